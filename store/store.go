@@ -1,0 +1,209 @@
+// Package store holds the domain types of Gatehouse and the contract that every storage engine keeps.
+//
+// It imports the standard library and x/text only. The one implementation is store/sqlstore (SQLite and PostgreSQL, one SQL
+// text); store/storetest is the conformance suite that both engines run.
+//
+// # Rules of the contract
+//
+//   - Not found is [ErrNotFound]; a duplicate is a [ConflictError], which matches [ErrConflict]. Never a nil result
+//     with a nil error.
+//   - An engine that cannot be reached, is locked, full, read-only or closed answers an error that matches
+//     [ErrUnavailable]. Callers fail closed on every error they do not know.
+//   - Times are UTC, kept with millisecond precision. The zero time means "never" and is kept as 0.
+//   - A change that can race is one conditional statement or one transaction. Everything that can end a session or
+//     change what a person may do goes through [Store.Change], which runs one at a time per store and records a
+//     [Change] for each subject, in the same transaction.
+//   - Names are compared folded ([FoldName]); the store keeps the folded key beside the text as it was typed.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Sentinel errors. Compare with [errors.Is].
+var (
+	// ErrNotFound: there is no such row (any more).
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: a unique value is taken; the concrete error is a *[ConflictError].
+	ErrConflict = errors.New("already taken")
+	// ErrStale: the row was changed by someone else since it was read (optimistic lock).
+	ErrStale = errors.New("changed by someone else in the meantime")
+	// ErrLastAdmin: the change would leave the store without an active administrator.
+	ErrLastAdmin = errors.New("at least one active administrator is required")
+	// ErrUnavailable: the engine cannot be reached or cannot answer now.
+	ErrUnavailable = errors.New("the store is unavailable")
+	// ErrNewerSchema: the schema was written by a newer Gatehouse.
+	ErrNewerSchema = errors.New("the store was written by a newer version of Gatehouse")
+)
+
+// ConflictError says which unique value of a row is taken. It matches [ErrConflict].
+type ConflictError struct {
+	Field string // "username", "email", "identity", "id"
+}
+
+func (e *ConflictError) Error() string { return fmt.Sprintf("%s is already taken", e.Field) }
+
+// Is makes errors.Is(err, ErrConflict) true.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// Store is an open store. All methods are safe for concurrent use.
+type Store interface {
+	Reader
+	Throttle
+
+	// Change runs fn in one write transaction. Changes run one at a time, also across processes that share the
+	// store, so that what fn reads stays true until it commits (the last-admin rule depends on it). When it has
+	// committed, every watcher has been given fn's changes before Change returns. An error of fn rolls back and is
+	// returned as it is.
+	Change(ctx context.Context, fn func(tx Tx) error) error
+
+	// Touch notes that sessions were used. A session that has ended meanwhile stays ended, a LastSeen older than
+	// the one kept changes nothing. It records no Change.
+	Touch(ctx context.Context, touches []Touch) error
+
+	// AddEvents appends audit events outside of any change.
+	AddEvents(ctx context.Context, events ...Event) error
+
+	// Watch registers w until the returned function is called, which waits for calls of w under way.
+	Watch(w Watcher) (stop func())
+
+	// Sweep deletes at most limit expired rows of each kind (sessions, flows, links, throttle counts, devices,
+	// once-values, old changes; events older than keepEvents when that is positive) and answers how many went.
+	Sweep(ctx context.Context, now time.Time, keepEvents time.Duration, limit int) (int, error)
+
+	// Ping answers nil when the store can be read.
+	Ping(ctx context.Context) error
+	// Info tells what store this is. It holds no secret.
+	Info() Info
+	// Close releases the store; later calls answer ErrUnavailable. It may be called more than once.
+	Close() error
+}
+
+// Info describes an open store for people: no passwords in it.
+type Info struct {
+	Engine   string // "sqlite" or "postgres"
+	Location string // absolute file path, or host/database
+	Schema   int64  // schema version
+}
+
+// Reader is what can be asked of a store, in and outside of a transaction.
+type Reader interface {
+	// User answers the user with that id.
+	User(ctx context.Context, id string) (User, error)
+	// UserByUsername compares folded.
+	UserByUsername(ctx context.Context, username string) (User, error)
+	// UserByLogin answers the user whom a sign-in form means: by username first, then by e-mail among local accounts.
+	UserByLogin(ctx context.Context, login string) (User, error)
+	// UserByLocalEmail answers the local account with that e-mail, compared folded.
+	UserByLocalEmail(ctx context.Context, email string) (User, error)
+	// Users lists users, one page.
+	Users(ctx context.Context, q UserQuery) (UserPage, error)
+	// CountUsers answers how many users match q, whatever its cursor and limit.
+	CountUsers(ctx context.Context, q UserQuery) (int, error)
+	// ActiveAdmins answers active administrators, oldest first, at most limit (0: 100).
+	ActiveAdmins(ctx context.Context, limit int) ([]User, error)
+
+	// SessionByToken answers the session whose token hashes to hash, and its user, in one query. It judges
+	// neither expiry nor epoch: internal/session does.
+	SessionByToken(ctx context.Context, hash TokenHash) (Session, User, error)
+	// Session answers the session with that id and its user.
+	Session(ctx context.Context, id string) (Session, User, error)
+	// Sessions lists sessions that had not expired at q.Now, one page, newest use first.
+	Sessions(ctx context.Context, q SessionQuery) (SessionPage, error)
+	// CountSessions answers how many sessions had not expired at now.
+	CountSessions(ctx context.Context, now time.Time) (int, error)
+
+	// Identity answers the link between a provider's person and a user.
+	Identity(ctx context.Context, issuer, subject string) (Identity, error)
+	// Identities answers all identities of a user.
+	Identities(ctx context.Context, userID string) ([]Identity, error)
+
+	// Link answers a one-time link without spending it, also a spent or expired one (the page says which).
+	Link(ctx context.Context, hash TokenHash) (Link, error)
+	// Links answers the unspent, unexpired links of a purpose ("" for all), newest first, at most 1000.
+	Links(ctx context.Context, purpose LinkPurpose, now time.Time) ([]Link, error)
+
+	// KnownDevice reports whether the browser with that device token has signed in as that user.
+	KnownDevice(ctx context.Context, hash TokenHash, userID string) (bool, error)
+
+	// Events lists audit events, newest first, one page.
+	Events(ctx context.Context, q EventQuery) (EventPage, error)
+
+	// Setting answers a value kept under a name (seed records, generated keys). ErrNotFound when absent.
+	Setting(ctx context.Context, key string) (string, error)
+}
+
+// Tx is a write transaction. It is valid until the function given to [Store.Change] returns.
+type Tx interface {
+	Reader
+
+	// CreateUser inserts u. ID, Username and CreatedAt are required; keys are derived. ConflictError on a duplicate.
+	CreateUser(ctx context.Context, u User) error
+	// UpdateUser writes every field of u but ID, CreatedAt, Epoch, PasswordHash, MustChange and PasswordChangedAt
+	// where its Version is still the stored one (else ErrStale), and answers it as stored. Making a user inactive
+	// ends its sessions, links and flows, and moves its epoch, so that re-activation revives nothing.
+	// ErrLastAdmin when no active administrator would be left.
+	UpdateUser(ctx context.Context, u User) (User, error)
+	// DeleteUser removes the user with its sessions, identities, links and devices. ErrLastAdmin as above.
+	DeleteUser(ctx context.Context, id string) error
+	// SetPassword writes hash ("" removes the password) and mustChange, cancels unspent links that set this
+	// user's password, and makes the account local when hash is not empty (ConflictError on the e-mail).
+	// It ends no session: see EndSessions. Two hashes of one password (re-hash) differ in p.Rehash: then
+	// PasswordChangedAt stays and links stay, and the write happens only if the stored hash is still p.IfHash.
+	SetPassword(ctx context.Context, userID string, p PasswordChange) error
+	// SetLastLogin notes a sign-in. It does not move Version.
+	SetLastLogin(ctx context.Context, userID string, at time.Time) error
+	// BumpEpoch moves the user's session epoch on by one: all sessions of before are over, whatever happens to
+	// their rows.
+	BumpEpoch(ctx context.Context, userID string) error
+
+	// CreateSession inserts s. The user must exist.
+	CreateSession(ctx context.Context, s Session) error
+	// ReplaceSession deletes the session oldID and inserts s, which goes on in its place. ErrNotFound when oldID
+	// has ended meanwhile.
+	ReplaceSession(ctx context.Context, oldID string, s Session) error
+	// EndSessions deletes the selected sessions and answers them. Selecting nothing is an error, not everything.
+	EndSessions(ctx context.Context, sel SessionSelector) ([]Session, error)
+	// SetSessionSealed replaces the sealed provider tokens of a session if it still lives and Sealed is still old.
+	SetSessionSealed(ctx context.Context, id string, old, sealed string) error
+
+	// CreateIdentity links a provider's person to a user. ConflictError when linked already.
+	CreateIdentity(ctx context.Context, i Identity) error
+	// UpdateIdentity writes Email, Name, LastLoginAt and Groups of the identity.
+	UpdateIdentity(ctx context.Context, i Identity) error
+	// DeleteIdentity unlinks.
+	DeleteIdentity(ctx context.Context, issuer, subject string) error
+
+	// CreateLink inserts a one-time link and cancels earlier unspent ones of the same purpose and user
+	// (set-up links, which have no user, are left).
+	CreateLink(ctx context.Context, l Link) error
+	// TakeLink spends the link if it is unspent, not cancelled and not expired at now, and answers it.
+	// ErrNotFound otherwise. Of any number of callers at once, one gets it.
+	TakeLink(ctx context.Context, hash TokenHash, now time.Time) (Link, error)
+	// CancelLinks cancels unspent links of a purpose for a user ("" for links without one) and answers how many.
+	CancelLinks(ctx context.Context, purpose LinkPurpose, userID string) (int, error)
+
+	// CreateFlow keeps a sign-in under way.
+	CreateFlow(ctx context.Context, f Flow) error
+	// TakeFlow answers a flow and deletes it; ErrNotFound when taken before or expired at now.
+	TakeFlow(ctx context.Context, hash TokenHash, now time.Time) (Flow, error)
+
+	// PutDevice notes that the browser with that device token signed in as the user.
+	PutDevice(ctx context.Context, hash TokenHash, userID string, at, expires time.Time) error
+	// Once answers true the first time kind and key are given before expires has passed, false after that.
+	Once(ctx context.Context, kind, key string, now, expires time.Time) (bool, error)
+
+	// ClearAttempts forgets the failures counted under key.
+	ClearAttempts(ctx context.Context, key string) error
+	// AddEvent appends an audit event in this transaction.
+	AddEvent(ctx context.Context, e Event) error
+	// SetSetting writes a value.
+	SetSetting(ctx context.Context, key, value string) error
+	// SetSettingOnce writes value if the key is absent, and answers the value that stands.
+	SetSettingOnce(ctx context.Context, key, value string) (string, error)
+	// NoteChange records a Change of the caller's own (the methods above record theirs).
+	NoteChange(ctx context.Context, c Change) error
+}

@@ -1,0 +1,126 @@
+package store
+
+import (
+	"strings"
+	"time"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Role is what a user is to Gatehouse itself. The zero value is no role at all and passes no rule.
+type Role string
+
+// The two roles.
+const (
+	RoleAdmin Role = "admin"
+	RoleUser  Role = "user"
+)
+
+// Valid reports whether r is one of the two roles.
+func (r Role) Valid() bool { return r == RoleAdmin || r == RoleUser }
+
+// User is a person who may sign in.
+type User struct {
+	ID       string // 26 characters, made by NewID; never reused
+	Username string // unique when folded; 1–254 bytes, no control characters
+	Email    string // may be empty; unique when folded among local accounts
+	// EmailVerified: an administrator, the deployment or a provider vouches for Email. Rules by e-mail or domain
+	// count only then.
+	EmailVerified bool
+	Name          string // display name; may be empty
+	Role          Role
+	// RoleGranted: an administrator, the deployment or the command line gave Role here. Otherwise a provider's
+	// groups decide it again at every sign-in.
+	RoleGranted bool
+	Groups      []string // sorted, no duplicates, no commas
+	Active      bool     // may sign in
+	Pending     bool     // made by a first sign-in, waits for an administrator; a pending user is never let through
+	Managed     bool     // the deployment's root administrator: e-mail, password, role and state are locked
+	Local       bool     // has, or may set, a password; false for people who come from a provider only
+	Origin      Origin
+
+	PasswordHash      string // PHC or an imported format; "" means no password
+	MustChange        bool   // has to set a new password before anything else
+	PasswordChangedAt time.Time
+
+	Epoch   int64 // session epoch: a session of another epoch is over
+	Version int64 // optimistic lock
+
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	LastLoginAt time.Time // zero: never signed in
+}
+
+// IsActiveAdmin reports whether u counts for the last-admin rule.
+func (u User) IsActiveAdmin() bool { return u.Role == RoleAdmin && u.Active && !u.Pending }
+
+// Origin says where an account came from.
+type Origin string
+
+// Origins.
+const (
+	OriginLocal    Origin = "local"    // made here: admin page, command line, set-up link
+	OriginEnv      Origin = "env"      // made from the environment
+	OriginOIDC     Origin = "oidc"     // made by a provider sign-in
+	OriginImported Origin = "imported" // brought from another system
+)
+
+// PasswordChange is the argument of [Tx.SetPassword].
+type PasswordChange struct {
+	Hash       string
+	MustChange bool
+	At         time.Time
+	Rehash     bool   // same password, new format
+	IfHash     string // with Rehash: write only over this hash
+}
+
+// Identity links a person at a provider to a user: by issuer and subject, never by e-mail (OpenID Connect Core 1.0,
+// section 5.7).
+type Identity struct {
+	Issuer      string
+	Subject     string
+	UserID      string
+	Provider    string // name in the configuration when last used
+	Email       string
+	Name        string
+	Groups      []string
+	CreatedAt   time.Time
+	LastLoginAt time.Time
+}
+
+// UserSort names an order of users. A leading '-' turns it round.
+type UserSort string
+
+// Orders of users. Every order is made total by the id.
+const (
+	SortUsername  UserSort = "username"
+	SortEmail     UserSort = "email"
+	SortCreated   UserSort = "created"
+	SortLastLogin UserSort = "last_login"
+)
+
+// UserQuery selects a page of users. The zero value is the first page of everyone by username.
+type UserQuery struct {
+	Text     string // part of username, e-mail or name, folded
+	Status   string // "", "active", "inactive", "pending", "never" (never signed in)
+	Role     Role   // "" for any
+	Provider string // "", "local", or the name of a provider
+	Sort     UserSort
+	Cursor   string // Next of the page before; opaque
+	Limit    int    // 1–1000; 0 means 50
+}
+
+// UserPage is one page of users; Next is "" on the last one.
+type UserPage struct {
+	Items []User
+	Next  string
+}
+
+var fold = cases.Fold()
+
+// FoldName answers the key under which a username or e-mail is unique: NFKC, case-folded, NFKC again (the order of
+// Unicode's toNFKC_Casefold), outer white space dropped. Two spellings with one key are one name.
+func FoldName(s string) string {
+	return norm.NFKC.String(fold.String(norm.NFKC.String(strings.TrimSpace(s))))
+}
