@@ -1,0 +1,143 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Proof is a person's proof of who they are, to be turned into a session by [Service.SignIn].
+type Proof struct {
+	User   store.User
+	key    string // throttle key to clear
+	device string // the presented device token that is known for this user, or ""
+	rehash string // the password in the present format, when the stored one is outdated
+}
+
+// Password checks a name and a password. It costs the same whether or not the name exists.
+// Errors: [ErrWrong], *[ThrottledError], *[DisabledError], password.ErrBusy; any other is technical.
+func (s *Service) Password(ctx context.Context, c Client, name, pass string) (Proof, error) {
+	p, err := s.password(ctx, c, name, pass)
+	if err != nil {
+		s.count("password", outcome(err)) // a success is counted when the session exists
+	}
+	return p, err
+}
+
+func (s *Service) password(ctx context.Context, c Client, name, pass string) (Proof, error) {
+	first, err := s.Throttle.client(ctx, c.IP, s.Limits)
+	if first {
+		s.audit(ctx, c, store.Event{Actor: "anonymous", Action: "session.throttle", Outcome: store.Denied,
+			Details: map[string]string{"reason": "too many attempts from this address"}})
+	}
+	if err != nil {
+		return Proof{}, err
+	}
+	u, err := s.Store.UserByLogin(ctx, name)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return Proof{}, fmt.Errorf("looking up a user: %w", err)
+	}
+	return s.verify(ctx, c, u, name, pass)
+}
+
+// Reverify checks the password of a person who is signed in already, for re-authentication and before a password
+// change. The same throttle counts, so that a stolen session is no way to guess. Errors as of [Service.Password].
+func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass string) (Proof, error) {
+	if _, err := s.Throttle.client(ctx, c.IP, s.Limits); err != nil {
+		return Proof{}, err
+	}
+	return s.verify(ctx, c, u, u.Username, pass)
+}
+
+// verify counts the attempt and checks the password of u, which is the zero User for an unknown name.
+func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass string) (Proof, error) {
+	p, err := s.attemptKey(ctx, c, u, name)
+	if err != nil {
+		return Proof{}, err
+	}
+	if err := s.Throttle.account(ctx, p.key, s.Limits); err != nil {
+		s.auditAttempt(ctx, c, u, store.Denied, "throttled")
+		return Proof{}, err
+	}
+	ok, outdated, err := s.check(ctx, u, pass)
+	if err != nil {
+		if ferr := s.Store.ForgiveAttempt(ctx, p.key, s.Clock()); ferr != nil {
+			s.Log.Warn("could not take back an uncounted attempt", zap.Error(ferr))
+		}
+		return Proof{}, err
+	}
+	switch {
+	case !ok:
+		s.auditAttempt(ctx, c, u, store.Failure, "wrong password")
+		return Proof{}, ErrWrong
+	case !u.Active || u.Pending:
+		s.auditAttempt(ctx, c, u, store.Denied, "account is not active")
+		return Proof{}, &DisabledError{Pending: u.Pending}
+	}
+	// A managed root is never re-hashed: its stored hash is compared with the deployment's at every start.
+	if outdated && !u.Managed {
+		if p.rehash, err = s.Hasher.Hash(ctx, pass); err != nil {
+			s.Log.Info("kept an old password format for now", zap.Error(err))
+		}
+	}
+	return p, nil
+}
+
+// attemptKey chooses the throttle key: unknown names, strangers and known browsers count apart.
+func (s *Service) attemptKey(ctx context.Context, c Client, u store.User, name string) (Proof, error) {
+	p := Proof{User: u}
+	id := u.ID
+	if id == "" {
+		key, err := s.Throttle.unknownKey(ctx, name)
+		if err != nil {
+			return Proof{}, err
+		}
+		p.key, id = key, "unknown"
+	} else {
+		p.key = AccountKey(id)
+	}
+	// Asked for unknown names too, so that both ways cost the same.
+	for _, token := range c.Devices {
+		hash := store.HashToken(token)
+		known, err := s.Store.KnownDevice(ctx, hash, id)
+		if err != nil {
+			return Proof{}, fmt.Errorf("looking up a browser: %w", err)
+		}
+		if known && u.ID != "" {
+			p.key, p.device = deviceKey(hash, id), token
+			break
+		}
+	}
+	return p, nil
+}
+
+// check compares the password, at one cost for everybody.
+func (s *Service) check(ctx context.Context, u store.User, pass string) (ok, outdated bool, err error) {
+	if u.ID == "" || u.PasswordHash == "" {
+		return false, false, s.Hasher.Dummy(ctx, password.Normalize(pass))
+	}
+	return s.Hasher.Verify(ctx, u.PasswordHash, password.Normalize(pass))
+}
+
+func (s *Service) auditAttempt(ctx context.Context, c Client, u store.User, o store.Outcome, reason string) {
+	e := store.Event{Actor: "anonymous", Action: "session.sign_in", Outcome: o, Details: map[string]string{"reason": reason}}
+	if u.ID != "" {
+		e.TargetID, e.Target = u.ID, u.Username
+	} else {
+		e.Target = "unknown user" // never what was typed: people type passwords there
+	}
+	s.audit(ctx, c, e)
+}
+
+// audit writes an event of its own. A failure is logged and breaks nothing: the answer is a refusal anyway.
+func (s *Service) audit(ctx context.Context, c Client, e store.Event) {
+	e = c.stamp(e, s.Clock())
+	if err := s.Store.AddEvents(ctx, e); err != nil {
+		s.Log.Error("could not write the audit log", zap.String("action", e.Action), zap.Error(err))
+	}
+}

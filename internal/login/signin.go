@@ -1,0 +1,194 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Known browsers. A browser that signed in to an account keeps a random token; the store keeps its hash beside the
+// account. It proves nothing and opens nothing: it only gives the browser a count of wrong passwords of its own.
+const (
+	deviceLife = 365 * 24 * time.Hour
+	maxDevices = 4 // accounts that one browser is known for
+)
+
+// DeviceCookie is the name, after Gatehouse's own, of the cookie with the device tokens.
+const DeviceCookie = "device"
+
+// ParseDevices answers the device tokens in a cookie value; malformed ones are dropped.
+func ParseDevices(value string) []string {
+	var tokens []string
+	for t := range strings.SplitSeq(value, ".") {
+		if store.ValidToken(t) && len(tokens) < maxDevices {
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens
+}
+
+// Via says how a proof was given.
+type Via struct {
+	Method   string // "password", "oidc", "link"
+	Provider string
+	Issuer   string
+	Subject  string
+	SID      string
+	Sealed   string
+	Remember bool
+}
+
+// SignedIn is a session that has just begun.
+type SignedIn struct {
+	Token   string // for the session cookie
+	Session store.Session
+	User    store.User
+	Devices string // for the device cookie, "" to leave it as it is
+}
+
+// DeviceLife answers how long the device cookie lasts.
+func DeviceLife() time.Duration { return deviceLife }
+
+// SignIn turns a proof into a session, in one transaction: the session that came with the request ends (session
+// fixation, a change of user), the new one begins, failures are forgotten, the browser is known, and the audit log
+// says so. The user is read again: what changed since the proof was given counts.
+func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via Via) (SignedIn, error) {
+	var out SignedIn
+	err := s.Store.Change(ctx, func(tx store.Tx) error {
+		u, err := tx.User(ctx, p.User.ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return ErrWrong
+		case err != nil:
+			return err
+		case u.PasswordHash != p.User.PasswordHash && via.Method == "password":
+			return ErrWrong // changed between proof and here
+		case !u.Active || u.Pending:
+			return &DisabledError{Pending: u.Pending}
+		}
+		if err := s.endPresented(ctx, tx, c); err != nil {
+			return err
+		}
+		out.Token, out.Session, err = s.Sessions.Create(ctx, tx, session.Start{
+			User: u, Limits: s.Lifetime, Remember: via.Remember, Method: via.Method,
+			Provider: via.Provider, Issuer: via.Issuer, Subject: via.Subject, SID: via.SID, Sealed: via.Sealed,
+			IP: c.ip(), UserAgent: c.UserAgent, Host: c.Host,
+		})
+		if err != nil {
+			return err
+		}
+		out.User = u
+		return s.settle(ctx, tx, c, p, via, &out)
+	})
+	s.count(via.Method, outcome(err))
+	if err != nil {
+		return SignedIn{}, fmt.Errorf("signing in: %w", err)
+	}
+	s.Log.Info("signed in", zap.String("user", out.User.Username), zap.String("method", via.Method),
+		zap.String("provider", via.Provider), zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
+	return out, nil
+}
+
+// endPresented ends the session whose cookie came with the request.
+func (s *Service) endPresented(ctx context.Context, tx store.Tx, c Client) error {
+	if !store.ValidToken(c.Session) {
+		return nil
+	}
+	old, _, err := tx.SessionByToken(ctx, store.HashToken(c.Session))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.EndSessions(ctx, store.SessionSelector{ID: old.ID})
+	return err
+}
+
+// settle writes what goes with a sign-in.
+func (s *Service) settle(ctx context.Context, tx store.Tx, c Client, p Proof, via Via, out *SignedIn) error {
+	now := s.Clock().UTC()
+	if err := tx.SetLastLogin(ctx, out.User.ID, now); err != nil {
+		return err
+	}
+	if p.key != "" {
+		if err := tx.ClearAttempts(ctx, p.key); err != nil {
+			return err
+		}
+	}
+	if p.rehash != "" {
+		err := tx.SetPassword(ctx, out.User.ID, store.PasswordChange{
+			Hash: p.rehash, Rehash: true, IfHash: p.User.PasswordHash, MustChange: out.User.MustChange, At: now})
+		if err != nil && !errors.Is(err, store.ErrStale) {
+			return err
+		}
+	}
+	if via.Method == "password" {
+		if err := s.knowDevice(ctx, tx, c, p, out, now); err != nil {
+			return err
+		}
+	}
+	return tx.AddEvent(ctx, c.stamp(store.Event{
+		ActorID: out.User.ID, Actor: out.User.Username, Action: "session.sign_in",
+		TargetID: out.User.ID, Target: out.User.Username, Outcome: store.Success,
+		Details: map[string]string{"method": via.Method, "provider": via.Provider, "session": out.Session.ID},
+	}, now))
+}
+
+// knowDevice makes the browser known for the account. Only tokens made here are ever kept: one that somebody planted
+// in the browser is not adopted.
+func (s *Service) knowDevice(ctx context.Context, tx store.Tx, c Client, p Proof, out *SignedIn, now time.Time) error {
+	token := p.device
+	if token == "" {
+		token = store.NewToken()
+		tokens := append([]string{token}, c.Devices...)
+		out.Devices = strings.Join(tokens[:min(len(tokens), maxDevices)], ".")
+	}
+	return tx.PutDevice(ctx, store.HashToken(token), out.User.ID, now, now.Add(deviceLife))
+}
+
+// Confirm renews the session of a person who has just proved again who they are: new token, and admin writes are
+// allowed for a while. It answers store.ErrNotFound (wrapped) when the session ended meanwhile.
+func (s *Service) Confirm(ctx context.Context, c Client, p Proof, l *session.Live) (SignedIn, error) {
+	out := SignedIn{User: p.User}
+	err := s.Store.Change(ctx, func(tx store.Tx) error {
+		u, err := tx.User(ctx, l.User.ID)
+		if err != nil {
+			return err
+		}
+		if u.Epoch != l.Session.Epoch || u.PasswordHash != p.User.PasswordHash {
+			return ErrWrong
+		}
+		if out.Token, out.Session, err = s.Sessions.Renew(ctx, tx, l.Session, u.Epoch, true); err != nil {
+			return err
+		}
+		if err := tx.ClearAttempts(ctx, p.key); err != nil {
+			return err
+		}
+		return tx.AddEvent(ctx, c.stamp(store.Event{
+			ActorID: u.ID, Actor: u.Username, Action: "session.confirm", TargetID: u.ID, Target: u.Username,
+			Outcome: store.Success, Details: map[string]string{"session": out.Session.ID},
+		}, s.Clock().UTC()))
+	})
+	if err != nil {
+		return SignedIn{}, fmt.Errorf("confirming a session: %w", err)
+	}
+	return out, nil
+}
+
+// stamp completes an event with what is known of the client.
+func (c Client) stamp(e store.Event, now time.Time) store.Event {
+	e.ID, e.Time = store.NewID(now), now.UTC()
+	e.IP, e.UserAgent, e.RequestID = c.ip(), session.ClipUserAgent(c.UserAgent), c.RequestID
+	return e
+}
+
+// Stamp is the exported form of stamp, for audit events written elsewhere.
+func (c Client) Stamp(e store.Event, now time.Time) store.Event { return c.stamp(e, now) }

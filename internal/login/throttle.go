@@ -1,0 +1,149 @@
+package login
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Limits say how fast passwords may be tried.
+type Limits struct {
+	Free    int           // wrong passwords for one account before it gets slower
+	Longest time.Duration // the longest wait
+	Client  int           // attempts of one client address …
+	Window  time.Duration // … in this time
+}
+
+// DefaultLimits are in force when the configuration says nothing.
+var DefaultLimits = Limits{Free: 5, Longest: 15 * time.Minute, Client: 30, Window: time.Minute}
+
+// ThrottledError: too many attempts. It says nothing about the account, which may not exist.
+type ThrottledError struct{ Wait time.Duration }
+
+func (e *ThrottledError) Error() string {
+	return fmt.Sprintf("too many attempts; try again in %s", e.Wait.Round(time.Second))
+}
+
+// RetryAfter answers the wait in whole seconds, at least one (RFC 9110, section 10.2.3).
+func (e *ThrottledError) RetryAfter() int {
+	return max(1, int((e.Wait+time.Second-1)/time.Second))
+}
+
+// Throttle counts attempts in the store, so that a restart or a second Caddy forgets nothing.
+//
+// Attempts are counted before their outcome is known, so that a hundred guesses at once get no more than the free
+// ones. Three keys, none of which a stranger can turn against someone else:
+//
+//   - the client address (a /64 for IPv6), for every attempt;
+//   - the account that was meant, by whatever spelling, for browsers that never signed in to it;
+//   - the account and the browser, for browsers that did: strangers cannot make the owner wait.
+//
+// Unknown names are counted like known ones, or the difference would tell which exist; their rows are bounded.
+type Throttle struct {
+	store   store.Store
+	now     func() time.Time
+	blocked *otter.Cache[string, time.Time] // clients known to wait, to spare the store a flood
+}
+
+// NewThrottle counts in st.
+func NewThrottle(st store.Store, now func() time.Time) *Throttle {
+	return &Throttle{
+		store: st, now: now,
+		blocked: otter.Must(&otter.Options[string, time.Time]{MaximumSize: 10_000}),
+	}
+}
+
+// ClientKey answers the key of a client address: IPv4 addresses as they are, IPv6 by /64, which is what one
+// subscriber gets. "" for an unknown address (a unix socket): no key is shared by everybody behind it.
+func ClientKey(ip netip.Addr) string {
+	ip = ip.Unmap().WithZone("")
+	switch {
+	case !ip.IsValid():
+		return ""
+	case ip.Is4():
+		return "c:" + ip.String()
+	default:
+		p, err := ip.Prefix(64)
+		if err != nil {
+			return ""
+		}
+		return "c:" + p.String()
+	}
+}
+
+// client counts an attempt of a client address. first is true when it has just begun to wait.
+func (t *Throttle) client(ctx context.Context, ip netip.Addr, l Limits) (first bool, err error) {
+	key := ClientKey(ip)
+	if key == "" || l.Client <= 0 {
+		return false, nil
+	}
+	now := t.now()
+	if until, ok := t.blocked.GetIfPresent(key); ok && now.Before(until) {
+		return false, &ThrottledError{Wait: until.Sub(now)}
+	}
+	wait, err := t.store.TakeToken(ctx, key, l.Client, l.Window/time.Duration(l.Client), now)
+	if err != nil {
+		return false, fmt.Errorf("counting sign-in attempts: %w", err)
+	}
+	if wait > 0 {
+		_, was := t.blocked.GetIfPresent(key)
+		t.blocked.Set(key, now.Add(wait))
+		return !was, &ThrottledError{Wait: wait}
+	}
+	return false, nil
+}
+
+// account counts an attempt under an account's key.
+func (t *Throttle) account(ctx context.Context, key string, l Limits) error {
+	wait, err := t.store.BeginAttempt(ctx, key, l.Free, l.Longest, t.now())
+	if err != nil {
+		return fmt.Errorf("counting sign-in attempts: %w", err)
+	}
+	if wait > 0 {
+		return &ThrottledError{Wait: wait}
+	}
+	return nil
+}
+
+// AccountKey answers the key under which strangers' attempts on a user are counted.
+func AccountKey(userID string) string { return "a:" + userID }
+
+func deviceKey(h store.TokenHash, userID string) string { return "d:" + h.String()[:22] + ":" + userID }
+
+// unknownKey answers the key for a name that nobody has. People type passwords into the name field, so the store
+// gets a few bytes of a keyed hash: enough to count, too little to find out what was typed.
+func (t *Throttle) unknownKey(ctx context.Context, name string) (string, error) {
+	secret, err := t.secret(ctx)
+	if err != nil {
+		return "", err
+	}
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(store.FoldName(name)))
+	return "u:" + hex.EncodeToString(mac.Sum(nil)[:6]), nil
+}
+
+const secretSetting = "throttle.key"
+
+// secret answers the key for unknown names, made once per store and shared by all that use it.
+func (t *Throttle) secret(ctx context.Context) (string, error) {
+	s, err := t.store.Setting(ctx, secretSetting)
+	if err == nil {
+		return s, nil
+	}
+	err = t.store.Change(ctx, func(tx store.Tx) (err error) {
+		s, err = tx.SetSettingOnce(ctx, secretSetting, store.NewToken())
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("keeping the throttle's key: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,144 @@
+package session
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// maxLag is how old the news from the store may be while the cache answers. Other processes' changes are polled
+// several times as often, so that in health the cache is always on, and a session ended elsewhere is over here
+// within a second: at most maxLag plus the time of one poll.
+const maxLag = 700 * time.Millisecond
+
+// cache keeps resolved sessions.
+//
+// # Why an answer from it is never stale
+//
+// Every change is given a number when it is told to us (seq), and the subjects of recent changes are kept with the
+// number of their last one. An entry carries the number that stood before its store read began (its mark). It
+// answers only if neither its session nor its user has a change with a number above its mark.
+//
+//   - A change told before the mark was taken had been committed by then, so the read saw it.
+//   - A change told after it has a number above the mark, so the entry no longer answers, whether the entry was
+//     put into the cache before or after the change was told. There is no window between the two.
+//   - This process's own changes are told before the call that made them returns: over on the next request.
+//   - Other processes' changes are told by the store's poll. The entry answers only while the last finished poll
+//     began less than maxLag ago (measured by the monotonic clock), so a broken channel turns the cache off
+//     instead of letting it go stale.
+//
+// The list of changed subjects is bounded: when it is full, the floor is raised to the present number, which makes
+// every entry of before refuse, and the list starts again.
+type cache struct {
+	entries *otter.Cache[store.TokenHash, *entry]
+
+	seq     atomic.Uint64
+	floor   atomic.Uint64
+	recent  atomic.Int64 // how many subjects are in subjects: 0 spares the look-up
+	newest  atomic.Int64 // nanoseconds since epoch0 at which the last finished poll began
+	epoch0  time.Time
+	mu      sync.RWMutex
+	subject map[string]uint64 // session or user id → number of its last change
+}
+
+// maxSubjects bounds the list of recent changes: about 1 MiB.
+const maxSubjects = 10_000
+
+// entry is a resolved session in the cache.
+type entry struct {
+	live     Live
+	mark     uint64
+	lastSeen atomic.Int64 // ms
+	written  atomic.Int64 // ms; last use handed to the janitor
+	values   sync.Map     // see Live.Values
+}
+
+func newEntry(s store.Session, u store.User, seen time.Time, mark uint64) *entry {
+	e := &entry{live: Live{Session: s, User: u}, mark: mark}
+	e.live.entry = e
+	e.lastSeen.Store(seen.UnixMilli())
+	e.written.Store(s.LastSeenAt.UnixMilli())
+	return e
+}
+
+func (e *entry) seen() time.Time { return time.UnixMilli(e.lastSeen.Load()) }
+
+func newCache(capacity int) *cache {
+	c := &cache{
+		entries: otter.Must(&otter.Options[store.TokenHash, *entry]{MaximumSize: capacity}),
+		epoch0:  time.Now(),
+		subject: make(map[string]uint64),
+	}
+	c.newest.Store(-int64(time.Hour)) // nothing is known yet
+	return c
+}
+
+// mark answers the number to give to an entry whose store read begins after this call.
+func (c *cache) mark() uint64 { return c.seq.Load() }
+
+func (c *cache) put(hash store.TokenHash, e *entry) { c.entries.Set(hash, e) }
+
+// get answers the entry if it may still answer, nil otherwise.
+func (c *cache) get(hash store.TokenHash) *entry {
+	if int64(time.Since(c.epoch0))-c.newest.Load() > int64(maxLag) {
+		return nil
+	}
+	e, ok := c.entries.GetIfPresent(hash)
+	if !ok {
+		return nil
+	}
+	if !c.current(e) {
+		c.entries.Invalidate(hash)
+		return nil
+	}
+	return e
+}
+
+func (c *cache) current(e *entry) bool {
+	if e.mark < c.floor.Load() {
+		return false
+	}
+	if c.recent.Load() == 0 {
+		return true
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.subject[e.live.Session.ID] <= e.mark && c.subject[e.live.User.ID] <= e.mark
+}
+
+func (c *cache) changed(changes []store.Change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.seq.Add(1)
+	for _, ch := range changes {
+		switch ch.Kind {
+		case store.ChangeSession, store.ChangeUser:
+			c.subject[ch.Subject] = n
+		case store.ChangeSetting:
+		default: // everything, and kinds that a newer version may tell
+			c.floor.Store(n)
+		}
+	}
+	if len(c.subject) > maxSubjects {
+		c.floor.Store(n)
+	}
+	if c.floor.Load() == n {
+		clear(c.subject)
+		c.entries.InvalidateAll()
+	}
+	c.recent.Store(int64(len(c.subject)))
+}
+
+func (c *cache) synced(at time.Time) {
+	ns := int64(at.Sub(c.epoch0))
+	for {
+		old := c.newest.Load()
+		if ns <= old || c.newest.CompareAndSwap(old, ns) {
+			return
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Manager resolves sessions of one store. It outlives configurations: one per store and process.
+type Manager struct {
+	store   store.Store
+	now     func() time.Time
+	log     *zap.Logger
+	cache   *cache
+	streams *streams
+	touches *touches
+	stop    func() // ends the watch
+	done    chan struct{}
+	wg      sync.WaitGroup
+	closing sync.Once
+}
+
+// Options of a Manager. The zero value is the default of each.
+type Options struct {
+	Clock    func() time.Time // default time.Now; judges expiry
+	Log      *zap.Logger      // default none
+	Capacity int              // resolved sessions kept in memory; default 50,000
+}
+
+// NewManager starts a manager for st. Close it to let go.
+func NewManager(st store.Store, o Options) *Manager {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Capacity <= 0 {
+		o.Capacity = 50_000
+	}
+	m := &Manager{
+		store: st, now: o.Clock, log: o.Log,
+		cache: newCache(o.Capacity), streams: newStreams(), touches: newTouches(),
+		done: make(chan struct{}),
+	}
+	m.stop = st.Watch(m)
+	m.wg.Go(m.janitor)
+	return m
+}
+
+// Close writes what is pending, cuts every stream and stops. The store stays open.
+func (m *Manager) Close() {
+	m.closing.Do(func() {
+		m.stop()
+		close(m.done)
+		m.wg.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		m.flush(ctx)
+		m.streams.cutAll(ErrEnded)
+	})
+}
+
+// Resolve answers the live session of a token and counts this as a use of it. ErrNone when there is none; any other
+// error means that it could not be found out, and the gate stays closed.
+func (m *Manager) Resolve(ctx context.Context, token string) (*Live, error) {
+	return m.resolve(ctx, token, true)
+}
+
+// Peek is Resolve without counting as a use.
+func (m *Manager) Peek(ctx context.Context, token string) (*Live, error) {
+	return m.resolve(ctx, token, false)
+}
+
+func (m *Manager) resolve(ctx context.Context, token string, use bool) (*Live, error) {
+	if !store.ValidToken(token) {
+		return nil, ErrNone
+	}
+	hash, now := store.HashToken(token), m.now()
+	if e := m.cache.get(hash); e != nil && alive(&e.live.Session, &e.live.User, e.seen(), now) {
+		if use {
+			m.used(e, now)
+		}
+		return &e.live, nil
+	}
+	return m.load(ctx, hash, now, use)
+}
+
+// load reads the session from the store and keeps it, live ones only: an unknown token costs a query, so that a
+// flood of them cannot push real sessions out of the cache.
+func (m *Manager) load(ctx context.Context, hash store.TokenHash, now time.Time, use bool) (*Live, error) {
+	mark := m.cache.mark() // before the read: see cache.go
+	s, u, err := m.store.SessionByToken(ctx, hash)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ErrNone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up a session: %w", err)
+	}
+	seen := s.LastSeenAt
+	if p := m.touches.pending(s.ID); p.After(seen) {
+		seen = p // used, but not yet written
+	}
+	if !alive(&s, &u, seen, now) {
+		return nil, ErrNone
+	}
+	e := newEntry(s, u, seen, mark)
+	m.cache.put(hash, e)
+	if use {
+		m.used(e, now)
+	}
+	return &e.live, nil
+}
+
+// used notes a use in memory; the janitor writes it (touches.go).
+func (m *Manager) used(e *entry, now time.Time) {
+	ms := now.UnixMilli()
+	last := e.lastSeen.Load()
+	if ms <= last || !e.lastSeen.CompareAndSwap(last, ms) {
+		return
+	}
+	if w := e.written.Load(); ms-w >= touchEvery(e.live.Session.Idle).Milliseconds() && e.written.CompareAndSwap(w, ms) {
+		m.touches.add(e.live.Session.ID, now)
+	}
+}
+
+// Changed implements store.Watcher: what was read before is stale for the subjects of changes.
+func (m *Manager) Changed(changes []store.Change) {
+	m.cache.changed(changes)
+	m.streams.changed(changes)
+}
+
+// Synced implements store.Watcher.
+func (m *Manager) Synced(at time.Time) { m.cache.synced(at) }
+
+// janitor writes uses and judges open streams, off the request path.
+func (m *Manager) janitor() {
+	tick := time.NewTicker(janitorEvery)
+	defer tick.Stop()
+	lastFlush := time.Now()
+	for {
+		select {
+		case <-m.done:
+			return
+		case <-m.streams.wake:
+		case <-tick.C:
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		m.judgeStreams(ctx)
+		if m.touches.due(time.Since(lastFlush)) {
+			m.flush(ctx)
+			lastFlush = time.Now()
+		}
+		cancel()
+	}
+}
+
+// janitorEvery bounds how late an expired session's streams are cut.
+const janitorEvery = 250 * time.Millisecond
+
+// flush writes the uses noted so far. What could not be written stays noted.
+func (m *Manager) flush(ctx context.Context) {
+	batch := m.touches.take()
+	if len(batch) == 0 {
+		return
+	}
+	if err := m.store.Touch(ctx, batch); err != nil {
+		m.touches.putBack(batch)
+		m.log.Warn("could not note the last use of sessions; will try again", zap.Int("sessions", len(batch)), zap.Error(err))
+	}
+}

@@ -1,0 +1,256 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// ErrEnded is the cause with which the context of a request is cancelled when its session is over.
+var ErrEnded = errors.New("the session has ended")
+
+// streamGrace is how long an open stream may go on while the store does not say whether its session lives.
+const streamGrace = 10 * time.Second
+
+// Follow binds a request to its session: the returned context is cancelled, with cause [ErrEnded], within a second
+// of the session's end, whatever ended it and wherever. The caller calls release when the request is over.
+//
+// Every request is followed, not only what looks like a stream: whether an answer turns out to be a download that
+// takes an hour is not known before it begins, and registering costs less than telling the two apart.
+func (m *Manager) Follow(ctx context.Context, l *Live) (_ context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	f := &follower{live: l, cancel: cancel}
+	m.streams.add(f)
+	// The session may have been ended between resolve and here, when nobody was listening yet.
+	if l.entry != nil && !m.cache.current(l.entry) {
+		m.streams.suspect(l.Session.ID)
+	}
+	return ctx, func() {
+		m.streams.remove(f)
+		cancel(nil)
+	}
+}
+
+// Streams answers how many requests are being followed.
+func (m *Manager) Streams() int { return m.streams.count() }
+
+// follower is one request under way. Those of one session form a list.
+type follower struct {
+	live       *Live
+	cancel     context.CancelCauseFunc
+	prev, next *follower
+}
+
+// group holds the followers of one session.
+type group struct {
+	first   *follower
+	userID  string
+	suspect bool      // something changed: ask the store
+	marks   uint64    // how often it became suspect: a change told during a judgement is not lost
+	since   time.Time // when it became suspect
+	dueAt   time.Time // idle or absolute expiry, as far as known
+}
+
+type streams struct {
+	mu    sync.Mutex
+	byID  map[string]*group
+	total int
+	wake  chan struct{}
+}
+
+func newStreams() *streams {
+	return &streams{byID: make(map[string]*group), wake: make(chan struct{}, 1)}
+}
+
+func (s *streams) add(f *follower) {
+	id := f.live.Session.ID
+	due := f.live.IdleExpiresAt()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.byID[id]
+	if g == nil {
+		g = &group{userID: f.live.User.ID}
+		s.byID[id] = g
+	}
+	if f.next = g.first; f.next != nil {
+		f.next.prev = f
+	}
+	g.first = f
+	g.dueAt = due
+	s.total++
+}
+
+func (s *streams) remove(f *follower) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.byID[f.live.Session.ID]
+	if g == nil || (f.prev == nil && g.first != f) {
+		return // cut already
+	}
+	if f.prev != nil {
+		f.prev.next = f.next
+	} else {
+		g.first = f.next
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	}
+	f.prev, f.next = nil, nil
+	s.total--
+	if g.first == nil {
+		delete(s.byID, f.live.Session.ID)
+	}
+}
+
+func (s *streams) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
+}
+
+// suspect marks a session for judgement and wakes the janitor.
+func (s *streams) suspect(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.byID[id]; g != nil {
+		s.mark(g)
+	}
+}
+
+func (s *streams) mark(g *group) {
+	g.marks++
+	if !g.suspect {
+		g.suspect, g.since = true, time.Now()
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *streams) changed(changes []store.Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.byID) == 0 {
+		return
+	}
+	for _, c := range changes {
+		switch c.Kind {
+		case store.ChangeSetting:
+		case store.ChangeSession:
+			if g := s.byID[c.Subject]; g != nil {
+				s.mark(g)
+			}
+		default:
+			for _, g := range s.byID {
+				if c.Kind != store.ChangeUser || g.userID == c.Subject {
+					s.mark(g)
+				}
+			}
+		}
+	}
+}
+
+// judgement is a session to judge, and how often it had become suspect when that began.
+type judgement struct {
+	id    string
+	marks uint64
+}
+
+// due answers the sessions to judge now: suspects, and those whose known expiry has passed.
+func (s *streams) due(now time.Time) []judgement {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var js []judgement
+	for id, g := range s.byID {
+		if g.suspect || !now.Before(g.dueAt) {
+			js = append(js, judgement{id, g.marks})
+		}
+	}
+	return js
+}
+
+// clear notes that a session was found live until due; it stays suspect if it became so again meanwhile.
+func (s *streams) clear(j judgement, due time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.byID[j.id]; g != nil {
+		g.suspect, g.dueAt = g.marks != j.marks, due
+	}
+}
+
+// cut cancels the requests of a session.
+func (s *streams) cut(id string, cause error) {
+	s.mu.Lock()
+	g := s.byID[id]
+	delete(s.byID, id)
+	var cancels []context.CancelCauseFunc
+	if g != nil {
+		for f := g.first; f != nil; {
+			next := f.next
+			f.prev, f.next = nil, nil
+			cancels = append(cancels, f.cancel)
+			f = next
+		}
+		g.first = nil
+		s.total -= len(cancels)
+	}
+	s.mu.Unlock()
+	for _, cancel := range cancels {
+		cancel(cause)
+	}
+}
+
+func (s *streams) cutAll(cause error) {
+	for _, j := range s.due(time.Unix(1<<40, 0)) {
+		s.cut(j.id, cause)
+	}
+}
+
+// unknownSince answers since when a session could not be judged; it starts to count at the first call.
+func (s *streams) unknownSince(id string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.byID[id]
+	if g == nil {
+		return time.Now()
+	}
+	if !g.suspect {
+		g.suspect, g.since = true, time.Now()
+	}
+	return g.since
+}
+
+// judgeStreams asks the store about the sessions that may have ended and cuts the streams of those that did.
+func (m *Manager) judgeStreams(ctx context.Context) {
+	now := m.now()
+	for _, j := range m.streams.due(now) {
+		id := j.id
+		s, u, err := m.store.Session(ctx, id)
+		seen := s.LastSeenAt
+		if p := m.touches.pending(id); p.After(seen) {
+			seen = p
+		}
+		switch {
+		case err == nil && alive(&s, &u, seen, now):
+			m.streams.clear(j, earlier(seen.Add(s.Idle), s.ExpiresAt))
+		case err == nil || errors.Is(err, store.ErrNotFound):
+			m.streams.cut(id, ErrEnded)
+		case time.Since(m.streams.unknownSince(id)) > streamGrace:
+			m.log.Warn("cutting streams: the store does not say whether their session lives", zap.Error(err))
+			m.streams.cut(id, ErrEnded)
+		}
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,55 @@
+// Package site carries what the front (Caddy) knows of a request to the pages, so that they need nothing of Caddy:
+// the verified client address, whether the browser came over HTTPS, the site's own origin, and the mount prefix.
+//
+// Nothing here comes from X-Forwarded-* as a client sent it: the front decides whom it trusts.
+package site
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+)
+
+// Request is what our own pages may know of the request they answer.
+type Request struct {
+	ID       string     // reference id, shown to people and written to logs and audit
+	ClientIP netip.Addr // the zero Addr when the front does not know (unix sockets)
+	Secure   bool       // the browser speaks HTTPS to the site
+	Host     string     // as the browser names the site: lower case, without the scheme's default port
+	Prefix   string     // mount point of our pages, such as "/_auth": begins with '/', does not end in one
+}
+
+// Scheme answers "https" or "http".
+func (r *Request) Scheme() string {
+	if r.Secure {
+		return "https"
+	}
+	return "http"
+}
+
+// Origin answers the site's own origin, such as "https://app.example.com".
+func (r *Request) Origin() string { return r.Scheme() + "://" + r.Host }
+
+// IP answers the client address as text, "" when unknown.
+func (r *Request) IP() string {
+	if !r.ClientIP.IsValid() {
+		return ""
+	}
+	return r.ClientIP.String()
+}
+
+type key struct{}
+
+// With answers a copy of r that carries q.
+func With(r *http.Request, q *Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), key{}, q))
+}
+
+// From answers what the front knows of this request. It is never nil: without a front (a unit test of a page) it is
+// a plain-HTTP request from an unknown address.
+func From(r *http.Request) *Request {
+	if q, ok := r.Context().Value(key{}).(*Request); ok {
+		return q
+	}
+	return &Request{Host: r.Host}
+}
