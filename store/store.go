@@ -37,6 +37,8 @@ var (
 	ErrUnavailable = errors.New("the store is unavailable")
 	// ErrNewerSchema: the schema was written by a newer Gatehouse.
 	ErrNewerSchema = errors.New("the store was written by a newer version of Gatehouse")
+	// ErrBadCursor: the cursor was not made by the list it was given to. A client's mistake, not the store's.
+	ErrBadCursor = errors.New("the page cursor is not valid")
 )
 
 // ConflictError says which unique value of a row is taken. It matches [ErrConflict].
@@ -152,7 +154,8 @@ type Tx interface {
 	// SetPassword writes hash ("" removes the password) and mustChange, cancels unspent links that set this
 	// user's password, and makes the account local when hash is not empty (ConflictError on the e-mail).
 	// It ends no session: see EndSessions. Two hashes of one password (re-hash) differ in p.Rehash: then
-	// PasswordChangedAt stays and links stay, and the write happens only if the stored hash is still p.IfHash.
+	// PasswordChangedAt stays and links stay, and the write happens only if the stored hash is still p.IfHash
+	// (else ErrStale: the password was changed while the old one was being checked).
 	SetPassword(ctx context.Context, userID string, p PasswordChange) error
 	// SetLastLogin notes a sign-in. It does not move Version.
 	SetLastLogin(ctx context.Context, userID string, at time.Time) error
@@ -172,7 +175,7 @@ type Tx interface {
 
 	// CreateIdentity links a provider's person to a user. ConflictError when linked already.
 	CreateIdentity(ctx context.Context, i Identity) error
-	// UpdateIdentity writes Email, Name, LastLoginAt and Groups of the identity.
+	// UpdateIdentity writes Email, Name, LastLoginAt and Groups of the identity, and Provider unless it is "".
 	UpdateIdentity(ctx context.Context, i Identity) error
 	// DeleteIdentity unlinks.
 	DeleteIdentity(ctx context.Context, issuer, subject string) error
