@@ -19,6 +19,10 @@ type Proof struct {
 	rehash string // the password in the present format, when the stored one is outdated
 }
 
+// ThrottleKey answers the key under which the attempt was counted, for callers that turn a proof into something else
+// than a session and clear it in the same transaction.
+func (p Proof) ThrottleKey() string { return p.key }
+
 // Password checks a name and a password. It costs the same whether or not the name exists.
 // Errors: [ErrWrong], *[ThrottledError], *[DisabledError], password.ErrBusy; any other is technical.
 func (s *Service) Password(ctx context.Context, c Client, name, pass string) (Proof, error) {

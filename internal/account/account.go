@@ -1,0 +1,137 @@
+// Package account is the one place where accounts change: for the pages, the JSON API and the command line alike, so
+// that a rule which holds here holds on every way in.
+//
+// Every act reads the actor and the target again inside the transaction that makes the change ([store.Store.Change]
+// runs one at a time), checks the guards there, and writes its audit event in the same transaction. A refusal by a
+// guard is audited as well, after the roll-back. What a change does to open sessions is decided here or in the
+// store, never by a caller.
+//
+// Errors for people are *[InvalidError] (bad input, per field), *[ForbiddenError] (a guard), *[LinkError] (a one-time
+// link that is of no use), *[store.ConflictError], [store.ErrNotFound] and [store.ErrStale]; those of the login and
+// password packages pass through. Anything else is technical.
+package account
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Kind says what kind of actor acts. The zero value is a person, who has to satisfy every guard.
+type Kind int
+
+// Kinds of actors.
+const (
+	// Person is someone with a session.
+	Person Kind = iota
+	// CommandLine is whoever may read and write the store's files: no session, no role, but the managed root and
+	// the last administrator are protected from it, too.
+	CommandLine
+	// Startup is the server itself.
+	Startup
+)
+
+// Actor is who acts.
+type Actor struct {
+	UserID    string // "" unless a person
+	Name      string // username
+	Kind      Kind
+	SessionID string    // the session that the request came with; people act with a session only, never with a token
+	AuthAt    time.Time // when the person last proved who they are: Session.AuthAt
+	Client    login.Client
+}
+
+// FreshFor is how long after a sign-in or re-authentication a person may change other people's accounts.
+const FreshFor = 10 * time.Minute
+
+// Service changes accounts. The fields are set once; all methods are safe for concurrent use.
+type Service struct {
+	Store    store.Store
+	Sessions *session.Manager // nil on the command line: nothing there goes on with a session
+	Login    *login.Service   // nil on the command line: nobody proves a current password there
+	Hasher   *password.Hasher
+	Policy   password.Policy
+	Title    string           // of the site: no password may be it
+	Clock    func() time.Time // nil means time.Now
+	Log      *zap.Logger      // nil means none
+}
+
+func (s *Service) now() time.Time {
+	if s.Clock == nil {
+		return time.Now().UTC()
+	}
+	return s.Clock().UTC()
+}
+
+func (s *Service) log() *zap.Logger {
+	if s.Log == nil {
+		return zap.NewNop()
+	}
+	return s.Log
+}
+
+// label answers how the audit log and people name the actor.
+func (a Actor) label() string {
+	switch a.Kind {
+	case CommandLine:
+		return "command line"
+	case Startup:
+		return "start-up"
+	case Person:
+		if a.Name != "" {
+			return a.Name
+		}
+	}
+	return "anonymous"
+}
+
+// change runs fn in one transaction of the store and adds the event that fn completes. When fn clears the event's
+// action, nothing was changed and nothing is audited. A guard's refusal is audited on its own, after the roll-back.
+func (s *Service) change(ctx context.Context, a Actor, e store.Event, fn func(tx store.Tx, e *store.Event) error) error {
+	e.ActorID, e.Actor = a.UserID, a.label()
+	if e.Details == nil {
+		e.Details = map[string]string{}
+	}
+	err := s.Store.Change(ctx, func(tx store.Tx) error {
+		if err := fn(tx, &e); err != nil {
+			return err
+		}
+		if e.Action == "" {
+			return nil
+		}
+		e.Outcome = store.Success
+		return tx.AddEvent(ctx, a.Client.Stamp(e, s.now()))
+	})
+	if errors.Is(err, store.ErrLastAdmin) {
+		err = errLastAdmin()
+	}
+	var refused *ForbiddenError
+	if errors.As(err, &refused) {
+		s.auditRefusal(ctx, a, e, refused)
+	}
+	return err
+}
+
+// auditTimeout bounds the write of a refusal, which goes on when the client has gone away meanwhile.
+const auditTimeout = 5 * time.Second
+
+// auditRefusal notes that a guard said no. A failure is logged and changes nothing: the answer is a refusal anyway.
+func (s *Service) auditRefusal(ctx context.Context, a Actor, e store.Event, refused *ForbiddenError) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
+	defer cancel()
+	e.Outcome = store.Denied
+	e.Details = map[string]string{"reason": refused.Code}
+	if err := s.Store.AddEvents(ctx, a.Client.Stamp(e, s.now())); err != nil {
+		s.log().Error("could not write the audit log", zap.String("action", e.Action), zap.Error(err))
+	}
+}
+
+// target names the user whom an event is about.
+func target(e *store.Event, u store.User) { e.TargetID, e.Target = u.ID, u.Username }

@@ -1,0 +1,119 @@
+package account
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// signedIn reads a person again: the session that the request came with must still stand. What the caller resolved
+// a moment ago may be over by now (signed out elsewhere, deactivated, password changed).
+func (s *Service) signedIn(ctx context.Context, tx store.Reader, a Actor) (store.Session, store.User, error) {
+	if a.Kind != Person || a.UserID == "" || a.SessionID == "" {
+		return store.Session{}, store.User{}, errSignedOut()
+	}
+	sess, u, err := tx.Session(ctx, a.SessionID)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Session{}, store.User{}, errSignedOut()
+	}
+	if err != nil {
+		return store.Session{}, store.User{}, err
+	}
+	if u.ID != a.UserID || sess.UserID != u.ID || sess.Epoch != u.Epoch ||
+		!u.Active || u.Pending || !s.now().Before(sess.ExpiresAt) {
+		return store.Session{}, store.User{}, errSignedOut()
+	}
+	return sess, u, nil
+}
+
+// admin lets administrators through who signed in or confirmed it lately, and the command line. API tokens have no
+// session, so they can never manage users.
+func (s *Service) admin(ctx context.Context, tx store.Reader, a Actor) error {
+	switch a.Kind {
+	case CommandLine, Startup:
+		return nil
+	case Person:
+	default:
+		return errRole()
+	}
+	sess, u, err := s.signedIn(ctx, tx, a)
+	if err != nil {
+		return err
+	}
+	if !u.IsActiveAdmin() {
+		return errRole()
+	}
+	if u.MustChange {
+		return &ForbiddenError{CodeMustChange, "Choose a new password of your own first."}
+	}
+	proved := sess.AuthAt // the store's word counts, not the caller's alone
+	if a.AuthAt.Before(proved) {
+		proved = a.AuthAt
+	}
+	// The clock of the Caddy that signed the person in may be a little ahead of this one's.
+	if age := s.now().Sub(proved); age >= FreshFor || age <= -clockSkew {
+		return &ForbiddenError{CodeReauth, "Confirm your password to go on: your last sign-in was more than 10 minutes ago."}
+	}
+	return nil
+}
+
+const clockSkew = FreshFor / 10
+
+func errRole() *ForbiddenError {
+	return &ForbiddenError{CodeRole, "Only an administrator can do this."}
+}
+
+// notSelf refuses what would take away the actor's own access: a slip that nobody else might be there to undo.
+func notSelf(a Actor, u store.User, text string) error {
+	if a.Kind == Person && a.UserID == u.ID {
+		return &ForbiddenError{CodeSelf, text}
+	}
+	return nil
+}
+
+// guardPatch refuses changes to what is locked. before and after are the target as it is and as it would be.
+func guardPatch(a Actor, before, after store.User) error {
+	if before.Managed {
+		switch {
+		case before.Email != after.Email:
+			return errManaged("e-mail address")
+		case before.Role != after.Role:
+			return errManaged("role")
+		case before.Active != after.Active || before.Pending != after.Pending:
+			return errManaged("state")
+		}
+	}
+	if before.Role == store.RoleAdmin && after.Role != store.RoleAdmin {
+		if err := notSelf(a, before, "You can't take away your own administrator role. Ask another administrator."); err != nil {
+			return err
+		}
+	}
+	if before.Active && !after.Active {
+		return notSelf(a, before, "You can't turn off your own account. Ask another administrator.")
+	}
+	return nil
+}
+
+// distinctNames keeps usernames and e-mails of sign-ins apart. A sign-in looks for a username first, so whoever had
+// someone else's e-mail as a username would catch that person's sign-ins, password included.
+func distinctNames(ctx context.Context, tx store.Reader, u store.User) error {
+	other, err := tx.UserByLocalEmail(ctx, u.Username)
+	switch {
+	case err == nil && other.ID != u.ID:
+		return &store.ConflictError{Field: "username"}
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	if u.Email == "" || !u.Local {
+		return nil
+	}
+	other, err = tx.UserByUsername(ctx, u.Email)
+	switch {
+	case err == nil && other.ID != u.ID:
+		return &store.ConflictError{Field: "email"}
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	return nil
+}

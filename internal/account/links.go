@@ -1,0 +1,299 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Lifetimes of one-time links.
+const (
+	DefaultLinkLife = 72 * time.Hour // invitations and resets
+	SetupLinkLife   = 24 * time.Hour
+	maxLinkLife     = 30 * 24 * time.Hour
+	minLinkLife     = time.Minute
+)
+
+// IssuedLink is a one-time link that was just made. Token is a secret and is kept nowhere else.
+type IssuedLink struct {
+	Token     string
+	ExpiresAt time.Time
+}
+
+// Path answers the address of the link below a mount point such as "/_auth".
+func (l IssuedLink) Path(prefix string) string { return prefix + "/link/" + l.Token }
+
+// LinkState says whether a link can be used.
+type LinkState string
+
+// States of links.
+const (
+	LinkValid     LinkState = "valid"
+	LinkUsed      LinkState = "used"
+	LinkExpired   LinkState = "expired"
+	LinkCancelled LinkState = "cancelled" // withdrawn, replaced by a newer one, or its account is not there to set up any more
+	LinkUnknown   LinkState = "unknown"
+)
+
+// LinkInfo is what a person with a link may know about it.
+type LinkInfo struct {
+	Purpose   store.LinkPurpose
+	UserID    string // "" for set-up links
+	Username  string // "" for set-up links
+	CreatedBy string
+	ExpiresAt time.Time
+	UsedAt    time.Time
+	State     LinkState
+}
+
+// expires checks the lifetime asked for; 0 means the default.
+func (f *fields) expires(d time.Duration) {
+	if d != 0 && (d < minLinkLife || d > maxLinkLife) {
+		f.add("expires", "A link lives between one minute and 30 days.")
+	}
+}
+
+// issue makes a one-time link inside tx.
+func (s *Service) issue(ctx context.Context, tx store.Tx, a Actor, p store.LinkPurpose, userID string, life time.Duration, end bool) (*IssuedLink, error) {
+	if life == 0 {
+		life = DefaultLinkLife
+	}
+	now := s.now()
+	out := IssuedLink{Token: store.NewToken(), ExpiresAt: now.Add(life)}
+	err := tx.CreateLink(ctx, store.Link{
+		ID: store.NewID(now), Hash: store.HashToken(out.Token), Purpose: p, UserID: userID,
+		CreatedBy: a.label(), EndSessions: end, CreatedAt: now, ExpiresAt: out.ExpiresAt,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// IssueSetupLink makes a link whose page makes the first administrator. It is refused (setup-done) while there is an
+// active one.
+func (s *Service) IssueSetupLink(ctx context.Context) (IssuedLink, error) {
+	var link *IssuedLink
+	a := Actor{Kind: Startup}
+	event := store.Event{Action: "link.create", Details: map[string]string{"purpose": string(store.LinkSetup)}}
+	err := s.change(ctx, a, event, func(tx store.Tx, _ *store.Event) error {
+		open, err := setupOpen(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if !open {
+			return &ForbiddenError{CodeSetupDone, "There is an administrator already; a set-up link is not needed."}
+		}
+		link, err = s.issue(ctx, tx, a, store.LinkSetup, "", SetupLinkLife, false)
+		return err
+	})
+	if err != nil {
+		return IssuedLink{}, err
+	}
+	return *link, nil
+}
+
+// setupOpen reports whether the first administrator is still to be made.
+func setupOpen(ctx context.Context, r store.Reader) (bool, error) {
+	admins, err := r.ActiveAdmins(ctx, 1)
+	if err != nil {
+		return false, err
+	}
+	return len(admins) == 0, nil
+}
+
+// LinkStatus tells about a link without spending it. An unknown or malformed token is a state, not an error.
+func (s *Service) LinkStatus(ctx context.Context, token string) (LinkInfo, error) {
+	info, _, err := s.lookAt(ctx, token)
+	return info, err
+}
+
+// lookAt answers what is known of a link, and its user.
+func (s *Service) lookAt(ctx context.Context, token string) (LinkInfo, store.User, error) {
+	unknown := LinkInfo{State: LinkUnknown}
+	if !store.ValidToken(token) {
+		return unknown, store.User{}, nil
+	}
+	l, err := s.Store.Link(ctx, store.HashToken(token))
+	if errors.Is(err, store.ErrNotFound) {
+		return unknown, store.User{}, nil
+	}
+	if err != nil {
+		return unknown, store.User{}, fmt.Errorf("looking up a link: %w", err)
+	}
+	info := LinkInfo{Purpose: l.Purpose, UserID: l.UserID, CreatedBy: l.CreatedBy, ExpiresAt: l.ExpiresAt, UsedAt: l.UsedAt}
+	var u store.User
+	if l.UserID != "" {
+		u, err = s.Store.User(ctx, l.UserID)
+		if errors.Is(err, store.ErrNotFound) {
+			return unknown, store.User{}, nil
+		}
+		if err != nil {
+			return unknown, store.User{}, fmt.Errorf("looking up the user of a link: %w", err)
+		}
+		info.Username = u.Username
+	}
+	info.State = s.state(l)
+	if info.State == LinkValid {
+		if info.State, err = usable(ctx, s.Store, l.Purpose, u); err != nil {
+			return unknown, store.User{}, err
+		}
+	}
+	return info, u, nil
+}
+
+// state judges a link by itself.
+func (s *Service) state(l store.Link) LinkState {
+	switch {
+	case !l.UsedAt.IsZero():
+		return LinkUsed
+	case !l.CancelledAt.IsZero():
+		return LinkCancelled
+	case !s.now().Before(l.ExpiresAt):
+		return LinkExpired
+	default:
+		return LinkValid
+	}
+}
+
+// usable judges what a link is for: there is nobody to set up any more, or the account is turned off or locked. A
+// link must not be a way round a deactivation.
+func usable(ctx context.Context, r store.Reader, p store.LinkPurpose, u store.User) (LinkState, error) {
+	switch p {
+	case store.LinkPassword:
+		if u.ID == "" || !u.Active || u.Pending || u.Managed {
+			return LinkCancelled, nil
+		}
+		return LinkValid, nil
+	case store.LinkSetup:
+		open, err := setupOpen(ctx, r)
+		if err != nil {
+			return LinkUnknown, fmt.Errorf("looking for an administrator: %w", err)
+		}
+		if !open {
+			return LinkCancelled, nil
+		}
+		return LinkValid, nil
+	default:
+		return LinkUnknown, nil
+	}
+}
+
+// LinkForm is what a person fills in on the page of a link. Username, Email and Name count for set-up links only.
+type LinkForm struct {
+	Username string
+	Email    string
+	Name     string
+	Password string
+}
+
+// UseLink spends a link: it sets the password of its user, or makes the first administrator. Of any number of callers
+// at once, one succeeds; a refused form does not spend the link. The proof is to be turned into a session by
+// login.Service.SignIn with method "link". A link of no use is a *[LinkError].
+func (s *Service) UseLink(ctx context.Context, c login.Client, token string, form LinkForm) (login.Proof, error) {
+	info, u, err := s.lookAt(ctx, token)
+	if err != nil {
+		return login.Proof{}, err
+	}
+	if info.State != LinkValid {
+		return login.Proof{}, &LinkError{info.State}
+	}
+	var f fields
+	if info.Purpose == store.LinkSetup {
+		u = s.firstAdmin(&f, form)
+	}
+	if err := f.password(s, "password", form.Password, u); err != nil {
+		return login.Proof{}, err
+	}
+	if err := f.err(); err != nil {
+		return login.Proof{}, err
+	}
+	hash, err := s.hash(ctx, form.Password)
+	if err != nil {
+		return login.Proof{}, err
+	}
+	a := Actor{UserID: u.ID, Name: u.Username, Client: c}
+	event := store.Event{Action: "link.use", TargetID: u.ID, Target: u.Username,
+		Details: map[string]string{"purpose": string(info.Purpose)}}
+	err = s.change(ctx, a, event, func(tx store.Tx, e *store.Event) error {
+		return s.spend(ctx, tx, e, token, info.Purpose, &u, hash)
+	})
+	if err != nil {
+		return login.Proof{}, err
+	}
+	return login.Proof{User: u}, nil
+}
+
+// spend takes the link and does what it is for. Everything that was looked at before is looked at again: any of it
+// may have changed while the password was being hashed.
+func (s *Service) spend(ctx context.Context, tx store.Tx, e *store.Event, token string, p store.LinkPurpose, u *store.User, hash string) error {
+	l, err := tx.TakeLink(ctx, store.HashToken(token), s.now())
+	if errors.Is(err, store.ErrNotFound) {
+		return &LinkError{LinkUsed}
+	}
+	if err != nil {
+		return err
+	}
+	if l.Purpose != p {
+		return &LinkError{LinkUnknown}
+	}
+	if p == store.LinkPassword {
+		if *u, err = tx.User(ctx, l.UserID); err != nil {
+			return err
+		}
+	}
+	state, err := usable(ctx, tx, p, *u)
+	if err != nil {
+		return err
+	}
+	if state != LinkValid {
+		return &LinkError{state}
+	}
+	if p == store.LinkSetup {
+		describe(e, "after", *u)
+		if err := s.insert(ctx, tx, u, hash, false); err != nil {
+			return err
+		}
+		_, err = tx.CancelLinks(ctx, store.LinkSetup, "")
+		return err
+	}
+	return s.spendPassword(ctx, tx, e, l, u, hash)
+}
+
+// spendPassword sets the password that the person chose.
+func (s *Service) spendPassword(ctx context.Context, tx store.Tx, e *store.Event, l store.Link, u *store.User, hash string) error {
+	target(e, *u)
+	if err := distinctWhenLocal(ctx, tx, *u); err != nil {
+		return err
+	}
+	if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
+		return err
+	}
+	if err := tx.ClearAttempts(ctx, login.AccountKey(u.ID)); err != nil {
+		return err
+	}
+	if l.EndSessions {
+		if _, err := endAll(ctx, tx, e, u.ID); err != nil {
+			return err
+		}
+	}
+	var err error
+	*u, err = tx.User(ctx, u.ID)
+	return err
+}
+
+// firstAdmin validates the account that a set-up link makes.
+func (s *Service) firstAdmin(f *fields, form LinkForm) store.User {
+	now := s.now()
+	u := store.User{
+		ID: store.NewID(now), Username: f.username(form.Username), Email: f.email(form.Email), Name: f.name(form.Name),
+		Role: store.RoleAdmin, RoleGranted: true, Active: true, Local: true, Origin: store.OriginLocal,
+		CreatedAt: now, UpdatedAt: now,
+	}
+	u.EmailVerified = u.Email != ""
+	return u
+}

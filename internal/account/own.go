@@ -1,0 +1,161 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// UpdateProfile changes the display name of the actor's own account. What identifies a person (username, e-mail) is an
+// administrator's to change.
+func (s *Service) UpdateProfile(ctx context.Context, a Actor, userID, name string) (store.User, error) {
+	var f fields
+	name = f.name(name)
+	if err := f.err(); err != nil {
+		return store.User{}, err
+	}
+	var out store.User
+	err := s.change(ctx, a, store.Event{Action: "profile.update", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
+		_, before, err := s.signedIn(ctx, tx, a)
+		if err != nil {
+			return err
+		}
+		if before.ID != userID {
+			return errRole()
+		}
+		target(e, before)
+		after := before
+		after.Name = name
+		if !differ(e, before, after) {
+			e.Action, out = "", before
+			return nil
+		}
+		after.UpdatedAt = s.now()
+		out, err = tx.UpdateUser(ctx, after)
+		return err
+	})
+	if err != nil {
+		return store.User{}, err
+	}
+	return out, nil
+}
+
+// errNoService: a method that needs sessions was called on the command line's service.
+var errNoService = errors.New("changing one's own password needs the server's sessions")
+
+// ChangeOwnPassword changes the password of the person who is signed in by live, after checking the current one under
+// the sign-in's throttle. The browser goes on with a new session id. With endOthers the session epoch moves on and
+// every other session is over; without it the others go on.
+//
+// Errors: login.ErrWrong for the current password, *login.ThrottledError, password.ErrBusy, *[InvalidError] for
+// "new_password", *[ForbiddenError] (managed, no-password, signed-out), store.ErrStale when the password was changed
+// by someone else at the same time.
+func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.Live, current, fresh string, endOthers bool) (login.SignedIn, error) {
+	if s.Login == nil || s.Sessions == nil {
+		return login.SignedIn{}, errNoService
+	}
+	proof, hash, err := s.prepareChange(ctx, a, live, current, fresh)
+	if err != nil {
+		return login.SignedIn{}, err
+	}
+	var out login.SignedIn
+	event := store.Event{Action: "password.change", TargetID: a.UserID, Target: a.label()}
+	err = s.change(ctx, a, event, func(tx store.Tx, e *store.Event) error {
+		sess, u, err := s.signedIn(ctx, tx, a)
+		if err != nil {
+			return err
+		}
+		if err := changeable(u); err != nil {
+			return err
+		}
+		if u.PasswordHash != proof.User.PasswordHash {
+			return store.ErrStale // the proof was for another password
+		}
+		target(e, u)
+		if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
+			return err
+		}
+		if err := tx.ClearAttempts(ctx, proof.ThrottleKey()); err != nil {
+			return err
+		}
+		if err := s.endOthers(ctx, tx, e, sess, endOthers); err != nil {
+			return err
+		}
+		if out.User, err = tx.User(ctx, u.ID); err != nil {
+			return err
+		}
+		out.Token, out.Session, err = s.Sessions.Renew(ctx, tx, sess, out.User.Epoch, true)
+		return err
+	})
+	if err != nil {
+		return login.SignedIn{}, err
+	}
+	return out, nil
+}
+
+// endOthers ends the other sessions if asked to, and moves the epoch so that none of them can come back.
+func (s *Service) endOthers(ctx context.Context, tx store.Tx, e *store.Event, keep store.Session, end bool) error {
+	e.Details["end_others"] = strconv.FormatBool(end)
+	if !end {
+		return nil
+	}
+	ended, err := tx.EndSessions(ctx, store.SessionSelector{UserID: keep.UserID, Except: keep.ID})
+	if err != nil {
+		return err
+	}
+	e.Details["sessions_ended"] = strconv.Itoa(len(ended))
+	return tx.BumpEpoch(ctx, keep.UserID)
+}
+
+// prepareChange judges the new password, checks the current one and hashes the new one, outside of any transaction.
+func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live, current, fresh string) (login.Proof, string, error) {
+	if live == nil || live.User.ID != a.UserID || live.Session.ID != a.SessionID {
+		return login.Proof{}, "", errSignedOut()
+	}
+	_, u, err := s.signedIn(ctx, s.Store, a)
+	if err != nil {
+		return login.Proof{}, "", err
+	}
+	if err := changeable(u); err != nil {
+		var refused *ForbiddenError
+		if errors.As(err, &refused) {
+			e := store.Event{Action: "password.change", ActorID: u.ID, Actor: u.Username, TargetID: u.ID, Target: u.Username}
+			s.auditRefusal(ctx, a, e, refused)
+		}
+		return login.Proof{}, "", err
+	}
+	var f fields
+	if err := f.password(s, "new_password", fresh, u); err != nil {
+		return login.Proof{}, "", err
+	}
+	if password.Normalize(current) == password.Normalize(fresh) && len(f.list) == 0 {
+		f.add("new_password", "Choose a password other than the present one.")
+	}
+	if err := f.err(); err != nil {
+		return login.Proof{}, "", err
+	}
+	proof, err := s.Login.Reverify(ctx, a.Client, u, current)
+	if err != nil {
+		return login.Proof{}, "", fmt.Errorf("checking the current password: %w", err)
+	}
+	hash, err := s.hash(ctx, fresh)
+	return proof, hash, err
+}
+
+// changeable refuses accounts whose password is not theirs to change.
+func changeable(u store.User) error {
+	switch {
+	case u.Managed:
+		return errManaged("password")
+	case u.PasswordHash == "":
+		return &ForbiddenError{CodeNoPassword,
+			"This account has no password. Ask an administrator for a one-time link to set one."}
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package account
+
+import (
+	"context"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Reset says how a person gets a new password.
+type Reset struct {
+	Password   string // "" makes a one-time link, with which the person sets one
+	MustChange bool   // with Password: has to be replaced at the next sign-in
+	// KeepSessions leaves sessions alone when the link is used. A password that is set here always ends them.
+	KeepSessions bool
+	// BlockNow, for a link: the present password and every session are over at once, not only when the link is used.
+	BlockNow bool
+	Expires  time.Duration // of the link; 0 means DefaultLinkLife
+}
+
+// ResetPassword gives an account a new password, or a one-time link to set one. The account's present password
+// works until the link is used, unless BlockNow. An administrator's own password is changed under the account, where
+// the present one is asked for: a session left open is not enough.
+func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset) (*IssuedLink, error) {
+	hash, err := s.prepareReset(ctx, a, id, r)
+	if err != nil {
+		return nil, err
+	}
+	var link *IssuedLink
+	err = s.change(ctx, a, store.Event{Action: "password.reset", TargetID: id}, func(tx store.Tx, e *store.Event) error {
+		u, err := s.resettable(ctx, tx, a, id, e)
+		if err != nil {
+			return err
+		}
+		if hash != "" {
+			e.Details["way"] = "password"
+			return s.setPassword(ctx, tx, e, u, hash, r.MustChange)
+		}
+		if !u.Active || u.Pending {
+			return invalid("active", "This account is turned off, so a link would be of no use. Turn it on first.")
+		}
+		if err := distinctWhenLocal(ctx, tx, u); err != nil {
+			return err
+		}
+		e.Action, e.Details["way"] = "link.create", "link"
+		if r.BlockNow {
+			e.Details["blocked"] = "true"
+			if err := s.setPassword(ctx, tx, e, u, "", false); err != nil {
+				return err
+			}
+		}
+		link, err = s.issue(ctx, tx, a, store.LinkPassword, u.ID, r.Expires, !r.KeepSessions)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return link, nil
+}
+
+// prepareReset does what must not happen inside a transaction: it judges and hashes the password. Whether the actor
+// may do this is asked first, so that nobody else makes the server hash.
+func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset) (hash string, err error) {
+	var f fields
+	if r.Password == "" {
+		f.expires(r.Expires)
+		return "", f.err()
+	}
+	u, err := s.Store.User(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	if err := s.admin(ctx, s.Store, a); err != nil {
+		return "", nil //nolint:nilerr // the transaction asks again, refuses and audits it
+	}
+	if err := f.password(s, "password", r.Password, u); err != nil {
+		return "", err
+	}
+	if err := f.err(); err != nil {
+		return "", err
+	}
+	return s.hash(ctx, r.Password)
+}
+
+// resettable answers the target if the actor may reset its password.
+func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id string, e *store.Event) (store.User, error) {
+	if err := s.admin(ctx, tx, a); err != nil {
+		return store.User{}, err
+	}
+	u, err := tx.User(ctx, id)
+	if err != nil {
+		return store.User{}, err
+	}
+	target(e, u)
+	if u.Managed {
+		return store.User{}, errManaged("password")
+	}
+	return u, notSelf(a, u, "Change your own password under your account, where the present one is asked for.")
+}
+
+// setPassword writes a password that somebody else chose ("" takes it away) and ends every session of the user, by
+// row and by epoch. Strangers' wrong guesses are forgotten: the new password is not what they guessed at.
+func (s *Service) setPassword(ctx context.Context, tx store.Tx, e *store.Event, u store.User, hash string, mustChange bool) error {
+	if hash != "" {
+		if err := distinctWhenLocal(ctx, tx, u); err != nil {
+			return err
+		}
+	}
+	if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, MustChange: mustChange, At: s.now()}); err != nil {
+		return err
+	}
+	if err := tx.ClearAttempts(ctx, login.AccountKey(u.ID)); err != nil {
+		return err
+	}
+	_, err := endAll(ctx, tx, e, u.ID)
+	return err
+}
+
+// distinctWhenLocal checks names as if the account had a password already: then its e-mail counts for sign-ins.
+func distinctWhenLocal(ctx context.Context, tx store.Reader, u store.User) error {
+	u.Local = true
+	return distinctNames(ctx, tx, u)
+}

@@ -1,0 +1,144 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// endAll ends every session of a user, by row and by epoch, so that none survives whatever happens to its row.
+func endAll(ctx context.Context, tx store.Tx, e *store.Event, userID string) (int, error) {
+	ended, err := tx.EndSessions(ctx, store.SessionSelector{UserID: userID})
+	if err != nil {
+		return 0, err
+	}
+	if err := tx.BumpEpoch(ctx, userID); err != nil {
+		return 0, err
+	}
+	e.Details["sessions_ended"] = strconv.Itoa(len(ended))
+	return len(ended), nil
+}
+
+// SignOut ends the session that the actor came with. One that is over already is signed out.
+func (s *Service) SignOut(ctx context.Context, a Actor) error {
+	if a.SessionID == "" {
+		return nil
+	}
+	return s.change(ctx, a, store.Event{Action: "session.sign_out"}, func(tx store.Tx, e *store.Event) error {
+		_, u, err := tx.Session(ctx, a.SessionID)
+		if errors.Is(err, store.ErrNotFound) || (err == nil && u.ID != a.UserID) {
+			e.Action = ""
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		target(e, u)
+		e.Details["session"] = a.SessionID
+		_, err = tx.EndSessions(ctx, store.SessionSelector{ID: a.SessionID})
+		return err
+	})
+}
+
+// EndOwnSession ends one of the actor's own sessions. Someone else's is store.ErrNotFound.
+func (s *Service) EndOwnSession(ctx context.Context, a Actor, sessionID string) error {
+	return s.change(ctx, a, store.Event{Action: "session.end"}, func(tx store.Tx, e *store.Event) error {
+		_, u, err := s.signedIn(ctx, tx, a)
+		if err != nil {
+			return err
+		}
+		target(e, u)
+		_, owner, err := tx.Session(ctx, sessionID)
+		if err != nil {
+			return err
+		}
+		if owner.ID != u.ID {
+			return store.ErrNotFound
+		}
+		e.Details["session"] = sessionID
+		_, err = tx.EndSessions(ctx, store.SessionSelector{ID: sessionID})
+		return err
+	})
+}
+
+// EndOtherSessions ends all sessions of the actor but the present one, and answers how many.
+func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
+	n := 0
+	err := s.change(ctx, a, store.Event{Action: "session.end_others"}, func(tx store.Tx, e *store.Event) error {
+		_, u, err := s.signedIn(ctx, tx, a)
+		if err != nil {
+			return err
+		}
+		target(e, u)
+		ended, err := tx.EndSessions(ctx, store.SessionSelector{UserID: u.ID, Except: a.SessionID})
+		n = len(ended)
+		e.Details["sessions_ended"] = strconv.Itoa(n)
+		return err
+	})
+	return n, err
+}
+
+// EndAllOwn signs the actor out everywhere, here too.
+func (s *Service) EndAllOwn(ctx context.Context, a Actor) error {
+	return s.change(ctx, a, store.Event{Action: "session.end_all"}, func(tx store.Tx, e *store.Event) error {
+		_, u, err := s.signedIn(ctx, tx, a)
+		if err != nil {
+			return err
+		}
+		target(e, u)
+		_, err = endAll(ctx, tx, e, u.ID)
+		return err
+	})
+}
+
+// EndSessions ends every session of a user and answers how many there were.
+func (s *Service) EndSessions(ctx context.Context, a Actor, userID string) (int, error) {
+	n := 0
+	err := s.change(ctx, a, store.Event{Action: "session.end_all", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
+		if err := s.admin(ctx, tx, a); err != nil {
+			return err
+		}
+		u, err := tx.User(ctx, userID)
+		if err != nil {
+			return err
+		}
+		target(e, u)
+		n, err = endAll(ctx, tx, e, u.ID)
+		return err
+	})
+	return n, err
+}
+
+// EndSession ends one session of anybody.
+func (s *Service) EndSession(ctx context.Context, a Actor, sessionID string) error {
+	return s.change(ctx, a, store.Event{Action: "session.end"}, func(tx store.Tx, e *store.Event) error {
+		if err := s.admin(ctx, tx, a); err != nil {
+			return err
+		}
+		_, u, err := tx.Session(ctx, sessionID)
+		if err != nil {
+			return err
+		}
+		target(e, u)
+		e.Details["session"] = sessionID
+		_, err = tx.EndSessions(ctx, store.SessionSelector{ID: sessionID})
+		return err
+	})
+}
+
+// EndEveryone ends every session there is, the actor's too, and answers how many there were.
+func (s *Service) EndEveryone(ctx context.Context, a Actor) (int, error) {
+	n := 0
+	err := s.change(ctx, a, store.Event{Action: "session.end_everyone"}, func(tx store.Tx, e *store.Event) error {
+		if err := s.admin(ctx, tx, a); err != nil {
+			return err
+		}
+		ended, err := tx.EndSessions(ctx, store.SessionSelector{All: true})
+		n = len(ended)
+		e.Details["sessions_ended"] = strconv.Itoa(n)
+		return err
+	})
+	return n, err
+}

@@ -1,0 +1,276 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// NewUser says what account to make.
+type NewUser struct {
+	Username   string
+	Email      string     // may be empty
+	Name       string     // may be empty
+	Role       store.Role // "" means user
+	Groups     []string
+	Password   string // "" makes a one-time link, with which the person sets one
+	MustChange bool   // the person has to replace Password at the first sign-in
+	Active     bool
+	Expires    time.Duration // of the link; 0 means DefaultLinkLife
+}
+
+// Create makes a local account. Without a password it answers a one-time link, which is shown once and kept hashed.
+// A taken name is a *store.ConflictError.
+func (s *Service) Create(ctx context.Context, a Actor, n NewUser) (store.User, *IssuedLink, error) {
+	u, err := s.newUser(n)
+	if err != nil {
+		return store.User{}, nil, err
+	}
+	hash, err := s.hash(ctx, n.Password)
+	if err != nil {
+		return store.User{}, nil, err
+	}
+	var link *IssuedLink
+	event := store.Event{Action: "user.create", TargetID: u.ID, Target: u.Username}
+	err = s.change(ctx, a, event, func(tx store.Tx, e *store.Event) error {
+		if err := s.admin(ctx, tx, a); err != nil {
+			return err
+		}
+		if err := s.insert(ctx, tx, &u, hash, n.MustChange); err != nil {
+			return err
+		}
+		describe(e, "after", u)
+		e.Details["password"] = "set"
+		if hash == "" {
+			e.Details["password"] = "link"
+			if link, err = s.issue(ctx, tx, a, store.LinkPassword, u.ID, n.Expires, true); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return store.User{}, nil, err
+	}
+	return u, link, nil
+}
+
+// newUser validates, before anything slow or anything written.
+func (s *Service) newUser(n NewUser) (store.User, error) {
+	if n.Role == "" {
+		n.Role = store.RoleUser
+	}
+	var f fields
+	now := s.now()
+	u := store.User{
+		ID: store.NewID(now), Username: f.username(n.Username), Email: f.email(n.Email), Name: f.name(n.Name),
+		Role: f.role(n.Role), RoleGranted: true, Groups: f.groups(n.Groups),
+		Active: n.Active, Local: true, Origin: store.OriginLocal, CreatedAt: now, UpdatedAt: now,
+	}
+	u.EmailVerified = u.Email != ""
+	if n.Password != "" {
+		if err := f.password(s, "password", n.Password, u); err != nil {
+			return store.User{}, err
+		}
+	} else {
+		f.expires(n.Expires)
+	}
+	return u, f.err()
+}
+
+// hash answers the hash of a password, "" for none.
+func (s *Service) hash(ctx context.Context, pass string) (string, error) {
+	if pass == "" {
+		return "", nil
+	}
+	h, err := s.Hasher.Hash(ctx, pass)
+	if err != nil {
+		return "", fmt.Errorf("hashing a password: %w", err)
+	}
+	return h, nil
+}
+
+// insert writes a new user and its password, and reads it back.
+func (s *Service) insert(ctx context.Context, tx store.Tx, u *store.User, hash string, mustChange bool) error {
+	if err := distinctNames(ctx, tx, *u); err != nil {
+		return err
+	}
+	if err := tx.CreateUser(ctx, *u); err != nil {
+		return err
+	}
+	if hash != "" {
+		change := store.PasswordChange{Hash: hash, MustChange: mustChange, At: s.now()}
+		if err := tx.SetPassword(ctx, u.ID, change); err != nil {
+			return err
+		}
+	}
+	made, err := tx.User(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	*u = made
+	return nil
+}
+
+// Patch says what to change about an account; nil fields stay as they are.
+type Patch struct {
+	Username *string
+	Email    *string
+	Name     *string
+	Role     *store.Role
+	// PinRole makes the role one that was given here even if it stays the same, so that a provider's groups no longer
+	// decide it. A role that Patch changes is always given here.
+	PinRole bool
+	Groups  *[]string
+	Active  *bool // true also admits a user who was pending
+	Version int64 // refuse with store.ErrStale if the account is no longer at this version; 0: the last write wins
+}
+
+// Update changes an account and answers it as it is now. Deactivation ends every session of the user for good; a
+// changed role or group acts on the next request.
+func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (store.User, error) {
+	apply, err := p.validate()
+	if err != nil {
+		return store.User{}, err
+	}
+	var out store.User
+	err = s.change(ctx, a, store.Event{Action: "user.update", TargetID: id}, func(tx store.Tx, e *store.Event) error {
+		if err := s.admin(ctx, tx, a); err != nil {
+			return err
+		}
+		before, err := tx.User(ctx, id)
+		if err != nil {
+			return err
+		}
+		target(e, before)
+		if p.Version != 0 && p.Version != before.Version {
+			return store.ErrStale
+		}
+		after := before
+		after.Groups = slices.Clone(before.Groups)
+		apply(&after)
+		if err := guardPatch(a, before, after); err != nil {
+			return err
+		}
+		if !differ(e, before, after) {
+			e.Action, out = "", before
+			return nil
+		}
+		if err := distinctNames(ctx, tx, after); err != nil {
+			return err
+		}
+		after.UpdatedAt = s.now()
+		out, err = tx.UpdateUser(ctx, after)
+		return err
+	})
+	if err != nil {
+		return store.User{}, err
+	}
+	return out, nil
+}
+
+// validate answers a function that applies the patch.
+func (p Patch) validate() (func(u *store.User), error) {
+	var f fields
+	if p.Username != nil {
+		v := f.username(*p.Username)
+		p.Username = &v
+	}
+	if p.Email != nil {
+		v := f.email(*p.Email)
+		p.Email = &v
+	}
+	if p.Name != nil {
+		v := f.name(*p.Name)
+		p.Name = &v
+	}
+	if p.Role != nil {
+		f.role(*p.Role)
+	}
+	if p.Groups != nil {
+		v := f.groups(*p.Groups)
+		p.Groups = &v
+	}
+	return p.apply, f.err()
+}
+
+func (p Patch) apply(u *store.User) {
+	if p.Username != nil {
+		u.Username = *p.Username
+	}
+	if p.Email != nil && *p.Email != u.Email {
+		u.Email, u.EmailVerified = *p.Email, *p.Email != ""
+	}
+	if p.Name != nil {
+		u.Name = *p.Name
+	}
+	// Pages send the whole form. A role that was only sent along has not been given by anybody.
+	if p.Role != nil && (*p.Role != u.Role || p.PinRole) {
+		u.Role, u.RoleGranted = *p.Role, true
+	}
+	if p.Groups != nil {
+		u.Groups = *p.Groups
+	}
+	if p.Active != nil {
+		u.Active = *p.Active
+		u.Pending = u.Pending && !*p.Active
+	}
+}
+
+// Delete removes an account and everything that belongs to it; its audit rows stay.
+func (s *Service) Delete(ctx context.Context, a Actor, id string) error {
+	return s.change(ctx, a, store.Event{Action: "user.delete", TargetID: id}, func(tx store.Tx, e *store.Event) error {
+		if err := s.admin(ctx, tx, a); err != nil {
+			return err
+		}
+		u, err := tx.User(ctx, id)
+		if err != nil {
+			return err
+		}
+		target(e, u)
+		if u.Managed {
+			return &ForbiddenError{CodeManaged, "This account is managed by the deployment and can't be deleted while it is."}
+		}
+		if err := notSelf(a, u, "You can't delete your own account. Ask another administrator."); err != nil {
+			return err
+		}
+		describe(e, "before", u)
+		return tx.DeleteUser(ctx, id)
+	})
+}
+
+// describe notes what an account was or became. It holds no secret.
+func describe(e *store.Event, when string, u store.User) {
+	for k, v := range facts(u) {
+		e.Details[when+"."+k] = v
+	}
+}
+
+// differ notes what changes, and reports whether anything does.
+func differ(e *store.Event, before, after store.User) bool {
+	changed := false
+	old, fresh := facts(before), facts(after)
+	for k := range fresh {
+		if old[k] != fresh[k] {
+			e.Details["before."+k], e.Details["after."+k] = old[k], fresh[k]
+			changed = true
+		}
+	}
+	return changed
+}
+
+// facts are what an administrator can change about an account.
+func facts(u store.User) map[string]string {
+	return map[string]string{
+		"username": u.Username, "email": u.Email, "name": u.Name, "role": string(u.Role),
+		"groups": strings.Join(u.Groups, ","), "active": strconv.FormatBool(u.Active),
+		"pending":        strconv.FormatBool(u.Pending),
+		"role_granted":   strconv.FormatBool(u.RoleGranted),
+		"email_verified": strconv.FormatBool(u.EmailVerified),
+	}
+}
