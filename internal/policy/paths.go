@@ -107,6 +107,25 @@ func ambiguousText(path string) bool {
 	return count(norm.NFKC.String(text)) != count(text)
 }
 
+// Evasive reports whether path holds what Caddy's path matchers take for ordinary text while some upstreams see a
+// separator, a parameter or the end of the path there: ';', '\\', '%5c', a doubly encoded byte or NUL.
+func Evasive(path string) bool {
+	if strings.ContainsAny(path, ";\\") {
+		return true
+	}
+	for rest := path; ; {
+		i := strings.IndexByte(rest, '%')
+		if i < 0 || i+2 >= len(rest) {
+			return false
+		}
+		switch rest[i+1 : i+3] {
+		case "5c", "5C", "25", "00", "3b", "3B":
+			return true
+		}
+		rest = rest[i+1:]
+	}
+}
+
 // ambiguousSegment judges what follows a '/': an empty segment that is not the end, or "." or "..".
 func ambiguousSegment(rest string) bool {
 	seg, _, more := strings.Cut(rest, "/")
