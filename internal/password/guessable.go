@@ -1,0 +1,310 @@
+package password
+
+import (
+	_ "embed"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// common.txt lists what people choose most: words, names, phrases and strings, folded, separated by white space.
+//
+//go:embed common.txt
+var commonText string
+
+// commonWords is the list as a set, made at the first use.
+var commonWords = sync.OnceValue(func() map[string]bool {
+	set := make(map[string]bool, 4096)
+	for line := range strings.Lines(commonText) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		for _, word := range strings.Fields(line) {
+			set[word] = true
+		}
+	}
+	return set
+})
+
+// samples are what documentation, example files and placeholders say. Letters only: separators do not count. They are
+// looked for anywhere in a password, so only what nobody would come up with by themselves is here.
+var samples = []string{
+	"changeme", "changethis", "changeit", "pleasechange", "replaceme", "replacethis", "replacewith",
+	"yourpassword", "youradminpassword", "yourownpassword", "yoursecret", "yourstrongpassword", "yoursecurepassword",
+	"passwordhere", "passwordgoeshere", "secrethere", "placeholder", "examplepassword", "passwordexample",
+	"samplepassword", "defaultpassword", "insertpassword", "enterpassword", "chooseapassword", "pickapassword",
+	"putapassword", "setapassword", "typeapassword",
+}
+
+// maxTrivial is how many digits and symbols around a word are no secret: all of them are tried within minutes.
+const maxTrivial = 6
+
+// checkGuessable refuses what is guessed first: samples, the person's own names, and what is on the list. Attackers
+// vary a word by rules (case, digits behind it, look-alikes, twice in a row); the same rules are undone here.
+func checkGuessable(password string, context []string) error {
+	folded := strings.ToLower(norm.NFKC.String(password))
+	if isSample(folded) {
+		return &PolicyError{ReasonSample, "This is a sample from an example. Choose a password of your own."}
+	}
+	own := contextWords(context)
+	listed := commonWords()
+	for core := range cores(folded) {
+		if own[squash(core)] || own[unrepeat(squash(core))] {
+			return &PolicyError{ReasonContext, "Choose something other than your name, your e-mail address or the name of this site."}
+		}
+		if isListed(listed, core) {
+			return errCommon()
+		}
+	}
+	if isListed(listed, folded) || isPredictable(folded) {
+		return errCommon()
+	}
+	return nil
+}
+
+func errCommon() error {
+	return &PolicyError{ReasonCommon, "This password is among the first that attackers try. Choose another one, for example four random words."}
+}
+
+// isListed also finds a listed word that is repeated, with or without something in between.
+func isListed(listed map[string]bool, s string) bool {
+	if listed[s] || listed[unrepeat(s)] {
+		return true
+	}
+	joined := squash(s)
+	unit := unrepeat(joined)
+	return unit != joined && listed[unit]
+}
+
+// isSample looks for a sample anywhere in the password: the rest of it is from the same example.
+func isSample(folded string) bool {
+	plain := lettersOnly(folded)
+	leet := lettersOnly(unleet(folded, 'i'))
+	return slices.ContainsFunc(samples, func(sample string) bool {
+		return strings.Contains(plain, sample) || strings.Contains(leet, sample)
+	})
+}
+
+// contextWords folds the names to compare with, and adds the parts of e-mail addresses. What has fewer than three
+// characters says nothing.
+func contextWords(context []string) map[string]bool {
+	own := make(map[string]bool, 2*len(context))
+	add := func(s string) {
+		if utf8.RuneCountInString(s) >= 3 {
+			own[s] = true
+		}
+	}
+	for _, word := range context {
+		word = strings.ToLower(norm.NFKC.String(word))
+		add(squash(word))
+		add(unrepeat(squash(word)))
+		add(lettersOnly(word))
+		if local, _, found := strings.Cut(word, "@"); found {
+			add(squash(local))
+			add(lettersOnly(local))
+		}
+	}
+	return own
+}
+
+// cores yields what may be the word within a password: with digits and symbols taken off either end, as long as they
+// are few or predictable, and with look-alikes read as letters. '1' and '!' stand for i as well as for l.
+func cores(folded string) func(yield func(string) bool) {
+	isLetter := unicode.IsLetter
+	head := len(folded) - len(strings.TrimLeftFunc(folded, func(r rune) bool { return !isLetter(r) }))
+	tail := len(strings.TrimRightFunc(folded, func(r rune) bool { return !isLetter(r) }))
+	return func(yield func(string) bool) {
+		for _, from := range []int{0, head} {
+			for _, to := range []int{len(folded), tail} {
+				if from >= to || !isTrivial(folded[:from], folded[to:]) {
+					continue
+				}
+				core := folded[from:to]
+				if !yield(core) || !yield(unleet(core, 'i')) || !yield(unleet(core, 'l')) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// isTrivial reports whether what stands before and after a word adds nothing.
+func isTrivial(before, after string) bool {
+	n := utf8.RuneCountInString(before) + utf8.RuneCountInString(after)
+	if n <= maxTrivial {
+		return true
+	}
+	simple := func(s string) bool { return len(s) <= 2 || isPredictable(s) }
+	return simple(before) && simple(after)
+}
+
+// unleet reads look-alikes as letters.
+func unleet(s string, one rune) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '4', '@':
+			return 'a'
+		case '8':
+			return 'b'
+		case '3', '€':
+			return 'e'
+		case '9', '6':
+			return 'g'
+		case '1', '!', '|':
+			return one
+		case '0':
+			return 'o'
+		case '5', '$':
+			return 's'
+		case '7', '+':
+			return 't'
+		}
+		return r
+	}, s)
+}
+
+// squash drops everything but letters and digits.
+func squash(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return -1
+	}, s)
+}
+
+// lettersOnly drops everything but letters.
+func lettersOnly(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) {
+			return r
+		}
+		return -1
+	}, s)
+}
+
+// unrepeat answers the shortest unit that s repeats, s itself when it repeats none.
+func unrepeat(s string) string {
+	if s == "" {
+		return s
+	}
+	// The shortest period of s is where s is first found again within itself.
+	period := strings.Index(s[1:]+s, s) + 1
+	return s[:period]
+}
+
+// walks are the ways along a keyboard, the alphabet and the digits.
+var walks = sync.OnceValue(func() string {
+	lines := []string{
+		"abcdefghijklmnopqrstuvwxyz", "01234567890", "1234567890-=", "`1234567890", "02468", "13579",
+		"qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./", "qwertzuiopü+", "asdfghjklöä#", "yxcvbnm,.-",
+		"azertyuiop", "qsdfghjklm", "wxcvbn", "йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю",
+		"1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/", "zaq12wsxcde34rfvbgt56yhnmju78ik,", "qazwsxedcrfvtgbyhnujmikolp",
+		"1q2w3e4r5t6y7u8i9o0p", "q1w2e3r4t5y6u7i8o9p0", "a1s2d3f4g5h6j7k8l9", "a1b2c3d4e5f6g7h8i9j0", "1a2b3c4d5e6f7g8h9i0j",
+		"qweasdzxc", "qwe123asd456zxc789", "123qweasdzxc", "147258369", "741852963", "789456123", "159357", "123654789", "112233445566778899",
+		"aabbccddeeffgg", "111222333444555666777888999",
+	}
+	var all strings.Builder
+	for _, line := range lines {
+		backwards := []rune(line)
+		slices.Reverse(backwards)
+		all.WriteString(line + "\n" + string(backwards) + "\n")
+	}
+	return all.String()
+})
+
+// isPredictable reports a string that is made of patterns: few different characters, a short unit over and over, ways
+// along the keyboard, dates and years.
+func isPredictable(s string) bool {
+	distinct := make(map[rune]bool)
+	for _, r := range s {
+		distinct[r] = true
+	}
+	unit := unrepeat(s)
+	repeats := len(s) / max(len(unit), 1)
+	return len(distinct) <= 3 || (repeats > 1 && utf8.RuneCountInString(unit) <= 4) ||
+		isWalk(s) || isWalk(unshift(s)) || isDates(s)
+}
+
+// unshift reads the symbols above the digits as digits: !QAZ2wsx is a way down the keyboard, too.
+func unshift(s string) string {
+	const symbols, digits = "!@#$%^&*()", "1234567890"
+	return strings.Map(func(r rune) rune {
+		if i := strings.IndexRune(symbols, r); i >= 0 {
+			return rune(digits[i])
+		}
+		return r
+	}, s)
+}
+
+// isWalk reports whether walks of at least three steps, and single characters repeated as often, cover all but two
+// characters.
+func isWalk(s string) bool {
+	text := []rune(s)
+	missed, covered := 0, 0
+	for i := 0; i < len(text); {
+		n := walkFrom(text[i:])
+		if n < 3 {
+			missed++
+			i++
+			continue
+		}
+		covered += n
+		i += n
+	}
+	return covered > 0 && missed <= 2
+}
+
+// walkFrom answers how many characters the longest walk at the beginning of text has.
+func walkFrom(text []rune) int {
+	same := 1
+	for same < len(text) && text[same] == text[0] {
+		same++
+	}
+	n := 2
+	for n < len(text) && strings.Contains(walks(), string(text[:n+1])) {
+		n++
+	}
+	if n == 2 {
+		n = 0
+	}
+	return max(same, n)
+}
+
+// isDates reports digits that are a date (20240131, 31012024, 01312024) or a row of years.
+func isDates(s string) bool {
+	digits := strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return r
+		}
+		if strings.ContainsRune("-./ ", r) {
+			return -1
+		}
+		return 'x'
+	}, s)
+	if len(digits) == 0 || len(digits)%4 != 0 || strings.Contains(digits, "x") {
+		return false
+	}
+	years := true
+	for i := 0; i < len(digits); i += 4 {
+		years = years && isYear(digits[i:i+4])
+	}
+	if years || len(digits) != 8 {
+		return years
+	}
+	return isYear(digits[:4]) && isMonthDay(digits[4:]) || isYear(digits[4:]) && isMonthDay(digits[:4])
+}
+
+func isYear(s string) bool { return s >= "1900" && s <= "2099" }
+
+// isMonthDay takes either order.
+func isMonthDay(s string) bool {
+	a, _ := strconv.Atoi(s[:2])
+	b, _ := strconv.Atoi(s[2:])
+	return a >= 1 && b >= 1 && a <= 31 && b <= 31 && (a <= 12 || b <= 12)
+}

@@ -1,0 +1,94 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// ErrBusy: too many passwords are being checked at once, and the queue is full. The concrete error is a *[BusyError].
+var ErrBusy = errors.New("too many passwords are being checked at the moment")
+
+// BusyError says when to try again. It matches [ErrBusy].
+type BusyError struct {
+	RetryAfter time.Duration // whole seconds, at least one
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%v: try again in %s", ErrBusy, e.RetryAfter)
+}
+
+// Is makes errors.Is(err, ErrBusy) true.
+func (e *BusyError) Is(target error) bool { return target == ErrBusy }
+
+// defaultQueue is how many wait by default: at a few hashes per second and slot, the last of them still gets its
+// answer before a browser gives up.
+const defaultQueue = 64
+
+// typicalHash is what one hash takes, roughly, on a small server. It only serves to tell people when to come back.
+const typicalHash = 200 * time.Millisecond
+
+// Slots bounds how many hashes run at once. Share one between everything that hashes: memory is bounded by the
+// number of slots, whatever the number of callers. It is safe for concurrent use.
+type Slots struct {
+	sem     *semaphore.Weighted // first come, first served
+	queue   int64
+	waiting atomic.Int64
+	retry   time.Duration
+}
+
+// NewSlots lets parallel hashes run at once (at least one) and queue more callers wait for their turn.
+func NewSlots(parallel, queue int) *Slots {
+	parallel, queue = max(parallel, 1), max(queue, 0)
+	full := time.Duration(queue+parallel) * typicalHash / time.Duration(parallel)
+	return &Slots{
+		sem:   semaphore.NewWeighted(int64(parallel)),
+		queue: int64(queue),
+		retry: max(time.Second, full.Round(time.Second)),
+	}
+}
+
+// DefaultSlots makes as many slots as there are cores, and fewer where a quarter of the memory limit of the process
+// (GOMEMLIMIT; Caddy sets it from the container's limit) does not hold that many hashes of cost p.
+func DefaultSlots(p Params) *Slots {
+	return NewSlots(slotsFor(p, runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1)), defaultQueue)
+}
+
+// slotsFor computes [DefaultSlots]. A limit of [math.MaxInt64] means none.
+func slotsFor(p Params, cores int, limit int64) int {
+	perHash := max(int64(p.MemoryKiB), 1) * 1024
+	if limit <= 0 || limit == math.MaxInt64 {
+		return max(cores, 1)
+	}
+	return max(1, int(min(int64(cores), limit/4/perHash)))
+}
+
+// acquire waits for a slot. The caller calls release once. The error is a *[BusyError] when the queue is full, or
+// that of the context.
+func (s *Slots) acquire(ctx context.Context) (release func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("waiting to hash a password: %w", err)
+	}
+	// TryAcquire fails while others wait, so nobody overtakes the queue.
+	if s.sem.TryAcquire(1) {
+		return s.release, nil
+	}
+	if s.waiting.Add(1) > s.queue {
+		s.waiting.Add(-1)
+		return nil, &BusyError{RetryAfter: s.retry}
+	}
+	defer s.waiting.Add(-1)
+	if err := s.sem.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("waiting to hash a password: %w", err)
+	}
+	return s.release, nil
+}
+
+func (s *Slots) release() { s.sem.Release(1) }
