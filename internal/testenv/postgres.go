@@ -1,0 +1,240 @@
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// postgresEnv names the variable with the connection string of a PostgreSQL to use. Its user must be allowed to make
+// databases. Without it the tests start a private server.
+const postgresEnv = "GATEHOUSE_TEST_POSTGRES"
+
+// server is the one PostgreSQL of this test process.
+var server struct {
+	once sync.Once
+	err  error
+	dsn  string
+	stop func()
+}
+
+// Main runs the tests of a package that uses PostgreSQL and stops the server at the end. Call it from TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	if server.stop != nil {
+		server.stop()
+	}
+	os.Exit(code)
+}
+
+// PostgresDSN makes a fresh database, which goes with the test, and answers how to connect to it. Where there is no
+// PostgreSQL the test fails: one that is passed over tells nothing.
+func PostgresDSN(t testing.TB) string {
+	t.Helper()
+	server.once.Do(func() {
+		if server.dsn = os.Getenv(postgresEnv); server.dsn == "" {
+			server.dsn, server.stop, server.err = startPostgres()
+		}
+	})
+	if server.err != nil {
+		t.Fatalf("start PostgreSQL: %v", server.err)
+	}
+	name := "gatehouse_" + strings.ToLower(store.NewID(time.Now()))
+	if err := adminExec("CREATE DATABASE " + name); err != nil {
+		t.Fatalf("make a database: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := adminExec("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)"); err != nil {
+			t.Errorf("drop the database: %v", err)
+		}
+	})
+	dsn, err := withDatabase(server.dsn, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dsn
+}
+
+// PostgresExec runs a statement in the database at dsn, as somebody else would.
+func PostgresExec(t testing.TB, dsn, statement string) {
+	t.Helper()
+	if err := execOn(dsn, statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func adminExec(statement string) error { return execOn(server.dsn, statement) }
+
+func execOn(dsn, statement string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, statement)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+func withDatabase(dsn, name string) (string, error) {
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		u, err := url.Parse(dsn)
+		if err != nil {
+			return "", fmt.Errorf("%s cannot be read", postgresEnv)
+		}
+		u.Path = "/" + name
+		return u.String(), nil
+	}
+	return dsn + " dbname=" + name, nil
+}
+
+// startPostgres makes a cluster in a temporary folder and runs it on a free port of 127.0.0.1. Nothing of it is
+// written through to the disk: it lives as long as the tests.
+func startPostgres() (dsn string, stop func(), err error) {
+	bin, err := postgresBin()
+	if err != nil {
+		return "", nil, err
+	}
+	// Not under the folder of a test: those belong to this user, and PostgreSQL may have to run as another one. The
+	// path stays short, as a socket's has to.
+	dir, err := os.MkdirTemp("", "ghpg")
+	if err != nil {
+		return "", nil, err
+	}
+	attr, err := postgresUser(dir)
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	data := filepath.Join(dir, "data")
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "gatehouse", "-A", "trust", "-E", "UTF8",
+		"--locale=C.UTF-8", "--no-sync")
+	initdb.SysProcAttr, initdb.Dir = attr, dir
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("initdb: %w: %s", err, out), os.RemoveAll(dir))
+	}
+	for range 5 { // another program may take the port that was free a moment ago
+		if dsn, stop, err = runPostgres(bin, dir, data, attr); err == nil {
+			return dsn, stop, nil
+		}
+	}
+	return "", nil, errors.Join(err, os.RemoveAll(dir))
+}
+
+func runPostgres(bin, dir, data string, attr *syscall.SysProcAttr) (string, func(), error) {
+	port, err := freePort()
+	if err != nil {
+		return "", nil, err
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", dir,
+		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
+		"-c", "max_connections=300", "-c", "shared_buffers=32MB")
+	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = attr, dir, &out, &out
+	started, exited := make(chan error, 1), make(chan struct{})
+	go func() {
+		// The kernel ends the server with the thread that started it: this one stays until then.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // how it ended is told by its output
+		}
+		close(exited)
+	}()
+	if err := <-started; err != nil {
+		return "", nil, err
+	}
+	stop := func() {
+		_ = cmd.Process.Signal(syscall.SIGQUIT) // at once; there is nothing to keep
+		<-exited
+		_ = os.RemoveAll(dir)
+	}
+	dsn := fmt.Sprintf("postgres://gatehouse@127.0.0.1:%d/postgres?sslmode=disable", port)
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		if err = execOn(dsn, "SELECT 1"); err == nil {
+			return dsn, stop, nil
+		}
+		select {
+		case <-exited:
+			return "", nil, fmt.Errorf("postgres ended: %s", out.String())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	_ = cmd.Process.Kill()
+	<-exited
+	return "", nil, fmt.Errorf("postgres does not answer: %w: %s", err, out.String())
+}
+
+// postgresBin finds the folder of initdb and postgres.
+func postgresBin() (string, error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		if _, err := exec.LookPath(filepath.Join(filepath.Dir(path), "postgres")); err == nil {
+			return filepath.Dir(path), nil
+		}
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is right
+	best, version := "", -1
+	for _, path := range found {
+		n, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
+		if err == nil && n > version {
+			best, version = filepath.Dir(path), n
+		}
+	}
+	if best == "" {
+		return "", fmt.Errorf("there is no PostgreSQL: install the package \"postgresql\" (Debian: apt-get install "+
+			"postgresql), or set %s to the connection string of a server", postgresEnv)
+	}
+	return best, nil
+}
+
+// postgresUser answers as whom to run the server, and gives that user the folder: PostgreSQL refuses to run as root.
+func postgresUser(dir string) (*syscall.SysProcAttr, error) {
+	attr := dieWithParent()
+	if os.Geteuid() != 0 {
+		return attr, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		if err != nil {
+			continue
+		}
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
+		if err != nil {
+			continue
+		}
+		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		return attr, os.Chown(dir, int(uid), int(gid))
+	}
+	return nil, errors.New("PostgreSQL cannot run as root, and there is no user postgres or nobody")
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	return port, l.Close()
+}

@@ -1,0 +1,92 @@
+package sqlstore
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+)
+
+// The engines.
+const (
+	EngineSQLite   = "sqlite"
+	EnginePostgres = "postgres"
+)
+
+// dialect is what differs between the engines.
+type dialect struct {
+	engine string
+	goose  goose.Dialect
+	// contains is the function that finds a part in a text, without the wildcards of LIKE: what is searched for
+	// comes from people and may hold any character.
+	contains string
+	// keyType replaces the mark of a key column in the schema.
+	keyType string
+	// hasVersionTable answers a row when the schema was ever made.
+	hasVersionTable string
+	// beginMigration starts the transaction of a migration and takes the lock that lets only one process migrate.
+	beginMigration []string
+}
+
+// migrationLock is the key of the advisory lock under which PostgreSQL is migrated: "gatehous" in ASCII.
+const migrationLock = 0x6761746568_6f7573
+
+func sqliteDialect() dialect {
+	return dialect{
+		engine:          EngineSQLite,
+		goose:           goose.DialectSQLite3,
+		contains:        "instr",
+		hasVersionTable: `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '` + versionTable + `'`,
+		beginMigration:  []string{"BEGIN IMMEDIATE"},
+	}
+}
+
+func postgresDialect() dialect {
+	return dialect{
+		engine:   EnginePostgres,
+		goose:    goose.DialectPostgres,
+		contains: "strpos",
+		keyType:  `COLLATE "C"`,
+		hasVersionTable: `SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = '` +
+			versionTable + `'`,
+		// The lock of a transaction, not of a session: behind a pooler a session is nobody's.
+		beginMigration: []string{"BEGIN", fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock)},
+	}
+}
+
+// where gathers conditions and their arguments. Conditions come from this package only; values go through arg.
+type where struct {
+	terms []string
+	args  []any
+}
+
+// arg adds a value and answers its placeholder.
+func (w *where) arg(v any) string {
+	w.args = append(w.args, v)
+	return fmt.Sprintf("$%d", len(w.args))
+}
+
+// add adds a condition whose %s are the placeholders of values.
+func (w *where) add(condition string, values ...any) {
+	marks := make([]any, len(values))
+	for i, v := range values {
+		marks[i] = w.arg(v)
+	}
+	w.terms = append(w.terms, fmt.Sprintf(condition, marks...))
+}
+
+// String answers the WHERE clause, with a space before it, or nothing.
+func (w *where) String() string {
+	if len(w.terms) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(w.terms, " AND ")
+}
+
+// and answers the conditions as further ones of a clause that has some already.
+func (w *where) and() string {
+	if len(w.terms) == 0 {
+		return ""
+	}
+	return " AND " + strings.Join(w.terms, " AND ")
+}

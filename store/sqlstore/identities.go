@@ -1,0 +1,85 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+const identityColumns = `issuer subject user_id provider email display_name group_names created_at last_login_at`
+
+func scanIdentity(s scanner) (store.Identity, error) {
+	var i store.Identity
+	var groups string
+	var created, last int64
+	err := s.Scan(&i.Issuer, &i.Subject, &i.UserID, &i.Provider, &i.Email, &i.Name, &groups, &created, &last)
+	if err != nil {
+		return store.Identity{}, err
+	}
+	if i.Groups, err = parseGroups(groups); err != nil {
+		return store.Identity{}, err
+	}
+	i.CreatedAt, i.LastLoginAt = fromMillis(created), fromMillis(last)
+	return i, nil
+}
+
+var selectIdentity = `SELECT ` + columns("", identityColumns) + ` FROM identities`
+
+// Identity implements [store.Reader].
+func (r reader) Identity(ctx context.Context, issuer, subject string) (store.Identity, error) {
+	if !keepable(issuer, subject) {
+		return store.Identity{}, store.ErrNotFound
+	}
+	return one(ctx, r, "read an identity", scanIdentity, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject)
+}
+
+// Identities implements [store.Reader].
+func (r reader) Identities(ctx context.Context, userID string) ([]store.Identity, error) {
+	if !keepable(userID) {
+		return nil, nil
+	}
+	return all(ctx, r, "list identities", scanIdentity,
+		selectIdentity+` WHERE user_id = $1 ORDER BY created_at, issuer, subject`, userID)
+}
+
+// CreateIdentity implements [store.Tx].
+func (t *tx) CreateIdentity(ctx context.Context, i store.Identity) error {
+	if err := checkKeys(i.Issuer, i.Subject, i.UserID, i.Provider); err != nil {
+		return fmt.Errorf("the identity: %w", err)
+	}
+	if i.Issuer == "" || i.Subject == "" {
+		return fmt.Errorf("%w: an identity needs issuer and subject", errArgument)
+	}
+	return t.run(ctx, "link an identity", func(ctx context.Context, q queryer) error {
+		taken, err := exists(ctx, q, `SELECT 1 FROM identities WHERE issuer = $1 AND subject = $2`, i.Issuer, i.Subject)
+		if err != nil {
+			return err
+		}
+		if taken {
+			return &store.ConflictError{Field: "identity"}
+		}
+		_, err = q.ExecContext(ctx, `INSERT INTO identities (`+columns("", identityColumns)+`) VALUES (`+placeholders(9)+`)`,
+			i.Issuer, i.Subject, i.UserID, i.Provider, clean(i.Email), clean(i.Name), groupsText(i.Groups),
+			toMillis(i.CreatedAt), toMillis(i.LastLoginAt))
+		return err
+	})
+}
+
+// UpdateIdentity implements [store.Tx].
+func (t *tx) UpdateIdentity(ctx context.Context, i store.Identity) error {
+	if !keepable(i.Issuer, i.Subject) {
+		return store.ErrNotFound
+	}
+	return t.touchOne(ctx, "update an identity", `UPDATE identities SET email = $3, display_name = $4, group_names = $5,
+		last_login_at = $6, provider = CASE WHEN $7 = '' THEN provider ELSE $7 END WHERE issuer = $1 AND subject = $2`,
+		i.Issuer, i.Subject, clean(i.Email), clean(i.Name), groupsText(i.Groups), toMillis(i.LastLoginAt), clean(i.Provider))
+}
+
+// DeleteIdentity implements [store.Tx].
+func (t *tx) DeleteIdentity(ctx context.Context, issuer, subject string) error {
+	if !keepable(issuer, subject) {
+		return store.ErrNotFound
+	}
+	return t.touchOne(ctx, "unlink an identity", `DELETE FROM identities WHERE issuer = $1 AND subject = $2`, issuer, subject)
+}

@@ -1,0 +1,205 @@
+package sqlstore
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// versionTable is where goose keeps which migrations were applied.
+const versionTable = "gatehouse_schema"
+
+// keyMark marks the key columns in the schema; see dialect.keyType.
+const keyMark = "/*key*/"
+
+// migrationTimeout bounds all migrations together, waiting for another process's included.
+const migrationTimeout = 10 * time.Minute
+
+// migrate brings the schema up to date and answers its version. An up-to-date schema is only read.
+func (d *DB) migrate(ctx context.Context) (int64, error) {
+	current, err := schemaVersion(ctx, d.writer, d.dia)
+	if err != nil {
+		return 0, err
+	}
+	latest, err := latestMigration()
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case current > latest:
+		return 0, newerSchema(d.info.Location, current, latest)
+	case current == latest:
+		return current, nil
+	case !d.opts.Migrate:
+		return 0, fmt.Errorf("the store %s has schema version %d, this Gatehouse needs %d: start the server once, "+
+			"which brings it up to date", d.info.Location, current, latest)
+	}
+	ctx, cancel := context.WithTimeout(ctx, migrationTimeout)
+	defer cancel()
+	for version := current + 1; version <= latest; version++ {
+		if err := d.applyMigration(ctx, version); err != nil {
+			return 0, err
+		}
+	}
+	if d.dia.engine == EngineSQLite {
+		// The checks of `caddy validate` read the file alone, without its log, to change nothing.
+		if _, err := d.writer.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
+			return 0, err
+		}
+	}
+	// A newer Gatehouse may have migrated on while this one waited for the lock.
+	if current, err = schemaVersion(ctx, d.writer, d.dia); err != nil {
+		return 0, err
+	}
+	if current > latest {
+		return 0, newerSchema(d.info.Location, current, latest)
+	}
+	return current, nil
+}
+
+func newerSchema(location string, has, knows int64) error {
+	return fmt.Errorf("%w: the store %s has schema version %d, this Gatehouse knows versions up to %d: run the newer "+
+		"version, or restore a backup made before the update", store.ErrNewerSchema, location, has, knows)
+}
+
+// schemaVersion answers the version of the schema, 0 when there is none.
+func schemaVersion(ctx context.Context, q queryer, dia dialect) (int64, error) {
+	var one int64
+	err := q.QueryRowContext(ctx, dia.hasVersionTable).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	var version sql.NullInt64
+	if err := q.QueryRowContext(ctx, `SELECT max(version_id) FROM `+versionTable).Scan(&version); err != nil {
+		return 0, err
+	}
+	return version.Int64, nil
+}
+
+// latestMigration answers the version that this Gatehouse needs. Migrations are numbered from 1 without gaps: a test
+// holds it.
+func latestMigration() (int64, error) {
+	files, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return 0, err
+	}
+	return int64(len(files)), nil
+}
+
+// migrations makes goose's provider, which locks and commits for one version; see migrationLocker.
+func (d *DB) migrations(version int64) (*goose.Provider, error) {
+	sub, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	return goose.NewProvider(d.dia.goose, d.writer, schemaFS{sub, d.dia.keyType},
+		goose.WithTableName(versionTable),
+		goose.WithDisableGlobalRegistry(true),
+		goose.WithIsolateDDL(true), // goose starts no transaction of its own: it runs in that of the locker
+		goose.WithSessionLocker(migrationLocker{dia: d.dia, version: version}),
+	)
+}
+
+func (d *DB) applyMigration(ctx context.Context, version int64) error {
+	provider, err := d.migrations(version)
+	if err != nil {
+		return err
+	}
+	_, err = provider.ApplyVersion(ctx, version, true)
+	if errors.Is(err, goose.ErrAlreadyApplied) {
+		return nil // by another process, while this one waited
+	}
+	if err != nil {
+		return fmt.Errorf("migrate the schema to version %d: %w", version, err)
+	}
+	return nil
+}
+
+// migrationLocker runs one migration in one transaction, which also is the lock: on SQLite that of BEGIN IMMEDIATE, on
+// PostgreSQL an advisory lock of the transaction. goose calls SessionUnlock whether the migration went well or not, so
+// it looks: the row of the version is written last.
+type migrationLocker struct {
+	dia     dialect
+	version int64
+}
+
+// SessionLock implements goose's lock.SessionLocker.
+func (l migrationLocker) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	deadline := time.Now().Add(time.Minute)
+	for i, statement := range l.dia.beginMigration {
+		_, err := conn.ExecContext(ctx, statement)
+		for isBusy(err) && time.Now().Before(deadline) && ctx.Err() == nil {
+			_, err = conn.ExecContext(ctx, statement)
+		}
+		if err != nil {
+			if i > 0 {
+				_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // the first error counts
+			}
+			return fmt.Errorf("wait for the lock of migrations: %w", err)
+		}
+	}
+	return nil
+}
+
+// SessionUnlock implements goose's lock.SessionLocker.
+func (l migrationLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	var rows int64
+	err := conn.QueryRowContext(ctx, `SELECT count(*) FROM `+versionTable+` WHERE version_id = $1`, l.version).Scan(&rows)
+	if err != nil || rows != 1 {
+		_, rollback := conn.ExecContext(ctx, "ROLLBACK")
+		return errors.Join(err, rollback)
+	}
+	_, err = conn.ExecContext(ctx, "COMMIT")
+	return err
+}
+
+// schemaFS serves the migrations with the marks of key columns replaced.
+type schemaFS struct {
+	fs.FS
+	keyType string
+}
+
+// Open implements [fs.FS].
+func (s schemaFS) Open(name string) (fs.File, error) {
+	f, err := s.FS.Open(name)
+	if err != nil || !strings.HasSuffix(name, ".sql") {
+		return f, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	text, err := fs.ReadFile(s.FS, name)
+	if err != nil {
+		return nil, err
+	}
+	text = bytes.ReplaceAll(text, []byte(keyMark), []byte(s.keyType))
+	return schemaFile{bytes.NewReader(text), info}, nil
+}
+
+type schemaFile struct {
+	*bytes.Reader
+	info fs.FileInfo
+}
+
+func (f schemaFile) Stat() (fs.FileInfo, error) { return f.info, nil }
+func (f schemaFile) Close() error               { return nil }

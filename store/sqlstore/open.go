@@ -1,0 +1,202 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// How long things may take. Together they bound how long a request waits for a store that hangs.
+const (
+	statementTimeout = 10 * time.Second // one statement, or one read
+	lockTimeout      = 5 * time.Second  // waiting for another process's change
+	queueTimeout     = 10 * time.Second // waiting for a connection, behind other changes of this process
+	closeTimeout     = 10 * time.Second // waiting for calls under way
+)
+
+// Options say which store to open.
+type Options struct {
+	Engine string // EngineSQLite or EnginePostgres
+	Path   string // SQLite: absolute path of the file
+	DSN    string // PostgreSQL: URL or key=value pairs; may hold a password and is never shown
+
+	Clock        func() time.Time // time.Now when nil
+	Log          *zap.Logger      // discarded when nil
+	PollInterval time.Duration    // how often to look for other processes' changes; 0: 100 ms SQLite, 250 ms PostgreSQL
+
+	// Migrate makes the file and the schema, or brings the schema up to date. Without it Open refuses a store that
+	// is missing or older.
+	Migrate bool
+}
+
+// defaults fills in what was left out.
+func (o Options) defaults() Options {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.PollInterval <= 0 {
+		o.PollInterval = 250 * time.Millisecond
+		if o.Engine == EngineSQLite {
+			o.PollInterval = 100 * time.Millisecond
+		}
+	}
+	return o
+}
+
+// DB is an open store. It implements [store.Store].
+type DB struct {
+	reader
+	opts Options
+	dia  dialect
+	info store.Info
+
+	writer *sql.DB // SQLite: one connection; PostgreSQL: the pool
+	pool   *sql.DB // for reads; PostgreSQL: the same as writer
+	reads  queryer // pool, with prepared statements where that pays
+
+	hub    hub
+	poller poller
+	engine engine
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup
+}
+
+var _ store.Store = (*DB)(nil)
+
+// engine is what an engine does in its own way while the store is open.
+type engine interface {
+	// lockChanges makes the transaction the only change, on SQLite by nothing more than having begun it.
+	lockChanges(ctx context.Context, tx *sql.Tx) error
+	// announce tells other processes, when tx commits, that there are changes.
+	announce(ctx context.Context, tx *sql.Tx, origin string) error
+	// healthy answers an error when the database under the connections is no longer the one that was opened.
+	healthy() error
+	// listen runs until ctx ends and calls wake when another process may have changed something.
+	listen(ctx context.Context, wake func())
+	// moved answers whether anything may have been committed since it last answered, given a connection that the
+	// poller keeps.
+	moved(ctx context.Context, conn *sql.Conn) (bool, error)
+}
+
+// Open opens a store. Errors name the file or the host and what to do; they hold no secret.
+func Open(ctx context.Context, opts Options) (*DB, error) {
+	opts = opts.defaults()
+	d := &DB{opts: opts}
+	d.reader = reader{run: d.read, dia: &d.dia, now: opts.Clock}
+	d.poller.init(d)
+	var err error
+	switch opts.Engine {
+	case EngineSQLite:
+		err = d.openSQLite(ctx)
+	case EnginePostgres:
+		err = d.openPostgres(ctx)
+	default:
+		err = fmt.Errorf("unknown store engine %q: use %q or %q", opts.Engine, EngineSQLite, EnginePostgres)
+	}
+	if err != nil {
+		d.closePools()
+		return nil, err
+	}
+	return d, nil
+}
+
+// enter counts a call under way, so that Close can wait for it; leave ends it.
+func (d *DB) enter() (leave func(), err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, errClosed)
+	}
+	d.calls.Add(1)
+	return d.calls.Done, nil
+}
+
+// read runs a query outside of any transaction.
+func (d *DB) read(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error {
+	leave, err := d.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	bounded, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	return mapError(ctx, op, fn(bounded, d.reads))
+}
+
+// exec runs single statements that change something outside of any change; each is a transaction of its own.
+func (d *DB) exec(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error {
+	leave, err := d.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	bounded, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	return mapError(ctx, op, fn(bounded, d.writer))
+}
+
+// Ping implements [store.Store].
+func (d *DB) Ping(ctx context.Context) error {
+	return d.read(ctx, "ping the store", func(ctx context.Context, q queryer) error {
+		if err := d.engine.healthy(); err != nil {
+			return err
+		}
+		var seq int64
+		return q.QueryRowContext(ctx, `SELECT seq FROM change_counter WHERE id = 1`).Scan(&seq)
+	})
+}
+
+// Info implements [store.Store].
+func (d *DB) Info() store.Info { return d.info }
+
+// Close implements [store.Store]. It waits for calls under way, within bounds.
+func (d *DB) Close() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	d.mu.Unlock()
+
+	d.poller.stop()
+	done := make(chan struct{})
+	go func() {
+		d.calls.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(closeTimeout):
+		d.opts.Log.Warn("closing the store while calls are still under way")
+	}
+	return d.closePools()
+}
+
+// closePools closes the readers first: the last connection to close is the writer, which can then bring the
+// write-ahead log into the database file.
+func (d *DB) closePools() error {
+	var errs []error
+	if c, ok := d.reads.(*preparedPool); ok {
+		errs = append(errs, c.close())
+	}
+	if d.pool != nil && d.pool != d.writer {
+		errs = append(errs, d.pool.Close())
+	}
+	if d.writer != nil {
+		errs = append(errs, d.writer.Close())
+	}
+	return errors.Join(errs...)
+}

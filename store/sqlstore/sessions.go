@@ -1,0 +1,273 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// sessionColumns are the columns of a session, in the order of sessionRow.dest.
+const sessionColumns = `id token_hash user_id epoch created_at auth_at last_seen_at idle_ms expires_at remember method
+	provider issuer subject sid sealed ip user_agent host`
+
+type sessionRow struct {
+	s                                        store.Session
+	created, auth, lastSeen, idleMS, expires int64
+}
+
+func (r *sessionRow) dest() []any {
+	s := &r.s
+	return []any{
+		&s.ID, &s.TokenHash, &s.UserID, &s.Epoch, &r.created, &r.auth, &r.lastSeen, &r.idleMS, &r.expires,
+		intBool{&s.Remember}, &s.Method, &s.Provider, &s.Issuer, &s.Subject, &s.SID, &s.Sealed, &s.IP, &s.UserAgent,
+		&s.Host,
+	}
+}
+
+func (r *sessionRow) session() store.Session {
+	r.s.CreatedAt = fromMillis(r.created)
+	r.s.AuthAt = fromMillis(r.auth)
+	r.s.LastSeenAt = fromMillis(r.lastSeen)
+	r.s.Idle = time.Duration(r.idleMS) * time.Millisecond
+	r.s.ExpiresAt = fromMillis(r.expires)
+	return r.s
+}
+
+func scanSession(sc scanner) (store.Session, error) {
+	var r sessionRow
+	if err := sc.Scan(r.dest()...); err != nil {
+		return store.Session{}, err
+	}
+	return r.session(), nil
+}
+
+func scanListedSession(sc scanner) (store.SessionRow, error) {
+	var r sessionRow
+	var username string
+	if err := sc.Scan(append(r.dest(), &username)...); err != nil {
+		return store.SessionRow{}, err
+	}
+	return store.SessionRow{Session: r.session(), Username: username}, nil
+}
+
+// sessionUser is a session with its user.
+type sessionUser struct {
+	session store.Session
+	user    store.User
+}
+
+func scanSessionUser(sc scanner) (sessionUser, error) {
+	var s sessionRow
+	var u userRow
+	if err := sc.Scan(append(s.dest(), u.dest()...)...); err != nil {
+		return sessionUser{}, err
+	}
+	user, err := u.user()
+	return sessionUser{s.session(), user}, err
+}
+
+var (
+	selectSession = `SELECT ` + columns("s.", sessionColumns) + ` FROM sessions s`
+
+	selectSessionUser = `SELECT ` + columns("s.", sessionColumns) + `, ` + columns("u.", userColumns) +
+		` FROM sessions s JOIN users u ON u.id = s.user_id`
+	querySessionByToken = selectSessionUser + ` WHERE s.token_hash = $1`
+	querySessionByID    = selectSessionUser + ` WHERE s.id = $1`
+
+	selectListedSession = `SELECT ` + columns("s.", sessionColumns) + `, u.username
+		FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.epoch = u.epoch`
+)
+
+// SessionByToken implements [store.Reader].
+func (r reader) SessionByToken(ctx context.Context, hash store.TokenHash) (store.Session, store.User, error) {
+	su, err := one(ctx, r, "resolve a session", scanSessionUser, querySessionByToken, hash.String())
+	return su.session, su.user, err
+}
+
+// Session implements [store.Reader].
+func (r reader) Session(ctx context.Context, id string) (store.Session, store.User, error) {
+	if !keepable(id) {
+		return store.Session{}, store.User{}, store.ErrNotFound
+	}
+	su, err := one(ctx, r, "read a session", scanSessionUser, querySessionByID, id)
+	return su.session, su.user, err
+}
+
+// Sessions implements [store.Reader]. Sessions of an epoch that is over are not listed.
+func (r reader) Sessions(ctx context.Context, q store.SessionQuery) (store.SessionPage, error) {
+	const list = "sessions"
+	after, ok, err := parseCursor(q.Cursor, list)
+	if err != nil {
+		return store.SessionPage{}, err
+	}
+	var w where
+	w.add("s.over_at > %s", toMillis(q.Now))
+	if q.UserID != "" {
+		w.add("s.user_id = %s", clean(q.UserID))
+	}
+	if text := store.FoldName(clean(q.Text)); text != "" {
+		w.add("("+r.dia.contains+"(u.username_key, %s) > 0 OR "+r.dia.contains+"(s.ip, %s) > 0)", text, text)
+	}
+	if ok {
+		w.add("(s.last_seen_at, s.id) < (%s, %s)", after.Num, after.ID)
+	}
+	size := pageSize(q.Limit)
+	limit := w.arg(int64(size + 1))
+	query := selectListedSession + w.and() + " ORDER BY s.last_seen_at DESC, s.id DESC LIMIT " + limit
+	rows, err := all(ctx, r, "list sessions", scanListedSession, query, w.args...)
+	if err != nil {
+		return store.SessionPage{}, err
+	}
+	page := store.SessionPage{Items: rows}
+	if len(rows) > size {
+		last := rows[size-1]
+		page.Items = rows[:size]
+		page.Next = cursor{List: list, Num: toMillis(last.LastSeenAt), ID: last.ID}.String()
+	}
+	return page, nil
+}
+
+// CountSessions implements [store.Reader].
+func (r reader) CountSessions(ctx context.Context, now time.Time) (int, error) {
+	return one(ctx, r, "count sessions", scanInt, `SELECT count(*) FROM sessions WHERE over_at > $1`, toMillis(now))
+}
+
+// CreateSession implements [store.Tx].
+func (t *tx) CreateSession(ctx context.Context, s store.Session) error {
+	return t.run(ctx, "create a session", func(ctx context.Context, q queryer) error {
+		return insertSession(ctx, q, s)
+	})
+}
+
+func insertSession(ctx context.Context, q queryer, s store.Session) error {
+	if err := checkKeys(s.ID, s.UserID, s.Issuer, s.Subject, s.SID, s.Sealed, s.Method, s.Provider); err != nil {
+		return fmt.Errorf("the session: %w", err)
+	}
+	if s.ID == "" || s.TokenHash == (store.TokenHash{}) || s.ExpiresAt.IsZero() || s.Idle <= 0 {
+		// A session that never ends, or that an empty cookie could name, is a mistake of the caller.
+		return fmt.Errorf("%w: a session needs an id, a token, an idle time and an end", errArgument)
+	}
+	if s.LastSeenAt.IsZero() {
+		s.LastSeenAt = s.CreatedAt
+	}
+	idle := idleMillis(s.Idle)
+	seen, expires := toMillis(s.LastSeenAt), toMillis(s.ExpiresAt)
+	_, err := q.ExecContext(ctx, `INSERT INTO sessions (`+columns("", sessionColumns)+`, over_at) VALUES (`+
+		placeholders(20)+`)`,
+		s.ID, s.TokenHash.String(), s.UserID, s.Epoch, toMillis(s.CreatedAt), toMillis(s.AuthAt), seen, idle, expires,
+		toInt(s.Remember), s.Method, s.Provider, s.Issuer, s.Subject, s.SID, s.Sealed, clean(s.IP), clean(s.UserAgent),
+		clean(s.Host), min(seen+idle, expires))
+	return err
+}
+
+// idleMillis rounds up: a positive time stays one.
+func idleMillis(d time.Duration) int64 {
+	return int64((d + time.Millisecond - 1) / time.Millisecond)
+}
+
+// ReplaceSession implements [store.Tx].
+func (t *tx) ReplaceSession(ctx context.Context, oldID string, s store.Session) error {
+	err := t.run(ctx, "replace a session", func(ctx context.Context, q queryer) error {
+		n, err := affected(ctx, q, `DELETE FROM sessions WHERE id = $1`, clean(oldID))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return store.ErrNotFound
+		}
+		return insertSession(ctx, q, s)
+	})
+	if err != nil {
+		return err
+	}
+	t.note(store.ChangeSession, oldID)
+	return nil
+}
+
+// EndSessions implements [store.Tx].
+func (t *tx) EndSessions(ctx context.Context, sel store.SessionSelector) ([]store.Session, error) {
+	w, err := selectSessions(sel)
+	if err != nil {
+		return nil, err
+	}
+	var ended []store.Session
+	err = t.run(ctx, "end sessions", func(ctx context.Context, q queryer) error {
+		var err error
+		if ended, err = collect(ctx, q, scanSession, selectSession+w.String(), w.args...); err != nil || len(ended) == 0 {
+			return err
+		}
+		// Changes run one at a time, so both statements select the same sessions.
+		_, err = q.ExecContext(ctx, `DELETE FROM sessions AS s`+w.String(), w.args...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range ended {
+		t.note(store.ChangeSession, s.ID)
+	}
+	return ended, nil
+}
+
+// selectSessions refuses a selector that selects nothing or in two ways: an empty field that a caller forgot to check
+// must not end everyone's sessions.
+func selectSessions(sel store.SessionSelector) (where, error) {
+	var w where
+	ways := 0
+	if sel.ID != "" {
+		ways++
+		w.add("s.id = %s", sel.ID)
+	}
+	if sel.UserID != "" {
+		ways++
+		w.add("s.user_id = %s", sel.UserID)
+	}
+	if sel.Except != "" {
+		if sel.UserID == "" {
+			return w, fmt.Errorf("%w: Except goes with UserID only", errArgument)
+		}
+		w.add("s.id <> %s", sel.Except)
+	}
+	if sel.Issuer != "" {
+		ways++
+		if sel.Subject == "" && sel.SID == "" {
+			return w, fmt.Errorf("%w: Issuer needs Subject or SID", errArgument)
+		}
+		w.add("s.issuer = %s AND s.issuer <> ''", sel.Issuer)
+	} else if sel.Subject != "" || sel.SID != "" {
+		return w, fmt.Errorf("%w: Subject and SID need Issuer", errArgument)
+	}
+	if sel.Subject != "" {
+		w.add("s.subject = %s", sel.Subject)
+	}
+	if sel.SID != "" {
+		w.add("s.sid = %s AND s.sid <> ''", sel.SID)
+	}
+	if sel.All {
+		ways++
+	}
+	if ways != 1 {
+		return w, fmt.Errorf("%w: select sessions in exactly one way, not %d", errArgument, ways)
+	}
+	return w, checkKeys(sel.ID, sel.UserID, sel.Except, sel.Issuer, sel.Subject, sel.SID)
+}
+
+// SetSessionSealed implements [store.Tx].
+func (t *tx) SetSessionSealed(ctx context.Context, id string, old, sealed string) error {
+	if err := checkKeys(id, old, sealed); err != nil {
+		return err
+	}
+	return t.run(ctx, "keep tokens of a session", func(ctx context.Context, q queryer) error {
+		n, err := affected(ctx, q, `UPDATE sessions SET sealed = $3 WHERE id = $1 AND sealed = $2`, id, old, sealed)
+		if err != nil || n > 0 {
+			return err
+		}
+		var one int64
+		if err := q.QueryRowContext(ctx, `SELECT 1 FROM sessions WHERE id = $1`, id).Scan(&one); err != nil {
+			return err
+		}
+		return store.ErrStale
+	})
+}

@@ -1,0 +1,126 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// KnownDevice implements [store.Reader].
+func (r reader) KnownDevice(ctx context.Context, hash store.TokenHash, userID string) (bool, error) {
+	if !keepable(userID) {
+		return false, nil
+	}
+	n, err := one(ctx, r, "look a device up", scanInt, `SELECT count(*) FROM devices
+		WHERE device_hash = $1 AND user_id = $2 AND expires_at > $3`, hash.String(), userID, toMillis(r.now()))
+	return n > 0, err
+}
+
+// PutDevice implements [store.Tx].
+func (t *tx) PutDevice(ctx context.Context, hash store.TokenHash, userID string, at, expires time.Time) error {
+	if err := checkKeys(userID); err != nil {
+		return err
+	}
+	return t.run(ctx, "note a device", func(ctx context.Context, q queryer) error {
+		_, err := q.ExecContext(ctx, `INSERT INTO devices (device_hash, user_id, seen_at, expires_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (device_hash, user_id) DO UPDATE SET seen_at = excluded.seen_at, expires_at = excluded.expires_at`,
+			hash.String(), userID, toMillis(at), toMillis(expires))
+		return err
+	})
+}
+
+// Once implements [store.Tx].
+func (t *tx) Once(ctx context.Context, kind, key string, now, expires time.Time) (bool, error) {
+	if err := checkKeys(kind, key); err != nil {
+		return false, err
+	}
+	if !expires.After(now) {
+		// It would be forgotten at once and could come again.
+		return false, fmt.Errorf("%w: a once-value must be kept for some time", errArgument)
+	}
+	var n int64
+	err := t.run(ctx, "note a value that counts once", func(ctx context.Context, q queryer) error {
+		var err error
+		n, err = affected(ctx, q, `INSERT INTO once_values (kind, value_key, expires_at) VALUES ($1, $2, $3)
+			ON CONFLICT (kind, value_key) DO UPDATE SET expires_at = excluded.expires_at
+			WHERE once_values.expires_at <= $4`, kind, key, toMillis(expires), toMillis(now))
+		return err
+	})
+	return n > 0, err
+}
+
+// SetSetting implements [store.Tx].
+func (t *tx) SetSetting(ctx context.Context, key, value string) error {
+	if err := checkKeys(key, value); err != nil {
+		return err
+	}
+	err := t.run(ctx, "write a setting", func(ctx context.Context, q queryer) error {
+		_, err := q.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, key, value)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	t.note(store.ChangeSetting, key)
+	return nil
+}
+
+// SetSettingOnce implements [store.Tx].
+func (t *tx) SetSettingOnce(ctx context.Context, key, value string) (string, error) {
+	if err := checkKeys(key, value); err != nil {
+		return "", err
+	}
+	var stands string
+	var written int64
+	err := t.run(ctx, "write a setting", func(ctx context.Context, q queryer) error {
+		var err error
+		written, err = affected(ctx, q, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`,
+			key, value)
+		if err != nil {
+			return err
+		}
+		return q.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = $1`, key).Scan(&stands)
+	})
+	if err != nil {
+		return "", err
+	}
+	if written > 0 {
+		t.note(store.ChangeSetting, key)
+	}
+	return stands, nil
+}
+
+// touchBatch bounds how many sessions one transaction touches: others wait for it.
+const touchBatch = 500
+
+// Touch implements [store.Store].
+func (d *DB) Touch(ctx context.Context, touches []store.Touch) error {
+	for len(touches) > 0 {
+		batch := touches[:min(len(touches), touchBatch)]
+		touches = touches[len(batch):]
+		if err := d.bulk(ctx, "note the use of sessions", func(ctx context.Context, q queryer) error {
+			return touchSessions(ctx, q, batch)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func touchSessions(ctx context.Context, q queryer, batch []store.Touch) error {
+	for _, t := range batch {
+		if !keepable(t.SessionID) {
+			continue
+		}
+		_, err := q.ExecContext(ctx, `UPDATE sessions SET last_seen_at = $2,
+			over_at = CASE WHEN $2 + idle_ms < expires_at THEN $2 + idle_ms ELSE expires_at END
+			WHERE id = $1 AND last_seen_at < $2`, t.SessionID, toMillis(t.LastSeen))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

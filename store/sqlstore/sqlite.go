@@ -1,0 +1,232 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+	"modernc.org/sqlite"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// sqliteEngine is the part of an open SQLite store that is SQLite's own.
+type sqliteEngine struct {
+	path    string
+	opened  os.FileInfo
+	version int64 // data_version when it was last read; 0 is never a version
+	reader  *sql.Conn
+}
+
+// fileURI answers the path as a file: URI: a '?', '#' or '%' in it would otherwise end it or start the parameters.
+func fileURI(path, query string) string {
+	slashed := filepath.ToSlash(path)
+	if !strings.HasPrefix(slashed, "/") {
+		slashed = "/" + slashed // a drive letter
+	}
+	u := url.URL{Scheme: "file", Path: slashed, RawQuery: query}
+	return u.String()
+}
+
+// sqliteDSN answers the connection string of a file. mode=rw: connections never make a file; openSQLite does, with
+// narrow rights.
+func sqliteDSN(path string, writer bool) string {
+	q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
+	pragmas := []string{
+		fmt.Sprintf("busy_timeout(%d)", lockTimeout.Milliseconds()),
+		"foreign_keys(1)",
+		"journal_mode(WAL)",
+		"synchronous(FULL)", // what was acknowledged (a revocation, too) survives a power cut
+		"temp_store(MEMORY)",
+		"trusted_schema(0)",
+		"cache_size(-8000)",
+	}
+	if writer {
+		pragmas = append(pragmas, "secure_delete(FAST)", "journal_size_limit(67108864)")
+	} else {
+		pragmas = append(pragmas, "query_only(1)")
+	}
+	q["_pragma"] = pragmas
+	return fileURI(path, q.Encode())
+}
+
+func openSQLitePool(path string, writer bool, conns int) (*sql.DB, error) {
+	connector, err := sqlite.NewConnector(sqliteDSN(path, writer))
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+func (d *DB) openSQLite(ctx context.Context) error {
+	d.dia = sqliteDialect()
+	path := d.opts.Path
+	d.info = store.Info{Engine: EngineSQLite, Location: path}
+	if err := d.prepareFile(path); err != nil {
+		return err
+	}
+	opened, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	d.engine = &sqliteEngine{path: path, opened: opened}
+	if d.writer, err = openSQLitePool(path, true, 1); err != nil {
+		return err
+	}
+	if err := pingSQLite(ctx, d.writer); err != nil {
+		return sqliteOpenError(ctx, path, err)
+	}
+	d.restrictCompanions(path)
+	if d.info.Schema, err = d.migrate(ctx); err != nil {
+		return sqliteOpenError(ctx, path, err)
+	}
+	if d.pool, err = openSQLitePool(path, false, max(4, 2*runtime.GOMAXPROCS(0))); err != nil {
+		return err
+	}
+	if err := pingSQLite(ctx, d.pool); err != nil {
+		return sqliteOpenError(ctx, path, err)
+	}
+	d.reads = newPreparedPool(d.pool)
+	return nil
+}
+
+// pingSQLite opens the first connection. Turning a new file to write-ahead logging takes a lock that SQLite does not
+// wait for, so that processes which start at once have to try again.
+func pingSQLite(ctx context.Context, db *sql.DB) error {
+	deadline := time.Now().Add(lockTimeout)
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		err := db.PingContext(ctx)
+		if err == nil || !isBusy(err) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// sqliteOpenError says what a person can do about a file that cannot be opened.
+func sqliteOpenError(ctx context.Context, path string, err error) error {
+	switch {
+	case errors.Is(err, store.ErrNewerSchema), errors.Is(ctx.Err(), context.Canceled):
+		return err
+	case isCorrupt(err):
+		return fmt.Errorf("%w: the store %s is damaged or is not a SQLite database: move it away and restore a backup, "+
+			"or start with a new one: %w", store.ErrUnavailable, path, err)
+	case isBusy(err):
+		return fmt.Errorf("%w: the store %s is locked by another program: end that program and try again: %w",
+			store.ErrUnavailable, path, err)
+	}
+	return fmt.Errorf("%w: open the store %s: %w", store.ErrUnavailable, path, err)
+}
+
+// prepareFile makes the folder (0700) and the file (0600) before the driver can make them with wider rights, and takes
+// rights of others away from a file that is there: it holds password hashes.
+func (d *DB) prepareFile(path string) error {
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("the path of the store must be absolute, not %q", path)
+	}
+	if strings.IndexByte(path, 0) >= 0 {
+		return errors.New("the path of the store holds a NUL character")
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if !d.opts.Migrate {
+			return fmt.Errorf("there is no store at %s: start the server once, which makes it, or name another path: %w",
+				path, fs.ErrNotExist)
+		}
+		return createFile(path)
+	case err != nil:
+		return fmt.Errorf("open the store: %w", err)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("the store %s is not a file", path)
+	}
+	d.restrict(path, info)
+	return nil
+}
+
+func createFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the folder of the store: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("make the store: %w", err)
+	}
+	return f.Close()
+}
+
+// restrictCompanions looks at the files that SQLite keeps beside the database: an earlier process may have made them
+// when the database was open to all.
+func (d *DB) restrictCompanions(path string) {
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if info, err := os.Stat(path + suffix); err == nil {
+			d.restrict(path+suffix, info)
+		}
+	}
+}
+
+func (d *DB) restrict(path string, info os.FileInfo) {
+	mode := info.Mode().Perm()
+	if mode&0o077 == 0 || runtime.GOOS == "windows" {
+		return
+	}
+	if err := os.Chmod(path, mode&0o700); err != nil {
+		d.opts.Log.Warn("the store can be read by other users of this machine and that could not be changed: "+
+			"change the rights of the file to 0600", zap.String("file", path), zap.Error(err))
+		return
+	}
+	d.opts.Log.Warn("the store could be read by other users of this machine: took their rights away",
+		zap.String("file", path), zap.String("mode_before", mode.String()))
+}
+
+// lockChanges implements engine. BEGIN IMMEDIATE has the lock already.
+func (e *sqliteEngine) lockChanges(context.Context, *sql.Tx) error { return nil }
+
+// announce implements engine. Other processes see data_version move.
+func (e *sqliteEngine) announce(context.Context, *sql.Tx, string) error { return nil }
+
+// healthy implements engine. A file that was moved, deleted or replaced while open would leave this process alone with
+// the old one: it would never learn of sessions that are ended in the new one.
+func (e *sqliteEngine) healthy() error {
+	now, err := os.Stat(e.path)
+	if err != nil {
+		return unavailable("the file of the store is gone: restart the server", err)
+	}
+	if !os.SameFile(now, e.opened) {
+		return fmt.Errorf("%w: the file of the store was replaced while it was open: restart the server", store.ErrUnavailable)
+	}
+	return nil
+}
+
+// listen implements engine. There is nothing to hear from SQLite: the poller looks often.
+func (e *sqliteEngine) listen(ctx context.Context, _ func()) { <-ctx.Done() }
+
+// moved implements engine by data_version, which differs on one connection when another one, of any process, has
+// committed (SQLite documentation, PRAGMA data_version).
+func (e *sqliteEngine) moved(ctx context.Context, conn *sql.Conn) (bool, error) {
+	var version int64
+	if err := conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version); err != nil {
+		return false, err
+	}
+	if conn == e.reader && version == e.version {
+		return false, nil
+	}
+	e.reader, e.version = conn, version
+	return true, nil
+}

@@ -1,0 +1,79 @@
+package sqlstore
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// sessionGrace is how long a session that was not used stays: its last uses may still be on their way here.
+	sessionGrace = 5 * time.Minute
+	// linkGrace is how long a link stays after its end, so that its page can say "expired" and not "unknown".
+	linkGrace = 7 * 24 * time.Hour
+	// changesKept is how long changes stay for other processes. One that was away longer forgets all it knew.
+	changesKept = time.Hour
+	// unknownNamesKept bounds the counts kept for names that nobody has (their keys begin with "u:"): anyone can
+	// make up any number of them.
+	unknownNamesKept = 10_000
+)
+
+// sweepStep deletes expired rows of one kind: it is the query of the rows' keys.
+type sweepStep struct {
+	table, key, rows string
+	args             []any
+}
+
+// Sweep implements [store.Store]. Each kind is a transaction of its own, so that nobody waits long.
+func (d *DB) Sweep(ctx context.Context, now time.Time, keepEvents time.Duration, limit int) (int, error) {
+	if limit <= 0 {
+		return 0, nil
+	}
+	total := 0
+	for _, step := range sweepSteps(now, keepEvents) {
+		n, err := d.sweep(ctx, step, limit)
+		total += n
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+func sweepSteps(now time.Time, keepEvents time.Duration) []sweepStep {
+	ms := func(d time.Duration) int64 { return toMillis(now.Add(-d)) }
+	steps := []sweepStep{
+		{"sessions", "id", `over_at <= $2 AND (expires_at <= $2 OR over_at <= $3)`, []any{ms(0), ms(sessionGrace)}},
+		{"flows", "state_hash", `expires_at <= $2`, []any{ms(0)}},
+		{"links", "id", `expires_at <= $2`, []any{ms(linkGrace)}},
+		{"throttle_buckets", "bucket", `tat <= $2`, []any{now.UnixMicro()}},
+		{"throttle_attempts", "account", `last_at <= $2`, []any{ms(forgetAttempts)}},
+		{"changes", "seq", `at <= $2`, []any{ms(changesKept)}},
+		// The pairs of these two are deleted by their whole key.
+		{"devices", "device_hash, user_id", `expires_at <= $2`, []any{ms(0)}},
+		{"once_values", "kind, value_key", `expires_at <= $2`, []any{ms(0)}},
+		{"throttle_attempts", "account", `account >= 'u:' AND account < 'u;' AND last_at < (
+			SELECT last_at FROM throttle_attempts WHERE account >= 'u:' AND account < 'u;'
+			ORDER BY last_at DESC, account LIMIT 1 OFFSET $2)`, []any{int64(unknownNamesKept - 1)}},
+	}
+	if keepEvents > 0 {
+		steps = append(steps, sweepStep{"events", "id", `happened_at <= $2`, []any{ms(keepEvents)}})
+	}
+	return steps
+}
+
+// sweep looks with a reader first: mostly there is nothing to do, and nobody need wait for that.
+func (d *DB) sweep(ctx context.Context, step sweepStep, limit int) (int, error) {
+	keys := `SELECT ` + step.key + ` FROM ` + step.table + ` WHERE ` + step.rows + ` LIMIT $1`
+	args := append([]any{int64(limit)}, step.args...)
+	found, err := one(ctx, d.reader, "look for what has expired", scanInt, `SELECT count(*) FROM (`+keys+`) AS expired`, args...)
+	if err != nil || found == 0 {
+		return 0, err
+	}
+	var n int64
+	err = d.bulk(ctx, "delete what has expired", func(ctx context.Context, q queryer) error {
+		var err error
+		n, err = affected(ctx, q, `DELETE FROM `+step.table+` WHERE (`+step.key+`) IN (`+keys+`)`, args...)
+		return err
+	})
+	return int(n), err
+}

@@ -1,0 +1,313 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// userKeys are the derived columns of a user.
+type userKeys struct{ username, email, search string }
+
+// prepareUser checks and cleans a user for writing.
+func prepareUser(u *store.User) (userKeys, error) {
+	if err := checkKeys(u.ID, u.Username, u.Email, string(u.Role), string(u.Origin), u.PasswordHash); err != nil {
+		return userKeys{}, fmt.Errorf("the user: %w", err)
+	}
+	u.Name = clean(u.Name)
+	keys := userKeys{
+		username: store.FoldName(u.Username),
+		email:    store.FoldName(u.Email),
+		search:   userSearch(*u),
+	}
+	if u.ID == "" || keys.username == "" {
+		return userKeys{}, fmt.Errorf("%w: a user needs an id and a name", errArgument)
+	}
+	return keys, nil
+}
+
+// checkUnique answers which unique value of u another user has. Changes run one at a time, so nobody takes it between
+// this and the write; asking first keeps a transaction of PostgreSQL usable, for example to go on with the next row of
+// an import. The unique indexes stand behind it.
+func checkUnique(ctx context.Context, q queryer, id string, keys userKeys, local bool) error {
+	var username, email int64
+	err := q.QueryRowContext(ctx, `SELECT
+		(SELECT count(*) FROM users WHERE username_key = $1 AND id <> $2),
+		(SELECT count(*) FROM users WHERE email_key = $3 AND is_local = 1 AND email_key <> '' AND id <> $2)`,
+		keys.username, id, keys.email).Scan(&username, &email)
+	switch {
+	case err != nil:
+		return err
+	case username > 0:
+		return &store.ConflictError{Field: "username"}
+	case email > 0 && local:
+		return &store.ConflictError{Field: "email"}
+	}
+	return nil
+}
+
+func exists(ctx context.Context, q queryer, query string, args ...any) (bool, error) {
+	var n int64
+	if err := q.QueryRowContext(ctx, `SELECT count(*) FROM (`+query+` LIMIT 1) AS found`, args...).Scan(&n); err != nil {
+		return false, err
+	}
+	return n > 0, nil
+}
+
+// CreateUser implements [store.Tx].
+func (t *tx) CreateUser(ctx context.Context, u store.User) error {
+	keys, err := prepareUser(&u)
+	if err != nil {
+		return err
+	}
+	if u.CreatedAt.IsZero() {
+		return fmt.Errorf("%w: a user needs the time of its making", errArgument)
+	}
+	if u.UpdatedAt.IsZero() {
+		u.UpdatedAt = u.CreatedAt
+	}
+	return t.run(ctx, "create a user", func(ctx context.Context, q queryer) error {
+		taken, err := exists(ctx, q, `SELECT 1 FROM users WHERE id = $1`, u.ID)
+		if err != nil {
+			return err
+		}
+		if taken {
+			return &store.ConflictError{Field: "id"}
+		}
+		if err := checkUnique(ctx, q, u.ID, keys, u.Local); err != nil {
+			return err
+		}
+		_, err = q.ExecContext(ctx, `INSERT INTO users (`+columns("", userColumns)+`, username_key, email_key, search)
+			VALUES (`+placeholders(24)+`)`,
+			u.ID, u.Username, u.Email, toInt(u.EmailVerified), u.Name, string(u.Role), toInt(u.RoleGranted),
+			groupsText(u.Groups), toInt(u.Active), toInt(u.Pending), toInt(u.Managed), toInt(u.Local), string(u.Origin),
+			u.PasswordHash, toInt(u.MustChange), toMillis(u.PasswordChangedAt), u.Epoch, max(u.Version, 1),
+			toMillis(u.CreatedAt), toMillis(u.UpdatedAt), toMillis(u.LastLoginAt),
+			keys.username, keys.email, keys.search)
+		return err
+	})
+}
+
+// UpdateUser implements [store.Tx].
+func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
+	keys, err := prepareUser(&u)
+	if err != nil {
+		return store.User{}, err
+	}
+	var stored store.User
+	err = t.run(ctx, "update a user", func(ctx context.Context, q queryer) error {
+		before, err := scanUser(q.QueryRowContext(ctx, queryUserByID, u.ID))
+		if err != nil {
+			return err
+		}
+		if before.Version != u.Version {
+			return store.ErrStale
+		}
+		if before.IsActiveAdmin() && !u.IsActiveAdmin() {
+			if err := checkLastAdmin(ctx, q, u.ID); err != nil {
+				return err
+			}
+		}
+		if err := checkUnique(ctx, q, u.ID, keys, u.Local); err != nil {
+			return err
+		}
+		if err := t.writeUser(ctx, q, u, before, keys); err != nil {
+			return err
+		}
+		if before.Active && !u.Active {
+			if err := deactivate(ctx, q, u.ID, t.now()); err != nil {
+				return err
+			}
+		}
+		stored, err = scanUser(q.QueryRowContext(ctx, queryUserByID, u.ID))
+		return err
+	})
+	if err != nil {
+		return store.User{}, err
+	}
+	t.note(store.ChangeUser, u.ID)
+	return stored, nil
+}
+
+func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, keys userKeys) error {
+	updated := u.UpdatedAt
+	if updated.Equal(before.UpdatedAt) || updated.IsZero() {
+		updated = t.now() // the caller left what it had read
+	}
+	// A sign-in between the caller's read and this write must not be forgotten: last_login_at only grows.
+	n, err := affected(ctx, q, `UPDATE users SET username = $3, email = $4, email_verified = $5, display_name = $6,
+		role = $7, role_granted = $8, group_names = $9, active = $10, pending = $11, managed = $12, is_local = $13,
+		origin = $14, updated_at = $15,
+		last_login_at = CASE WHEN last_login_at > $16 THEN last_login_at ELSE $16 END,
+		username_key = $17, email_key = $18, search = $19, version = version + 1
+		WHERE id = $1 AND version = $2`,
+		u.ID, u.Version, u.Username, u.Email, toInt(u.EmailVerified), u.Name, string(u.Role), toInt(u.RoleGranted),
+		groupsText(u.Groups), toInt(u.Active), toInt(u.Pending), toInt(u.Managed), toInt(u.Local), string(u.Origin),
+		toMillis(updated), toMillis(u.LastLoginAt), keys.username, keys.email, keys.search)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return store.ErrStale
+	}
+	return nil
+}
+
+// checkLastAdmin answers ErrLastAdmin when nobody but that user is an active administrator.
+func checkLastAdmin(ctx context.Context, q queryer, id string) error {
+	other, err := exists(ctx, q, `SELECT 1 FROM users WHERE role = 'admin' AND active = 1 AND pending = 0 AND id <> $1`, id)
+	if err != nil {
+		return err
+	}
+	if !other {
+		return store.ErrLastAdmin
+	}
+	return nil
+}
+
+// deactivate ends all that could bring a user back in. The epoch moves, so that re-activation revives nothing that a
+// process still remembers.
+func deactivate(ctx context.Context, q queryer, id string, now time.Time) error {
+	if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = $1`, id); err != nil {
+		return err
+	}
+	if _, err := q.ExecContext(ctx, `DELETE FROM flows WHERE user_id = $1 AND user_id <> ''`, id); err != nil {
+		return err
+	}
+	if _, err := q.ExecContext(ctx, `UPDATE links SET cancelled_at = $2
+		WHERE user_id = $1 AND used_at = 0 AND cancelled_at = 0`, id, toMillis(now)); err != nil {
+		return err
+	}
+	_, err := q.ExecContext(ctx, `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, id)
+	return err
+}
+
+// DeleteUser implements [store.Tx].
+func (t *tx) DeleteUser(ctx context.Context, id string) error {
+	if !keepable(id) {
+		return store.ErrNotFound
+	}
+	err := t.run(ctx, "delete a user", func(ctx context.Context, q queryer) error {
+		before, err := scanUser(q.QueryRowContext(ctx, queryUserByID, id))
+		if err != nil {
+			return err
+		}
+		if before.IsActiveAdmin() {
+			if err := checkLastAdmin(ctx, q, id); err != nil {
+				return err
+			}
+		}
+		for _, statement := range []string{
+			// Sessions, identities and devices go with their user (ON DELETE CASCADE); these have no foreign key, as
+			// some of them belong to nobody.
+			`DELETE FROM links WHERE user_id = $1`,
+			`DELETE FROM flows WHERE user_id = $1 AND user_id <> ''`,
+			`DELETE FROM users WHERE id = $1`,
+		} {
+			if _, err := q.ExecContext(ctx, statement, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	t.note(store.ChangeUser, id)
+	return nil
+}
+
+// SetPassword implements [store.Tx].
+func (t *tx) SetPassword(ctx context.Context, userID string, p store.PasswordChange) error {
+	if err := checkKeys(userID, p.Hash, p.IfHash); err != nil {
+		return err
+	}
+	err := t.run(ctx, "set a password", func(ctx context.Context, q queryer) error {
+		before, err := scanUser(q.QueryRowContext(ctx, queryUserByID, userID))
+		if err != nil {
+			return err
+		}
+		if p.Rehash {
+			return rehash(ctx, q, userID, p)
+		}
+		return setPassword(ctx, q, before, p)
+	})
+	if err != nil {
+		return err
+	}
+	if !p.Rehash {
+		t.note(store.ChangeUser, userID)
+	}
+	return nil
+}
+
+// rehash writes another hash of the same password. An empty IfHash would write over "no password".
+func rehash(ctx context.Context, q queryer, userID string, p store.PasswordChange) error {
+	if p.IfHash == "" || p.Hash == "" {
+		return fmt.Errorf("%w: a re-hash needs the old and the new hash", errArgument)
+	}
+	n, err := affected(ctx, q, `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`,
+		userID, p.IfHash, p.Hash)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return store.ErrStale
+	}
+	return nil
+}
+
+func setPassword(ctx context.Context, q queryer, before store.User, p store.PasswordChange) error {
+	local := before.Local || p.Hash != ""
+	moves := int64(0)
+	if local != before.Local {
+		keys := userKeys{username: store.FoldName(before.Username), email: store.FoldName(before.Email)}
+		if err := checkUnique(ctx, q, before.ID, keys, local); err != nil {
+			return err
+		}
+		moves = 1 // an edit that began before would write Local back
+	}
+	_, err := q.ExecContext(ctx, `UPDATE users SET password_hash = $2, must_change = $3, password_changed_at = $4,
+		updated_at = $4, is_local = $5, version = version + $6 WHERE id = $1`,
+		before.ID, p.Hash, toInt(p.MustChange), toMillis(p.At), toInt(local), moves)
+	if err != nil {
+		return err
+	}
+	_, err = q.ExecContext(ctx, `UPDATE links SET cancelled_at = $3
+		WHERE user_id = $1 AND purpose = $2 AND used_at = 0 AND cancelled_at = 0`,
+		before.ID, string(store.LinkPassword), toMillis(p.At))
+	return err
+}
+
+// SetLastLogin implements [store.Tx].
+func (t *tx) SetLastLogin(ctx context.Context, userID string, at time.Time) error {
+	return t.touchOne(ctx, "note a sign-in", `UPDATE users SET
+		last_login_at = CASE WHEN last_login_at > $2 THEN last_login_at ELSE $2 END WHERE id = $1`,
+		clean(userID), toMillis(at))
+}
+
+// BumpEpoch implements [store.Tx].
+func (t *tx) BumpEpoch(ctx context.Context, userID string) error {
+	err := t.touchOne(ctx, "move a user's epoch", `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, clean(userID))
+	if err != nil {
+		return err
+	}
+	t.note(store.ChangeUser, userID)
+	return nil
+}
+
+// touchOne runs a statement that has to find a row.
+func (t *tx) touchOne(ctx context.Context, op, statement string, args ...any) error {
+	return t.run(ctx, op, func(ctx context.Context, q queryer) error {
+		n, err := affected(ctx, q, statement, args...)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return store.ErrNotFound
+		}
+		return nil
+	})
+}

@@ -1,0 +1,153 @@
+package sqlstore
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// errBadText answers a key that PostgreSQL could not keep. Keys are refused, never mended: two different keys that
+// become one would make two people one.
+var errBadText = errors.New("the text is not valid UTF-8 or holds a NUL character")
+
+// errBadQuery answers a list query that names an order or a filter that does not exist.
+var errBadQuery = errors.New("unknown order or filter")
+
+// toMillis answers how a time is kept.
+func toMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func toInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// clean makes free text keepable in both engines. PostgreSQL refuses a NUL and broken UTF-8, and a User-Agent header
+// must not be able to fail a sign-in or keep an event out of the log.
+func clean(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	return strings.ReplaceAll(s, "\x00", "\uFFFD")
+}
+
+// keepable reports whether the keys can be kept and looked up as they are.
+func keepable(keys ...string) bool {
+	for _, k := range keys {
+		if !utf8.ValidString(k) || strings.IndexByte(k, 0) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func checkKeys(keys ...string) error {
+	if !keepable(keys...) {
+		return errBadText
+	}
+	return nil
+}
+
+// groupsText answers groups as they are kept: sorted, without duplicates and empty names.
+func groupsText(groups []string) string {
+	list := make([]string, 0, len(groups))
+	for _, g := range groups {
+		if g = clean(g); g != "" {
+			list = append(list, g)
+		}
+	}
+	slices.Sort(list)
+	b, _ := json.Marshal(slices.Compact(list)) // strings always marshal
+	return string(b)
+}
+
+func parseGroups(text string) ([]string, error) {
+	if text == "[]" {
+		return nil, nil
+	}
+	var groups []string
+	if err := json.Unmarshal([]byte(text), &groups); err != nil {
+		return nil, fmt.Errorf("malformed list of groups in the store: %w", err)
+	}
+	return groups, nil
+}
+
+func detailsText(details map[string]string) string {
+	if len(details) == 0 {
+		return "{}"
+	}
+	m := make(map[string]string, len(details))
+	for k, v := range details {
+		m[clean(k)] = clean(v)
+	}
+	b, _ := json.Marshal(m) // strings always marshal
+	return string(b)
+}
+
+func parseDetails(text string) (map[string]string, error) {
+	if text == "{}" {
+		return nil, nil
+	}
+	var details map[string]string
+	if err := json.Unmarshal([]byte(text), &details); err != nil {
+		return nil, fmt.Errorf("malformed details of an event in the store: %w", err)
+	}
+	return details, nil
+}
+
+// pageSize brings a limit into 1–1000; anything below means the default of 50.
+func pageSize(limit int) int {
+	if limit <= 0 {
+		return 50
+	}
+	return min(limit, 1000)
+}
+
+// columns answers a comma-separated list of columns, each behind a prefix such as "u.".
+func columns(prefix, list string) string {
+	fields := strings.Fields(list)
+	for i, f := range fields {
+		fields[i] = prefix + f
+	}
+	return strings.Join(fields, ", ")
+}
+
+// placeholders answers "$1, $2, … $n".
+func placeholders(n int) string {
+	var b strings.Builder
+	for i := 1; i <= n; i++ {
+		if i > 1 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "$%d", i)
+	}
+	return b.String()
+}
+
+// intBool scans 0 or 1 into a bool.
+type intBool struct{ b *bool }
+
+// Scan implements [sql.Scanner].
+func (i intBool) Scan(src any) error {
+	n, ok := src.(int64)
+	if !ok || n != 0 && n != 1 {
+		return fmt.Errorf("malformed truth value in the store: %T", src)
+	}
+	*i.b = n == 1
+	return nil
+}
