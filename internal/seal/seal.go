@@ -1,0 +1,136 @@
+// Package seal encrypts small values that are kept in the store: provider tokens and the data of a sign-in under way.
+// Whoever reads a backup of the database without its settings table, or a row that a query shows by mistake, reads
+// nothing; nobody can move a sealed value from one row to another, or change a bit of it.
+//
+// The key is made once per store and kept in its settings, so that every Caddy that shares the store can open what
+// another one sealed, and a restart loses nothing. It protects against partial disclosure (a log, an export, one
+// table), not against whoever has the whole database.
+package seal
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// ErrSealed: the value was not sealed here, for this purpose and this row, or was changed since. It says no more on
+// purpose.
+var ErrSealed = errors.New("the sealed value cannot be opened")
+
+// Store is what a Sealer needs of a store.
+type Store interface {
+	Setting(ctx context.Context, key string) (string, error)
+	Change(ctx context.Context, fn func(tx store.Tx) error) error
+}
+
+// Sealer seals with a key of the store. It is safe for concurrent use.
+type Sealer struct {
+	store Store
+
+	mu   sync.Mutex
+	keys map[int]cipher.AEAD
+}
+
+// New makes a Sealer. It asks the store for nothing yet.
+func New(st Store) *Sealer { return &Sealer{store: st, keys: make(map[int]cipher.AEAD)} }
+
+const (
+	// current is the number of the key that new values are sealed with. A new key gets the next number; values name
+	// the key they were sealed with, so that old ones can still be opened.
+	current = 1
+	// format is what a sealed value begins with: version of the form, then the number of the key.
+	format = "s1"
+	// maxSealed bounds what is opened, in bytes; longer values were not made here.
+	maxSealed = 256 << 10
+)
+
+func setting(key int) string { return "seal.key." + strconv.Itoa(key) }
+
+// Seal answers plain, encrypted for a purpose and a row. What is opened has to name the same purpose and row.
+func (s *Sealer) Seal(ctx context.Context, plain []byte, purpose, row string) (string, error) {
+	aead, err := s.key(ctx, current, true)
+	if err != nil {
+		return "", err
+	}
+	// XChaCha20-Poly1305: its nonce is long enough to be drawn at random, however many values one key seals.
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
+	_, _ = rand.Read(nonce) // never fails (crypto/rand, Go 1.24)
+	out := aead.Seal(nonce, nonce, plain, bind(purpose, row))
+	return format + "." + strconv.Itoa(current) + "." + base64.RawURLEncoding.EncodeToString(out), nil
+}
+
+// Open answers what was sealed for that purpose and row. An error that matches [ErrSealed] is final; any other one is
+// technical.
+func (s *Sealer) Open(ctx context.Context, sealed, purpose, row string) ([]byte, error) {
+	head, rest, _ := strings.Cut(sealed, ".")
+	number, body, ok := strings.Cut(rest, ".")
+	n, err := strconv.Atoi(number)
+	if !ok || head != format || err != nil || n < 1 || strconv.Itoa(n) != number || len(sealed) > maxSealed {
+		return nil, ErrSealed
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
+	if err != nil {
+		return nil, ErrSealed
+	}
+	aead, err := s.key(ctx, n, false)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) < aead.NonceSize()+aead.Overhead() {
+		return nil, ErrSealed
+	}
+	plain, err := aead.Open(nil, b[:aead.NonceSize()], b[aead.NonceSize():], bind(purpose, row))
+	if err != nil {
+		return nil, ErrSealed
+	}
+	return plain, nil
+}
+
+// bind makes the additional data. The length keeps ("ab", "c") and ("a", "bc") apart.
+func bind(purpose, row string) []byte {
+	return []byte(strconv.Itoa(len(purpose)) + ":" + purpose + row)
+}
+
+// key answers a key of the store, made when it is the current one and nobody made it before.
+func (s *Sealer) key(ctx context.Context, n int, create bool) (cipher.AEAD, error) {
+	s.mu.Lock()
+	aead := s.keys[n]
+	s.mu.Unlock()
+	if aead != nil {
+		return aead, nil
+	}
+	text, err := s.store.Setting(ctx, setting(n))
+	switch {
+	case errors.Is(err, store.ErrNotFound) && !create:
+		return nil, ErrSealed
+	case errors.Is(err, store.ErrNotFound):
+		err = s.store.Change(ctx, func(tx store.Tx) (err error) {
+			text, err = tx.SetSettingOnce(ctx, setting(n), store.NewToken())
+			return err
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the key that seals provider tokens: %w", err)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(raw) != chacha20poly1305.KeySize {
+		return nil, fmt.Errorf("the setting %s in the store is damaged: delete it, and people sign in once more", setting(n))
+	}
+	if aead, err = chacha20poly1305.NewX(raw); err != nil {
+		return nil, fmt.Errorf("using the key that seals provider tokens: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys[n] = aead
+	return aead, nil
+}
