@@ -1,0 +1,80 @@
+# Gatehouse. `make` alone lists what there is.
+
+SHELL         := bash
+.SHELLFLAGS   := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS     += --no-print-directory
+
+GO ?= go
+# Two packages at a time: a race build of Caddy takes about 2 GB.
+P  ?= 2
+
+# What ships is pure Go. Linters and the browser tests use the same flags, so that nothing is compiled twice.
+plain = CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath"
+
+# The modules beside the plugin's own, each with its go.mod so that none of it weighs on users.
+modules = e2e internal/tools
+
+##@ Use
+
+.PHONY: run
+run: ## the gate in front of the demo app on http://localhost:8080 (needs ADMIN_PASSWORD the first time)
+	$(plain) $(GO) run ./cmd/caddy run --config Caddyfile.example
+
+.PHONY: xcaddy
+xcaddy: ## a Caddy with the plugin in bin/caddy, as xcaddy.json says
+	$(GO) -C internal/tools run ./buildcaddy ../../xcaddy.json ../../bin/caddy
+	./bin/caddy list-modules | grep -x http.handlers.gatehouse
+
+##@ Check
+
+.PHONY: test
+test: prepare build ## everything: race detector, PostgreSQL, browsers; nothing is skipped
+	$(GO) test -race -shuffle=on -timeout=15m -p=$(P) ./...
+	$(GO) -C internal/tools test ./...
+	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy-dev $(plain) $(GO) -C e2e test -shuffle=on -timeout=10m ./...
+
+.PHONY: lint
+lint: build staticcheck ## gofmt, go vet, staticcheck, architecture, caddy fmt
+	@echo gofmt; bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "run gofmt -w on:"; echo "$$bad"; exit 1; }
+	$(plain) $(GO) vet ./...
+	$(plain) ./bin/staticcheck ./...
+	for m in $(modules); do (cd $$m && $(plain) $(GO) vet ./... && $(plain) $(CURDIR)/bin/staticcheck ./...); done
+	$(plain) $(GO) test ./internal/arch
+	@echo caddy fmt; ./bin/caddy-dev fmt Caddyfile.example | diff Caddyfile.example - || { echo "run: caddy fmt --overwrite Caddyfile.example"; exit 1; }
+
+.PHONY: bench
+bench: ## benchmarks (BENCH=pattern, COUNT=n)
+	$(GO) test -run='^$$' -bench='$(or $(BENCH),.)' -benchmem -count=$(or $(COUNT),1) -timeout=60m ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for a while (FUZZTIME=30s)
+	FUZZTIME=$(or $(FUZZTIME),30s) scripts/fuzz
+
+##@ Maintain
+
+.PHONY: golden
+golden: ## rewrite the golden files; read the diff before you commit it
+	$(GO) test ./caddyauth/... -update
+
+.PHONY: screenshots
+screenshots: prepare build ## rewrite the pictures in docs/images
+	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy-dev $(plain) $(GO) -C e2e run ./screenshots ../docs/images
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf bin e2e/node_modules
+
+.PHONY: prepare build staticcheck
+prepare: # find or install PostgreSQL, Chromium and axe-core
+	scripts/prepare
+
+build: # the Caddy that tests run, in bin/caddy-dev
+	$(plain) $(GO) build -o bin/caddy-dev ./cmd/caddy
+
+staticcheck:
+	$(plain) $(GO) -C internal/tools build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+.PHONY: help
+help: # this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
