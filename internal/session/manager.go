@@ -136,6 +136,10 @@ func (m *Manager) Changed(changes []store.Change) {
 	m.streams.changed(changes)
 }
 
+// Refresh forgets what was computed for cached sessions: a new configuration begins, and values that the old one keyed
+// by its own objects must not keep those in memory.
+func (m *Manager) Refresh() { m.cache.changed([]store.Change{{Kind: store.ChangeAll}}) }
+
 // Synced implements store.Watcher.
 func (m *Manager) Synced(at time.Time) { m.cache.synced(at) }
 
