@@ -40,7 +40,7 @@ lint: build staticcheck ## gofmt, go vet, staticcheck, architecture, caddy fmt
 	$(plain) $(GO) vet ./...
 	$(plain) ./bin/staticcheck ./...
 	for m in $(modules); do (cd $$m && $(plain) $(GO) vet ./... && $(plain) $(CURDIR)/bin/staticcheck ./...); done
-	$(plain) $(GO) test ./internal/arch
+	$(plain) $(GO) test -count=1 ./internal/arch
 	@echo caddy fmt; ./bin/caddy-dev fmt Caddyfile.example | diff Caddyfile.example - || { echo "run: caddy fmt --overwrite Caddyfile.example"; exit 1; }
 
 .PHONY: bench

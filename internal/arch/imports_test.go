@@ -1,0 +1,157 @@
+package arch
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// order lists the packages from the outside in: each may import those after it, never those before it. Caddy meets the
+// gate at the top, the domain types are at the bottom, and knowledge flows down only.
+var order = []string{
+	"cmd/caddy",        // a Caddy with the plugin
+	"",                 // registers everything
+	"cmd",              // caddy gatehouse …
+	"caddyauth",        // the app and the handler
+	"admin",            // admin pages and their API
+	"internal/portal",  // the other pages
+	"internal/seed",    // the administrator from the environment
+	"internal/account", // the one place where accounts change
+	"internal/oidc",    // providers
+	"internal/ui",      // rendering, headers, assets
+	"internal/login",   // the one place where a session begins
+	"internal/session", // cookie, cache, streams
+	"internal/seal",    // encryption of what the store keeps
+	"internal/site",    // what is known about a request
+	"internal/policy",  // the decision
+	"internal/password",
+	"store/sqlstore",
+	"store",
+}
+
+// onlyTests are packages that nothing but tests may import.
+var onlyTests = []string{"internal/testenv", "store/storetest", "internal/arch"}
+
+// meetCaddy are the packages that know Caddy; everything else is plain Go that any server could use.
+var meetCaddy = []string{"cmd/caddy", "", "cmd", "caddyauth"}
+
+func TestImportsGoInward(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		if slices.Contains(onlyTests, p.name()) || strings.HasPrefix(p.name(), "bench") {
+			continue
+		}
+		at := slices.Index(order, p.name())
+		if at < 0 {
+			t.Errorf("package %q has no place in the order of imports: say in imports_test.go where it belongs", p.name())
+			continue
+		}
+		for _, imported := range p.Imports {
+			if !own(imported) {
+				continue
+			}
+			to := listed{ImportPath: imported}.name()
+			if slices.Contains(onlyTests, to) {
+				t.Errorf("%q imports %q, which is for tests", p.name(), to)
+			} else if slices.Index(order, to) <= at {
+				t.Errorf("%q imports %q, which comes before it: imports go inward only", p.name(), to)
+			}
+		}
+	}
+}
+
+// A package that reaches Caddy by way of another one knows it, too: hence all that it is built from.
+func TestOnlyTheEdgeKnowsCaddy(t *testing.T) {
+	t.Parallel()
+	edge := 0
+	for _, p := range packages(t) {
+		if strings.HasPrefix(p.name(), "bench") {
+			continue
+		}
+		caddy := slices.IndexFunc(p.Deps, func(d string) bool { return strings.HasPrefix(d, "github.com/caddyserver/") })
+		switch allowed := slices.Contains(meetCaddy, p.name()); {
+		case caddy >= 0 && !allowed:
+			t.Errorf("%q reaches %s; only the root, caddyauth and cmd know Caddy", p.name(), p.Deps[caddy])
+		case caddy >= 0:
+			edge++
+		}
+	}
+	if edge == 0 {
+		t.Error("no package reaches Caddy: this test sees nothing")
+	}
+}
+
+// The contract has to be readable, and implementable, without any library.
+func TestTheStoreContractNeedsNoLibrary(t *testing.T) {
+	t.Parallel()
+	seen := false
+	for _, p := range packages(t) {
+		if p.name() != "store" {
+			continue
+		}
+		seen = true
+		for _, imported := range p.Imports {
+			if !standard(imported) && !strings.HasPrefix(imported, "golang.org/x/text/") {
+				t.Errorf("store imports %s; the contract takes the standard library and x/text", imported)
+			}
+		}
+	}
+	if !seen {
+		t.Error("there is no package store")
+	}
+}
+
+// Engines are behind the contract: only what opens a store names one.
+func TestOnlyTheEdgeOpensStores(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		if slices.Contains(p.Imports, module+"/store/sqlstore") && !slices.Contains([]string{"caddyauth", "cmd", "internal/testenv"}, p.name()) {
+			t.Errorf("%q imports store/sqlstore; take a store.Store instead", p.name())
+		}
+	}
+}
+
+// forbidden imports, in code that is not a test.
+var forbidden = map[string]string{
+	"math/rand":             "use crypto/rand: somebody will take it for a secret one day",
+	"math/rand/v2":          "use crypto/rand: somebody will take it for a secret one day",
+	"text/template":         "use html/template: it escapes",
+	"html":                  "let html/template escape",
+	"log":                   "use the zap logger that Caddy hands out",
+	"log/slog":              "use the zap logger that Caddy hands out",
+	"io/ioutil":             "use io and os",
+	"unsafe":                "nothing here needs it",
+	"C":                     "Caddy is built without cgo",
+	"github.com/pkg/errors": "use errors and %w",
+}
+
+func TestNoForbiddenImports(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		if slices.Contains(onlyTests, p.name()) {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if why, bad := forbidden[imported]; bad {
+				t.Errorf("%q imports %s: %s", p.name(), imported, why)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		if len(p.Doc) < 20 {
+			t.Errorf("package %q has no package comment", p.name())
+		}
+	}
+}
+
+func own(path string) bool { return path == module || strings.HasPrefix(path, module+"/") }
+
+// standard: paths of the standard library have no dot in their first element.
+func standard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".")
+}

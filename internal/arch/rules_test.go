@@ -1,0 +1,61 @@
+package arch
+
+import (
+	"go/ast"
+	"slices"
+	"testing"
+)
+
+// Each rule finds what it is for, and leaves the sound form alone.
+func TestEachRuleCatches(t *testing.T) {
+	t.Parallel()
+	cases := []struct{ rule, path, bad, good string }{
+		{"skip", "x/x_test.go", `func TestX(t *testing.T) { t.Skip("no database") }`, `func TestX(t *testing.T) { t.Fatal("no database") }`},
+		{"skip", "x/x_test.go", `var x = testing.Short()`, `var x = testing.Verbose()`},
+		{"print", "x/x.go", `func f() { fmt.Println("x") }`, `func f() { fmt.Fprintln(w, "x") }`},
+		{"print", "x/x.go", `var w = os.Stderr`, `var w = os.DevNull`},
+		{"client", "x/x.go", `var c = http.DefaultClient`, `var c = http.Client{Timeout: 1}`},
+		{"client", "x/x.go", `func f() { http.Get("x") }`, `func f() { c.Get("x") }`},
+		{"markup", "x/x.go", `var h = template.HTML("x")`, `var h = template.New("x")`},
+		{"html", "x/x.go", "var h = `<p class=\"x\">` + name", "var h = `List<string>`"},
+		{"secret", "x/x.go", `var ok = given == user.PasswordHash`, `var ok = user.PasswordHash == ""`},
+		{"secret", "x/x.go", `var ok = bytes.Equal(sum, token)`, `var ok = hmac.Equal(sum, token)`},
+		{"sentinel", "x/x.go", `var gone = err == store.ErrNotFound`, `var gone = err == nil`},
+		{"secret", "x/x.go", `var ok = a.Hash == b`, `var ok = a.Hash == (Hash{})`},
+		{"sentinel", "x/x.go", `func (e E) As(target error) bool { return target == ErrX }`, `func (e E) Is(target error) bool { return target == ErrX }`},
+		{"sentinel", "x/x.go", `var end = err != io.EOF`, `var end = errors.Is(err, io.EOF)`},
+		{"wrap", "x/x.go", `var e = fmt.Errorf("%s: %v", name, err)`, `var e = fmt.Errorf("%s: %w", name, err)`},
+		{"exit", "x/x.go", `func f() { os.Exit(1) }`, `func f() { exit(1) }`},
+		{"doc", "x/x.go", `type Open struct{}`, "// Open lets in.\ntype Open struct{}"},
+		{"doc", "x/x.go", "// T is.\ntype T int\n\nfunc (*T) Do() {}", "// T is.\ntype T int\n\n// Do it.\nfunc (*T) Do() {}\n\nfunc (*t) Do() {}"},
+		{"doc", "x/x.go", `const Limit = 1`, "// Limits.\nconst (\n\tLow = 1\n\tHigh = 2\n)"},
+	}
+	for _, c := range cases {
+		if n := findings(t, c.rule, c.path, c.bad); n == 0 {
+			t.Errorf("rule %q lets this through: %s", c.rule, c.bad)
+		}
+		if n := findings(t, c.rule, c.path, c.good); n != 0 {
+			t.Errorf("rule %q refuses this: %s", c.rule, c.good)
+		}
+	}
+	for _, r := range rules {
+		if !slices.ContainsFunc(cases, func(c struct{ rule, path, bad, good string }) bool { return c.rule == r.name }) {
+			t.Errorf("rule %q is not shown to catch anything", r.name)
+		}
+	}
+}
+
+func findings(t *testing.T, name, path, source string) int {
+	t.Helper()
+	f, err := parse(path, "package x\n\n"+source+"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, r := range rules {
+		if r.name == name {
+			r.check(f, func(ast.Node, string) { n++ })
+		}
+	}
+	return n
+}
