@@ -1,0 +1,128 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func allEvents(t *testing.T, s store.Reader, q store.EventQuery) []store.Event {
+	t.Helper()
+	var events []store.Event
+	for range 1000 {
+		page, err := s.Events(t.Context(), q)
+		if err != nil {
+			t.Fatalf("list events: %v", err)
+		}
+		events = append(events, page.Items...)
+		if page.Next == "" {
+			return events
+		}
+		q.Cursor = page.Next
+	}
+	t.Fatal("the list has no end")
+	return nil
+}
+
+var eventTests = []test{
+	{"an event comes back as it was added, inside and outside of a change", func(t *testing.T, s store.Store) {
+		at := now()
+		want := store.Event{
+			ID: store.NewID(at), Time: at, ActorID: "a", Actor: "Ann", Action: "user.update", TargetID: "b", Target: "Bob",
+			Outcome: store.Success, IP: "192.0.2.1", UserAgent: "UA", RequestID: "r", Details: map[string]string{"role": "user → admin"},
+		}
+		other := want
+		other.ID, other.Details, other.Time = store.NewID(at), nil, at.Add(time.Second)
+		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.AddEvent(ctx, want) })
+		if err := s.AddEvents(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.AddEvents(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := allEvents(t, s, store.EventQuery{})
+		if !reflect.DeepEqual(got, []store.Event{other, want}) {
+			t.Fatalf("got %+v", got)
+		}
+	}},
+	{"what clients send cannot keep an event out of the log", func(t *testing.T, s store.Store) {
+		for _, text := range hostileTexts {
+			err := s.AddEvents(t.Context(), store.Event{Actor: text, Target: text, Action: "session.sign_in", IP: text,
+				UserAgent: text, RequestID: text, ActorID: text, TargetID: text, Details: map[string]string{text: text}})
+			if err != nil {
+				t.Errorf("%q: %v", text, err)
+			}
+			if _, err := s.Events(t.Context(), store.EventQuery{Text: text, Actor: text, Action: text, UserID: text, Outcome: store.Outcome(text)}); err != nil {
+				t.Errorf("search for %q: %v", text, err)
+			}
+		}
+		if n := len(allEvents(t, s, store.EventQuery{})); n != len(hostileTexts) {
+			t.Fatalf("%d events of %d", n, len(hostileTexts))
+		}
+	}},
+	{"every filter of events agrees with a plain search, on every page", func(t *testing.T, s store.Store) {
+		at := now().Add(-time.Hour)
+		actions := []string{"session.sign_in", "session.sign_out", "user.update", "user.identity.link", "users.import", "plain"}
+		var events []store.Event
+		for i := range 60 {
+			e := store.Event{
+				Time: at.Add(time.Duration(i/2) * time.Second), Actor: fmt.Sprintf("Ann%d", i%3), ActorID: fmt.Sprintf("id%d", i%3),
+				Action: actions[i%len(actions)], Outcome: []store.Outcome{store.Success, store.Failure, store.Denied}[i%3],
+				IP: fmt.Sprintf("192.0.2.%d", i%7), Target: fmt.Sprintf("Täter%d", i%4), TargetID: fmt.Sprintf("id%d", i%4),
+			}
+			if i%5 == 0 {
+				e.ActorID, e.TargetID = "", ""
+			}
+			e.ID = store.NewID(e.Time)
+			events = append(events, e)
+		}
+		if err := s.AddEvents(t.Context(), events...); err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(events, func(a, b store.Event) int {
+			if c := b.Time.Compare(a.Time); c != 0 {
+				return c
+			}
+			return strings.Compare(b.ID, a.ID)
+		})
+		for _, q := range []store.EventQuery{
+			{}, {Actor: "ANN1"}, {Actor: "ann"}, {Action: "session.sign_in"}, {Action: "session."}, {Action: "user."},
+			{Action: "user.identity."}, {Action: "plain"}, {Action: "plain."}, {Outcome: store.Denied}, {UserID: "id1"}, {UserID: "id3"}, {UserID: "nobody"},
+			{Text: "TÄTER2"}, {Text: "192.0.2.3"}, {Text: "sign_"}, {From: at.Add(10 * time.Second)}, {To: at.Add(10 * time.Second)},
+			{From: at.Add(5 * time.Second), To: at.Add(6 * time.Second)},
+			{UserID: "id2", Action: "session.", Outcome: store.Success, From: at.Add(2 * time.Second), Text: "ann"},
+		} {
+			var want []string
+			for _, e := range events {
+				if eventMatches(e, q) {
+					want = append(want, e.ID)
+				}
+			}
+			q.Limit = 4
+			var got []string
+			for _, e := range allEvents(t, s, q) {
+				got = append(got, e.ID)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%+v: got %d, want %d: %v, %v", q, len(got), len(want), got, want)
+			}
+		}
+	}},
+}
+
+// eventMatches is what an EventQuery means, said in the plainest way.
+func eventMatches(e store.Event, q store.EventQuery) bool {
+	text := store.FoldName(e.Actor) + "\n" + store.FoldName(e.Target) + "\n" + store.FoldName(e.Action) + "\n" + store.FoldName(e.IP)
+	action := q.Action == "" || e.Action == q.Action || strings.HasSuffix(q.Action, ".") && strings.HasPrefix(e.Action, q.Action)
+	return strings.Contains(text, store.FoldName(q.Text)) && action &&
+		(q.UserID == "" || e.ActorID == q.UserID || e.TargetID == q.UserID) &&
+		(q.Actor == "" || store.FoldName(e.Actor) == store.FoldName(q.Actor)) &&
+		(q.Outcome == "" || e.Outcome == q.Outcome) &&
+		(q.From.IsZero() || !e.Time.Before(q.From)) && (q.To.IsZero() || e.Time.Before(q.To))
+}

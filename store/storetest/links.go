@@ -1,0 +1,303 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func takeLink(t *testing.T, s store.Store, l store.Link) error {
+	t.Helper()
+	return try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.TakeLink(ctx, l.Hash, now()); return err })
+}
+
+func newFlow(purpose, userID string) store.Flow {
+	at := now()
+	return store.Flow{
+		Hash: store.HashToken(store.NewToken()), Browser: store.HashToken(store.NewToken()), Provider: "corp",
+		UserID: userID, Purpose: purpose, Data: "sealed", CreatedAt: at, ExpiresAt: at.Add(10 * time.Minute),
+	}
+}
+
+func takeFlow(t *testing.T, s store.Store, f store.Flow) error {
+	t.Helper()
+	return try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.TakeFlow(ctx, f.Hash, now()); return err })
+}
+
+var linkTests = []test{
+	{"a link comes back as it was stored and is not spent by reading", func(t *testing.T, s store.Store) {
+		u := addUser(t, s, "u")
+		at := now()
+		want := store.Link{
+			ID: store.NewID(at), Hash: store.HashToken("t"), Purpose: store.LinkPassword, UserID: u.ID, CreatedBy: "admin",
+			EndSessions: true, CreatedAt: at, ExpiresAt: at.Add(time.Hour),
+		}
+		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateLink(ctx, want) })
+		for range 2 {
+			if got, err := s.Link(t.Context(), want.Hash); err != nil || !reflect.DeepEqual(got, want) {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+		}
+	}},
+	{"a link is spent once, in time, and not when cancelled", func(t *testing.T, s store.Store) {
+		// P-ONCE: each refusal alone.
+		u := addUser(t, s, "u")
+		spent := addLink(t, s, store.LinkPassword, u.ID)
+		var got store.Link
+		change(t, s, func(ctx context.Context, tx store.Tx) (err error) {
+			got, err = tx.TakeLink(ctx, spent.Hash, now())
+			return err
+		})
+		if got.ID != spent.ID || got.UsedAt.IsZero() {
+			t.Fatalf("got %+v", got)
+		}
+		wantErr(t, takeLink(t, s, spent), store.ErrNotFound)
+
+		late := addLink(t, s, store.LinkPassword, u.ID)
+		for _, at := range []time.Time{late.ExpiresAt, late.ExpiresAt.Add(time.Hour)} {
+			wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.TakeLink(ctx, late.Hash, at); return err }), store.ErrNotFound)
+		}
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			n, err := tx.CancelLinks(ctx, store.LinkPassword, u.ID)
+			if n != 1 {
+				t.Errorf("cancelled %d", n)
+			}
+			return err
+		})
+		wantErr(t, takeLink(t, s, late), store.ErrNotFound)
+		if got, err := s.Link(t.Context(), late.Hash); err != nil || got.CancelledAt.IsZero() {
+			t.Fatalf("the page cannot say that it was cancelled: %+v, %v", got, err)
+		}
+		wantErr(t, takeLink(t, s, store.Link{Hash: store.HashToken("unknown")}), store.ErrNotFound)
+	}},
+	{"a link that a failed change took is unspent again", func(t *testing.T, s store.Store) {
+		l, fail := addLink(t, s, store.LinkSetup, ""), errors.New("refused password")
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error {
+			if _, err := tx.TakeLink(ctx, l.Hash, now()); err != nil {
+				t.Error(err)
+			}
+			return fail
+		}), fail)
+		if err := takeLink(t, s, l); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"a new link cancels the earlier ones of its purpose and user only", func(t *testing.T, s store.Store) {
+		u, v := addUser(t, s, "u"), addUser(t, s, "v")
+		first, other := addLink(t, s, store.LinkPassword, u.ID), addLink(t, s, store.LinkPassword, v.ID)
+		setup1, setup2 := addLink(t, s, store.LinkSetup, ""), addLink(t, s, store.LinkSetup, "")
+		second := addLink(t, s, store.LinkPassword, u.ID)
+		links, err := s.Links(t.Context(), "", now())
+		if err != nil || len(links) != 4 {
+			t.Fatalf("%d open links, %v", len(links), err)
+		}
+		if links, err = s.Links(t.Context(), store.LinkSetup, now()); err != nil || len(links) != 2 || links[0].CreatedAt.Before(links[1].CreatedAt) {
+			t.Fatalf("set-up links %+v, %v", links, err)
+		}
+		if links, err = s.Links(t.Context(), "", now().Add(2*time.Hour)); err != nil || len(links) != 0 {
+			t.Fatalf("%d expired links listed, %v", len(links), err)
+		}
+		wantErr(t, takeLink(t, s, first), store.ErrNotFound)
+		for _, l := range []store.Link{second, other, setup1} {
+			if err := takeLink(t, s, l); err != nil {
+				t.Errorf("%s: %v", l.Purpose, err)
+			}
+		}
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			n, err := tx.CancelLinks(ctx, store.LinkSetup, "")
+			if n != 1 {
+				t.Errorf("cancelled %d set-up links", n)
+			}
+			return err
+		})
+		wantErr(t, takeLink(t, s, setup2), store.ErrNotFound)
+	}},
+	{"a link for nobody or without an end is refused", func(t *testing.T, s store.Store) {
+		at := now()
+		good := store.Link{ID: store.NewID(at), Hash: store.HashToken("t"), Purpose: store.LinkPassword, CreatedAt: at, ExpiresAt: at.Add(time.Hour)}
+		for name, edit := range map[string]func(*store.Link){
+			"unknown user": func(l *store.Link) { l.UserID = "nobody" },
+			"no end":       func(l *store.Link) { l.ExpiresAt = time.Time{} },
+			"no token":     func(l *store.Link) { l.Hash = store.TokenHash{} },
+			"no purpose":   func(l *store.Link) { l.Purpose = "" },
+		} {
+			l := good
+			edit(&l)
+			if err := try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateLink(ctx, l) }); err == nil {
+				t.Errorf("%s: stored", name)
+			}
+		}
+	}},
+}
+
+var flowTests = []test{
+	{"a flow comes back once, in time", func(t *testing.T, s store.Store) {
+		// P-ONCE and P-OIDC: a state is taken once.
+		want := newFlow("login", "")
+		late := newFlow("login", "")
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			return errors.Join(tx.CreateFlow(ctx, want), tx.CreateFlow(ctx, late))
+		})
+		var got store.Flow
+		change(t, s, func(ctx context.Context, tx store.Tx) (err error) {
+			got, err = tx.TakeFlow(ctx, want.Hash, now())
+			return err
+		})
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("got  %+v\nwant %+v", got, want)
+		}
+		wantErr(t, takeFlow(t, s, want), store.ErrNotFound)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error {
+			_, err := tx.TakeFlow(ctx, late.Hash, late.ExpiresAt)
+			return err
+		}), store.ErrNotFound)
+		if err := try(t, s, func(ctx context.Context, tx store.Tx) error {
+			f := newFlow("login", "")
+			f.Browser = store.TokenHash{}
+			return tx.CreateFlow(ctx, f)
+		}); err == nil {
+			t.Error("a flow that is bound to no browser was stored")
+		}
+	}},
+}
+
+var identityTests = []test{
+	{"an identity comes back as it was stored and links once", func(t *testing.T, s store.Store) {
+		u, v, at := addUser(t, s, "u"), addUser(t, s, "v"), now()
+		want := store.Identity{
+			Issuer: "https://i", Subject: "Sub", UserID: u.ID, Provider: "corp", Email: "a@b", Name: "N", Groups: []string{"g"},
+			CreatedAt: at, LastLoginAt: at.Add(time.Minute),
+		}
+		create := func(i store.Identity) error {
+			return try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateIdentity(ctx, i) })
+		}
+		if err := create(want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Identity(t.Context(), want.Issuer, want.Subject); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		stolen := want
+		stolen.UserID = v.ID
+		wantConflict(t, create(stolen), "identity")
+		// Issuer and subject are compared exactly (OpenID Connect Core 1.0, section 2): another case is another person.
+		_, err := s.Identity(t.Context(), want.Issuer, "sub")
+		wantErr(t, err, store.ErrNotFound)
+		nobodys := want
+		nobodys.Subject, nobodys.UserID = "x", "nobody"
+		wantErr(t, create(nobodys), store.ErrNotFound)
+		for _, bad := range []string{"", "a\x00", "\xff"} {
+			i := want
+			i.Subject = bad
+			if err := create(i); err == nil {
+				t.Errorf("subject %q was stored", bad)
+			}
+			if _, err := s.Identity(t.Context(), want.Issuer, bad); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("subject %q: %v", bad, err)
+			}
+		}
+	}},
+	{"an identity is updated and unlinked", func(t *testing.T, s store.Store) {
+		u, at := addUser(t, s, "u"), now()
+		i := store.Identity{Issuer: "i", Subject: "s", UserID: u.ID, Provider: "corp", CreatedAt: at}
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			return errors.Join(tx.CreateIdentity(ctx, i), tx.CreateIdentity(ctx, store.Identity{Issuer: "j", Subject: "s", UserID: u.ID, CreatedAt: at.Add(time.Second)}))
+		})
+		edit := store.Identity{Issuer: "i", Subject: "s", UserID: "other", Email: "e", Name: "n", Groups: []string{"x"}, LastLoginAt: at.Add(time.Hour), CreatedAt: at.Add(time.Hour)}
+		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.UpdateIdentity(ctx, edit) })
+		want := i
+		want.Email, want.Name, want.Groups, want.LastLoginAt = "e", "n", []string{"x"}, edit.LastLoginAt
+		list, err := s.Identities(t.Context(), u.ID)
+		if err != nil || len(list) != 2 || !reflect.DeepEqual(list[0], want) {
+			t.Fatalf("got %+v, %v\nwant %+v", list, err, want)
+		}
+		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteIdentity(ctx, "i", "s") })
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteIdentity(ctx, "i", "s") }), store.ErrNotFound)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.UpdateIdentity(ctx, edit) }), store.ErrNotFound)
+	}},
+}
+
+var smallTests = []test{
+	{"a device is known to the user it signed in as, until it expires", func(t *testing.T, s store.Store) {
+		u, v, hash := addUser(t, s, "u"), addUser(t, s, "v"), store.HashToken("d")
+		put := func(expires time.Time) {
+			change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.PutDevice(ctx, hash, u.ID, now(), expires) })
+		}
+		known := func(hash store.TokenHash, id string) bool {
+			ok, err := s.KnownDevice(t.Context(), hash, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ok
+		}
+		put(now().Add(time.Hour))
+		if !known(hash, u.ID) || known(hash, v.ID) || known(store.HashToken("e"), u.ID) || known(hash, "\x00") {
+			t.Fatal("the wrong devices are known")
+		}
+		put(now().Add(-time.Second))
+		if known(hash, u.ID) {
+			t.Fatal("an expired device is known")
+		}
+	}},
+	{"a once-value counts once until it expires", func(t *testing.T, s store.Store) {
+		at := now()
+		once := func(kind, key string, at, until time.Time) (first bool, err error) {
+			err = try(t, s, func(ctx context.Context, tx store.Tx) (err error) {
+				first, err = tx.Once(ctx, kind, key, at, until)
+				return err
+			})
+			return first, err
+		}
+		for i, c := range []struct {
+			kind, key string
+			at        time.Duration
+			want      bool
+		}{
+			{"jti", "a", 0, true}, {"jti", "a", 0, false}, {"jti", "b", 0, true}, {"other", "a", 0, true},
+			{"jti", "a", time.Minute - time.Millisecond, false}, {"jti", "a", time.Minute, true}, {"jti", "a", time.Minute, false},
+		} {
+			got, err := once(c.kind, c.key, at.Add(c.at), at.Add(c.at+time.Minute))
+			if err != nil || got != c.want {
+				t.Fatalf("step %d: %v, %v", i, got, err)
+			}
+		}
+		if first, err := once("jti", "late", at, at); err == nil || first {
+			t.Error("a value that is forgotten at once was accepted")
+		}
+		if first, err := once("jti", "a\x00", at, at.Add(time.Hour)); err == nil || first {
+			t.Error("a value that cannot be kept was accepted")
+		}
+	}},
+	{"settings are written, or written once", func(t *testing.T, s store.Store) {
+		var first, second string
+		change(t, s, func(ctx context.Context, tx store.Tx) (err error) {
+			if err := errors.Join(tx.SetSetting(ctx, "k", "1"), tx.SetSetting(ctx, "k", "2")); err != nil {
+				return err
+			}
+			if first, err = tx.SetSettingOnce(ctx, "once", "a"); err != nil {
+				return err
+			}
+			second, err = tx.SetSettingOnce(ctx, "once", "b")
+			return err
+		})
+		if first != "a" || second != "a" {
+			t.Fatalf("got %q and %q", first, second)
+		}
+		if v, err := s.Setting(t.Context(), "k"); err != nil || v != "2" {
+			t.Fatalf("got %q, %v", v, err)
+		}
+	}},
+	{"a store tells what it is and that it answers", func(t *testing.T, s store.Store) {
+		info := s.Info()
+		if info.Engine == "" || info.Location == "" || info.Schema < 1 {
+			t.Fatalf("got %+v", info)
+		}
+		if err := s.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}},
+}

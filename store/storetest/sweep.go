@@ -1,0 +1,131 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// sweepAll sweeps until nothing is left and answers how many rows went.
+func sweepAll(t *testing.T, s store.Store, at time.Time, keepEvents time.Duration, limit int) int {
+	t.Helper()
+	total := 0
+	for range 10_000 {
+		n, err := s.Sweep(t.Context(), at, keepEvents, limit)
+		if err != nil {
+			t.Fatalf("sweep: %v", err)
+		}
+		if total += n; n == 0 {
+			return total
+		}
+	}
+	t.Fatal("sweeping has no end")
+	return 0
+}
+
+var sweepTests = []test{
+	{"sweeping takes what has expired and nothing else", func(t *testing.T, s store.Store) {
+		u, at := addUser(t, s, "u"), now()
+		live := addSession(t, s, u)
+		over := addSession(t, s, u, func(x *store.Session) { x.ExpiresAt = at.Add(-time.Second) })
+		idle := addSession(t, s, u, func(x *store.Session) { x.LastSeenAt = at.Add(-2 * time.Hour) })
+		justIdle := addSession(t, s, u, func(x *store.Session) { x.LastSeenAt = at.Add(-time.Hour - time.Second) })
+		liveFlow, deadFlow := newFlow("login", ""), newFlow("login", "")
+		deadFlow.ExpiresAt = at.Add(-time.Second)
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			_, err := tx.Once(ctx, "jti", "old", at.Add(-time.Hour), at.Add(-time.Minute))
+			return errors.Join(err, tx.CreateFlow(ctx, liveFlow), tx.CreateFlow(ctx, deadFlow),
+				tx.PutDevice(ctx, store.HashToken("old"), u.ID, at, at.Add(-time.Second)),
+				tx.PutDevice(ctx, store.HashToken("new"), u.ID, at, at.Add(time.Hour)),
+				tx.AddEvent(ctx, store.Event{Time: at.Add(-48 * time.Hour), Action: "old.event"}),
+				tx.AddEvent(ctx, store.Event{Time: at, Action: "new.event"}))
+		})
+		sweepAll(t, s, at, 24*time.Hour, 1)
+		if lives(t, s, over) || lives(t, s, idle) {
+			t.Error("sessions that are over stayed")
+		}
+		if !lives(t, s, live) {
+			t.Error("a live session went")
+		}
+		if !lives(t, s, justIdle) {
+			t.Error("a session went whose last use may be on its way to the store")
+		}
+		if err := takeFlow(t, s, liveFlow); err != nil {
+			t.Errorf("a live flow went: %v", err)
+		}
+		if known, err := s.KnownDevice(t.Context(), store.HashToken("new"), u.ID); err != nil || !known {
+			t.Errorf("a live device went: %v", err)
+		}
+		if events := allEvents(t, s, store.EventQuery{}); len(events) != 1 || events[0].Action != "new.event" {
+			t.Errorf("events: %+v", events)
+		}
+		if n := sweepAll(t, s, at, 24*time.Hour, 100); n != 0 {
+			t.Errorf("%d rows were left", n)
+		}
+	}},
+	{"events stay for good when no time is set", func(t *testing.T, s store.Store) {
+		if err := s.AddEvents(t.Context(), store.Event{Time: now().Add(-10 * 365 * 24 * time.Hour), Action: "a.b"}); err != nil {
+			t.Fatal(err)
+		}
+		sweepAll(t, s, now(), 0, 100)
+		if n := len(allEvents(t, s, store.EventQuery{})); n != 1 {
+			t.Fatalf("%d events", n)
+		}
+	}},
+	{"a step takes no more of a kind than its limit", func(t *testing.T, s store.Store) {
+		u, at := addUser(t, s, "u"), now()
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			for range 25 {
+				sess, _ := newSession(u)
+				sess.ExpiresAt = at.Add(-time.Minute)
+				if err := tx.CreateSession(ctx, sess); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		for _, want := range []int{10, 10, 5, 0} {
+			if n, err := s.Sweep(t.Context(), at, 0, 10); err != nil || n != want {
+				t.Fatalf("swept %d, %v, want %d", n, err, want)
+			}
+		}
+		if n, err := s.Sweep(t.Context(), at, 0, 0); err != nil || n != 0 {
+			t.Fatalf("with a limit of 0: %d, %v", n, err)
+		}
+	}},
+	{"a link says for a week that it has expired, then it goes", func(t *testing.T, s store.Store) {
+		l := addLink(t, s, store.LinkSetup, "")
+		sweepAll(t, s, l.ExpiresAt.Add(24*time.Hour), 0, 100)
+		if _, err := s.Link(t.Context(), l.Hash); err != nil {
+			t.Fatal(err)
+		}
+		sweepAll(t, s, l.ExpiresAt.Add(8*24*time.Hour), 0, 100)
+		_, err := s.Link(t.Context(), l.Hash)
+		wantErr(t, err, store.ErrNotFound)
+	}},
+	{"throttle counts go when they say nothing any more", func(t *testing.T, s store.Store) {
+		at := now()
+		for i := range 3 {
+			key := fmt.Sprintf("k%d", i)
+			if _, err := s.TakeToken(t.Context(), key, 2, time.Minute, at); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.BeginAttempt(t.Context(), key, 0, time.Hour, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := sweepAll(t, s, at.Add(30*time.Second), 0, 100); n != 0 {
+			t.Fatalf("%d counts went that still count", n)
+		}
+		if n := sweepAll(t, s, at.Add(time.Minute), 0, 100); n != 3 {
+			t.Fatalf("%d buckets that are full went, want 3", n)
+		}
+		if n := sweepAll(t, s, at.Add(24*time.Hour), 0, 100); n != 3 {
+			t.Fatalf("%d attempts of yesterday went, want 3", n)
+		}
+	}},
+}

@@ -1,0 +1,180 @@
+package storetest
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// attemptModel is the rule of BeginAttempt in the plainest way.
+type attemptModel struct {
+	failures    int
+	until, last time.Time
+}
+
+func (m *attemptModel) begin(free int, longest time.Duration, at time.Time) time.Duration {
+	if at.Before(m.until) {
+		return m.until.Sub(at)
+	}
+	if !m.last.IsZero() && at.Sub(m.last) >= 24*time.Hour {
+		m.failures = 0
+	}
+	m.failures++
+	m.last, m.until = at, at.Add(store.Wait(m.failures, free, longest))
+	return 0
+}
+
+var throttleTests = []test{
+	{"a bucket gives its tokens and regains them one by one", func(t *testing.T, s store.Store) {
+		at := now()
+		take := func(d time.Duration) time.Duration {
+			t.Helper()
+			wait, err := s.TakeToken(t.Context(), "k", 3, 2*time.Second, at.Add(d))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return wait
+		}
+		for i, c := range []struct{ at, want time.Duration }{
+			{0, 0}, {0, 0}, {0, 0}, {0, 2 * time.Second}, {time.Second, time.Second}, {2 * time.Second, 0}, {2 * time.Second, 2 * time.Second},
+			{7 * time.Second, 0}, {7 * time.Second, 0}, {7 * time.Second, time.Second}, {time.Hour, 0}, {time.Hour, 0}, {time.Hour, 0}, {time.Hour, 2 * time.Second},
+		} {
+			if got := take(c.at); got != c.want {
+				t.Fatalf("step %d at %v: wait %v, want %v", i, c.at, got, c.want)
+			}
+		}
+		if wait, err := s.TakeToken(t.Context(), "other", 1, time.Second, at); err != nil || wait != 0 {
+			t.Fatalf("another bucket: %v, %v", wait, err)
+		}
+		for _, bad := range []struct {
+			burst  int
+			refill time.Duration
+		}{{0, time.Second}, {-1, time.Second}, {1, 0}, {1, -time.Second}} {
+			if _, err := s.TakeToken(t.Context(), "bad", bad.burst, bad.refill, at); err == nil {
+				t.Errorf("a bucket of %+v gave a token", bad)
+			}
+		}
+	}},
+	{"attempts wait as the rule says, whatever the order", func(t *testing.T, s store.Store) {
+		// P-LIMIT. The times are drawn, the rule is not: both must agree at every step.
+		for seed := range uint64(4) {
+			r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a reproducible sequence for a test
+			free := int(seed) * 2
+			longest := []time.Duration{time.Second, 7 * time.Second, time.Minute, 15 * time.Minute}[seed]
+			key, at, m := store.NewToken(), now(), attemptModel{}
+			for step := range 60 {
+				switch r.IntN(6) {
+				case 0:
+					if m.until.After(at) {
+						at = m.until // to the millisecond
+					}
+				case 1:
+					at = at.Add(time.Duration(r.IntN(3000)) * time.Millisecond)
+				case 2:
+					if m.until.After(at) {
+						at = m.until.Add(-time.Millisecond)
+					}
+				case 3:
+					if r.IntN(5) == 0 {
+						at = at.Add(24 * time.Hour)
+					}
+				}
+				want := m.begin(free, longest, at)
+				got, err := s.BeginAttempt(t.Context(), key, free, longest, at)
+				if err != nil || got != want {
+					t.Fatalf("seed %d, step %d: wait %v, %v, want %v (%+v)", seed, step, got, err, want, m)
+				}
+			}
+		}
+	}},
+	{"of guesses sent at once no more than the free ones go through", func(t *testing.T, s store.Store) {
+		// P-LIMIT, P-RACE: the count comes before the check, in one statement.
+		const free = 5
+		at := now()
+		var through atomic.Int64
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				wait, err := s.BeginAttempt(t.Context(), "victim", free, time.Minute, at)
+				if err != nil {
+					t.Error(err)
+				}
+				if wait == 0 {
+					through.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if got := through.Load(); got != free {
+			t.Fatalf("%d guesses went through, want %d", got, free)
+		}
+	}},
+	{"of tokens taken at once no more than the bucket holds are given", func(t *testing.T, s store.Store) {
+		at := now()
+		var given atomic.Int64
+		var wg sync.WaitGroup
+		for range 40 {
+			wg.Go(func() {
+				wait, err := s.TakeToken(t.Context(), "client", 7, time.Second, at)
+				if err != nil {
+					t.Error(err)
+				}
+				if wait == 0 {
+					given.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if got := given.Load(); got != 7 {
+			t.Fatalf("%d tokens were given, want 7", got)
+		}
+	}},
+	{"a forgiven attempt gains no further guess and costs no wait", func(t *testing.T, s store.Store) {
+		at := now()
+		begin := func(at time.Time) time.Duration {
+			t.Helper()
+			wait, err := s.BeginAttempt(t.Context(), "k", 2, time.Minute, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return wait
+		}
+		forgive := func(at time.Time) {
+			t.Helper()
+			if err := s.ForgiveAttempt(t.Context(), "k", at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		forgive(at) // nothing to forgive is no error and no credit
+		if begin(at) != 0 || begin(at) != 0 || begin(at) != 2*time.Second {
+			t.Fatal("two free attempts, then a wait of two seconds")
+		}
+		forgive(at)
+		if begin(at) != 0 { // the second again
+			t.Fatal("the forgiven attempt was not given back")
+		}
+		if got := begin(at); got != 2*time.Second {
+			t.Fatalf("wait %v", got)
+		}
+	}},
+	{"success forgets the attempts of that key alone", func(t *testing.T, s store.Store) {
+		at := now()
+		for _, key := range []string{"a", "b"} {
+			if _, err := s.BeginAttempt(t.Context(), key, 0, time.Minute, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.ClearAttempts(ctx, "a") })
+		if wait, err := s.BeginAttempt(t.Context(), "a", 0, time.Minute, at); err != nil || wait != 0 {
+			t.Fatalf("wait %v, %v", wait, err)
+		}
+		if wait, err := s.BeginAttempt(t.Context(), "b", 0, time.Minute, at); err != nil || wait == 0 {
+			t.Fatalf("the other key: wait %v, %v", wait, err)
+		}
+	}},
+}
