@@ -1,0 +1,273 @@
+package seed
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Actions of a [Result].
+const (
+	ActionNone    = "none"    // nothing was written
+	ActionCreated = "created" // an administrator was made
+	ActionUpdated = "updated" // an account was made the administrator, or given the password, or both
+	// ActionReleased: accounts that were managed by the deployment are not any more; nothing else was written.
+	ActionReleased = "released"
+)
+
+// knowledge is what was computed so far: everything slow, so that the decision itself is quick and pure.
+type knowledge struct {
+	same         map[string]bool   // by stored hash: whether it is one of the password
+	fingerprints map[string]string // by salt
+	newSalt      string            // for a store without one
+	hash         string            // of the password
+}
+
+// plan is what a start does.
+type plan struct {
+	edits    []edit
+	record   bool   // remember that these values were applied by force
+	salt     string // with record: whose fingerprint to remember
+	warnings []string
+	notes    []string
+	ignored  string      // why the password in the environment is not used; "" when it is
+	compare  *store.User // say that the password is ignored if it is not this user's
+	admin    *store.User // the administrator as things stand; nil for none, or one that is yet to be made
+	setup    bool        // there is no administrator, and nothing to make one from
+
+	// What has to be computed before the plan can be made. Such a plan does nothing yet.
+	needSame        string // whether this stored hash is one of the password
+	needFingerprint string // with this salt
+}
+
+// incomplete reports whether something has to be computed first.
+func (p plan) incomplete() bool { return p.needSame != "" || p.needFingerprint != "" }
+
+// writes reports whether the plan changes the store.
+func (p plan) writes() bool { return len(p.edits) > 0 || p.record }
+
+// setsPassword reports whether a hash of the password is needed.
+func (p plan) setsPassword() bool {
+	for _, e := range p.edits {
+		if e.password {
+			return true
+		}
+	}
+	return false
+}
+
+// edit is what becomes of one account.
+type edit struct {
+	create        bool
+	before, after store.User
+	password      bool // set the password from the environment
+	endSessions   bool
+	noMustChange  bool // keep the password, but do not ask for a new one: a managed root could not give one
+	reason        string
+}
+
+// decide answers what a start does. It is pure.
+func decide(v *Values, s state, k *knowledge) plan {
+	if v.mode == ModeManaged {
+		return decideManaged(v, s, k)
+	}
+	return decideSeed(v, s, k)
+}
+
+// decideSeed follows the policy of the first seed: the environment makes the administrator when the store has none.
+func decideSeed(v *Values, s state, k *knowledge) plan {
+	p := plan{admin: activeAdmin(s.user)}
+	switch {
+	case len(s.admins) == 0 && v.HasPassword():
+		p.makeAdmin(v, s, "no administrator")
+		p.remember(v, s, k)
+	case len(s.admins) == 0:
+		p.setup = true
+	case v.force && v.HasPassword():
+		p.forceSync(v, s, k)
+	case p.admin == nil && (v.HasPassword() || v.user.set()):
+		p.renamed(v, s)
+	case v.HasPassword():
+		p.compare = p.admin
+	}
+	p.release(s, "no longer managed by the deployment")
+	return p
+}
+
+func activeAdmin(u *store.User) *store.User {
+	if u == nil || !u.IsActiveAdmin() {
+		return nil
+	}
+	return u
+}
+
+// forceSync applies the values once. They stay applied for good: a flag that is left on must not write over a
+// password that was changed later.
+func (p *plan) forceSync(v *Values, s state, k *knowledge) {
+	if _, known := k.fingerprints[s.salt]; s.salt != "" && !known {
+		p.needFingerprint = s.salt
+		return
+	}
+	if s.appliedAt != "" {
+		p.ignored = fmt.Sprintf("%s was applied at %s already, and is not applied again", v.secret.name, s.appliedAt)
+		p.notes = append(p.notes, fmt.Sprintf("%s is on, but this value of %s was applied at %s already; "+
+			"a password changed since then stays. Unset the flag, or set another password.", v.forceFrom.name, v.secret.name, s.appliedAt))
+		return
+	}
+	p.makeAdmin(v, s, "forced by "+v.forceFrom.name)
+	p.remember(v, s, k)
+}
+
+// remember notes that the values were applied by force. At the first start, too: otherwise the next one would write
+// over a password that was changed in between.
+func (p *plan) remember(v *Values, s state, k *knowledge) {
+	if !v.force {
+		return
+	}
+	p.record, p.salt = true, s.salt
+	if p.salt == "" {
+		p.salt = k.newSalt
+	}
+	if _, known := k.fingerprints[p.salt]; !known {
+		p.needFingerprint = p.salt
+	}
+}
+
+// makeAdmin makes the account that the values mean an active administrator with the password, creating it if there is
+// none.
+func (p *plan) makeAdmin(v *Values, s state, reason string) {
+	if s.user == nil {
+		p.create(v, s, reason)
+		return
+	}
+	after := *s.user
+	after.Role, after.RoleGranted, after.Active, after.Pending, after.Managed = store.RoleAdmin, true, true, false, false
+	p.edits = append(p.edits, edit{before: *s.user, after: after, password: true, endSessions: true, reason: reason})
+}
+
+func (p *plan) create(v *Values, s state, reason string) {
+	u := store.User{
+		Username: s.name, Email: v.email.text, Name: v.name.text, Role: store.RoleAdmin, RoleGranted: true,
+		Active: true, Local: true, Managed: v.mode == ModeManaged, Origin: store.OriginEnv,
+	}
+	if s.emailTaken {
+		u.Email = ""
+		p.warnings = append(p.warnings, fmt.Sprintf("%s belongs to another account; the administrator %q is made without an e-mail address",
+			v.email.name, u.Username))
+	}
+	u.EmailVerified = u.Email != ""
+	if u.Username != v.Username() {
+		p.warnings = append(p.warnings, fmt.Sprintf("the username %q is taken by another account; the administrator's is %q",
+			v.Username(), u.Username))
+	}
+	p.edits = append(p.edits, edit{create: true, after: u, password: true, reason: reason})
+}
+
+// renamed warns that the values mean nobody who is an administrator.
+func (p *plan) renamed(v *Values, s state) {
+	names := make([]string, 0, shownAdmins+1)
+	for i, u := range s.admins {
+		if i == shownAdmins {
+			names = append(names, "…")
+			break
+		}
+		names = append(names, fmt.Sprintf("%q", u.Username))
+	}
+	who := strings.Join(names, ", ")
+	p.ignored = fmt.Sprintf("%q is not an administrator", v.Username())
+	p.warnings = append(p.warnings, fmt.Sprintf("%s is %q, but the store's administrators are: %s. The environment is ignored, as the "+
+		"store already has an administrator. Correct %s, or set %s=true to make this one.",
+		v.user.key, v.Username(), who, v.user.key, v.forceFrom.name))
+}
+
+// release clears the flag of managed roots that the deployment does not manage any more.
+func (p *plan) release(s state, reason string) {
+	for _, u := range s.managed {
+		if p.edited(u.ID) {
+			continue // its edit clears the flag
+		}
+		after := u
+		after.Managed = false
+		p.edits = append(p.edits, edit{before: u, after: after, reason: reason})
+	}
+}
+
+func (p *plan) edited(id string) bool {
+	for _, e := range p.edits {
+		if e.before.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// decideManaged follows the policy of the second seed: the environment is the truth.
+func decideManaged(v *Values, s state, k *knowledge) plan {
+	p := plan{admin: s.user}
+	if s.user == nil {
+		p.create(v, s, "no account has the e-mail address")
+	} else {
+		p.reconcile(v, *s.user, k)
+	}
+	for _, u := range s.managed {
+		if s.user == nil || u.ID != s.user.ID {
+			p.former(v, u)
+		}
+	}
+	return p
+}
+
+// reconcile brings the root's account in line. What matches is not written: name, username and the case of the e-mail
+// are people's own, and no reason to write.
+func (p *plan) reconcile(v *Values, u store.User, k *knowledge) {
+	same, known := false, true
+	if u.PasswordHash != "" {
+		same, known = k.same[u.PasswordHash]
+	}
+	if !known {
+		p.needSame = u.PasswordHash
+		return
+	}
+	e := edit{before: u, after: u, password: !same, endSessions: !same, noMustChange: same && u.MustChange, reason: "managed by the deployment"}
+	e.after.Role, e.after.RoleGranted, e.after.Active, e.after.Pending = store.RoleAdmin, true, true, false
+	e.after.Managed, e.after.EmailVerified = true, true
+	if e.password || e.noMustChange || len(changed(e.before, e.after)) > 0 {
+		p.edits = append(p.edits, e)
+	}
+}
+
+// former decides what becomes of an earlier root. It runs after the new root is one, so the last-admin rule holds.
+func (p *plan) former(v *Values, u store.User) {
+	e := edit{before: u, after: u, reason: v.email.key + " names another administrator"}
+	e.after.Managed = false
+	what := "stays an administrator"
+	switch v.former {
+	case FormerDemote:
+		e.after.Role, e.after.RoleGranted = store.RoleUser, true
+		what = "is an ordinary user from now on"
+	case FormerDisable:
+		e.after.Active = false
+		what = "is disabled"
+	}
+	p.warnings = append(p.warnings, fmt.Sprintf("%s changed: the former managed administrator %q %s (former_admin %s)",
+		v.email.key, u.Username, what, v.former))
+	p.edits = append(p.edits, e)
+}
+
+// changed answers what differs between two states of an account, for the audit log: field, before, after.
+func changed(before, after store.User) [][3]string {
+	var list [][3]string
+	add := func(field string, b, a any) {
+		if b != a {
+			list = append(list, [3]string{field, fmt.Sprint(b), fmt.Sprint(a)})
+		}
+	}
+	add("role", before.Role, after.Role)
+	add("role_granted", before.RoleGranted, after.RoleGranted)
+	add("active", before.Active, after.Active)
+	add("pending", before.Pending, after.Pending)
+	add("managed", before.Managed, after.Managed)
+	add("email_verified", before.EmailVerified, after.EmailVerified)
+	return list
+}

@@ -1,0 +1,318 @@
+package seed
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Mode is the policy. The zero value is none and is refused.
+type Mode string
+
+// The two policies.
+const (
+	ModeSeed    Mode = "seed"
+	ModeManaged Mode = "managed"
+)
+
+// What becomes of an earlier managed root.
+const (
+	FormerKeep    = "keep"    // stays an administrator, no longer managed
+	FormerDemote  = "demote"  // becomes an ordinary user
+	FormerDisable = "disable" // may not sign in any more
+)
+
+// Config is what the configuration says. Values that are not nil are taken instead of the variable of that name;
+// placeholders in them are replaced already. An empty value counts as not given.
+type Config struct {
+	Mode      Mode
+	EnvPrefix string // put before the names of the variables
+
+	User, Email, Name, Password, PasswordFile, PasswordHash, ForceSync *string
+
+	FormerAdmin string // one of the Former constants; "" means FormerKeep
+	Title       string // of the site: no password may be it
+}
+
+// defaultUser is the name of the administrator unless told otherwise.
+const defaultUser = "admin"
+
+// Limits of values.
+const (
+	maxName = 254  // characters of a username or display name
+	maxFile = 4096 // bytes of a password file
+)
+
+// Parse reads the administrator's values from the configuration and the environment and checks them. It changes
+// nothing and, apart from readFile for ADMIN_PASSWORD_FILE, touches nothing. The error lists every problem by the name
+// of the variable or option, and never a value: people put secrets into the wrong variable.
+func Parse(cfg Config, lookup func(string) (string, bool), readFile func(string) ([]byte, error), pol password.Policy) (*Values, error) {
+	p := &parser{cfg: cfg, lookup: lookup, readFile: readFile}
+	v := &Values{mode: cfg.Mode, former: cfg.FormerAdmin}
+	switch cfg.Mode {
+	case ModeSeed, ModeManaged:
+	default:
+		return nil, fmt.Errorf("unknown admin mode %q: use seed or managed", cfg.Mode)
+	}
+	switch cfg.FormerAdmin {
+	case "":
+		v.former = FormerKeep
+	case FormerKeep, FormerDemote, FormerDisable:
+	default:
+		return nil, fmt.Errorf("unknown former_admin %q: use keep, demote or disable", cfg.FormerAdmin)
+	}
+	p.identity(v)
+	p.secret(v)
+	p.forceSync(v)
+	if cfg.Mode == ModeManaged {
+		p.require(v)
+	}
+	if v.password != nil {
+		p.judge(v, pol)
+	}
+	if len(p.problems) > 0 {
+		return nil, errors.New("admin: " + strings.Join(p.problems, "; "))
+	}
+	return v, nil
+}
+
+// parser gathers problems, so that a person learns of all at once.
+type parser struct {
+	cfg      Config
+	lookup   func(string) (string, bool)
+	readFile func(string) ([]byte, error)
+	problems []string
+}
+
+func (p *parser) problem(name, text string) { p.problems = append(p.problems, name+" "+text) }
+
+// variable answers the whole name of a variable.
+func (p *parser) variable(suffix string) string { return p.cfg.EnvPrefix + "ADMIN_" + suffix }
+
+// value reads one setting: the option if given, else the variable.
+func (p *parser) value(suffix, option string, explicit *string) value {
+	variable := p.variable(suffix)
+	if explicit != nil && *explicit != "" {
+		return value{text: *explicit, key: variable, name: "option admin " + option, source: "the configuration"}
+	}
+	if text, ok := p.lookup(variable); ok && text != "" {
+		return value{text: text, key: variable, name: variable, source: "the environment"}
+	}
+	return value{key: variable, name: variable}
+}
+
+// identity reads who the administrator is.
+func (p *parser) identity(v *Values) {
+	v.user = p.value("USER", "user", p.cfg.User)
+	v.email = p.value("EMAIL", "email", p.cfg.Email)
+	v.name = p.value("NAME", "name", p.cfg.Name)
+	for _, field := range []*value{&v.user, &v.email, &v.name} {
+		given := field.text != ""
+		field.text = strings.TrimSpace(field.text)
+		if given && field.text == "" {
+			p.problem(field.name, "is blank: give it a value, or unset it")
+		}
+	}
+	if v.user.text != "" {
+		p.username(v.user)
+	}
+	if v.email.text != "" && !validEmail(v.email.text) {
+		p.problem(v.email.name, "must be a valid e-mail address, such as ada@example.com")
+	}
+	if utf8.RuneCountInString(v.name.text) > maxName || !printable(v.name.text) {
+		p.problem(v.name.name, "must be at most 254 characters on one line")
+	}
+}
+
+// username holds the name to what the rest of Gatehouse takes as one. A blank name would make the administrator of
+// whoever sends an empty form.
+func (p *parser) username(v value) {
+	switch {
+	case utf8.RuneCountInString(v.text) > maxName:
+		p.problem(v.name, "is too long: use at most 254 characters")
+	case !printable(v.text) || strings.Contains(v.text, ","):
+		p.problem(v.name, "must have no commas, line breaks or invisible characters")
+	case store.FoldName(v.text) == "":
+		p.problem(v.name, "must have at least one visible character")
+	}
+}
+
+// secret reads the password in the one form in which it is given. What the configuration says wins over all forms in
+// the environment.
+func (p *parser) secret(v *Values) {
+	forms := []value{
+		p.value("PASSWORD", "password", p.cfg.Password),
+		p.value("PASSWORD_FILE", "password_file", p.cfg.PasswordFile),
+		p.value("PASSWORD_HASH", "password_hash", p.cfg.PasswordHash),
+	}
+	v.secret = forms[0]
+	var given []value
+	for _, form := range forms {
+		if form.set() {
+			given = append(given, form)
+		}
+	}
+	if explicit := fromConfiguration(given); len(explicit) > 0 {
+		given = explicit
+	}
+	switch {
+	case len(given) == 0:
+		return
+	case len(given) > 1:
+		v.secret = value{key: given[0].key, name: given[0].name}
+		p.problem(given[0].name+" and "+given[1].name, "contradict each other: set only one of them")
+		return
+	}
+	v.secret = given[0]
+	v.secret.text = "" // kept once, where nothing prints it
+	switch text := given[0].text; given[0].key {
+	case forms[0].key:
+		p.plain(v, text)
+	case forms[1].key:
+		if content, ok := p.file(v.secret.name, text); ok {
+			v.secret.source = "the file " + text
+			p.plain(v, content)
+		}
+	default:
+		if _, err := password.Identify(text); err != nil {
+			p.problem(v.secret.name, "is no password hash: use "+password.KnownFormats+
+				" (where Compose reads the value, write every $ as $$)")
+			return
+		}
+		v.hash = &text
+	}
+}
+
+func fromConfiguration(list []value) []value {
+	var explicit []value
+	for _, v := range list {
+		if v.source == "the configuration" {
+			explicit = append(explicit, v)
+		}
+	}
+	return explicit
+}
+
+func (p *parser) plain(v *Values, text string) {
+	if strings.TrimSpace(text) == "" {
+		p.problem(v.secret.name, "is blank: give it a password, or unset it")
+		return
+	}
+	v.password = &text
+}
+
+// file reads a password file without its last line break, which editors add and nobody sees.
+func (p *parser) file(name, path string) (content string, ok bool) {
+	b, err := p.readFile(path)
+	var pathErr *fs.PathError
+	switch {
+	case errors.Is(err, errFileTooLarge) || len(b) > maxFile:
+		p.problem(name, "names a file of more than 4 KiB: it should hold the password and nothing else")
+		return "", false
+	case errors.As(err, &pathErr):
+		// Without the path: it may be a password that was put into the wrong variable.
+		p.problem(name, fmt.Sprintf("names a file that can't be read: %v", pathErr.Err))
+		return "", false
+	case err != nil:
+		p.problem(name, "names a file that can't be read")
+		return "", false
+	}
+	content = string(b)
+	if strings.HasPrefix(content, "\ufeff") {
+		// Nobody would ever type it.
+		p.problem(name, "names a file that begins with a byte order mark: save it as UTF-8 without one")
+		return "", false
+	}
+	content = strings.TrimSuffix(content, "\n")
+	return strings.TrimSuffix(content, "\r"), true
+}
+
+// forceSync reads the flag. Anything that is neither yes nor no is an error: half of the readings of a typo would
+// write over a password.
+func (p *parser) forceSync(v *Values) {
+	flag := p.value("PASSWORD_FORCE_SYNC", "force_sync", p.cfg.ForceSync)
+	v.forceFrom = flag
+	switch strings.ToLower(strings.TrimSpace(flag.text)) {
+	case "", "false", "0", "no":
+	case "true", "1", "yes":
+		v.force = true
+		if v.mode == ModeSeed && len(p.problems) == 0 && !v.HasPassword() {
+			p.problem(flag.name, "needs a password: set "+p.variable("PASSWORD")+", or unset it")
+		}
+	default:
+		p.problem(flag.name, "must be true or false")
+	}
+}
+
+// require refuses a managed administrator without e-mail or password.
+func (p *parser) require(v *Values) {
+	if !v.email.set() && !p.mentioned(v.email.name) {
+		p.problem(v.email.name, "must be set to the e-mail address of the managed administrator")
+	}
+	if !v.HasPassword() && !p.mentioned(v.secret.name) {
+		p.problem(v.secret.name, "must be set to the password of the managed administrator")
+	}
+}
+
+// mentioned reports whether something was wrong with that variable already.
+func (p *parser) mentioned(name string) bool {
+	for _, text := range p.problems {
+		if strings.HasPrefix(text, name+" ") {
+			return true
+		}
+	}
+	return false
+}
+
+// judge holds the password to the policy.
+func (p *parser) judge(v *Values, pol password.Policy) {
+	err := pol.Check(*v.password, v.Username(), v.email.text, v.name.text, p.cfg.Title)
+	var refused *password.PolicyError
+	switch {
+	case errors.As(err, &refused):
+		p.problem(v.secret.name, "is refused: "+refused.Text)
+	case err != nil:
+		p.problem(v.secret.name, "can't be checked")
+	}
+}
+
+func validEmail(s string) bool {
+	_, _, ok := policy.SplitEmail(s)
+	return ok && printable(s)
+}
+
+// printable refuses what is no UTF-8, control characters, and format characters such as the right-to-left override.
+func printable(s string) bool {
+	for _, r := range s {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == utf8.RuneError {
+			return false
+		}
+	}
+	return true
+}
+
+var errFileTooLarge = errors.New("the file is too large")
+
+// ReadFile reads a small file for [Parse]: unlike os.ReadFile it stops at a few KiB, so that a device or a mistaken
+// path does not fill the memory.
+func ReadFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		return nil, errFileTooLarge
+	}
+	return b, err
+}

@@ -1,0 +1,279 @@
+package seed
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+var rootVars = vars{"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD": first}
+
+func (v vars) with(more vars) vars {
+	out := vars{}
+	for _, m := range []vars{v, more} {
+		for name, text := range m {
+			out[name] = text
+		}
+	}
+	return out
+}
+
+// One sub-test per row of the table for `admin managed`.
+func TestManaged(t *testing.T) {
+	t.Parallel()
+	rows := map[string]func(e *env){
+		"either missing, blank or invalid: refused, naming the variable":     managedRefuses,
+		"store empty: creates the root":                                      managedCreates,
+		"a user has that e-mail in any case: made an active administrator":   managedPromotes,
+		"a user has that e-mail and password: promoted, sessions go on":      managedPromotesOnly,
+		"users exist, none has it: creates an active root":                   managedCreatesBeside,
+		"everything matches: no write at all":                                managedMatches,
+		"password differs: written once, one epoch on, sessions end":         managedRotates,
+		"ADMIN_EMAIL changed, former_admin keep: new root, old one stays":    managedKeeps,
+		"ADMIN_EMAIL changed, former_admin demote: old one an ordinary user": managedDemotes,
+		"ADMIN_EMAIL changed, former_admin disable: old one shut out":        managedDisables,
+	}
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			row(newEnv(t))
+		})
+	}
+}
+
+func managedRefuses(e *env) {
+	cases := map[string]struct {
+		v    vars
+		name string
+	}{
+		"nothing":            {vars{}, "ADMIN_EMAIL"},
+		"nothing at all":     {vars{}, "ADMIN_PASSWORD"},
+		"e-mail only":        {vars{"ADMIN_EMAIL": "root@example.com"}, "ADMIN_PASSWORD"},
+		"password only":      {vars{"ADMIN_PASSWORD": first}, "ADMIN_EMAIL"},
+		"blank e-mail":       {vars{"ADMIN_EMAIL": "  ", "ADMIN_PASSWORD": first}, "ADMIN_EMAIL"},
+		"blank password":     {rootVars.with(vars{"ADMIN_PASSWORD": " \t "}), "ADMIN_PASSWORD"},
+		"no e-mail":          {rootVars.with(vars{"ADMIN_EMAIL": "CANARY.example.com"}), "ADMIN_EMAIL"},
+		"short password":     {rootVars.with(vars{"ADMIN_PASSWORD": "CANARY"}), "ADMIN_PASSWORD"},
+		"e-mail as password": {rootVars.with(vars{"ADMIN_PASSWORD": "root@example.com"}), "ADMIN_PASSWORD"},
+		"no hash":            {vars{"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD_HASH": "CANARY"}, "ADMIN_PASSWORD_HASH"},
+	}
+	for name, c := range cases {
+		_, err := Parse(Config{Mode: ModeManaged}, c.v.lookup, ReadFile, password.Policy{})
+		if err == nil || !strings.Contains(err.Error(), c.name+" ") || strings.Contains(err.Error(), "CANARY") {
+			e.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func managedCreates(e *env) {
+	res := e.start(ModeManaged, rootVars)
+	if res.Action != ActionCreated || res.Admin.Username != "root" || res.NeedsSetup {
+		e.Errorf("%+v", res)
+	}
+	e.mustOpen("root", first)
+	if u := e.user("root"); !u.Managed || !u.RoleGranted || !u.EmailVerified || u.Email != "root@example.com" || u.Origin != store.OriginEnv {
+		e.Errorf("%+v", u)
+	}
+}
+
+func managedPromotes(e *env) {
+	e.add("alice", "ROOT@Example.com", second, func(u *store.User) { u.Active, u.MustChange = false, true })
+	res := e.start(ModeManaged, rootVars)
+	if res.Action != ActionUpdated || e.countUsers() != 1 {
+		e.Errorf("%+v, %d users", res, e.countUsers())
+	}
+	e.mustOpen("alice", first)
+	if u := e.user("alice"); !u.Managed || u.Email != "ROOT@Example.com" || u.Origin != store.OriginLocal {
+		e.Errorf("%+v", u)
+	}
+	e.startWritesNothing(ModeManaged, rootVars)
+}
+
+func managedPromotesOnly(e *env) {
+	before := e.add("alice", "root@example.com", first, func(u *store.User) { u.MustChange = true })
+	session := e.signIn("alice")
+	e.start(ModeManaged, rootVars)
+	e.mustOpen("alice", first)
+	after := e.user("alice")
+	if !e.live(session) || after.Epoch != before.Epoch || after.PasswordHash != before.PasswordHash || after.MustChange {
+		e.Errorf("session live %t, %+v", e.live(session), after)
+	}
+	e.startWritesNothing(ModeManaged, rootVars)
+}
+
+func managedCreatesBeside(e *env) {
+	e.add("root", "someone@example.com", second, isAdmin)
+	e.add("root-admin", "", second, nil)
+	res := e.start(ModeManaged, rootVars)
+	if res.Action != ActionCreated || res.Admin.Username != "root-admin-2" || len(res.Warnings) != 1 {
+		e.Errorf("%+v", res)
+	}
+	e.mustOpen("root-admin-2", first)
+	e.mustOpen("root", second)
+	e.startWritesNothing(ModeManaged, rootVars)
+}
+
+func managedMatches(e *env) {
+	e.start(ModeManaged, rootVars)
+	session := e.signIn("root")
+	lines := e.logs.Len()
+	for _, v := range []vars{
+		rootVars, rootVars.with(vars{"ADMIN_EMAIL": " Root@EXAMPLE.com "}), rootVars.with(vars{"ADMIN_USER": "another", "ADMIN_NAME": "Another"}),
+		rootVars.with(vars{"ADMIN_PASSWORD_FORCE_SYNC": "true"}),
+	} {
+		e.startWritesNothing(ModeManaged, v)
+	}
+	if !e.live(session) || e.logs.Len() != lines {
+		e.Errorf("session live %t, logged %+v", e.live(session), e.logs.All()[lines:])
+	}
+	// Other parameters of hashes are no other password.
+	e.hasher = password.NewHasher(password.Params{MemoryKiB: 128, Time: 1, Threads: 1}, nil)
+	e.startWritesNothing(ModeManaged, rootVars)
+}
+
+func managedRotates(e *env) {
+	e.start(ModeManaged, rootVars)
+	epoch, session := e.user("root").Epoch, e.signIn("root")
+	rotated := rootVars.with(vars{"ADMIN_PASSWORD": second})
+	if res := e.start(ModeManaged, rotated); res.Action != ActionUpdated {
+		e.Errorf("%+v", res)
+	}
+	e.mustOpen("root", second)
+	if e.live(session) || e.user("root").Epoch != epoch+1 {
+		e.Errorf("session live %t, epoch %d, was %d", e.live(session), e.user("root").Epoch, epoch)
+	}
+	if n := len(e.events("password.reset")); n != 1 {
+		e.Errorf("%d audit events", n)
+	}
+	e.startWritesNothing(ModeManaged, rotated)
+}
+
+// changeEmail starts with one root and then with another.
+func (e *env) changeEmail(former string) (session string) {
+	e.Helper()
+	e.start(ModeManaged, rootVars)
+	session = e.signIn("root")
+	v := vars{"ADMIN_EMAIL": "new@example.com", "ADMIN_PASSWORD": second, "former": former}
+	res := e.start(ModeManaged, v)
+	if res.Action != ActionCreated || res.Admin.Username != "new" || len(res.Warnings) != 1 || e.user("root").Managed {
+		e.Errorf("%+v, %+v", res, e.user("root"))
+	}
+	e.mustOpen("new", second)
+	e.mustLog(1, zap.WarnLevel, `the former managed administrator "root"`)
+	e.startWritesNothing(ModeManaged, v)
+	return session
+}
+
+func managedKeeps(e *env) {
+	session := e.changeEmail("")
+	e.mustOpen("root", first)
+	if !e.live(session) {
+		e.Error("the session of the former root ended")
+	}
+}
+
+func managedDemotes(e *env) {
+	e.changeEmail(FormerDemote)
+	if u := e.user("root"); u.Role != store.RoleUser || !u.Active || !u.RoleGranted {
+		e.Errorf("%+v", u)
+	}
+}
+
+func managedDisables(e *env) {
+	session := e.changeEmail(FormerDisable)
+	if u := e.user("root"); u.Active || e.live(session) {
+		e.Errorf("%+v, session live %t", u, e.live(session))
+	}
+}
+
+// P-TAKEOVER: an e-mail never identifies a person who comes from a provider; anybody may have it there.
+func TestManagedNeverMatchesAPersonFromAProvider(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	before := e.add("stranger", "root@example.com", "", func(u *store.User) {
+		u.Local, u.Origin, u.EmailVerified = false, store.OriginOIDC, true
+	})
+	e.start(ModeManaged, rootVars)
+	e.mustOpen("root", first)
+	if after := e.user("stranger"); after.Role != store.RoleUser || after.Managed || after.PasswordHash != "" || after.Version != before.Version {
+		t.Errorf("%+v", after)
+	}
+	e.startWritesNothing(ModeManaged, rootVars)
+}
+
+func TestManagedHashIsKeptAsGivenAndComparedAsText(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	hashes := []string{e.hash(first), e.hash(first)}
+	v := vars{"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD_HASH": hashes[0]}
+	e.start(ModeManaged, v)
+	e.mustOpen("root", first)
+	e.startWritesNothing(ModeManaged, v)
+	session := e.signIn("root")
+	e.start(ModeManaged, v.with(vars{"ADMIN_PASSWORD_HASH": hashes[1]}))
+	if got := e.user("root").PasswordHash; got != hashes[1] || e.live(session) {
+		t.Errorf("kept %q, session live %t", got, e.live(session))
+	}
+	// The plain form of the same password matches whatever hash is there.
+	e.startWritesNothing(ModeManaged, rootVars)
+}
+
+func TestManagedHealsWhatWasTamperedWith(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.start(ModeManaged, rootVars)
+	e.add("other", "", second, isAdmin)
+	e.change(func(ctx context.Context, tx store.Tx) error {
+		u, err := tx.UserByUsername(ctx, "root")
+		if err != nil {
+			return err
+		}
+		u.Role, u.Active, u.Managed = store.RoleUser, false, false
+		if _, err := tx.UpdateUser(ctx, u); err != nil {
+			return err
+		}
+		return tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: "", At: e.clock.Now()})
+	})
+	e.start(ModeManaged, rootVars)
+	e.mustOpen("root", first)
+	if !e.user("root").Managed {
+		t.Error("not managed")
+	}
+}
+
+func TestManagedTakesOverFromSeedAndGivesBack(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_EMAIL": "root@example.com"})
+	e.start(ModeManaged, rootVars)
+	if u := e.user("admin"); !u.Managed || e.countUsers() != 1 {
+		t.Errorf("%+v", u)
+	}
+	session := e.signIn("admin")
+	res := e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
+	if res.Action != ActionReleased || e.user("admin").Managed || !e.live(session) {
+		t.Errorf("%+v, session live %t", res, e.live(session))
+	}
+	events := e.events("user.update")
+	if len(events) != 2 || events[0].Details["after.managed"] != "false" || events[0].Actor != "environment" {
+		t.Errorf("%+v", events)
+	}
+	e.mustOpen("admin", first)
+	e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD": first})
+}
+
+func TestSeedReleasesAndForcesTheSameAccountInOneWrite(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.start(ModeManaged, rootVars)
+	e.start(ModeSeed, vars{"ADMIN_USER": "root", "ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true"})
+	e.mustOpen("root", second)
+	if e.user("root").Managed {
+		t.Error("still managed")
+	}
+}

@@ -1,0 +1,181 @@
+package seed
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// finish logs what was done and answers it.
+func (s *seeder) finish(ctx context.Context, st store.Reader, p plan) (Result, error) {
+	res := Result{Action: p.action(), NeedsSetup: p.setup, Warnings: p.warnings, Ignored: p.ignored}
+	if p.admin != nil {
+		u, err := st.User(ctx, p.admin.ID)
+		if err != nil {
+			return Result{}, fmt.Errorf("reading the administrator: %w", err)
+		}
+		u.PasswordHash = ""
+		res.Admin = u
+	}
+	for _, e := range p.edits {
+		s.log.Info(e.sentence(s.v), zap.String("user", e.after.Username), zap.String("reason", e.reason))
+	}
+	for _, text := range p.notes {
+		s.log.Info(text)
+	}
+	for _, text := range p.warnings {
+		s.log.Warn(text)
+	}
+	if p.compare != nil {
+		res.Later = func(ctx context.Context) { s.compareLater(ctx, *p.compare) }
+	}
+	return res, nil
+}
+
+// action sums the edits up.
+func (p plan) action() string {
+	action := ActionNone
+	for _, e := range p.edits {
+		switch {
+		case e.create:
+			return ActionCreated
+		case e.password || e.after.Managed || e.noMustChange:
+			action = ActionUpdated
+		case action == ActionNone:
+			action = ActionReleased
+		}
+	}
+	return action
+}
+
+// sentence tells people what becomes of an account.
+func (e edit) sentence(v *Values) string {
+	switch {
+	case e.create:
+		return fmt.Sprintf("administrator %q made, with the password from %s", e.after.Username, v.secret.name)
+	case e.password && len(changed(e.before, e.after)) > 0:
+		return fmt.Sprintf("account %q made an active administrator, with the password from %s; its sessions ended", e.after.Username, v.secret.name)
+	case e.password:
+		return fmt.Sprintf("password of %q set from %s; its sessions ended", e.after.Username, v.secret.name)
+	case !e.before.Managed || e.after.Managed:
+		return fmt.Sprintf("account %q made the managed administrator", e.after.Username)
+	case !e.after.Active:
+		return fmt.Sprintf("account %q disabled; the deployment does not manage it any more", e.after.Username)
+	case e.after.Role != e.before.Role:
+		return fmt.Sprintf("account %q made an ordinary user; the deployment does not manage it any more", e.after.Username)
+	}
+	return fmt.Sprintf("account %q is not managed by the deployment any more", e.after.Username)
+}
+
+// compareLater says in one line that the password in the environment is ignored, if it is not the administrator's.
+func (s *seeder) compareLater(ctx context.Context, u store.User) {
+	same, err := patiently(ctx, func() (bool, error) { return s.v.sameAs(ctx, s.h, u.PasswordHash) })
+	switch {
+	case err != nil:
+		s.log.Debug("did not compare the environment's password with the administrator's", zap.Error(err))
+	case !same:
+		s.log.Warn(ignoredText(s.v, u), zap.String("user", u.Username))
+	}
+}
+
+func ignoredText(v *Values, u store.User) string {
+	if v.hash != nil {
+		return fmt.Sprintf("%s is ignored: the store already has an administrator, and what it keeps for %q is another hash. "+
+			"Set %s=true to apply it once, or run: caddy gatehouse reset-password", v.secret.name, u.Username, v.forceFrom.name)
+	}
+	return fmt.Sprintf("%s is ignored: the store already has an administrator, and the password of %q is another one. "+
+		"Set %s=true to apply it once, or run: caddy gatehouse reset-password", v.secret.name, u.Username, v.forceFrom.name)
+}
+
+// Kinds of a [Line].
+const (
+	LineValue   = "value"
+	LineAction  = "action"
+	LineWarning = "warning"
+	LineNote    = "note"
+)
+
+// Line is one line of what [Describe] tells.
+type Line struct {
+	Kind   string `json:"kind"`             // one of the Line constants
+	Name   string `json:"name,omitempty"`   // of a value: the variable
+	Text   string `json:"text"`             // the value, or a sentence; never a secret
+	Source string `json:"source,omitempty"` // of a value: where it comes from
+}
+
+// Describe answers what a start would do, and which value comes from where. It writes nothing. A nil store is an empty
+// one.
+func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher) ([]Line, error) {
+	s := newSeeder(v, h, Options{})
+	var r store.Reader
+	if st != nil {
+		r = st
+	}
+	p, err := s.plan(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	lines := v.lines()
+	for _, e := range p.edits {
+		lines = append(lines, Line{Kind: LineAction, Text: e.sentence(v) + " (" + e.reason + ")"})
+	}
+	if p.setup {
+		lines = append(lines, Line{Kind: LineAction, Text: "no administrator and no password: the log will carry a one-time set-up link"})
+	}
+	for _, text := range p.warnings {
+		lines = append(lines, Line{Kind: LineWarning, Text: text})
+	}
+	for _, text := range p.notes {
+		lines = append(lines, Line{Kind: LineNote, Text: text})
+	}
+	if p.compare != nil {
+		same, err := patiently(ctx, func() (bool, error) { return v.sameAs(ctx, h, p.compare.PasswordHash) })
+		if err != nil {
+			return nil, fmt.Errorf("comparing the administrator's password: %w", err)
+		}
+		if !same {
+			lines = append(lines, Line{Kind: LineNote, Text: ignoredText(v, *p.compare)})
+		}
+	}
+	if !p.writes() && !p.setup {
+		lines = append(lines, Line{Kind: LineAction, Text: "nothing to write"})
+	}
+	return lines, nil
+}
+
+// lines tells which value comes from where.
+func (v *Values) lines() []Line {
+	from := func(val value, otherwise string) string {
+		if val.set() {
+			return val.source
+		}
+		return otherwise
+	}
+	secret := value{text: "(not set)", source: from(v.secret, "not set")}
+	if v.HasPassword() {
+		secret.text = "(hidden)"
+	}
+	derived := "the default"
+	if v.mode == ModeManaged {
+		derived = "the part of the e-mail before the @"
+	}
+	force := "false"
+	if v.force {
+		force = "true"
+	}
+	out := []Line{
+		{LineValue, "mode", string(v.mode), "the configuration"},
+		{LineValue, v.user.key, v.Username(), from(v.user, derived)},
+		{LineValue, v.email.key, v.email.text, from(v.email, "not set")},
+		{LineValue, v.name.key, v.name.text, from(v.name, "not set")},
+		{LineValue, v.secret.key, secret.text, secret.source},
+	}
+	if v.mode == ModeManaged {
+		return append(out, Line{LineValue, "former_admin", v.former, "the configuration"})
+	}
+	return append(out, Line{LineValue, v.forceFrom.key, force, from(v.forceFrom, "the default")})
+}

@@ -1,0 +1,361 @@
+package seed
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// Passwords of the tests. None may ever appear in a log, an error or the audit log.
+const (
+	first  = "CANARY-first-7f3a-walnut"
+	second = "CANARY-second-91be-ginger"
+	third  = "CANARY-third-c04d-velvet"
+)
+
+// env is one deployment: a store on disk, and what its starts log.
+type env struct {
+	*testing.T
+	path   string
+	db     *countingStore
+	hasher *password.Hasher
+	clock  *testenv.Clock
+	logs   *observer.ObservedLogs
+	log    *zap.Logger
+}
+
+// countingStore counts the transactions that were begun. It is the real store otherwise.
+type countingStore struct {
+	store.Store
+	changes atomic.Int64
+}
+
+func (c *countingStore) Change(ctx context.Context, fn func(tx store.Tx) error) error {
+	c.changes.Add(1)
+	return c.Store.Change(ctx, fn)
+}
+
+func newEnv(t *testing.T) *env {
+	t.Helper()
+	e := &env{
+		T: t, path: filepath.Join(t.TempDir(), "gatehouse.db"),
+		hasher: password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, password.NewSlots(2, 64)),
+		clock:  testenv.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)),
+	}
+	e.db = e.open()
+	var core zapcore.Core
+	core, e.logs = observer.New(zapcore.DebugLevel)
+	e.log = zap.New(core)
+	t.Cleanup(e.nothingLeaked)
+	return e
+}
+
+func (e *env) open() *countingStore {
+	e.Helper()
+	db, err := sqlstore.Open(e.Context(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: e.path, Clock: e.clock.Now, Migrate: true})
+	if err != nil {
+		e.Fatal(err)
+	}
+	e.Cleanup(func() { _ = db.Close() })
+	return &countingStore{Store: db}
+}
+
+// nothingLeaked looks for the passwords and their hashes in all that people may read.
+func (e *env) nothingLeaked() {
+	var all strings.Builder
+	for _, entry := range e.logs.All() {
+		fmt.Fprintln(&all, entry.Message, entry.ContextMap())
+	}
+	page, err := e.db.Events(context.Background(), store.EventQuery{Limit: 1000})
+	if err != nil && !errors.Is(err, store.ErrUnavailable) {
+		e.Error(err)
+	}
+	fmt.Fprintf(&all, "%+v", page.Items)
+	for _, secret := range []string{"CANARY", "$argon2id$"} {
+		if strings.Contains(all.String(), secret) {
+			e.Errorf("%q is in the log or the audit log:\n%s", secret, all.String())
+		}
+	}
+}
+
+// vars are environment variables.
+type vars map[string]string
+
+func (v vars) lookup(name string) (string, bool) { s, ok := v[name]; return s, ok }
+
+func (e *env) parse(mode Mode, v vars) *Values {
+	e.Helper()
+	values, err := Parse(Config{Mode: mode, FormerAdmin: v["former"]}, v.lookup, os.ReadFile, password.Policy{})
+	if err != nil {
+		e.Fatal(err)
+	}
+	return values
+}
+
+// start is a start of the server, a reload, or a restart: they are the same.
+func (e *env) start(mode Mode, v vars) Result {
+	e.Helper()
+	res, err := Apply(e.Context(), e.db, e.parse(mode, v), e.hasher, Options{Clock: e.clock.Now, Log: e.log})
+	if err != nil {
+		e.Fatal(err)
+	}
+	if res.Admin.PasswordHash != "" {
+		e.Error("the result carries a password hash")
+	}
+	e.clock.Advance(time.Minute)
+	return res
+}
+
+// startWritesNothing is a start that has to leave every byte of the store as it is.
+func (e *env) startWritesNothing(mode Mode, v vars) Result {
+	e.Helper()
+	watch, err := sql.Open("sqlite", "file:"+e.path+"?_pragma=query_only(1)")
+	if err != nil {
+		e.Fatal(err)
+	}
+	defer watch.Close()
+	watch.SetMaxOpenConns(1) // data_version is told per connection
+	rows, version, files, begun := e.dump(watch), e.dataVersion(watch), e.files(), e.db.changes.Load()
+	res := e.start(mode, v)
+	if res.Later != nil {
+		res.Later(e.Context())
+	}
+	if after := e.dump(watch); after != rows {
+		e.Errorf("rows were written:\n%s\nbefore:\n%s", after, rows)
+	}
+	if after := e.dataVersion(watch); after != version {
+		e.Errorf("something was committed: data_version %d, was %d", after, version)
+	}
+	if after := e.files(); !bytes.Equal(after, files) {
+		e.Error("the bytes of the database changed")
+	}
+	if n := e.db.changes.Load() - begun; n != 0 {
+		e.Errorf("%d transactions were begun", n)
+	}
+	if res.Action != ActionNone {
+		e.Errorf("action %q", res.Action)
+	}
+	return res
+}
+
+// dump answers every row of every table.
+func (e *env) dump(db *sql.DB) string {
+	e.Helper()
+	var out strings.Builder
+	for _, table := range e.query(db, `SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name`) {
+		for _, row := range e.query(db, `SELECT * FROM "`+table+`"`) {
+			fmt.Fprintln(&out, table, row)
+		}
+	}
+	if !strings.Contains(out.String(), "users") && e.countUsers() > 0 {
+		e.Fatal("the dump misses the users: it could not notice a write")
+	}
+	return out.String()
+}
+
+func (e *env) query(db *sql.DB, query string) []string {
+	e.Helper()
+	rows, err := db.QueryContext(e.Context(), query)
+	if err != nil {
+		e.Fatal(err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		e.Fatal(err)
+	}
+	var out []string
+	for rows.Next() {
+		cells := make([]sql.NullString, len(columns))
+		dest := make([]any, len(columns))
+		for i := range cells {
+			dest[i] = &cells[i]
+		}
+		if err := rows.Scan(dest...); err != nil {
+			e.Fatal(err)
+		}
+		texts := make([]string, len(cells))
+		for i, c := range cells {
+			texts[i] = c.String
+		}
+		out = append(out, strings.Join(texts, " | "))
+	}
+	if err := rows.Err(); err != nil {
+		e.Fatal(err)
+	}
+	return out
+}
+
+func (e *env) dataVersion(db *sql.DB) (version int64) {
+	e.Helper()
+	if err := db.QueryRowContext(e.Context(), `PRAGMA data_version`).Scan(&version); err != nil {
+		e.Fatal(err)
+	}
+	return version
+}
+
+// files answers the database file and its write-ahead log.
+func (e *env) files() []byte {
+	e.Helper()
+	var all []byte
+	for _, name := range []string{e.path, e.path + "-wal"} {
+		b, err := os.ReadFile(name)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			e.Fatal(err)
+		}
+		all = append(append(all, name...), b...)
+	}
+	return all
+}
+
+func (e *env) countUsers() int {
+	e.Helper()
+	n, err := e.db.CountUsers(e.Context(), store.UserQuery{})
+	if err != nil {
+		e.Fatal(err)
+	}
+	return n
+}
+
+func (e *env) user(name string) store.User {
+	e.Helper()
+	u, err := e.db.UserByUsername(e.Context(), name)
+	if err != nil {
+		e.Fatalf("user %q: %v", name, err)
+	}
+	return u
+}
+
+// change writes as the pages would.
+func (e *env) change(fn func(ctx context.Context, tx store.Tx) error) {
+	e.Helper()
+	if err := e.db.Store.Change(e.Context(), func(tx store.Tx) error { return fn(e.Context(), tx) }); err != nil {
+		e.Fatal(err)
+	}
+}
+
+// add makes a user; edit may be nil.
+func (e *env) add(name, email, pass string, edit func(*store.User)) store.User {
+	e.Helper()
+	u := store.User{
+		ID: store.NewID(e.clock.Now()), Username: name, Email: email, Role: store.RoleUser, Active: true,
+		Local: true, Origin: store.OriginLocal, CreatedAt: e.clock.Now(),
+	}
+	if pass != "" {
+		u.PasswordHash = e.hash(pass)
+	}
+	if edit != nil {
+		edit(&u)
+	}
+	e.change(func(ctx context.Context, tx store.Tx) error { return tx.CreateUser(ctx, u) })
+	return e.user(name)
+}
+
+func isAdmin(u *store.User) { u.Role = store.RoleAdmin }
+
+func (e *env) hash(pass string) string {
+	e.Helper()
+	hash, err := e.hasher.Hash(e.Context(), pass)
+	if err != nil {
+		e.Fatal(err)
+	}
+	return hash
+}
+
+func (e *env) setPassword(name, pass string) {
+	e.Helper()
+	u, hash := e.user(name), e.hash(pass)
+	e.change(func(ctx context.Context, tx store.Tx) error {
+		return tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: e.clock.Now()})
+	})
+}
+
+// opens reports whether the password opens the account: an active administrator's.
+func (e *env) opens(name, pass string) bool {
+	e.Helper()
+	u := e.user(name)
+	ok, _, err := e.hasher.Verify(e.Context(), u.PasswordHash, pass)
+	if err != nil {
+		e.Fatal(err)
+	}
+	return ok && u.IsActiveAdmin() && u.Local && !u.MustChange
+}
+
+// mustOpen says which of the passwords opens the account, and that the others do not.
+func (e *env) mustOpen(name, pass string) {
+	e.Helper()
+	for _, p := range []string{first, second, third} {
+		if got := e.opens(name, p); got != (p == pass) {
+			e.Errorf("%q opens %q: %t", p, name, got)
+		}
+	}
+}
+
+// signIn makes a session and answers its id.
+func (e *env) signIn(name string) string {
+	e.Helper()
+	u, now := e.user(name), e.clock.Now()
+	s := store.Session{
+		ID: store.NewID(now), TokenHash: store.HashToken(store.NewToken()), UserID: u.ID, Epoch: u.Epoch,
+		CreatedAt: now, AuthAt: now, LastSeenAt: now, Idle: time.Hour, ExpiresAt: now.Add(24 * time.Hour), Method: "password",
+	}
+	e.change(func(ctx context.Context, tx store.Tx) error { return tx.CreateSession(ctx, s) })
+	return s.ID
+}
+
+// live reports whether a session would still be let through.
+func (e *env) live(id string) bool {
+	e.Helper()
+	s, u, err := e.db.Session(e.Context(), id)
+	if errors.Is(err, store.ErrNotFound) {
+		return false
+	}
+	if err != nil {
+		e.Fatal(err)
+	}
+	return s.Epoch == u.Epoch && u.Active
+}
+
+func (e *env) events(action string) []store.Event {
+	e.Helper()
+	page, err := e.db.Events(e.Context(), store.EventQuery{Action: action, Limit: 1000})
+	if err != nil {
+		e.Fatal(err)
+	}
+	return page.Items
+}
+
+// logged counts the lines of a level that contain text.
+func (e *env) logged(level zapcore.Level, text string) int {
+	n := 0
+	for _, entry := range e.logs.All() {
+		if entry.Level == level && strings.Contains(entry.Message, text) {
+			n++
+		}
+	}
+	return n
+}
+
+func (e *env) mustLog(n int, level zapcore.Level, text string) {
+	e.Helper()
+	if got := e.logged(level, text); got != n {
+		e.Errorf("%d lines at %s with %q, want %d: %+v", got, level, text, n, e.logs.All())
+	}
+}

@@ -1,0 +1,167 @@
+package seed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Names of settings in the store.
+const (
+	saltSetting    = "seed.force_sync.salt"
+	appliedSetting = "seed.force_sync.applied." // and the fingerprint of what was applied
+)
+
+// state is what of the store the decision depends on.
+type state struct {
+	// user is the account that the values mean: the local account named ADMIN_USER, or with managed values the one
+	// with that e-mail. nil: there is none.
+	user *store.User
+	// name is free for a new account; only set when user is nil.
+	name string
+	// emailTaken: ADMIN_EMAIL belongs to another local account than user.
+	emailTaken bool
+	admins     []store.User // active, oldest first, some of them
+	managed    []store.User // flagged as managed roots
+
+	salt      string // of the fingerprints; "" when none was ever made
+	appliedAt string // when these values were applied by force; "" when never, or when the fingerprint is not known yet
+}
+
+// shownAdmins is how many administrators a warning names; one more is read to know whether there are more.
+const shownAdmins = 5
+
+// readState reads what matters. A nil reader is an empty store.
+func readState(ctx context.Context, r store.Reader, v *Values, k *knowledge) (state, error) {
+	if r == nil {
+		return state{name: v.Username()}, nil
+	}
+	var s state
+	var err error
+	if s.admins, err = r.ActiveAdmins(ctx, shownAdmins+1); err != nil {
+		return state{}, fmt.Errorf("reading the administrators: %w", err)
+	}
+	if s.managed, err = managedRoots(ctx, r); err != nil {
+		return state{}, fmt.Errorf("reading the managed administrators: %w", err)
+	}
+	if err := s.readUser(ctx, r, v); err != nil {
+		return state{}, fmt.Errorf("looking for the administrator's account: %w", err)
+	}
+	if v.mode == ModeSeed && v.force {
+		if err := s.readApplied(ctx, r, k); err != nil {
+			return state{}, fmt.Errorf("reading what was applied before: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// managedRoots answers the flagged accounts. They are administrators: their role is locked as long as they are.
+func managedRoots(ctx context.Context, r store.Reader) ([]store.User, error) {
+	var roots []store.User
+	q := store.UserQuery{Role: store.RoleAdmin, Limit: 1000}
+	for {
+		page, err := r.Users(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range page.Items {
+			if u.Managed {
+				roots = append(roots, u)
+			}
+		}
+		if page.Next == "" {
+			return roots, nil
+		}
+		q.Cursor = page.Next
+	}
+}
+
+// readUser finds the account that the values mean, or a free name for it.
+func (s *state) readUser(ctx context.Context, r store.Reader, v *Values) error {
+	byEmail, err := optional(r.UserByLocalEmail(ctx, v.email.text))
+	if err != nil {
+		return err
+	}
+	if v.mode == ModeManaged {
+		if s.user = byEmail; s.user == nil {
+			_, err = s.findName(ctx, r, v.Username(), false)
+		}
+		return err
+	}
+	if s.user, err = s.findName(ctx, r, v.Username(), true); err != nil {
+		return err
+	}
+	s.emailTaken = byEmail != nil && (s.user == nil || s.user.ID != byEmail.ID)
+	return nil
+}
+
+// maxNames bounds the search for a free name.
+const maxNames = 1000
+
+// findName tries base, base-admin, base-admin-2 and so on until a name is free. With take it also stops at an account
+// that may be taken over: a local one of that very name, or one that the environment made under a name further on.
+// Whoever came from a provider with that name keeps it, and gets nothing: they chose the name themselves.
+func (s *state) findName(ctx context.Context, r store.Reader, base string, take bool) (*store.User, error) {
+	stem := base
+	if chars := []rune(stem); len(chars) > maxName-len("-admin-1000") {
+		stem = string(chars[:maxName-len("-admin-1000")])
+	}
+	for i := range maxNames {
+		name := base
+		switch {
+		case i == 1:
+			name = stem + "-admin"
+		case i > 1:
+			name = stem + "-admin-" + strconv.Itoa(i)
+		}
+		u, err := optional(r.UserByUsername(ctx, name))
+		if err != nil {
+			return nil, err
+		}
+		if u == nil {
+			s.name = name
+			return nil, nil
+		}
+		if take && u.Local && (i == 0 || u.Origin == store.OriginEnv) {
+			return u, nil
+		}
+	}
+	return nil, errors.New("no username is free for the administrator: choose another ADMIN_USER")
+}
+
+// readApplied finds out whether these values were applied by force before.
+func (s *state) readApplied(ctx context.Context, r store.Reader, k *knowledge) error {
+	var err error
+	if s.salt, err = setting(ctx, r, saltSetting); err != nil || s.salt == "" {
+		return err
+	}
+	if print, known := k.fingerprints[s.salt]; known {
+		s.appliedAt, err = setting(ctx, r, appliedSetting+print)
+	}
+	return err
+}
+
+// setting answers "" for a setting that is absent.
+func setting(ctx context.Context, r store.Reader, key string) (string, error) {
+	text, err := r.Setting(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return text, err
+}
+
+// optional turns "not found" into nil.
+func optional(u store.User, err error) (*store.User, error) {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &u, nil
+}
+
+func foldedName(s string) string { return store.FoldName(s) }
