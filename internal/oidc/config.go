@@ -1,0 +1,249 @@
+package oidc
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+)
+
+// Method is how we prove to the token endpoint who we are (OpenID Connect Core 1.0, section 9).
+type Method string
+
+// Methods of client authentication. The empty one means basic, or post where the metadata offers only that.
+const (
+	Basic     Method = "client_secret_basic"
+	Post      Method = "client_secret_post"
+	SecretJWT Method = "client_secret_jwt"
+	KeyJWT    Method = "private_key_jwt"
+	NoSecret  Method = "none"
+)
+
+// Valid reports whether m is a method, or empty.
+func (m Method) Valid() bool {
+	return m == "" || slices.Contains([]Method{Basic, Post, SecretJWT, KeyJWT, NoSecret}, m)
+}
+
+// Create says what becomes of a person whom nobody here knows.
+type Create string
+
+// What becomes of unknown people. The empty value means auto.
+const (
+	CreateAuto    Create = "auto"    // an account is made
+	CreatePending Create = "pending" // an account is made, which an administrator has to activate
+	CreateDeny    Create = "deny"    // they are sent away
+)
+
+// Link says when an identity is joined to an account that exists, without the person asking for it.
+type Link string
+
+// When identities are joined. The empty value means never.
+const (
+	LinkNever         Link = "never"          // people link by themselves, signed in
+	LinkVerifiedEmail Link = "verified_email" // when both sides have the same verified e-mail
+)
+
+// Algorithms are the signatures that are accepted when nothing is configured. Never none, never HS*: with those,
+// whoever knows the client secret could sign in as anybody.
+var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+
+// known are those that may be configured.
+var known = []jose.SignatureAlgorithm{
+	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+}
+
+// Allow is a rule about who may sign in: the person has any of the values. Several rules add up: any of them lets the
+// person in.
+type Allow struct {
+	Field  string   `json:"field"`  // email, domain, group or subject
+	Values []string `json:"values"` // at least one
+}
+
+// Claims are the paths of claims, dots between the levels; "" means the default.
+type Claims struct {
+	Username string // preferred_username, else the e-mail's local part, else sub
+	Email    string // email
+	Name     string // name
+	Groups   string // groups
+}
+
+// Key is a private key for private_key_jwt.
+type Key struct {
+	Private   any // *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey
+	Algorithm jose.SignatureAlgorithm
+	ID        string // kid, may be empty
+}
+
+// Config is one provider, with placeholders resolved and files read.
+type Config struct {
+	Name     string // in addresses and rules; [NameForm]
+	Issuer   string
+	ClientID string
+	Secret   string // "" with the methods none and private_key_jwt
+	Method   Method
+	Key      *Key // with private_key_jwt
+	Label    string
+	Icon     []byte
+	IconType string   // media type of Icon
+	SignAlgs []string // pinned algorithms, in no order; empty for what the metadata lists
+	Scopes   []string // empty for openid profile email
+	Claims   Claims
+	Allow    []Allow
+	Create   Create
+	Link     Link
+	// AdminGroups make an administrator of a person in any of them.
+	AdminGroups []string
+	// Insecure allows http and addresses of this machine and its network.
+	Insecure bool
+}
+
+// NameForm is what a provider's name looks like. It is part of addresses that are registered at the provider.
+var NameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?$`)
+
+// Validate reports the first thing wrong with c, naming the option. It asks nobody.
+func (c *Config) Validate() error {
+	if !NameForm.MatchString(c.Name) || c.Name == policy.LocalProvider {
+		return fmt.Errorf("oidc: the name %q: use lower-case letters, digits, '-' and '_', at most 40, and not %q", c.Name, policy.LocalProvider)
+	}
+	for _, check := range []func() error{c.checkIssuer, c.checkClient, c.checkAlgorithms, c.checkRules} {
+		if err := check(); err != nil {
+			return fmt.Errorf("oidc %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkIssuer() error {
+	u, err := url.Parse(c.Issuer)
+	switch {
+	case c.Issuer == "":
+		return errors.New("issuer: is missing; it is the address that the provider's discovery document gives as \"issuer\"")
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(c.Issuer, "?#"):
+		return errors.New("issuer: is not an address such as https://id.example.com, without query and fragment")
+	case u.Scheme == "http" && !c.Insecure:
+		return errors.New("issuer: is http; use https, or add insecure_http for a test or a network of your own")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("issuer: has to begin with https://")
+	case strings.HasSuffix(u.Path, "/.well-known/openid-configuration"):
+		return errors.New("issuer: leave /.well-known/openid-configuration out; it is added")
+	}
+	return nil
+}
+
+func (c *Config) checkClient() error {
+	needsSecret := c.Method == "" || c.Method == Basic || c.Method == Post || c.Method == SecretJWT
+	switch {
+	case c.ClientID == "":
+		return errors.New("client_id: is missing; the provider gave it to you when you registered this site there")
+	case !c.Method.Valid():
+		return fmt.Errorf("auth_method: %q; use client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none", c.Method)
+	case needsSecret && c.Secret == "":
+		return errors.New("client_secret: is missing; give client_secret or client_secret_file, or auth_method none for a public client")
+	case !needsSecret && c.Secret != "":
+		return fmt.Errorf("client_secret: is not used with auth_method %s; remove one of them", c.Method)
+	case c.Method == KeyJWT && c.Key == nil:
+		return errors.New("client_key: is missing; private_key_jwt signs with it")
+	case c.Method != KeyJWT && c.Key != nil:
+		return errors.New("client_key: is for auth_method private_key_jwt; add that, or remove the key")
+	case c.Method == SecretJWT && len(c.Secret) < 32:
+		// RFC 7518, section 3.2: the key of HS256 has at least 256 bits.
+		return errors.New("client_secret: has to have 32 bytes or more for client_secret_jwt")
+	}
+	return nil
+}
+
+func (c *Config) checkAlgorithms() error {
+	for _, a := range c.SignAlgs {
+		if !slices.Contains(known, jose.SignatureAlgorithm(a)) {
+			return fmt.Errorf("sign_alg: %q; use RS256, PS256, ES256, EdDSA or one of their longer forms, never none or HS*", Clean(a, 20))
+		}
+	}
+	for _, s := range c.Scopes {
+		if s == "" || strings.ContainsAny(s, " \"\\") || Clean(s, 1<<10) != s {
+			return fmt.Errorf("scopes: %q is not a scope", Clean(s, 60))
+		}
+	}
+	if len(c.Scopes) > 0 && !slices.Contains(c.Scopes, "openid") {
+		return errors.New("scopes: openid is missing; without it there is no ID token")
+	}
+	return nil
+}
+
+func (c *Config) checkRules() error {
+	for _, a := range c.Allow {
+		if err := a.validate(); err != nil {
+			return err
+		}
+	}
+	if !slices.Contains([]Create{"", CreateAuto, CreatePending, CreateDeny}, c.Create) {
+		return fmt.Errorf("create: %q; use auto, pending or deny", c.Create)
+	}
+	if !slices.Contains([]Link{"", LinkNever, LinkVerifiedEmail}, c.Link) {
+		return fmt.Errorf("link: %q; use never or verified_email", c.Link)
+	}
+	for _, g := range c.AdminGroups {
+		if strings.TrimSpace(g) == "" {
+			return errors.New("admin_group: a value is empty")
+		}
+	}
+	for option, path := range map[string]string{
+		"username": c.Claims.Username, "email": c.Claims.Email, "name": c.Claims.Name, "groups": c.Claims.Groups,
+	} {
+		if len(path) > 256 || strings.HasPrefix(path, ".") || strings.HasSuffix(path, ".") || strings.Contains(path, "..") {
+			return fmt.Errorf("claim %s: %q is not a path such as resource.roles", option, Clean(path, 60))
+		}
+	}
+	return nil
+}
+
+func (a Allow) validate() error {
+	if len(a.Values) == 0 {
+		return fmt.Errorf("allow %s: give at least one value", a.Field)
+	}
+	for _, v := range a.Values {
+		_, _, mail := policy.SplitEmail(v)
+		_, _, domain := policy.SplitEmail("x@" + v)
+		switch {
+		case strings.TrimSpace(v) == "":
+			return fmt.Errorf("allow %s: a value is empty", a.Field)
+		case a.Field == "email" && !mail:
+			return fmt.Errorf("allow email: %q is not an e-mail address", v)
+		case a.Field == "domain" && !domain:
+			return fmt.Errorf("allow domain: %q: give the domain alone, such as example.com", v)
+		case !slices.Contains([]string{"email", "domain", "group", "subject"}, a.Field):
+			return fmt.Errorf("allow %s: unknown field; use email, domain, group or subject", a.Field)
+		}
+	}
+	return nil
+}
+
+// label answers what people call the provider.
+func (c *Config) label() string {
+	if c.Label != "" {
+		return c.Label
+	}
+	return strings.ToUpper(c.Name[:1]) + c.Name[1:]
+}
+
+func (c *Config) scopes() []string {
+	if len(c.Scopes) == 0 {
+		return []string{"openid", "profile", "email"}
+	}
+	return c.Scopes
+}
+
+// fingerprint names what is known of a provider in a [Pool]: two configurations that differ in it share
+// nothing: what was learnt over plain http must not be believed where https is asked for.
+func (c *Config) fingerprint() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%t %s", c.Insecure, c.Issuer)
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,291 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	gooidc "github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// assertionType of RFC 7523, section 2.2.
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// assertionLife is short: an assertion is used at once.
+const assertionLife = 2 * time.Minute
+
+// credentials is how a request to the token endpoint proves who we are.
+type credentials struct {
+	style  oauth2.AuthStyle
+	secret string
+	extra  url.Values
+}
+
+// credentials answers them for one request: an assertion is used once.
+func (p *provider) credentials(m *metadata) (credentials, error) {
+	switch m.method(&p.Config) {
+	case Basic:
+		return credentials{style: oauth2.AuthStyleInHeader, secret: p.Secret}, nil // form-encoded by x/oauth2 (RFC 6749, section 2.3.1)
+	case Post:
+		return credentials{style: oauth2.AuthStyleInParams, secret: p.Secret}, nil
+	case SecretJWT:
+		return p.assertion(m, jose.SigningKey{Algorithm: jose.HS256, Key: []byte(p.Secret)})
+	case KeyJWT:
+		return p.assertion(m, jose.SigningKey{Algorithm: p.Key.Algorithm, Key: jose.JSONWebKey{Key: p.Key.Private, KeyID: p.Key.ID}})
+	default:
+		return credentials{style: oauth2.AuthStyleInParams}, nil
+	}
+}
+
+// assertion signs who we are (Core, section 9).
+func (p *provider) assertion(m *metadata, key jose.SigningKey) (credentials, error) {
+	signer, err := jose.NewSigner(key, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return credentials{}, fmt.Errorf("signing in at the token endpoint: %w", err)
+	}
+	now := p.now()
+	token, err := jwt.Signed(signer).Claims(jwt.Claims{
+		Issuer: p.ClientID, Subject: p.ClientID, Audience: jwt.Audience{m.TokenURL}, ID: store.NewToken(),
+		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(assertionLife)),
+	}).Serialize()
+	if err != nil {
+		return credentials{}, fmt.Errorf("signing in at the token endpoint: %w", err)
+	}
+	return credentials{
+		style: oauth2.AuthStyleInParams,
+		extra: url.Values{"client_assertion_type": {assertionType}, "client_assertion": {token}},
+	}, nil
+}
+
+// oauth answers the client as x/oauth2 wants to have it.
+func (p *provider) oauth(m *metadata, redirectURI string, c credentials) *oauth2.Config {
+	return &oauth2.Config{
+		ClientID: p.ClientID, ClientSecret: c.secret, RedirectURL: redirectURI, Scopes: p.scopes(),
+		Endpoint: oauth2.Endpoint{AuthURL: m.AuthURL, TokenURL: m.TokenURL, AuthStyle: c.style},
+	}
+}
+
+// Tokens are what a provider gave for a session. They are secrets.
+type Tokens struct {
+	IDToken string    `json:"i"`
+	Refresh string    `json:"r,omitempty"`
+	Due     time.Time `json:"d,omitzero"` // when to use Refresh: the access token has expired
+	Nonce   string    `json:"n,omitempty"`
+}
+
+// exchange sends a code to the token endpoint and verifies what comes back.
+func (p *provider) exchange(ctx context.Context, m *metadata, f *flowData, code string) (*Person, error) {
+	cred, err := p.credentials(m)
+	if err != nil {
+		return nil, err
+	}
+	opts := []oauth2.AuthCodeOption{oauth2.VerifierOption(f.Verifier)}
+	for k, v := range cred.extra {
+		opts = append(opts, oauth2.SetAuthURLParam(k, v[0]))
+	}
+	tok, err := p.oauth(m, f.RedirectURI, cred).Exchange(gooidc.ClientContext(ctx, p.remote.client), code, opts...)
+	if err != nil {
+		return nil, tokenError(err)
+	}
+	return p.believe(ctx, m, tok, expect{nonce: f.Nonce})
+}
+
+// refresh uses a refresh token (RFC 6749, section 6) and verifies what comes back.
+func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens) (*Person, error) {
+	cred, err := p.credentials(m)
+	if err != nil {
+		return nil, err
+	}
+	params := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {t.Refresh}}
+	for k, v := range cred.extra {
+		params[k] = v
+	}
+	// x/oauth2's own refresh takes no further parameters, so no assertion; its client credentials do, grant and all.
+	conf := clientcredentials.Config{
+		ClientID: p.ClientID, ClientSecret: cred.secret, TokenURL: m.TokenURL, AuthStyle: cred.style, EndpointParams: params,
+	}
+	tok, err := conf.Token(gooidc.ClientContext(ctx, p.remote.client))
+	if err != nil {
+		return nil, tokenError(err)
+	}
+	if raw, _ := tok.Extra("id_token").(string); raw == "" {
+		return p.refreshedWithout(ctx, m, tok, t)
+	}
+	return p.believe(ctx, m, tok, expect{nonce: t.Nonce, refresh: true})
+}
+
+// believe verifies a token answer and asks userinfo for the rest.
+func (p *provider) believe(ctx context.Context, m *metadata, tok *oauth2.Token, want expect) (*Person, error) {
+	if tok.TokenType != "" && !strings.EqualFold(tok.TokenType, "bearer") {
+		return nil, fail(Invalid, "the access token is not a bearer token but %s", Clean(tok.TokenType, 40))
+	}
+	raw, _ := tok.Extra("id_token").(string)
+	if raw == "" {
+		return nil, fail(Invalid, "the token endpoint gave no ID token; is the scope openid allowed there?")
+	}
+	want.accessToken = tok.AccessToken
+	v, err := p.remote.verifyID(ctx, &p.Config, m, raw, want)
+	if err != nil {
+		return nil, err
+	}
+	info, err := p.userinfo(ctx, m, tok.AccessToken, v.subject)
+	if err != nil {
+		return nil, err
+	}
+	person := p.person(v, info)
+	person.Tokens = p.tokens(tok, raw, want.nonce)
+	return person, nil
+}
+
+// refreshedWithout goes on with the ID token of before: a refresh answer need not have a new one.
+func (p *provider) refreshedWithout(ctx context.Context, m *metadata, tok *oauth2.Token, t Tokens) (*Person, error) {
+	old, err := jose.ParseSigned(t.IDToken, known)
+	if err != nil {
+		return nil, fail(Invalid, "the ID token that was kept cannot be read")
+	}
+	v := &verified{raw: t.IDToken}
+	// It was verified when it came, and sealed since.
+	if err := json.Unmarshal(old.UnsafePayloadWithoutVerification(), (*exact)(&v.claims)); err != nil {
+		return nil, fail(Invalid, "the ID token that was kept cannot be read")
+	}
+	v.subject, _ = v.claims["sub"].(string)
+	v.sid, _ = v.claims["sid"].(string)
+	info, err := p.userinfo(ctx, m, tok.AccessToken, v.subject)
+	if err != nil {
+		return nil, err
+	}
+	person := p.person(v, info)
+	person.Tokens = p.tokens(tok, t.IDToken, t.Nonce)
+	return person, nil
+}
+
+const (
+	defaultTokenLife = time.Hour   // of an access token that does not say
+	minTokenLife     = time.Minute // so that no provider makes every request a refresh
+)
+
+func (p *provider) tokens(tok *oauth2.Token, idToken, nonce string) Tokens {
+	t := Tokens{IDToken: idToken, Refresh: tok.RefreshToken, Nonce: nonce}
+	if t.Refresh == "" || len(t.Refresh) > maxToken {
+		t.Refresh = ""
+		return t
+	}
+	life := defaultTokenLife
+	switch n := tok.Extra("expires_in").(type) {
+	case float64:
+		life = time.Duration(min(max(n, 0), 1e8)) * time.Second
+	case string: // some send it as text
+		if d, err := time.ParseDuration(n + "s"); err == nil {
+			life = d
+		}
+	}
+	t.Due = p.now().Add(max(life, minTokenLife)).UTC()
+	return t
+}
+
+// refusals are the errors of a token endpoint with which the provider takes a sign-in back. Others (our credentials
+// are wrong, it is busy) say nothing about the person.
+var refusals = map[string]bool{
+	"invalid_grant": true, "access_denied": true, "login_required": true, "interaction_required": true,
+	"consent_required": true, "account_selection_required": true,
+}
+
+func tokenError(err error) error {
+	var refused *oauth2.RetrieveError
+	if errors.As(err, &refused) {
+		k := Down
+		switch {
+		case refusals[refused.ErrorCode]:
+			k = Refused
+		case refused.ErrorCode == "invalid_client" || refused.ErrorCode == "unauthorized_client":
+			return fail(Down, "%s: check client_id, client_secret and auth_method", words(err))
+		}
+		return fail(k, "%s", words(err))
+	}
+	var u *url.Error
+	if errors.As(err, &u) || errors.Is(err, errTooLarge) || isTimeout(err) {
+		return fail(Down, "the token endpoint cannot be used: %s", words(err))
+	}
+	// x/oauth2 quotes the answer, which may hold tokens.
+	return fail(Down, "the token endpoint's answer cannot be read")
+}
+
+// userinfo answers the claims of the userinfo endpoint, nil when the provider has none. They count only when they are
+// about the same person (Core, section 5.3.2: token substitution).
+func (p *provider) userinfo(ctx context.Context, m *metadata, accessToken, subject string) (map[string]any, error) {
+	if m.UserInfoURL == "" {
+		return nil, nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.UserInfoURL, nil)
+	if err != nil {
+		return nil, fail(Down, "userinfo_endpoint is not an address")
+	}
+	req.Header.Set("Authorization", "Bearer "+accessToken)
+	resp, err := p.remote.client.Do(req)
+	if err != nil {
+		return nil, fail(Down, "the userinfo endpoint cannot be used: %s", words(err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return nil, fail(Down, "the userinfo endpoint cannot be used: %s", words(err))
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		return nil, fail(Refused, "the userinfo endpoint does not take the access token: status %d", resp.StatusCode)
+	case resp.StatusCode != http.StatusOK:
+		return nil, fail(Down, "the userinfo endpoint answered with status %d", resp.StatusCode)
+	}
+	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && kind == "application/jwt" {
+		if body, err = p.signedInfo(ctx, m, string(body)); err != nil {
+			return nil, err
+		}
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(body, (*exact)(&claims)); err != nil {
+		return nil, fail(Invalid, "the userinfo endpoint's answer is not a JSON object")
+	}
+	if claims["sub"] != subject {
+		return nil, fail(Invalid, "the userinfo endpoint speaks of somebody else: sub")
+	}
+	return claims, nil
+}
+
+// signedInfo verifies a userinfo answer that is a JWT (Core, section 5.3.2).
+func (p *provider) signedInfo(ctx context.Context, m *metadata, raw string) ([]byte, error) {
+	keys := &keySet{r: p.remote, why: forSignIn, algs: m.pinned(&p.Config)}
+	raw = strings.TrimSpace(raw)
+	if _, err := p.remote.parse(raw, keys.algs, func(string) bool { return true }); err != nil {
+		return nil, err
+	}
+	payload, err := keys.VerifySignature(ctx, raw)
+	if err != nil {
+		return nil, keys.explain("userinfo", err)
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(payload, (*exact)(&claims)); err != nil {
+		return nil, fail(Invalid, "userinfo: its claims are not an object")
+	}
+	// Not an ID token of somebody else's sign-in: issuer and audience, where they are given, have to be right.
+	if iss, has := claims["iss"]; has && iss != p.Issuer {
+		return nil, fail(Invalid, "userinfo: iss is another provider")
+	}
+	if v, has := claims["aud"]; has {
+		if aud, ok := audience(v); !ok || !contains(aud, p.ClientID) {
+			return nil, fail(Invalid, "userinfo: aud is somebody else")
+		}
+	}
+	return payload, nil
+}
