@@ -1,0 +1,69 @@
+package ui
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+)
+
+// A flash message is said once, on the page after a redirect. The browser carries the id of one of our own texts and
+// never a text: whoever plants the cookie can choose among our sentences, and nothing else.
+const (
+	flashCookie = "flash"
+	flashPrefix = "flash."
+	flashLife   = 2 * time.Minute
+)
+
+// Flash makes the next page say the message "flash.<id>". An unknown id says nothing.
+func (u *UI) Flash(w http.ResponseWriter, r *http.Request, id string) {
+	http.SetCookie(w, session.Cookie{Secure: site.From(r).Secure}.Own(flashCookie, id, flashLife))
+}
+
+// takeFlash answers the message to say on this page and makes the browser forget it.
+func (u *UI) takeFlash(w http.ResponseWriter, r *http.Request) *Notice {
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	c := session.Cookie{Secure: site.From(r).Secure}
+	id := c.OwnValue(r, flashCookie)
+	if id == "" {
+		return nil
+	}
+	http.SetCookie(w, c.Own(flashCookie, "", -1))
+	if strings.Contains(id, ".") || !u.cat.has(flashPrefix+id) {
+		return nil
+	}
+	return &Notice{Kind: Good, Text: u.Text(flashPrefix + id)}
+}
+
+// Theme cookies say which colour scheme a person chose; without one the system's choice counts.
+const (
+	themeCookie = "theme"
+	themeLife   = 365 * 24 * time.Hour
+)
+
+// Theme answers the chosen colour scheme: "light", "dark", or "" for the system's.
+func Theme(r *http.Request) string {
+	switch v := (session.Cookie{Secure: site.From(r).Secure}).OwnValue(r, themeCookie); v {
+	case "light", "dark":
+		return v
+	}
+	return ""
+}
+
+// SetTheme keeps the chosen colour scheme in the browser and reports whether it is one: "light", "dark" or "auto".
+func SetTheme(w http.ResponseWriter, r *http.Request, theme string) bool {
+	c := session.Cookie{Secure: site.From(r).Secure}
+	switch theme {
+	case "light", "dark":
+		http.SetCookie(w, c.Own(themeCookie, theme, themeLife))
+	case "auto":
+		http.SetCookie(w, c.Own(themeCookie, "", -1))
+	default:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,88 @@
+package ui
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+)
+
+// pageVary is what our own pages depend on; decisionVary what the gate's answers on the app's addresses depend on.
+const (
+	pageVary     = "Cookie, Accept, Accept-Language, Sec-Fetch-Mode"
+	decisionVary = "Cookie, Accept, Sec-Fetch-Mode, Authorization"
+)
+
+const permissions = "publickey-credentials-get=(self), publickey-credentials-create=(self), clipboard-write=(self), " +
+	"camera=(), microphone=(), geolocation=(), payment=(), usb=()"
+
+// Harden sets the headers that every answer of ours carries, whatever its body. Pages replace the content policy by
+// their own.
+//
+// Referrer-Policy is same-origin and not no-referrer: with the latter browsers send "Origin: null" with ordinary
+// forms, and over plain HTTP, where there is no Sec-Fetch-Site, [CrossOrigin] would refuse them.
+func Harden(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Permissions-Policy", permissions)
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("X-Robots-Tag", "noindex, nofollow")
+	if site.From(r).Secure {
+		// Browsers ignore it over plain HTTP, and say so in the console.
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
+	setVary(h, pageVary)
+}
+
+// HardenDecision is Harden for the gate's answers on the app's addresses.
+func HardenDecision(w http.ResponseWriter, r *http.Request) {
+	Harden(w, r)
+	setVary(w.Header(), decisionVary)
+}
+
+// setVary replaces what was set before; other handlers' fields, which Caddy adds later, are kept apart.
+func setVary(h http.Header, v string) { h["Vary"] = []string{v} }
+
+// pagePolicy is the content policy of a page. targets are origins that a form of the page may end up at: Chromium and
+// WebKit apply form-action to every redirect that follows a form (w3c/webappsec-csp issue 8).
+func pagePolicy(nonce string, targets []string) string {
+	var b strings.Builder
+	b.Grow(384)
+	b.WriteString("default-src 'none'; script-src 'nonce-")
+	b.WriteString(nonce)
+	b.WriteString("'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'")
+	for _, t := range targets {
+		b.WriteByte(' ')
+		b.WriteString(t)
+	}
+	b.WriteString("; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'")
+	return b.String()
+}
+
+// Redirect answers 303 (or another 3xx) to a location that the caller has built or checked.
+func Redirect(w http.ResponseWriter, r *http.Request, status int, location string) {
+	Harden(w, r)
+	w.Header().Set("Location", location)
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(status)
+}
+
+// acceptsGzip reports whether the client takes gzip (RFC 9110, section 12.5.3). Nothing but the plain name counts: who
+// is not understood gets what everybody can read.
+func acceptsGzip(h http.Header) bool {
+	for _, line := range h["Accept-Encoding"] {
+		for part := range strings.SplitSeq(line, ",") {
+			coding, params, _ := strings.Cut(part, ";")
+			if !strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+				continue
+			}
+			weight := strings.ToLower(strings.ReplaceAll(params, " ", ""))
+			return weight == "" || strings.Trim(strings.TrimPrefix(weight, "q="), "0.") != ""
+		}
+	}
+	return false
+}

@@ -1,0 +1,200 @@
+package ui
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds of what is read from a client.
+const (
+	MaxForm = 64 << 10
+	MaxJSON = 1 << 20
+
+	// readTime is how long a client may take to send it: a body that drips in holds a connection, and no more.
+	readTime = 30 * time.Second
+)
+
+// InputError: a body that is not what the address takes. Text is for people.
+type InputError struct {
+	Status int // 400, 408, 413, 415 or 422
+	Text   string
+	Fields []FieldError
+}
+
+func (e *InputError) Error() string { return e.Text }
+
+// Form is a form as it was sent. Fields that are missing read as "".
+type Form struct{ values url.Values }
+
+// Get answers the value of a field, the first of several.
+func (f Form) Get(name string) string { return f.values.Get(name) }
+
+// All answers the values of a field.
+func (f Form) All(name string) []string { return f.values[name] }
+
+// Has reports whether the field was sent.
+func (f Form) Has(name string) bool { return f.values.Has(name) }
+
+// Ticked reports whether a check box was ticked. The values that mean "no" in a query mean it here, too.
+func (f Form) Ticked(name string) bool {
+	switch strings.ToLower(f.Get(name)) {
+	case "", "0", "false", "no", "off":
+		return false
+	}
+	return true
+}
+
+// Once answers an error if one of the fields was sent more than once: what a check and a use would then see need not
+// be the same.
+func (f Form) Once(names ...string) error {
+	for _, n := range names {
+		if len(f.values[n]) > 1 {
+			return &InputError{Status: http.StatusBadRequest, Text: "The form has a field twice. Go back, reload the page and try again."}
+		}
+	}
+	return nil
+}
+
+// ReadForm reads a form of at most 64 KiB from the body; the query is no part of it.
+func ReadForm(w http.ResponseWriter, r *http.Request) (Form, error) {
+	if err := checkType(r, "application/x-www-form-urlencoded", "Send an ordinary web form (application/x-www-form-urlencoded)."); err != nil {
+		return Form{}, err
+	}
+	b, err := readBody(w, r, MaxForm)
+	if err != nil {
+		return Form{}, err
+	}
+	v, err := url.ParseQuery(string(b))
+	if err != nil {
+		return Form{}, &InputError{Status: http.StatusBadRequest, Text: "The form is not well-formed."}
+	}
+	return Form{v}, nil
+}
+
+// ReadJSON reads one JSON object of at most 1 MiB into dst, a pointer to a struct whose exported fields all have json
+// tags. Unknown, repeated and null members, members of another type and anything after the object are refused. So are
+// names in another case, which encoding/json would take.
+func ReadJSON(w http.ResponseWriter, r *http.Request, dst any) error {
+	if err := checkType(r, "application/json", "Send JSON, with Content-Type: application/json."); err != nil {
+		return err
+	}
+	b, err := readBody(w, r, MaxJSON)
+	if err != nil {
+		return err
+	}
+	if !utf8.Valid(b) || !json.Valid(b) {
+		return &InputError{Status: http.StatusBadRequest, Text: "The body is not valid JSON."}
+	}
+	if err := checkMembers(b, jsonNames(dst)); err != nil {
+		return err
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(dst); err != nil {
+		return decodeError(err)
+	}
+	return nil
+}
+
+func decodeError(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) && wrong.Field != "" {
+		return refuse(wrong.Field, "This has the wrong type.")
+	}
+	return &InputError{Status: http.StatusUnprocessableEntity, Text: "A member of the JSON object is unknown or has the wrong type."}
+}
+
+func refuse(field, text string) error {
+	return &InputError{Status: http.StatusUnprocessableEntity, Text: "The request was refused.", Fields: []FieldError{{field, text}}}
+}
+
+// checkMembers looks at the names of the outer object, which encoding/json reads leniently. b is valid JSON.
+func checkMembers(b []byte, known map[string]bool) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
+		return &InputError{Status: http.StatusBadRequest, Text: "The body must be one JSON object."}
+	}
+	seen := make(map[string]bool)
+	for dec.More() {
+		tok, err := dec.Token()
+		name, ok := tok.(string)
+		if err != nil || !ok {
+			return &InputError{Status: http.StatusBadRequest, Text: "The body is not valid JSON."}
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return &InputError{Status: http.StatusBadRequest, Text: "The body is not valid JSON."}
+		}
+		switch {
+		case !known[name]:
+			return refuse(clip(name), "There is no such field here.")
+		case seen[name]:
+			return refuse(name, "This field was given twice.")
+		case string(value) == "null":
+			return refuse(name, "This must not be null; leave the field out instead.")
+		}
+		seen[name] = true
+	}
+	return nil
+}
+
+// clip bounds what is sent back of a name that a client made up.
+func clip(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+func jsonNames(dst any) map[string]bool {
+	t := reflect.TypeOf(dst).Elem()
+	names := make(map[string]bool, t.NumField())
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		names[name] = true
+	}
+	return names
+}
+
+func checkType(r *http.Request, want, text string) error {
+	values := r.Header["Content-Type"]
+	if len(values) == 1 {
+		if got, _, err := mime.ParseMediaType(values[0]); err == nil && got == want {
+			if enc := r.Header.Get("Content-Encoding"); enc == "" || strings.EqualFold(enc, "identity") {
+				return nil
+			}
+		}
+	}
+	return &InputError{Status: http.StatusUnsupportedMediaType, Text: text}
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	tooLarge := &InputError{Status: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("The request is larger than %d KiB.", limit>>10)}
+	if r.ContentLength > limit {
+		return nil, tooLarge
+	}
+	rc := http.NewResponseController(w)
+	if err := rc.SetReadDeadline(time.Now().Add(readTime)); err == nil {
+		defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge
+	case err != nil:
+		return nil, &InputError{Status: http.StatusBadRequest, Text: "The request did not arrive completely. Try again."}
+	}
+	return b, nil
+}

@@ -1,0 +1,97 @@
+// Enhancements only: every page works without this file. Text goes in by textContent, never as markup.
+(() => {
+"use strict";
+const each = (sel, fn) => document.querySelectorAll(sel).forEach(fn);
+const byId = (id) => document.getElementById(id);
+
+// Show and hide a password. The field is a password again before it is sent, so that browsers do not keep it as text.
+each("button[data-reveal]", (b) => {
+  const field = byId(b.dataset.reveal), show = b.textContent, label = b.getAttribute("aria-label");
+  if (!field) return;
+  const set = (visible) => {
+    const at = [field.selectionStart, field.selectionEnd];
+    field.type = visible ? "text" : "password";
+    b.textContent = visible ? b.dataset.hide : show;
+    b.setAttribute("aria-label", visible ? b.dataset.hideLabel : label);
+    if (document.activeElement === field) field.setSelectionRange(at[0], at[1]);
+  };
+  b.hidden = false;
+  b.addEventListener("click", () => set(field.type === "password"));
+  if (field.form) field.form.addEventListener("submit", () => set(false));
+});
+
+each("[data-caps]", (hint) => {
+  const field = byId(hint.dataset.caps);
+  if (!field) return;
+  const look = (e) => {
+    const on = e.getModifierState && e.getModifierState("CapsLock");
+    const text = on ? hint.dataset.text : "";
+    if (hint.textContent !== text) hint.textContent = text;
+  };
+  field.addEventListener("keydown", look);
+  field.addEventListener("keyup", look);
+  field.addEventListener("blur", () => { hint.textContent = ""; });
+});
+
+each("button[data-copy]", (b) => {
+  const field = byId(b.dataset.copy), said = byId(b.dataset.status);
+  if (!field || !navigator.clipboard) return;
+  b.hidden = false;
+  b.addEventListener("click", () => {
+    field.select();
+    navigator.clipboard.writeText(field.value).then(() => { if (said) said.textContent = b.dataset.done; }, () => {});
+  });
+});
+
+// The server writes UTC; people read their own time.
+each("time[datetime]", (el) => {
+  const t = new Date(el.dateTime);
+  if (isNaN(t)) return;
+  el.title = el.textContent;
+  el.textContent = t.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+});
+
+// The part after # never reaches the server; carry it through the sign-in.
+if (location.hash.length > 1) {
+  each("input[name=rt]", (f) => { if (f.value && !f.value.includes("#")) f.value += location.hash; });
+  each("a[data-rt]", (a) => {
+    const u = new URL(a.href), rt = u.searchParams.get("rt");
+    if (rt && !rt.includes("#")) { u.searchParams.set("rt", rt + location.hash); a.href = u.href; }
+  });
+}
+
+// A second press of a button sends nothing twice. The button keeps the focus, and works again after Back.
+each("form", (form) => {
+  form.addEventListener("submit", (e) => {
+    const b = e.submitter;
+    if (form.dataset.sent) { e.preventDefault(); return; }
+    form.dataset.sent = "1";
+    setTimeout(() => { delete form.dataset.sent; if (b) b.removeAttribute("aria-busy"); }, 15000);
+    if (b) b.setAttribute("aria-busy", "true");
+  });
+});
+addEventListener("pageshow", () => {
+  each("form[data-sent]", (f) => { delete f.dataset.sent; });
+  each("[aria-busy]", (b) => b.removeAttribute("aria-busy"));
+});
+
+// A sign-in page left open learns that the person signed in in another tab, and offers to go on. It asks for itself
+// again rather than for the session: an anonymous answer is no error then.
+const go = byId("signed-in-elsewhere");
+const channel = window.BroadcastChannel ? new BroadcastChannel("gatehouse") : null;
+if (go) {
+  let asked = 0;
+  const ask = () => {
+    const now = Date.now();
+    if (document.hidden || !go.hidden || now - asked < 2000) return;
+    asked = now;
+    fetch(location.pathname, { credentials: "same-origin", headers: { Accept: "text/html" } })
+      .then((r) => r.ok ? r.text() : "")
+      .then((html) => { if (html.includes("id=\"signed-in-as\"")) go.hidden = false; }, () => {});
+  };
+  document.addEventListener("visibilitychange", ask);
+  if (channel) channel.onmessage = () => setTimeout(ask, 1500);
+  each("form[data-sign-in]", (f) => f.addEventListener("submit", () => { if (channel) channel.postMessage("sent"); }));
+}
+if (channel && byId("signed-in-as")) channel.postMessage("in");
+})();

@@ -1,0 +1,206 @@
+package ui
+
+import (
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+	"text/template/parse"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+//go:embed templates lang
+var files embed.FS
+
+// Source is what a package with pages brings along: templates/*.html, one page each, and lang/en.json, its texts.
+type Source = fs.FS
+
+// Config of a UI.
+type Config struct {
+	Brand    Brand
+	Language string // English when empty
+	Log      *zap.Logger
+	Sources  []Source
+}
+
+// UI renders pages. It is made once per configuration and safe for concurrent use.
+type UI struct {
+	brand  Brand
+	cat    *catalogue
+	assets *assets
+	pages  map[string]*template.Template
+	log    *zap.Logger
+	gzips  sync.Pool
+}
+
+// New parses everything, so that a mistake in a template or a text stops the start and not a request.
+func New(c Config) (*UI, error) {
+	if c.Language == "" {
+		c.Language = English
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	sources := append([]Source{files}, c.Sources...)
+	cat, err := loadCatalogue(c.Language, sources)
+	if err != nil {
+		return nil, err
+	}
+	u := &UI{brand: c.Brand, cat: cat, pages: make(map[string]*template.Template), log: c.Log}
+	if u.assets, err = newAssets(c.Brand); err != nil {
+		return nil, err
+	}
+	base, err := template.New("base").Funcs(u.funcs()).ParseFS(files, "templates/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("parsing the layout: %w", err)
+	}
+	for _, src := range c.Sources {
+		if err := u.addPages(base, src); err != nil {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
+func (u *UI) addPages(base *template.Template, src Source) error {
+	names, err := fs.Glob(src, "templates/*.html")
+	if err != nil || len(names) == 0 {
+		return fmt.Errorf("no templates found: %w", err)
+	}
+	for _, file := range names {
+		name := strings.TrimSuffix(path.Base(file), ".html")
+		if _, dup := u.pages[name]; dup {
+			return fmt.Errorf("page %q is defined twice", name)
+		}
+		text, err := fs.ReadFile(src, file)
+		if err != nil {
+			return fmt.Errorf("reading page %q: %w", name, err)
+		}
+		t, err := template.Must(base.Clone()).Parse(string(text))
+		if err != nil {
+			return fmt.Errorf("parsing page %q: %w", name, err)
+		}
+		if err := u.checkTexts(t); err != nil {
+			return fmt.Errorf("page %q: %w", name, err)
+		}
+		u.pages[name] = t
+	}
+	return nil
+}
+
+// Text answers one of the texts, with placeholders filled from pairs of name and value.
+func (u *UI) Text(id string, args ...any) string { return u.cat.text(id, args...) }
+
+// HasText reports whether there is a text with that id.
+func (u *UI) HasText(id string) bool { return u.cat.has(id) }
+
+// Brand answers the look.
+func (u *UI) Brand() Brand { return u.brand }
+
+func (u *UI) funcs() template.FuncMap {
+	return template.FuncMap{
+		"t":       u.Text,
+		"faults":  Faults,
+		"rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"utc":     func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") },
+	}
+}
+
+// checkTexts makes sure that every text a template asks for exists and gets exactly the arguments it has room for.
+func (u *UI) checkTexts(t *template.Template) error {
+	for _, def := range t.Templates() {
+		if def.Tree == nil {
+			continue
+		}
+		var bad error
+		walk(def.Tree.Root, func(cmd *parse.CommandNode) {
+			if err := u.checkCall(cmd); err != nil && bad == nil {
+				bad = fmt.Errorf("in %q: %w", def.Name(), err)
+			}
+		})
+		if bad != nil {
+			return bad
+		}
+	}
+	return nil
+}
+
+func (u *UI) checkCall(cmd *parse.CommandNode) error {
+	fn, ok := cmd.Args[0].(*parse.IdentifierNode)
+	if !ok || fn.Ident != "t" || len(cmd.Args) < 2 {
+		return nil
+	}
+	id, ok := cmd.Args[1].(*parse.StringNode)
+	if !ok {
+		return nil // chosen at run time
+	}
+	m, ok := u.cat.texts[id.Text]
+	if !ok {
+		return fmt.Errorf("there is no text %q", id.Text)
+	}
+	given := make(map[string]bool)
+	for i := 2; i < len(cmd.Args); i += 2 {
+		if name, ok := cmd.Args[i].(*parse.StringNode); ok {
+			given[name.Text] = true
+		}
+	}
+	want := m.placeholders()
+	if len(m) > 1 {
+		want["n"] = true
+	}
+	for name := range want {
+		if !given[name] {
+			return fmt.Errorf("text %q is not given %q", id.Text, name)
+		}
+		delete(given, name)
+	}
+	for name := range given {
+		return fmt.Errorf("text %q has no place for %q", id.Text, name)
+	}
+	return nil
+}
+
+// walk calls fn for every command below n.
+func walk(n parse.Node, fn func(*parse.CommandNode)) {
+	pipe := func(p *parse.PipeNode) {
+		if p == nil {
+			return
+		}
+		for _, cmd := range p.Cmds {
+			fn(cmd)
+			for _, arg := range cmd.Args {
+				walk(arg, fn)
+			}
+		}
+	}
+	branch := func(b *parse.BranchNode) {
+		pipe(b.Pipe)
+		walk(b.List, fn)
+		if b.ElseList != nil {
+			walk(b.ElseList, fn)
+		}
+	}
+	switch n := n.(type) {
+	case *parse.ListNode:
+		for _, c := range n.Nodes {
+			walk(c, fn)
+		}
+	case *parse.ActionNode:
+		pipe(n.Pipe)
+	case *parse.PipeNode:
+		pipe(n)
+	case *parse.TemplateNode:
+		pipe(n.Pipe)
+	case *parse.IfNode:
+		branch(&n.BranchNode)
+	case *parse.RangeNode:
+		branch(&n.BranchNode)
+	case *parse.WithNode:
+		branch(&n.BranchNode)
+	}
+}
