@@ -1,0 +1,173 @@
+package portal
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// sections are the account pages, in the order of their links.
+var sections = [...]string{"", "profile", "password", "sessions", "activity", "appearance"}
+
+// accountPage begins an account page. section is its path below "account/".
+func (p *Portal) accountPage(v *visit, section, template string, data any) ui.Page {
+	page := ui.Page{Template: template, Viewer: v.viewer(), NavLabel: p.ui.Text("account.sections"), Data: data}
+	for _, s := range sections {
+		id, href := s, v.q.Prefix+"/account/"+s
+		if s == "" {
+			id, href = "overview", v.q.Prefix+"/account"
+		}
+		link := ui.Link{Href: href, Text: p.ui.Text("account." + id), Current: s == section}
+		if link.Current {
+			page.Title = link.Text
+		}
+		page.Nav = append(page.Nav, link)
+	}
+	return page
+}
+
+// overviewPage is the data of the "overview" page.
+type overviewPage struct {
+	User     store.User
+	Method   string
+	SignedIn time.Time
+	IP       string
+	Until    time.Time
+	Checks   []check
+}
+
+// check is a line of the security checklist.
+type check struct {
+	Good bool
+	Text string
+	Href string
+	Link string
+}
+
+func (p *Portal) overview(w http.ResponseWriter, r *http.Request, v *visit) {
+	s, u := v.live.Session, v.live.User
+	others, err := p.Store.Sessions(r.Context(), store.SessionQuery{UserID: u.ID, Now: p.Clock(), Limit: 100})
+	if err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	d := overviewPage{
+		User: u, Method: p.method(s), SignedIn: s.AuthAt, IP: s.IP, Until: s.ExpiresAt,
+		Checks: p.checks(v, len(others.Items)),
+	}
+	p.ui.Write(w, r, p.accountPage(v, "", "overview", d))
+}
+
+// method answers how a session was made, in words.
+func (p *Portal) method(s store.Session) string {
+	switch {
+	case s.Provider != "":
+		return p.ui.Text("method.provider", "name", s.Provider)
+	case s.Method == "link":
+		return p.ui.Text("method.link")
+	default:
+		return p.ui.Text("method.password")
+	}
+}
+
+// oldPassword is when the overview mentions a password's age. It says when, and does not urge: forced changes make
+// passwords worse (NIST SP 800-63B-4).
+const oldPassword = 365 * 24 * time.Hour
+
+func (p *Portal) checks(v *visit, sessions int) []check {
+	u, prefix := v.live.User, v.q.Prefix
+	var list []check
+	switch {
+	case u.Managed:
+		list = append(list, check{Good: true, Text: p.ui.Text("checks.managed")})
+	case u.PasswordHash == "":
+		list = append(list, check{Good: true, Text: p.ui.Text("checks.no_password")})
+	default:
+		age := p.Clock().Sub(u.PasswordChangedAt)
+		if u.PasswordChangedAt.IsZero() {
+			age = 0
+		}
+		list = append(list, check{Good: age < oldPassword, Text: p.ui.Text("checks.password", "span", p.span(max(age, time.Minute))),
+			Href: prefix + passwordPage, Link: p.ui.Text("checks.change")})
+	}
+	list = append(list, check{Good: sessions <= 1, Text: p.ui.Text("checks.sessions", "n", sessions),
+		Href: prefix + "/account/sessions", Link: p.ui.Text("checks.review")})
+	return list
+}
+
+// profilePage is the data of the "profile" page.
+type profilePage struct {
+	User   store.User
+	Fields []ui.Field
+	Why    string // why username and e-mail cannot be changed here
+}
+
+func (p *Portal) showProfile(w http.ResponseWriter, r *http.Request, v *visit) {
+	p.ui.Write(w, r, p.profile(v, v.live.User.Name, nil))
+}
+
+func (p *Portal) profile(v *visit, name string, errs []ui.FieldError) ui.Page {
+	u := v.live.User
+	d := profilePage{User: u, Why: p.ui.Text("profile.by_admin"), Fields: []ui.Field{
+		{ID: "name", Name: "name", Label: p.ui.Text("profile.name"), Hint: p.ui.Text("profile.hint"), Value: name, Autocomplete: "name", Optional: true, Key: "go"},
+	}}
+	if u.Managed {
+		d.Why = p.ui.Text("profile.managed")
+	}
+	page := p.accountPage(v, "profile", "profile", nil)
+	p.markErrors(&page, d.Fields, errs)
+	page.Data = d
+	return page
+}
+
+func (p *Portal) postProfile(w http.ResponseWriter, r *http.Request, v *visit) {
+	form, err := ui.ReadForm(w, r)
+	if err == nil {
+		err = form.Once("name")
+	}
+	if err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	if _, err := p.Accounts.UpdateProfile(r.Context(), v.actor(r), v.live.User.ID, form.Get("name")); err != nil {
+		if fields, status := FieldErrors(err); len(fields) > 0 {
+			page := p.profile(v, form.Get("name"), fields)
+			page.Status = status
+			p.ui.Write(w, r, page)
+			return
+		}
+		p.fail(w, r, v, err)
+		return
+	}
+	p.ui.Flash(w, r, "saved")
+	p.sendTo(w, r, v.q.Prefix+"/account/profile")
+}
+
+// appearancePage is the data of the "appearance" page.
+type appearancePage struct{ Theme string }
+
+func (p *Portal) showAppearance(w http.ResponseWriter, r *http.Request, v *visit) {
+	theme := ui.Theme(r)
+	if theme == "" {
+		theme = "auto"
+	}
+	p.ui.Write(w, r, p.accountPage(v, "appearance", "appearance", appearancePage{theme}))
+}
+
+func (p *Portal) postAppearance(w http.ResponseWriter, r *http.Request, v *visit) {
+	form, err := ui.ReadForm(w, r)
+	if err == nil {
+		err = form.Once("theme")
+	}
+	if err == nil && !ui.SetTheme(w, r, form.Get("theme")) {
+		err = &ui.InputError{Status: http.StatusUnprocessableEntity, Text: p.ui.Text("appearance.unknown")}
+	}
+	if err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	p.ui.Flash(w, r, "saved")
+	p.sendTo(w, r, v.q.Prefix+"/account/appearance")
+}

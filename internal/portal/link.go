@@ -1,0 +1,209 @@
+package portal
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// A one-time link is opened by mail scanners and previews before the person sees it. Opening it changes nothing: the
+// token moves from the address, which ends up in histories and logs, into a cookie, and the form of the page behind it
+// spends the link.
+const (
+	linkCookie = "link"
+	linkLife   = 30 * time.Minute
+)
+
+func (p *Portal) link(w http.ResponseWriter, r *http.Request, v *visit) {
+	token := r.PathValue("token")
+	info, err := p.Accounts.LinkStatus(r.Context(), token)
+	if err == nil && info.State != account.LinkValid {
+		p.deadLink(w, r, v, info)
+		return
+	}
+	if err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	http.SetCookie(w, v.cookie.Own(linkCookie, token, linkLife))
+	p.sendTo(w, r, v.q.Prefix+"/welcome")
+}
+
+// deadLink says why a link is of no use, since when, and how to get another.
+func (p *Portal) deadLink(w http.ResponseWriter, r *http.Request, v *visit, info account.LinkInfo) {
+	f := classify(&account.LinkError{State: info.State})
+	d := deadLinkPage{Text: p.text(f)}
+	switch info.State {
+	case account.LinkUsed:
+		d.When = info.UsedAt
+	case account.LinkExpired:
+		d.When = info.ExpiresAt
+	}
+	if info.Purpose == store.LinkSetup {
+		d.Ask = p.ui.Text("link.ask_setup")
+	} else {
+		d.Ask = p.ui.Text("link.ask")
+	}
+	d.SignIn = v.q.Prefix + "/login"
+	p.ui.Write(w, r, ui.Page{Template: "dead-link", Status: f.status, Title: p.title(f), Failed: true, Card: true, Data: d})
+}
+
+// deadLinkPage is the data of the "dead-link" page.
+type deadLinkPage struct {
+	Text, Ask, SignIn string
+	When              time.Time // zero: not told
+}
+
+// welcomePage is the data of the "welcome" page.
+type welcomePage struct {
+	Setup    bool
+	Username string
+	By       string
+	Until    time.Time
+	Fields   []ui.Field
+	Faults   []ui.Field
+}
+
+// opened answers the link that the browser has opened. done is true when the request has been answered.
+func (p *Portal) opened(w http.ResponseWriter, r *http.Request, v *visit) (token string, info account.LinkInfo, done bool) {
+	token = v.cookie.OwnValue(r, linkCookie)
+	info, err := p.Accounts.LinkStatus(r.Context(), token)
+	switch {
+	case err != nil:
+		p.fail(w, r, v, err)
+	case info.State != account.LinkValid:
+		if token == "" {
+			p.deadLinkCookie(w, r, v)
+			break
+		}
+		p.deadLink(w, r, v, info)
+	default:
+		return token, info, false
+	}
+	return "", info, true
+}
+
+// deadLinkCookie answers a browser that comes without having opened a link, or that kept no cookie of it.
+func (p *Portal) deadLinkCookie(w http.ResponseWriter, r *http.Request, v *visit) {
+	d := deadLinkPage{Text: p.ui.Text("link.none"), Ask: p.ui.Text("link.cookies"), SignIn: v.q.Prefix + "/login"}
+	p.ui.Write(w, r, ui.Page{Template: "dead-link", Status: http.StatusBadRequest, Title: p.ui.Text("link.none_title"), Failed: true, Card: true, Data: d})
+}
+
+func (p *Portal) showWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
+	if _, info, done := p.opened(w, r, v); !done {
+		p.ui.Write(w, r, p.welcome(info, account.LinkForm{}, nil))
+	}
+}
+
+func (p *Portal) welcome(info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
+	d := welcomePage{Setup: info.Purpose == store.LinkSetup, Username: info.Username, By: info.CreatedBy, Until: info.ExpiresAt}
+	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: p.ui.Text("welcome.title")}
+	fresh := p.newPassword("password", p.ui.Text("welcome.password"))
+	if d.Setup {
+		page.Title = p.ui.Text("welcome.setup_title")
+		d.Fields = []ui.Field{
+			{ID: "username", Name: "username", Label: p.ui.Text("login.username"), Value: form.Username, Autocomplete: "username", Plain: true, Key: "next"},
+			{ID: "email", Name: "email", Label: p.ui.Text("welcome.email"), Type: "email", Value: form.Email, Autocomplete: "email", Optional: true, Key: "next"},
+			{ID: "name", Name: "name", Label: p.ui.Text("profile.name"), Value: form.Name, Autocomplete: "name", Optional: true, Key: "next"},
+			fresh,
+		}
+	} else {
+		d.Fields = []ui.Field{
+			{ID: "username", Name: "username", Label: p.ui.Text("login.username"), Value: info.Username, Autocomplete: "username", ReadOnly: true, Plain: true},
+			fresh,
+		}
+	}
+	p.markErrors(&page, d.Fields, errs)
+	d.Faults = ui.Faults(d.Fields)
+	page.Data = d
+	return page
+}
+
+// newPassword is the field for a password to be set.
+func (p *Portal) newPassword(name, label string) ui.Field {
+	least := p.Accounts.Policy.Min()
+	return ui.Field{ID: name, Name: name, Label: label, Type: "password", Autocomplete: "new-password", Plain: true, Reveal: true,
+		Hint: p.ui.Text("password.rules", "n", least), Rules: "minlength: " + strconv.Itoa(least) + ";", Key: "go"}
+}
+
+// markErrors puts errors beside their fields; what is about no field of the form goes above it.
+func (p *Portal) markErrors(page *ui.Page, fields []ui.Field, errs []ui.FieldError) {
+	if len(errs) == 0 {
+		return
+	}
+	page.Failed = true
+	page.Status = http.StatusUnprocessableEntity
+	if rest := ui.WithErrors(fields, errs); len(rest) > 0 {
+		page.Notice = &ui.Notice{Kind: ui.Bad, Text: rest[0].Detail}
+	}
+}
+
+func (p *Portal) postWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
+	sent, err := ui.ReadForm(w, r)
+	if err == nil {
+		err = sent.Once("username", "email", "name", "password")
+	}
+	if err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	token, info, done := p.opened(w, r, v)
+	if done {
+		return
+	}
+	form := account.LinkForm{Password: sent.Get("password")}
+	if info.Purpose == store.LinkSetup {
+		form.Username, form.Email, form.Name = sent.Get("username"), sent.Get("email"), sent.Get("name")
+	}
+	in, err := p.useLink(r, v, token, form)
+	if err != nil {
+		p.refuseLink(w, r, v, info, form, err)
+		return
+	}
+	http.SetCookie(w, v.cookie.Own(linkCookie, "", -1))
+	v.carryOn(w, in)
+	to := home
+	if info.Purpose == store.LinkSetup {
+		p.hasAdmin.Store(true)
+		to = v.q.Prefix + "/account"
+		p.ui.Flash(w, r, "set_up")
+	}
+	p.sendTo(w, r, to)
+}
+
+// useLink spends the link and begins the session.
+func (p *Portal) useLink(r *http.Request, v *visit, token string, form account.LinkForm) (login.SignedIn, error) {
+	client := v.client(r)
+	proof, err := p.Accounts.UseLink(r.Context(), client, token, form)
+	if err != nil {
+		return login.SignedIn{}, err
+	}
+	return p.Login.SignIn(r.Context(), client, proof, login.Via{Method: "link"})
+}
+
+func (p *Portal) refuseLink(w http.ResponseWriter, r *http.Request, v *visit, info account.LinkInfo, form account.LinkForm, err error) {
+	var dead *account.LinkError
+	if errors.As(err, &dead) {
+		// Spent by somebody else, or withdrawn, between looking and using.
+		if now, lerr := p.Accounts.LinkStatus(r.Context(), v.cookie.OwnValue(r, linkCookie)); lerr == nil && now.State != account.LinkValid {
+			info = now
+		} else {
+			info.State = dead.State
+		}
+		p.deadLink(w, r, v, info)
+		return
+	}
+	if fields, status := FieldErrors(err); len(fields) > 0 {
+		page := p.welcome(info, form, fields)
+		page.Status = status
+		p.ui.Write(w, r, page)
+		return
+	}
+	p.fail(w, r, v, err)
+}

@@ -1,0 +1,303 @@
+package portal
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// loginPage is the data of the "login" page.
+type loginPage struct {
+	RT, To   string // carried along
+	Fields   []ui.Field
+	Remember string // label of the check box
+	Ticked   bool
+	Buttons  []ui.Link
+	Help     string
+	GoOn     string // where the "signed in elsewhere" hint leads
+	Cookies  bool   // say that cookies may be blocked
+}
+
+// signedInPage is the data of the "signed-in" page.
+type signedInPage struct {
+	Name, GoOn, Switch, RT string
+	External               bool
+}
+
+func (p *Portal) index(w http.ResponseWriter, r *http.Request, v *visit) {
+	if v.live != nil {
+		p.sendTo(w, r, v.q.Prefix+"/account")
+		return
+	}
+	if err := p.ready(r.Context()); err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	p.sendTo(w, r, v.q.Prefix+"/login")
+}
+
+func (p *Portal) showLogin(w http.ResponseWriter, r *http.Request, v *visit) {
+	if err := p.ready(r.Context()); err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	b, to := v.returning(r, nil), v.own(r, nil, "to")
+	if v.live != nil && !r.URL.Query().Has("switch") {
+		p.showSignedIn(w, r, v, b, to)
+		return
+	}
+	d := p.loginData(v, b, to, "")
+	d.Fields[0].Focus = true
+	page := p.loginPage(b, d)
+	switch {
+	case v.live == nil && v.token != "" && b.raw != "":
+		page.Notice = &ui.Notice{Text: p.ui.Text("login.ended")}
+	case v.token == "" && v.cookie.OwnValue(r, probeCookie) == "" && cameFromLogin(v, r):
+		d.Cookies = true
+		page.Data = d
+	}
+	http.SetCookie(w, v.cookie.Own(probeCookie, "1", 0))
+	p.ui.Write(w, r, page)
+}
+
+// probeCookie says nothing. A browser that comes back from our own form without it keeps no cookies, and would be sent
+// to the sign-in page for ever without a word.
+const probeCookie = "probe"
+
+func cameFromLogin(v *visit, r *http.Request) bool {
+	u, err := url.Parse(r.Referer())
+	return err == nil && u.Host == v.q.Host && u.Path == v.q.Prefix+"/login"
+}
+
+func (p *Portal) loginPage(b back, d loginPage) ui.Page {
+	return ui.Page{
+		Template: "login", Card: true, Title: p.ui.Text("login.title"),
+		Heading: p.ui.Text("login.heading", "site", p.ui.Brand().Title()), FormTargets: b.targets(), Data: d,
+	}
+}
+
+func (p *Portal) loginData(v *visit, b back, to, username string) loginPage {
+	d := loginPage{
+		RT: b.raw, To: to, Help: v.q.Prefix + "/login/help", GoOn: b.location,
+		Remember: p.ui.Text("login.remember", "span", p.span(p.Login.Lifetime.Remember)),
+		Fields: []ui.Field{
+			{ID: "username", Name: "username", Label: p.ui.Text("login.username"), Value: username, Plain: true,
+				Autocomplete: "username webauthn", Key: "next"},
+			{ID: "password", Name: "password", Label: p.ui.Text("login.password"), Type: "password", Plain: true,
+				Autocomplete: "current-password", Reveal: true, Key: "go"},
+		},
+	}
+	if to != "" {
+		d.GoOn = to
+	}
+	if p.OIDC == nil {
+		return d
+	}
+	for _, btn := range p.OIDC.Buttons() {
+		href := v.q.Prefix + "/oidc/" + url.PathEscape(btn.Name) + "/start"
+		switch {
+		case to != "":
+			href += "?to=" + url.QueryEscape(to)
+		case b.raw != "":
+			href += "?rt=" + url.QueryEscape(b.raw)
+		}
+		d.Buttons = append(d.Buttons, ui.Link{Href: href, Text: p.ui.Text("login.provider", "name", btn.Label)})
+	}
+	return d
+}
+
+func (p *Portal) showSignedIn(w http.ResponseWriter, r *http.Request, v *visit, b back, to string) {
+	again := url.Values{"switch": {"1"}}
+	switch {
+	case to != "":
+		b.location = to
+		again.Set("to", to)
+	case b.raw != "":
+		again.Set("rt", b.raw)
+	}
+	p.ui.Write(w, r, ui.Page{
+		Template: "signed-in", Card: true, Title: p.ui.Text("signed_in.title"), FormTargets: p.endTargets(v, r),
+		Data: signedInPage{Name: v.live.User.Username, GoOn: b.location, External: b.external,
+			Switch: v.q.Prefix + "/login?" + again.Encode()},
+	})
+}
+
+func (p *Portal) loginHelp(w http.ResponseWriter, r *http.Request, v *visit) {
+	d := messagePage{
+		Paras: []string{p.ui.Text("help.text"), p.ui.Text("help.admin")},
+		Links: []ui.Link{{Href: v.q.Prefix + "/login", Text: p.ui.Text("go.sign_in"), Current: true}},
+	}
+	p.ui.Write(w, r, ui.Page{Template: "message", Card: true, Title: p.ui.Text("help.title"), Data: d})
+}
+
+// loginForm is what a sign-in form holds.
+type loginForm struct {
+	username, password string
+	remember           bool
+	back               back
+	to                 string
+}
+
+func (v *visit) readLogin(w http.ResponseWriter, r *http.Request) (loginForm, error) {
+	form, err := ui.ReadForm(w, r)
+	if err == nil {
+		err = form.Once("username", "password", "rt", "to")
+	}
+	if err != nil {
+		return loginForm{}, err
+	}
+	return loginForm{
+		username: form.Get("username"), password: form.Get("password"), remember: form.Ticked("remember"),
+		back: v.returning(r, &form), to: v.own(r, &form, "to"),
+	}, nil
+}
+
+func (p *Portal) postLogin(w http.ResponseWriter, r *http.Request, v *visit) {
+	if err := p.ready(r.Context()); err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	f, err := v.readLogin(w, r)
+	if err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	if f.username == "" || f.password == "" {
+		p.incomplete(w, r, v, f)
+		return
+	}
+	in, err := p.signIn(r, v, f)
+	if err != nil {
+		p.refuseSignIn(w, r, v, f, err)
+		return
+	}
+	v.carryOn(w, in)
+	p.sendTo(w, r, p.destination(v, in.User, f.back, f.to))
+}
+
+// signIn proves and begins. No name holds a byte that is not text: such a name is looked up as one that nobody has,
+// at the same cost, because an engine may refuse to look it up at all.
+func (p *Portal) signIn(r *http.Request, v *visit, f loginForm) (login.SignedIn, error) {
+	name := strings.ReplaceAll(strings.ToValidUTF8(f.username, "\ufffd"), "\x00", "\ufffd")
+	client := v.client(r)
+	proof, err := p.Login.Password(r.Context(), client, name, f.password)
+	if err != nil {
+		return login.SignedIn{}, err
+	}
+	return p.Login.SignIn(r.Context(), client, proof, login.Via{Method: "password", Remember: f.remember})
+}
+
+// destination answers where to go after a sign-in.
+func (p *Portal) destination(v *visit, u store.User, b back, to string) string {
+	if u.MustChange {
+		at := v.q.Prefix + passwordPage
+		switch {
+		case to != "":
+			return at + "?to=" + url.QueryEscape(to)
+		case b.raw != "":
+			return at + "?rt=" + url.QueryEscape(b.raw)
+		}
+		return at
+	}
+	if to != "" {
+		return to
+	}
+	return b.location
+}
+
+// incomplete answers a form with an empty name or password. It counts as no attempt: nothing was guessed.
+func (p *Portal) incomplete(w http.ResponseWriter, r *http.Request, v *visit, f loginForm) {
+	d := p.loginData(v, f.back, f.to, f.username)
+	var errs []ui.FieldError
+	if f.username == "" {
+		errs = append(errs, ui.FieldError{Field: "username", Detail: p.ui.Text("login.no_username")})
+	}
+	if f.password == "" {
+		errs = append(errs, ui.FieldError{Field: "password", Detail: p.ui.Text("login.no_password")})
+	}
+	ui.WithErrors(d.Fields, errs)
+	d.Ticked = f.remember
+	page := p.loginPage(f.back, d)
+	page.Status, page.Failed = http.StatusUnprocessableEntity, true
+	p.ui.Write(w, r, page)
+}
+
+// refuseSignIn answers a sign-in that came to nothing. What is wrong, the name or the password, is not told: the page
+// is the same to the byte, and so it carries no reference id.
+func (p *Portal) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visit, f loginForm, err error) {
+	fail := classify(err)
+	p.begin(w, r, v, fail, err)
+	var throttled *login.ThrottledError
+	var disabled *login.DisabledError
+	switch {
+	case errors.Is(err, login.ErrWrong):
+		d := p.loginData(v, f.back, f.to, f.username)
+		ui.WithErrors(d.Fields, []ui.FieldError{{Field: "password", Detail: p.ui.Text("error.wrong-credentials.text")}})
+		d.Ticked = f.remember
+		page := p.loginPage(f.back, d)
+		page.Status, page.Failed = fail.status, true
+		p.ui.Write(w, r, page)
+	case errors.As(err, &throttled):
+		p.throttled(w, r, fail, v.q.Prefix+"/login")
+	case errors.As(err, &disabled):
+		page := p.failurePage(v, fail)
+		page.Refer = false
+		p.ui.Write(w, r, page)
+	default:
+		p.ui.Write(w, r, p.failurePage(v, fail))
+	}
+}
+
+// throttledPage is the data of the "throttled" page.
+type throttledPage struct {
+	Text  string
+	Until time.Time
+	Again string
+}
+
+// throttled says how long to wait. It is the same for names that exist and for those that do not.
+func (p *Portal) throttled(w http.ResponseWriter, r *http.Request, f failure, again string) {
+	p.ui.Write(w, r, ui.Page{
+		Template: "throttled", Status: f.status, Title: p.title(f), Failed: true, Card: true,
+		Data: throttledPage{Text: p.text(f), Until: p.Clock().Add(f.retry).Truncate(time.Second), Again: again},
+	})
+}
+
+// goOn is the page between a form and another host: browsers may refuse to follow a form there by redirects.
+func (p *Portal) goOn(w http.ResponseWriter, r *http.Request, v *visit) {
+	b := v.returning(r, nil)
+	if !b.external {
+		p.sendTo(w, r, b.location)
+		return
+	}
+	u, err := url.Parse(b.location)
+	if err != nil {
+		p.sendTo(w, r, home)
+		return
+	}
+	p.ui.Write(w, r, ui.Page{
+		Template: "message", Card: true, Title: p.ui.Text("continue.title"), Refresh: b.location,
+		Data: messagePage{Paras: []string{p.ui.Text("continue.text", "host", u.Host)},
+			Links: []ui.Link{{Href: b.location, Text: p.ui.Text("continue.go", "host", u.Host), Current: true}}},
+	})
+}
+
+// land answers where a form of ours leads when it is done: to a page of ours, or to the return-to value, by way of the
+// page in between where that is on another host.
+func (v *visit) land(b back, to, otherwise string) string {
+	switch {
+	case to != "":
+		return to
+	case b.external:
+		return v.q.Prefix + "/continue?rt=" + url.QueryEscape(b.raw)
+	case b.raw != "":
+		return b.location
+	}
+	return otherwise
+}

@@ -1,0 +1,56 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+)
+
+// LoginURL answers the address of the sign-in page that returns to what r asked for, such as
+// "/_auth/login?rt=%2Freports%3Fyear%3D2026". The return is left out where the Guard would refuse it. Of an
+// absolute-form request target only path and query count.
+func (p *Portal) LoginURL(q *site.Request, r *http.Request) string {
+	return p.loginURL(q, r.URL)
+}
+
+func (p *Portal) loginURL(q *site.Request, u *url.URL) string {
+	base := q.Prefix + "/login"
+	rt := u.EscapedPath()
+	if u.RawQuery != "" || u.ForceQuery {
+		rt += "?" + u.RawQuery
+	}
+	if !obvious(rt) || within(q.Prefix, rt) {
+		_, external, ok := p.guard.Check(q, rt)
+		if !ok || external {
+			return base
+		}
+	}
+	return base + "?rt=" + url.QueryEscape(rt)
+}
+
+// obvious reports whether a path and query is so plain that the Guard cannot object to it, but for our own pages. It
+// runs for every anonymous request, and spares nearly all of them the full check.
+func obvious(s string) bool {
+	if len(s) > maxReturn || !strings.HasPrefix(s, "/") {
+		return false
+	}
+	query := false
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-', c == '~':
+		case c == '/', c == '.':
+			if !query && i > 0 && s[i-1] == '/' {
+				return false
+			}
+		case c == '?':
+			query = true
+		case query && strings.IndexByte("=&+,:;@!$'()*[]", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}

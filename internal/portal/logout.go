@@ -1,0 +1,104 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+)
+
+// logoutPage is the data of the "logout" page.
+type logoutPage struct {
+	Name     string
+	Provider string // offers to sign out there, too; "" does not
+}
+
+// loggedOutPage is the data of the "logged-out" page.
+type loggedOutPage struct {
+	SignIn string
+	Still  string // name of whoever is still signed in, "" for nobody
+	Where  string // the account page
+}
+
+func (p *Portal) showLogout(w http.ResponseWriter, r *http.Request, v *visit) {
+	if v.live == nil {
+		p.sendTo(w, r, v.q.Prefix+"/logged-out")
+		return
+	}
+	d := logoutPage{Name: v.live.User.Username}
+	if _, ok := p.endSession(v, r); ok {
+		d.Provider = v.live.Session.Provider
+	}
+	p.ui.Write(w, r, ui.Page{Template: "logout", Card: true, Title: p.ui.Text("logout.title"), FormTargets: p.endTargets(v, r), Data: d})
+}
+
+// endSession answers where the provider ends its session.
+func (p *Portal) endSession(v *visit, r *http.Request) (address string, ok bool) {
+	if p.OIDC == nil || v.live == nil || v.live.Session.Provider == "" {
+		return "", false
+	}
+	return p.OIDC.EndSession(r, v.live, v.q.Origin()+v.q.Prefix+"/logged-out")
+}
+
+// endTargets answers the provider's origin, so that a browser follows the sign-out form there.
+func (p *Portal) endTargets(v *visit, r *http.Request) []string {
+	address, ok := p.endSession(v, r)
+	if !ok {
+		return nil
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return nil
+	}
+	return []string{u.Scheme + "://" + u.Host}
+}
+
+// postLogout ends the session, or all of the person's. Without a session there is nothing to end, and that is said in
+// the same words. While the store cannot be reached the cookie stays: without it nobody could end the session.
+func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, v *visit) {
+	form, err := readOptionalForm(w, r)
+	if err != nil {
+		p.fail(w, r, v, err)
+		return
+	}
+	if v.live == nil {
+		v.cookie.Clear(w)
+		p.sendTo(w, r, v.q.Prefix+"/logged-out")
+		return
+	}
+	to := v.q.Prefix + "/logged-out"
+	if form.Ticked("provider") {
+		if address, ok := p.endSession(v, r); ok {
+			to = address
+		}
+	}
+	end := p.Accounts.SignOut
+	if form.Ticked("everywhere") {
+		end = p.Accounts.EndAllOwn
+	}
+	if err := end(r.Context(), v.actor(r)); err != nil && classify(err).status != http.StatusUnauthorized {
+		p.fail(w, r, v, err)
+		return
+	}
+	v.cookie.Clear(w)
+	p.sendTo(w, r, to)
+}
+
+// readOptionalForm reads a form that may be empty, also one without a content type: a button alone sends no fields.
+func readOptionalForm(w http.ResponseWriter, r *http.Request) (ui.Form, error) {
+	if r.ContentLength == 0 {
+		return ui.Form{}, nil
+	}
+	return ui.ReadForm(w, r)
+}
+
+func (p *Portal) loggedOut(w http.ResponseWriter, r *http.Request, v *visit) {
+	d := loggedOutPage{SignIn: v.q.Prefix + "/login", Where: v.q.Prefix + "/account"}
+	page := ui.Page{Template: "logged-out", Card: true, Title: p.ui.Text("logged_out.title")}
+	if v.live != nil {
+		d.Still = v.live.User.Username
+		page.Title = p.ui.Text("logged_out.not")
+	}
+	page.Data = d
+	p.ui.Write(w, r, page)
+}

@@ -1,0 +1,152 @@
+package portal
+
+import (
+	"embed"
+	"errors"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Files are the portal's templates and texts, for tests that render them.
+//
+//go:embed templates lang
+var Files embed.FS
+
+// Config of a Portal. Everything but CookieDomain, Brand, TrustReturn, Log, OIDC and Extra is required.
+type Config struct {
+	Store        store.Store
+	Sessions     *session.Manager
+	Login        *login.Service
+	Accounts     *account.Service
+	CookieDomain string // of the session cookie; "" keeps it to one host
+	Brand        ui.Brand
+	Language     string   // of the texts; English when empty
+	TrustReturn  []string // other hosts a sign-in may return to
+	Clock        func() time.Time
+	Log          *zap.Logger
+
+	// OIDC is the sign-in through providers; nil when none is configured.
+	OIDC OIDC
+	// Extra answers what is below "/admin" and what of "/api/v1/" is not the portal's own. It sees paths without the
+	// mount prefix, and is called for signed-in people only, after the checks that every page makes; [LiveFrom] and
+	// [ActorFrom] tell who it is. Roles are its own matter. It may be nil.
+	Extra http.Handler
+}
+
+// OIDC is what the portal needs of the sign-in through providers. Its handler answers what is below "/oidc/", sees
+// paths without the mount prefix, and protects itself against other sites: providers post to it.
+type OIDC interface {
+	http.Handler
+	// Buttons answers the providers to offer, in order.
+	Buttons() []Button
+	// EndSession answers where to send the browser so that the provider ends its session, too; returnTo is our own
+	// address for the way back. ok is false when the session came from no provider or the provider has no such address.
+	EndSession(r *http.Request, l *session.Live, returnTo string) (address string, ok bool)
+}
+
+// Button offers a provider on the sign-in page.
+type Button struct {
+	Name  string // in the configuration and in addresses
+	Label string // as people know it
+}
+
+// Portal answers everything below the mount prefix.
+type Portal struct {
+	Config
+	ui       *ui.UI
+	guard    *Guard
+	cross    ui.CrossOrigin
+	mux      *http.ServeMux
+	hasAdmin atomic.Bool // there is, or was, an active administrator: never asked again
+}
+
+// New makes a portal. It fails on a template or text that is wrong, and on a trusted host that is none.
+func New(c Config) (*Portal, error) {
+	switch {
+	case c.Store == nil, c.Sessions == nil, c.Login == nil, c.Accounts == nil, c.Clock == nil:
+		return nil, errors.New("portal: Store, Sessions, Login, Accounts and Clock are required")
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	guard, err := NewGuard(c.TrustReturn)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := ui.New(ui.Config{Brand: c.Brand, Language: c.Language, Log: c.Log, Sources: []ui.Source{Files}})
+	if err != nil {
+		return nil, err
+	}
+	p := &Portal{Config: c, ui: pages, guard: guard, mux: http.NewServeMux()}
+	for _, rt := range p.routes() {
+		p.mux.Handle(rt.pattern, p.handler(rt))
+	}
+	return p, nil
+}
+
+// UI answers the renderer of the portal's pages.
+func (p *Portal) UI() *ui.UI { return p.ui }
+
+// Guard answers the judge of return-to values, for sign-ins that come back from a provider.
+func (p *Portal) Guard() *Guard { return p.guard }
+
+// ServeHTTP answers everything below the mount prefix.
+func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := site.From(r)
+	rest, ok := below(q.Prefix, r)
+	if !ok {
+		p.notFound(w, r)
+		return
+	}
+	if dir := strings.TrimSuffix(rest.URL.Path, "/"); dir != "" && dir != rest.URL.Path && safe(r.Method) && rest.URL.RawPath == "" {
+		// People type a slash at the end. dir is clean and goes behind our own prefix: it stays on this host.
+		to := url.URL{Path: q.Prefix + dir, RawQuery: r.URL.RawQuery}
+		ui.Redirect(w, r, http.StatusPermanentRedirect, to.RequestURI())
+		return
+	}
+	p.mux.ServeHTTP(w, rest)
+}
+
+// below answers a copy of r whose path has no prefix any more. ok is false when the path is not below it, or is not
+// written the one way in which we write it: ServeMux would redirect to a clean path, and forget the prefix.
+func below(prefix string, r *http.Request) (*http.Request, bool) {
+	rest, ok := strings.CutPrefix(r.URL.Path, prefix)
+	if !ok || (rest != "" && rest[0] != '/') {
+		return nil, false
+	}
+	raw := ""
+	if r.URL.RawPath != "" {
+		if raw, ok = strings.CutPrefix(r.URL.RawPath, prefix); !ok {
+			return nil, false
+		}
+	}
+	if rest == "" {
+		rest = "/"
+	}
+	if p := strings.TrimSuffix(rest, "/"); p != "" && path.Clean(p) != p {
+		return nil, false
+	}
+	u := *r.URL
+	u.Path, u.RawPath = rest, raw
+	if e := u.EscapedPath(); strings.Contains(e, "//") {
+		return nil, false
+	}
+	out := *r
+	out.URL = &u
+	return &out, true
+}
+
+func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }

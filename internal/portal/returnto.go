@@ -1,0 +1,247 @@
+package portal
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+)
+
+// maxReturn bounds a return-to value: it travels in addresses and forms.
+const maxReturn = 8 << 10
+
+// Guard judges where a browser may be sent after a sign-in. It is the only judge: a value is checked when it is shown
+// in a form, when it is carried, and again when it is used.
+//
+// A value is a path on the site itself, or an absolute address on the site or on a trusted host. Everything that two
+// readers (browsers by the WHATWG URL standard, net/url, a proxy that decodes once more, an app that cleans paths)
+// could take for different places is refused, and the caller goes to the default page: to be sent home is harmless.
+type Guard struct{ trusted map[string]bool } // "host" or "host:port", lower case
+
+// NewGuard trusts the given hosts, each "host" or "host:port", besides the site itself. Trusted are https addresses of
+// exactly that host and port; http ones only for sites that are http themselves.
+func NewGuard(hosts []string) (*Guard, error) {
+	g := &Guard{trusted: make(map[string]bool)}
+	for _, h := range hosts {
+		host := strings.ToLower(h)
+		u, err := url.Parse("https://" + host)
+		if err != nil || u.Host != host || u.Hostname() == "" || !plainHost(host) || strings.HasSuffix(host, ":") || strings.HasSuffix(u.Hostname(), ".") {
+			return nil, fmt.Errorf("trust_return %q: give a host such as app.example.com, with a port where it is not the usual one", h)
+		}
+		g.trusted[strings.TrimSuffix(host, ":443")] = true
+	}
+	return g, nil
+}
+
+// Check answers where raw leads: to a path with query and fragment on this site, or, with external, to an absolute
+// address on a trusted host. ok is false for everything else, and for addresses of our own pages: returning to the
+// sign-in or the sign-out would go round in circles.
+func (g *Guard) Check(q *site.Request, raw string) (target string, external, ok bool) {
+	if len(raw) > maxReturn || !plainBytes(raw) {
+		return "", false, false
+	}
+	rest, origin := raw, ""
+	if !strings.HasPrefix(raw, "/") {
+		if origin, rest, ok = g.split(q, raw); !ok {
+			return "", false, false
+		}
+	}
+	if !safePath(rest) || within(q.Prefix, rest) {
+		return "", false, false
+	}
+	u, err := url.Parse(rest)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
+		return "", false, false
+	}
+	return origin + rest, origin != "", true
+}
+
+// CheckOwn judges a return to one of our own pages, for our own redirects: a plain path under account or admin, whose
+// pages change nothing when they are opened and never send a signed-in person away.
+func (g *Guard) CheckOwn(q *site.Request, raw string) (target string, ok bool) {
+	if len(raw) > maxReturn || !plainBytes(raw) || !safePath(raw) {
+		return "", false
+	}
+	path, _, _ := strings.Cut(raw, "?")
+	rest, ok := strings.CutPrefix(path, q.Prefix)
+	if !ok || strings.ContainsAny(path, "%#;") {
+		return "", false
+	}
+	for _, area := range [...]string{"/account", "/admin"} {
+		if rest == area || strings.HasPrefix(rest, area+"/") {
+			return raw, true
+		}
+	}
+	return "", false
+}
+
+// split parts an absolute address into a trusted origin ("" for the site's own) and what follows it, beginning with a
+// slash.
+func (g *Guard) split(q *site.Request, raw string) (origin, rest string, ok bool) {
+	scheme, after, found := strings.Cut(raw, "://")
+	scheme = strings.ToLower(scheme)
+	if !found || (scheme != "https" && scheme != "http") {
+		return "", "", false
+	}
+	end := strings.IndexAny(after, "/?#")
+	if end < 0 {
+		end = len(after)
+	}
+	host, rest := strings.ToLower(after[:end]), after[end:]
+	if !plainHost(host) {
+		return "", "", false
+	}
+	if !strings.HasPrefix(rest, "/") {
+		rest = "/" + rest
+	}
+	port := ":443"
+	if scheme == "http" {
+		port = ":80"
+	}
+	host = strings.TrimSuffix(host, port)
+	switch {
+	case scheme == q.Scheme() && host == q.Host:
+		return "", rest, true
+	case g.trusted[host] && (scheme == "https" || !q.Secure):
+		return scheme + "://" + host, rest, true
+	}
+	return "", "", false
+}
+
+// plainHost reports whether s holds only what a host and a port are made of: no userinfo, escapes or look-alikes.
+func plainHost(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' && c != ':' && c != '[' && c != ']' && c != '_' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// plainBytes reports whether s holds only visible ASCII without the characters that browsers take for a slash, or that
+// could end an attribute.
+func plainBytes(s string) bool {
+	for _, c := range []byte(s) {
+		if c < 0x21 || c > 0x7e || c == '\\' || c == '<' || c == '>' || c == '"' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// decodings is how many times a proxy or an app might decode an address once more than it should.
+const decodings = 3
+
+// safePath judges a path with query and fragment, at every level of decoding.
+func safePath(s string) bool {
+	if !strings.HasPrefix(s, "/") {
+		return false
+	}
+	end := strings.IndexAny(s, "?#")
+	if end < 0 {
+		end = len(s)
+	}
+	path, rest := s[:end], s[end:]
+	for range decodings + 1 {
+		if !safeStructure(path) || !safeText(path) || !safeText(rest) {
+			return false
+		}
+		path, rest = unescape(path), unescape(rest)
+	}
+	return unescape(path) == path // escaped four times over: nobody does that to be understood
+}
+
+// safeStructure refuses what some reader takes for the start of a host, or collapses into one.
+func safeStructure(path string) bool {
+	if !utf8.ValidString(path) || strings.Contains(path, "//") || strings.ContainsAny(path, "\\<>\"") {
+		return false
+	}
+	for seg := range strings.SplitSeq(path, "/") {
+		seg, _, _ = strings.Cut(seg, ";") // some servers drop path parameters before they look
+		if seg == "." || seg == ".." {
+			return false
+		}
+	}
+	for _, r := range path {
+		if r >= 0x80 && strings.ContainsAny(norm.NFKC.String(string(r)), `/\.%`) {
+			return false // a full-width slash is a slash after compatibility folding
+		}
+	}
+	return true
+}
+
+// safeText refuses control characters, line separators, and pairs that turn into a line break where a server keeps
+// only the low byte of a character.
+func safeText(s string) bool {
+	var last rune
+	for _, r := range s {
+		switch {
+		case r < 0x20, r >= 0x7f && r <= 0x9f, r == '\u2028', r == '\u2029':
+			return false
+		case r > 0xff && last > 0xff && r&0xff == '\n' && last&0xff == '\r':
+			return false
+		}
+		last = r
+	}
+	return true
+}
+
+// unescape decodes every well-formed escape once and leaves the rest, as browsers do.
+func unescape(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			hi, lo := unhex(s[i+1]), unhex(s[i+2])
+			if hi >= 0 && lo >= 0 {
+				b = append(b, byte(hi<<4|lo))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+func unhex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+// within reports whether a path leads to our own pages, in any spelling that somebody might read as that.
+func within(prefix, s string) bool {
+	if prefix == "" {
+		return false
+	}
+	path := s
+	if end := strings.IndexAny(s, "?#"); end >= 0 {
+		path = s[:end]
+	}
+	prefix = strings.ToLower(prefix)
+	for range decodings + 1 {
+		rest, ok := strings.CutPrefix(strings.ToLower(norm.NFKC.String(path)), prefix)
+		if ok && (rest == "" || strings.ContainsRune("/;?#% ", rune(rest[0]))) {
+			return true
+		}
+		next := unescape(path)
+		if next == path {
+			break
+		}
+		path = next
+	}
+	return false
+}

@@ -1,0 +1,187 @@
+package portal
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+)
+
+// access says what a route wants to know of the person.
+type access int
+
+const (
+	person   access = iota // someone signed in; the zero value
+	held                   // someone signed in, also one who has to change the password first
+	known                  // whoever it is; the session is looked at, but does not count as used
+	anybody                // the session is not looked for
+	separate               // a handler that makes its own checks
+)
+
+type handler func(w http.ResponseWriter, r *http.Request, v *visit)
+
+// route is an address below the prefix and who answers there.
+type route struct {
+	pattern string // of http.ServeMux, without a method
+	access  access
+	methods map[string]handler
+}
+
+func (rt route) api() bool { return strings.HasPrefix(rt.pattern, "/api/") }
+
+// allow answers the methods of a route for the Allow header.
+func (rt route) allow() string {
+	names := slices.Sorted(maps.Keys(rt.methods))
+	if _, ok := rt.methods[http.MethodGet]; ok {
+		names = append(names, http.MethodHead)
+		slices.Sort(names)
+	}
+	return strings.Join(names, ", ")
+}
+
+// routes is the map of the portal.
+func (p *Portal) routes() []route {
+	get := func(h handler) map[string]handler { return map[string]handler{http.MethodGet: h} }
+	page := func(g, post handler) map[string]handler {
+		return map[string]handler{http.MethodGet: g, http.MethodPost: post}
+	}
+	list := []route{
+		{"/{$}", known, get(p.index)},
+		{"/healthz", anybody, get(p.healthz)},
+		{"/assets/{name}", anybody, get(p.asset)},
+
+		{"/login", known, page(p.showLogin, p.postLogin)},
+		{"/login/help", anybody, get(p.loginHelp)},
+		{"/logout", known, page(p.showLogout, p.postLogout)},
+		{"/logged-out", known, get(p.loggedOut)},
+		{"/continue", anybody, get(p.goOn)},
+		{"/reauth", person, page(p.showReauth, p.postReauth)},
+
+		{"/link/{token}", anybody, get(p.link)},
+		{"/welcome", anybody, page(p.showWelcome, p.postWelcome)},
+
+		{"/account", person, get(p.overview)},
+		{"/account/profile", person, page(p.showProfile, p.postProfile)},
+		{"/account/password", held, page(p.showPassword, p.postPassword)},
+		{"/account/sessions", person, get(p.listSessions)},
+		{"/account/sessions/others", person, page(p.confirmOthers, p.endOthers)},
+		{"/account/sessions/{id}/revoke", person, page(p.confirmRevoke, p.revoke)},
+		{"/account/activity", person, get(p.activity)},
+		{"/account/appearance", person, page(p.showAppearance, p.postAppearance)},
+
+		{"/api/v1/session", known, get(p.apiSession)},
+		{"/api/v1/me", person, map[string]handler{http.MethodGet: p.apiMe, http.MethodPatch: p.apiPatchMe}},
+		{"/api/v1/me/password", held, map[string]handler{http.MethodPost: p.apiPassword}},
+		{"/api/v1/me/sessions", person, get(p.apiSessions)},
+		{"/api/v1/me/sessions/{id}", person, map[string]handler{http.MethodDelete: p.apiEndSession}},
+
+		{pattern: "/", access: separate},
+	}
+	if p.Extra != nil {
+		for _, pattern := range []string{"/admin", "/admin/", "/api/v1/"} {
+			list = append(list, route{pattern: pattern})
+		}
+	}
+	if p.OIDC != nil {
+		list = append(list, route{pattern: "/oidc/", access: separate})
+	}
+	return list
+}
+
+// handler wraps a route in what holds for all of them.
+func (p *Portal) handler(rt route) http.Handler {
+	switch {
+	case rt.pattern == "/oidc/":
+		return p.OIDC
+	case rt.access == separate:
+		return http.HandlerFunc(p.notFound)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := p.visit(r, rt.api())
+		h, ok := rt.find(r.Method)
+		if rt.methods == nil {
+			h, ok = func(w http.ResponseWriter, r *http.Request, v *visit) { p.Extra.ServeHTTP(w, withVisit(r, v)) }, true
+		}
+		if !ok {
+			w.Header().Set("Allow", rt.allow())
+			p.fail(w, r, v, errMethod)
+			return
+		}
+		if err := p.cross.Check(r); err != nil {
+			p.fail(w, r, v, err)
+			return
+		}
+		if p.admit(w, r, v, rt.access) {
+			h(w, r, v)
+		}
+	})
+}
+
+func (rt route) find(method string) (handler, bool) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	h, ok := rt.methods[method]
+	return h, ok
+}
+
+// admit looks for the session as far as the route wants it, and reports whether the request may go on. Otherwise it
+// has been answered.
+func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v *visit, a access) bool {
+	if a == anybody {
+		return true
+	}
+	if err := v.resolve(r, a != known); err != nil {
+		p.fail(w, r, v, err)
+		return false
+	}
+	if a == known {
+		return true
+	}
+	if err := p.ready(r.Context()); err != nil {
+		p.fail(w, r, v, err)
+		return false
+	}
+	if v.live == nil {
+		p.signInFirst(w, r, v)
+		return false
+	}
+	if v.live.User.MustChange && a != held {
+		if v.api {
+			p.fail(w, r, v, &account.ForbiddenError{Code: account.CodeMustChange, Text: p.ui.Text("error.must_change")})
+			return false
+		}
+		p.sendTo(w, r, v.q.Prefix+passwordPage)
+		return false
+	}
+	return true
+}
+
+// signInFirst answers a request for a page of ours from somebody who is not signed in (any more).
+func (p *Portal) signInFirst(w http.ResponseWriter, r *http.Request, v *visit) {
+	switch {
+	case v.api:
+		p.Unauthorized(w, r, v.q.Prefix+"/login")
+	case safe(r.Method):
+		p.sendTo(w, r, p.ownLoginURL(v.q, r))
+	default:
+		p.SessionEnded(w, r)
+	}
+}
+
+// passwordPage is where somebody who has to change the password is sent, below the prefix.
+const passwordPage = "/account/password"
+
+func (p *Portal) sendTo(w http.ResponseWriter, r *http.Request, location string) {
+	ui.Redirect(w, r, http.StatusSeeOther, location)
+}
+
+func (p *Portal) notFound(w http.ResponseWriter, r *http.Request) {
+	rest, _ := strings.CutPrefix(r.URL.Path, site.From(r).Prefix)
+	api := strings.HasPrefix(rest, "/api/") || strings.HasPrefix(r.URL.Path, "/api/")
+	p.fail(w, r, p.visit(r, api), errNoPage)
+}

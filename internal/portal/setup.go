@@ -1,0 +1,62 @@
+package portal
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// ready answers nil when there is an active administrator, and errSetup when there is none yet. The store never loses
+// its last one, so a yes holds for ever.
+func (p *Portal) ready(ctx context.Context) error {
+	if p.hasAdmin.Load() {
+		return nil
+	}
+	admins, err := p.Store.ActiveAdmins(ctx, 1)
+	if err != nil {
+		return err
+	}
+	if len(admins) == 0 {
+		return errSetup
+	}
+	p.hasAdmin.Store(true)
+	return nil
+}
+
+// SetupNeeded answers a request to a site whose store has no administrator yet: how to go on, and nothing else.
+func (p *Portal) SetupNeeded(w http.ResponseWriter, r *http.Request, asPage bool) {
+	v := p.visit(r, !asPage)
+	f := failure{status: http.StatusServiceUnavailable, slug: "setup-needed", retry: storeRetry}
+	p.begin(w, r, v, f, errSetup)
+	if !asPage {
+		ui.HardenDecision(w, r)
+		ui.WriteProblem(w, r, p.problem(v, f))
+		return
+	}
+	p.ui.WriteDecision(w, r, ui.Page{
+		Template: "message", Status: f.status, Title: p.title(f), Card: true, Wide: true,
+		Data: messagePage{
+			Paras: []string{p.text(f), p.ui.Text("setup.ways")},
+			Steps: []string{p.ui.Text("setup.env"), p.ui.Text("setup.link"), p.ui.Text("setup.init")},
+		},
+	})
+}
+
+// Hold answers where a person has to go before anything else, and whether there is such a place: whoever was given a
+// password by someone else sets an own one first, and then goes on to what r asked for. The gate lets nothing of
+// theirs through until then.
+func (p *Portal) Hold(r *http.Request, u store.User) (location string, held bool) {
+	if !u.MustChange {
+		return "", false
+	}
+	q := site.From(r)
+	location = q.Prefix + passwordPage
+	if _, query, ok := strings.Cut(p.loginURL(q, r.URL), "?"); ok {
+		location += "?" + query
+	}
+	return location, true
+}
