@@ -128,7 +128,8 @@ type Patch struct {
 	PinRole bool
 	Groups  *[]string
 	Active  *bool // true also admits a user who was pending
-	Version int64 // refuse with store.ErrStale if the account is no longer at this version; 0: the last write wins
+	Note    string // why, in the administrator's own words, for the audit log; may be empty
+	Version int64  // refuse with store.ErrStale if the account is no longer at this version; 0: the last write wins
 }
 
 // Update changes an account and answers it as it is now. Deactivation ends every session of the user for good; a
@@ -160,6 +161,9 @@ func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (stor
 		if !differ(e, before, after) {
 			e.Action, out = "", before
 			return nil
+		}
+		if p.Note != "" {
+			e.Details["note"] = p.Note
 		}
 		if err := distinctNames(ctx, tx, after); err != nil {
 			return err
@@ -196,6 +200,7 @@ func (p Patch) validate() (func(u *store.User), error) {
 		v := f.groups(*p.Groups)
 		p.Groups = &v
 	}
+	f.note(p.Note)
 	return p.apply, f.err()
 }
 
@@ -224,6 +229,11 @@ func (p Patch) apply(u *store.User) {
 
 // Delete removes an account and everything that belongs to it; its audit rows stay.
 func (s *Service) Delete(ctx context.Context, a Actor, id string) error {
+	return s.DeleteVersion(ctx, a, id, 0)
+}
+
+// DeleteVersion is Delete, unless the account is no longer at that version: store.ErrStale then. 0 stands for any.
+func (s *Service) DeleteVersion(ctx context.Context, a Actor, id string, version int64) error {
 	return s.change(ctx, a, store.Event{Action: "user.delete", TargetID: id}, func(tx store.Tx, e *store.Event) error {
 		if err := s.admin(ctx, tx, a); err != nil {
 			return err
@@ -233,6 +243,9 @@ func (s *Service) Delete(ctx context.Context, a Actor, id string) error {
 			return err
 		}
 		target(e, u)
+		if version != 0 && version != u.Version {
+			return store.ErrStale
+		}
 		if u.Managed {
 			return &ForbiddenError{CodeManaged, "This account is managed by the deployment and can't be deleted while it is."}
 		}

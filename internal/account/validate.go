@@ -17,6 +17,7 @@ import (
 const (
 	maxName   = 254 // characters of a username, a display name, a group
 	maxGroups = 100
+	maxNote   = 500 // characters of a reason
 )
 
 // fields gathers what is wrong, so that a person learns everything at once.
@@ -69,6 +70,13 @@ func (f *fields) name(v string) string {
 		f.add("name", "Leave out line breaks, tabs and other invisible characters.")
 	}
 	return v
+}
+
+// note checks what an administrator writes beside an act.
+func (f *fields) note(v string) {
+	if utf8.RuneCountInString(v) > maxNote || !printable(joiners.Replace(v)) {
+		f.add("note", fmt.Sprintf("Use at most %d characters on one line.", maxNote))
+	}
 }
 
 func (f *fields) role(v store.Role) store.Role {

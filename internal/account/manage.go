@@ -1,0 +1,77 @@
+package account
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Authorize answers nil when the actor may change other people's accounts now. A refusal is audited as one of action on
+// targetID ("" for none). It lets a page say no before it reads a form; the act itself asks again in its transaction.
+func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID string) error {
+	err := s.admin(ctx, s.Store, a)
+	var refused *ForbiddenError
+	if errors.As(err, &refused) {
+		e := store.Event{Action: action, ActorID: a.UserID, Actor: a.label(), TargetID: targetID}
+		if u, err := s.Store.User(ctx, targetID); err == nil {
+			target(&e, u)
+		}
+		s.auditRefusal(ctx, a, e, refused)
+	}
+	return err
+}
+
+// MayLook answers nil while the actor may see what administrators see. A long answer asks again on the way: who was
+// signed out or demoted meanwhile gets no more of it.
+func (s *Service) MayLook(ctx context.Context, a Actor) error {
+	_, err := s.manager(ctx, s.Store, a)
+	return err
+}
+
+// NoteExport audits that the actor takes data away, before the first byte of it goes out. action is such as
+// "user.export"; details say what was selected.
+func (s *Service) NoteExport(ctx context.Context, a Actor, action string, details map[string]string) error {
+	return s.change(ctx, a, store.Event{Action: action, Details: details}, func(tx store.Tx, _ *store.Event) error {
+		_, err := s.manager(ctx, tx, a)
+		return err
+	})
+}
+
+// CancelLink withdraws the unspent link with which a user could set a password. store.ErrNotFound when there is none.
+func (s *Service) CancelLink(ctx context.Context, a Actor, userID string) error {
+	return s.change(ctx, a, store.Event{Action: "link.cancel", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
+		if err := s.admin(ctx, tx, a); err != nil {
+			return err
+		}
+		u, err := tx.User(ctx, userID)
+		if err != nil {
+			return err
+		}
+		target(e, u)
+		n, err := tx.CancelLinks(ctx, store.LinkPassword, u.ID)
+		if err == nil && n == 0 {
+			return store.ErrNotFound
+		}
+		return err
+	})
+}
+
+// RequireChange makes a user choose a new password before anything else. The present one goes on working for that, and
+// sessions go on, held at the page where it is changed.
+func (s *Service) RequireChange(ctx context.Context, a Actor, id string) error {
+	return s.change(ctx, a, store.Event{Action: "password.require_change", TargetID: id}, func(tx store.Tx, e *store.Event) error {
+		u, err := s.resettable(ctx, tx, a, id, e)
+		if err != nil {
+			return err
+		}
+		switch {
+		case u.PasswordHash == "":
+			return invalid("password", "This account has no password that could be changed.")
+		case u.MustChange:
+			e.Action = ""
+			return nil
+		}
+		return tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: u.PasswordHash, MustChange: true, At: u.PasswordChangedAt})
+	})
+}
