@@ -72,6 +72,8 @@ func inputSlug(status int) string {
 		return "unsupported-media-type"
 	case http.StatusUnprocessableEntity:
 		return "invalid"
+	case http.StatusPreconditionFailed:
+		return "stale"
 	}
 	return "bad-request"
 }
