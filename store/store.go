@@ -131,6 +131,8 @@ type Reader interface {
 	// KnownDevice reports whether the browser with that device token has signed in as that user.
 	KnownDevice(ctx context.Context, hash TokenHash, userID string) (bool, error)
 
+	// Event answers the audit event with that id.
+	Event(ctx context.Context, id string) (Event, error)
 	// Events lists audit events, newest first, one page.
 	Events(ctx context.Context, q EventQuery) (EventPage, error)
 

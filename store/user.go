@@ -106,15 +106,18 @@ type UserQuery struct {
 	Status   string // "", "active", "inactive", "pending", "never" (never signed in)
 	Role     Role   // "" for any
 	Provider string // "", "local", or the name of a provider
+	Group    string // "" for any, else the name of a group as it is
 	Sort     UserSort
 	Cursor   string // Next of the page before; opaque
 	Limit    int    // 1–1000; 0 means 50
 }
 
-// UserPage is one page of users; Next is "" on the last one.
+// UserPage is one page of users; Next is "" on the last one. Prev leads back: it is the cursor for the turned order,
+// whose first page comes nearest before this one; "" when the page was asked for without a cursor.
 type UserPage struct {
 	Items []User
 	Next  string
+	Prev  string
 }
 
 var fold = cases.Fold()

@@ -112,6 +112,14 @@ func (r reader) eventFilter(q store.EventQuery) where {
 	return w
 }
 
+// Event implements [store.Reader].
+func (r reader) Event(ctx context.Context, id string) (store.Event, error) {
+	if !keepable(id) {
+		return store.Event{}, store.ErrNotFound
+	}
+	return one(ctx, r, "read the audit log", scanEvent, `SELECT `+columns("", eventColumns)+` FROM events WHERE id = $1`, id)
+}
+
 // Events implements [store.Reader].
 func (r reader) Events(ctx context.Context, q store.EventQuery) (store.EventPage, error) {
 	const list = "events"

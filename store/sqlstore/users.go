@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -203,6 +204,11 @@ func (r reader) userFilter(q store.UserQuery) (where, error) {
 	default:
 		w.add("EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id AND i.provider = %s)", clean(q.Provider))
 	}
+	if q.Group != "" {
+		// group_names is a JSON list of texts: with its quotation marks, a name is found as a whole.
+		name, _ := json.Marshal(clean(q.Group)) // a string always marshals
+		w.add(r.dia.contains+"(u.group_names, %s) > 0", string(name))
+	}
 	if text := store.FoldName(clean(q.Text)); text != "" {
 		w.add(r.dia.contains+"(u.search, %s) > 0", text)
 	}
@@ -238,6 +244,11 @@ func (r reader) Users(ctx context.Context, q store.UserQuery) (store.UserPage, e
 	if len(users) > size {
 		page.Items = users[:size]
 		page.Next = order.cursorAt(list, users[size-1]).String()
+	}
+	if ok && len(users) > 0 {
+		turned := order
+		turned.desc = !order.desc
+		page.Prev = turned.cursorAt("users "+turned.clause(), users[0]).String()
 	}
 	return page, nil
 }
