@@ -1,0 +1,524 @@
+package sqlstore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// recorder is a watcher that remembers what it is told.
+type recorder struct {
+	mu      sync.Mutex
+	changes []store.Change
+	synced  time.Time
+}
+
+func (r *recorder) Changed(changes []store.Change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes = append(r.changes, changes...)
+}
+
+func (r *recorder) Synced(at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.synced = at
+}
+
+func (r *recorder) count(c store.Change) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, other := range r.changes {
+		if other == c {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *recorder) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes = nil
+}
+
+func (r *recorder) syncedAfter(at time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.synced.After(at)
+}
+
+func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+	}
+}
+
+// watch starts a recorder that is up to date.
+func watch(t *testing.T, db *sqlstore.DB) *recorder {
+	t.Helper()
+	r := &recorder{}
+	t.Cleanup(db.Watch(r))
+	at := time.Now()
+	within(t, 10*time.Second, "Synced", func() bool { return r.syncedAfter(at) })
+	r.forget()
+	return r
+}
+
+func setSetting(ctx context.Context, db *sqlstore.DB, key string) error {
+	return db.Change(ctx, func(tx store.Tx) error { return tx.SetSetting(ctx, key, "v") })
+}
+
+func TestLostRowsOfTheFeedTellThatEverythingChanged(t *testing.T) {
+	t.Parallel()
+	all := store.Change{Kind: store.ChangeAll}
+	for name, db := range map[string]*sqlstore.DB{"sqlite": testenv.SQLite(t), "postgres": testenv.Postgres(t)} {
+		for i := range 5 {
+			if err := setSetting(t.Context(), db, fmt.Sprint(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := watch(t, db)
+		for what, statement := range map[string]string{
+			"rows pruned":                  `UPDATE change_counter SET seq = seq + 3`,
+			"put back to an earlier state": `UPDATE change_counter SET seq = 2`,
+		} {
+			r.forget()
+			if _, err := db.Writer().ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+			within(t, 10*time.Second, name+": "+what, func() bool { return r.count(all) == 1 })
+		}
+	}
+}
+
+func TestLockedStoreIsUnavailableInBoundedTime(t *testing.T) {
+	t.Parallel()
+	// P-FAILCLOSED: another process holds the lock and does not let go.
+	path := filepath.Join(t.TempDir(), "gatehouse.db")
+	db := testenv.OpenSQLite(t, path)
+	dsn := testenv.PostgresDSN(t)
+	pg := testenv.OpenPostgres(t, dsn)
+	holder := testenv.OpenSQLite(t, path)
+	pgHolder := testenv.OpenPostgres(t, dsn)
+	for name, pair := range map[string][2]*sqlstore.DB{"sqlite": {holder, db}, "postgres": {pgHolder, pg}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := pair[0].Change(t.Context(), func(tx store.Tx) error {
+				began := time.Now()
+				err := setSetting(t.Context(), pair[1], "k")
+				if !errors.Is(err, store.ErrUnavailable) {
+					t.Errorf("got %v, want ErrUnavailable", err)
+				}
+				if took := time.Since(began); took > 30*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				// Reads go on.
+				_, err = pair[1].UserByLogin(t.Context(), "nobody")
+				if !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("read: %v", err)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			if err := setSetting(t.Context(), pair[1], "k"); err != nil {
+				t.Errorf("it does not go on: %v", err)
+			}
+		})
+	}
+}
+
+func TestFullStoreIsUnavailableAndKeepsWhatItHad(t *testing.T) {
+	t.Parallel()
+	db := testenv.SQLite(t)
+	if err := setSetting(t.Context(), db, "before"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Writer().ExecContext(t.Context(), `PRAGMA max_page_count = 1`); err != nil { // as large as it is now
+		t.Fatal(err)
+	}
+	big := strings.Repeat("x", 1<<20)
+	err := db.Change(t.Context(), func(tx store.Tx) error {
+		if err := tx.SetSetting(t.Context(), "small", "v"); err != nil {
+			t.Error(err)
+		}
+		_ = tx.SetSetting(t.Context(), "big", big) // a careless caller
+		return tx.SetSetting(t.Context(), "after", "v")
+	})
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("got %v, want ErrUnavailable", err)
+	}
+	for _, key := range []string{"small", "big", "after"} {
+		if _, err := db.Setting(t.Context(), key); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	if v, err := db.Setting(t.Context(), "before"); err != nil || v != "v" {
+		t.Errorf("%q, %v", v, err)
+	}
+}
+
+func TestReplacedFileIsNoticed(t *testing.T) {
+	t.Parallel()
+	// A process alone with a deleted file would never learn of sessions that are ended in the new one.
+	for name, break_ := range map[string]func(path string) error{
+		"deleted": os.Remove,
+		"replaced": func(path string) error {
+			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, nil, 0o600))
+		},
+	} {
+		path := filepath.Join(t.TempDir(), "gatehouse.db")
+		db := testenv.OpenSQLite(t, path)
+		r := watch(t, db)
+		if err := break_(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: ping says %v", name, err)
+		}
+		// One poll may be under way; after that no Synced comes, so that nobody answers from memory.
+		time.Sleep(300 * time.Millisecond)
+		at := time.Now()
+		time.Sleep(300 * time.Millisecond)
+		if r.syncedAfter(at) {
+			t.Errorf("%s: Synced still comes", name)
+		}
+	}
+}
+
+func TestLostConnectionsAreMadeAgainAndNothingIsMissed(t *testing.T) {
+	t.Parallel()
+	dsn := testenv.PostgresDSN(t)
+	a, b := testenv.OpenPostgres(t, dsn), testenv.OpenPostgres(t, dsn)
+	r := watch(t, b)
+	for i := range 3 {
+		testenv.PostgresExec(t, dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		key := fmt.Sprint(i)
+		within(t, 10*time.Second, "a change after the loss", func() bool { return setSetting(t.Context(), a, key) == nil })
+		want := store.Change{Kind: store.ChangeSetting, Subject: key}
+		within(t, 10*time.Second, "news of it", func() bool { return r.count(want) > 0 })
+	}
+}
+
+func TestChangesOverAPoolerThatSwallowsNotify(t *testing.T) {
+	t.Parallel()
+	// LISTEN does not work through PgBouncer in transaction mode: the poll has to do alone.
+	dsn := testenv.PostgresDSN(t)
+	a := testenv.OpenPostgres(t, dsn)
+	proxy := startProxy(t, dsn)
+	proxy.refuse = []byte("LISTEN ")
+	b := testenv.OpenPostgres(t, proxy.dsn)
+	r := watch(t, b)
+	for i := range 3 {
+		key := fmt.Sprint(i)
+		if err := setSetting(t.Context(), a, key); err != nil {
+			t.Fatal(err)
+		}
+		want := store.Change{Kind: store.ChangeSetting, Subject: key}
+		within(t, 5*time.Second, "news", func() bool { return r.count(want) == 1 })
+	}
+	if proxy.refused.Load() == 0 {
+		t.Fatal("nobody tried to listen: the test shows nothing")
+	}
+}
+
+func TestNoStatementHasANameOnTheServer(t *testing.T) {
+	t.Parallel()
+	// A pooler in transaction mode gives every transaction another connection, which knows no earlier statement.
+	dsn := testenv.PostgresDSN(t)
+	proxy := startProxy(t, dsn)
+	db := testenv.OpenPostgres(t, proxy.dsn)
+	tokens := fill(t, db, 3)
+	for range 3 {
+		for _, token := range tokens {
+			if _, _, err := db.SessionByToken(t.Context(), store.HashToken(token)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	conn, err := db.Pool().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var named int64
+	if err := conn.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_prepared_statements WHERE name <> ''`).Scan(&named); err != nil || named != 0 {
+		t.Fatalf("%d named statements, %v", named, err)
+	}
+}
+
+func TestCommitWhoseAnswerIsLostIsToldAsIfItHappened(t *testing.T) {
+	t.Parallel()
+	// A cut line between commit and answer: the sessions may be ended, so this process must forget them, and once more
+	// when the poll shows when it really happened.
+	dsn := testenv.PostgresDSN(t)
+	proxy := startProxy(t, dsn)
+	db := testenv.OpenPostgres(t, proxy.dsn)
+	r := watch(t, db)
+	origin := db.Origin()
+	proxy.cutAfter.Store(true)
+	err := setSetting(t.Context(), db, "k")
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("got %v, want ErrUnavailable", err)
+	}
+	want := store.Change{Kind: store.ChangeSetting, Subject: "k"}
+	if r.count(want) == 0 {
+		t.Error("it was not told before the call returned")
+	}
+	if proxy.cuts.Load() == 0 {
+		t.Fatal("no commit was cut: the test shows nothing")
+	}
+	within(t, 10*time.Second, "the commit", func() bool { v, err := db.Setting(t.Context(), "k"); return err == nil && v == "v" })
+	within(t, 10*time.Second, "told again", func() bool { return r.count(want) == 2 })
+	if db.Origin() == origin {
+		t.Error("its later changes carry the origin that is told of")
+	}
+}
+
+// proxy stands between a store and PostgreSQL.
+type proxy struct {
+	dsn      string
+	refuse   []byte      // what a client sends with this in it ends its connection
+	cutAfter atomic.Bool // the next commit is passed on, its answer is not
+	cuts     atomic.Int64
+	refused  atomic.Int64
+}
+
+func startProxy(t *testing.T, dsn string) *proxy {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := u.Host
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = l.Addr().String()
+	p := &proxy{dsn: u.String()}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { p.serve(client, upstream) })
+		}
+	})
+	return p
+}
+
+func (p *proxy) serve(client net.Conn, upstream string) {
+	defer client.Close()
+	server, err := net.Dial("tcp", upstream)
+	if err != nil {
+		return
+	}
+	var mute atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(buf)
+			if err != nil {
+				client.Close()
+				return
+			}
+			if mute.Load() {
+				client.Close()
+				continue // let the server finish
+			}
+			if _, err := client.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buf)
+		if err != nil {
+			break
+		}
+		if p.refuse != nil && bytes.Contains(buf[:n], p.refuse) {
+			p.refused.Add(1)
+			break
+		}
+		if bytes.Contains(bytes.ToLower(buf[:n]), []byte("commit")) && p.cutAfter.CompareAndSwap(true, false) {
+			p.cuts.Add(1)
+			mute.Store(true)
+		}
+		if _, err := server.Write(buf[:n]); err != nil {
+			break
+		}
+	}
+	if mute.Load() {
+		time.Sleep(50 * time.Millisecond) // the commit is on its way; nothing else is sent
+	}
+	_ = server.Close()
+	<-done
+}
+
+func TestClosingWaitsForChangesUnderWay(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gatehouse.db")
+	db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, closed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		<-started
+		closed <- db.Close()
+	}()
+	err = db.Change(t.Context(), func(tx store.Tx) error {
+		close(started)
+		within(t, 10*time.Second, "Close to begin", func() bool { return db.Ping(t.Context()) != nil })
+		return tx.SetSetting(t.Context(), "k", "v")
+	})
+	if err := errors.Join(err, <-closed); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("the log was not brought in: %v, %v", entries, err)
+	}
+	if v, err := testenv.OpenSQLite(t, path).Setting(t.Context(), "k"); err != nil || v != "v" {
+		t.Fatalf("got %q, %v", v, err)
+	}
+}
+
+func TestUnknownNamesCannotFillTheStore(t *testing.T) {
+	t.Parallel()
+	// P-LIMIT: anyone can make up names; the newest ten thousand counts stay.
+	db := testenv.SQLite(t)
+	at := time.Now()
+	_, err := db.Writer().ExecContext(t.Context(), `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12500)
+		INSERT INTO throttle_attempts (account, failures, wait_until, last_at) SELECT 'u:' || i, 1, 0, $1 + i FROM n`, at.UnixMilli())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.BeginAttempt(t.Context(), "known", 0, time.Minute, at); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, err := db.Sweep(t.Context(), at.Add(time.Minute), 0, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var left, oldest, known int64
+	err = db.Writer().QueryRowContext(t.Context(), `SELECT sum(account LIKE 'u:%'), min(CASE WHEN account LIKE 'u:%' THEN last_at END), sum(account = 'known')
+		FROM throttle_attempts`).Scan(&left, &oldest, &known)
+	if err != nil || left != 10_000 || oldest != at.UnixMilli()+2501 || known != 1 {
+		t.Fatalf("%d left, the oldest %d, known %d, %v", left, oldest-at.UnixMilli(), known, err)
+	}
+}
+
+func TestFirstWaitIsTheOneOfTheContract(t *testing.T) {
+	t.Parallel()
+	if want := fmt.Sprintf("CAST(%d AS BIGINT)", store.FirstWait.Milliseconds()); sqlstore.FirstWaitSQL != want {
+		t.Fatalf("got %s, want %s", sqlstore.FirstWaitSQL, want)
+	}
+}
+
+func TestStoreHoldsNoUsableToken(t *testing.T) {
+	t.Parallel()
+	// P-SECRETS: what a thief of the file gets signs nobody in.
+	path := filepath.Join(t.TempDir(), "gatehouse.db")
+	db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := fill(t, db, 5)
+	link, device := store.NewToken(), store.NewToken()
+	err = db.Change(t.Context(), func(tx store.Tx) error {
+		admins, err := tx.Users(t.Context(), store.UserQuery{Limit: 1})
+		if err != nil {
+			return err
+		}
+		at := time.Now()
+		return errors.Join(
+			tx.CreateLink(t.Context(), store.Link{ID: store.NewID(at), Hash: store.HashToken(link), Purpose: store.LinkSetup, CreatedAt: at, ExpiresAt: at.Add(time.Hour)}),
+			tx.PutDevice(t.Context(), store.HashToken(device), admins.Items[0].ID, at, at.Add(time.Hour)))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, token := range append(tokens, link, device) {
+		if bytes.Contains(file, []byte(token)) {
+			t.Errorf("token %d is in the file", i)
+		}
+		if !bytes.Contains(file, []byte(store.HashToken(token).String())) {
+			t.Errorf("the hash of token %d is not in the file: the test looks in the wrong place", i)
+		}
+	}
+}
+
+func TestEnginesRefuseWhatTheSchemaForbidsAndAreUnderstood(t *testing.T) {
+	t.Parallel()
+	// The checks before a write answer first; the indexes behind them have to hold alone.
+	for name, db := range map[string]*sqlstore.DB{"sqlite": testenv.SQLite(t), "postgres": testenv.Postgres(t)} {
+		fill(t, db, 2)
+		ctx := t.Context()
+		err := db.Change(ctx, func(tx store.Tx) error {
+			u, err := tx.UserByUsername(ctx, "user0")
+			if err != nil {
+				return err
+			}
+			return errors.Join(tx.CreateIdentity(ctx, store.Identity{Issuer: "i", Subject: "a", UserID: u.ID}),
+				tx.CreateIdentity(ctx, store.Identity{Issuer: "i", Subject: "b", UserID: u.ID}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for statement, field := range map[string]string{
+			`UPDATE users SET username_key = 'user0'`:           "username",
+			`UPDATE users SET email_key = 'user0@example.com'`:  "email",
+			`UPDATE users SET id = 'x'`:                         "id",
+			`UPDATE identities SET subject = 'a'`:               "identity",
+			`UPDATE sessions SET token_hash = 'x'`:              "id",
+			`INSERT INTO change_counter (id, seq) VALUES (1,1)`: "id",
+		} {
+			_, err := db.Writer().ExecContext(ctx, statement)
+			var conflict *store.ConflictError
+			if !errors.As(sqlstore.MapError(ctx, err), &conflict) || conflict.Field != field {
+				t.Errorf("%s: %s: got %v of %v, want a conflict of %s", name, statement, conflict, err, field)
+			}
+		}
+		_, err = db.Writer().ExecContext(ctx, `UPDATE sessions SET user_id = 'nobody'`)
+		if err := sqlstore.MapError(ctx, err); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: a session of nobody: %v", name, err)
+		}
+		_, err = db.Writer().ExecContext(ctx, `SELECT nonsense FROM users`)
+		if err := sqlstore.MapError(ctx, err); err == nil || errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: a wrong statement: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,480 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// snapshot answers every file under dir with its content, mode and kind, to compare before and after.
+func snapshot(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "%s %s %s", path, info.Mode(), info.ModTime())
+		if d.Type().IsRegular() {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&b, " %x", content)
+		}
+		b.WriteByte('\n')
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func sqliteOptions(path string) sqlstore.Options {
+	return sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true}
+}
+
+// filled makes a store with something in it, closed again.
+func filled(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "gatehouse.db")
+	db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Change(t.Context(), func(tx store.Tx) error { return tx.SetSetting(t.Context(), "k", "v") })
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFolderAndFilesAreForTheirOwnerAlone(t *testing.T) {
+	t.Parallel()
+	parent := t.TempDir()
+	if err := os.Chmod(parent, 0o755); err != nil { //nolint:gosec // a folder that others can read
+		t.Fatal(err)
+	}
+	dir := filepath.Join(parent, "a", "gatehouse")
+	db := testenv.OpenSQLite(t, filepath.Join(dir, "gatehouse.db"))
+	if err := db.Change(t.Context(), func(tx store.Tx) error { return tx.SetSetting(t.Context(), "k", "v") }); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]fs.FileMode{
+		parent: 0o755, filepath.Dir(dir): 0o700, dir: 0o700, // one that was there stays as it is
+		filepath.Join(dir, "gatehouse.db"): 0o600, filepath.Join(dir, "gatehouse.db-wal"): 0o600, filepath.Join(dir, "gatehouse.db-shm"): 0o600,
+	} {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v, want %v", path, info.Mode(), err, want)
+		}
+	}
+}
+
+func TestFileThatOthersCanReadIsTakenBackAndToldOf(t *testing.T) {
+	t.Parallel()
+	path := filled(t)
+	if err := os.Chmod(path, 0o664); err != nil { //nolint:gosec // what the test is about
+		t.Fatal(err)
+	}
+	core, logs := observer.New(zap.WarnLevel)
+	testenv.OpenSQLite(t, path, func(o *sqlstore.Options) { o.Log = zap.New(core) })
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info.Mode(), err)
+	}
+	if logs.FilterMessageSnippet("could be read by other users").Len() != 1 {
+		t.Fatalf("the log says %v", logs.All())
+	}
+}
+
+func TestPathsWithSignsOfURIsWork(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"a b", "what?mode=memory", "x#y", "100%41", "ü", "semi;colon&x=1", "'quote\"", "file:x", `back\slash`, "%3f"} {
+		dir := filepath.Join(t.TempDir(), name)
+		path := filepath.Join(dir, name+".db")
+		db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		if err := errors.Join(db.Ping(t.Context()), db.Close()); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil || len(entries) != 1 || entries[0].Name() != name+".db" {
+			t.Errorf("%q: the folder holds %v, %v", name, entries, err)
+		}
+		if err := sqlstore.Check(t.Context(), sqliteOptions(path)); err != nil {
+			t.Errorf("%q: check: %v", name, err)
+		}
+	}
+}
+
+func TestUpToDateStoreIsOpenedWithoutAWrite(t *testing.T) {
+	t.Parallel()
+	path := filled(t)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A change that changes nothing, as a start that finds all in order, writes nothing either.
+		err = db.Change(t.Context(), func(tx store.Tx) error { _, err := tx.Setting(t.Context(), "k"); return err })
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := os.ReadFile(path)
+	if err != nil || string(after) != string(before) {
+		t.Fatalf("the file changed, %v", err)
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("files were left: %v, %v", entries, err)
+	}
+}
+
+func TestManyWhoMakeOneStoreAtOnceMakeOne(t *testing.T) {
+	t.Parallel()
+	t.Run("handles", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "new", "gatehouse.db")
+		openAtOnce(t, func() error {
+			db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
+			if err != nil {
+				return err
+			}
+			return errors.Join(db.Ping(t.Context()), db.Close())
+		})
+		checkOneSchema(t, testenv.OpenSQLite(t, path, asItIs))
+	})
+	t.Run("processes", func(t *testing.T) {
+		t.Parallel()
+		exe, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "new", "gatehouse.db")
+		openAtOnce(t, func() error {
+			cmd := exec.CommandContext(t.Context(), exe)
+			cmd.Env = append(os.Environ(), openEnv+"="+path)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			return nil
+		})
+		checkOneSchema(t, testenv.OpenSQLite(t, path, asItIs))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		dsn := testenv.PostgresDSN(t)
+		openAtOnce(t, func() error {
+			db, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true})
+			if err != nil {
+				return err
+			}
+			return errors.Join(db.Ping(t.Context()), db.Close())
+		})
+		checkOneSchema(t, testenv.OpenPostgres(t, dsn, asItIs))
+	})
+}
+
+// asItIs opens a store without making or migrating anything.
+func asItIs(o *sqlstore.Options) { o.Migrate = false }
+
+func openAtOnce(t *testing.T, open func() error) {
+	t.Helper()
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for i := range 8 {
+		wg.Go(func() {
+			<-start
+			if err := open(); err != nil {
+				t.Errorf("number %d: %v", i, err)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+}
+
+func checkOneSchema(t *testing.T, db *sqlstore.DB) {
+	t.Helper()
+	latest, err := sqlstore.LatestMigration()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows, distinct, counters int64
+	err = db.Writer().QueryRowContext(t.Context(), `SELECT count(*), count(DISTINCT version_id),
+		(SELECT count(*) FROM change_counter) FROM gatehouse_schema WHERE version_id > 0`).Scan(&rows, &distinct, &counters)
+	if err != nil || rows != latest || distinct != latest || counters != 1 || db.Info().Schema != latest {
+		t.Fatalf("%d rows of %d versions, %d counters, schema %d, %v; want version %d", rows, distinct, counters, db.Info().Schema, err, latest)
+	}
+}
+
+func TestMigrationsAreNumberedWithoutGaps(t *testing.T) {
+	t.Parallel()
+	names, err := sqlstore.MigrationNames()
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%v, %v", names, err)
+	}
+	for i, name := range names {
+		number, _, _ := strings.Cut(name, "_")
+		if n, err := strconv.Atoi(number); err != nil || n != i+1 || len(number) != 4 {
+			t.Errorf("%s is number %d", name, i+1)
+		}
+	}
+}
+
+// setVersion makes the store one of a newer Gatehouse.
+func setVersion(t *testing.T, path string, version int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.ExecContext(t.Context(), `INSERT INTO gatehouse_schema (version_id, is_applied) VALUES ($1, 1)`, version)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNewerSchemaIsRefusedUntouched(t *testing.T) {
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		path := filled(t)
+		setVersion(t, path, 4711)
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = sqlstore.Open(t.Context(), sqliteOptions(path))
+		for _, err := range []error{err, sqlstore.Check(t.Context(), sqliteOptions(path))} {
+			if !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "4711") || !strings.Contains(err.Error(), path) {
+				t.Errorf("got %v", err)
+			}
+		}
+		after, err := os.ReadFile(path)
+		if err != nil || string(after) != string(before) {
+			t.Fatalf("the file changed, %v", err)
+		}
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		dsn := testenv.PostgresDSN(t)
+		testenv.OpenPostgres(t, dsn)
+		testenv.PostgresExec(t, dsn, `INSERT INTO gatehouse_schema (version_id, is_applied) VALUES (4711, true)`)
+		_, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true})
+		if !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "4711") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestWithoutMigrateNothingIsMade(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x", "gatehouse.db")
+	_, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path})
+	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("a folder was made: %v", err)
+	}
+	_, err = sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: testenv.PostgresDSN(t)})
+	if err == nil || !strings.Contains(err.Error(), "schema version 0") {
+		t.Fatalf("got %v", err)
+	}
+	path = filled(t)
+	db, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path})
+	if err != nil {
+		t.Fatal(err) // an up-to-date one opens
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStoresThatCannotBeOpenedSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	broken, err := os.ReadFile(filled(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(broken[100:], strings.Repeat("\xfe", 3000)) // the header is right, the root page is not
+	for name, c := range map[string]struct {
+		opts sqlstore.Options
+		want string
+		unav bool
+	}{
+		"relative":   {sqliteOptions("gatehouse.db"), "must be absolute", false},
+		"folder":     {sqliteOptions(dir), "is not a file", false},
+		"text file":  {sqliteOptions(write("text", strings.Repeat("not a database at all\n", 100))), "not a SQLite database", true},
+		"broken":     {sqliteOptions(write("broken", string(broken))), "restore a backup", true},
+		"under file": {sqliteOptions(filepath.Join(write("file", "x"), "gatehouse.db")), "not a directory", false},
+		"engine":     {sqlstore.Options{Engine: "mysql"}, `unknown store engine "mysql"`, false},
+		"no dsn":     {sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: " "}, "is empty", false},
+	} {
+		_, err := sqlstore.Open(t.Context(), c.opts)
+		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, store.ErrUnavailable) != c.unav {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func TestCheckChangesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	garbage := filepath.Join(dir, "garbage.db")
+	empty := filepath.Join(dir, "empty.db")
+	if err := errors.Join(os.WriteFile(garbage, []byte(strings.Repeat("x", 5000)), 0o600), os.WriteFile(empty, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	good := filled(t)
+	running := filepath.Join(dir, "running.db")
+	live := testenv.OpenSQLite(t, running)
+	if err := live.Change(t.Context(), func(tx store.Tx) error { return tx.SetSetting(t.Context(), "k", "v") }); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ path, want string }{
+		"missing":        {filepath.Join(dir, "a", "b", "gatehouse.db"), ""},
+		"under a file":   {filepath.Join(garbage, "b", "gatehouse.db"), "not a directory"},
+		"good":           {good, ""},
+		"running":        {running, ""},
+		"empty":          {empty, ""},
+		"garbage":        {garbage, "not a SQLite database"},
+		"a folder":       {dir, "is not a file"},
+		"a relative one": {"gatehouse.db", "must be absolute"},
+	} {
+		before := snapshot(t, dir) + snapshot(t, filepath.Dir(good))
+		err := sqlstore.Check(t.Context(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: c.path})
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+		if after := snapshot(t, dir) + snapshot(t, filepath.Dir(good)); after != before {
+			t.Errorf("%s: something changed", name)
+		}
+	}
+}
+
+func TestConnectionStringsAreCheckedAndNeverRepeated(t *testing.T) {
+	t.Parallel()
+	const secret = "c4nary-Passw0rd"
+	for _, dsn := range []string{
+		"postgres://user:" + secret + "@host:notaport/db", "postgres://user:" + secret + "@host/db?sslmode=nonsense",
+		"postgres://user:" + secret + "%zz@host/db", "host=h password=" + secret + " port=x", "host=h password='" + secret,
+		"postgres://user:" + secret + "@host/db?sslrootcert=/no/such/file&sslmode=verify-full", "password=" + secret + " =",
+	} {
+		opts := sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn}
+		_, opened := sqlstore.Open(t.Context(), opts)
+		for _, err := range []error{opened, sqlstore.Check(t.Context(), opts)} {
+			if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprintf("%+v %#v", err, err), secret) {
+				t.Errorf("got %v", err)
+			}
+		}
+	}
+	if err := sqlstore.Check(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: "postgres://u:" + secret + "@nowhere.invalid/db"}); err != nil {
+		t.Errorf("a check reached for the network: %v", err)
+	}
+	// A server that is not there: the answer comes, names the place and not the password.
+	_, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: "postgres://u:" + secret + "@127.0.0.1:1/db?sslmode=disable"})
+	if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPostgresTellsWhereItIsWithoutThePassword(t *testing.T) {
+	t.Parallel()
+	dsn := testenv.PostgresDSN(t)
+	db := testenv.OpenPostgres(t, strings.Replace(dsn, "@", ":c4nary@", 1))
+	info := db.Info()
+	if info.Engine != "postgres" || strings.Contains(info.Location, "c4nary") || !strings.Contains(info.Location, "/gatehouse_") {
+		t.Fatalf("got %+v", info)
+	}
+}
+
+func TestEveryConnectionOfSQLiteIsSetUp(t *testing.T) {
+	t.Parallel()
+	db := testenv.SQLite(t)
+	for name, c := range map[string]struct {
+		pool *sql.DB
+		want map[string]string
+	}{
+		"writer": {db.Writer(), map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "trusted_schema": "0", "query_only": "0"}},
+		"reader": {db.Pool(), map[string]string{"journal_mode": "wal", "foreign_keys": "1", "busy_timeout": "5000", "trusted_schema": "0", "query_only": "1"}},
+	} {
+		var conns []*sql.Conn
+		for range c.pool.Stats().MaxOpenConnections {
+			conn, err := c.pool.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			conns = append(conns, conn)
+			for pragma, want := range c.want {
+				var got string
+				if err := conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+					t.Errorf("%s: %s is %q, %v, want %q", name, pragma, got, err, want)
+				}
+			}
+		}
+		for _, conn := range conns {
+			if err := conn.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if _, err := db.Pool().ExecContext(t.Context(), `DELETE FROM users`); err == nil {
+		t.Error("a reader wrote")
+	}
+}
+
+// Every statement relies on it: $n means the n-th argument, wherever and however often it stands.
+func TestNumberedPlaceholdersMeanTheSameInBothEngines(t *testing.T) {
+	t.Parallel()
+	for name, db := range map[string]*sqlstore.DB{"sqlite": testenv.SQLite(t), "postgres": testenv.Postgres(t)} {
+		var a, b, c, d, e string
+		err := db.Pool().QueryRowContext(context.WithoutCancel(t.Context()),
+			`SELECT CAST($3 AS TEXT), CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($1 AS TEXT), CAST($10 AS TEXT)
+			WHERE CAST($4 AS TEXT) = '4' AND CAST($5 AS TEXT) = '5' AND CAST($6 AS TEXT) = '6' AND CAST($7 AS TEXT) = '7'
+			AND CAST($8 AS TEXT) = '8' AND CAST($9 AS TEXT) = '9'`,
+			"1", "2", "3", "4", "5", "6", "7", "8", "9", "10").Scan(&a, &b, &c, &d, &e)
+		if got := strings.Join([]string{a, b, c, d, e}, " "); err != nil || got != "3 1 2 1 10" {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+}

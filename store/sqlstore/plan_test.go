@@ -1,0 +1,190 @@
+package sqlstore_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// plan answers how SQLite would run the query.
+func plan(t *testing.T, db *sqlstore.DB, q sqlstore.Recorded) string {
+	t.Helper()
+	rows, err := db.Pool().QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+q.Query, q.Args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var b strings.Builder
+	for rows.Next() {
+		var id, parent, unused int64
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&b, detail)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// With a million rows a list that sorts, or reads the whole table for a page, is of no use. Only a search for a part of
+// a text may read on until its page is full.
+func TestListsWalkAnIndex(t *testing.T) {
+	t.Parallel()
+	db := testenv.SQLite(t)
+	fill(t, db, 30)
+	rec := sqlstore.Record(db)
+	ctx := t.Context()
+	page := func(t *testing.T, name string, list func(cursor string) (next string, err error)) {
+		t.Helper()
+		rec.Take()
+		next, err := list("")
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if next == "" {
+			t.Fatalf("%s: there is no second page to look at", name)
+		}
+		if _, err := list(next); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for i, q := range rec.Take() {
+			p := plan(t, db, q)
+			for line := range strings.Lines(p) {
+				sorts := strings.Contains(line, "TEMP B-TREE")
+				scans := strings.HasPrefix(line, "SCAN") && !strings.Contains(line, "USING INDEX") && !strings.Contains(line, "USING COVERING INDEX") &&
+					!strings.Contains(line, "did") && !strings.Contains(line, "done") && !strings.Contains(line, "both_lists")
+				if sorts && !strings.Contains(q.Query, "both_lists") || scans {
+					t.Errorf("%s, page %d: %s\n%s", name, i+1, q.Query, p)
+				}
+			}
+		}
+	}
+	for _, sort := range []store.UserSort{"", store.SortUsername, store.SortEmail, store.SortCreated, store.SortLastLogin} {
+		for _, dir := range []store.UserSort{"", "-"} {
+			if sort == "" && dir != "" {
+				continue
+			}
+			page(t, "users by "+string(dir+sort), func(c string) (string, error) {
+				p, err := db.Users(ctx, store.UserQuery{Sort: dir + sort, Cursor: c, Limit: 3})
+				return p.Next, err
+			})
+		}
+	}
+	user, err := db.UserByUsername(ctx, "user0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, q := range map[string]store.SessionQuery{"everyone's sessions": {}, "a user's sessions": {UserID: user.ID}} {
+		page(t, name, func(c string) (string, error) {
+			q.Cursor, q.Limit, q.Now = c, 3, time.Now()
+			p, err := db.Sessions(ctx, q)
+			return p.Next, err
+		})
+	}
+	for name, q := range map[string]store.EventQuery{
+		"events": {}, "of a user": {UserID: user.ID}, "of an actor": {Actor: "USER0"}, "of an action": {Action: "session.sign_in"},
+		"of a group": {Action: "session."}, "of an outcome": {Outcome: store.Success}, "from": {From: time.Now().Add(-time.Hour)},
+		"to": {To: time.Now().Add(time.Hour)},
+	} {
+		page(t, "events "+name, func(c string) (string, error) {
+			q.Cursor, q.Limit = c, 3
+			p, err := db.Events(ctx, q)
+			return p.Next, err
+		})
+	}
+}
+
+func TestLookUpsUseAnIndex(t *testing.T) {
+	t.Parallel()
+	db := testenv.SQLite(t)
+	fill(t, db, 5)
+	rec := sqlstore.Record(db)
+	ctx, hash := t.Context(), store.HashToken("x")
+	for name, call := range map[string]func() error{
+		"session": func() error { _, _, err := db.SessionByToken(ctx, hash); return err },
+		"by id":   func() error { _, _, err := db.Session(ctx, "x"); return err },
+		"user":    func() error { _, err := db.User(ctx, "x"); return err },
+		"login":   func() error { _, err := db.UserByLogin(ctx, "x"); return err },
+		"name":    func() error { _, err := db.UserByUsername(ctx, "x"); return err },
+		"email":   func() error { _, err := db.UserByLocalEmail(ctx, "x"); return err },
+		"admins":  func() error { _, err := db.ActiveAdmins(ctx, 1); return err },
+		"ident":   func() error { _, err := db.Identity(ctx, "x", "y"); return err },
+		"idents":  func() error { _, err := db.Identities(ctx, "x"); return err },
+		"link":    func() error { _, err := db.Link(ctx, hash); return err },
+		"device":  func() error { _, err := db.KnownDevice(ctx, hash, "x"); return err },
+		"count":   func() error { _, err := db.CountSessions(ctx, time.Now()); return err },
+		"sweep":   func() error { _, err := db.Sweep(ctx, time.Now().Add(-24*time.Hour), time.Hour, 10); return err },
+	} {
+		_ = call() // mostly it finds nothing; the query is what counts
+		queries := rec.Take()
+		if len(queries) == 0 {
+			t.Errorf("%s: no query", name)
+		}
+		for _, q := range queries {
+			for line := range strings.Lines(plan(t, db, q)) {
+				if strings.HasPrefix(line, "SCAN") && !strings.Contains(line, "INDEX") && !strings.Contains(line, "expired") {
+					t.Errorf("%s: %s reads the whole table: %s", name, q.Query, line)
+				}
+			}
+		}
+	}
+}
+
+// fill stores n users, each with a session, an event by them and one about them.
+func fill(t testing.TB, db *sqlstore.DB, n int) (tokens []string) {
+	t.Helper()
+	ctx, at := t.Context(), time.Now()
+	err := db.Change(ctx, func(tx store.Tx) error {
+		var first string
+		for i := range n {
+			u := store.User{ID: store.NewID(at), Username: fmt.Sprintf("user%d", i), Email: fmt.Sprintf("user%d@example.com", i),
+				Role: store.RoleUser, Active: true, Local: true, CreatedAt: at, Groups: []string{"staff"}, PasswordHash: strings.Repeat("h", 100)}
+			if err := tx.CreateUser(ctx, u); err != nil {
+				return err
+			}
+			if first == "" {
+				first = u.ID
+			}
+			token := store.NewToken()
+			tokens = append(tokens, token)
+			err := tx.CreateSession(ctx, store.Session{ID: store.NewID(at), TokenHash: store.HashToken(token), UserID: first, CreatedAt: at,
+				AuthAt: at, LastSeenAt: at, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "password", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)"})
+			if err != nil {
+				return err
+			}
+			err = tx.AddEvent(ctx, store.Event{ActorID: first, Actor: "user0", Action: "session.sign_in", TargetID: u.ID, Outcome: store.Success})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+func BenchmarkSessionByToken(b *testing.B) {
+	for name, open := range map[string]func(testing.TB, ...func(*sqlstore.Options)) *sqlstore.DB{"sqlite": testenv.SQLite, "postgres": testenv.Postgres} {
+		b.Run(name, func(b *testing.B) {
+			db := open(b)
+			tokens := fill(b, db, 10_000)
+			i := 0
+			for b.Loop() {
+				if _, _, err := db.SessionByToken(b.Context(), store.HashToken(tokens[i%len(tokens)])); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+		})
+	}
+}
