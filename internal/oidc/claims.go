@@ -205,9 +205,9 @@ func (a Allow) holds(p *Person) bool {
 	_, domain, mail := policy.SplitEmail(p.Email)
 	switch a.Field {
 	case "email":
-		return mail && containsFolded(a.Values, p.Email)
+		return mail && containsMail(a.Values, p.Email)
 	case "domain":
-		return mail && containsFolded(a.Values, domain)
+		return mail && containsMail(a.Values, domain)
 	case "group":
 		return slices.ContainsFunc(a.Values, func(g string) bool { return contains(p.Groups, g) })
 	case "subject":
@@ -224,7 +224,19 @@ func (c *Config) Administers(p *Person) bool {
 
 func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
-func containsFolded(list []string, s string) bool {
-	s = store.FoldName(s)
-	return slices.ContainsFunc(list, func(v string) bool { return store.FoldName(v) == s })
+func containsMail(list []string, s string) bool {
+	return slices.ContainsFunc(list, func(v string) bool { return SameMail(v, s) })
+}
+
+// SameMail reports whether two addresses are one. Only ASCII letters compare in either case: compatibility folding
+// makes one of addresses that belong to two people.
+func SameMail(a, b string) bool { return lowerASCII(a) == lowerASCII(b) }
+
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
 }

@@ -1,0 +1,134 @@
+package login
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Backchannel ends the sessions that a provider's logout token names. A bad token is an *[oidc.Error] of any kind but
+// Down; one whose sessions have ended already is none. The token counts once (jti), in the same transaction: one that
+// failed for a reason of ours may come again.
+func (o *OIDC) Backchannel(ctx context.Context, c Client, name, raw string) error {
+	l, err := o.Registry.VerifyLogout(ctx, name, raw)
+	if err != nil {
+		return err
+	}
+	err = o.Service.Store.Change(ctx, func(tx store.Tx) error {
+		now := o.Service.Clock().UTC()
+		sum := sha256.Sum256([]byte(l.Issuer + "\n" + l.ID))
+		first, err := tx.Once(ctx, "oidc.jti", hex.EncodeToString(sum[:]), now, l.Expires)
+		if err != nil {
+			return err
+		}
+		if !first {
+			return &oidc.Error{Kind: oidc.Invalid, Reason: "logout token: it has been used before"}
+		}
+		ended, err := endNamed(ctx, tx, l, now)
+		if err != nil {
+			return err
+		}
+		for i := range ended {
+			t, err := o.Registry.Open(ctx, &ended[i])
+			if err == nil && !l.SignedLike(t) {
+				return &oidc.Error{Kind: oidc.Invalid, Reason: "logout token: it is not signed as the session's ID token was"}
+			}
+		}
+		return o.noteEnded(ctx, tx, c, name, "back-channel logout", ended)
+	})
+	if err != nil {
+		return fmt.Errorf("logging out for a provider: %w", err)
+	}
+	return nil
+}
+
+// endNamed ends what a logout token names: one session at the provider by sid, or all of a person. Sessions of the
+// person that know no sid may be the meant one and end with it.
+func endNamed(ctx context.Context, tx store.Tx, l oidc.Logout, now time.Time) ([]store.Session, error) {
+	ended, err := tx.EndSessions(ctx, store.SessionSelector{Issuer: l.Issuer, Subject: l.Subject, SID: l.SID})
+	if err != nil || l.SID == "" || l.Subject == "" {
+		return ended, err
+	}
+	id, err := tx.Identity(ctx, l.Issuer, l.Subject)
+	if err != nil {
+		return ended, ignoreNotFound(err)
+	}
+	more, err := endWhere(ctx, tx, id.UserID, now, func(s *store.Session) bool {
+		return s.Issuer == l.Issuer && s.Subject == l.Subject && s.SID == ""
+	})
+	return append(ended, more...), err
+}
+
+// endIdentity ends the sessions of a user that began with an identity, but for one.
+func endIdentity(ctx context.Context, tx store.Tx, userID string, id store.Identity, keep string, now time.Time) error {
+	_, err := endWhere(ctx, tx, userID, now, func(s *store.Session) bool {
+		return s.Issuer == id.Issuer && s.Subject == id.Subject && s.ID != keep
+	})
+	return err
+}
+
+// endWhere ends the sessions of a user that which chooses.
+func endWhere(ctx context.Context, tx store.Tx, userID string, now time.Time, which func(*store.Session) bool) ([]store.Session, error) {
+	var ended []store.Session
+	q := store.SessionQuery{UserID: userID, Now: now, Limit: 1000}
+	for {
+		page, err := tx.Sessions(ctx, q)
+		if err != nil {
+			return ended, err
+		}
+		for i := range page.Items {
+			if !which(&page.Items[i].Session) {
+				continue
+			}
+			gone, err := tx.EndSessions(ctx, store.SessionSelector{ID: page.Items[i].ID})
+			if err != nil {
+				return ended, err
+			}
+			ended = append(ended, gone...)
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return ended, nil
+		}
+	}
+}
+
+// Frontchannel ends the session that a provider's frame names. Errors as of [OIDC.Backchannel].
+func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid string) error {
+	if err := o.Registry.Front(name, issuer, sid); err != nil {
+		return err
+	}
+	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
+		ended, err := tx.EndSessions(ctx, store.SessionSelector{Issuer: issuer, SID: sid})
+		if err != nil {
+			return err
+		}
+		return o.noteEnded(ctx, tx, c, name, "front-channel logout", ended)
+	})
+	if err != nil {
+		return fmt.Errorf("logging out for a provider: %w", err)
+	}
+	return nil
+}
+
+// noteEnded writes the audit log for sessions that a provider ended.
+func (o *OIDC) noteEnded(ctx context.Context, tx store.Tx, c Client, name, reason string, ended []store.Session) error {
+	for i := range ended {
+		u, err := tx.User(ctx, ended[i].UserID)
+		if err != nil {
+			return err
+		}
+		err = tx.AddEvent(ctx, c.stamp(store.Event{
+			Actor: byProvider(name), Action: "session.end", TargetID: u.ID, Target: u.Username, Outcome: store.Success,
+			Details: map[string]string{"session": ended[i].ID, "provider": name, "reason": reason},
+		}, o.Service.Clock()))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,409 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// admit finds or makes the account of a person, and brings it up to date, in one transaction. The identity is issuer
+// and subject (OpenID Connect Core 1.0, section 5.7): no name and no e-mail makes anybody somebody else, unless the
+// operator asked for link verified_email.
+func (o *OIDC) admit(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person, out *Arrival) (store.User, error) {
+	var u store.User
+	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
+		*out = Arrival{Purpose: out.Purpose, ReturnTo: out.ReturnTo}
+		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
+		switch {
+		case err == nil:
+			u, err = o.returning(ctx, tx, c, cfg, p, id)
+			return err
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+		twin, err := localTwin(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		if twin.ID != "" && cfg.Link == oidc.LinkVerifiedEmail {
+			u, err = o.join(ctx, tx, c, cfg, p, twin)
+			return err
+		}
+		out.Made, out.Twin = true, twin.ID != ""
+		u, err = o.create(ctx, tx, c, cfg, p)
+		return err
+	})
+	switch {
+	case err != nil:
+		return store.User{}, err
+	case u.Pending || !u.Active: // made just now: the account stays, the person waits
+		return store.User{}, turnedOff(u.Pending)
+	}
+	return u, nil
+}
+
+// returning brings the account of somebody known up to date.
+func (o *OIDC) returning(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, id store.Identity) (store.User, error) {
+	u, err := tx.User(ctx, id.UserID)
+	if err != nil {
+		return u, err
+	}
+	if !u.Active || u.Pending {
+		return u, turnedOff(u.Pending) // whatever the provider says
+	}
+	if u, err = o.update(ctx, tx, c, cfg, p, u, id.Groups, true); err != nil {
+		return u, err
+	}
+	return u, tx.UpdateIdentity(ctx, o.identity(p, u.ID))
+}
+
+func (o *OIDC) identity(p *oidc.Person, userID string) store.Identity {
+	now := o.Service.Clock().UTC()
+	return store.Identity{
+		Issuer: p.Issuer, Subject: p.Subject, UserID: userID, Provider: p.Provider, Email: p.Email, Name: p.Name,
+		Groups: p.Groups, CreatedAt: now, LastLoginAt: now,
+	}
+}
+
+// localTwin answers the local account with the person's e-mail, the zero User for none. Both sides have to be vouched
+// for: the person's by the provider, the account's by an administrator or the deployment, or somebody could wait
+// for the owner of an address in an account made with it (pre-hijacking).
+func localTwin(ctx context.Context, tx store.Tx, p *oidc.Person) (store.User, error) {
+	if p.Email == "" || !p.EmailVerified {
+		return store.User{}, nil
+	}
+	u, err := tx.UserByLocalEmail(ctx, p.Email)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return store.User{}, nil
+	case err != nil:
+		return store.User{}, err
+	case !u.EmailVerified || !oidc.SameMail(u.Email, p.Email):
+		return store.User{}, nil
+	}
+	return u, nil
+}
+
+// join links a person to the local account with the same verified e-mail.
+func (o *OIDC) join(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User) (store.User, error) {
+	if !u.Active || u.Pending {
+		return u, turnedOff(u.Pending) // no new account beside a deactivated one: that would undo it
+	}
+	if err := tx.CreateIdentity(ctx, o.identity(p, u.ID)); err != nil {
+		return u, err
+	}
+	e := providerEvent(cfg, "identity.link", u)
+	e.Details["reason"], e.Details["subject"] = "the same verified e-mail", oidc.Clean(p.Subject, 80)
+	if err := tx.AddEvent(ctx, c.stamp(e, o.Service.Clock())); err != nil {
+		return u, err
+	}
+	return o.update(ctx, tx, c, cfg, p, u, nil, true)
+}
+
+func providerEvent(cfg *oidc.Config, action string, u store.User) store.Event {
+	return store.Event{
+		Actor: byProvider(cfg.Name), Action: action, TargetID: u.ID, Target: u.Username, Outcome: store.Success,
+		Details: map[string]string{"provider": cfg.Name},
+	}
+}
+
+// create makes an account for somebody unknown.
+func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person) (store.User, error) {
+	if cfg.Create == oidc.CreateDeny {
+		return store.User{}, &oidc.Error{Kind: oidc.Unknown, Reason: "nobody here has this identity, and create is deny"}
+	}
+	name, err := o.freeName(ctx, tx, p.Username)
+	if err != nil {
+		return store.User{}, err
+	}
+	now := o.Service.Clock().UTC()
+	pending := cfg.Create == oidc.CreatePending
+	u := store.User{
+		ID: store.NewID(now), Username: name, Email: p.Email, EmailVerified: p.EmailVerified, Name: p.Name,
+		Role: store.RoleUser, Groups: p.Groups, Active: !pending, Pending: pending, Origin: store.OriginOIDC,
+		CreatedAt: now, UpdatedAt: now,
+	}
+	if cfg.Administers(p) {
+		u.Role = store.RoleAdmin
+	}
+	if err := tx.CreateUser(ctx, u); err != nil {
+		return u, err
+	}
+	if err := tx.CreateIdentity(ctx, o.identity(p, u.ID)); err != nil {
+		return u, err
+	}
+	e := providerEvent(cfg, "user.create", u)
+	e.Details["subject"], e.Details["role"] = oidc.Clean(p.Subject, 80), string(u.Role)
+	e.Details["pending"], e.Details["groups"] = strconv.FormatBool(pending), oidc.Clean(strings.Join(u.Groups, ","), 500)
+	if err := tx.AddEvent(ctx, c.stamp(e, now)); err != nil {
+		return u, err
+	}
+	return tx.User(ctx, u.ID)
+}
+
+// freeName answers a username that is nobody's, no local account's e-mail (its owner's sign-ins would be taken for
+// this account's), and not reserved.
+func (o *OIDC) freeName(ctx context.Context, tx store.Tx, wish string) (string, error) {
+	for n := 1; n <= 1000; n++ {
+		name := wish
+		if n > 1 {
+			suffix := "-" + strconv.Itoa(n)
+			name = cut(wish, 254-len(suffix)) + suffix
+		}
+		free, err := o.isFree(ctx, tx, name)
+		if err != nil {
+			return "", err
+		}
+		if free {
+			return name, nil
+		}
+	}
+	return "user-" + strings.ToLower(store.NewID(o.Service.Clock())), nil
+}
+
+func (o *OIDC) isFree(ctx context.Context, tx store.Tx, name string) (bool, error) {
+	folded := store.FoldName(name)
+	if slices.ContainsFunc(o.Reserved, func(r string) bool { return store.FoldName(r) == folded }) {
+		return false, nil
+	}
+	if _, err := tx.UserByUsername(ctx, name); !errors.Is(err, store.ErrNotFound) {
+		return false, err
+	}
+	if _, err := tx.UserByLocalEmail(ctx, name); !errors.Is(err, store.ErrNotFound) {
+		return false, err
+	}
+	return true, nil
+}
+
+// cut answers at most limit characters of s.
+func cut(s string, limit int) string {
+	for i := range s {
+		if limit == 0 {
+			return s[:i]
+		}
+		limit--
+	}
+	return s
+}
+
+// update brings an account up to date with what the provider says. had are the groups that this identity gave before.
+// Name and e-mail of an account with a password are its own; groups that were given here stay.
+func (o *OIDC) update(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User, had []string, roles bool) (store.User, error) {
+	after := u
+	others, err := otherGroups(ctx, tx, u.ID, p.Issuer, p.Subject)
+	if err != nil {
+		return u, err
+	}
+	after.Groups = mergeGroups(u.Groups, had, append(others, p.Groups...))
+	if !u.Local {
+		after.Email, after.EmailVerified = p.Email, p.EmailVerified
+		if p.Name != "" {
+			after.Name = p.Name
+		}
+	}
+	if roles {
+		if after.Role, err = o.role(ctx, tx, c, cfg, u, cfg.Administers(p)); err != nil {
+			return u, err
+		}
+	}
+	return o.save(ctx, tx, c, cfg, u, after)
+}
+
+// save writes what differs, if anything does.
+func (o *OIDC) save(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u, after store.User) (store.User, error) {
+	details := changed(u, after)
+	if len(details) == 0 {
+		return u, nil
+	}
+	after.UpdatedAt = o.Service.Clock().UTC()
+	stored, err := tx.UpdateUser(ctx, after)
+	if err != nil {
+		return u, err
+	}
+	e := providerEvent(cfg, "user.update", u)
+	for k, v := range details {
+		e.Details[k] = v
+	}
+	return stored, tx.AddEvent(ctx, c.stamp(e, after.UpdatedAt))
+}
+
+// changed answers before and after of what differs, for the audit log.
+func changed(u, after store.User) map[string]string {
+	d := make(map[string]string)
+	for _, f := range []struct{ name, from, to string }{
+		{"email", u.Email, after.Email}, {"name", u.Name, after.Name}, {"role", string(u.Role), string(after.Role)},
+		{"groups", strings.Join(u.Groups, ","), strings.Join(after.Groups, ",")},
+		{"email_verified", strconv.FormatBool(u.EmailVerified), strconv.FormatBool(after.EmailVerified)},
+	} {
+		if f.from != f.to {
+			d[f.name] = oidc.Clean(f.from, 500) + " → " + oidc.Clean(f.to, 500)
+		}
+	}
+	return d
+}
+
+// otherGroups answers the groups that a user's other identities give.
+func otherGroups(ctx context.Context, tx store.Tx, userID, issuer, subject string) ([]string, error) {
+	ids, err := tx.Identities(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	var groups []string
+	for _, id := range ids {
+		if id.Issuer != issuer || id.Subject != subject {
+			groups = append(groups, id.Groups...)
+		}
+	}
+	return groups, nil
+}
+
+// mergeGroups answers have without gone, with come: what an identity gave and gives no more goes, what an
+// administrator gave stays.
+func mergeGroups(have, gone, come []string) []string {
+	out := slices.DeleteFunc(slices.Clone(have), func(g string) bool { return slices.Contains(gone, g) })
+	out = append(out, come...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// role answers the role that the provider's groups give. One that was given here stays, so does the deployment's
+// root; and nobody's sign-in takes the last administrator away.
+func (o *OIDC) role(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u store.User, admin bool) (store.Role, error) {
+	if u.Managed || u.RoleGranted || (len(cfg.AdminGroups) == 0 && u.Origin != store.OriginOIDC) {
+		return u.Role, nil
+	}
+	if admin {
+		return store.RoleAdmin, nil
+	}
+	if !u.IsActiveAdmin() {
+		return store.RoleUser, nil
+	}
+	admins, err := tx.ActiveAdmins(ctx, 2)
+	if err != nil {
+		return u.Role, err
+	}
+	if len(admins) > 1 {
+		return store.RoleUser, nil
+	}
+	o.Service.Log.Warn("the only active administrator is no longer in a group that makes administrators; the role stays until there is another one",
+		zap.String("user", u.Username), zap.String("provider", cfg.Name))
+	e := providerEvent(cfg, "user.update", u)
+	e.Outcome, e.Details["reason"] = store.Denied, "last-admin"
+	return u.Role, tx.AddEvent(ctx, c.stamp(e, o.Service.Clock()))
+}
+
+// link joins an identity to the account of the person who is signed in and asked for it.
+func (o *OIDC) link(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person, live *session.Live) error {
+	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
+		s, u, err := tx.Session(ctx, live.Session.ID)
+		if errors.Is(err, store.ErrNotFound) || (err == nil && (s.Epoch != u.Epoch || !u.Active || u.Pending)) {
+			return &oidc.Error{Kind: oidc.Expired, Reason: "the session that asked for this has ended"}
+		}
+		if err != nil {
+			return err
+		}
+		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
+		switch {
+		case err == nil && id.UserID != u.ID:
+			return &oidc.Error{Kind: oidc.LinkTaken, Reason: "the identity belongs to another account here"}
+		case err == nil:
+			return nil // linked before
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
+		if err := tx.CreateIdentity(ctx, o.identity(p, u.ID)); err != nil {
+			return err
+		}
+		e := providerEvent(cfg, "identity.link", u)
+		e.ActorID, e.Actor, e.Details["subject"] = u.ID, u.Username, oidc.Clean(p.Subject, 80)
+		if err := tx.AddEvent(ctx, c.stamp(e, o.Service.Clock())); err != nil {
+			return err
+		}
+		_, err = o.update(ctx, tx, c, cfg, p, u, nil, false)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("linking: %w", err)
+	}
+	return nil
+}
+
+// ErrLastWayIn: without this identity the person could not sign in any more.
+var ErrLastWayIn = errors.New("this is the only way to sign in to this account")
+
+// Unlink takes an identity from the account of the person who is signed in. Other sessions that began with it end.
+// Errors: store.ErrNotFound, [ErrLastWayIn], or technical.
+func (o *OIDC) Unlink(ctx context.Context, c Client, live *session.Live, issuer, subject string) error {
+	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
+		s, u, err := tx.Session(ctx, live.Session.ID)
+		if err != nil {
+			return err
+		}
+		ids, err := tx.Identities(ctx, u.ID)
+		if err != nil {
+			return err
+		}
+		var gone *store.Identity
+		ways := 0
+		if u.PasswordHash != "" {
+			ways++
+		}
+		for i, id := range ids {
+			if id.Issuer == issuer && id.Subject == subject {
+				gone = &ids[i]
+			} else if cfg, ok := o.Registry.Config(id.Provider); ok && cfg.Issuer == id.Issuer {
+				ways++
+			}
+		}
+		switch {
+		case gone == nil || s.Epoch != u.Epoch:
+			return store.ErrNotFound
+		case ways == 0:
+			return ErrLastWayIn
+		}
+		return o.unlink(ctx, tx, c, u, *gone, live.Session.ID)
+	})
+	if err != nil {
+		return fmt.Errorf("unlinking: %w", err)
+	}
+	return nil
+}
+
+func (o *OIDC) unlink(ctx context.Context, tx store.Tx, c Client, u store.User, id store.Identity, keep string) error {
+	if err := tx.DeleteIdentity(ctx, id.Issuer, id.Subject); err != nil {
+		return err
+	}
+	if err := endIdentity(ctx, tx, u.ID, id, keep, o.Service.Clock()); err != nil {
+		return err
+	}
+	cfg, ok := o.Registry.Config(id.Provider)
+	if !ok {
+		cfg = &oidc.Config{Name: id.Provider}
+	}
+	others, err := otherGroups(ctx, tx, u.ID, id.Issuer, id.Subject)
+	if err != nil {
+		return err
+	}
+	after := u
+	after.Groups = mergeGroups(u.Groups, id.Groups, others)
+	if len(cfg.AdminGroups) > 0 {
+		if after.Role, err = o.role(ctx, tx, c, cfg, u, false); err != nil {
+			return err
+		}
+	}
+	if _, err := o.save(ctx, tx, c, cfg, u, after); err != nil {
+		return err
+	}
+	e := providerEvent(cfg, "identity.unlink", u)
+	e.ActorID, e.Actor, e.Details["subject"] = u.ID, u.Username, oidc.Clean(id.Subject, 80)
+	return tx.AddEvent(ctx, c.stamp(e, o.Service.Clock()))
+}

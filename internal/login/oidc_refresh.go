@@ -1,0 +1,230 @@
+package login
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+const (
+	refreshTimeout = 15 * time.Second
+	refreshBackoff = 30 * time.Second // after a provider that could not be asked
+	leaseLife      = refreshTimeout + 5*time.Second
+	leasePoll      = 50 * time.Millisecond
+)
+
+// dueness is when a session's tokens have to be refreshed. It is kept beside the session in the cache, so that a warm
+// request costs one comparison.
+type dueness struct{ at atomic.Int64 } // ms; 0 for never
+
+// Fresh answers the session as the provider sees it: when its tokens are due, they are refreshed first, once, however
+// many requests and processes ask at the same time, and groups, names and roles follow. A provider that takes the
+// sign-in back ends the session at this request: session.ErrNone. One that cannot be asked changes nothing.
+func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
+	if l.Session.Sealed == "" {
+		return l, nil
+	}
+	d, ok := l.Values(o, o.dueness).(*dueness)
+	if !ok {
+		return l, nil
+	}
+	at := d.at.Load()
+	now := o.Service.Clock()
+	if at == 0 || now.UnixMilli() < at {
+		return l, nil
+	}
+	type outcome struct{ changed, ended bool }
+	v, err, _ := o.flights.Do(l.Session.ID, func() (any, error) {
+		// The request may go away; a refresh token that was sent has to be replaced all the same.
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
+		defer cancel()
+		changed, ended, err := o.refresh(bounded, &l.Session)
+		return outcome{changed, ended}, err
+	})
+	out, _ := v.(outcome)
+	switch {
+	case err != nil:
+		o.Service.Log.Warn("could not refresh a session; it goes on for now", zap.String("provider", l.Session.Provider), zap.Error(err))
+		d.at.Store(now.Add(refreshBackoff).UnixMilli())
+		return l, nil
+	case out.ended:
+		return nil, session.ErrNone
+	case out.changed:
+		return o.Service.Sessions.Resolve(ctx, token)
+	default:
+		d.at.Store(now.Add(refreshBackoff).UnixMilli())
+		return l, nil
+	}
+}
+
+// dueness reads when a session is due. Tokens that cannot be opened are never due: there is nothing to refresh with.
+func (o *OIDC) dueness(l *session.Live) any {
+	d := new(dueness)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	t, err := o.Registry.Open(ctx, &l.Session)
+	switch {
+	case err != nil:
+		o.Service.Log.Warn("could not read the tokens of a session", zap.String("provider", l.Session.Provider), zap.Error(err))
+	case t.Refresh != "" && !t.Due.IsZero():
+		d.at.Store(t.Due.UnixMilli())
+	}
+	return d
+}
+
+// refresh refreshes one session. changed: its row is another one now, whoever did it.
+func (o *OIDC) refresh(ctx context.Context, s *store.Session) (changed, ended bool, err error) {
+	mine, err := o.lease(ctx, s)
+	if err != nil {
+		return false, false, err
+	}
+	if !mine {
+		return o.awaitOther(ctx, s)
+	}
+	t, err := o.Registry.Open(ctx, s)
+	if err != nil {
+		return false, false, err
+	}
+	p, ok, err := o.Registry.Refresh(ctx, s, t)
+	cfg, known := o.Registry.Config(s.Provider)
+	switch {
+	case !ok || !known:
+		return false, false, err
+	case err == nil:
+		err = cfg.Admit(p)
+	}
+	if err == nil {
+		err = o.renewed(ctx, cfg, s, p)
+	}
+	switch kind := oidc.KindOf(err); {
+	case err == nil:
+		return true, false, nil
+	case kind == "" || kind == oidc.Down:
+		return false, false, err
+	default:
+		return true, true, o.takenBack(ctx, s, err)
+	}
+}
+
+// lease makes this process the one that uses a refresh token: providers that rotate them take a second use for theft
+// and end everything.
+func (o *OIDC) lease(ctx context.Context, s *store.Session) (mine bool, err error) {
+	sum := sha256.Sum256([]byte(s.Sealed))
+	err = o.Service.Store.Change(ctx, func(tx store.Tx) (err error) {
+		now := o.Service.Clock().UTC()
+		mine, err = tx.Once(ctx, "oidc.refresh", hex.EncodeToString(sum[:]), now, now.Add(leaseLife))
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("taking turns at a refresh: %w", err)
+	}
+	return mine, nil
+}
+
+// awaitOther waits for another process that refreshes the session, for a moment.
+func (o *OIDC) awaitOther(ctx context.Context, s *store.Session) (changed, ended bool, err error) {
+	tick := time.NewTicker(leasePoll)
+	defer tick.Stop()
+	for range int(3 * time.Second / leasePoll) {
+		now, _, err := o.Service.Store.Session(ctx, s.ID)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			return true, true, nil
+		case err != nil:
+			return false, false, err
+		case now.Sealed != s.Sealed:
+			return true, false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, false, ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return false, false, nil
+}
+
+// renewed keeps new tokens and brings the account up to date.
+func (o *OIDC) renewed(ctx context.Context, cfg *oidc.Config, s *store.Session, p *oidc.Person) error {
+	sealed, err := o.Registry.Seal(ctx, p.Tokens, s.UserID, s.Issuer, s.Subject)
+	if err != nil {
+		return err
+	}
+	return o.Service.Store.Change(ctx, func(tx store.Tx) error {
+		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
+		if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != s.UserID) {
+			return &oidc.Error{Kind: oidc.Refused, Reason: "the identity was unlinked"}
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := o.returning(ctx, tx, Client{}, cfg, p, id); err != nil {
+			return err
+		}
+		return o.keep(ctx, tx, s, sealed)
+	})
+}
+
+// keep writes new tokens to the session, or to the one that has replaced it meanwhile (a renewal after reauth takes
+// the old tokens along): they would be lost, and the old ones are worth nothing any more.
+func (o *OIDC) keep(ctx context.Context, tx store.Tx, s *store.Session, sealed string) error {
+	id := s.ID
+	err := tx.SetSessionSealed(ctx, id, s.Sealed, sealed)
+	if errors.Is(err, store.ErrNotFound) {
+		page, lerr := tx.Sessions(ctx, store.SessionQuery{UserID: s.UserID, Now: o.Service.Clock(), Limit: 1000})
+		if lerr != nil {
+			return lerr
+		}
+		for i := range page.Items {
+			if page.Items[i].Sealed == s.Sealed {
+				id = page.Items[i].ID
+				err = tx.SetSessionSealed(ctx, id, s.Sealed, sealed)
+			}
+		}
+	}
+	if err != nil {
+		return ignoreGone(err)
+	}
+	return tx.NoteChange(ctx, store.Change{Kind: store.ChangeSession, Subject: id})
+}
+
+func ignoreNotFound(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// ignoreGone passes over a session that ended, or whose tokens somebody else replaced.
+func ignoreGone(err error) error {
+	if errors.Is(err, store.ErrStale) {
+		return nil
+	}
+	return ignoreNotFound(err)
+}
+
+// takenBack ends a session whose sign-in the provider takes back.
+func (o *OIDC) takenBack(ctx context.Context, s *store.Session, why error) error {
+	o.Service.Log.Info("a provider took a sign-in back", zap.String("provider", s.Provider), zap.Error(why))
+	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
+		ended, err := tx.EndSessions(ctx, store.SessionSelector{ID: s.ID})
+		if err != nil {
+			return err
+		}
+		return o.noteEnded(ctx, tx, Client{}, s.Provider, "refresh: "+string(oidc.KindOf(why)), ended)
+	})
+	if err != nil {
+		return fmt.Errorf("ending a session: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package provider
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Key is a signing key of the provider.
+type Key struct {
+	Private crypto.Signer
+	Alg     jose.SignatureAlgorithm
+	ID      string // kid, in JWKS and header; "" for none
+	Use     string // "sig" when ""
+}
+
+// rsaPool makes RSA keys once for all tests of a process: they are slow to make, more so with the race detector.
+var rsaPool = [3]func() *rsa.PrivateKey{sync.OnceValue(newRSA), sync.OnceValue(newRSA), sync.OnceValue(newRSA)}
+
+func newRSA() *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+// RSA answers the nth of three RSA keys, with kid "rsa0" and so on.
+func RSA(n int) Key {
+	return Key{Private: rsaPool[n](), Alg: jose.RS256, ID: "rsa" + string(rune('0'+n))}
+}
+
+// EC makes a P-256 key with kid id.
+func EC(t testing.TB, id string) Key {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Key{Private: k, Alg: jose.ES256, ID: id}
+}
+
+// Ed makes an Ed25519 key with kid id.
+func Ed(t testing.TB, id string) Key {
+	t.Helper()
+	_, k, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Key{Private: k, Alg: jose.EdDSA, ID: id}
+}
+
+// Weak makes an RSA key of 1024 bits.
+func Weak(t testing.TB, id string) Key {
+	t.Helper()
+	k, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Key{Private: k, Alg: jose.RS256, ID: id}
+}
+
+// JWK answers the public half.
+func (k Key) JWK() map[string]any {
+	b, err := json.Marshal(jose.JSONWebKey{Key: k.Private.Public(), KeyID: k.ID, Algorithm: string(k.Alg), Use: "sig"})
+	if err != nil {
+		panic(err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(b, &m); err != nil {
+		panic(err)
+	}
+	if k.Use != "" {
+		m["use"] = k.Use
+	}
+	return m
+}
+
+// Sign answers claims as a compact JWS. Header members are added to alg and kid; nil ones are removed.
+func (k Key) Sign(claims, header map[string]any) string {
+	opts := &jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{}}
+	for name, v := range header {
+		if v != nil {
+			opts.ExtraHeaders[jose.HeaderKey(name)] = v
+		}
+	}
+	if _, own := header["kid"]; !own && k.ID != "" {
+		opts.ExtraHeaders["kid"] = k.ID
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: k.Alg, Key: k.Private}, opts)
+	if err != nil {
+		panic(err)
+	}
+	return serialize(signer, claims)
+}
+
+func serialize(signer jose.Signer, claims map[string]any) string {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		panic(err)
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		panic(err)
+	}
+	s, err := jws.CompactSerialize()
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// SignNone answers claims with the algorithm none, spelt as given.
+func SignNone(claims map[string]any, alg any) string {
+	header, err := json.Marshal(map[string]any{"alg": alg, "typ": "JWT"})
+	if err != nil {
+		panic(err)
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		panic(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload) + "."
+}
+
+// SignHMAC answers claims signed with a shared secret.
+func SignHMAC(claims map[string]any, secret []byte) string {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: secret}, nil)
+	if err != nil {
+		panic(err)
+	}
+	return serialize(signer, claims)
+}
+
+// Break changes the signature of a token.
+func Break(token string) string {
+	i := strings.LastIndexByte(token, '.') + 10
+	c := byte('A')
+	if token[i] == 'A' {
+		c = 'B'
+	}
+	return token[:i] + string(c) + token[i+1:]
+}

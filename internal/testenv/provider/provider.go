@@ -1,0 +1,449 @@
+package provider
+
+import (
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"html"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Lies are what the provider does wrong, or otherwise than usual. A nil function is the truth.
+type Lies struct {
+	Metadata func(m map[string]any)          // changes the discovery document
+	JWKS     func(keys []any) any            // answers what to publish instead
+	ID       func(claims map[string]any)     // changes the claims of an ID token
+	Header   map[string]any                  // members of an ID token's header; nil ones are removed
+	Sign     func(claims map[string]any) any // answers the id_token instead
+	UserInfo func(claims map[string]any)     // changes the userinfo answer
+	Token    func(answer map[string]any)     // changes the token answer
+	Callback func(params url.Values)         // changes what the browser is sent back with
+	FormPost bool                            // answer by form_post
+	JWTInfo  bool                            // answer userinfo as a signed JWT
+	// Handle answers instead of an endpoint ("discovery", "jwks", "authorize", "token", "userinfo", "end_session")
+	// when it answers true.
+	Handle func(endpoint string, w http.ResponseWriter, r *http.Request) bool
+	Delay  time.Duration // before every answer of the token and userinfo endpoints
+}
+
+// Client is what a site registered with.
+type Client struct {
+	ID, Secret string
+	Method     string // token_endpoint_auth_method; "" takes client_secret_basic
+	Key        any    // public key for private_key_jwt
+}
+
+// Provider is an OpenID provider.
+type Provider struct {
+	Issuer string
+	Client Client
+
+	t      testing.TB
+	server *httptest.Server
+	now    func() time.Time
+
+	mu      sync.Mutex
+	lies    Lies
+	keys    []Key // the first one signs
+	people  map[string]map[string]any
+	subject string // who signs in unless login_hint says otherwise
+	codes   map[string]grant
+	tokens  map[string]grant // access and refresh tokens
+	calls   map[string]int
+	issued  []string // ID tokens
+	ended   []url.Values
+	down    bool
+}
+
+type grant struct {
+	subject, nonce, challenge, redirect, scope, sid string
+	authTime                                        time.Time
+}
+
+// New starts a provider that knows one person, with subject "user-1". It stops with the test.
+func New(t testing.TB) *Provider { return NewAt(t, time.Now) }
+
+// NewAt is New with a clock.
+func NewAt(t testing.TB, now func() time.Time) *Provider {
+	t.Helper()
+	p := &Provider{
+		t: t, now: now, keys: []Key{RSA(0)}, subject: "user-1", codes: map[string]grant{}, tokens: map[string]grant{}, calls: map[string]int{},
+		Client: Client{ID: "gate", Secret: "s3cret of the gate: 32 bytes or more"},
+		people: map[string]map[string]any{"user-1": {
+			"preferred_username": "ada", "name": "Ada Lovelace", "email": "ada@example.com", "email_verified": true,
+		}},
+	}
+	mux := http.NewServeMux()
+	for path, e := range map[string]struct {
+		name string
+		h    http.HandlerFunc
+	}{
+		"/.well-known/openid-configuration": {"discovery", p.discovery}, "/jwks": {"jwks", p.jwks}, "/jwks2": {"jwks", p.jwks},
+		"/authorize": {"authorize", p.authorize}, "/token": {"token", p.token}, "/userinfo": {"userinfo", p.userinfo},
+		"/end": {"end_session", p.end},
+	} {
+		mux.HandleFunc(path, p.endpoint(e.name, e.h))
+	}
+	p.server = httptest.NewServer(mux)
+	p.Issuer = p.server.URL
+	t.Cleanup(p.server.Close)
+	return p
+}
+
+// Lie changes what the provider does wrong.
+func (p *Provider) Lie(change func(l *Lies)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.lies)
+}
+
+// Truth ends all lies.
+func (p *Provider) Truth() { p.Lie(func(l *Lies) { *l = Lies{} }) }
+
+// Know makes somebody known by subject, with claims.
+func (p *Provider) Know(subject string, claims map[string]any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.people[subject] = maps.Clone(claims)
+}
+
+// Set changes a claim of the person who signs in; nil removes it.
+func (p *Provider) Set(claim string, v any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	claims := maps.Clone(p.people[p.subject])
+	claims[claim] = v
+	if v == nil {
+		delete(claims, claim)
+	}
+	p.people[p.subject] = claims
+}
+
+// As says who signs in.
+func (p *Provider) As(subject string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.subject = subject
+}
+
+// Keys replaces the keys. The first one signs.
+func (p *Provider) Keys(keys ...Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys = keys
+}
+
+// Down makes every connection break, or ends that.
+func (p *Provider) Down(down bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = down
+}
+
+// Calls answers how often an endpoint was called.
+func (p *Provider) Calls(endpoint string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls[endpoint]
+}
+
+// LastIDToken answers the ID token that was issued last.
+func (p *Provider) LastIDToken() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.issued) == 0 {
+		return ""
+	}
+	return p.issued[len(p.issued)-1]
+}
+
+// Ended answers the parameters of the calls of the end-session endpoint.
+func (p *Provider) Ended() []url.Values {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]url.Values(nil), p.ended...)
+}
+
+// Revoke makes every refresh token and access token of before worthless.
+func (p *Provider) Revoke() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.tokens)
+}
+
+// LogoutToken answers a logout token for a subject and a session ("" leaves either out). change may make it a bad one.
+func (p *Provider) LogoutToken(subject, sid string, change func(claims, header map[string]any)) string {
+	now := p.now()
+	claims := map[string]any{
+		"iss": p.Issuer, "aud": p.Client.ID, "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(), "jti": store.NewToken(),
+		"events":        map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
+		"ignored_claim": "x",
+	}
+	if subject != "" {
+		claims["sub"] = subject
+	}
+	if sid != "" {
+		claims["sid"] = sid
+	}
+	header := map[string]any{}
+	if change != nil {
+		change(claims, header)
+	}
+	p.mu.Lock()
+	key := p.keys[0]
+	p.mu.Unlock()
+	return key.Sign(claims, header)
+}
+
+// endpoint counts a call and gives lies the first word.
+func (p *Provider) endpoint(name string, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.calls[name]++
+		lies, down := p.lies, p.down
+		p.mu.Unlock()
+		if down {
+			if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+				if tcp, ok := conn.(*net.TCPConn); ok {
+					_ = tcp.SetLinger(0)
+				}
+				_ = conn.Close()
+			}
+			return
+		}
+		if lies.Delay > 0 && (name == "token" || name == "userinfo") {
+			time.Sleep(lies.Delay)
+		}
+		w.Header().Set("Date", p.now().UTC().Format(http.TimeFormat))
+		if lies.Handle != nil && lies.Handle(name, w, r) {
+			return
+		}
+		h(w, r)
+	}
+}
+
+func (p *Provider) lie() Lies {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lies
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
+	m := map[string]any{
+		"issuer": p.Issuer, "authorization_endpoint": p.Issuer + "/authorize", "token_endpoint": p.Issuer + "/token",
+		"userinfo_endpoint": p.Issuer + "/userinfo", "jwks_uri": p.Issuer + "/jwks", "end_session_endpoint": p.Issuer + "/end",
+		"response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"},
+		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "EdDSA"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"},
+		"backchannel_logout_supported":          true, "frontchannel_logout_supported": true,
+	}
+	if l := p.lie(); l.Metadata != nil {
+		l.Metadata(m)
+	}
+	writeJSON(w, http.StatusOK, m)
+}
+
+func (p *Provider) jwks(w http.ResponseWriter, _ *http.Request) {
+	p.mu.Lock()
+	var keys []any
+	for _, k := range p.keys {
+		keys = append(keys, k.JWK())
+	}
+	l := p.lies
+	p.mu.Unlock()
+	var doc any = map[string]any{"keys": keys}
+	if l.JWKS != nil {
+		doc = l.JWKS(keys)
+	}
+	writeJSON(w, http.StatusOK, doc)
+}
+
+// authorize sends the browser back at once. It refuses what a conforming client never sends.
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if q.Get("client_id") != p.Client.ID || q.Get("response_type") != "code" || q.Get("redirect_uri") == "" ||
+		q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43 || len(q.Get("nonce")) < 20 ||
+		len(q.Get("state")) < 20 || !strings.Contains(" "+q.Get("scope")+" ", " openid ") {
+		http.Error(w, "bad authorization request", http.StatusBadRequest)
+		return
+	}
+	params, l := p.grant(q)
+	if l.Callback != nil {
+		l.Callback(params)
+	}
+	if l.FormPost {
+		var b strings.Builder
+		b.WriteString("<!doctype html><body onload=document.forms[0].submit()><form method=post action=\"" + html.EscapeString(q.Get("redirect_uri")) + "\">")
+		for k, v := range params {
+			for _, one := range v {
+				b.WriteString("<input type=hidden name=\"" + html.EscapeString(k) + "\" value=\"" + html.EscapeString(one) + "\">")
+			}
+		}
+		b.WriteString("<button>Go on</button></form>")
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write([]byte(b.String()))
+		return
+	}
+	w.Header().Set("Location", q.Get("redirect_uri")+"?"+params.Encode())
+	w.WriteHeader(http.StatusFound)
+}
+
+func (p *Provider) grant(q url.Values) (url.Values, Lies) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	subject := p.subject
+	if hint := q.Get("login_hint"); hint != "" {
+		subject = hint
+	}
+	code := store.NewToken()
+	p.codes[code] = grant{
+		subject: subject, nonce: q.Get("nonce"), challenge: q.Get("code_challenge"), redirect: q.Get("redirect_uri"),
+		scope: q.Get("scope"), sid: "sid-" + store.NewToken()[:12], authTime: p.now(),
+	}
+	return url.Values{"code": {code}, "state": {q.Get("state")}}, p.lies
+}
+
+func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
+	refuse := func(code string) {
+		writeJSON(w, http.StatusBadRequest, map[string]any{"error": code, "error_description": "<script>alert(1)</script>"})
+	}
+	if err := r.ParseForm(); err != nil || r.Method != http.MethodPost {
+		refuse("invalid_request")
+		return
+	}
+	if err := p.authenticate(r); err != nil {
+		p.t.Logf("provider: client authentication: %v", err)
+		writeJSON(w, http.StatusUnauthorized, map[string]any{"error": "invalid_client"})
+		return
+	}
+	p.mu.Lock()
+	var g grant
+	var ok bool
+	switch r.PostForm.Get("grant_type") {
+	case "authorization_code":
+		code := r.PostForm.Get("code")
+		g, ok = p.codes[code]
+		delete(p.codes, code)
+		sum := sha256.Sum256([]byte(r.PostForm.Get("code_verifier")))
+		ok = ok && g.redirect == r.PostForm.Get("redirect_uri") && g.challenge == base64.RawURLEncoding.EncodeToString(sum[:])
+	case "refresh_token":
+		token := r.PostForm.Get("refresh_token")
+		g, ok = p.tokens["r:"+token]
+		delete(p.tokens, "r:"+token) // rotated: using one twice is refused
+	}
+	p.mu.Unlock()
+	if !ok {
+		refuse("invalid_grant")
+		return
+	}
+	writeJSON(w, http.StatusOK, p.issue(g, r.PostForm.Get("grant_type") == "refresh_token"))
+}
+
+func (p *Provider) issue(g grant, refresh bool) map[string]any {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	access, next := store.NewToken(), store.NewToken()
+	p.tokens["a:"+access], p.tokens["r:"+next] = g, g
+	answer := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 300, "refresh_token": next}
+	now := p.now()
+	claims := map[string]any{
+		"iss": p.Issuer, "sub": g.subject, "aud": p.Client.ID, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
+		"sid": g.sid, "auth_time": g.authTime.Unix(), "at_hash": atHash(p.keys[0].Alg, access),
+	}
+	if !refresh {
+		claims["nonce"] = g.nonce
+	}
+	if p.lies.ID != nil {
+		p.lies.ID(claims)
+	}
+	var id any = p.keys[0].Sign(claims, p.lies.Header)
+	if p.lies.Sign != nil {
+		id = p.lies.Sign(claims)
+	}
+	answer["id_token"] = id
+	if s, ok := id.(string); ok {
+		p.issued = append(p.issued, s)
+	}
+	if p.lies.Token != nil {
+		p.lies.Token(answer)
+	}
+	return answer
+}
+
+func atHash(alg jose.SignatureAlgorithm, access string) string {
+	var h hash.Hash = sha256.New()
+	if alg == jose.EdDSA {
+		h = sha512.New()
+	}
+	h.Write([]byte(access))
+	sum := h.Sum(nil)
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+}
+
+func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	p.mu.Lock()
+	g, known := p.tokens["a:"+token]
+	claims := maps.Clone(p.people[g.subject])
+	l, key := p.lies, p.keys[0]
+	p.mu.Unlock()
+	if !ok || !known || r.URL.RawQuery != "" {
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	if claims == nil {
+		claims = map[string]any{}
+	}
+	claims["sub"] = g.subject
+	if l.UserInfo != nil {
+		l.UserInfo(claims)
+	}
+	if l.JWTInfo {
+		w.Header().Set("Content-Type", "application/jwt")
+		_, _ = fmt.Fprint(w, key.Sign(claims, nil))
+		return
+	}
+	writeJSON(w, http.StatusOK, claims)
+}
+
+func (p *Provider) end(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	p.mu.Lock()
+	p.ended = append(p.ended, q)
+	l := p.lies
+	p.mu.Unlock()
+	to := q.Get("post_logout_redirect_uri")
+	if to == "" {
+		_, _ = fmt.Fprintln(w, "signed out")
+		return
+	}
+	params := url.Values{"state": {q.Get("state")}}
+	if l.Callback != nil {
+		l.Callback(params)
+	}
+	w.Header().Set("Location", to+"?"+params.Encode())
+	w.WriteHeader(http.StatusFound)
+}
