@@ -2,16 +2,20 @@ package account
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // Reset says how a person gets a new password.
 type Reset struct {
-	Password   string // "" makes a one-time link, with which the person sets one
-	MustChange bool   // with Password: has to be replaced at the next sign-in
+	Password string // "" makes a one-time link, with which the person sets one
+	// Hash is taken instead of Password, as it is: the command line brings it from the environment, where it was judged.
+	Hash       string
+	MustChange bool // with Password or Hash: has to be replaced at the next sign-in
 	// KeepSessions leaves sessions alone when the link is used. A password that is set here always ends them.
 	KeepSessions bool
 	// BlockNow, for a link: the present password and every session are over at once, not only when the link is used.
@@ -63,7 +67,13 @@ func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset
 // may do this is asked first, so that nobody else makes the server hash.
 func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset) (hash string, err error) {
 	var f fields
-	if r.Password == "" {
+	switch {
+	case r.Hash != "" && (a.Kind != CommandLine || r.Password != ""):
+		return "", errHash
+	case r.Hash != "":
+		_, err := password.Identify(r.Hash)
+		return r.Hash, err
+	case r.Password == "":
 		f.expires(r.Expires)
 		return "", f.err()
 	}
@@ -82,6 +92,9 @@ func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset)
 	}
 	return s.hash(ctx, r.Password)
 }
+
+// errHash: people type passwords; a hash from a page would be one that nobody judged.
+var errHash = errors.New("a ready hash is for the command line, and not beside a password")
 
 // resettable answers the target if the actor may reset its password.
 func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id string, e *store.Event) (store.User, error) {
