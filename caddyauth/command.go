@@ -1,0 +1,13 @@
+package caddyauth
+
+import (
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// StoreOptions answers how to open the store, for commands that look at it before they open it. Call Resolve before.
+func (a *App) StoreOptions(log *zap.Logger) sqlstore.Options { return a.opt.store.sql(log) }
+
+// SiteTitle answers the title on our pages, which no password may be. Call Resolve before.
+func (a *App) SiteTitle() string { return a.opt.title }

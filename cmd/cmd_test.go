@@ -1,0 +1,221 @@
+package cmd_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/gatehouse-auth/gatehouse/caddyauth"
+	_ "github.com/gatehouse-auth/gatehouse/cmd"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// TestMain makes the test binary the command: scripts run it as "caddy".
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"caddy": caddycmd.Main})
+}
+
+var _ = caddyauth.App{} // the configuration that the commands read
+
+// TestScripts runs every script of testdata. What a script may use beside testscript's own commands is below.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	scripts, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(scripts) < 9 {
+		t.Fatalf("scripts are missing: %v %v", scripts, err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "data"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+			env.Setenv("DB", filepath.Join(env.WorkDir, "gate.db"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"mode":     modeCmd,
+			"password": passwordCmd,
+			"manage":   manageCmd,
+			"signin":   signInCmd,
+			"live":     liveCmd,
+		},
+	})
+}
+
+func withStore(ts *testscript.TestScript, fn func(ctx context.Context, st store.Store)) {
+	ctx := context.Background()
+	st, err := sqlstore.Open(ctx, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: ts.Getenv("DB")})
+	ts.Check(err)
+	defer st.Close()
+	fn(ctx, st)
+}
+
+func lookUp(ts *testscript.TestScript, ctx context.Context, st store.Store, name string) store.User {
+	u, err := st.UserByLogin(ctx, name)
+	ts.Check(err)
+	return u
+}
+
+// mode 600 file: the file has these permissions.
+func modeCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mode <octal> <file>")
+	}
+	want, err := strconv.ParseUint(args[0], 8, 32)
+	ts.Check(err)
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := info.Mode().Perm(); got != os.FileMode(want) {
+		ts.Fatalf("%s has mode %o, want %o", args[1], got, want)
+	}
+}
+
+// [!] password user file: the password in the file is (not) the user's.
+func passwordCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] password <user> <file>")
+	}
+	pass := ts.ReadFile(args[1])
+	if pass != "" && pass[len(pass)-1] == '\n' {
+		pass = pass[:len(pass)-1]
+	}
+	withStore(ts, func(ctx context.Context, st store.Store) {
+		u := lookUp(ts, ctx, st, args[0])
+		ok, _, err := password.NewHasher(password.Floor, nil).Verify(ctx, u.PasswordHash, pass)
+		ts.Check(err)
+		if ok == neg {
+			ts.Fatalf("the password in %s works for %s: %v", args[1], args[0], ok)
+		}
+	})
+}
+
+// manage user: makes the user the deployment's root administrator.
+func manageCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: manage <user>")
+	}
+	withStore(ts, func(ctx context.Context, st store.Store) {
+		ts.Check(st.Change(ctx, func(tx store.Tx) error {
+			u, err := tx.UserByUsername(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			u.Managed = true
+			_, err = tx.UpdateUser(ctx, u)
+			return err
+		}))
+	})
+}
+
+// signin user NAME: makes a session and puts its id into the variable NAME and its token into NAME_TOKEN.
+func signInCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: signin <user> <variable>")
+	}
+	withStore(ts, func(ctx context.Context, st store.Store) {
+		m := session.NewManager(st, session.Options{})
+		defer m.Close()
+		u := lookUp(ts, ctx, st, args[0])
+		ts.Check(st.Change(ctx, func(tx store.Tx) error {
+			token, s, err := m.Create(ctx, tx, session.Start{
+				User: u, Limits: session.DefaultLimits, Method: "password", IP: "192.0.2.1", UserAgent: "Fire\x1b[31mfox",
+			})
+			ts.Setenv(args[1], s.ID)
+			ts.Setenv(args[1]+"_TOKEN", token)
+			return err
+		}))
+	})
+}
+
+// [!] live token: the session of the token is (not) live.
+func liveCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] live <token>")
+	}
+	withStore(ts, func(ctx context.Context, st store.Store) {
+		m := session.NewManager(st, session.Options{})
+		defer m.Close()
+		_, err := m.Peek(ctx, args[0])
+		if err != nil && !errors.Is(err, session.ErrNone) {
+			ts.Check(err)
+		}
+		if (err == nil) == neg {
+			ts.Fatalf("live: %v", err == nil)
+		}
+	})
+}
+
+// TestACommandActsOnARunningServerWithinASecond watches a store as a server does while another process changes it.
+func TestACommandActsOnARunningServerWithinASecond(t *testing.T) {
+	t.Parallel()
+	for _, verb := range [][]string{
+		{"user", "disable", "ada"},
+		{"user", "delete", "ada", "--yes"},
+		{"session", "revoke", "--user", "ada"},
+		{"session", "revoke", "--all", "--yes"},
+	} {
+		t.Run(fmt.Sprint(verb), func(t *testing.T) {
+			t.Parallel()
+			ctx := t.Context()
+			path := filepath.Join(t.TempDir(), "gate.db")
+			st, err := sqlstore.Open(ctx, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer st.Close()
+			m := session.NewManager(st, session.Options{})
+			defer m.Close()
+			var token string
+			err = st.Change(ctx, func(tx store.Tx) (err error) {
+				u := store.User{ID: store.NewID(time.Now()), Username: "ada", Role: store.RoleUser, Active: true, Local: true, CreatedAt: time.Now()}
+				if err := tx.CreateUser(ctx, u); err != nil {
+					return err
+				}
+				token, _, err = m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password"})
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			live, err := m.Resolve(ctx, token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stream, release := m.Follow(ctx, live)
+			defer release()
+
+			runCaddy(t, append(append([]string{"gatehouse"}, verb...), "--store", path)...)
+			done := time.Now()
+			select {
+			case <-stream.Done():
+			case <-time.After(time.Second):
+				t.Error("an open stream went on for a second")
+			}
+			for {
+				_, err := m.Resolve(ctx, token)
+				if errors.Is(err, session.ErrNone) {
+					break
+				}
+				if time.Since(done) > time.Second {
+					t.Fatalf("the session is still live after a second: %v", err)
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	}
+}

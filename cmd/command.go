@@ -1,0 +1,102 @@
+// Package cmd is the command line of Gatehouse: `caddy gatehouse <verb>`, one file per noun.
+//
+// Every verb works on the store itself, whether Caddy runs or not; a running server learns of a change by the
+// store's own feed within a second. Accounts change through internal/account only, as they do for the pages, so that
+// its guards hold here, too.
+//
+// Results go to standard output, everything else (the location of the store, notes, prompts, errors) to standard
+// error. Passwords come from a prompt or from standard input, never from an argument, where every user of the machine
+// could read them.
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "gatehouse",
+		Usage: "<verb>",
+		Short: "Manages the accounts and sessions of the login gate",
+		Long: `Manages the accounts and sessions of Gatehouse, the login gate.
+
+The store is found through the configuration, as other commands find it (--config
+and --adapter, else a Caddyfile in the current directory), or through --store.
+Run it as the user that runs Caddy, with the same environment: --envfile reads it
+from a file. Changes take effect on a running server within a second.
+
+Passwords are asked for, or read from standard input with --password-stdin.`,
+		CobraFunc: build,
+	})
+}
+
+// build adds the verbs to the command.
+func build(root *cobra.Command) {
+	group(root)
+	f := root.PersistentFlags()
+	f.StringP("config", "c", "", "configuration file that says where the store is")
+	f.StringP("adapter", "a", "", "name of the adapter of the configuration")
+	f.String("store", "", "the store itself: a SQLite file, or a PostgreSQL DSN (such as {env.DATABASE_URL})")
+	f.StringArray("envfile", nil, "file with environment variables; may be given several times")
+	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), seedCommand(), hashCommand())
+}
+
+// call is one invocation of a verb.
+type call struct {
+	ctx  context.Context
+	cmd  *cobra.Command
+	args []string
+	in   *os.File
+	out  io.Writer // results
+	note io.Writer // everything else
+}
+
+// verb makes a command. Its error is printed on standard error and makes the exit code 1.
+func verb(use, short, long string, args cobra.PositionalArgs, run func(c *call) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Long: long, Args: args,
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return run(&call{
+				ctx: cmd.Context(), cmd: cmd, args: a,
+				in: os.Stdin, out: cmd.OutOrStdout(), note: cmd.ErrOrStderr(),
+			})
+		},
+	}
+}
+
+// group makes a command that only holds others. Without this, cobra would answer an unknown verb with a help text
+// and the exit code of success.
+func group(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unknown verb %q; see %q", args[0], cmd.CommandPath()+" --help")
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+func (c *call) flag(name string) string {
+	v, _ := c.cmd.Flags().GetString(name) // the flag is defined beside the verb that asks for it
+	return v
+}
+
+func (c *call) has(name string) bool {
+	v, _ := c.cmd.Flags().GetBool(name)
+	return v
+}
+
+// notef tells the person something that is no result.
+func (c *call) notef(format string, args ...any) { _, _ = fmt.Fprintf(c.note, format+"\n", args...) }
+
+// printf writes a line of the result.
+func (c *call) printf(format string, args ...any) error {
+	_, err := fmt.Fprintf(c.out, format+"\n", args...)
+	return err
+}

@@ -1,0 +1,198 @@
+package cmd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/caddyauth"
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// errNoConfig: there is nothing that says where the store is. Guessing would change another store than the server's.
+var errNoConfig = errors.New("no configuration found: give --config <Caddyfile>, or --store <file or DSN>, or run this where the Caddyfile is")
+
+// loadApp answers the configuration of Gatehouse, resolved with the environment of this process as the server would.
+func (c *call) loadApp() (*caddyauth.App, error) {
+	if err := c.loadEnv(); err != nil {
+		return nil, err
+	}
+	app, err := c.readApp()
+	if err != nil {
+		return nil, err
+	}
+	if err := app.Resolve(); err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return app, nil
+}
+
+// loadEnv reads the files of --envfile. As for `caddy run`, what is set already stands.
+func (c *call) loadEnv() error {
+	files, _ := c.cmd.Flags().GetStringArray("envfile")
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("reading --envfile: %w", err)
+		}
+		file, err := parseEnv(data)
+		if err != nil {
+			return fmt.Errorf("reading --envfile %s: %w", name, err)
+		}
+		for key, value := range file.values() {
+			if _, set := os.LookupEnv(key); set {
+				continue
+			}
+			if err := os.Setenv(key, value); err != nil {
+				return fmt.Errorf("reading --envfile %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *call) readApp() (*caddyauth.App, error) {
+	if at := c.flag("store"); at != "" {
+		if c.flag("config") != "" {
+			return nil, errors.New("give --config or --store, not both")
+		}
+		return &caddyauth.App{Store: storeConfig(at)}, nil
+	}
+	if c.flag("config") == "-" && c.readsStdin() {
+		return nil, errors.New("standard input can't be both the configuration and the password; give --config a file")
+	}
+	raw, _, _, err := caddycmd.LoadConfig(c.flag("config"), c.flag("adapter"))
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) == 0 {
+		return nil, errNoConfig
+	}
+	return appFrom(raw)
+}
+
+// appFrom picks Gatehouse's part out of a configuration of Caddy.
+func appFrom(raw []byte) (*caddyauth.App, error) {
+	var cfg caddy.Config
+	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), &cfg); err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	app := new(caddyauth.App)
+	part, configured := cfg.AppsRaw["gatehouse"]
+	if !configured {
+		// A site may use the gate without any global option; then everything has its default.
+		if !usesGate.Match(raw) {
+			return nil, errors.New("this configuration does not use gatehouse; check --config, or give --store <file or DSN>")
+		}
+		return app, nil
+	}
+	if err := caddy.StrictUnmarshalJSON(bytes.TrimSpace(part), app); err != nil {
+		return nil, fmt.Errorf("reading the gatehouse part of the configuration: %w", err)
+	}
+	return app, nil
+}
+
+var usesGate = regexp.MustCompile(`"handler"\s*:\s*"gatehouse"`)
+
+// dsnForm recognises PostgreSQL DSNs: URLs, key=value pairs, and placeholders, which stand for a DSN because they
+// hold a password.
+var dsnForm = regexp.MustCompile(`^(postgres(ql)?://|(host|hostaddr|dbname|user|service|port|sslmode)\s*=|\{(env|file)\.)`)
+
+func storeConfig(at string) *caddyauth.StoreConfig {
+	if dsnForm.MatchString(at) {
+		return &caddyauth.StoreConfig{Engine: "postgres", DSN: at}
+	}
+	return &caddyauth.StoreConfig{Engine: "sqlite", Path: at}
+}
+
+// desk is an open store and the service that changes accounts in it.
+type desk struct {
+	app      *caddyauth.App
+	store    store.Store
+	hasher   *password.Hasher
+	accounts *account.Service
+}
+
+// operator is who acts: whoever can write the store's files may change accounts.
+var operator = account.Actor{Kind: account.CommandLine}
+
+// open opens the store that the flags name, tells where it is, and runs fn. It makes no new store unless create.
+func (c *call) open(create bool, fn func(d *desk) error) (err error) {
+	app, err := c.loadApp()
+	if err != nil {
+		return err
+	}
+	opts := app.StoreOptions(zap.NewNop())
+	if err := c.present(opts, create); err != nil {
+		return err
+	}
+	st, err := sqlstore.Open(c.ctx, opts)
+	if err != nil {
+		return fmt.Errorf("opening the store: %w", err)
+	}
+	defer func() {
+		if cerr := st.Close(); cerr != nil && err == nil {
+			err = fmt.Errorf("closing the store: %w", cerr)
+		}
+	}()
+	info := st.Info()
+	c.notef("store: %s (%s)", info.Location, info.Engine)
+	hasher := password.NewHasher(app.HashParams(), nil)
+	return fn(&desk{app: app, store: st, hasher: hasher, accounts: &account.Service{
+		Store: st, Hasher: hasher, Policy: app.PasswordPolicy(), Title: app.SiteTitle(),
+	}})
+}
+
+// present refuses a SQLite file that is not there: a mistyped path would silently become a new, empty store, beside
+// the one that the server uses.
+func (c *call) present(opts sqlstore.Options, create bool) error {
+	if opts.Engine != sqlstore.EngineSQLite {
+		return nil
+	}
+	_, err := os.Stat(opts.Path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil // there, or opening it tells what is wrong
+	}
+	if create {
+		c.notef("making a new store")
+		return nil
+	}
+	return fmt.Errorf("there is no store at %s: start Caddy once with this configuration, or check --config, --store and XDG_DATA_HOME", opts.Path)
+}
+
+// absolute answers a path for people, absolute where that is possible.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// readsStdin reports whether the verb takes a password from standard input.
+func (c *call) readsStdin() bool {
+	return c.cmd.Flags().Lookup("password-stdin") != nil && c.has("password-stdin")
+}
+
+// user answers the account that a person names: by username, e-mail of a local account, or id.
+func (d *desk) user(c *call, name string) (store.User, error) {
+	u, err := d.store.UserByLogin(c.ctx, name)
+	if errors.Is(err, store.ErrNotFound) && store.ValidID(strings.TrimSpace(name)) {
+		u, err = d.store.User(c.ctx, strings.TrimSpace(name))
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return store.User{}, fmt.Errorf("there is no user %q; see %q", name, "caddy gatehouse user list")
+	}
+	return u, err
+}

@@ -1,0 +1,198 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/caddyauth"
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func resetCommand() *cobra.Command {
+	cmd := verb("reset-password [<user>]", "Sets a new password, or prints a one-time link to set one",
+		`Sets a new password for an account (default: the only administrator) and ends its
+sessions. It asks for the password, reads it from standard input (--password-stdin),
+or takes it from the environment as the server would (--from-env). With --link it
+prints a one-time link instead; the present password works until the link is used.
+
+The password of a managed administrator is ADMIN_PASSWORD in the environment of the
+server. --env-file .env writes a new value there.`, cobra.MaximumNArgs(1), resetPassword)
+	f := cmd.Flags()
+	f.Bool("password-stdin", false, "read the password from standard input")
+	f.Bool("from-env", false, "take the password from ADMIN_PASSWORD or ADMIN_PASSWORD_FILE")
+	f.Bool("must-change", false, "the password has to be replaced at the next sign-in")
+	f.String("env-file", "", "for a managed administrator: the env file in which to write the new password")
+	linkFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("password-stdin", "from-env", "link")
+	cmd.MarkFlagsMutuallyExclusive("env-file", "from-env")
+	cmd.MarkFlagsMutuallyExclusive("env-file", "link")
+	cmd.MarkFlagsMutuallyExclusive("must-change", "link")
+	return cmd
+}
+
+func resetPassword(c *call) error {
+	life, site, err := c.linkOptions()
+	if err != nil {
+		return err
+	}
+	return c.open(false, func(d *desk) error {
+		u, hash, err := c.resetTarget(d)
+		if err != nil {
+			return err
+		}
+		if u.Managed {
+			return c.rotate(d, u)
+		}
+		if c.flag("env-file") != "" {
+			return fmt.Errorf("%s is not managed by the deployment, so its password is in the store, not in an env file: leave --env-file out", plain(u.Username))
+		}
+		r := account.Reset{Hash: hash, MustChange: c.has("must-change"), Expires: life}
+		if !c.has("link") && hash == "" {
+			if r.Password, err = c.newPassword(); err != nil {
+				return err
+			}
+		}
+		link, err := d.accounts.ResetPassword(c.ctx, operator, u.ID, r)
+		if err != nil {
+			return people(err)
+		}
+		if link != nil {
+			c.notef("one-time link for %s", plain(u.Username))
+			return c.printLink(d, *link, site)
+		}
+		c.notef("%s has a new password; its sessions are over", plain(u.Username))
+		if !u.Active || u.Pending {
+			c.notef("note: the account is still turned off; see %q", "caddy gatehouse user enable")
+		}
+		return nil
+	})
+}
+
+// resetTarget answers the account that is meant and, with --from-env, the hash of the password there.
+func (c *call) resetTarget(d *desk) (u store.User, hash string, err error) {
+	name := ""
+	if c.has("from-env") {
+		if name, hash, err = c.envPassword(d); err != nil {
+			return store.User{}, "", err
+		}
+	}
+	switch {
+	case len(c.args) == 1:
+		u, err = d.user(c, c.args[0])
+		return u, hash, err
+	case name != "":
+		u, err = d.store.UserByUsername(c.ctx, name)
+		if err == nil || !errors.Is(err, store.ErrNotFound) {
+			return u, hash, err
+		}
+	}
+	u, err = c.onlyAdmin(d)
+	return u, hash, err
+}
+
+// envPassword answers the name and the hash of the password of the administrator in the environment, read and judged
+// as the server does at its start.
+func (c *call) envPassword(d *desk) (name, hash string, err error) {
+	values, err := d.app.SeedValues()
+	if err != nil {
+		return "", "", err
+	}
+	if !values.HasPassword() {
+		return "", "", fmt.Errorf("%s is not set here; --envfile reads it from a file", values.PasswordSource())
+	}
+	if hash, err = values.HashPassword(c.ctx, d.hasher); err != nil {
+		return "", "", err
+	}
+	c.notef("the password comes from %s", values.PasswordSource())
+	return values.Username(), hash, nil
+}
+
+// onlyAdmin answers the administrator when there is exactly one.
+func (c *call) onlyAdmin(d *desk) (store.User, error) {
+	const shown = 10
+	admins, err := d.store.ActiveAdmins(c.ctx, shown)
+	switch {
+	case err != nil:
+		return store.User{}, fmt.Errorf("looking up the administrators: %w", err)
+	case len(admins) == 0:
+		return store.User{}, errors.New("there is no active administrator: name an account, or make one with \"caddy gatehouse user add <username> --role admin\"")
+	case len(admins) > 1:
+		names := make([]string, len(admins))
+		for i, a := range admins {
+			names[i] = plain(a.Username)
+		}
+		return store.User{}, fmt.Errorf("there are several administrators (%s): say which one", strings.Join(names, ", "))
+	}
+	return admins[0], nil
+}
+
+// rotate changes the password of a managed administrator where it is kept: in the server's environment. The store
+// follows at the next start.
+func (c *call) rotate(d *desk, u store.User) error {
+	variable, err := passwordVariable(d.app)
+	if err != nil {
+		return err
+	}
+	path := c.flag("env-file")
+	if path == "" {
+		return fmt.Errorf("%s is managed by the deployment: its password is the value of %s in the environment of the server. "+
+			"To change it, set a new value there and restart Caddy; the start writes it once and ends the sessions of the account. "+
+			"\"caddy gatehouse reset-password --env-file .env\" rewrites the variable in an env file", plain(u.Username), variable)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading --env-file: %w", err)
+	}
+	file, err := parseEnv(data)
+	if err != nil {
+		return fmt.Errorf("reading --env-file %s: %w", path, err)
+	}
+	if _, set := file.values()[variable]; !set {
+		return fmt.Errorf("%s does not set %s; nothing was changed. Is it the file that the server reads?", absolute(path), variable)
+	}
+	pass, err := c.newPassword()
+	if err != nil {
+		return err
+	}
+	if err := d.app.PasswordPolicy().Check(pass, u.Username, u.Email, u.Name, d.app.SiteTitle()); err != nil {
+		return fmt.Errorf("this password is refused: %w", err)
+	}
+	out, err := file.set(variable, pass)
+	if err != nil {
+		return fmt.Errorf("changing %s in %s: %w", variable, path, err)
+	}
+	if err := replace(path, out); err != nil {
+		return err
+	}
+	c.notef("wrote %s to %s", variable, absolute(path))
+	c.notef("the present password works until Caddy is restarted with this file (a reload keeps the old environment); then the new one counts and the sessions of %s are over", plain(u.Username))
+	return nil
+}
+
+var envPlaceholder = regexp.MustCompile(`^\{env\.([A-Za-z_][A-Za-z0-9_]*)\}$`)
+
+// passwordVariable answers the environment variable that holds the managed administrator's password.
+func passwordVariable(app *caddyauth.App) (string, error) {
+	a := app.Admin
+	if a == nil {
+		return "ADMIN_PASSWORD", nil
+	}
+	switch {
+	case a.PasswordFile != nil:
+		return "", errors.New("the password of the managed administrator is in the file that the option password_file names: write the new one there and restart Caddy")
+	case a.PasswordHash != nil:
+		return "", errors.New("the option password_hash holds the hash of the managed administrator's password: put a new one there (\"caddy gatehouse hash-password\") and restart Caddy")
+	case a.Password == nil:
+		return a.EnvPrefix + "ADMIN_PASSWORD", nil
+	}
+	if m := envPlaceholder.FindStringSubmatch(*a.Password); m != nil {
+		return m[1], nil
+	}
+	return "", errors.New("the password of the managed administrator is in the option password of the configuration: change it there and restart Caddy")
+}

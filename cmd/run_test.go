@@ -1,0 +1,21 @@
+package cmd_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// runCaddy runs the command in an environment of its own; it has to succeed.
+func runCaddy(t *testing.T, args ...string) {
+	t.Helper()
+	c := exec.Command("caddy", args...)
+	c.Dir = t.TempDir()
+	c.Env = []string{"HOME=" + c.Dir, "PATH=" + os.Getenv("PATH")}
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	if err := c.Run(); err != nil {
+		t.Fatalf("caddy %v: %v: %s", args, err, &stderr)
+	}
+}

@@ -1,0 +1,78 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/seed"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+func seedCommand() *cobra.Command {
+	cmd := verb("seed --dry-run", "Tells what a start would do about the administrator",
+		`Tells which values of the administrator come from where (environment, file,
+configuration), and what a start of Caddy would write with them. It writes nothing.
+Give it the environment of the server, for example with --envfile.`, cobra.NoArgs, dryRun)
+	cmd.Flags().Bool("dry-run", false, "required: only the start of Caddy applies the values")
+	cmd.Flags().Bool("json", false, "print JSON")
+	return cmd
+}
+
+func dryRun(c *call) error {
+	if !c.has("dry-run") {
+		return errors.New("the start of Caddy applies the values; give --dry-run to see what it would do")
+	}
+	app, err := c.loadApp()
+	if err != nil {
+		return err
+	}
+	values, err := app.SeedValues()
+	if err != nil {
+		return err
+	}
+	st, err := c.openUnchanged(app.StoreOptions(zap.NewNop()))
+	if err != nil {
+		return err
+	}
+	if st != nil {
+		defer st.Close()
+	}
+	lines, err := seed.Describe(c.ctx, st, values, password.NewHasher(app.HashParams(), nil))
+	if err != nil {
+		return err
+	}
+	if c.has("json") {
+		return c.printJSON(lines)
+	}
+	rows := make([][]string, len(lines))
+	for i, l := range lines {
+		rows[i] = []string{l.Kind, l.Name, l.Text, l.Source}
+	}
+	return table(c.out, []string{"KIND", "NAME", "WHAT", "FROM"}, rows)
+}
+
+// openUnchanged opens a store to look at it: it makes none and brings no schema up to date. nil stands for a store
+// that does not exist yet.
+func (c *call) openUnchanged(opts sqlstore.Options) (store.Store, error) {
+	if opts.Engine == sqlstore.EngineSQLite {
+		if _, err := os.Stat(opts.Path); errors.Is(err, fs.ErrNotExist) {
+			c.notef("store: %s (sqlite, not made yet)", opts.Path)
+			return nil, nil //nolint:nilnil // documented: no store yet
+		}
+	}
+	opts.Migrate = false
+	st, err := sqlstore.Open(c.ctx, opts)
+	if err != nil {
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	info := st.Info()
+	c.notef("store: %s (%s)", info.Location, info.Engine)
+	return st, nil
+}

@@ -1,0 +1,143 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func sessionCommand() *cobra.Command {
+	root := &cobra.Command{Use: "session <verb>", Short: "Lists and revokes sessions"}
+	group(root)
+
+	list := verb("list", "Lists live sessions", "Lists live sessions, the latest use first.", cobra.NoArgs, sessionList)
+	list.Flags().Bool("json", false, "print JSON")
+	list.Flags().String("user", "", "of this user only")
+
+	revoke := verb("revoke [<session id>...]", "Ends sessions",
+		`Ends the sessions with these ids (see "session list"), all of one user with
+--user, or everyone's with --all. Open streams are cut, too.`, cobra.ArbitraryArgs, sessionRevoke)
+	revoke.Flags().String("user", "", "all sessions of this user")
+	revoke.Flags().Bool("all", false, "everyone's sessions")
+	revoke.Flags().Bool("yes", false, "do not ask, with --all")
+
+	root.AddCommand(list, revoke)
+	return root
+}
+
+// sessionJSON is a session as the JSON API shows it.
+type sessionJSON struct {
+	ID         string     `json:"id"`
+	User       string     `json:"user"`
+	CreatedAt  *time.Time `json:"created_at"`
+	LastSeenAt *time.Time `json:"last_seen_at"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	IP         string     `json:"ip"`
+	UserAgent  string     `json:"user_agent"`
+	Method     string     `json:"method"`
+	Provider   string     `json:"provider"`
+	Current    bool       `json:"current"` // never: the command line has no session
+}
+
+func sessionList(c *call) error {
+	return c.open(false, func(d *desk) error {
+		q := store.SessionQuery{Now: time.Now(), Limit: pageSize}
+		if name := c.flag("user"); name != "" {
+			u, err := d.user(c, name)
+			if err != nil {
+				return err
+			}
+			q.UserID = u.ID
+		}
+		var all []store.SessionRow
+		for {
+			page, err := d.store.Sessions(c.ctx, q)
+			if err != nil {
+				return fmt.Errorf("listing sessions: %w", err)
+			}
+			for _, s := range page.Items {
+				if q.Now.Before(s.LastSeenAt.Add(s.Idle)) { // the store judges the absolute expiry only
+					all = append(all, s)
+				}
+			}
+			if q.Cursor = page.Next; q.Cursor == "" {
+				break
+			}
+		}
+		if c.has("json") {
+			list := make([]sessionJSON, len(all))
+			for i, s := range all {
+				list[i] = sessionJSON{
+					ID: s.ID, User: s.Username, CreatedAt: jsonTime(s.CreatedAt), LastSeenAt: jsonTime(s.LastSeenAt),
+					ExpiresAt: jsonTime(s.ExpiresAt), IP: s.IP, UserAgent: s.UserAgent, Method: s.Method, Provider: s.Provider,
+				}
+			}
+			return c.printJSON(list)
+		}
+		rows := make([][]string, len(all))
+		for i, s := range all {
+			rows[i] = []string{s.ID, s.Username, when(s.CreatedAt), when(s.LastSeenAt), s.IP, s.Method, s.UserAgent}
+		}
+		return table(c.out, []string{"ID", "USER", "SIGNED IN", "LAST USED", "ADDRESS", "BY", "BROWSER"}, rows)
+	})
+}
+
+func sessionRevoke(c *call) error {
+	ways := 0
+	for _, given := range []bool{len(c.args) > 0, c.flag("user") != "", c.has("all")} {
+		if given {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return errors.New("say which sessions to end: their ids, or --user <user>, or --all")
+	}
+	return c.open(false, func(d *desk) error {
+		switch {
+		case c.has("all"):
+			return revokeAll(c, d)
+		case c.flag("user") != "":
+			return revokeUser(c, d)
+		}
+		for _, id := range c.args {
+			err := d.accounts.EndSession(c.ctx, operator, id)
+			if errors.Is(err, store.ErrNotFound) {
+				return fmt.Errorf("there is no session %q; see %q", id, "caddy gatehouse session list")
+			}
+			if err != nil {
+				return err
+			}
+			c.notef("ended session %s", id)
+		}
+		return nil
+	})
+}
+
+func revokeUser(c *call, d *desk) error {
+	u, err := d.user(c, c.flag("user"))
+	if err != nil {
+		return err
+	}
+	n, err := d.accounts.EndSessions(c.ctx, operator, u.ID)
+	if err != nil {
+		return people(err)
+	}
+	c.notef("ended %d session(s) of %s", n, plain(u.Username))
+	return nil
+}
+
+func revokeAll(c *call, d *desk) error {
+	if err := c.confirm("Everyone is signed out.", "everyone"); err != nil {
+		return err
+	}
+	n, err := d.accounts.EndEveryone(c.ctx, operator)
+	if err != nil {
+		return err
+	}
+	c.notef("ended %d session(s)", n)
+	return nil
+}

@@ -1,0 +1,259 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func userCommand() *cobra.Command {
+	root := &cobra.Command{Use: "user <verb>", Short: "Lists, shows, adds and changes accounts"}
+	group(root)
+
+	list := verb("list", "Lists accounts", "Lists accounts by username.", cobra.NoArgs, userList)
+	list.Flags().Bool("json", false, "print JSON")
+	list.Flags().String("search", "", "part of a username, e-mail or name")
+	list.Flags().String("status", "", "active, inactive, pending or never (never signed in)")
+	list.Flags().String("role", "", "admin or user")
+
+	show := verb("show <user>", "Shows an account", "Shows the account with that username, e-mail or id.", cobra.ExactArgs(1), userShow)
+	show.Flags().Bool("json", false, "print JSON")
+
+	add := verb("add <username>", "Adds an account",
+		`Adds an account. Asks for its password, or reads it from standard input with
+--password-stdin; with --link it prints a one-time link instead, with which the
+person sets one. Makes the store when there is none yet.`, cobra.ExactArgs(1), userAdd)
+	af := add.Flags()
+	af.String("email", "", "e-mail address")
+	af.String("name", "", "display name")
+	af.String("role", string(store.RoleUser), "admin or user")
+	af.StringArray("group", nil, "a group; may be given several times")
+	af.Bool("disabled", false, "add it turned off")
+	af.Bool("must-change", false, "the password has to be replaced at the first sign-in")
+	af.Bool("password-stdin", false, "read the password from standard input")
+	af.Bool("json", false, "print JSON")
+	linkFlags(add)
+
+	root.AddCommand(list, show, add,
+		verb("disable <user>", "Turns an account off", "Turns an account off. Its sessions end at once, and turning it on again revives none of them.",
+			cobra.ExactArgs(1), func(c *call) error { return setActive(c, false) }),
+		verb("enable <user>", "Turns an account on", "Turns an account on, or admits one that was pending.",
+			cobra.ExactArgs(1), func(c *call) error { return setActive(c, true) }),
+		verb("set-role <user> admin|user", "Gives an account a role", "Gives an account a role. It acts on the next request; a provider's groups no longer decide it.",
+			cobra.ExactArgs(2), userSetRole),
+		deleteCommand())
+	return root
+}
+
+func deleteCommand() *cobra.Command {
+	del := verb("delete <user>", "Deletes an account", "Deletes an account and everything that belongs to it. Its rows in the audit log stay. Consider \"disable\" instead.",
+		cobra.ExactArgs(1), userDelete)
+	del.Flags().Bool("yes", false, "do not ask")
+	return del
+}
+
+// userJSON is an account as the JSON API shows it.
+type userJSON struct {
+	ID          string     `json:"id"`
+	Username    string     `json:"username"`
+	Email       string     `json:"email"`
+	Name        string     `json:"name"`
+	Role        store.Role `json:"role"`
+	Groups      []string   `json:"groups"`
+	Active      bool       `json:"active"`
+	Pending     bool       `json:"pending"`
+	Managed     bool       `json:"managed"`
+	CreatedAt   *time.Time `json:"created_at"`
+	UpdatedAt   *time.Time `json:"updated_at"`
+	LastLoginAt *time.Time `json:"last_login_at"`
+}
+
+func userToJSON(u store.User) userJSON {
+	return userJSON{
+		ID: u.ID, Username: u.Username, Email: u.Email, Name: u.Name, Role: u.Role,
+		Groups: append([]string{}, u.Groups...), Active: u.Active, Pending: u.Pending, Managed: u.Managed,
+		CreatedAt: jsonTime(u.CreatedAt), UpdatedAt: jsonTime(u.UpdatedAt), LastLoginAt: jsonTime(u.LastLoginAt),
+	}
+}
+
+func status(u store.User) string {
+	s := "active"
+	switch {
+	case u.Pending:
+		s = "pending"
+	case !u.Active:
+		s = "inactive"
+	}
+	if u.Managed {
+		s += ", managed"
+	}
+	return s
+}
+
+// pageSize is how many rows a listing reads at once.
+const pageSize = 500
+
+func userList(c *call) error {
+	q := store.UserQuery{Text: c.flag("search"), Status: c.flag("status"), Role: store.Role(c.flag("role")), Limit: pageSize}
+	switch {
+	case q.Role != "" && !q.Role.Valid():
+		return fmt.Errorf("--role %q: use admin or user", c.flag("role"))
+	case !oneOf(q.Status, "", "active", "inactive", "pending", "never"):
+		return fmt.Errorf("--status %q: use active, inactive, pending or never", q.Status)
+	}
+	return c.open(false, func(d *desk) error {
+		var users []store.User
+		for {
+			page, err := d.store.Users(c.ctx, q)
+			if err != nil {
+				return fmt.Errorf("listing users: %w", err)
+			}
+			users = append(users, page.Items...)
+			if q.Cursor = page.Next; q.Cursor == "" {
+				break
+			}
+		}
+		if c.has("json") {
+			list := make([]userJSON, len(users))
+			for i, u := range users {
+				list[i] = userToJSON(u)
+			}
+			return c.printJSON(list)
+		}
+		rows := make([][]string, len(users))
+		for i, u := range users {
+			rows[i] = []string{u.Username, u.Email, u.Name, string(u.Role), status(u), when(u.LastLoginAt)}
+		}
+		return table(c.out, []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"}, rows)
+	})
+}
+
+func oneOf(s string, list ...string) bool {
+	for _, v := range list {
+		if s == v {
+			return true
+		}
+	}
+	return false
+}
+
+func userShow(c *call) error {
+	return c.open(false, func(d *desk) error {
+		u, err := d.user(c, c.args[0])
+		if err != nil {
+			return err
+		}
+		if c.has("json") {
+			return c.printJSON(userToJSON(u))
+		}
+		ids, err := d.store.Identities(c.ctx, u.ID)
+		if err != nil {
+			return fmt.Errorf("looking up identities: %w", err)
+		}
+		var ways []string
+		if u.PasswordHash != "" {
+			ways = append(ways, "password")
+		}
+		for _, id := range ids {
+			ways = append(ways, id.Provider)
+		}
+		return table(c.out, []string{"username", u.Username}, [][]string{
+			{"id", u.ID}, {"e-mail", u.Email}, {"name", u.Name}, {"role", string(u.Role)},
+			{"groups", strings.Join(u.Groups, ", ")}, {"status", status(u)}, {"signs in by", strings.Join(ways, ", ")},
+			{"created", when(u.CreatedAt)}, {"updated", when(u.UpdatedAt)}, {"last sign-in", when(u.LastLoginAt)},
+		})
+	})
+}
+
+func userAdd(c *call) error {
+	life, site, err := c.linkOptions()
+	if err != nil {
+		return err
+	}
+	groups, _ := c.cmd.Flags().GetStringArray("group")
+	n := account.NewUser{
+		Username: c.args[0], Email: c.flag("email"), Name: c.flag("name"), Role: store.Role(c.flag("role")),
+		Groups: groups, MustChange: c.has("must-change"), Active: !c.has("disabled"), Expires: life,
+	}
+	if !c.has("link") {
+		if n.Password, err = c.newPassword(); err != nil {
+			return err
+		}
+	}
+	return c.open(true, func(d *desk) error {
+		u, link, err := d.accounts.Create(c.ctx, operator, n)
+		if err != nil {
+			return people(err)
+		}
+		c.notef("added %s (%s)", plain(u.Username), u.Role)
+		if link != nil {
+			return c.printLink(d, *link, site)
+		}
+		if c.has("json") {
+			return c.printJSON(userToJSON(u))
+		}
+		return c.printf("%s", u.ID)
+	})
+}
+
+func setActive(c *call, active bool) error {
+	return c.patch(account.Patch{Active: &active}, map[bool]string{true: "is turned on", false: "is turned off"}[active])
+}
+
+func userSetRole(c *call) error {
+	role := store.Role(c.args[1])
+	if !role.Valid() {
+		return fmt.Errorf("unknown role %q: use admin or user", c.args[1])
+	}
+	return c.patch(account.Patch{Role: &role, PinRole: true}, "has the role "+string(role))
+}
+
+// patch changes the account that the first argument names.
+func (c *call) patch(p account.Patch, done string) error {
+	return c.open(false, func(d *desk) error {
+		u, err := d.user(c, c.args[0])
+		if err != nil {
+			return err
+		}
+		if u, err = d.accounts.Update(c.ctx, operator, u.ID, p); err != nil {
+			return people(err)
+		}
+		c.notef("%s %s", plain(u.Username), done)
+		return nil
+	})
+}
+
+func userDelete(c *call) error {
+	return c.open(false, func(d *desk) error {
+		u, err := d.user(c, c.args[0])
+		if err != nil {
+			return err
+		}
+		if err := c.confirm(fmt.Sprintf("Deleting %s (%s).", plain(u.Username), u.ID), u.Username); err != nil {
+			return err
+		}
+		if err := d.accounts.Delete(c.ctx, operator, u.ID); err != nil {
+			return people(err)
+		}
+		c.notef("%s is deleted", plain(u.Username))
+		return nil
+	})
+}
+
+// people words errors of the account service for the command line.
+func people(err error) error {
+	var conflict *store.ConflictError
+	switch {
+	case errors.As(err, &conflict):
+		return fmt.Errorf("this %s is taken by another account; see %q", conflict.Field, "caddy gatehouse user list")
+	case errors.Is(err, store.ErrNotFound):
+		return errors.New("it is not there any more; it was deleted or ended meanwhile")
+	}
+	return err
+}
