@@ -1,0 +1,164 @@
+package caddyauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/seed"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+	caddy.RegisterModule(new(Gate))
+}
+
+// App is Gatehouse itself: the accounts, sessions and pages that every gate of this Caddy shares. Without any
+// configuration it keeps a SQLite database in Caddy's data directory and makes the administrator `admin` from the
+// environment variable ADMIN_PASSWORD.
+type App struct {
+	// Store is where users and sessions are kept; default SQLite in Caddy's data directory.
+	Store *StoreConfig `json:"store,omitempty"`
+	// Admin is how the first administrator is made; default from ADMIN_PASSWORD, once.
+	Admin *AdminConfig `json:"admin,omitempty"`
+	// Session is how long a sign-in lasts.
+	Session *SessionConfig `json:"session,omitempty"`
+	// Password bounds passwords and the cost of their hashes.
+	Password *PasswordConfig `json:"password,omitempty"`
+	// Throttle bounds how fast passwords may be tried.
+	Throttle *ThrottleConfig `json:"throttle,omitempty"`
+	// Prefix is the mount point of our pages on every gated site; default /_auth.
+	Prefix string `json:"prefix,omitempty"`
+	// AdminHosts serve the admin pages; default every gated site.
+	AdminHosts []string `json:"admin_hosts,omitempty"`
+	// Brand makes the pages look like the operator's.
+	Brand *BrandConfig `json:"brand,omitempty"`
+	// TrustReturn are other hosts, as host or host:port, that a sign-in may return to.
+	TrustReturn []string `json:"trust_return,omitempty"`
+
+	log     *zap.Logger
+	opt     *options
+	seed    *seed.Values
+	rt      *runtime
+	reg     registerer
+	guarded guardedNames
+
+	live   atomic.Pointer[live] // nil until Start is through
+	ready  chan struct{}        // closed when live is set, or will never be
+	settle sync.Once
+}
+
+// CaddyModule implements caddy.Module.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "gatehouse", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision checks the configuration and the environment. It changes nothing: `caddy validate` and reloads that
+// fail later come through here, too.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.log, a.ready, a.reg = ctx.Logger(), make(chan struct{}), ctx.GetMetricsRegistry()
+	if err := a.Resolve(); err != nil {
+		return err
+	}
+	values, err := a.SeedValues()
+	if err != nil {
+		return err
+	}
+	a.seed = values
+	if err := a.opt.store.check(ctx); err != nil {
+		return err
+	}
+	rt, err := acquireRuntime(a.opt.store, a.log)
+	if err != nil {
+		return err
+	}
+	a.rt = rt
+	return rt.metrics.register(a.reg)
+}
+
+// startTimeout bounds migrations and seeding: a start that hangs is worse than one that fails.
+const startTimeout = 60 * time.Second
+
+// Start opens the store, brings its schema up to date, applies the environment's administrator in one transaction,
+// and opens the gates. Until then they answer 503.
+func (a *App) Start() error {
+	defer a.settle.Do(func() { close(a.ready) })
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := a.rt.open(ctx, a.opt, a.log); err != nil {
+		return fmt.Errorf("opening the store: %w", err)
+	}
+	l, err := newLive(a)
+	if err != nil {
+		return err
+	}
+	res, err := seed.Apply(ctx, a.rt.store, a.seed, l.hasher, seed.Options{Clock: time.Now, Log: a.log})
+	if err != nil {
+		return fmt.Errorf("making the administrator: %w", err)
+	}
+	if res.NeedsSetup {
+		if err := a.rt.announceSetup(ctx, l.accounts, a.opt.prefix, a.log); err != nil {
+			return err
+		}
+	}
+	if res.Later != nil {
+		a.rt.background(res.Later)
+	}
+	a.rt.sessions.Refresh()
+	a.live.Store(l)
+	return nil
+}
+
+// Stop implements caddy.App. Requests may still be under way, so nothing is closed here; see Cleanup.
+func (a *App) Stop() error { return nil }
+
+// Cleanup lets go of the store, which is closed when no configuration uses it any more.
+func (a *App) Cleanup() error {
+	if a.ready != nil {
+		a.settle.Do(func() { close(a.ready) })
+	}
+	if a.rt == nil {
+		return nil
+	}
+	rt := a.rt
+	a.rt = nil
+	return releaseRuntime(rt)
+}
+
+// errNotReady: the gate has no store yet, or never will.
+var errNotReady = errors.New("gatehouse has not started")
+
+// readyWait is how long a request waits for the app of its configuration to start: Caddy starts apps in no order,
+// so at a reload requests can arrive some milliseconds early, and none should be lost for that.
+const readyWait = 2 * time.Second
+
+// await answers the running parts of the app.
+func (a *App) await(ctx context.Context) (*live, error) {
+	if l := a.live.Load(); l != nil {
+		return l, nil
+	}
+	timer := time.NewTimer(readyWait)
+	defer timer.Stop()
+	select {
+	case <-a.ready:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	if l := a.live.Load(); l != nil {
+		return l, nil
+	}
+	return nil, errNotReady
+}
+
+// Interface guards.
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

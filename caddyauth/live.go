@@ -1,0 +1,44 @@
+package caddyauth
+
+import (
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+)
+
+// live are the parts of a started app. They belong to one configuration; what they share with the next is in rt.
+type live struct {
+	rt       *runtime
+	opt      *options
+	sessions *session.Manager
+	hasher   *password.Hasher
+	accounts *account.Service
+	portal   *portal.Portal
+}
+
+// newLive wires the parts of an app whose store is open.
+func newLive(a *App) (*live, error) {
+	rt, o := a.rt, a.opt
+	hasher := password.NewHasher(o.hash, rt.hashSlots(o.hash))
+	logins := &login.Service{
+		Store: rt.store, Sessions: rt.sessions, Hasher: hasher, Throttle: rt.throttle,
+		Limits: o.attempts, Lifetime: o.lifetime, Clock: time.Now, Log: a.log.Named("login"), Count: rt.metrics.signIn,
+	}
+	accounts := &account.Service{
+		Store: rt.store, Sessions: rt.sessions, Login: logins, Hasher: hasher, Policy: o.policy,
+		Title: o.title, Clock: time.Now, Log: a.log.Named("account"),
+	}
+	p, err := portal.New(portal.Config{
+		Store: rt.store, Sessions: rt.sessions, Login: logins, Accounts: accounts,
+		CookieDomain: o.cookieDomain, Brand: o.brand, TrustReturn: o.trustReturn,
+		Clock: time.Now, Log: a.log.Named("pages"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &live{rt: rt, opt: o, sessions: rt.sessions, hasher: hasher, accounts: accounts, portal: p}, nil
+}

@@ -1,0 +1,175 @@
+package caddyauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// runtimes holds what outlives a configuration: Caddy runs the new one before it lets go of the old one, so with the
+// same store both meet on the same runtime, and a reload loses no session, stream, count or open file.
+var runtimes = caddy.NewUsagePool()
+
+// runtime is everything that belongs to one store. It is made in Provision, which must change nothing, and opened in
+// Start.
+type runtime struct {
+	key     string
+	metrics *metrics
+
+	mu       sync.Mutex
+	opened   bool
+	store    store.Store
+	sessions *session.Manager
+	throttle *login.Throttle
+	slots    map[password.Params]*password.Slots
+	setup    time.Time // until when the announced set-up link can be used
+
+	stop chan struct{}
+	work sync.WaitGroup
+}
+
+// acquireRuntime answers the runtime of a store; release it once.
+func acquireRuntime(o storeOptions, log *zap.Logger) (*runtime, error) {
+	v, _, err := runtimes.LoadOrNew(o.key(), func() (caddy.Destructor, error) {
+		return &runtime{key: o.key(), metrics: newMetrics(), slots: make(map[password.Params]*password.Slots), stop: make(chan struct{})}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*runtime), nil
+}
+
+func releaseRuntime(rt *runtime) error {
+	_, err := runtimes.Delete(rt.key)
+	return err
+}
+
+// open opens the store unless an earlier configuration did.
+func (rt *runtime) open(ctx context.Context, o *options, log *zap.Logger) error {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.opened {
+		return nil
+	}
+	db, err := sqlstore.Open(ctx, o.store.sql(log))
+	if err != nil {
+		return err
+	}
+	info := db.Info()
+	log.Info("opened the store", zap.String("engine", info.Engine), zap.String("location", info.Location), zap.Int64("schema", info.Schema))
+	rt.store = rt.metrics.timed(db)
+	rt.sessions = session.NewManager(rt.store, session.Options{Log: log.Named("session")})
+	rt.throttle = login.NewThrottle(rt.store, time.Now)
+	rt.metrics.attach(rt.store, rt.sessions)
+	rt.opened = true
+	rt.work.Go(func() { rt.sweep(log) })
+	return nil
+}
+
+// hashSlots answers the places in which password hashes of that cost are made, shared by all configurations: a
+// reload must not double the memory that a flood can take.
+func (rt *runtime) hashSlots(p password.Params) *password.Slots {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	s := rt.slots[p]
+	if s == nil {
+		s = password.DefaultSlots(p)
+		rt.slots[p] = s
+	}
+	return s
+}
+
+const (
+	sweepEvery = time.Minute
+	sweepStep  = 500 // rows of a kind per transaction, so that no request waits long behind it
+	keepEvents = 0   // the audit log is kept for ever unless told otherwise
+)
+
+// sweep deletes what has expired, in small steps.
+func (rt *runtime) sweep(log *zap.Logger) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-rt.stop:
+			return
+		case <-tick.C:
+		}
+		for n := sweepStep; n >= sweepStep; {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			var err error
+			n, err = rt.store.Sweep(ctx, time.Now(), keepEvents, sweepStep)
+			cancel()
+			if err != nil {
+				log.Warn("could not delete expired rows; will try again", zap.Error(err))
+				break
+			}
+		}
+	}
+}
+
+// background runs f until it is done or the runtime ends.
+func (rt *runtime) background(f func(context.Context)) {
+	rt.work.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		done := make(chan struct{})
+		go func() {
+			select {
+			case <-rt.stop:
+				cancel()
+			case <-done:
+			}
+		}()
+		f(ctx)
+		close(done)
+	})
+}
+
+// announceSetup logs a one-time link that makes the first administrator. Reloads do not log another one while the
+// last can still be used.
+func (rt *runtime) announceSetup(ctx context.Context, accounts *account.Service, prefix string, log *zap.Logger) error {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if time.Until(rt.setup) > time.Hour {
+		return nil
+	}
+	link, err := accounts.IssueSetupLink(ctx)
+	if err != nil {
+		return fmt.Errorf("making a set-up link: %w", err)
+	}
+	rt.setup = link.ExpiresAt
+	log.Warn("there is no administrator yet and every gated site is closed: open the one-time set-up link on one of your sites, or set ADMIN_PASSWORD and restart",
+		zap.String("setup_link", prefix+"/link/"+link.Token), zap.Time("expires", link.ExpiresAt))
+	return nil
+}
+
+// Destruct implements caddy.Destructor: no configuration uses this store any more. Requests of the last one may
+// still be under way; they find the store closed and answer 503.
+func (rt *runtime) Destruct() error {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	close(rt.stop)
+	rt.work.Wait()
+	if !rt.opened {
+		return nil
+	}
+	rt.opened = false
+	rt.sessions.Close()
+	if err := rt.store.Close(); err != nil && !errors.Is(err, store.ErrUnavailable) {
+		return fmt.Errorf("closing the store: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,233 @@
+package caddyauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/seed"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// options are the configuration with defaults filled in, checked, and placeholders replaced. They are never written
+// back to fields that have a JSON name: Caddy shows those.
+type options struct {
+	store        storeOptions
+	seed         seed.Config
+	lifetime     session.Limits
+	cookieDomain string
+	hash         password.Params
+	policy       password.Policy
+	attempts     login.Limits
+	prefix       string
+	adminHosts   []string
+	brand        ui.Brand
+	title        string
+	trustReturn  []string
+}
+
+// Resolve fills in defaults, replaces placeholders and checks every value. It reads files that the configuration
+// names and changes nothing. The first problem is answered as an error that names the option.
+func (a *App) Resolve() error {
+	o := &options{}
+	steps := []func(*options) error{
+		a.resolveStore, a.resolveAdmin, a.resolveSession, a.resolvePassword, a.resolveThrottle, a.resolvePages,
+	}
+	for _, step := range steps {
+		if err := step(o); err != nil {
+			return err
+		}
+	}
+	a.opt = o
+	return nil
+}
+
+// SeedValues checks the administrator's values in the configuration and the environment. Call Resolve before.
+func (a *App) SeedValues() (*seed.Values, error) {
+	return seed.Parse(a.opt.seed, os.LookupEnv, os.ReadFile, a.opt.policy)
+}
+
+// OpenStore opens the store for a command. The caller closes it. Call Resolve before.
+func (a *App) OpenStore(ctx context.Context, log *zap.Logger) (store.Store, error) {
+	db, err := sqlstore.Open(ctx, a.opt.store.sql(log))
+	if err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+// HashParams answers the cost of password hashes. Call Resolve before.
+func (a *App) HashParams() password.Params { return a.opt.hash }
+
+// PasswordPolicy answers the rules for new passwords. Call Resolve before.
+func (a *App) PasswordPolicy() password.Policy { return a.opt.policy }
+
+// MountPrefix answers where our pages are. Call Resolve before.
+func (a *App) MountPrefix() string { return a.opt.prefix }
+
+// placeholder replaces placeholders in an option's value. An empty result is an error: an unset variable must not
+// become an empty password or an open rule.
+func placeholder(option, raw string) (string, error) {
+	s, err := caddy.NewReplacer().ReplaceOrErr(raw, true, true)
+	if err != nil {
+		// The replacer's error names the placeholder, never a value.
+		return "", fmt.Errorf("%s: %w", option, err)
+	}
+	if strings.TrimSpace(s) == "" {
+		return "", fmt.Errorf("%s: the value is empty; is the variable or file it names set?", option)
+	}
+	return s, nil
+}
+
+func (a *App) resolveAdmin(o *options) error {
+	c := a.Admin
+	if c == nil {
+		c = &AdminConfig{}
+	}
+	o.seed = seed.Config{Mode: seed.Mode(c.Mode), EnvPrefix: c.EnvPrefix, FormerAdmin: c.FormerAdmin}
+	switch c.Mode {
+	case "":
+		o.seed.Mode = "seed"
+	case "seed", "managed":
+	default:
+		return fmt.Errorf("admin: unknown mode %q; use seed or managed", c.Mode)
+	}
+	switch c.FormerAdmin {
+	case "":
+		o.seed.FormerAdmin = "keep"
+	case "keep", "demote", "disable":
+	default:
+		return fmt.Errorf("admin: former_admin %q; use keep, demote or disable", c.FormerAdmin)
+	}
+	if c.FormerAdmin != "" && o.seed.Mode != "managed" {
+		return errors.New("admin: former_admin is for managed administrators; write admin managed, or remove it")
+	}
+	if c.EnvPrefix != "" && !envPrefix.MatchString(c.EnvPrefix) {
+		return fmt.Errorf("admin: env_prefix %q; use letters, digits and underscores, such as APP_", c.EnvPrefix)
+	}
+	values := []struct {
+		option string
+		from   *string
+		to     **string
+	}{
+		{"user", c.User, &o.seed.User}, {"email", c.Email, &o.seed.Email}, {"name", c.Name, &o.seed.Name},
+		{"password", c.Password, &o.seed.Password}, {"password_file", c.PasswordFile, &o.seed.PasswordFile},
+		{"password_hash", c.PasswordHash, &o.seed.PasswordHash}, {"force_sync", c.ForceSync, &o.seed.ForceSync},
+	}
+	for _, v := range values {
+		if v.from == nil {
+			continue
+		}
+		s, err := placeholder("admin "+v.option, *v.from)
+		if err != nil {
+			return err
+		}
+		*v.to = &s
+	}
+	return nil
+}
+
+var envPrefix = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func (a *App) resolveSession(o *options) error {
+	o.lifetime = session.DefaultLimits
+	c := a.Session
+	if c == nil {
+		return nil
+	}
+	for _, d := range []struct {
+		option string
+		from   caddy.Duration
+		to     *time.Duration
+	}{{"idle", c.Idle, &o.lifetime.Idle}, {"absolute", c.Absolute, &o.lifetime.Absolute}, {"remember", c.Remember, &o.lifetime.Remember}} {
+		if d.from < 0 {
+			return fmt.Errorf("session %s: must be positive", d.option)
+		}
+		if d.from > 0 {
+			*d.to = time.Duration(d.from)
+		}
+	}
+	if c.CookieDomain == "" {
+		return nil
+	}
+	domain, err := cookieDomain(c.CookieDomain)
+	o.cookieDomain = domain
+	return err
+}
+
+// cookieDomain refuses what browsers refuse, and what would hand the session to strangers' sites.
+func cookieDomain(s string) (string, error) {
+	d := strings.ToLower(strings.TrimPrefix(s, "."))
+	if _, err := netip.ParseAddr(d); err == nil || !hostname.MatchString(d) {
+		return "", fmt.Errorf("session cookie_domain: %q is not a domain name", s)
+	}
+	if suffix, _ := publicsuffix.PublicSuffix(d); suffix == d && d != "localhost" {
+		return "", fmt.Errorf("session cookie_domain: %q belongs to many owners; give your own domain below it", s)
+	}
+	return d, nil
+}
+
+var hostname = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+
+func (a *App) resolvePassword(o *options) error {
+	o.hash, o.policy = password.Default, password.Policy{MinLength: 12}
+	c := a.Password
+	if c == nil {
+		return nil
+	}
+	if c.MinLength != 0 {
+		if c.MinLength < 8 || c.MinLength > 128 {
+			return fmt.Errorf("password min_length: %d; use 8 to 128", c.MinLength)
+		}
+		o.policy.MinLength = c.MinLength
+	}
+	if c.Argon2id != nil {
+		o.hash = password.Params{MemoryKiB: c.Argon2id.MemoryKiB, Time: c.Argon2id.Time, Threads: c.Argon2id.Threads}
+		if err := o.hash.Validate(); err != nil {
+			return fmt.Errorf("password argon2id: %w", err)
+		}
+	}
+	return nil
+}
+
+func (a *App) resolveThrottle(o *options) error {
+	o.attempts = login.DefaultLimits
+	c := a.Throttle
+	if c == nil {
+		return nil
+	}
+	switch {
+	case c.Free < 0, c.ClientAttempts < 0:
+		return errors.New("throttle: counts must be positive")
+	case c.Longest < 0, c.ClientWindow < 0:
+		return errors.New("throttle: durations must be positive")
+	case c.Free > 100:
+		return fmt.Errorf("throttle free: %d; use 1 to 100", c.Free)
+	case (c.ClientAttempts == 0) != (c.ClientWindow == 0):
+		return errors.New("throttle client: give both a count and a window, such as 30/1m")
+	}
+	if c.Free > 0 {
+		o.attempts.Free = c.Free
+	}
+	if c.Longest > 0 {
+		o.attempts.Longest = time.Duration(c.Longest)
+	}
+	if c.ClientAttempts > 0 {
+		o.attempts.Client, o.attempts.Window = c.ClientAttempts, time.Duration(c.ClientWindow)
+	}
+	return nil
+}

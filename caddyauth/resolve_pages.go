@@ -1,0 +1,101 @@
+package caddyauth
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+)
+
+var prefixForm = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+
+func (a *App) resolvePages(o *options) error {
+	o.prefix = "/_auth"
+	if a.Prefix != "" {
+		o.prefix = a.Prefix
+	}
+	if !prefixForm.MatchString(o.prefix) || strings.Contains(o.prefix+"/", "/./") || strings.Contains(o.prefix+"/", "/../") {
+		return fmt.Errorf("prefix: %q; use a path such as /_auth, without a trailing slash", o.prefix)
+	}
+	for _, h := range a.AdminHosts {
+		host, err := hostPort("admin_host", h)
+		if err != nil {
+			return err
+		}
+		o.adminHosts = append(o.adminHosts, host)
+	}
+	for _, h := range a.TrustReturn {
+		host, err := hostPort("trust_return", h)
+		if err != nil {
+			return err
+		}
+		o.trustReturn = append(o.trustReturn, host)
+	}
+	return a.resolveBrand(o)
+}
+
+// hostPort checks a host with an optional port and answers it in lower case.
+func hostPort(option, s string) (string, error) {
+	host := strings.ToLower(s)
+	name, port, hasPort := strings.Cut(host, ":")
+	bad := !hostname.MatchString(name)
+	if strings.HasPrefix(host, "[") { // an IPv6 literal
+		ap, err := netip.ParseAddrPort(host)
+		addr, err2 := netip.ParseAddr(strings.Trim(host, "[]"))
+		bad = (err != nil || !ap.IsValid()) && (err2 != nil || !addr.Is6())
+		hasPort = false
+	}
+	if hasPort {
+		n, err := strconv.ParseUint(port, 10, 16)
+		bad = bad || err != nil || n == 0 || strconv.FormatUint(n, 10) != port
+	}
+	if bad {
+		return "", fmt.Errorf("%s: %q is not a host; write example.com or example.com:8443, without scheme or path", option, s)
+	}
+	return host, nil
+}
+
+func (a *App) resolveBrand(o *options) error {
+	c := a.Brand
+	if c == nil {
+		c = &BrandConfig{}
+	}
+	o.title = c.Title
+	if o.title == "" {
+		o.title = "Gatehouse"
+	}
+	var logo []byte
+	if c.Logo != "" {
+		path, err := placeholder("brand logo", c.Logo)
+		if err != nil {
+			return err
+		}
+		if logo, err = readLogo(path); err != nil {
+			return fmt.Errorf("brand logo: %w", err)
+		}
+	}
+	brand, err := ui.NewBrand(o.title, logo, c.Accent, c.Support)
+	if err != nil {
+		return fmt.Errorf("brand: %w", err)
+	}
+	o.brand = brand
+	return nil
+}
+
+// maxLogo is the largest logo, in bytes; it is part of the first page a visitor loads.
+const maxLogo = 64 << 10
+
+func readLogo(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxLogo {
+		return nil, fmt.Errorf("%s: give a file of at most 64 KiB", path)
+	}
+	return os.ReadFile(path)
+}
