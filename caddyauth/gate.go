@@ -1,0 +1,293 @@
+package caddyauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+)
+
+// Gate lets a request through only with a live session of an active user who satisfies every rule, or on a path that
+// was opened on purpose. It also answers Gatehouse's own pages on its site, whatever its matchers.
+type Gate struct {
+	// MatcherSetsRaw are the requests that this gate guards; default all. They are not the matchers of the route:
+	// the handler has to see every request of the site, to answer the pages and to remove forged identity headers.
+	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
+	// Public paths need no sign-in and get no identity: exact, or a prefix ending in /*.
+	Public []string `json:"public,omitempty"`
+	// Optional paths are open to all, but a signed-in user's identity is passed on.
+	Optional []string `json:"optional,omitempty"`
+	// API paths are never redirected: 401 problem+json instead.
+	API []string `json:"api,omitempty"`
+	// Require lists rules that all must hold.
+	Require []Rule `json:"require,omitempty"`
+	// Headers replace the default identity headers.
+	Headers []HeaderConfig `json:"headers,omitempty"`
+	// AllowPreflight lets CORS preflight requests through without a sign-in.
+	AllowPreflight bool `json:"allow_preflight,omitempty"`
+
+	app      *App
+	log      *zap.Logger
+	matchers caddyhttp.MatcherSets
+	public   policy.Paths
+	optional policy.Paths
+	api      policy.Paths
+	headers  []identityHeader
+}
+
+// CaddyModule implements caddy.Module.
+func (*Gate) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse", New: func() caddy.Module { return new(Gate) }}
+}
+
+// Provision checks the rules and finds the app, which exists even when it is not configured.
+func (g *Gate) Provision(ctx caddy.Context) error {
+	g.log = ctx.Logger()
+	appModule, err := ctx.App("gatehouse")
+	if err != nil {
+		return err
+	}
+	g.app = appModule.(*App)
+	if g.MatcherSetsRaw != nil {
+		sets, err := ctx.LoadModule(g, "MatcherSetsRaw")
+		if err != nil {
+			return fmt.Errorf("loading matchers: %w", err)
+		}
+		if err := g.matchers.FromInterface(sets); err != nil {
+			return err
+		}
+	}
+	return g.compile()
+}
+
+// compile turns the configured rules into what requests are judged by.
+func (g *Gate) compile() (err error) {
+	for _, p := range []struct {
+		option string
+		from   []string
+		to     *policy.Paths
+	}{{"public", g.Public, &g.public}, {"optional", g.Optional, &g.optional}, {"api", g.API, &g.api}} {
+		if *p.to, err = policy.NewPaths(p.from); err != nil {
+			return fmt.Errorf("%s: %w", p.option, err)
+		}
+	}
+	for _, r := range g.Require {
+		if err := r.Validate(); err != nil {
+			return err
+		}
+	}
+	if g.headers, err = newHeaders(g.Headers); err != nil {
+		return err
+	}
+	g.app.guarded.add(g.headers)
+	return nil
+}
+
+// passed is what an earlier gate of the same request has found. It travels in the context under a key that no client
+// can name.
+type passed struct{ token string }
+
+type passedKey struct{}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler. Whatever is not clearly allowed ends here, with an answer that is
+// written, never with an error: error routes are outside of the gate.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	v := newVisit(g, r)
+	p, again := r.Context().Value(passedKey{}).(*passed)
+	if !again {
+		g.app.guarded.strip(r)
+		p = &passed{token: v.cookie.Token(r.Header)}
+		r = r.WithContext(context.WithValue(r.Context(), passedKey{}, p))
+		setPlaceholders(v.repl, nil)
+	}
+	l, err := g.app.await(r.Context())
+	if err != nil {
+		return g.unavailable(w, r, v, nil, err)
+	}
+	v.live = l
+	if v.underPrefix(l.opt.prefix) {
+		return g.pages(w, r, v)
+	}
+	session.StripCookies(r.Header)
+	guards, err := g.guards(r, v)
+	if err != nil {
+		return g.unavailable(w, r, v, l, fmt.Errorf("matching: %w", err))
+	}
+	if !guards {
+		return next.ServeHTTP(w, r)
+	}
+	return g.judge(w, r, next, v, p)
+}
+
+// guards reports whether the gate's matchers select the request. Paths that Caddy's matchers and a lenient upstream
+// may read differently are guarded whatever the matchers say, or `/x/..;/admin` would walk around `gatehouse /admin/*`.
+func (g *Gate) guards(r *http.Request, v *visit) (bool, error) {
+	if len(g.matchers) == 0 || policy.Evasive(v.path) {
+		return true, nil
+	}
+	return g.matchers.AnyMatchWithError(r)
+}
+
+// judge decides about a request for the upstream.
+func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit, p *passed) error {
+	m := v.live.rt.metrics
+	if g.public.Match(v.path) || (g.AllowPreflight && isPreflight(r)) {
+		m.public.Inc()
+		return next.ServeHTTP(w, r)
+	}
+	if v.early(r) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusTooEarly) // RFC 8470, section 5.2: replayable, and the client retries it
+		return nil
+	}
+	optional := g.optional.Match(v.path)
+	s, err := g.resolve(r.Context(), v, p)
+	switch {
+	case errors.Is(err, session.ErrNone) && optional:
+		m.public.Inc()
+		return next.ServeHTTP(w, r)
+	case errors.Is(err, session.ErrNone):
+		m.anonymous.Inc()
+		return g.anonymous(w, r, v)
+	case err != nil:
+		return g.unavailable(w, r, v, v.live, err)
+	}
+	if refused := g.refused(s, optional); refused != nil {
+		m.forbidden.Inc()
+		return g.forbidden(w, r, v, s, refused)
+	}
+	m.allowed.Inc()
+	return g.let(w, r, next, v, s)
+}
+
+// resolve answers the session that the request came with.
+func (g *Gate) resolve(ctx context.Context, v *visit, p *passed) (*session.Live, error) {
+	if p.token == "" {
+		return nil, session.ErrNone
+	}
+	return v.live.sessions.Resolve(ctx, p.token)
+}
+
+// refusal is why a signed-in person is not let through.
+type refusal struct {
+	rule *Rule
+	hold bool // has to set a new password first
+}
+
+func (g *Gate) refused(s *session.Live, optional bool) *refusal {
+	if s.User.MustChange {
+		return &refusal{hold: true}
+	}
+	if optional {
+		return nil
+	}
+	if rule := policy.Failed(g.Require, policy.Subject{User: &s.User, Provider: s.Session.Provider}); rule != nil {
+		return &refusal{rule: rule}
+	}
+	return nil
+}
+
+// let passes the request on with the person's identity, bound to the session: when that ends, so does the request.
+func (g *Gate) let(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit, s *session.Live) error {
+	id := identityOf(s)
+	setHeaders(r.Header, g.headers, id)
+	setPlaceholders(v.repl, id)
+	ctx, release := v.live.sessions.Follow(r.Context(), s)
+	defer release() // also when the proxy panics with http.ErrAbortHandler, its way of saying that a stream broke
+	return next.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// isPreflight reports whether r is a CORS preflight (Fetch, section 3.3.2), which browsers send without cookies.
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// anonymous answers a request that nobody is signed in for.
+func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, v *visit) error {
+	switch v.kind(r, g.api) {
+	case visitPage:
+		h := w.Header()
+		decisionHeaders(h)
+		h["Location"] = []string{v.live.portal.LoginURL(v.site(r), r)}
+		w.WriteHeader(http.StatusFound)
+	case visitForm:
+		v.live.portal.SessionEnded(w, v.with(r))
+	default:
+		q := v.with(r)
+		v.live.portal.Unauthorized(w, q, v.live.portal.LoginURL(v.site(r), r))
+	}
+	return nil
+}
+
+// decisionHeaders keep answers that depend on who asks out of every cache.
+func decisionHeaders(h http.Header) {
+	h["Cache-Control"] = []string{"no-store"}
+	h["Vary"] = []string{"Cookie, Accept, Sec-Fetch-Mode, Authorization"}
+}
+
+// forbidden answers a signed-in person who is not allowed.
+func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, v *visit, s *session.Live, why *refusal) error {
+	page := v.kind(r, g.api) != visitAPI
+	q := v.with(r)
+	if why.hold {
+		if location, held := v.live.portal.Hold(q, s.User); held && v.kind(r, g.api) == visitPage {
+			decisionHeaders(w.Header())
+			w.Header().Set("Location", location)
+			w.WriteHeader(http.StatusFound)
+			return nil
+		}
+		v.live.portal.Forbidden(w, q, s, "A new password has to be set first.", page)
+		return nil
+	}
+	if c := g.log.Check(zapcore.InfoLevel, "refused"); c != nil {
+		c.Write(zap.String("user", s.User.Username), zap.String("rule", string(why.rule.Field)),
+			zap.String("path", v.path), zap.String("request_id", v.site(r).ID))
+	}
+	v.live.portal.Forbidden(w, q, s, describe(why.rule), page)
+	return nil
+}
+
+// describe says in words what a rule asks for. Values are the operator's own, shown to someone who is signed in.
+func describe(r *Rule) string {
+	names := map[policy.Field]string{
+		policy.FieldRole: "the role", policy.FieldGroup: "membership of", policy.FieldUser: "to be signed in as",
+		policy.FieldEmail: "the e-mail address", policy.FieldDomain: "a verified e-mail address at",
+		policy.FieldProvider: "a sign-in through",
+	}
+	if r.Field == policy.FieldUser || r.Field == policy.FieldEmail {
+		return "This part of the site is for particular people, and you are not one of them."
+	}
+	return "This part of the site asks for " + names[r.Field] + " " + strings.Join(r.Values, " or ") + "."
+}
+
+// unavailable answers when it cannot be found out who asks. l is nil when nothing has started.
+func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, v *visit, l *live, err error) error {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		return nil // the client has gone; there is nobody to answer
+	}
+	if c := g.log.Check(zapcore.WarnLevel, "closed: cannot tell who asks"); c != nil {
+		c.Write(zap.Error(err), zap.String("request_id", v.site(r).ID))
+	}
+	if l == nil {
+		plainUnavailable(w, v.kind(r, g.api) != visitAPI)
+		return nil
+	}
+	l.rt.metrics.unavailable.Inc()
+	l.portal.Unavailable(w, v.with(r), v.kind(r, g.api) != visitAPI, 5)
+	return nil
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner           = (*Gate)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Gate)(nil)
+)

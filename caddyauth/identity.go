@@ -1,0 +1,261 @@
+package caddyauth
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+)
+
+// The values that tell the upstream, and the rest of Caddy, who is signed in.
+const (
+	valueUser = iota
+	valueID
+	valueEmail
+	valueName
+	valueGroups
+	valueRole
+	valueProvider
+	valueSession // placeholder only
+	numValues
+)
+
+// valueNames are the names of the values in `header`, by index.
+var valueNames = [numValues]string{"user", "id", "email", "name", "groups", "role", "provider", "session"}
+
+// placeholders are the names of the values in Caddy, by index.
+var placeholders = [numValues]string{
+	"http.auth.user.id", "http.auth.user.uid", "http.auth.user.email", "http.auth.user.name",
+	"http.auth.user.groups", "http.auth.user.role", "http.auth.user.provider", "http.auth.user.session",
+}
+
+// identityHeader sends one value under one name.
+type identityHeader struct {
+	name  string // canonical
+	value int
+}
+
+// defaultHeaders go to the upstream when the configuration names none.
+var defaultHeaders = []identityHeader{
+	{"Remote-User", valueUser}, {"Remote-Id", valueID}, {"Remote-Email", valueEmail},
+	{"Remote-Name", valueName}, {"Remote-Groups", valueGroups}, {"Remote-Role", valueRole},
+}
+
+// newHeaders checks the `header` lines of a gate. Headers that carry meaning of their own are refused.
+func newHeaders(configured []HeaderConfig) ([]identityHeader, error) {
+	if len(configured) == 0 {
+		return defaultHeaders, nil
+	}
+	var out []identityHeader
+	seen := make(map[string]bool)
+	for _, h := range configured {
+		name := http.CanonicalHeaderKey(h.Name)
+		if !validName(h.Name) {
+			return nil, fmt.Errorf("header %q: use letters, digits and '-' only", h.Name)
+		}
+		if reserved[name] {
+			return nil, fmt.Errorf("header %s: it means something to HTTP itself; choose a name such as X-Auth-User", name)
+		}
+		if seen[name] {
+			return nil, fmt.Errorf("header %s: given twice", name)
+		}
+		seen[name] = true
+		value := -1
+		for i, n := range valueNames[:valueSession] {
+			if n == h.Value {
+				value = i
+			}
+		}
+		if value < 0 {
+			return nil, fmt.Errorf("header %s: unknown value %q; use user, id, email, name, groups, role or provider", name, h.Value)
+		}
+		out = append(out, identityHeader{name, value})
+	}
+	return out, nil
+}
+
+func validName(s string) bool {
+	if s == "" || len(s) > maxNameLen || strings.Trim(s, "-") != s {
+		return false
+	}
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// reserved are request headers that HTTP, the proxy or the gate itself give a meaning to.
+var reserved = map[string]bool{
+	"Host": true, "Cookie": true, "Connection": true, "Upgrade": true, "Te": true, "Trailer": true,
+	"Transfer-Encoding": true, "Content-Length": true, "Content-Type": true, "Content-Encoding": true, "Accept": true,
+	"Accept-Encoding": true, "Expect": true, "Range": true, "Origin": true, "Referer": true, "Keep-Alive": true,
+	"Proxy-Connection": true, "Proxy": true, "Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Proto": true,
+	"X-Forwarded-Host": true,
+}
+
+// guardedNames are the folded names that no client may send: the default headers and every configured one, of all
+// gates of the app, because one site's upstream may be another's.
+type guardedNames map[string]struct{}
+
+const maxNameLen = 64
+
+func (g *guardedNames) add(headers []identityHeader) {
+	if *g == nil {
+		*g = make(guardedNames)
+	}
+	for _, h := range append(headers, defaultHeaders...) {
+		var buf [maxNameLen]byte
+		if n := foldHeader(&buf, h.name); n > 0 {
+			(*g)[string(buf[:n])] = struct{}{}
+		}
+	}
+}
+
+// has reports whether a header name folds to a guarded one.
+func (g guardedNames) has(name string) bool {
+	var buf [maxNameLen]byte
+	n := foldHeader(&buf, name)
+	if n <= 0 {
+		return false
+	}
+	_, ok := g[string(buf[:n])]
+	return ok
+}
+
+// foldHeader writes name to buf the way a lenient upstream may read it and answers its length, or -1 when it is
+// longer than any guarded name: lower case, everything but letters and digits as '-' (CGI and WSGI turn '-' into '_',
+// PHP '.' too), none of these at the ends.
+func foldHeader(buf *[maxNameLen]byte, name string) int {
+	n := 0
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		default:
+			c = '-'
+		}
+		if c == '-' && n == 0 {
+			continue
+		}
+		if n == len(buf) {
+			if c == '-' {
+				continue
+			}
+			return -1
+		}
+		buf[n] = c
+		n++
+	}
+	for n > 0 && buf[n-1] == '-' {
+		n--
+	}
+	return n
+}
+
+// strip removes from the request everything by which a client could speak for the gate. It runs before anything else
+// on every path. What it closes:
+//   - identity headers in any spelling;
+//   - `Connection: Remote-User`, which would make the proxy drop the header that we set as hop-by-hop;
+//   - trailers, which the proxy passes on under any name;
+//   - `Proxy`, which CGI upstreams read as the variable HTTP_PROXY;
+//   - upgrades other than WebSocket: h2c would open a tunnel through which any request, with any header, reaches the
+//     upstream unseen.
+func (g guardedNames) strip(r *http.Request) {
+	for name := range r.Header {
+		if g.has(name) {
+			delete(r.Header, name) // by the raw key: Del would canonicalise it
+		}
+	}
+	delete(r.Header, "Proxy")
+	delete(r.Header, "Trailer")
+	r.Trailer = nil
+	if len(r.Header["Upgrade"]) == 0 {
+		delete(r.Header, "Connection")
+		return
+	}
+	if isWebSocket(r.Header["Upgrade"]) {
+		r.Header["Connection"] = []string{"Upgrade"}
+		return
+	}
+	delete(r.Header, "Upgrade")
+	delete(r.Header, "Connection")
+	delete(r.Header, "Http2-Settings")
+}
+
+func isWebSocket(upgrade []string) bool {
+	return len(upgrade) == 1 && strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket")
+}
+
+// identity are the values of one session, ready to be sent. It is made once per session, not once per request.
+type identity struct {
+	values [numValues]string
+	boxed  [numValues]any // the same, as Caddy's replacer takes them
+}
+
+type identityKey struct{}
+
+func identityOf(l *session.Live) *identity {
+	return l.Values(identityKey{}, func(l *session.Live) any {
+		u := &l.User
+		provider := l.Session.Provider
+		if provider == "" {
+			provider = policy.LocalProvider
+		}
+		id := &identity{values: [numValues]string{
+			valueUser: u.Username, valueID: u.ID, valueEmail: u.Email, valueName: u.Name,
+			valueGroups: strings.Join(u.Groups, ","), valueRole: string(u.Role), valueProvider: provider,
+			valueSession: l.Session.ID,
+		}}
+		for i, v := range id.values {
+			id.values[i] = headerSafe(v)
+			id.boxed[i] = id.values[i]
+		}
+		return id
+	}).(*identity)
+}
+
+// headerSafe replaces what no header value may hold. Accounts are checked when they are made; a store that was
+// written by something else must not become a way to inject headers.
+func headerSafe(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+var emptyValue any = ""
+
+// setPlaceholders tells the rest of Caddy who is signed in; id is nil for nobody. Every name is always set: an
+// earlier handler's value must not stand for ours.
+func setPlaceholders(repl *caddy.Replacer, id *identity) {
+	if repl == nil {
+		return
+	}
+	for i, name := range placeholders {
+		if id == nil {
+			repl.Set(name, emptyValue)
+			continue
+		}
+		repl.Set(name, id.boxed[i])
+	}
+}
+
+// setHeaders sends the identity upstream. Every header is sent, empty ones too: an upstream must never have to guess
+// what a missing one means. The slices are this request's own: handlers after us may edit them in place.
+func setHeaders(h http.Header, headers []identityHeader, id *identity) {
+	backing := make([]string, len(headers))
+	for i, hd := range headers {
+		backing[i] = id.values[hd.value]
+		h[hd.name] = backing[i : i+1 : i+1]
+	}
+}

@@ -1,0 +1,170 @@
+package caddyauth
+
+import (
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+)
+
+// visit is one request as the gate sees it: what the client asked for before any rewrite, and what Caddy vouches for.
+type visit struct {
+	repl   *caddy.Replacer
+	path   string   // escaped path as it came, without the query
+	uri    *url.URL // as it came
+	cookie session.Cookie
+	host   string
+	live   *live
+
+	site_ *site.Request
+}
+
+// newVisit reads the request. X-Forwarded-* count only from a proxy that Caddy was told to trust.
+func newVisit(g *Gate, r *http.Request) *visit {
+	ctx := r.Context()
+	v := &visit{uri: r.URL}
+	v.repl, _ = ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	requestURI := r.RequestURI
+	if orig, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && orig.URL != nil {
+		v.uri, requestURI = orig.URL, orig.RequestURI
+	}
+	v.path, _, _ = strings.Cut(requestURI, "?")
+	if !strings.HasPrefix(v.path, "/") { // absolute-form, CONNECT, "*"
+		v.path = v.uri.EscapedPath()
+	}
+	secure := r.TLS != nil
+	v.host = r.Host
+	if trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		if proto := r.Header.Get("X-Forwarded-Proto"); proto != "" {
+			secure = strings.EqualFold(proto, "https")
+		}
+		if host := r.Header.Get("X-Forwarded-Host"); host != "" {
+			v.host = host
+		}
+	}
+	v.host = canonicalHost(v.host, secure)
+	v.cookie = session.CookieFor(secure, v.host, g.app.opt.cookieDomain)
+	return v
+}
+
+// canonicalHost answers a host in lower case without the scheme's default port.
+func canonicalHost(host string, secure bool) string {
+	host = strings.ToLower(host)
+	if secure {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
+}
+
+// underPrefix reports whether the request is for our own pages.
+func (v *visit) underPrefix(prefix string) bool {
+	rest, ok := strings.CutPrefix(v.path, prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// Kinds of visits: who asks decides what an answer looks like.
+type visitKind int
+
+const (
+	visitAPI  visitKind = iota // a program: problem+json, never a redirect
+	visitPage                  // a browser loading a page: can be sent to the sign-in page
+	visitForm                  // a browser loading a page by another method: a redirect would lose what was sent
+)
+
+// kind tells a browser's page load from everything else: by Fetch Metadata where there is any, else by what the
+// client accepts.
+func (v *visit) kind(r *http.Request, api policy.Paths) visitKind {
+	if api.Match(v.path) {
+		return visitAPI
+	}
+	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
+	mode, fetched := r.Header["Sec-Fetch-Mode"]
+	if !fetched {
+		fetched = len(r.Header["Sec-Fetch-Dest"]) > 0 || len(r.Header["Sec-Fetch-Site"]) > 0
+	}
+	switch {
+	case len(r.Header["Upgrade"]) > 0, r.Method == http.MethodConnect:
+		return visitAPI // a WebSocket cannot follow a redirect
+	case fetched && (len(mode) != 1 || mode[0] != "navigate"):
+		return visitAPI
+	case fetched && !safe:
+		return visitForm
+	case fetched, safe && acceptsHTML(r.Header["Accept"]):
+		return visitPage
+	default:
+		return visitAPI
+	}
+}
+
+func acceptsHTML(accept []string) bool {
+	return slices.ContainsFunc(accept, func(s string) bool { return strings.Contains(s, "text/html") })
+}
+
+// early reports whether r is TLS early data that may be a replay (RFC 8470): only safe methods are judged then.
+func (v *visit) early(r *http.Request) bool {
+	return r.TLS != nil && !r.TLS.HandshakeComplete && r.Method != http.MethodGet && r.Method != http.MethodHead
+}
+
+// site answers what our pages may know of the request; made once, when it is needed.
+func (v *visit) site(r *http.Request) *site.Request {
+	if v.site_ != nil {
+		return v.site_
+	}
+	q := &site.Request{Secure: v.cookie.Secure, Host: v.host, Prefix: "/_auth"}
+	if v.live != nil {
+		q.Prefix = v.live.opt.prefix
+	}
+	if v.repl != nil {
+		q.ID, _ = v.repl.GetString("http.request.uuid")
+	}
+	if ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ip != "" {
+		q.ClientIP, _ = netip.ParseAddr(ip) // the zero address when it is none
+	}
+	v.site_ = q
+	return q
+}
+
+// with answers the request as our pages see it: the address that the client asked for, whatever was rewritten since.
+func (v *visit) with(r *http.Request) *http.Request {
+	r = site.With(r, v.site(r))
+	r.URL = &url.URL{Path: v.uri.Path, RawPath: v.uri.RawPath, RawQuery: v.uri.RawQuery}
+	return r
+}
+
+// pages answers Gatehouse's own pages.
+func (g *Gate) pages(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if v.early(r) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusTooEarly)
+		return nil
+	}
+	v.live.portal.ServeHTTP(w, v.with(r))
+	return nil
+}
+
+// plainUnavailable answers before there is anything to make pages with.
+func plainUnavailable(w http.ResponseWriter, page bool) {
+	h := w.Header()
+	decisionHeaders(h)
+	h.Set("Retry-After", "2")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if page {
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, "<!doctype html><html lang=en><title>Starting</title><h1>This site is starting</h1><p>Please try again in a moment.</p>")
+		return
+	}
+	h.Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = io.WriteString(w, `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"The gate is starting. Try again in a moment."}`)
+}
