@@ -1,0 +1,387 @@
+package caddyauth_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/gatehouse-auth/gatehouse/caddyauth"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// These tests run a real Caddy in this process. Caddy is a global, so they run one after the other; other packages
+// run beside them.
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "gatehouse-caddyauth-")
+	if err != nil {
+		panic(err)
+	}
+	for _, k := range []string{"XDG_DATA_HOME", "XDG_CONFIG_HOME", "HOME"} {
+		_ = os.Setenv(k, dir)
+	}
+	for _, k := range os.Environ() { // nothing of this machine's administrator may leak into the tests
+		if name, _, _ := strings.Cut(k, "="); strings.HasPrefix(name, "ADMIN_") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+const (
+	adminName = "admin"
+	adminPass = "correct horse battery staple"
+)
+
+// upstream is the app behind the gate. It notes what it is asked and answers with what it was sent.
+type upstream struct {
+	*httptest.Server
+	mu   sync.Mutex
+	seen []seen
+}
+
+type seen struct {
+	Method, URI, Host string
+	Header            http.Header
+	Trailer           http.Header
+	Body              string
+}
+
+func newUpstream(t testing.TB) *upstream {
+	t.Helper()
+	u := &upstream{}
+	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		s := seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), r.Trailer.Clone(), string(body)}
+		u.mu.Lock()
+		u.seen = append(u.seen, s)
+		u.mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Upstream", "yes")
+		_ = json.NewEncoder(w).Encode(s)
+	}))
+	t.Cleanup(u.Close)
+	return u
+}
+
+func (u *upstream) count() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.seen)
+}
+
+func (u *upstream) last() seen {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.seen) == 0 {
+		return seen{}
+	}
+	return u.seen[len(u.seen)-1]
+}
+
+// caddyServer is a running Caddy with a gate.
+type caddyServer struct {
+	t    testing.TB
+	up   *upstream
+	addr string
+	dir  string
+	db   string
+	logs *logBuffer
+
+	global, site string
+}
+
+// option changes how a server starts.
+type option func(*caddyServer)
+
+// withGlobal adds lines to the global gatehouse block.
+func withGlobal(lines string) option { return func(s *caddyServer) { s.global = lines } }
+
+// withStore uses a store file that exists already.
+func withStore(path string) option { return func(s *caddyServer) { s.db = path } }
+
+// start runs Caddy with the site block's lines before reverse_proxy.
+func start(t testing.TB, site string, opts ...option) *caddyServer {
+	t.Helper()
+	s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: site, logs: &logBuffer{}}
+	s.db = filepath.Join(s.dir, "data", "gatehouse.db")
+	for _, o := range opts {
+		o(s)
+	}
+	if err := s.load(); err != nil {
+		t.Fatalf("starting Caddy: %v\n%s", err, s.logs.String())
+	}
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Errorf("stopping Caddy: %v", err)
+		}
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	})
+	return s
+}
+
+// startAdmin is start with an administrator made from the environment.
+func startAdmin(t testing.TB, site string, opts ...option) *caddyServer {
+	t.Helper()
+	setenv(t, "ADMIN_PASSWORD", adminPass)
+	return start(t, site, opts...)
+}
+
+func setenv(t testing.TB, k, v string) {
+	t.Helper()
+	old, had := os.LookupEnv(k)
+	_ = os.Setenv(k, v)
+	t.Cleanup(func() {
+		if had {
+			_ = os.Setenv(k, old)
+		} else {
+			_ = os.Unsetenv(k)
+		}
+	})
+}
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// caddyfile writes the configuration. The password cost is the lowest that is allowed.
+func (s *caddyServer) caddyfile() string {
+	return fmt.Sprintf(`{
+	admin off
+	persist_config off
+	auto_https off
+	grace_period 1s
+	log default {
+		output net %[6]s {
+			soft_start
+		}
+		level DEBUG
+		format json
+	}
+	gatehouse {
+		store sqlite %[1]s
+		password {
+			argon2id 19MiB 2 1
+		}
+		%[2]s
+	}
+}
+http://%[3]s {
+	bind 127.0.0.1
+	%[4]s
+	reverse_proxy %[5]s
+}
+`, s.db, s.global, s.addr, strings.ReplaceAll(s.site, "UPSTREAM", s.up.Listener.Addr().String()), s.up.Listener.Addr(), s.logs.listen(s.t))
+}
+
+// load (re)loads the configuration in force.
+func (s *caddyServer) load() error { return loadCaddyfile(s.caddyfile()) }
+
+func loadCaddyfile(text string) error {
+	cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return err
+	}
+	return caddy.Load(cfg, true)
+}
+
+// logBuffer collects Caddy's log lines over a local socket, so that every logger of a configuration ends up here.
+type logBuffer struct {
+	mu   sync.Mutex
+	buf  bytes.Buffer
+	addr string
+}
+
+func (l *logBuffer) listen(t testing.TB) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.addr != "" {
+		return l.addr
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	l.addr = ln.Addr().String()
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(l, c) }()
+		}
+	}()
+	return l.addr
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// waitFor waits until the log holds a text.
+func (l *logBuffer) waitFor(t testing.TB, text string) string {
+	t.Helper()
+	eventually(t, "the log to say "+text, func() bool { return strings.Contains(l.String(), text) })
+	return l.String()
+}
+
+// eventually polls until ok, for at most ten seconds.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// openStore opens the server's store as another process would.
+func (s *caddyServer) openStore() store.Store {
+	s.t.Helper()
+	db, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: "sqlite", Path: s.db, Migrate: true})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// browser is a client with a cookie jar that follows nothing by itself.
+type browser struct {
+	t    testing.TB
+	s    *caddyServer
+	http *http.Client
+}
+
+func (s *caddyServer) browser() *browser {
+	jar, _ := cookiejar.New(nil)
+	return &browser{s.t, s, &http.Client{Jar: jar, Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}, Timeout: 30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+// answer is a response read whole.
+type answer struct {
+	*http.Response
+	body string
+}
+
+func (a answer) json(t testing.TB) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(a.body), &m); err != nil {
+		t.Fatalf("not JSON: %v\n%s", err, a.body)
+	}
+	return m
+}
+
+func (b *browser) do(r *http.Request) answer {
+	b.t.Helper()
+	res, err := b.http.Do(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return answer{res, string(body)}
+}
+
+func (b *browser) request(method, path string, body io.Reader, header ...string) *http.Request {
+	b.t.Helper()
+	r, err := http.NewRequest(method, "http://"+b.s.addr+path, body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	return r
+}
+
+// page loads a page as a browser does.
+func (b *browser) page(path string) answer {
+	return b.do(b.request("GET", path, nil, "Accept", "text/html", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none"))
+}
+
+// fetch asks as a script does.
+func (b *browser) fetch(path string, header ...string) answer {
+	return b.do(b.request("GET", path, nil, append([]string{"Accept", "application/json", "Sec-Fetch-Mode", "cors"}, header...)...))
+}
+
+// post sends a form from one of our pages.
+func (b *browser) post(path string, fields ...string) answer {
+	b.t.Helper()
+	form := url.Values{}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Add(fields[i], fields[i+1])
+	}
+	return b.do(b.request("POST", path, strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded",
+		"Origin", "http://"+b.s.addr, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate", "Accept", "text/html"))
+}
+
+// signIn signs in and fails the test when that does not work.
+func (b *browser) signIn(name, pass string) answer {
+	b.t.Helper()
+	a := b.post("/_auth/login", "username", name, "password", pass)
+	if a.StatusCode != http.StatusSeeOther {
+		b.t.Fatalf("sign-in: %d\n%s", a.StatusCode, a.body)
+	}
+	return a
+}
+
+// cookie answers the value of the session cookie.
+func (b *browser) cookie() string {
+	u, _ := url.Parse("http://" + b.s.addr)
+	for _, c := range b.http.Jar.Cookies(u) {
+		if c.Name == "gatehouse" {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// reaches reports whether the app answers.
+func (b *browser) reaches(path string) bool {
+	b.t.Helper()
+	a := b.fetch(path)
+	return a.StatusCode == 200 && a.Header.Get("X-Upstream") == "yes"
+}

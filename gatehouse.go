@@ -1,0 +1,15 @@
+// Package gatehouse is a login gate for Caddy: one directive in front of reverse_proxy gives any web app local
+// accounts, server-side sessions that end at once when they should, an administrator made from the environment, and
+// built-in pages for accounts.
+//
+// Importing this package registers everything with Caddy; it has no API of its own:
+//
+//	xcaddy build --with github.com/gatehouse-auth/gatehouse
+//
+// The modules are in caddyauth, the command line is in cmd.
+package gatehouse
+
+import (
+	_ "github.com/gatehouse-auth/gatehouse/caddyauth" // the app and the handler
+	_ "github.com/gatehouse-auth/gatehouse/cmd"       // caddy gatehouse …
+)
