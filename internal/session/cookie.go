@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -16,6 +17,22 @@ import (
 type Cookie struct {
 	Secure bool
 	Domain string // "" keeps the cookie to this host
+}
+
+// CookieFor answers the cookie's scope for a site. A configured domain counts only on hosts below it: on others a
+// browser would refuse the cookie, and signing in would never end. host may have a port.
+func CookieFor(secure bool, host, domain string) Cookie {
+	c := Cookie{Secure: secure}
+	if domain == "" {
+		return c
+	}
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if host == domain || strings.HasSuffix(host, "."+domain) {
+		c.Domain = domain
+	}
+	return c
 }
 
 const (

@@ -23,6 +23,17 @@ func TestCookieNameFollowsSchemeAndDomain(t *testing.T) {
 	}
 }
 
+func TestAConfiguredDomainCountsOnItsOwnHostsOnly(t *testing.T) {
+	for host, want := range map[string]string{
+		"example.com": "example.com", "app.example.com": "example.com", "app.example.com:8443": "example.com",
+		"badexample.com": "", "example.com.evil.test": "", "localhost:8080": "", "": "",
+	} {
+		if got := session.CookieFor(true, host, "example.com").Domain; got != want {
+			t.Errorf("%q: domain %q, want %q", host, got, want)
+		}
+	}
+}
+
 // P-SESS: the cookie is out of reach for scripts, plain HTTP and other sites, and is small.
 func TestSessionCookieAttributes(t *testing.T) {
 	now := time.Now()
