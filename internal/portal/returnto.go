@@ -146,13 +146,14 @@ func safePath(s string) bool {
 		end = len(s)
 	}
 	path, rest := s[:end], s[end:]
-	for range decodings + 1 {
+	for range decodings {
 		if !safeStructure(path) || !safeText(path) || !safeText(rest) {
 			return false
 		}
 		path, rest = unescape(path), unescape(rest)
 	}
-	return unescape(path) == path // escaped four times over: nobody does that to be understood
+	// A path that is escaped even then is escaped four times over: nobody does that to be understood.
+	return safeStructure(path) && safeText(path) && safeText(rest) && unescape(path) == path
 }
 
 // safeStructure refuses what some reader takes for the start of a host, or collapses into one.
