@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/browser"
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
+)
+
+// chromium is shared: each test has browser contexts of its own.
+var chromium *browser.Browser
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	if chromium, err = browser.Start(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer chromium.Close()
+	return m.Run()
+}
+
+// start runs a gate until the test ends.
+func start(t *testing.T, o gate.Options) *gate.Gate {
+	t.Helper()
+	g, err := gate.Start(t.Context(), t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopAtEnd(t, g)
+	return g
+}
+
+func stopAtEnd(t *testing.T, g *gate.Gate) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := g.Stop(); err != nil {
+			t.Errorf("stopping the gate: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("log of the gate:\n%s", g.Log())
+		}
+	})
+}
+
+// open opens a page for one test, which fails when the page has had an issue that the test did not expect.
+func open(t *testing.T, g *gate.Gate, v browser.View, more ...string) *browser.Page {
+	t.Helper()
+	return guard(t, chromium.Open(t, v, append(more, host(t, g.URL))...))
+}
+
+func guard(t *testing.T, p *browser.Page) *browser.Page {
+	t.Helper()
+	t.Cleanup(func() {
+		p.Clean()
+		p.Close()
+	})
+	return p
+}
+
+func host(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// signIn signs the administrator in, by way of the app.
+func signIn(t *testing.T, p *browser.Page, g *gate.Gate) {
+	t.Helper()
+	signInAs(t, p, g, gate.Admin, gate.AdminPassword)
+}
+
+func signInAs(t *testing.T, p *browser.Page, g *gate.Gate, username, password string) {
+	t.Helper()
+	p.Go(g.URL + "/_auth/login")
+	enter(p, username, password)
+	if p.Has("heading", "Sign in.*") {
+		t.Fatalf("%s is not signed in: %s", username, p.Text())
+	}
+}
+
+// enter fills the sign-in form that is shown and sends it.
+func enter(p *browser.Page, username, password string) {
+	p.Find("textbox", "Username").Fill(username)
+	p.Find("textbox", "Password").Fill(password)
+	p.Find("button", "Sign in").Follow()
+}
+
+// addUser makes an account on the command line.
+func addUser(t *testing.T, g *gate.Gate, name, password string) {
+	t.Helper()
+	if _, err := g.Gatehouse(t.Context(), password+"\n", "user", "add", name, "--password-stdin"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// status asks for a path with a client's cookies, as a program does.
+func status(t *testing.T, g *gate.Gate, c *http.Client, path string) int {
+	t.Helper()
+	return must[gate.Answer](t)(g.Do(c, path, nil, "Accept", "application/json")).Status
+}
