@@ -61,7 +61,7 @@ func checkGuessable(password string, context []string) error {
 			return errCommon()
 		}
 	}
-	if isListed(listed, folded) || isPredictable(folded) {
+	if isPredictable(folded) || isPredictable(squash(folded)) {
 		return errCommon()
 	}
 	return nil
@@ -73,12 +73,13 @@ func errCommon() error {
 
 // isListed also finds a listed word that is repeated, with or without something in between.
 func isListed(listed map[string]bool, s string) bool {
-	if listed[s] || listed[unrepeat(s)] {
+	if listed[s] {
 		return true
 	}
 	joined := squash(s)
 	unit := unrepeat(joined)
-	return unit != joined && listed[unit]
+	// Some listed words repeat something themselves ("bazbaz"), so twice the shortest unit counts, too.
+	return unit != joined && (listed[unit] || listed[unit+unit])
 }
 
 // isSample looks for a sample anywhere in the password: the rest of it is from the same example.
@@ -112,15 +113,20 @@ func contextWords(context []string) map[string]bool {
 	return own
 }
 
-// cores yields what may be the word within a password: with digits and symbols taken off either end, as long as they
-// are few or predictable, and with look-alikes read as letters. '1' and '!' stand for i as well as for l.
+// cores yields what may be the word within a password: with symbols, or digits and symbols, taken off either end, as
+// long as they are few or predictable, and with look-alikes read as letters. '1' and '!' stand for i as well as for l.
 func cores(folded string) func(yield func(string) bool) {
-	isLetter := unicode.IsLetter
-	head := len(folded) - len(strings.TrimLeftFunc(folded, func(r rune) bool { return !isLetter(r) }))
-	tail := len(strings.TrimRightFunc(folded, func(r rune) bool { return !isLetter(r) }))
+	symbol := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	other := func(r rune) bool { return !unicode.IsLetter(r) }
+	var begins, ends []int
+	for _, cut := range []func(rune) bool{func(rune) bool { return false }, symbol, other} {
+		begins = append(begins, len(folded)-len(strings.TrimLeftFunc(folded, cut)))
+		ends = append(ends, len(strings.TrimRightFunc(folded, cut)))
+	}
+	begins, ends = slices.Compact(begins), slices.Compact(ends)
 	return func(yield func(string) bool) {
-		for _, from := range []int{0, head} {
-			for _, to := range []int{len(folded), tail} {
+		for _, from := range begins {
+			for _, to := range ends {
 				if from >= to || !isTrivial(folded[:from], folded[to:]) {
 					continue
 				}
@@ -221,6 +227,9 @@ var walks = sync.OnceValue(func() string {
 // isPredictable reports a string that is made of patterns: few different characters, a short unit over and over, ways
 // along the keyboard, dates and years.
 func isPredictable(s string) bool {
+	if s == "" {
+		return false // nothing was left over of something: that is judged by itself
+	}
 	distinct := make(map[rune]bool)
 	for _, r := range s {
 		distinct[r] = true

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // cheap keeps tests fast; no configuration could ask for it.
@@ -210,4 +212,14 @@ func BenchmarkPolicyCheck(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// bcryptOf makes a hash as an imported system would have it.
+func bcryptOf(t *testing.T, password string) string {
+	t.Helper()
+	b, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

@@ -1,0 +1,229 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// waitFor polls until the slots have that many callers in the queue.
+func (s *Slots) waitFor(t *testing.T, waiting int64) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for s.waiting.Load() != waiting {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d wait, want %d", s.waiting.Load(), waiting)
+		}
+		runtime.Gosched()
+	}
+}
+
+func mustAcquire(t *testing.T, s *Slots) (release func()) {
+	t.Helper()
+	release, err := s.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return release
+}
+
+func TestSlotsServeInOrderOfArrival(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const callers = 8
+		s := NewSlots(1, callers)
+		release := mustAcquire(t, s)
+		var order []int
+		for i := range callers {
+			go func() {
+				release, err := s.acquire(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				order = append(order, i) // only the holder of the slot gets here
+				release()
+			}()
+			synctest.Wait() // until it stands in the queue
+		}
+		release()
+		synctest.Wait()
+		if len(order) != callers || !slices.IsSorted(order) {
+			t.Errorf("served in the order %v", order)
+		}
+	})
+}
+
+// P-DOS: beyond the queue callers are sent away at once, and nothing piles up.
+func TestSlotsSendAwayBeyondTheQueue(t *testing.T) {
+	t.Parallel()
+	s := NewSlots(1, 2)
+	release := mustAcquire(t, s)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			release, err := s.acquire(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			release()
+		})
+	}
+	s.waitFor(t, 2)
+	for range 100 {
+		_, err := s.acquire(t.Context())
+		var busy *BusyError
+		if !errors.Is(err, ErrBusy) || !errors.As(err, &busy) || busy.RetryAfter < time.Second || busy.RetryAfter%time.Second != 0 {
+			t.Fatalf("%v", err)
+		}
+	}
+	release()
+	wg.Wait()
+	mustAcquire(t, s)()
+}
+
+// A client who leaves the queue frees the place.
+func TestSlotsForgetWhoLeaves(t *testing.T) {
+	t.Parallel()
+	s := NewSlots(1, 1)
+	release := mustAcquire(t, s)
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		left := make(chan error)
+		go func() {
+			_, err := s.acquire(ctx)
+			left <- err
+		}()
+		s.waitFor(t, 1)
+		cancel()
+		if err := <-left; !errors.Is(err, context.Canceled) || errors.Is(err, ErrBusy) {
+			t.Fatalf("%v", err)
+		}
+	}
+	release()
+	s.waitFor(t, 0)
+	mustAcquire(t, s)()
+}
+
+func TestSlotsBoundWhatRunsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := NewSlots(3, 1000)
+	var running, most atomic.Int64
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			release, err := s.acquire(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer release()
+			n := running.Add(1)
+			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+			}
+			runtime.Gosched()
+			running.Add(-1)
+		})
+	}
+	wg.Wait()
+	if most.Load() > 3 {
+		t.Errorf("%d ran at once", most.Load())
+	}
+}
+
+func TestSlotsFollowCoresAndMemory(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	for _, c := range []struct {
+		p     Params
+		cores int
+		limit int64
+		want  int
+	}{
+		{Default, 8, math.MaxInt64, 8}, {Default, 0, math.MaxInt64, 1}, {Default, 8, 0, 8}, {Default, 8, 4096 * mib, 8}, {Default, 8, 1024 * mib, 4},
+		{Default, 8, 512 * mib, 2}, {Default, 8, 256 * mib, 1}, {Default, 8, 32 * mib, 1}, {Floor, 8, 512 * mib, 6}, {Params{}, 4, 64 * mib, 4},
+	} {
+		if got := slotsFor(c.p, c.cores, c.limit); got != c.want {
+			t.Errorf("%s, %d cores, %d MiB: %d slots, want %d", c.p, c.cores, c.limit/mib, got, c.want)
+		}
+	}
+	mustAcquire(t, DefaultSlots(Default))()
+	mustAcquire(t, NewSlots(-1, -1))()
+}
+
+// P-DOS: a flood takes no more memory than its slots.
+func TestMemoryStaysFlatUnderAFlood(t *testing.T) {
+	p := Params{MemoryKiB: 16 * 1024, Time: 1, Threads: 1}
+	h := NewHasher(p, NewSlots(2, 8))
+	encoded := mustHash(t, h, "some password")
+	stop, sampled := make(chan struct{}), make(chan uint64)
+	go func() {
+		var most uint64
+		var m runtime.MemStats
+		for {
+			select {
+			case <-stop:
+				sampled <- most
+				return
+			default:
+				runtime.ReadMemStats(&m)
+				most = max(most, m.HeapInuse)
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}()
+	var wg sync.WaitGroup
+	var busy, served atomic.Int64
+	for range 64 {
+		wg.Go(func() {
+			for range 4 {
+				ok, _, err := h.Verify(t.Context(), encoded, "some password")
+				switch {
+				case errors.Is(err, ErrBusy) && !ok:
+					busy.Add(1)
+				case err == nil && ok:
+					served.Add(1)
+				default:
+					t.Errorf("ok %t, %v", ok, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(stop)
+	// 64 callers at once would take 1 GiB. Two slots take 32 MiB, and the collector lets about as much garbage lie.
+	if most := <-sampled; most > 256<<20 {
+		t.Errorf("the heap grew to %d MiB", most>>20)
+	}
+	if busy.Load() == 0 || served.Load() == 0 {
+		t.Errorf("%d sent away, %d served: that was no flood", busy.Load(), served.Load())
+	}
+}
+
+func TestParamsValidate(t *testing.T) {
+	t.Parallel()
+	for _, p := range []Params{Default, Floor, {1 << 20, 4, 16}, {65536, 64, 1}, {19456, 2, 64}} {
+		if err := p.Validate(); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+	for _, p := range []Params{{}, {19455, 2, 1}, {19456, 1, 1}, {19456, 2, 0}, {1<<20 + 1, 2, 1}, {65536, 65, 1}, {65536, 2, 65}, {1 << 20, 5, 1}, {math.MaxUint32, math.MaxUint32, 255}} {
+		if err := p.Validate(); err == nil {
+			t.Errorf("%s was taken", p)
+		}
+	}
+	if text := Default.String(); text != "64MiB 3 1" {
+		t.Errorf("%q", text)
+	}
+	if text := (Params{19457, 2, 1}).String(); text != "19457KiB 2 1" {
+		t.Errorf("%q", text)
+	}
+}
