@@ -56,6 +56,9 @@ type FlowCookie struct{ Name, Value string }
 // FlowCookiePrefix is what the names of flow cookies begin with.
 const FlowCookiePrefix = "flow-"
 
+// CookieName answers the name of the cookie that goes with a state.
+func CookieName(state string) string { return cookieName(store.HashToken(state)) }
+
 // cookieName is derived from the state, so that a callback finds its cookie.
 func cookieName(hash store.TokenHash) string { return FlowCookiePrefix + hash.String()[:12] }
 

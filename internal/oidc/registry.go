@@ -67,6 +67,15 @@ func (g *Registry) Config(name string) (*Config, bool) {
 	return &p.Config, true
 }
 
+// Label answers what people call a provider.
+func (g *Registry) Label(name string) (string, bool) {
+	p := g.names[name]
+	if p == nil {
+		return "", false
+	}
+	return p.label(), true
+}
+
 // Len answers how many providers there are.
 func (g *Registry) Len() int { return len(g.list) }
 

@@ -9,12 +9,15 @@ import (
 )
 
 // sections are the account pages, in the order of their links.
-var sections = [...]string{"", "profile", "password", "sessions", "activity", "appearance"}
+var sections = [...]string{"", "profile", "password", "providers", "sessions", "activity", "appearance"}
 
 // accountPage begins an account page. section is its path below "account/".
 func (p *Portal) accountPage(v *visit, section, template string, data any) ui.Page {
 	page := ui.Page{Template: template, Viewer: v.viewer(), NavLabel: p.ui.Text("account.sections"), Data: data}
 	for _, s := range sections {
+		if s == "providers" && p.OIDC == nil {
+			continue
+		}
 		id, href := s, v.q.Prefix+"/account/"+s
 		if s == "" {
 			id, href = "overview", v.q.Prefix+"/account"
@@ -64,7 +67,7 @@ func (p *Portal) overview(w http.ResponseWriter, r *http.Request, v *visit) {
 func (p *Portal) method(s store.Session) string {
 	switch {
 	case s.Provider != "":
-		return p.ui.Text("method.provider", "name", s.Provider)
+		return p.ui.Text("method.provider", "name", p.providerLabel(s.Provider))
 	case s.Method == "link":
 		return p.ui.Text("method.link")
 	default:

@@ -18,7 +18,7 @@ type loginPage struct {
 	Fields   []ui.Field
 	Remember string // label of the check box
 	Ticked   bool
-	Buttons  []ui.Link
+	Buttons  []providerButton
 	Help     string
 	GoOn     string // where the "signed in elsewhere" hint leads
 	Cookies  bool   // say that cookies may be blocked
@@ -52,10 +52,12 @@ func (p *Portal) showLogin(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.showSignedIn(w, r, v, b, to)
 		return
 	}
-	d := p.loginData(v, b, to, "")
+	d := p.loginData(r, v, b, to, "")
 	d.Fields[0].Focus = true
 	page := p.loginPage(b, d)
 	switch {
+	case p.OIDC != nil && r.URL.Query().Has("cancelled"):
+		page.Notice = &ui.Notice{Text: p.ui.Text("login.cancelled")}
 	case v.live == nil && v.token != "" && b.raw != "":
 		page.Notice = &ui.Notice{Text: p.ui.Text("login.ended")}
 	case v.token == "" && v.cookie.OwnValue(r, probeCookie) == "" && cameFromLogin(v, r):
@@ -82,7 +84,7 @@ func (p *Portal) loginPage(b back, d loginPage) ui.Page {
 	}
 }
 
-func (p *Portal) loginData(v *visit, b back, to, username string) loginPage {
+func (p *Portal) loginData(r *http.Request, v *visit, b back, to, username string) loginPage {
 	d := loginPage{
 		RT: b.raw, To: to, Help: v.q.Prefix + "/login/help", GoOn: b.location,
 		Remember: p.ui.Text("login.remember", "span", p.span(p.Login.Lifetime.Remember)),
@@ -96,19 +98,14 @@ func (p *Portal) loginData(v *visit, b back, to, username string) loginPage {
 	if to != "" {
 		d.GoOn = to
 	}
-	if p.OIDC == nil {
-		return d
+	query := make(url.Values)
+	switch {
+	case to != "":
+		query.Set("to", to)
+	case b.raw != "":
+		query.Set("rt", b.raw)
 	}
-	for _, btn := range p.OIDC.Buttons() {
-		href := v.q.Prefix + "/oidc/" + url.PathEscape(btn.Name) + "/start"
-		switch {
-		case to != "":
-			href += "?to=" + url.QueryEscape(to)
-		case b.raw != "":
-			href += "?rt=" + url.QueryEscape(b.raw)
-		}
-		d.Buttons = append(d.Buttons, ui.Link{Href: href, Text: p.ui.Text("login.provider", "name", btn.Label)})
-	}
+	d.Buttons = p.buttons(r, v, query)
 	return d
 }
 
@@ -213,7 +210,7 @@ func (p *Portal) destination(v *visit, u store.User, b back, to string) string {
 
 // incomplete answers a form with an empty name or password. It counts as no attempt: nothing was guessed.
 func (p *Portal) incomplete(w http.ResponseWriter, r *http.Request, v *visit, f loginForm) {
-	d := p.loginData(v, f.back, f.to, f.username)
+	d := p.loginData(r, v, f.back, f.to, f.username)
 	var errs []ui.FieldError
 	if f.username == "" {
 		errs = append(errs, ui.FieldError{Field: "username", Detail: p.ui.Text("login.no_username")})
@@ -237,7 +234,7 @@ func (p *Portal) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visit, 
 	var disabled *login.DisabledError
 	switch {
 	case errors.Is(err, login.ErrWrong):
-		d := p.loginData(v, f.back, f.to, f.username)
+		d := p.loginData(r, v, f.back, f.to, f.username)
 		ui.WithErrors(d.Fields, []ui.FieldError{{Field: "password", Detail: p.ui.Text("error.wrong-credentials.text")}})
 		d.Ticked = f.remember
 		page := p.loginPage(f.back, d)

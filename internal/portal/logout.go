@@ -2,7 +2,6 @@ package portal
 
 import (
 	"net/http"
-	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
@@ -27,7 +26,7 @@ func (p *Portal) showLogout(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	d := logoutPage{Name: v.live.User.Username}
 	if _, ok := p.endSession(v, r); ok {
-		d.Provider = v.live.Session.Provider
+		d.Provider = p.providerLabel(v.live.Session.Provider)
 	}
 	p.ui.Write(w, r, ui.Page{Template: "logout", Card: true, Title: p.ui.Text("logout.title"), FormTargets: p.endTargets(v, r), Data: d})
 }
@@ -37,20 +36,18 @@ func (p *Portal) endSession(v *visit, r *http.Request) (address string, ok bool)
 	if p.OIDC == nil || v.live == nil || v.live.Session.Provider == "" {
 		return "", false
 	}
-	return p.OIDC.EndSession(r, v.live, v.q.Origin()+v.q.Prefix+"/logged-out")
+	return p.OIDC.Registry.EndSession(r.Context(), &v.live.Session, v.q.Origin()+v.q.Prefix+"/logged-out")
 }
 
 // endTargets answers the provider's origin, so that a browser follows the sign-out form there.
 func (p *Portal) endTargets(v *visit, r *http.Request) []string {
-	address, ok := p.endSession(v, r)
-	if !ok {
+	if p.OIDC == nil || v.live == nil || v.live.Session.Provider == "" {
 		return nil
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return nil
+	if origin := p.OIDC.Registry.EndOrigin(r.Context(), &v.live.Session); origin != "" {
+		return []string{origin}
 	}
-	return []string{u.Scheme + "://" + u.Host}
+	return nil
 }
 
 // postLogout ends the session, or all of the person's. Without a session there is nothing to end, and that is said in

@@ -39,28 +39,11 @@ type Config struct {
 	Log          *zap.Logger
 
 	// OIDC is the sign-in through providers; nil when none is configured.
-	OIDC OIDC
+	OIDC *login.OIDC
 	// Extra answers what is below "/admin" and what of "/api/v1/" is not the portal's own. It sees paths without the
 	// mount prefix, and is called for signed-in people only, after the checks that every page makes; [LiveFrom] and
 	// [ActorFrom] tell who it is. Roles are its own matter. It may be nil.
 	Extra http.Handler
-}
-
-// OIDC is what the portal needs of the sign-in through providers. Its handler answers what is below "/oidc/", sees
-// paths without the mount prefix, and protects itself against other sites: providers post to it.
-type OIDC interface {
-	http.Handler
-	// Buttons answers the providers to offer, in order.
-	Buttons() []Button
-	// EndSession answers where to send the browser so that the provider ends its session, too; returnTo is our own
-	// address for the way back. ok is false when the session came from no provider or the provider has no such address.
-	EndSession(r *http.Request, l *session.Live, returnTo string) (address string, ok bool)
-}
-
-// Button offers a provider on the sign-in page.
-type Button struct {
-	Name  string // in the configuration and in addresses
-	Label string // as people know it
 }
 
 // Portal answers everything below the mount prefix.

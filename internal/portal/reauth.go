@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
@@ -15,10 +16,12 @@ type reauthPage struct {
 	Fields []ui.Field // nil: the account has no password here
 	RT     string
 	Again  string // where to sign in once more instead
+	// Buttons offer the providers that the person has signed in with.
+	Buttons []providerButton
 }
 
 func (p *Portal) showReauth(w http.ResponseWriter, r *http.Request, v *visit) {
-	d := p.reauthData(v, v.reauthBack(r, nil))
+	d := p.reauthData(r, v, v.reauthBack(r, nil))
 	if len(d.Fields) > 0 {
 		d.Fields[1].Focus = true
 	}
@@ -36,8 +39,8 @@ func (v *visit) reauthBack(r *http.Request, form *ui.Form) string {
 	return ""
 }
 
-func (p *Portal) reauthData(v *visit, rt string) reauthPage {
-	d := reauthPage{RT: rt}
+func (p *Portal) reauthData(r *http.Request, v *visit, rt string) reauthPage {
+	d := reauthPage{RT: rt, Buttons: p.reauthButtons(r, v, rt)}
 	if v.live.User.PasswordHash == "" {
 		q := url.Values{"switch": {"1"}}
 		if _, ok := p.guard.CheckOwn(v.q, rt); ok {
@@ -51,6 +54,31 @@ func (p *Portal) reauthData(v *visit, rt string) reauthPage {
 		{ID: "password", Name: "password", Label: p.ui.Text("login.password"), Type: "password", Autocomplete: "current-password", Plain: true, Reveal: true, Key: "go"},
 	}
 	return d
+}
+
+// reauthButtons offer to prove it at a provider. What cannot be looked up is not offered: there are other ways.
+func (p *Portal) reauthButtons(r *http.Request, v *visit, rt string) []providerButton {
+	if p.OIDC == nil {
+		return nil
+	}
+	ids, err := p.Store.Identities(r.Context(), v.live.User.ID)
+	if err != nil {
+		return nil
+	}
+	query := url.Values{"reauth": {"1"}}
+	if _, ok := p.guard.CheckOwn(v.q, rt); ok {
+		query.Set("to", rt)
+	} else if rt != "" {
+		query.Set("rt", rt)
+	}
+	var list []providerButton
+	for _, c := range p.OIDC.Registry.Choices(r.Context()) {
+		cfg, _ := p.OIDC.Registry.Config(c.Name)
+		if slices.ContainsFunc(ids, func(id store.Identity) bool { return id.Issuer == cfg.Issuer }) {
+			list = append(list, p.button(v, c, query))
+		}
+	}
+	return list
 }
 
 func (p *Portal) reauth(v *visit, d reauthPage) ui.Page {
@@ -98,7 +126,7 @@ func (p *Portal) refuseReauth(w http.ResponseWriter, r *http.Request, v *visit, 
 		p.SessionEnded(w, r)
 	case errors.Is(err, login.ErrWrong):
 		p.begin(w, r, v, fail, err)
-		d := p.reauthData(v, rt)
+		d := p.reauthData(r, v, rt)
 		page := p.reauth(v, d)
 		p.markErrors(&page, d.Fields, []ui.FieldError{{Field: "password", Detail: p.ui.Text("error.wrong-password.text")}})
 		page.Status = fail.status
