@@ -92,40 +92,38 @@ func (g *Gate) compile() (err error) {
 	return nil
 }
 
-// passed is what an earlier gate of the same request has found. It travels in the context under a key that no client
-// can name.
-type passed struct{ token string }
-
-type passedKey struct{}
-
 // ServeHTTP implements caddyhttp.MiddlewareHandler. Whatever is not clearly allowed ends here, with an answer that is
 // written, never with an error: error routes are outside of the gate.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	v := newVisit(g, r)
-	p, again := r.Context().Value(passedKey{}).(*passed)
-	if !again {
+	if v.first == v {
 		g.app.guarded.strip(r)
-		p = &passed{token: v.cookie.Token(r.Header)}
-		r = r.WithContext(context.WithValue(r.Context(), passedKey{}, p))
-		setPlaceholders(v.repl, nil)
+		v.token = v.cookie.Token(r.Header)
+		v.provideIdentity()
 	}
+	v.first.identity = nil
 	l, err := g.app.await(r.Context())
 	if err != nil {
-		return g.unavailable(w, r, v, nil, err)
+		return g.unavailable(w, r, v, err)
 	}
 	v.live = l
 	if v.underPrefix(l.opt.prefix) {
 		return g.pages(w, r, v)
 	}
-	session.StripCookies(r.Header)
+	session.StripCookies(r.Header, &v.cookies)
 	guards, err := g.guards(r, v)
 	if err != nil {
-		return g.unavailable(w, r, v, l, fmt.Errorf("matching: %w", err))
+		return g.unavailable(w, r, v, fmt.Errorf("matching: %w", err))
 	}
 	if !guards {
-		return next.ServeHTTP(w, r)
+		return v.pass(w, r, next)
 	}
-	return g.judge(w, r, next, v, p)
+	return g.judge(w, r, next, v)
+}
+
+// pass hands the request on, with the visit as its context.
+func (v *visit) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return next.ServeHTTP(w, r.WithContext(v))
 }
 
 // guards reports whether the gate's matchers select the request. Paths that Caddy's matchers and a lenient upstream
@@ -138,11 +136,11 @@ func (g *Gate) guards(r *http.Request, v *visit) (bool, error) {
 }
 
 // judge decides about a request for the upstream.
-func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit, p *passed) error {
+func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit) error {
 	m := v.live.rt.metrics
 	if g.public.Match(v.path) || (g.AllowPreflight && isPreflight(r)) {
 		m.public.Inc()
-		return next.ServeHTTP(w, r)
+		return v.pass(w, r, next)
 	}
 	if v.early(r) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -150,16 +148,16 @@ func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Hand
 		return nil
 	}
 	optional := g.optional.Match(v.path)
-	s, err := g.resolve(r.Context(), v, p)
+	s, err := g.resolve(r.Context(), v)
 	switch {
 	case errors.Is(err, session.ErrNone) && optional:
 		m.public.Inc()
-		return next.ServeHTTP(w, r)
+		return v.pass(w, r, next)
 	case errors.Is(err, session.ErrNone):
 		m.anonymous.Inc()
 		return g.anonymous(w, r, v)
 	case err != nil:
-		return g.unavailable(w, r, v, v.live, err)
+		return g.unavailable(w, r, v, err)
 	}
 	if refused := g.refused(s, optional); refused != nil {
 		m.forbidden.Inc()
@@ -170,11 +168,11 @@ func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Hand
 }
 
 // resolve answers the session that the request came with.
-func (g *Gate) resolve(ctx context.Context, v *visit, p *passed) (*session.Live, error) {
-	if p.token == "" {
+func (g *Gate) resolve(ctx context.Context, v *visit) (*session.Live, error) {
+	if v.first.token == "" {
 		return nil, session.ErrNone
 	}
-	return v.live.sessions.Resolve(ctx, p.token)
+	return v.live.sessions.Resolve(ctx, v.first.token)
 }
 
 // refusal is why a signed-in person is not let through.
@@ -198,12 +196,11 @@ func (g *Gate) refused(s *session.Live, optional bool) *refusal {
 
 // let passes the request on with the person's identity, bound to the session: when that ends, so does the request.
 func (g *Gate) let(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit, s *session.Live) error {
-	id := identityOf(s)
-	setHeaders(r.Header, g.headers, id)
-	setPlaceholders(v.repl, id)
-	ctx, release := v.live.sessions.Follow(r.Context(), s)
-	defer release() // also when the proxy panics with http.ErrAbortHandler, its way of saying that a stream broke
-	return next.ServeHTTP(w, r.WithContext(ctx))
+	v.first.identity = identityOf(s)
+	v.setHeaders(r.Header, g.headers)
+	v.Context = v.live.sessions.Follow(v.Context, s, &v.follower)
+	defer v.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
+	return v.pass(w, r, next)
 }
 
 // isPreflight reports whether r is a CORS preflight (Fetch, section 3.3.2), which browsers send without cookies.
@@ -250,7 +247,7 @@ func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, v *visit, s *se
 	}
 	if c := g.log.Check(zapcore.InfoLevel, "refused"); c != nil {
 		c.Write(zap.String("user", s.User.Username), zap.String("rule", string(why.rule.Field)),
-			zap.String("path", v.path), zap.String("request_id", v.site(r).ID))
+			zap.String("path", v.path), zap.String("request_id", v.id()))
 	}
 	v.live.portal.Forbidden(w, q, s, describe(why.rule), page)
 	return nil
@@ -269,15 +266,16 @@ func describe(r *Rule) string {
 	return "This part of the site asks for " + names[r.Field] + " " + strings.Join(r.Values, " or ") + "."
 }
 
-// unavailable answers when it cannot be found out who asks. l is nil when nothing has started.
-func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, v *visit, l *live, err error) error {
+// unavailable answers when it cannot be found out who asks.
+func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, v *visit, err error) error {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return nil // the client has gone; there is nobody to answer
 	}
 	if c := g.log.Check(zapcore.WarnLevel, "closed: cannot tell who asks"); c != nil {
-		c.Write(zap.Error(err), zap.String("request_id", v.site(r).ID))
+		c.Write(zap.Error(err), zap.String("request_id", v.id()))
 	}
-	if l == nil {
+	l := v.live
+	if l == nil { // nothing has started yet
 		plainUnavailable(w, v.kind(r, g.api) != visitAPI)
 		return nil
 	}

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 )
@@ -197,7 +195,6 @@ func isWebSocket(upgrade []string) bool {
 // identity are the values of one session, ready to be sent. It is made once per session, not once per request.
 type identity struct {
 	values [numValues]string
-	boxed  [numValues]any // the same, as Caddy's replacer takes them
 }
 
 type identityKey struct{}
@@ -216,7 +213,6 @@ func identityOf(l *session.Live) *identity {
 		}}
 		for i, v := range id.values {
 			id.values[i] = headerSafe(v)
-			id.boxed[i] = id.values[i]
 		}
 		return id
 	}).(*identity)
@@ -233,29 +229,41 @@ func headerSafe(s string) string {
 	}, s)
 }
 
-var emptyValue any = ""
+// placeholderPrefix begins every placeholder of ours.
+const placeholderPrefix = "http.auth.user."
 
-// setPlaceholders tells the rest of Caddy who is signed in; id is nil for nobody. Every name is always set: an
-// earlier handler's value must not stand for ours.
-func setPlaceholders(repl *caddy.Replacer, id *identity) {
-	if repl == nil {
+// provideIdentity makes the placeholders stand for whoever is let through. They are always known, and empty for
+// nobody: what an earlier handler set must not stand for ours.
+func (v *visit) provideIdentity() {
+	if v.repl == nil {
 		return
 	}
-	for i, name := range placeholders {
-		if id == nil {
-			repl.Set(name, emptyValue)
+	v.repl.DeleteByPrefix(placeholderPrefix)
+	v.repl.Map(v.placeholder)
+}
+
+// placeholder answers the value of one placeholder.
+func (v *visit) placeholder(name string) (any, bool) {
+	if !strings.HasPrefix(name, placeholderPrefix) {
+		return nil, false
+	}
+	for i, p := range placeholders {
+		if p != name {
 			continue
 		}
-		repl.Set(name, id.boxed[i])
+		if v.identity == nil {
+			return "", true
+		}
+		return v.identity.values[i], true
 	}
+	return nil, false
 }
 
 // setHeaders sends the identity upstream. Every header is sent, empty ones too: an upstream must never have to guess
 // what a missing one means. The slices are this request's own: handlers after us may edit them in place.
-func setHeaders(h http.Header, headers []identityHeader, id *identity) {
-	backing := make([]string, len(headers))
+func (v *visit) setHeaders(h http.Header, headers []identityHeader) {
 	for i, hd := range headers {
-		backing[i] = id.values[hd.value]
-		h[hd.name] = backing[i : i+1 : i+1]
+		v.values[i] = v.first.identity.values[hd.value]
+		h[hd.name] = v.values[i : i+1 : i+1]
 	}
 }

@@ -12,7 +12,13 @@ import (
 type TokenHash [sha256.Size]byte
 
 // HashToken hashes a token as it travels (the text, not its decoded bytes).
-func HashToken(token string) TokenHash { return sha256.Sum256([]byte(token)) }
+func HashToken(token string) TokenHash {
+	var buf [64]byte // spares an allocation per request: tokens are 43 bytes
+	if n := copy(buf[:], token); n == len(token) {
+		return sha256.Sum256(buf[:n])
+	}
+	return sha256.Sum256([]byte(token))
+}
 
 // String answers the hash as it is kept: 43 characters of base64url.
 func (h TokenHash) String() string { return base64.RawURLEncoding.EncodeToString(h[:]) }

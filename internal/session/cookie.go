@@ -133,33 +133,40 @@ func ours(name string) bool {
 }
 
 // StripCookies removes Gatehouse's cookies from a request's header, whatever scheme they were set for, and leaves the
-// others byte for byte.
-func StripCookies(h http.Header) {
-	lines, found := h["Cookie"], false
+// others byte for byte. The header's new value is kept in backing, which spares an allocation per request.
+func StripCookies(h http.Header, backing *[1]string) {
+	lines := h["Cookie"]
+	kept := backing[:0:1]
 	for _, line := range lines {
-		if strings.Contains(line, baseName) {
-			found = true
-		}
-	}
-	if !found {
-		return
-	}
-	kept := make([]string, 0, len(lines))
-	for _, line := range lines {
-		parts := make([]string, 0, 8)
-		for part := range strings.SplitSeq(line, ";") {
-			name, _, _ := strings.Cut(part, "=")
-			if !ours(strings.Trim(name, " \t")) {
-				parts = append(parts, part)
-			}
-		}
-		if line = strings.Trim(strings.Join(parts, ";"), " \t"); line != "" {
+		if line = stripLine(line); line != "" {
 			kept = append(kept, line)
 		}
 	}
-	if len(kept) == 0 {
+	switch {
+	case len(lines) == 0:
+	case len(kept) == 0:
 		delete(h, "Cookie")
-		return
+	default:
+		h["Cookie"] = kept
 	}
-	h["Cookie"] = kept
+}
+
+// stripLine answers one Cookie line without our cookies.
+func stripLine(line string) string {
+	if !strings.Contains(line, baseName) {
+		return line
+	}
+	var b strings.Builder
+	b.Grow(len(line))
+	for part := range strings.SplitSeq(line, ";") {
+		name, _, _ := strings.Cut(part, "=")
+		if ours(strings.Trim(name, " \t")) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(';')
+		}
+		b.WriteString(part)
+	}
+	return strings.Trim(b.String(), " \t")
 }

@@ -90,13 +90,13 @@ func TestTheUpstreamSeesEveryCookieButOurs(t *testing.T) {
 		"__Host-gatehouse-flow-1=x; a=b=c": "a=b=c", " gatehouse =x; z": "z", "a=gatehouse": "a=gatehouse",
 	} {
 		h := http.Header{"Cookie": {in}}
-		session.StripCookies(h)
+		session.StripCookies(h, new([1]string))
 		if got := strings.Join(h["Cookie"], "|"); got != want {
 			t.Errorf("StripCookies(%q) left %q, want %q", in, got, want)
 		}
 	}
 	h := http.Header{"Cookie": {"gatehouse=x", "a=1"}}
-	session.StripCookies(h)
+	session.StripCookies(h, new([1]string))
 	if len(h["Cookie"]) != 1 || h["Cookie"][0] != "a=1" {
 		t.Errorf("two lines left %q", h["Cookie"])
 	}
@@ -120,7 +120,7 @@ func FuzzCookie(f *testing.F) {
 		if got != "" && (!store.ValidToken(got) || !strings.Contains(line, c.Name()+"="+got)) {
 			t.Fatalf("token %q out of %q", got, line)
 		}
-		session.StripCookies(h)
+		session.StripCookies(h, new([1]string))
 		for _, ck := range (&http.Request{Header: h}).Cookies() {
 			if ck.Name == "gatehouse" || ck.Name == "__Host-gatehouse" || ck.Name == "__Secure-gatehouse" {
 				t.Fatalf("%q left %q for the upstream", line, h["Cookie"])

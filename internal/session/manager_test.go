@@ -302,8 +302,9 @@ func TestAnEndingByAnotherProcessArrivesWithinASecond(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, release := f.m.Follow(t.Context(), l)
-	defer release()
+	var fl session.Follower
+	ctx := f.m.Follow(t.Context(), l, &fl)
+	defer fl.Release()
 	other := &fixture{Store: b}
 	other.change(t, func(tx store.Tx) error {
 		_, err := tx.EndSessions(t.Context(), store.SessionSelector{ID: s.ID})
@@ -358,7 +359,8 @@ func TestOnlyTheEndedSessionsStreamsAreCut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return f.m.Follow(t.Context(), l)
+		fl := new(session.Follower)
+		return f.m.Follow(t.Context(), l, fl), fl.Release
 	}
 	one, s := f.start(t, f.user, false)
 	two, _ := f.start(t, f.addUser(t, "bob"), false)
@@ -398,8 +400,9 @@ func TestAnExpiredSessionsStreamsAreCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, release := f.m.Follow(t.Context(), l)
-	defer release()
+	var fl session.Follower
+	ctx := f.m.Follow(t.Context(), l, &fl)
+	defer fl.Release()
 	f.clock.Advance(61 * time.Minute)
 	select {
 	case <-ctx.Done():
@@ -421,8 +424,9 @@ func TestAnEndingBetweenResolveAndFollowIsNotMissed(t *testing.T) {
 		_, err := tx.EndSessions(t.Context(), store.SessionSelector{ID: s.ID})
 		return err
 	})
-	ctx, release := f.m.Follow(t.Context(), l)
-	defer release()
+	var fl session.Follower
+	ctx := f.m.Follow(t.Context(), l, &fl)
+	defer fl.Release()
 	select {
 	case <-ctx.Done():
 	case <-time.After(10 * time.Second):

@@ -18,37 +18,45 @@ var ErrEnded = errors.New("the session has ended")
 const streamGrace = 10 * time.Second
 
 // Follow binds a request to its session: the returned context is cancelled, with cause [ErrEnded], within a second
-// of the session's end, whatever ended it and wherever. The caller calls release when the request is over.
+// of the session's end, whatever ended it and wherever. The caller gives a zero Follower, which must not move, and
+// calls its Release when the request is over.
 //
 // Every request is followed, not only what looks like a stream: whether an answer turns out to be a download that
 // takes an hour is not known before it begins, and registering costs less than telling the two apart.
-func (m *Manager) Follow(ctx context.Context, l *Live) (_ context.Context, release func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	f := &follower{live: l, cancel: cancel}
+func (m *Manager) Follow(ctx context.Context, l *Live, f *Follower) context.Context {
+	ctx, f.cancel = context.WithCancelCause(ctx)
+	f.live, f.streams = l, m.streams
 	m.streams.add(f)
 	// The session may have been ended between resolve and here, when nobody was listening yet.
 	if l.entry != nil && !m.cache.current(l.entry) {
 		m.streams.suspect(l.Session.ID)
 	}
-	return ctx, func() {
-		m.streams.remove(f)
-		cancel(nil)
-	}
+	return ctx
 }
 
 // Streams answers how many requests are being followed.
 func (m *Manager) Streams() int { return m.streams.count() }
 
-// follower is one request under way. Those of one session form a list.
-type follower struct {
+// Follower is one request under way. Those of one session form a list.
+type Follower struct {
 	live       *Live
+	streams    *streams
 	cancel     context.CancelCauseFunc
-	prev, next *follower
+	prev, next *Follower
+}
+
+// Release ends the following; it may be called without Follow.
+func (f *Follower) Release() {
+	if f.streams == nil {
+		return
+	}
+	f.streams.remove(f)
+	f.cancel(nil)
 }
 
 // group holds the followers of one session.
 type group struct {
-	first   *follower
+	first   *Follower
 	userID  string
 	suspect bool      // something changed: ask the store
 	marks   uint64    // how often it became suspect: a change told during a judgement is not lost
@@ -60,6 +68,7 @@ type streams struct {
 	mu    sync.Mutex
 	byID  map[string]*group
 	total int
+	spare *group // of the last session that has no request any more: most requests come one at a time
 	wake  chan struct{}
 }
 
@@ -67,14 +76,20 @@ func newStreams() *streams {
 	return &streams{byID: make(map[string]*group), wake: make(chan struct{}, 1)}
 }
 
-func (s *streams) add(f *follower) {
+func (s *streams) add(f *Follower) {
 	id := f.live.Session.ID
 	due := f.live.IdleExpiresAt()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.byID[id]
 	if g == nil {
-		g = &group{userID: f.live.User.ID}
+		if g = s.spare; g != nil {
+			s.spare = nil
+			*g = group{}
+		} else {
+			g = &group{}
+		}
+		g.userID = f.live.User.ID
 		s.byID[id] = g
 	}
 	if f.next = g.first; f.next != nil {
@@ -85,7 +100,7 @@ func (s *streams) add(f *follower) {
 	s.total++
 }
 
-func (s *streams) remove(f *follower) {
+func (s *streams) remove(f *Follower) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.byID[f.live.Session.ID]
@@ -104,6 +119,7 @@ func (s *streams) remove(f *follower) {
 	s.total--
 	if g.first == nil {
 		delete(s.byID, f.live.Session.ID)
+		s.spare = g
 	}
 }
 

@@ -1,0 +1,120 @@
+package caddyauth_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/caddyauth"
+)
+
+// gateOf answers the running server's gate handler.
+func gateOf(b testing.TB) caddyhttp.MiddlewareHandler {
+	b.Helper()
+	app, err := caddy.ActiveContext().AppIfConfigured("http")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, srv := range app.(*caddyhttp.App).Servers {
+		for _, route := range srv.Routes {
+			if h := findGate(route.Handlers); h != nil {
+				return h
+			}
+		}
+	}
+	b.Fatal("no gate in the running configuration")
+	return nil
+}
+
+func findGate(handlers []caddyhttp.MiddlewareHandler) caddyhttp.MiddlewareHandler {
+	for _, h := range handlers {
+		switch h := h.(type) {
+		case *caddyauth.Gate:
+			return h
+		case *caddyhttp.Subroute:
+			for _, r := range h.Routes {
+				if g := findGate(r.Handlers); g != nil {
+					return g
+				}
+			}
+		}
+	}
+	return nil
+}
+
+var nextOK = caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+	w.WriteHeader(http.StatusOK)
+	return nil
+})
+
+// discard is a ResponseWriter that costs nothing.
+type discard struct{ h http.Header }
+
+func (d *discard) Header() http.Header         { return d.h }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discard) WriteHeader(int)             {}
+
+// request makes a request as a browser sends it, prepared as Caddy's server does.
+func benchRequest(addr, cookie string) *http.Request {
+	r := httptest.NewRequest("GET", "http://"+addr+"/some/path?x=1", nil)
+	r.Header = http.Header{
+		"User-Agent": {"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"},
+		"Accept":     {"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}, "Accept-Language": {"en"},
+		"Accept-Encoding": {"gzip, deflate, br"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Site": {"none"},
+		"Connection": {"keep-alive"},
+	}
+	if cookie != "" {
+		r.Header["Cookie"] = []string{"theme=dark; gatehouse=" + cookie}
+	}
+	return r
+}
+
+// bench measures one request through h, with all that Caddy prepares for it; BenchmarkNothing is that alone, so that
+// the gate's own cost is the difference.
+func bench(b *testing.B, s *caddyServer, cookie string, h caddyhttp.MiddlewareHandler) {
+	base := benchRequest(s.addr, cookie)
+	w := &discard{h: make(http.Header)}
+	srv := &caddyhttp.Server{}
+	b.ReportAllocs()
+	for b.Loop() {
+		r := base.Clone(base.Context())
+		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, srv)
+		clear(w.h)
+		if err := h.ServeHTTP(w, r, nextOK); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type nothing struct{}
+
+func (nothing) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return next.ServeHTTP(w, r)
+}
+
+func BenchmarkNothing(b *testing.B) {
+	s := startAdmin(b, "gatehouse")
+	bench(b, s, strings.Repeat("A", 43), nothing{})
+}
+
+func BenchmarkGateWarm(b *testing.B) {
+	s := startAdmin(b, "gatehouse")
+	br := s.browser()
+	br.signIn(adminName, adminPass)
+	br.reaches("/")
+	bench(b, s, br.cookie(), gateOf(b))
+}
+
+func BenchmarkGatePublic(b *testing.B) {
+	s := startAdmin(b, "gatehouse {\n\tpublic /some/*\n}")
+	bench(b, s, "", gateOf(b))
+}
+
+func BenchmarkGateAnonymous(b *testing.B) {
+	s := startAdmin(b, "gatehouse")
+	bench(b, s, "", gateOf(b))
+}
