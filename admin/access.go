@@ -1,0 +1,177 @@
+package admin
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// verdict is what a gate does with a person.
+type verdict struct {
+	passes []string     // ways to sign in with which they pass
+	fails  []string     // ways with which they do not
+	rule   *policy.Rule // the first that refuses a way of fails
+}
+
+// judge asks a gate's rules about a user, for each way in which they can sign in: a rule may be about the provider.
+// It asks the same function that the gate asks.
+func judge(u *store.User, ways []string, rules []policy.Rule) verdict {
+	var v verdict
+	for _, way := range ways {
+		if failed := policy.Failed(rules, policy.Subject{User: u, Provider: way}); failed != nil {
+			v.fails = append(v.fails, way)
+			if v.rule == nil {
+				v.rule = failed
+			}
+			continue
+		}
+		v.passes = append(v.passes, way)
+	}
+	return v
+}
+
+// waysIn answers how a user can sign in: "local" and the names of providers.
+func waysIn(u store.User, identities []store.Identity) []string {
+	var ways []string
+	if u.PasswordHash != "" {
+		ways = append(ways, policy.LocalProvider)
+	}
+	for _, i := range identities {
+		if i.Provider != "" && !slices.Contains(ways, i.Provider) {
+			ways = append(ways, i.Provider)
+		}
+	}
+	return ways
+}
+
+// showAccess explains, for every gate, whether the user passes and which rule decides.
+func (a *admin) showAccess(w http.ResponseWriter, r *http.Request, v *visit) error {
+	u, err := a.target(r)
+	if err != nil {
+		return err
+	}
+	identities, err := a.Store.Identities(r.Context(), u.ID)
+	if err != nil {
+		return err
+	}
+	ways := waysIn(u, identities)
+	p, s := a.userScreen(v, u, "access")
+	s.Lead = a.text("access.lead")
+	switch {
+	case u.Pending:
+		s.Warnings = []string{a.text("access.pending")}
+	case !u.Active:
+		s.Warnings = []string{a.text("access.inactive")}
+	case len(ways) == 0:
+		s.Warnings = []string{a.text("access.no_way")}
+	}
+	t := &table{ID: "sites", Caption: a.text("access.caption"), Empty: a.text("access.none")}
+	for _, id := range []string{"access.site", "access.verdict", "access.rule", "access.open"} {
+		t.Columns = append(t.Columns, column{Text: a.text(id)})
+	}
+	for _, site := range a.Sites() {
+		t.Rows = append(t.Rows, a.accessRow(u, ways, site))
+	}
+	s.Sections = []section{{Table: t}}
+	a.ui.Write(w, r, p)
+	return nil
+}
+
+func (a *admin) accessRow(u store.User, ways []string, site SiteRules) row {
+	says, why := cell{Marks: []mark{bad(a.text("access.refused"))}}, ""
+	switch {
+	case u.Pending:
+		why = a.text("access.pending")
+	case !u.Active:
+		why = a.text("access.inactive")
+	default:
+		// Somebody who cannot sign in yet is judged as if with a password: what would decide is the question.
+		ask := ways
+		if len(ask) == 0 {
+			ask = []string{policy.LocalProvider}
+		}
+		v := judge(&u, ask, site.Require)
+		switch {
+		case v.rule == nil:
+			says.Marks = []mark{good(a.text("access.passes"))}
+			why = a.text("access.all_rules", "n", len(site.Require))
+		case len(v.passes) > 0:
+			says.Marks = []mark{warn(a.text("access.depends"))}
+			why = a.text("access.with", "ways", strings.Join(v.passes, ", "), "rule", ruleText(*v.rule))
+		default:
+			why = ruleText(*v.rule)
+		}
+	}
+	open := slices.Concat(site.Public, site.Optional)
+	return row{Cells: []cell{{Head: true, Text: site.Site}, says, {Text: why}, {Text: strings.Join(open, " ")}}}
+}
+
+// ruleText writes a rule as it stands in the Caddyfile.
+func ruleText(r policy.Rule) string {
+	return "require " + string(r.Field) + " " + strings.Join(r.Values, " ")
+}
+
+// listRoles shows roles and groups: how many people have them, and what asks for them.
+func (a *admin) listRoles(w http.ResponseWriter, r *http.Request, v *visit) error {
+	sites := a.Sites()
+	t := &table{ID: "roles", Caption: a.text("roles.caption")}
+	g := &table{ID: "groups", Caption: a.text("roles.groups_caption"), Empty: a.text("roles.no_groups")}
+	for _, id := range []string{"roles.name", "roles.people", "roles.asked_by"} {
+		t.Columns = append(t.Columns, column{Text: a.text(id)})
+		g.Columns = append(g.Columns, column{Text: a.text(id)})
+	}
+	for _, name := range roleNames {
+		n, err := a.Store.CountUsers(r.Context(), store.UserQuery{Role: store.Role(name)})
+		if err != nil {
+			return err
+		}
+		t.Rows = append(t.Rows, row{Cells: []cell{
+			{Head: true, Text: a.text("role." + name), Small: a.text("roles.about_" + name)},
+			{Text: a.text("roles.n", "n", n), Href: v.at("/admin/users?role=" + name)},
+			{Text: askedBy(sites, policy.FieldRole, name)},
+		}})
+	}
+	for _, name := range askedGroups(sites) {
+		q := store.UserQuery{Group: name}
+		n, err := a.Store.CountUsers(r.Context(), q)
+		if err != nil {
+			return err
+		}
+		g.Rows = append(g.Rows, row{Cells: []cell{
+			{Head: true, Text: name},
+			{Text: a.text("roles.n", "n", n), Href: v.at("/admin/users") + params{"group": {name}}.suffix()},
+			{Text: askedBy(sites, policy.FieldGroup, name)},
+		}})
+	}
+	s := &screen{Lead: a.text("roles.lead"), Sections: []section{{Table: t}, {Table: g}}}
+	a.ui.Write(w, r, a.page(v, "roles", a.text("admin.roles"), s))
+	return nil
+}
+
+// askedGroups answers the groups that any rule names, sorted.
+func askedGroups(sites []SiteRules) []string {
+	var names []string
+	for _, s := range sites {
+		for _, rule := range s.Require {
+			if rule.Field == policy.FieldGroup {
+				names = append(names, rule.Values...)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// askedBy answers the sites with a rule for that value.
+func askedBy(sites []SiteRules, field policy.Field, value string) string {
+	var names []string
+	for _, s := range sites {
+		if slices.ContainsFunc(s.Require, func(r policy.Rule) bool { return r.Field == field && slices.Contains(r.Values, value) }) {
+			names = append(names, s.Site)
+		}
+	}
+	return strings.Join(names, ", ")
+}

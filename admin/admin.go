@@ -1,0 +1,132 @@
+package admin
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Files are the template and the texts of the admin pages, for tests that check them.
+//
+//go:embed templates lang
+var Files embed.FS
+
+// Config of the admin pages. Store, Accounts and Clock are required.
+type Config struct {
+	Store    store.Store
+	Accounts *account.Service
+	Brand    ui.Brand
+	Language string // of the texts; English when empty
+	Clock    func() time.Time
+	Log      *zap.Logger // nil means none
+
+	// Providers answers how the providers are doing, in the order of the configuration. Nil: none are configured.
+	Providers func() []ProviderStatus
+	// CheckProvider asks a provider for its metadata and keys at once; the error is a sentence for people. Nil: there is
+	// nothing to check with.
+	CheckProvider func(ctx context.Context, name string) error
+	// Effective answers the configuration in force, for the settings page. Nil: nothing is known of it.
+	Effective func() Settings
+	// Sites answers what each gate asks for, to explain who passes. Nil: nothing is known of it.
+	Sites func() []SiteRules
+}
+
+// ProviderStatus is how the sign-in through one provider is doing. It holds no secret. Zero times mean "not yet".
+type ProviderStatus struct {
+	Name        string // in the configuration and in addresses
+	Label       string // on the button
+	Issuer      string
+	RedirectURI string // to register at the provider
+	Scopes      []string
+
+	Down         bool      // sign-ins through it fail at the moment
+	DiscoveredAt time.Time // when its metadata was read last
+	KeysAt       time.Time // when its keys were read last
+	Keys         int
+	Skew         time.Duration // of its clock against ours; positive when it is ahead
+	LastSuccess  time.Time     // of a sign-in
+	LastError    string        // in words, cleaned
+	LastErrorAt  time.Time
+}
+
+// Settings is the configuration in force. Options never hold a secret: what gives it leaves values out, or says "set".
+type Settings struct {
+	Version   string // of Gatehouse
+	Caddy     string // version of Caddy
+	Started   time.Time
+	Retention time.Duration // of the audit log; 0 keeps everything
+	Options   []Option      // in the order to show them
+	Warnings  []string      // sentences for the operator
+}
+
+// Option is one value of the configuration.
+type Option struct {
+	Section string // such as "session"
+	Name    string // directive, as in the Caddyfile
+	Value   string
+	Source  string // "default", "Caddyfile", or the name of an environment variable
+}
+
+// SiteRules is what one gate asks for.
+type SiteRules struct {
+	Site     string // such as "app.example.com /reports/*"
+	Public   []string
+	Optional []string
+	Require  []policy.Rule // all must hold; none: every signed-in user passes
+}
+
+// admin answers everything below "/admin" and the administrators' part of "/api/v1/".
+type admin struct {
+	Config
+	ui    *ui.UI
+	words portal.Words
+	mux   *http.ServeMux
+	table []route
+	api   []byte // openapi.json
+}
+
+// New makes the handler of the admin pages and their API, for portal.Config.Extra. It fails on a template or a text
+// that is wrong.
+func New(c Config) (http.Handler, error) {
+	if c.Store == nil || c.Accounts == nil || c.Clock == nil {
+		return nil, errors.New("admin: Store, Accounts and Clock are required")
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	if c.Providers == nil {
+		c.Providers = func() []ProviderStatus { return nil }
+	}
+	if c.Effective == nil {
+		c.Effective = func() Settings { return Settings{} }
+	}
+	if c.Sites == nil {
+		c.Sites = func() []SiteRules { return nil }
+	}
+	pages, err := ui.New(ui.Config{Brand: c.Brand, Language: c.Language, Log: c.Log, Sources: []ui.Source{portal.Files, Files}})
+	if err != nil {
+		return nil, err
+	}
+	a := &admin{Config: c, ui: pages, words: portal.NewWords(pages), mux: http.NewServeMux()}
+	a.table = a.routes()
+	if a.api, err = openAPI(a.table); err != nil {
+		return nil, err
+	}
+	a.mount()
+	return a, nil
+}
+
+// ServeHTTP answers requests that the portal has handed on; their paths have no mount prefix.
+func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+func (a *admin) text(id string, args ...any) string { return a.ui.Text(id, args...) }

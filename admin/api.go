@@ -1,0 +1,336 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Shapes of the JSON API that are not the portal's. Fields that a request leaves out are nil or empty.
+type (
+	// newUserJSON makes a user. Without a password the answer carries a one-time link.
+	newUserJSON struct {
+		Username   string   `json:"username" need:"true"`
+		Email      string   `json:"email"`
+		Name       string   `json:"name"`
+		Role       string   `json:"role" enum:"admin,user"`
+		Groups     []string `json:"groups"`
+		Active     *bool    `json:"active"` // true when left out
+		Password   string   `json:"password"`
+		MustChange bool     `json:"must_change"`
+	}
+	// madeUserJSON is a new user, and how they get in.
+	madeUserJSON struct {
+		portal.UserJSON
+		Link      string     `json:"link,omitempty"`
+		ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	}
+	// patchUserJSON changes a user.
+	patchUserJSON struct {
+		Username *string   `json:"username"`
+		Email    *string   `json:"email"`
+		Name     *string   `json:"name"`
+		Role     *string   `json:"role" enum:"admin,user"`
+		Groups   *[]string `json:"groups"`
+		Active   *bool     `json:"active"`
+	}
+	// resetJSON gives a password, or asks for a link.
+	resetJSON struct {
+		Password   *string `json:"password"`
+		MustChange bool    `json:"must_change"`
+	}
+	// linkJSON is a one-time link, to be handed to the person.
+	linkJSON struct {
+		Link      string    `json:"link"`
+		ExpiresAt time.Time `json:"expires_at"`
+	}
+	// eventJSON is an entry of the audit log.
+	eventJSON struct {
+		ID        string            `json:"id"`
+		Time      time.Time         `json:"time"`
+		Actor     string            `json:"actor"`
+		Action    string            `json:"action"`
+		Target    string            `json:"target"`
+		Outcome   store.Outcome     `json:"outcome" enum:"success,failure,denied"`
+		IP        string            `json:"ip"`
+		RequestID string            `json:"request_id"`
+		Details   map[string]string `json:"details"`
+	}
+	// providerJSON is how a provider is doing. Times are null for "not yet".
+	providerJSON struct {
+		Name         string     `json:"name"`
+		Label        string     `json:"label"`
+		Issuer       string     `json:"issuer"`
+		RedirectURI  string     `json:"redirect_uri"`
+		Scopes       []string   `json:"scopes"`
+		Down         bool       `json:"down"`
+		DiscoveredAt *time.Time `json:"discovered_at"`
+		KeysAt       *time.Time `json:"keys_at"`
+		Keys         int        `json:"keys"`
+		SkewSeconds  float64    `json:"skew_seconds"`
+		LastSuccess  *time.Time `json:"last_success_at"`
+		LastError    string     `json:"last_error"`
+		LastErrorAt  *time.Time `json:"last_error_at"`
+	}
+)
+
+func newEventJSON(e store.Event) eventJSON {
+	j := eventJSON{ID: e.ID, Time: e.Time.UTC(), Actor: e.Actor, Action: e.Action, Target: e.Target, Outcome: e.Outcome, IP: e.IP, RequestID: e.RequestID, Details: e.Details}
+	if j.Details == nil {
+		j.Details = map[string]string{}
+	}
+	return j
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// etag names the state of a user: its version, which every change moves.
+func etag(u store.User) string { return `"` + strconv.FormatInt(u.Version, 10) + `"` }
+
+// matches answers the version to insist on: the one that If-Match names, 0 when it does not come. Only the present
+// one will do, by the strong comparison (RFC 9110, section 13.1.1): weak tags never match.
+func (a *admin) matches(r *http.Request, u store.User) (int64, error) {
+	lines := r.Header["If-Match"]
+	if len(lines) == 0 {
+		return 0, nil
+	}
+	for part := range strings.SplitSeq(strings.Join(lines, ","), ",") {
+		if part = strings.TrimSpace(part); part == "*" || part == etag(u) {
+			return u.Version, nil
+		}
+	}
+	return 0, &ui.InputError{Status: http.StatusPreconditionFailed, Text: a.text("api.stale")}
+}
+
+// stale turns the store's word about the version into that of the condition which the client set.
+func (a *admin) stale(err error, version int64) error {
+	if version != 0 && errors.Is(err, store.ErrStale) {
+		return &ui.InputError{Status: http.StatusPreconditionFailed, Text: a.text("api.stale")}
+	}
+	return err
+}
+
+func (a *admin) apiUsers(w http.ResponseWriter, r *http.Request, v *visit) error {
+	q, err := userQuery(v.query)
+	if err != nil {
+		return err
+	}
+	if q.Cursor, q.Limit, err = portal.ReadPage(r); err != nil {
+		return err
+	}
+	page, err := a.Store.Users(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	out := portal.ListJSON[portal.UserJSON]{Items: []portal.UserJSON{}, Next: page.Next}
+	for _, u := range page.Items {
+		out.Items = append(out.Items, portal.NewUserJSON(u))
+	}
+	ui.WriteJSON(w, r, http.StatusOK, out)
+	return nil
+}
+
+func (a *admin) apiUser(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	u, err := a.target(r)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("ETag", etag(u))
+	ui.WriteJSON(w, r, http.StatusOK, portal.NewUserJSON(u))
+	return nil
+}
+
+func (a *admin) apiCreate(w http.ResponseWriter, r *http.Request, v *visit) error {
+	var body newUserJSON
+	if err := ui.ReadJSON(w, r, &body); err != nil {
+		return err
+	}
+	u, link, err := a.Accounts.Create(r.Context(), v.actor, account.NewUser{
+		Username: body.Username, Email: body.Email, Name: body.Name, Role: store.Role(body.Role), Groups: body.Groups,
+		Password: body.Password, MustChange: body.MustChange, Active: body.Active == nil || *body.Active,
+	})
+	if err != nil {
+		return err
+	}
+	out := madeUserJSON{UserJSON: portal.NewUserJSON(u)}
+	if link != nil {
+		out.Link, out.ExpiresAt = a.address(v, link), moment(link.ExpiresAt)
+	}
+	w.Header().Set("Location", v.at("/api/v1/users/"+u.ID))
+	w.Header().Set("ETag", etag(u))
+	ui.WriteJSON(w, r, http.StatusCreated, out)
+	return nil
+}
+
+// address answers a link as it is handed to a person, on the host that the front vouches for.
+func (a *admin) address(v *visit, link *account.IssuedLink) string {
+	return v.q.Origin() + link.Path(v.q.Prefix)
+}
+
+func (a *admin) apiPatch(w http.ResponseWriter, r *http.Request, v *visit) error {
+	var body patchUserJSON
+	if err := ui.ReadJSON(w, r, &body); err != nil {
+		return err
+	}
+	u, err := a.target(r)
+	if err != nil {
+		return err
+	}
+	p := account.Patch{Username: body.Username, Email: body.Email, Name: body.Name, Groups: body.Groups, Active: body.Active}
+	if body.Role != nil {
+		wanted := store.Role(*body.Role)
+		p.Role = &wanted
+	}
+	if p.Version, err = a.matches(r, u); err != nil {
+		return err
+	}
+	if u, err = a.Accounts.Update(r.Context(), v.actor, u.ID, p); err != nil {
+		return a.stale(err, p.Version)
+	}
+	w.Header().Set("ETag", etag(u))
+	ui.WriteJSON(w, r, http.StatusOK, portal.NewUserJSON(u))
+	return nil
+}
+
+func (a *admin) apiDelete(w http.ResponseWriter, r *http.Request, v *visit) error {
+	u, err := a.target(r)
+	if err != nil {
+		return err
+	}
+	version, err := a.matches(r, u)
+	if err != nil {
+		return err
+	}
+	if err := a.Accounts.DeleteVersion(r.Context(), v.actor, u.ID, version); err != nil {
+		return a.stale(err, version)
+	}
+	noContent(w, r)
+	return nil
+}
+
+func noContent(w http.ResponseWriter, r *http.Request) {
+	ui.Harden(w, r)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *admin) apiReset(w http.ResponseWriter, r *http.Request, v *visit) error {
+	var body resetJSON
+	if err := ui.ReadJSON(w, r, &body); err != nil {
+		return err
+	}
+	reset := account.Reset{MustChange: body.MustChange}
+	if body.Password != nil {
+		if *body.Password == "" {
+			// An empty password is somebody's mistake, and not a wish for a link.
+			return fieldError("password", a.text("way.missing"))
+		}
+		reset.Password = *body.Password
+	}
+	link, err := a.Accounts.ResetPassword(r.Context(), v.actor, r.PathValue("id"), reset)
+	if err != nil {
+		return err
+	}
+	if link == nil {
+		noContent(w, r)
+		return nil
+	}
+	ui.WriteJSON(w, r, http.StatusOK, linkJSON{a.address(v, link), link.ExpiresAt.UTC()})
+	return nil
+}
+
+func (a *admin) apiEndSessions(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if _, err := a.Accounts.EndSessions(r.Context(), v.actor, r.PathValue("id")); err != nil {
+		return err
+	}
+	noContent(w, r)
+	return nil
+}
+
+func (a *admin) apiSessions(w http.ResponseWriter, r *http.Request, v *visit) error {
+	q, err := a.sessionQuery(v)
+	if err != nil {
+		return err
+	}
+	if q.Cursor, q.Limit, err = portal.ReadPage(r); err != nil {
+		return err
+	}
+	page, err := a.Store.Sessions(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	out := portal.ListJSON[portal.SessionJSON]{Items: []portal.SessionJSON{}, Next: page.Next}
+	for _, s := range page.Items {
+		out.Items = append(out.Items, portal.NewSessionJSON(s, v.live.Session.ID))
+	}
+	ui.WriteJSON(w, r, http.StatusOK, out)
+	return nil
+}
+
+func (a *admin) apiEndSession(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := a.Accounts.EndSession(r.Context(), v.actor, r.PathValue("id")); err != nil {
+		return err
+	}
+	noContent(w, r)
+	return nil
+}
+
+func (a *admin) apiAudit(w http.ResponseWriter, r *http.Request, v *visit) error {
+	q, err := a.eventQuery(v.query)
+	if err != nil {
+		return err
+	}
+	if q.Cursor, q.Limit, err = portal.ReadPage(r); err != nil {
+		return err
+	}
+	page, err := a.Store.Events(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	out := portal.ListJSON[eventJSON]{Items: []eventJSON{}, Next: page.Next}
+	for _, e := range page.Items {
+		out.Items = append(out.Items, newEventJSON(e))
+	}
+	ui.WriteJSON(w, r, http.StatusOK, out)
+	return nil
+}
+
+func (a *admin) apiProviders(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	out := portal.ListJSON[providerJSON]{Items: []providerJSON{}}
+	for _, p := range a.Providers() {
+		scopes := p.Scopes
+		if scopes == nil {
+			scopes = []string{}
+		}
+		out.Items = append(out.Items, providerJSON{
+			Name: p.Name, Label: p.Label, Issuer: p.Issuer, RedirectURI: p.RedirectURI, Scopes: scopes, Down: p.Down,
+			DiscoveredAt: moment(p.DiscoveredAt), KeysAt: moment(p.KeysAt), Keys: p.Keys, SkewSeconds: p.Skew.Seconds(),
+			LastSuccess: moment(p.LastSuccess), LastError: p.LastError, LastErrorAt: moment(p.LastErrorAt),
+		})
+	}
+	ui.WriteJSON(w, r, http.StatusOK, out)
+	return nil
+}
+
+func (a *admin) apiDescription(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	ui.Harden(w, r)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(a.api)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(a.api) // the client went away: nobody to tell
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package admin
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// personFields are the fields of an account, for making and for changing one. autocomplete is off: a browser would
+// offer the administrator's own name and address.
+func (a *admin) personFields(u store.User, in input) []field {
+	name := func(id, label, value, hint string, optional bool) field {
+		return field{Field: ui.Field{ID: id, Name: id, Label: a.text(label), Hint: hint, Value: in.get(id, value), Autocomplete: "off", Optional: optional, Plain: true, Key: "next"}}
+	}
+	groups := name("groups", "users.groups", strings.Join(u.Groups, ", "), a.text("edit.groups_hint"), true)
+	groups.Kind = "list"
+	if in.sent && in.Has("groups") {
+		groups.Value = strings.Join(in.All("groups"), ", ")
+	}
+	return []field{
+		name("username", "users.username", u.Username, "", false),
+		name("email", "users.email", u.Email, "", true),
+		name("name", "users.name", u.Name, "", true),
+		a.roleField(in.get("role", string(u.Role))),
+		groups,
+		a.stateField(in.get("active", strconv.FormatBool(u.Active)), u.Pending),
+	}
+}
+
+func (a *admin) roleField(now string) field {
+	f := field{Kind: "select", Field: ui.Field{ID: "role", Name: "role", Label: a.text("users.role"), Hint: a.text("edit.role_hint")}}
+	for _, r := range []store.Role{store.RoleUser, store.RoleAdmin} {
+		f.Options = append(f.Options, option{string(r), a.text("role." + string(r)), string(r) == now})
+	}
+	return f
+}
+
+// stateField is a choice and not a box to tick: a box that was not sent and one that was not ticked look the same, and
+// nobody should be turned off by a form that was not complete.
+func (a *admin) stateField(now string, pending bool) field {
+	off := a.text("mark.inactive")
+	if pending {
+		off = a.text("mark.pending")
+	}
+	return field{Kind: "select", Field: ui.Field{ID: "active", Name: "active", Label: a.text("users.status"), Hint: a.text("edit.active_hint")},
+		Options: []option{{"true", a.text("mark.active"), now != "false"}, {"false", off, now == "false"}}}
+}
+
+func (a *admin) buildEdit(r *http.Request, v *visit, in input) (ui.Page, error) {
+	u, err := a.target(r)
+	if err != nil {
+		return ui.Page{}, err
+	}
+	s := &screen{Marks: a.marks(u)}
+	p := a.page(v, "users", a.text("edit.title", "name", u.Username), s)
+	f := &formView{
+		Action: v.at(userAt(u.ID) + "/edit"), Submit: a.text("form.save"), Fields: a.personFields(u, in),
+		Hidden: []pair{{"version", strconv.FormatInt(u.Version, 10)}},
+		Cancel: ui.Link{Href: v.at(userAt(u.ID)), Text: a.text("go.cancel")},
+	}
+	if u.Managed {
+		s.Warnings = []string{a.text("user.managed")}
+		f.Fields = lockManaged(f.Fields, u)
+	}
+	if stale := in.sent && in.Form.Get("version") != f.Hidden[0].Value; stale {
+		a.sayNow(f.Fields, u)
+	}
+	a.finish(&p, s, f, in)
+	return p, nil
+}
+
+// lockManaged leaves what the deployment decides out of the form, but for the e-mail, which is shown.
+func lockManaged(fields []field, u store.User) []field {
+	out := fields[:0]
+	for _, f := range fields {
+		switch f.Name {
+		case "role", "active":
+			continue
+		case "email":
+			f.ReadOnly, f.Value = true, u.Email
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// sayNow tells beside each field what it has become meanwhile, where that is not what was typed.
+func (a *admin) sayNow(fields []field, u store.User) {
+	now := map[string]string{
+		"username": u.Username, "email": u.Email, "name": u.Name, "role": string(u.Role),
+		"groups": strings.Join(u.Groups, ", "), "active": strconv.FormatBool(u.Active),
+	}
+	words := map[string]string{
+		"role": a.text("role." + string(u.Role)), "active": a.text(map[bool]string{true: "mark.active", false: "mark.inactive"}[u.Active]),
+	}
+	for i := range fields {
+		f := &fields[i]
+		typed := f.Value
+		for _, o := range f.Options {
+			if o.Chosen {
+				typed = o.Value
+			}
+		}
+		if typed == now[f.Name] {
+			continue
+		}
+		shown := now[f.Name]
+		if words[f.Name] != "" {
+			shown = words[f.Name]
+		}
+		f.Hint = a.text("edit.now", "value", shown)
+	}
+}
+
+func (a *admin) edit(_ http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
+	p := account.Patch{}
+	text := func(name string) *string {
+		if !in.Has(name) {
+			return nil
+		}
+		s := in.Form.Get(name)
+		return &s
+	}
+	p.Username, p.Email, p.Name = text("username"), text("email"), text("name")
+	if s := text("role"); s != nil {
+		role := store.Role(*s)
+		p.Role = &role
+	}
+	if in.Has("groups") {
+		groups := splitList(in.All("groups"))
+		p.Groups = &groups
+	}
+	var err error
+	if p.Active, err = a.activeField(in); err != nil {
+		return next{}, err
+	}
+	if s := in.Form.Get("version"); s != "" {
+		if p.Version, err = strconv.ParseInt(s, 10, 64); err != nil || p.Version <= 0 {
+			return next{}, store.ErrStale
+		}
+	}
+	// A pending account stays one until somebody says otherwise: "not active" is what it was.
+	u, err := a.target(r)
+	if err != nil {
+		return next{}, err
+	}
+	if p.Active != nil && !*p.Active && u.Pending && !u.Active {
+		p.Active = nil
+	}
+	if _, err = a.Accounts.Update(r.Context(), v.actor, r.PathValue("id"), p); err != nil {
+		return next{}, err
+	}
+	return next{to: userAt(r.PathValue("id")), flash: "admin_saved"}, nil
+}
+
+// activeField reads the state; nil when it was not sent.
+func (a *admin) activeField(in input) (*bool, error) {
+	if !in.Has("active") {
+		return nil, nil
+	}
+	var on bool
+	switch strings.ToLower(in.Form.Get("active")) {
+	case "true", "1", "on", "yes":
+		on = true
+	case "false", "0", "off", "no":
+	default:
+		return nil, fieldError("active", a.text("edit.active_which"))
+	}
+	return &on, nil
+}
+
+// fieldError is a refused field of a form.
+func fieldError(name, text string) error {
+	return &account.InvalidError{Fields: []account.FieldError{{Field: name, Text: text}}}
+}

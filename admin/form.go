@@ -1,0 +1,193 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// form is a page that changes something.
+type form struct {
+	// build makes the page: before anything was sent, and again with what was sent when it was refused. bad are the
+	// refused fields.
+	build func(r *http.Request, v *visit, in input) (ui.Page, error)
+	// act does it, and says where to go.
+	act func(w http.ResponseWriter, r *http.Request, v *visit, in input) (next, error)
+}
+
+// next is what follows an act: a page of its own, or another address (below the mount prefix) and a word about it.
+type next struct {
+	to    string
+	flash string
+	page  *ui.Page
+}
+
+// input is what was sent with a form, nothing when it is shown for the first time.
+type input struct {
+	ui.Form
+	sent bool
+	bad  []ui.FieldError
+}
+
+// get answers what was sent, or otherwise.
+func (in input) get(name, otherwise string) string {
+	if in.sent && in.Has(name) {
+		return in.Form.Get(name)
+	}
+	return otherwise
+}
+
+// lists are fields that may come several times.
+var lists = map[string]bool{"groups": true, "id": true}
+
+// readInput reads a form and refuses a field that came twice.
+func readInput(w http.ResponseWriter, r *http.Request) (input, error) {
+	sent, err := ui.ReadForm(w, r)
+	if err != nil {
+		return input{}, err
+	}
+	for _, name := range []string{
+		"username", "email", "name", "role", "active", "version", "way", "password", "must_change", "expires", "note",
+		"confirm", "block", "keep_sessions", "do",
+	} {
+		if err := sent.Once(name); err != nil {
+			return input{}, err
+		}
+	}
+	return input{Form: sent, sent: true}, nil
+}
+
+// showForm shows a form to somebody who may use it. Whoever signed in too long ago confirms it first and comes back,
+// before anything is typed.
+func (a *admin) showForm(f form) handler {
+	return func(w http.ResponseWriter, r *http.Request, v *visit) error {
+		if !v.live.Fresh(a.Clock(), account.FreshFor) {
+			ui.Redirect(w, r, http.StatusSeeOther, reauth(v, r))
+			return nil
+		}
+		p, err := f.build(r, v, input{})
+		if err != nil {
+			return err
+		}
+		a.ui.Write(w, r, p)
+		return nil
+	}
+}
+
+// reauth answers the address that asks for the password and comes back to the page of r.
+func reauth(v *visit, r *http.Request) string {
+	back := v.at(r.URL.EscapedPath())
+	if r.URL.RawQuery != "" {
+		back += "?" + r.URL.RawQuery
+	}
+	return v.at("/reauth?rt=") + url.QueryEscape(back)
+}
+
+// postForm does what a form asks for. What is refused comes back as the form, filled in as it was but for passwords.
+func (a *admin) postForm(f form, action string) handler {
+	return func(w http.ResponseWriter, r *http.Request, v *visit) error {
+		in, err := readInput(w, r)
+		if err != nil {
+			return err
+		}
+		var n next
+		if err = a.Accounts.Authorize(r.Context(), v.actor, action, r.PathValue("id")); err == nil {
+			n, err = f.act(w, r, v, in)
+		}
+		switch {
+		case err != nil:
+			return a.refuse(w, r, v, f, in, err)
+		case n.page != nil:
+			a.ui.Write(w, r, *n.page)
+			return nil
+		}
+		if n.flash != "" {
+			a.ui.Flash(w, r, n.flash)
+		}
+		ui.Redirect(w, r, http.StatusSeeOther, v.at(n.to))
+		return nil
+	}
+}
+
+// refuse shows the form again with what is wrong, or answers the error when it is not about the form.
+func (a *admin) refuse(w http.ResponseWriter, r *http.Request, v *visit, f form, in input, err error) error {
+	fields, status := portal.FieldErrors(err)
+	n, about := a.aboutForm(v, err)
+	if len(fields) == 0 && !about {
+		return err
+	}
+	in.bad = fields
+	p, buildErr := f.build(r, v, in)
+	if buildErr != nil {
+		// What the form was about is gone meanwhile, which says more than the refusal does.
+		return buildErr
+	}
+	p.Status, p.Failed = status, true
+	if s, ok := p.Data.(*screen); ok && n != nil {
+		s.Notice = n
+	}
+	a.ui.Write(w, r, p)
+	return nil
+}
+
+// aboutForm answers what to say above a form for an error that is about no field.
+func (a *admin) aboutForm(v *visit, err error) (n *notice, about bool) {
+	if errors.Is(err, store.ErrStale) {
+		return &notice{Kind: ui.Warn, Text: a.text("admin.stale")}, true
+	}
+	refused := refusal(err)
+	switch {
+	case refused == nil, refused.Code == account.CodeSignedOut, refused.Code == account.CodeRole, refused.Code == account.CodeMustChange:
+		return nil, false
+	case refused.Code == account.CodeReauth:
+		return &notice{Kind: ui.Warn, Text: a.text("admin.reauth"),
+			Link: &ui.Link{Href: v.at("/reauth"), Text: a.text("go.reauth")}}, true
+	}
+	return &notice{Kind: ui.Bad, Text: refused.Text}, true
+}
+
+// finish puts a form on a page, with the errors beside their fields.
+func (a *admin) finish(p *ui.Page, s *screen, f *formView, in input) {
+	plainFields := make([]ui.Field, len(f.Fields))
+	for i := range f.Fields {
+		plainFields[i] = f.Fields[i].Field
+	}
+	if len(in.bad) > 0 {
+		p.Failed = true
+		if rest := ui.WithErrors(plainFields, in.bad); len(rest) > 0 {
+			s.Notice = &notice{Kind: ui.Bad, Text: rest[0].Detail}
+		}
+	}
+	s.Faults = ui.Faults(plainFields)
+	for i := range f.Fields {
+		f.Fields[i].Field = plainFields[i]
+		if len(s.Faults) > 1 {
+			f.Fields[i].Focus = false // the summary has it
+		}
+	}
+	s.Form = f
+}
+
+// question makes a form without fields: a text and a button.
+func (a *admin) question(action, submit, cancel string, danger bool) *formView {
+	return &formView{Action: action, Submit: submit, Danger: danger, Cancel: ui.Link{Href: cancel, Text: a.text("go.cancel")}}
+}
+
+// splitList reads names that were typed with commas or line breaks between them.
+func splitList(values []string) []string {
+	list := []string{}
+	for _, v := range values {
+		for _, s := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
+			if s = strings.TrimSpace(s); s != "" {
+				list = append(list, s)
+			}
+		}
+	}
+	return list
+}

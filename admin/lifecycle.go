@@ -1,0 +1,165 @@
+package admin
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// userQuestion begins a page that asks before something is done to a user.
+func (a *admin) userQuestion(r *http.Request, v *visit, in input, id, verb string, danger bool, fields ...field) (ui.Page, *screen, store.User, error) {
+	u, err := a.target(r)
+	if err != nil {
+		return ui.Page{}, nil, u, err
+	}
+	s := &screen{Marks: a.marks(u), Lead: a.text(id+".text", "name", u.Username)}
+	p := a.page(v, "users", a.text(id+".title", "name", u.Username), s)
+	f := a.question(v.at(userAt(u.ID)+"/"+verb), a.text(id+".submit"), v.at(userAt(u.ID)), danger)
+	f.Fields = fields
+	a.finish(&p, s, f, in)
+	return p, s, u, nil
+}
+
+func (a *admin) noteField(in input) field {
+	return field{Field: ui.Field{ID: "note", Name: "note", Label: a.text("note.label"), Hint: a.text("note.hint"), Value: in.get("note", ""), Autocomplete: "off", Optional: true}}
+}
+
+func (a *admin) buildActivate(r *http.Request, v *visit, in input) (ui.Page, error) {
+	p, _, _, err := a.userQuestion(r, v, in, "activate", "activate", false)
+	return p, err
+}
+
+func (a *admin) buildDeactivate(r *http.Request, v *visit, in input) (ui.Page, error) {
+	p, _, _, err := a.userQuestion(r, v, in, "deactivate", "deactivate", true, a.noteField(in))
+	return p, err
+}
+
+func (a *admin) activate(_ http.ResponseWriter, r *http.Request, v *visit, _ input) (next, error) {
+	return a.setActive(r, v, true, "")
+}
+
+func (a *admin) deactivate(_ http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
+	return a.setActive(r, v, false, strings.TrimSpace(in.Form.Get("note")))
+}
+
+func (a *admin) setActive(r *http.Request, v *visit, on bool, note string) (next, error) {
+	id, flash := r.PathValue("id"), "deactivated"
+	if on {
+		flash = "activated"
+	}
+	_, err := a.Accounts.Update(r.Context(), v.actor, id, account.Patch{Active: &on, Note: note})
+	return next{to: userAt(id), flash: flash}, err
+}
+
+// buildDelete names what goes and what stays, and offers the way that can be undone first.
+func (a *admin) buildDelete(r *http.Request, v *visit, in input) (ui.Page, error) {
+	confirm := field{Field: ui.Field{ID: "confirm", Name: "confirm", Label: a.text("delete.confirm"), Value: in.get("confirm", ""), Autocomplete: "off", Plain: true}}
+	p, s, u, err := a.userQuestion(r, v, in, "delete", "delete", true, confirm)
+	if err != nil {
+		return p, err
+	}
+	sessions, err := a.Store.Sessions(r.Context(), store.SessionQuery{UserID: u.ID, Now: a.Clock(), Limit: 1000})
+	if err != nil {
+		return p, err
+	}
+	identities, err := a.Store.Identities(r.Context(), u.ID)
+	if err != nil {
+		return p, err
+	}
+	n := strconv.Itoa(len(sessions.Items))
+	if sessions.Next != "" {
+		n += "+"
+	}
+	if u.Active {
+		s.Actions = []action{{Href: v.at(userAt(u.ID) + "/deactivate"), Text: a.text("delete.instead"), Main: true}}
+	}
+	s.Sections = []section{{ID: "goes", Title: a.text("delete.goes"), Text: a.text("delete.stays"), Facts: []fact{
+		{Name: a.text("users.username"), Value: u.Username},
+		{Name: a.text("user.sessions"), Value: n},
+		{Name: a.text("signin.providers"), Value: strconv.Itoa(len(identities))},
+		{Name: a.text("users.id"), Value: u.ID, Code: true},
+	}}}
+	return p, nil
+}
+
+func (a *admin) deleteUser(_ http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
+	u, err := a.target(r)
+	if err != nil {
+		return next{}, err
+	}
+	if strings.TrimSpace(in.Form.Get("confirm")) != u.Username {
+		return next{}, fieldError("confirm", a.text("delete.mismatch", "name", u.Username))
+	}
+	// At this version: the name that was typed is this account's, and not one that it had a moment ago.
+	if err := a.Accounts.DeleteVersion(r.Context(), v.actor, u.ID, u.Version); err != nil {
+		return next{}, err
+	}
+	return next{to: "/admin/users", flash: "user_deleted"}, nil
+}
+
+func (a *admin) buildReset(r *http.Request, v *visit, in input) (ui.Page, error) {
+	block := field{Kind: "check", Field: ui.Field{ID: "block", Name: "block", Label: a.text("reset.block")}, Checked: in.sent && in.Ticked("block")}
+	keep := field{Kind: "check", Field: ui.Field{ID: "keep_sessions", Name: "keep_sessions", Label: a.text("reset.keep")}, Checked: in.sent && in.Ticked("keep_sessions")}
+	fields := a.passwordFields(in)
+	fields = append(fields[:2:2], append([]field{block, keep}, fields[2:]...)...)
+	p, _, _, err := a.userQuestion(r, v, in, "reset", "reset-link", false, fields...)
+	return p, err
+}
+
+func (a *admin) reset(w http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
+	way, err := a.chosenWay(in)
+	if err != nil {
+		return next{}, err
+	}
+	id := r.PathValue("id")
+	link, err := a.Accounts.ResetPassword(r.Context(), v.actor, id, account.Reset{
+		Password: way.password, MustChange: way.mustChange && way.password != "", Expires: way.expires,
+		BlockNow: in.Ticked("block") && way.password == "", KeepSessions: in.Ticked("keep_sessions") && way.password == "",
+	})
+	if err != nil {
+		return next{}, err
+	}
+	return a.handOver(w, v, id, way, link, "password_set"), nil
+}
+
+func (a *admin) buildCancelLink(r *http.Request, v *visit, in input) (ui.Page, error) {
+	p, _, _, err := a.userQuestion(r, v, in, "cancel_link", "cancel-link", true)
+	return p, err
+}
+
+func (a *admin) cancelLink(_ http.ResponseWriter, r *http.Request, v *visit, _ input) (next, error) {
+	if err := a.Accounts.CancelLink(r.Context(), v.actor, r.PathValue("id")); err != nil {
+		return next{}, err
+	}
+	return next{to: "/admin/invites", flash: "link_cancelled"}, nil
+}
+
+func (a *admin) buildRequireChange(r *http.Request, v *visit, in input) (ui.Page, error) {
+	p, _, _, err := a.userQuestion(r, v, in, "require_change", "require-change", false)
+	return p, err
+}
+
+func (a *admin) requireChange(_ http.ResponseWriter, r *http.Request, v *visit, _ input) (next, error) {
+	id := r.PathValue("id")
+	return next{to: userAt(id) + "/sign-in", flash: "admin_saved"}, a.Accounts.RequireChange(r.Context(), v.actor, id)
+}
+
+func (a *admin) buildEndSessions(r *http.Request, v *visit, in input) (ui.Page, error) {
+	p, _, _, err := a.userQuestion(r, v, in, "end_sessions", "end-sessions", true)
+	return p, err
+}
+
+func (a *admin) endSessions(_ http.ResponseWriter, r *http.Request, v *visit, _ input) (next, error) {
+	id := r.PathValue("id")
+	if _, err := a.Accounts.EndSessions(r.Context(), v.actor, id); err != nil {
+		return next{}, err
+	}
+	if id == v.live.User.ID { // the administrator's own session was among them
+		return next{to: "/logged-out"}, nil
+	}
+	return next{to: userAt(id) + "/sessions", flash: "sessions_ended"}, nil
+}

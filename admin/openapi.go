@@ -1,0 +1,193 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+)
+
+// openAPI writes the description of the JSON API (OpenAPI 3.1) from the table that serves it: an address cannot be
+// described and not exist, or the other way round. Shapes come from the types that travel.
+func openAPI(table []route) ([]byte, error) {
+	paths := map[string]map[string]any{}
+	add := func(pattern, method string, op map[string]any) {
+		if paths[pattern] == nil {
+			paths[pattern] = map[string]any{}
+		}
+		paths[pattern][strings.ToLower(method)] = op
+	}
+	for _, rt := range table {
+		if rt.doc != nil {
+			add(rt.pattern, rt.method, describe(rt.pattern, rt.method, *rt.doc))
+		}
+	}
+	for _, rt := range portal.APIRoutes() {
+		for _, method := range rt.Methods {
+			op, ok := portalOperations[method+" "+rt.Path]
+			if !ok {
+				return nil, fmt.Errorf("the JSON API's %s %s is not described", method, rt.Path)
+			}
+			add(rt.Path, method, describe(rt.Path, method, op))
+		}
+	}
+	return json.MarshalIndent(map[string]any{
+		"openapi": "3.1.0",
+		"info": map[string]any{
+			"title": "Gatehouse", "version": "1",
+			"description": "Addresses are below the mount prefix. Errors are problem documents (RFC 9457) whose type stays the same. " +
+				"Callers with a session cookie must be of the same origin. What changes other people's accounts needs a sign-in of the last 10 minutes.",
+		},
+		"paths": paths,
+		"components": map[string]any{
+			"schemas":         map[string]any{"Problem": schema(reflect.TypeFor[ui.Problem]())},
+			"securitySchemes": map[string]any{"session": map[string]any{"type": "apiKey", "in": "cookie", "name": "__Host-gatehouse"}},
+		},
+		"security": []any{map[string]any{"session": []string{}}},
+	}, "", " ")
+}
+
+// portalOperations describe the portal's own routes. One that is missing stops the start.
+var portalOperations = map[string]operation{
+	"GET /api/v1/session": {summary: "Who is signed in, and until when; asking does not count as a use", gives: map[string]any{}, status: http.StatusOK},
+	"GET /api/v1/me":      {summary: "Read one's own account", gives: portal.UserJSON{}, status: http.StatusOK},
+	"PATCH /api/v1/me": {summary: "Change one's own display name", takes: struct {
+		Name string `json:"name"`
+	}{}, gives: portal.UserJSON{}, status: http.StatusOK},
+	"POST /api/v1/me/password": {summary: "Change one's own password", takes: struct {
+		Current   string `json:"current_password" need:"true"`
+		New       string `json:"new_password" need:"true"`
+		EndOthers bool   `json:"end_others"`
+	}{}, status: http.StatusNoContent},
+	"GET /api/v1/me/sessions":         {summary: "List one's own sessions", params: []string{"cursor", "limit"}, gives: portal.ListJSON[portal.SessionJSON]{}, status: http.StatusOK},
+	"DELETE /api/v1/me/sessions/{id}": {summary: "End one of one's own sessions", status: http.StatusNoContent},
+}
+
+func describe(pattern, method string, op operation) map[string]any {
+	out := map[string]any{"summary": op.summary, "operationId": operationID(pattern, method)}
+	var params []any
+	for segment := range strings.SplitSeq(pattern, "/") {
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			params = append(params, parameter(strings.TrimSuffix(name, "}"), "path", true))
+		}
+	}
+	for _, name := range op.params {
+		params = append(params, parameter(name, "query", false))
+	}
+	if op.etag && (method == http.MethodPatch || method == http.MethodDelete) {
+		params = append(params, parameter("If-Match", "header", false))
+	}
+	if params != nil {
+		out["parameters"] = params
+	}
+	if op.takes != nil {
+		out["requestBody"] = map[string]any{"required": true, "content": content("application/json", schema(reflect.TypeOf(op.takes)))}
+	}
+	done := map[string]any{"description": http.StatusText(op.status)}
+	if op.gives != nil {
+		done["content"] = content("application/json", schema(reflect.TypeOf(op.gives)))
+	}
+	if op.etag && op.gives != nil {
+		done["headers"] = map[string]any{"ETag": map[string]any{"schema": map[string]any{"type": "string"}}}
+	}
+	out["responses"] = map[string]any{
+		strconv.Itoa(op.status): done,
+		"default": map[string]any{"description": "A problem document",
+			"content": content("application/problem+json", map[string]any{"$ref": "#/components/schemas/Problem"})},
+	}
+	return out
+}
+
+// operationID names an operation after its method and address: "getUsersId".
+func operationID(pattern, method string) string {
+	var b strings.Builder
+	b.WriteString(strings.ToLower(method))
+	for part := range strings.FieldsFuncSeq(strings.TrimPrefix(pattern, "/api/v1"), func(r rune) bool { return strings.ContainsRune("/{}-.", r) }) {
+		b.WriteString(strings.ToUpper(part[:1]) + part[1:])
+	}
+	return b.String()
+}
+
+// enums are parameters with a few values.
+var enums = map[string][]string{"status": statuses, "role": roleNames, "outcome": outcomes, "since": {"24h", "7d", "30d"},
+	"sort": {"username", "-username", "email", "-email", "created", "-created", "last_login", "-last_login"}}
+
+func parameter(name, in string, required bool) map[string]any {
+	s := map[string]any{"type": "string"}
+	switch {
+	case name == "limit":
+		s = map[string]any{"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}
+	case in == "path":
+		s["pattern"] = "^[0-9a-z]{26}$"
+	case enums[name] != nil:
+		s["enum"] = enums[name]
+	}
+	return map[string]any{"name": name, "in": in, "required": required, "schema": s}
+}
+
+func content(mime string, s map[string]any) map[string]any {
+	return map[string]any{mime: map[string]any{"schema": s}}
+}
+
+// schema describes a type as encoding/json writes it.
+func schema(t reflect.Type) map[string]any {
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return map[string]any{"type": "string", "format": "date-time"}
+	case t.Kind() == reflect.Pointer:
+		return schema(t.Elem())
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	case reflect.Int, reflect.Int64:
+		return map[string]any{"type": "integer"}
+	case reflect.Float64:
+		return map[string]any{"type": "number"}
+	case reflect.Slice:
+		return map[string]any{"type": "array", "items": schema(t.Elem())}
+	case reflect.Map:
+		if t.Elem().Kind() == reflect.String {
+			return map[string]any{"type": "object", "additionalProperties": map[string]any{"type": "string"}}
+		}
+		return map[string]any{"type": "object"}
+	case reflect.Struct:
+		properties, required := map[string]any{}, []string{}
+		members(t, properties, &required)
+		s := map[string]any{"type": "object", "properties": properties}
+		if len(required) > 0 {
+			s["required"] = required
+		}
+		return s
+	default:
+		return map[string]any{"type": "string"}
+	}
+}
+
+func members(t reflect.Type, properties map[string]any, required *[]string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" && f.Anonymous {
+			members(f.Type, properties, required)
+			continue
+		}
+		s := schema(f.Type)
+		if values := f.Tag.Get("enum"); values != "" {
+			s["enum"] = strings.Split(values, ",")
+		}
+		if strings.HasSuffix(name, "_at") && f.Type.Kind() == reflect.Pointer {
+			s["type"] = []string{"string", "null"} // a time that may not have come
+		}
+		properties[name] = s
+		if f.Tag.Get("need") != "" {
+			*required = append(*required, name)
+		}
+	}
+}

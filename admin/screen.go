@@ -1,0 +1,196 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// screen is what every admin page shows, in this order. Empty parts are left out.
+type screen struct {
+	Notice   *notice
+	Marks    []mark
+	TabsName string
+	Tabs     []ui.Link
+	Warnings []string
+	Lead     string
+	Actions  []action
+	Search   *search
+	Faults   []ui.Field // of a form with several problems
+	Sections []section
+	Form     *formView
+}
+
+// notice is a message with a way on, opened beside the page so that what was typed stays.
+type notice struct {
+	Kind ui.Kind
+	Text string
+	Link *ui.Link
+}
+
+// mark is a state in words.
+type mark struct {
+	Kind ui.Kind
+	Text string
+}
+
+// action is a link that looks like a button.
+type action struct {
+	Href, Text   string
+	More         string // said to screen readers after Text, so that two buttons of one page differ
+	Main, Danger bool
+}
+
+// section is a part of a page under its own heading.
+type section struct {
+	ID      string
+	Title   string // "" for none
+	Text    string
+	Facts   []fact
+	List    []item
+	Table   *table
+	Secret  *secretView
+	Actions []action
+}
+
+// item is a line of a list: a mark, a text, a way on.
+type item struct {
+	Mark *mark
+	Text string
+	Link *ui.Link
+}
+
+// fact is a name and its value: a text, a time, or several texts.
+type fact struct {
+	Name  string
+	Value string
+	Time  time.Time
+	Href  string
+	Code  bool
+	Marks []mark
+}
+
+// secretView shows something once, ready to be copied.
+type secretView struct {
+	ID, Label, Value string
+	Copy, Copied     string
+}
+
+// table is a table with its ways to other pages of it.
+type table struct {
+	ID      string
+	Caption string
+	Columns []column
+	Rows    []row
+	Empty   string
+	Clear   *ui.Link // leads out of a search that finds nothing
+	Bulk    *bulkView
+	Pages   []ui.Link
+	PagesAs string // names the links to the other pages
+}
+
+type column struct {
+	Text   string
+	Href   string // sorts by this column
+	Sorted string // "ascending", "descending" or ""
+}
+
+type row struct {
+	Pick  string // value of the check box
+	Named string // what the check box picks, for screen readers
+	Cells []cell
+}
+
+// cell is one field of a row. The Head one names the row.
+type cell struct {
+	Head  bool
+	Text  string
+	Href  string
+	Small string
+	Time  time.Time
+	Never string // in place of a time that is zero
+	Marks []mark
+	Links []action
+}
+
+type bulkView struct {
+	Action  string
+	Name    string
+	Label   string
+	Options []option
+	Submit  string
+}
+
+// search is a form that asks for another view of a list. All of it is in the address.
+type search struct {
+	Action string
+	Name   string
+	Hidden []pair
+	Fields []field
+	Submit string
+	Extra  []action
+}
+
+type pair struct{ Name, Value string }
+
+// field is an input of a form.
+type field struct {
+	ui.Field
+	Kind    string // "" for a text, or "select", "check", "list" for several lines, "find" in a search
+	Options []option
+	Checked bool
+}
+
+type option struct {
+	Value, Text string
+	Chosen      bool
+}
+
+// formView is a form that changes something.
+type formView struct {
+	Action string
+	Hidden []pair
+	Fields []field
+	Submit string
+	Danger bool
+	Cancel ui.Link
+}
+
+// sections of the admin pages, in the order of their links.
+var areas = [...]string{"", "users", "invites", "roles", "sessions", "audit", "providers", "settings"}
+
+// page begins a page of an area.
+func (a *admin) page(v *visit, area, title string, s *screen) ui.Page {
+	u := v.live.User
+	p := ui.Page{
+		Template: "admin", Title: title, NavLabel: a.text("admin.sections"), Data: s,
+		Viewer: &ui.Viewer{Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin},
+	}
+	for _, name := range areas {
+		id, href := name, "/admin/"+name
+		if name == "" {
+			id, href = "dashboard", "/admin"
+		}
+		p.Nav = append(p.Nav, ui.Link{Href: v.at(href), Text: a.text("admin." + id), Current: name == area})
+	}
+	return p
+}
+
+// good and the others make marks.
+func good(text string) mark  { return mark{ui.Good, text} }
+func bad(text string) mark   { return mark{ui.Bad, text} }
+func warn(text string) mark  { return mark{ui.Warn, text} }
+func plain(text string) mark { return mark{ui.Plain, text} }
+
+// outcome says how an act went.
+func (a *admin) outcome(o store.Outcome) mark {
+	switch o {
+	case store.Success:
+		return good(a.text("outcome.success"))
+	case store.Denied:
+		return bad(a.text("outcome.denied"))
+	default:
+		return warn(a.text("outcome.failure"))
+	}
+}

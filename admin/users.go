@@ -1,0 +1,321 @@
+package admin
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Values of the users list's address. The API knows the times by their names in JSON, too.
+var (
+	statuses  = []string{"active", "inactive", "pending", "never"}
+	roleNames = []string{string(store.RoleAdmin), string(store.RoleUser)}
+	userSorts = map[string]store.UserSort{
+		"username": store.SortUsername, "email": store.SortEmail, "created": store.SortCreated, "last_login": store.SortLastLogin,
+		"created_at": store.SortCreated, "last_login_at": store.SortLastLogin,
+	}
+)
+
+// userQuery reads what users an address asks for. Empty parameters, as forms send them, mean nothing in particular.
+func userQuery(q url.Values) (store.UserQuery, error) {
+	out := store.UserQuery{Text: q.Get("q"), Provider: q.Get("provider"), Group: q.Get("group"), Cursor: q.Get("cursor")}
+	var err error
+	if out.Status, err = choice(q, "status", statuses...); err != nil {
+		return out, err
+	}
+	wanted, err := choice(q, "role", roleNames...)
+	if err != nil {
+		return out, err
+	}
+	out.Role = store.Role(wanted)
+	out.Sort, err = userSort(q)
+	return out, err
+}
+
+func userSort(q url.Values) (store.UserSort, error) {
+	name, desc := strings.CutPrefix(q.Get("sort"), "-")
+	if name == "" && !desc {
+		return store.SortUsername, nil
+	}
+	by, ok := userSorts[name]
+	if !ok {
+		_, err := choice(q, "sort", "username", "email", "created", "last_login", "-username", "-email", "-created", "-last_login")
+		return "", err
+	}
+	if desc {
+		by = "-" + by
+	}
+	return by, nil
+}
+
+// turned answers the opposite order.
+func turned(s store.UserSort) store.UserSort {
+	if rest, ok := strings.CutPrefix(string(s), "-"); ok {
+		return store.UserSort(rest)
+	}
+	return "-" + s
+}
+
+// Page sizes of the lists.
+const defaultSize = 25
+
+var sizes = []string{"25", "50", "100"}
+
+func pageSize(q url.Values) (int, error) {
+	s, err := choice(q, "size", sizes...)
+	if err != nil || s == "" {
+		return defaultSize, err
+	}
+	return strconv.Atoi(s)
+}
+
+// userPage is a page of users with the addresses' parameters of the pages beside it, nil for none.
+type userPage struct {
+	items      []store.User
+	prev, next url.Values
+}
+
+// pageOfUsers reads a page forwards, or backwards where the address says dir=back: the turned order, turned again.
+func (a *admin) pageOfUsers(r *http.Request, q store.UserQuery, back bool) (userPage, error) {
+	if back {
+		q.Sort = turned(q.Sort)
+	}
+	list, err := a.Store.Users(r.Context(), q)
+	if err != nil {
+		return userPage{}, err
+	}
+	out := userPage{items: list.Items}
+	ahead, behind := list.Next, list.Prev
+	if back {
+		slices.Reverse(out.items)
+		ahead, behind = behind, ahead
+	}
+	if ahead != "" {
+		out.next = url.Values{"cursor": {ahead}}
+	}
+	if behind != "" {
+		out.prev = url.Values{"cursor": {behind}, "dir": {"back"}}
+	}
+	return out, nil
+}
+
+// listUsers shows users; search, filters, order and page are in the address.
+func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, v *visit) error {
+	q, err := userQuery(v.query)
+	if err != nil {
+		return err
+	}
+	if q.Limit, err = pageSize(v.query); err != nil {
+		return err
+	}
+	dir, err := choice(v.query, "dir", "back")
+	if err != nil {
+		return err
+	}
+	list, err := a.pageOfUsers(r, q, dir == "back")
+	if err != nil {
+		return err
+	}
+	total, err := a.Store.CountUsers(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	t := a.userTable(v, q, list.items)
+	t.Caption = a.text("users.caption", "n", total)
+	t.Pages = a.userPages(v, list, total > q.Limit)
+	s := &screen{
+		Actions: []action{
+			{Href: v.at("/admin/users/invite"), Text: a.text("users.invite"), Main: true},
+			{Href: v.at("/admin/users/export.csv" + filter(v.query).suffix()), Text: a.text("table.csv")},
+		},
+		Search: a.userSearch(v, q), Sections: []section{{Table: t}},
+	}
+	a.ui.Write(w, r, a.page(v, "users", a.text("admin.users"), s))
+	return nil
+}
+
+// params are parameters of an address in the making.
+type params url.Values
+
+// filter answers what an address selects, without the place in the list.
+func filter(q url.Values) params {
+	out := params{}
+	for k, values := range q {
+		if k != "cursor" && k != "dir" && len(values) > 0 && values[0] != "" {
+			out[k] = values
+		}
+	}
+	return out
+}
+
+// with answers a copy with more or other parameters.
+func (p params) with(more url.Values) params {
+	out := params{}
+	for _, from := range []url.Values{url.Values(p), more} {
+		for k, values := range from {
+			out[k] = values
+		}
+	}
+	return out
+}
+
+// suffix answers the parameters as they stand in an address, with the question mark.
+func (p params) suffix() string {
+	if len(p) == 0 {
+		return ""
+	}
+	return "?" + url.Values(p).Encode()
+}
+
+func (a *admin) userPages(v *visit, list userPage, several bool) []ui.Link {
+	if !several {
+		return nil
+	}
+	base, f := v.at("/admin/users"), filter(v.query)
+	links := []ui.Link{{Href: base + f.suffix(), Text: a.text("table.first")}}
+	if list.prev != nil {
+		links = append(links, ui.Link{Href: base + f.with(list.prev).suffix(), Text: a.text("table.previous")})
+	}
+	if list.next != nil {
+		links = append(links, ui.Link{Href: base + f.with(list.next).suffix(), Text: a.text("table.following")})
+	}
+	return append(links, ui.Link{Href: base + f.with(url.Values{"dir": {"back"}}).suffix(), Text: a.text("table.last")})
+}
+
+func (a *admin) userTable(v *visit, q store.UserQuery, users []store.User) *table {
+	t := &table{
+		ID: "users", Empty: a.text("users.none"), PagesAs: a.text("table.pages"),
+		Bulk: &bulkView{Action: v.at("/admin/users/bulk"), Name: a.text("bulk.name"), Label: a.text("bulk.label"), Submit: a.text("bulk.go")},
+	}
+	for _, do := range bulkActs {
+		t.Bulk.Options = append(t.Bulk.Options, option{Value: do, Text: a.text("bulk." + do)})
+	}
+	if f := filter(v.query); len(f) > 0 {
+		t.Empty = a.text("table.no_match")
+		t.Clear = &ui.Link{Href: v.at("/admin/users"), Text: a.text("table.clear")}
+	}
+	for _, c := range []struct {
+		id   string
+		sort store.UserSort
+	}{{"users.user", store.SortUsername}, {"users.email", store.SortEmail}, {"users.role", ""}, {"users.status", ""},
+		{"users.last_login", store.SortLastLogin}, {"users.created", store.SortCreated}} {
+		t.Columns = append(t.Columns, a.sortable(v, q.Sort, a.text(c.id), c.sort))
+	}
+	for _, u := range users {
+		t.Rows = append(t.Rows, row{Pick: u.ID, Named: a.text("bulk.pick", "name", u.Username), Cells: []cell{
+			{Head: true, Text: u.Username, Href: v.at("/admin/users/" + u.ID), Small: u.Name},
+			{Text: u.Email}, {Text: a.text("role." + string(u.Role))}, {Marks: a.marks(u)},
+			{Time: u.LastLoginAt, Never: a.text("users.never")}, {Time: u.CreatedAt},
+		}})
+	}
+	return t
+}
+
+// sortable makes a column that sorts, and turns the order when it sorts already.
+func (a *admin) sortable(v *visit, now store.UserSort, text string, by store.UserSort) column {
+	if by == "" {
+		return column{Text: text}
+	}
+	c, want := column{Text: text}, by
+	switch now {
+	case by:
+		c.Sorted, want = "ascending", "-"+by
+	case "-" + by:
+		c.Sorted = "descending"
+	}
+	c.Href = v.at("/admin/users") + filter(v.query).with(url.Values{"sort": {string(want)}}).suffix()
+	return c
+}
+
+// marks says in words what is particular about an account.
+func (a *admin) marks(u store.User) []mark {
+	var list []mark
+	switch {
+	case u.Pending:
+		list = append(list, warn(a.text("mark.pending")))
+	case !u.Active:
+		list = append(list, bad(a.text("mark.inactive")))
+	default:
+		list = append(list, good(a.text("mark.active")))
+	}
+	if u.Managed {
+		list = append(list, plain(a.text("mark.managed")))
+	}
+	switch u.Origin {
+	case store.OriginOIDC:
+		list = append(list, plain(a.text("mark.oidc")))
+	case store.OriginImported:
+		list = append(list, plain(a.text("mark.imported")))
+	case store.OriginEnv, store.OriginLocal:
+	}
+	if u.LastLoginAt.IsZero() {
+		list = append(list, plain(a.text("mark.never")))
+	}
+	if u.MustChange {
+		list = append(list, warn(a.text("mark.must_change")))
+	}
+	return list
+}
+
+func (a *admin) userSearch(v *visit, q store.UserQuery) *search {
+	s := &search{Action: v.at("/admin/users"), Name: a.text("users.search"), Submit: a.text("table.search")}
+	for _, keep := range []string{"sort", "group"} {
+		if x := v.query.Get(keep); x != "" {
+			s.Hidden = append(s.Hidden, pair{keep, x})
+		}
+	}
+	s.Fields = []field{
+		textField("q", a.text("table.text"), q.Text, "search"),
+		a.selectField("status", a.text("users.status"), q.Status, "status.", statuses),
+		a.selectField("role", a.text("users.role"), string(q.Role), "role.", roleNames),
+	}
+	if names := a.providerOptions(q.Provider); len(names) > 1 {
+		s.Fields = append(s.Fields, field{Kind: "select", Field: ui.Field{ID: "provider", Name: "provider", Label: a.text("users.provider")}, Options: names})
+	}
+	size := v.query.Get("size")
+	if size == "" {
+		size = strconv.Itoa(defaultSize)
+	}
+	rows := field{Kind: "select", Field: ui.Field{ID: "size", Name: "size", Label: a.text("table.size")}}
+	for _, n := range sizes {
+		rows.Options = append(rows.Options, option{n, n, n == size})
+	}
+	s.Fields = append(s.Fields, rows)
+	if len(filter(v.query)) > 0 {
+		s.Extra = []action{{Href: v.at("/admin/users"), Text: a.text("table.clear")}}
+	}
+	return s
+}
+
+// textField makes a line of a search.
+func textField(name, label, value, kind string) field {
+	return field{Kind: "find", Field: ui.Field{ID: name, Name: name, Label: label, Value: value, Type: kind}}
+}
+
+// selectField makes a choice among values whose words are the texts prefix+value, or any.
+func (a *admin) selectField(name, label, now, prefix string, values []string) field {
+	f := field{Kind: "select", Field: ui.Field{ID: name, Name: name, Label: label}, Options: []option{{"", a.text("table.any"), now == ""}}}
+	for _, value := range values {
+		f.Options = append(f.Options, option{value, a.text(prefix + value), value == now})
+	}
+	return f
+}
+
+// providerOptions are the ways to sign in that exist.
+func (a *admin) providerOptions(now string) []option {
+	list := []option{{"", a.text("table.any"), now == ""}}
+	all := a.Providers()
+	if len(all) == 0 {
+		return list
+	}
+	list = append(list, option{"local", a.text("users.local"), now == "local"})
+	for _, p := range all {
+		list = append(list, option{p.Name, p.Label, p.Name == now})
+	}
+	return list
+}
