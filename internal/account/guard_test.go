@@ -37,6 +37,12 @@ var adminActs = map[string]func(ctx context.Context, s *account.Service, a accou
 		_, err := s.ResetPassword(ctx, a, v.ID, account.Reset{})
 		return err
 	},
+	"require change": func(ctx context.Context, s *account.Service, a account.Actor, v store.User, _ string) error {
+		return s.RequireChange(ctx, a, v.ID)
+	},
+	"authorize": func(ctx context.Context, s *account.Service, a account.Actor, v store.User, _ string) error {
+		return s.Authorize(ctx, a, "user.update", v.ID)
+	},
 	"end sessions": func(ctx context.Context, s *account.Service, a account.Actor, v store.User, _ string) error {
 		_, err := s.EndSessions(ctx, a, v.ID)
 		return err
