@@ -196,8 +196,9 @@ func TestACommandActsOnARunningServerWithinASecond(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stream, release := m.Follow(ctx, live)
-			defer release()
+			var request session.Follower
+			stream := m.Follow(ctx, live, &request)
+			defer request.Release()
 
 			runCaddy(t, append(append([]string{"gatehouse"}, verb...), "--store", path)...)
 			done := time.Now()

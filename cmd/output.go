@@ -33,6 +33,52 @@ func table(w io.Writer, header []string, rows [][]string) error {
 	return tw.Flush()
 }
 
+// listing writes a list page by page, so that a million rows are never in memory at once.
+type listing struct {
+	w      io.Writer
+	json   bool
+	header []string
+	n      int // rows so far
+}
+
+// page writes some rows: values as JSON, or cells as columns.
+func (l *listing) page(values []any, cells [][]string) error {
+	defer func() { l.n += len(values) }()
+	if !l.json {
+		if l.n > 0 && len(cells) == 0 {
+			return nil
+		}
+		return table(l.w, l.header, cells)
+	}
+	for i, v := range values {
+		lead := ",\n  "
+		if l.n+i == 0 {
+			lead = "[\n  "
+		}
+		data, err := json.MarshalIndent(v, "  ", "  ")
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprint(l.w, lead, string(data)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end closes the list.
+func (l *listing) end() error {
+	if !l.json {
+		return nil
+	}
+	tail := "\n]\n"
+	if l.n == 0 {
+		tail = "[]\n"
+	}
+	_, err := fmt.Fprint(l.w, tail)
+	return err
+}
+
 // plain makes text safe for a terminal: a name or User-Agent must not move the cursor, change colours or turn the
 // direction of writing.
 func plain(s string) string {
@@ -53,13 +99,4 @@ func when(t time.Time) string {
 		return "never"
 	}
 	return t.UTC().Format("2006-01-02 15:04 MST")
-}
-
-// jsonTime answers a time for JSON: null for never.
-func jsonTime(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }

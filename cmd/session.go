@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -29,20 +30,6 @@ func sessionCommand() *cobra.Command {
 	return root
 }
 
-// sessionJSON is a session as the JSON API shows it.
-type sessionJSON struct {
-	ID         string     `json:"id"`
-	User       string     `json:"user"`
-	CreatedAt  *time.Time `json:"created_at"`
-	LastSeenAt *time.Time `json:"last_seen_at"`
-	ExpiresAt  *time.Time `json:"expires_at"`
-	IP         string     `json:"ip"`
-	UserAgent  string     `json:"user_agent"`
-	Method     string     `json:"method"`
-	Provider   string     `json:"provider"`
-	Current    bool       `json:"current"` // never: the command line has no session
-}
-
 func sessionList(c *call) error {
 	return c.open(false, func(d *desk) error {
 		q := store.SessionQuery{Now: time.Now(), Limit: pageSize}
@@ -53,36 +40,28 @@ func sessionList(c *call) error {
 			}
 			q.UserID = u.ID
 		}
-		var all []store.SessionRow
+		out := listing{w: c.out, json: c.has("json"), header: []string{"ID", "USER", "SIGNED IN", "LAST USED", "ADDRESS", "BY", "BROWSER"}}
 		for {
 			page, err := d.store.Sessions(c.ctx, q)
 			if err != nil {
 				return fmt.Errorf("listing sessions: %w", err)
 			}
+			var values []any
+			var rows [][]string
 			for _, s := range page.Items {
-				if q.Now.Before(s.LastSeenAt.Add(s.Idle)) { // the store judges the absolute expiry only
-					all = append(all, s)
+				if !q.Now.Before(s.LastSeenAt.Add(s.Idle)) {
+					continue // idle for too long; the store judges the absolute expiry only
 				}
+				values = append(values, portal.NewSessionJSON(s, ""))
+				rows = append(rows, []string{s.ID, s.Username, when(s.CreatedAt), when(s.LastSeenAt), s.IP, s.Method, s.UserAgent})
+			}
+			if err := out.page(values, rows); err != nil {
+				return err
 			}
 			if q.Cursor = page.Next; q.Cursor == "" {
-				break
+				return out.end()
 			}
 		}
-		if c.has("json") {
-			list := make([]sessionJSON, len(all))
-			for i, s := range all {
-				list[i] = sessionJSON{
-					ID: s.ID, User: s.Username, CreatedAt: jsonTime(s.CreatedAt), LastSeenAt: jsonTime(s.LastSeenAt),
-					ExpiresAt: jsonTime(s.ExpiresAt), IP: s.IP, UserAgent: s.UserAgent, Method: s.Method, Provider: s.Provider,
-				}
-			}
-			return c.printJSON(list)
-		}
-		rows := make([][]string, len(all))
-		for i, s := range all {
-			rows[i] = []string{s.ID, s.Username, when(s.CreatedAt), when(s.LastSeenAt), s.IP, s.Method, s.UserAgent}
-		}
-		return table(c.out, []string{"ID", "USER", "SIGNED IN", "LAST USED", "ADDRESS", "BY", "BROWSER"}, rows)
 	})
 }
 

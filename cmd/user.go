@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -58,30 +58,6 @@ func deleteCommand() *cobra.Command {
 	return del
 }
 
-// userJSON is an account as the JSON API shows it.
-type userJSON struct {
-	ID          string     `json:"id"`
-	Username    string     `json:"username"`
-	Email       string     `json:"email"`
-	Name        string     `json:"name"`
-	Role        store.Role `json:"role"`
-	Groups      []string   `json:"groups"`
-	Active      bool       `json:"active"`
-	Pending     bool       `json:"pending"`
-	Managed     bool       `json:"managed"`
-	CreatedAt   *time.Time `json:"created_at"`
-	UpdatedAt   *time.Time `json:"updated_at"`
-	LastLoginAt *time.Time `json:"last_login_at"`
-}
-
-func userToJSON(u store.User) userJSON {
-	return userJSON{
-		ID: u.ID, Username: u.Username, Email: u.Email, Name: u.Name, Role: u.Role,
-		Groups: append([]string{}, u.Groups...), Active: u.Active, Pending: u.Pending, Managed: u.Managed,
-		CreatedAt: jsonTime(u.CreatedAt), UpdatedAt: jsonTime(u.UpdatedAt), LastLoginAt: jsonTime(u.LastLoginAt),
-	}
-}
-
 func status(u store.User) string {
 	s := "active"
 	switch {
@@ -108,29 +84,24 @@ func userList(c *call) error {
 		return fmt.Errorf("--status %q: use active, inactive, pending or never", q.Status)
 	}
 	return c.open(false, func(d *desk) error {
-		var users []store.User
+		out := listing{w: c.out, json: c.has("json"), header: []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"}}
 		for {
 			page, err := d.store.Users(c.ctx, q)
 			if err != nil {
 				return fmt.Errorf("listing users: %w", err)
 			}
-			users = append(users, page.Items...)
+			values, rows := make([]any, len(page.Items)), make([][]string, len(page.Items))
+			for i, u := range page.Items {
+				values[i] = portal.NewUserJSON(u)
+				rows[i] = []string{u.Username, u.Email, u.Name, string(u.Role), status(u), when(u.LastLoginAt)}
+			}
+			if err := out.page(values, rows); err != nil {
+				return err
+			}
 			if q.Cursor = page.Next; q.Cursor == "" {
-				break
+				return out.end()
 			}
 		}
-		if c.has("json") {
-			list := make([]userJSON, len(users))
-			for i, u := range users {
-				list[i] = userToJSON(u)
-			}
-			return c.printJSON(list)
-		}
-		rows := make([][]string, len(users))
-		for i, u := range users {
-			rows[i] = []string{u.Username, u.Email, u.Name, string(u.Role), status(u), when(u.LastLoginAt)}
-		}
-		return table(c.out, []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"}, rows)
 	})
 }
 
@@ -150,7 +121,7 @@ func userShow(c *call) error {
 			return err
 		}
 		if c.has("json") {
-			return c.printJSON(userToJSON(u))
+			return c.printJSON(portal.NewUserJSON(u))
 		}
 		ids, err := d.store.Identities(c.ctx, u.ID)
 		if err != nil {
@@ -196,7 +167,7 @@ func userAdd(c *call) error {
 			return c.printLink(d, *link, site)
 		}
 		if c.has("json") {
-			return c.printJSON(userToJSON(u))
+			return c.printJSON(portal.NewUserJSON(u))
 		}
 		return c.printf("%s", u.ID)
 	})

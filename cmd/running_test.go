@@ -1,0 +1,233 @@
+package cmd_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// server is a Caddy that runs in a process of its own, from the files that `init` wrote.
+type server struct {
+	t    *testing.T
+	dir  string
+	site string
+	log  string
+}
+
+// startStarter runs init and then Caddy, as its text says.
+func startStarter(t *testing.T, pass string, flags ...string) *server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a free port; the file that init writes needs it before Caddy listens
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	s := &server{t: t, dir: dir, site: "http://" + l.Addr().String(), log: filepath.Join(dir, "log")}
+	s.run(pass+"\n", append([]string{"init", "--email", "ada@example.com", "--password-stdin", "--site", s.site}, flags...)...)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// start starts Caddy and answers when the gate is open; stop ends it.
+func (s *server) start() (stop func()) {
+	s.t.Helper()
+	log, err := os.Create(s.log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer log.Close()
+	c := exec.Command("caddy", "run", "--envfile", ".env")
+	c.Dir, c.Env, c.Stdout, c.Stderr = s.dir, s.env(), log, log
+	if err := c.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	stop = func() {
+		_ = c.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			_ = c.Process.Kill()
+		}
+	}
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if code, _ := s.get("/_auth/healthz", ""); code == http.StatusOK {
+			return stop
+		}
+		select {
+		case err := <-ended:
+			s.t.Fatalf("Caddy ended: %v\n%s", err, s.logged())
+		default:
+		}
+		if time.Now().After(deadline) {
+			stop()
+			s.t.Fatalf("Caddy does not answer\n%s", s.logged())
+		}
+	}
+}
+
+func (s *server) env() []string {
+	return []string{
+		"HOME=" + s.dir, "XDG_DATA_HOME=" + s.dir + "/data", "XDG_CONFIG_HOME=" + s.dir + "/config", "PATH=" + os.Getenv("PATH"),
+		"CADDY_ADMIN=unix/" + s.dir + "/admin.sock",
+	}
+}
+
+func (s *server) logged() string {
+	data, _ := os.ReadFile(s.log)
+	return string(data)
+}
+
+// run runs a verb of the command beside the server; it has to succeed.
+func (s *server) run(stdin string, args ...string) {
+	s.t.Helper()
+	c := exec.Command("caddy", append([]string{"gatehouse"}, args...)...)
+	c.Dir, c.Env, c.Stdin = s.dir, s.env(), strings.NewReader(stdin)
+	if out, err := c.CombinedOutput(); err != nil {
+		s.t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}
+
+var noRedirects = &http.Client{
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	Timeout:       30 * time.Second,
+}
+
+func (s *server) get(path, cookie string) (code int, location string) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.site+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/html")
+	if cookie != "" {
+		r.Header.Set("Cookie", cookie)
+	}
+	res, err := noRedirects.Do(r)
+	if err != nil {
+		return 0, ""
+	}
+	defer res.Body.Close()
+	return res.StatusCode, res.Header.Get("Location")
+}
+
+// signIn answers the session cookie, "" when the sign-in was refused.
+func (s *server) signIn(user, pass string) string {
+	s.t.Helper()
+	res, err := noRedirects.PostForm(s.site+"/_auth/login", url.Values{"username": {user}, "password": {pass}, "rt": {"/"}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	for _, c := range res.Cookies() {
+		if c.Name == "gatehouse" && res.StatusCode == http.StatusSeeOther {
+			return c.Name + "=" + c.Value
+		}
+	}
+	return ""
+}
+
+const (
+	firstPass  = `pa$$ "wörd" \ with 'all' of it`
+	secondPass = "a lamp under the stairs"
+)
+
+func TestTheStarterRunsAndItsPasswordSignsIn(t *testing.T) {
+	t.Parallel()
+	s := startStarter(t, firstPass)
+	defer s.start()()
+	if code, to := s.get("/", ""); code != http.StatusFound || !strings.HasPrefix(to, "/_auth/login") {
+		t.Errorf("without a session: %d %s", code, to)
+	}
+	for _, user := range []string{"admin", "ada@example.com", "ADA@Example.com"} {
+		cookie := s.signIn(user, firstPass)
+		if cookie == "" {
+			t.Fatalf("%s can't sign in\n%s", user, s.logged())
+		}
+		if code, _ := s.get("/", cookie); code != http.StatusOK {
+			t.Errorf("%s: %d", user, code)
+		}
+	}
+	if strings.Contains(s.logged(), "wörd") {
+		t.Error("the log holds the password")
+	}
+}
+
+func TestAResetOnTheCommandLineActsOnTheRunningServer(t *testing.T) {
+	t.Parallel()
+	s := startStarter(t, firstPass)
+	defer s.start()()
+	cookie := s.signIn("admin", firstPass)
+	if code, _ := s.get("/", cookie); code != http.StatusOK {
+		t.Fatalf("signed in: %d\n%s", code, s.logged())
+	}
+	s.run(secondPass+"\n", "reset-password", "--password-stdin")
+	for done := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if code, _ := s.get("/", cookie); code == http.StatusFound {
+			break
+		}
+		if time.Since(done) > time.Second {
+			t.Fatal("the session goes on for a second after the reset")
+		}
+	}
+	if s.signIn("admin", firstPass) != "" {
+		t.Error("the old password signs in")
+	}
+	if s.signIn("admin", secondPass) == "" {
+		t.Errorf("the new password does not sign in\n%s", s.logged())
+	}
+}
+
+func TestAManagedPasswordRotatesThroughTheEnvFile(t *testing.T) {
+	t.Parallel()
+	s := startStarter(t, firstPass, "--managed")
+	stop := s.start()
+	cookie := s.signIn("ada@example.com", firstPass)
+	if cookie == "" {
+		t.Errorf("the managed administrator can't sign in\n%s", s.logged())
+	}
+	s.run(secondPass+"\n", "reset-password", "--env-file", ".env", "--password-stdin")
+	if code, _ := s.get("/", cookie); code != http.StatusOK {
+		t.Errorf("the file alone changed something: %d", code)
+	}
+	stop()
+	defer s.start()()
+	if code, _ := s.get("/", cookie); code != http.StatusFound {
+		t.Errorf("the session survived the rotation: %d", code)
+	}
+	if s.signIn("ada@example.com", firstPass) != "" {
+		t.Error("the old password signs in")
+	}
+	if s.signIn("ada@example.com", secondPass) == "" {
+		t.Errorf("the new password does not sign in\n%s", s.logged())
+	}
+}
+
+// TestALinkFromTheCommandLineIsOneTheServerKnows looks at the page of a link that the command line printed.
+func TestALinkFromTheCommandLineIsOneTheServerKnows(t *testing.T) {
+	t.Parallel()
+	s := startStarter(t, firstPass)
+	defer s.start()()
+	c := exec.Command("caddy", "gatehouse", "user", "add", "bob", "--link", "--site", s.site)
+	c.Dir, c.Env = s.dir, s.env()
+	out, err := c.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := strings.TrimPrefix(strings.TrimSpace(string(out)), s.site)
+	code, to := s.get(link, "")
+	if code != http.StatusSeeOther || to != "/_auth/welcome" {
+		t.Errorf("the link answers %d %s, want a redirect to an address without the token", code, to)
+	}
+}
