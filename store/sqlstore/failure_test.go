@@ -2,16 +2,11 @@ package sqlstore_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,95 +14,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
-
-// recorder is a watcher that remembers what it is told.
-type recorder struct {
-	mu      sync.Mutex
-	changes []store.Change
-	synced  time.Time
-}
-
-func (r *recorder) Changed(changes []store.Change) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.changes = append(r.changes, changes...)
-}
-
-func (r *recorder) Synced(at time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.synced = at
-}
-
-func (r *recorder) count(c store.Change) (n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, other := range r.changes {
-		if other == c {
-			n++
-		}
-	}
-	return n
-}
-
-func (r *recorder) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.changes = nil
-}
-
-func (r *recorder) syncedAfter(at time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.synced.After(at)
-}
-
-func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", limit, what)
-		}
-	}
-}
-
-// watch starts a recorder that is up to date.
-func watch(t *testing.T, db *sqlstore.DB) *recorder {
-	t.Helper()
-	r := &recorder{}
-	t.Cleanup(db.Watch(r))
-	at := time.Now()
-	within(t, 10*time.Second, "Synced", func() bool { return r.syncedAfter(at) })
-	r.forget()
-	return r
-}
-
-func setSetting(ctx context.Context, db *sqlstore.DB, key string) error {
-	return db.Change(ctx, func(tx store.Tx) error { return tx.SetSetting(ctx, key, "v") })
-}
-
-func TestLostRowsOfTheFeedTellThatEverythingChanged(t *testing.T) {
-	t.Parallel()
-	all := store.Change{Kind: store.ChangeAll}
-	for name, db := range map[string]*sqlstore.DB{"sqlite": testenv.SQLite(t), "postgres": testenv.Postgres(t)} {
-		for i := range 5 {
-			if err := setSetting(t.Context(), db, fmt.Sprint(i)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		r := watch(t, db)
-		for what, statement := range map[string]string{
-			"rows pruned":                  `UPDATE change_counter SET seq = seq + 3`,
-			"put back to an earlier state": `UPDATE change_counter SET seq = 2`,
-		} {
-			r.forget()
-			if _, err := db.Writer().ExecContext(t.Context(), statement); err != nil {
-				t.Fatal(err)
-			}
-			within(t, 10*time.Second, name+": "+what, func() bool { return r.count(all) == 1 })
-		}
-	}
-}
 
 func TestLockedStoreIsUnavailableInBoundedTime(t *testing.T) {
 	t.Parallel()
@@ -177,71 +83,6 @@ func TestFullStoreIsUnavailableAndKeepsWhatItHad(t *testing.T) {
 	}
 }
 
-func TestReplacedFileIsNoticed(t *testing.T) {
-	t.Parallel()
-	// A process alone with a deleted file would never learn of sessions that are ended in the new one.
-	for name, break_ := range map[string]func(path string) error{
-		"deleted": os.Remove,
-		"replaced": func(path string) error {
-			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, nil, 0o600))
-		},
-	} {
-		path := filepath.Join(t.TempDir(), "gatehouse.db")
-		db := testenv.OpenSQLite(t, path)
-		r := watch(t, db)
-		if err := break_(path); err != nil {
-			t.Fatal(err)
-		}
-		if err := db.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("%s: ping says %v", name, err)
-		}
-		// One poll may be under way; after that no Synced comes, so that nobody answers from memory.
-		time.Sleep(300 * time.Millisecond)
-		at := time.Now()
-		time.Sleep(300 * time.Millisecond)
-		if r.syncedAfter(at) {
-			t.Errorf("%s: Synced still comes", name)
-		}
-	}
-}
-
-func TestLostConnectionsAreMadeAgainAndNothingIsMissed(t *testing.T) {
-	t.Parallel()
-	dsn := testenv.PostgresDSN(t)
-	a, b := testenv.OpenPostgres(t, dsn), testenv.OpenPostgres(t, dsn)
-	r := watch(t, b)
-	for i := range 3 {
-		testenv.PostgresExec(t, dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
-		key := fmt.Sprint(i)
-		within(t, 10*time.Second, "a change after the loss", func() bool { return setSetting(t.Context(), a, key) == nil })
-		want := store.Change{Kind: store.ChangeSetting, Subject: key}
-		within(t, 10*time.Second, "news of it", func() bool { return r.count(want) > 0 })
-	}
-}
-
-func TestChangesOverAPoolerThatSwallowsNotify(t *testing.T) {
-	t.Parallel()
-	// LISTEN does not work through PgBouncer in transaction mode: the poll has to do alone.
-	dsn := testenv.PostgresDSN(t)
-	a := testenv.OpenPostgres(t, dsn)
-	proxy := startProxy(t, dsn)
-	proxy.refuse = []byte("LISTEN ")
-	b := testenv.OpenPostgres(t, proxy.dsn)
-	r := watch(t, b)
-	for i := range 3 {
-		key := fmt.Sprint(i)
-		if err := setSetting(t.Context(), a, key); err != nil {
-			t.Fatal(err)
-		}
-		want := store.Change{Kind: store.ChangeSetting, Subject: key}
-		within(t, 5*time.Second, "news", func() bool { return r.count(want) == 1 })
-	}
-	if proxy.refused.Load() == 0 {
-		t.Fatal("nobody tried to listen: the test shows nothing")
-	}
-}
-
 func TestNoStatementHasANameOnTheServer(t *testing.T) {
 	t.Parallel()
 	// A pooler in transaction mode gives every transaction another connection, which knows no earlier statement.
@@ -265,121 +106,6 @@ func TestNoStatementHasANameOnTheServer(t *testing.T) {
 	if err := conn.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_prepared_statements WHERE name <> ''`).Scan(&named); err != nil || named != 0 {
 		t.Fatalf("%d named statements, %v", named, err)
 	}
-}
-
-func TestCommitWhoseAnswerIsLostIsToldAsIfItHappened(t *testing.T) {
-	t.Parallel()
-	// A cut line between commit and answer: the sessions may be ended, so this process must forget them, and once more
-	// when the poll shows when it really happened.
-	dsn := testenv.PostgresDSN(t)
-	proxy := startProxy(t, dsn)
-	db := testenv.OpenPostgres(t, proxy.dsn)
-	r := watch(t, db)
-	origin := db.Origin()
-	proxy.cutAfter.Store(true)
-	err := setSetting(t.Context(), db, "k")
-	if !errors.Is(err, store.ErrUnavailable) {
-		t.Fatalf("got %v, want ErrUnavailable", err)
-	}
-	want := store.Change{Kind: store.ChangeSetting, Subject: "k"}
-	if r.count(want) == 0 {
-		t.Error("it was not told before the call returned")
-	}
-	if proxy.cuts.Load() == 0 {
-		t.Fatal("no commit was cut: the test shows nothing")
-	}
-	within(t, 10*time.Second, "the commit", func() bool { v, err := db.Setting(t.Context(), "k"); return err == nil && v == "v" })
-	within(t, 10*time.Second, "told again", func() bool { return r.count(want) == 2 })
-	if db.Origin() == origin {
-		t.Error("its later changes carry the origin that is told of")
-	}
-}
-
-// proxy stands between a store and PostgreSQL.
-type proxy struct {
-	dsn      string
-	refuse   []byte      // what a client sends with this in it ends its connection
-	cutAfter atomic.Bool // the next commit is passed on, its answer is not
-	cuts     atomic.Int64
-	refused  atomic.Int64
-}
-
-func startProxy(t *testing.T, dsn string) *proxy {
-	t.Helper()
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	upstream := u.Host
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = l.Addr().String()
-	p := &proxy{dsn: u.String()}
-	var wg sync.WaitGroup
-	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
-	wg.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { p.serve(client, upstream) })
-		}
-	})
-	return p
-}
-
-func (p *proxy) serve(client net.Conn, upstream string) {
-	defer client.Close()
-	server, err := net.Dial("tcp", upstream)
-	if err != nil {
-		return
-	}
-	var mute atomic.Bool
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		buf := make([]byte, 64<<10)
-		for {
-			n, err := server.Read(buf)
-			if err != nil {
-				client.Close()
-				return
-			}
-			if mute.Load() {
-				client.Close()
-				continue // let the server finish
-			}
-			if _, err := client.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-	}()
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := client.Read(buf)
-		if err != nil {
-			break
-		}
-		if p.refuse != nil && bytes.Contains(buf[:n], p.refuse) {
-			p.refused.Add(1)
-			break
-		}
-		if bytes.Contains(bytes.ToLower(buf[:n]), []byte("commit")) && p.cutAfter.CompareAndSwap(true, false) {
-			p.cuts.Add(1)
-			mute.Store(true)
-		}
-		if _, err := server.Write(buf[:n]); err != nil {
-			break
-		}
-	}
-	if mute.Load() {
-		time.Sleep(50 * time.Millisecond) // the commit is on its way; nothing else is sent
-	}
-	_ = server.Close()
-	<-done
 }
 
 func TestClosingWaitsForChangesUnderWay(t *testing.T) {

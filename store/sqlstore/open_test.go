@@ -4,14 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"go.uber.org/zap"
@@ -21,35 +17,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
-
-// snapshot answers every file under dir with its content, mode and kind, to compare before and after.
-func snapshot(t *testing.T, dir string) string {
-	t.Helper()
-	var b strings.Builder
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&b, "%s %s %s", path, info.Mode(), info.ModTime())
-		if d.Type().IsRegular() {
-			content, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(&b, " %x", content)
-		}
-		b.WriteByte('\n')
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
 
 func sqliteOptions(path string) sqlstore.Options {
 	return sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true}
@@ -160,144 +127,6 @@ func TestUpToDateStoreIsOpenedWithoutAWrite(t *testing.T) {
 	}
 }
 
-func TestManyWhoMakeOneStoreAtOnceMakeOne(t *testing.T) {
-	t.Parallel()
-	t.Run("handles", func(t *testing.T) {
-		t.Parallel()
-		path := filepath.Join(t.TempDir(), "new", "gatehouse.db")
-		openAtOnce(t, func() error {
-			db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
-			if err != nil {
-				return err
-			}
-			return errors.Join(db.Ping(t.Context()), db.Close())
-		})
-		checkOneSchema(t, testenv.OpenSQLite(t, path, asItIs))
-	})
-	t.Run("processes", func(t *testing.T) {
-		t.Parallel()
-		exe, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(t.TempDir(), "new", "gatehouse.db")
-		openAtOnce(t, func() error {
-			cmd := exec.CommandContext(t.Context(), exe)
-			cmd.Env = append(os.Environ(), openEnv+"="+path)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				return fmt.Errorf("%w: %s", err, out)
-			}
-			return nil
-		})
-		checkOneSchema(t, testenv.OpenSQLite(t, path, asItIs))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		dsn := testenv.PostgresDSN(t)
-		openAtOnce(t, func() error {
-			db, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true})
-			if err != nil {
-				return err
-			}
-			return errors.Join(db.Ping(t.Context()), db.Close())
-		})
-		checkOneSchema(t, testenv.OpenPostgres(t, dsn, asItIs))
-	})
-}
-
-// asItIs opens a store without making or migrating anything.
-func asItIs(o *sqlstore.Options) { o.Migrate = false }
-
-func openAtOnce(t *testing.T, open func() error) {
-	t.Helper()
-	var wg sync.WaitGroup
-	start := make(chan struct{})
-	for i := range 8 {
-		wg.Go(func() {
-			<-start
-			if err := open(); err != nil {
-				t.Errorf("number %d: %v", i, err)
-			}
-		})
-	}
-	close(start)
-	wg.Wait()
-}
-
-func checkOneSchema(t *testing.T, db *sqlstore.DB) {
-	t.Helper()
-	latest, err := sqlstore.LatestMigration()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rows, distinct, counters int64
-	err = db.Writer().QueryRowContext(t.Context(), `SELECT count(*), count(DISTINCT version_id),
-		(SELECT count(*) FROM change_counter) FROM gatehouse_schema WHERE version_id > 0`).Scan(&rows, &distinct, &counters)
-	if err != nil || rows != latest || distinct != latest || counters != 1 || db.Info().Schema != latest {
-		t.Fatalf("%d rows of %d versions, %d counters, schema %d, %v; want version %d", rows, distinct, counters, db.Info().Schema, err, latest)
-	}
-}
-
-func TestMigrationsAreNumberedWithoutGaps(t *testing.T) {
-	t.Parallel()
-	names, err := sqlstore.MigrationNames()
-	if err != nil || len(names) == 0 {
-		t.Fatalf("%v, %v", names, err)
-	}
-	for i, name := range names {
-		number, _, _ := strings.Cut(name, "_")
-		if n, err := strconv.Atoi(number); err != nil || n != i+1 || len(number) != 4 {
-			t.Errorf("%s is number %d", name, i+1)
-		}
-	}
-}
-
-// setVersion makes the store one of a newer Gatehouse.
-func setVersion(t *testing.T, path string, version int) {
-	t.Helper()
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = db.ExecContext(t.Context(), `INSERT INTO gatehouse_schema (version_id, is_applied) VALUES ($1, 1)`, version)
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestNewerSchemaIsRefusedUntouched(t *testing.T) {
-	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		path := filled(t)
-		setVersion(t, path, 4711)
-		before, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = sqlstore.Open(t.Context(), sqliteOptions(path))
-		for _, err := range []error{err, sqlstore.Check(t.Context(), sqliteOptions(path))} {
-			if !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "4711") || !strings.Contains(err.Error(), path) {
-				t.Errorf("got %v", err)
-			}
-		}
-		after, err := os.ReadFile(path)
-		if err != nil || string(after) != string(before) {
-			t.Fatalf("the file changed, %v", err)
-		}
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		dsn := testenv.PostgresDSN(t)
-		testenv.OpenPostgres(t, dsn)
-		testenv.PostgresExec(t, dsn, `INSERT INTO gatehouse_schema (version_id, is_applied) VALUES (4711, true)`)
-		_, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true})
-		if !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "4711") {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
 func TestWithoutMigrateNothingIsMade(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x", "gatehouse.db")
@@ -354,67 +183,6 @@ func TestStoresThatCannotBeOpenedSayWhatToDo(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, store.ErrUnavailable) != c.unav {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
-	}
-}
-
-func TestCheckChangesNothing(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	garbage := filepath.Join(dir, "garbage.db")
-	empty := filepath.Join(dir, "empty.db")
-	if err := errors.Join(os.WriteFile(garbage, []byte(strings.Repeat("x", 5000)), 0o600), os.WriteFile(empty, nil, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	good := filled(t)
-	running := filepath.Join(dir, "running.db")
-	live := testenv.OpenSQLite(t, running)
-	if err := live.Change(t.Context(), func(tx store.Tx) error { return tx.SetSetting(t.Context(), "k", "v") }); err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct{ path, want string }{
-		"missing":        {filepath.Join(dir, "a", "b", "gatehouse.db"), ""},
-		"under a file":   {filepath.Join(garbage, "b", "gatehouse.db"), "not a directory"},
-		"good":           {good, ""},
-		"running":        {running, ""},
-		"empty":          {empty, ""},
-		"garbage":        {garbage, "not a SQLite database"},
-		"a folder":       {dir, "is not a file"},
-		"a relative one": {"gatehouse.db", "must be absolute"},
-	} {
-		before := snapshot(t, dir) + snapshot(t, filepath.Dir(good))
-		err := sqlstore.Check(t.Context(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: c.path})
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%s: got %v, want %q", name, err, c.want)
-		}
-		if after := snapshot(t, dir) + snapshot(t, filepath.Dir(good)); after != before {
-			t.Errorf("%s: something changed", name)
-		}
-	}
-}
-
-func TestConnectionStringsAreCheckedAndNeverRepeated(t *testing.T) {
-	t.Parallel()
-	const secret = "c4nary-Passw0rd"
-	for _, dsn := range []string{
-		"postgres://user:" + secret + "@host:notaport/db", "postgres://user:" + secret + "@host/db?sslmode=nonsense",
-		"postgres://user:" + secret + "%zz@host/db", "host=h password=" + secret + " port=x", "host=h password='" + secret,
-		"postgres://user:" + secret + "@host/db?sslrootcert=/no/such/file&sslmode=verify-full", "password=" + secret + " =",
-	} {
-		opts := sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn}
-		_, opened := sqlstore.Open(t.Context(), opts)
-		for _, err := range []error{opened, sqlstore.Check(t.Context(), opts)} {
-			if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprintf("%+v %#v", err, err), secret) {
-				t.Errorf("got %v", err)
-			}
-		}
-	}
-	if err := sqlstore.Check(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: "postgres://u:" + secret + "@nowhere.invalid/db"}); err != nil {
-		t.Errorf("a check reached for the network: %v", err)
-	}
-	// A server that is not there: the answer comes, names the place and not the password.
-	_, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: "postgres://u:" + secret + "@127.0.0.1:1/db?sslmode=disable"})
-	if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "127.0.0.1:1") {
-		t.Errorf("got %v", err)
 	}
 }
 

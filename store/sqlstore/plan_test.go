@@ -34,59 +34,69 @@ func plan(t *testing.T, db *sqlstore.DB, q sqlstore.Recorded) string {
 	return b.String()
 }
 
+// pages looks at the queries of the first two pages of lists.
+type pages struct {
+	db  *sqlstore.DB
+	rec *sqlstore.Recorder
+}
+
+func (p pages) check(t *testing.T, name string, list func(cursor string) (next string, err error)) {
+	t.Helper()
+	p.rec.Take()
+	next, err := list("")
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if next == "" {
+		t.Fatalf("%s: there is no second page to look at", name)
+	}
+	if _, err := list(next); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	for i, q := range p.rec.Take() {
+		steps := plan(t, p.db, q)
+		for line := range strings.Lines(steps) {
+			if isSlow(line, strings.Contains(q.Query, "both_lists")) {
+				t.Errorf("%s, page %d: %s\n%s", name, i+1, q.Query, steps)
+			}
+		}
+	}
+}
+
+// isSlow judges a step of a plan. A list that joins two bounded lists may sort and read those.
+func isSlow(step string, joins bool) bool {
+	if strings.Contains(step, "TEMP B-TREE") {
+		return !joins
+	}
+	if !strings.HasPrefix(step, "SCAN") || strings.Contains(step, "INDEX") {
+		return false
+	}
+	return !joins || strings.Contains(step, "events")
+}
+
 // With a million rows a list that sorts, or reads the whole table for a page, is of no use. Only a search for a part of
 // a text may read on until its page is full.
 func TestListsWalkAnIndex(t *testing.T) {
 	t.Parallel()
 	db := testenv.SQLite(t)
 	fill(t, db, 30)
-	rec := sqlstore.Record(db)
+	p := pages{db, sqlstore.Record(db)}
 	ctx := t.Context()
-	page := func(t *testing.T, name string, list func(cursor string) (next string, err error)) {
-		t.Helper()
-		rec.Take()
-		next, err := list("")
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if next == "" {
-			t.Fatalf("%s: there is no second page to look at", name)
-		}
-		if _, err := list(next); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		for i, q := range rec.Take() {
-			p := plan(t, db, q)
-			for line := range strings.Lines(p) {
-				sorts := strings.Contains(line, "TEMP B-TREE")
-				scans := strings.HasPrefix(line, "SCAN") && !strings.Contains(line, "USING INDEX") && !strings.Contains(line, "USING COVERING INDEX") &&
-					!strings.Contains(line, "did") && !strings.Contains(line, "done") && !strings.Contains(line, "both_lists")
-				if sorts && !strings.Contains(q.Query, "both_lists") || scans {
-					t.Errorf("%s, page %d: %s\n%s", name, i+1, q.Query, p)
-				}
-			}
-		}
-	}
-	for _, sort := range []store.UserSort{"", store.SortUsername, store.SortEmail, store.SortCreated, store.SortLastLogin} {
-		for _, dir := range []store.UserSort{"", "-"} {
-			if sort == "" && dir != "" {
-				continue
-			}
-			page(t, "users by "+string(dir+sort), func(c string) (string, error) {
-				p, err := db.Users(ctx, store.UserQuery{Sort: dir + sort, Cursor: c, Limit: 3})
-				return p.Next, err
-			})
-		}
+	for _, sort := range []store.UserSort{"", "username", "-username", "email", "-email", "created", "-created", "last_login", "-last_login"} {
+		p.check(t, "users by "+string(sort), func(c string) (string, error) {
+			page, err := db.Users(ctx, store.UserQuery{Sort: sort, Cursor: c, Limit: 3})
+			return page.Next, err
+		})
 	}
 	user, err := db.UserByUsername(ctx, "user0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, q := range map[string]store.SessionQuery{"everyone's sessions": {}, "a user's sessions": {UserID: user.ID}} {
-		page(t, name, func(c string) (string, error) {
+		p.check(t, name, func(c string) (string, error) {
 			q.Cursor, q.Limit, q.Now = c, 3, time.Now()
-			p, err := db.Sessions(ctx, q)
-			return p.Next, err
+			page, err := db.Sessions(ctx, q)
+			return page.Next, err
 		})
 	}
 	for name, q := range map[string]store.EventQuery{
@@ -94,10 +104,10 @@ func TestListsWalkAnIndex(t *testing.T) {
 		"of a group": {Action: "session."}, "of an outcome": {Outcome: store.Success}, "from": {From: time.Now().Add(-time.Hour)},
 		"to": {To: time.Now().Add(time.Hour)},
 	} {
-		page(t, "events "+name, func(c string) (string, error) {
+		p.check(t, "events "+name, func(c string) (string, error) {
 			q.Cursor, q.Limit = c, 3
-			p, err := db.Events(ctx, q)
-			return p.Next, err
+			page, err := db.Events(ctx, q)
+			return page.Next, err
 		})
 	}
 }

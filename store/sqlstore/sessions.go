@@ -217,40 +217,30 @@ func (t *tx) EndSessions(ctx context.Context, sel store.SessionSelector) ([]stor
 func selectSessions(sel store.SessionSelector) (where, error) {
 	var w where
 	ways := 0
-	if sel.ID != "" {
-		ways++
-		w.add("s.id = %s", sel.ID)
-	}
-	if sel.UserID != "" {
-		ways++
-		w.add("s.user_id = %s", sel.UserID)
-	}
-	if sel.Except != "" {
-		if sel.UserID == "" {
-			return w, fmt.Errorf("%w: Except goes with UserID only", errArgument)
+	for _, way := range []bool{sel.ID != "", sel.UserID != "", sel.Issuer != "", sel.All} {
+		if way {
+			ways++
 		}
-		w.add("s.id <> %s", sel.Except)
 	}
-	if sel.Issuer != "" {
-		ways++
-		if sel.Subject == "" && sel.SID == "" {
-			return w, fmt.Errorf("%w: Issuer needs Subject or SID", errArgument)
-		}
-		w.add("s.issuer = %s AND s.issuer <> ''", sel.Issuer)
-	} else if sel.Subject != "" || sel.SID != "" {
-		return w, fmt.Errorf("%w: Subject and SID need Issuer", errArgument)
-	}
-	if sel.Subject != "" {
-		w.add("s.subject = %s", sel.Subject)
-	}
-	if sel.SID != "" {
-		w.add("s.sid = %s AND s.sid <> ''", sel.SID)
-	}
-	if sel.All {
-		ways++
-	}
-	if ways != 1 {
+	switch {
+	case ways != 1:
 		return w, fmt.Errorf("%w: select sessions in exactly one way, not %d", errArgument, ways)
+	case sel.Except != "" && sel.UserID == "":
+		return w, fmt.Errorf("%w: Except goes with UserID only", errArgument)
+	case (sel.Subject+sel.SID != "") != (sel.Issuer != ""):
+		return w, fmt.Errorf("%w: Issuer goes with Subject or SID, and they with it", errArgument)
+	}
+	for _, part := range []struct{ condition, value string }{
+		{"s.id = %s", sel.ID},
+		{"s.user_id = %s", sel.UserID},
+		{"s.id <> %s", sel.Except},
+		{"s.issuer = %s AND s.issuer <> ''", sel.Issuer},
+		{"s.subject = %s", sel.Subject},
+		{"s.sid = %s AND s.sid <> ''", sel.SID},
+	} {
+		if part.value != "" {
+			w.add(part.condition, part.value)
+		}
 	}
 	return w, checkKeys(sel.ID, sel.UserID, sel.Except, sel.Issuer, sel.Subject, sel.SID)
 }

@@ -174,21 +174,23 @@ func (o userOrder) cursorAt(list string, u store.User) cursor {
 	return c
 }
 
+var userStatus = map[string]string{
+	"":         "",
+	"active":   "u.active = 1 AND u.pending = 0",
+	"inactive": "u.active = 0",
+	"pending":  "u.pending = 1",
+	"never":    "u.last_login_at = 0",
+}
+
 // userFilter is the condition of a query. The literals match the partial indexes of the schema.
 func (r reader) userFilter(q store.UserQuery) (where, error) {
 	var w where
-	switch q.Status {
-	case "":
-	case "active":
-		w.add("u.active = 1 AND u.pending = 0")
-	case "inactive":
-		w.add("u.active = 0")
-	case "pending":
-		w.add("u.pending = 1")
-	case "never":
-		w.add("u.last_login_at = 0")
-	default:
+	status, ok := userStatus[q.Status]
+	if !ok {
 		return w, fmt.Errorf("%w: no status of users is named %q", errBadQuery, q.Status)
+	}
+	if status != "" {
+		w.add(status)
 	}
 	switch q.Role {
 	case "":
@@ -205,9 +207,11 @@ func (r reader) userFilter(q store.UserQuery) (where, error) {
 		w.add("EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id AND i.provider = %s)", clean(q.Provider))
 	}
 	if q.Group != "" {
-		// group_names is a JSON list of texts: with its quotation marks, a name is found as a whole.
+		// In a JSON list of texts a name is whole between its quotation mark, with what comes before that, and the next
+		// one: a quotation mark within a name has a backslash before it.
 		name, _ := json.Marshal(clean(q.Group)) // a string always marshals
-		w.add(r.dia.contains+"(u.group_names, %s) > 0", string(name))
+		w.add("("+r.dia.contains+"(u.group_names, %s) > 0 OR "+r.dia.contains+"(u.group_names, %s) > 0)",
+			"["+string(name), ","+string(name))
 	}
 	if text := store.FoldName(clean(q.Text)); text != "" {
 		w.add(r.dia.contains+"(u.search, %s) > 0", text)

@@ -102,15 +102,7 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 		if err != nil {
 			return err
 		}
-		if before.Version != u.Version {
-			return store.ErrStale
-		}
-		if before.IsActiveAdmin() && !u.IsActiveAdmin() {
-			if err := checkLastAdmin(ctx, q, u.ID); err != nil {
-				return err
-			}
-		}
-		if err := checkUnique(ctx, q, u.ID, keys, u.Local); err != nil {
+		if err := checkUpdate(ctx, q, u, before, keys); err != nil {
 			return err
 		}
 		if err := t.writeUser(ctx, q, u, before, keys); err != nil {
@@ -129,6 +121,19 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 	}
 	t.note(store.ChangeUser, u.ID)
 	return stored, nil
+}
+
+// checkUpdate answers what speaks against writing u over before.
+func checkUpdate(ctx context.Context, q queryer, u, before store.User, keys userKeys) error {
+	if before.Version != u.Version {
+		return store.ErrStale
+	}
+	if before.IsActiveAdmin() && !u.IsActiveAdmin() {
+		if err := checkLastAdmin(ctx, q, u.ID); err != nil {
+			return err
+		}
+	}
+	return checkUnique(ctx, q, u.ID, keys, u.Local)
 }
 
 func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, keys userKeys) error {

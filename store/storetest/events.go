@@ -46,6 +46,13 @@ var eventTests = []test{
 		if err := s.AddEvents(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		if got, err := s.Event(t.Context(), want.ID); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("by id: %+v, %v", got, err)
+		}
+		for _, id := range []string{"", "nobody", "a\x00"} {
+			_, err := s.Event(t.Context(), id)
+			wantErr(t, err, store.ErrNotFound)
+		}
 		got := allEvents(t, s, store.EventQuery{})
 		if !reflect.DeepEqual(got, []store.Event{other, want}) {
 			t.Fatalf("got %+v", got)
@@ -119,10 +126,18 @@ var eventTests = []test{
 // eventMatches is what an EventQuery means, said in the plainest way.
 func eventMatches(e store.Event, q store.EventQuery) bool {
 	text := store.FoldName(e.Actor) + "\n" + store.FoldName(e.Target) + "\n" + store.FoldName(e.Action) + "\n" + store.FoldName(e.IP)
-	action := q.Action == "" || e.Action == q.Action || strings.HasSuffix(q.Action, ".") && strings.HasPrefix(e.Action, q.Action)
-	return strings.Contains(text, store.FoldName(q.Text)) && action &&
-		(q.UserID == "" || e.ActorID == q.UserID || e.TargetID == q.UserID) &&
-		(q.Actor == "" || store.FoldName(e.Actor) == store.FoldName(q.Actor)) &&
-		(q.Outcome == "" || e.Outcome == q.Outcome) &&
-		(q.From.IsZero() || !e.Time.Before(q.From)) && (q.To.IsZero() || e.Time.Before(q.To))
+	for _, holds := range []bool{
+		strings.Contains(text, store.FoldName(q.Text)),
+		q.Action == "" || e.Action == q.Action || strings.HasSuffix(q.Action, ".") && strings.HasPrefix(e.Action, q.Action),
+		q.UserID == "" || e.ActorID == q.UserID || e.TargetID == q.UserID,
+		q.Actor == "" || store.FoldName(e.Actor) == store.FoldName(q.Actor),
+		q.Outcome == "" || e.Outcome == q.Outcome,
+		q.From.IsZero() || !e.Time.Before(q.From),
+		q.To.IsZero() || e.Time.Before(q.To),
+	} {
+		if !holds {
+			return false
+		}
+	}
+	return true
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -74,6 +75,54 @@ var userListTests = []test{
 				if len(users) != 23 || !slices.IsSorted(keys) || len(slices.Compact(keys)) != 23 {
 					t.Errorf("%s: %d users, keys %q", q.Sort, len(users), keys)
 				}
+			}
+		}
+	}},
+	{"a page leads back to the one before it", func(t *testing.T, s store.Store) {
+		for i := range 10 {
+			addUser(t, s, fmt.Sprintf("n%d", i))
+		}
+		for _, sort := range []store.UserSort{"", store.SortUsername, store.SortEmail, "-created", "-last_login"} {
+			q := store.UserQuery{Sort: sort, Limit: 4}
+			var pages []store.UserPage
+			for range 3 {
+				page, err := s.Users(t.Context(), q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				pages, q.Cursor = append(pages, page), page.Next
+			}
+			if pages[0].Prev != "" {
+				t.Errorf("%q: the first page leads back", sort)
+			}
+			turned, ok := strings.CutPrefix(string(sort), "-")
+			if !ok {
+				turned = "-" + cmp.Or(turned, "username")
+			}
+			back, err := s.Users(t.Context(), store.UserQuery{Sort: store.UserSort(turned), Limit: 4, Cursor: pages[2].Prev})
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Reverse(back.Items)
+			if got, want := usernames(back.Items), usernames(pages[1].Items); !slices.Equal(got, want) {
+				t.Errorf("%q: back from page 3: %v, want %v", sort, got, want)
+			}
+		}
+	}},
+	{"a group is found as a whole, whatever signs are in its name", func(t *testing.T, s store.Store) {
+		groups := []string{"x", `foo"x`, `x"y`, `,"x`, `["x`, `\"x`, "X", "xx", "y,x", "<x>", "é", `\u00e9`, `a","b`, "a", "b"}
+		for i, g := range groups {
+			addUser(t, s, fmt.Sprintf("u%02d", i), func(u *store.User) { u.Groups = []string{g} })
+		}
+		addUser(t, s, "many", func(u *store.User) { u.Groups = []string{"q1", "q2", "q3"} })
+		for i, g := range groups {
+			if got := usernames(allUsers(t, s, store.UserQuery{Group: g})); !slices.Equal(got, []string{fmt.Sprintf("u%02d", i)}) {
+				t.Errorf("%q: got %v, want u%02d", g, got, i)
+			}
+		}
+		for g, want := range map[string]int{"q1": 1, "q2": 1, "q3": 1, "q": 0, "": 16} {
+			if n, err := s.CountUsers(t.Context(), store.UserQuery{Group: g}); err != nil || n != want {
+				t.Errorf("%q: counted %d, %v, want %d", g, n, err, want)
 			}
 		}
 	}},
