@@ -40,7 +40,7 @@ func filled(t *testing.T) string {
 func TestFolderAndFilesAreForTheirOwnerAlone(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()
-	if err := os.Chmod(parent, 0o755); err != nil { //nolint:gosec // a folder that others can read
+	if err := os.Chmod(parent, 0o755); err != nil { // a folder that others can read
 		t.Fatal(err)
 	}
 	dir := filepath.Join(parent, "a", "gatehouse")
@@ -62,7 +62,7 @@ func TestFolderAndFilesAreForTheirOwnerAlone(t *testing.T) {
 func TestFileThatOthersCanReadIsTakenBackAndToldOf(t *testing.T) {
 	t.Parallel()
 	path := filled(t)
-	if err := os.Chmod(path, 0o664); err != nil { //nolint:gosec // what the test is about
+	if err := os.Chmod(path, 0o664); err != nil { // what the test is about
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zap.WarnLevel)

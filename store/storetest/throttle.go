@@ -63,7 +63,7 @@ var throttleTests = []test{
 	{"attempts wait as the rule says, whatever the order", func(t *testing.T, s store.Store) {
 		// P-LIMIT. The times are drawn, the rule is not: both must agree at every step.
 		for seed := range uint64(4) {
-			r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a reproducible sequence for a test
+			r := rand.New(rand.NewPCG(seed, 1)) // a reproducible sequence for a test
 			free := int(seed) * 2
 			longest := []time.Duration{time.Second, 7 * time.Second, time.Minute, 15 * time.Minute}[seed]
 			key, at, m := store.NewToken(), now(), attemptModel{}
