@@ -122,11 +122,11 @@ func (s *seeder) learn(ctx context.Context, p plan) error {
 		s.know.same[stored] = same
 	}
 	if salt := p.needFingerprint; salt != "" {
-		print, err := patiently(ctx, func() (string, error) { return s.v.fingerprint(ctx, s.h, salt) })
+		fp, err := patiently(ctx, func() (string, error) { return s.v.fingerprint(ctx, s.h, salt) })
 		if err != nil {
 			return fmt.Errorf("recognising the administrator's password (setting %s): %w", saltSetting, err)
 		}
-		s.know.fingerprints[salt] = print
+		s.know.fingerprints[salt] = fp
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func (e *env) startTogether(stores []*countingStore, mode Mode, v vars) {
 // P-RACE: two Caddys that start at once on one store make one administrator, rotate once, and force once.
 func TestTwoStartsAtOnce(t *testing.T) {
 	t.Parallel()
-	for round := range 20 {
+	for round := range 12 {
 		e := newEnv(t)
 		stores := []*countingStore{e.db, e.open(), e.open()}
 		switch round % 2 {
@@ -65,7 +65,7 @@ func TestTwoStartsAtOnce(t *testing.T) {
 // Two servers with different environments must not lock each other out or leave the store without an administrator.
 func TestContradictoryStartsAtOnceLeaveOneManagedRoot(t *testing.T) {
 	t.Parallel()
-	for range 10 {
+	for range 5 {
 		e := newEnv(t)
 		stores := []*countingStore{e.db, e.open()}
 		var done sync.WaitGroup

@@ -138,8 +138,8 @@ func (s *state) readApplied(ctx context.Context, r store.Reader, k *knowledge) e
 	if s.salt, err = setting(ctx, r, saltSetting); err != nil || s.salt == "" {
 		return err
 	}
-	if print, known := k.fingerprints[s.salt]; known {
-		s.appliedAt, err = setting(ctx, r, appliedSetting+print)
+	if fp, known := k.fingerprints[s.salt]; known {
+		s.appliedAt, err = setting(ctx, r, appliedSetting+fp)
 	}
 	return err
 }
@@ -163,5 +163,3 @@ func optional(u store.User, err error) (*store.User, error) {
 	}
 	return &u, nil
 }
-
-func foldedName(s string) string { return store.FoldName(s) }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // value is one setting and where it came from.
@@ -93,7 +94,7 @@ func (v *Values) fingerprint(ctx context.Context, h *password.Hasher, salt strin
 	if form == "password" {
 		text = password.Normalize(text)
 	}
-	return h.Fingerprint(ctx, salt, foldedName(v.Username()), form, text)
+	return h.Fingerprint(ctx, salt, store.FoldName(v.Username()), form, text)
 }
 
 // String shows no secret.
