@@ -27,6 +27,8 @@ type App struct {
 	Store *StoreConfig `json:"store,omitempty"`
 	// Admin is how the first administrator is made; default from ADMIN_PASSWORD, once.
 	Admin *AdminConfig `json:"admin,omitempty"`
+	// OIDC are providers that people sign in with, beside local accounts.
+	OIDC []*ProviderConfig `json:"oidc,omitempty"`
 	// Session is how long a sign-in lasts.
 	Session *SessionConfig `json:"session,omitempty"`
 	// Password bounds passwords and the cost of their hashes.
@@ -48,6 +50,7 @@ type App struct {
 	rt      *runtime
 	reg     registerer
 	guarded guardedNames
+	gates   []*Gate // all that use this app, for the admin pages
 
 	live   atomic.Pointer[live] // nil until Start is through
 	ready  chan struct{}        // closed when live is set, or will never be

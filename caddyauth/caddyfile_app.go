@@ -19,7 +19,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if err := none(d); err != nil {
 		return err
 	}
-	return block(d, func(option string) error { return a.parseLine(d, option) }, "admin_host", "trust_return")
+	return block(d, func(option string) error { return a.parseLine(d, option) }, "admin_host", "trust_return", "oidc")
 }
 
 func (a *App) parseLine(d *caddyfile.Dispenser, option string) (err error) {
@@ -28,6 +28,8 @@ func (a *App) parseLine(d *caddyfile.Dispenser, option string) (err error) {
 		return a.parseStore(d)
 	case "admin":
 		return a.parseAdmin(d)
+	case "oidc":
+		return a.parseOIDC(d)
 	case "session":
 		return a.parseSession(d)
 	case "password":
@@ -56,7 +58,7 @@ func (a *App) parseLine(d *caddyfile.Dispenser, option string) (err error) {
 		a.TrustReturn = append(a.TrustReturn, hosts...)
 		return a.judge(d)
 	default:
-		return d.Errf("unrecognized option %q; gatehouse knows store, admin, session, password, throttle, prefix, admin_host, brand and trust_return", option)
+		return d.Errf("unrecognized option %q; gatehouse knows store, admin, oidc, session, password, throttle, prefix, admin_host, brand and trust_return", option)
 	}
 }
 

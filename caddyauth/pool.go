@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -33,6 +34,7 @@ type runtime struct {
 	store    store.Store
 	sessions *session.Manager
 	throttle *login.Throttle
+	oidc     *oidc.Pool // nil until a configuration has a provider
 	slots    map[password.Params]*password.Slots
 	setup    time.Time // until when the announced set-up link can be used
 
@@ -167,6 +169,9 @@ func (rt *runtime) Destruct() error {
 		return nil
 	}
 	rt.opened = false
+	if rt.oidc != nil {
+		rt.oidc.Close()
+	}
 	rt.sessions.Close()
 	if err := rt.store.Close(); err != nil && !errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("closing the store: %w", err)

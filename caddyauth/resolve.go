@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/publicsuffix"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/seed"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
@@ -38,6 +39,7 @@ type options struct {
 	brand        ui.Brand
 	title        string
 	trustReturn  []string
+	providers    []oidc.Config
 }
 
 // Resolve fills in defaults, replaces placeholders and checks every value. It reads files that the configuration
@@ -46,6 +48,7 @@ func (a *App) Resolve() error {
 	o := &options{}
 	steps := []func(*options) error{
 		a.resolveStore, a.resolveAdmin, a.resolveSession, a.resolvePassword, a.resolveThrottle, a.resolvePages,
+		a.resolveOIDC,
 	}
 	for _, step := range steps {
 		if err := step(o); err != nil {

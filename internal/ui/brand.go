@@ -122,6 +122,15 @@ func checkSupport(s string) (string, error) {
 	return u.String(), nil
 }
 
+// ImageType answers the media type of an image that a page may show, by its content.
+func ImageType(b []byte) (string, error) {
+	ext, err := sniffLogo(b)
+	if err != nil {
+		return "", err
+	}
+	return mimes[ext], nil
+}
+
 // sniffLogo answers the file extension for an image by its content, never by its name.
 func sniffLogo(b []byte) (ext string, err error) {
 	if len(b) > maxLogo {
