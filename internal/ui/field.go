@@ -40,10 +40,9 @@ func (f Field) InputType() string {
 	return f.Type
 }
 
-// WithErrors puts texts beside the fields they are about, moves the focus to the first of them, and answers what is
-// about no field of the form.
+// WithErrors puts texts beside the fields they are about and answers what is about no field of the form. A single
+// faulty field gets the focus; of several, the summary does.
 func WithErrors(fields []Field, errs []FieldError) (rest []FieldError) {
-	found := false
 	for _, e := range errs {
 		hit := false
 		for i := range fields {
@@ -55,9 +54,9 @@ func WithErrors(fields []Field, errs []FieldError) (rest []FieldError) {
 			rest = append(rest, e)
 		}
 	}
+	alone := len(Faults(fields)) == 1
 	for i := range fields {
-		fields[i].Focus = !found && fields[i].Error != ""
-		found = found || fields[i].Focus
+		fields[i].Focus = alone && fields[i].Error != ""
 	}
 	return rest
 }

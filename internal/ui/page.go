@@ -22,6 +22,7 @@ type Page struct {
 	Card     bool   // a single card in the middle; otherwise top bar, section links and content
 	Wide     bool   // with Card: room for a longer text
 	Viewer   *Viewer
+	Area     string // which link of the top bar is current: "account", "admin" or ""
 	NavLabel string // names the section links
 	Nav      []Link
 	Notice   *Notice // beside what was flashed
