@@ -13,7 +13,7 @@ var sections = [...]string{"", "profile", "password", "providers", "sessions", "
 
 // accountPage begins an account page. section is its path below "account/".
 func (p *Portal) accountPage(v *visit, section, template string, data any) ui.Page {
-	page := ui.Page{Template: template, Viewer: v.viewer(), NavLabel: p.ui.Text("account.sections"), Data: data}
+	page := ui.Page{Template: template, Viewer: v.viewer(), Area: "account", NavLabel: p.ui.Text("account.sections"), Data: data}
 	for _, s := range sections {
 		if s == "providers" && p.OIDC == nil {
 			continue

@@ -229,6 +229,9 @@ func (p *Portal) apiSessions(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	out := ListJSON[SessionJSON]{Items: []SessionJSON{}, Next: rows.Next}
 	for _, row := range rows.Items {
+		if row.ID == v.live.Session.ID {
+			row.LastSeenAt = v.live.LastSeen() // the store learns of uses in batches
+		}
 		out.Items = append(out.Items, NewSessionJSON(row, v.live.Session.ID))
 	}
 	ui.WriteJSON(w, r, http.StatusOK, out)

@@ -5,6 +5,9 @@ import "strings"
 // device answers what a User-Agent claims to be, for people to recognise their own: "Firefox on Windows". It is read
 // with a light hand, because nothing depends on it.
 func (p *Portal) device(agent string) string {
+	if agent == "" {
+		return ""
+	}
 	browser, system := named(agent, browsers[:]), named(agent, systems[:])
 	switch {
 	case browser == "" && system == "":

@@ -2,21 +2,486 @@ package portal_test
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 func TestSignInLeadsToWhereOneWasGoing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser()
-	b.get("/login?rt=/reports%3Fyear=2026").want(t, 200, `name="rt" value="/reports?year=2026"`, "Sign in to Acme")
+	b.get("/login?rt=/reports%3Fyear=2026").want(t, 200, `name="rt" value="/reports?year=2026"`, "Sign in to Acme", "for 30 days")
 	b.post("/login", "username", "ada", "password", adaPass, "rt", "/reports?year=2026").wantRedirect(t, "/reports?year=2026")
 	if !b.signedIn() {
 		t.Fatal("no session after the sign-in")
 	}
-	b.post("/logout").wantRedirect(t, "/_auth/logged-out")
-	if b.signedIn() {
-		t.Fatal("still signed in after the sign-out")
+	w.browser().post("/login", "username", "ADA@Example.test", "password", adaPass).wantRedirect(t, "/")
+}
+
+func TestSignInReturnsToATrustedHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser()
+	a := b.get("/login?rt=https://other.example.test/x").want(t, 200)
+	if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://other.example.test;") {
+		t.Errorf("a browser would not follow the form: %s", csp)
 	}
-	b.get("/logged-out").want(t, http.StatusOK, "You are signed out")
+	b.post("/login", "username", "ada", "password", adaPass, "rt", "https://other.example.test/x").wantRedirect(t, "https://other.example.test/x")
+	b.get("/continue?rt=https://other.example.test/x").want(t, 200, `content="0; url=https://other.example.test/x"`, "Continue to other.example.test")
+	b.get("/continue?rt=https://evil.example/").wantRedirect(t, "/")
+	b.get("/continue?rt=/x").wantRedirect(t, "/x")
+}
+
+// A page of ours that needs a sign-in comes back after it, with its query; nothing else of ours does.
+func TestOwnPagesComeBackAfterTheSignIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser()
+	a := b.get("/account/sessions?cursor=x")
+	a.wantRedirect(t, "/_auth/login?to="+url.QueryEscape("/_auth/account/sessions?cursor=x"))
+	to := "/_auth/account/sessions?cursor=x"
+	b.get(strings.TrimPrefix(a.location(), prefix)).want(t, 200, `name="to" value="/_auth/account/sessions?cursor=x"`)
+	b.post("/login", "username", "ada", "password", adaPass, "to", to).wantRedirect(t, to)
+	for _, evil := range []string{"/_auth/logout", "/_auth/account/../logout", "/_auth/account%2f..%2flogout", "//evil.example", "/x", "/_auth/accounts", "/_auth/oidc/x/callback", "/_auth/admin/%2e%2e/logout"} {
+		w.browser().post("/login", "username", "ada", "password", adaPass, "to", evil).wantRedirect(t, "/")
+	}
+}
+
+var changingParts = regexp.MustCompile(`nonce="[A-Z2-7]+"|value="(ada|nobody|off|nopass|ada@example\.test)"`)
+
+// P-ENUM: the same bytes, status, headers and cookies for a wrong password and for names that nobody has, that are
+// turned off, or that have no password.
+func TestWrongSignInsAreAlike(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	off, _, err := w.accounts.Create(t.Context(), w.cli(), account.NewUser{Username: "off", Role: store.RoleUser, Password: freshPass, Active: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inactive := false
+	if _, err := w.accounts.Update(t.Context(), w.cli(), off.ID, account.Patch{Active: &inactive}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.accounts.Create(t.Context(), w.cli(), account.NewUser{Username: "nopass", Role: store.RoleUser, Active: true}); err != nil {
+		t.Fatal(err)
+	}
+	look := func(a answer) string {
+		h := a.Header.Clone()
+		h.Del("Content-Length")
+		h["Content-Security-Policy"] = nil
+		var b strings.Builder
+		if err := h.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		return strconv.Itoa(a.StatusCode) + "\n" + b.String() + changingParts.ReplaceAllString(a.body, "")
+	}
+	for _, tries := range []string{"wrong", "throttled"} {
+		want := ""
+		for _, name := range []string{"ada", "nobody", "off", "nopass"} {
+			var a answer
+			for i := 0; i == 0 || (tries == "throttled" && i < 8); i++ {
+				a = w.browser().post("/login", "username", name, "password", "not the password", "rt", "/x")
+			}
+			if got := look(a); want == "" {
+				want = got
+			} else if got != want {
+				t.Errorf("%s: %s differs:\n%s\nfrom\n%s", tries, name, got, want)
+			}
+		}
+	}
+}
+
+func TestAWrongSignInKeepsTheNameAndForgetsThePassword(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.browser().post("/login", "username", "ada", "password", "canary-wrong-password", "rt", "/x", "remember", "1")
+	a.want(t, 401, "<title>Error: Sign in - Acme</title>", `value="ada"`, "incorrect", `name="rt" value="/x"`, " checked")
+	if strings.Contains(a.body, "canary-wrong-password") {
+		t.Error("the password is in the page")
+	}
+	if got := a.Header.Get("WWW-Authenticate"); got != `Bearer realm="Acme"` {
+		t.Errorf("WWW-Authenticate %q: a browser must not ask in a window of its own", got)
+	}
+	if !regexp.MustCompile(`<input id="password"[^>]*aria-describedby="password-e"[^>]*autofocus`).MatchString(a.body) {
+		t.Error("the password does not get the focus with the reason beside it")
+	}
+}
+
+func TestEmptyFieldsAreNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 10 { // they count as no attempt
+		w.browser().post("/login", "username", "ada", "password", "").want(t, 422, "Enter your password.", `value="ada"`)
+	}
+	w.browser().post("/login", "username", "", "password", "x").want(t, 422, "Enter your username")
+	w.browser().post("/login").want(t, 422, "There are 2 problems")
+	w.browser().signIn("ada", adaPass)
+}
+
+// Names and passwords of any bytes are wrong, and never an error of ours.
+func TestOddNamesAreWrong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, name := range []string{"\x00", "ada\x00", "\xff\xfe", strings.Repeat("x", 60_000), "\r\n", "' OR 1=1 --", "%", "\u202e", "ada\u0000"} {
+		w.browser().post("/login", "username", name, "password", "x").want(t, 401)
+	}
+	for _, pass := range []string{"\x00", "\xff", strings.Repeat("x", 60_000), adaPass + "\x00"} {
+		w.browser().post("/login", "username", "ada", "password", pass)
+	}
+}
+
+func TestTooManyAttemptsSayWhenToComeBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var a answer
+	for range 7 {
+		a = w.browser().post("/login", "username", "ada", "password", "wrong")
+	}
+	a.want(t, 429, "Too many attempts", "<time datetime=\"2026-03-01T12:00:")
+	wait, err := strconv.Atoi(a.Header.Get("Retry-After"))
+	if err != nil || wait < 1 {
+		t.Fatalf("Retry-After %q", a.Header.Get("Retry-After"))
+	}
+	w.browser().post("/login", "username", "ada", "password", adaPass).want(t, 429)
+	w.clock.Advance(time.Duration(wait) * time.Second)
+	w.browser().signIn("ada", adaPass)
+}
+
+// Only who knows the password learns that an account is turned off.
+func TestATurnedOffAccountSaysSoAfterTheRightPassword(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	inactive := false
+	if _, err := w.accounts.Update(t.Context(), w.cli(), w.ada.ID, account.Patch{Active: &inactive}); err != nil {
+		t.Fatal(err)
+	}
+	b := w.browser()
+	b.post("/login", "username", "ada", "password", adaPass).want(t, 403, "turned off")
+	if b.token() != "" {
+		t.Error("a session cookie was set")
+	}
+	w.browser().post("/login", "username", "ada", "password", "wrong").want(t, 401)
+}
+
+func TestABusyServerSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	slots := password.NewSlots(1, 0)
+	w.login.Hasher = password.NewHasher(password.Params{MemoryKiB: 64 << 10, Time: 20, Threads: 1}, slots)
+	done := make(chan int, 4)
+	for range 4 {
+		b := w.browser()
+		go func() { done <- b.post("/login", "username", "nobody", "password", "x").StatusCode }()
+	}
+	seen := map[int]int{}
+	for range 4 {
+		seen[<-done]++
+	}
+	if seen[503] == 0 || seen[503]+seen[401] != 4 {
+		t.Errorf("answers: %v", seen)
+	}
+}
+
+// P-SESS: a session that somebody planted in the browser does not become the person's.
+func TestSignInMakesANewSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser().signIn("root", rootPass)
+	planted := b.token()
+	b.signIn("ada", adaPass)
+	if b.token() == planted {
+		t.Fatal("the token stayed the same")
+	}
+	replay := w.browser()
+	replay.cookies["__Host-gatehouse"] = planted
+	if replay.signedIn() {
+		t.Error("the session of before goes on")
+	}
+}
+
+func TestRememberKeepsTheCookie(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for tick, want := range map[string]int{"": 0, "1": 30 * 24 * 3600} {
+		for _, c := range w.browser().post("/login", "username", "ada", "password", adaPass, "remember", tick).Cookies() {
+			if c.Name == "__Host-gatehouse" && c.MaxAge != want {
+				t.Errorf("remember=%q: Max-Age %d, want %d", tick, c.MaxAge, want)
+			}
+		}
+	}
+}
+
+func TestSignedInPeopleAreToldSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser().signIn("ada", adaPass)
+	a := b.get("/login?rt=/reports").want(t, 200, "signed in as ada", `href="/reports"`, "/_auth/account", "Sign out", "switch=1")
+	if strings.Contains(a.body, `name="password"`) {
+		t.Error("asks for a password")
+	}
+	b.get("/login?switch=1&rt=/reports").want(t, 200, `name="password"`, `value="/reports"`)
+	b.get("/").wantRedirect(t, "/_auth/account")
+	w.browser().get("/").wantRedirect(t, "/_auth/login")
+}
+
+func TestSessionEndedIsSaidOnTheWayBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser().signIn("ada", adaPass)
+	w.clock.Advance(13 * time.Hour)
+	b.get("/login?rt=/x").want(t, 200, "Your session has ended")
+	if a := w.browser().get("/login?rt=/x"); strings.Contains(a.body, "Your session has ended") {
+		t.Error("somebody who had no session is told that it ended")
+	}
+}
+
+func TestBlockedCookiesAreMentioned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser()
+	b.header.Set("Referer", origin+"/_auth/login?rt=/x")
+	b.get("/login?rt=/x").want(t, 200, "blocking cookies")
+	if a := b.get("/login?rt=/x"); strings.Contains(a.body, "blocking cookies") {
+		t.Error("said to a browser that keeps cookies")
+	}
+}
+
+// Sign-out
+
+func TestSignOutNeedsAPost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser().signIn("ada", adaPass)
+	b.get("/logout").want(t, 200, "signed in as ada", `method="post"`)
+	b.do("HEAD", "/logout").want(t, 200)
+	if !b.signedIn() {
+		t.Fatal("looking at the page signed out")
+	}
+	old := b.token()
+	b.post("/logout").wantRedirect(t, "/_auth/logged-out")
+	b.get("/logged-out").want(t, 200, "You are signed out", "Sign in again")
+	if b.token() != "" {
+		t.Error("the cookie stays")
+	}
+	b.cookies["__Host-gatehouse"] = old
+	if b.signedIn() {
+		t.Error("the old cookie works")
+	}
+	b.post("/logout").wantRedirect(t, "/_auth/logged-out")
+	w.browser().get("/logout").wantRedirect(t, "/_auth/logged-out")
+}
+
+func TestSignOutEverywhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b, root := w.browser().signIn("ada", adaPass), w.browser().signIn("ada", adaPass), w.browser().signIn("root", rootPass)
+	a.post("/logout", "everywhere", "1").wantRedirect(t, "/_auth/logged-out")
+	if a.signedIn() || b.signedIn() || !root.signedIn() {
+		t.Error("everywhere means all of mine, and nobody else's")
+	}
+}
+
+// Confirming who one is
+
+func TestReauthRenewsTheSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser().signIn("ada", adaPass)
+	w.clock.Advance(time.Hour)
+	old := b.token()
+	b.post("/reauth", "password", "wrong").want(t, 401, "The password is incorrect", "Error: ")
+	b.post("/reauth", "password", adaPass, "rt", "/_auth/account/sessions?x=1").wantRedirect(t, "/_auth/account/sessions?x=1")
+	if b.token() == old || !b.signedIn() {
+		t.Error("the session was not renewed")
+	}
+	var s struct{ Auth struct{ Time time.Time } }
+	b.get("/api/v1/session").json(t, &s)
+	if !s.Auth.Time.Equal(w.clock.Now()) {
+		t.Errorf("proved at %v", s.Auth.Time)
+	}
+	b.post("/reauth", "password", adaPass, "rt", "/app").wantRedirect(t, "/app")
+	for _, evil := range []string{"//evil.example", "https://evil.example", "/_auth/logout", "/_auth/login"} {
+		b.post("/reauth", "password", adaPass, "rt", evil).wantRedirect(t, "/_auth/account")
+	}
+	b.cookies["__Host-gatehouse"] = old
+	if b.signedIn() {
+		t.Error("the old token works")
+	}
+}
+
+// A stolen session is no way to guess the password.
+func TestReauthIsThrottled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser().signIn("ada", adaPass)
+	var a answer
+	for range 8 {
+		a = b.post("/reauth", "password", "wrong")
+	}
+	a.want(t, 429)
+	b.post("/account/password", "current_password", "wrong", "new_password", freshPass).want(t, 429)
+}
+
+// Answers on the app's addresses
+
+func TestDecisionAnswers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser().signIn("ada", adaPass)
+	d := w.decisions(t, b)
+	for name, write := range d {
+		for _, asPage := range []bool{true, false} {
+			a := write(asPage)
+			if got := a.Header["Vary"]; got[0] != "Cookie, Accept, Sec-Fetch-Mode, Authorization" {
+				t.Errorf("%s: Vary %q", name, got)
+			}
+			if len(a.Cookies()) > 0 {
+				t.Errorf("%s sets a cookie on an address of the app", name)
+			}
+			checkHeaders(t, name, a, true)
+		}
+	}
+	d["forbidden"](true).want(t, 403, "signed in as ada", "You are not in payroll.", "ref-0123456789", "Switch user", "app.example.test/payroll", "Sign out")
+	if a := d["forbidden"](true); strings.Contains(a.body, "x=") && strings.Contains(a.body, "&lt;b&gt;") {
+		t.Error("the query is in the page's text")
+	}
+	if p := d["forbidden"](false).wantProblem(t, 403, "forbidden"); p.Detail != "You are not in payroll." {
+		t.Errorf("%+v", p)
+	}
+	u := d["unauthorized"](false)
+	if p := u.wantProblem(t, 401, "unauthorized"); p.LoginURL != "/_auth/login?rt=%2Fpayroll" {
+		t.Errorf("%+v", p)
+	}
+	if got := u.Header.Get("WWW-Authenticate"); got != `Bearer realm="Acme"` {
+		t.Errorf("WWW-Authenticate %q", got)
+	}
+	d["unauthorized"](true).want(t, 401, "Nothing was saved", `target="_blank"`, "Sign in in a new tab")
+	for _, asPage := range []bool{true, false} {
+		if got := d["unavailable"](asPage).Header.Get("Retry-After"); got != "7" {
+			t.Errorf("Retry-After %q", got)
+		}
+	}
+	d["unavailable"](false).wantProblem(t, 503, "unavailable")
+	d["set-up"](false).wantProblem(t, 503, "setup-needed")
+}
+
+func TestLoginURL(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	q := &site.Request{Secure: true, Host: host, Prefix: prefix}
+	for target, want := range map[string]string{
+		"/": "%2F", "/reports?year=2026": "%2Freports%3Fyear%3D2026", "/a%20b?x=%2Fy": "%2Fa%2520b%3Fx%3D%252Fy", "/x?": "%2Fx%3F",
+		"http://evil.example/x": "%2Fx", "http://evil.example//x": "", "//evil.example/x": "", "/a//b": "", "/a/../b": "", "/%2e%2e/b": "", "/a%5cb": "",
+		"/_auth/login": "", "/_AUTH/login": "", "*": "", "/a%0d%0ab": "", "/x?y=%0a": "", "/.hidden": "%2F.hidden", "/a;b": "%2Fa%3Bb",
+		"/" + strings.Repeat("a", 9000): "",
+	} {
+		u, err := url.ParseRequestURI(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(target, "//") { // as a server reads it from the request line
+			u = &url.URL{Path: target}
+		}
+		if want != "" {
+			want = "?rt=" + want
+		}
+		if got := w.portal.LoginURL(q, &http.Request{URL: u}); got != "/_auth/login"+want {
+			t.Errorf("%s: %s, want /_auth/login%s", target, got, want)
+		}
+	}
+}
+
+// What LoginURL offers is what the sign-in accepts.
+func FuzzLoginURL(f *testing.F) {
+	seeds := 0
+	for _, l := range corpus(f) {
+		f.Add(l.raw, "q=1")
+		seeds++
+	}
+	if seeds < 150 {
+		f.Fatalf("only %d seeds", seeds)
+	}
+	w := emptyWorld(f)
+	q := &site.Request{Secure: true, Host: host, Prefix: prefix}
+	f.Fuzz(func(t *testing.T, path, query string) {
+		got := w.portal.LoginURL(q, &http.Request{URL: &url.URL{Path: path, RawQuery: query}})
+		rest, ok := strings.CutPrefix(got, "/_auth/login?rt=")
+		if !ok {
+			if got != "/_auth/login" {
+				t.Fatalf("%q", got)
+			}
+			return
+		}
+		rt, err := url.QueryUnescape(rest)
+		if err != nil {
+			t.Fatalf("%q: %v", got, err)
+		}
+		if target, external, ok := w.portal.Guard().Check(q, rt); !ok || external || target != rt {
+			t.Fatalf("%q offers %q, which is refused", got, rt)
+		}
+	})
+}
+
+func BenchmarkLoginURL(b *testing.B) {
+	w := emptyWorld(b)
+	q := &site.Request{Secure: true, Host: host, Prefix: prefix}
+	r := &http.Request{URL: &url.URL{Path: "/reports/2026/march", RawQuery: "sort=name&page=3"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		w.portal.LoginURL(q, r)
+	}
+}
+
+// What others answer below the prefix
+
+func TestExtraSeesSignedInPeopleOnly(t *testing.T) {
+	t.Parallel()
+	var p *portal.Portal
+	w := newWorld(t, func(c *portal.Config) {
+		c.Extra = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if l := portal.LiveFrom(r); l == nil || l.User.ID != portal.ActorFrom(r).UserID {
+				t.Error("handed on without a session")
+			}
+			switch r.URL.Path {
+			case "/admin/forbidden":
+				p.Fail(w, r, &account.ForbiddenError{Code: account.CodeReauth, Text: "Sign in again."}, true)
+			case "/api/v1/users":
+				p.Fail(w, r, &account.ForbiddenError{Code: account.CodeReauth, Text: "Sign in again."}, false)
+			default:
+				w.Header().Set("X-Path", r.URL.Path)
+				w.WriteHeader(http.StatusTeapot)
+			}
+		})
+	})
+	p = w.portal
+	w.browser().get("/admin/users?q=x").wantRedirect(t, "/_auth/login?to="+url.QueryEscape("/_auth/admin/users?q=x"))
+	w.browser().get("/api/v1/users").wantProblem(t, 401, "unauthorized")
+	b := w.browser().signIn("root", rootPass)
+	if a := b.get("/admin/users").want(t, 418); a.Header.Get("X-Path") != "/admin/users" {
+		t.Errorf("path %q", a.Header.Get("X-Path"))
+	}
+	b.get("/admin").want(t, 418)
+	b.do("DELETE", "/api/v1/users/x").want(t, 418)
+	b.get("/admin/forbidden").want(t, 403, "Sign in again.", "/_auth/reauth", "ref-0123456789")
+	b.get("/api/v1/users").wantProblem(t, 403, "reauth-required")
+	evil := request("POST", "/admin/users", "application/x-www-form-urlencoded", "x=y")
+	evil.Header.Set("Sec-Fetch-Site", "same-site")
+	b.send(evil).want(t, 403, "another site")
+	if l := portal.LiveFrom(httptest.NewRequest("GET", "/", nil)); l != nil {
+		t.Error("a session out of nowhere")
+	}
+	if a := portal.ActorFrom(httptest.NewRequest("GET", "/", nil)); a.UserID != "" || a.SessionID != "" {
+		t.Error("an actor out of nowhere")
+	}
 }

@@ -21,9 +21,11 @@ func (p *Portal) loginURL(q *site.Request, u *url.URL) string {
 	if u.RawQuery != "" || u.ForceQuery {
 		rt += "?" + u.RawQuery
 	}
+	if !strings.HasPrefix(rt, "/") {
+		return base // "*", or what is left of an odd request target
+	}
 	if !obvious(rt) || within(q.Prefix, rt) {
-		_, external, ok := p.guard.Check(q, rt)
-		if !ok || external {
+		if _, _, ok := p.guard.Check(q, rt); !ok {
 			return base
 		}
 	}

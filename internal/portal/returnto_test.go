@@ -93,7 +93,7 @@ func TestReturnToCorpusThroughTheForm(t *testing.T) {
 	w := newWorld(t)
 	for _, l := range corpus(t) {
 		b := w.browser()
-		page := b.get("/login?" + url.Values{"rt": {l.raw}}.Encode()).want(t, 200)
+		page := b.get("/login?"+url.Values{"rt": {l.raw}}.Encode()).want(t, 200)
 		if got := strings.Contains(page.body, `name="rt"`); got != l.allow {
 			t.Errorf("%q: carried by the page: %v", l.raw, got)
 		}
@@ -331,22 +331,22 @@ func TestTrustedHostsAreExact(t *testing.T) {
 	t.Parallel()
 	g := guard(t, "Other.Example.Test", "deep.example.test:8443", "std.example.test:443")
 	for raw, want := range map[string]string{
-		"https://other.example.test":                "https://other.example.test/",
-		"https://OTHER.example.test:443/x?y=1#z":    "https://other.example.test/x?y=1#z",
-		"https://deep.example.test:8443/a":          "https://deep.example.test:8443/a",
-		"https://std.example.test/":                 "https://std.example.test/",
-		"https://other.example.test:444/":           "",
-		"https://other.example.test./":              "",
-		"https://xother.example.test/":              "",
-		"https://other.example.test.evil.example/":  "",
-		"https://a.other.example.test/":             "",
-		"https://u@other.example.test/":             "",
-		"https://other.example.test@evil.example/":  "",
-		"https://other.example.test\\.evil.example": "",
-		"https://other.example.test//evil.example/": "",
-		"https://deep.example.test/":                "",
-		"http://other.example.test/":                "",
-		"//other.example.test/":                     "",
+		"https://other.example.test":                  "https://other.example.test/",
+		"https://OTHER.example.test:443/x?y=1#z":      "https://other.example.test/x?y=1#z",
+		"https://deep.example.test:8443/a":            "https://deep.example.test:8443/a",
+		"https://std.example.test/":                   "https://std.example.test/",
+		"https://other.example.test:444/":             "",
+		"https://other.example.test./":                "",
+		"https://xother.example.test/":                "",
+		"https://other.example.test.evil.example/":    "",
+		"https://a.other.example.test/":               "",
+		"https://u@other.example.test/":               "",
+		"https://other.example.test@evil.example/":    "",
+		"https://other.example.test\\.evil.example":   "",
+		"https://other.example.test//evil.example/":   "",
+		"https://deep.example.test/":                  "",
+		"http://other.example.test/":                  "",
+		"//other.example.test/":                       "",
 		"javascript://other.example.test/%0aalert(1)": "",
 	} {
 		target, external, ok := g.Check(onSite(true), raw)
@@ -372,7 +372,7 @@ func TestReturnToGivenTwiceIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, q := range []string{"rt=/good&rt=//evil.example", "rt=//evil.example&rt=/good", "rt=/a&rt=/a"} {
-		a := w.browser().get("/login?" + q).want(t, 200)
+		a := w.browser().get("/login?"+q).want(t, 200)
 		if strings.Contains(a.body, `name="rt"`) {
 			t.Errorf("%s: a return-to is carried", q)
 		}

@@ -33,8 +33,12 @@ type sessionItem struct {
 }
 
 func (p *Portal) item(v *visit, s store.Session) sessionItem {
+	device := p.device(s.UserAgent)
+	if device == "" {
+		device = p.ui.Text("device.unknown")
+	}
 	return sessionItem{
-		ID: s.ID, Device: p.device(s.UserAgent), Agent: s.UserAgent, IP: s.IP, Host: s.Host, Method: p.method(s),
+		ID: s.ID, Device: device, Agent: s.UserAgent, IP: s.IP, Host: s.Host, Method: p.method(s),
 		First: s.CreatedAt, Last: s.LastSeenAt, Until: s.ExpiresAt, Current: s.ID == v.live.Session.ID,
 	}
 }
