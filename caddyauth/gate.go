@@ -89,6 +89,7 @@ func (g *Gate) compile() (err error) {
 		return err
 	}
 	g.app.guarded.add(g.headers)
+	g.app.gates = append(g.app.gates, g)
 	return nil
 }
 
@@ -172,7 +173,11 @@ func (g *Gate) resolve(ctx context.Context, v *visit) (*session.Live, error) {
 	if v.first.token == "" {
 		return nil, session.ErrNone
 	}
-	return v.live.sessions.Resolve(ctx, v.first.token)
+	s, err := v.live.sessions.Resolve(ctx, v.first.token)
+	if err != nil || v.live.oidc == nil {
+		return s, err
+	}
+	return v.live.oidc.Fresh(ctx, v.first.token, s)
 }
 
 // refusal is why a signed-in person is not let through.

@@ -1,13 +1,17 @@
 package caddyauth
 
 import (
+	"net/http"
+	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/admin"
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // live are the parts of a started app. They belong to one configuration; what they share with the next is in rt.
@@ -18,6 +22,7 @@ type live struct {
 	hasher   *password.Hasher
 	accounts *account.Service
 	portal   *portal.Portal
+	oidc     *login.OIDC // nil without providers
 }
 
 // newLive wires the parts of an app whose store is open.
@@ -32,13 +37,25 @@ func newLive(a *App) (*live, error) {
 		Store: rt.store, Sessions: rt.sessions, Login: logins, Hasher: hasher, Policy: o.policy,
 		Title: o.title, Clock: time.Now, Log: a.log.Named("account"),
 	}
-	p, err := portal.New(portal.Config{
-		Store: rt.store, Sessions: rt.sessions, Login: logins, Accounts: accounts,
+	providers, err := a.newOIDC(logins)
+	if err != nil {
+		return nil, err
+	}
+	var p *portal.Portal
+	admins, err := a.adminPages(accounts, admin.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		p.Fail(w, r, store.ErrNotFound, !strings.Contains(r.URL.Path, "/api/"))
+	})
+	if err != nil {
+		return nil, err
+	}
+	p, err = portal.New(portal.Config{
+		Extra: admins,
+		Store: rt.store, Sessions: rt.sessions, Login: logins, Accounts: accounts, OIDC: providers,
 		CookieDomain: o.cookieDomain, Brand: o.brand, TrustReturn: o.trustReturn,
 		Clock: time.Now, Log: a.log.Named("pages"),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &live{rt: rt, opt: o, sessions: rt.sessions, hasher: hasher, accounts: accounts, portal: p}, nil
+	return &live{rt: rt, opt: o, sessions: rt.sessions, hasher: hasher, accounts: accounts, portal: p, oidc: providers}, nil
 }
