@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// figures are what one sample shows.
+type figures struct {
+	cpu      float64 // seconds of the server's process per request
+	rate     float64 // requests per second
+	p50, p99 time.Duration
+}
+
+// load asks t for as long as sample says, over conns kept connections, and checks every answer.
+func load(ctx context.Context, t target, sample time.Duration, conns int) (figures, error) {
+	client := &http.Client{
+		Transport:     &http.Transport{MaxIdleConnsPerHost: conns, DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	defer client.CloseIdleConnections()
+	var mu sync.Mutex
+	var times []time.Duration
+	var failed error
+	cpu0, err := t.server.cpu()
+	if err != nil {
+		return figures{}, err
+	}
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for range conns {
+		wg.Go(func() {
+			var own []time.Duration
+			var err error
+			for err == nil && time.Since(begin) < sample && ctx.Err() == nil {
+				sent := time.Now()
+				err = ask(ctx, client, t)
+				own = append(own, time.Since(sent))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			times = append(times, own...)
+			if err != nil {
+				failed = err
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(begin)
+	if failed != nil {
+		return figures{}, fmt.Errorf("%s: %w", t.name, failed)
+	}
+	cpu1, err := t.server.cpu()
+	if err != nil {
+		return figures{}, err
+	}
+	slices.Sort(times)
+	n := len(times)
+	return figures{
+		cpu: (cpu1 - cpu0) / float64(n), rate: float64(n) / took.Seconds(),
+		p50: times[n/2], p99: times[n*99/100],
+	}, nil
+}
+
+func ask(ctx context.Context, client *http.Client, t target) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.server.url+"/some/path", nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Accept", "text/html")
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36")
+	if t.cookie != "" {
+		r.Header.Set("Cookie", t.cookie)
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		return err
+	}
+	if res.StatusCode != t.status {
+		return fmt.Errorf("answered %d instead of %d", res.StatusCode, t.status)
+	}
+	return nil
+}
+
+// series gathers a target's samples as ratios to the plain samples around them.
+type series struct {
+	cpu, rate, p50, p99, micros []float64
+}
+
+func (s *series) add(f, before, after figures) {
+	ratio := func(v, a, b float64) float64 { return v / ((a + b) / 2) }
+	s.cpu = append(s.cpu, ratio(f.cpu, before.cpu, after.cpu))
+	s.rate = append(s.rate, ratio(f.rate, before.rate, after.rate))
+	s.p50 = append(s.p50, ratio(f.p50.Seconds(), before.p50.Seconds(), after.p50.Seconds()))
+	s.p99 = append(s.p99, ratio(f.p99.Seconds(), before.p99.Seconds(), after.p99.Seconds()))
+	s.micros = append(s.micros, f.cpu*1e6)
+}
+
+func (s *series) row(name string) string {
+	return fmt.Sprintf("| %s | %.2f | %.2f..%.2f | %.2f | %.2f | %.2f | %.1f |", name,
+		median(s.cpu), slices.Min(s.cpu), slices.Max(s.cpu), median(s.rate), median(s.p50), median(s.p99), median(s.micros))
+}
+
+func median(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const password = "correct horse battery staple"
+
+// upstream answers 1 KiB.
+func upstream() *httptest.Server {
+	body := bytes.Repeat([]byte("x"), 1024)
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
+}
+
+func build(ctx context.Context, dir string) (string, error) {
+	out := filepath.Join(dir, "caddy")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-w -s", "-o", out, "./cmd/caddy")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("building Caddy: %w", err)
+	}
+	return out, nil
+}
+
+// server is a running Caddy.
+type server struct {
+	cmd     *exec.Cmd
+	url     string
+	startup time.Duration
+}
+
+// startCaddy runs binary with a site that has directive before reverse_proxy.
+func startCaddy(ctx context.Context, binary, dir, name, directive string, up *httptest.Server) (*server, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	addr := ln.Addr().String()
+	_ = ln.Close()
+	home := filepath.Join(dir, name)
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(home, "Caddyfile")
+	text := fmt.Sprintf("{\n\tadmin off\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n}\nhttp://%s {\n\tbind 127.0.0.1\n\t%s\n\treverse_proxy %s\n}\n",
+		addr, directive, up.Listener.Addr())
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	s := &server{url: "http://" + addr, cmd: exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile")}
+	s.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home, "ADMIN_PASSWORD="+password)
+	begin := time.Now()
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if err := s.await(ctx); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("%s Caddy: %w", name, err)
+	}
+	s.startup = time.Since(begin)
+	return s, nil
+}
+
+// await polls until the site answers what it should.
+func (s *server) await(ctx context.Context) error {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/", nil)
+		if err != nil {
+			return err
+		}
+		res, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			continue
+		}
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusUnauthorized {
+			return nil
+		}
+	}
+	return errors.New("did not answer within 30 seconds")
+}
+
+// signIn answers the Cookie header of a new session.
+func (s *server) signIn(ctx context.Context) (string, error) {
+	form := url.Values{"username": {"admin"}, "password": {password}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/_auth/login", strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	for _, c := range res.Cookies() {
+		if c.Name == "gatehouse" {
+			return c.Name + "=" + c.Value, nil
+		}
+	}
+	return "", fmt.Errorf("sign-in answered %d", res.StatusCode)
+}
+
+// cpu answers the process's CPU time in seconds (proc_pid_stat(5), fields 14 and 15, in ticks of 10 ms).
+func (s *server) cpu() (float64, error) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(raw), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0, errors.New("unexpected /proc/pid/stat")
+	}
+	user, err1 := strconv.ParseFloat(f[11], 64)
+	system, err2 := strconv.ParseFloat(f[12], 64)
+	return (user + system) / 100, errors.Join(err1, err2)
+}
+
+// rss answers the resident memory in MiB.
+func (s *server) rss() float64 {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(raw))
+	if len(f) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseFloat(f[1], 64)
+	return pages * float64(os.Getpagesize()) / (1 << 20)
+}
+
+// stop ends the process that this program started.
+func (s *server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() { _ = s.cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		_ = s.cmd.Process.Kill()
+	}
+}
