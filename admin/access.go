@@ -97,7 +97,10 @@ func (a *admin) accessRow(u store.User, ways []string, site SiteRules) row {
 		switch {
 		case v.rule == nil:
 			says.Marks = []mark{good(a.text("access.passes"))}
-			why = a.text("access.all_rules", "n", len(site.Require))
+			why = a.text("access.no_rules")
+			if n := len(site.Require); n > 0 {
+				why = a.text("access.all_rules", "n", n)
+			}
 		case len(v.passes) > 0:
 			says.Marks = []mark{warn(a.text("access.depends"))}
 			why = a.text("access.with", "ways", strings.Join(v.passes, ", "), "rule", ruleText(*v.rule))

@@ -52,7 +52,7 @@ func (a *admin) listSessions(w http.ResponseWriter, r *http.Request, v *visit) e
 // sessionTable shows sessions, with whose they are or without.
 func (a *admin) sessionTable(v *visit, list []store.SessionRow, whose bool) *table {
 	t := &table{ID: "sessions", PagesAs: a.text("table.pages")}
-	columns := []string{"sessions.device", "sessions.ip", "sessions.host", "live.method", "sessions.first", "sessions.last", "sessions.until", "table.acts"}
+	columns := []string{"sessions.device", "live.place", "live.method", "sessions.first", "sessions.last", "table.acts"}
 	if whose {
 		columns = append([]string{"users.user"}, columns...)
 	}
@@ -67,7 +67,7 @@ func (a *admin) sessionTable(v *visit, list []store.SessionRow, whose bool) *tab
 			first.Marks = []mark{good(a.text("sessions.current"))}
 			seen = v.live.LastSeen() // the store learns of uses in batches
 		}
-		cells := []cell{first, {Text: s.IP}, {Text: s.Host}, {Text: a.words.Method(s.Session)}, {Time: s.CreatedAt}, {Time: seen}, {Time: s.ExpiresAt},
+		cells := []cell{first, {Text: s.IP, Small: s.Host}, {Text: a.words.Method(s.Session)}, {Time: s.CreatedAt}, {Time: seen},
 			{Links: []action{{Href: v.at("/admin/sessions/" + s.ID + "/revoke"), Text: a.text("live.revoke"),
 				More: a.text("live.whose", "name", s.Username, "device", device)}}}}
 		if whose {
@@ -92,8 +92,8 @@ func (a *admin) buildRevoke(r *http.Request, v *visit, in input) (ui.Page, error
 		{Name: a.text("users.user"), Value: u.Username, Href: v.at(userAt(u.ID))},
 		{Name: a.text("sessions.device"), Value: a.words.Device(session.UserAgent)},
 		{Name: a.text("sessions.agent"), Value: session.UserAgent},
-		{Name: a.text("sessions.ip"), Value: session.IP},
-		{Name: a.text("sessions.first"), Time: session.CreatedAt},
+		{Name: a.text("sessions.ip"), Value: session.IP}, {Name: a.text("sessions.host"), Value: session.Host},
+		{Name: a.text("sessions.first"), Time: session.CreatedAt}, {Name: a.text("sessions.until"), Time: session.ExpiresAt},
 	}}}
 	a.finish(&p, s, a.question(v.at("/admin/sessions/"+session.ID+"/revoke"), a.text("revoke.button"), v.at("/admin/sessions"), true), in)
 	return p, nil
