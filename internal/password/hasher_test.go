@@ -65,7 +65,7 @@ func TestComposedAndDecomposedSpellingsAreOnePassword(t *testing.T) {
 	}
 }
 
-// P-ONCE: a password is compared whole; nothing after some length is cut off.
+// A password is compared whole; nothing after some length is cut off.
 func TestNothingIsTruncated(t *testing.T) {
 	t.Parallel()
 	h := newTestHasher()
@@ -115,7 +115,7 @@ func TestOtherParametersAreOutdated(t *testing.T) {
 	}
 }
 
-// P-TIME: a sign-in for an unknown user, a user without a password, a damaged hash and a wrong password cost the same.
+// P-ENUM: a sign-in for an unknown user, a user without a password, a damaged hash and a wrong password cost the same.
 // Time is too uncertain to assert, work is not: each must fill the memory of one hash. (Not parallel: it reads what the
 // whole process allocates.)
 func TestNoMatchCostsOneHash(t *testing.T) {

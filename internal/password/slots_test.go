@@ -61,7 +61,7 @@ func TestSlotsServeInOrderOfArrival(t *testing.T) {
 	})
 }
 
-// P-DOS: beyond the queue callers are sent away at once, and nothing piles up.
+// P-RACE/DoS: beyond the queue callers are sent away at once, and nothing piles up.
 func TestSlotsSendAwayBeyondTheQueue(t *testing.T) {
 	t.Parallel()
 	s := NewSlots(1, 2)
@@ -159,7 +159,7 @@ func TestSlotsFollowCoresAndMemory(t *testing.T) {
 	mustAcquire(t, NewSlots(-1, -1))()
 }
 
-// P-DOS: a flood takes no more memory than its slots.
+// P-RACE/DoS: a flood takes no more memory than its slots.
 func TestMemoryStaysFlatUnderAFlood(t *testing.T) {
 	p := Params{MemoryKiB: 16 * 1024, Time: 1, Threads: 1}
 	h := NewHasher(p, NewSlots(2, 8))

@@ -191,7 +191,7 @@ func managedDisables(e *env) {
 	}
 }
 
-// P-TAKEOVER: an e-mail never identifies a person who comes from a provider; anybody may have it there.
+// P-OIDC: an e-mail never identifies a person who comes from a provider; anybody may have it there.
 func TestManagedNeverMatchesAPersonFromAProvider(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -25,7 +25,7 @@ func (e *env) startTogether(stores []*countingStore, mode Mode, v vars) {
 	done.Wait()
 }
 
-// P-RACE: two Caddys that start at once on one store make one administrator, rotate once, and force once.
+// P-RACE/DoS: two Caddys that start at once on one store make one administrator, rotate once, and force once.
 func TestTwoStartsAtOnce(t *testing.T) {
 	t.Parallel()
 	for round := range 12 {

@@ -94,7 +94,7 @@ func TestApplyWaitsWhileHashingIsBusy(t *testing.T) {
 	}
 }
 
-// P-FAIL: a store that cannot be reached makes a start fail, and nothing is made up.
+// P-FAILCLOSED: a store that cannot be reached makes a start fail, and nothing is made up.
 func TestApplyFailsWithTheStore(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -155,7 +155,7 @@ func seedRenamed(e *env) {
 	}
 }
 
-// P-TAKEOVER: who names themselves "admin" at a provider gets nothing from the environment's password, with or without
+// P-OIDC: who names themselves "admin" at a provider gets nothing from the environment's password, with or without
 // the flag.
 func TestSeedTakesNobodyOverWhoCameFromAProvider(t *testing.T) {
 	t.Parallel()
