@@ -5,7 +5,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -285,7 +284,7 @@ func rate(s string) (int, caddy.Duration, error) {
 	count, window, ok := strings.Cut(s, "/")
 	n, err := strconv.Atoi(count)
 	w, err2 := caddy.ParseDuration(window)
-	if !ok || err != nil || err2 != nil || n < 1 || n > 1_000_000 || w < time.Millisecond*time.Duration(n) {
+	if !ok || err != nil || err2 != nil || n < 1 || n > 1_000_000 || w <= 0 {
 		return 0, 0, fmt.Errorf("client: %q is not attempts per time; write for example 30/1m", s)
 	}
 	return n, caddy.Duration(w), nil

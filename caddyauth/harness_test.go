@@ -24,6 +24,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/gatehouse-auth/gatehouse/caddyauth"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -32,6 +33,9 @@ import (
 // run beside them.
 
 func TestMain(m *testing.M) {
+	if config := os.Getenv(nodeEnv); config != "" {
+		runNode(config)
+	}
 	dir, err := os.MkdirTemp("", "gatehouse-caddyauth-")
 	if err != nil {
 		panic(err)
@@ -44,7 +48,7 @@ func TestMain(m *testing.M) {
 			_ = os.Unsetenv(name)
 		}
 	}
-	code := m.Run()
+	code := testenv.Run(m)
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }

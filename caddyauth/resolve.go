@@ -55,13 +55,14 @@ func (a *App) Resolve() error {
 			return err
 		}
 	}
+	o.seed.Title = o.title // a password that is just the site's name is refused
 	a.opt = o
 	return nil
 }
 
 // SeedValues checks the administrator's values in the configuration and the environment. Call Resolve before.
 func (a *App) SeedValues() (*seed.Values, error) {
-	return seed.Parse(a.opt.seed, os.LookupEnv, os.ReadFile, a.opt.policy)
+	return seed.Parse(a.opt.seed, os.LookupEnv, seed.ReadFile, a.opt.policy)
 }
 
 // OpenStore opens the store for a command. The caller closes it. Call Resolve before.

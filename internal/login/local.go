@@ -70,9 +70,7 @@ func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass
 	}
 	ok, outdated, err := s.check(ctx, u, pass)
 	if err != nil {
-		if ferr := s.Store.ForgiveAttempt(ctx, p.key, s.Clock()); ferr != nil {
-			s.Log.Warn("could not take back an uncounted attempt", zap.Error(ferr))
-		}
+		s.forgive(ctx, p.key)
 		return Proof{}, err
 	}
 	switch {
@@ -80,6 +78,7 @@ func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass
 		s.auditAttempt(ctx, c, u, store.Failure, "wrong password")
 		return Proof{}, ErrWrong
 	case !u.Active || u.Pending:
+		s.forgive(ctx, p.key) // the password was right: this was no guess
 		s.auditAttempt(ctx, c, u, store.Denied, "account is not active")
 		return Proof{}, &DisabledError{Pending: u.Pending}
 	}
@@ -90,6 +89,13 @@ func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass
 		}
 	}
 	return p, nil
+}
+
+// forgive takes back an attempt that was no wrong guess.
+func (s *Service) forgive(ctx context.Context, key string) {
+	if err := s.Store.ForgiveAttempt(ctx, key, s.Clock()); err != nil {
+		s.Log.Warn("could not take back a counted attempt", zap.Error(err))
+	}
 }
 
 // attemptKey chooses the throttle key: unknown names, strangers and known browsers count apart.

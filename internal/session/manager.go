@@ -92,9 +92,14 @@ func (m *Manager) resolve(ctx context.Context, token string, use bool) (*Live, e
 	return m.load(ctx, hash, now, use)
 }
 
+// loadTimeout bounds how long a request waits for a store that hangs before it is told to come back later.
+const loadTimeout = 3 * time.Second
+
 // load reads the session from the store and keeps it, live ones only: an unknown token costs a query, so that a
 // flood of them cannot push real sessions out of the cache.
 func (m *Manager) load(ctx context.Context, hash store.TokenHash, now time.Time, use bool) (*Live, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
 	mark := m.cache.mark() // before the read: see cache.go
 	s, u, err := m.store.SessionByToken(ctx, hash)
 	if errors.Is(err, store.ErrNotFound) {

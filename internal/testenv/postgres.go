@@ -37,12 +37,15 @@ var server struct {
 }
 
 // Main runs the tests of a package that uses PostgreSQL and stops the server at the end. Call it from TestMain.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for packages that have something to do afterwards; it answers the exit code.
+func Run(m *testing.M) int {
 	code := m.Run()
 	if server.stop != nil {
 		server.stop()
 	}
-	os.Exit(code)
+	return code
 }
 
 // PostgresDSN makes a fresh database, which goes with the test, and answers how to connect to it. Where there is no
