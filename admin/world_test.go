@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -283,3 +284,6 @@ func (a answer) shows(t testing.TB, texts ...string) answer {
 
 // noCheck finds every provider well.
 func noCheck(context.Context, string) error { return nil }
+
+// failedCheck finds every provider ill.
+func failedCheck(context.Context, string) error { return errors.New("its keys are not there") }
