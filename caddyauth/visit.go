@@ -181,7 +181,7 @@ func (g *Gate) pages(w http.ResponseWriter, r *http.Request, v *visit) error {
 		w.WriteHeader(http.StatusTooEarly)
 		return nil
 	}
-	v.live.portal.ServeHTTP(w, v.with(r))
+	g.unlogged(w, v.with(r), v, v.live.portal)
 	return nil
 }
 

@@ -114,7 +114,7 @@ func (g *Registry) Begin(ctx context.Context, name string, s Start) (Begun, erro
 	now := g.now().UTC()
 	state := store.NewToken()
 	hash := store.HashToken(state)
-	cookie := FlowCookie{Name: cookieName(hash), Value: strconv.FormatInt(now.Unix(), 36) + "." + store.NewToken()}
+	cookie := FlowCookie{Name: cookieName(hash), Value: strconv.FormatInt(now.UnixMilli(), 36) + "." + store.NewToken()}
 	d := flowData{
 		Nonce: store.NewToken(), Verifier: oauth2.GenerateVerifier(), RedirectURI: s.RedirectURI, ReturnTo: s.ReturnTo,
 		Issuer: p.Issuer, Remember: s.Remember,

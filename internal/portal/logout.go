@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
@@ -78,7 +79,11 @@ func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	v.cookie.Clear(w)
-	p.sendTo(w, r, to)
+	if strings.HasPrefix(to, "/") {
+		p.sendTo(w, r, to)
+		return
+	}
+	p.sendAway(w, r, to)
 }
 
 // readOptionalForm reads a form that may be empty, also one without a content type: a button alone sends no fields.

@@ -132,7 +132,18 @@ func (p *Portal) oidcStart(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.failOIDC(w, r, v, name, s.ReturnTo, err)
 		return
 	}
-	p.sendTo(w, r, b.URL)
+	p.sendAway(w, r, b.URL)
+}
+
+// sendAway sends the browser to a provider. Access logs write the headers of answers when the answer is through, and
+// the address has the state or an ID token in it: once it is sent, only the place remains.
+func (p *Portal) sendAway(w http.ResponseWriter, r *http.Request, address string) {
+	p.sendTo(w, r, address)
+	if http.NewResponseController(w).Flush() != nil {
+		return // cannot be sure that it is sent
+	}
+	place, _, _ := strings.Cut(address, "?")
+	w.Header().Set("Location", place)
 }
 
 // ownNavigation reports whether a page load was not set off by another site, as far as the browser says.
