@@ -20,6 +20,8 @@ type dialect struct {
 	// contains is the function that finds a part in a text, without the wildcards of LIKE: what is searched for
 	// comes from people and may hold any character.
 	contains string
+	// unindexed comes before a column that a query must not walk by its index; nothing where the engine decides well.
+	unindexed string
 	// keyType replaces the mark of a key column in the schema.
 	keyType string
 	// hasVersionTable answers a row when the schema was ever made.
@@ -36,6 +38,7 @@ func sqliteDialect() dialect {
 		engine:          EngineSQLite,
 		goose:           goose.DialectSQLite3,
 		contains:        "instr",
+		unindexed:       "+",
 		hasVersionTable: `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '` + versionTable + `'`,
 		beginMigration:  []string{"BEGIN IMMEDIATE"},
 	}

@@ -35,6 +35,11 @@ func actionGroup(action string) string {
 	return noun + "."
 }
 
+// actorKey folds an actor. Folding can make a text many times longer.
+func actorKey(actor string) string {
+	return clip(store.FoldName(clip(actor, maxEventText)), maxEventText)
+}
+
 func (d *DB) completeEvent(e store.Event) store.Event {
 	if e.Time.IsZero() {
 		e.Time = d.opts.Clock()
@@ -45,15 +50,19 @@ func (d *DB) completeEvent(e store.Event) store.Event {
 	return e
 }
 
-// insertEvent cleans every text: an event must not stay out of the log because of what a client sent.
+// maxEventText bounds each text of an event but its details: five of them are in indexes.
+const maxEventText = 512
+
+// insertEvent cleans and cuts every text: an event must not stay out of the log because of what a client sent.
 func insertEvent(ctx context.Context, q queryer, e store.Event) error {
-	actor, target, action, ip := clean(e.Actor), clean(e.Target), clean(e.Action), clean(e.IP)
+	text := func(s string) string { return clip(s, maxEventText) }
+	actor, target, action, ip := text(e.Actor), text(e.Target), text(e.Action), text(e.IP)
 	search := store.FoldName(actor) + "\n" + store.FoldName(target) + "\n" + store.FoldName(action) + "\n" + store.FoldName(ip)
 	_, err := q.ExecContext(ctx, `INSERT INTO events (`+columns("", eventColumns)+`, actor_key, action_group, search)
 		VALUES (`+placeholders(15)+`)`,
-		clean(e.ID), toMillis(e.Time), clean(e.ActorID), actor, action, clean(e.TargetID), target, clean(string(e.Outcome)),
-		ip, clean(e.UserAgent), clean(e.RequestID), detailsText(e.Details),
-		store.FoldName(actor), actionGroup(action), search)
+		text(e.ID), toMillis(e.Time), text(e.ActorID), actor, action, text(e.TargetID), target, text(string(e.Outcome)),
+		ip, text(e.UserAgent), text(e.RequestID), detailsText(e.Details),
+		actorKey(e.Actor), actionGroup(action), search)
 	return err
 }
 
@@ -85,9 +94,9 @@ const eventOrder = " ORDER BY happened_at DESC, id DESC LIMIT "
 func (r reader) eventFilter(q store.EventQuery) where {
 	var w where
 	if q.Actor != "" {
-		w.add("actor_key = %s", store.FoldName(clean(q.Actor)))
+		w.add("actor_key = %s", actorKey(q.Actor))
 	}
-	switch action := clean(q.Action); {
+	switch action := clip(q.Action, maxEventText); {
 	case action == "":
 	case !strings.HasSuffix(action, "."):
 		w.add("action = %s", action)

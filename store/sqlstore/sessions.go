@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -109,7 +110,7 @@ func (r reader) Sessions(ctx context.Context, q store.SessionQuery) (store.Sessi
 		w.add("s.user_id = %s", clean(q.UserID))
 	}
 	if text := store.FoldName(clean(q.Text)); text != "" {
-		w.add("("+r.dia.contains+"(u.username_key, %s) > 0 OR "+r.dia.contains+"(s.ip, %s) > 0)", text, text)
+		w.add(r.dia.contains+"(s.search, %s) > 0", text)
 	}
 	if ok {
 		w.add("(s.last_seen_at, s.id) < (%s, %s)", after.Num, after.ID)
@@ -153,14 +154,32 @@ func insertSession(ctx context.Context, q queryer, s store.Session) error {
 	if s.LastSeenAt.IsZero() {
 		s.LastSeenAt = s.CreatedAt
 	}
+	var username string
+	err := q.QueryRowContext(ctx, `SELECT username FROM users WHERE id = $1`, s.UserID).Scan(&username)
+	if err != nil {
+		return err
+	}
 	idle := idleMillis(s.Idle)
 	seen, expires := toMillis(s.LastSeenAt), toMillis(s.ExpiresAt)
-	_, err := q.ExecContext(ctx, `INSERT INTO sessions (`+columns("", sessionColumns)+`, over_at) VALUES (`+
-		placeholders(20)+`)`,
+	ip := clip(s.IP, maxIP)
+	_, err = q.ExecContext(ctx, `INSERT INTO sessions (`+columns("", sessionColumns)+`, over_at, search) VALUES (`+
+		placeholders(21)+`)`,
 		s.ID, s.TokenHash.String(), s.UserID, s.Epoch, toMillis(s.CreatedAt), toMillis(s.AuthAt), seen, idle, expires,
-		toInt(s.Remember), s.Method, s.Provider, s.Issuer, s.Subject, s.SID, s.Sealed, clean(s.IP), clean(s.UserAgent),
-		clean(s.Host), min(seen+idle, expires))
+		toInt(s.Remember), s.Method, s.Provider, s.Issuer, s.Subject, s.SID, s.Sealed, ip, clip(s.UserAgent, maxUserAgent),
+		clip(s.Host, maxHost), min(seen+idle, expires), sessionSearch(username, ip))
 	return err
+}
+
+// What a client sends of itself is cut: in bytes, an address with its zone, the header, a name of the DNS and a port.
+const (
+	maxIP        = 64
+	maxUserAgent = 512
+	maxHost      = 260
+)
+
+// sessionSearch is the text in which lists of sessions look: the folded username and the address.
+func sessionSearch(username, ip string) string {
+	return clip(store.FoldName(username), maxUserKey) + "\n" + strings.ToLower(ip)
 }
 
 // idleMillis rounds up: a positive time stays one.

@@ -114,6 +114,7 @@ type userOrder struct {
 	isTime bool
 	unique bool // the column needs no id beside it
 	desc   bool
+	scan   string // see dialect.unindexed
 }
 
 func parseUserSort(sort store.UserSort) (userOrder, error) {
@@ -137,9 +138,19 @@ func (o userOrder) clause() string {
 		dir = " DESC"
 	}
 	if o.unique {
-		return " ORDER BY u." + o.column + dir
+		return " ORDER BY " + o.key() + dir
 	}
-	return " ORDER BY u." + o.column + dir + ", u.id" + dir
+	return " ORDER BY " + o.key() + dir + ", u.id" + dir
+}
+
+func (o userOrder) key() string { return o.scan + "u." + o.column }
+
+// list names the order in cursors.
+func (o userOrder) list() string {
+	if o.desc {
+		return "users -" + o.column
+	}
+	return "users " + o.column
 }
 
 // after adds the condition that rows come after the cursor.
@@ -153,14 +164,14 @@ func (o userOrder) after(w *where, c cursor) {
 		key = c.Num
 	}
 	if o.unique {
-		w.add("u."+o.column+" "+cmp+" %s", key)
+		w.add(o.key()+" "+cmp+" %s", key)
 		return
 	}
-	w.add("(u."+o.column+", u.id) "+cmp+" (%s, %s)", key, c.ID)
+	w.add("("+o.key()+", u.id) "+cmp+" (%s, %s)", key, c.ID)
 }
 
-func (o userOrder) cursorAt(list string, u store.User) cursor {
-	c := cursor{List: list, ID: u.ID}
+func (o userOrder) cursorAt(u store.User) cursor {
+	c := cursor{List: o.list(), ID: u.ID}
 	switch o.column {
 	case "username_key":
 		c.Text = store.FoldName(u.Username)
@@ -179,7 +190,7 @@ var userStatus = map[string]string{
 	"active":   "u.active = 1 AND u.pending = 0",
 	"inactive": "u.active = 0",
 	"pending":  "u.pending = 1",
-	"never":    "u.last_login_at = 0",
+	"never":    "u.last_login_at <= 0",
 }
 
 // userFilter is the condition of a query. The literals match the partial indexes of the schema.
@@ -229,8 +240,12 @@ func (r reader) Users(ctx context.Context, q store.UserQuery) (store.UserPage, e
 	if err != nil {
 		return store.UserPage{}, err
 	}
-	list := "users " + order.clause()
-	after, ok, err := parseCursor(q.Cursor, list)
+	if q.Text != "" || q.Group != "" || q.Provider != "" {
+		// Perhaps one in a million passes: reading the table from front to back finds it much sooner than following an
+		// index to and fro.
+		order.scan = r.dia.unindexed
+	}
+	after, ok, err := parseCursor(q.Cursor, order.list())
 	if err != nil {
 		return store.UserPage{}, err
 	}
@@ -247,12 +262,12 @@ func (r reader) Users(ctx context.Context, q store.UserQuery) (store.UserPage, e
 	page := store.UserPage{Items: users}
 	if len(users) > size {
 		page.Items = users[:size]
-		page.Next = order.cursorAt(list, users[size-1]).String()
+		page.Next = order.cursorAt(users[size-1]).String()
 	}
 	if ok && len(users) > 0 {
 		turned := order
 		turned.desc = !order.desc
-		page.Prev = turned.cursorAt("users "+turned.clause(), users[0]).String()
+		page.Prev = turned.cursorAt(users[0]).String()
 	}
 	return page, nil
 }

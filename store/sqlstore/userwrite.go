@@ -11,6 +11,10 @@ import (
 // userKeys are the derived columns of a user.
 type userKeys struct{ username, email, search string }
 
+// maxUserKey bounds a folded username or e-mail, in bytes. Folding can make a short text long, and PostgreSQL keeps no
+// long keys.
+const maxUserKey = 1024
+
 // prepareUser checks and cleans a user for writing.
 func prepareUser(u *store.User) (userKeys, error) {
 	if err := checkKeys(u.ID, u.Username, u.Email, string(u.Role), string(u.Origin), u.PasswordHash); err != nil {
@@ -24,6 +28,9 @@ func prepareUser(u *store.User) (userKeys, error) {
 	}
 	if u.ID == "" || keys.username == "" {
 		return userKeys{}, fmt.Errorf("%w: a user needs an id and a name", errArgument)
+	}
+	if len(keys.username) > maxUserKey || len(keys.email) > maxUserKey {
+		return userKeys{}, fmt.Errorf("%w: the username or e-mail is too long", errArgument)
 	}
 	return keys, nil
 }
@@ -107,6 +114,13 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 		}
 		if err := t.writeUser(ctx, q, u, before, keys); err != nil {
 			return err
+		}
+		if u.Username != before.Username {
+			// The text in which lists of sessions look.
+			if _, err := q.ExecContext(ctx, `UPDATE sessions SET search = $2 || lower(ip) WHERE user_id = $1`,
+				u.ID, sessionSearch(u.Username, "")); err != nil {
+				return err
+			}
 		}
 		if before.Active && !u.Active {
 			if err := deactivate(ctx, q, u.ID, t.now()); err != nil {

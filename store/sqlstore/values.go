@@ -46,6 +46,19 @@ func clean(s string) string {
 	return strings.ReplaceAll(s, "\x00", "\uFFFD")
 }
 
+// clip cleans a text and cuts it to at most n bytes, between characters. PostgreSQL refuses rows of an index that are
+// longer than about 2700 bytes.
+func clip(s string, n int) string {
+	s = clean(s)
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
 // keepable reports whether the keys can be kept and looked up as they are.
 func keepable(keys ...string) bool {
 	for _, k := range keys {

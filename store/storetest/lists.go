@@ -299,6 +299,13 @@ var sessionListTests = []test{
 		if hits := walk(store.SessionQuery{Text: "192.0.2"}); len(hits) != 7 {
 			t.Errorf("by address: %d", len(hits))
 		}
+		u.Username = "Renamed"
+		change(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.UpdateUser(ctx, u); return err })
+		for text, want := range map[string]int{"RENAM": 7, "ürs": 0, "192.0.2": 7} {
+			if hits := walk(store.SessionQuery{Text: text}); len(hits) != want {
+				t.Errorf("%q after a renaming: %d, want %d", text, len(hits), want)
+			}
+		}
 		if n, err := s.CountSessions(t.Context(), at); err != nil || n < 8 || n > 9 {
 			t.Errorf("counted %d, %v", n, err)
 		}

@@ -175,5 +175,14 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 // hostileTexts are texts that clients can send and engines like to refuse or to mix up.
 var hostileTexts = []string{
 	"\x00", "a\x00b", "\xff\xfe", "a\xc3", "'; DROP TABLE users; --", `%_\`, "$1 ?1 :x", strings.Repeat("ä", 2000),
-	"\u202Egro.live", "line\nbreak",
+	"\u202Egro.live", "line\nbreak", strings.Repeat("\uFDFA", 200), incompressible(6000),
+}
+
+// incompressible answers a text of n bytes that an engine cannot make shorter, to be too long for an index.
+func incompressible(n int) string {
+	var b strings.Builder
+	for b.Len() < n {
+		b.WriteString(store.NewToken())
+	}
+	return b.String()[:n]
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,6 +134,19 @@ var userTests = []test{
 			wantErr(t, err, store.ErrNotFound)
 			if err := try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateUser(ctx, newUser(name)) }); err == nil {
 				t.Fatalf("%q became a username", name)
+			}
+		}
+	}},
+	{"a name that folding makes too long for a key is refused, not broken", func(t *testing.T, s store.Store) {
+		for _, name := range []string{strings.Repeat("\uFDFA", 84), incompressible(3000)} {
+			long := newUser(name)
+			mail := newUser("short")
+			mail.Email = name
+			for _, u := range []store.User{long, mail} {
+				err := try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateUser(ctx, u) })
+				if err == nil || errors.Is(err, store.ErrUnavailable) {
+					t.Errorf("got %v, want a refusal", err)
+				}
 			}
 		}
 	}},
