@@ -21,6 +21,7 @@ type loginPage struct {
 	Buttons  []providerButton
 	Help     string
 	GoOn     string // where the "signed in elsewhere" hint leads
+	Host     string // another host to return to, "" for this one
 	Cookies  bool   // say that cookies may be blocked
 }
 
@@ -97,6 +98,8 @@ func (p *Portal) loginData(r *http.Request, v *visit, b back, to, username strin
 	}
 	if to != "" {
 		d.GoOn = to
+	} else if u, err := url.Parse(b.location); err == nil && b.external {
+		d.Host = u.Host
 	}
 	query := make(url.Values)
 	switch {

@@ -33,7 +33,7 @@ func TestSignInReturnsToATrustedHost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser()
-	a := b.get("/login?rt=https://other.example.test/x").want(t, 200)
+	a := b.get("/login?rt=https://other.example.test/x").want(t, 200, "go on to other.example.test")
 	if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://other.example.test;") {
 		t.Errorf("a browser would not follow the form: %s", csp)
 	}
