@@ -42,20 +42,34 @@ type Slots struct {
 	queue   int64
 	waiting atomic.Int64
 	retry   time.Duration
+	running atomic.Int64
+	idle    *time.Timer // gives memory back when nothing was hashed for a while
 }
+
+// idleAfter is how long nothing is hashed before the memory of the last hashes goes back to the system. The garbage
+// collector alone would hold on to it for minutes, and a gate that sits idle would look three times its size.
+const idleAfter = 3 * time.Second
 
 // NewSlots lets parallel hashes run at once (at least one) and queue more callers wait for their turn.
 func NewSlots(parallel, queue int) *Slots {
 	parallel, queue = max(parallel, 1), max(queue, 0)
 	full := time.Duration(queue+parallel) * typicalHash / time.Duration(parallel)
-	return &Slots{
+	s := &Slots{
 		sem:   semaphore.NewWeighted(int64(parallel)),
 		queue: int64(queue),
 		retry: max(time.Second, full.Round(time.Second)),
 	}
+	s.idle = time.AfterFunc(time.Hour, func() {
+		if s.running.Load() == 0 {
+			debug.FreeOSMemory()
+		}
+	})
+	s.idle.Stop()
+	return s
 }
 
-// DefaultSlots makes as many slots as there are cores, and fewer where a quarter of the memory limit of the process
+// DefaultSlots makes half as many slots as there are cores, so that a flood of sign-ins leaves the other half to the
+// people who are signed in, and fewer where a quarter of the memory limit of the process
 // (GOMEMLIMIT; Caddy sets it from the container's limit) does not hold that many hashes of cost p.
 func DefaultSlots(p Params) *Slots {
 	return NewSlots(slotsFor(p, runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1)), defaultQueue)
@@ -64,10 +78,11 @@ func DefaultSlots(p Params) *Slots {
 // slotsFor computes [DefaultSlots]. A limit of [math.MaxInt64] means none.
 func slotsFor(p Params, cores int, limit int64) int {
 	perHash := max(int64(p.MemoryKiB), 1) * 1024
+	half := max(cores/2, 1)
 	if limit <= 0 || limit == math.MaxInt64 {
-		return max(cores, 1)
+		return half
 	}
-	return max(1, int(min(int64(cores), limit/4/perHash)))
+	return max(1, int(min(int64(half), limit/4/perHash)))
 }
 
 // acquire waits for a slot. The caller calls release once. The error is a *[BusyError] when the queue is full, or
@@ -78,6 +93,7 @@ func (s *Slots) acquire(ctx context.Context) (release func(), err error) {
 	}
 	// TryAcquire fails while others wait, so nobody overtakes the queue.
 	if s.sem.TryAcquire(1) {
+		s.running.Add(1)
 		return s.release, nil
 	}
 	if s.waiting.Add(1) > s.queue {
@@ -88,7 +104,13 @@ func (s *Slots) acquire(ctx context.Context) (release func(), err error) {
 	if err := s.sem.Acquire(ctx, 1); err != nil {
 		return nil, fmt.Errorf("waiting to hash a password: %w", err)
 	}
+	s.running.Add(1)
 	return s.release, nil
 }
 
-func (s *Slots) release() { s.sem.Release(1) }
+func (s *Slots) release() {
+	if s.running.Add(-1) == 0 {
+		s.idle.Reset(idleAfter)
+	}
+	s.sem.Release(1)
+}

@@ -148,8 +148,8 @@ func TestSlotsFollowCoresAndMemory(t *testing.T) {
 		limit int64
 		want  int
 	}{
-		{Default, 8, math.MaxInt64, 8}, {Default, 0, math.MaxInt64, 1}, {Default, 8, 0, 8}, {Default, 8, 4096 * mib, 8}, {Default, 8, 1024 * mib, 4},
-		{Default, 8, 512 * mib, 2}, {Default, 8, 256 * mib, 1}, {Default, 8, 32 * mib, 1}, {Floor, 8, 512 * mib, 6}, {Params{}, 4, 64 * mib, 4},
+		{Default, 8, math.MaxInt64, 4}, {Default, 0, math.MaxInt64, 1}, {Default, 1, math.MaxInt64, 1}, {Default, 8, 0, 4}, {Default, 8, 4096 * mib, 4}, {Default, 8, 1024 * mib, 4},
+		{Default, 8, 512 * mib, 2}, {Default, 8, 256 * mib, 1}, {Default, 8, 32 * mib, 1}, {Floor, 16, 512 * mib, 6}, {Params{}, 4, 64 * mib, 2},
 	} {
 		if got := slotsFor(c.p, c.cores, c.limit); got != c.want {
 			t.Errorf("%s, %d cores, %d MiB: %d slots, want %d", c.p, c.cores, c.limit/mib, got, c.want)
