@@ -1,0 +1,546 @@
+package login_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+const right, wrong = "the right passphrase", "a wrong passphrase"
+
+// world is a service on a real store, with a clock to move and cheap hashes.
+type world struct {
+	*login.Service
+	t      *testing.T
+	clock  *testenv.Clock
+	user   store.User
+	counts sync.Map
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return worldOn(t, filepath.Join(t.TempDir(), "gatehouse.db"))
+}
+
+func worldOn(t *testing.T, path string) *world {
+	t.Helper()
+	st := testenv.OpenSQLite(t, path)
+	w := &world{t: t, clock: testenv.NewClock(time.Now())}
+	m := session.NewManager(st, session.Options{Clock: w.clock.Now})
+	t.Cleanup(m.Close)
+	w.Service = &login.Service{
+		Store: st, Sessions: m, Hasher: password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, nil),
+		Throttle: login.NewThrottle(st, w.clock.Now),
+		Limits:   login.Limits{Free: 3, Longest: time.Minute, Client: 1000, Window: time.Minute},
+		Lifetime: session.DefaultLimits, Clock: w.clock.Now, Log: zap.NewNop(),
+		Count: func(method, outcome string) {
+			n, _ := w.counts.LoadOrStore(method+" "+outcome, new(atomic.Int64))
+			n.(*atomic.Int64).Add(1)
+		},
+	}
+	u, err := st.UserByUsername(t.Context(), "ada")
+	if errors.Is(err, store.ErrNotFound) {
+		u = w.add("ada", "ada@example.com")
+	}
+	w.user = u
+	return w
+}
+
+func (w *world) add(name, email string) store.User {
+	w.t.Helper()
+	hash, err := w.Hasher.Hash(w.t.Context(), right)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.addWith(name, email, hash)
+}
+
+func (w *world) addWith(name, email, hash string) store.User {
+	w.t.Helper()
+	now := w.clock.Now()
+	u := store.User{ID: store.NewID(now), Username: name, Email: email, Role: store.RoleUser, Active: true, Local: true,
+		Origin: store.OriginLocal, PasswordHash: hash, CreatedAt: now, UpdatedAt: now}
+	w.change(func(tx store.Tx) error { return tx.CreateUser(w.t.Context(), u) })
+	u, err := w.Store.User(w.t.Context(), u.ID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return u
+}
+
+func (w *world) change(fn func(store.Tx) error) {
+	w.t.Helper()
+	if err := w.Store.Change(context.Background(), fn); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func from(ip string) login.Client { return login.Client{IP: netip.MustParseAddr(ip), RequestID: "r"} }
+
+// try checks a password and answers "ok", "wrong", "throttled" or "disabled".
+func (w *world) try(c login.Client, name, pass string) string {
+	w.t.Helper()
+	_, err := w.Password(context.Background(), c, name, pass)
+	var throttled *login.ThrottledError
+	var disabled *login.DisabledError
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, login.ErrWrong):
+		return "wrong"
+	case errors.As(err, &throttled):
+		if throttled.RetryAfter() < 1 {
+			w.t.Errorf("throttled for %d seconds", throttled.RetryAfter())
+		}
+		return "throttled"
+	case errors.As(err, &disabled):
+		return "disabled"
+	}
+	w.t.Fatal(err)
+	return ""
+}
+
+func (w *world) signIn(c login.Client, name string) login.SignedIn {
+	w.t.Helper()
+	p, err := w.Password(context.Background(), c, name, right)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	in, err := w.SignIn(context.Background(), c, p, login.Via{Method: "password"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return in
+}
+
+// P-LIMIT: every spelling of one account counts together (CVE-2025-24806, CVE-2026-47203), from every address.
+func TestAllSpellingsOfAnAccountShareOneCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i, name := range []string{"ada", "ADA", " ada@Example.com "} {
+		if got := w.try(from(fmt.Sprintf("192.0.2.%d", i+1)), name, wrong); got != "wrong" {
+			t.Fatalf("attempt %d as %q: %s", i+1, name, got)
+		}
+	}
+	for i, name := range []string{"ada", "ａｄａ", "ada@example.com"} {
+		if got := w.try(from(fmt.Sprintf("198.51.100.%d", i+1)), name, right); got != "throttled" {
+			t.Errorf("after the free attempts, as %q: %s", name, got)
+		}
+	}
+}
+
+// P-LIMIT: each further wrong attempt makes the wait twice as long, up to the longest; a success forgets them.
+func TestTheWaitDoublesAndASuccessForgets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := from("192.0.2.1")
+	for range 3 {
+		w.try(c, "ada", wrong)
+	}
+	for wait := store.FirstWait; wait < time.Minute; wait *= 2 {
+		if got := w.try(c, "ada", right); got != "throttled" {
+			t.Fatalf("at once: %s", got)
+		}
+		w.clock.Advance(wait - time.Millisecond)
+		if got := w.try(c, "ada", right); got != "throttled" {
+			t.Fatalf("just before %v: %s", wait, got)
+		}
+		w.clock.Advance(time.Millisecond)
+		if got := w.try(c, "ada", wrong); got != "wrong" {
+			t.Fatalf("after %v: %s", wait, got)
+		}
+	}
+	w.clock.Advance(time.Minute)
+	w.signIn(c, "ada")
+	if got := w.try(c, "ada", wrong); got != "wrong" {
+		t.Errorf("after a success: %s", got)
+	}
+	if got := w.try(c, "ada", right); got != "ok" {
+		t.Errorf("after a success and one wrong attempt: %s", got)
+	}
+}
+
+// P-LIMIT: strangers cannot lock the owner out: a browser that signed in before has its own count, which is bounded too.
+func TestAKnownBrowserHasItsOwnCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	owner := from("192.0.2.1")
+	in := w.signIn(owner, "ada")
+	owner.Devices = login.ParseDevices(in.Devices)
+	if len(owner.Devices) != 1 {
+		t.Fatalf("devices %q", in.Devices)
+	}
+	for range 10 {
+		w.try(from("203.0.113.5"), "ada", wrong)
+	}
+	if got := w.try(from("203.0.113.5"), "ada", right); got != "throttled" {
+		t.Fatalf("the stranger: %s", got)
+	}
+	if got := w.try(owner, "ada", right); got != "ok" {
+		t.Errorf("the owner: %s", got)
+	}
+	w.signIn(owner, "ada")
+	for range 3 {
+		w.try(owner, "ada", wrong)
+	}
+	if got := w.try(owner, "ada", right); got != "throttled" {
+		t.Errorf("a stolen browser guesses without end: %s", got)
+	}
+	// A token known for one account is nobody for another, and one that was planted is not adopted.
+	bob := w.add("bob", "")
+	for range 3 {
+		w.try(from("203.0.113.9"), "bob", wrong)
+	}
+	if got := w.try(owner, "bob", right); got != "throttled" {
+		t.Errorf("ada's browser at bob's account: %s", got)
+	}
+	planted := store.NewToken()
+	carol := from("192.0.2.77")
+	carol.Devices = []string{planted}
+	w.add("carol", "")
+	if in := w.signIn(carol, "carol"); in.Devices == "" || strings.HasPrefix(in.Devices, planted) {
+		t.Errorf("a planted device token was adopted: %q", in.Devices)
+	}
+	if known, _ := w.Store.KnownDevice(t.Context(), store.HashToken(planted), bob.ID); known {
+		t.Error("a planted token is known")
+	}
+}
+
+// P-LIMIT, P-RACE: a hundred guesses at once are no more than the free ones.
+func TestParallelGuessesGainNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var checked atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			if w.try(from(fmt.Sprintf("192.0.2.%d", i)), "ada", wrong) == "wrong" {
+				checked.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := checked.Load(); n != 3 {
+		t.Errorf("%d guesses were checked, want 3", n)
+	}
+}
+
+// P-ENUM: an unknown name is answered and throttled as a known one.
+func TestUnknownNamesAreThrottledLikeKnownOnes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 8 {
+		known := w.try(from("192.0.2.1"), "ada", wrong)
+		unknown := w.try(from("192.0.2.2"), "nobody-of-that-name", wrong)
+		if known != unknown {
+			t.Fatalf("attempt %d: known %s, unknown %s", i+1, known, unknown)
+		}
+	}
+}
+
+// P-ENUM: an unknown name, an account without a password and a deactivated one cost a hash each, like a known one.
+func TestEveryFailureCostsOneHash(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Hasher = password.NewHasher(password.Params{MemoryKiB: 8 * 1024, Time: 2, Threads: 1}, nil)
+	w.addWith("oidc-only", "", "")
+	hash, err := w.Hasher.Hash(t.Context(), right)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.addWith("known", "", hash)
+	w.Limits.Free = 100
+	took := func(name string) time.Duration {
+		best := time.Hour
+		for range 5 {
+			begin := time.Now()
+			w.try(from("192.0.2.1"), name, wrong)
+			best = min(best, time.Since(begin))
+		}
+		return best
+	}
+	base := took("known")
+	for _, name := range []string{"nobody", "oidc-only"} {
+		if d := took(name); d < base/3 {
+			t.Errorf("%s is refused in %v, a known user in %v", name, d, base)
+		}
+	}
+}
+
+// P-LIMIT: a flood of bogus names and addresses harms nobody who is real (CVE-2026-77561), and stores a bounded lot.
+func TestAFloodOfBogusNamesLocksNobodyOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 600 {
+		w.try(from(fmt.Sprintf("2001:db8:%x::1", i)), fmt.Sprintf("bogus-%d", i), wrong)
+	}
+	if got := w.try(from("192.0.2.1"), "ada", right); got != "ok" {
+		t.Errorf("a real user: %s", got)
+	}
+}
+
+// P-LIMIT: one address is limited whatever the names; an IPv6 /64 is one address, another /64 another one.
+func TestOneClientAddressIsLimited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Limits.Client, w.Limits.Window = 5, time.Minute
+	for i := range 5 {
+		if got := w.try(from(fmt.Sprintf("2001:db8:1:1::%x", i+1)), fmt.Sprintf("name%d", i), wrong); got != "wrong" {
+			t.Fatalf("attempt %d: %s", i+1, got)
+		}
+	}
+	if got := w.try(from("2001:db8:1:1:ffff::1"), "ada", right); got != "throttled" {
+		t.Errorf("another address of the same /64: %s", got)
+	}
+	if got := w.try(from("2001:db8:1:2::1"), "ada", right); got != "ok" {
+		t.Errorf("another /64: %s", got)
+	}
+	w.clock.Advance(time.Minute)
+	if got := w.try(from("2001:db8:1:1::1"), "ada", right); got != "ok" {
+		t.Errorf("a minute later: %s", got)
+	}
+	// Nobody shares a count for having no address (unix sockets).
+	for range 10 {
+		w.signIn(login.Client{}, "ada")
+	}
+}
+
+func TestClientKeys(t *testing.T) {
+	for ip, want := range map[string]string{"192.0.2.1": "c:192.0.2.1", "::ffff:192.0.2.1": "c:192.0.2.1", "2001:db8::5": "c:2001:db8::/64", "fe80::1%eth0": "c:fe80::/64"} {
+		if got := login.ClientKey(netip.MustParseAddr(ip)); got != want {
+			t.Errorf("%s: %q, want %q", ip, got, want)
+		}
+	}
+	if login.ClientKey(netip.Addr{}) != "" {
+		t.Error("no address has a key")
+	}
+}
+
+// P-LIMIT: counts survive a restart.
+func TestCountsSurviveARestart(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gatehouse.db")
+	w := worldOn(t, path)
+	for range 3 {
+		w.try(from("192.0.2.1"), "ada", wrong)
+		w.try(from("192.0.2.1"), "nobody", wrong)
+	}
+	again := worldOn(t, path)
+	again.clock.Set(w.clock.Now())
+	for _, name := range []string{"ada", "nobody"} {
+		if got := again.try(from("192.0.2.9"), name, wrong); got != "throttled" {
+			t.Errorf("%s after a restart: %s", name, got)
+		}
+	}
+}
+
+// P-SESS: signing in ends the session that came with the request, and never takes over a token it was given
+// (GHSA-f24x-5g9q-753f).
+func TestSigningInEndsThePresentedSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := from("192.0.2.1")
+	first := w.signIn(c, "ada")
+	c.Session = first.Token
+	second := w.signIn(c, "ada")
+	if second.Token == first.Token || second.Session.ID == first.Session.ID {
+		t.Fatal("the token was kept")
+	}
+	if _, err := w.Sessions.Resolve(t.Context(), first.Token); !errors.Is(err, session.ErrNone) {
+		t.Errorf("the earlier session: %v", err)
+	}
+	planted := store.NewToken()
+	c.Session = planted
+	if third := w.signIn(c, "ada"); third.Token == planted {
+		t.Error("a planted token became a session")
+	}
+}
+
+// P-PATHWAY: only someone who knows the password learns that an account is off; what changed since the proof counts.
+func TestAccountStateIsJudgedAfterThePasswordAndAgainAtSignIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := from("192.0.2.1")
+	proof, err := w.Password(t.Context(), c, "ada", right)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.change(func(tx store.Tx) error {
+		u, err := tx.User(t.Context(), w.user.ID)
+		if err != nil {
+			return err
+		}
+		u.Active = false
+		_, err = tx.UpdateUser(t.Context(), u)
+		return err
+	})
+	var disabled *login.DisabledError
+	if _, err := w.SignIn(t.Context(), c, proof, login.Via{Method: "password"}); !errors.As(err, &disabled) {
+		t.Errorf("deactivated between proof and sign-in: %v", err)
+	}
+	if got := w.try(c, "ada", wrong); got != "wrong" {
+		t.Errorf("a wrong password at a deactivated account: %s", got)
+	}
+	for range 6 { // the right one is no guess, however often
+		if got := w.try(c, "ada", right); got != "disabled" {
+			t.Fatalf("the right password at a deactivated account: %s", got)
+		}
+	}
+}
+
+// A password that was changed between proof and sign-in proves nothing any more.
+func TestAProofEndsWithThePasswordItWasGivenBy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	proof, err := w.Password(t.Context(), from("192.0.2.1"), "ada", right)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := w.Hasher.Hash(t.Context(), wrong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.change(func(tx store.Tx) error {
+		return tx.SetPassword(t.Context(), w.user.ID, store.PasswordChange{Hash: hash, At: w.clock.Now()})
+	})
+	if _, err := w.SignIn(t.Context(), from("192.0.2.1"), proof, login.Via{Method: "password"}); !errors.Is(err, login.ErrWrong) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Imported hashes work at once and are quietly replaced; a managed root's is left as the deployment gave it.
+func TestForeignHashesAreRehashedQuietlyUnlessManaged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const imported = "$2b$12$6uBdJ01URu.UR4UBq4uvjOba7QwwRpHISxc2LYedrzl7ATny0AXJq"
+	for _, managed := range []bool{false, true} {
+		u := w.addWith(fmt.Sprintf("imported-%v", managed), "", imported)
+		if managed {
+			u.Managed = true
+			w.change(func(tx store.Tx) error { _, err := tx.UpdateUser(t.Context(), u); return err })
+		}
+		p, err := w.Password(t.Context(), from("192.0.2.1"), u.Username, "testuse123")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.SignIn(t.Context(), from("192.0.2.1"), p, login.Via{Method: "password"}); err != nil {
+			t.Fatal(err)
+		}
+		after, err := w.Store.User(t.Context(), u.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if replaced := strings.HasPrefix(after.PasswordHash, "$argon2id$"); replaced == managed {
+			t.Errorf("managed=%v: the hash is now %.12s…", managed, after.PasswordHash)
+		}
+		if _, err := w.Password(t.Context(), from("192.0.2.1"), u.Username, "testuse123"); err != nil {
+			t.Errorf("the second sign-in: %v", err)
+		}
+	}
+}
+
+// A password is compared after NFC, so that it does not matter how a keyboard composes its letters.
+func TestPasswordsAreComparedComposed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hash, err := w.Hasher.Hash(t.Context(), password.Normalize("pa\u0308sswo\u0308rter u\u0308ber"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.addWith("umlaut", "", hash)
+	for _, typed := range []string{"p\u00e4ssw\u00f6rter \u00fcber", "pa\u0308sswo\u0308rter u\u0308ber"} {
+		if got := w.try(from("192.0.2.1"), "umlaut", typed); got != "ok" {
+			t.Errorf("%q: %s", typed, got)
+		}
+	}
+}
+
+// Confirming (sudo) gives a new token, ends the old one, and is throttled as a sign-in is.
+func TestConfirmingRenewsTheSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := from("192.0.2.1")
+	in := w.signIn(c, "ada")
+	w.clock.Advance(time.Hour)
+	live, err := w.Sessions.Resolve(t.Context(), in.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if live.Fresh(w.clock.Now(), 10*time.Minute) {
+		t.Fatal("fresh after an hour")
+	}
+	if _, err := w.Reverify(t.Context(), c, live.User, wrong); !errors.Is(err, login.ErrWrong) {
+		t.Fatalf("a wrong password: %v", err)
+	}
+	proof, err := w.Reverify(t.Context(), c, live.User, right)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.Confirm(t.Context(), c, proof, live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Sessions.Resolve(t.Context(), in.Token); !errors.Is(err, session.ErrNone) {
+		t.Errorf("the old token: %v", err)
+	}
+	live, err = w.Sessions.Resolve(t.Context(), out.Token)
+	if err != nil || !live.Fresh(w.clock.Now(), 10*time.Minute) || !live.Session.CreatedAt.Equal(in.Session.CreatedAt) {
+		t.Errorf("the new session: %+v, %v", live, err)
+	}
+	for range 3 {
+		_, _ = w.Reverify(t.Context(), c, live.User, wrong)
+	}
+	var throttled *login.ThrottledError
+	if _, err := w.Reverify(t.Context(), c, live.User, right); !errors.As(err, &throttled) {
+		t.Errorf("guessing behind a stolen session: %v", err)
+	}
+}
+
+// The audit log knows who, what and from where; what was typed as an unknown name is not in it.
+func TestAttemptsAreAudited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := from("192.0.2.1")
+	c.UserAgent = "Agent\x00" + strings.Repeat("x", 2000)
+	w.try(c, "ada", wrong)
+	w.try(c, "my secret typed as a name", wrong)
+	w.signIn(c, "ada")
+	page, err := w.Store.Events(t.Context(), store.EventQuery{Action: "session.sign_in", Limit: 100})
+	if err != nil || len(page.Items) != 3 {
+		t.Fatalf("%d events, %v", len(page.Items), err)
+	}
+	outcomes := map[store.Outcome]int{}
+	for _, e := range page.Items {
+		outcomes[e.Outcome]++
+		if e.IP != "192.0.2.1" || e.RequestID != "r" || len(e.UserAgent) > 512 || strings.ContainsRune(e.UserAgent, 0) {
+			t.Errorf("event %+v", e)
+		}
+		if text := fmt.Sprintf("%+v", e); strings.Contains(text, "my secret") || strings.Contains(text, right) || strings.Contains(text, wrong) {
+			t.Errorf("a secret is in the audit log: %s", text)
+		}
+	}
+	if outcomes[store.Success] != 1 || outcomes[store.Failure] != 2 {
+		t.Errorf("outcomes %v", outcomes)
+	}
+	for name, want := range map[string]int64{"password wrong": 2, "password success": 1} {
+		n, ok := w.counts.Load(name)
+		if !ok || n.(*atomic.Int64).Load() != want {
+			t.Errorf("%s was not counted %d times", name, want)
+		}
+	}
+}
