@@ -448,3 +448,32 @@ func TestAStoreThatCannotBeUsedStopsTheStart(t *testing.T) {
 		})
 	}
 }
+
+// P-HDR-FWD: what a client says of scheme, host and address counts only from a proxy that Caddy was told to trust.
+func TestForwardedHeadersCountOnlyFromTrustedProxies(t *testing.T) {
+	claim := []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example", "X-Forwarded-For", "198.51.100.7", "X-Real-Ip", "198.51.100.7", "Forwarded", "proto=https;host=evil.example"}
+	s := startAdmin(t, "gatehouse")
+	b := s.browser()
+	r := b.request("POST", "/_auth/login", strings.NewReader("username=admin&password="+url.QueryEscape(adminPass)),
+		append(claim, "Content-Type", "application/x-www-form-urlencoded")...)
+	a := b.do(r)
+	if a.StatusCode != 303 || strings.Contains(strings.Join(a.Header["Set-Cookie"], " "), "__Host-") || strings.Contains(strings.Join(a.Header["Set-Cookie"], " "), "evil") {
+		t.Errorf("%d %q", a.StatusCode, a.Header["Set-Cookie"])
+	}
+	items, _ := b.api("GET", "me/sessions", nil).json(t)["items"].([]any)
+	if ip := items[0].(map[string]any)["ip"]; ip != "127.0.0.1" {
+		t.Errorf("the session was made from %v", ip)
+	}
+	trusting := strings.Replace(s.caddyfile(), "\tgatehouse {\n\t\tstore", "\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t}\n\tgatehouse {\n\t\tstore", 1)
+	if err := loadCaddyfile(trusting); err != nil {
+		t.Fatal(err)
+	}
+	c := s.browser()
+	claim[3] = s.addr // the proxy asks for the right site
+	a = c.do(c.request("POST", "/_auth/login", strings.NewReader("username=admin&password="+url.QueryEscape(adminPass)),
+		append(claim, "Content-Type", "application/x-www-form-urlencoded")...))
+	set := strings.Join(a.Header["Set-Cookie"], " ")
+	if a.StatusCode != 303 || !strings.Contains(set, "__Host-gatehouse=") || !strings.Contains(set, "Secure") {
+		t.Errorf("behind a trusted proxy: %d %q", a.StatusCode, set)
+	}
+}

@@ -71,16 +71,27 @@ func newVisit(g *Gate, r *http.Request) *visit {
 	secure := r.TLS != nil
 	v.host = r.Host
 	if trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool); trusted {
-		if proto := r.Header.Get("X-Forwarded-Proto"); proto != "" {
+		if proto := firstOf(r.Header.Get("X-Forwarded-Proto")); proto != "" {
 			secure = strings.EqualFold(proto, "https")
 		}
-		if host := r.Header.Get("X-Forwarded-Host"); host != "" {
+		if host := firstOf(r.Header.Get("X-Forwarded-Host")); plainHost(host) {
 			v.host = host
 		}
 	}
 	v.host = canonicalHost(v.host, secure)
 	v.cookie = session.CookieFor(secure, v.host, g.app.opt.cookieDomain)
 	return v
+}
+
+// firstOf answers the first element of a list in a header: what the proxy nearest to the client saw.
+func firstOf(list string) string {
+	first, _, _ := strings.Cut(list, ",")
+	return strings.TrimSpace(first)
+}
+
+// plainHost reports whether s looks like a host with an optional port: it ends up in addresses that we make.
+func plainHost(s string) bool {
+	return s != "" && len(s) <= 255 && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") == ""
 }
 
 // canonicalHost answers a host in lower case without the scheme's default port.
