@@ -44,8 +44,13 @@ lint: build staticcheck ## gofmt, go vet, staticcheck, architecture, caddy fmt
 	@echo caddy fmt; ./bin/caddy-dev fmt Caddyfile.example | diff Caddyfile.example - || { echo "run: caddy fmt --overwrite Caddyfile.example"; exit 1; }
 
 .PHONY: bench
-bench: ## benchmarks (BENCH=pattern, COUNT=n)
-	$(GO) test -run='^$$' -bench='$(or $(BENCH),.)' -benchmem -count=$(or $(COUNT),1) -timeout=60m ./...
+bench: ## the table of docs/performance.md, then Go benchmarks (BENCH=pattern, COUNT=n)
+	$(plain) $(GO) run ./bench
+	$(GO) test -run='^$$' -bench='$(or $(BENCH),Gate|Nothing|Resolve|SessionByToken|Hash)' -benchmem -count=$(or $(COUNT),1) -timeout=60m ./caddyauth ./internal/... ./store/...
+
+.PHONY: bench-growth
+bench-growth: ## a hundred users against a million, on SQLite (takes minutes)
+	$(GO) test -run='^$$' -bench=Growth -benchtime=1000x -timeout=60m ./bench
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while (FUZZTIME=30s)

@@ -23,7 +23,7 @@ func (r Role) Valid() bool { return r == RoleAdmin || r == RoleUser }
 // User is a person who may sign in.
 type User struct {
 	ID       string // 26 characters, made by NewID; never reused
-	Username string // unique when folded; 1–254 bytes, no control characters
+	Username string // unique when folded; 1–254 characters, no control characters
 	Email    string // may be empty; unique when folded among local accounts
 	// EmailVerified: an administrator, the deployment or a provider vouches for Email. Rules by e-mail or domain
 	// count only then.

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// Growth compares a store with a hundred users and sessions to one with a million of each, on SQLite: every figure
+// has to stay within twice the small one. Filling the large one takes some minutes.
+//
+//	go test -run '^$' -bench Growth -benchtime 2000x -timeout 60m ./bench
+
+const growthBatch = 5000
+
+type grown struct {
+	path   string
+	tokens []string
+	ids    []string
+}
+
+// fill makes a store with n users who are all signed in.
+func fill(b *testing.B, n int) *grown {
+	b.Helper()
+	g := &grown{path: filepath.Join(b.TempDir(), "gatehouse.db")}
+	st := g.open(b)
+	ctx, now := context.Background(), time.Now().UTC().Truncate(time.Millisecond)
+	m := session.NewManager(st, session.Options{})
+	defer m.Close()
+	for done := 0; done < n; {
+		err := st.Change(ctx, func(tx store.Tx) error {
+			for end := min(done+growthBatch, n); done < end; done++ {
+				u := store.User{ID: store.NewID(now), Username: fmt.Sprintf("user%07d", done), Email: fmt.Sprintf("user%07d@example.com", done),
+					Name: "Somebody", Role: store.RoleUser, Active: true, Local: true, Origin: store.OriginLocal, CreatedAt: now, UpdatedAt: now}
+				if err := tx.CreateUser(ctx, u); err != nil {
+					return err
+				}
+				token, _, err := m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password", IP: "192.0.2.1", UserAgent: "bench"})
+				if err != nil {
+					return err
+				}
+				if done%max(1, n/1000) == 0 {
+					g.tokens, g.ids = append(g.tokens, token), append(g.ids, u.ID)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := st.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return g
+}
+
+func (g *grown) open(b *testing.B) *sqlstore.DB {
+	b.Helper()
+	st, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: g.path, Migrate: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return st
+}
+
+func BenchmarkGrowth(b *testing.B) {
+	for _, n := range []int{100, 1_000_000} {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			g := fill(b, n)
+			b.Run("open", g.benchOpen)
+			st := g.open(b)
+			defer st.Close()
+			b.Run("resolve-cold", func(b *testing.B) { g.benchCold(b, st) })
+			b.Run("resolve-warm", func(b *testing.B) { g.benchWarm(b, st) })
+			b.Run("sign-in", func(b *testing.B) { g.benchSignIn(b, st) })
+			b.Run("users-first-page", func(b *testing.B) { g.benchUsers(b, st, store.UserQuery{}) })
+			b.Run("users-by-last-sign-in", func(b *testing.B) { g.benchUsers(b, st, store.UserQuery{Sort: "-" + store.SortLastLogin}) })
+			b.Run("sessions-first-page", func(b *testing.B) { g.benchSessions(b, st) })
+		})
+	}
+}
+
+func (g *grown) benchOpen(b *testing.B) {
+	for b.Loop() {
+		if err := g.open(b).Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func (g *grown) benchCold(b *testing.B, st store.Store) {
+	i := 0
+	for b.Loop() {
+		if _, _, err := st.SessionByToken(context.Background(), store.HashToken(g.tokens[i%len(g.tokens)])); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+func (g *grown) benchWarm(b *testing.B, st store.Store) {
+	m := session.NewManager(st, session.Options{})
+	defer m.Close()
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if _, err := m.Resolve(context.Background(), g.tokens[i%len(g.tokens)]); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+// benchSignIn measures all of a sign-in but the password's hash, which costs what it is configured to.
+func (g *grown) benchSignIn(b *testing.B, st store.Store) {
+	m := session.NewManager(st, session.Options{})
+	defer m.Close()
+	s := &login.Service{Store: st, Sessions: m, Hasher: password.NewHasher(password.Params{MemoryKiB: 8, Time: 1, Threads: 1}, nil),
+		Throttle: login.NewThrottle(st, time.Now), Limits: login.Limits{Free: 100, Longest: time.Second}, Lifetime: session.DefaultLimits, Clock: time.Now, Log: zap.NewNop()}
+	i := 0
+	for b.Loop() {
+		u, err := st.User(context.Background(), g.ids[i%len(g.ids)])
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Password(context.Background(), login.Client{}, u.Username, "wrong"); !errors.Is(err, login.ErrWrong) {
+			b.Fatal(err)
+		}
+		if _, err := s.SignIn(context.Background(), login.Client{}, login.Proof{User: u}, login.Via{Method: "link"}); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+func (g *grown) benchUsers(b *testing.B, st store.Store, q store.UserQuery) {
+	for b.Loop() {
+		page, err := st.Users(context.Background(), q)
+		if err != nil || len(page.Items) == 0 {
+			b.Fatal(err)
+		}
+	}
+}
+
+func (g *grown) benchSessions(b *testing.B, st store.Store) {
+	for b.Loop() {
+		page, err := st.Sessions(context.Background(), store.SessionQuery{Now: time.Now()})
+		if err != nil || len(page.Items) == 0 {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkMemory reports how much memory a resolved session takes in the cache.
+func BenchmarkMemory(b *testing.B) {
+	const n = 1000
+	g := fill(b, n)
+	st := g.open(b)
+	defer st.Close()
+	m := session.NewManager(st, session.Options{})
+	defer m.Close()
+	before := heap()
+	for b.Loop() {
+		for _, token := range g.tokens {
+			if _, err := m.Resolve(context.Background(), token); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.ReportMetric(float64(heap()-before)/float64(len(g.tokens)), "B/session")
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
