@@ -94,6 +94,8 @@ func words(err error) string {
 		return "the host name cannot be resolved"
 	case errors.As(err, &op) && op.Op == "dial":
 		return "no connection: " + Clean(op.Err.Error(), 120)
+	case errors.As(err, &op):
+		return "the connection broke: " + Clean(op.Err.Error(), 120)
 	case errors.As(err, &u):
 		return Clean(u.Err.Error(), 160)
 	default:

@@ -9,13 +9,16 @@ import (
 type Status struct {
 	Name, Label, Issuer, ClientID string
 
-	CheckedAt time.Time // last look at the provider, zero before the first
-	Problem   string    // of that look, in words; "" when it went well
-	Algs      []string  // signatures that are accepted
-	Method    string    // of client authentication
-	Keys      int       // usable ones
-	KeysRead  time.Time
-	KeyNote   string // what is wrong with the keys, "" for nothing
+	Scopes []string
+
+	CheckedAt    time.Time // last look at the provider, zero before the first
+	DiscoveredAt time.Time // when its metadata were read last
+	Problem      string    // of that look, in words; "" when it went well
+	Algs         []string  // signatures that are accepted
+	Method       string    // of client authentication
+	Keys         int       // usable ones
+	KeysRead     time.Time
+	KeyNote      string // what is wrong with the keys, "" for nothing
 
 	Skew      time.Duration // the provider's clock less ours
 	SkewKnown bool
@@ -82,7 +85,9 @@ func (p *provider) status() Status {
 	if s.KeyNote == "" && r.keys.ignored > 0 {
 		s.KeyNote = "some keys are weak, of an unknown kind or not for signatures, and are not used"
 	}
+	s.Scopes = p.scopes()
 	if m := r.meta; m != nil {
+		s.DiscoveredAt = m.at
 		for _, a := range m.pinned(&p.Config) {
 			s.Algs = append(s.Algs, string(a))
 		}
