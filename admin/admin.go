@@ -46,7 +46,7 @@ type ProviderStatus struct {
 	Name        string // in the configuration and in addresses
 	Label       string // on the button
 	Issuer      string
-	RedirectURI string // to register at the provider
+	RedirectURI string // to register at the provider; a path means: on the site that the page is shown on
 	Scopes      []string
 
 	Down         bool      // sign-ins through it fail at the moment

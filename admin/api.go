@@ -307,7 +307,7 @@ func (a *admin) apiAudit(w http.ResponseWriter, r *http.Request, v *visit) error
 	return nil
 }
 
-func (a *admin) apiProviders(w http.ResponseWriter, r *http.Request, _ *visit) error {
+func (a *admin) apiProviders(w http.ResponseWriter, r *http.Request, v *visit) error {
 	out := portal.ListJSON[providerJSON]{Items: []providerJSON{}}
 	for _, p := range a.Providers() {
 		scopes := p.Scopes
@@ -315,7 +315,7 @@ func (a *admin) apiProviders(w http.ResponseWriter, r *http.Request, _ *visit) e
 			scopes = []string{}
 		}
 		out.Items = append(out.Items, providerJSON{
-			Name: p.Name, Label: p.Label, Issuer: p.Issuer, RedirectURI: p.RedirectURI, Scopes: scopes, Down: p.Down,
+			Name: p.Name, Label: p.Label, Issuer: p.Issuer, RedirectURI: v.absolute(p.RedirectURI), Scopes: scopes, Down: p.Down,
 			DiscoveredAt: moment(p.DiscoveredAt), KeysAt: moment(p.KeysAt), Keys: p.Keys, SkewSeconds: p.Skew.Seconds(),
 			LastSuccess: moment(p.LastSuccess), LastError: p.LastError, LastErrorAt: moment(p.LastErrorAt),
 		})

@@ -26,6 +26,14 @@ type visit struct {
 // at answers an address of ours, with the mount prefix.
 func (v *visit) at(path string) string { return v.q.Prefix + path }
 
+// absolute answers an address that may be a path on the site itself.
+func (v *visit) absolute(address string) string {
+	if strings.HasPrefix(address, "/") {
+		return v.q.Origin() + address
+	}
+	return address
+}
+
 func (a *admin) mount() {
 	byPattern := make(map[string][]route)
 	for _, rt := range a.table {

@@ -167,12 +167,20 @@ func (a *admin) providerSection(v *visit, p ProviderStatus) section {
 	}
 	sec := section{ID: "p-" + p.Name, Title: p.Label, Facts: facts}
 	if p.RedirectURI != "" {
-		sec.Secret = &secretView{ID: "uri-" + p.Name, Label: a.text("idp.redirect"), Value: p.RedirectURI, Copy: a.text("handover.copy"), Copied: a.text("handover.copied")}
+		sec.Secret = &secretView{ID: "uri-" + p.Name, Label: a.text("idp.redirect"), Value: v.absolute(p.RedirectURI), Copy: a.text("handover.copy"), Copied: a.text("handover.copied")}
 	}
 	if a.CheckProvider != nil {
 		sec.Actions = []action{{Href: v.at("/admin/providers/" + p.Name + "/check"), Text: a.text("idp.check"), More: p.Label}}
 	}
 	return sec
+}
+
+// onSite answers a path as an address on the site that the page is shown on; a whole address stays.
+func onSite(v *visit, address string) string {
+	if strings.HasPrefix(address, "/") {
+		return v.q.Origin() + address
+	}
+	return address
 }
 
 // provider answers the provider that the address names.

@@ -42,7 +42,7 @@ func newLive(a *App) (*live, error) {
 		return nil, err
 	}
 	var p *portal.Portal
-	admins, err := a.adminPages(accounts, admin.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	admins, err := a.adminPages(accounts, providerPages(admin.Config{}, providers, o.prefix), func(w http.ResponseWriter, r *http.Request) {
 		p.Fail(w, r, store.ErrNotFound, !strings.Contains(r.URL.Path, "/api/"))
 	})
 	if err != nil {
