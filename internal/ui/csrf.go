@@ -11,6 +11,12 @@ import (
 // ErrCrossSite: a browser sent a changing request from another site.
 var ErrCrossSite = errors.New("the request came from another site")
 
+var errNoHost = errors.New("there is no Host to compare Origin with")
+
+func safe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
 // CrossOrigin refuses changing requests that a browser sends for another site (CSRF), by Sec-Fetch-Site and, where
 // that is absent, by Origin. Programs that send neither pass: nobody can make a browser do that.
 //
@@ -20,6 +26,10 @@ type CrossOrigin struct{ std http.CrossOriginProtection }
 // Check answers nil or an error that matches [ErrCrossSite].
 func (c *CrossOrigin) Check(r *http.Request) error {
 	err := c.std.Check(r)
+	if err == nil && r.Host == "" && r.Header.Get("Origin") != "" && r.Header.Get("Sec-Fetch-Site") == "" && !safe(r.Method) {
+		// An HTTP/1.0 request without Host: the opaque origin "null" has no host either, and nothing equals nothing.
+		err = errNoHost
+	}
 	if err == nil {
 		return nil
 	}
