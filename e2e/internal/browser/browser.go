@@ -101,6 +101,7 @@ type View struct {
 }
 
 func (v View) String() string {
+	v = v.defaults()
 	s := fmt.Sprintf("%dpx", v.Width)
 	for _, f := range []struct {
 		on   bool

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -25,7 +28,8 @@ type Page struct {
 	view  View
 
 	mu       sync.Mutex
-	loads    int
+	loads    int // pages that have loaded
+	shown    int // pages that took the place of another, from the network or from memory
 	issues   []string
 	requests []Request
 	document *network.Response
@@ -41,6 +45,7 @@ type Request struct {
 	Header network.Headers // of the answer
 	Bytes  float64         // that came over the network, headers included
 	Cached bool
+	Done   bool
 }
 
 func (p *Page) do(f func() error) {
@@ -70,28 +75,38 @@ func (p *Page) Reload() {
 	p.Loads(func() { p.do(func() error { return call(p, page.Reload, page.ReloadParams{}) }) })
 }
 
-// Back goes back in the history and waits until that page is shown, from the cache or from the network.
+// Back goes back in the history and waits until that page is shown. The browser may have kept it whole, so that
+// nothing is loaded.
 func (p *Page) Back() {
 	p.r.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.NavigateBack()); err != nil {
-		p.r.Fatalf("going back: %v", err)
+	history, err := ask(p, page.GetNavigationHistory, cdp.Empty{})
+	if err != nil {
+		p.r.Fatalf("reading the history: %v", err)
 	}
+	if history.CurrentIndex < 1 {
+		p.r.Fatalf("there is nothing to go back to")
+	}
+	before := p.counted(&p.shown)
+	p.do(func() error {
+		return call(p, page.NavigateToHistoryEntry, page.NavigateToHistoryEntryParams{EntryID: history.Entries[history.CurrentIndex-1].ID})
+	})
+	p.Until("the page of before", func() bool {
+		return p.counted(&p.shown) > before && p.text("document.readyState") == "complete"
+	})
 }
 
 // Loads does something that leads to another page, and waits until that one has loaded.
 func (p *Page) Loads(do func()) {
 	p.r.Helper()
-	before := p.loaded()
+	before := p.counted(&p.loads)
 	do()
-	p.Until("the next page", func() bool { return p.loaded() > before })
+	p.Until("the next page", func() bool { return p.counted(&p.loads) > before })
 }
 
-func (p *Page) loaded() int {
+func (p *Page) counted(n *int) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.loads
+	return *n
 }
 
 // Until waits for something to become true.
@@ -178,15 +193,34 @@ func (p *Page) Source() string {
 	requests := p.Requests()
 	for i := len(requests) - 1; i >= 0; i-- {
 		if requests[i].Type == network.ResourceTypeDocument {
-			body, err := ask(p, network.GetResponseBody, network.GetResponseBodyParams{RequestID: requests[i].ID})
-			if err != nil {
-				p.r.Fatalf("reading the page's source: %v", err)
-			}
-			return string(body.Body)
+			return string(p.Body(requests[i]))
 		}
 	}
 	p.r.Fatalf("no page has been loaded")
 	return ""
+}
+
+// Body is what came back for a request.
+func (p *Page) Body(r Request) []byte {
+	p.r.Helper()
+	result, err := ask(p, network.GetResponseBody, network.GetResponseBodyParams{RequestID: r.ID})
+	if err != nil {
+		p.r.Fatalf("reading what came back from %s: %v", r.URL, err)
+	}
+	return []byte(result.Body)
+}
+
+// Settled tells whether every request has its answer.
+func (p *Page) Settled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !slices.ContainsFunc(p.requests, func(r Request) bool { return !r.Done })
+}
+
+// ForgetCache empties the browser's cache.
+func (p *Page) ForgetCache() {
+	p.r.Helper()
+	p.do(func() error { return call(p, network.ClearBrowserCache, cdp.Empty{}) })
 }
 
 // Requests answers the requests since the last Forget.
@@ -245,6 +279,22 @@ func (p *Page) Press(keys string) {
 	})
 }
 
+// Type puts text where the focus is.
+func (p *Page) Type(text string) {
+	p.r.Helper()
+	p.do(func() error { return call(p, input.InsertText, input.InsertTextParams{Text: text}) })
+}
+
+// PressShift presses keys while Shift is held.
+func (p *Page) PressShift(keys string) {
+	p.r.Helper()
+	p.do(func() error {
+		ctx, cancel := context.WithTimeout(p.ctx, patience)
+		defer cancel()
+		return chromedp.Do(ctx, chromedp.KeyEvent(keys, chromedp.KeyModifiers(chromedp.ModifierShift)))
+	})
+}
+
 // Picture takes a picture of the window, as PNG.
 func (p *Page) Picture() []byte {
 	p.r.Helper()
@@ -253,4 +303,18 @@ func (p *Page) Picture() []byte {
 		p.r.Fatalf("taking a picture: %v", err)
 	}
 	return result.Data
+}
+
+// Cookies answers the page's cookies as the header that a request would carry.
+func (p *Page) Cookies() string {
+	p.r.Helper()
+	result, err := ask(p, network.GetCookies, network.GetCookiesParams{})
+	if err != nil {
+		p.r.Fatalf("reading cookies: %v", err)
+	}
+	var list []string
+	for _, c := range result.Cookies {
+		list = append(list, c.Name+"="+c.Value)
+	}
+	return strings.Join(list, "; ")
 }

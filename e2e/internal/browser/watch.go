@@ -20,6 +20,10 @@ func (p *Page) hear(event any) {
 	switch e := event.(type) {
 	case *page.EventLoadEventFired:
 		p.loads++
+	case *page.EventFrameNavigated:
+		if e.Frame.ParentID == "" {
+			p.shown++
+		}
 	case *page.EventJavascriptDialogOpening:
 		p.issue("dialog: %s", e.Message)
 		go func() { _ = call(p, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: false}) }()
@@ -34,7 +38,7 @@ func (p *Page) hear(event any) {
 	case *audits.EventIssueAdded:
 		p.hearAudit(e.Issue)
 	case *network.EventRequestWillBeSent, *network.EventResponseReceived, *network.EventRequestServedFromCache,
-		*network.EventLoadingFinished:
+		*network.EventLoadingFinished, *network.EventLoadingFailed:
 		p.hearNetwork(event)
 	}
 }
@@ -90,7 +94,11 @@ func (p *Page) hearNetwork(event any) {
 		}
 	case *network.EventLoadingFinished:
 		if r := p.request(e.RequestID); r != nil {
-			r.Bytes = e.EncodedDataLength
+			r.Bytes, r.Done = e.EncodedDataLength, true
+		}
+	case *network.EventLoadingFailed:
+		if r := p.request(e.RequestID); r != nil {
+			r.Done = true
 		}
 	}
 }

@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/browser"
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
+)
+
+// state is a page in one of its states, for the checks that hold for all of them.
+type state struct {
+	name   string
+	status int64
+	reach  func(t *testing.T, w *world)
+}
+
+// world is a gate with a few people, and a page for each kind of visitor.
+type world struct {
+	g    *gate.Gate
+	anon *browser.Page // nobody
+	in   *browser.Page // the administrator
+	bob  *browser.Page // somebody who may not see the app
+	p    *browser.Page // which of them the state is about
+}
+
+func newWorld(t *testing.T, v browser.View) *world {
+	t.Helper()
+	g := start(t, gate.Options{
+		Global: "admin {\nemail root@example.com\nname \"Ada Lovelace\"\n}\nthrottle {\nfree 4\n}\nbrand {\nsupport https://help.example/\n}",
+		Site:   "require role admin",
+	})
+	addUser(t, g, "bob", "a password of somebody")
+	w := &world{g: g, anon: open(t, g, v), in: open(t, g, v), bob: open(t, g, v)}
+	signIn(t, w.in, g)
+	signInAs(t, w.bob, g, "bob", "a password of somebody")
+	// Another session, and something in the list of what happened.
+	if a := must[gate.Answer](t)(g.SignIn(g.Client(), gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
+		t.Fatalf("a second session: %d", a.Status)
+	}
+	return w
+}
+
+// at opens an address of one of the visitors.
+func at(who func(*world) *browser.Page, path string) func(*testing.T, *world) {
+	return func(t *testing.T, w *world) {
+		t.Helper()
+		w.p = who(w)
+		w.p.Go(w.g.URL + path)
+	}
+}
+
+func anon(w *world) *browser.Page  { return w.anon }
+func admin(w *world) *browser.Page { return w.in }
+func bob(w *world) *browser.Page   { return w.bob }
+
+// then does something more to reach a state.
+func then(first func(*testing.T, *world), more func(p *browser.Page)) func(*testing.T, *world) {
+	return func(t *testing.T, w *world) {
+		t.Helper()
+		first(t, w)
+		more(w.p)
+	}
+}
+
+// states of all pages. Those that spend something come last.
+var states = []state{
+	{"login", 200, at(anon, "/app?x=1")},
+	{"login, wrong", 401, then(at(anon, "/_auth/login"), func(p *browser.Page) { enter(p, "nobody", "not the password") })},
+	{"login, empty", 422, then(at(anon, "/_auth/login"), func(p *browser.Page) {
+		p.Eval(`document.querySelectorAll("[required]").forEach(e => e.required = false)`, nil)
+		p.Find("button", "Sign in").Follow()
+	})},
+	{"login, throttled", 429, then(at(anon, "/_auth/login"), func(p *browser.Page) {
+		for range 12 {
+			p.Go(strings.SplitAfter(p.URL(), "/_auth/")[0] + "login")
+			if enter(p, "nobody-else", "not the password"); p.Status() == http.StatusTooManyRequests {
+				return
+			}
+		}
+	})},
+	{"login help", 200, at(anon, "/_auth/login/help")},
+	{"logged out", 200, at(anon, "/_auth/logged-out")},
+	{"not found", 404, at(anon, "/_auth/nothing-here")},
+	{"link that never was", 404, at(anon, "/_auth/link/"+strings.Repeat("A", 43))},
+	{"session ended", 401, then(at(anon, "/_auth/logged-out"), func(p *browser.Page) {
+		p.Loads(func() {
+			p.Eval(`(() => { const f = document.createElement("form"); f.method = "post"; f.action = "/app"; document.body.append(f); f.submit() })()`, nil)
+		})
+	})},
+	{"forbidden", 403, at(bob, "/app/secret")},
+	{"signed in already", 200, at(admin, "/_auth/login?rt=/app")},
+	{"sign out", 200, at(admin, "/_auth/logout")},
+	{"confirm", 200, at(admin, "/_auth/reauth?rt=/_auth/account")},
+	{"confirm, wrong", 401, then(at(bob, "/_auth/reauth"), func(p *browser.Page) {
+		p.Find("textbox", "Password").Fill("not the password")
+		p.Find("button", "Confirm").Follow()
+	})},
+	{"account", 200, at(admin, "/_auth/account")},
+	{"profile", 200, at(admin, "/_auth/account/profile")},
+	{"profile, refused", 422, then(at(admin, "/_auth/account/profile"), func(p *browser.Page) {
+		p.Find("textbox", "Display name.*").Fill(strings.Repeat("long ", 60))
+		p.Find("button", "Save").Follow()
+	})},
+	{"profile, saved", 200, then(at(admin, "/_auth/account/profile"), func(p *browser.Page) { p.Find("button", "Save").Follow() })},
+	{"password", 200, at(admin, "/_auth/account/password")},
+	{"password, refused", 422, then(at(admin, "/_auth/account/password"), func(p *browser.Page) {
+		p.Eval(`document.querySelectorAll("[required]").forEach(e => e.required = false)`, nil)
+		p.Find("button", "Change password").Follow()
+	})},
+	{"sessions", 200, at(admin, "/_auth/account/sessions")},
+	{"sessions, others", 200, at(admin, "/_auth/account/sessions/others")},
+	{"sessions, details", 200, then(at(admin, "/_auth/account/sessions"), func(p *browser.Page) {
+		p.Eval(`document.querySelectorAll("details").forEach(d => d.open = true)`, nil)
+	})},
+	{"activity", 200, at(admin, "/_auth/account/activity")},
+	{"appearance", 200, at(admin, "/_auth/account/appearance")},
+	{"one-time link", 200, func(t *testing.T, w *world) {
+		t.Helper()
+		out, err := w.g.Gatehouse(t.Context(), "", "user", "add", "guest-"+strings.ToLower(t.Name()[len(t.Name())-6:]), "--link")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at(anon, linkForm.FindString(out))(t, w)
+	}},
+	{"one-time link, refused", 422, then(func(t *testing.T, w *world) { w.p = w.anon }, func(p *browser.Page) {
+		p.Find("textbox", "New password").Fill("short")
+		p.Find("button", "Set password and sign in").Follow()
+	})},
+}
+
+// eachState brings the pages to their states, one after the other, and looks at each in all of the views.
+func eachState(t *testing.T, views []browser.View, check func(t *testing.T, s state, p *browser.Page, v browser.View)) {
+	t.Helper()
+	w := newWorld(t, views[0])
+	for _, s := range states {
+		s.reach(t, w)
+		if got := w.p.Status(); got != s.status {
+			t.Errorf("%s: status %d, not %d:\n%s", s.name, got, s.status, w.p.Text())
+		}
+		for _, v := range views {
+			w.p.Look(v)
+			check(t, s, w.p, v)
+		}
+		w.p.Look(views[0])
+	}
+}
