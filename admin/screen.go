@@ -164,7 +164,7 @@ var areas = [...]string{"", "users", "invites", "roles", "sessions", "audit", "p
 func (a *admin) page(v *visit, area, title string, s *screen) ui.Page {
 	u := v.live.User
 	p := ui.Page{
-		Template: "admin", Title: title, NavLabel: a.text("admin.sections"), Data: s,
+		Template: "admin", Title: title, Area: "admin", NavLabel: a.text("admin.sections"), Data: s,
 		Viewer: &ui.Viewer{Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin},
 	}
 	for _, name := range areas {

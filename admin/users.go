@@ -121,13 +121,13 @@ func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, v *visit) erro
 	if err != nil {
 		return err
 	}
-	total, err := a.Store.CountUsers(r.Context(), q)
+	caption, err := a.howMany(r, q, list)
 	if err != nil {
 		return err
 	}
 	t := a.userTable(v, q, list.items)
-	t.Caption = a.text("users.caption", "n", total)
-	t.Pages = a.userPages(v, list, total > q.Limit)
+	t.Caption = caption
+	t.Pages = a.userPages(v, list)
 	s := &screen{
 		Actions: []action{
 			{Href: v.at("/admin/users/invite"), Text: a.text("users.invite"), Main: true},
@@ -137,6 +137,19 @@ func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	a.ui.Write(w, r, a.page(v, "users", a.text("admin.users"), s))
 	return nil
+}
+
+// howMany says how many users a list holds. A search for a text is not counted past the page that it fills: counting
+// would read every user, where the page stops at the first few that match.
+func (a *admin) howMany(r *http.Request, q store.UserQuery, list userPage) (string, error) {
+	if n := len(list.items); q.Text != "" {
+		if list.next == nil && list.prev == nil {
+			return a.text("users.caption", "n", n), nil
+		}
+		return a.text("users.caption_part", "n", n), nil
+	}
+	n, err := a.Store.CountUsers(r.Context(), q)
+	return a.text("users.caption", "n", n), err
 }
 
 // params are parameters of an address in the making.
@@ -172,8 +185,8 @@ func (p params) suffix() string {
 	return "?" + url.Values(p).Encode()
 }
 
-func (a *admin) userPages(v *visit, list userPage, several bool) []ui.Link {
-	if !several {
+func (a *admin) userPages(v *visit, list userPage) []ui.Link {
+	if list.prev == nil && list.next == nil {
 		return nil
 	}
 	base, f := v.at("/admin/users"), filter(v.query)
