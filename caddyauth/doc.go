@@ -1,0 +1,50 @@
+// Package caddyauth is where Caddy meets the gate: the app (`gatehouse`), the handler (`http.handlers.gatehouse`), the
+// Caddyfile, and what outlives a reload. It is the only package, with the root and cmd, that knows Caddy.
+//
+// # The way of a request
+//
+//	client ── Caddy ── Gate.ServeHTTP                                                (gate.go)
+//	                     │ newVisit: what was asked for, before any rewrite          (visit.go)
+//	                     │ strip: nobody but the gate says who is signed in          (identity.go)
+//	                     ├─ below the prefix ──────────────► portal, admin pages     (internal/portal, admin)
+//	                     ├─ not selected by the matchers ──► next, anonymous
+//	                     ├─ public path ───────────────────► next, anonymous         (internal/policy)
+//	                     │ Resolve: token → SHA-256 → cache or store                 (internal/session)
+//	                     ├─ nobody, optional path ─────────► next, anonymous
+//	                     ├─ nobody ────────────────────────► 302 | 401 page | 401 problem+json
+//	                     ├─ a rule does not hold ──────────► 403
+//	                     ├─ anything went wrong ───────────► 503
+//	                     └─ allowed: identity headers, placeholders, Follow ► next
+//	                                                          └ cancelled when the session ends
+//
+// Every arrow to the right that is not "next" is an answer written here. None is an error handed to Caddy: its error
+// routes run outside of the gate, and `handle_errors { reverse_proxy … }` would let anybody through.
+//
+// # The way of a sign-in
+//
+//	POST /_auth/login ── portal ── login.Service.Password
+//	                                 │ throttle: client address, then account        (counted before the outcome)
+//	                                 │ one hash, for known and unknown names alike   (internal/password)
+//	                               login.Service.SignIn: one transaction
+//	                                 │ ends the session that came with the request
+//	                                 │ begins a new one with a new token, notes the browser, writes the audit log
+//	                               return-to guard ── 303
+//
+// # What lives how long
+//
+//	one request        visit
+//	one configuration  App, Gate, live: rules, pages, providers' settings
+//	one store          runtime: open store, sessions in memory, streams, throttle, counters (pool.go)
+//
+// Caddy provisions a new configuration before it stops the old one, starts apps in no order, and does not wait for
+// requests under way. So Provision changes nothing, Start opens and seeds, requests wait a moment for Start, Stop does
+// nothing, and Cleanup gives the runtime back, which closes when no configuration holds it.
+//
+// # Whom not to believe
+//
+//   - The client: identity headers in any spelling, Connection, trailers, upgrades, X-Forwarded-*, paths that can be
+//     read in two ways, cookies. See identity.go, internal/policy and internal/session.
+//   - Caddy's path matchers, where an upstream may read a path otherwise (policy.Evasive).
+//   - The upstream: it is told who is signed in, and never sees our cookies.
+//   - The store, when it does not answer: closed, never open.
+package caddyauth
