@@ -88,6 +88,15 @@ func (k Key) JWK() map[string]any {
 
 // Sign answers claims as a compact JWS. Header members are added to alg and kid; nil ones are removed.
 func (k Key) Sign(claims, header map[string]any) string {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		panic(err)
+	}
+	return k.SignBytes(payload, header)
+}
+
+// SignBytes is Sign for a payload that need not be claims.
+func (k Key) SignBytes(payload []byte, header map[string]any) string {
 	opts := &jose.SignerOptions{ExtraHeaders: map[jose.HeaderKey]any{}}
 	for name, v := range header {
 		if v != nil {
@@ -101,14 +110,10 @@ func (k Key) Sign(claims, header map[string]any) string {
 	if err != nil {
 		panic(err)
 	}
-	return serialize(signer, claims)
+	return serialize(signer, payload)
 }
 
-func serialize(signer jose.Signer, claims map[string]any) string {
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		panic(err)
-	}
+func serialize(signer jose.Signer, payload []byte) string {
 	jws, err := signer.Sign(payload)
 	if err != nil {
 		panic(err)
@@ -139,7 +144,11 @@ func SignHMAC(claims map[string]any, secret []byte) string {
 	if err != nil {
 		panic(err)
 	}
-	return serialize(signer, claims)
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		panic(err)
+	}
+	return serialize(signer, payload)
 }
 
 // Break changes the signature of a token.
