@@ -92,10 +92,8 @@ func (f *file) command() bool {
 	return f.ast.Name.Name == "main" || f.dir() == "cmd" || strings.HasPrefix(f.dir(), "cmd/")
 }
 
-// helper tells whether the file is of a package that only tests use.
-func (f *file) helper() bool {
-	return f.dir() == "internal/testenv" || f.dir() == "store/storetest" || strings.HasPrefix(f.dir(), "e2e")
-}
+// helper tells whether the file is of a package that only tests and measurements use.
+func (f *file) helper() bool { return tests(f.dir()) }
 
 func (f *file) line(n ast.Node) int { return f.fset.Position(n.Pos()).Line }
 
