@@ -258,3 +258,38 @@ func TestTheDirectiveAloneIsEnough(t *testing.T) {
 		t.Errorf("the admin page answers %d", a.StatusCode)
 	}
 }
+
+// Refused sign-ins are in the audit log at once for whoever reads it, and survive a graceful stop.
+func TestRefusedSignInsAreInTheAuditLog(t *testing.T) {
+	s := startAdmin(t, "gatehouse")
+	for range 3 {
+		s.browser().post("/_auth/login", "username", "admin", "password", "wrong password here")
+	}
+	root := s.browser()
+	root.signIn(adminName, adminPass)
+	failures := func() (n int) {
+		items, _ := root.api("GET", "audit?limit=100", nil).json(t)["items"].([]any)
+		for _, it := range items {
+			e := it.(map[string]any)
+			for _, f := range []string{"id", "time", "actor", "action", "target", "outcome", "ip", "request_id", "details"} {
+				if _, ok := e[f]; !ok {
+					t.Fatalf("an event has no %s: %v", f, e)
+				}
+			}
+			if e["action"] == "session.sign_in" && e["outcome"] == "failure" {
+				n++
+			}
+		}
+		return n
+	}
+	if n := failures(); n != 3 {
+		t.Errorf("%d refused sign-ins in the log, want 3", n)
+	}
+	s.browser().post("/_auth/login", "username", "admin", "password", "wrong password here")
+	if err := s.restart(); err != nil {
+		t.Fatal(err)
+	}
+	if n := failures(); n != 4 {
+		t.Errorf("%d refused sign-ins after a restart, want 4", n)
+	}
+}

@@ -71,7 +71,7 @@ func (rt *runtime) open(ctx context.Context, o *options, log *zap.Logger) error 
 	}
 	info := db.Info()
 	log.Info("opened the store", zap.String("engine", info.Engine), zap.String("location", info.Location), zap.Int64("schema", info.Schema))
-	rt.store = rt.metrics.timed(db)
+	rt.store = newBatchedEvents(rt.metrics.timed(db), log.Named("audit"))
 	rt.sessions = session.NewManager(rt.store, session.Options{Log: log.Named("session")})
 	rt.throttle = login.NewThrottle(rt.store, time.Now)
 	rt.metrics.attach(rt.store, rt.sessions)
