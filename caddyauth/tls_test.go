@@ -1,0 +1,221 @@
+package caddyauth_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/quic-go/quic-go/http3"
+)
+
+// startTLS runs a Caddy that serves HTTPS, over HTTP/1.1, 2 and 3, with a certificate of its own.
+func startTLS(t *testing.T, app string) *caddyServer {
+	t.Helper()
+	setenv(t, "ADMIN_PASSWORD", adminPass)
+	s := &caddyServer{t: t, addr: strings.Replace(freeAddr(t), "127.0.0.1", "localhost", 1)}
+	err := loadCaddyfile(fmt.Sprintf(`{
+	admin off
+	persist_config off
+	local_certs
+	skip_install_trust
+	auto_https disable_redirects
+	grace_period 1s
+	log default {
+		level ERROR
+	}
+	gatehouse {
+		store sqlite %s/gatehouse.db
+		password {
+			argon2id 19MiB 2 1
+		}
+		throttle {
+			free 100
+			client 100000/1m
+		}
+	}
+}
+https://%s {
+	bind 127.0.0.1
+	gatehouse
+	reverse_proxy %s
+}
+`, t.TempDir(), s.addr, app))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+var insecure = &tls.Config{InsecureSkipVerify: true, NextProtos: nil} // the certificate is made a moment ago
+
+// over answers a client that speaks one version of HTTP.
+func over(t *testing.T, version int) *http.Client {
+	t.Helper()
+	var tr http.RoundTripper
+	switch version {
+	case 3:
+		h3 := &http3.Transport{TLSClientConfig: insecure.Clone()}
+		t.Cleanup(func() { _ = h3.Close() })
+		tr = h3
+	default:
+		h := &http.Transport{TLSClientConfig: insecure.Clone(), ForceAttemptHTTP2: version == 2}
+		t.Cleanup(h.CloseIdleConnections)
+		tr = h
+	}
+	return &http.Client{Transport: tr, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// signInOver signs in and answers the session cookie.
+func (s *caddyServer) signInOver(c *http.Client) *http.Cookie {
+	s.t.Helper()
+	var res *http.Response
+	eventually(s.t, "the certificate to be there", func() bool {
+		r, _ := http.NewRequest("POST", "https://"+s.addr+"/_auth/login", strings.NewReader(url.Values{"username": {adminName}, "password": {adminPass}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		var err error
+		res, err = c.Do(r)
+		return err == nil
+	})
+	defer res.Body.Close()
+	for _, ck := range res.Cookies() {
+		if ck.Name == "__Host-gatehouse" {
+			if !ck.Secure || !ck.HttpOnly || ck.Path != "/" || ck.Domain != "" || ck.SameSite != http.SameSiteLaxMode {
+				s.t.Errorf("cookie %+v", ck)
+			}
+			return ck
+		}
+	}
+	s.t.Fatalf("sign-in: %d %q", res.StatusCode, res.Header["Set-Cookie"])
+	return nil
+}
+
+// Over HTTP/1.1, 2 and 3 alike: the gate is closed, opens with a session, and a stream ends with it.
+func TestEveryVersionOfHTTP(t *testing.T) {
+	app := streamUpstream(t)
+	s := startTLS(t, app.Listener.Addr().String())
+	for version := 1; version <= 3; version++ {
+		t.Run(fmt.Sprintf("HTTP/%d", version), func(t *testing.T) {
+			c := over(t, version)
+			cookie := s.signInOver(c)
+			ask := func(method, path string, with *http.Cookie) *http.Response {
+				r, err := http.NewRequest(method, "https://"+s.addr+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if with != nil {
+					r.AddCookie(with)
+				}
+				res, err := c.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return res
+			}
+			res := ask("GET", "/stream", nil)
+			_ = res.Body.Close()
+			if res.StatusCode != 401 || res.ProtoMajor != version {
+				t.Fatalf("anonymous: %d over %s", res.StatusCode, res.Proto)
+			}
+			stream := ask("GET", "/stream", cookie)
+			defer stream.Body.Close()
+			line, err := bufio.NewReader(stream.Body).ReadString('\n')
+			if err != nil || !strings.Contains(line, "hello") {
+				t.Fatalf("the stream: %q, %v", line, err)
+			}
+			ended := make(chan struct{})
+			go func() { _, _ = io.Copy(io.Discard, stream.Body); close(ended) }()
+			out := ask("POST", "/_auth/logout", cookie)
+			_ = out.Body.Close()
+			select {
+			case <-ended:
+			case <-time.After(10 * time.Second):
+				t.Error("the stream goes on")
+			}
+			res = ask("GET", "/stream", cookie)
+			_ = res.Body.Close()
+			if res.StatusCode != 401 {
+				t.Errorf("after signing out: %d", res.StatusCode)
+			}
+		})
+	}
+}
+
+// A WebSocket over HTTP/3 is an extended CONNECT (RFC 9220): no method or protocol that opens the gate.
+func TestExtendedConnectNeedsASessionToo(t *testing.T) {
+	app := streamUpstream(t)
+	s := startTLS(t, app.Listener.Addr().String())
+	c := over(t, 3)
+	s.signInOver(c)
+	r, err := http.NewRequest(http.MethodConnect, "https://"+s.addr+"/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Proto = "websocket"
+	res, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != 401 {
+		t.Errorf("answered %d", res.StatusCode)
+	}
+}
+
+// A flood of sign-ins: each gets an answer, what does not fit is told when to come back, and people who are signed in
+// go on meanwhile.
+func TestAFloodOfSignInsIsTurnedAwayInOrder(t *testing.T) {
+	s := startAdmin(t, "gatehouse", withGlobal("throttle {\n\tclient 100000/1m\n}"))
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	var wrong, busy, other, through atomic.Int64
+	var flood, people sync.WaitGroup
+	done := make(chan struct{})
+	people.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if b.reaches("/") {
+				through.Add(1)
+			} else {
+				other.Add(1)
+			}
+		}
+	})
+	for i := range 120 {
+		flood.Go(func() {
+			a := s.browser().post("/_auth/login", "username", fmt.Sprintf("nobody%d", i), "password", "wrong password here")
+			switch {
+			case a.StatusCode == 401:
+				wrong.Add(1)
+			case a.StatusCode == 503 && a.Header.Get("Retry-After") != "" && !strings.Contains(a.body, "incorrect"):
+				busy.Add(1)
+			default:
+				other.Add(1)
+				t.Errorf("answered %d", a.StatusCode)
+			}
+		})
+	}
+	flood.Wait()
+	close(done)
+	people.Wait()
+	if wrong.Load() == 0 || busy.Load() == 0 || other.Load() != 0 || through.Load() == 0 {
+		t.Errorf("%d checked, %d told to come back, %d otherwise; %d requests of people who are signed in", wrong.Load(), busy.Load(), other.Load(), through.Load())
+	}
+}
