@@ -1,0 +1,121 @@
+package e2e
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/browser"
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/idp"
+)
+
+// startWithProvider runs a gate and a real provider that know each other.
+func startWithProvider(t *testing.T, lines string, env ...string) (*gate.Gate, *idp.Provider) {
+	t.Helper()
+	ports, err := gate.Ports(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer := "http://127.0.0.1:" + strconv.Itoa(ports[0])
+	g := start(t, gate.Options{
+		Global: idp.Config(issuer, lines), Site: "require provider staff local",
+		App: `respond "app: {http.request.orig_uri} as {http.request.header.Remote-User} ({http.request.header.Remote-Groups}) <{http.request.header.Remote-Email}>" 200`,
+	})
+	return g, idp.Start(t, issuer, g.URL, env...)
+}
+
+// enterStaff signs in on the provider's own page.
+func enterStaff(p *browser.Page, name string) {
+	p.Find("textbox", "Your name").Fill(name)
+	p.Find("button", "Enter").Follow()
+}
+
+// The whole way with a certified provider, in a browser, with scripts and without: there, back to the page that was
+// wanted, out here and there.
+func TestSignInAndOutWithARealProvider(t *testing.T) {
+	t.Parallel()
+	for _, alg := range []string{"RS256", "ES256"} {
+		g, op := startWithProvider(t, "", "ALG="+alg)
+		for i, v := range []browser.View{{}, {NoScript: true}} {
+			name := "grace" + strconv.Itoa(i)
+			p := open(t, g, v, host(t, op.Issuer))
+			p.Go(g.URL + "/wanted?x=1")
+			p.Find("link", "Continue with Staff directory").Follow()
+			if !strings.HasPrefix(p.URL(), op.Issuer) {
+				t.Fatalf("%s, %s: not at the provider but at %s: %s", alg, v, p.URL(), p.Text())
+			}
+			enterStaff(p, name)
+			if p.URL() != g.URL+"/wanted?x=1" || !strings.Contains(p.Text(), "as "+name+" (staff,team-"+name+") <"+name+"@example.com>") {
+				t.Fatalf("%s, %s: at %s: %s", alg, v, p.URL(), p.Text())
+			}
+			p.Go(g.URL + "/_auth/account")
+			if !strings.Contains(p.Text(), name+" of the staff") {
+				t.Errorf("%s, %s: the account page says %s", alg, v, p.Text())
+			}
+			// Sign out here and there: the form leads to the provider, which no content policy may forbid.
+			p.Go(g.URL + "/_auth/logout")
+			p.Find("checkbox", "Also sign out of Staff directory").Click()
+			p.Find("button", "Sign out").Follow()
+			if !strings.HasPrefix(p.URL(), op.Issuer) {
+				t.Fatalf("%s, %s: the sign-out leads to %s: %s", alg, v, p.URL(), p.Text())
+			}
+			p.Find("button", "Yes, sign me out").Follow()
+			if !strings.HasPrefix(p.URL(), g.URL+"/_auth/logged-out") || !strings.Contains(p.Text(), "You are signed out") {
+				t.Errorf("%s, %s: the provider sent the browser to %s: %s", alg, v, p.URL(), p.Text())
+			}
+			p.Go(g.URL + "/wanted?x=1")
+			if !p.Has("link", "Continue with Staff directory") {
+				t.Errorf("%s, %s: still signed in: %s", alg, v, p.Text())
+			}
+		}
+		op.Wait("backchannel.success") // for the session that had ended here already
+	}
+}
+
+// Somebody signs out at the provider alone: its logout token ends the session here.
+func TestASignOutAtARealProviderEndsTheSessionHere(t *testing.T) {
+	t.Parallel()
+	g, op := startWithProvider(t, "")
+	p := open(t, g, browser.View{}, host(t, op.Issuer))
+	p.Go(g.URL + "/_auth/login")
+	p.Find("link", "Continue with Staff directory").Follow()
+	enterStaff(p, "mary")
+	p.Go(op.Issuer + "/session/end")
+	p.Find("button", "Yes, sign me out").Follow()
+	op.Wait("backchannel.success")
+	p.Go(g.URL + "/wanted")
+	if !p.Has("link", "Continue with Staff directory") {
+		t.Errorf("still signed in: %s", p.Text())
+	}
+	for _, e := range op.Events() {
+		if strings.Contains(e.Name, "error") {
+			t.Errorf("the provider had an error: %+v", e)
+		}
+	}
+}
+
+// A person who says no is back at the sign-in page, without alarm; a rule that keeps somebody out says so.
+func TestRefusalsWithARealProvider(t *testing.T) {
+	t.Parallel()
+	g, op := startWithProvider(t, "allow email ada@example.com")
+	p := open(t, g, browser.View{}, host(t, op.Issuer))
+	p.Go(g.URL + "/wanted")
+	p.Find("link", "Continue with Staff directory").Follow()
+	p.Find("button", "Refuse").Follow()
+	if !strings.HasPrefix(p.URL(), g.URL+"/_auth/login") || !strings.Contains(p.Text(), "was cancelled") || strings.Contains(p.Text(), "The person said") {
+		t.Errorf("at %s: %s", p.URL(), p.Text())
+	}
+	p.Find("link", "Continue with Staff directory").Follow()
+	enterStaff(p, "eve")
+	if p.Status() != 403 || !strings.Contains(p.Text(), "not allowed here") {
+		t.Errorf("%d at %s: %s", p.Status(), p.URL(), p.Text())
+	}
+	q := open(t, g, browser.View{}, host(t, op.Issuer))
+	q.Go(g.URL + "/wanted")
+	q.Find("link", "Continue with Staff directory").Follow()
+	enterStaff(q, "ada")
+	if q.URL() != g.URL+"/wanted" {
+		t.Errorf("at %s: %s", q.URL(), q.Text())
+	}
+}
