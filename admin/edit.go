@@ -21,13 +21,15 @@ func (a *admin) personFields(u store.User, in input) []field {
 	if in.sent && in.Has("groups") {
 		groups.Value = strings.Join(in.All("groups"), ", ")
 	}
+	role, state := a.roleField(in.get("role", string(u.Role))), a.stateField(in.get("active", strconv.FormatBool(u.Active)), u.Pending)
+	if u.ID == "" { // nothing is changed yet
+		role.Hint, state.Hint = "", ""
+	}
 	return []field{
 		name("username", "users.username", u.Username, "", false),
 		name("email", "users.email", u.Email, "", true),
 		name("name", "users.name", u.Name, "", true),
-		a.roleField(in.get("role", string(u.Role))),
-		groups,
-		a.stateField(in.get("active", strconv.FormatBool(u.Active)), u.Pending),
+		role, groups, state,
 	}
 }
 

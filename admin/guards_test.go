@@ -20,7 +20,9 @@ type way struct {
 
 func demote() []way {
 	return []way{
-		{"edit page", func(b *browser, id string) answer { return b.post("/admin/users/"+id+"/edit", url.Values{"role": {"user"}}) }},
+		{"edit page", func(b *browser, id string) answer {
+			return b.post("/admin/users/"+id+"/edit", url.Values{"role": {"user"}})
+		}},
 		{"bulk", func(b *browser, id string) answer {
 			return b.post("/admin/users/bulk", url.Values{"do": {"make_user"}, "id": {id}})
 		}},
@@ -30,7 +32,9 @@ func demote() []way {
 
 func turnOff() []way {
 	return []way{
-		{"edit page", func(b *browser, id string) answer { return b.post("/admin/users/"+id+"/edit", url.Values{"active": {"false"}}) }},
+		{"edit page", func(b *browser, id string) answer {
+			return b.post("/admin/users/"+id+"/edit", url.Values{"active": {"false"}})
+		}},
 		{"deactivate page", func(b *browser, id string) answer { return b.post("/admin/users/"+id+"/deactivate", nil) }},
 		{"bulk", func(b *browser, id string) answer {
 			return b.post("/admin/users/bulk", url.Values{"do": {"deactivate"}, "id": {id}})
@@ -104,7 +108,9 @@ func TestTheManagedAdministratorIsLocked(t *testing.T) {
 		{"typed password", func(b *browser, id string) answer {
 			return b.post("/admin/users/"+id+"/reset-link", url.Values{"password": {otherPass}})
 		}},
-		{"reset by API", func(b *browser, id string) answer { return b.json(http.MethodPost, "/users/"+id+"/reset-password", `{}`) }},
+		{"reset by API", func(b *browser, id string) answer {
+			return b.json(http.MethodPost, "/users/"+id+"/reset-password", `{}`)
+		}},
 		{"password by API", func(b *browser, id string) answer {
 			return b.json(http.MethodPost, "/users/"+id+"/reset-password", `{"password":"`+otherPass+`"}`)
 		}},
@@ -118,7 +124,7 @@ func TestTheManagedAdministratorIsLocked(t *testing.T) {
 			same(t, root, w.user(root.ID))
 		}
 	}
-	page := b.get("/admin/users/" + root.ID + "/edit").want(t, http.StatusOK)
+	page := b.get("/admin/users/"+root.ID+"/edit").want(t, http.StatusOK)
 	if strings.Contains(page.body, `name="role"`) || strings.Contains(page.body, `name="active"`) {
 		t.Error("the form offers what cannot be changed")
 	}
@@ -130,7 +136,9 @@ func TestTheManagedAdministratorIsLocked(t *testing.T) {
 func TestTwoAdministratorsAtOnceLeaveOne(t *testing.T) {
 	t.Parallel()
 	for name, path := range map[string]func(b *browser, id, username string) answer{
-		"demote by API": func(b *browser, id, _ string) answer { return b.json(http.MethodPatch, "/users/"+id, `{"role":"user"}`) },
+		"demote by API": func(b *browser, id, _ string) answer {
+			return b.json(http.MethodPatch, "/users/"+id, `{"role":"user"}`)
+		},
 		"delete page": func(b *browser, id, username string) answer {
 			return b.post("/admin/users/"+id+"/delete", url.Values{"confirm": {username}})
 		},

@@ -118,6 +118,7 @@ type bulkView struct {
 	Action  string
 	Name    string
 	Label   string
+	All     string // names the box that picks all rows, which needs a script
 	Options []option
 	Submit  string
 }

@@ -203,7 +203,7 @@ func (a *admin) userPages(v *visit, list userPage) []ui.Link {
 func (a *admin) userTable(v *visit, q store.UserQuery, users []store.User) *table {
 	t := &table{
 		ID: "users", Empty: a.text("users.none"), PagesAs: a.text("table.pages"),
-		Bulk: &bulkView{Action: v.at("/admin/users/bulk"), Name: a.text("bulk.name"), Label: a.text("bulk.label"), Submit: a.text("bulk.go")},
+		Bulk: &bulkView{Action: v.at("/admin/users/bulk"), Name: a.text("bulk.name"), Label: a.text("bulk.label"), All: a.text("bulk.all"), Submit: a.text("bulk.go")},
 	}
 	for _, do := range bulkActs {
 		t.Bulk.Options = append(t.Bulk.Options, option{Value: do, Text: a.text("bulk." + do)})

@@ -43,6 +43,13 @@ each("button[data-copy]", (b) => {
   });
 });
 
+// One box picks all rows of a page.
+each("input[data-all]", (all) => {
+  const boxes = all.form.querySelectorAll("input[name=id]");
+  all.hidden = false;
+  all.addEventListener("change", () => boxes.forEach((b) => { b.checked = all.checked; }));
+});
+
 // The server writes UTC; people read their own time.
 each("time[datetime]", (el) => {
   const t = new Date(el.dateTime);
