@@ -45,9 +45,11 @@ type Sealer struct {
 func New(st Store) *Sealer { return &Sealer{store: st, keys: make(map[int]cipher.AEAD)} }
 
 const (
-	// current is the number of the key that new values are sealed with. A new key gets the next number; values name
-	// the key they were sealed with, so that old ones can still be opened.
-	current = 1
+	// first is the number of the key that new values are sealed with until Rotate makes the next one. Values name the
+	// key they were sealed with, so that old ones can still be opened.
+	first = 1
+	// currentSetting holds the number of the key for new values, once there was a rotation.
+	currentSetting = "seal.current"
 	// format is what a sealed value begins with: version of the form, then the number of the key.
 	format = "s1"
 	// maxSealed bounds what is opened, in bytes; longer values were not made here.
@@ -58,7 +60,11 @@ func setting(key int) string { return "seal.key." + strconv.Itoa(key) }
 
 // Seal answers plain, encrypted for a purpose and a row. What is opened has to name the same purpose and row.
 func (s *Sealer) Seal(ctx context.Context, plain []byte, purpose, row string) (string, error) {
-	aead, err := s.key(ctx, current, true)
+	n, err := current(ctx, s.store)
+	if err != nil {
+		return "", err
+	}
+	aead, err := s.key(ctx, n, n == first)
 	if err != nil {
 		return "", err
 	}
@@ -66,7 +72,48 @@ func (s *Sealer) Seal(ctx context.Context, plain []byte, purpose, row string) (s
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
 	_, _ = rand.Read(nonce) // never fails (crypto/rand, Go 1.24)
 	out := aead.Seal(nonce, nonce, plain, bind(purpose, row))
-	return format + "." + strconv.Itoa(current) + "." + base64.RawURLEncoding.EncodeToString(out), nil
+	return format + "." + strconv.Itoa(n) + "." + base64.RawURLEncoding.EncodeToString(out), nil
+}
+
+// Rotate makes a new key for the values to come and answers its number. Every process that shares the store uses it
+// from the next value on; what earlier keys sealed can still be opened.
+func (s *Sealer) Rotate(ctx context.Context) (int, error) {
+	n := 0
+	err := s.store.Change(ctx, func(tx store.Tx) (err error) {
+		if n, err = current(ctx, tx); err != nil {
+			return err
+		}
+		for fresh, stands := store.NewToken(), ""; stands != fresh; {
+			n++ // past every key there is: one that was written over could open nothing any more
+			if stands, err = tx.SetSettingOnce(ctx, setting(n), fresh); err != nil {
+				return err
+			}
+		}
+		return tx.SetSetting(ctx, currentSetting, strconv.Itoa(n))
+	})
+	if err != nil {
+		return 0, fmt.Errorf("making a new key: %w", err)
+	}
+	return n, nil
+}
+
+// current answers the number of the key for new values. It is read each time: a process that kept it would seal with
+// the old key after a rotation elsewhere, for as long as it runs.
+func current(ctx context.Context, r interface {
+	Setting(ctx context.Context, key string) (string, error)
+}) (int, error) {
+	text, err := r.Setting(ctx, currentSetting)
+	if errors.Is(err, store.ErrNotFound) {
+		return first, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading which key seals: %w", err)
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < first || strconv.Itoa(n) != text {
+		return 0, fmt.Errorf("the setting %s in the store is damaged: delete it, and run \"caddy gatehouse store rotate-keys\"", currentSetting)
+	}
+	return n, nil
 }
 
 // Open answers what was sealed for that purpose and row. An error that matches [ErrSealed] is final; any other one is

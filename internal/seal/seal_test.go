@@ -3,6 +3,7 @@ package seal_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -117,4 +118,56 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("opened %q to %q", in, got)
 		}
 	})
+}
+
+// After a rotation, new values have the new key, in processes that were running before too, and what the old key sealed
+// can still be opened.
+func TestRotationMakesANewKeyAndKeepsTheOld(t *testing.T) {
+	t.Parallel()
+	db := testenv.SQLite(t)
+	running := seal.New(db)
+	before := sealed(t, running, "old", "session", "row1")
+	for want := 2; want <= 3; want++ {
+		n, err := seal.New(db).Rotate(t.Context())
+		if err != nil || n != want {
+			t.Fatalf("rotation made key %d, %v, want %d", n, err, want)
+		}
+		after := sealed(t, running, "new", "session", "row1")
+		if prefix := fmt.Sprintf("s1.%d.", want); !strings.HasPrefix(after, prefix) {
+			t.Fatalf("the running process seals with another key: %.8s, want %s", after, prefix)
+		}
+		for v, plain := range map[string]string{before: "old", after: "new"} {
+			got, err := seal.New(db).Open(t.Context(), v, "session", "row1")
+			if err != nil || string(got) != plain {
+				t.Fatalf("opened %q, %v, want %q", got, err, plain)
+			}
+		}
+	}
+}
+
+// A rotation before anything was sealed, and one after the note of the current key was lost, write over no key.
+func TestRotationWritesOverNoKey(t *testing.T) {
+	t.Parallel()
+	db := testenv.SQLite(t)
+	s := seal.New(db)
+	if n, err := s.Rotate(t.Context()); err != nil || n != 2 {
+		t.Fatalf("the first rotation made key %d, %v", n, err)
+	}
+	v := sealed(t, s, "value", "flow", "row1")
+	for _, damaged := range []string{"1", "", "02", "-1", "x", "99999999999999999999"} {
+		err := db.Change(t.Context(), func(tx store.Tx) error { return tx.SetSetting(t.Context(), "seal.current", damaged) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if damaged == "1" {
+			if n, err := s.Rotate(t.Context()); err != nil || n != 3 {
+				t.Fatalf("made key %d, %v, want 3", n, err)
+			}
+		} else if _, err := s.Seal(t.Context(), nil, "flow", "row1"); err == nil || !strings.Contains(err.Error(), "seal.current") {
+			t.Fatalf("with the note %q: %v", damaged, err)
+		}
+		if got, err := seal.New(db).Open(t.Context(), v, "flow", "row1"); err != nil || string(got) != "value" {
+			t.Fatalf("with the note %q: opened %q, %v", damaged, got, err)
+		}
+	}
 }
