@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -318,6 +319,15 @@ func (a answer) json(t testing.TB) map[string]any {
 func (b *browser) do(r *http.Request) answer {
 	b.t.Helper()
 	res, err := b.http.Do(r)
+	// A reload closes the old listening socket, with or without a gate, and with it connections that were waiting
+	// there. Nothing was asked then; a browser tries again, and so does this.
+	for try := 0; err != nil && (r.Method == http.MethodGet || dialing(err)) && try < 20; try++ {
+		time.Sleep(5 * time.Millisecond)
+		if r.GetBody != nil {
+			r.Body, _ = r.GetBody()
+		}
+		res, err = b.http.Do(r)
+	}
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -327,6 +337,12 @@ func (b *browser) do(r *http.Request) answer {
 		b.t.Fatal(err)
 	}
 	return answer{res, string(body)}
+}
+
+// dialing reports whether an error came before anything was sent.
+func dialing(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 func (b *browser) request(method, path string, body io.Reader, header ...string) *http.Request {
