@@ -45,7 +45,9 @@ func (a *admin) listSessions(w http.ResponseWriter, r *http.Request, v *visit) e
 	if len(filter(v.query)) > 0 {
 		s.Search.Extra = []action{{Href: v.at("/admin/sessions"), Text: a.text("table.clear")}}
 	}
-	a.ui.Write(w, r, a.page(v, "sessions", a.text("admin.sessions"), s))
+	p := a.page(v, "sessions", a.text("admin.sections")+" - "+a.text("admin.sessions"), s)
+	p.Heading = a.text("admin.sessions")
+	a.ui.Write(w, r, p)
 	return nil
 }
 

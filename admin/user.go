@@ -29,7 +29,11 @@ func (a *admin) userScreen(v *visit, u store.User, tab string) (ui.Page, *screen
 		}
 		s.Tabs = append(s.Tabs, ui.Link{Href: v.at(href), Text: a.text("user." + id), Current: name == tab})
 	}
-	p := a.page(v, "users", a.text("user.title", "name", u.Username), s)
+	title := a.text("user.title", "name", u.Username)
+	if tab != "" {
+		title = a.text("user."+tab) + " - " + title // tabs and history tell pages apart by title (WCAG 2.4.2)
+	}
+	p := a.page(v, "users", title, s)
 	p.Heading = u.Username
 	return p, s
 }
