@@ -34,6 +34,8 @@ type Options struct {
 	// Migrate makes the file and the schema, or brings the schema up to date. Without it Open refuses a store that
 	// is missing or older.
 	Migrate bool
+	// Filling opens a store that is being filled from another one, to go on with that; see FillingTable.
+	Filling bool
 }
 
 // defaults fills in what was left out.
@@ -104,6 +106,9 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 		err = d.openPostgres(ctx)
 	default:
 		err = fmt.Errorf("unknown store engine %q: use %q or %q", opts.Engine, EngineSQLite, EnginePostgres)
+	}
+	if err == nil {
+		err = d.refuseFilling(ctx)
 	}
 	if err != nil {
 		d.closePools()

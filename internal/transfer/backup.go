@@ -1,0 +1,171 @@
+package transfer
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite" // the driver that reads a backup again
+)
+
+// ErrExists: there is a file already where a backup should go.
+var ErrExists = errors.New("there is a file of this name already")
+
+// Backup writes a store to a new SQLite file with mode 0600, as it is at one moment, while servers go on using it. For
+// PostgreSQL, fill makes an empty store at a path, to copy into; it is not called for SQLite.
+//
+// The file appears under its name only when it is complete, has been checked and is on the disk.
+func Backup(ctx context.Context, from Side, file string, fill func(path string, copyTo func(Side) error) error, o Options) (err error) {
+	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", file, ErrExists)
+	}
+	// A folder of its own: SQLite keeps files beside the database, and nobody else may read any of them.
+	dir, err := os.MkdirTemp(filepath.Dir(file), ".gatehouse-backup-*")
+	if err != nil {
+		return fmt.Errorf("writing the backup: %w", err)
+	}
+	defer func() {
+		if cerr := os.RemoveAll(dir); cerr != nil && err == nil {
+			err = fmt.Errorf("removing what the backup left behind: %w", cerr)
+		}
+	}()
+	tmp := filepath.Join(dir, "store.db")
+	if from.postgres() {
+		err = fill(tmp, func(to Side) error {
+			_, err := Load(ctx, from, to, o)
+			return err
+		})
+	} else {
+		err = vacuumInto(ctx, from, tmp)
+	}
+	if err != nil {
+		return err
+	}
+	if err := verify(ctx, tmp); err != nil {
+		return err
+	}
+	return publish(tmp, file)
+}
+
+// vacuumInto copies a SQLite store. It reads in one transaction, which keeps no writer waiting.
+func vacuumInto(ctx context.Context, from Side, tmp string) error {
+	// SQLite takes an empty file, and would make its own with wider rights.
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing the backup: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("writing the backup: %w", err)
+	}
+	if _, err := from.DB.ExecContext(ctx, `VACUUM INTO $1`, tmp); err != nil {
+		return fmt.Errorf("writing the backup: %w", err)
+	}
+	return nil
+}
+
+// verify reads the whole file once more: a backup that can't be read is found out too late otherwise.
+func verify(ctx context.Context, path string) error {
+	if err := errors.Join(os.Chmod(path, 0o600), flush(path)); err != nil {
+		return fmt.Errorf("writing the backup: %w", err)
+	}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: "mode=ro&immutable=1"}
+	db, err := sql.Open("sqlite", u.String())
+	if err != nil {
+		return fmt.Errorf("reading the backup again: %w", err)
+	}
+	defer db.Close()
+	report, err := Check(ctx, Side{DB: db, Engine: "sqlite", Location: path})
+	if err != nil {
+		return fmt.Errorf("reading the backup again: %w", err)
+	}
+	for _, f := range report.Findings {
+		if f.Check == "damaged file" {
+			return fmt.Errorf("the backup was damaged while it was written, try again: %s", f.Detail)
+		}
+	}
+	return nil
+}
+
+// publish gives the file its name. A link, unlike renaming, never replaces a file that came into being meanwhile.
+func publish(tmp, file string) error {
+	err := os.Link(tmp, file)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s: %w", file, ErrExists)
+	}
+	if err != nil { // a file system without hard links
+		if err := copyNew(tmp, file); err != nil {
+			return err
+		}
+	}
+	if err := flush(filepath.Dir(file)); err != nil {
+		return fmt.Errorf("writing the backup: %w", err)
+	}
+	return nil
+}
+
+// copyNew copies a file to one that must not be there, mode 0600.
+func copyNew(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("copying %s: %w", from, err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s: %w", to, ErrExists)
+	}
+	if err != nil {
+		return fmt.Errorf("copying to %s: %w", to, err)
+	}
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
+		_ = os.Remove(to) // half a file is worse than none
+		return fmt.Errorf("copying to %s: %w", to, err)
+	}
+	return nil
+}
+
+// flush brings a file or a folder to the disk.
+func flush(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// magic is what every SQLite file begins with.
+const magic = "SQLite format 3\x00"
+
+// Unpack copies a backup into a folder and answers the path of the copy, so that a schema can be brought up to date
+// without touching the backup.
+func Unpack(file, dir string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", fmt.Errorf("reading the backup: %w", err)
+	}
+	head := make([]byte, len(magic))
+	_, err = io.ReadFull(f, head)
+	if cerr := f.Close(); cerr != nil {
+		return "", fmt.Errorf("reading the backup: %w", cerr)
+	}
+	if err != nil || string(head) != magic {
+		return "", fmt.Errorf("%s is no backup: \"caddy gatehouse backup\" writes SQLite files", file)
+	}
+	for _, suffix := range []string{"-wal", "-journal"} {
+		// What is missing in the file is in its log: such a copy of a running store is not one moment of it.
+		if info, err := os.Stat(file + suffix); err == nil && info.Size() > 0 {
+			return "", fmt.Errorf("%s has a log beside it (%s): it belongs to a store in use, and is no backup", file,
+				strings.TrimPrefix(suffix, "-"))
+		}
+	}
+	path := filepath.Join(dir, "store.db")
+	return path, copyNew(file, path)
+}
