@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ type world struct {
 	in   *browser.Page // the administrator
 	bob  *browser.Page // somebody who may not see the app
 	p    *browser.Page // which of them the state is about
+	id   string        // of bob's account
 }
 
 func newWorld(t *testing.T, v browser.View) *world {
@@ -35,10 +37,17 @@ func newWorld(t *testing.T, v browser.View) *world {
 	w := &world{g: g, anon: open(t, g, v), in: open(t, g, v), bob: open(t, g, v)}
 	signIn(t, w.in, g)
 	signInAs(t, w.bob, g, "bob", "a password of somebody")
-	// Another session, and something in the list of what happened.
-	if a := must[gate.Answer](t)(g.SignIn(g.Client(), gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
+	// Another session, which also asks for the id of bob's account.
+	c := g.Client()
+	if a := must[gate.Answer](t)(g.SignIn(c, gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
 		t.Fatalf("a second session: %d", a.Status)
 	}
+	var list struct{ Items []struct{ ID string } }
+	a := must[gate.Answer](t)(g.Do(c, "/_auth/api/v1/users?q=bob", nil))
+	if err := json.Unmarshal([]byte(a.Body), &list); err != nil || len(list.Items) != 1 {
+		t.Fatalf("looking for bob: %v %s", err, a.Body)
+	}
+	w.id = list.Items[0].ID
 	return w
 }
 
@@ -47,7 +56,7 @@ func at(who func(*world) *browser.Page, path string) func(*testing.T, *world) {
 	return func(t *testing.T, w *world) {
 		t.Helper()
 		w.p = who(w)
-		w.p.Go(w.g.URL + path)
+		w.p.Go(w.g.URL + strings.ReplaceAll(path, "{bob}", w.id))
 	}
 }
 
@@ -116,6 +125,38 @@ var states = []state{
 	})},
 	{"activity", 200, at(admin, "/_auth/account/activity")},
 	{"appearance", 200, at(admin, "/_auth/account/appearance")},
+	{"admin", 200, at(admin, "/_auth/admin")},
+	{"admin, refused", 403, at(bob, "/_auth/admin")},
+	{"users", 200, at(admin, "/_auth/admin/users")},
+	{"users, none", 200, at(admin, "/_auth/admin/users?q=nobody-has-this-name")},
+	{"users, past the end", 200, at(admin, "/_auth/admin/users?page=9999")},
+	{"user", 200, at(admin, "/_auth/admin/users/{bob}")},
+	{"user, access", 200, at(admin, "/_auth/admin/users/{bob}/access")},
+	{"user, sign-in", 200, at(admin, "/_auth/admin/users/{bob}/sign-in")},
+	{"user, sessions", 200, at(admin, "/_auth/admin/users/{bob}/sessions")},
+	{"user, activity", 200, at(admin, "/_auth/admin/users/{bob}/activity")},
+	{"user, edit", 200, at(admin, "/_auth/admin/users/{bob}/edit")},
+	{"user, edit refused", 422, then(at(admin, "/_auth/admin/users/{bob}/edit"), func(p *browser.Page) {
+		p.Find("textbox", "E-mail.*").Fill("no address at all")
+		p.Find("button", "Save.*").Follow()
+	})},
+	{"user, turn off", 200, at(admin, "/_auth/admin/users/{bob}/deactivate")},
+	{"user, delete", 200, at(admin, "/_auth/admin/users/{bob}/delete")},
+	{"user, reset link", 200, at(admin, "/_auth/admin/users/{bob}/reset-link")},
+	{"user, require change", 200, at(admin, "/_auth/admin/users/{bob}/require-change")},
+	{"user, end sessions", 200, at(admin, "/_auth/admin/users/{bob}/end-sessions")},
+	{"invite", 200, at(admin, "/_auth/admin/users/invite")},
+	{"invites", 200, at(admin, "/_auth/admin/invites")},
+	{"roles", 200, at(admin, "/_auth/admin/roles")},
+	{"all sessions", 200, at(admin, "/_auth/admin/sessions")},
+	{"end everybody's sessions", 200, at(admin, "/_auth/admin/sessions/everyone")},
+	{"audit", 200, at(admin, "/_auth/admin/audit")},
+	{"audit, none", 200, at(admin, "/_auth/admin/audit?q=nothing-like-this")},
+	{"audit, one", 200, then(at(admin, "/_auth/admin/audit"), func(p *browser.Page) {
+		p.Loads(func() { p.Eval(`document.querySelector("tbody a[href*='/admin/audit/']").click()`, nil) })
+	})},
+	{"providers", 200, at(admin, "/_auth/admin/providers")},
+	{"settings", 200, at(admin, "/_auth/admin/settings")},
 	{"one-time link", 200, func(t *testing.T, w *world) {
 		t.Helper()
 		out, err := w.g.Gatehouse(t.Context(), "", "user", "add", "guest-"+strings.ToLower(t.Name()[len(t.Name())-6:]), "--link")

@@ -307,3 +307,9 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.buf.String()
 }
+
+// Dir is the folder with the gate's Caddyfile.
+func (g *Gate) Dir() string { return g.dir }
+
+// Environ is the gate's environment.
+func (g *Gate) Environ() []string { return append([]string(nil), g.env...) }

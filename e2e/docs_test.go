@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
+)
+
+// elsewhere are documented commands that other tests run.
+var elsewhere = map[string]string{
+	"ADMIN_PASSWORD='…' go run ./cmd/caddy run --config Caddyfile.example": "TestExampleCaddyfile",
+	"make test": ".ci/run, which runs this",
+	"xcaddy build --with github.com/gatehouse-auth/gatehouse@v0.0.0=.":             "make xcaddy in .ci/run, by way of xcaddy.json",
+	`sqlite3 /var/lib/gatehouse/gatehouse.db "VACUUM INTO '/backup/gatehouse.db'"`: "SQLite's own",
+}
+
+var shell = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+
+// Each command of the documentation does something. They are run as they stand, in the order of the page, beside a
+// running gate that has the people they speak of.
+func TestDocumentedCommandsRun(t *testing.T) {
+	t.Parallel()
+	top := must[string](t)(gate.Top())
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		pages = append(pages, must[[]string](t)(filepath.Glob(filepath.Join(top, pattern)))...)
+	}
+	n := 0
+	for _, page := range pages {
+		blocks := shell.FindAllStringSubmatch(string(must[[]byte](t)(os.ReadFile(page))), -1)
+		if len(blocks) == 0 {
+			continue
+		}
+		t.Run(filepath.Base(page), func(t *testing.T) {
+			t.Parallel()
+			g := start(t, gate.Options{})
+			if !strings.HasSuffix(page, "README.md") {
+				addUser(t, g, "ada", "a password of somebody")
+			}
+			path := withCaddy(t)
+			for _, block := range blocks {
+				for line := range strings.Lines(block[1]) {
+					if line = strings.TrimSpace(line); elsewhere[line] == "" {
+						runShell(t, g, path, line)
+					}
+				}
+			}
+		})
+		n += len(blocks)
+	}
+	if n < 4 {
+		t.Errorf("found %d blocks only", n)
+	}
+}
+
+// withCaddy answers a PATH on which `caddy` is the tested one.
+func withCaddy(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Symlink(must[string](t)(gate.Binary()), filepath.Join(dir, "caddy")); err != nil {
+		t.Fatal(err)
+	}
+	return dir + ":" + os.Getenv("PATH")
+}
+
+func runShell(t *testing.T, g *gate.Gate, path, line string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", line)
+	cmd.Dir = g.Dir()
+	cmd.Env = append(g.Environ(), "PATH="+path)
+	out, err := cmd.CombinedOutput()
+	if err != nil || len(strings.TrimSpace(string(out))) == 0 {
+		t.Errorf("%s: %v\n%s", line, err, out)
+	}
+}
