@@ -1,0 +1,268 @@
+package transfer_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// backup writes a backup as the command does.
+func backup(ctx context.Context, db *sqlstore.DB, file string) error {
+	return transfer.Backup(ctx, side(db), file, func(path string, copyTo func(transfer.Side) error) error {
+		to, err := sqlstore.Open(ctx, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true})
+		if err != nil {
+			return err
+		}
+		return errors.Join(copyTo(side(to)), to.Close())
+	}, transfer.Options{})
+}
+
+// restore opens a copy of the backup and loads it.
+func restore(t *testing.T, file string, to *sqlstore.DB, o transfer.Options) error {
+	t.Helper()
+	path, err := transfer.Unpack(file, t.TempDir())
+	if err != nil {
+		return err
+	}
+	from := open(t, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true})
+	_, err = transfer.Load(t.Context(), side(from), side(to), o)
+	return err
+}
+
+// The original is gone for good; what the backup had is there again, on either engine.
+func TestBackupSurvivesTheLossOfTheOriginal(t *testing.T) {
+	t.Parallel()
+	onPairs(t, func(t *testing.T, lostOpts, newOpts sqlstore.Options) {
+		db, err := sqlstore.Open(t.Context(), lostOpts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := fill(t, db, 40)
+		before := dump(t, db.Maintenance())
+		file := filepath.Join(t.TempDir(), "backup.db")
+		if err := errors.Join(backup(t.Context(), db, file), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if lostOpts.Path != "" {
+			if err := os.RemoveAll(filepath.Dir(lostOpts.Path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		to := open(t, newOpts)
+		if err := restore(t, file, to, transfer.Options{NeedAdmin: true}); err != nil {
+			t.Fatal(err)
+		}
+		same(t, before, dump(t, to.Maintenance()))
+		lives(t, to, c)
+	})
+}
+
+// Each change writes two settings; a backup with two that differ would be of no moment that there was.
+func TestBackupWhileServersWriteIsOfOneMoment(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
+		db, server := open(t, opts), open(t, opts)
+		fill(t, db, 300)
+		ctx, cancel := context.WithCancel(t.Context())
+		written := make(chan int)
+		go func() {
+			n := 0
+			for ctx.Err() == nil {
+				err := server.Change(ctx, func(tx store.Tx) error {
+					return errors.Join(tx.SetSetting(ctx, "a", strconv.Itoa(n)), tx.SetSetting(ctx, "z", strconv.Itoa(n)))
+				})
+				if err != nil && ctx.Err() == nil {
+					t.Errorf("the backup kept a server from writing: %v", err)
+					break
+				}
+				n++
+			}
+			written <- n
+		}()
+		dir := t.TempDir()
+		for i := range 3 {
+			file := filepath.Join(dir, strconv.Itoa(i))
+			if err := backup(t.Context(), db, file); err != nil {
+				t.Error(err)
+				break
+			}
+			copied := open(t, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: file})
+			a, errA := copied.Setting(t.Context(), "a")
+			z, errZ := copied.Setting(t.Context(), "z")
+			if i > 0 && (errA != nil || errZ != nil) || a != z {
+				t.Errorf("backup %d: %q and %q, %v, %v", i, a, z, errA, errZ)
+			}
+		}
+		cancel()
+		if n := <-written; n < 3 {
+			t.Errorf("the server wrote %d times only: nothing was tested", n)
+		}
+	})
+}
+
+func TestBackupIsForItsOwnerAndReplacesNothing(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
+		db := open(t, opts)
+		fill(t, db, 3)
+		dir := t.TempDir()
+		file, link, precious := filepath.Join(dir, "b.db"), filepath.Join(dir, "link"), filepath.Join(dir, "precious")
+		if err := errors.Join(os.WriteFile(precious, []byte("x"), 0o600), os.Symlink(filepath.Join(dir, "nowhere"), link)); err != nil {
+			t.Fatal(err)
+		}
+		if err := backup(t.Context(), db, file); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+		for _, taken := range []string{file, precious, link} {
+			if err := backup(t.Context(), db, taken); !errors.Is(err, transfer.ErrExists) {
+				t.Errorf("%s: %v", taken, err)
+			}
+		}
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := backup(cancelled, db, filepath.Join(dir, "never")); err == nil {
+			t.Error("a backup that was cancelled was told to be there")
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil || len(entries) != 3 {
+			t.Errorf("files were left: %v, %v", entries, err)
+		}
+		if b, err := os.ReadFile(precious); err != nil || string(b) != "x" {
+			t.Errorf("a file was replaced: %q, %v", b, err)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, "nowhere")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a link was followed: %v", err)
+		}
+	})
+}
+
+// watcher hands out what a store tells.
+type watcher chan []store.Change
+
+func (w watcher) Changed(c []store.Change) { w <- c }
+func (watcher) Synced(time.Time)           {}
+
+// Restoring over a store that servers use: it is the one or the other, sessions that the backup remembers stay ended,
+// and the servers forget what they knew (P-REVOKE).
+func TestRestoreReplacesAStoreInUse(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
+		db, server := open(t, opts), open(t, opts)
+		c := fill(t, db, 20)
+		file := filepath.Join(t.TempDir(), "backup.db")
+		if err := backup(t.Context(), db, file); err != nil {
+			t.Fatal(err)
+		}
+		change(t, db, func(ctx context.Context, tx store.Tx) error {
+			_, err := tx.EndSessions(ctx, store.SessionSelector{UserID: c.users[1].ID})
+			return errors.Join(err, tx.DeleteUser(ctx, c.users[2].ID))
+		})
+		told := make(watcher, 100)
+		defer server.Watch(told)()
+		awaitAll(t, told) // the first look
+
+		if err := restore(t, file, db, transfer.Options{}); !errors.Is(err, transfer.ErrNotEmpty) {
+			t.Fatalf("without being asked: %v", err)
+		}
+		o := transfer.Options{Replace: true, NeedAdmin: true, Empty: []string{"changes", "sessions", "flows", "links"}}
+		if err := restore(t, file, db, o); err != nil {
+			t.Fatal(err)
+		}
+		awaitAll(t, told)
+		if _, err := server.User(t.Context(), c.users[2].ID); err != nil {
+			t.Errorf("what the backup had is missing: %v", err)
+		}
+		for i := range c.sessions {
+			if _, _, err := server.SessionByToken(t.Context(), store.HashToken(c.sessions[i])); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("session %d lives again: %v", i, err)
+			}
+		}
+		if _, err := server.Link(t.Context(), store.HashToken(c.link)); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a link can be used again: %v", err)
+		}
+		change(t, server, func(ctx context.Context, tx store.Tx) error { return tx.BumpEpoch(ctx, c.users[0].ID) })
+	})
+}
+
+func awaitAll(t *testing.T, told watcher) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		select {
+		case list := <-told:
+			for _, c := range list {
+				if c.Kind == store.ChangeAll {
+					return
+				}
+			}
+		case <-deadline:
+			t.Fatal("servers were not told that everything changed")
+		}
+	}
+}
+
+// A restore that fails, at whatever table, leaves the store as it was.
+func TestRestoreIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
+		db := open(t, opts)
+		fill(t, db, 5)
+		before := dump(t, db.Maintenance())
+		noAdmin := open(t, engines["sqlite"](t))
+		fill(t, noAdmin, 5)
+		if _, err := noAdmin.Maintenance().ExecContext(t.Context(), `UPDATE users SET role = 'user'`); err != nil {
+			t.Fatal(err)
+		}
+		_, err := transfer.Load(t.Context(), side(noAdmin), side(db), transfer.Options{Replace: true, NeedAdmin: true})
+		if !errors.Is(err, transfer.ErrNoAdmin) {
+			t.Fatalf("got %v", err)
+		}
+		same(t, before, dump(t, db.Maintenance()))
+
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		_, err = transfer.Load(ctx, side(noAdmin), side(db), transfer.Options{Replace: true, Progress: func(table string, _, _ int64) {
+			if table == "sessions" {
+				cancel()
+			}
+		}})
+		if err == nil {
+			t.Fatal("not interrupted")
+		}
+		same(t, before, dump(t, db.Maintenance()))
+	})
+}
+
+func TestUnpackTakesBackupsOnly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("live-wal", "something that the file lacks")
+	for file, want := range map[string]string{
+		filepath.Join(dir, "missing"): "no such file", write("empty", ""): "is no backup", write("text", strings.Repeat("x", 100)): "is no backup",
+		write("live", "SQLite format 3\x00"): "has a log beside it",
+	} {
+		if path, err := transfer.Unpack(file, t.TempDir()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %q, %v", file, path, err)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package transfer_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+func findings(t *testing.T, db *sqlstore.DB) []string {
+	t.Helper()
+	before := dump(t, db.Maintenance())
+	report, err := transfer.Check(t.Context(), side(db))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := dump(t, db.Maintenance())
+	for name := range before {
+		if !slices.Equal(before[name], after[name]) {
+			t.Errorf("the check changed %s", name)
+		}
+	}
+	var list []string
+	for _, f := range report.Findings {
+		if f.Detail == "" {
+			t.Errorf("%s says nothing", f.Check)
+		}
+		list = append(list, f.Check)
+	}
+	return list
+}
+
+// Each fault is found, and nothing else is taken for one.
+func TestCheckFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for want, statements := range map[string][]string{
+		"":                 nil,
+		"no administrator": {`UPDATE users SET role = 'user'`},
+		"orphans":          {`UPDATE links SET user_id = 'nobody'`},
+		"session epoch":    {`UPDATE sessions SET epoch = 5`},
+		"change counter":   {`UPDATE change_counter SET seq = 0`, `UPDATE changes SET seq = seq + 1000`},
+		"time":             {`UPDATE sessions SET over_at = expires_at + 1`},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, opts sqlstore.Options) {
+				db := open(t, opts)
+				fill(t, db, 8)
+				for _, s := range statements {
+					if _, err := db.Maintenance().ExecContext(t.Context(), s); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got := findings(t, db)
+				if want == "" && len(got) > 0 || want != "" && !slices.Equal(got, []string{want}) {
+					t.Errorf("found %q, want %q", got, want)
+				}
+			})
+		})
+	}
+}
+
+// What only SQLite lets happen: rows whose parent is gone, values of another kind.
+func TestCheckFindsWhatSQLiteLetsHappen(t *testing.T) {
+	t.Parallel()
+	for want, statements := range map[string][]string{
+		"orphans":         {`PRAGMA foreign_keys = OFF`, `UPDATE sessions SET user_id = 'nobody' WHERE ip <> ''`, `PRAGMA foreign_keys = ON`},
+		"malformed value": {`UPDATE users SET epoch = 'many'`},
+	} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			opts := engines["sqlite"](t)
+			db := open(t, opts)
+			fill(t, db, 8)
+			for _, s := range statements {
+				if _, err := db.Maintenance().ExecContext(t.Context(), s); err != nil {
+					t.Fatal(s, err)
+				}
+			}
+			report, err := transfer.Check(t.Context(), side(db))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(report.Findings, func(f transfer.Finding) bool { return f.Check == want }) {
+				t.Errorf("found %v, want %q", report.Findings, want)
+			}
+		})
+	}
+}
+
+// An index that no longer agrees with its table: queries would not find a session, and could not end it.
+func TestCheckFindsADamagedFile(t *testing.T) {
+	t.Parallel()
+	opts := engines["sqlite"](t)
+	db, err := sqlstore.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, db, 8)
+	var page, size int64
+	err = db.Maintenance().QueryRowContext(t.Context(), `SELECT rootpage, page_size FROM sqlite_master, pragma_page_size
+		WHERE name = 'sessions_token_hash'`).Scan(&page, &size)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(opts.Path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte("AAAAAAAA"), page*size-30) // in the last key of the page
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := findings(t, open(t, opts)); !slices.Contains(got, "damaged file") {
+		t.Errorf("found %q", got)
+	}
+}
+
+// The servers of tests do without what survives a power cut; the check tells of it.
+func TestCheckTellsOfPostgresThatForgets(t *testing.T) {
+	t.Parallel()
+	db := open(t, engines["postgres"](t))
+	db.Maintenance().SetMaxOpenConns(1) // the setting is that of one connection
+	if _, err := db.Maintenance().ExecContext(t.Context(), `SET synchronous_commit = off`); err != nil {
+		t.Fatal(err)
+	}
+	report, err := transfer.Check(t.Context(), side(db))
+	if err != nil || !slices.ContainsFunc(report.Notes, func(n string) bool {
+		return n == "PostgreSQL's synchronous_commit is off: a sign-out that was acknowledged may be undone by a power cut"
+	}) {
+		t.Errorf("%v, %v", report.Notes, err)
+	}
+}
+
+// Sums do not depend on the order of rows, and depend on everything else.
+func TestSumsTellRowsApart(t *testing.T) {
+	t.Parallel()
+	h := func(s string) [sha256.Size]byte { return sha256.Sum256([]byte(s)) }
+	sum := func(rows ...string) (s transfer.Sum) {
+		for _, r := range rows {
+			s.Add(h(r))
+		}
+		return s
+	}
+	if sum("a", "b", "c") != sum("c", "a", "b") {
+		t.Error("the order counts")
+	}
+	different := []transfer.Sum{sum(), sum("a"), sum("a", "a"), sum("a", "a", "a"), sum("b"), sum("a", "b"), sum("a", "b", "b")}
+	for i, a := range different {
+		for _, b := range different[i+1:] {
+			if a == b {
+				t.Errorf("two contents have the sum %s", a)
+			}
+		}
+	}
+	var ones, one transfer.Sum
+	for i := range ones {
+		ones[i] = 0xff
+	}
+	one[len(one)-1] = 1
+	if ones.Add([sha256.Size]byte(one)); ones != (transfer.Sum{}) {
+		t.Errorf("the carry is lost: %x", ones)
+	}
+}
+
+func TestCountTellsEveryTable(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
+		db := open(t, opts)
+		fill(t, db, 8)
+		list, err := transfer.Count(t.Context(), side(db))
+		if err != nil || len(list) != len(tables(t)) {
+			t.Fatalf("%v, %v", list, err)
+		}
+		for _, c := range list {
+			if (c.Table == "users" || c.Table == "sessions") && c.Rows != 8 {
+				t.Errorf("%s: %d", c.Table, c.Rows)
+			}
+		}
+	})
+}
