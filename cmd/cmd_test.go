@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,14 +19,21 @@ import (
 	_ "github.com/gatehouse-auth/gatehouse/cmd"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
 // TestMain makes the test binary the command: scripts run it as "caddy".
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"caddy": caddycmd.Main})
+	testscript.Main(withServers{m}, map[string]func(){"caddy": caddycmd.Main})
 }
+
+// withServers ends the servers that tests started.
+type withServers struct{ *testing.M }
+
+// Run implements testscript.TestingM.
+func (w withServers) Run() int { return testenv.Run(w.M) }
 
 var _ = caddyauth.App{} // the configuration that the commands read
 
@@ -36,8 +44,13 @@ func TestScripts(t *testing.T) {
 	if err != nil || len(scripts) < 9 {
 		t.Fatalf("scripts are missing: %v %v", scripts, err)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+	testscript.Run(t, params("testdata", nil))
+}
+
+// params answers how to run the scripts of a folder. setup may be nil.
+func params(dir string, setup func(env *testscript.Env)) testscript.Params {
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
@@ -45,6 +58,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("DB", filepath.Join(env.WorkDir, "gate.db"))
+			if setup != nil {
+				setup(env)
+			}
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -53,13 +69,18 @@ func TestScripts(t *testing.T) {
 			"manage":   manageCmd,
 			"signin":   signInCmd,
 			"live":     liveCmd,
+			"break":    breakCmd,
 		},
-	})
+	}
 }
 
 func withStore(ts *testscript.TestScript, fn func(ctx context.Context, st store.Store)) {
 	ctx := context.Background()
-	st, err := sqlstore.Open(ctx, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: ts.Getenv("DB")})
+	opts := sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: ts.Getenv("DB")}
+	if strings.HasPrefix(opts.Path, "postgres://") {
+		opts = sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: opts.Path}
+	}
+	st, err := sqlstore.Open(ctx, opts)
 	ts.Check(err)
 	defer st.Close()
 	fn(ctx, st)
@@ -157,6 +178,17 @@ func liveCmd(ts *testscript.TestScript, neg bool, args []string) {
 		if (err == nil) == neg {
 			ts.Fatalf("live: %v", err == nil)
 		}
+	})
+}
+
+// break statement: runs SQL in the store, as nobody should.
+func breakCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: break <statement>")
+	}
+	withStore(ts, func(ctx context.Context, st store.Store) {
+		_, err := st.(*sqlstore.DB).Maintenance().ExecContext(ctx, args[0])
+		ts.Check(err)
 	})
 }
 

@@ -44,7 +44,8 @@ func build(root *cobra.Command) {
 	f.StringP("adapter", "a", "", "name of the adapter of the configuration")
 	f.String("store", "", "the store itself: a SQLite file, or a PostgreSQL DSN (such as {env.DATABASE_URL})")
 	f.StringArray("envfile", nil, "file with environment variables; may be given several times")
-	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), seedCommand(), hashCommand())
+	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), seedCommand(), hashCommand(),
+		storeCommand(), backupCommand(), restoreCommand())
 }
 
 // call is one invocation of a verb.

@@ -1,0 +1,103 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+func backupCommand() *cobra.Command {
+	return verb("backup <file>", "Writes a backup while Caddy runs",
+		`Writes everything in the store, as it is at one moment, to a new file that only
+its owner can read. Caddy goes on meanwhile. The file is a SQLite database, whichever
+engine the store has; it appears when it is complete and has been read again. Keep it
+as safe as the store: it holds password hashes and the keys of what is encrypted.`, cobra.ExactArgs(1), backup)
+}
+
+func restoreCommand() *cobra.Command {
+	cmd := verb("restore <file>", "Fills the store from a backup",
+		`Fills the store from a backup, in one transaction. The store has to be empty, or is
+replaced as a whole with --replace. A running Caddy goes on with what was restored;
+what it does while the backup is read has to wait, or fails.
+
+Everybody has to sign in again, and links that were sent have to be sent anew: since
+the backup was made, sessions may have been ended and links been used. Where you know
+that nothing of that kind happened, --keep-sessions brings them back.`, cobra.ExactArgs(1), restore)
+	cmd.Flags().Bool("replace", false, "replace what the store holds")
+	cmd.Flags().Bool("keep-sessions", false, "bring sessions and one-time links back, too")
+	return cmd
+}
+
+func backup(c *call) error {
+	file := absolute(c.args[0])
+	return c.withStore(func(_ *sqlstore.DB, side transfer.Side) error {
+		fill := func(path string, copyTo func(transfer.Side) error) error {
+			opts := sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true}
+			return c.openSide("new backup", opts, func(_ *sqlstore.DB, to transfer.Side) error { return copyTo(to) })
+		}
+		err := transfer.Backup(c.ctx, side, file, fill, transfer.Options{Progress: c.progress()})
+		if errors.Is(err, transfer.ErrExists) {
+			return fmt.Errorf("%w: a backup never replaces a file", err)
+		}
+		if err != nil {
+			return err
+		}
+		return c.printf("%s", file)
+	})
+}
+
+// ended are the tables whose rows grant something until they are used or ended. A backup does not know what happened
+// since.
+var ended = []string{"sessions", "flows", "links"}
+
+func restore(c *call) (err error) {
+	app, err := c.loadApp()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "gatehouse-restore-*")
+	if err != nil {
+		return fmt.Errorf("unpacking the backup: %w", err)
+	}
+	defer func() {
+		if rerr := os.RemoveAll(dir); rerr != nil && err == nil {
+			err = fmt.Errorf("removing the unpacked backup at %s, which holds password hashes: %w", filepath.Clean(dir), rerr)
+		}
+	}()
+	path, err := transfer.Unpack(c.args[0], dir)
+	if err != nil {
+		return err
+	}
+	opts := transfer.Options{
+		Progress: c.progress(), Replace: c.has("replace"), NeedAdmin: true,
+		Empty: []string{"changes"}, // those of the store that was lost mean nothing to the servers of this one
+	}
+	if !c.has("keep-sessions") {
+		opts.Empty = append(opts.Empty, ended...)
+	}
+	unpacked := sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true} // an older schema is brought up to date
+	return c.openSide("unpacked backup", unpacked, func(_ *sqlstore.DB, from transfer.Side) error {
+		return c.openSide("store", app.StoreOptions(zap.NewNop()), func(_ *sqlstore.DB, to transfer.Side) error {
+			content, err := transfer.Load(c.ctx, from, to, opts)
+			if errors.Is(err, transfer.ErrNotEmpty) {
+				return fmt.Errorf("%w: give --replace to replace everything in it", err)
+			}
+			if err != nil {
+				return err
+			}
+			for _, t := range content {
+				if t.Table == "users" {
+					c.notef("restored %d account(s)", t.Rows)
+				}
+			}
+			return nil
+		})
+	})
+}
