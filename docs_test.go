@@ -105,8 +105,11 @@ func validate(t *testing.T, name string, config []byte) {
 	}
 	text := regexp.MustCompile(`/run/secrets/[a-z.-]+`).ReplaceAllStringFunc(string(config), secrets)
 	text = strings.NewReplacer("/var/lib/gatehouse", dir, "/etc/caddy/logo.svg", logo).Replace(text)
+	for _, m := range regexp.MustCompile(`\{env\.([A-Z_]+)\}`).FindAllStringSubmatch(text, -1) {
+		t.Setenv(m[1], "value")
+	}
 	for k, v := range map[string]string{
-		"DATABASE_URL": "postgres://gatehouse:secret@localhost/gatehouse", "OIDC_CLIENT_ID": "id", "OIDC_CLIENT_SECRET": "secret",
+		"DATABASE_URL": "postgres://gatehouse:secret@localhost/gatehouse",
 		"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD": "a secret of the documentation's test",
 	} {
 		t.Setenv(k, v)

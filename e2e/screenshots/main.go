@@ -26,6 +26,13 @@ var views = map[string]browser.View{
 var pages = map[string]string{
 	"account":  "/_auth/account",
 	"sessions": "/_auth/account/sessions",
+	"users":    "/_auth/admin/users",
+}
+
+// people of the pictures, beside the administrator: username, name, group.
+var people = [][3]string{
+	{"grace", "Grace Hopper", "staff"}, {"edsger", "Edsger Dijkstra", "staff"}, {"barbara", "Barbara Liskov", "board"},
+	{"donald", "Donald Knuth", "staff"}, {"radia", "Radia Perlman", "board"},
 }
 
 func main() {
@@ -72,12 +79,30 @@ func run(ctx context.Context, folder string) (err error) {
 		return err
 	}
 	defer func() { _ = g.Stop() }()
+	if err := populate(ctx, g); err != nil {
+		return err
+	}
 	b, err := browser.Start(ctx)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
 	return take(b, g, folder)
+}
+
+func populate(ctx context.Context, g *gate.Gate) error {
+	for _, p := range people {
+		_, err := g.Gatehouse(ctx, "a password for the pictures\n", "user", "add", p[0], "--name", p[1],
+			"--email", p[0]+"@example.com", "--group", p[2], "--password-stdin")
+		if err != nil {
+			return err
+		}
+		if _, err := g.SignIn(g.Client(), p[0], "a password for the pictures"); err != nil {
+			return err
+		}
+	}
+	_, err := g.Gatehouse(ctx, "", "user", "disable", people[3][0])
+	return err
 }
 
 func take(b *browser.Browser, g *gate.Gate, folder string) error {
