@@ -110,7 +110,7 @@ func validate(t *testing.T, name string, config []byte) {
 	}
 	for k, v := range map[string]string{
 		"DATABASE_URL": "postgres://gatehouse:secret@localhost/gatehouse",
-		"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD": "a secret of the documentation's test",
+		"ADMIN_EMAIL":  "root@example.com", "ADMIN_PASSWORD": "a secret of the documentation's test",
 	} {
 		t.Setenv(k, v)
 	}
