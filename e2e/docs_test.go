@@ -15,8 +15,8 @@ import (
 var elsewhere = map[string]string{
 	"ADMIN_PASSWORD='…' go run ./cmd/caddy run --config Caddyfile.example": "TestExampleCaddyfile",
 	"make test": ".ci/run, which runs this",
-	"xcaddy build --with github.com/gatehouse-auth/gatehouse@v0.0.0=.":             "make xcaddy in .ci/run, by way of xcaddy.json",
-	`sqlite3 /var/lib/gatehouse/gatehouse.db "VACUUM INTO '/backup/gatehouse.db'"`: "SQLite's own",
+	"xcaddy build --with github.com/gatehouse-auth/gatehouse@v0.0.0=.":                                               "make xcaddy in .ci/run, by way of xcaddy.json",
+	"caddy gatehouse store migrate --from sqlite:/var/lib/gatehouse/gatehouse.db --to 'postgres:{env.DATABASE_URL}'": "the command line's scripts, on both engines",
 }
 
 var shell = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
