@@ -204,7 +204,7 @@ func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
 	if a.seed != nil {
 		reserved = append(reserved, a.seed.Username())
 	}
-	return &login.OIDC{Service: logins, Registry: reg, Reserved: reserved}, nil
+	return login.NewOIDC(logins, reg, reserved), nil
 }
 
 // oidcPool answers what is known of providers, made when it is first needed. It outlives configurations.

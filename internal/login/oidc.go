@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/maypok86/otter/v2"
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
@@ -18,7 +20,7 @@ import (
 const MethodOIDC = "oidc"
 
 // OIDC signs people in through providers. internal/oidc finds out whom a provider vouches for; here is decided who
-// that is, and what they may do. One per configuration.
+// that is, and what they may do. One per configuration; see [NewOIDC].
 type OIDC struct {
 	Service  *Service
 	Registry *oidc.Registry
@@ -27,6 +29,7 @@ type OIDC struct {
 	Reserved []string
 
 	flights singleflight.Group
+	starts  *otter.Cache[string, *rate.Limiter]
 }
 
 // Arrival is the end of a sign-in through a provider. ReturnTo and Purpose are set with an error, too, as soon as they
@@ -40,31 +43,40 @@ type Arrival struct {
 	Twin bool
 }
 
-// Starts and posted answers of one client address: each is a row in the store, and costs its sender nothing.
+// Starts and posted answers of one client address: each is a row in the store, and costs its sender nothing. They are
+// counted in memory: what they are kept from is filling the store, and a count there would be a write as well.
 const (
-	startBurst  = 300
-	startRefill = 200 * time.Millisecond
+	startBurst   = 300
+	startRefill  = 200 * time.Millisecond
+	startClients = 10_000 // addresses that are counted at the same time
 )
 
+// NewOIDC makes an OIDC for one configuration.
+func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
+	return &OIDC{
+		Service: s, Registry: reg, Reserved: reserved,
+		starts: otter.Must(&otter.Options[string, *rate.Limiter]{MaximumSize: startClients}),
+	}
+}
+
 // Throttled counts a request that makes a row in the store without any proof. It answers a *[ThrottledError].
-func (o *OIDC) Throttled(ctx context.Context, c Client) error {
+func (o *OIDC) Throttled(c Client) error {
 	key := ClientKey(c.IP)
 	if key == "" {
 		return nil
 	}
-	wait, err := o.Service.Store.TakeToken(ctx, "o"+key, startBurst, startRefill, o.Service.Clock())
-	if err != nil {
-		return fmt.Errorf("counting sign-ins under way: %w", err)
-	}
-	if wait > 0 {
-		return &ThrottledError{Wait: wait}
+	limiter, _ := o.starts.ComputeIfAbsent(key, func() (*rate.Limiter, bool) {
+		return rate.NewLimiter(rate.Every(startRefill), startBurst), false
+	})
+	if limiter != nil && !limiter.AllowN(o.Service.Clock(), 1) {
+		return &ThrottledError{Wait: startRefill}
 	}
 	return nil
 }
 
 // Begin begins a sign-in at a provider. Errors: *[oidc.Error], [oidc.ErrNoProvider], *[ThrottledError], or technical.
 func (o *OIDC) Begin(ctx context.Context, c Client, name string, s oidc.Start) (oidc.Begun, error) {
-	if err := o.Throttled(ctx, c); err != nil {
+	if err := o.Throttled(c); err != nil {
 		return oidc.Begun{}, err
 	}
 	return o.Registry.Begin(ctx, name, s)

@@ -25,7 +25,10 @@ const (
 
 // dueness is when a session's tokens have to be refreshed. It is kept beside the session in the cache, so that a warm
 // request costs one comparison.
-type dueness struct{ at atomic.Int64 } // ms; 0 for never
+type dueness struct {
+	at      atomic.Int64 // ms; 0 for never
+	allowed atomic.Bool  // by the rules of this configuration
+}
 
 // Fresh answers the session as the provider sees it: when its tokens are due, they are refreshed first, once, however
 // many requests and processes ask at the same time, and groups, names and roles follow. A provider that takes the
@@ -37,6 +40,12 @@ func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*sessi
 	d, ok := l.Values(o, o.dueness).(*dueness)
 	if !ok {
 		return l, nil
+	}
+	if !d.allowed.Load() {
+		if err := o.stillAllowed(ctx, &l.Session); err != nil {
+			return nil, err
+		}
+		d.allowed.Store(true)
 	}
 	at := d.at.Load()
 	now := o.Service.Clock()
@@ -80,6 +89,32 @@ func (o *OIDC) dueness(l *session.Live) any {
 		d.at.Store(t.Due.UnixMilli())
 	}
 	return d
+}
+
+// stillAllowed judges a session that this configuration sees for the first time by what its provider said last: a rule
+// that was made stricter acts on the next request, not at the next sign-in. Whether an e-mail address was verified is
+// not kept, so that alone keeps nobody out here. It answers session.ErrNone when the session is over.
+func (o *OIDC) stillAllowed(ctx context.Context, s *store.Session) error {
+	cfg, ok := o.Registry.Config(s.Provider)
+	if !ok || cfg.Issuer != s.Issuer || len(cfg.Allow) == 0 {
+		return nil
+	}
+	id, err := o.Service.Store.Identity(ctx, s.Issuer, s.Subject)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		err = &oidc.Error{Kind: oidc.Refused, Reason: "the identity was unlinked"}
+	case err != nil:
+		return fmt.Errorf("looking up an identity: %w", err)
+	default:
+		err = cfg.Admit(&oidc.Person{Subject: id.Subject, Email: id.Email, EmailVerified: true, Groups: id.Groups})
+	}
+	if err == nil {
+		return nil
+	}
+	if err := o.takenBack(ctx, s, err); err != nil {
+		return err
+	}
+	return session.ErrNone
 }
 
 // refresh refreshes one session. changed: its row is another one now, whoever did it.
@@ -215,13 +250,13 @@ func ignoreGone(err error) error {
 
 // takenBack ends a session whose sign-in the provider takes back.
 func (o *OIDC) takenBack(ctx context.Context, s *store.Session, why error) error {
-	o.Service.Log.Info("a provider took a sign-in back", zap.String("provider", s.Provider), zap.Error(why))
+	o.Service.Log.Info("a sign-in through a provider does not count any more", zap.String("provider", s.Provider), zap.Error(why))
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		ended, err := tx.EndSessions(ctx, store.SessionSelector{ID: s.ID})
 		if err != nil {
 			return err
 		}
-		return o.noteEnded(ctx, tx, Client{}, s.Provider, "refresh: "+string(oidc.KindOf(why)), ended)
+		return o.noteEnded(ctx, tx, Client{}, s.Provider, "no longer vouched for or allowed: "+string(oidc.KindOf(why)), ended)
 	})
 	if err != nil {
 		return fmt.Errorf("ending a session: %w", err)

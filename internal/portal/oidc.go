@@ -190,7 +190,7 @@ func (p *Portal) oidcPosted(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	a, err := oidc.ParseAnswer(values)
 	if err == nil {
-		err = p.OIDC.Throttled(r.Context(), v.client(r))
+		err = p.OIDC.Throttled(v.client(r))
 	}
 	var id string
 	if err == nil {

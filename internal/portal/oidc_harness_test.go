@@ -47,7 +47,7 @@ func newOIDCWorld(t testing.TB, change ...func(*oidc.Config)) *oidcWorld {
 			t.Fatal(err)
 		}
 		c.Login.Log, c.Log = log, log
-		ow.oidc = &login.OIDC{Service: c.Login, Registry: reg, Reserved: []string{"admin"}}
+		ow.oidc = login.NewOIDC(c.Login, reg, []string{"admin"})
 		c.OIDC = ow.oidc
 	})
 	return ow

@@ -184,6 +184,35 @@ func TestRulesThatChangedActAtTheRefresh(t *testing.T) {
 			t.Error("the session goes on")
 		}
 	})
+	t.Run("a stricter rule acts on the next request", func(t *testing.T) {
+		t.Parallel()
+		w := newOIDCWorld(t)
+		w.idp.Set("groups", "visitors")
+		b, c := w.signedInFor(t, time.Second), w.browser()
+		w.idp.As("user-2")
+		w.idp.Know("user-2", map[string]any{"groups": "staff"})
+		c.viaProvider("").wantRedirect(t, "/")
+		if w.fresh(t, w.oidc, b) == nil {
+			t.Fatal("not signed in")
+		}
+		calls := w.idp.Calls("token")
+		cfg := w.cfg
+		cfg.Allow = []oidc.Allow{{Field: "group", Values: []string{"staff"}}}
+		reg, err := oidc.NewRegistry(oidc.NewPool(oidc.PoolOptions{Clock: w.clock.Now}), w.db, []oidc.Config{cfg}, oidc.Options{Clock: w.clock.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reloaded := login.NewOIDC(w.oidc.Service, reg, nil)
+		if w.fresh(t, reloaded, b) != nil || b.signedIn() {
+			t.Error("the session goes on")
+		}
+		if w.fresh(t, reloaded, c) == nil {
+			t.Error("somebody who is allowed is out")
+		}
+		if w.idp.Calls("token") != calls {
+			t.Error("the provider was asked")
+		}
+	})
 	t.Run("unlinked", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
@@ -216,7 +245,7 @@ func TestARefreshTokenIsUsedOnceHoweverManyAsk(t *testing.T) {
 	b := w.signedInFor(t, 6*time.Minute)
 	w.idp.Lie(func(l *provider.Lies) { l.Delay = 50 * time.Millisecond })
 	// A second process on the same store: nothing shared but that.
-	other := &login.OIDC{Service: w.oidc.Service, Registry: w.oidc.Registry}
+	other := login.NewOIDC(w.oidc.Service, w.oidc.Registry, nil)
 	var wg sync.WaitGroup
 	for i := range 20 {
 		o := w.oidc
