@@ -2,6 +2,7 @@ package caddyauth
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -67,6 +68,9 @@ func one(d *caddyfile.Dispenser) (string, error) {
 	option := d.Val()
 	if !d.AllArgs(&s) {
 		return "", d.Errf("%s takes exactly one value", option)
+	}
+	if s == "" {
+		return "", d.Errf("%s: the value is empty; leave the line out for the default", option)
 	}
 	return s, nil
 }
@@ -146,6 +150,9 @@ func (g *Gate) parseLine(d *caddyfile.Dispenser, option string) error {
 		rule := Rule{Field: policy.Field(args[0]), Values: args[1:]}
 		if err := rule.Validate(); err != nil {
 			return d.WrapErr(err)
+		}
+		if strings.ContainsAny(strings.Join(rule.Values, ""), "{}") {
+			return d.Err("require: placeholders are not replaced here; write the value itself")
 		}
 		g.Require = append(g.Require, rule)
 		return nil

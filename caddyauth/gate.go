@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -80,8 +81,13 @@ func (g *Gate) compile() (err error) {
 			return fmt.Errorf("%s: %w", p.option, err)
 		}
 	}
+	for _, p := range g.Optional {
+		if slices.Contains(g.Public, p) {
+			return fmt.Errorf("path %q is both public and optional; choose one: public passes no identity on", p)
+		}
+	}
 	for _, r := range g.Require {
-		if err := r.Validate(); err != nil {
+		if err := g.checkRule(r); err != nil {
 			return err
 		}
 	}
@@ -90,6 +96,20 @@ func (g *Gate) compile() (err error) {
 	}
 	g.app.guarded.add(g.headers)
 	g.app.gates = append(g.app.gates, g)
+	return nil
+}
+
+// checkRule refuses rules that could never hold, such as one for a provider that is not configured.
+func (g *Gate) checkRule(r Rule) error {
+	if err := r.Validate(); err != nil || r.Field != policy.FieldProvider {
+		return err
+	}
+	for _, v := range r.Values {
+		known := v == policy.LocalProvider || slices.ContainsFunc(g.app.OIDC, func(p *ProviderConfig) bool { return p.Name == v })
+		if !known {
+			return fmt.Errorf("require provider: there is no provider %q; configure it with oidc, or use local", v)
+		}
+	}
 	return nil
 }
 
@@ -102,7 +122,6 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		v.token = v.cookie.Token(r.Header)
 		v.provideIdentity()
 	}
-	v.first.identity = nil
 	l, err := g.app.await(r.Context())
 	if err != nil {
 		return g.unavailable(w, r, v, err)
@@ -151,7 +170,7 @@ func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Hand
 	optional := g.optional.Match(v.path)
 	s, err := g.resolve(r.Context(), v)
 	switch {
-	case errors.Is(err, session.ErrNone) && optional:
+	case optional && (errors.Is(err, session.ErrNone) || err == nil && s.User.MustChange): // open to all
 		m.public.Inc()
 		return v.pass(w, r, next)
 	case errors.Is(err, session.ErrNone):
@@ -219,6 +238,7 @@ func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, v *visit) error
 	case visitPage:
 		h := w.Header()
 		decisionHeaders(h)
+		h["X-Content-Type-Options"], h["Referrer-Policy"], h["X-Robots-Tag"] = nosniff, sameOrigin, noIndex
 		h["Location"] = []string{v.live.portal.LoginURL(v.site(r), r)}
 		w.WriteHeader(http.StatusFound)
 	case visitForm:
@@ -229,6 +249,13 @@ func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, v *visit) error
 	}
 	return nil
 }
+
+// Header values that never change, made once.
+var (
+	nosniff    = []string{"nosniff"}
+	sameOrigin = []string{"same-origin"}
+	noIndex    = []string{"noindex, nofollow"}
+)
 
 // decisionHeaders keep answers that depend on who asks out of every cache.
 func decisionHeaders(h http.Header) {

@@ -477,3 +477,62 @@ func TestForwardedHeadersCountOnlyFromTrustedProxies(t *testing.T) {
 		t.Errorf("behind a trusted proxy: %d %q", a.StatusCode, set)
 	}
 }
+
+// Several directives on one site: who is let through by one is known to the rest of Caddy, whichever comes last, and
+// the names of the last one that guards the request are sent.
+func TestSeveralGatesAgreeOnWhoItIs(t *testing.T) {
+	s := startAdmin(t, `gatehouse
+	gatehouse /named/* {
+		header X-Who user
+	}
+	gatehouse /elsewhere/* {
+		require role admin
+		public /elsewhere/public
+	}
+	respond /who "[{http.auth.user.id}|{http.auth.user.role}]"
+	respond /named/who "[{http.auth.user.id}|{http.auth.user.role}]"`)
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	for _, path := range []string{"/who", "/named/who"} {
+		if a := b.fetch(path); a.body != "[admin|admin]" {
+			t.Errorf("%s: %s", path, a.body)
+		}
+	}
+	b.reaches("/named/x")
+	if got := s.up.last().Header; got.Get("X-Who") != "admin" || got.Get("Remote-User") != "" {
+		t.Errorf("the app is told %v", got)
+	}
+	b.reaches("/elsewhere/x")
+	if got := s.up.last().Header; got.Get("Remote-User") != "admin" {
+		t.Errorf("the app is told %v", got)
+	}
+}
+
+// Who has to set a new password first is let through nowhere, and is a visitor like others where all may go.
+func TestARequiredPasswordChangeHoldsEverythingElse(t *testing.T) {
+	s := startAdmin(t, "gatehouse {\n\toptional /open\n\tpublic /public\n}")
+	root := s.browser()
+	root.signIn(adminName, adminPass)
+	made := root.api("POST", "users", fields{"username": "eve", "password": otherPass})
+	id, _ := made.json(t)["id"].(string)
+	if a := root.api("POST", "users/"+id+"/reset-password", fields{"password": "a temporary passphrase", "must_change": true}); a.StatusCode/100 != 2 {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	eve := s.browser()
+	eve.signIn("eve", "a temporary passphrase")
+	if a := eve.page("/x"); a.StatusCode != 302 || !strings.Contains(a.Header.Get("Location"), "/_auth/account/password") {
+		t.Errorf("a page: %d %s", a.StatusCode, a.Header.Get("Location"))
+	}
+	if a := eve.fetch("/x"); a.StatusCode != 403 {
+		t.Errorf("a program: %d", a.StatusCode)
+	}
+	if !eve.reaches("/open") || s.up.last().Header.Get("Remote-User") != "" || !eve.reaches("/public") {
+		t.Error("open paths are closed, or tell who it is")
+	}
+	if a := eve.post("/_auth/account/password", "current_password", "a temporary passphrase", "new_password", "my own new passphrase"); a.StatusCode != 303 {
+		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	if !eve.reaches("/x") {
+		t.Error("still held")
+	}
+}

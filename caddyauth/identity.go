@@ -261,7 +261,12 @@ func (v *visit) placeholder(name string) (any, bool) {
 
 // setHeaders sends the identity upstream. Every header is sent, empty ones too: an upstream must never have to guess
 // what a missing one means. The slices are this request's own: handlers after us may edit them in place.
+// Of several gates on the way the last one's names count.
 func (v *visit) setHeaders(h http.Header, headers []identityHeader) {
+	for _, hd := range v.first.sent {
+		delete(h, hd.name)
+	}
+	v.first.sent = headers
 	for i, hd := range headers {
 		v.values[i] = v.first.identity.values[hd.value]
 		h[hd.name] = v.values[i : i+1 : i+1]

@@ -34,8 +34,9 @@ type visit struct {
 	live   *live
 	site_  *site.Request
 
-	token    string    // session token, "" for none; of the first visit
-	identity *identity // who was let through, nil for nobody; of the first visit
+	token    string           // session token, "" for none; of the first visit
+	identity *identity        // who was let through, nil for nobody; of the first visit
+	sent     []identityHeader // what an earlier gate sends upstream; of the first visit
 	follower session.Follower
 	values   [numValues]string // backs the headers sent upstream
 	cookies  [1]string         // backs the Cookie header sent upstream
@@ -144,7 +145,9 @@ func (v *visit) kind(r *http.Request, api policy.Paths) visitKind {
 }
 
 func acceptsHTML(accept []string) bool {
-	return slices.ContainsFunc(accept, func(s string) bool { return strings.Contains(s, "text/html") })
+	return slices.ContainsFunc(accept, func(s string) bool {
+		return strings.Contains(s, "text/html") || strings.Contains(strings.ToLower(s), "text/html")
+	})
 }
 
 // early reports whether r is TLS early data that may be a replay (RFC 8470): only safe methods are judged then.

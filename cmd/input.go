@@ -90,9 +90,12 @@ func (c *call) ask(prompt string) (string, error) {
 // exitInterrupted is what shells report for a program that an interrupt ended.
 const exitInterrupted = 130
 
+// interactive reports whether there is somebody to ask.
+func (c *call) interactive() bool { return term.IsTerminal(int(c.in.Fd())) }
+
 // line asks for a line of text that may be seen.
 func (c *call) line(prompt string) (string, error) {
-	if !term.IsTerminal(int(c.in.Fd())) {
+	if !c.interactive() {
 		return "", errors.New("standard input is no terminal to ask on")
 	}
 	_, _ = fmt.Fprint(c.note, prompt)

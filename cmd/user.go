@@ -206,8 +206,10 @@ func userDelete(c *call) error {
 		if err != nil {
 			return err
 		}
-		if err := c.confirm(fmt.Sprintf("Deleting %s (%s).", plain(u.Username), u.ID), u.Username); err != nil {
-			return err
+		if c.interactive() { // a script knows what it asks for
+			if err := c.confirm(fmt.Sprintf("Deleting %s (%s).", plain(u.Username), u.ID), u.Username); err != nil {
+				return err
+			}
 		}
 		if err := d.accounts.Delete(c.ctx, operator, u.ID); err != nil {
 			return people(err)

@@ -120,6 +120,10 @@ type UserPage struct {
 	Prev  string
 }
 
+// MaxKey is the longest key, in bytes, that a store keeps. Some characters fold into many: a name of 254 of them is
+// too long.
+const MaxKey = 1024
+
 var fold = cases.Fold()
 
 // FoldName answers the key under which a username or e-mail is unique: NFKC, case-folded, NFKC again (the order of

@@ -127,7 +127,7 @@ type Patch struct {
 	// decide it. A role that Patch changes is always given here.
 	PinRole bool
 	Groups  *[]string
-	Active  *bool // true also admits a user who was pending
+	Active  *bool  // true also admits a user who was pending
 	Note    string // why, in the administrator's own words, for the audit log; may be empty
 	Version int64  // refuse with store.ErrStale if the account is no longer at this version; 0: the last write wins
 }

@@ -38,12 +38,10 @@ func (f *fields) username(v string) string {
 	switch {
 	case v == "" || store.FoldName(v) == "":
 		f.add("username", "Enter a username.")
-	case utf8.RuneCountInString(v) > maxName:
+	case utf8.RuneCountInString(v) > maxName, len(store.FoldName(v)) > store.MaxKey:
 		f.add("username", fmt.Sprintf("Use at most %d characters.", maxName))
 	case !printable(v):
 		f.add("username", "Leave out line breaks, tabs and other invisible characters.")
-	case strings.Contains(v, ","):
-		f.add("username", "Leave out commas.") // lists of names are comma-separated
 	}
 	return v
 }
@@ -54,7 +52,7 @@ func (f *fields) email(v string) string {
 	if v == "" {
 		return ""
 	}
-	if _, _, ok := policy.SplitEmail(v); !ok || !printable(v) {
+	if _, _, ok := policy.SplitEmail(v); !ok || !printable(v) || len(store.FoldName(v)) > store.MaxKey {
 		f.add("email", "Enter an e-mail address such as ada@example.com.")
 	}
 	return v

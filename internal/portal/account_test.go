@@ -49,7 +49,9 @@ func TestPasswordChange(t *testing.T) {
 		old := b.token()
 		form := []string{"current_password", adaPass, "new_password", freshPass}
 		if tick {
-			form = append(form, "end_others", "1")
+			form = append(form, "end_others", "0", "end_others", "1")
+		} else {
+			form = append(form, "end_others", "0") // what a browser sends for an unticked box of ours
 		}
 		b.post("/account/password", form...).wantRedirect(t, "/_auth/account/password")
 		b.get("/account/password").want(t, 200, "Your password was changed.")

@@ -3,6 +3,8 @@ package portal
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
@@ -53,13 +55,13 @@ func (p *Portal) password(v *visit, b back, to string, end bool, errs []ui.Field
 func (p *Portal) postPassword(w http.ResponseWriter, r *http.Request, v *visit) {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = form.Once("current_password", "new_password", "end_others", "rt", "to")
+		err = form.Once("current_password", "new_password", "rt", "to")
 	}
 	if err != nil {
 		p.fail(w, r, v, err)
 		return
 	}
-	b, to, end := v.returning(r, &form), v.own(r, &form, "to"), form.Ticked("end_others")
+	b, to, end := v.returning(r, &form), v.own(r, &form, "to"), endOthers(form)
 	in, err := p.Accounts.ChangeOwnPassword(r.Context(), v.actor(r), v.live, form.Get("current_password"), form.Get("new_password"), end)
 	if err != nil {
 		p.refusePassword(w, r, v, b, to, end, err)
@@ -70,6 +72,17 @@ func (p *Portal) postPassword(w http.ResponseWriter, r *http.Request, v *visit) 
 		p.ui.Flash(w, r, "password_changed")
 	}
 	p.sendTo(w, r, p.afterPassword(v, b, to))
+}
+
+// endOthers answers whether the other sessions end: yes, unless the person unticked it. The form says "0" beside the
+// box, so that an unticked box and a program that does not know the field can be told apart.
+func endOthers(form ui.Form) bool {
+	values := form.All("end_others")
+	if len(values) == 0 {
+		return true
+	}
+	last := strings.ToLower(values[len(values)-1])
+	return !slices.Contains([]string{"", "0", "false", "off", "no"}, last)
 }
 
 // afterPassword answers where to go: on to where the person was going when the change was asked for.

@@ -109,7 +109,11 @@ func (p *Portal) handler(rt route) http.Handler {
 			p.fail(w, r, v, errMethod)
 			return
 		}
-		if err := p.cross.Check(r); err != nil && !rt.foreign {
+		err := p.cross.Check(r)
+		if err == nil && rt.api() {
+			err = p.cross.CheckRead(r)
+		}
+		if err != nil && !rt.foreign {
 			p.fail(w, r, v, err)
 			return
 		}

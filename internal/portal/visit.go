@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
@@ -124,7 +125,7 @@ func (v *visit) returning(r *http.Request, form *ui.Form) back {
 	if form != nil {
 		values = append(values, form.All("rt")...)
 	}
-	if len(values) != 1 {
+	if values = slices.Compact(values); len(values) != 1 { // the same one twice is one
 		return back{location: home}
 	}
 	target, external, ok := v.p.guard.Check(v.q, values[0])
@@ -155,7 +156,7 @@ func (v *visit) own(r *http.Request, form *ui.Form, name string) string {
 	if form != nil {
 		values = append(values, form.All(name)...)
 	}
-	if len(values) != 1 {
+	if values = slices.Compact(values); len(values) != 1 {
 		return ""
 	}
 	target, ok := v.p.guard.CheckOwn(v.q, values[0])

@@ -137,10 +137,10 @@ func (p *parser) identity(v *Values) {
 // whoever sends an empty form.
 func (p *parser) username(v value) {
 	switch {
-	case utf8.RuneCountInString(v.text) > maxName:
+	case utf8.RuneCountInString(v.text) > maxName, len(store.FoldName(v.text)) > store.MaxKey:
 		p.problem(v.name, "is too long: use at most 254 characters")
-	case !printable(v.text) || strings.Contains(v.text, ","):
-		p.problem(v.name, "must have no commas, line breaks or invisible characters")
+	case !printable(v.text):
+		p.problem(v.name, "must have no line breaks or invisible characters")
 	case store.FoldName(v.text) == "":
 		p.problem(v.name, "must have at least one visible character")
 	}

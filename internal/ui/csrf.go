@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
@@ -39,4 +40,19 @@ func (c *CrossOrigin) Check(r *http.Request) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrCrossSite, err)
+}
+
+// CheckRead judges a reading request that answers with data of the signed-in person: it has to come from the site
+// itself, too. What a browser says of another origin, a sibling host included, is refused; programs say nothing.
+func (c *CrossOrigin) CheckRead(r *http.Request) error {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return nil
+	case "":
+		origin := r.Header.Get("Origin")
+		if u, err := url.Parse(origin); origin == "" || origin == site.From(r).Origin() || (err == nil && u.Host != "" && u.Host == r.Host) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: it asks for data of the signed-in person", ErrCrossSite)
 }

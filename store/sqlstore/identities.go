@@ -17,9 +17,7 @@ func scanIdentity(s scanner) (store.Identity, error) {
 	if err != nil {
 		return store.Identity{}, err
 	}
-	if i.Groups, err = parseGroups(groups); err != nil {
-		return store.Identity{}, err
-	}
+	i.Groups = parseGroups(groups)
 	i.CreatedAt, i.LastLoginAt = fromMillis(created), fromMillis(last)
 	return i, nil
 }

@@ -31,10 +31,7 @@ func (r *userRow) dest() []any {
 }
 
 func (r *userRow) user() (store.User, error) {
-	var err error
-	if r.u.Groups, err = parseGroups(r.groups); err != nil {
-		return store.User{}, fmt.Errorf("user %s: %w", r.u.ID, err)
-	}
+	r.u.Groups = parseGroups(r.groups)
 	r.u.PasswordChangedAt = fromMillis(r.changedAt)
 	r.u.CreatedAt = fromMillis(r.created)
 	r.u.UpdatedAt = fromMillis(r.updated)

@@ -13,7 +13,7 @@ type userKeys struct{ username, email, search string }
 
 // maxUserKey bounds a folded username or e-mail, in bytes. Folding can make a short text long, and PostgreSQL keeps no
 // long keys.
-const maxUserKey = 1024
+const maxUserKey = store.MaxKey
 
 // prepareUser checks and cleans a user for writing.
 func prepareUser(u *store.User) (userKeys, error) {

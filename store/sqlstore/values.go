@@ -89,15 +89,14 @@ func groupsText(groups []string) string {
 	return string(b)
 }
 
-func parseGroups(text string) ([]string, error) {
-	if text == "[]" {
-		return nil, nil
-	}
+// parseGroups reads a list of groups. One that somebody has broken reads as none: that lets nobody in, and it must not
+// take the list of all users, through which it can be repaired, away with it.
+func parseGroups(text string) []string {
 	var groups []string
-	if err := json.Unmarshal([]byte(text), &groups); err != nil {
-		return nil, fmt.Errorf("malformed list of groups in the store: %w", err)
+	if text == "[]" || json.Unmarshal([]byte(text), &groups) != nil {
+		return nil
 	}
-	return groups, nil
+	return groups
 }
 
 func detailsText(details map[string]string) string {
