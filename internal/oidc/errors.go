@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/oauth2"
 )
@@ -117,11 +118,11 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// Clean answers text of somebody else for a log line or a page: one line, printable, at most limit bytes.
+// Clean answers text of somebody else for a log line or a page: one line, printable, cut after limit bytes.
 func Clean(s string, limit int) string {
 	var b strings.Builder
 	for _, r := range s {
-		if b.Len()+4 > limit {
+		if b.Len()+utf8.RuneLen(r) > limit {
 			b.WriteString("…")
 			break
 		}
