@@ -3,7 +3,6 @@ package session_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +14,7 @@ import (
 )
 
 // fixture is a store with one user, a manager, and a clock to move.
+
 type fixture struct {
 	store.Store
 	m     *session.Manager
@@ -80,6 +80,7 @@ func (f *fixture) alive(t testing.TB, token string) bool {
 }
 
 // P-SESS: each way of ending a session holds on the next request, cached or not.
+
 func TestASessionIsOverOnTheNextRequestAfterEveryWayOfEndingIt(t *testing.T) {
 	ctx := context.Background()
 	for name, end := range map[string]func(f *fixture, tx store.Tx, s store.Session) error{
@@ -213,6 +214,7 @@ func TestRememberedSessionsLastLonger(t *testing.T) {
 }
 
 // P-SESS: a renewed session has another token and another id; the old token is worth nothing.
+
 func TestRenewingMakesTheOldTokenWorthless(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -234,6 +236,7 @@ func TestRenewingMakesTheOldTokenWorthless(t *testing.T) {
 }
 
 // The uses noted in memory reach the store in batches, also at a graceful stop, and never revive an ended session.
+
 func TestUsesAreWrittenBehindTheRequests(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -258,6 +261,7 @@ func TestUsesAreWrittenBehindTheRequests(t *testing.T) {
 }
 
 // P-RACE: a resolve that runs while the session is being ended never leaves a stale answer behind.
+
 func TestResolvingDuringEveryEndingLeavesNothingStale(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -289,41 +293,9 @@ func TestResolvingDuringEveryEndingLeavesNothingStale(t *testing.T) {
 }
 
 // Another process ends the session: over here within a second, streams too.
-func TestAnEndingByAnotherProcessArrivesWithinASecond(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "gatehouse.db")
-	a, b := testenv.OpenSQLite(t, path), testenv.OpenSQLite(t, path)
-	f := &fixture{Store: a, clock: testenv.NewClock(time.Now().UTC())}
-	f.m = session.NewManager(a, session.Options{Clock: f.clock.Now})
-	t.Cleanup(f.m.Close)
-	f.user = f.addUser(t, "ada")
-	token, s := f.start(t, f.user, false)
-	l, err := f.m.Resolve(t.Context(), token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var fl session.Follower
-	ctx := f.m.Follow(t.Context(), l, &fl)
-	defer fl.Release()
-	other := &fixture{Store: b}
-	other.change(t, func(tx store.Tx) error {
-		_, err := tx.EndSessions(t.Context(), store.SessionSelector{ID: s.ID})
-		return err
-	})
-	select {
-	case <-ctx.Done():
-		if !errors.Is(context.Cause(ctx), session.ErrEnded) {
-			t.Errorf("cause %v", context.Cause(ctx))
-		}
-	case <-time.After(10 * time.Second): // a second by contract; a loaded test machine gets more
-		t.Error("the stream goes on")
-	}
-	if f.alive(t, token) {
-		t.Error("the session goes on")
-	}
-}
 
 // When the store stops telling of changes, the cache stops answering: what can't be known is asked.
+
 func TestWithoutNewsTheCacheIsNotUsed(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -351,88 +323,8 @@ func TestWithoutNewsTheCacheIsNotUsed(t *testing.T) {
 }
 
 // Streams of an ended session are cut, those of others stay, nothing leaks.
-func TestOnlyTheEndedSessionsStreamsAreCut(t *testing.T) {
-	t.Parallel()
-	f := setUp(t)
-	follow := func(token string) (context.Context, func()) {
-		l, err := f.m.Resolve(t.Context(), token)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fl := new(session.Follower)
-		return f.m.Follow(t.Context(), l, fl), fl.Release
-	}
-	one, s := f.start(t, f.user, false)
-	two, _ := f.start(t, f.addUser(t, "bob"), false)
-	cut1, release1 := follow(one)
-	cut2, release2 := follow(one)
-	kept, release3 := follow(two)
-	if n := f.m.Streams(); n != 3 {
-		t.Fatalf("%d streams, want 3", n)
-	}
-	f.change(t, func(tx store.Tx) error {
-		_, err := tx.EndSessions(t.Context(), store.SessionSelector{ID: s.ID})
-		return err
-	})
-	for _, ctx := range []context.Context{cut1, cut2} {
-		select {
-		case <-ctx.Done():
-		case <-time.After(10 * time.Second):
-			t.Fatal("a stream goes on")
-		}
-	}
-	if kept.Err() != nil {
-		t.Error("another session's stream was cut")
-	}
-	release1()
-	release2()
-	release3()
-	if n := f.m.Streams(); n != 0 {
-		t.Errorf("%d streams are still known", n)
-	}
-}
-
-func TestAnExpiredSessionsStreamsAreCut(t *testing.T) {
-	t.Parallel()
-	f := setUp(t)
-	token, _ := f.start(t, f.user, false)
-	l, err := f.m.Resolve(t.Context(), token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var fl session.Follower
-	ctx := f.m.Follow(t.Context(), l, &fl)
-	defer fl.Release()
-	f.clock.Advance(61 * time.Minute)
-	select {
-	case <-ctx.Done():
-	case <-time.After(10 * time.Second):
-		t.Error("the stream of an expired session goes on")
-	}
-}
 
 // A session ended between resolving and following is noticed all the same.
-func TestAnEndingBetweenResolveAndFollowIsNotMissed(t *testing.T) {
-	t.Parallel()
-	f := setUp(t)
-	token, s := f.start(t, f.user, false)
-	l, err := f.m.Resolve(t.Context(), token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.change(t, func(tx store.Tx) error {
-		_, err := tx.EndSessions(t.Context(), store.SessionSelector{ID: s.ID})
-		return err
-	})
-	var fl session.Follower
-	ctx := f.m.Follow(t.Context(), l, &fl)
-	defer fl.Release()
-	select {
-	case <-ctx.Done():
-	case <-time.After(10 * time.Second):
-		t.Error("the stream goes on")
-	}
-}
 
 func TestMalformedTokensAreNobody(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,199 @@
+package login_test
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func TestAllSpellingsOfAnAccountShareOneCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i, name := range []string{"ada", "ADA", " ada@Example.com "} {
+		if got := w.try(from(fmt.Sprintf("192.0.2.%d", i+1)), name, wrong); got != "wrong" {
+			t.Fatalf("attempt %d as %q: %s", i+1, name, got)
+		}
+	}
+	for i, name := range []string{"ada", "ａｄａ", "ada@example.com"} {
+		if got := w.try(from(fmt.Sprintf("198.51.100.%d", i+1)), name, right); got != "throttled" {
+			t.Errorf("after the free attempts, as %q: %s", name, got)
+		}
+	}
+}
+
+func TestTheWaitDoublesAndASuccessForgets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := from("192.0.2.1")
+	for range 3 {
+		w.try(c, "ada", wrong)
+	}
+	for wait := store.FirstWait; wait < time.Minute; wait *= 2 {
+		if got := w.try(c, "ada", right); got != "throttled" {
+			t.Fatalf("at once: %s", got)
+		}
+		w.clock.Advance(wait - time.Millisecond)
+		if got := w.try(c, "ada", right); got != "throttled" {
+			t.Fatalf("just before %v: %s", wait, got)
+		}
+		w.clock.Advance(time.Millisecond)
+		if got := w.try(c, "ada", wrong); got != "wrong" {
+			t.Fatalf("after %v: %s", wait, got)
+		}
+	}
+	w.clock.Advance(time.Minute)
+	w.signIn(c, "ada")
+	if got := w.try(c, "ada", wrong); got != "wrong" {
+		t.Errorf("after a success: %s", got)
+	}
+	if got := w.try(c, "ada", right); got != "ok" {
+		t.Errorf("after a success and one wrong attempt: %s", got)
+	}
+}
+
+func TestAKnownBrowserHasItsOwnCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	owner := from("192.0.2.1")
+	in := w.signIn(owner, "ada")
+	owner.Devices = login.ParseDevices(in.Devices)
+	if len(owner.Devices) != 1 {
+		t.Fatalf("devices %q", in.Devices)
+	}
+	for range 10 {
+		w.try(from("203.0.113.5"), "ada", wrong)
+	}
+	if got := w.try(from("203.0.113.5"), "ada", right); got != "throttled" {
+		t.Fatalf("the stranger: %s", got)
+	}
+	if got := w.try(owner, "ada", right); got != "ok" {
+		t.Errorf("the owner: %s", got)
+	}
+	w.signIn(owner, "ada")
+	for range 3 {
+		w.try(owner, "ada", wrong)
+	}
+	if got := w.try(owner, "ada", right); got != "throttled" {
+		t.Errorf("a stolen browser guesses without end: %s", got)
+	}
+	// A token known for one account is nobody for another, and one that was planted is not adopted.
+	bob := w.add("bob", "")
+	for range 3 {
+		w.try(from("203.0.113.9"), "bob", wrong)
+	}
+	if got := w.try(owner, "bob", right); got != "throttled" {
+		t.Errorf("ada's browser at bob's account: %s", got)
+	}
+	planted := store.NewToken()
+	carol := from("192.0.2.77")
+	carol.Devices = []string{planted}
+	w.add("carol", "")
+	if in := w.signIn(carol, "carol"); in.Devices == "" || strings.HasPrefix(in.Devices, planted) {
+		t.Errorf("a planted device token was adopted: %q", in.Devices)
+	}
+	if known, _ := w.Store.KnownDevice(t.Context(), store.HashToken(planted), bob.ID); known {
+		t.Error("a planted token is known")
+	}
+}
+
+func TestParallelGuessesGainNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var checked atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			if w.try(from(fmt.Sprintf("192.0.2.%d", i)), "ada", wrong) == "wrong" {
+				checked.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if n := checked.Load(); n != 3 {
+		t.Errorf("%d guesses were checked, want 3", n)
+	}
+}
+
+func TestUnknownNamesAreThrottledLikeKnownOnes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 8 {
+		known := w.try(from("192.0.2.1"), "ada", wrong)
+		unknown := w.try(from("192.0.2.2"), "nobody-of-that-name", wrong)
+		if known != unknown {
+			t.Fatalf("attempt %d: known %s, unknown %s", i+1, known, unknown)
+		}
+	}
+}
+
+func TestAFloodOfBogusNamesLocksNobodyOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 600 {
+		w.try(from(fmt.Sprintf("2001:db8:%x::1", i)), fmt.Sprintf("bogus-%d", i), wrong)
+	}
+	if got := w.try(from("192.0.2.1"), "ada", right); got != "ok" {
+		t.Errorf("a real user: %s", got)
+	}
+}
+
+func TestOneClientAddressIsLimited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Limits.Client, w.Limits.Window = 5, time.Minute
+	for i := range 5 {
+		if got := w.try(from(fmt.Sprintf("2001:db8:1:1::%x", i+1)), fmt.Sprintf("name%d", i), wrong); got != "wrong" {
+			t.Fatalf("attempt %d: %s", i+1, got)
+		}
+	}
+	if got := w.try(from("2001:db8:1:1:ffff::1"), "ada", right); got != "throttled" {
+		t.Errorf("another address of the same /64: %s", got)
+	}
+	if got := w.try(from("2001:db8:1:2::1"), "ada", right); got != "ok" {
+		t.Errorf("another /64: %s", got)
+	}
+	w.clock.Advance(time.Minute)
+	if got := w.try(from("2001:db8:1:1::1"), "ada", right); got != "ok" {
+		t.Errorf("a minute later: %s", got)
+	}
+	// Nobody shares a count for having no address (unix sockets).
+	for range 10 {
+		w.signIn(login.Client{}, "ada")
+	}
+}
+
+func TestClientKeys(t *testing.T) {
+	for ip, want := range map[string]string{"192.0.2.1": "c:192.0.2.1", "::ffff:192.0.2.1": "c:192.0.2.1", "2001:db8::5": "c:2001:db8::/64", "fe80::1%eth0": "c:fe80::/64"} {
+		if got := login.ClientKey(netip.MustParseAddr(ip)); got != want {
+			t.Errorf("%s: %q, want %q", ip, got, want)
+		}
+	}
+	if login.ClientKey(netip.Addr{}) != "" {
+		t.Error("no address has a key")
+	}
+}
+
+func TestCountsSurviveARestart(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gatehouse.db")
+	w := worldOn(t, path)
+	for range 3 {
+		w.try(from("192.0.2.1"), "ada", wrong)
+		w.try(from("192.0.2.1"), "nobody", wrong)
+	}
+	again := worldOn(t, path)
+	again.clock.Set(w.clock.Now())
+	for _, name := range []string{"ada", "nobody"} {
+		if got := again.try(from("192.0.2.9"), name, wrong); got != "throttled" {
+			t.Errorf("%s after a restart: %s", name, got)
+		}
+	}
+}

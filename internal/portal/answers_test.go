@@ -1,0 +1,163 @@
+package portal_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+)
+
+func TestDecisionAnswers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser().signIn("ada", adaPass)
+	d := w.decisions(t, b)
+	for name, write := range d {
+		for _, asPage := range []bool{true, false} {
+			a := write(asPage)
+			if got := a.Header["Vary"]; got[0] != "Cookie, Accept, Sec-Fetch-Mode, Authorization" {
+				t.Errorf("%s: Vary %q", name, got)
+			}
+			if len(a.Cookies()) > 0 {
+				t.Errorf("%s sets a cookie on an address of the app", name)
+			}
+			checkHeaders(t, name, a, true)
+		}
+	}
+	d["forbidden"](true).want(t, 403, "signed in as ada", "You are not in payroll.", "ref-0123456789", "Switch user", "app.example.test/payroll", "Sign out")
+	if a := d["forbidden"](true); strings.Contains(a.body, "x=") && strings.Contains(a.body, "&lt;b&gt;") {
+		t.Error("the query is in the page's text")
+	}
+	if p := d["forbidden"](false).wantProblem(t, 403, "forbidden"); p.Detail != "You are not in payroll." {
+		t.Errorf("%+v", p)
+	}
+	u := d["unauthorized"](false)
+	if p := u.wantProblem(t, 401, "unauthorized"); p.LoginURL != "/_auth/login?rt=%2Fpayroll" {
+		t.Errorf("%+v", p)
+	}
+	if got := u.Header.Get("WWW-Authenticate"); got != `Bearer realm="Acme"` {
+		t.Errorf("WWW-Authenticate %q", got)
+	}
+	d["unauthorized"](true).want(t, 401, "Nothing was saved", `target="_blank"`, "Sign in in a new tab")
+	for _, asPage := range []bool{true, false} {
+		if got := d["unavailable"](asPage).Header.Get("Retry-After"); got != "7" {
+			t.Errorf("Retry-After %q", got)
+		}
+	}
+	d["unavailable"](false).wantProblem(t, 503, "unavailable")
+	d["set-up"](false).wantProblem(t, 503, "setup-needed")
+}
+
+func TestLoginURL(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	q := &site.Request{Secure: true, Host: host, Prefix: prefix}
+	for target, want := range map[string]string{
+		"/": "%2F", "/reports?year=2026": "%2Freports%3Fyear%3D2026", "/a%20b?x=%2Fy": "%2Fa%2520b%3Fx%3D%252Fy", "/x?": "%2Fx%3F",
+		"http://evil.example/x": "%2Fx", "http://evil.example//x": "", "//evil.example/x": "", "/a//b": "", "/a/../b": "", "/%2e%2e/b": "", "/a%5cb": "",
+		"/_auth/login": "", "/_AUTH/login": "", "*": "", "/a%0d%0ab": "", "/x?y=%0a": "", "/.hidden": "%2F.hidden", "/a;b": "%2Fa%3Bb",
+		"/" + strings.Repeat("a", 9000): "",
+	} {
+		u, err := url.ParseRequestURI(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(target, "//") { // as a server reads it from the request line
+			u = &url.URL{Path: target}
+		}
+		if want != "" {
+			want = "?rt=" + want
+		}
+		if got := w.portal.LoginURL(q, &http.Request{URL: u}); got != "/_auth/login"+want {
+			t.Errorf("%s: %s, want /_auth/login%s", target, got, want)
+		}
+	}
+}
+
+func FuzzLoginURL(f *testing.F) {
+	seeds := 0
+	for _, l := range corpus(f) {
+		f.Add(l.raw, "q=1")
+		seeds++
+	}
+	if seeds < 150 {
+		f.Fatalf("only %d seeds", seeds)
+	}
+	w := emptyWorld(f)
+	q := &site.Request{Secure: true, Host: host, Prefix: prefix}
+	f.Fuzz(func(t *testing.T, path, query string) {
+		got := w.portal.LoginURL(q, &http.Request{URL: &url.URL{Path: path, RawQuery: query}})
+		rest, ok := strings.CutPrefix(got, "/_auth/login?rt=")
+		if !ok {
+			if got != "/_auth/login" {
+				t.Fatalf("%q", got)
+			}
+			return
+		}
+		rt, err := url.QueryUnescape(rest)
+		if err != nil {
+			t.Fatalf("%q: %v", got, err)
+		}
+		if target, external, ok := w.portal.Guard().Check(q, rt); !ok || external || target != rt {
+			t.Fatalf("%q offers %q, which is refused", got, rt)
+		}
+	})
+}
+
+func BenchmarkLoginURL(b *testing.B) {
+	w := emptyWorld(b)
+	q := &site.Request{Secure: true, Host: host, Prefix: prefix}
+	r := &http.Request{URL: &url.URL{Path: "/reports/2026/march", RawQuery: "sort=name&page=3"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		w.portal.LoginURL(q, r)
+	}
+}
+
+// What others answer below the prefix
+
+func TestExtraSeesSignedInPeopleOnly(t *testing.T) {
+	t.Parallel()
+	var p *portal.Portal
+	w := newWorld(t, func(c *portal.Config) {
+		c.Extra = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if l := portal.LiveFrom(r); l == nil || l.User.ID != portal.ActorFrom(r).UserID {
+				t.Error("handed on without a session")
+			}
+			switch r.URL.Path {
+			case "/admin/forbidden":
+				p.Fail(w, r, &account.ForbiddenError{Code: account.CodeReauth, Text: "Sign in again."}, true)
+			case "/api/v1/users":
+				p.Fail(w, r, &account.ForbiddenError{Code: account.CodeReauth, Text: "Sign in again."}, false)
+			default:
+				w.Header().Set("X-Path", r.URL.Path)
+				w.WriteHeader(http.StatusTeapot)
+			}
+		})
+	})
+	p = w.portal
+	w.browser().get("/admin/users?q=x").wantRedirect(t, "/_auth/login?to="+url.QueryEscape("/_auth/admin/users?q=x"))
+	w.browser().get("/api/v1/users").wantProblem(t, 401, "unauthorized")
+	b := w.browser().signIn("root", rootPass)
+	if a := b.get("/admin/users").want(t, 418); a.Header.Get("X-Path") != "/admin/users" {
+		t.Errorf("path %q", a.Header.Get("X-Path"))
+	}
+	b.get("/admin").want(t, 418)
+	b.do("DELETE", "/api/v1/users/x").want(t, 418)
+	b.get("/admin/forbidden").want(t, 403, "Sign in again.", "/_auth/reauth", "ref-0123456789")
+	b.get("/api/v1/users").wantProblem(t, 403, "reauth-required")
+	evil := request("POST", "/admin/users", "application/x-www-form-urlencoded", "x=y")
+	evil.Header.Set("Sec-Fetch-Site", "same-site")
+	b.send(evil).want(t, 403, "another site")
+	if l := portal.LiveFrom(httptest.NewRequest("GET", "/", nil)); l != nil {
+		t.Error("a session out of nowhere")
+	}
+	if a := portal.ActorFrom(httptest.NewRequest("GET", "/", nil)); a.UserID != "" || a.SessionID != "" {
+		t.Error("an actor out of nowhere")
+	}
+}
