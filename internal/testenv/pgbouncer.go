@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -61,7 +62,7 @@ func pgBouncerBin() (string, error) {
 
 // pgBouncerConfig: few server connections, so that clients take turns on them as they do under load.
 const pgBouncerConfig = `[databases]
-* = host=%s port=%d user=%s password='%s'
+* = %s
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = %d
@@ -89,7 +90,11 @@ func startPgBouncer(t testing.TB, bin string, config *pgx.ConnConfig) (*bouncer,
 		return nil, err
 	}
 	ini := filepath.Join(dir, "pgbouncer.ini")
-	text := fmt.Sprintf(pgBouncerConfig, config.Host, config.Port, config.User, config.Password, port)
+	target := fmt.Sprintf("host=%s port=%d user=%s", config.Host, config.Port, config.User)
+	if config.Password != "" { // an empty one would be a syntax error
+		target += " password='" + strings.ReplaceAll(config.Password, "'", "''") + "'"
+	}
+	text := fmt.Sprintf(pgBouncerConfig, target, port)
 	if err := os.WriteFile(ini, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
