@@ -43,9 +43,6 @@ func (in input) get(name, otherwise string) string {
 	return otherwise
 }
 
-// lists are fields that may come several times.
-var lists = map[string]bool{"groups": true, "id": true}
-
 // readInput reads a form and refuses a field that came twice.
 func readInput(w http.ResponseWriter, r *http.Request) (input, error) {
 	sent, err := ui.ReadForm(w, r)

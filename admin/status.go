@@ -175,14 +175,6 @@ func (a *admin) providerSection(v *visit, p ProviderStatus) section {
 	return sec
 }
 
-// onSite answers a path as an address on the site that the page is shown on; a whole address stays.
-func onSite(v *visit, address string) string {
-	if strings.HasPrefix(address, "/") {
-		return v.q.Origin() + address
-	}
-	return address
-}
-
 // provider answers the provider that the address names.
 func (a *admin) provider(r *http.Request) (ProviderStatus, error) {
 	for _, p := range a.Providers() {

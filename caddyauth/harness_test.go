@@ -123,9 +123,6 @@ type option func(*caddyServer)
 // withGlobal adds lines to the global gatehouse block.
 func withGlobal(lines string) option { return func(s *caddyServer) { s.global = lines } }
 
-// withStore uses a store file that exists already.
-func withStore(path string) option { return func(s *caddyServer) { s.db = path } }
-
 // start runs Caddy with the site block's lines before reverse_proxy.
 func start(t testing.TB, site string, opts ...option) *caddyServer {
 	t.Helper()

@@ -151,8 +151,10 @@ var throttleTests = []test{
 			}
 		}
 		forgive(at) // nothing to forgive is no error and no credit
-		if begin(at) != 0 || begin(at) != 0 || begin(at) != 2*time.Second {
-			t.Fatal("two free attempts, then a wait of two seconds")
+		for i, want := range []time.Duration{0, 0, 2 * time.Second} {
+			if got := begin(at); got != want {
+				t.Fatalf("attempt %d waits %v, want %v: two free attempts, then two seconds", i+1, got, want)
+			}
 		}
 		forgive(at)
 		if begin(at) != 0 { // the second again
