@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"testing"
@@ -114,10 +113,4 @@ func must[T any](t *testing.T) func(T, error) T {
 		}
 		return v
 	}
-}
-
-// status asks for a path with a client's cookies, as a program does.
-func status(t *testing.T, g *gate.Gate, c *http.Client, path string) int {
-	t.Helper()
-	return must[gate.Answer](t)(g.Do(c, path, nil, "Accept", "application/json")).Status
 }
