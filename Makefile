@@ -34,6 +34,10 @@ test: prepare build ## everything: race detector, PostgreSQL, browsers; nothing 
 	$(GO) -C internal/tools test ./...
 	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy-dev $(plain) $(GO) -C e2e test -shuffle=on -timeout=10m ./...
 
+.PHONY: example
+example: # Caddyfile.example in the Caddy that make xcaddy built
+	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy $(plain) $(GO) -C e2e test -count=1 -run='^TestExample' ./...
+
 .PHONY: lint
 lint: build staticcheck ## gofmt, go vet, staticcheck, architecture, caddy fmt
 	@echo gofmt; bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "run gofmt -w on:"; echo "$$bad"; exit 1; }
