@@ -72,7 +72,7 @@ func TestBackupWhileServersWriteIsOfOneMoment(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
 		db, server := open(t, opts), open(t, opts)
-		fill(t, db, 300)
+		fill(t, db, 60)
 		ctx, cancel := context.WithCancel(t.Context())
 		written := make(chan int)
 		go func() {

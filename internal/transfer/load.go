@@ -63,10 +63,10 @@ func (m *mover) load(ctx context.Context, tx *sql.Tx) ([]Content, error) {
 	filled := slices.DeleteFunc(slices.Clone(m.tables), func(t table) bool { return slices.Contains(m.opts.Empty, t.name) })
 	for _, t := range filled {
 		var rows int64
-		err := t.batches(ctx, m.src, nil, func(batch []row) error {
+		err := t.batches(ctx, m.src, nil, m.opts.batch(), func(batch []row) error {
 			rows += int64(len(batch))
 			m.opts.progress(t.name, rows, m.counts[t.name])
-			return t.insert(ctx, tx, batch)
+			return m.to.insert(ctx, tx, t, batch)
 		})
 		if err != nil {
 			return nil, err

@@ -18,12 +18,21 @@ const lockWait = 10 * time.Second
 type Options struct {
 	// Progress is told after each batch: rows that are in the target, of how many. May be nil.
 	Progress func(table string, rows, of int64)
+	// Batch bounds the rows of a batch. 0: 1000.
+	Batch int
 	// Empty names tables that stay empty in the target. For Load only.
 	Empty []string
 	// Replace lets Load replace what the target holds.
 	Replace bool
 	// NeedAdmin refuses a content without an active administrator. Move always does.
 	NeedAdmin bool
+}
+
+func (o Options) batch() int {
+	if o.Batch > 0 {
+		return o.Batch
+	}
+	return batchRows
 }
 
 func (o Options) progress(table string, rows, of int64) {
@@ -275,14 +284,14 @@ func (m *mover) copyTable(ctx context.Context, t table) error {
 		return err
 	}
 	m.opts.progress(t.name, rows, m.counts[t.name])
-	return t.batches(ctx, m.src, after, func(batch []row) error {
+	return t.batches(ctx, m.src, after, m.opts.batch(), func(batch []row) error {
 		last, err := json.Marshal(t.keyOf(batch[len(batch)-1]))
 		if err != nil {
 			return fmt.Errorf("noting the progress: %w", err)
 		}
 		rows += int64(len(batch))
 		err = m.inTarget(ctx, func(tx *sql.Tx) error {
-			if err := t.insert(ctx, tx, batch); err != nil {
+			if err := m.to.insert(ctx, tx, t, batch); err != nil {
 				return err
 			}
 			_, err := tx.ExecContext(ctx, `INSERT INTO `+fillingTable+` (table_name, last_key, row_count) VALUES ($1, $2, $3)

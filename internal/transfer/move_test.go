@@ -30,9 +30,9 @@ func TestMoveCarriesEverything(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from := open(t, fromOpts)
-		c := fill(t, from, 800)
+		c := fill(t, from, 75)
 		to := open(t, filling(toOpts))
-		list, err := transfer.Move(t.Context(), side(from), side(to), transfer.Options{})
+		list, err := transfer.Move(t.Context(), side(from), side(to), transfer.Options{Batch: 20})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,13 +80,13 @@ func TestMoveGoesOnAfterEveryInterruption(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from := open(t, fromOpts)
-		fill(t, from, 800)
+		fill(t, from, 75)
 		runs, batches := 0, 0
 		for ; ; runs++ {
 			to := open(t, filling(toOpts))
 			ctx, cancel := context.WithCancelCause(t.Context())
 			first := make(map[string]bool)
-			_, err := transfer.Move(ctx, side(from), side(to), transfer.Options{Progress: func(table string, _, _ int64) {
+			_, err := transfer.Move(ctx, side(from), side(to), transfer.Options{Batch: 20, Progress: func(table string, _, _ int64) {
 				if !first[table] { // told where it goes on from; no batch yet
 					first[table] = true
 					return
@@ -120,11 +120,11 @@ func TestMoveBeginsAnewWhenTheSourceWentOn(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from := open(t, fromOpts)
-		c := fill(t, from, 800)
+		c := fill(t, from, 45)
 		to := open(t, filling(toOpts))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		_, err := transfer.Move(ctx, side(from), side(to), transfer.Options{Progress: func(table string, rows, of int64) {
+		_, err := transfer.Move(ctx, side(from), side(to), transfer.Options{Batch: 20, Progress: func(table string, rows, of int64) {
 			if table == "sessions" && rows == of {
 				cancel()
 			}

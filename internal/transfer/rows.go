@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -174,17 +175,23 @@ func marks(from, n int) string {
 	return b.String()
 }
 
-// batchArgs bounds the arguments of one INSERT (SQLite takes 32766, PostgreSQL 65535), batchBytes what they hold: a row
-// with sealed tokens can have hundreds of kilobytes.
+// What a batch holds at most, unless [Options] say less. A row with sealed tokens can have hundreds of kilobytes.
 const (
-	batchArgs  = 16_000
+	batchRows  = 1000
 	batchBytes = 4 << 20
 )
 
-// batches reads the rows behind a key and gives them out in batches.
-func (t table) batches(ctx context.Context, q queryer, after []any, flush func([]row) error) error {
+// How many arguments one INSERT has. PostgreSQL takes 65535 and gains by few round trips. SQLite looks for the name of
+// each among all names before it, so that many make it slow.
+const (
+	postgresArgs = 16_000
+	sqliteArgs   = 400
+)
+
+// batches reads the rows behind a key and gives them out in batches of at most so many rows.
+func (t table) batches(ctx context.Context, q queryer, after []any, most int, flush func([]row) error) error {
 	var batch []row
-	size, most := 0, max(1, batchArgs/len(t.columns))
+	size := 0
 	err := t.each(ctx, q, after, func(r row) error {
 		batch, size = append(batch, r), size+r.size()
 		if len(batch) < most && size < batchBytes {
@@ -200,7 +207,20 @@ func (t table) batches(ctx context.Context, q queryer, after []any, flush func([
 	return flush(batch)
 }
 
-// insert writes rows.
+// insert writes rows, in as many statements as the engine likes.
+func (s Side) insert(ctx context.Context, q queryer, t table, rows []row) error {
+	args := sqliteArgs
+	if s.postgres() {
+		args = postgresArgs
+	}
+	for part := range slices.Chunk(rows, max(1, args/len(t.columns))) {
+		if err := t.insert(ctx, q, part); err != nil {
+			return fmt.Errorf("writing the table %s: %w", t.name, err)
+		}
+	}
+	return nil
+}
+
 func (t table) insert(ctx context.Context, q queryer, rows []row) error {
 	var b strings.Builder
 	b.WriteString(`INSERT INTO ` + quote(t.name) + ` (` + names(t.columns) + `) VALUES `)
@@ -212,8 +232,6 @@ func (t table) insert(ctx context.Context, q queryer, rows []row) error {
 		b.WriteString("(" + marks(len(args)+1, len(r)) + ")")
 		args = append(args, r...)
 	}
-	if _, err := q.ExecContext(ctx, b.String(), args...); err != nil {
-		return fmt.Errorf("writing the table %s: %w", t.name, err)
-	}
-	return nil
+	_, err := q.ExecContext(ctx, b.String(), args...)
+	return err
 }
