@@ -28,6 +28,13 @@ const (
 // cheap is the lowest cost of a password hash that Gatehouse takes: tests sign in hundreds of times.
 const cheap = "password {\n\t\t\targon2id 19MiB 2 1\n\t\t}"
 
+// app says what it was asked. Its page names an icon, or browsers would ask for one in their own time: also while a
+// test has stopped the gate, which then looks like a failure of the page.
+const app = `route {
+		header Content-Type "text/html; charset=utf-8"
+		respond "<!doctype html><html lang=en><link rel=icon href=data:,><title>app</title><p>app: {http.request.method} {http.request.orig_uri} as {http.request.header.Remote-User}"
+	}`
+
 // Options of a gate. The zero value is the shortest use: one gate in front of a small app.
 type Options struct {
 	Global string   // lines of the global option gatehouse
@@ -129,7 +136,7 @@ func (g *Gate) caddyfile(scheme string, o Options) string {
 		names[i] = fmt.Sprintf("%s://%s:%d", scheme, h, g.Port)
 	}
 	if o.App == "" {
-		o.App = `respond "app: {http.request.method} {http.request.orig_uri} as {http.request.header.Remote-User}" 200`
+		o.App = app
 	}
 	tls := ""
 	if o.HTTPS {
