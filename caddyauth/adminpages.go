@@ -101,6 +101,7 @@ func (a *App) effective(started time.Time) admin.Settings {
 	add("session", "absolute", l.Absolute.String(), l.Absolute == d.Absolute)
 	add("session", "remember", l.Remember.String(), l.Remember == d.Remember)
 	add("session", "cookie_domain", o.cookieDomain, o.cookieDomain == "")
+	add("session", "store_grace", o.storeGrace.String(), o.storeGrace == 0)
 	add("password", "min_length", strconv.Itoa(o.policy.MinLength), a.Password == nil || a.Password.MinLength == 0)
 	add("password", "argon2id", o.hash.String(), a.Password == nil || a.Password.Argon2id == nil)
 	t, dt := o.attempts, login.DefaultLimits
@@ -126,6 +127,9 @@ func (a *App) warnings() []string {
 	}
 	if a.opt.cookieDomain != "" {
 		w = append(w, "cookie_domain shares the session with every host below "+a.opt.cookieDomain+", also with those that are not behind the gate.")
+	}
+	if g := a.opt.storeGrace; g > 0 {
+		w = append(w, "store_grace lets sessions go on for up to "+g.String()+" while the store cannot be reached; one that is ended elsewhere meanwhile goes on as well.")
 	}
 	if a.opt.attempts.Free > 10 {
 		w = append(w, "throttle free is higher than 10: passwords can be guessed faster than is wise.")

@@ -186,8 +186,13 @@ func (a *App) parseSession(d *caddyfile.Dispenser) error {
 				return err
 			}
 			return a.judge(d)
+		case "store_grace":
+			if err := duration(d, &a.Session.StoreGrace); err != nil {
+				return err
+			}
+			return a.judge(d)
 		}
-		return d.Errf("unrecognized option %q; session knows idle, absolute, remember and cookie_domain", option)
+		return d.Errf("unrecognized option %q; session knows idle, absolute, remember, cookie_domain and store_grace", option)
 	})
 }
 

@@ -192,9 +192,12 @@ func (g *Gate) resolve(ctx context.Context, v *visit) (*session.Live, error) {
 	if v.first.token == "" {
 		return nil, session.ErrNone
 	}
-	s, err := v.live.sessions.Resolve(ctx, v.first.token)
-	if err != nil || v.live.oidc == nil {
+	s, graced, err := v.live.sessions.ResolveWithin(ctx, v.first.token, v.live.opt.storeGrace)
+	switch {
+	case err != nil || v.live.oidc == nil:
 		return s, err
+	case graced: // nothing can be refreshed without the store
+		return s, v.live.oidc.Judged(s)
 	}
 	return v.live.oidc.Fresh(ctx, v.first.token, s)
 }
@@ -222,6 +225,7 @@ func (g *Gate) refused(s *session.Live, optional bool) *refusal {
 func (g *Gate) let(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit, s *session.Live) error {
 	v.first.identity = identityOf(s)
 	v.setHeaders(r.Header, g.headers)
+	v.follower.Grace = v.live.opt.storeGrace
 	v.Context = v.live.sessions.Follow(v.Context, s, &v.follower)
 	defer v.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
 	return v.pass(w, r, next)

@@ -25,6 +25,8 @@ type metrics struct {
 	latency   *prometheus.HistogramVec
 	streams   prometheus.GaugeFunc
 	sessions  prometheus.GaugeFunc
+	grace     prometheus.GaugeFunc
+	graced    prometheus.CounterFunc
 
 	// counters of the request path, looked up once
 	allowed, public, anonymous, forbidden, unavailable prometheus.Counter
@@ -58,6 +60,12 @@ func newMetrics() *metrics {
 	m.sessions = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gatehouse_sessions_live", Help: "Sessions that have not expired.",
 	}, m.liveSessions)
+	m.grace = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gatehouse_store_grace", Help: "1 while requests go on without the store, which cannot be reached.",
+	}, m.inGrace)
+	m.graced = prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "gatehouse_store_grace_requests_total", Help: "Requests that went on without the store.",
+	}, m.gracedRequests)
 	m.allowed, m.public = m.decisions.WithLabelValues("allowed"), m.decisions.WithLabelValues("public")
 	m.anonymous, m.forbidden = m.decisions.WithLabelValues("anonymous"), m.decisions.WithLabelValues("forbidden")
 	m.unavailable = m.decisions.WithLabelValues("unavailable")
@@ -65,7 +73,7 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) register(r registerer) error {
-	for _, c := range []prometheus.Collector{m.signIns, m.decisions, m.latency, m.streams, m.sessions} {
+	for _, c := range []prometheus.Collector{m.signIns, m.decisions, m.latency, m.streams, m.sessions, m.grace, m.graced} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -82,6 +90,23 @@ func (m *metrics) signIn(method, outcome string) { m.signIns.WithLabelValues(met
 func (m *metrics) inFlight() float64 {
 	if src := m.source.Load(); src != nil {
 		return float64(src.sessions.Streams())
+	}
+	return 0
+}
+
+func (m *metrics) inGrace() float64 {
+	if src := m.source.Load(); src != nil {
+		if _, active := src.sessions.Graced(); active {
+			return 1
+		}
+	}
+	return 0
+}
+
+func (m *metrics) gracedRequests() float64 {
+	if src := m.source.Load(); src != nil {
+		served, _ := src.sessions.Graced()
+		return float64(served)
 	}
 	return 0
 }

@@ -30,6 +30,7 @@ type options struct {
 	store        storeOptions
 	seed         seed.Config
 	lifetime     session.Limits
+	storeGrace   time.Duration
 	cookieDomain string
 	hash         password.Params
 	policy       password.Policy
@@ -147,6 +148,9 @@ func (a *App) resolveAdmin(o *options) error {
 
 var envPrefix = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
+// maxStoreGrace bounds for how long a session that was ended elsewhere may go on.
+const maxStoreGrace = 5 * time.Minute
+
 func (a *App) resolveSession(o *options) error {
 	o.lifetime = session.DefaultLimits
 	c := a.Session
@@ -164,6 +168,9 @@ func (a *App) resolveSession(o *options) error {
 		if d.from > 0 {
 			*d.to = time.Duration(d.from)
 		}
+	}
+	if o.storeGrace = time.Duration(c.StoreGrace); o.storeGrace < 0 || o.storeGrace > maxStoreGrace {
+		return fmt.Errorf("session store_grace: %v; use at most %v, or leave it out so that nothing goes on without the store", o.storeGrace, maxStoreGrace)
 	}
 	if c.CookieDomain == "" {
 		return nil

@@ -76,6 +76,19 @@ func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*sessi
 	}
 }
 
+// Judged answers nil for a session that goes on without the store if this configuration admitted it before, as Fresh
+// does; otherwise it cannot be told whether it may, and the gate stays closed.
+func (o *OIDC) Judged(l *session.Live) error {
+	if l.Session.Sealed == "" {
+		return nil
+	}
+	known, _ := l.Known(o)
+	if d, ok := known.(*dueness); ok && d.allowed.Load() {
+		return nil
+	}
+	return fmt.Errorf("judging a session by what its provider said: %w", store.ErrUnavailable)
+}
+
 // dueness reads when a session is due. Tokens that cannot be opened are never due: there is nothing to refresh with.
 func (o *OIDC) dueness(l *session.Live) any {
 	d := new(dueness)

@@ -52,13 +52,14 @@ const maxSubjects = 10_000
 type entry struct {
 	live     Live
 	mark     uint64
+	read     int64        // nanoseconds since epoch0 at which its store read began
 	lastSeen atomic.Int64 // ms
 	written  atomic.Int64 // ms; last use handed to the janitor
 	values   sync.Map     // see Live.Values
 }
 
-func newEntry(s store.Session, u store.User, seen time.Time, mark uint64) *entry {
-	e := &entry{live: Live{Session: s, User: u}, mark: mark}
+func newEntry(s store.Session, u store.User, seen time.Time, mark uint64, read int64) *entry {
+	e := &entry{live: Live{Session: s, User: u}, mark: mark, read: read}
 	e.live.entry = e
 	e.lastSeen.Store(seen.UnixMilli())
 	e.written.Store(s.LastSeenAt.UnixMilli())
@@ -77,14 +78,16 @@ func newCache(capacity int) *cache {
 	return c
 }
 
-// mark answers the number to give to an entry whose store read begins after this call.
-func (c *cache) mark() uint64 { return c.seq.Load() }
+// mark answers the number and the time to give to an entry whose store read begins after this call.
+func (c *cache) mark() (mark uint64, read int64) { return c.seq.Load(), c.sinceEpoch() }
+
+func (c *cache) sinceEpoch() int64 { return int64(time.Since(c.epoch0)) }
 
 func (c *cache) put(hash store.TokenHash, e *entry) { c.entries.Set(hash, e) }
 
 // get answers the entry if it may still answer, nil otherwise.
 func (c *cache) get(hash store.TokenHash) *entry {
-	if int64(time.Since(c.epoch0))-c.newest.Load() > int64(maxLag) {
+	if c.stale() {
 		return nil
 	}
 	e, ok := c.entries.GetIfPresent(hash)
@@ -96,6 +99,35 @@ func (c *cache) get(hash store.TokenHash) *entry {
 		return nil
 	}
 	return e
+}
+
+// stale reports whether the news are too old for the cache to answer.
+func (c *cache) stale() bool { return c.age() > maxLag }
+
+// age answers how old the news from the store are. It is long while there were none yet.
+func (c *cache) age() time.Duration { return time.Duration(c.sinceEpoch() - c.newest.Load()) }
+
+// lastKnown answers an entry that may stand for what the store would say, while that is away: the news that came last
+// are not older than grace and would have told of its end, and none told of it.
+func (c *cache) lastKnown(hash store.TokenHash, grace time.Duration) *entry {
+	newest := c.newest.Load()
+	if c.sinceEpoch()-newest > int64(grace) {
+		return nil
+	}
+	e, ok := c.entries.GetIfPresent(hash)
+	if !ok || e.read >= newest || !c.current(e) {
+		return nil
+	}
+	return e
+}
+
+// ended notes that the store, asked, does not know the session or calls it over. News may not come while it is away,
+// and what is known to be over must not go on then.
+func (c *cache) ended(hash store.TokenHash) {
+	if e, ok := c.entries.GetIfPresent(hash); ok {
+		c.changed([]store.Change{{Kind: store.ChangeSession, Subject: e.live.Session.ID}})
+		c.entries.Invalidate(hash)
+	}
 }
 
 func (c *cache) current(e *entry) bool {

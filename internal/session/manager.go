@@ -20,6 +20,7 @@ type Manager struct {
 	cache   *cache
 	streams *streams
 	touches *touches
+	outage  *outage
 	stop    func() // ends the watch
 	done    chan struct{}
 	wg      sync.WaitGroup
@@ -46,11 +47,12 @@ func NewManager(st store.Store, o Options) *Manager {
 	}
 	m := &Manager{
 		store: st, now: o.Clock, log: o.Log,
-		cache: newCache(o.Capacity), streams: newStreams(), touches: newTouches(),
+		cache: newCache(o.Capacity), streams: newStreams(), touches: newTouches(), outage: newOutage(),
 		done: make(chan struct{}),
 	}
 	m.stop = st.Watch(m)
 	m.wg.Go(m.janitor)
+	m.wg.Go(m.watchOutages)
 	return m
 }
 
@@ -100,9 +102,10 @@ const loadTimeout = 3 * time.Second
 func (m *Manager) load(ctx context.Context, hash store.TokenHash, now time.Time, use bool) (*Live, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	mark := m.cache.mark() // before the read: see cache.go
+	mark, read := m.cache.mark() // before the read: see cache.go
 	s, u, err := m.store.SessionByToken(ctx, hash)
 	if errors.Is(err, store.ErrNotFound) {
+		m.cache.ended(hash)
 		return nil, ErrNone
 	}
 	if err != nil {
@@ -113,9 +116,10 @@ func (m *Manager) load(ctx context.Context, hash store.TokenHash, now time.Time,
 		seen = p // used, but not yet written
 	}
 	if !alive(&s, &u, seen, now) {
+		m.cache.ended(hash)
 		return nil, ErrNone
 	}
-	e := newEntry(s, u, seen, mark)
+	e := newEntry(s, u, seen, mark, read)
 	m.cache.put(hash, e)
 	if use {
 		m.used(e, now)
@@ -161,6 +165,7 @@ func (m *Manager) janitor() {
 		case <-tick.C:
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		m.streams.doubt(m.cache.age())
 		m.judgeStreams(ctx)
 		if m.touches.due(time.Since(lastFlush)) {
 			m.flush(ctx)

@@ -83,6 +83,14 @@ func (l *Live) Values(key any, compute func(*Live) any) any {
 	return v
 }
 
+// Known answers what [Live.Values] made for key before, without making anything.
+func (l *Live) Known(key any) (v any, ok bool) {
+	if l.entry == nil {
+		return nil, false
+	}
+	return l.entry.values.Load(key)
+}
+
 // alive judges a session against its user and the time. It is the only place that does.
 func alive(s *store.Session, u *store.User, lastSeen, now time.Time) bool {
 	return s.UserID == u.ID && s.Epoch == u.Epoch &&

@@ -39,6 +39,9 @@ func (m *Manager) Streams() int { return m.streams.count() }
 
 // Follower is one request under way. Those of one session form a list.
 type Follower struct {
+	// Grace is how long the request may go on after the last news from the store: at least streamGrace.
+	Grace time.Duration
+
 	live       *Live
 	streams    *streams
 	cancel     context.CancelCauseFunc
@@ -62,6 +65,8 @@ type group struct {
 	marks   uint64    // how often it became suspect: a change told during a judgement is not lost
 	since   time.Time // when it became suspect
 	dueAt   time.Time // idle or absolute expiry, as far as known
+	grace   time.Duration
+	doubted time.Time // when it was last asked for because there were no news
 }
 
 type streams struct {
@@ -96,7 +101,7 @@ func (s *streams) add(f *Follower) {
 		f.next.prev = f
 	}
 	g.first = f
-	g.dueAt = due
+	g.dueAt, g.grace = due, f.Grace
 	s.total++
 }
 
@@ -169,6 +174,24 @@ func (s *streams) changed(changes []store.Change) {
 				}
 			}
 		}
+	}
+}
+
+// doubt marks every session for judgement for which there have been no news for longer than it may go on without: an
+// ending elsewhere would not have been told. The store is asked, and when it does not answer the streams are cut.
+func (s *streams) doubt(age time.Duration) {
+	if age <= streamGrace {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for _, g := range s.byID {
+		if g.suspect || age <= g.grace || now.Sub(g.doubted) < streamGrace/2 {
+			continue
+		}
+		g.marks++
+		g.suspect, g.since, g.doubted = true, now.Add(-age), now
 	}
 }
 

@@ -10,13 +10,14 @@ import (
 
 // Proxy stands between a client and a server and breaks the connection in the ways networks do.
 type Proxy struct {
-	target string
+	direct string
 	ln     net.Listener
 
-	mu    sync.Mutex
-	state proxyState
-	heal  chan struct{} // closed when a hanging proxy goes on
-	conns map[net.Conn]struct{}
+	mu     sync.Mutex
+	target string
+	state  proxyState
+	heal   chan struct{} // closed when a hanging proxy goes on
+	conns  map[net.Conn]struct{}
 }
 
 type proxyState int
@@ -30,7 +31,13 @@ const (
 // PostgresProxy makes a fresh database and answers a connection string that leads to it through a proxy.
 func PostgresProxy(t testing.TB) (*Proxy, string) {
 	t.Helper()
-	u, err := url.Parse(PostgresDSN(t))
+	return ProxyTo(t, PostgresDSN(t))
+}
+
+// ProxyTo answers a connection string that leads to the database at dsn, a URL, through a proxy.
+func ProxyTo(t testing.TB, dsn string) (*Proxy, string) {
+	t.Helper()
+	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +45,7 @@ func PostgresProxy(t testing.TB) (*Proxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{target: u.Host, ln: ln, heal: make(chan struct{}), conns: make(map[net.Conn]struct{})}
+	p := &Proxy{direct: dsn, target: u.Host, ln: ln, heal: make(chan struct{}), conns: make(map[net.Conn]struct{})}
 	go p.serve()
 	t.Cleanup(func() {
 		_ = ln.Close()
@@ -46,6 +53,21 @@ func PostgresProxy(t testing.TB) (*Proxy, string) {
 	})
 	u.Host = ln.Addr().String()
 	return p, u.String()
+}
+
+// Direct answers the connection string that leads past the proxy.
+func (p *Proxy) Direct() string { return p.direct }
+
+// Redirect leads new connections to another server (host:port) and closes those to the one before, as a virtual
+// address does that moves.
+func (p *Proxy) Redirect(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+	p.set(proxyOpen)
+	for c := range p.conns {
+		_ = c.Close()
+	}
 }
 
 // Cut closes every connection and refuses new ones until Heal.
@@ -116,7 +138,10 @@ func (p *Proxy) relay(client net.Conn) {
 	if !p.gate() {
 		return
 	}
-	server, err := net.Dial("tcp", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	server, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}

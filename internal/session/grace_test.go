@@ -1,0 +1,316 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+const longGrace = 5 * time.Minute
+
+// outage is a manager on PostgreSQL behind a proxy that fails on demand.
+type outage struct {
+	*fixture
+	proxy *testenv.Proxy
+	logs  *observer.ObservedLogs
+}
+
+func setUpOutage(t *testing.T) *outage {
+	t.Helper()
+	proxy, dsn := testenv.PostgresProxy(t)
+	core, logs := observer.New(zap.InfoLevel)
+	f := &fixture{Store: testenv.OpenPostgres(t, dsn), clock: testenv.NewClock(time.Now())}
+	f.m = session.NewManager(f.Store, session.Options{Clock: f.clock.Now, Log: zap.New(core)})
+	t.Cleanup(f.m.Close)
+	f.user = f.addUser(t, "ada")
+	o := &outage{f, proxy, logs}
+	o.confirm(t) // the first look at the store clears the cache
+	return o
+}
+
+// known makes a session and waits until a poll has confirmed what was read of it.
+func (o *outage) known(t *testing.T) (string, store.Session) {
+	t.Helper()
+	token, s := o.start(t, o.user, false)
+	if !o.alive(t, token) {
+		t.Fatal("a new session is not live")
+	}
+	o.confirm(t)
+	return token, s
+}
+
+// confirm waits for news of the store that began after now.
+func (o *outage) confirm(t *testing.T) {
+	t.Helper()
+	news := &newsWatcher{after: time.Now(), came: make(chan struct{})}
+	defer o.Watch(news)()
+	select {
+	case <-news.came:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no news from the store")
+	}
+}
+
+type newsWatcher struct {
+	after time.Time
+	came  chan struct{}
+	done  bool
+}
+
+func (n *newsWatcher) Changed([]store.Change) {}
+func (n *newsWatcher) Synced(at time.Time) {
+	if !n.done && at.After(n.after) {
+		n.done = true
+		close(n.came)
+	}
+}
+
+// stale waits until the cache may no longer answer.
+func (o *outage) stale(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := o.m.Peek(t.Context(), store.NewToken()); errors.Is(err, store.ErrUnavailable) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the store answers")
+		}
+	}
+	time.Sleep(time.Second) // longer than the cache answers without news: 0.7 s
+}
+
+func (o *outage) within(t *testing.T, token string) (graced bool, err error) {
+	t.Helper()
+	l, graced, err := o.m.ResolveWithin(t.Context(), token, longGrace)
+	if (err == nil) != (l != nil) {
+		t.Fatalf("session %v, error %v", l, err)
+	}
+	return graced, err
+}
+
+// refused fails the test when a request with the token goes on.
+func (o *outage) refused(t *testing.T, token, why string) {
+	t.Helper()
+	if graced, err := o.within(t, token); err == nil {
+		t.Errorf("%s: the session goes on, graced=%v", why, graced)
+	}
+}
+
+func (o *outage) end(t *testing.T, s store.Session) {
+	t.Helper()
+	o.change(t, func(tx store.Tx) error {
+		_, err := tx.EndSessions(t.Context(), store.SessionSelector{ID: s.ID})
+		return err
+	})
+}
+
+// A store that is away delays no request for long, and not each of them: it is known to be away after the first, and
+// asked again in the background.
+func TestWithinTheGraceASessionGoesOnWithoutTheStore(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(*testenv.Proxy){"gone": (*testenv.Proxy).Cut, "hanging": (*testenv.Proxy).Hang} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := setUpOutage(t)
+			token, _ := o.known(t)
+			if graced, err := o.within(t, token); err != nil || graced {
+				t.Fatalf("with a store that answers: graced=%v, %v", graced, err)
+			}
+			fail(o.proxy)
+			o.stale(t)
+			if graced, err := o.within(t, token); err != nil || !graced {
+				t.Fatalf("graced=%v, %v", graced, err)
+			}
+			began := time.Now()
+			for range 100 {
+				if graced, err := o.within(t, token); err != nil || !graced {
+					t.Fatalf("graced=%v, %v", graced, err)
+				}
+			}
+			if took := time.Since(began); took > 5*time.Second { // with a wait for each: at least 100 s
+				t.Errorf("100 requests took %v", took)
+			}
+			if n, active := o.m.Graced(); n != 101 || !active {
+				t.Errorf("%d requests counted, active=%v", n, active)
+			}
+			// Without the option, and for pages, nothing goes on.
+			for _, resolve := range []func(context.Context, string) (*session.Live, error){o.m.Resolve, o.m.Peek} {
+				if _, err := resolve(t.Context(), token); !errors.Is(err, store.ErrUnavailable) {
+					t.Errorf("without grace: %v", err)
+				}
+			}
+			o.refused(t, store.NewToken(), "an unknown token")
+			o.proxy.Heal()
+			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+				graced, err := o.within(t, token)
+				if _, active := o.m.Graced(); err == nil && !graced && !active {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("the store is back: graced=%v, %v", graced, err)
+				}
+			}
+			for _, text := range []string{"the store cannot be reached", "the store answers again"} {
+				if o.logs.FilterMessageSnippet(text).Len() != 1 {
+					t.Errorf("the log does not say once: %s", text)
+				}
+			}
+		})
+	}
+}
+
+func TestTheGraceEndsOnTime(t *testing.T) {
+	t.Parallel()
+	o := setUpOutage(t)
+	token, _ := o.known(t)
+	const grace = 4 * time.Second
+	o.proxy.Cut()
+	cut := time.Now()
+	o.stale(t)
+	if _, graced, err := o.m.ResolveWithin(t.Context(), token, grace); time.Since(cut) < grace/2 && (err != nil || !graced) {
+		t.Fatalf("graced=%v, %v", graced, err)
+	}
+	for {
+		asked := time.Now()
+		_, _, err := o.m.ResolveWithin(t.Context(), token, grace)
+		if errors.Is(err, store.ErrUnavailable) {
+			break
+		}
+		if asked.Sub(cut) > grace { // the last poll was before the cut
+			t.Fatalf("%v after the cut the session goes on: %v", asked.Sub(cut), err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	for deadline := time.Now().Add(10 * time.Second); o.logs.FilterMessageSnippet("longer than store_grace").Len() != 1; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the log does not say that the gate is closed now")
+		}
+	}
+	if _, active := o.m.Graced(); active {
+		t.Error("still active")
+	}
+}
+
+// P-SESS, P-FAILCLOSED: what is known to have ended does not go on because the store is away, however it is known.
+func TestWhatIsKnownToHaveEndedHasNoGrace(t *testing.T) {
+	t.Parallel()
+	o := setUpOutage(t)
+	live, _ := o.known(t)
+	here, s := o.known(t)
+	o.end(t, s)
+	elsewhere, s := o.known(t)
+	other := &fixture{Store: testenv.OpenPostgres(t, o.proxy.Direct())}
+	other.change(t, func(tx store.Tx) error {
+		_, err := tx.EndSessions(t.Context(), store.SessionSelector{ID: s.ID})
+		return err
+	})
+	o.confirm(t)
+	during, d := o.known(t)
+	idle, _ := o.known(t)
+	never, _ := o.start(t, o.user, false) // not in the cache
+
+	o.proxy.Cut()
+	o.stale(t)
+	if graced, err := o.within(t, live); err != nil || !graced {
+		t.Fatalf("graced=%v, %v", graced, err)
+	}
+	o.refused(t, here, "ended by this process")
+	o.refused(t, elsewhere, "ended by another process before the outage")
+	o.refused(t, never, "never read")
+	if graced, err := o.within(t, during); err != nil || !graced {
+		t.Fatalf("graced=%v, %v", graced, err)
+	}
+	o.m.Changed([]store.Change{{Kind: store.ChangeSession, Subject: d.ID}}) // as a commit whose answer was lost
+	o.refused(t, during, "ended by this process during the outage")
+	o.clock.Advance(40 * time.Minute)
+	if _, err := o.within(t, live); err != nil {
+		t.Fatal(err)
+	}
+	o.clock.Advance(40 * time.Minute)
+	if _, err := o.within(t, live); err != nil {
+		t.Fatalf("a use during the outage did not count: %v", err)
+	}
+	o.refused(t, idle, "unused for its idle time")
+	for range 40 {
+		o.clock.Advance(40 * time.Minute)
+		_, _ = o.within(t, live)
+	}
+	o.refused(t, live, "beyond its absolute time")
+}
+
+// News may fail while the store still answers: then it is asked, and what it said last counts when it falls silent.
+func TestWhatTheStoreSaidLastCountsInAnOutage(t *testing.T) {
+	t.Parallel()
+	o := setUpOutage(t)
+	live, _ := o.known(t)
+	ended, s := o.known(t)
+	testenv.PostgresExec(t, o.proxy.Direct(), "ALTER TABLE change_counter RENAME TO gone")
+	for deadline := time.Now().Add(20 * time.Second); o.fresh(live); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("news come without their table")
+		}
+	}
+	if graced, err := o.within(t, live); err != nil || graced {
+		t.Errorf("the store answers, but graced=%v, %v", graced, err)
+	}
+	testenv.PostgresExec(t, o.proxy.Direct(), "DELETE FROM sessions WHERE id = '"+s.ID+"'")
+	if _, err := o.within(t, ended); !errors.Is(err, session.ErrNone) {
+		t.Errorf("the store says that it has ended, but: %v", err)
+	}
+	o.proxy.Cut()
+	o.stale(t)
+	o.refused(t, ended, "called ended by the store")
+	o.refused(t, live, "read after the last news: an ending since would not have been told")
+}
+
+// fresh reports whether the cache answers by itself.
+func (o *outage) fresh(token string) bool {
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := o.m.Peek(gone, token)
+	return err == nil
+}
+
+// Open streams go on as long as requests do, and no longer.
+func TestStreamsAreCutWhenTheStoreStaysSilent(t *testing.T) {
+	t.Parallel()
+	o := setUpOutage(t)
+	token, _ := o.known(t)
+	l, err := o.m.Resolve(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	graced, _ := o.known(t)
+	g, err := o.m.Resolve(t.Context(), graced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plain, patient session.Follower
+	patient.Grace = longGrace
+	cut, kept := o.m.Follow(t.Context(), l, &plain), o.m.Follow(t.Context(), g, &patient)
+	defer plain.Release()
+	defer patient.Release()
+	began := time.Now()
+	o.proxy.Hang()
+	select {
+	case <-cut.Done():
+		if took := time.Since(began); took < 5*time.Second {
+			t.Errorf("cut after %v, before the store could come back", took)
+		}
+	case <-time.After(30 * time.Second): // ten by contract
+		t.Error("the stream goes on although nothing is known of its session")
+	}
+	if kept.Err() != nil {
+		t.Error("a stream was cut within its grace")
+	}
+}
