@@ -26,10 +26,13 @@ type Config struct {
 	Store    store.Store
 	Accounts *account.Service
 	Brand    ui.Brand
-	Language string // of the texts; English when empty
+	Language string // for those who ask for none that there is; English when empty
 	Clock    func() time.Time
 	Log      *zap.Logger // nil means none
 
+	// Pages render the admin pages; [Files] and the portal's are among their sources. Nil makes some from Brand and
+	// Language.
+	Pages *ui.Set
 	// Providers answers how the providers are doing, in the order of the configuration. Nil: none are configured.
 	Providers func() []ProviderStatus
 	// CheckProvider asks a provider for its metadata and keys at once; the error is a sentence for people. Nil: there is
@@ -85,14 +88,16 @@ type SiteRules struct {
 	Require  []policy.Rule // all must hold; none: every signed-in user passes
 }
 
-// admin answers everything below "/admin" and the administrators' part of "/api/v1/".
+// admin answers everything below "/admin" and the administrators' part of "/api/v1/", in one language. ServeHTTP hands
+// a request to the one of its own language; they differ in nothing else.
 type admin struct {
 	Config
-	ui    *ui.UI
-	words portal.Words
-	mux   *http.ServeMux
-	table []route
-	api   []byte // openapi.json
+	ui     *ui.UI
+	voices *ui.PerLanguage[*admin]
+	words  portal.Words
+	mux    *http.ServeMux
+	table  []route
+	api    []byte // openapi.json
 }
 
 // New makes the handler of the admin pages and their API, for portal.Config.Extra. It fails on a template or a text
@@ -113,20 +118,36 @@ func New(c Config) (http.Handler, error) {
 	if c.Sites == nil {
 		c.Sites = func() []SiteRules { return nil }
 	}
-	pages, err := ui.New(ui.Config{Brand: c.Brand, Language: c.Language, Log: c.Log, Sources: []ui.Source{portal.Files, Files}})
-	if err != nil {
-		return nil, err
+	var err error
+	if c.Pages == nil {
+		sources := []ui.Source{portal.Files, Files}
+		if c.Pages, err = ui.NewSet(ui.Config{Brand: c.Brand, Language: c.Language, Log: c.Log, Sources: sources}); err != nil {
+			return nil, err
+		}
 	}
-	a := &admin{Config: c, ui: pages, words: portal.NewWords(pages), mux: http.NewServeMux()}
-	a.table = a.routes()
+	a := &admin{Config: c}
+	a.speak(c.Pages.Default())
 	if a.api, err = openAPI(a.table); err != nil {
 		return nil, err
 	}
-	a.mount()
+	a.voices = ui.NewPerLanguage(c.Pages, a, func(u *ui.UI) *admin {
+		b := *a
+		b.speak(u)
+		return &b
+	})
 	return a, nil
 }
 
+// speak gives the pages their language.
+func (a *admin) speak(u *ui.UI) {
+	a.ui, a.words, a.mux = u, portal.NewWords(u), http.NewServeMux()
+	a.table = a.routes()
+	a.mount()
+}
+
 // ServeHTTP answers requests that the portal has handed on; their paths have no mount prefix.
-func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.voices.For(r).mux.ServeHTTP(w, r)
+}
 
 func (a *admin) text(id string, args ...any) string { return a.ui.Text(id, args...) }

@@ -25,6 +25,7 @@ var order = []string{
 	"internal/seal",     // encryption of what the store keeps
 	"internal/site",     // what is known about a request
 	"internal/policy",   // the decision
+	"internal/say",      // sentences for people, in their language
 	"internal/password",
 	"store/sqlstore",
 	"store",

@@ -16,18 +16,20 @@ import (
 
 // Unauthorized answers 401 to a program: a problem document with the address of the sign-in, and no redirect.
 func (p *Portal) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL string) {
+	p = p.in(r)
 	v := p.visit(r, true)
 	f := failure{status: http.StatusUnauthorized, slug: "unauthorized"}
 	p.begin(w, r, v, f, nil)
 	pr := p.problem(v, f)
 	pr.LoginURL = loginURL
 	ui.HardenDecision(w, r)
-	ui.WriteProblem(w, r, pr)
+	p.ui.WriteProblem(w, r, pr)
 }
 
 // SessionEnded answers 401 to a browser that sends a form without a session: a redirect to the sign-in would throw the
 // form away without a word. The page says how to send it again.
 func (p *Portal) SessionEnded(w http.ResponseWriter, r *http.Request) {
+	p = p.in(r)
 	v := p.visit(r, false)
 	p.begin(w, r, v, failure{status: http.StatusUnauthorized}, nil)
 	p.ui.WriteDecision(w, r, ui.Page{
@@ -47,13 +49,14 @@ type forbiddenPage struct {
 // Forbidden answers 403 to a signed-in person who may not have what was asked for: who they are, what was refused and
 // why, a reference id, and ways to go on. reason is a sentence for people.
 func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Live, reason string, asPage bool) {
+	p = p.in(r)
 	v := p.visit(r, !asPage)
 	v.live = l
 	f := failure{status: http.StatusForbidden, slug: "forbidden", text: reason}
 	p.begin(w, r, v, f, nil)
 	if !asPage {
 		ui.HardenDecision(w, r)
-		ui.WriteProblem(w, r, p.problem(v, f))
+		p.ui.WriteProblem(w, r, p.problem(v, f))
 		return
 	}
 	d := forbiddenPage{What: clipRunes(v.q.Host+r.URL.Path, 200), Reason: reason}
@@ -75,12 +78,13 @@ func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Li
 // Unavailable answers 503: whether the request may pass could not be found out, so it does not. retryAfter is in
 // seconds.
 func (p *Portal) Unavailable(w http.ResponseWriter, r *http.Request, asPage bool, retryAfter int) {
+	p = p.in(r)
 	v := p.visit(r, !asPage)
 	f := failure{status: http.StatusServiceUnavailable, slug: "unavailable", retry: time.Duration(max(1, retryAfter)) * time.Second}
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, retryAfter)))
 	if !asPage {
 		ui.HardenDecision(w, r)
-		ui.WriteProblem(w, r, p.problem(v, f))
+		p.ui.WriteProblem(w, r, p.problem(v, f))
 		return
 	}
 	page := p.failurePage(v, f)

@@ -200,7 +200,7 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 	p.begin(w, r, v, f, err)
 	if v.api {
 		ui.Harden(w, r)
-		ui.WriteProblem(w, r, p.problem(v, f))
+		p.ui.WriteProblem(w, r, p.problem(v, f))
 		return
 	}
 	p.ui.Write(w, r, p.failurePage(v, f))
@@ -248,6 +248,7 @@ func (p *Portal) waysOn(v *visit, f failure) []ui.Link {
 // Fail answers a request that the portal handed on with an error, by the portal's own map from errors to answers.
 // asPage false writes a problem document.
 func (p *Portal) Fail(w http.ResponseWriter, r *http.Request, err error, asPage bool) {
+	p = p.in(r)
 	v, ok := r.Context().Value(visitKey{}).(*visit)
 	if !ok {
 		v = p.visit(r, !asPage)

@@ -33,11 +33,13 @@ type Config struct {
 	Accounts     *account.Service
 	CookieDomain string // of the session cookie; "" keeps it to one host
 	Brand        ui.Brand
-	Language     string   // of the texts; English when empty
+	Language     string   // for those who ask for none that there is; English when empty
 	TrustReturn  []string // other hosts a sign-in may return to
 	Clock        func() time.Time
 	Log          *zap.Logger
 
+	// Pages render the portal's; [Files] are among their sources. Nil makes some from Brand and Language.
+	Pages *ui.Set
 	// OIDC is the sign-in through providers; nil when none is configured.
 	OIDC *login.OIDC
 	// Extra answers what is below "/admin" and what of "/api/v1/" is not the portal's own. It sees paths without the
@@ -46,14 +48,16 @@ type Config struct {
 	Extra http.Handler
 }
 
-// Portal answers everything below the mount prefix.
+// Portal answers everything below the mount prefix, in one language. Whatever comes from outside goes through [Portal.in]
+// first, which hands it to the portal of the request's own language; they differ in nothing else.
 type Portal struct {
 	Config
 	ui       *ui.UI
+	voices   *ui.PerLanguage[*Portal]
 	guard    *Guard
-	cross    ui.CrossOrigin
+	cross    *ui.CrossOrigin
 	mux      *http.ServeMux
-	hasAdmin atomic.Bool // there is, or was, an active administrator: never asked again
+	hasAdmin *atomic.Bool // there is, or was, an active administrator: never asked again
 }
 
 // New makes a portal. It fails on a template or text that is wrong, and on a trusted host that is none.
@@ -69,18 +73,33 @@ func New(c Config) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := ui.New(ui.Config{Brand: c.Brand, Language: c.Language, Log: c.Log, Sources: []ui.Source{Files}})
-	if err != nil {
-		return nil, err
+	if c.Pages == nil {
+		if c.Pages, err = ui.NewSet(ui.Config{Brand: c.Brand, Language: c.Language, Log: c.Log, Sources: []ui.Source{Files}}); err != nil {
+			return nil, err
+		}
 	}
-	p := &Portal{Config: c, ui: pages, guard: guard, mux: http.NewServeMux()}
-	for _, rt := range p.routes() {
-		p.mux.Handle(rt.pattern, p.handler(rt))
-	}
+	p := &Portal{Config: c, guard: guard, cross: new(ui.CrossOrigin), hasAdmin: new(atomic.Bool)}
+	p.speak(c.Pages.Default())
+	p.voices = ui.NewPerLanguage(c.Pages, p, func(u *ui.UI) *Portal {
+		q := *p
+		q.speak(u)
+		return &q
+	})
 	return p, nil
 }
 
-// UI answers the renderer of the portal's pages.
+// speak gives the portal its language.
+func (p *Portal) speak(u *ui.UI) {
+	p.ui, p.mux = u, http.NewServeMux()
+	for _, rt := range p.routes() {
+		p.mux.Handle(rt.pattern, p.handler(rt))
+	}
+}
+
+// in answers the portal in the language of a request.
+func (p *Portal) in(r *http.Request) *Portal { return p.voices.For(r) }
+
+// UI answers the renderer of the portal's pages in the default language.
 func (p *Portal) UI() *ui.UI { return p.ui }
 
 // Guard answers the judge of return-to values, for sign-ins that come back from a provider.
@@ -88,6 +107,7 @@ func (p *Portal) Guard() *Guard { return p.guard }
 
 // ServeHTTP answers everything below the mount prefix.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p = p.in(r)
 	q := site.From(r)
 	rest, ok := below(q.Prefix, r)
 	if !ok {

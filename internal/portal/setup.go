@@ -29,12 +29,13 @@ func (p *Portal) ready(ctx context.Context) error {
 
 // SetupNeeded answers a request to a site whose store has no administrator yet: how to go on, and nothing else.
 func (p *Portal) SetupNeeded(w http.ResponseWriter, r *http.Request, asPage bool) {
+	p = p.in(r)
 	v := p.visit(r, !asPage)
 	f := failure{status: http.StatusServiceUnavailable, slug: "setup-needed", retry: storeRetry}
 	p.begin(w, r, v, f, errSetup)
 	if !asPage {
 		ui.HardenDecision(w, r)
-		ui.WriteProblem(w, r, p.problem(v, f))
+		p.ui.WriteProblem(w, r, p.problem(v, f))
 		return
 	}
 	p.ui.WriteDecision(w, r, ui.Page{

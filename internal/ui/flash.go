@@ -33,7 +33,7 @@ func (u *UI) takeFlash(w http.ResponseWriter, r *http.Request) *Notice {
 		return nil
 	}
 	http.SetCookie(w, c.Own(flashCookie, "", -1))
-	if strings.Contains(id, ".") || !u.cat.has(flashPrefix+id) {
+	if strings.Contains(id, ".") || !u.HasText(flashPrefix+id) {
 		return nil
 	}
 	return &Notice{Kind: Good, Text: u.Text(flashPrefix + id)}

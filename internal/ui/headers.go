@@ -38,10 +38,12 @@ func Harden(w http.ResponseWriter, r *http.Request) {
 	setVary(h, pageVary)
 }
 
-// HardenDecision is Harden for the gate's answers on the app's addresses.
+// HardenDecision is Harden for the gate's answers on the app's addresses that have words in them. The language is told
+// on a line of its own: the first is the same for all of the gate's answers, those without words included.
 func HardenDecision(w http.ResponseWriter, r *http.Request) {
 	Harden(w, r)
 	setVary(w.Header(), decisionVary)
+	w.Header().Add("Vary", "Accept-Language")
 }
 
 // setVary replaces what was set before; other handlers' fields, which Caddy adds later, are kept apart.

@@ -149,7 +149,7 @@ func (u *UI) view(w http.ResponseWriter, r *http.Request, p Page) view {
 	q := site.From(r)
 	at := q.Prefix + "/assets/"
 	v := view{
-		Page: p, Lang: u.cat.tag.String(), Dir: "ltr", Theme: Theme(r),
+		Page: p, Lang: u.Language(), Dir: direction(u.cat.Tag()), Theme: Theme(r),
 		Nonce: rand.Text(), Prefix: q.Prefix,
 		CSS: at + u.assets.css.name(), JS: at + u.assets.js.name(), Icon: at + u.assets.icon.name(),
 		Site: u.brand.Title(), Support: u.brand.Support(), SupportAs: u.brand.SupportText(),

@@ -31,14 +31,15 @@ type FieldError struct {
 	Detail string `json:"detail"`
 }
 
-// WriteProblem writes p. Headers set before, such as Retry-After, are kept; the caller has called [Harden] or
+// WriteProblem writes p, whose texts are in the language of u. Headers set before, such as Retry-After, are kept; the caller has called [Harden] or
 // [HardenDecision].
-func WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
+func (u *UI) WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	if p.RequestID == "" {
 		p.RequestID = site.From(r).ID
 	}
 	p.Type = ProblemBase + p.Type
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Content-Language", u.Language())
 	writeJSON(w, r, p.Status, p)
 }
 

@@ -12,49 +12,54 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 )
 
 //go:embed templates lang
 var files embed.FS
 
-// Source is what a package with pages brings along: templates/*.html, one page each, and lang/en.json, its texts.
+// Source is what a package with pages brings along: templates/*.html, one page each, and lang/en.json, its texts, with
+// a file for each further language beside it.
 type Source = fs.FS
 
 // Config of a UI.
 type Config struct {
 	Brand    Brand
-	Language string // English when empty
+	Language string // for those who ask for none that there is; English when empty
 	Log      *zap.Logger
 	Sources  []Source
 }
 
-// UI renders pages. It is made once per configuration and safe for concurrent use.
+// UI renders pages in one language. It is made once per configuration and safe for concurrent use.
 type UI struct {
 	brand  Brand
-	cat    *catalogue
+	cat    *say.Catalogue
+	offer  []Language // all that somebody may choose
+	months []string
 	assets *assets
 	pages  map[string]*template.Template
 	log    *zap.Logger
 	gzips  sync.Pool
 }
 
-// New parses everything, so that a mistake in a template or a text stops the start and not a request.
+// New answers the pages in the language of the configuration alone.
 func New(c Config) (*UI, error) {
-	if c.Language == "" {
-		c.Language = English
-	}
-	if c.Log == nil {
-		c.Log = zap.NewNop()
-	}
-	sources := append([]Source{files}, c.Sources...)
-	cat, err := loadCatalogue(c.Language, sources)
+	s, err := NewSet(c)
 	if err != nil {
 		return nil, err
 	}
-	u := &UI{brand: c.Brand, cat: cat, pages: make(map[string]*template.Template), log: c.Log}
-	if u.assets, err = newAssets(c.Brand); err != nil {
+	return s.Default(), nil
+}
+
+// makeUI parses everything, so that a mistake in a template or a text stops the start and not a request.
+func makeUI(c Config, lang string, a *assets) (*UI, error) {
+	cat, err := say.Load(lang, texts(c.Sources)...)
+	if err != nil {
 		return nil, err
 	}
+	u := &UI{brand: c.Brand, cat: cat, assets: a, pages: make(map[string]*template.Template), log: c.Log}
+	u.months = strings.Fields(u.Text("time.months"))
 	base, err := template.New("base").Funcs(u.funcs()).ParseFS(files, "templates/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parsing the layout: %w", err)
@@ -66,6 +71,9 @@ func New(c Config) (*UI, error) {
 	}
 	return u, nil
 }
+
+// texts answers where texts come from: the layout, packages without pages, and those with.
+func texts(sources []Source) []fs.FS { return append([]fs.FS{files, say.Files}, sources...) }
 
 func (u *UI) addPages(base *template.Template, src Source) error {
 	names, err := fs.Glob(src, "templates/*.html")
@@ -94,10 +102,16 @@ func (u *UI) addPages(base *template.Template, src Source) error {
 }
 
 // Text answers one of the texts, with placeholders filled from pairs of name and value.
-func (u *UI) Text(id string, args ...any) string { return u.cat.text(id, args...) }
+func (u *UI) Text(id string, args ...any) string { return u.cat.Text(id, args...) }
+
+// Say answers a sentence of a package without pages.
+func (u *UI) Say(t say.Text) string { return u.cat.Say(t) }
 
 // HasText reports whether there is a text with that id.
-func (u *UI) HasText(id string) bool { return u.cat.has(id) }
+func (u *UI) HasText(id string) bool { return u.cat.Has(id) }
+
+// Language answers the language of the pages, such as "de".
+func (u *UI) Language() string { return u.cat.Tag().String() }
 
 // Brand answers the look.
 func (u *UI) Brand() Brand { return u.brand }
@@ -107,8 +121,18 @@ func (u *UI) funcs() template.FuncMap {
 		"t":       u.Text,
 		"faults":  Faults,
 		"rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"utc":     func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") },
+		"utc":     u.utc,
 	}
+}
+
+// utc writes a time as people read it who have no script: the script writes their own time in its place.
+func (u *UI) utc(t time.Time) string {
+	t = t.UTC()
+	month := t.Month().String()[:3]
+	if len(u.months) == 12 {
+		month = u.months[t.Month()-1]
+	}
+	return u.Text("time.utc", "day", t.Day(), "month", month, "year", t.Year(), "clock", t.Format("15:04"))
 }
 
 // checkTexts makes sure that every text a template asks for exists and gets exactly the arguments it has room for.
@@ -139,7 +163,7 @@ func (u *UI) checkCall(cmd *parse.CommandNode) error {
 	if !ok {
 		return nil // chosen at run time
 	}
-	m, ok := u.cat.texts[id.Text]
+	want, ok := u.cat.Needs(id.Text)
 	if !ok {
 		return fmt.Errorf("there is no text %q", id.Text)
 	}
@@ -148,10 +172,6 @@ func (u *UI) checkCall(cmd *parse.CommandNode) error {
 		if name, ok := cmd.Args[i].(*parse.StringNode); ok {
 			given[name.Text] = true
 		}
-	}
-	want := m.placeholders()
-	if len(m) > 1 {
-		want["n"] = true
 	}
 	for name := range want {
 		if !given[name] {

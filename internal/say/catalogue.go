@@ -1,4 +1,4 @@
-package ui
+package say
 
 import (
 	"encoding/json"
@@ -12,16 +12,16 @@ import (
 	"golang.org/x/text/language"
 )
 
-// English is the language of the built-in texts. Pseudo is a made-up one, longer and accented, in which a text that
-// bypassed the catalogue stands out and a layout that is too tight breaks; tests use it.
+// English is the language that everything is written in first. Pseudo is a made-up one, longer and accented, in which
+// a text that bypassed the catalogue stands out and a layout that is too tight breaks; tests use it.
 const (
 	English = "en"
 	Pseudo  = "en-XA"
 )
 
-// catalogue holds the texts of one language by id. A text is a whole sentence with {placeholders}, or one for each
+// Catalogue holds the texts of one language by id. A text is a whole sentence with {placeholders}, or one for each
 // plural form that the argument n chooses. Texts are plain: html/template escapes them with their arguments.
-type catalogue struct {
+type Catalogue struct {
 	tag   language.Tag
 	texts map[string]message
 }
@@ -47,15 +47,11 @@ func (m *message) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// load adds the texts of lang/<language>.json in each source. An id may be defined once.
-func loadCatalogue(lang string, sources []fs.FS) (*catalogue, error) {
-	c := &catalogue{tag: language.Make(lang), texts: make(map[string]message)}
-	file := "lang/" + lang + ".json"
-	if lang == Pseudo {
-		file = "lang/" + English + ".json"
-	}
+// Load reads the texts of lang/<language>.json in each source. An id may be defined once.
+func Load(lang string, sources ...fs.FS) (*Catalogue, error) {
+	c := &Catalogue{tag: language.Make(lang), texts: make(map[string]message)}
 	for _, src := range sources {
-		b, err := fs.ReadFile(src, file)
+		b, err := fs.ReadFile(src, file(lang))
 		if err != nil {
 			return nil, fmt.Errorf("reading texts: %w", err)
 		}
@@ -76,11 +72,45 @@ func loadCatalogue(lang string, sources []fs.FS) (*catalogue, error) {
 	return c, nil
 }
 
-func (c *catalogue) has(id string) bool { _, ok := c.texts[id]; return ok }
+// file names the file with the texts of a language: the made-up one is made from English.
+func file(lang string) string {
+	if lang == Pseudo {
+		lang = English
+	}
+	return "lang/" + lang + ".json"
+}
 
-// text answers the text for id with its placeholders filled from pairs of name and value. New checks that every id a
-// template names exists; one that Go code gets wrong shows as itself.
-func (c *catalogue) text(id string, args ...any) string {
+// Speaks reports whether a source has texts in a language.
+func Speaks(src fs.FS, lang string) bool {
+	_, err := fs.Stat(src, file(lang))
+	return err == nil
+}
+
+// Tag answers the language as in BCP 47, such as "de".
+func (c *Catalogue) Tag() language.Tag { return c.tag }
+
+// Has reports whether there is a text with that id.
+func (c *Catalogue) Has(id string) bool { _, ok := c.texts[id]; return ok }
+
+// Needs answers the names of the arguments that a text has room for; ok is false when there is no such text.
+func (c *Catalogue) Needs(id string) (names map[string]bool, ok bool) {
+	m, ok := c.texts[id]
+	if !ok {
+		return nil, false
+	}
+	names = m.placeholders()
+	if len(m) > 1 {
+		names["n"] = true
+	}
+	return names, true
+}
+
+// Say answers a text in the language of the catalogue.
+func (c *Catalogue) Say(t Text) string { return c.Text(t.id, t.args...) }
+
+// Text answers the text for id with its placeholders filled from pairs of name and value. A value may be a [Text], or
+// [AnyOf]. An id that does not exist shows as itself.
+func (c *Catalogue) Text(id string, args ...any) string {
 	m, ok := c.texts[id]
 	if !ok {
 		return id
@@ -94,24 +124,60 @@ func (c *catalogue) text(id string, args ...any) string {
 	if len(args) == 0 {
 		return text
 	}
-	pairs := make([]string, 0, len(args))
-	for i := 0; i+1 < len(args); i += 2 {
-		pairs = append(pairs, fmt.Sprint("{", args[i], "}"), fmt.Sprint(args[i+1]))
+	return c.fill(text, args)
+}
+
+// fill replaces placeholders in one pass: a value is never searched for placeholders.
+func (c *Catalogue) fill(text string, args []any) string {
+	var b strings.Builder
+	b.Grow(len(text) + 32)
+	for {
+		plain, rest, found := strings.Cut(text, "{")
+		b.WriteString(plain)
+		if !found {
+			return b.String()
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		value, given := find(args, name)
+		if !closed || !given {
+			b.WriteByte('{')
+			text = rest
+			continue
+		}
+		b.WriteString(c.value(value))
+		text = after
 	}
-	return strings.NewReplacer(pairs...).Replace(text) // one pass: a value is never searched for placeholders
+}
+
+func find(args []any, name string) (any, bool) {
+	for i := 0; i+1 < len(args); i += 2 {
+		if args[i] == name {
+			return args[i+1], true
+		}
+	}
+	return nil, false
+}
+
+// value answers an argument in words.
+func (c *Catalogue) value(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case int:
+		return strconv.Itoa(v)
+	case Text:
+		return c.Say(v)
+	case AnyOf:
+		return strings.Join(v, c.Text("list.or"))
+	}
+	return fmt.Sprint(v)
 }
 
 // form answers the plural form (CLDR) that the argument n chooses.
-func (c *catalogue) form(args []any) string {
-	n := -1
-	for i := 0; i+1 < len(args); i += 2 {
-		if args[i] == "n" {
-			if v, err := strconv.Atoi(fmt.Sprint(args[i+1])); err == nil {
-				n = v
-			}
-		}
-	}
-	if n < 0 {
+func (c *Catalogue) form(args []any) string {
+	v, _ := find(args, "n")
+	n, err := strconv.Atoi(fmt.Sprint(v))
+	if err != nil || n < 0 {
 		return "other"
 	}
 	switch plural.Cardinal.MatchPlural(c.tag, n, 0, 0, 0, 0) {

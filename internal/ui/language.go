@@ -1,0 +1,284 @@
+package ui
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/text/language"
+
+	"github.com/gatehouse-auth/gatehouse/internal/say"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+)
+
+// English and Pseudo are languages of [Config]; see package say.
+const (
+	English = say.English
+	Pseudo  = say.Pseudo
+)
+
+// Language is one that pages may be in: its code as in BCP 47, and its own name for itself, which people look for.
+type Language struct{ Code, Name string }
+
+var languages = [...]Language{{"de", "Deutsch"}, {English, "English"}, {"es", "Español"}}
+
+// Languages answers all languages that there are texts in, by their names.
+func Languages() []Language { return slices.Clone(languages[:]) }
+
+// KnownLanguage reports whether code is that of one of [Languages].
+func KnownLanguage(code string) bool {
+	return slices.ContainsFunc(languages[:], func(l Language) bool { return l.Code == code })
+}
+
+// Set is the pages in every language. Those of the default are made at once, the others when somebody first asks for
+// one: a site that uses one language pays for one.
+type Set struct {
+	config  Config
+	assets  *assets
+	langs   []Language // the default comes first
+	matcher language.Matcher
+	uis     []lazy[*UI]
+}
+
+// lazy is made when it is first asked for.
+type lazy[T any] struct {
+	once sync.Once
+	v    T
+}
+
+func (l *lazy[T]) get(make func() T) T {
+	l.once.Do(func() { l.v = make() })
+	return l.v
+}
+
+// NewSet makes the pages in the default language, and knows the others for which every source has texts.
+func NewSet(c Config) (*Set, error) {
+	if c.Language == "" {
+		c.Language = English
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	s := &Set{config: c, langs: offered(c)}
+	var err error
+	if s.assets, err = newAssets(c.Brand); err != nil {
+		return nil, err
+	}
+	s.uis = make([]lazy[*UI], len(s.langs))
+	tags := make([]language.Tag, len(s.langs))
+	for i, l := range s.langs {
+		if tags[i], err = language.Parse(l.Code); err != nil {
+			return nil, fmt.Errorf("language %q: %w", l.Code, err)
+		}
+	}
+	s.matcher = language.NewMatcher(tags)
+	first, err := s.make(0)
+	if err != nil {
+		return nil, err
+	}
+	s.uis[0].get(func() *UI { return first })
+	return s, nil
+}
+
+// offered answers the languages of a configuration, the default first. The made-up language stands alone.
+func offered(c Config) []Language {
+	first := Language{Code: c.Language, Name: c.Language}
+	if c.Language == Pseudo {
+		return []Language{first}
+	}
+	var rest []Language
+	for _, l := range languages {
+		silent := slices.ContainsFunc(texts(c.Sources), func(src Source) bool { return !say.Speaks(src, l.Code) })
+		switch {
+		case l.Code == c.Language:
+			first = l
+		case !silent:
+			rest = append(rest, l)
+		}
+	}
+	return append([]Language{first}, rest...)
+}
+
+func (s *Set) make(i int) (*UI, error) {
+	u, err := makeUI(s.config, s.langs[i].Code, s.assets)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range languages { // in the same order whatever the default
+		if slices.Contains(s.langs, l) {
+			u.offer = append(u.offer, l)
+		}
+	}
+	return u, nil
+}
+
+// at answers the pages in a language. What is wrong with one that is not the default is told in the log, and the
+// default's are answered: a page in another language is better than none.
+func (s *Set) at(i int) *UI {
+	return s.uis[i].get(func() *UI {
+		u, err := s.make(i)
+		if err != nil {
+			s.config.Log.Error("could not make the pages in a language", zap.String("language", s.langs[i].Code), zap.Error(err))
+			return s.at(0)
+		}
+		return u
+	})
+}
+
+// Default answers the pages in the default language.
+func (s *Set) Default() *UI { return s.at(0) }
+
+// choose answers which language a request is answered in: what the person chose, else what the browser asks for, else
+// the default.
+func (s *Set) choose(r *http.Request) int {
+	if len(s.langs) == 1 {
+		return 0
+	}
+	if code := ChosenLanguage(r); code != "" {
+		if i := slices.IndexFunc(s.langs, func(l Language) bool { return l.Code == code }); i >= 0 {
+			return i
+		}
+	}
+	if want := wanted(r.Header["Accept-Language"]); len(want) > 0 {
+		if _, i, sure := s.matcher.Match(want...); sure > language.No {
+			return i
+		}
+	}
+	return 0
+}
+
+// PerLanguage is something that is made once for each language of a set, when somebody first asks for it.
+type PerLanguage[T any] struct {
+	set  *Set
+	make func(*UI) T
+	each []lazy[T]
+}
+
+// NewPerLanguage answers one whose value for the default language is there already.
+func NewPerLanguage[T any](s *Set, first T, make func(*UI) T) *PerLanguage[T] {
+	p := &PerLanguage[T]{set: s, make: make, each: newLazies[T](len(s.langs))}
+	p.each[0].get(func() T { return first })
+	return p
+}
+
+func newLazies[T any](n int) []lazy[T] { return make([]lazy[T], n) }
+
+// For answers the value in the language of a request.
+func (p *PerLanguage[T]) For(r *http.Request) T {
+	i := p.set.choose(r)
+	return p.each[i].get(func() T { return p.make(p.set.at(i)) })
+}
+
+// Bounds of what is read of Accept-Language, which anybody may send at any length: browsers send a handful of tags, and
+// a tag has at most 35 characters (RFC 5646, section 4.4.1).
+const (
+	maxAccept = 512
+	maxRanges = 16
+	maxTag    = 35
+)
+
+// wanted reads Accept-Language (RFC 9110, section 12.5.4), the best first. What is no tag is left out, so that one odd
+// entry does not hide the others; the parser of x/text sees short strings only (CVE-2020-28852, CVE-2022-32149).
+func wanted(lines []string) []language.Tag {
+	type entry struct {
+		tag     language.Tag
+		quality float64
+	}
+	var list []entry
+	left, count := maxAccept, 0
+	for _, line := range lines {
+		if len(line) > left {
+			line = line[:max(0, strings.LastIndexByte(line[:left], ','))]
+		}
+		left -= len(line)
+		for part := range strings.SplitSeq(line, ",") {
+			if count++; count > maxRanges {
+				break
+			}
+			name, params, _ := strings.Cut(part, ";")
+			name = strings.TrimSpace(name)
+			q := quality(params)
+			if q <= 0 || name == "" || len(name) > maxTag || name == "*" {
+				continue
+			}
+			if tag, err := language.Parse(name); err == nil {
+				list = append(list, entry{tag, q})
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b entry) int {
+		switch {
+		case a.quality > b.quality:
+			return -1
+		case a.quality < b.quality:
+			return 1
+		}
+		return 0
+	})
+	tags := make([]language.Tag, len(list))
+	for i, e := range list {
+		tags[i] = e.tag
+	}
+	return tags
+}
+
+// quality reads ";q=0.8"; what is no quality counts as none.
+func quality(params string) float64 {
+	params = strings.TrimSpace(params)
+	if params == "" {
+		return 1
+	}
+	value, ok := strings.CutPrefix(strings.ToLower(params), "q=")
+	if !ok || len(value) > 5 || strings.Trim(value, "0123456789.") != "" {
+		return 0
+	}
+	q, err := strconv.ParseFloat(value, 64)
+	if err != nil || q > 1 {
+		return 0
+	}
+	return q
+}
+
+// The language cookie says which language a person chose; without one the browser's wish counts.
+const (
+	languageCookie = "language"
+	languageLife   = 365 * 24 * time.Hour
+)
+
+// ChosenLanguage answers the language that a person chose in this browser, "" for none.
+func ChosenLanguage(r *http.Request) string {
+	code := session.Cookie{Secure: site.From(r).Secure}.OwnValue(r, languageCookie)
+	if !KnownLanguage(code) {
+		return ""
+	}
+	return code
+}
+
+// SetLanguage keeps the chosen language in the browser and reports whether it is one: of [Languages], or "auto".
+func SetLanguage(w http.ResponseWriter, r *http.Request, code string) bool {
+	c := session.Cookie{Secure: site.From(r).Secure}
+	switch {
+	case code == "auto":
+		http.SetCookie(w, c.Own(languageCookie, "", -1))
+	case KnownLanguage(code):
+		http.SetCookie(w, c.Own(languageCookie, code, languageLife))
+	default:
+		return false
+	}
+	return true
+}
+
+// direction answers which way the script of a language runs.
+func direction(tag language.Tag) string {
+	switch script, _ := tag.Script(); script.String() {
+	case "Arab", "Hebr", "Syrc", "Thaa", "Nkoo", "Adlm":
+		return "rtl"
+	}
+	return "ltr"
+}
