@@ -147,30 +147,3 @@ func (p *Portal) postProfile(w http.ResponseWriter, r *http.Request, v *visit) {
 	p.ui.Flash(w, r, "saved")
 	p.sendTo(w, r, v.q.Prefix+"/account/profile")
 }
-
-// appearancePage is the data of the "appearance" page.
-type appearancePage struct{ Theme string }
-
-func (p *Portal) showAppearance(w http.ResponseWriter, r *http.Request, v *visit) {
-	theme := ui.Theme(r)
-	if theme == "" {
-		theme = "auto"
-	}
-	p.ui.Write(w, r, p.accountPage(v, "appearance", "appearance", appearancePage{theme}))
-}
-
-func (p *Portal) postAppearance(w http.ResponseWriter, r *http.Request, v *visit) {
-	form, err := ui.ReadForm(w, r)
-	if err == nil {
-		err = form.Once("theme")
-	}
-	if err == nil && !ui.SetTheme(w, r, form.Get("theme")) {
-		err = &ui.InputError{Status: http.StatusUnprocessableEntity, Text: p.ui.Text("appearance.unknown")}
-	}
-	if err != nil {
-		p.fail(w, r, v, err)
-		return
-	}
-	p.ui.Flash(w, r, "saved")
-	p.sendTo(w, r, v.q.Prefix+"/account/appearance")
-}

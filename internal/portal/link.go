@@ -97,13 +97,13 @@ func (p *Portal) deadLinkCookie(w http.ResponseWriter, r *http.Request, v *visit
 
 func (p *Portal) showWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
 	if _, info, done := p.opened(w, r, v); !done {
-		p.ui.Write(w, r, p.welcome(info, account.LinkForm{}, nil))
+		p.ui.Write(w, r, p.welcome(v, info, account.LinkForm{}, nil))
 	}
 }
 
-func (p *Portal) welcome(info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
+func (p *Portal) welcome(v *visit, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
 	d := welcomePage{Setup: info.Purpose == store.LinkSetup, Username: info.Username, By: info.CreatedBy, Until: info.ExpiresAt}
-	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: p.ui.Text("welcome.title")}
+	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: p.ui.Text("welcome.title"), Switch: v.offer("welcome")}
 	fresh := p.newPassword("password", p.ui.Text("welcome.password"))
 	if d.Setup {
 		page.Title = p.ui.Text("welcome.setup_title")
@@ -200,7 +200,7 @@ func (p *Portal) refuseLink(w http.ResponseWriter, r *http.Request, v *visit, in
 		return
 	}
 	if fields, status := FieldErrors(err); len(fields) > 0 {
-		page := p.welcome(info, form, fields)
+		page := p.welcome(v, info, form, fields)
 		page.Status = status
 		p.ui.Write(w, r, page)
 		return

@@ -55,7 +55,7 @@ func (p *Portal) showLogin(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	d := p.loginData(r, v, b, to, "")
 	d.Fields[0].Focus = true
-	page := p.loginPage(b, d)
+	page := p.loginPage(v, b, d)
 	switch {
 	case p.OIDC != nil && r.URL.Query().Has("cancelled"):
 		page.Notice = &ui.Notice{Text: p.ui.Text("login.cancelled")}
@@ -78,8 +78,18 @@ func cameFromLogin(v *visit, r *http.Request) bool {
 	return err == nil && u.Host == v.q.Host && u.Path == v.q.Prefix+"/login"
 }
 
-func (p *Portal) loginPage(b back, d loginPage) ui.Page {
+func (p *Portal) loginPage(v *visit, b back, d loginPage) ui.Page {
+	var more []ui.Hidden
+	for _, h := range []ui.Hidden{{Name: "rt", Value: d.RT}, {Name: "to", Value: d.To}} {
+		if h.Value != "" {
+			more = append(more, h)
+		}
+	}
+	if v.live != nil {
+		more = append(more, ui.Hidden{Name: "switch", Value: "1"})
+	}
 	return ui.Page{
+		Switch: v.offer("login", more...),
 		Template: "login", Card: true, Title: p.ui.Text("login.title"),
 		Heading: p.ui.Text("login.heading", "site", p.ui.Brand().Title()), FormTargets: b.targets(), Data: d,
 	}
@@ -133,7 +143,7 @@ func (p *Portal) loginHelp(w http.ResponseWriter, r *http.Request, v *visit) {
 		Paras: []string{p.ui.Text("help.text"), p.ui.Text("help.admin")},
 		Links: []ui.Link{{Href: v.q.Prefix + "/login", Text: p.ui.Text("go.sign_in"), Current: true}},
 	}
-	p.ui.Write(w, r, ui.Page{Template: "message", Card: true, Title: p.ui.Text("help.title"), Data: d})
+	p.ui.Write(w, r, ui.Page{Template: "message", Card: true, Title: p.ui.Text("help.title"), Switch: v.offer("help"), Data: d})
 }
 
 // loginForm is what a sign-in form holds.
@@ -223,7 +233,7 @@ func (p *Portal) incomplete(w http.ResponseWriter, r *http.Request, v *visit, f 
 	}
 	ui.WithErrors(d.Fields, errs)
 	d.Ticked = f.remember
-	page := p.loginPage(f.back, d)
+	page := p.loginPage(v, f.back, d)
 	page.Status, page.Failed = http.StatusUnprocessableEntity, true
 	p.ui.Write(w, r, page)
 }
@@ -240,7 +250,7 @@ func (p *Portal) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visit, 
 		d := p.loginData(r, v, f.back, f.to, f.username)
 		ui.WithErrors(d.Fields, []ui.FieldError{{Field: "password", Detail: p.ui.Text("error.wrong-credentials.text")}})
 		d.Ticked = f.remember
-		page := p.loginPage(f.back, d)
+		page := p.loginPage(v, f.back, d)
 		page.Status, page.Failed = fail.status, true
 		p.ui.Write(w, r, page)
 	case errors.As(err, &throttled):

@@ -96,7 +96,7 @@ func readOptionalForm(w http.ResponseWriter, r *http.Request) (ui.Form, error) {
 
 func (p *Portal) loggedOut(w http.ResponseWriter, r *http.Request, v *visit) {
 	d := loggedOutPage{SignIn: v.q.Prefix + "/login", Where: v.q.Prefix + "/account"}
-	page := ui.Page{Template: "logged-out", Card: true, Title: p.ui.Text("logged_out.title")}
+	page := ui.Page{Template: "logged-out", Card: true, Title: p.ui.Text("logged_out.title"), Switch: v.offer("logged-out")}
 	if v.live != nil {
 		d.Still = v.live.User.Username
 		page.Title = p.ui.Text("logged_out.not")

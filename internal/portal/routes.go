@@ -57,6 +57,7 @@ func (p *Portal) routes() []route {
 
 		{pattern: "/login", access: known, methods: page(p.showLogin, p.postLogin)},
 		{pattern: "/login/help", access: anybody, methods: get(p.loginHelp)},
+		{pattern: "/language", access: anybody, methods: map[string]handler{http.MethodPost: p.postLanguage}},
 		{pattern: "/logout", access: known, methods: page(p.showLogout, p.postLogout)},
 		{pattern: "/logged-out", access: known, methods: get(p.loggedOut)},
 		{pattern: "/continue", access: anybody, methods: get(p.goOn)},

@@ -37,8 +37,20 @@ type Page struct {
 	Refresh string
 	// NoFlash leaves a flashed message for the next page.
 	NoFlash bool
-	Data    any
+	// Switch offers the page in other languages; nil does not.
+	Switch *Switch
+	Data   any
 }
+
+// Switch is a form below a page that changes its language. It posts: a link that others could make somebody follow
+// changes nothing.
+type Switch struct {
+	Action string
+	Hidden []Hidden // what leads back to the page
+}
+
+// Hidden is a field that people do not see.
+type Hidden struct{ Name, Value string }
 
 // Viewer is the person who looks at a page.
 type Viewer struct {
@@ -90,6 +102,7 @@ type view struct {
 	Support, SupportAs string
 	RequestID          string
 	Flash              *Notice
+	Offer              []Language // to choose from; nil where there is but one
 }
 
 // Write renders a page, with its headers.
@@ -157,6 +170,9 @@ func (u *UI) view(w http.ResponseWriter, r *http.Request, p Page) view {
 	}
 	if u.assets.logo != nil {
 		v.Logo = at + u.assets.logo.name()
+	}
+	if p.Switch != nil && len(u.offer) > 1 {
+		v.Offer = u.offer
 	}
 	if !p.NoFlash {
 		v.Flash = u.takeFlash(w, r)

@@ -113,6 +113,9 @@ func (u *UI) HasText(id string) bool { return u.cat.Has(id) }
 // Language answers the language of the pages, such as "de".
 func (u *UI) Language() string { return u.cat.Tag().String() }
 
+// Offer answers the languages that somebody may choose among.
+func (u *UI) Offer() []Language { return u.offer }
+
 // Brand answers the look.
 func (u *UI) Brand() Brand { return u.brand }
 
