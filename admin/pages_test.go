@@ -421,7 +421,7 @@ func TestWarnings(t *testing.T) {
 		b.get(at).want(t, http.StatusOK).shows(t, "The moon is full.", "only one active administrator", "plain HTTP", "Sign-in with Acme does not work")
 	}
 	b.get("/admin/audit").shows(t, "kept for 2 days")
-	b.get("/admin/settings").shows(t, "sqlite", "answers")
+	b.get("/admin/settings").shows(t, w.store.Info().Engine, "answers")
 	w.add("walter", store.RoleAdmin)
 	if a := b.get("/admin"); strings.Contains(a.body, "only one active administrator") {
 		t.Error("there are two administrators")

@@ -52,7 +52,7 @@ type world struct {
 func newWorld(t testing.TB, with ...func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, clock: testenv.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
-	db := testenv.SQLite(t, func(o *sqlstore.Options) { o.Clock = w.clock.Now })
+	db := testenv.Store(t, func(o *sqlstore.Options) { o.Clock = w.clock.Now })
 	w.store = db
 	sessions := session.NewManager(db, session.Options{Clock: w.clock.Now})
 	t.Cleanup(sessions.Close)

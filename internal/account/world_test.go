@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -32,32 +31,22 @@ type world struct {
 	t     *testing.T
 	ctx   context.Context
 	clock *testenv.Clock
-	path  string
+	place testenv.Place
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	clock := testenv.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
-	path := filepath.Join(t.TempDir(), "gatehouse.db")
-	st, err := sqlstore.Open(t.Context(), sqlstore.Options{
-		Engine: sqlstore.EngineSQLite, Path: path, Clock: clock.Now, Migrate: true, PollInterval: 20 * time.Millisecond,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	place := testenv.NewPlace(t)
+	st := place.Open(t, func(o *sqlstore.Options) { o.Clock, o.PollInterval = clock.Now, 20*time.Millisecond })
 	sessions := session.NewManager(st, session.Options{Clock: clock.Now})
-	t.Cleanup(func() {
-		sessions.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(sessions.Close)
 	hasher := password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, nil)
 	logins := &login.Service{
 		Store: st, Sessions: sessions, Hasher: hasher, Throttle: login.NewThrottle(st, clock.Now),
 		Limits: login.DefaultLimits, Lifetime: session.DefaultLimits, Clock: clock.Now, Log: zap.NewNop(),
 	}
-	return &world{t: t, ctx: t.Context(), clock: clock, path: path, Service: &account.Service{
+	return &world{t: t, ctx: t.Context(), clock: clock, place: place, Service: &account.Service{
 		Store: st, Sessions: sessions, Login: logins, Hasher: hasher, Title: "Orchard", Clock: clock.Now,
 	}}
 }

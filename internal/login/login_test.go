@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,12 +34,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return worldOn(t, filepath.Join(t.TempDir(), "gatehouse.db"))
+	return worldOn(t, testenv.NewPlace(t))
 }
 
-func worldOn(t *testing.T, path string) *world {
+func worldOn(t *testing.T, place testenv.Place) *world {
 	t.Helper()
-	st := testenv.OpenSQLite(t, path)
+	st := place.Open(t)
 	w := &world{t: t, clock: testenv.NewClock(time.Now())}
 	m := session.NewManager(st, session.Options{Clock: w.clock.Now})
 	t.Cleanup(m.Close)

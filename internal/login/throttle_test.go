@@ -3,7 +3,6 @@ package login_test
 import (
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -183,13 +183,13 @@ func TestClientKeys(t *testing.T) {
 
 func TestCountsSurviveARestart(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "gatehouse.db")
-	w := worldOn(t, path)
+	place := testenv.NewPlace(t)
+	w := worldOn(t, place)
 	for range 3 {
 		w.try(from("192.0.2.1"), "ada", wrong)
 		w.try(from("192.0.2.1"), "nobody", wrong)
 	}
-	again := worldOn(t, path)
+	again := worldOn(t, place)
 	again.clock.Set(w.clock.Now())
 	for _, name := range []string{"ada", "nobody"} {
 		if got := again.try(from("192.0.2.9"), name, wrong); got != "throttled" {

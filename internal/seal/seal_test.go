@@ -23,7 +23,7 @@ func sealed(t *testing.T, s *seal.Sealer, plain, purpose, row string) string {
 
 func TestAnotherProcessOpensWhatThisOneSealed(t *testing.T) {
 	t.Parallel()
-	db := testenv.SQLite(t)
+	db := testenv.Store(t)
 	v := sealed(t, seal.New(db), "a refresh token", "session", "row1")
 	got, err := seal.New(db).Open(t.Context(), v, "session", "row1")
 	if err != nil || string(got) != "a refresh token" {
@@ -34,7 +34,7 @@ func TestAnotherProcessOpensWhatThisOneSealed(t *testing.T) {
 // P-SECRETS: what is kept shows nothing, and two values that are equal do not look equal.
 func TestASealedValueShowsNothing(t *testing.T) {
 	t.Parallel()
-	s := seal.New(testenv.SQLite(t))
+	s := seal.New(testenv.Store(t))
 	a, b := sealed(t, s, "canary-secret", "session", "row1"), sealed(t, s, "canary-secret", "session", "row1")
 	if a == b {
 		t.Error("two seals of one value are equal: the nonce repeats")
@@ -47,7 +47,7 @@ func TestASealedValueShowsNothing(t *testing.T) {
 // A value that is moved to another row, used for another purpose or changed in any byte is refused (advisory 56).
 func TestASealedValueIsBoundToPurposeRowAndEveryBit(t *testing.T) {
 	t.Parallel()
-	s := seal.New(testenv.SQLite(t))
+	s := seal.New(testenv.Store(t))
 	v := sealed(t, s, "value", "flow", "row1")
 	for name, open := range map[string]struct{ v, purpose, row string }{
 		"another row":       {v, "flow", "row2"},
@@ -80,7 +80,7 @@ func TestASealedValueIsBoundToPurposeRowAndEveryBit(t *testing.T) {
 
 func TestADamagedKeyIsAClearErrorAndNotAnEmptyKey(t *testing.T) {
 	t.Parallel()
-	db := testenv.SQLite(t)
+	db := testenv.Store(t)
 	err := db.Change(t.Context(), func(tx store.Tx) error { return tx.SetSetting(t.Context(), "seal.key.1", "AAAA") })
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestADamagedKeyIsAClearErrorAndNotAnEmptyKey(t *testing.T) {
 
 func TestWithoutAStoreNothingIsSealed(t *testing.T) {
 	t.Parallel()
-	db := testenv.SQLite(t)
+	db := testenv.Store(t)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestWithoutAStoreNothingIsSealed(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	db := testenv.SQLite(f)
+	db := testenv.Store(f)
 	s := seal.New(db)
 	v, err := s.Seal(f.Context(), []byte("value"), "flow", "row")
 	if err != nil {
@@ -124,7 +124,7 @@ func FuzzOpen(f *testing.F) {
 // can still be opened.
 func TestRotationMakesANewKeyAndKeepsTheOld(t *testing.T) {
 	t.Parallel()
-	db := testenv.SQLite(t)
+	db := testenv.Store(t)
 	running := seal.New(db)
 	before := sealed(t, running, "old", "session", "row1")
 	for want := 2; want <= 3; want++ {
@@ -148,7 +148,7 @@ func TestRotationMakesANewKeyAndKeepsTheOld(t *testing.T) {
 // A rotation before anything was sealed, and one after the note of the current key was lost, write over no key.
 func TestRotationWritesOverNoKey(t *testing.T) {
 	t.Parallel()
-	db := testenv.SQLite(t)
+	db := testenv.Store(t)
 	s := seal.New(db)
 	if n, err := s.Rotate(t.Context()); err != nil || n != 2 {
 		t.Fatalf("the first rotation made key %d, %v", n, err)

@@ -2,7 +2,6 @@ package seed
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -15,17 +14,14 @@ import (
 // describe is `caddy gatehouse seed --dry-run`. It must write nothing and show no secret.
 func (e *env) describe(mode Mode, v vars) string {
 	e.Helper()
-	watch, err := sql.Open("sqlite", "file:"+e.path+"?_pragma=query_only(1)")
-	if err != nil {
-		e.Fatal(err)
-	}
-	defer watch.Close()
-	before, begun := e.dump(watch), e.db.changes.Load()
+	look, done := e.place.Watch(e)
+	defer done()
+	before, begun := e.checked(look()), e.db.changes.Load()
 	lines, err := Describe(e.Context(), e.db, e.parse(mode, v), e.hasher)
 	if err != nil {
 		e.Fatal(err)
 	}
-	if e.dump(watch) != before || e.db.changes.Load() != begun {
+	if look() != before || e.db.changes.Load() != begun {
 		e.Error("a dry run wrote to the store")
 	}
 	b, err := json.MarshalIndent(lines, "", " ")

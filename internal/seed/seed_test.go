@@ -1,13 +1,10 @@
 package seed
 
 import (
-	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -33,7 +30,7 @@ const (
 // env is one deployment: a store on disk, and what its starts log.
 type env struct {
 	*testing.T
-	path   string
+	place  testenv.Place
 	db     *countingStore
 	hasher *password.Hasher
 	clock  *testenv.Clock
@@ -55,7 +52,7 @@ func (c *countingStore) Change(ctx context.Context, fn func(tx store.Tx) error) 
 func newEnv(t *testing.T) *env {
 	t.Helper()
 	e := &env{
-		T: t, path: filepath.Join(t.TempDir(), "gatehouse.db"),
+		T: t, place: testenv.NewPlace(t),
 		hasher: password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, password.NewSlots(2, 64)),
 		clock:  testenv.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)),
 	}
@@ -69,12 +66,7 @@ func newEnv(t *testing.T) *env {
 
 func (e *env) open() *countingStore {
 	e.Helper()
-	db, err := sqlstore.Open(e.Context(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: e.path, Clock: e.clock.Now, Migrate: true})
-	if err != nil {
-		e.Fatal(err)
-	}
-	e.Cleanup(func() { _ = db.Close() })
-	return &countingStore{Store: db}
+	return &countingStore{Store: e.place.Open(e.T, func(o *sqlstore.Options) { o.Clock = e.clock.Now })}
 }
 
 // nothingLeaked looks for the passwords and their hashes in all that people may read.
@@ -126,25 +118,15 @@ func (e *env) start(mode Mode, v vars) Result {
 // startWritesNothing is a start that has to leave every byte of the store as it is.
 func (e *env) startWritesNothing(mode Mode, v vars) Result {
 	e.Helper()
-	watch, err := sql.Open("sqlite", "file:"+e.path+"?_pragma=query_only(1)")
-	if err != nil {
-		e.Fatal(err)
-	}
-	defer watch.Close()
-	watch.SetMaxOpenConns(1) // data_version is told per connection
-	rows, version, files, begun := e.dump(watch), e.dataVersion(watch), e.files(), e.db.changes.Load()
+	look, done := e.place.Watch(e)
+	defer done()
+	before, begun := e.checked(look()), e.db.changes.Load()
 	res := e.start(mode, v)
 	if res.Later != nil {
 		res.Later(e.Context())
 	}
-	if after := e.dump(watch); after != rows {
-		e.Errorf("rows were written:\n%s\nbefore:\n%s", after, rows)
-	}
-	if after := e.dataVersion(watch); after != version {
-		e.Errorf("something was committed: data_version %d, was %d", after, version)
-	}
-	if after := e.files(); !bytes.Equal(after, files) {
-		e.Error("the bytes of the database changed")
+	if after := look(); after != before {
+		e.Errorf("something was written:\n%s\nbefore:\n%s", after, before)
 	}
 	if n := e.db.changes.Load() - begun; n != 0 {
 		e.Errorf("%d transactions were begun", n)
@@ -155,74 +137,13 @@ func (e *env) startWritesNothing(mode Mode, v vars) Result {
 	return res
 }
 
-// dump answers every row of every table.
-func (e *env) dump(db *sql.DB) string {
+// checked answers a look at the store if it could notice a write.
+func (e *env) checked(look string) string {
 	e.Helper()
-	var out strings.Builder
-	for _, table := range e.query(db, `SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name`) {
-		for _, row := range e.query(db, `SELECT * FROM "`+table+`"`) {
-			fmt.Fprintln(&out, table, row)
-		}
+	if !strings.Contains(look, "\nusers ") && e.countUsers() > 0 {
+		e.Fatal("the look misses the users: it could not notice a write")
 	}
-	if !strings.Contains(out.String(), "users") && e.countUsers() > 0 {
-		e.Fatal("the dump misses the users: it could not notice a write")
-	}
-	return out.String()
-}
-
-func (e *env) query(db *sql.DB, query string) []string {
-	e.Helper()
-	rows, err := db.QueryContext(e.Context(), query)
-	if err != nil {
-		e.Fatal(err)
-	}
-	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
-		e.Fatal(err)
-	}
-	var out []string
-	for rows.Next() {
-		cells := make([]sql.NullString, len(columns))
-		dest := make([]any, len(columns))
-		for i := range cells {
-			dest[i] = &cells[i]
-		}
-		if err := rows.Scan(dest...); err != nil {
-			e.Fatal(err)
-		}
-		texts := make([]string, len(cells))
-		for i, c := range cells {
-			texts[i] = c.String
-		}
-		out = append(out, strings.Join(texts, " | "))
-	}
-	if err := rows.Err(); err != nil {
-		e.Fatal(err)
-	}
-	return out
-}
-
-func (e *env) dataVersion(db *sql.DB) (version int64) {
-	e.Helper()
-	if err := db.QueryRowContext(e.Context(), `PRAGMA data_version`).Scan(&version); err != nil {
-		e.Fatal(err)
-	}
-	return version
-}
-
-// files answers the database file and its write-ahead log.
-func (e *env) files() []byte {
-	e.Helper()
-	var all []byte
-	for _, name := range []string{e.path, e.path + "-wal"} {
-		b, err := os.ReadFile(name)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			e.Fatal(err)
-		}
-		all = append(append(all, name...), b...)
-	}
-	return all
+	return look
 }
 
 func (e *env) countUsers() int {

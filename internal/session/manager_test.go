@@ -24,7 +24,7 @@ type fixture struct {
 
 func setUp(t testing.TB) *fixture {
 	t.Helper()
-	f := &fixture{Store: testenv.SQLite(t), clock: testenv.NewClock(time.Now().UTC().Truncate(time.Millisecond))}
+	f := &fixture{Store: testenv.Store(t), clock: testenv.NewClock(time.Now().UTC().Truncate(time.Millisecond))}
 	f.m = session.NewManager(f.Store, session.Options{Clock: f.clock.Now})
 	t.Cleanup(f.m.Close)
 	f.user = f.addUser(t, "ada")

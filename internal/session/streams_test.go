@@ -3,7 +3,6 @@ package session_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -14,8 +13,8 @@ import (
 
 func TestAnEndingByAnotherProcessArrivesWithinASecond(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "gatehouse.db")
-	a, b := testenv.OpenSQLite(t, path), testenv.OpenSQLite(t, path)
+	place := testenv.NewPlace(t)
+	a, b := place.Open(t), place.Open(t)
 	f := &fixture{Store: a, clock: testenv.NewClock(time.Now().UTC())}
 	f.m = session.NewManager(a, session.Options{Clock: f.clock.Now})
 	t.Cleanup(f.m.Close)

@@ -80,11 +80,11 @@ func startPgBouncer(t testing.TB, bin string, config *pgx.ConnConfig) (*bouncer,
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "ghpgb")
+	dir, remove, err := serverFolder("ghpgb")
 	if err != nil {
 		return nil, err
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Cleanup(remove)
 	attr, err := postgresUser(dir) // it refuses to run as root, too
 	if err != nil {
 		return nil, err

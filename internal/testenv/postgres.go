@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
 // postgresEnv names the variable with the connection string of a PostgreSQL to use. Its user must be allowed to make
@@ -34,6 +35,10 @@ var server struct {
 	err  error
 	dsn  string
 	stop func()
+
+	schema    sync.Once
+	schemaErr error
+	template  string // a database with the schema in it
 }
 
 // Main runs the tests of a package that uses PostgreSQL and stops the server at the end. Call it from TestMain.
@@ -42,8 +47,13 @@ func Main(m *testing.M) { os.Exit(Run(m)) }
 // Run is Main for packages that have something to do afterwards; it answers the exit code.
 func Run(m *testing.M) int {
 	code := m.Run()
-	if server.stop != nil {
+	switch {
+	case server.stop != nil:
 		server.stop()
+	case server.template != "": // a server that stays
+		if err := adminExec("DROP DATABASE IF EXISTS " + server.template); err != nil {
+			fmt.Fprintln(os.Stderr, "drop the template:", err)
+		}
 	}
 	return code
 }
@@ -51,6 +61,40 @@ func Run(m *testing.M) int {
 // PostgresDSN makes a fresh database, which goes with the test, and answers how to connect to it. Where there is no
 // PostgreSQL the test fails: one that is passed over tells nothing.
 func PostgresDSN(t testing.TB) string {
+	t.Helper()
+	return newDatabase(t, "template1")
+}
+
+// migratedDSN is PostgresDSN with the schema in it, copied from one that was made once: cheaper than making it anew.
+func migratedDSN(t testing.TB) string {
+	t.Helper()
+	needServer(t)
+	server.schema.Do(func() {
+		server.template = "gatehouse_template_" + strings.ToLower(store.NewID(time.Now()))
+		server.schemaErr = makeTemplate(server.template)
+	})
+	if server.schemaErr != nil {
+		t.Fatalf("make a database to copy: %v", server.schemaErr)
+	}
+	return newDatabase(t, server.template)
+}
+
+func makeTemplate(name string) error {
+	dsn, err := withDatabase(server.dsn, name)
+	if err != nil {
+		return err
+	}
+	if err := adminExec("CREATE DATABASE " + name); err != nil {
+		return err
+	}
+	db, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true})
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+func needServer(t testing.TB) {
 	t.Helper()
 	server.once.Do(func() {
 		if server.dsn = os.Getenv(postgresEnv); server.dsn == "" {
@@ -60,8 +104,13 @@ func PostgresDSN(t testing.TB) string {
 	if server.err != nil {
 		t.Fatalf("start PostgreSQL: %v", server.err)
 	}
+}
+
+func newDatabase(t testing.TB, template string) string {
+	t.Helper()
+	needServer(t)
 	name := "gatehouse_" + strings.ToLower(store.NewID(time.Now()))
-	if err := adminExec("CREATE DATABASE " + name); err != nil {
+	if err := adminExec("CREATE DATABASE " + name + " TEMPLATE " + template); err != nil {
 		t.Fatalf("make a database: %v", err)
 	}
 	t.Cleanup(func() {
@@ -118,27 +167,31 @@ func startPostgres() (dsn string, stop func(), err error) {
 	}
 	// Not under the folder of a test: those belong to this user, and PostgreSQL may have to run as another one. The
 	// path stays short, as a socket's has to.
-	dir, err := os.MkdirTemp("", "ghpg")
+	dir, remove, err := serverFolder("ghpg")
 	if err != nil {
 		return "", nil, err
 	}
 	attr, err := postgresUser(dir)
 	if err != nil {
-		return "", nil, errors.Join(err, os.RemoveAll(dir))
+		remove()
+		return "", nil, err
 	}
 	data := filepath.Join(dir, "data")
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "gatehouse", "-A", "trust", "-E", "UTF8",
 		"--locale=C.UTF-8", "--no-sync")
 	initdb.SysProcAttr, initdb.Dir = attr, dir
 	if out, err := initdb.CombinedOutput(); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("initdb: %w: %s", err, out), os.RemoveAll(dir))
+		remove()
+		return "", nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	for range 5 { // another program may take the port that was free a moment ago
-		if dsn, stop, err = runPostgres(bin, dir, data, attr); err == nil {
-			return dsn, stop, nil
+		var end func()
+		if dsn, end, err = runPostgres(bin, dir, data, attr); err == nil {
+			return dsn, func() { end(); remove() }, nil
 		}
 	}
-	return "", nil, errors.Join(err, os.RemoveAll(dir))
+	remove()
+	return "", nil, err
 }
 
 func runPostgres(bin, dir, data string, attr *syscall.SysProcAttr) (string, func(), error) {
@@ -168,7 +221,6 @@ func runPostgres(bin, dir, data string, attr *syscall.SysProcAttr) (string, func
 	stop := func() {
 		_ = cmd.Process.Signal(syscall.SIGQUIT) // at once; there is nothing to keep
 		<-exited
-		_ = os.RemoveAll(dir)
 	}
 	dsn := fmt.Sprintf("postgres://gatehouse@127.0.0.1:%d/postgres?sslmode=disable", port)
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
