@@ -69,12 +69,27 @@ func mapSQLite(err error) error {
 	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
 		return fmt.Errorf("the user: %w", store.ErrNotFound)
 	}
+	if isUprooted(e.Error()) {
+		return nil
+	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_MISUSE,
 		sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG:
 		return err // a mistake in a statement or a value: trying again does not help
 	}
 	return nil
+}
+
+// isUprooted reports whether SQLite misses a table or column, or cannot read its schema: the file is not as we left it,
+// and asking again may help once it was restored. The code is the same as for a mistake in a statement, only the words
+// tell; statements of ours that name no table of ours would fail in every test.
+func isUprooted(message string) bool {
+	for _, part := range []string{"no such table", "no such column", "has no column named", "malformed database schema"} {
+		if strings.Contains(message, part) {
+			return true
+		}
+	}
+	return false
 }
 
 // sqliteConflictField reads the field from "UNIQUE constraint failed: table.column": SQLite tells it in no other way.
@@ -103,7 +118,7 @@ func mapPostgres(err error) error {
 		return &store.ConflictError{Field: postgresConflictField(e.ConstraintName)}
 	case "23503":
 		return fmt.Errorf("the user: %w", store.ErrNotFound)
-	case "42501", "42P01": // no permission, no table: the database is not as we left it
+	case "42501", "42P01", "42703", "3F000": // no permission, table, column, schema: the database is not as we left it
 		return nil
 	}
 	switch e.Code[:2] {

@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"bytes"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -48,6 +49,43 @@ func TestLockedStoreIsUnavailableInBoundedTime(t *testing.T) {
 			}
 			if err := setSetting(t.Context(), pair[1], "k"); err != nil {
 				t.Errorf("it does not go on: %v", err)
+			}
+		})
+	}
+}
+
+// P-FAILCLOSED: tables that are gone are no mistake of the one who asks, and the health check tells.
+func TestStoreWithoutATableIsUnavailable(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gatehouse.db")
+	dsn := testenv.PostgresDSN(t)
+	for name, c := range map[string]struct {
+		db          *sqlstore.DB
+		driver, dsn string
+	}{"sqlite": {testenv.OpenSQLite(t, path), "sqlite", path}, "postgres": {testenv.OpenPostgres(t, dsn), "pgx", dsn}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := c.db.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			raw, err := sql.Open(c.driver, c.dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer raw.Close()
+			for _, statement := range []string{"ALTER TABLE sessions RENAME COLUMN token_hash TO lost", "ALTER TABLE users RENAME TO gone"} {
+				if _, err := raw.ExecContext(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.db.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("health: %v", err)
+			}
+			if _, err := c.db.UserByLogin(t.Context(), "somebody"); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("a user: %v", err)
+			}
+			if _, _, err := c.db.SessionByToken(t.Context(), store.HashToken("x")); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("a session: %v", err)
 			}
 		})
 	}

@@ -152,11 +152,26 @@ func (d *DB) exec(ctx context.Context, op string, fn func(ctx context.Context, q
 	return mapError(ctx, op, fn(bounded, d.writer))
 }
 
-// Ping implements [store.Store].
+// vital are tables without which nobody can sign in or be let through.
+var vital = []string{"users", "sessions", "links", "devices", "throttle_buckets", "throttle_attempts", "settings", "changes"}
+
+// Ping implements [store.Store]. It reads a row of every table that the gate cannot do without: a store that answers,
+// but has lost one of them, is no healthy one.
 func (d *DB) Ping(ctx context.Context) error {
 	return d.read(ctx, "ping the store", func(ctx context.Context, q queryer) error {
 		if err := d.engine.healthy(); err != nil {
 			return err
+		}
+		for _, table := range vital {
+			rows, err := q.QueryContext(ctx, `SELECT * FROM `+table+` LIMIT 1`)
+			if err != nil {
+				return err
+			}
+			for rows.Next() { // a damaged page shows only when it is read
+			}
+			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+				return err
+			}
 		}
 		var seq int64
 		return q.QueryRowContext(ctx, `SELECT seq FROM change_counter WHERE id = 1`).Scan(&seq)
