@@ -334,6 +334,21 @@ func TestReauthRenewsTheSession(t *testing.T) {
 
 // A stolen session is no way to guess the password.
 
+// Whoever is not signed in any more proves it by signing in, and goes on from there as well.
+func TestReauthOfSomebodyWhoIsNotSignedInGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for rt, want := range map[string]string{
+		"/_auth/account/sessions?x=1": "/_auth/login?to=" + url.QueryEscape("/_auth/account/sessions?x=1"),
+		"/reports?year=2026":          "/_auth/login?rt=" + url.QueryEscape("/reports?year=2026"),
+		"":                            "/_auth/login",
+		"//evil.test":                 "/_auth/login",
+		"/_auth/logout":               "/_auth/login",
+	} {
+		w.browser().get("/reauth?rt="+url.QueryEscape(rt)).wantRedirect(t, want)
+	}
+}
+
 func TestReauthIsThrottled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

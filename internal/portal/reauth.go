@@ -11,6 +11,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
+// reauthPath is the page's address below the prefix.
+const reauthPath = "/reauth"
+
 // reauthPage is the data of the "reauth" page.
 type reauthPage struct {
 	Fields []ui.Field // nil: the account has no password here
@@ -133,7 +136,7 @@ func (p *Portal) refuseReauth(w http.ResponseWriter, r *http.Request, v *visit, 
 		p.ui.Write(w, r, page)
 	case errors.As(err, &throttled):
 		p.begin(w, r, v, fail, err)
-		p.throttled(w, r, fail, v.q.Prefix+"/reauth")
+		p.throttled(w, r, fail, v.q.Prefix+reauthPath)
 	default:
 		p.fail(w, r, v, err)
 	}

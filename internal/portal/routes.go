@@ -61,7 +61,7 @@ func (p *Portal) routes() []route {
 		{pattern: "/logout", access: known, methods: page(p.showLogout, p.postLogout)},
 		{pattern: "/logged-out", access: known, methods: get(p.loggedOut)},
 		{pattern: "/continue", access: anybody, methods: get(p.goOn)},
-		{pattern: "/reauth", access: person, methods: page(p.showReauth, p.postReauth)},
+		{pattern: reauthPath, access: person, methods: page(p.showReauth, p.postReauth)},
 
 		{pattern: "/link/{token}", access: anybody, methods: get(p.link)},
 		{pattern: "/welcome", access: anybody, methods: page(p.showWelcome, p.postWelcome)},
@@ -169,6 +169,8 @@ func (p *Portal) signInFirst(w http.ResponseWriter, r *http.Request, v *visit) {
 	switch {
 	case v.api:
 		p.Unauthorized(w, r, v.q.Prefix+"/login")
+	case safe(r.Method) && r.URL.Path == reauthPath: // to sign in is to prove it: go on from there
+		p.sendTo(w, r, p.loginBackTo(v.q, v.reauthBack(r, nil)))
 	case safe(r.Method):
 		p.sendTo(w, r, p.ownLoginURL(v.q, r))
 	default:

@@ -178,3 +178,16 @@ func (p *Portal) ownLoginURL(q *site.Request, r *http.Request) string {
 	}
 	return q.Prefix + "/login?to=" + url.QueryEscape(to)
 }
+
+// loginBackTo answers the address of the sign-in page that returns to a page of ours or of the app's, which was judged
+// already; "" for neither.
+func (p *Portal) loginBackTo(q *site.Request, back string) string {
+	name := "rt"
+	if _, ok := p.guard.CheckOwn(q, back); ok {
+		name = "to"
+	}
+	if back == "" {
+		return q.Prefix + "/login"
+	}
+	return q.Prefix + "/login?" + name + "=" + url.QueryEscape(back)
+}
