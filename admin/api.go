@@ -238,6 +238,8 @@ func (a *admin) apiReset(w http.ResponseWriter, r *http.Request, v *visit) error
 			return fieldError("password", a.text("way.missing"))
 		}
 		reset.Password = *body.Password
+	} else if body.MustChange {
+		return fieldError("password", a.text("way.missing")) // whoever opens a link sets a password anyway
 	}
 	link, err := a.Accounts.ResetPassword(r.Context(), v.actor, r.PathValue("id"), reset)
 	if err != nil {
@@ -247,7 +249,7 @@ func (a *admin) apiReset(w http.ResponseWriter, r *http.Request, v *visit) error
 		noContent(w, r)
 		return nil
 	}
-	ui.WriteJSON(w, r, http.StatusOK, linkJSON{a.address(v, link), link.ExpiresAt.UTC()})
+	ui.WriteJSON(w, r, http.StatusOK, linkJSON{a.address(v, link), link.ExpiresAt.UTC().Truncate(time.Millisecond)})
 	return nil
 }
 

@@ -138,7 +138,8 @@ func TestResetByAPI(t *testing.T) {
 	at := "/users/" + tom.ID + "/reset-password"
 	for body, status := range map[string]int{
 		`{"password":""}`: http.StatusUnprocessableEntity, `{"password":"short"}`: http.StatusUnprocessableEntity,
-		`{"password":null}`: http.StatusUnprocessableEntity, `{"pasword":"x"}`: http.StatusUnprocessableEntity, ``: http.StatusBadRequest,
+		`{"must_change":true}`: http.StatusUnprocessableEntity,
+		`{"password":null}`:    http.StatusUnprocessableEntity, `{"pasword":"x"}`: http.StatusUnprocessableEntity, ``: http.StatusBadRequest,
 		`{"password":"` + strings.Repeat("x", 1025) + `"}`: http.StatusUnprocessableEntity,
 	} {
 		if a := b.json(http.MethodPost, at, body); a.status != status {

@@ -144,10 +144,30 @@ func (v *visit) kind(r *http.Request, api policy.Paths) visitKind {
 	}
 }
 
-func acceptsHTML(accept []string) bool {
-	return slices.ContainsFunc(accept, func(s string) bool {
-		return strings.Contains(s, "text/html") || strings.Contains(strings.ToLower(s), "text/html")
-	})
+func acceptsHTML(accept []string) bool { return slices.ContainsFunc(accept, namesHTML) }
+
+// namesHTML reports whether one Accept header names HTML, and does not rule it out (RFC 9110, section 12.5.1).
+func namesHTML(accept string) bool {
+	before, after, found := strings.Cut(accept, "text/html")
+	if !found {
+		if before, after, found = strings.Cut(strings.ToLower(accept), "text/html"); !found {
+			return false
+		}
+	}
+	if before != "" && !strings.HasSuffix(strings.TrimRight(before, " \t"), ",") {
+		return false // part of another type's parameter
+	}
+	after, _, _ = strings.Cut(after, ",")
+	if after == "" { // the common case
+		return true
+	}
+	for p := range strings.SplitSeq(after, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if strings.EqualFold(name, "q") {
+			return strings.Trim(value, "0.") != ""
+		}
+	}
+	return true
 }
 
 // early reports whether r is TLS early data that may be a replay (RFC 8470): only safe methods are judged then.
