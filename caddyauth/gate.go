@@ -194,10 +194,13 @@ func (g *Gate) resolve(ctx context.Context, v *visit) (*session.Live, error) {
 	}
 	s, graced, err := v.live.sessions.ResolveWithin(ctx, v.first.token, v.live.opt.storeGrace)
 	switch {
-	case err != nil || v.live.oidc == nil:
-		return s, err
+	case err != nil:
+		return nil, err
 	case graced: // nothing can be refreshed without the store
-		return s, v.live.oidc.Judged(s)
+		if err := v.live.oidc.Judged(s); err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	return v.live.oidc.Fresh(ctx, v.first.token, s)
 }

@@ -23,26 +23,33 @@ const (
 	leasePoll      = 50 * time.Millisecond
 )
 
-// dueness is when a session's tokens have to be refreshed. It is kept beside the session in the cache, so that a warm
+// dueness is when a session's tokens have to be refreshed, and what else they tell. It is kept beside the session in the cache, so that a warm
 // request costs one comparison.
 type dueness struct {
-	at      atomic.Int64 // ms; 0 for never
-	allowed atomic.Bool  // by the rules of this configuration
+	at       atomic.Int64 // ms; 0 for never
+	allowed  atomic.Bool  // by the rules of this configuration
+	verified bool         // the e-mail address, by the provider's word
+	unread   bool         // what the provider gave could not be opened
 }
 
 // Fresh answers the session as the provider sees it: when its tokens are due, they are refreshed first, once, however
 // many requests and processes ask at the same time, and groups, names and roles follow. A provider that takes the
-// sign-in back ends the session at this request: session.ErrNone. One that cannot be asked changes nothing.
+// sign-in back ends the session at this request: session.ErrNone. One that cannot be asked changes nothing. A provider
+// that is not configured any more, or is another one under the same name, vouches for nobody: session.ErrNone, too,
+// but the session stays, for another Caddy may know the provider. A nil o is a configuration without any provider.
 func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
-	if l.Session.Sealed == "" {
+	if l.Session.Provider == "" {
 		return l, nil
+	}
+	if o == nil {
+		return nil, session.ErrNone
 	}
 	d, ok := l.Values(o, o.dueness).(*dueness)
 	if !ok {
 		return l, nil
 	}
 	if !d.allowed.Load() {
-		if err := o.stillAllowed(ctx, &l.Session); err != nil {
+		if err := o.stillAllowed(ctx, &l.Session, d); err != nil {
 			return nil, err
 		}
 		d.allowed.Store(true)
@@ -79,8 +86,11 @@ func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*sessi
 // Judged answers nil for a session that goes on without the store if this configuration admitted it before, as Fresh
 // does; otherwise it cannot be told whether it may, and the gate stays closed.
 func (o *OIDC) Judged(l *session.Live) error {
-	if l.Session.Sealed == "" {
+	switch {
+	case l.Session.Provider == "":
 		return nil
+	case o == nil:
+		return session.ErrNone
 	}
 	known, _ := l.Known(o)
 	if d, ok := known.(*dueness); ok && d.allowed.Load() {
@@ -97,19 +107,24 @@ func (o *OIDC) dueness(l *session.Live) any {
 	t, err := o.Registry.Open(ctx, &l.Session)
 	switch {
 	case err != nil:
+		d.unread = true
 		o.Service.Log.Warn("could not read the tokens of a session", zap.String("provider", l.Session.Provider), zap.Error(err))
 	case t.Refresh != "" && !t.Due.IsZero():
 		d.at.Store(t.Due.UnixMilli())
 	}
+	d.verified = t.EmailVerified
 	return d
 }
 
 // stillAllowed judges a session that this configuration sees for the first time by what its provider said last: a rule
-// that was made stricter acts on the next request, not at the next sign-in. Whether an e-mail address was verified is
-// not kept, so that alone keeps nobody out here. It answers session.ErrNone when the session is over.
-func (o *OIDC) stillAllowed(ctx context.Context, s *store.Session) error {
+// that was made stricter acts on the next request, not at the next sign-in. It answers session.ErrNone when the session
+// does not count.
+func (o *OIDC) stillAllowed(ctx context.Context, s *store.Session, d *dueness) error {
 	cfg, ok := o.Registry.Config(s.Provider)
-	if !ok || cfg.Issuer != s.Issuer || len(cfg.Allow) == 0 {
+	switch {
+	case !ok, cfg.Issuer != s.Issuer:
+		return session.ErrNone
+	case len(cfg.Allow) == 0:
 		return nil
 	}
 	id, err := o.Service.Store.Identity(ctx, s.Issuer, s.Subject)
@@ -119,10 +134,13 @@ func (o *OIDC) stillAllowed(ctx context.Context, s *store.Session) error {
 	case err != nil:
 		return fmt.Errorf("looking up an identity: %w", err)
 	default:
-		err = cfg.Admit(&oidc.Person{Subject: id.Subject, Email: id.Email, EmailVerified: true, Groups: id.Groups})
+		err = cfg.Admit(&oidc.Person{Subject: id.Subject, Email: id.Email, EmailVerified: d.verified, Groups: id.Groups})
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case d.unread: // not for want of a right: nothing is known, and so nothing is ended
+		return session.ErrNone
 	}
 	if err := o.takenBack(ctx, s, err); err != nil {
 		return err

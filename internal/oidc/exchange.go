@@ -84,6 +84,8 @@ type Tokens struct {
 	Refresh string    `json:"r,omitempty"`
 	Due     time.Time `json:"d,omitzero"` // when to use Refresh: the access token has expired
 	Nonce   string    `json:"n,omitempty"`
+	// EmailVerified is what the provider said of the e-mail address, so that rules can be judged again without it.
+	EmailVerified bool `json:"v,omitempty"`
 }
 
 // exchange sends a code to the token endpoint and verifies what comes back.
@@ -147,6 +149,7 @@ func (p *provider) believe(ctx context.Context, m *metadata, tok *oauth2.Token, 
 	}
 	person := p.person(v, info)
 	person.Tokens = p.tokens(tok, raw, want.nonce)
+	person.Tokens.EmailVerified = person.EmailVerified
 	return person, nil
 }
 
@@ -169,6 +172,7 @@ func (p *provider) refreshedWithout(ctx context.Context, m *metadata, tok *oauth
 	}
 	person := p.person(v, info)
 	person.Tokens = p.tokens(tok, t.IDToken, t.Nonce)
+	person.Tokens.EmailVerified = person.EmailVerified
 	return person, nil
 }
 

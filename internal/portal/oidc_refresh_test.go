@@ -20,7 +20,7 @@ import (
 // fresh asks for the session as the gate does, and answers nil when it has ended.
 func (ow *oidcWorld) fresh(t testing.TB, o *login.OIDC, b *browser) *session.Live {
 	t.Helper()
-	l, err := o.Service.Sessions.Resolve(t.Context(), b.token())
+	l, err := ow.oidc.Service.Sessions.Resolve(t.Context(), b.token())
 	if err == nil {
 		l, err = o.Fresh(t.Context(), b.token(), l)
 	}
@@ -172,6 +172,18 @@ func TestAProviderThatCannotBeAskedEndsNoSession(t *testing.T) {
 	}
 }
 
+// reloaded answers the sign-in of a changed configuration, over the same store.
+func (ow *oidcWorld) reloaded(t *testing.T, change func(*oidc.Config)) *login.OIDC {
+	t.Helper()
+	cfg := ow.cfg
+	change(&cfg)
+	reg, err := oidc.NewRegistry(oidc.NewPool(oidc.PoolOptions{Clock: ow.clock.Now}), ow.db, []oidc.Config{cfg}, oidc.Options{Clock: ow.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return login.NewOIDC(ow.oidc.Service, reg, nil)
+}
+
 func TestRulesThatChangedActAtTheRefresh(t *testing.T) {
 	t.Parallel()
 	t.Run("not allowed any more", func(t *testing.T) {
@@ -182,6 +194,36 @@ func TestRulesThatChangedActAtTheRefresh(t *testing.T) {
 		w.idp.Set("groups", "visitors")
 		if w.fresh(t, w.oidc, b) != nil {
 			t.Error("the session goes on")
+		}
+	})
+	t.Run("a rule for verified addresses acts on the next request", func(t *testing.T) {
+		t.Parallel()
+		for verified, want := range map[bool]bool{true: true, false: false} {
+			w := newOIDCWorld(t)
+			w.idp.Set("email", "ada@corp.example")
+			w.idp.Set("email_verified", verified)
+			b := w.signedInFor(t, time.Second)
+			reloaded := w.reloaded(t, func(c *oidc.Config) { c.Allow = []oidc.Allow{{Field: "domain", Values: []string{"corp.example"}}} })
+			if got := w.fresh(t, reloaded, b) != nil; got != want {
+				t.Errorf("verified %t: the session goes on: %t", verified, got)
+			}
+		}
+	})
+	t.Run("a provider that is not configured vouches for nobody", func(t *testing.T) {
+		t.Parallel()
+		w := newOIDCWorld(t)
+		b := w.signedInFor(t, time.Second)
+		for name, reloaded := range map[string]*login.OIDC{
+			"renamed":            w.reloaded(t, func(c *oidc.Config) { c.Name = "other" }),
+			"another, same name": w.reloaded(t, func(c *oidc.Config) { c.Issuer = "http://127.0.0.1:1" }),
+			"none":               nil,
+		} {
+			if w.fresh(t, reloaded, b) != nil {
+				t.Errorf("%s: the session goes on", name)
+			}
+		}
+		if w.fresh(t, w.oidc, b) == nil {
+			t.Error("it was ended for those who know the provider")
 		}
 	})
 	t.Run("a stricter rule acts on the next request", func(t *testing.T) {
@@ -196,13 +238,7 @@ func TestRulesThatChangedActAtTheRefresh(t *testing.T) {
 			t.Fatal("not signed in")
 		}
 		calls := w.idp.Calls("token")
-		cfg := w.cfg
-		cfg.Allow = []oidc.Allow{{Field: "group", Values: []string{"staff"}}}
-		reg, err := oidc.NewRegistry(oidc.NewPool(oidc.PoolOptions{Clock: w.clock.Now}), w.db, []oidc.Config{cfg}, oidc.Options{Clock: w.clock.Now})
-		if err != nil {
-			t.Fatal(err)
-		}
-		reloaded := login.NewOIDC(w.oidc.Service, reg, nil)
+		reloaded := w.reloaded(t, func(c *oidc.Config) { c.Allow = []oidc.Allow{{Field: "group", Values: []string{"staff"}}} })
 		if w.fresh(t, reloaded, b) != nil || b.signedIn() {
 			t.Error("the session goes on")
 		}

@@ -39,7 +39,7 @@ func (v *visit) resolve(r *http.Request, use bool) error {
 		look = v.p.Sessions.Resolve
 	}
 	l, err := look(r.Context(), v.token)
-	if err == nil && use && v.p.OIDC != nil {
+	if err == nil && use {
 		l, err = v.p.OIDC.Fresh(r.Context(), v.token, l)
 	}
 	if errors.Is(err, session.ErrNone) {
