@@ -113,8 +113,8 @@ type Flow struct {
 	Hash      TokenHash // of the value that travels as state
 	Browser   TokenHash // of the cookie that binds it to the browser
 	Provider  string
-	UserID    string // with Purpose "link": who links
-	Purpose   string // "login" or "link"
+	UserID    string // with Purpose "link", "reauth": who does it
+	Purpose   string // what for, such as "login"; internal/oidc names them
 	Data      string // sealed: nonce, PKCE verifier, return-to
 	CreatedAt time.Time
 	ExpiresAt time.Time

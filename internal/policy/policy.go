@@ -83,8 +83,8 @@ type Subject struct {
 	Provider string // name of the provider of this session; "" or LocalProvider for local sign-ins
 }
 
-// Holds reports whether the rule holds for who asks. Names, e-mails and domains compare folded; groups, roles and
-// providers as they are.
+// Holds reports whether the rule holds for who asks. Names compare folded as accounts are; of e-mails and domains only
+// A to Z fold, for what else Unicode calls alike may be two mailboxes; groups, roles and providers compare as they are.
 func (r Rule) Holds(s Subject) bool {
 	if s.User == nil {
 		return false
@@ -97,11 +97,11 @@ func (r Rule) Holds(s Subject) bool {
 	case FieldUser:
 		return containsFolded(r.Values, s.User.Username)
 	case FieldEmail:
-		return s.User.EmailVerified && s.User.Email != "" && containsFolded(r.Values, s.User.Email)
+		return s.User.EmailVerified && s.User.Email != "" && containsMail(r.Values, s.User.Email)
 	case FieldDomain:
 		// Exactly one local part and one domain: attacker@evil.com@company.com has no domain at all.
 		_, domain, ok := SplitEmail(s.User.Email)
-		return ok && s.User.EmailVerified && containsFolded(r.Values, domain)
+		return ok && s.User.EmailVerified && containsMail(r.Values, domain)
 	case FieldProvider:
 		p := s.Provider
 		if p == "" {
@@ -126,6 +126,30 @@ func Failed(rules []Rule, s Subject) *Rule {
 func containsFolded(values []string, have string) bool {
 	have = store.FoldName(have)
 	return slices.ContainsFunc(values, func(v string) bool { return store.FoldName(v) == have })
+}
+
+func containsMail(values []string, have string) bool {
+	return slices.ContainsFunc(values, func(v string) bool { return sameMail(v, have) })
+}
+
+// sameMail compares without regard to the case of A to Z.
+func sameMail(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }
 
 // SplitEmail splits an address into local part and domain. Only the plain form is one: a single '@', no white space,

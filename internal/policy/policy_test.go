@@ -25,6 +25,10 @@ func TestEachRuleAdmitsOnlyWhomItNames(t *testing.T) {
 	ada := &store.User{Username: "Ada", Email: "Ada@Example.com", EmailVerified: true, Role: store.RoleUser, Groups: []string{"staff", "dev"}}
 	unverified := *ada
 	unverified.EmailVerified = false
+	kelvin := *ada
+	kelvin.Email = "jac\u212a@example.com" // KELVIN SIGN, which Unicode folds to k
+	wide := *ada
+	wide.Email = "ada@\uff45xample.com" // a full-width e
 	for name, c := range map[string]struct {
 		field    policy.Field
 		values   []string
@@ -42,6 +46,8 @@ func TestEachRuleAdmitsOnlyWhomItNames(t *testing.T) {
 		"e-mail, any case":                  {policy.FieldEmail, []string{"ada@example.com"}, ada, "", true},
 		"another e-mail":                    {policy.FieldEmail, []string{"bob@example.com"}, ada, "", false},
 		"e-mail nobody vouches for":         {policy.FieldEmail, []string{"ada@example.com"}, &unverified, "", false},
+		"e-mail that only looks alike":      {policy.FieldEmail, []string{"jack@example.com"}, &kelvin, "", false},
+		"domain that only looks alike":      {policy.FieldDomain, []string{"example.com"}, &wide, "", false},
 		"domain":                            {policy.FieldDomain, []string{"example.com"}, ada, "", true},
 		"domain nobody vouches for":         {policy.FieldDomain, []string{"example.com"}, &unverified, "", false},
 		"a domain by its end":               {policy.FieldDomain, []string{"ample.com"}, ada, "", false},
