@@ -149,7 +149,7 @@ func (a *App) resolveAdmin(o *options) error {
 var envPrefix = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // maxStoreGrace bounds for how long a session that was ended elsewhere may go on.
-const maxStoreGrace = 5 * time.Minute
+const maxStoreGrace = 10 * time.Second
 
 func (a *App) resolveSession(o *options) error {
 	o.lifetime = session.DefaultLimits
