@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -69,7 +70,7 @@ type Settings struct {
 	Started   time.Time
 	Retention time.Duration // of the audit log; 0 keeps everything
 	Options   []Option      // in the order to show them
-	Warnings  []string      // sentences for the operator
+	Warnings  []say.Text    // sentences for the operator
 }
 
 // Option is one value of the configuration.
@@ -148,6 +149,14 @@ func (a *admin) speak(u *ui.UI) {
 // ServeHTTP answers requests that the portal has handed on; their paths have no mount prefix.
 func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.voices.For(r).mux.ServeHTTP(w, r)
+}
+
+// tell answers what an error says to people: say in the language of the page, or text where there is no more than that.
+func (a *admin) tell(text string, t say.Text) string {
+	if t.IsZero() {
+		return text
+	}
+	return a.ui.Say(t)
 }
 
 func (a *admin) text(id string, args ...any) string { return a.ui.Text(id, args...) }

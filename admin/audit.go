@@ -51,8 +51,7 @@ func readTime(q url.Values, name string, end bool) (time.Time, error) {
 	}
 	t, err := time.Parse(time.DateOnly, s)
 	if err != nil {
-		return time.Time{}, &ui.InputError{Status: http.StatusBadRequest, Text: "The address has a date that is none.",
-			Fields: []ui.FieldError{{Field: name, Detail: "Use a day such as 2026-03-31, or a moment such as 2026-03-31T12:00:00Z."}}}
+		return time.Time{}, ui.BadInput(http.StatusBadRequest, "input.address_date", ui.Fault(name, "input.date"))
 	}
 	if end {
 		t = t.AddDate(0, 0, 1)

@@ -147,11 +147,11 @@ func (a *admin) bulkOne(r *http.Request, v *visit, u store.User, do, note string
 func (a *admin) why(err error) (string, bool) {
 	var invalid *account.InvalidError
 	if refused := refusal(err); refused != nil {
-		return refused.Text, refused.Code == account.CodeSelf || refused.Code == account.CodeManaged || refused.Code == account.CodeLastAdmin
+		return a.tell(refused.Text, refused.Say), refused.Code == account.CodeSelf || refused.Code == account.CodeManaged || refused.Code == account.CodeLastAdmin
 	}
 	switch {
 	case errors.As(err, &invalid) && len(invalid.Fields) > 0:
-		return invalid.Fields[0].Text, true
+		return a.tell(invalid.Fields[0].Text, invalid.Fields[0].Say), true
 	case errors.Is(err, store.ErrNotFound):
 		return a.text("bulk.gone"), true
 	case errors.Is(err, store.ErrConflict):

@@ -114,7 +114,7 @@ func (a *admin) postForm(f form, action string) handler {
 
 // refuse shows the form again with what is wrong, or answers the error when it is not about the form.
 func (a *admin) refuse(w http.ResponseWriter, r *http.Request, v *visit, f form, in input, err error) error {
-	fields, status := portal.FieldErrors(err)
+	fields, status := portal.FieldErrors(a.ui, err)
 	n, about := a.aboutForm(v, err)
 	if len(fields) == 0 && !about {
 		return err
@@ -146,7 +146,7 @@ func (a *admin) aboutForm(v *visit, err error) (n *notice, about bool) {
 		return &notice{Kind: ui.Warn, Text: a.text("admin.reauth"),
 			Link: &ui.Link{Href: v.at("/reauth"), Text: a.text("go.reauth")}}, true
 	}
-	return &notice{Kind: ui.Bad, Text: refused.Text}, true
+	return &notice{Kind: ui.Bad, Text: a.tell(refused.Text, refused.Say)}, true
 }
 
 // finish puts a form on a page, with the errors beside their fields.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -33,13 +34,17 @@ var raw = regexp.MustCompile(`(?i)<script>alert|<img src=x|onerror=alert\('|onmo
 // can give.
 func hostileWorld(t *testing.T) (*world, store.User) {
 	t.Helper()
+	var warnings []say.Text
+	for _, s := range evil {
+		warnings = append(warnings, say.New("warning.cookie_domain", "domain", s))
+	}
 	w := newWorld(t, func(c *Config) {
 		c.CheckProvider = noCheck
 		c.Providers = func() []ProviderStatus {
 			return []ProviderStatus{{Name: "acme", Label: evil[0], Issuer: evil[1], RedirectURI: evil[3], Scopes: evil, LastError: evil[4], LastErrorAt: time.Now(), Down: true}}
 		}
 		c.Effective = func() Settings {
-			return Settings{Version: evil[0], Caddy: evil[1], Warnings: evil, Options: []Option{{Section: evil[2], Name: evil[4], Value: evil[0], Source: evil[1]}}}
+			return Settings{Version: evil[0], Caddy: evil[1], Warnings: warnings, Options: []Option{{Section: evil[2], Name: evil[4], Value: evil[0], Source: evil[1]}}}
 		}
 		c.Sites = func() []SiteRules {
 			return []SiteRules{{Site: evil[0], Public: evil, Require: []policy.Rule{{Field: policy.FieldGroup, Values: evil}}}}

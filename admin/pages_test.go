@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -412,13 +413,13 @@ func TestProviderChecks(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *Config) {
-		c.Effective = func() Settings { return Settings{Warnings: []string{"The moon is full."}, Retention: 48 * time.Hour} }
+		c.Effective = func() Settings { return Settings{Warnings: []say.Text{say.New("warning.cookie_domain", "domain", "moon.test")}, Retention: 48 * time.Hour} }
 		c.Providers = func() []ProviderStatus { return []ProviderStatus{{Name: "acme", Label: "Acme", Down: true}} }
 	})
 	w.add("ada", store.RoleAdmin)
 	b := w.signIn("ada")
 	for _, at := range []string{"/admin", "/admin/settings"} {
-		b.get(at).want(t, http.StatusOK).shows(t, "The moon is full.", "only one active administrator", "plain HTTP", "Sign-in with Acme does not work")
+		b.get(at).want(t, http.StatusOK).shows(t, "every host below moon.test", "only one active administrator", "plain HTTP", "Sign-in with Acme does not work")
 	}
 	b.get("/admin/audit").shows(t, "kept for 2 days")
 	b.get("/admin/settings").shows(t, w.store.Info().Engine, "answers")

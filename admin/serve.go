@@ -145,11 +145,11 @@ var repeated = []string{"id"}
 func readQuery(r *http.Request) (url.Values, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, &ui.InputError{Status: http.StatusBadRequest, Text: "The address is not well-formed."}
+		return nil, ui.BadInput(http.StatusBadRequest, "input.address")
 	}
 	for name, values := range q {
 		if len(values) > 1 && !slices.Contains(repeated, name) {
-			return nil, &ui.InputError{Status: http.StatusBadRequest, Text: "The address says the same thing twice."}
+			return nil, ui.BadInput(http.StatusBadRequest, "input.address_twice")
 		}
 	}
 	return q, nil
@@ -161,9 +161,7 @@ func choice(q url.Values, name string, values ...string) (string, error) {
 	if got == "" || slices.Contains(values, got) {
 		return got, nil
 	}
-	text := "Use one of: " + strings.Join(values, ", ") + "."
-	return "", &ui.InputError{Status: http.StatusBadRequest, Text: "The address asks for something that does not exist.",
-		Fields: []ui.FieldError{{Field: name, Detail: text}}}
+	return "", ui.BadInput(http.StatusBadRequest, "input.address_choice", ui.Fault(name, "input.one_of", "values", strings.Join(values, ", ")))
 }
 
 // refusal answers the guard's refusal in err, nil when err is something else.

@@ -59,7 +59,10 @@ func (a *admin) dashboard(w http.ResponseWriter, r *http.Request, v *visit) erro
 // warnings are what an operator should look at: what the configuration tells, and what only the store and this request
 // can tell.
 func (a *admin) warnings(ctx context.Context, v *visit) ([]string, error) {
-	list := append([]string{}, a.Effective().Warnings...)
+	var list []string
+	for _, w := range a.Effective().Warnings {
+		list = append(list, a.ui.Say(w))
+	}
 	admins, err := a.Store.ActiveAdmins(ctx, 2)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/admin"
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
@@ -22,7 +23,7 @@ import (
 // adminPages makes the admin pages and the JSON API beneath them, on the hosts where they may be. On others notFound
 // answers, as if there were none.
 func (a *App) adminPages(accounts *account.Service, config admin.Config, notFound http.HandlerFunc) (http.Handler, error) {
-	config.Store, config.Accounts, config.Brand = a.rt.store, accounts, a.opt.brand
+	config.Store, config.Accounts = a.rt.store, accounts
 	config.Clock, config.Log = time.Now, a.log.Named("admin")
 	started := time.Now()
 	config.Effective = func() admin.Settings { return a.effective(started) }
@@ -109,6 +110,7 @@ func (a *App) effective(started time.Time) admin.Settings {
 	add("throttle", "longest", t.Longest.String(), t.Longest == dt.Longest)
 	add("throttle", "client", strconv.Itoa(t.Client)+"/"+t.Window.String(), t.Client == dt.Client && t.Window == dt.Window)
 	add("pages", "prefix", o.prefix, a.Prefix == "")
+	add("pages", "language", o.language, a.Language == "")
 	add("pages", "admin_host", strings.Join(o.adminHosts, " "), len(o.adminHosts) == 0)
 	add("pages", "trust_return", strings.Join(o.trustReturn, " "), len(o.trustReturn) == 0)
 	add("brand", "title", o.title, a.Brand == nil || a.Brand.Title == "")
@@ -120,19 +122,19 @@ func (a *App) effective(started time.Time) admin.Settings {
 }
 
 // warnings are what an operator should think about, in sentences.
-func (a *App) warnings() []string {
-	var w []string
+func (a *App) warnings() []say.Text {
+	var w []say.Text
 	if len(a.opt.adminHosts) == 0 {
-		w = append(w, "The admin pages are served on every gated host, so a script injection in one of your apps could use them. Set admin_host to a host of their own.")
+		w = append(w, say.New("warning.admin_host"))
 	}
 	if a.opt.cookieDomain != "" {
-		w = append(w, "cookie_domain shares the session with every host below "+a.opt.cookieDomain+", also with those that are not behind the gate.")
+		w = append(w, say.New("warning.cookie_domain", "domain", a.opt.cookieDomain))
 	}
 	if g := a.opt.storeGrace; g > 0 {
-		w = append(w, "store_grace lets sessions go on for up to "+g.String()+" while the store cannot be reached; one that is ended elsewhere meanwhile goes on as well.")
+		w = append(w, say.New("warning.store_grace", "span", g.String()))
 	}
 	if a.opt.attempts.Free > 10 {
-		w = append(w, "throttle free is higher than 10: passwords can be guessed faster than is wise.")
+		w = append(w, say.New("warning.free"))
 	}
 	return w
 }

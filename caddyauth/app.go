@@ -39,6 +39,8 @@ type App struct {
 	Prefix string `json:"prefix,omitempty"`
 	// AdminHosts serve the admin pages; default every gated site.
 	AdminHosts []string `json:"admin_hosts,omitempty"`
+	// Language of the pages and messages for browsers that ask for none that there is: `de`, `en` (default) or `es`.
+	Language string `json:"language,omitempty"`
 	// Brand makes the pages look like the operator's.
 	Brand *BrandConfig `json:"brand,omitempty"`
 	// TrustReturn are other hosts, as host or host:port, that a sign-in may return to.

@@ -42,6 +42,11 @@ func (a *App) parseLine(d *caddyfile.Dispenser, option string) (err error) {
 			return err
 		}
 		return a.judge(d)
+	case "language":
+		if a.Language, err = one(d); err != nil {
+			return err
+		}
+		return a.judge(d)
 	case "admin_host":
 		hosts, err := many(d)
 		if err != nil {
@@ -57,14 +62,14 @@ func (a *App) parseLine(d *caddyfile.Dispenser, option string) (err error) {
 		a.TrustReturn = append(a.TrustReturn, hosts...)
 		return a.judge(d)
 	default:
-		return d.Errf("unrecognized option %q; gatehouse knows store, admin, oidc, session, password, throttle, prefix, admin_host, brand and trust_return", option)
+		return d.Errf("unrecognized option %q; gatehouse knows store, admin, oidc, session, password, throttle, prefix, admin_host, language, brand and trust_return", option)
 	}
 }
 
 // judge checks the options that hold no placeholders, so that the error has a line.
 func (a *App) judge(d *caddyfile.Dispenser) error {
 	plain := App{Session: a.Session, Password: a.Password, Throttle: a.Throttle, Prefix: a.Prefix,
-		AdminHosts: a.AdminHosts, TrustReturn: a.TrustReturn}
+		AdminHosts: a.AdminHosts, TrustReturn: a.TrustReturn, Language: a.Language}
 	o := &options{}
 	for _, step := range []func(*options) error{plain.resolveSession, plain.resolvePassword, plain.resolveThrottle, plain.resolvePages} {
 		if err := step(o); err != nil {

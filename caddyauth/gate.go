@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 )
 
@@ -281,7 +281,7 @@ func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, v *visit, s *se
 			w.WriteHeader(http.StatusFound)
 			return nil
 		}
-		v.live.portal.Forbidden(w, q, s, "A new password has to be set first.", page)
+		v.live.portal.Forbidden(w, q, s, say.New("gate.must_change"), page)
 		return nil
 	}
 	if c := g.log.Check(zapcore.InfoLevel, "refused"); c != nil {
@@ -293,16 +293,13 @@ func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, v *visit, s *se
 }
 
 // describe says in words what a rule asks for. Values are the operator's own, shown to someone who is signed in.
-func describe(r *Rule) string {
-	names := map[policy.Field]string{
-		policy.FieldRole: "the role", policy.FieldGroup: "membership of", policy.FieldUser: "to be signed in as",
-		policy.FieldEmail: "the e-mail address", policy.FieldDomain: "a verified e-mail address at",
-		policy.FieldProvider: "a sign-in through",
+func describe(r *Rule) say.Text {
+	switch r.Field {
+	case policy.FieldRole, policy.FieldGroup, policy.FieldDomain, policy.FieldProvider:
+		return say.New("gate."+string(r.Field), "values", say.AnyOf(r.Values))
+	case policy.FieldUser, policy.FieldEmail:
 	}
-	if r.Field == policy.FieldUser || r.Field == policy.FieldEmail {
-		return "This part of the site is for particular people, and you are not one of them."
-	}
-	return "This part of the site asks for " + names[r.Field] + " " + strings.Join(r.Values, " or ") + "."
+	return say.New("gate.person") // whom a rule names is nobody else's matter
 }
 
 // unavailable answers when it cannot be found out who asks.

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -41,8 +42,15 @@ func newLive(a *App) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The portal and the admin pages share one set: what is made for a language is made once.
+	pages, err := ui.NewSet(ui.Config{
+		Brand: o.brand, Language: o.language, Log: a.log.Named("pages"), Sources: []ui.Source{portal.Files, admin.Files},
+	})
+	if err != nil {
+		return nil, err
+	}
 	var p *portal.Portal
-	admins, err := a.adminPages(accounts, providerPages(admin.Config{}, providers, o.prefix), func(w http.ResponseWriter, r *http.Request) {
+	admins, err := a.adminPages(accounts, providerPages(admin.Config{Pages: pages}, providers, o.prefix), func(w http.ResponseWriter, r *http.Request) {
 		p.Fail(w, r, store.ErrNotFound, !strings.Contains(r.URL.Path, "/api/"))
 	})
 	if err != nil {
@@ -51,7 +59,7 @@ func newLive(a *App) (*live, error) {
 	p, err = portal.New(portal.Config{
 		Extra: admins,
 		Store: rt.store, Sessions: rt.sessions, Login: logins, Accounts: accounts, OIDC: providers,
-		CookieDomain: o.cookieDomain, Brand: o.brand, TrustReturn: o.trustReturn,
+		CookieDomain: o.cookieDomain, Pages: pages, TrustReturn: o.trustReturn,
 		Clock: time.Now, Log: a.log.Named("pages"),
 	})
 	if err != nil {

@@ -37,6 +37,7 @@ type options struct {
 	attempts     login.Limits
 	prefix       string
 	adminHosts   []string
+	language     string
 	brand        ui.Brand
 	title        string
 	trustReturn  []string

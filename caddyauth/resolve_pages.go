@@ -35,7 +35,22 @@ func (a *App) resolvePages(o *options) error {
 		}
 		o.trustReturn = append(o.trustReturn, host)
 	}
+	if o.language = a.Language; o.language == "" {
+		o.language = ui.English
+	}
+	if !ui.KnownLanguage(o.language) {
+		return fmt.Errorf("language: %q; there are texts in %s", a.Language, languageList())
+	}
 	return a.resolveBrand(o)
+}
+
+// languageList answers the languages that there are, such as "de (Deutsch), en (English)".
+func languageList() string {
+	var list []string
+	for _, l := range ui.Languages() {
+		list = append(list, l.Code+" ("+l.Name+")")
+	}
+	return strings.Join(list, ", ")
 }
 
 // hostPort checks a host with an optional port and answers it in lower case.

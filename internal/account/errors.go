@@ -3,13 +3,16 @@ package account
 import (
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// FieldError is what is wrong with one field. Text is a sentence for people that says what to do.
+// FieldError is what is wrong with one field. Text is a sentence for people that says what to do: in English, with Say
+// for those who answer in another language. Where Say is zero, Text has been put into a language already.
 type FieldError struct {
 	Field string // as in forms and JSON: "username", "email", "name", "role", "groups", "password", "new_password", "expires", "active"
 	Text  string
+	Say   say.Text
 }
 
 // InvalidError: the input is refused. Nothing was changed.
@@ -33,8 +36,14 @@ func (e *InvalidError) Field(name string) string {
 	return ""
 }
 
-func invalid(field, text string) *InvalidError {
-	return &InvalidError{Fields: []FieldError{{field, text}}}
+// fault makes a refused field from the id of its sentence and what the sentence has room for.
+func fault(field, id string, args ...any) FieldError {
+	t := say.New(id, args...)
+	return FieldError{Field: field, Text: t.String(), Say: t}
+}
+
+func invalid(field, id string) *InvalidError {
+	return &InvalidError{Fields: []FieldError{fault(field, id)}}
 }
 
 // Codes of a [ForbiddenError].
@@ -52,8 +61,15 @@ const (
 
 // ForbiddenError: a guard refused the act. Nothing was changed; the refusal is in the audit log.
 type ForbiddenError struct {
-	Code string // one of the Code constants
-	Text string // a sentence for people that says what to do
+	Code string   // one of the Code constants
+	Text string   // a sentence for people that says what to do
+	Say  say.Text // the same, to be put into a language; zero where Text is in one already
+}
+
+// refuse makes a refusal from the id of its sentence.
+func refuse(code, id string) *ForbiddenError {
+	t := say.New(id)
+	return &ForbiddenError{Code: code, Text: t.String(), Say: t}
 }
 
 func (e *ForbiddenError) Error() string { return e.Text }
@@ -63,19 +79,12 @@ func (e *ForbiddenError) Is(target error) bool {
 	return target == store.ErrLastAdmin && e.Code == CodeLastAdmin
 }
 
-func errLastAdmin() *ForbiddenError {
-	return &ForbiddenError{CodeLastAdmin,
-		"This is the only active administrator. Make someone else an administrator first."}
-}
+func errLastAdmin() *ForbiddenError { return refuse(CodeLastAdmin, "refused.last_admin") }
 
-func errSignedOut() *ForbiddenError {
-	return &ForbiddenError{CodeSignedOut, "Your session has ended. Sign in again."}
-}
+func errSignedOut() *ForbiddenError { return refuse(CodeSignedOut, "refused.signed_out") }
 
-func errManaged(what string) *ForbiddenError {
-	return &ForbiddenError{CodeManaged, "This account is managed by the deployment: its " + what +
-		" can only be changed there (ADMIN_EMAIL and ADMIN_PASSWORD, then restart or reload)."}
-}
+// errManaged refuses to change what the deployment decides: email, role, state or password.
+func errManaged(what string) *ForbiddenError { return refuse(CodeManaged, "refused.managed_"+what) }
 
 // LinkError: a one-time link is of no use (any more). It matches [store.ErrNotFound].
 type LinkError struct{ State LinkState }

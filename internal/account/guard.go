@@ -40,7 +40,7 @@ func (s *Service) admin(ctx context.Context, tx store.Reader, a Actor) error {
 	}
 	// The clock of the Caddy that signed the person in may be a little ahead of this one's.
 	if age := s.now().Sub(proved); age >= FreshFor || age <= -clockSkew {
-		return &ForbiddenError{CodeReauth, "Confirm your password to go on: your last sign-in was more than 10 minutes ago."}
+		return refuse(CodeReauth, "refused.reauth")
 	}
 	return nil
 }
@@ -62,21 +62,19 @@ func (s *Service) manager(ctx context.Context, tx store.Reader, a Actor) (store.
 		return store.Session{}, errRole()
 	}
 	if u.MustChange {
-		return store.Session{}, &ForbiddenError{CodeMustChange, "Choose a new password of your own first."}
+		return store.Session{}, refuse(CodeMustChange, "refused.must_change")
 	}
 	return sess, nil
 }
 
 const clockSkew = FreshFor / 10
 
-func errRole() *ForbiddenError {
-	return &ForbiddenError{CodeRole, "Only an administrator can do this."}
-}
+func errRole() *ForbiddenError { return refuse(CodeRole, "refused.role") }
 
 // notSelf refuses what would take away the actor's own access: a slip that nobody else might be there to undo.
-func notSelf(a Actor, u store.User, text string) error {
+func notSelf(a Actor, u store.User, id string) error {
 	if a.Kind == Person && a.UserID == u.ID {
-		return &ForbiddenError{CodeSelf, text}
+		return refuse(CodeSelf, id)
 	}
 	return nil
 }
@@ -86,7 +84,7 @@ func guardPatch(a Actor, before, after store.User) error {
 	if before.Managed {
 		switch {
 		case before.Email != after.Email:
-			return errManaged("e-mail address")
+			return errManaged("email")
 		case before.Role != after.Role:
 			return errManaged("role")
 		case before.Active != after.Active || before.Pending != after.Pending:
@@ -94,12 +92,12 @@ func guardPatch(a Actor, before, after store.User) error {
 		}
 	}
 	if before.Role == store.RoleAdmin && after.Role != store.RoleAdmin {
-		if err := notSelf(a, before, "You can't take away your own administrator role. Ask another administrator."); err != nil {
+		if err := notSelf(a, before, "refused.self_role"); err != nil {
 			return err
 		}
 	}
 	if before.Active && !after.Active {
-		return notSelf(a, before, "You can't turn off your own account. Ask another administrator.")
+		return notSelf(a, before, "refused.self_active")
 	}
 	return nil
 }

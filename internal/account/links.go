@@ -53,7 +53,7 @@ type LinkInfo struct {
 // expires checks the lifetime asked for; 0 means the default.
 func (f *fields) expires(d time.Duration) {
 	if d != 0 && (d < minLinkLife || d > maxLinkLife) {
-		f.add("expires", "A link lives between one minute and 30 days.")
+		f.add("expires", "fault.expires")
 	}
 }
 
@@ -86,7 +86,7 @@ func (s *Service) IssueSetupLink(ctx context.Context) (IssuedLink, error) {
 			return err
 		}
 		if !open {
-			return &ForbiddenError{CodeSetupDone, "There is an administrator already; a set-up link is not needed."}
+			return refuse(CodeSetupDone, "refused.setup_done")
 		}
 		link, err = s.issue(ctx, tx, a, store.LinkSetup, "", SetupLinkLife, false)
 		return err

@@ -67,7 +67,7 @@ func (s *Service) RequireChange(ctx context.Context, a Actor, id string) error {
 		}
 		switch {
 		case u.PasswordHash == "":
-			return invalid("password", "This account has no password that could be changed.")
+			return invalid("password", "fault.no_password")
 		case u.MustChange:
 			e.Action = ""
 			return nil

@@ -135,7 +135,7 @@ func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live
 		return login.Proof{}, "", err
 	}
 	if password.Normalize(current) == password.Normalize(fresh) && len(f.list) == 0 {
-		f.add("new_password", "Choose a password other than the present one.")
+		f.add("new_password", "fault.password_same")
 	}
 	if err := f.err(); err != nil {
 		return login.Proof{}, "", err
@@ -154,8 +154,7 @@ func changeable(u store.User) error {
 	case u.Managed:
 		return errManaged("password")
 	case u.PasswordHash == "":
-		return &ForbiddenError{CodeNoPassword,
-			"This account has no password. Ask an administrator for a one-time link to set one."}
+		return refuse(CodeNoPassword, "refused.no_password")
 	}
 	return nil
 }

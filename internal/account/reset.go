@@ -42,7 +42,7 @@ func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset
 			return s.setPassword(ctx, tx, e, u, hash, r.MustChange)
 		}
 		if !u.Active || u.Pending {
-			return invalid("active", "This account is turned off, so a link would be of no use. Turn it on first.")
+			return invalid("active", "fault.link_inactive")
 		}
 		if err := distinctWhenLocal(ctx, tx, u); err != nil {
 			return err
@@ -109,7 +109,7 @@ func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id strin
 	if u.Managed {
 		return store.User{}, errManaged("password")
 	}
-	return u, notSelf(a, u, "Change your own password under your account, where the present one is asked for.")
+	return u, notSelf(a, u, "refused.self_password")
 }
 
 // setPassword writes a password that somebody else chose ("" takes it away) and ends every session of the user, by

@@ -247,9 +247,9 @@ func (s *Service) DeleteVersion(ctx context.Context, a Actor, id string, version
 			return store.ErrStale
 		}
 		if u.Managed {
-			return &ForbiddenError{CodeManaged, "This account is managed by the deployment and can't be deleted while it is."}
+			return errManaged("delete")
 		}
-		if err := notSelf(a, u, "You can't delete your own account. Ask another administrator."); err != nil {
+		if err := notSelf(a, u, "refused.self_delete"); err != nil {
 			return err
 		}
 		describe(e, "before", u)

@@ -2,7 +2,6 @@ package account
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -23,7 +22,10 @@ const (
 // fields gathers what is wrong, so that a person learns everything at once.
 type fields struct{ list []FieldError }
 
-func (f *fields) add(field, text string) { f.list = append(f.list, FieldError{field, text}) }
+// add notes a fault: the id of its sentence, and what the sentence has room for.
+func (f *fields) add(field, id string, args ...any) {
+	f.list = append(f.list, fault(field, id, args...))
+}
 
 func (f *fields) err() error {
 	if len(f.list) == 0 {
@@ -37,11 +39,11 @@ func (f *fields) username(v string) string {
 	v = strings.TrimSpace(v)
 	switch {
 	case v == "" || store.FoldName(v) == "":
-		f.add("username", "Enter a username.")
+		f.add("username", "fault.username_missing")
 	case utf8.RuneCountInString(v) > maxName, len(store.FoldName(v)) > store.MaxKey:
-		f.add("username", fmt.Sprintf("Use at most %d characters.", maxName))
+		f.add("username", "fault.too_long", "most", maxName)
 	case !printable(v):
-		f.add("username", "Leave out line breaks, tabs and other invisible characters.")
+		f.add("username", "fault.invisible")
 	}
 	return v
 }
@@ -53,7 +55,7 @@ func (f *fields) email(v string) string {
 		return ""
 	}
 	if _, _, ok := policy.SplitEmail(v); !ok || !printable(v) || len(store.FoldName(v)) > store.MaxKey {
-		f.add("email", "Enter an e-mail address such as ada@example.com.")
+		f.add("email", "fault.email")
 	}
 	return v
 }
@@ -63,9 +65,9 @@ func (f *fields) name(v string) string {
 	v = strings.TrimSpace(v)
 	switch {
 	case utf8.RuneCountInString(v) > maxName:
-		f.add("name", fmt.Sprintf("Use at most %d characters.", maxName))
+		f.add("name", "fault.too_long", "most", maxName)
 	case !printable(joiners.Replace(v)):
-		f.add("name", "Leave out line breaks, tabs and other invisible characters.")
+		f.add("name", "fault.invisible")
 	}
 	return v
 }
@@ -73,13 +75,13 @@ func (f *fields) name(v string) string {
 // note checks what an administrator writes beside an act.
 func (f *fields) note(v string) {
 	if utf8.RuneCountInString(v) > maxNote || !printable(joiners.Replace(v)) {
-		f.add("note", fmt.Sprintf("Use at most %d characters on one line.", maxNote))
+		f.add("note", "fault.note", "most", maxNote)
 	}
 }
 
 func (f *fields) role(v store.Role) store.Role {
 	if !v.Valid() {
-		f.add("role", "Choose one of the roles: user or admin.")
+		f.add("role", "fault.role")
 	}
 	return v
 }
@@ -92,13 +94,13 @@ func (f *fields) groups(list []string) []string {
 		g = strings.TrimSpace(g)
 		switch {
 		case g == "":
-			f.add("groups", "A group needs a name.")
+			f.add("groups", "fault.group_missing")
 			return nil
 		case utf8.RuneCountInString(g) > maxName:
-			f.add("groups", fmt.Sprintf("The name of a group has at most %d characters.", maxName))
+			f.add("groups", "fault.group_long", "most", maxName)
 			return nil
 		case !printable(g) || strings.Contains(g, ","):
-			f.add("groups", "Leave commas, line breaks and invisible characters out of the names of groups.")
+			f.add("groups", "fault.group_characters")
 			return nil
 		}
 		out = append(out, g)
@@ -106,7 +108,7 @@ func (f *fields) groups(list []string) []string {
 	slices.Sort(out)
 	out = slices.Compact(out)
 	if len(out) > maxGroups {
-		f.add("groups", fmt.Sprintf("A user can be in at most %d groups.", maxGroups))
+		f.add("groups", "fault.groups_many", "most", maxGroups)
 		return nil
 	}
 	return out
@@ -119,10 +121,28 @@ func (f *fields) password(s *Service, field, v string, u store.User) error {
 	err := s.Policy.Check(v, words...)
 	var refused *password.PolicyError
 	if errors.As(err, &refused) {
-		f.add(field, refused.Text)
+		f.list = append(f.list, passwordFault(field, refused, v, s.Policy))
 		return nil
 	}
 	return err
+}
+
+// passwordFault says why a password is refused. A reason that has no sentence here keeps the words that came with it.
+func passwordFault(field string, refused *password.PolicyError, v string, p password.Policy) FieldError {
+	switch refused.Reason {
+	case password.ReasonEmpty:
+		if v == "" {
+			return fault(field, "fault.password_missing")
+		}
+		return fault(field, "fault.password_spaces")
+	case password.ReasonShort:
+		return fault(field, "fault.password_short", "least", p.Min())
+	case password.ReasonLong:
+		return fault(field, "fault.password_long", "most", password.MaxBytes)
+	case password.ReasonEncoding, password.ReasonControl, password.ReasonCommon, password.ReasonSample, password.ReasonContext:
+		return fault(field, "fault.password_"+refused.Reason)
+	}
+	return FieldError{Field: field, Text: refused.Text}
 }
 
 // joiners are invisible characters that some scripts need (Persian, Devanagari). They are fine in a display name; in a

@@ -135,7 +135,7 @@ func (p *Portal) postProfile(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	if _, err := p.Accounts.UpdateProfile(r.Context(), v.actor(r), v.live.User.ID, form.Get("name")); err != nil {
-		if fields, status := FieldErrors(err); len(fields) > 0 {
+		if fields, status := FieldErrors(p.ui, err); len(fields) > 0 {
 			page := p.profile(v, form.Get("name"), fields)
 			page.Status = status
 			p.ui.Write(w, r, page)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
@@ -47,9 +48,10 @@ type forbiddenPage struct {
 }
 
 // Forbidden answers 403 to a signed-in person who may not have what was asked for: who they are, what was refused and
-// why, a reference id, and ways to go on. reason is a sentence for people.
-func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Live, reason string, asPage bool) {
+// why, a reference id, and ways to go on.
+func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Live, why say.Text, asPage bool) {
 	p = p.in(r)
+	reason := p.ui.Say(why)
 	v := p.visit(r, !asPage)
 	v.live = l
 	f := failure{status: http.StatusForbidden, slug: "forbidden", text: reason}

@@ -29,11 +29,11 @@ func TestDecisionAnswers(t *testing.T) {
 			checkHeaders(t, name, a, true)
 		}
 	}
-	d["forbidden"](true).want(t, 403, "signed in as ada", "You are not in payroll.", "ref-0123456789", "Switch user", "app.example.test/payroll", "Sign out")
+	d["forbidden"](true).want(t, 403, "signed in as ada", "This part of the site asks for membership of payroll.", "ref-0123456789", "Switch user", "app.example.test/payroll", "Sign out")
 	if a := d["forbidden"](true); strings.Contains(a.body, "x=") && strings.Contains(a.body, "&lt;b&gt;") {
 		t.Error("the query is in the page's text")
 	}
-	if p := d["forbidden"](false).wantProblem(t, 403, "forbidden"); p.Detail != "You are not in payroll." {
+	if p := d["forbidden"](false).wantProblem(t, 403, "forbidden"); p.Detail != "This part of the site asks for membership of payroll." {
 		t.Errorf("%+v", p)
 	}
 	u := d["unauthorized"](false)

@@ -209,8 +209,7 @@ func ReadPage(r *http.Request) (cursor string, limit int, err error) {
 	q := r.URL.Query()
 	if s := q.Get("limit"); s != "" {
 		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > 1000 {
-			return "", 0, &ui.InputError{Status: http.StatusBadRequest, Text: "The limit is a number from 1 to 1000.",
-				Fields: []ui.FieldError{{Field: "limit", Detail: "Use a number from 1 to 1000."}}}
+			return "", 0, ui.BadInput(http.StatusBadRequest, "input.limit", ui.Fault("limit", "input.limit_field"))
 		}
 	}
 	return q.Get("cursor"), limit, nil

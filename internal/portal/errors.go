@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -27,8 +28,9 @@ var (
 // failure is an error as the outside sees it.
 type failure struct {
 	status int
-	slug   string // end of the problem type, and of the ids of the texts
-	text   string // for people; "" takes the text "error.<slug>.text"
+	slug   string   // end of the problem type, and of the ids of the texts
+	say    say.Text // for people
+	text   string   // for people, in their language already; without both it is the text "error.<slug>.text"
 	fields []ui.FieldError
 	retry  time.Duration // Retry-After when positive
 }
@@ -59,7 +61,7 @@ func ofRequest(err error) (failure, bool) {
 	case errors.Is(err, ui.ErrCrossSite):
 		return failure{status: http.StatusForbidden, slug: "cross-site"}, true
 	case errors.As(err, &input):
-		return failure{status: input.Status, slug: inputSlug(input.Status), text: input.Text, fields: input.Fields}, true
+		return failure{status: input.Status, slug: inputSlug(input.Status), text: input.Text, say: input.Say, fields: input.Fields}, true
 	}
 	return failure{}, false
 }
@@ -86,11 +88,11 @@ func ofAccount(err error) (failure, bool) {
 	case errors.As(err, &invalid):
 		f := failure{status: http.StatusUnprocessableEntity, slug: "invalid"}
 		for _, e := range invalid.Fields {
-			f.fields = append(f.fields, ui.FieldError{Field: e.Field, Detail: e.Text})
+			f.fields = append(f.fields, ui.FieldError{Field: e.Field, Detail: e.Text, Say: e.Say})
 		}
 		return f, true
 	case errors.As(err, &forbidden):
-		f := failure{status: http.StatusForbidden, slug: forbidden.Code, text: forbidden.Text}
+		f := failure{status: http.StatusForbidden, slug: forbidden.Code, text: forbidden.Text, say: forbidden.Say}
 		if forbidden.Code == account.CodeSignedOut {
 			f.status, f.slug = http.StatusUnauthorized, "unauthorized"
 		}
@@ -132,7 +134,7 @@ func ofStore(err error) (failure, bool) {
 	switch {
 	case errors.As(err, &conflict):
 		return failure{status: http.StatusConflict, slug: "conflict",
-			fields: []ui.FieldError{{Field: conflict.Field, Detail: "This is already taken."}}}, true
+			fields: []ui.FieldError{ui.Fault(conflict.Field, "fault.taken")}}, true
 	case errors.Is(err, store.ErrStale):
 		return failure{status: http.StatusConflict, slug: "stale"}, true
 	case errors.Is(err, store.ErrLastAdmin):
@@ -150,6 +152,8 @@ func ofStore(err error) (failure, bool) {
 // text answers the text of a failure: one given with it, or the catalogue's.
 func (p *Portal) text(f failure) string {
 	switch {
+	case !f.say.IsZero():
+		return p.ui.Say(f.say)
 	case f.text != "":
 		return f.text
 	case f.slug == "throttled":
@@ -207,7 +211,7 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 }
 
 func (p *Portal) problem(v *visit, f failure) ui.Problem {
-	pr := ui.Problem{Type: f.slug, Title: p.title(f), Status: f.status, Detail: p.text(f), Errors: f.fields}
+	pr := ui.Problem{Type: f.slug, Title: p.title(f), Status: f.status, Detail: p.text(f), Errors: p.ui.Faults(f.fields)}
 	if f.status == http.StatusUnauthorized {
 		pr.LoginURL = v.q.Prefix + "/login"
 	}
@@ -258,14 +262,14 @@ func (p *Portal) Fail(w http.ResponseWriter, r *http.Request, err error, asPage 
 	p.fail(w, r, &as, err)
 }
 
-// FieldErrors answers what an error says about single fields, nil when it is about something else. status is what to
-// answer with: 422, or 409 where a value is taken.
-func FieldErrors(err error) (fields []ui.FieldError, status int) {
+// FieldErrors answers what an error says about single fields in the language of u, nil when it is about something else.
+// status is what to answer with: 422, or 409 where a value is taken.
+func FieldErrors(u *ui.UI, err error) (fields []ui.FieldError, status int) {
 	f := classify(err)
 	if f.status != http.StatusUnprocessableEntity && f.status != http.StatusConflict {
 		return nil, f.status
 	}
-	return f.fields, f.status
+	return u.Faults(f.fields), f.status
 }
 
 // span answers a duration in words, rounded up.

@@ -199,7 +199,7 @@ func (p *Portal) refuseLink(w http.ResponseWriter, r *http.Request, v *visit, in
 		p.deadLink(w, r, v, info)
 		return
 	}
-	if fields, status := FieldErrors(err); len(fields) > 0 {
+	if fields, status := FieldErrors(p.ui, err); len(fields) > 0 {
 		page := p.welcome(v, info, form, fields)
 		page.Status = status
 		p.ui.Write(w, r, page)

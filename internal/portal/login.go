@@ -89,7 +89,7 @@ func (p *Portal) loginPage(v *visit, b back, d loginPage) ui.Page {
 		more = append(more, ui.Hidden{Name: "switch", Value: "1"})
 	}
 	return ui.Page{
-		Switch: v.offer("login", more...),
+		Switch:   v.offer("login", more...),
 		Template: "login", Card: true, Title: p.ui.Text("login.title"),
 		Heading: p.ui.Text("login.heading", "site", p.ui.Brand().Title()), FormTargets: b.targets(), Data: d,
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -63,7 +64,7 @@ func (w *world) decisions(t *testing.T, b *browser) map[string]func(asPage bool)
 	return map[string]func(bool) answer{
 		"forbidden": func(asPage bool) answer {
 			return run(func(rec *httptest.ResponseRecorder) {
-				w.portal.Forbidden(rec, r, live, "You are not in payroll.", asPage)
+				w.portal.Forbidden(rec, r, live, say.New("gate.group", "values", say.AnyOf{"payroll"}), asPage)
 			})
 		},
 		"unavailable": func(asPage bool) answer {
@@ -310,7 +311,7 @@ func (w *world) tourOfText(t *testing.T, text string) map[string]answer {
 	r := request("GET", "/"+esc, "", "")
 	r.Host = strings.ReplaceAll(text, " ", "")
 	rec := httptest.NewRecorder()
-	w.portal.Forbidden(rec, site.With(r, &site.Request{ID: text, Host: r.Host, Prefix: prefix}), live, text, true)
+	w.portal.Forbidden(rec, site.With(r, &site.Request{ID: text, Host: r.Host, Prefix: prefix}), live, say.New("gate.group", "values", text), true)
 	pages["forbidden"] = b.read(rec)
 	for name, a := range pages {
 		if strings.Contains(a.Header.Get("Location"), "evil.example") {
@@ -355,7 +356,7 @@ func TestEveryTextComesFromTheCatalogue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *portal.Config) { c.Language = ui.Pseudo })
 	known := regexp.MustCompile(`^(Acme|ada|newcomer|help@example\.test|root|Ada L\.|ada@example\.test|dev|ops|command line|anonymous|ref-\S+|[0-9.: -]+|\d+ \w+ \d{4}, [0-9:]+ UTC|192\.0\.2\.7|` +
-		`app\.example\.test\S*|Mozilla/.*|You are not in payroll\.|other\.example\.test|, ?)*$`)
+		`app\.example\.test\S*|Mozilla/.*|payroll|other\.example\.test|, ?)*$`)
 	fromBelow := map[string]bool{"profile wrong": true, "welcome wrong": true, "password wrong": true} // say why in the words of the account package
 	for name, a := range w.tour(t) {
 		if fromBelow[name] {

@@ -95,7 +95,7 @@ func (p *Portal) afterPassword(v *visit, b back, to string) string {
 }
 
 func (p *Portal) refusePassword(w http.ResponseWriter, r *http.Request, v *visit, b back, to string, end bool, err error) {
-	fields, status := FieldErrors(err)
+	fields, status := FieldErrors(p.ui, err)
 	var throttled *login.ThrottledError
 	switch {
 	case errors.Is(err, login.ErrWrong):

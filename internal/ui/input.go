@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 )
 
 // Bounds of what is read from a client.
@@ -24,11 +25,19 @@ const (
 	readTime = 30 * time.Second
 )
 
-// InputError: a body that is not what the address takes. Text is for people.
+// InputError: a body that is not what the address takes. Text is for people: in English, with Say for the language of
+// the answer, or in that language already.
 type InputError struct {
-	Status int // 400, 408, 413, 415 or 422
+	Status int // 400, 408, 412, 413, 415 or 422
 	Text   string
+	Say    say.Text
 	Fields []FieldError
+}
+
+// BadInput makes an error from the id of its sentence.
+func BadInput(status int, id string, fields ...FieldError) *InputError {
+	t := say.New(id)
+	return &InputError{Status: status, Text: t.String(), Say: t, Fields: fields}
 }
 
 func (e *InputError) Error() string { return e.Text }
@@ -59,7 +68,7 @@ func (f Form) Ticked(name string) bool {
 func (f Form) Once(names ...string) error {
 	for _, n := range names {
 		if len(f.values[n]) > 1 {
-			return &InputError{Status: http.StatusBadRequest, Text: "The form has a field twice. Go back, reload the page and try again."}
+			return BadInput(http.StatusBadRequest, "input.twice")
 		}
 	}
 	return nil
@@ -67,7 +76,7 @@ func (f Form) Once(names ...string) error {
 
 // ReadForm reads a form of at most 64 KiB from the body; the query is no part of it.
 func ReadForm(w http.ResponseWriter, r *http.Request) (Form, error) {
-	if err := checkType(r, "application/x-www-form-urlencoded", "Send an ordinary web form (application/x-www-form-urlencoded)."); err != nil {
+	if err := checkType(r, "application/x-www-form-urlencoded", "input.form_type"); err != nil {
 		return Form{}, err
 	}
 	b, err := readBody(w, r, MaxForm)
@@ -76,7 +85,7 @@ func ReadForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	}
 	v, err := url.ParseQuery(string(b))
 	if err != nil {
-		return Form{}, &InputError{Status: http.StatusBadRequest, Text: "The form is not well-formed."}
+		return Form{}, BadInput(http.StatusBadRequest, "input.form_broken")
 	}
 	return Form{v}, nil
 }
@@ -85,7 +94,7 @@ func ReadForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 // tags. Unknown, repeated and null members, members of another type and anything after the object are refused. So are
 // names in another case, which encoding/json would take.
 func ReadJSON(w http.ResponseWriter, r *http.Request, dst any) error {
-	if err := checkType(r, "application/json", "Send JSON, with Content-Type: application/json."); err != nil {
+	if err := checkType(r, "application/json", "input.json_type"); err != nil {
 		return err
 	}
 	b, err := readBody(w, r, MaxJSON)
@@ -93,7 +102,7 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, dst any) error {
 		return err
 	}
 	if !utf8.Valid(b) || !json.Valid(b) {
-		return &InputError{Status: http.StatusBadRequest, Text: "The body is not valid JSON."}
+		return BadInput(http.StatusBadRequest, "input.json_broken")
 	}
 	if err := checkMembers(b, jsonNames(dst)); err != nil {
 		return err
@@ -109,39 +118,39 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, dst any) error {
 func decodeError(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
-		return refuse(wrong.Field, "This has the wrong type.")
+		return refuse(wrong.Field, "input.wrong_type")
 	}
-	return &InputError{Status: http.StatusUnprocessableEntity, Text: "A member of the JSON object is unknown or has the wrong type."}
+	return BadInput(http.StatusUnprocessableEntity, "input.json_member")
 }
 
-func refuse(field, text string) error {
-	return &InputError{Status: http.StatusUnprocessableEntity, Text: "The request was refused.", Fields: []FieldError{{field, text}}}
+func refuse(field, id string) error {
+	return BadInput(http.StatusUnprocessableEntity, "input.refused", Fault(field, id))
 }
 
 // checkMembers looks at the names of the outer object, which encoding/json reads leniently. b is valid JSON.
 func checkMembers(b []byte, known map[string]bool) error {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
-		return &InputError{Status: http.StatusBadRequest, Text: "The body must be one JSON object."}
+		return BadInput(http.StatusBadRequest, "input.json_object")
 	}
 	seen := make(map[string]bool)
 	for dec.More() {
 		tok, err := dec.Token()
 		name, ok := tok.(string)
 		if err != nil || !ok {
-			return &InputError{Status: http.StatusBadRequest, Text: "The body is not valid JSON."}
+			return BadInput(http.StatusBadRequest, "input.json_broken")
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
-			return &InputError{Status: http.StatusBadRequest, Text: "The body is not valid JSON."}
+			return BadInput(http.StatusBadRequest, "input.json_broken")
 		}
 		switch {
 		case !known[name]:
-			return refuse(clip(name), "There is no such field here.")
+			return refuse(clip(name), "input.unknown_field")
 		case seen[name]:
-			return refuse(name, "This field was given twice.")
+			return refuse(name, "input.field_twice")
 		case string(value) == "null":
-			return refuse(name, "This must not be null; leave the field out instead.")
+			return refuse(name, "input.null")
 		}
 		seen[name] = true
 	}
@@ -167,7 +176,7 @@ func jsonNames(dst any) map[string]bool {
 	return names
 }
 
-func checkType(r *http.Request, want, text string) error {
+func checkType(r *http.Request, want, id string) error {
 	values := r.Header["Content-Type"]
 	if len(values) == 1 {
 		if got, _, err := mime.ParseMediaType(values[0]); err == nil && got == want {
@@ -176,11 +185,12 @@ func checkType(r *http.Request, want, text string) error {
 			}
 		}
 	}
-	return &InputError{Status: http.StatusUnsupportedMediaType, Text: text}
+	return BadInput(http.StatusUnsupportedMediaType, id)
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	tooLarge := &InputError{Status: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("The request is larger than %d KiB.", limit>>10)}
+	size := say.New("input.large", "size", limit>>10)
+	tooLarge := &InputError{Status: http.StatusRequestEntityTooLarge, Text: size.String(), Say: size}
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
@@ -194,7 +204,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	case errors.As(err, &over):
 		return nil, tooLarge
 	case err != nil:
-		return nil, &InputError{Status: http.StatusBadRequest, Text: "The request did not arrive completely. Try again."}
+		return nil, BadInput(http.StatusBadRequest, "input.incomplete")
 	}
 	return b, nil
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
 
@@ -25,10 +27,29 @@ type Problem struct {
 	Errors    []FieldError `json:"errors,omitempty"`
 }
 
-// FieldError says what is wrong with one field.
+// FieldError says what is wrong with one field: in English, with Say for the language of the answer, or in that language
+// already; [UI.Faults] makes the one from the other.
 type FieldError struct {
-	Field  string `json:"field"`
-	Detail string `json:"detail"`
+	Field  string   `json:"field"`
+	Detail string   `json:"detail"`
+	Say    say.Text `json:"-"`
+}
+
+// Fault makes a field error from the id of its sentence.
+func Fault(field, id string, args ...any) FieldError {
+	t := say.New(id, args...)
+	return FieldError{Field: field, Detail: t.String(), Say: t}
+}
+
+// Faults answers field errors in the language of u.
+func (u *UI) Faults(errs []FieldError) []FieldError {
+	out := slices.Clone(errs)
+	for i, e := range out {
+		if !e.Say.IsZero() {
+			out[i].Detail = u.Say(e.Say)
+		}
+	}
+	return out
 }
 
 // WriteProblem writes p, whose texts are in the language of u. Headers set before, such as Retry-After, are kept; the caller has called [Harden] or
