@@ -2,8 +2,6 @@ package caddyauth_test
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -151,7 +150,7 @@ func TestManagedRefusesToStartWithoutValidValues(t *testing.T) {
 			setenv(t, "APP_ADMIN_PASSWORD", env[1])
 			s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: "gatehouse", logs: &logBuffer{},
 				global: "admin managed {\n\tenv_prefix APP_\n}"}
-			s.db = filepath.Join(s.dir, "x.db")
+			s.place = testenv.BarePlace(t)
 			err := s.load()
 			if err == nil {
 				_ = caddy.Stop()
@@ -169,8 +168,8 @@ func TestManagedRefusesToStartWithoutValidValues(t *testing.T) {
 					t.Errorf("the error shows the value: %v", err)
 				}
 			}
-			if _, err := os.Stat(s.db); !os.IsNotExist(err) {
-				t.Errorf("a refused configuration made a store: %v", err)
+			if s.place.Made(t) {
+				t.Error("a refused configuration made a store")
 			}
 		})
 	}
@@ -236,7 +235,7 @@ func (s *caddyServer) adminRow(email string) store.User {
 // `caddy validate` reports a bad value and changes nothing, not even a file.
 func TestValidateChangesNothing(t *testing.T) {
 	s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: "gatehouse", logs: &logBuffer{}}
-	s.db = filepath.Join(s.dir, "sub", "x.db")
+	s.place = testenv.BarePlace(t)
 	validate := func() error {
 		cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(s.caddyfile()), nil)
 		if err != nil {
@@ -261,8 +260,8 @@ func TestValidateChangesNothing(t *testing.T) {
 	if err := validate(); err == nil || !strings.Contains(err.Error(), "ADMIN_PASSWORD_FORCE_SYNC") {
 		t.Errorf("a flag that is neither yes nor no: %v", err)
 	}
-	if _, err := os.Stat(filepath.Dir(s.db)); !os.IsNotExist(err) {
-		t.Errorf("validate made the store's folder: %v", err)
+	if s.place.Made(t) {
+		t.Error("validate made something in the store, or its folder")
 	}
 }
 
@@ -279,17 +278,15 @@ func TestSecretsStayOutOfConfigurationAndLog(t *testing.T) {
 	if got := adapt(s.caddyfile()); strings.Contains(got, canary) {
 		t.Error("the secret is in the adapted configuration")
 	}
-	log := s.logs.waitFor(t, "signed in")
+	log, stored := s.logs.waitFor(t, "signed in"), s.place.Rows(t)
+	if !strings.Contains(stored, "argon2id$") {
+		t.Fatal("the store was not looked at")
+	}
 	for what, secret := range map[string]string{"the password": canary, "the session token": token} {
 		if strings.Contains(log, secret) {
 			t.Errorf("%s is in the log", what)
 		}
-		raw, err := os.ReadFile(s.db)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wal, _ := os.ReadFile(s.db + "-wal")
-		if strings.Contains(string(raw)+string(wal), secret) {
+		if strings.Contains(stored, secret) {
 			t.Errorf("%s is in the store", what)
 		}
 	}
@@ -302,7 +299,7 @@ func TestAnEmptyPlaceholderIsAnError(t *testing.T) {
 		"admin email":    "admin seed {\n\temail {file./does/not/exist}\n}",
 	} {
 		s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: "gatehouse", logs: &logBuffer{}, global: global}
-		s.db = filepath.Join(s.dir, "x.db")
+		s.place = testenv.BarePlace(t)
 		err := s.load()
 		if err == nil {
 			_ = caddy.Stop()

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
 func TestErrorRoutesAreNoWayAroundTheGate(t *testing.T) {
@@ -28,7 +30,7 @@ func TestWithoutTheStoreTheGateIsClosed(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\tpublic /public\n}")
 	b := s.browser()
 	b.signIn(adminName, adminPass)
-	breakStore(t, s)
+	s.place.Break(t)
 	eventually(t, "the gate to close", func() bool { return b.fetch("/x").StatusCode == 503 })
 	before := s.up.count()
 	a := b.fetch("/x")
@@ -52,48 +54,39 @@ func TestWithoutTheStoreTheGateIsClosed(t *testing.T) {
 	}
 }
 
-func breakStore(t *testing.T, s *caddyServer) {
-	t.Helper()
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if f, err := os.OpenFile(s.db+suffix, os.O_RDWR, 0); err == nil {
-			junk := []byte(strings.Repeat("not a database\n", 4096))
-			if suffix == "" {
-				_, err = f.WriteAt(junk, 0)
-			} else {
-				err = f.Truncate(0)
-			}
-			_ = f.Close()
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}
-
 func TestAStoreThatCannotBeUsedStopsTheStart(t *testing.T) {
-	for name, make := range map[string]func(dir string) string{
-		"not a database": func(dir string) string {
+	file := func(path string) testenv.Place { return testenv.Place{Engine: "sqlite", Path: path} }
+	for name, make := range map[string]func(dir string) (place testenv.Place, says string){
+		"not a database": func(dir string) (testenv.Place, string) {
 			p := filepath.Join(dir, "x.db")
 			_ = os.WriteFile(p, []byte(strings.Repeat("this is no database ", 1000)), 0o600)
-			return p
+			return file(p), p
 		},
-		"a folder": func(dir string) string { return dir },
-		"under a file": func(dir string) string {
+		"a folder": func(dir string) (testenv.Place, string) { return file(dir), dir },
+		"under a file": func(dir string) (testenv.Place, string) {
 			p := filepath.Join(dir, "file")
 			_ = os.WriteFile(p, nil, 0o600)
-			return filepath.Join(p, "x.db")
+			return file(filepath.Join(p, "x.db")), p
+		},
+		"a server that is not there": func(string) (testenv.Place, string) {
+			addr := freeAddr(t)
+			return testenv.Place{Engine: "postgres", DSN: "postgres://gatehouse:c4nary@" + addr + "/gatehouse"}, addr
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: "gatehouse", logs: &logBuffer{}}
-			s.db = make(t.TempDir())
+			place, says := make(t.TempDir())
+			s.place = place
 			err := s.load()
 			if err == nil {
 				_ = caddy.Stop()
 				t.Fatal("Caddy started")
 			}
-			if !strings.Contains(err.Error(), s.db) {
+			if !strings.Contains(err.Error(), says) {
 				t.Errorf("the error does not name the store: %v", err)
+			}
+			if strings.Contains(err.Error()+s.logs.String(), "c4nary") {
+				t.Errorf("the password is shown: %v", err)
 			}
 		})
 	}

@@ -2,7 +2,6 @@ package caddyauth_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +25,6 @@ import (
 	_ "github.com/gatehouse-auth/gatehouse/caddyauth"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
-	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
 // These tests run a real Caddy in this process. Caddy is a global, so they run one after the other; other packages
@@ -111,10 +108,12 @@ type caddyServer struct {
 	up   *upstream
 	addr string
 	dir  string
-	db   string
 	logs *logBuffer
 
+	place testenv.Place
+
 	global, site string
+	loaded       bool
 }
 
 // option changes how a server starts.
@@ -127,7 +126,7 @@ func withGlobal(lines string) option { return func(s *caddyServer) { s.global = 
 func start(t testing.TB, site string, opts ...option) *caddyServer {
 	t.Helper()
 	s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: site, logs: &logBuffer{}}
-	s.db = filepath.Join(s.dir, "data", "gatehouse.db")
+	s.place = testenv.NewPlace(t)
 	for _, o := range opts {
 		o(s)
 	}
@@ -188,7 +187,7 @@ func (s *caddyServer) caddyfile() string {
 		format json
 	}
 	gatehouse {
-		store sqlite %[1]s
+		%[1]s
 		password {
 			argon2id 19MiB 2 1
 		}
@@ -200,11 +199,40 @@ http://%[3]s {
 	%[4]s
 	reverse_proxy %[5]s
 }
-`, s.db, s.global, s.addr, strings.ReplaceAll(s.site, "UPSTREAM", s.up.Listener.Addr().String()), s.up.Listener.Addr(), s.logs.listen(s.t))
+`, s.place.Caddyfile(), s.global, s.addr, strings.ReplaceAll(s.site, "UPSTREAM", s.up.Listener.Addr().String()), s.up.Listener.Addr(), s.logs.listen(s.t))
 }
 
 // load (re)loads the configuration in force.
-func (s *caddyServer) load() error { return loadCaddyfile(s.caddyfile()) }
+func (s *caddyServer) load() error {
+	err := loadCaddyfile(s.caddyfile())
+	if err == nil && s.loaded {
+		s.settle()
+	}
+	s.loaded = true
+	return err
+}
+
+// settle waits until the configuration of before has let go of its socket: Caddy closes it a moment after the new one
+// runs, and a form that was waiting there would be lost, as with any Caddy. It asks for a host that has no site.
+func (s *caddyServer) settle() {
+	s.t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	r, err := http.NewRequest("GET", "http://"+s.addr, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Host = "no-such-site.invalid"
+	good := 0
+	eventually(s.t, "the socket of before to be closed", func() bool {
+		res, err := client.Do(r)
+		if good++; err != nil {
+			good = 0
+			return false
+		}
+		_ = res.Body.Close()
+		return good == 5
+	})
+}
 
 func loadCaddyfile(text string) error {
 	cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
@@ -277,12 +305,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // openStore opens the server's store as another process would.
 func (s *caddyServer) openStore() store.Store {
 	s.t.Helper()
-	db, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: "sqlite", Path: s.db, Migrate: true})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = db.Close() })
-	return db
+	return s.place.Open(s.t)
 }
 
 // browser is a client with a cookie jar that follows nothing by itself.

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	goruntime "runtime"
 	"runtime/pprof"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -273,7 +273,7 @@ func TestAnotherStoreHasOtherSessions(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	b := s.browser()
 	b.signIn(adminName, adminPass)
-	s.db = filepath.Join(t.TempDir(), "other.db")
+	s.place = testenv.NewPlace(t)
 	if err := s.load(); err != nil {
 		t.Fatal(err)
 	}

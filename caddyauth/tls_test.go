@@ -13,8 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
 // startTLS runs a Caddy that serves HTTPS, over HTTP/1.1, 2 and 3, with a certificate of its own.
@@ -33,7 +36,7 @@ func startTLS(t *testing.T, app string) *caddyServer {
 		level ERROR
 	}
 	gatehouse {
-		store sqlite %s/gatehouse.db
+		%s
 		password {
 			argon2id 19MiB 2 1
 		}
@@ -48,7 +51,7 @@ https://%s {
 	gatehouse
 	reverse_proxy %s
 }
-`, t.TempDir(), s.addr, app))
+`, testenv.NewPlace(t).Caddyfile(), s.addr, app))
 	if err != nil {
 		t.Fatal(err)
 	}
