@@ -127,25 +127,25 @@ func (a *admin) listRoles(w http.ResponseWriter, r *http.Request, v *visit) erro
 		g.Columns = append(g.Columns, column{Text: a.text(id)})
 	}
 	for _, name := range roleNames {
-		n, err := a.Store.CountUsers(r.Context(), store.UserQuery{Role: store.Role(name)})
+		n, err := a.Store.CountUsers(r.Context(), store.UserQuery{Role: store.Role(name), Limit: countLimit})
 		if err != nil {
 			return err
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
 			{Head: true, Text: a.text("role." + name), Small: a.text("roles.about_" + name)},
-			{Text: a.text("roles.n", "n", n), Href: v.at("/admin/users?role=" + name)},
+			{Text: a.counted("roles.n", "roles.n_more", n, countLimit), Href: v.at("/admin/users?role=" + name)},
 			{Text: askedBy(sites, policy.FieldRole, name)},
 		}})
 	}
 	for _, name := range askedGroups(sites) {
-		q := store.UserQuery{Group: name}
+		q := store.UserQuery{Group: name, Limit: fewLimit}
 		n, err := a.Store.CountUsers(r.Context(), q)
 		if err != nil {
 			return err
 		}
 		g.Rows = append(g.Rows, row{Cells: []cell{
 			{Head: true, Text: name},
-			{Text: a.text("roles.n", "n", n), Href: v.at("/admin/users") + params{"group": {name}}.suffix()},
+			{Text: a.counted("roles.n", "roles.n_more", n, fewLimit), Href: v.at("/admin/users") + params{"group": {name}}.suffix()},
 			{Text: askedBy(sites, policy.FieldGroup, name)},
 		}})
 	}

@@ -235,20 +235,15 @@ func (a *admin) generatedSection(pass string) section {
 
 // listInvites shows the links that are still to be used.
 func (a *admin) listInvites(w http.ResponseWriter, r *http.Request, v *visit) error {
-	links, err := a.Store.Links(r.Context(), store.LinkPassword, a.Clock())
+	list, err := a.Store.Links(r.Context(), store.LinkQuery{Purpose: store.LinkPassword, Now: a.Clock(), Cursor: v.query.Get("cursor"), Limit: defaultSize})
 	if err != nil {
 		return err
 	}
-	cursor := v.query.Get("cursor")
-	if cursor != "" && !store.ValidID(cursor) {
-		return store.ErrBadCursor
-	}
-	links, following := linksAfter(links, cursor)
 	t := &table{ID: "invites", Caption: a.text("invites.caption"), Empty: a.text("invites.none")}
 	for _, id := range []string{"users.user", "invites.by", "invites.made", "invites.until", "table.acts"} {
 		t.Columns = append(t.Columns, column{Text: a.text(id)})
 	}
-	for _, l := range links {
+	for _, l := range list.Items {
 		u, err := a.Store.User(r.Context(), l.UserID)
 		if errors.Is(err, store.ErrNotFound) {
 			continue // deleted a moment ago, and its links with it
@@ -265,24 +260,9 @@ func (a *admin) listInvites(w http.ResponseWriter, r *http.Request, v *visit) er
 			}},
 		}})
 	}
-	t.Pages = a.onward(v, "/admin/invites", following)
+	t.Pages = a.onward(v, "/admin/invites", list.Next)
 	s := &screen{Lead: a.text("invites.lead"), Sections: []section{{Table: t}},
 		Actions: []action{{Href: v.at("/admin/users/invite"), Text: a.text("users.invite"), Main: true}}}
 	a.ui.Write(w, r, a.page(v, "invites", a.text("admin.invites"), s))
 	return nil
-}
-
-// linksAfter answers one page of links, newest first, that were made before the one named, and the name of its last
-// one when there are more.
-func linksAfter(links []store.Link, id string) (page []store.Link, following string) {
-	for _, l := range links {
-		if id != "" && l.ID >= id { // ids are in the order of time
-			continue
-		}
-		if len(page) == defaultSize {
-			return page, page[defaultSize-1].ID
-		}
-		page = append(page, l)
-	}
-	return page, ""
 }

@@ -30,13 +30,14 @@ func (a *admin) listSessions(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return err
 	}
-	n, err := a.Store.CountSessions(r.Context(), q.Now)
+	n, err := a.Store.CountSessions(r.Context(), q.Now, countLimit)
 	if err != nil {
 		return err
 	}
 	t := a.sessionTable(v, list.Items, true)
-	t.Caption, t.Empty = a.text("live.caption", "n", n), a.text("table.no_match")
+	t.Caption, t.Empty = a.counted("live.caption", "live.caption_more", n, countLimit), a.text("table.no_match")
 	t.Pages = a.onward(v, "/admin/sessions", list.Next)
+	a.goOn(t, len(list.Items) < q.Limit && list.Next != "")
 	s := &screen{
 		Actions:  []action{{Href: v.at("/admin/sessions/everyone"), Text: a.text("everyone.link"), Danger: true}},
 		Search:   &search{Action: v.at("/admin/sessions"), Name: a.text("live.search"), Submit: a.text("table.search"), Fields: []field{textField("q", a.text("live.text_in"), q.Text, "search")}},
@@ -116,11 +117,11 @@ func (a *admin) revoke(_ http.ResponseWriter, r *http.Request, v *visit, _ input
 const everyoneWord = "everyone"
 
 func (a *admin) buildEveryone(r *http.Request, v *visit, in input) (ui.Page, error) {
-	n, err := a.Store.CountSessions(r.Context(), a.Clock())
+	n, err := a.Store.CountSessions(r.Context(), a.Clock(), countLimit)
 	if err != nil {
 		return ui.Page{}, err
 	}
-	s := &screen{Lead: a.text("everyone.text", "n", n)}
+	s := &screen{Lead: a.counted("everyone.text", "everyone.text_more", n, countLimit)}
 	p := a.page(v, "sessions", a.text("everyone.title"), s)
 	f := a.question(v.at("/admin/sessions/everyone"), a.text("everyone.submit"), v.at("/admin/sessions"), true)
 	f.Fields = []field{{Field: ui.Field{ID: "confirm", Name: "confirm", Label: a.text("everyone.confirm", "word", everyoneWord), Value: in.get("confirm", ""), Autocomplete: "off", Plain: true}}}

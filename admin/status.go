@@ -25,22 +25,23 @@ func (a *admin) dashboard(w http.ResponseWriter, r *http.Request, v *visit) erro
 		{"dashboard.pending", "/admin/users?status=pending", store.UserQuery{Status: "pending"}},
 		{"dashboard.inactive", "/admin/users?status=inactive", store.UserQuery{Status: "inactive"}},
 	} {
+		c.q.Limit = countLimit
 		n, err := a.Store.CountUsers(ctx, c.q)
 		if err != nil {
 			return err
 		}
-		facts = append(facts, fact{Name: a.text(c.id), Value: strconv.Itoa(n), Href: v.at(c.href)})
+		facts = append(facts, fact{Name: a.text(c.id), Value: a.number(n, countLimit), Href: v.at(c.href)})
 	}
-	n, err := a.Store.CountSessions(ctx, a.Clock())
+	n, err := a.Store.CountSessions(ctx, a.Clock(), countLimit)
 	if err != nil {
 		return err
 	}
-	facts = append(facts, fact{Name: a.text("dashboard.sessions"), Value: strconv.Itoa(n), Href: v.at("/admin/sessions")})
-	links, err := a.Store.Links(ctx, store.LinkPassword, a.Clock())
+	facts = append(facts, fact{Name: a.text("dashboard.sessions"), Value: a.number(n, countLimit), Href: v.at("/admin/sessions")})
+	links, err := a.Store.CountLinks(ctx, store.LinkQuery{Purpose: store.LinkPassword, Now: a.Clock(), Limit: fewLimit})
 	if err != nil {
 		return err
 	}
-	facts = append(facts, fact{Name: a.text("dashboard.invites"), Value: strconv.Itoa(len(links)), Href: v.at("/admin/invites")})
+	facts = append(facts, fact{Name: a.text("dashboard.invites"), Value: a.number(links, fewLimit), Href: v.at("/admin/invites")})
 	s := &screen{Sections: []section{{ID: "numbers", Title: a.text("dashboard.numbers"), Facts: facts}}}
 	if s.Warnings, err = a.warnings(ctx, v); err != nil {
 		return err

@@ -175,16 +175,11 @@ func (a *admin) passwordSection(v *visit, u store.User) section {
 
 // openLink answers the unspent link of a user, if there is one.
 func (a *admin) openLink(r *http.Request, userID string) (store.Link, bool, error) {
-	links, err := a.Store.Links(r.Context(), store.LinkPassword, a.Clock())
-	if err != nil {
+	list, err := a.Store.Links(r.Context(), store.LinkQuery{Purpose: store.LinkPassword, UserID: userID, Now: a.Clock(), Limit: 1})
+	if err != nil || len(list.Items) == 0 {
 		return store.Link{}, false, err
 	}
-	for _, l := range links {
-		if l.UserID == userID {
-			return l, true, nil
-		}
-	}
-	return store.Link{}, false, nil
+	return list.Items[0], true, nil
 }
 
 func (a *admin) showUserSessions(w http.ResponseWriter, r *http.Request, v *visit) error {

@@ -80,6 +80,14 @@ type userPage struct {
 	prev, next url.Values
 }
 
+// stopped reports whether there is more in the direction in which the page was read.
+func (p userPage) stopped(back bool) bool {
+	if back {
+		return p.prev != nil
+	}
+	return p.next != nil
+}
+
 // pageOfUsers reads a page forwards, or backwards where the address says dir=back: the turned order, turned again.
 func (a *admin) pageOfUsers(r *http.Request, q store.UserQuery, back bool) (userPage, error) {
 	if back {
@@ -128,6 +136,7 @@ func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, v *visit) erro
 	t := a.userTable(v, q, list.items)
 	t.Caption = caption
 	t.Pages = a.userPages(v, list)
+	a.goOn(t, len(list.items) < q.Limit && list.stopped(dir == "back"))
 	s := &screen{
 		Actions: []action{
 			{Href: v.at("/admin/users/invite"), Text: a.text("users.invite"), Main: true},
@@ -139,17 +148,19 @@ func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, v *visit) erro
 	return nil
 }
 
-// howMany says how many users a list holds. A search for a text is not counted past the page that it fills: counting
-// would read every user, where the page stops at the first few that match.
+// howMany says how many users a list holds. A search is not counted past the page that it fills: counting would read
+// every user, where the page stops at the first few that match.
 func (a *admin) howMany(r *http.Request, q store.UserQuery, list userPage) (string, error) {
-	if n := len(list.items); q.Text != "" {
-		if list.next == nil && list.prev == nil {
-			return a.text("users.caption", "n", n), nil
-		}
+	n := len(list.items)
+	switch {
+	case list.next == nil && list.prev == nil:
+		return a.text("users.caption", "n", n), nil
+	case q.Text != "" || q.Group != "" || q.Provider != "":
 		return a.text("users.caption_part", "n", n), nil
 	}
+	q.Limit = countLimit
 	n, err := a.Store.CountUsers(r.Context(), q)
-	return a.text("users.caption", "n", n), err
+	return a.counted("users.caption", "users.caption_more", n, countLimit), err
 }
 
 // params are parameters of an address in the making.

@@ -121,7 +121,7 @@ func (m *metrics) liveSessions() float64 {
 	if last := src.read.Load(); now.Unix()-last >= 10 && src.read.CompareAndSwap(last, now.Unix()) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if n, err := src.store.CountSessions(ctx, now); err == nil {
+		if n, err := src.store.CountSessions(ctx, now, 0); err == nil {
 			src.count.Store(int64(n))
 		}
 	}

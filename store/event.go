@@ -32,7 +32,9 @@ type Event struct {
 
 // EventQuery selects a page of events, newest first.
 type EventQuery struct {
-	Text    string // part of actor, target, action or IP, folded
+	// Text is a part of actor, target, action or IP, folded. A whole IP address means that address alone, and a whole
+	// RequestID its events.
+	Text    string
 	UserID  string // actor or target
 	Actor   string // exact username, folded
 	Action  string // exact, or a group ending in "." such as "session."
@@ -47,4 +49,6 @@ type EventQuery struct {
 type EventPage struct {
 	Items []Event
 	Next  string
+	// Searched is how far back a search has come that has not filled its page and goes on at Next; otherwise zero.
+	Searched time.Time
 }

@@ -90,7 +90,7 @@ type SessionSelector struct {
 // SessionQuery selects a page of sessions.
 type SessionQuery struct {
 	UserID string // "" for everyone's
-	Text   string // part of the username or IP, folded
+	Text   string // part of the username or IP, folded; a whole IP address means that address alone
 	Now    time.Time
 	Cursor string
 	Limit  int // 1–1000; 0 means 50
@@ -141,4 +141,19 @@ type Link struct {
 	ExpiresAt   time.Time
 	UsedAt      time.Time // zero: unspent
 	CancelledAt time.Time // zero: not cancelled
+}
+
+// LinkQuery selects a page of links that were neither used nor cancelled and had not expired at Now.
+type LinkQuery struct {
+	Purpose LinkPurpose // "" for any
+	UserID  string      // "" for everyone's
+	Now     time.Time
+	Cursor  string
+	Limit   int // 1–1000; 0 means 50
+}
+
+// LinkPage is one page of links.
+type LinkPage struct {
+	Items []Link
+	Next  string
 }

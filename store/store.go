@@ -13,6 +13,9 @@
 //   - A change that can race is one conditional statement or one transaction. Everything that can end a session or
 //     change what a person may do goes through [Store.Change], which runs one at a time per store and records a
 //     [Change] for each subject, in the same transaction.
+//   - A list is read page by page, and what a page costs does not grow with the list. Where a search passes over very
+//     many rows that do not match, a page may hold fewer than asked for, or none, and yet have a Next: the search goes
+//     on there. The last page is the one without Next, and only then all has been seen.
 //   - Names are compared folded ([FoldName]); the store keeps the folded key beside the text as it was typed.
 package store
 
@@ -103,7 +106,8 @@ type Reader interface {
 	UserByLocalEmail(ctx context.Context, email string) (User, error)
 	// Users lists users, one page.
 	Users(ctx context.Context, q UserQuery) (UserPage, error)
-	// CountUsers answers how many users match q, whatever its cursor and limit.
+	// CountUsers answers how many users match q, whatever its cursor. With a positive q.Limit it counts no further
+	// than to one more than that, which means "more": pages must not wait for a million rows to be counted.
 	CountUsers(ctx context.Context, q UserQuery) (int, error)
 	// ActiveAdmins answers active administrators, oldest first, at most limit (0: 100).
 	ActiveAdmins(ctx context.Context, limit int) ([]User, error)
@@ -115,8 +119,9 @@ type Reader interface {
 	Session(ctx context.Context, id string) (Session, User, error)
 	// Sessions lists sessions that had not expired at q.Now, one page, newest use first.
 	Sessions(ctx context.Context, q SessionQuery) (SessionPage, error)
-	// CountSessions answers how many sessions had not expired at now.
-	CountSessions(ctx context.Context, now time.Time) (int, error)
+	// CountSessions answers how many sessions had not expired at now, counting as far as [Reader.CountUsers] does with
+	// that limit (0: all).
+	CountSessions(ctx context.Context, now time.Time, limit int) (int, error)
 
 	// Identity answers the link between a provider's person and a user.
 	Identity(ctx context.Context, issuer, subject string) (Identity, error)
@@ -125,8 +130,10 @@ type Reader interface {
 
 	// Link answers a one-time link without spending it, also a spent or expired one (the page says which).
 	Link(ctx context.Context, hash TokenHash) (Link, error)
-	// Links answers the unspent, unexpired links of a purpose ("" for all), newest first, at most 1000.
-	Links(ctx context.Context, purpose LinkPurpose, now time.Time) ([]Link, error)
+	// Links lists links that could still be used at q.Now, newest first, one page.
+	Links(ctx context.Context, q LinkQuery) (LinkPage, error)
+	// CountLinks answers how many links match q, counting as far as [Reader.CountUsers] does with its limit.
+	CountLinks(ctx context.Context, q LinkQuery) (int, error)
 
 	// KnownDevice reports whether the browser with that device token has signed in as that user.
 	KnownDevice(ctx context.Context, hash TokenHash, userID string) (bool, error)

@@ -157,7 +157,7 @@ func TestOnlyAFreshAdministratorActsOnOthers(t *testing.T) {
 			if _, err := w.Store.UserByUsername(w.ctx, "intruder"); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("an account was made: %v", err)
 			}
-			if links, err := w.Store.Links(w.ctx, "", w.clock.Now()); err != nil || len(links) != 0 {
+			if links, err := w.Store.Links(w.ctx, store.LinkQuery{Now: w.clock.Now()}); err != nil || len(links.Items) != 0 {
 				t.Errorf("links were made: %v %v", links, err)
 			}
 			if live.User.Active && who != "a session from the future" && !w.lives(token) {

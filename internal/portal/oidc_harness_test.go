@@ -158,7 +158,7 @@ func (b *browser) who() (who struct {
 // nobody makes sure that no session and no account came of it.
 func (ow *oidcWorld) nobody(t testing.TB) {
 	t.Helper()
-	if n, err := ow.db.CountSessions(t.Context(), ow.clock.Now()); err != nil || n != 0 {
+	if n, err := ow.db.CountSessions(t.Context(), ow.clock.Now(), 0); err != nil || n != 0 {
 		t.Errorf("there are %d sessions (%v)", n, err)
 	}
 	if n, err := ow.db.CountUsers(t.Context(), store.UserQuery{}); err != nil || n != 2 {
@@ -168,7 +168,7 @@ func (ow *oidcWorld) nobody(t testing.TB) {
 
 func (ow *oidcWorld) sessions(t testing.TB) int {
 	t.Helper()
-	n, err := ow.db.CountSessions(t.Context(), ow.clock.Now())
+	n, err := ow.db.CountSessions(t.Context(), ow.clock.Now(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

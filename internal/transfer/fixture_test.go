@@ -141,7 +141,7 @@ func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 
 var createTable = regexp.MustCompile(`(?m)^CREATE TABLE (\w+)`)
 
-// tables answers every table that the migrations make.
+// tables answers every table of content that the migrations make.
 func tables(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../store/sqlstore/migrations/*.sql")
@@ -155,7 +155,9 @@ func tables(t *testing.T) []string {
 			t.Fatal(err)
 		}
 		for _, m := range createTable.FindAllStringSubmatch(string(text), -1) {
-			list = append(list, m[1])
+			if !strings.HasPrefix(m[1], "user_search") { // the index of texts, which is no content
+				list = append(list, m[1])
+			}
 		}
 	}
 	if len(list) < 12 {

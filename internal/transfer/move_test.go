@@ -55,10 +55,15 @@ func lives(t *testing.T, db *sqlstore.DB, c content) {
 			t.Errorf("session %d: %q, %v", i, u.Username, err)
 		}
 	}
+	// The index of texts is not copied: it has to have followed.
+	found, err := db.Users(ctx, store.UserQuery{Text: strings.ToUpper(c.users[1].Username), Group: c.users[1].Groups[0]})
+	if err != nil || len(found.Items) != 1 || found.Items[0].ID != c.users[1].ID {
+		t.Errorf("a search finds %+v, %v", found.Items, err)
+	}
 	if wait, err := db.BeginAttempt(ctx, "account", 2, time.Hour, now); err != nil || wait <= 0 {
 		t.Errorf("the throttle forgot: %v, %v", wait, err)
 	}
-	err := db.Change(ctx, func(tx store.Tx) error {
+	err = db.Change(ctx, func(tx store.Tx) error {
 		if fresh, err := tx.Once(ctx, "jti", "1", now, now.Add(time.Hour)); err != nil || fresh {
 			t.Errorf("a value that was spent counts again: %v, %v", fresh, err)
 		}

@@ -77,8 +77,9 @@ type queryer interface {
 
 // Where the engines keep what is known about tables. Each query answers rows of texts: table, column and more.
 const (
+	// The index of texts is a set of tables there; triggers fill it. It is no content.
 	sqliteColumns = `SELECT m.name, c.name, lower(c.type), CAST(c.pk AS TEXT) FROM sqlite_master m, pragma_table_info(m.name) c
-		WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' ORDER BY m.name, c.name`
+		WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' AND m.name NOT GLOB 'user_search*' ORDER BY m.name, c.name`
 	sqliteReferences = `SELECT m.name, f."from", f."table", f."to" FROM sqlite_master m, pragma_foreign_key_list(m.name) f
 		WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' ORDER BY m.name, f."from"`
 	postgresColumns = `SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL),

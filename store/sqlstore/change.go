@@ -160,7 +160,7 @@ func (d *DB) begin(ctx context.Context) (t *tx, done func(), err error) {
 		return nil, nil, unavailable(op, context.DeadlineExceeded)
 	}
 	t = &tx{d: d, sql: sqlTx, cancel: cancel}
-	t.reader = reader{run: t.runIn, dia: &d.dia, now: d.opts.Clock}
+	t.reader = reader{run: t.runIn, dia: &d.dia, now: d.opts.Clock, reach: d.reach}
 	return t, done, nil
 }
 

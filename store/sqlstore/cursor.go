@@ -25,6 +25,14 @@ func (c cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
+// text answers the cursor as it travels; "" for nil, behind which there is nothing.
+func (c *cursor) text() string {
+	if c == nil {
+		return ""
+	}
+	return c.String()
+}
+
 // parseCursor reads a cursor of that list. The empty text is the first page: ok is false.
 func parseCursor(text, list string) (c cursor, ok bool, err error) {
 	if text == "" {

@@ -22,6 +22,10 @@ type dialect struct {
 	contains string
 	// unindexed comes before a column that a query must not walk by its index; nothing where the engine decides well.
 	unindexed string
+	// usersWith answers the ids of users in whose column (search or group_names) a part of at least three characters
+	// stands, perhaps with others; the filter looks again. grams writes the value to give it.
+	usersWith func(column string) string
+	grams     func(column, part string) string
 	// keyType replaces the mark of a key column in the schema.
 	keyType string
 	// hasVersionTable answers a row when the schema was ever made.
@@ -35,10 +39,16 @@ const migrationLock = 0x6761746568_6f7573
 
 func sqliteDialect() dialect {
 	return dialect{
-		engine:          EngineSQLite,
-		goose:           goose.DialectSQLite3,
-		contains:        "instr",
-		unindexed:       "+",
+		engine:    EngineSQLite,
+		goose:     goose.DialectSQLite3,
+		contains:  "instr",
+		unindexed: "+",
+		usersWith: func(string) string {
+			return `SELECT m.user_id FROM user_search s JOIN user_search_rows m ON m.num = s.rowid WHERE s.user_search MATCH %s`
+		},
+		grams: func(column, part string) string {
+			return column + ` : "` + strings.ReplaceAll(part, `"`, `""`) + `"` // a phrase: nothing in it is an operator
+		},
 		hasVersionTable: `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '` + versionTable + `'`,
 		beginMigration:  []string{"BEGIN IMMEDIATE"},
 	}
@@ -49,12 +59,27 @@ func postgresDialect() dialect {
 		engine:   EnginePostgres,
 		goose:    goose.DialectPostgres,
 		contains: "strpos",
-		keyType:  `COLLATE "C"`,
+		usersWith: func(column string) string {
+			return `SELECT c.id FROM users c WHERE gatehouse_grams(c.` + column + `) @> gatehouse_grams(%s)`
+		},
+		grams:   func(_, part string) string { return part },
+		keyType: `COLLATE "C"`,
 		hasVersionTable: `SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = '` +
 			versionTable + `'`,
 		// The lock of a transaction, not of a session: behind a pooler a session is nobody's.
 		beginMigration: []string{"BEGIN", fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock)},
 	}
+}
+
+// sorted answers the key of an order for rows that are found in another way: no planner takes the order's index for it.
+func (dia dialect) sorted(o order) string {
+	switch {
+	case dia.engine == EngineSQLite:
+		return dia.unindexed + o.key
+	case o.isTime:
+		return "(" + o.key + " + 0)"
+	}
+	return "(" + o.key + " || '')"
 }
 
 // where gathers conditions and their arguments. Conditions come from this package only; values go through arg.

@@ -1,8 +1,10 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -40,12 +42,14 @@ func actorKey(actor string) string {
 	return clip(store.FoldName(clip(actor, maxEventText)), maxEventText)
 }
 
-func (d *DB) completeEvent(e store.Event) store.Event {
+// CompleteEvent gives an event that has none its time and its id, as adding it does. Who keeps events for a while calls
+// it when they come, so that those of one millisecond stay in the order in which they happened.
+func (d *DB) CompleteEvent(e store.Event) store.Event {
 	if e.Time.IsZero() {
 		e.Time = d.opts.Clock()
 	}
 	if e.ID == "" {
-		e.ID = store.NewID(e.Time)
+		e.ID = d.ids.Next(e.Time)
 	}
 	return e
 }
@@ -69,7 +73,7 @@ func insertEvent(ctx context.Context, q queryer, e store.Event) error {
 // AddEvent implements [store.Tx].
 func (t *tx) AddEvent(ctx context.Context, e store.Event) error {
 	return t.run(ctx, "add to the audit log", func(ctx context.Context, q queryer) error {
-		return insertEvent(ctx, q, t.d.completeEvent(e))
+		return insertEvent(ctx, q, t.d.CompleteEvent(e))
 	})
 }
 
@@ -80,7 +84,7 @@ func (d *DB) AddEvents(ctx context.Context, events ...store.Event) error {
 	}
 	return d.bulk(ctx, "add to the audit log", func(ctx context.Context, q queryer) error {
 		for _, e := range events {
-			if err := insertEvent(ctx, q, d.completeEvent(e)); err != nil {
+			if err := insertEvent(ctx, q, d.CompleteEvent(e)); err != nil {
 				return err
 			}
 		}
@@ -88,37 +92,99 @@ func (d *DB) AddEvents(ctx context.Context, events ...store.Event) error {
 	})
 }
 
-const eventOrder = " ORDER BY happened_at DESC, id DESC LIMIT "
+var eventOrder = order{list: "events", key: "happened_at", id: "id", isTime: true, desc: true}
 
-// eventFilter is the condition of a query, but for UserID.
-func (r reader) eventFilter(q store.EventQuery) where {
-	var w where
+func eventPlace(e store.Event) cursor {
+	return cursor{List: eventOrder.list, Num: toMillis(e.Time), ID: e.ID}
+}
+
+// eventFilter holds the conditions of a query. Each of indexes is answered by an index of its own, which has the order
+// of the list; rows of any of them are rows of the list. What else there is the walk through them has to look at.
+type eventFilter struct {
+	indexes []func(*where)
+	rest    []func(*where)
+}
+
+// by takes a condition as that of the index, or as one of the rest when there is an index already.
+func (f *eventFilter) by(hide, column, condition string, value any) {
+	if len(f.indexes) == 0 {
+		f.indexes = append(f.indexes, func(w *where) { w.add(column+condition, value) })
+		return
+	}
+	f.also(hide+column+condition, value)
+}
+
+func (f *eventFilter) also(condition string, values ...any) {
+	f.rest = append(f.rest, func(w *where) { w.add(condition, values...) })
+}
+
+func (f *eventFilter) others(w *where) {
+	for _, add := range f.rest {
+		add(w)
+	}
+}
+
+// eventFilter orders the conditions by how few rows satisfy them: the first one is that of the index.
+func (r reader) eventFilter(ctx context.Context, q store.EventQuery) (eventFilter, error) {
+	var f eventFilter
+	if err := r.addEventText(ctx, &f, q.Text); err != nil {
+		return f, err
+	}
+	// The notes of partial indexes repeat their conditions: a planner has to see that they hold.
+	hide := r.dia.unindexed
+	if user := clean(q.UserID); user != "" && len(f.indexes) == 0 {
+		// Two walks, of what they did and of what was done to them: one condition with OR would sort all of a user's
+		// events for every page.
+		f.indexes = append(f.indexes,
+			func(w *where) { w.add("actor_id = %s AND actor_id <> ''", user) },
+			func(w *where) { w.add("target_id = %s AND target_id <> ''", user) })
+	} else if user != "" {
+		f.also("("+hide+"actor_id = %s OR "+hide+"target_id = %s)", user, user)
+	}
 	if q.Actor != "" {
-		w.add("actor_key = %s", actorKey(q.Actor))
+		f.by(hide, "actor_key", " = %s", actorKey(q.Actor))
 	}
 	switch action := clip(q.Action, maxEventText); {
 	case action == "":
 	case !strings.HasSuffix(action, "."):
-		w.add("action = %s", action)
-	case action == actionGroup(action):
-		w.add("action_group = %s", action)
-	default: // a group within a group
-		w.add("action_group = %s AND action >= %s AND action < %s", actionGroup(action), action,
-			strings.TrimSuffix(action, ".")+"/") // '/' follows '.' in ASCII
+		f.by(hide, "action", " = %s", action)
+	default:
+		f.by(hide, "action_group", " = %s", actionGroup(action))
+		if action != actionGroup(action) { // a group within a group
+			f.also(hide+"action >= %s AND "+hide+"action < %s", action, strings.TrimSuffix(action, ".")+"/") // '/' follows '.' in ASCII
+		}
 	}
 	if q.Outcome != "" {
-		w.add("outcome = %s", clean(string(q.Outcome)))
+		f.by(hide, "outcome", " = %s", clean(string(q.Outcome)))
 	}
-	if !q.From.IsZero() {
-		w.add("happened_at >= %s", toMillis(q.From))
+	if len(f.indexes) == 0 {
+		f.indexes = append(f.indexes, func(*where) {})
 	}
-	if !q.To.IsZero() {
-		w.add("happened_at < %s", toMillis(q.To))
+	return f, nil
+}
+
+// addEventText adds what a text means: events of a request or of an address where it is one of those, else a part.
+func (r reader) addEventText(ctx context.Context, f *eventFilter, query string) error {
+	text := store.FoldName(clean(query))
+	if text == "" {
+		return nil
 	}
-	if text := store.FoldName(clean(q.Text)); text != "" {
-		w.add(r.dia.contains+"(search, %s) > 0", text)
+	if ip, whole := wholeIP(text); whole {
+		f.indexes = append(f.indexes, func(w *where) { w.add("ip = %s AND ip <> ''", ip) })
+		return nil
 	}
-	return w
+	request := strings.TrimSpace(clip(query, maxEventText))
+	n, err := one(ctx, r, "list the audit log", scanInt, `SELECT count(*) FROM (SELECT 1 FROM events
+		WHERE request_id = $1 AND request_id <> '' LIMIT 1) AS found`, request)
+	switch {
+	case err != nil:
+		return err
+	case n > 0:
+		f.indexes = append(f.indexes, func(w *where) { w.add("request_id = %s AND request_id <> ''", request) })
+	default:
+		f.also(r.dia.contains+"(search, %s) > 0", text)
+	}
+	return nil
 }
 
 // Event implements [store.Reader].
@@ -131,42 +197,70 @@ func (r reader) Event(ctx context.Context, id string) (store.Event, error) {
 
 // Events implements [store.Reader].
 func (r reader) Events(ctx context.Context, q store.EventQuery) (store.EventPage, error) {
-	const list = "events"
-	after, ok, err := parseCursor(q.Cursor, list)
+	from, err := eventOrder.place(q.Cursor)
 	if err != nil {
 		return store.EventPage{}, err
 	}
-	w := r.eventFilter(q)
-	if ok {
-		w.add("(happened_at, id) < (%s, %s)", after.Num, after.ID)
+	f, err := r.eventFilter(ctx, q)
+	if err != nil {
+		return store.EventPage{}, err
 	}
 	size := pageSize(q.Limit)
-	query := eventsQuery(&w, q.UserID, size+1)
-	events, err := all(ctx, r, "list the audit log", scanEvent, query, w.args...)
-	if err != nil {
-		return store.EventPage{}, err
+	var rows []store.Event
+	var stop *cursor
+	for _, index := range f.indexes {
+		l := listing[store.Event]{
+			op: "list the audit log", cols: columns("", eventColumns), from: "FROM events", keys: "FROM events",
+			order: eventOrder, scan: scanEvent, at: eventPlace,
+			index: func(w *where) { index(w); addPeriod(w, q) },
+		}
+		if len(f.rest) > 0 {
+			l.filter = f.others
+		}
+		found, stopped, err := l.read(ctx, r, from, size+1)
+		if err != nil {
+			return store.EventPage{}, err
+		}
+		rows = append(rows, found...)
+		if stopped != nil && (stop == nil || newer(*stopped, *stop) < 0) {
+			stop = stopped
+		}
 	}
-	page := store.EventPage{Items: events}
-	if len(events) > size {
-		last := events[size-1]
-		page.Items = events[:size]
-		page.Next = cursor{List: list, Num: toMillis(last.Time), ID: last.ID}.String()
-	}
-	return page, nil
+	return eventPage(rows, stop, size, len(f.indexes) > 1), nil
 }
 
-// eventsQuery answers the text of the query. For a user it is two lists, of what they did and of what was done to them,
-// each bounded and by its own index: one condition with OR would sort all of a user's events for every page.
-func eventsQuery(w *where, userID string, limit int) string {
-	cols := columns("", eventColumns)
-	if userID == "" {
-		return `SELECT ` + cols + ` FROM events` + w.String() + eventOrder + w.arg(int64(limit))
+func addPeriod(w *where, q store.EventQuery) {
+	if !q.From.IsZero() {
+		w.add("happened_at >= %s", toMillis(q.From))
 	}
-	user, max := w.arg(clean(userID)), w.arg(int64(limit))
-	rest := w.and()
-	did := `SELECT ` + cols + ` FROM events WHERE actor_id = ` + user + ` AND actor_id <> ''` + rest + eventOrder + max
-	done := `SELECT ` + cols + ` FROM events WHERE target_id = ` + user + ` AND target_id <> '' AND actor_id <> ` + user +
-		rest + eventOrder + max
-	return `SELECT ` + cols + ` FROM (SELECT * FROM (` + did + `) AS did UNION ALL SELECT * FROM (` + done +
-		`) AS done) AS both_lists` + eventOrder + max
+	if !q.To.IsZero() {
+		w.add("happened_at < %s", toMillis(q.To))
+	}
+}
+
+// newer compares places: the newer one comes first.
+func newer(a, b cursor) int {
+	if c := cmp.Compare(b.Num, a.Num); c != 0 {
+		return c
+	}
+	return strings.Compare(b.ID, a.ID)
+}
+
+// eventPage makes a page of what the walks have found. Behind the place where the first of them stopped, the others
+// know of rows that do not come yet.
+func eventPage(rows []store.Event, stop *cursor, size int, several bool) store.EventPage {
+	if several {
+		slices.SortFunc(rows, func(a, b store.Event) int { return newer(eventPlace(a), eventPlace(b)) })
+		rows = slices.CompactFunc(rows, func(a, b store.Event) bool { return a.ID == b.ID })
+	}
+	if stop != nil {
+		rows = slices.DeleteFunc(rows, func(e store.Event) bool { return newer(eventPlace(e), *stop) > 0 })
+	}
+	switch {
+	case len(rows) > size:
+		return store.EventPage{Items: rows[:size], Next: eventPlace(rows[size-1]).String()}
+	case stop != nil:
+		return store.EventPage{Items: rows, Next: stop.String(), Searched: fromMillis(stop.Num)}
+	}
+	return store.EventPage{Items: rows}
 }

@@ -82,3 +82,9 @@ func (r *Recorder) QueryRowContext(ctx context.Context, query string, args ...an
 	r.keep(query, args)
 	return r.queryer.QueryRowContext(ctx, query, args...)
 }
+
+// SetReach bounds the pages of a store more tightly, so that few rows show what many would: the entries passed over in
+// each step, and how many rows found by an index of texts are sorted at once and in the end.
+func SetReach(d *DB, walk []int, few, many int) {
+	d.reach = &reach{walk: walk, few: few, many: many}
+}

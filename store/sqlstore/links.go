@@ -30,15 +30,49 @@ func (r reader) Link(ctx context.Context, hash store.TokenHash) (store.Link, err
 	return one(ctx, r, "read a link", scanLink, selectLink+` WHERE token_hash = $1`, hash.String())
 }
 
+var linkOrder = order{list: "links", key: "created_at", id: "id", isTime: true, desc: true}
+
 // Links implements [store.Reader].
-func (r reader) Links(ctx context.Context, purpose store.LinkPurpose, now time.Time) ([]store.Link, error) {
-	var w where
-	w.add("used_at = 0 AND cancelled_at = 0")
-	w.add("expires_at > %s", toMillis(now))
-	if purpose != "" {
-		w.add("purpose = %s", clean(string(purpose)))
+func (r reader) Links(ctx context.Context, q store.LinkQuery) (store.LinkPage, error) {
+	from, err := linkOrder.place(q.Cursor)
+	if err != nil {
+		return store.LinkPage{}, err
 	}
-	return all(ctx, r, "list links", scanLink, selectLink+w.String()+` ORDER BY created_at DESC, id DESC LIMIT 1000`, w.args...)
+	l := listing[store.Link]{
+		op: "list links", cols: columns("", linkColumns), from: "FROM links", keys: "FROM links", order: linkOrder,
+		index:  func(w *where) { openLinks(w, q) },
+		filter: func(w *where) { r.linkFilter(w, q) },
+		scan:   scanLink,
+		at:     func(l store.Link) cursor { return cursor{Num: toMillis(l.CreatedAt), ID: l.ID} },
+	}
+	list, err := l.page(ctx, r, from, pageSize(q.Limit))
+	if err != nil {
+		return store.LinkPage{}, err
+	}
+	return store.LinkPage{Items: list.rows, Next: list.next.text()}, nil
+}
+
+// openLinks adds the condition of the partial indexes.
+func openLinks(w *where, q store.LinkQuery) {
+	w.add("used_at = 0 AND cancelled_at = 0")
+	if q.UserID != "" {
+		w.add("user_id = %s", clean(q.UserID))
+	}
+}
+
+func (r reader) linkFilter(w *where, q store.LinkQuery) {
+	w.add(r.dia.unindexed+"expires_at > %s", toMillis(q.Now))
+	if q.Purpose != "" {
+		w.add("purpose = %s", clean(string(q.Purpose)))
+	}
+}
+
+// CountLinks implements [store.Reader].
+func (r reader) CountLinks(ctx context.Context, q store.LinkQuery) (int, error) {
+	var w where
+	openLinks(&w, q)
+	r.linkFilter(&w, q)
+	return r.countTo(ctx, "count links", "FROM links", w, q.Limit)
 }
 
 // CreateLink implements [store.Tx].

@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"embed"
@@ -108,7 +107,7 @@ func (d *DB) migrations(version int64) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(d.dia.goose, d.writer, schemaFS{sub, d.dia.keyType},
+	return goose.NewProvider(d.dia.goose, d.writer, schemaFS{sub, d.dia},
 		goose.WithTableName(versionTable),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithIsolateDDL(true), // goose starts no transaction of its own: it runs in that of the locker
@@ -171,10 +170,10 @@ func (l migrationLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) erro
 	return err
 }
 
-// schemaFS serves the migrations with the marks of key columns replaced.
+// schemaFS serves the migrations as one engine gets them.
 type schemaFS struct {
 	fs.FS
-	keyType string
+	dia dialect
 }
 
 // Open implements [fs.FS].
@@ -192,12 +191,30 @@ func (s schemaFS) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	text = bytes.ReplaceAll(text, []byte(keyMark), []byte(s.keyType))
-	return schemaFile{bytes.NewReader(text), info}, nil
+	return schemaFile{strings.NewReader(s.dia.schema(string(text))), info}, nil
+}
+
+// engineMark begins a part of a migration that is for the engine named after it, or for all.
+const engineMark = "-- engine "
+
+// schema answers a migration with the marks of key columns replaced and without the parts of other engines.
+func (dia dialect) schema(text string) string {
+	var b strings.Builder
+	mine := true
+	for line := range strings.Lines(text) {
+		if engine, ok := strings.CutPrefix(strings.TrimSpace(line), engineMark); ok {
+			mine = engine == "all" || engine == dia.engine
+			continue
+		}
+		if mine {
+			b.WriteString(strings.ReplaceAll(line, keyMark, dia.keyType))
+		}
+	}
+	return b.String()
 }
 
 type schemaFile struct {
-	*bytes.Reader
+	*strings.Reader
 	info fs.FileInfo
 }
 

@@ -66,6 +66,8 @@ type DB struct {
 	pool   *sql.DB // for reads; PostgreSQL: the same as writer
 	reads  queryer // pool, with prepared statements where that pays
 
+	ids *store.IDs // of events
+
 	hub    hub
 	poller poller
 	engine engine
@@ -95,8 +97,8 @@ type engine interface {
 // Open opens a store. Errors name the file or the host and what to do; they hold no secret.
 func Open(ctx context.Context, opts Options) (*DB, error) {
 	opts = opts.defaults()
-	d := &DB{opts: opts}
-	d.reader = reader{run: d.read, dia: &d.dia, now: opts.Clock}
+	d := &DB{opts: opts, ids: store.NewIDs()}
+	d.reader = reader{run: d.read, dia: &d.dia, now: opts.Clock, reach: &pageReach}
 	d.poller.init(d)
 	var err error
 	switch opts.Engine {

@@ -55,7 +55,7 @@ func TestConnectionsOfPostgresKeepNothing(t *testing.T) {
 		"prepared statements": `SELECT count(*) FROM pg_prepared_statements`,
 		"cursors":             `SELECT count(*) FROM pg_cursors WHERE name <> ''`,
 		"temporary tables":    `SELECT count(*) FROM pg_class WHERE relpersistence = 't'`,
-		"advisory locks":      `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'`,
+		"advisory locks":      `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE l.locktype = 'advisory' AND d.datname = current_database()`,
 		"channels":            `SELECT count(*) FROM pg_listening_channels()`,
 		"settings":            `SELECT count(*) FROM pg_settings WHERE source = 'session' AND name <> 'application_name'`,
 	} {

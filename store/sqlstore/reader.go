@@ -10,6 +10,8 @@ type reader struct {
 	run func(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error
 	dia *dialect
 	now func() time.Time
+	// reach bounds what a page of a list may cost.
+	reach *reach
 }
 
 // one runs a query for one row.

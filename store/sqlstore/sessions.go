@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -76,9 +77,6 @@ var (
 		` FROM sessions s JOIN users u ON u.id = s.user_id`
 	querySessionByToken = selectSessionUser + ` WHERE s.token_hash = $1`
 	querySessionByID    = selectSessionUser + ` WHERE s.id = $1`
-
-	selectListedSession = `SELECT ` + columns("s.", sessionColumns) + `, u.username
-		FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.epoch = u.epoch`
 )
 
 // SessionByToken implements [store.Reader].
@@ -96,44 +94,80 @@ func (r reader) Session(ctx context.Context, id string) (store.Session, store.Us
 	return su.session, su.user, err
 }
 
+var sessionOrder = order{list: "sessions", key: "s.last_seen_at", id: "s.id", isTime: true, desc: true}
+
 // Sessions implements [store.Reader]. Sessions of an epoch that is over are not listed.
 func (r reader) Sessions(ctx context.Context, q store.SessionQuery) (store.SessionPage, error) {
-	const list = "sessions"
-	after, ok, err := parseCursor(q.Cursor, list)
+	from, err := sessionOrder.place(q.Cursor)
 	if err != nil {
 		return store.SessionPage{}, err
 	}
-	var w where
-	// The plus keeps SQLite from the index of over_at: nearly all sessions are not over, and it would then sort them.
-	w.add("+s.over_at > %s", toMillis(q.Now))
-	if q.UserID != "" {
-		w.add("s.user_id = %s", clean(q.UserID))
+	l := listing[store.SessionRow]{
+		op: "list sessions", cols: columns("s.", sessionColumns) + ", u.username",
+		from: "FROM sessions s JOIN users u ON u.id = s.user_id", keys: "FROM sessions s", order: sessionOrder,
+		index: func(w *where) {
+			if q.UserID != "" {
+				w.add("s.user_id = %s", clean(q.UserID))
+			}
+		},
+		filter: func(w *where) { r.sessionFilter(w, q) },
+		scan:   scanListedSession,
+		at:     func(s store.SessionRow) cursor { return cursor{Num: toMillis(s.LastSeenAt), ID: s.ID} },
 	}
-	if text := store.FoldName(clean(q.Text)); text != "" {
+	if text := store.FoldName(clean(q.Text)); text != "" && q.UserID == "" {
+		if l.sets, err = r.sessionSets(ctx, text); err != nil {
+			return store.SessionPage{}, err
+		}
+	}
+	list, err := l.page(ctx, r, from, pageSize(q.Limit))
+	if err != nil {
+		return store.SessionPage{}, err
+	}
+	return store.SessionPage{Items: list.rows, Next: list.next.text()}, nil
+}
+
+func (r reader) sessionFilter(w *where, q store.SessionQuery) {
+	w.add("s.epoch = u.epoch")
+	// Hidden from SQLite as an index: nearly all sessions are not over, and it would then sort them.
+	w.add(r.dia.unindexed+"s.over_at > %s", toMillis(q.Now))
+	text := store.FoldName(clean(q.Text))
+	switch ip, whole := wholeIP(text); {
+	case text == "":
+	case whole:
+		w.add("s.ip = %s", ip)
+	default:
 		w.add(r.dia.contains+"(s.search, %s) > 0", text)
 	}
-	if ok {
-		w.add("(s.last_seen_at, s.id) < (%s, %s)", after.Num, after.ID)
+}
+
+// sessionSets answers where to find the sessions with a text: by the whole address, or by their users if there are few
+// and no address can hold the text.
+func (r reader) sessionSets(ctx context.Context, text string) ([]set, error) {
+	if ip, whole := wholeIP(text); whole {
+		return []set{{`SELECT c.id FROM sessions c WHERE c.ip = %s AND c.ip <> ''`, []any{ip}}}, nil
 	}
-	size := pageSize(q.Limit)
-	limit := w.arg(int64(size + 1))
-	query := selectListedSession + w.and() + " ORDER BY s.last_seen_at DESC, s.id DESC LIMIT " + limit
-	rows, err := all(ctx, r, "list sessions", scanListedSession, query, w.args...)
-	if err != nil {
-		return store.SessionPage{}, err
+	users, ok := r.usersWith(text)
+	if !ok || strings.Trim(text, "0123456789abcdef.:") == "" {
+		return nil, nil
 	}
-	page := store.SessionPage{Items: rows}
-	if len(rows) > size {
-		last := rows[size-1]
-		page.Items = rows[:size]
-		page.Next = cursor{List: list, Num: toMillis(last.LastSeenAt), ID: last.ID}.String()
+	few, err := r.fewest(ctx, "list sessions", []set{users}, r.reach.few)
+	if err != nil || few == nil {
+		return nil, err
 	}
-	return page, nil
+	return []set{{`SELECT c.id FROM sessions c WHERE c.user_id IN (` + users.query + `)`, users.values}}, nil
+}
+
+// wholeIP reads a text that is an address, in the form in which addresses are kept.
+func wholeIP(text string) (string, bool) {
+	ip, err := netip.ParseAddr(text)
+	return ip.String(), err == nil
 }
 
 // CountSessions implements [store.Reader].
-func (r reader) CountSessions(ctx context.Context, now time.Time) (int, error) {
-	return one(ctx, r, "count sessions", scanInt, `SELECT count(*) FROM sessions WHERE over_at > $1`, toMillis(now))
+func (r reader) CountSessions(ctx context.Context, now time.Time, limit int) (int, error) {
+	var w where
+	w.add("over_at > %s", toMillis(now))
+	return r.countTo(ctx, "count sessions", "FROM sessions", w, limit)
 }
 
 // CreateSession implements [store.Tx].

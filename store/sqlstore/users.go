@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -105,83 +106,58 @@ func (r reader) ActiveAdmins(ctx context.Context, limit int) ([]store.User, erro
 	return all(ctx, r, "list the administrators", scanUser, queryActiveAdmins, int64(limit))
 }
 
-// userOrder is an order of users: by one column, made total by the id.
-type userOrder struct {
-	column string
-	isTime bool
-	unique bool // the column needs no id beside it
-	desc   bool
-	scan   string // see dialect.unindexed
-}
-
-func parseUserSort(sort store.UserSort) (userOrder, error) {
+func parseUserSort(sort store.UserSort) (order, error) {
 	name, desc := strings.CutPrefix(string(sort), "-")
+	o := order{id: "u.id", desc: desc}
+	column := ""
 	switch store.UserSort(name) {
 	case store.SortUsername, "":
-		return userOrder{column: "username_key", unique: true, desc: desc}, nil
+		column, o.unique = "username_key", true
 	case store.SortEmail:
-		return userOrder{column: "email_key", desc: desc}, nil
+		column = "email_key"
 	case store.SortCreated:
-		return userOrder{column: "created_at", isTime: true, desc: desc}, nil
+		column, o.isTime = "created_at", true
 	case store.SortLastLogin:
-		return userOrder{column: "last_login_at", isTime: true, desc: desc}, nil
+		column, o.isTime = "last_login_at", true
+	default:
+		return order{}, fmt.Errorf("%w: no order of users is named %q", errBadQuery, sort)
 	}
-	return userOrder{}, fmt.Errorf("%w: no order of users is named %q", errBadQuery, sort)
+	o.key = "u." + column
+	o.list = usersList(column, desc)
+	return o, nil
 }
 
-func (o userOrder) clause() string {
-	dir := ""
-	if o.desc {
-		dir = " DESC"
+func usersList(column string, desc bool) string {
+	if desc {
+		return "users -" + column
 	}
-	if o.unique {
-		return " ORDER BY " + o.key() + dir
-	}
-	return " ORDER BY " + o.key() + dir + ", u.id" + dir
+	return "users " + column
 }
 
-func (o userOrder) key() string { return o.scan + "u." + o.column }
-
-// list names the order in cursors.
-func (o userOrder) list() string {
-	if o.desc {
-		return "users -" + o.column
-	}
-	return "users " + o.column
+// turned is the order turned round.
+func (o order) turned() order {
+	o.desc = !o.desc
+	o.list = usersList(strings.TrimPrefix(o.key, "u."), o.desc)
+	return o
 }
 
-// after adds the condition that rows come after the cursor.
-func (o userOrder) after(w *where, c cursor) {
-	cmp := ">"
-	if o.desc {
-		cmp = "<"
-	}
-	var key any = c.Text
-	if o.isTime {
-		key = c.Num
-	}
-	if o.unique {
-		w.add(o.key()+" "+cmp+" %s", key)
-		return
-	}
-	w.add("("+o.key()+", u.id) "+cmp+" (%s, %s)", key, c.ID)
-}
-
-func (o userOrder) cursorAt(u store.User) cursor {
-	c := cursor{List: o.list(), ID: u.ID}
-	switch o.column {
-	case "username_key":
+// userPlace answers the place of a user in an order.
+func userPlace(o order, u store.User) cursor {
+	c := cursor{List: o.list, ID: u.ID}
+	switch o.key {
+	case "u.username_key":
 		c.Text = store.FoldName(u.Username)
-	case "email_key":
+	case "u.email_key":
 		c.Text = store.FoldName(u.Email)
-	case "created_at":
+	case "u.created_at":
 		c.Num = toMillis(u.CreatedAt)
-	case "last_login_at":
+	case "u.last_login_at":
 		c.Num = toMillis(u.LastLoginAt)
 	}
 	return c
 }
 
+// userStatus are the conditions of a status. Those of partial indexes have to be written as the schema does.
 var userStatus = map[string]string{
 	"":         "",
 	"active":   "u.active = 1 AND u.pending = 0",
@@ -190,41 +166,103 @@ var userStatus = map[string]string{
 	"never":    "u.last_login_at <= 0",
 }
 
-// userFilter is the condition of a query. The literals match the partial indexes of the schema.
-func (r reader) userFilter(q store.UserQuery) (where, error) {
-	var w where
+// userFilter holds the conditions of a query: index that of a partial index, if there is one, rest all others.
+type userFilter struct {
+	index string
+	rest  []func(*where)
+	sets  []set
+}
+
+func (r reader) userFilter(q store.UserQuery) (userFilter, error) {
+	var f userFilter
 	status, ok := userStatus[q.Status]
 	if !ok {
-		return w, fmt.Errorf("%w: no status of users is named %q", errBadQuery, q.Status)
+		return f, fmt.Errorf("%w: no status of users is named %q", errBadQuery, q.Status)
 	}
-	if status != "" {
-		w.add(status)
-	}
-	switch q.Role {
-	case "":
-	case store.RoleAdmin:
-		w.add("u.role = 'admin'")
+	// What is no index's condition is hidden from the planner, which would else walk an index of that and sort.
+	hide := r.dia.unindexed
+	switch {
+	case status == "":
+	case q.Status == "active":
+		f.also(hide + "u.active = 1 AND " + hide + "u.pending = 0")
 	default:
-		w.add("u.role = %s", clean(string(q.Role)))
+		f.index = status
 	}
+	switch {
+	case q.Role == "":
+	case q.Role == store.RoleAdmin && f.index == "":
+		f.index = "u.role = 'admin'"
+	default:
+		f.also(hide+"u.role = %s", clean(string(q.Role)))
+	}
+	r.addUserText(&f, q)
+	r.addUserGroup(&f, q)
+	r.addUserProvider(&f, q)
+	return f, nil
+}
+
+func (f *userFilter) also(condition string, values ...any) {
+	f.rest = append(f.rest, func(w *where) { w.add(condition, values...) })
+}
+
+// minGram is how many characters a part needs to be found by the index of texts.
+const minGram = 3
+
+func (r reader) addUserText(f *userFilter, q store.UserQuery) {
+	text := store.FoldName(clean(q.Text))
+	if text == "" {
+		return
+	}
+	f.also(r.dia.contains+"(u.search, %s) > 0", text)
+	if set, ok := r.usersWith(text); ok {
+		f.sets = append(f.sets, set)
+	}
+}
+
+// usersWith answers the set of users in whose names or address a folded text stands.
+func (r reader) usersWith(text string) (set, bool) {
+	if utf8.RuneCountInString(text) < minGram {
+		return set{}, false
+	}
+	return set{r.dia.usersWith("search"), []any{r.dia.grams("search", text)}}, true
+}
+
+func (r reader) addUserGroup(f *userFilter, q store.UserQuery) {
+	if q.Group == "" {
+		return
+	}
+	// In a JSON list of texts a name is whole between its quotation mark, with what comes before that, and the next
+	// one: a quotation mark within a name has a backslash before it.
+	raw, _ := json.Marshal(clean(q.Group)) // a string always marshals
+	name := string(raw)
+	f.also("("+r.dia.contains+"(u.group_names, %s) > 0 OR "+r.dia.contains+"(u.group_names, %s) > 0)", "["+name, ","+name)
+	f.sets = append(f.sets, set{r.dia.usersWith("group_names"), []any{r.dia.grams("group_names", name)}})
+}
+
+func (r reader) addUserProvider(f *userFilter, q store.UserQuery) {
 	switch q.Provider {
 	case "":
 	case "local":
-		w.add("u.is_local = 1")
+		f.also(r.dia.unindexed + "u.is_local = 1")
+		f.sets = append(f.sets, set{`SELECT c.id FROM users c WHERE c.is_local = 1`, nil})
 	default:
-		w.add("EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id AND i.provider = %s)", clean(q.Provider))
+		f.also("EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id AND i.provider = %s)", clean(q.Provider))
+		f.sets = append(f.sets, set{`SELECT i.user_id FROM identities i WHERE i.provider = %s`, []any{clean(q.Provider)}})
 	}
-	if q.Group != "" {
-		// In a JSON list of texts a name is whole between its quotation mark, with what comes before that, and the next
-		// one: a quotation mark within a name has a backslash before it.
-		name, _ := json.Marshal(clean(q.Group)) // a string always marshals
-		w.add("("+r.dia.contains+"(u.group_names, %s) > 0 OR "+r.dia.contains+"(u.group_names, %s) > 0)",
-			"["+string(name), ","+string(name))
+}
+
+// conditions adds the condition of the partial index.
+func (f userFilter) conditions(w *where) {
+	if f.index != "" {
+		w.add(f.index)
 	}
-	if text := store.FoldName(clean(q.Text)); text != "" {
-		w.add(r.dia.contains+"(u.search, %s) > 0", text)
+}
+
+// others adds all other conditions.
+func (f userFilter) others(w *where) {
+	for _, add := range f.rest {
+		add(w)
 	}
-	return w, nil
 }
 
 // Users implements [store.Reader].
@@ -233,49 +271,50 @@ func (r reader) Users(ctx context.Context, q store.UserQuery) (store.UserPage, e
 	if err != nil {
 		return store.UserPage{}, err
 	}
-	w, err := r.userFilter(q)
+	f, err := r.userFilter(q)
 	if err != nil {
 		return store.UserPage{}, err
 	}
-	if q.Text != "" || q.Group != "" || q.Provider != "" {
-		// Perhaps one in a million passes: reading the table from front to back finds it much sooner than following an
-		// index to and fro.
-		order.scan = r.dia.unindexed
-	}
-	after, ok, err := parseCursor(q.Cursor, order.list())
+	from, err := order.place(q.Cursor)
 	if err != nil {
 		return store.UserPage{}, err
 	}
-	if ok {
-		order.after(&w, after)
+	l := listing[store.User]{
+		op: "list users", cols: columns("u.", userColumns), from: "FROM users u", keys: "FROM users u", order: order,
+		index: f.conditions, sets: f.sets, scan: scanUser,
+		at: func(u store.User) cursor { return userPlace(order, u) },
 	}
-	size := pageSize(q.Limit)
-	limit := w.arg(int64(size + 1)) // one more tells whether there is a next page
-	query := selectUser + w.String() + order.clause() + " LIMIT " + limit
-	users, err := all(ctx, r, "list users", scanUser, query, w.args...)
+	if len(f.rest) > 0 {
+		l.filter = f.others
+	}
+	list, err := l.page(ctx, r, from, pageSize(q.Limit))
 	if err != nil {
 		return store.UserPage{}, err
 	}
-	page := store.UserPage{Items: users}
-	if len(users) > size {
-		page.Items = users[:size]
-		page.Next = order.cursorAt(users[size-1]).String()
-	}
-	if ok && len(users) > 0 {
-		turned := order
-		turned.desc = !order.desc
-		page.Prev = turned.cursorAt(users[0]).String()
+	page := store.UserPage{Items: list.rows, Next: list.next.text()}
+	if from != nil && len(list.rows) > 0 {
+		page.Prev = userPlace(order.turned(), list.rows[0]).String()
 	}
 	return page, nil
 }
 
 // CountUsers implements [store.Reader].
 func (r reader) CountUsers(ctx context.Context, q store.UserQuery) (int, error) {
-	w, err := r.userFilter(q)
+	f, err := r.userFilter(q)
 	if err != nil {
 		return 0, err
 	}
-	return one(ctx, r, "count users", scanInt, `SELECT count(*) FROM users u`+w.String(), w.args...)
+	var w where
+	f.conditions(&w)
+	f.others(&w)
+	few, err := r.fewest(ctx, "count users", f.sets, r.reach.few)
+	if err != nil {
+		return 0, err
+	}
+	if few != nil {
+		w.terms = append(w.terms, "u.id IN (SELECT * FROM ("+few.limited(&w, r.reach.few)+") AS few)")
+	}
+	return r.countTo(ctx, "count users", "FROM users u", w, q.Limit)
 }
 
 // userSearch is the text in which lists look for a part of a user.

@@ -58,6 +58,51 @@ var eventTests = []test{
 			t.Fatalf("got %+v", got)
 		}
 	}},
+	{"events of one millisecond come out in the order in which they happened", func(t *testing.T, s store.Store) {
+		at := now()
+		const n = 60
+		var batch []store.Event
+		for i := range n / 2 {
+			change(t, s, func(ctx context.Context, tx store.Tx) error {
+				return tx.AddEvent(ctx, store.Event{Time: at, Action: "a.b", Target: fmt.Sprintf("%02d", i)})
+			})
+		}
+		for i := range n / 2 {
+			batch = append(batch, store.Event{Time: at, Action: "a.b", Target: fmt.Sprintf("%02d", n/2+i)})
+		}
+		if err := s.AddEvents(t.Context(), batch...); err != nil {
+			t.Fatal(err)
+		}
+		got := allEvents(t, s, store.EventQuery{Limit: 7})
+		for i, e := range got {
+			if e.Target != fmt.Sprintf("%02d", n-1-i) || !store.ValidID(e.ID) {
+				t.Errorf("place %d holds number %s, id %s", i, e.Target, e.ID)
+			}
+		}
+		if len(got) != n {
+			t.Errorf("%d events", len(got))
+		}
+	}},
+	{"a whole address and a whole request id are found as such", func(t *testing.T, s store.Store) {
+		var events []store.Event
+		for i, ip := range []string{"192.0.2.3", "192.0.2.30", "2001:db8::1", "192.0.2.3"} {
+			events = append(events, store.Event{Action: "a.b", IP: ip, RequestID: fmt.Sprintf("Request-%d", i/2), Target: fmt.Sprint(i)})
+		}
+		if err := s.AddEvents(t.Context(), events...); err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range map[string]string{
+			"192.0.2.3": "30", "192.0.2.30": "1", "192.0.2": "310", "2001:DB8:0::1": "2", "Request-1": "32", "Request-": "", "request-1": "",
+		} {
+			var got string
+			for _, e := range allEvents(t, s, store.EventQuery{Text: text}) {
+				got += e.Target
+			}
+			if got != want {
+				t.Errorf("%q: got %q, want %q", text, got, want)
+			}
+		}
+	}},
 	{"what clients send cannot keep an event out of the log", func(t *testing.T, s store.Store) {
 		for _, text := range hostileTexts {
 			err := s.AddEvents(t.Context(), store.Event{Actor: text, Target: text, Action: "session.sign_in", IP: text,

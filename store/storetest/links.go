@@ -3,7 +3,9 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,7 +30,62 @@ func takeFlow(t *testing.T, s store.Store, f store.Flow) error {
 	return try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.TakeFlow(ctx, f.Hash, now()); return err })
 }
 
+// allLinks walks all pages of a query.
+func allLinks(t *testing.T, s store.Reader, q store.LinkQuery) (links []store.Link) {
+	t.Helper()
+	for range 10_000 {
+		page, err := s.Links(t.Context(), q)
+		if err != nil {
+			t.Fatalf("list links: %v", err)
+		}
+		links = append(links, page.Items...)
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return links
+		}
+	}
+	t.Fatal("the list has no end")
+	return nil
+}
+
 var linkTests = []test{
+	{"links are listed newest first, however many there are", func(t *testing.T, s store.Store) {
+		at := now()
+		var want []string
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			for i := range 1203 { // more than a page can hold; two of each millisecond
+				l := store.Link{ID: store.NewID(at), Hash: store.HashToken(store.NewToken()), Purpose: store.LinkSetup, CreatedBy: "x",
+					CreatedAt: at.Add(time.Duration(i/2) * time.Millisecond), ExpiresAt: at.Add(time.Hour)}
+				if i%3 == 0 {
+					l.ExpiresAt = at.Add(-time.Second)
+				} else {
+					want = append(want, fmt.Sprintf("%020d%s", l.CreatedAt.UnixMilli(), l.ID))
+				}
+				if err := tx.CreateLink(ctx, l); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		slices.Sort(want)
+		slices.Reverse(want)
+		for _, limit := range []int{100, 2000} {
+			var got []string
+			for _, l := range allLinks(t, s, store.LinkQuery{Now: at, Limit: limit}) {
+				got = append(got, fmt.Sprintf("%020d%s", l.CreatedAt.UnixMilli(), l.ID))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%d a page: %d links, want %d in order", limit, len(got), len(want))
+			}
+		}
+		for limit, want := range map[int]int{0: len(want), 10: 11, 5000: len(want)} {
+			if n, err := s.CountLinks(t.Context(), store.LinkQuery{Now: at, Limit: limit}); err != nil || n != want {
+				t.Errorf("counted %d with limit %d, %v, want %d", n, limit, err, want)
+			}
+		}
+		if _, err := s.Links(t.Context(), store.LinkQuery{Now: at, Cursor: "x"}); !errors.Is(err, store.ErrBadCursor) {
+			t.Errorf("a cursor that is none: %v", err)
+		}
+	}},
 	{"a link comes back as it was stored and is not spent by reading", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		at := now()
@@ -91,15 +148,17 @@ var linkTests = []test{
 		first, other := addLink(t, s, store.LinkPassword, u.ID), addLink(t, s, store.LinkPassword, v.ID)
 		setup1, setup2 := addLink(t, s, store.LinkSetup, ""), addLink(t, s, store.LinkSetup, "")
 		second := addLink(t, s, store.LinkPassword, u.ID)
-		links, err := s.Links(t.Context(), "", now())
-		if err != nil || len(links) != 4 {
-			t.Fatalf("%d open links, %v", len(links), err)
+		if links := allLinks(t, s, store.LinkQuery{Now: now()}); len(links) != 4 {
+			t.Fatalf("%d open links", len(links))
 		}
-		if links, err = s.Links(t.Context(), store.LinkSetup, now()); err != nil || len(links) != 2 || links[0].CreatedAt.Before(links[1].CreatedAt) {
-			t.Fatalf("set-up links %+v, %v", links, err)
+		if links := allLinks(t, s, store.LinkQuery{Purpose: store.LinkSetup, Now: now()}); len(links) != 2 || links[0].CreatedAt.Before(links[1].CreatedAt) {
+			t.Fatalf("set-up links %+v", links)
 		}
-		if links, err = s.Links(t.Context(), "", now().Add(2*time.Hour)); err != nil || len(links) != 0 {
-			t.Fatalf("%d expired links listed, %v", len(links), err)
+		if links := allLinks(t, s, store.LinkQuery{UserID: u.ID, Now: now()}); len(links) != 1 || links[0].ID != second.ID {
+			t.Fatalf("links of a user %+v", links)
+		}
+		if links := allLinks(t, s, store.LinkQuery{Now: now().Add(2 * time.Hour)}); len(links) != 0 {
+			t.Fatalf("%d expired links listed", len(links))
 		}
 		wantErr(t, takeLink(t, s, first), store.ErrNotFound)
 		for _, l := range []store.Link{second, other, setup1} {

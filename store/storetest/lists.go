@@ -306,10 +306,10 @@ var sessionListTests = []test{
 				t.Errorf("%q after a renaming: %d, want %d", text, len(hits), want)
 			}
 		}
-		if n, err := s.CountSessions(t.Context(), at); err != nil || n < 8 || n > 9 {
+		if n, err := s.CountSessions(t.Context(), at, 0); err != nil || n < 8 || n > 9 {
 			t.Errorf("counted %d, %v", n, err)
 		}
-		if n, err := s.CountSessions(t.Context(), at.Add(48*time.Hour)); err != nil || n != 0 {
+		if n, err := s.CountSessions(t.Context(), at.Add(48*time.Hour), 0); err != nil || n != 0 {
 			t.Errorf("counted %d two days later, %v", n, err)
 		}
 	}},

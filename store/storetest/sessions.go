@@ -164,7 +164,7 @@ var sessionTests = []test{
 			t.Fatal("a dead session came back")
 		}
 		// The use counts for the idle time of lists.
-		if n, err := s.CountSessions(t.Context(), at.Add(65*time.Minute)); err != nil || n != 1 {
+		if n, err := s.CountSessions(t.Context(), at.Add(65*time.Minute), 0); err != nil || n != 1 {
 			t.Fatalf("counted %d, %v", n, err)
 		}
 		if err := s.Touch(t.Context(), nil); err != nil {

@@ -1,0 +1,45 @@
+package admin
+
+import (
+	"strconv"
+	"time"
+)
+
+// countLimit is how far a page counts: beyond that it says "more". Counting a million rows would take longer than all
+// else on the page.
+const (
+	countLimit = 10_000
+	// fewLimit is for counts that no index has ready.
+	fewLimit = 1000
+)
+
+// number writes a count that goes as far as a limit.
+func (a *admin) number(n, limit int) string {
+	if n > limit {
+		return a.text("count.more", "n", limit)
+	}
+	return strconv.Itoa(n)
+}
+
+// counted answers the text of a count that goes as far as a limit: more says that there are more.
+func (a *admin) counted(id, more string, n, limit int) string {
+	if n > limit {
+		return a.text(more, "n", limit)
+	}
+	return a.text(id, "n", n)
+}
+
+// goOn tells, on a page that a search could not fill before it had passed over very many rows, that it goes on.
+func (a *admin) goOn(t *table, stopped bool) {
+	if stopped {
+		t.Caption, t.Empty = a.text("table.part"), a.text("table.none_yet")
+	}
+}
+
+// searchedTo tells how far back a search of the audit log has come.
+func (a *admin) searchedTo(t *table, at time.Time) {
+	if !at.IsZero() {
+		t.Caption = a.text("audit.searched", "time", at.UTC().Format("2006-01-02 15:04:05")+" UTC")
+		t.Empty = a.text("table.none_yet")
+	}
+}
