@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,8 +33,15 @@ func runNode(config string) {
 		fmt.Println("failed:", err)
 		os.Exit(1)
 	}
+	caddy.TrapSignals() // as `caddy run` does
 	fmt.Println("ready")
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); { // each line asks for a reload
+		if err := loadCaddyfile(string(text)); err != nil {
+			fmt.Println("failed:", err)
+			os.Exit(1)
+		}
+		fmt.Println("reloaded")
+	}
 	if err := caddy.Stop(); err != nil {
 		os.Exit(1)
 	}
@@ -101,22 +109,29 @@ http://%s {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n := &node{caddyServer: s, cmd: exec.Command(os.Args[0])}
-	n.cmd.Env = append(os.Environ(), nodeEnv+"="+config, "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir, "ADMIN_PASSWORD="+adminPass)
+	return (&node{caddyServer: s}).again()
+}
+
+// again starts a node that is not running, with the configuration and the address that it had.
+func (n *node) again() *node {
+	n.t.Helper()
+	n = &node{caddyServer: n.caddyServer, cmd: exec.Command(os.Args[0])}
+	n.cmd.Env = append(os.Environ(), nodeEnv+"="+filepath.Join(n.dir, "Caddyfile"), "XDG_DATA_HOME="+n.dir, "XDG_CONFIG_HOME="+n.dir,
+		"ADMIN_PASSWORD="+adminPass)
 	n.cmd.Stderr = os.Stderr
 	var err error
 	if n.stdin, err = n.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
 	n.lines = bufio.NewScanner(out)
 	if err := n.cmd.Start(); err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
-	t.Cleanup(func() { n.stop() })
+	n.t.Cleanup(func() { n.stop() })
 	return n
 }
 
@@ -127,6 +142,26 @@ func (n *node) wait() *node {
 		n.t.Fatalf("the node did not start: %s", n.lines.Text())
 	}
 	return n
+}
+
+// reload is `caddy reload` with the same configuration, forced.
+func (n *node) reload() {
+	n.t.Helper()
+	if _, err := io.WriteString(n.stdin, "reload\n"); err != nil {
+		n.t.Fatal(err)
+	}
+	if !n.lines.Scan() || n.lines.Text() != "reloaded" {
+		n.t.Fatalf("the node did not reload: %s", n.lines.Text())
+	}
+}
+
+// terminate is what a service manager does.
+func (n *node) terminate() {
+	n.t.Helper()
+	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		n.t.Fatal(err)
+	}
+	_ = n.cmd.Wait() // the exit status tells of the signal
 }
 
 func (n *node) stop() {

@@ -351,12 +351,26 @@ func (b *browser) do(r *http.Request) answer {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
+	a, err := whole(res)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return answer{res, string(body)}
+	return a
+}
+
+// try is do for a server that may not be there: it tries once and answers the error.
+func (b *browser) try(r *http.Request) (answer, error) {
+	res, err := b.http.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return whole(res)
+}
+
+func whole(res *http.Response) (answer, error) {
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return answer{res, string(body)}, err
 }
 
 // dialing reports whether an error came before anything was sent.
@@ -390,12 +404,18 @@ func (b *browser) fetch(path string, header ...string) answer {
 // post sends a form from one of our pages.
 func (b *browser) post(path string, fields ...string) answer {
 	b.t.Helper()
+	return b.do(b.form(path, fields...))
+}
+
+// form answers the request that sends a form from one of our pages.
+func (b *browser) form(path string, fields ...string) *http.Request {
+	b.t.Helper()
 	form := url.Values{}
 	for i := 0; i+1 < len(fields); i += 2 {
 		form.Add(fields[i], fields[i+1])
 	}
-	return b.do(b.request("POST", path, strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded",
-		"Origin", "http://"+b.s.addr, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate", "Accept", "text/html"))
+	return b.request("POST", path, strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded",
+		"Origin", "http://"+b.s.addr, "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate", "Accept", "text/html")
 }
 
 // signIn signs in and fails the test when that does not work.

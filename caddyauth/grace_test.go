@@ -1,0 +1,107 @@
+package caddyauth_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+)
+
+// What outlasts the store is requests of sessions that were in use, and nothing else. P-FAILCLOSED
+func TestWithStoreGraceOnlyRequestsOfSessionsInUseGoOn(t *testing.T) {
+	proxy, dsn := testenv.PostgresProxy(t)
+	s := startAdmin(t, "gatehouse {\n\tpublic /metrics\n}\nmetrics /metrics", withGlobal("session {\n\tstore_grace 10s\n}"),
+		func(s *caddyServer) { s.place = testenv.Place{Engine: "postgres", DSN: dsn} })
+	b, unused := s.browser(), s.browser()
+	b.signIn(adminName, adminPass)
+	unused.signIn(adminName, adminPass)
+	if !b.reaches("/") || grep(b.fetch("/metrics").body, "gatehouse_store_grace ") != "gatehouse_store_grace 0\n" {
+		t.Fatalf("before the outage: %s", grep(b.fetch("/metrics").body, "gatehouse_store"))
+	}
+	if !b.page("/_auth/admin/settings").has("store_grace", "10s") {
+		t.Error("the settings page does not show the option")
+	}
+	// On a machine that is so slow that the time is over before everything was asked, once more.
+	for try := 1; !onlyRequestsGoOn(t, s, proxy, b, unused); try++ {
+		if try == 5 {
+			t.Fatal("never was everything asked in time")
+		}
+		proxy.Heal()
+		eventually(t, "the store to be back", func() bool { return b.reaches("/") })
+	}
+	if a := s.browser().fetch("/"); a.StatusCode != 401 {
+		t.Errorf("nobody is answered %d", a.StatusCode)
+	}
+	proxy.Heal()
+	s.logs.waitFor(t, "the store answers again")
+	eventually(t, "the grace to end", func() bool {
+		return b.reaches("/") && grep(b.fetch("/metrics").body, "gatehouse_store_grace ") == "gatehouse_store_grace 0\n"
+	})
+	b.post("/_auth/logout")
+	if b.reaches("/") {
+		t.Error("a session that has ended goes on")
+	}
+}
+
+// onlyRequestsGoOn takes the store away and judges every way in. It reports whether the time was not over before.
+func onlyRequestsGoOn(t *testing.T, s *caddyServer, proxy *testenv.Proxy, b, unused *browser) (inTime bool) {
+	t.Helper()
+	time.Sleep(time.Second) // news that confirm what was read come four times as often
+	cut := time.Now()
+	proxy.Cut()
+	s.logs.waitFor(t, "cannot look for changes")
+	time.Sleep(time.Second) // longer than the cache answers by itself
+	goesOn := func() bool {
+		ok := b.reaches("/")
+		if took := time.Since(cut); !ok && took < 8*time.Second {
+			t.Fatalf("%v after the store a request of a session in use does not go on", took)
+		}
+		return ok
+	}
+	if !goesOn() {
+		return false
+	}
+	m := b.fetch("/metrics").body
+	metrics := grep(m, "gatehouse_store_grace")
+	answers := map[string]answer{
+		"a session that was not read": unused.fetch("/"),
+		"an unknown session":          stranger(s).fetch("/"),
+		"the sign-in form":            s.browser().post("/_auth/login", "username", adminName, "password", adminPass),
+		"the admin pages":             b.page("/_auth/admin"),
+		"the account page":            b.page("/_auth/account"),
+		"the JSON API":                b.api("GET", "session", nil),
+		"a write through the API":     b.api("POST", "users", fields{"username": "eve"}),
+		"confirming a password":       b.post("/_auth/reauth", "password", adminPass),
+		"the health check":            b.fetch("/_auth/healthz"),
+	}
+	if !goesOn() {
+		return false
+	}
+	if !strings.Contains(metrics, "gatehouse_store_grace 1\n") || strings.Contains(metrics, "requests_total 0\n") {
+		t.Errorf("the metrics do not tell of the grace: %s", metrics)
+	}
+	for what, a := range answers {
+		if a.StatusCode != 503 {
+			t.Errorf("%s is answered %d", what, a.StatusCode)
+		}
+	}
+	s.logs.waitFor(t, "the store cannot be reached: sessions that were in use go on")
+	return true
+}
+
+// stranger answers a browser with a token that nobody gave it.
+func stranger(s *caddyServer) *browser {
+	b := s.browser()
+	b.setCookie(strings.Repeat("A", 43))
+	return b
+}
+
+func (a answer) has(parts ...string) bool {
+	for _, p := range parts {
+		if !strings.Contains(a.body, p) {
+			return false
+		}
+	}
+	return true
+}
