@@ -2,26 +2,27 @@ package admin
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// filled is a world with that many users and ten times as many audit entries.
-func filled(b *testing.B, users int) (*world, *browser) {
+// rareName is in the names of three people only.
+const rareName = "Quist"
+
+// filled is a world with that many users, each with a session and an invitation, and that many audit entries.
+func filled(b testing.TB, users, events int) (*world, *browser) {
 	b.Helper()
 	w := newWorld(b)
 	w.add("ada", store.RoleAdmin)
-	now := w.clock.Now()
 	for from := 0; from < users; from += 5000 {
 		err := w.store.Change(b.Context(), func(tx store.Tx) error {
 			for i := from; i < min(from+5000, users); i++ {
-				at := now.Add(-time.Duration(i) * time.Second)
-				u := store.User{ID: store.NewID(at), Username: fmt.Sprintf("user%06d", i), Email: fmt.Sprintf("user%06d@example.com", i), Name: "Some Person", Role: store.RoleUser,
-					Active: i%7 != 0, Local: true, Origin: store.OriginLocal, CreatedAt: at, LastLoginAt: at}
-				if err := tx.CreateUser(b.Context(), u); err != nil {
+				if err := w.addNumber(tx, i, users); err != nil {
 					return err
 				}
 			}
@@ -31,35 +32,132 @@ func filled(b *testing.B, users int) (*world, *browser) {
 			b.Fatal(err)
 		}
 	}
-	for from := 0; from < 10*users; from += 10000 {
-		events := make([]store.Event, 0, 10000)
-		for i := from; i < min(from+10000, 10*users); i++ {
-			events = append(events, store.Event{Time: now.Add(-time.Duration(i) * time.Second), Actor: fmt.Sprintf("user%06d", i%users), Action: "session.sign_in", Outcome: store.Success, IP: "192.0.2.7"})
+	now := w.clock.Now()
+	for from := 0; from < events; from += 10000 {
+		batch := make([]store.Event, 0, 10000)
+		for i := from; i < min(from+10000, events); i++ {
+			name := fmt.Sprintf("user%06d", i%users)
+			e := store.Event{Time: now.Add(-time.Duration(i) * time.Second), Actor: name, Target: name, Action: "session.sign_in", Outcome: store.Success,
+				IP: address(i % users), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", RequestID: fmt.Sprintf("request-%d", i)}
+			if i == events-1 {
+				e.Actor = rareName
+			}
+			batch = append(batch, e)
 		}
-		if err := w.store.AddEvents(b.Context(), events...); err != nil {
+		if err := w.store.AddEvents(b.Context(), batch...); err != nil {
 			b.Fatal(err)
 		}
 	}
 	return w, w.signIn("ada")
 }
 
-// BenchmarkLists times the first, a searched and the last page of the lists, few rows against many: what a page costs
-// must not grow with what it does not show.
+func address(i int) string { return fmt.Sprintf("192.%d.%d.%d", i/62500%250, i/250%250, i%250) }
+
+// addNumber adds the user of that number with what belongs to it.
+func (w *world) addNumber(tx store.Tx, i, of int) error {
+	now := w.clock.Now()
+	at, ctx := now.Add(-time.Duration(i)*time.Second), w.t.Context()
+	u := store.User{ID: store.NewID(at), Username: fmt.Sprintf("user%06d", i), Email: fmt.Sprintf("user%06d@example.com", i), Name: "Some Person", Role: store.RoleUser,
+		Active: i%7 != 0, Local: true, Origin: store.OriginLocal, CreatedAt: at, LastLoginAt: at, Groups: []string{"staff", fmt.Sprintf("team%03d", i%1000)}}
+	if i%(of/3) == 0 {
+		u.Name = "Zoë " + rareName
+	}
+	if err := tx.CreateUser(ctx, u); err != nil {
+		return err
+	}
+	err := tx.CreateSession(ctx, store.Session{ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()), UserID: u.ID, CreatedAt: at, AuthAt: at, LastSeenAt: at,
+		Idle: 8760 * time.Hour, ExpiresAt: now.Add(8760 * time.Hour), Method: "password", IP: address(i), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"})
+	if err != nil {
+		return err
+	}
+	return tx.CreateLink(ctx, store.Link{ID: store.NewID(at), Hash: store.HashToken(store.NewToken()), Purpose: store.LinkPassword, UserID: u.ID, CreatedBy: "ada",
+		CreatedAt: at, ExpiresAt: now.Add(8760 * time.Hour)})
+}
+
+// lastPages answers the cursors of the last pages of the lists that lead forwards only.
+func (w *world) lastPages() (sessions, links string) {
+	w.t.Helper()
+	ctx, now := w.t.Context(), w.clock.Now()
+	last := func(next func(cursor string) (string, error)) (cursor string) {
+		for {
+			following, err := next(cursor)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if following == "" {
+				return cursor
+			}
+			cursor = following
+		}
+	}
+	sessions = last(func(c string) (string, error) {
+		page, err := w.store.Sessions(ctx, store.SessionQuery{Now: now, Cursor: c, Limit: defaultSize})
+		return page.Next, err
+	})
+	links = last(func(c string) (string, error) {
+		page, err := w.store.Links(ctx, store.LinkQuery{Now: now, Cursor: c, Limit: defaultSize})
+		return page.Next, err
+	})
+	return sessions, links
+}
+
+// listPages are pages of every list: the first and the last one, filtered, and searched for much, little and nothing.
+func (w *world) listPages(users, events int) map[string]string {
+	sessions, links := w.lastPages()
+	oldest := w.clock.Now().Add(-time.Duration(events-10) * time.Second).Format(time.RFC3339)
+	half := fmt.Sprintf("user%06d", users/2)
+	return map[string]string{
+		"dashboard": "/admin", "users/first": "/admin/users", "users/last": "/admin/users?dir=back", "users/by-last-sign-in": "/admin/users?sort=-last_login",
+		"users/inactive": "/admin/users?status=inactive", "users/active": "/admin/users?status=active&role=user", "users/admins": "/admin/users?role=admin",
+		"users/group": "/admin/users?group=team007", "users/no-such-group": "/admin/users?group=none", "users/local": "/admin/users?provider=local",
+		"users/search-hit": "/admin/users?q=" + half, "users/search-rare": "/admin/users?q=quist&sort=-created", "users/search-miss": "/admin/users?q=nobody",
+		"users/search-common": "/admin/users?q=example.com", "users/search-two-letters": "/admin/users?q=er", "users/search-two-letters-miss": "/admin/users?q=qz",
+		"users/search-last": "/admin/users?q=example.com&dir=back", "api/users": "/api/v1/users?limit=25",
+		"audit/first": "/admin/audit", "audit/last": "/admin/audit?to=" + oldest, "audit/actor": "/admin/audit?actor=user000007", "audit/action": "/admin/audit?action=session.sign_in",
+		"audit/outcome-rare": "/admin/audit?outcome=denied&action=session.sign_in", "audit/search-address": "/admin/audit?q=" + address(users/2),
+		"audit/search-request": fmt.Sprintf("/admin/audit?q=request-%d", events/2), "audit/search-common": "/admin/audit?q=user", "audit/search-rare": "/admin/audit?q=quist",
+		"audit/search-miss": "/admin/audit?q=nobody", "audit/actor-exact-rare": "/admin/audit?actor=quist",
+		"sessions/first": "/admin/sessions", "sessions/last": "/admin/sessions?cursor=" + sessions, "sessions/search-hit": "/admin/sessions?q=" + half,
+		"sessions/search-address": "/admin/sessions?q=" + address(users/2), "sessions/search-common": "/admin/sessions?q=user", "sessions/search-miss": "/admin/sessions?q=nobody",
+		"invitations/first": "/admin/invites", "invitations/last": "/admin/invites?cursor=" + links,
+	}
+}
+
+// BenchmarkLists times pages of the lists, few rows against many: what a page costs must not grow with what it does not
+// show. docs/performance.md has the figures.
 func BenchmarkLists(b *testing.B) {
-	for _, users := range []int{100, 100_000} {
-		_, ada := filled(b, users)
-		for name, path := range map[string]string{
-			"users/first": "/admin/users", "users/searched": fmt.Sprintf("/admin/users?q=user%06d", users/2), "users/last": "/admin/users?dir=back",
-			"users/by-last-sign-in": "/admin/users?sort=-last_login", "users/inactive": "/admin/users?status=inactive",
-			"audit/first": "/admin/audit", "audit/actor": "/admin/audit?actor=user000007", "audit/action": "/admin/audit?action=session.sign_in",
-			"audit/last": "/admin/audit?to=2026-03-01T11:59:00Z", "sessions/first": "/admin/sessions", "dashboard": "/admin",
-			"api/users": "/api/v1/users?limit=25",
-		} {
-			b.Run(fmt.Sprintf("%s/%d", name, users), func(b *testing.B) {
+	for _, n := range []struct{ users, events int }{{100, 100}, {100_000, 1_000_000}} {
+		w, ada := filled(b, n.users, n.events)
+		pages := w.listPages(n.users, n.events)
+		for _, name := range slices.Sorted(maps.Keys(pages)) {
+			b.Run(fmt.Sprintf("%s/%d", name, n.users), func(b *testing.B) {
 				for b.Loop() {
-					ada.get(path).want(b, http.StatusOK)
+					ada.get(pages[name]).want(b, http.StatusOK)
 				}
 			})
+		}
+	}
+}
+
+// The pages that the benchmark times show what they should, so that it times the right thing.
+func TestPagesOfTheBenchmarkShowWhatTheyShould(t *testing.T) {
+	t.Parallel()
+	const users, events = 60, 90
+	w, ada := filled(t, users, events)
+	pages := w.listPages(users, events)
+	for name, want := range map[string]string{
+		"users/first": "user000000", "users/last": "user000059", "users/inactive": "user000056", "users/group": "user000007", "users/no-such-group": "Nothing matches",
+		"users/search-hit": "user000030", "users/search-rare": "Zoë Quist", "users/search-miss": "Nothing matches", "users/search-common": "user000000", "users/search-last": "user000059",
+		"users/search-two-letters": "user000000", "users/search-two-letters-miss": "Nothing matches", "audit/first": "user000000", "audit/last": "Quist", "audit/actor": "user000007",
+		"audit/outcome-rare": "Nothing matches", "audit/search-address": address(users / 2), "audit/search-request": "user000045", "audit/search-rare": "Quist",
+		"audit/search-miss": "Nothing matches", "sessions/first": "user000000", "sessions/last": "user000059", "sessions/search-hit": "user000030",
+		"sessions/search-address": "user000030", "sessions/search-miss": "Nothing matches", "invitations/first": "user000000", "dashboard": ">61<",
+	} {
+		ada.get(pages[name]).want(t, http.StatusOK).shows(t, want)
+	}
+	for name, path := range pages {
+		if a := ada.get(path); a.status != http.StatusOK {
+			t.Errorf("%s: %d", name, a.status)
 		}
 	}
 }

@@ -400,6 +400,16 @@ func TestProviderChecks(t *testing.T) {
 	b.get("/admin/providers").want(t, http.StatusOK).shows(t, "https://app.test/_auth/oidc/acme/callback", "Check now")
 	b.post("/admin/providers/acme/check", nil).want(t, http.StatusBadGateway).shows(t, "its keys are not there")
 	b.get("/admin/providers/other/check").want(t, http.StatusNotFound)
+	if e := failing.events("provider.check"); len(e) != 1 || e[0].Outcome != store.Failure || e[0].Target != "acme" || e[0].Actor != "ada" ||
+		!strings.Contains(e[0].Details["reason"], "its keys are not there") {
+		t.Errorf("the audit log has %+v", e)
+	}
+	well := newWorld(t, func(c *Config) { c.CheckProvider = noCheck })
+	well.add("ada", store.RoleAdmin)
+	well.signIn("ada").post("/admin/providers/acme/check", nil).want(t, http.StatusSeeOther)
+	if e := well.events("provider.check"); len(e) != 1 || e[0].Outcome != store.Success || e[0].Target != "acme" || len(e[0].Details) != 0 {
+		t.Errorf("the audit log has %+v", e)
+	}
 	none := newWorld(t)
 	none.add("ada", store.RoleAdmin)
 	b = none.signIn("ada")

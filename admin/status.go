@@ -210,6 +210,13 @@ func (a *admin) check(_ http.ResponseWriter, r *http.Request, v *visit, _ input)
 	if errors.Is(err, context.Canceled) {
 		return next{}, err
 	}
+	problem := ""
+	if err != nil {
+		problem = err.Error()
+	}
+	if err := a.Accounts.NoteCheck(r.Context(), v.actor, p.Name, problem); err != nil {
+		return next{}, err
+	}
 	if err != nil {
 		s := &screen{Notice: &notice{Kind: ui.Bad, Text: a.text("idp.failed", "why", err.Error())}, Sections: []section{a.providerSection(v, p)}}
 		page := a.page(v, "providers", p.Label, s)

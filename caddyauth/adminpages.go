@@ -81,7 +81,7 @@ func (g *Gate) describe() string {
 // effective answers the configuration in force, without any secret.
 func (a *App) effective(started time.Time) admin.Settings {
 	o := a.opt
-	s := admin.Settings{Version: version(), Started: started, Retention: keepEvents}
+	s := admin.Settings{Version: version(), Started: started, Retention: o.keepEvents}
 	s.Caddy, _ = caddy.Version()
 	add := func(section, name, value string, isDefault bool) {
 		source := "Caddyfile"
@@ -109,6 +109,7 @@ func (a *App) effective(started time.Time) admin.Settings {
 	add("throttle", "free", strconv.Itoa(t.Free), t.Free == dt.Free)
 	add("throttle", "longest", t.Longest.String(), t.Longest == dt.Longest)
 	add("throttle", "client", strconv.Itoa(t.Client)+"/"+t.Window.String(), t.Client == dt.Client && t.Window == dt.Window)
+	add("audit", "keep", keepText(o.keepEvents), a.Audit == nil || a.Audit.Keep == 0)
 	add("pages", "prefix", o.prefix, a.Prefix == "")
 	add("pages", "language", o.language, a.Language == "")
 	add("pages", "admin_host", strings.Join(o.adminHosts, " "), len(o.adminHosts) == 0)

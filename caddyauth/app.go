@@ -35,6 +35,8 @@ type App struct {
 	Password *PasswordConfig `json:"password,omitempty"`
 	// Throttle bounds how fast passwords may be tried.
 	Throttle *ThrottleConfig `json:"throttle,omitempty"`
+	// Audit is how long the audit log is kept; default for ever.
+	Audit *AuditConfig `json:"audit,omitempty"`
 	// Prefix is the mount point of our pages on every gated site; default /_auth.
 	Prefix string `json:"prefix,omitempty"`
 	// AdminHosts serve the admin pages; default every gated site.
@@ -87,18 +89,24 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return rt.metrics.register(a.reg)
 }
 
-// startTimeout bounds migrations and seeding: a start that hangs is worse than one that fails.
-const startTimeout = 60 * time.Second
+// How long a start may take: a start that hangs is worse than one that fails. Bringing the schema of millions of rows up
+// to date takes its time, and one that is cut short begins from nothing.
+const (
+	openTimeout  = 15 * time.Minute
+	startTimeout = 60 * time.Second
+)
 
 // Start opens the store, brings its schema up to date, applies the environment's administrator in one transaction,
 // and opens the gates. Until then they answer 503.
 func (a *App) Start() error {
 	defer a.settle.Do(func() { close(a.ready) })
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	if err := a.rt.open(ctx, a.opt, a.log); err != nil {
+	opening, opened := context.WithTimeout(context.Background(), openTimeout)
+	defer opened()
+	if err := a.rt.open(opening, a.opt, a.log); err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
 	l, err := newLive(a)
 	if err != nil {
 		return err
@@ -107,6 +115,10 @@ func (a *App) Start() error {
 	if err != nil {
 		return fmt.Errorf("making the administrator: %w", err)
 	}
+	if err := noteRetention(ctx, a.rt.store, a.opt.keepEvents); err != nil {
+		return fmt.Errorf("noting how long the audit log is kept: %w", err)
+	}
+	a.rt.keep(a.opt.keepEvents)
 	if res.NeedsSetup {
 		if err := a.rt.announceSetup(ctx, l.accounts, a.opt.prefix, a.log); err != nil {
 			return err

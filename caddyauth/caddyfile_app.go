@@ -35,6 +35,8 @@ func (a *App) parseLine(d *caddyfile.Dispenser, option string) (err error) {
 		return a.parsePassword(d)
 	case "throttle":
 		return a.parseThrottle(d)
+	case "audit":
+		return a.parseAudit(d)
 	case "brand":
 		return a.parseBrand(d)
 	case "prefix":
@@ -62,16 +64,16 @@ func (a *App) parseLine(d *caddyfile.Dispenser, option string) (err error) {
 		a.TrustReturn = append(a.TrustReturn, hosts...)
 		return a.judge(d)
 	default:
-		return d.Errf("unrecognized option %q; gatehouse knows store, admin, oidc, session, password, throttle, prefix, admin_host, language, brand and trust_return", option)
+		return d.Errf("unrecognized option %q; gatehouse knows store, admin, oidc, session, password, throttle, audit, prefix, admin_host, language, brand and trust_return", option)
 	}
 }
 
 // judge checks the options that hold no placeholders, so that the error has a line.
 func (a *App) judge(d *caddyfile.Dispenser) error {
-	plain := App{Session: a.Session, Password: a.Password, Throttle: a.Throttle, Prefix: a.Prefix,
+	plain := App{Session: a.Session, Password: a.Password, Throttle: a.Throttle, Audit: a.Audit, Prefix: a.Prefix,
 		AdminHosts: a.AdminHosts, TrustReturn: a.TrustReturn, Language: a.Language}
 	o := &options{}
-	for _, step := range []func(*options) error{plain.resolveSession, plain.resolvePassword, plain.resolveThrottle, plain.resolvePages} {
+	for _, step := range []func(*options) error{plain.resolveSession, plain.resolvePassword, plain.resolveThrottle, plain.resolveAudit, plain.resolvePages} {
 		if err := step(o); err != nil {
 			return d.WrapErr(err)
 		}

@@ -92,6 +92,12 @@ type ThrottleConfig struct {
 	ClientWindow caddy.Duration `json:"client_window,omitempty"`
 }
 
+// AuditConfig says how long the audit log is kept.
+type AuditConfig struct {
+	// Keep entries for this long; never under 24h. Default: for ever.
+	Keep caddy.Duration `json:"keep,omitempty"`
+}
+
 // BrandConfig makes the pages look like the operator's.
 type BrandConfig struct {
 	// Title of the site on our pages; default Gatehouse.

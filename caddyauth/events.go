@@ -2,6 +2,7 @@ package caddyauth
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 // change, as before. Whoever reads the log reads them, too: reading writes what is pending first.
 type batchedEvents struct {
 	store.Store
-	log *zap.Logger
+	complete func(store.Event) store.Event
+	log      *zap.Logger
 
 	mu      sync.Mutex
 	pending []store.Event
@@ -29,8 +31,9 @@ const (
 	eventBatch = 200 // at the most in memory: then the caller writes
 )
 
-func newBatchedEvents(st store.Store, log *zap.Logger) *batchedEvents {
-	b := &batchedEvents{Store: st, log: log}
+// newBatchedEvents answers st with its events gathered. complete gives an event its time and its place among others.
+func newBatchedEvents(st store.Store, complete func(store.Event) store.Event, log *zap.Logger) *batchedEvents {
+	b := &batchedEvents{Store: st, complete: complete, log: log}
 	b.timer = time.AfterFunc(time.Hour, b.later)
 	b.timer.Stop()
 	return b
@@ -38,6 +41,11 @@ func newBatchedEvents(st store.Store, log *zap.Logger) *batchedEvents {
 
 // AddEvents implements store.Store.
 func (b *batchedEvents) AddEvents(ctx context.Context, events ...store.Event) error {
+	// Now, and not when they are written: what is written with a change meanwhile happened later.
+	events = slices.Clone(events)
+	for i := range events {
+		events[i] = b.complete(events[i])
+	}
 	b.mu.Lock()
 	if b.closed || len(b.pending)+len(events) > eventBatch {
 		b.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -36,16 +37,19 @@ type runtime struct {
 	throttle *login.Throttle
 	oidc     *oidc.Pool // nil until a configuration has a provider
 	slots    map[password.Params]*password.Slots
-	setup    time.Time // until when the announced set-up link can be used
+	// keepEvents is how long audit events stay, in nanoseconds; 0: for ever. That of the newest configuration counts.
+	keepEvents atomic.Int64
+	setup      time.Time // until when the announced set-up link can be used
 
-	stop chan struct{}
-	work sync.WaitGroup
+	sweepNow chan struct{} // asks for a sweep at once
+	stop     chan struct{}
+	work     sync.WaitGroup
 }
 
 // acquireRuntime answers the runtime of a store; release it once.
 func acquireRuntime(o storeOptions, log *zap.Logger) (*runtime, error) {
 	v, _, err := runtimes.LoadOrNew(o.key(), func() (caddy.Destructor, error) {
-		return &runtime{key: o.key(), metrics: newMetrics(), slots: make(map[password.Params]*password.Slots), stop: make(chan struct{})}, nil
+		return &runtime{key: o.key(), metrics: newMetrics(), slots: make(map[password.Params]*password.Slots), sweepNow: make(chan struct{}, 1), stop: make(chan struct{})}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -71,7 +75,7 @@ func (rt *runtime) open(ctx context.Context, o *options, log *zap.Logger) error 
 	}
 	info := db.Info()
 	log.Info("opened the store", zap.String("engine", info.Engine), zap.String("location", info.Location), zap.Int64("schema", info.Schema))
-	rt.store = newBatchedEvents(rt.metrics.timed(db), log.Named("audit"))
+	rt.store = newBatchedEvents(rt.metrics.timed(db), db.CompleteEvent, log.Named("audit"))
 	rt.sessions = session.NewManager(rt.store, session.Options{Log: log.Named("session")})
 	rt.throttle = login.NewThrottle(rt.store, time.Now)
 	rt.metrics.attach(rt.store, rt.sessions)
@@ -96,8 +100,18 @@ func (rt *runtime) hashSlots(p password.Params) *password.Slots {
 const (
 	sweepEvery = time.Minute
 	sweepStep  = 500 // rows of a kind per transaction, so that no request waits long behind it
-	keepEvents = 0   // the audit log is kept for ever unless told otherwise
 )
+
+// keep sets how long audit events stay. A new time acts at once.
+func (rt *runtime) keep(d time.Duration) {
+	if rt.keepEvents.Swap(int64(d)) == int64(d) {
+		return
+	}
+	select {
+	case rt.sweepNow <- struct{}{}:
+	default: // one is asked for already
+	}
+}
 
 // sweep deletes what has expired, in small steps.
 func (rt *runtime) sweep(log *zap.Logger) {
@@ -108,15 +122,23 @@ func (rt *runtime) sweep(log *zap.Logger) {
 		case <-rt.stop:
 			return
 		case <-tick.C:
+		case <-rt.sweepNow:
 		}
 		for n := sweepStep; n >= sweepStep; {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			began := time.Now()
 			var err error
-			n, err = rt.store.Sweep(ctx, time.Now(), keepEvents, sweepStep)
+			n, err = rt.store.Sweep(ctx, began, time.Duration(rt.keepEvents.Load()), sweepStep)
 			cancel()
 			if err != nil {
 				log.Warn("could not delete expired rows; will try again", zap.Error(err))
 				break
+			}
+			// A million old rows are thousands of steps: between them, everybody else has the store for as long.
+			select {
+			case <-rt.stop:
+				return
+			case <-time.After(min(time.Since(began), time.Second)):
 			}
 		}
 	}

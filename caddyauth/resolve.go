@@ -35,6 +35,7 @@ type options struct {
 	hash         password.Params
 	policy       password.Policy
 	attempts     login.Limits
+	keepEvents   time.Duration // 0: for ever
 	prefix       string
 	adminHosts   []string
 	language     string
@@ -49,7 +50,7 @@ type options struct {
 func (a *App) Resolve() error {
 	o := &options{}
 	steps := []func(*options) error{
-		a.resolveStore, a.resolveAdmin, a.resolveSession, a.resolvePassword, a.resolveThrottle, a.resolvePages,
+		a.resolveStore, a.resolveAdmin, a.resolveSession, a.resolvePassword, a.resolveThrottle, a.resolveAudit, a.resolvePages,
 		a.resolveOIDC,
 	}
 	for _, step := range steps {

@@ -38,6 +38,18 @@ func (s *Service) NoteExport(ctx context.Context, a Actor, action string, detail
 	})
 }
 
+// NoteCheck audits that the actor had a provider asked how it is doing. problem is what was found amiss, "" when nothing
+// was; details of a request of ours, and nothing that a person typed.
+func (s *Service) NoteCheck(ctx context.Context, a Actor, provider, problem string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
+	defer cancel()
+	e := store.Event{Action: "provider.check", ActorID: a.UserID, Actor: a.label(), Target: provider, Outcome: store.Success}
+	if problem != "" {
+		e.Outcome, e.Details = store.Failure, map[string]string{"reason": problem}
+	}
+	return s.Store.AddEvents(ctx, a.Client.Stamp(e, s.now()))
+}
+
 // CancelLink withdraws the unspent link with which a user could set a password. store.ErrNotFound when there is none.
 func (s *Service) CancelLink(ctx context.Context, a Actor, userID string) error {
 	return s.change(ctx, a, store.Event{Action: "link.cancel", TargetID: userID}, func(tx store.Tx, e *store.Event) error {

@@ -1,0 +1,103 @@
+package caddyauth_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// How long the audit log is kept is in the configuration: it acts at once, the pages tell it, and changing it is in the
+// log itself, once for each change.
+func TestRetentionActsIsShownAndIsAudited(t *testing.T) {
+	s := startAdmin(t, "gatehouse")
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	st := s.openStore()
+	old := store.Event{ID: store.NewID(time.Now()), Time: time.Now().Add(-72 * time.Hour), Action: "a.b", Actor: "someone"}
+	young := store.Event{ID: store.NewID(time.Now()), Time: time.Now().Add(-47 * time.Hour), Action: "a.b", Actor: "someone"}
+	if err := st.AddEvents(t.Context(), old, young); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	reload := func(global, setting, lead string) {
+		t.Helper()
+		s.global = global
+		if err := s.load(); err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range map[string]string{"/_auth/admin/settings": setting, "/_auth/admin/audit": lead} {
+			if a := b.page(path); a.StatusCode != http.StatusOK || !strings.Contains(a.body, want) {
+				t.Errorf("%q: %s does not tell %q: %d", global, path, want, a.StatusCode)
+			}
+		}
+		page, err := st.Events(t.Context(), store.EventQuery{Action: "audit.keep"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told = nil
+		for _, e := range page.Items {
+			if e.Actor != "start-up" || e.Outcome != store.Success {
+				t.Errorf("%+v", e)
+			}
+			told = append(told, e.Details["before.keep"]+" to "+e.Details["after.keep"])
+		}
+	}
+	wantTold := func(want ...string) {
+		t.Helper()
+		if fmt.Sprint(told) != fmt.Sprint(want) {
+			t.Errorf("the log tells %v, want %v", told, want)
+		}
+	}
+	reload("", ">forever<", "kept for good")
+	wantTold()
+	if _, err := st.Event(t.Context(), old.ID); err != nil {
+		t.Fatalf("an old entry is gone although all are kept: %v", err)
+	}
+	reload("audit {\n\tkeep 48h\n}", ">2d<", "kept for 2 days")
+	wantTold("forever to 2d")
+	eventually(t, "the old entry to go", func() bool {
+		_, err := st.Event(t.Context(), old.ID)
+		return errors.Is(err, store.ErrNotFound)
+	})
+	if _, err := st.Event(t.Context(), young.ID); err != nil {
+		t.Errorf("an entry is gone before its time: %v", err)
+	}
+	reload("audit {\n\tkeep 2d\n}", ">2d<", "kept for 2 days")
+	wantTold("forever to 2d")
+	reload("audit {\n\tkeep forever\n}", ">forever<", "kept for good")
+	wantTold("2d to forever", "forever to 2d")
+}
+
+// Refused sign-ins are written in batches, sign-ins at once: the log has them as they happened all the same.
+func TestEventsKeepTheirOrderAcrossBatches(t *testing.T) {
+	s := startAdmin(t, "gatehouse")
+	b := s.browser()
+	for range 3 {
+		if a := b.post("/_auth/login", "username", adminName, "password", "wrong"); a.StatusCode != http.StatusUnauthorized {
+			t.Fatalf("a wrong password: %d", a.StatusCode)
+		}
+	}
+	if a := b.signIn(adminName, adminPass); a.StatusCode != http.StatusSeeOther {
+		t.Fatalf("the right password: %d", a.StatusCode)
+	}
+	st := s.openStore()
+	eventually(t, "four entries in order", func() bool {
+		page, err := st.Events(t.Context(), store.EventQuery{Action: "session.sign_in"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []string
+		for i, e := range page.Items {
+			list = append(list, string(e.Outcome))
+			if i > 0 && e.ID >= page.Items[i-1].ID {
+				t.Fatalf("the ids are not in the order of time: %+v", page.Items)
+			}
+		}
+		return strings.Join(list, " ") == "success failure failure failure"
+	})
+}
