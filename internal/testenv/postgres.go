@@ -185,8 +185,12 @@ func startPostgres() (dsn string, stop func(), err error) {
 		return "", nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	for range 5 { // another program may take the port that was free a moment ago
+		var port int
+		if port, err = freePort(); err != nil {
+			break
+		}
 		var end func()
-		if dsn, end, err = runPostgres(bin, dir, data, attr); err == nil {
+		if dsn, end, err = runPostgres(bin, dir, data, port, attr); err == nil {
 			return dsn, func() { end(); remove() }, nil
 		}
 	}
@@ -194,15 +198,13 @@ func startPostgres() (dsn string, stop func(), err error) {
 	return "", nil, err
 }
 
-func runPostgres(bin, dir, data string, attr *syscall.SysProcAttr) (string, func(), error) {
-	port, err := freePort()
-	if err != nil {
-		return "", nil, err
-	}
+func runPostgres(bin, dir, data string, port int, attr *syscall.SysProcAttr, more ...string) (string, func(), error) {
+	var err error
 	var out bytes.Buffer
-	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", dir,
+	args := []string{"-D", data, "-p", strconv.Itoa(port), "-k", dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
-		"-c", "max_connections=300", "-c", "shared_buffers=32MB")
+		"-c", "max_connections=300", "-c", "shared_buffers=32MB"}
+	cmd := exec.Command(filepath.Join(bin, "postgres"), append(args, more...)...) // of two settings the last one counts
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = attr, dir, &out, &out
 	started, exited := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -241,6 +243,9 @@ func runPostgres(bin, dir, data string, attr *syscall.SysProcAttr) (string, func
 // postgresBin finds the folder of initdb and postgres.
 func postgresBin() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil { // not every program beside it need be linked, too
+			path = real
+		}
 		if _, err := exec.LookPath(filepath.Join(filepath.Dir(path), "postgres")); err == nil {
 			return filepath.Dir(path), nil
 		}

@@ -1,0 +1,137 @@
+package testenv
+
+import (
+	"net"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// Server is a PostgreSQL of one test, to be stopped, started and replaced.
+type Server struct {
+	t    testing.TB
+	bin  string
+	dir  string
+	attr *syscall.SysProcAttr
+	port int
+	args []string
+
+	mu   sync.Mutex
+	dsn  string
+	stop func() // nil while it is stopped
+}
+
+// NewServer starts a PostgreSQL for this test alone; args go to its command line. It keeps what it acknowledges over
+// a restart.
+func NewServer(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := emptyServer(t, args)
+	initdb := exec.Command(filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", "gatehouse", "-A", "trust", "-E", "UTF8",
+		"--locale=C.UTF-8", "--no-sync")
+	s.run(initdb)
+	s.Start()
+	return s
+}
+
+func emptyServer(t testing.TB, args []string) *Server {
+	t.Helper()
+	bin, err := postgresBin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, remove, err := serverFolder("ghpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(remove)
+	// Nothing is written through to the disk: it is the server that fails here and not the machine.
+	args = append([]string{"-c", "synchronous_commit=remote_apply"}, args...)
+	s := &Server{t: t, bin: bin, dir: dir, args: args}
+	if s.attr, err = postgresUser(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) run(cmd *exec.Cmd) {
+	s.t.Helper()
+	cmd.SysProcAttr, cmd.Dir = s.attr, s.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.t.Fatalf("%s: %v: %s", filepath.Base(cmd.Path), err, out)
+	}
+}
+
+// Start starts it, after Stop at the address that it had.
+func (s *Server) Start() {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	for range 5 { // another program may take the port that was free a moment ago
+		if s.port == 0 {
+			if s.port, err = freePort(); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		if s.dsn, s.stop, err = runPostgres(s.bin, s.dir, s.data(), s.port, s.attr, s.args...); err == nil {
+			return
+		}
+		if s.dsn != "" {
+			break // its address is known to others
+		}
+		s.port = 0
+	}
+	s.t.Fatal(err)
+}
+
+// Stop ends it at once, as a crash of the machine does.
+func (s *Server) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
+}
+
+// DSN answers how to connect to the database postgres of the server.
+func (s *Server) DSN() string { return s.dsn }
+
+// Addr answers host:port.
+func (s *Server) Addr() string {
+	u, err := url.Parse(s.dsn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return u.Host
+}
+
+// Standby starts a second server that follows this one and can be read. From then on this one acknowledges a commit
+// only when the standby has it.
+func (s *Server) Standby() *Server {
+	s.t.Helper()
+	standby := emptyServer(s.t, s.args)
+	host, port, err := net.SplitHostPort(s.Addr())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	standby.run(exec.Command(filepath.Join(s.bin, "pg_basebackup"), "-h", host, "-p", port, "-U", "gatehouse",
+		"-D", standby.data(), "-X", "stream", "-c", "fast", "-R", "--no-sync"))
+	standby.Start()
+	PostgresExec(s.t, s.dsn, "ALTER SYSTEM SET synchronous_standby_names = '*'")
+	PostgresExec(s.t, s.dsn, "SELECT pg_reload_conf()")
+	return standby
+}
+
+// Promote makes a standby a server of its own that can be written to.
+func (s *Server) Promote() {
+	s.t.Helper()
+	s.run(exec.Command(filepath.Join(s.bin, "pg_ctl"), "promote", "-w", "-t", strconv.Itoa(60), "-D", s.data()))
+}
