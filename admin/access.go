@@ -109,7 +109,15 @@ func (a *admin) accessRow(u store.User, ways []string, site SiteRules) row {
 		}
 	}
 	open := slices.Concat(site.Public, site.Optional)
-	return row{Cells: []cell{{Head: true, Text: site.Site}, says, {Text: why}, {Text: strings.Join(open, " ")}}}
+	return row{Cells: []cell{{Head: true, Text: a.siteName(site)}, says, {Text: why}, {Text: strings.Join(open, " ")}}}
+}
+
+// siteName says which requests a gate is for.
+func (a *admin) siteName(s SiteRules) string {
+	if s.Site == "" {
+		return a.text("access.everything")
+	}
+	return strings.Join(append([]string{s.Site}, s.Also...), a.text("list.or"))
 }
 
 // ruleText writes a rule as it stands in the Caddyfile.
@@ -134,7 +142,7 @@ func (a *admin) listRoles(w http.ResponseWriter, r *http.Request, v *visit) erro
 		t.Rows = append(t.Rows, row{Cells: []cell{
 			{Head: true, Text: a.text("role." + name), Small: a.text("roles.about_" + name)},
 			{Text: a.counted("roles.n", "roles.n_more", n, countLimit), Href: v.at("/admin/users?role=" + name)},
-			{Text: askedBy(sites, policy.FieldRole, name)},
+			{Text: a.askedBy(sites, policy.FieldRole, name)},
 		}})
 	}
 	for _, name := range askedGroups(sites) {
@@ -146,7 +154,7 @@ func (a *admin) listRoles(w http.ResponseWriter, r *http.Request, v *visit) erro
 		g.Rows = append(g.Rows, row{Cells: []cell{
 			{Head: true, Text: name},
 			{Text: a.counted("roles.n", "roles.n_more", n, fewLimit), Href: v.at("/admin/users") + params{"group": {name}}.suffix()},
-			{Text: askedBy(sites, policy.FieldGroup, name)},
+			{Text: a.askedBy(sites, policy.FieldGroup, name)},
 		}})
 	}
 	s := &screen{Lead: a.text("roles.lead"), Sections: []section{{Table: t}, {Table: g}}}
@@ -169,11 +177,11 @@ func askedGroups(sites []SiteRules) []string {
 }
 
 // askedBy answers the sites with a rule for that value.
-func askedBy(sites []SiteRules, field policy.Field, value string) string {
+func (a *admin) askedBy(sites []SiteRules, field policy.Field, value string) string {
 	var names []string
 	for _, s := range sites {
 		if slices.ContainsFunc(s.Require, func(r policy.Rule) bool { return r.Field == field && slices.Contains(r.Values, value) }) {
-			names = append(names, s.Site)
+			names = append(names, a.siteName(s))
 		}
 	}
 	return strings.Join(names, ", ")

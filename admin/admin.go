@@ -83,7 +83,8 @@ type Option struct {
 
 // SiteRules is what one gate asks for.
 type SiteRules struct {
-	Site     string // such as "app.example.com /reports/*"
+	Site     string   // such as "path /reports/*"; "" for every request of the site
+	Also     []string // further requests that it is for
 	Public   []string
 	Optional []string
 	Require  []policy.Rule // all must hold; none: every signed-in user passes

@@ -153,7 +153,7 @@ func (a *admin) eventTable(v *visit, events []store.Event) *table {
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
 			{Time: e.Time}, {Head: true, Text: a.words.Action(e.Action), Href: v.at("/admin/audit/" + e.ID), Small: e.Action},
-			{Text: e.Actor}, target, {Marks: []mark{a.outcome(e.Outcome)}}, {Text: e.IP}, {Text: device},
+			{Text: a.words.Actor(e.ActorID, e.Actor)}, target, {Marks: []mark{a.outcome(e.Outcome)}}, {Text: e.IP}, {Text: device},
 		}})
 	}
 	return t
@@ -168,7 +168,7 @@ func (a *admin) showEvent(w http.ResponseWriter, r *http.Request, v *visit) erro
 		{Name: a.text("audit.time"), Time: e.Time}, {Name: a.text("audit.utc"), Value: e.Time.UTC().Format(time.RFC3339Nano), Code: true},
 		{Name: a.text("audit.action"), Value: a.words.Action(e.Action)}, {Name: a.text("audit.code"), Value: e.Action, Code: true},
 		{Name: a.text("audit.outcome"), Marks: []mark{a.outcome(e.Outcome)}},
-		{Name: a.text("audit.actor"), Value: e.Actor}, {Name: a.text("audit.target"), Value: e.Target},
+		{Name: a.text("audit.actor"), Value: a.words.Actor(e.ActorID, e.Actor)}, {Name: a.text("audit.target"), Value: e.Target},
 		{Name: a.text("sessions.ip"), Value: e.IP}, {Name: a.text("sessions.agent"), Value: e.UserAgent},
 		{Name: a.text("audit.request"), Value: e.RequestID, Code: true}, {Name: a.text("audit.id"), Value: e.ID, Code: true},
 	}

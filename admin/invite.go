@@ -253,7 +253,7 @@ func (a *admin) listInvites(w http.ResponseWriter, r *http.Request, v *visit) er
 		}
 		at := v.at(userAt(u.ID))
 		t.Rows = append(t.Rows, row{Cells: []cell{
-			{Head: true, Text: u.Username, Href: at, Small: u.Name}, {Text: l.CreatedBy}, {Time: l.CreatedAt}, {Time: l.ExpiresAt},
+			{Head: true, Text: u.Username, Href: at, Small: u.Name}, {Text: a.words.Actor("", l.CreatedBy)}, {Time: l.CreatedAt}, {Time: l.ExpiresAt},
 			{Links: []action{
 				{Href: at + "/reset-link", Text: a.text("invites.again"), More: a.text("invites.for", "name", u.Username)},
 				{Href: at + "/cancel-link", Text: a.text("invites.cancel"), More: a.text("invites.for", "name", u.Username)},

@@ -423,7 +423,9 @@ func TestProviderChecks(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *Config) {
-		c.Effective = func() Settings { return Settings{Warnings: []say.Text{say.New("warning.cookie_domain", "domain", "moon.test")}, Retention: 48 * time.Hour} }
+		c.Effective = func() Settings {
+			return Settings{Warnings: []say.Text{say.New("warning.cookie_domain", "domain", "moon.test")}, Retention: 48 * time.Hour}
+		}
 		c.Providers = func() []ProviderStatus { return []ProviderStatus{{Name: "acme", Label: "Acme", Down: true}} }
 	})
 	w.add("ada", store.RoleAdmin)

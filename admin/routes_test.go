@@ -262,9 +262,13 @@ func TestIdsHaveOneSpelling(t *testing.T) {
 	s := newScene(t)
 	ada := s.signIn("ada")
 	id := s.target.ID
-	for _, other := range []string{strings.ToUpper(id), id + "0", id[:25], "0" + id, id[:25] + "%30", "1", "..", "%00", "tom", strings.Repeat("z", 26), id + "%20", "%C3%A4" + id[2:]} {
+	last := "%30"
+	if strings.HasSuffix(id, "0") {
+		last = "%31" // another digit than the one it ends in, which would be its one spelling
+	}
+	for _, other := range []string{strings.ToUpper(id), id + "0", id[:25], "0" + id, id[:25] + last, "1", "..", "%00", "tom", strings.Repeat("z", 26), id + "%20", "%C3%A4" + id[2:]} {
 		for _, path := range []string{"/api/v1/users/" + other, "/admin/users/" + other, "/admin/users/" + other + "/edit", "/admin/audit/" + other, "/admin/sessions/" + other + "/revoke"} {
-			if a := ada.get(path); a.status != http.StatusNotFound && !(other == id[:25]+"%30" && strings.HasSuffix(id, "0")) {
+			if a := ada.get(path); a.status != http.StatusNotFound {
 				t.Errorf("GET %s: %d", path, a.status)
 			}
 		}

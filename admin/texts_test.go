@@ -82,8 +82,8 @@ func TestTextsAndCodeAgree(t *testing.T) {
 	}
 }
 
-// layoutTexts are the texts of internal/ui that the code here uses.
-var layoutTexts = map[string]bool{"form.save": true, "form.optional": true, "layout.error": true}
+// layoutTexts are the texts of internal/ui and internal/say that the code here uses.
+var layoutTexts = map[string]bool{"form.save": true, "form.optional": true, "layout.error": true, "list.or": true}
 
 // Whatever can be said about a value has its words: a state, an origin, an act.
 func TestEveryValueHasWords(t *testing.T) {

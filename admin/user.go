@@ -129,7 +129,7 @@ func (a *admin) showSignIn(w http.ResponseWriter, r *http.Request, v *visit) err
 	s.Sections = append(s.Sections, a.passwordSection(v, u))
 	if open {
 		s.Sections = append(s.Sections, section{ID: "link", Title: a.text("signin.link"), Facts: []fact{
-			{Name: a.text("invites.by"), Value: link.CreatedBy}, {Name: a.text("invites.made"), Time: link.CreatedAt},
+			{Name: a.text("invites.by"), Value: a.words.Actor("", link.CreatedBy)}, {Name: a.text("invites.made"), Time: link.CreatedAt},
 			{Name: a.text("invites.until"), Time: link.ExpiresAt},
 		}, Actions: []action{{Href: v.at(userAt(u.ID) + "/cancel-link"), Text: a.text("invites.cancel")}}})
 	}

@@ -51,15 +51,17 @@ func (a *App) adminPages(accounts *account.Service, config admin.Config, notFoun
 func (a *App) sites() []admin.SiteRules {
 	var rules []admin.SiteRules
 	for _, g := range a.gates {
-		rules = append(rules, admin.SiteRules{Site: g.describe(), Public: g.Public, Optional: g.Optional, Require: g.Require})
+		site, also := g.describe()
+		rules = append(rules, admin.SiteRules{Site: site, Also: also, Public: g.Public, Optional: g.Optional, Require: g.Require})
 	}
 	return rules
 }
 
-// describe names the requests that a gate guards, from its matchers.
-func (g *Gate) describe() string {
+// describe names the requests that a gate guards, from its matchers: "" for all of them, or one set of matchers and
+// those that are enough, too.
+func (g *Gate) describe() (site string, also []string) {
 	if len(g.MatcherSetsRaw) == 0 {
-		return "everything"
+		return "", nil
 	}
 	var sets []string
 	for _, set := range g.MatcherSetsRaw {
@@ -75,7 +77,7 @@ func (g *Gate) describe() string {
 		slices.Sort(parts)
 		sets = append(sets, strings.Join(parts, ", "))
 	}
-	return strings.Join(sets, " or ")
+	return sets[0], sets[1:]
 }
 
 // effective answers the configuration in force, without any secret.

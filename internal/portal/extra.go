@@ -37,6 +37,9 @@ func (w Words) Method(s store.Session) string { return w.p.method(s) }
 // Action names an audited action; one without words is answered as it is.
 func (w Words) Action(name string) string { return w.p.action(name) }
 
+// Actor names who did something; id is "" for what is no person.
+func (w Words) Actor(id, name string) string { return w.p.actorName(id, name) }
+
 // Span says a duration, rounded up.
 func (w Words) Span(d time.Duration) string { return w.p.span(d) }
 

@@ -102,7 +102,7 @@ func (p *Portal) showWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
 }
 
 func (p *Portal) welcome(v *visit, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
-	d := welcomePage{Setup: info.Purpose == store.LinkSetup, Username: info.Username, By: info.CreatedBy, Until: info.ExpiresAt}
+	d := welcomePage{Setup: info.Purpose == store.LinkSetup, Username: info.Username, By: p.actorName("", info.CreatedBy), Until: info.ExpiresAt}
 	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: p.ui.Text("welcome.title"), Switch: v.offer("welcome")}
 	fresh := p.newPassword("password", p.ui.Text("welcome.password"))
 	if d.Setup {

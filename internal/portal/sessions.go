@@ -184,13 +184,31 @@ func (p *Portal) activity(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	d := activityPage{Next: nextPage(v.q.Prefix+"/account/activity", list.Next)}
 	for _, e := range list.Items {
-		it := activityItem{Time: e.Time, What: p.action(e.Action), Outcome: e.Outcome, Result: p.ui.Text("outcome." + string(e.Outcome)), Who: e.Actor}
+		it := activityItem{Time: e.Time, What: p.action(e.Action), Outcome: e.Outcome, Result: p.ui.Text("outcome." + string(e.Outcome)), Who: p.actorName(e.ActorID, e.Actor)}
 		if e.ActorID == u.ID || e.ActorID == "" {
 			it.IP, it.Device = e.IP, p.device(e.UserAgent)
 		}
 		d.Items = append(d.Items, it)
 	}
 	p.ui.Write(w, r, p.accountPage(v, "activity", "activity", d))
+}
+
+// actorName answers who did something. What is no person has a name of the log's own, which is put into words here.
+func (p *Portal) actorName(id, name string) string {
+	if id != "" {
+		return name
+	}
+	switch name {
+	case "command line":
+		return p.ui.Text("actor.command_line")
+	case "start-up":
+		return p.ui.Text("actor.start_up")
+	case "environment":
+		return p.ui.Text("actor.environment")
+	case "anonymous":
+		return p.ui.Text("actor.anonymous")
+	}
+	return name
 }
 
 // action answers an audited action in words, or as it is where there are none.
