@@ -179,6 +179,20 @@ func TestAFailoverLosesNothingThatWasAcknowledged(t *testing.T) {
 	}
 }
 
+// The same with both servers in the DSN and nothing between.
+func TestADSNWithSeveralHostsFollowsThePrimary(t *testing.T) {
+	primary := testenv.NewServer(t)
+	standby := primary.Standby()
+	s := startAdmin(t, "gatehouse", withGlobal("throttle {\n\tclient 100000/1m\n}"),
+		at("postgres://gatehouse@"+standby.Addr()+","+primary.Addr()+"/postgres?sslmode=disable&target_session_attrs=read-write"))
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	primary.Stop()
+	closed(t, b, "the primary is gone")
+	standby.Promote()
+	healed(t, b, "after the failover")
+}
+
 // endAll ends every session as another process does.
 func endAll(t *testing.T, st store.Store) {
 	t.Helper()

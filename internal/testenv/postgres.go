@@ -3,6 +3,7 @@ package testenv
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -131,6 +132,21 @@ func PostgresExec(t testing.TB, dsn, statement string) {
 	if err := execOn(dsn, statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
+}
+
+// PostgresText answers the one value, a number or a text, of a query in the database at dsn.
+func PostgresText(t testing.TB, dsn, text string) string {
+	t.Helper()
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows := query(t, db, text)
+	if len(rows) != 1 {
+		t.Fatalf("%s: %d rows", text, len(rows))
+	}
+	return rows[0]
 }
 
 func adminExec(statement string) error { return execOn(server.dsn, statement) }

@@ -90,8 +90,8 @@ type engine interface {
 	// listen runs until ctx ends and calls wake when another process may have changed something.
 	listen(ctx context.Context, wake func())
 	// moved answers whether anything may have been committed since it last answered, given a connection that the
-	// poller keeps.
-	moved(ctx context.Context, conn *sql.Conn) (bool, error)
+	// poller keeps; anew, whether what answers now may not have all that was told before.
+	moved(ctx context.Context, conn *sql.Conn) (moved, anew bool, err error)
 }
 
 // Open opens a store. Errors name the file or the host and what to do; they hold no secret.

@@ -25,6 +25,7 @@ type postgresEngine struct {
 	config *pgx.ConnConfig
 	log    *zap.Logger
 	origin func() string
+	since  string // when the server started that the last poll asked
 }
 
 // parseDSN reads a connection string. The driver's own error repeats parts of it, the password perhaps among them, so
@@ -115,8 +116,17 @@ func (e *postgresEngine) announce(ctx context.Context, tx *sql.Tx, origin string
 // healthy implements engine. The query that goes with it tells all there is.
 func (e *postgresEngine) healthy() error { return nil }
 
-// moved implements engine. The poll is cheap enough to ask every time.
-func (e *postgresEngine) moved(context.Context, *sql.Conn) (bool, error) { return true, nil }
+// moved implements engine: the poll is cheap enough to ask every time. It is another server since the last time when
+// that one started at another moment, whatever address or pooler leads to it. One that was promoted may lack the last
+// changes, and gives their numbers to later ones.
+func (e *postgresEngine) moved(ctx context.Context, conn *sql.Conn) (moved, anew bool, err error) {
+	var since string
+	if err := conn.QueryRowContext(ctx, `SELECT extract(epoch FROM pg_postmaster_start_time())::text`).Scan(&since); err != nil {
+		return false, false, err
+	}
+	anew, e.since = e.since != "" && since != e.since, since
+	return true, anew, nil
+}
 
 // listen implements engine: it keeps a connection that listens, and makes a new one when that is lost.
 func (e *postgresEngine) listen(ctx context.Context, wake func()) {

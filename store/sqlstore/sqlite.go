@@ -219,14 +219,14 @@ func (e *sqliteEngine) listen(ctx context.Context, _ func()) { <-ctx.Done() }
 
 // moved implements engine by data_version, which differs on one connection when another one, of any process, has
 // committed (SQLite documentation, PRAGMA data_version).
-func (e *sqliteEngine) moved(ctx context.Context, conn *sql.Conn) (bool, error) {
+func (e *sqliteEngine) moved(ctx context.Context, conn *sql.Conn) (moved, anew bool, err error) {
 	var version int64
 	if err := conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version); err != nil {
-		return false, err
+		return false, false, err
 	}
 	if conn == e.reader && version == e.version {
-		return false, nil
+		return false, false, nil
 	}
 	e.reader, e.version = conn, version
-	return true, nil
+	return true, false, nil
 }

@@ -199,9 +199,12 @@ func (p *poller) poll() error {
 		}
 		p.conn = conn
 	}
-	moved, err := p.d.engine.moved(ctx, p.conn)
+	moved, anew, err := p.d.engine.moved(ctx, p.conn)
 	if err != nil {
 		return err
+	}
+	if anew {
+		p.last = -1
 	}
 	for more := moved; more; {
 		if more, err = p.tellNew(ctx); err != nil {
@@ -244,7 +247,7 @@ func (p *poller) tellNew(ctx context.Context) (more bool, err error) {
 	case head == p.last:
 		return false, nil
 	case p.last < 0, head < p.last, rows[0].seq != p.last+1:
-		// The first look, a store that was put back to an earlier state, or rows that are pruned already.
+		// The first look, another server, a store that was put back to an earlier state, or rows that are pruned already.
 		p.last = head
 		p.d.hub.changed([]store.Change{{Kind: store.ChangeAll}})
 		return false, nil
