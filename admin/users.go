@@ -159,8 +159,11 @@ func (a *admin) howMany(r *http.Request, q store.UserQuery, list userPage) (stri
 		return a.text("users.caption_part", "n", n), nil
 	}
 	q.Limit = countLimit
+	if q.Status == "active" || q.Role == store.RoleUser {
+		q.Limit = fewLimit
+	}
 	n, err := a.Store.CountUsers(r.Context(), q)
-	return a.counted("users.caption", "users.caption_more", n, countLimit), err
+	return a.counted("users.caption", "users.caption_more", n, q.Limit), err
 }
 
 // params are parameters of an address in the making.

@@ -77,7 +77,7 @@ type queryer interface {
 
 // Where the engines keep what is known about tables. Each query answers rows of texts: table, column and more.
 const (
-	// The index of texts is a set of tables there; triggers fill it. It is no content.
+	// The index of texts is a set of tables; triggers fill it. It is no content.
 	sqliteColumns = `SELECT m.name, c.name, lower(c.type), CAST(c.pk AS TEXT) FROM sqlite_master m, pragma_table_info(m.name) c
 		WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' AND m.name NOT GLOB 'user_search*' ORDER BY m.name, c.name`
 	sqliteReferences = `SELECT m.name, f."from", f."table", f."to" FROM sqlite_master m, pragma_foreign_key_list(m.name) f
@@ -87,13 +87,13 @@ const (
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary
-		WHERE n.nspname = current_schema() AND c.relkind = 'r' ORDER BY 1, a.attname COLLATE "C"`
+		WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relname NOT LIKE 'user\_search%' ORDER BY 1, a.attname COLLATE "C"`
 	postgresReferences = `SELECT c.relname::text, a.attname::text, r.relname::text, b.attname::text
 		FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.conrelid
 		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_class r ON r.oid = f.confrelid
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = f.conkey[1]
 		JOIN pg_catalog.pg_attribute b ON b.attrelid = r.oid AND b.attnum = f.confkey[1]
-		WHERE f.contype = 'f' AND n.nspname = current_schema() ORDER BY 1, 2`
+		WHERE f.contype = 'f' AND n.nspname = current_schema() AND c.relname NOT LIKE 'user\_search%' ORDER BY 1, 2`
 )
 
 // schema reads which tables there are, those that others refer to first.

@@ -22,10 +22,10 @@ type dialect struct {
 	contains string
 	// unindexed comes before a column that a query must not walk by its index; nothing where the engine decides well.
 	unindexed string
-	// usersWith answers the ids of users in whose column (search or group_names) a part of at least three characters
-	// stands, perhaps with others; the filter looks again. grams writes the value to give it.
-	usersWith func(column string) string
-	grams     func(column, part string) string
+	// usersWith answers the set of users in whose search text a part of at least three characters stands, usersIn that
+	// of the members of a group, given its name and that in JSON. Others may be among them: the filter looks again.
+	usersWith func(part string) set
+	usersIn   func(name, quoted string) set
 	// keyType replaces the mark of a key column in the schema.
 	keyType string
 	// hasVersionTable answers a row when the schema was ever made.
@@ -43,11 +43,13 @@ func sqliteDialect() dialect {
 		goose:     goose.DialectSQLite3,
 		contains:  "instr",
 		unindexed: "+",
-		usersWith: func(string) string {
-			return `SELECT m.user_id FROM user_search s JOIN user_search_rows m ON m.num = s.rowid WHERE s.user_search MATCH %s`
+		usersWith: func(part string) set {
+			phrase := `search : "` + strings.ReplaceAll(part, `"`, `""`) + `"` // nothing in a phrase is an operator
+			return set{`SELECT m.user_id FROM user_search s JOIN user_search_rows m ON m.num = s.rowid
+				WHERE s.user_search MATCH %s`, []any{phrase}}
 		},
-		grams: func(column, part string) string {
-			return column + ` : "` + strings.ReplaceAll(part, `"`, `""`) + `"` // a phrase: nothing in it is an operator
+		usersIn: func(name, _ string) set {
+			return set{`SELECT g.user_id FROM user_search_groups g WHERE g.name = %s`, []any{name}}
 		},
 		hasVersionTable: `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '` + versionTable + `'`,
 		beginMigration:  []string{"BEGIN IMMEDIATE"},
@@ -59,10 +61,12 @@ func postgresDialect() dialect {
 		engine:   EnginePostgres,
 		goose:    goose.DialectPostgres,
 		contains: "strpos",
-		usersWith: func(column string) string {
-			return `SELECT c.id FROM users c WHERE gatehouse_grams(c.` + column + `) @> gatehouse_grams(%s)`
+		usersWith: func(part string) set {
+			return set{`SELECT s.user_id FROM user_search s WHERE s.search @> gatehouse_grams(%s)`, []any{part}}
 		},
-		grams:   func(_, part string) string { return part },
+		usersIn: func(_, quoted string) set {
+			return set{`SELECT s.user_id FROM user_search s WHERE s.group_names @> gatehouse_grams(%s)`, []any{quoted}}
+		},
 		keyType: `COLLATE "C"`,
 		hasVersionTable: `SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = '` +
 			versionTable + `'`,

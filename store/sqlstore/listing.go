@@ -70,9 +70,9 @@ type reach struct {
 	// walk are the entries of an index that a page passes over in search of rows, in steps: the first step is enough
 	// where many rows match.
 	walk []int
-	// few rows that an index of texts has found are sorted at once, rather than looked for in the list's order.
+	// few rows that an index of texts has found are sorted after the first step, rather than looked for any further.
 	few int
-	// many is how many are sorted when the walk has not filled the page.
+	// many is how many are sorted when the whole walk has not filled the page.
 	many int
 }
 
@@ -131,13 +131,7 @@ func (l listing[T]) read(ctx context.Context, r reader, from *cursor, n int) (ro
 		rows, err = l.between(ctx, r, from, nil, nil, n)
 		return rows, nil, err
 	}
-	if few, err := r.fewest(ctx, l.op, l.sets, r.reach.few); err != nil || few != nil {
-		if err == nil {
-			rows, err = l.between(ctx, r, from, nil, few, n)
-		}
-		return rows, nil, err
-	}
-	for _, steps := range r.reach.walk {
+	for i, steps := range r.reach.walk {
 		bound, err := l.bound(ctx, r, from, steps)
 		if err != nil {
 			return nil, nil, err
@@ -150,13 +144,25 @@ func (l listing[T]) read(ctx context.Context, r reader, from *cursor, n int) (ro
 			return rows, nil, nil
 		}
 		from = bound
+		limit := r.reach.few
+		if i == len(r.reach.walk)-1 {
+			limit = r.reach.many
+		}
+		if found, ok, err := l.amongFew(ctx, r, from, limit, n-len(rows)); err != nil || ok {
+			return append(rows, found...), nil, err
+		}
 	}
-	many, err := r.fewest(ctx, l.op, l.sets, r.reach.many)
-	if err != nil || many == nil {
-		return rows, from, err
+	return rows, from, nil
+}
+
+// amongFew answers rows behind the cursor from a set of no more than limit ids, sorted; ok is false when there is none.
+func (l listing[T]) amongFew(ctx context.Context, r reader, from *cursor, limit, n int) (rows []T, ok bool, err error) {
+	few, err := r.fewest(ctx, l.op, l.sets, limit)
+	if err != nil || few == nil {
+		return nil, false, err
 	}
-	found, err := l.between(ctx, r, from, nil, many, n-len(rows))
-	return append(rows, found...), nil, err
+	rows, err = l.between(ctx, r, from, nil, few, n)
+	return rows, true, err
 }
 
 // fewest answers a set of no more than limit ids, nil when there is none.

@@ -103,8 +103,9 @@ func (r reader) Sessions(ctx context.Context, q store.SessionQuery) (store.Sessi
 		return store.SessionPage{}, err
 	}
 	l := listing[store.SessionRow]{
-		op: "list sessions", cols: columns("s.", sessionColumns) + ", u.username",
-		from: "FROM sessions s JOIN users u ON u.id = s.user_id", keys: "FROM sessions s", order: sessionOrder,
+		// Users are asked for row by row: PostgreSQL would else read all of them for a join with a few sessions.
+		op: "list sessions", cols: columns("s.", sessionColumns) + ", (SELECT u.username FROM users u WHERE u.id = s.user_id)",
+		from: "FROM sessions s", keys: "FROM sessions s", order: sessionOrder,
 		index: func(w *where) {
 			if q.UserID != "" {
 				w.add("s.user_id = %s", clean(q.UserID))
@@ -127,7 +128,7 @@ func (r reader) Sessions(ctx context.Context, q store.SessionQuery) (store.Sessi
 }
 
 func (r reader) sessionFilter(w *where, q store.SessionQuery) {
-	w.add("s.epoch = u.epoch")
+	w.add("s.epoch = (SELECT u.epoch FROM users u WHERE u.id = s.user_id)")
 	// Hidden from SQLite as an index: nearly all sessions are not over, and it would then sort them.
 	w.add(r.dia.unindexed+"s.over_at > %s", toMillis(q.Now))
 	text := store.FoldName(clean(q.Text))

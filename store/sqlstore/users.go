@@ -224,7 +224,7 @@ func (r reader) usersWith(text string) (set, bool) {
 	if utf8.RuneCountInString(text) < minGram {
 		return set{}, false
 	}
-	return set{r.dia.usersWith("search"), []any{r.dia.grams("search", text)}}, true
+	return r.dia.usersWith(text), true
 }
 
 func (r reader) addUserGroup(f *userFilter, q store.UserQuery) {
@@ -236,7 +236,7 @@ func (r reader) addUserGroup(f *userFilter, q store.UserQuery) {
 	raw, _ := json.Marshal(clean(q.Group)) // a string always marshals
 	name := string(raw)
 	f.also("("+r.dia.contains+"(u.group_names, %s) > 0 OR "+r.dia.contains+"(u.group_names, %s) > 0)", "["+name, ","+name)
-	f.sets = append(f.sets, set{r.dia.usersWith("group_names"), []any{r.dia.grams("group_names", name)}})
+	f.sets = append(f.sets, r.dia.usersIn(clean(q.Group), name))
 }
 
 func (r reader) addUserProvider(f *userFilter, q store.UserQuery) {

@@ -16,46 +16,83 @@ CREATE TABLE user_search_rows (
 	num     INTEGER PRIMARY KEY,
 	user_id TEXT NOT NULL UNIQUE
 );
-CREATE VIRTUAL TABLE user_search USING fts5 (
-	search, group_names, content = '', tokenize = 'trigram case_sensitive 1'
-);
+CREATE VIRTUAL TABLE user_search USING fts5 (search, content = '', tokenize = 'trigram case_sensitive 1');
 INSERT INTO user_search (user_search, rank) VALUES ('secure-delete', 1);
+CREATE TABLE user_search_groups (
+	name    TEXT NOT NULL,
+	user_id TEXT NOT NULL,
+	PRIMARY KEY (name, user_id)
+) WITHOUT ROWID;
 INSERT INTO user_search_rows (user_id) SELECT id FROM users ORDER BY rowid;
-INSERT INTO user_search (rowid, search, group_names)
-	SELECT r.num, u.search, u.group_names FROM user_search_rows r JOIN users u ON u.id = r.user_id ORDER BY r.num;
+INSERT INTO user_search (rowid, search)
+	SELECT r.num, u.search FROM user_search_rows r JOIN users u ON u.id = r.user_id ORDER BY r.num;
+INSERT OR IGNORE INTO user_search_groups (name, user_id)
+	SELECT g.value, u.id FROM users u, json_each(CASE WHEN json_valid(u.group_names) THEN u.group_names ELSE '[]' END) g
+	WHERE g.type = 'text';
 -- +goose StatementBegin
 CREATE TRIGGER user_search_insert AFTER INSERT ON users BEGIN
 	INSERT INTO user_search_rows (user_id) VALUES (new.id);
-	INSERT INTO user_search (rowid, search, group_names)
-		SELECT num, new.search, new.group_names FROM user_search_rows WHERE user_id = new.id;
+	INSERT INTO user_search (rowid, search) SELECT num, new.search FROM user_search_rows WHERE user_id = new.id;
+	INSERT OR IGNORE INTO user_search_groups (name, user_id)
+		SELECT value, new.id FROM json_each(CASE WHEN json_valid(new.group_names) THEN new.group_names ELSE '[]' END)
+		WHERE type = 'text';
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
-CREATE TRIGGER user_search_update AFTER UPDATE ON users
-WHEN new.search <> old.search OR new.group_names <> old.group_names BEGIN
-	INSERT INTO user_search (user_search, rowid, search, group_names)
-		SELECT 'delete', num, old.search, old.group_names FROM user_search_rows WHERE user_id = old.id;
-	INSERT INTO user_search (rowid, search, group_names)
-		SELECT num, new.search, new.group_names FROM user_search_rows WHERE user_id = old.id;
+CREATE TRIGGER user_search_update AFTER UPDATE ON users WHEN new.search <> old.search BEGIN
+	INSERT INTO user_search (user_search, rowid, search)
+		SELECT 'delete', num, old.search FROM user_search_rows WHERE user_id = old.id;
+	INSERT INTO user_search (rowid, search) SELECT num, new.search FROM user_search_rows WHERE user_id = old.id;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER user_search_regroup AFTER UPDATE ON users WHEN new.group_names <> old.group_names BEGIN
+	DELETE FROM user_search_groups WHERE user_id = old.id AND name IN (SELECT value
+		FROM json_each(CASE WHEN json_valid(old.group_names) THEN old.group_names ELSE '[]' END) WHERE type = 'text');
+	INSERT OR IGNORE INTO user_search_groups (name, user_id)
+		SELECT value, new.id FROM json_each(CASE WHEN json_valid(new.group_names) THEN new.group_names ELSE '[]' END)
+		WHERE type = 'text';
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER user_search_delete AFTER DELETE ON users BEGIN
-	INSERT INTO user_search (user_search, rowid, search, group_names)
-		SELECT 'delete', num, old.search, old.group_names FROM user_search_rows WHERE user_id = old.id;
+	INSERT INTO user_search (user_search, rowid, search)
+		SELECT 'delete', num, old.search FROM user_search_rows WHERE user_id = old.id;
 	DELETE FROM user_search_rows WHERE user_id = old.id;
+	DELETE FROM user_search_groups WHERE user_id = old.id AND name IN (SELECT value
+		FROM json_each(CASE WHEN json_valid(old.group_names) THEN old.group_names ELSE '[]' END) WHERE type = 'text');
 END;
 -- +goose StatementEnd
 -- engine all
 
 -- engine postgres
--- All parts of three characters, for an index that every role may make: the extension pg_trgm may not be there. The
--- cost keeps the planner from computing them for each row of the table.
+-- All parts of three characters in lists, which every role may index: the extension pg_trgm may not be there. They are
+-- kept, as making them again for each row that is looked at takes far longer than comparing them.
 -- +goose StatementBegin
-CREATE FUNCTION gatehouse_grams(whole TEXT) RETURNS TEXT[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 10000 AS $$
+CREATE FUNCTION gatehouse_grams(whole TEXT) RETURNS TEXT[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
 	SELECT ARRAY(SELECT DISTINCT pg_catalog.substr(whole, i, 3) FROM pg_catalog.generate_series(1, pg_catalog.length(whole) - 2) AS i)
 $$;
 -- +goose StatementEnd
-CREATE INDEX users_search_grams ON users USING gin (gatehouse_grams(search));
-CREATE INDEX users_group_grams ON users USING gin (gatehouse_grams(group_names));
+CREATE TABLE user_search (
+	user_id     TEXT /*key*/ NOT NULL PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+	search      TEXT[] NOT NULL,
+	group_names TEXT[] NOT NULL
+);
+INSERT INTO user_search (user_id, search, group_names)
+	SELECT id, gatehouse_grams(search), gatehouse_grams(group_names) FROM users;
+CREATE INDEX user_search_search ON user_search USING gin (search);
+CREATE INDEX user_search_group_names ON user_search USING gin (group_names);
+-- +goose StatementBegin
+CREATE FUNCTION gatehouse_user_search() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO user_search (user_id, search, group_names)
+		VALUES (NEW.id, gatehouse_grams(NEW.search), gatehouse_grams(NEW.group_names))
+		ON CONFLICT (user_id) DO UPDATE SET search = excluded.search, group_names = excluded.group_names;
+	RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER user_search_insert AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION gatehouse_user_search();
+CREATE TRIGGER user_search_update AFTER UPDATE ON users FOR EACH ROW
+	WHEN (NEW.search <> OLD.search OR NEW.group_names <> OLD.group_names) EXECUTE FUNCTION gatehouse_user_search();
 -- engine all
