@@ -67,13 +67,15 @@ func load(ctx context.Context, t target, sample time.Duration, conns int) (figur
 	}, nil
 }
 
+const userAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+
 func ask(ctx context.Context, client *http.Client, t target) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.server.url+"/some/path", nil)
 	if err != nil {
 		return err
 	}
 	r.Header.Set("Accept", "text/html")
-	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36")
+	r.Header.Set("User-Agent", userAgent)
 	if t.cookie != "" {
 		r.Header.Set("Cookie", t.cookie)
 	}

@@ -12,24 +12,35 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"time"
 )
 
 func main() {
 	rounds := flag.Int("rounds", 8, "samples of each target, each between two plain ones")
 	sample := flag.Duration("sample", 2*time.Second, "length of a sample")
-	conns := flag.Int("c", 16, "connections")
+	conns := flag.String("c", "16,64", "connections, a table each")
 	binary := flag.String("caddy", "", "a Caddy with the plugin; default: build ./cmd/caddy")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *binary, *rounds, *sample, *conns); err != nil {
+	var counts []int
+	for _, c := range strings.Split(*conns, ",") {
+		n, err := strconv.Atoi(c)
+		if err != nil || n < 1 {
+			fmt.Fprintf(os.Stderr, "bench: -c %s: use numbers of connections such as 16,64\n", *conns)
+			os.Exit(2)
+		}
+		counts = append(counts, n)
+	}
+	if err := run(ctx, *binary, *rounds, *sample, counts); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, binary string, rounds int, sample time.Duration, conns int) error {
+func run(ctx context.Context, binary string, rounds int, sample time.Duration, conns []int) error {
 	dir, err := os.MkdirTemp("", "gatehouse-bench-")
 	if err != nil {
 		return err
@@ -57,31 +68,82 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 		return err
 	}
 	defer gated.stop()
+	// What Caddy itself does with six more headers: clone them, note them for a log line, write them to the upstream.
+	headers, err := startCaddy(ctx, binary, dir, "headers", identityHeaders, up)
+	if err != nil {
+		return err
+	}
+	defer headers.stop()
 	cookie, err := gated.signIn(ctx)
 	if err != nil {
 		return err
 	}
-	var starts [2][]float64
-	for range 5 {
-		for i, srv := range []*server{plain, gated} {
-			if err := srv.again(ctx); err != nil {
-				return err
-			}
-			starts[i] = append(starts[i], srv.startup.Seconds()*1000)
-		}
+	if err := starts(ctx, plain, gated, cookie); err != nil {
+		return err
 	}
-	time.Sleep(time.Second) // let the background work of a start pass
-	fmt.Printf("start to first answer (median of 5): plain %.0f ms, gated %.0f ms; resident memory idle: plain %.1f MiB, gated %.1f MiB; cookie %d bytes\n",
-		median(starts[0]), median(starts[1]), plain.rss(), gated.rss(), len(cookie))
 	// The same request goes to all of them, cookie included: what Caddy itself does with one more header is not the
 	// gate's cost.
 	base := target{"plain", plain, cookie, 200}
 	targets := []target{
 		{"plain again (A/A control)", control, cookie, 200},
+		{"plain with the same six headers", headers, cookie, 200},
 		{"gated, warm session", gated, cookie, 200},
 		{"gated, anonymous page load", gated, "", 302},
 	}
-	return compare(ctx, base, targets, rounds, sample, conns)
+	for _, c := range conns {
+		if err := compare(ctx, base, targets, rounds, sample, c); err != nil {
+			return err
+		}
+	}
+	return manySessions(ctx, plain, gated)
+}
+
+// identityHeaders are those that the gate sends for the administrator.
+const identityHeaders = `request_header Remote-User admin
+	request_header Remote-Id 01kxzq3v4w5x6y7z8a9b0c1d2e
+	request_header Remote-Email admin@example.com
+	request_header Remote-Name admin
+	request_header Remote-Groups ""
+	request_header Remote-Role admin`
+
+// settle lets the background work of a start pass, and the memory of the last password hash go back.
+const settle = 6 * time.Second
+
+func starts(ctx context.Context, plain, gated *server, cookie string) error {
+	var took [2][]float64
+	for range 5 {
+		for i, srv := range []*server{plain, gated} {
+			if err := srv.again(ctx); err != nil {
+				return err
+			}
+			took[i] = append(took[i], srv.startup.Seconds()*1000)
+		}
+	}
+	time.Sleep(settle)
+	fmt.Printf("start to first answer (median of 5): plain %.0f ms, gated %.0f ms; resident memory idle: plain %.1f MiB, gated %.1f MiB; cookie %d bytes\n",
+		median(took[0]), median(took[1]), plain.rss(), gated.rss(), len(cookie))
+	return nil
+}
+
+// manySessions tells what memory is resident when a hundred thousand people have been seen. Both serve as many requests.
+func manySessions(ctx context.Context, plain, gated *server) error {
+	const n = 100_000
+	gated.stop()
+	cookies, err := addSessions(ctx, gated.store(), n)
+	if err != nil {
+		return err
+	}
+	for _, srv := range []*server{plain, gated} {
+		if err := srv.again(ctx); err != nil {
+			return err
+		}
+		if err := eachOnce(ctx, srv, cookies); err != nil {
+			return err
+		}
+	}
+	time.Sleep(settle)
+	fmt.Printf("\nresident memory after %d sessions were seen: plain %.1f MiB, gated %.1f MiB\n", n, plain.rss(), gated.rss())
+	return nil
 }
 
 // target is one kind of request to one Caddy.

@@ -41,9 +41,13 @@ func build(ctx context.Context, dir string) (string, error) {
 type server struct {
 	cmd     *exec.Cmd
 	url     string
+	home    string
 	startup time.Duration
 	begin   func() *exec.Cmd
 }
+
+// store is where the server's gate keeps its store.
+func (s *server) store() string { return filepath.Join(s.home, "caddy", "gatehouse", "gatehouse.db") }
 
 // again stops the server and starts it anew, so that what is measured is a start with a store that exists.
 func (s *server) again(ctx context.Context) error {
@@ -83,7 +87,7 @@ func startCaddy(ctx context.Context, binary, dir, name, directive string, up *ht
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	s := &server{url: "http://" + addr, begin: func() *exec.Cmd {
+	s := &server{url: "http://" + addr, home: home, begin: func() *exec.Cmd {
 		cmd := exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile")
 		cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home, "ADMIN_PASSWORD="+adminPassword)
 		return cmd
