@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/maypok86/otter/v2"
 
@@ -52,18 +53,60 @@ const maxSubjects = 10_000
 type entry struct {
 	live     Live
 	mark     uint64
-	read     int64        // nanoseconds since epoch0 at which its store read began
-	lastSeen atomic.Int64 // ms
-	written  atomic.Int64 // ms; last use handed to the janitor
-	values   sync.Map     // see Live.Values
+	read     int64                 // nanoseconds since epoch0 at which its store read began
+	lastSeen atomic.Int64          // ms
+	written  atomic.Int64          // ms; last use handed to the janitor
+	values   atomic.Pointer[value] // see Live.Values
 }
 
 func newEntry(s store.Session, u store.User, seen time.Time, mark uint64, read int64) *entry {
+	s.UserID = u.ID
+	for _, text := range []*string{&s.Method, &s.Provider, &s.Issuer, &s.UserAgent, &s.Host, (*string)(&u.Role), (*string)(&u.Origin)} {
+		*text = unique.Make(*text).Value() // the same in many sessions: kept once
+	}
 	e := &entry{live: Live{Session: s, User: u}, mark: mark, read: read}
 	e.live.entry = e
 	e.lastSeen.Store(seen.UnixMilli())
 	e.written.Store(s.LastSeenAt.UnixMilli())
 	return e
+}
+
+// value is one of the few values kept beside a session: a list of them takes a fifth of the memory of a map.
+type value struct {
+	key, value any
+	next       *value
+}
+
+// maxValues bounds the list: each configuration that a session outlives leaves a value behind.
+const maxValues = 8
+
+func (e *entry) value(key any) (any, bool) {
+	for v := e.values.Load(); v != nil; v = v.next {
+		if v.key == key {
+			return v.value, true
+		}
+	}
+	return nil, false
+}
+
+// keep adds a value, unless another request was faster, and answers the one that counts.
+func (e *entry) keep(key, made any) any {
+	added := &value{key: key, value: made}
+	for {
+		first := e.values.Load()
+		n := 0
+		for v := first; v != nil; v, n = v.next, n+1 {
+			if v.key == key {
+				return v.value
+			}
+		}
+		if added.next = first; n >= maxValues {
+			added.next = nil // the others are made again
+		}
+		if e.values.CompareAndSwap(first, added) {
+			return made
+		}
+	}
 }
 
 func (e *entry) seen() time.Time { return time.UnixMilli(e.lastSeen.Load()) }

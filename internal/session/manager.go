@@ -31,7 +31,7 @@ type Manager struct {
 type Options struct {
 	Clock    func() time.Time // default time.Now; judges expiry
 	Log      *zap.Logger      // default none
-	Capacity int              // resolved sessions kept in memory; default 50,000
+	Capacity int              // resolved sessions kept in memory; default 10,000
 }
 
 // NewManager starts a manager for st. Close it to let go.
@@ -43,7 +43,7 @@ func NewManager(st store.Store, o Options) *Manager {
 		o.Log = zap.NewNop()
 	}
 	if o.Capacity <= 0 {
-		o.Capacity = 50_000
+		o.Capacity = 10_000
 	}
 	m := &Manager{
 		store: st, now: o.Clock, log: o.Log,

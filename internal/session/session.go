@@ -76,11 +76,10 @@ func (l *Live) Values(key any, compute func(*Live) any) any {
 	if l.entry == nil {
 		return compute(l)
 	}
-	if v, ok := l.entry.values.Load(key); ok {
+	if v, ok := l.entry.value(key); ok {
 		return v
 	}
-	v, _ := l.entry.values.LoadOrStore(key, compute(l))
-	return v
+	return l.entry.keep(key, compute(l))
 }
 
 // Known answers what [Live.Values] made for key before, without making anything.
@@ -88,7 +87,7 @@ func (l *Live) Known(key any) (v any, ok bool) {
 	if l.entry == nil {
 		return nil, false
 	}
-	return l.entry.values.Load(key)
+	return l.entry.value(key)
 }
 
 // alive judges a session against its user and the time. It is the only place that does.
