@@ -18,15 +18,34 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Reloads, with the same and changed options and failing ones, under load: no request, session or sign-in is lost.
+// Reloads, with the same and changed options and failing ones, under load: no request, session, half-finished sign-in or
+// throttle count is lost.
 func TestReloadsUnderLoadLoseNothing(t *testing.T) {
-	s := startAdmin(t, "gatehouse {\n\tpublic /public\n}")
-	b := s.browser()
+	idp := provider.New(t)
+	s := startOIDC(t, idp, "", "gatehouse {\n\tpublic /public\n}")
+	s.global += "\nthrottle {\n\tfree 3\n\tlongest 1h\n}"
+	if err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	b, half, guesser := s.browser(), s.browser(), s.browser()
 	b.signIn(adminName, adminPass)
 	token := b.cookie()
+	started := half.page("/_auth/oidc/test/start?rt=%2Fhalf")
+	if started.StatusCode != http.StatusSeeOther {
+		t.Fatalf("a sign-in does not begin: %d", started.StatusCode)
+	}
+	guess := func() int {
+		return guesser.post("/_auth/login", "username", "admin", "password", "wrong password here").StatusCode
+	}
+	for range 3 {
+		if got := guess(); got != http.StatusUnauthorized {
+			t.Fatalf("a wrong password is answered %d", got)
+		}
+	}
 	var stop atomic.Bool
 	var asked, bad atomic.Int64
 	var wg sync.WaitGroup
@@ -59,13 +78,13 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 			}
 		})
 	}
-	good := s.site
-	for i := range 30 {
+	good, global := s.site, s.global
+	for i := range 50 {
 		switch i % 3 {
 		case 0:
 			s.site = good
 		case 1:
-			s.global = fmt.Sprintf("session {\n\tidle %dh\n}", i+1)
+			s.global = fmt.Sprintf("%s\nsession {\n\tidle %dh\n}", global, i+1)
 		case 2:
 			s.site = "gatehouse {\n\trequire nonsense x\n}"
 			if s.load() == nil {
@@ -85,6 +104,16 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 	}
 	if !b.reaches("/x") {
 		t.Error("the session was lost")
+	}
+	if a := half.follow(started); a.StatusCode != 200 || a.Request.URL.Path != "/half" || a.Header.Get("X-Upstream") != "yes" {
+		t.Errorf("the sign-in of before does not end well: %d at %s", a.StatusCode, a.Request.URL)
+	}
+	wrong := 0
+	for guess() == http.StatusUnauthorized {
+		wrong++
+	}
+	if wrong > 1 {
+		t.Errorf("%d more guesses were free: the count was lost", wrong)
 	}
 }
 
@@ -143,7 +172,10 @@ func TestThrottleCountsSurviveReloadAndRestart(t *testing.T) {
 		}
 		b := s.browser()
 		a := b.post("/_auth/login", "username", "admin", "password", "wrong password here")
-		for a.StatusCode == 401 { // the first waits are short: make them longer than a restart takes
+		for n := 0; a.StatusCode == 401; n++ { // a wait that is over lets one more through, and gets longer
+			if n > 1 {
+				t.Fatal("the count was lost")
+			}
 			a = b.post("/_auth/login", "username", "admin", "password", "wrong password here")
 		}
 		if a.StatusCode != 429 || a.Header.Get("Retry-After") == "" {
