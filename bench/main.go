@@ -53,23 +53,23 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 	}
 	up := upstream()
 	defer up.Close()
-	plain, err := startCaddy(ctx, binary, dir, "plain", "", up)
+	plain, err := startCaddy(ctx, binary, dir, "plain", "", "", up)
 	if err != nil {
 		return err
 	}
 	defer plain.stop()
-	control, err := startCaddy(ctx, binary, dir, "control", "", up)
+	control, err := startCaddy(ctx, binary, dir, "control", "", "", up)
 	if err != nil {
 		return err
 	}
 	defer control.stop()
-	gated, err := startCaddy(ctx, binary, dir, "gated", "gatehouse", up)
+	gated, err := startCaddy(ctx, binary, dir, "gated", "gatehouse", manyAttempts, up)
 	if err != nil {
 		return err
 	}
 	defer gated.stop()
 	// What Caddy itself does with six more headers: clone them, note them for a log line, write them to the upstream.
-	headers, err := startCaddy(ctx, binary, dir, "headers", identityHeaders, up)
+	headers, err := startCaddy(ctx, binary, dir, "headers", identityHeaders, "", up)
 	if err != nil {
 		return err
 	}
@@ -95,8 +95,14 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 			return err
 		}
 	}
+	if err := flood(ctx, gated, cookie, rounds, sample); err != nil {
+		return err
+	}
 	return manySessions(ctx, plain, gated)
 }
+
+// manyAttempts lets one address, that of the load generator, try as often as it likes.
+const manyAttempts = "\tgatehouse {\n\t\tthrottle {\n\t\t\tclient 1000000/1m\n\t\t}\n\t}\n"
 
 // identityHeaders are those that the gate sends for the administrator.
 const identityHeaders = `request_header Remote-User admin

@@ -44,6 +44,7 @@ type server struct {
 	home    string
 	startup time.Duration
 	begin   func() *exec.Cmd
+	log     bytes.Buffer // what it wrote; read it when it has ended
 }
 
 // store is where the server's gate keeps its store.
@@ -58,19 +59,21 @@ func (s *server) again(ctx context.Context) error {
 func (s *server) start(ctx context.Context) error {
 	begin := time.Now()
 	s.cmd = s.begin()
+	s.log.Reset()
+	s.cmd.Stderr = &s.log
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
 	if err := s.await(ctx); err != nil {
 		s.stop()
-		return err
+		return fmt.Errorf("%w; it wrote:\n%s", err, s.log.String())
 	}
 	s.startup = time.Since(begin)
 	return nil
 }
 
-// startCaddy runs binary with a site that has directive before reverse_proxy.
-func startCaddy(ctx context.Context, binary, dir, name, directive string, up *httptest.Server) (*server, error) {
+// startCaddy runs binary with a site that has directive before reverse_proxy, and global options besides its own.
+func startCaddy(ctx context.Context, binary, dir, name, directive, global string, up *httptest.Server) (*server, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -82,8 +85,8 @@ func startCaddy(ctx context.Context, binary, dir, name, directive string, up *ht
 		return nil, err
 	}
 	config := filepath.Join(home, "Caddyfile")
-	text := fmt.Sprintf("{\n\tadmin off\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n}\nhttp://%s {\n\tbind 127.0.0.1\n\t%s\n\treverse_proxy %s\n}\n",
-		addr, directive, up.Listener.Addr())
+	text := fmt.Sprintf("{\n\tadmin off\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n%s}\nhttp://%s {\n\tbind 127.0.0.1\n\t%s\n\treverse_proxy %s\n}\n",
+		global, addr, directive, up.Listener.Addr())
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

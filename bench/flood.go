@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// attackers try to sign in at the same time, again and again.
+const attackers = 200
+
+// flood compares the latency of signed-in people with and without a flood of sign-ins, at a load that leaves the
+// machine room: on a saturated one every figure is that of the queue in front of the cores.
+func flood(ctx context.Context, gated *server, cookie string, rounds int, sample time.Duration) error {
+	t := target{"gated", gated, cookie, http.StatusOK}
+	quiet := func() (figures, error) { return paced(ctx, t, sample) }
+	before, err := quiet()
+	if err != nil {
+		return err
+	}
+	var p50, p99 []float64
+	var tally attempts
+	peak := 0.0
+	for range rounds {
+		stop := tally.run(ctx, gated)
+		time.Sleep(sample / 4) // until the queue is full
+		under, err := quiet()
+		peak = max(peak, gated.rss())
+		stop()
+		if err != nil {
+			return err
+		}
+		after, err := quiet()
+		if err != nil {
+			return err
+		}
+		p50 = append(p50, under.p50.Seconds()*2/(before.p50+after.p50).Seconds())
+		p99 = append(p99, under.p99.Seconds()*2/(before.p99+after.p99).Seconds())
+		before = after
+	}
+	if n := tally.other.Load(); n > 0 {
+		return fmt.Errorf("%d sign-ins of the flood were answered otherwise than 401 and 503", n)
+	}
+	fmt.Printf("\nsigned-in requests during %d sign-ins at once, as a ratio to without: p50 %.2f (%.2f..%.2f), p99 %.2f; sign-ins answered 401: %d, 503 with Retry-After: %d; resident memory %.1f MiB\n",
+		attackers, median(p50), slices.Min(p50), slices.Max(p50), median(p99), tally.wrong.Load(), tally.busy.Load(), peak)
+	return nil
+}
+
+// paced asks 200 times per second, whatever the answers take.
+func paced(ctx context.Context, t target, sample time.Duration) (figures, error) {
+	const every = 5 * time.Millisecond
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
+	defer client.CloseIdleConnections()
+	var mu sync.Mutex
+	var times []time.Duration
+	var failed error
+	var wg sync.WaitGroup
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for begin := time.Now(); time.Since(begin) < sample; <-tick.C {
+		wg.Go(func() {
+			sent := time.Now()
+			err := ask(ctx, client, t)
+			took := time.Since(sent)
+			mu.Lock()
+			defer mu.Unlock()
+			times, failed = append(times, took), errors.Join(failed, err)
+		})
+	}
+	wg.Wait()
+	if failed != nil {
+		return figures{}, failed
+	}
+	slices.Sort(times)
+	return figures{p50: times[len(times)/2], p99: times[len(times)*99/100]}, nil
+}
+
+// attempts counts how sign-ins were answered.
+type attempts struct{ wrong, busy, other, names atomic.Int64 }
+
+// run floods until the function that it answers is called.
+func (a *attempts) run(ctx context.Context, srv *server) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: attackers}}
+	var wg sync.WaitGroup
+	for range attackers {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				a.try(ctx, client, srv)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		wg.Wait()
+		client.CloseIdleConnections()
+	}
+}
+
+func (a *attempts) try(ctx context.Context, client *http.Client, srv *server) {
+	form := url.Values{"username": {fmt.Sprintf("nobody%d", a.names.Add(1))}, "password": {"a wrong password"}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.url+"/_auth/login", strings.NewReader(form.Encode()))
+	if err != nil {
+		a.other.Add(1)
+		return
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := client.Do(r)
+	if err != nil {
+		if ctx.Err() == nil {
+			a.other.Add(1)
+		}
+		return
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+	switch {
+	case res.StatusCode == http.StatusUnauthorized:
+		a.wrong.Add(1)
+	case res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") != "":
+		a.busy.Add(1)
+		select { // as told, though not for as long
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	default:
+		a.other.Add(1)
+	}
+}
