@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 func TestErrorRoutesAreNoWayAroundTheGate(t *testing.T) {
@@ -51,6 +52,28 @@ func TestWithoutTheStoreTheGateIsClosed(t *testing.T) {
 	}
 	if !b.reaches("/public") {
 		t.Error("public paths need no store")
+	}
+}
+
+// A store that answers, but has lost a table: everything but what is in memory is 503, and the health check says so.
+func TestWithoutATableTheGateIsClosed(t *testing.T) {
+	s := startAdmin(t, "gatehouse")
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	for _, table := range []string{"sessions", "users"} {
+		s.place.Exec(t, "ALTER TABLE "+table+" RENAME TO lost_"+table)
+		eventually(t, "the health check to tell of "+table, func() bool { return b.fetch("/_auth/healthz").StatusCode == 503 })
+		if l := s.browser().post("/_auth/login", "username", "admin", "password", adminPass); l.StatusCode != 503 || l.Header.Get("Retry-After") == "" {
+			t.Errorf("without %s: a sign-in is answered %d", table, l.StatusCode)
+		}
+		stranger := s.browser()
+		stranger.setCookie(store.NewToken())
+		if a := stranger.fetch("/x"); a.StatusCode != 503 {
+			t.Errorf("without %s: a session that cannot be looked up is answered %d", table, a.StatusCode)
+		}
+	}
+	if s.up.count() != 0 {
+		t.Error("the app was asked")
 	}
 }
 
