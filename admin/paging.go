@@ -39,7 +39,7 @@ func (a *admin) goOn(t *table, stopped bool) {
 // searchedTo tells how far back a search of the audit log has come.
 func (a *admin) searchedTo(t *table, at time.Time) {
 	if !at.IsZero() {
-		t.Caption = a.text("audit.searched", "time", at.UTC().Format("2006-01-02 15:04:05")+" UTC")
-		t.Empty = a.text("table.none_yet")
+		far := a.text("audit.searched", "time", at.UTC().Format("2006-01-02 15:04:05")+" UTC")
+		t.Caption, t.Empty = far+" "+a.text("table.part"), a.text("table.none_yet")+" "+far
 	}
 }

@@ -1,0 +1,89 @@
+package admin
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+var older = regexp.MustCompile(`href="/_auth(/admin/audit\?[^"]*cursor=[^"]*)">Older entries`)
+
+// A search through more entries than one page may pass over says how far it has come and goes on where it stopped, in
+// the pages and in the API alike, until all has been seen.
+func TestASearchThatStopsSaysSoAndGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.add("ada", store.RoleAdmin)
+	ada := w.signIn("ada")
+	now := w.clock.Now()
+	events := make([]store.Event, 0, 10_400)
+	for i := range cap(events) {
+		events = append(events, store.Event{Time: now.Add(-time.Duration(i+1) * time.Minute), Actor: "somebody", Action: "session.sign_in", Outcome: store.Success})
+	}
+	events[len(events)-1].Actor = "needle"
+	if err := w.store.AddEvents(t.Context(), events...); err != nil {
+		t.Fatal(err)
+	}
+	first := ada.get("/admin/audit?q=needl").want(t, http.StatusOK).shows(t, "Searched back to 2026-02-", "Nothing matches so far")
+	if strings.Contains(first.body, ">needle<") {
+		t.Fatal("the page passed over more than it may")
+	}
+	link := older.FindStringSubmatch(first.body)
+	if link == nil {
+		t.Fatalf("no way on: %s", first)
+	}
+	second := ada.get(html.UnescapeString(link[1])).want(t, http.StatusOK).shows(t, ">needle<")
+	if strings.Contains(second.body, "Searched back") || older.MatchString(second.body) {
+		t.Error("the search has come to the end and says that it goes on")
+	}
+	pages, found, cursor := 0, 0, ""
+	for ; pages == 0 || cursor != ""; pages++ {
+		var list struct {
+			Items []struct{ Actor string }
+			Next  string
+		}
+		ada.json(http.MethodGet, "/audit?q=needl&cursor="+url.QueryEscape(cursor), nil).want(t, http.StatusOK).read(t, &list)
+		found, cursor = found+len(list.Items), list.Next
+	}
+	if pages != 2 || found != 1 {
+		t.Errorf("the API has %d pages with %d hits", pages, found)
+	}
+}
+
+// Invitations come in pages like all lists, to the last one.
+func TestInvitationsComeInPages(t *testing.T) {
+	t.Parallel()
+	const n = 60
+	w, ada := filled(t, n, 1)
+	seen := make(map[string]bool)
+	next := regexp.MustCompile(`href="/_auth(/admin/invites\?cursor=[^"]*)">Older entries`)
+	name := regexp.MustCompile(`>(user\d{6})<`)
+	for path, pages := "/admin/invites", 0; path != ""; pages++ {
+		a := ada.get(path).want(t, http.StatusOK)
+		for _, m := range name.FindAllStringSubmatch(a.body, -1) {
+			seen[m[1]] = true
+		}
+		path = ""
+		if m := next.FindStringSubmatch(a.body); m != nil {
+			path = html.UnescapeString(m[1])
+		}
+		if pages > n {
+			t.Fatal("the list has no end")
+		}
+	}
+	for i := range n {
+		if !seen[fmt.Sprintf("user%06d", i)] {
+			t.Errorf("user%06d is on no page", i)
+		}
+	}
+	for _, bad := range []string{"x", store.NewID(w.clock.Now())} {
+		ada.get("/admin/invites?cursor="+bad).want(t, http.StatusBadRequest)
+	}
+}
