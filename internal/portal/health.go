@@ -12,12 +12,21 @@ import (
 // pingTime bounds a health check.
 const pingTime = 2 * time.Second
 
+// ping asks the store whether it works. Anybody may ask for the health, so those who do at the same time share one
+// look: a flood costs the store no more than one after the other.
+func (p *Portal) ping(ctx context.Context) error {
+	_, err, _ := p.pings.Do("", func() (any, error) {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingTime)
+		defer cancel()
+		return nil, p.Store.Ping(bounded)
+	})
+	return err
+}
+
 // healthz tells load balancers whether the gate can do its work, and nothing else.
 func (p *Portal) healthz(w http.ResponseWriter, r *http.Request, _ *visit) {
-	ctx, cancel := context.WithTimeout(r.Context(), pingTime)
-	defer cancel()
 	status, text := http.StatusOK, "ok\n"
-	if err := p.Store.Ping(ctx); err != nil {
+	if err := p.ping(r.Context()); err != nil {
 		status, text = http.StatusServiceUnavailable, "unavailable\n"
 		w.Header().Set("Retry-After", strconv.Itoa(int(storeRetry.Seconds())))
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
@@ -57,6 +58,7 @@ type Portal struct {
 	guard    *Guard
 	cross    *ui.CrossOrigin
 	mux      *http.ServeMux
+	pings    *singleflight.Group
 	hasAdmin *atomic.Bool // there is, or was, an active administrator: never asked again
 }
 
@@ -78,7 +80,7 @@ func New(c Config) (*Portal, error) {
 			return nil, err
 		}
 	}
-	p := &Portal{Config: c, guard: guard, cross: new(ui.CrossOrigin), hasAdmin: new(atomic.Bool)}
+	p := &Portal{Config: c, guard: guard, cross: new(ui.CrossOrigin), pings: new(singleflight.Group), hasAdmin: new(atomic.Bool)}
 	p.speak(c.Pages.Default())
 	p.voices = ui.NewPerLanguage(c.Pages, p, func(u *ui.UI) *Portal {
 		q := *p
