@@ -103,7 +103,7 @@ func validate(t *testing.T, name string, config []byte) {
 	if err := os.WriteFile(logo, []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text := regexp.MustCompile(`/run/secrets/[a-z.-]+`).ReplaceAllStringFunc(string(config), secrets)
+	text := regexp.MustCompile(`/run/secrets/[a-z./-]+`).ReplaceAllStringFunc(string(config), secrets)
 	text = strings.NewReplacer("/var/lib/gatehouse", dir, "/etc/caddy/logo.svg", logo).Replace(text)
 	for _, m := range regexp.MustCompile(`\{env\.([A-Z_]+)\}`).FindAllStringSubmatch(text, -1) {
 		t.Setenv(m[1], "value")
@@ -127,8 +127,8 @@ func validate(t *testing.T, name string, config []byte) {
 	}
 }
 
-// secretFiles makes files such as the documentation's secrets, and answers the file for each name: a hash, a key or
-// a password.
+// secretFiles makes files such as the documentation's secrets, and answers the file for each name: a hash, a key, a
+// connection string or a password.
 func secretFiles(t *testing.T, dir string) func(name string) string {
 	t.Helper()
 	write := func(name string, content []byte) string {
@@ -142,6 +142,7 @@ func secretFiles(t *testing.T, dir string) func(name string) string {
 	hasher := password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, password.NewSlots(1, 1))
 	keyFile := write("key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
 	hash := write("hash", []byte(must(hasher.Hash(t.Context(), "a secret of the documentation's test"))))
+	dsn := write("dsn", []byte("postgres://gatehouse:secret@localhost/gatehouse\n"))
 	secret := write("secret", []byte("a secret of the documentation's test\n"))
 	return func(name string) string {
 		switch {
@@ -149,6 +150,8 @@ func secretFiles(t *testing.T, dir string) func(name string) string {
 			return keyFile
 		case strings.HasSuffix(name, "-hash"):
 			return hash
+		case strings.HasSuffix(name, "-url"):
+			return dsn
 		default:
 			return secret
 		}
