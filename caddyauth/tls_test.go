@@ -157,24 +157,59 @@ func TestEveryVersionOfHTTP(t *testing.T) {
 	}
 }
 
-// A WebSocket over HTTP/3 is an extended CONNECT (RFC 9220): no method or protocol that opens the gate.
+// A WebSocket over HTTP/3 is an extended CONNECT (RFC 9220): no method or protocol that opens the gate, and it ends with
+// its session as every stream does.
 func TestExtendedConnectNeedsASessionToo(t *testing.T) {
 	app := streamUpstream(t)
 	s := startTLS(t, app.Listener.Addr().String())
 	c := over(t, 3)
-	s.signInOver(c)
-	r, err := http.NewRequest(http.MethodConnect, "https://"+s.addr+"/stream", nil)
-	if err != nil {
-		t.Fatal(err)
+	cookie := s.signInOver(c)
+	connect := func(with *http.Cookie) (*http.Response, io.Closer) {
+		body, sends := io.Pipe() // open for as long as the WebSocket
+		r, err := http.NewRequest(http.MethodConnect, "https://"+s.addr+"/stream", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Proto = "websocket"
+		r.Header.Set("Sec-WebSocket-Version", "13")
+		if with != nil {
+			r.AddCookie(with)
+		}
+		res, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res, sends
 	}
-	r.Proto = "websocket"
-	res, err := c.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
+	res, sends := connect(nil)
+	_ = sends.Close()
+	_ = res.Body.Close()
 	if res.StatusCode != 401 {
-		t.Errorf("answered %d", res.StatusCode)
+		t.Errorf("without a session: %d", res.StatusCode)
+	}
+	res, sends = connect(cookie)
+	defer sends.Close()
+	defer res.Body.Close()
+	line, err := bufio.NewReader(res.Body).ReadString('\n')
+	if res.StatusCode != 200 || err != nil || !strings.Contains(line, "hello") {
+		t.Fatalf("with a session: %d, %q, %v", res.StatusCode, line, err)
+	}
+	ended := make(chan struct{})
+	go func() { _, _ = io.Copy(io.Discard, res.Body); close(ended) }()
+	out, err := http.NewRequest("POST", "https://"+s.addr+"/_auth/logout", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.AddCookie(cookie)
+	gone, err := c.Do(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = gone.Body.Close()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the WebSocket goes on after its session")
 	}
 }
 
