@@ -35,8 +35,16 @@ type grown struct {
 // fill makes a store with n users who are all signed in.
 func fill(b *testing.B, n int) *grown {
 	b.Helper()
-	g := &grown{path: filepath.Join(b.TempDir(), "gatehouse.db")}
-	st := g.open(b)
+	path := filepath.Join(b.TempDir(), "gatehouse.db")
+	g := fillStore(b, (&grown{path: path}).open(b), n)
+	g.path = path
+	return g
+}
+
+// fillStore fills st and closes it.
+func fillStore(b *testing.B, st *sqlstore.DB, n int) *grown {
+	b.Helper()
+	g := new(grown)
 	ctx, now := context.Background(), time.Now().UTC().Truncate(time.Millisecond)
 	m := session.NewManager(st, session.Options{})
 	defer m.Close()

@@ -1,11 +1,13 @@
 package caddyauth_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
 )
 
 // What outlasts the store is requests of sessions that were in use, and nothing else. P-FAILCLOSED
@@ -88,6 +90,49 @@ func onlyRequestsGoOn(t *testing.T, s *caddyServer, proxy *testenv.Proxy, b, unu
 	}
 	s.logs.waitFor(t, "the store cannot be reached: sessions that were in use go on")
 	return true
+}
+
+// Within the grace nothing can be asked about what a provider said, so only a session that this configuration has
+// judged by its rules goes on. P-FAILCLOSED
+func TestASessionThroughAProviderNeedsToHaveBeenJudged(t *testing.T) {
+	proxy, dsn := testenv.PostgresProxy(t)
+	idp := provider.New(t)
+	s := startOIDC(t, idp, "allow email ada@example.com\n}\nsession {\n\tstore_grace 10s", "gatehouse", at(dsn))
+	judged, unjudged := s.browser(), s.browser()
+	judged.viaProvider("?rt=%2F")
+	atProvider := unjudged.page("/_auth/oidc/test/start")
+	for hops := 0; unjudged.cookie() == "" && hops < 5; hops++ { // until there is a session, which is then looked at only
+		to, err := atProvider.Request.URL.Parse(atProvider.Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.NewRequest("GET", to.String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		atProvider = unjudged.do(r)
+	}
+	if a := unjudged.fetch("/_auth/api/v1/session"); a.StatusCode != 200 || !judged.reaches("/") {
+		t.Fatalf("before the outage: %d", a.StatusCode)
+	}
+	for try := 1; ; try++ {
+		time.Sleep(time.Second) // news that confirm what was read come four times as often
+		cut := time.Now()
+		proxy.Cut()
+		time.Sleep(2 * time.Second) // longer than the cache answers by itself
+		first, other, last := judged.reaches("/"), unjudged.fetch("/"), judged.reaches("/")
+		if other.StatusCode != 503 {
+			t.Fatalf("a session that was never judged is answered %d", other.StatusCode)
+		}
+		if first && last {
+			return
+		}
+		if took := time.Since(cut); took < 8*time.Second || try == 5 {
+			t.Fatalf("%v after the store a session in use does not go on", took)
+		}
+		proxy.Heal()
+		eventually(t, "the store to be back", func() bool { return judged.reaches("/") })
+	}
 }
 
 // stranger answers a browser with a token that nobody gave it.
