@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -153,7 +154,7 @@ func TestSearchFollowsEveryChange(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = db.Change(ctx, func(tx store.Tx) error {
-				u.Username, u.Email, u.Name, u.Groups = "Ärger", "x@y.example", "王小明 \U0001F511", []string{"team"}
+				u.Username, u.Email, u.Name, u.Groups = "Ärger", "x@y.example", "王小明 \U0001F511"+strings.Repeat("x", 90)+"end", []string{"team"}
 				if _, err := tx.UpdateUser(ctx, u); err != nil {
 					return err
 				}
@@ -166,7 +167,9 @@ func TestSearchFollowsEveryChange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for text, n := range map[string]int{"user1": 2, "user2": 0, "ÄRGER": 1, "rge": 1, "王小明": 1, "小明 \U0001F511": 1, "@y.exa": 1, `a" OR "b`: 0, "user*": 0, "-user": 0} {
+			for text, n := range map[string]int{"user1": 2, "user2": 0, "ÄRGER": 1, "rge": 1, "王小明": 1, "小明 \U0001F511": 1, "@y.exa": 1, `a" OR "b`: 0, "user*": 0, "-user": 0,
+				strings.Repeat("ä", 5000): 0, strings.Repeat("王小明", 40): 0,
+				strings.Repeat("x", 90) + "end": 1, strings.Repeat("x", 90) + "and": 0} {
 				want(text, n)
 			}
 			if _, err := db.Writer().ExecContext(ctx, `UPDATE users SET search = 'someone else' WHERE id = $1`, u.ID); err != nil {

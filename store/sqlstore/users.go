@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -205,8 +204,12 @@ func (f *userFilter) also(condition string, values ...any) {
 	f.rest = append(f.rest, func(w *where) { w.add(condition, values...) })
 }
 
-// minGram is how many characters a part needs to be found by the index of texts.
-const minGram = 3
+// A part needs at least minGram characters to be found by the index of texts, and is looked for by no more than its
+// first maxGram: each costs a look-up, and a text may be as long as an address.
+const (
+	minGram = 3
+	maxGram = 64
+)
 
 func (r reader) addUserText(f *userFilter, q store.UserQuery) {
 	text := store.FoldName(clean(q.Text))
@@ -221,10 +224,15 @@ func (r reader) addUserText(f *userFilter, q store.UserQuery) {
 
 // usersWith answers the set of users in whose names or address a folded text stands.
 func (r reader) usersWith(text string) (set, bool) {
-	if utf8.RuneCountInString(text) < minGram {
-		return set{}, false
+	n := 0
+	for at := range text {
+		if n == maxGram {
+			text = text[:at]
+			break
+		}
+		n++
 	}
-	return r.dia.usersWith(text), true
+	return r.dia.usersWith(text), n >= minGram
 }
 
 func (r reader) addUserGroup(f *userFilter, q store.UserQuery) {
