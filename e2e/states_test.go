@@ -3,8 +3,10 @@ package e2e
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/browser"
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
@@ -73,6 +75,13 @@ func then(first func(*testing.T, *world), more func(p *browser.Page)) func(*test
 	}
 }
 
+// pick ticks bob and asks to turn him on, which he is.
+func pick(p *browser.Page) {
+	p.Eval(`document.querySelectorAll("tbody input[type=checkbox]").forEach(c => c.checked = true)`, nil)
+	p.Eval(`document.querySelector("select[name=do]").value = "activate"`, nil)
+	p.Find("button", "Continue").Follow()
+}
+
 // states of all pages. Those that spend something come last.
 var states = []state{
 	{"login", 200, at(anon, "/app?x=1")},
@@ -130,6 +139,11 @@ var states = []state{
 	{"users", 200, at(admin, "/_auth/admin/users")},
 	{"users, none", 200, at(admin, "/_auth/admin/users?q=nobody-has-this-name")},
 	{"users, past the end", 200, at(admin, "/_auth/admin/users?page=9999")},
+	{"users, picked", 200, then(at(admin, "/_auth/admin/users"), pick)},
+	{"users, acted on", 200, then(then(at(admin, "/_auth/admin/users"), pick), func(p *browser.Page) {
+		p.Find("button", "Turn on").Follow()
+	})},
+	{"users, nobody picked", 200, then(at(admin, "/_auth/admin/users"), func(p *browser.Page) { p.Find("button", "Continue").Follow() })},
 	{"user", 200, at(admin, "/_auth/admin/users/{bob}")},
 	{"user, access", 200, at(admin, "/_auth/admin/users/{bob}/access")},
 	{"user, sign-in", 200, at(admin, "/_auth/admin/users/{bob}/sign-in")},
@@ -146,6 +160,14 @@ var states = []state{
 	{"user, require change", 200, at(admin, "/_auth/admin/users/{bob}/require-change")},
 	{"user, end sessions", 200, at(admin, "/_auth/admin/users/{bob}/end-sessions")},
 	{"invite", 200, at(admin, "/_auth/admin/users/invite")},
+	{"invite, refused", 409, then(at(admin, "/_auth/admin/users/invite"), func(p *browser.Page) {
+		p.Find("textbox", "Username.*").Fill("bob")
+		p.Find("button", "Make the account").Follow()
+	})},
+	{"invited", 200, then(at(admin, "/_auth/admin/users/invite"), func(p *browser.Page) {
+		p.Find("textbox", "Username.*").Fill("guest" + strconv.FormatInt(time.Now().UnixNano(), 36))
+		p.Find("button", "Make the account").Follow()
+	})},
 	{"invites", 200, at(admin, "/_auth/admin/invites")},
 	{"roles", 200, at(admin, "/_auth/admin/roles")},
 	{"all sessions", 200, at(admin, "/_auth/admin/sessions")},
