@@ -45,11 +45,11 @@ func sqliteDialect() dialect {
 		unindexed: "+",
 		usersWith: func(part string) set {
 			phrase := `search : "` + strings.ReplaceAll(part, `"`, `""`) + `"` // nothing in a phrase is an operator
-			return set{`SELECT m.user_id FROM user_search s JOIN user_search_rows m ON m.num = s.rowid
-				WHERE s.user_search MATCH %s`, []any{phrase}}
+			return set{query: `SELECT m.user_id FROM user_search s JOIN user_search_rows m ON m.num = s.rowid
+				WHERE s.user_search MATCH %s`, values: []any{phrase}}
 		},
 		usersIn: func(name, _ string) set {
-			return set{`SELECT g.user_id FROM user_search_groups g WHERE g.name = %s`, []any{name}}
+			return set{query: `SELECT g.user_id FROM user_search_groups g WHERE g.name = %s`, values: []any{name}}
 		},
 		hasVersionTable: `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '` + versionTable + `'`,
 		beginMigration:  []string{"BEGIN IMMEDIATE"},
@@ -62,10 +62,10 @@ func postgresDialect() dialect {
 		goose:    goose.DialectPostgres,
 		contains: "strpos",
 		usersWith: func(part string) set {
-			return set{`SELECT s.user_id FROM user_search s WHERE s.search @> gatehouse_grams(%s)`, []any{part}}
+			return set{query: `SELECT s.user_id FROM user_search s WHERE s.search @> gatehouse_grams(%s)`, values: []any{part}}
 		},
 		usersIn: func(_, quoted string) set {
-			return set{`SELECT s.user_id FROM user_search s WHERE s.group_names @> gatehouse_grams(%s)`, []any{quoted}}
+			return set{query: `SELECT s.user_id FROM user_search s WHERE s.group_names @> gatehouse_grams(%s)`, values: []any{quoted}}
 		},
 		keyType: `COLLATE "C"`,
 		hasVersionTable: `SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = '` +

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -100,6 +101,7 @@ type listing[T any] struct {
 type set struct {
 	query  string
 	values []any
+	ids    []string // all of them, where they are known already
 }
 
 // sheet is what a page holds: rows, and where to go on unless that is the end.
@@ -161,24 +163,80 @@ func (l listing[T]) amongFew(ctx context.Context, r reader, from *cursor, limit,
 	if err != nil || few == nil {
 		return nil, false, err
 	}
+	if few.ids != nil && len(few.ids) == 0 {
+		return nil, true, nil
+	}
 	rows, err = l.between(ctx, r, from, nil, few, n)
 	return rows, true, err
 }
 
 // fewest answers a set of no more than limit ids, nil when there is none.
 func (r reader) fewest(ctx context.Context, op string, sets []set, limit int) (*set, error) {
-	for i := range sets {
-		var w where
-		query := sets[i].limited(&w, limit+1)
-		n, err := one(ctx, r, op, scanInt, `SELECT count(*) FROM (`+query+`) AS found`, w.args...)
+	for _, s := range sets {
+		if s.ids != nil {
+			return &s, nil
+		}
+		n, err := r.measure(ctx, op, &s, limit)
 		if err != nil {
 			return nil, err
 		}
 		if n <= limit {
-			return &sets[i], nil
+			return &s, nil
 		}
 	}
 	return nil, nil
+}
+
+// measure answers how many ids a set has, as far as one more than limit, and keeps them where they are few enough to be
+// given to the next query as they are: an index of texts is asked once then.
+func (r reader) measure(ctx context.Context, op string, s *set, limit int) (int, error) {
+	var w where
+	query := s.limited(&w, limit+1)
+	if limit > r.reach.few {
+		return one(ctx, r, op, scanInt, `SELECT count(*) FROM (`+query+`) AS found`, w.args...)
+	}
+	ids, err := all(ctx, r, op, scanText, query, w.args...)
+	if err == nil && len(ids) <= min(limit, maxIDs) {
+		s.ids = append([]string{}, ids...)
+	}
+	return len(ids), err
+}
+
+// maxIDs bounds the ids that are given to a query one by one.
+const maxIDs = 64
+
+// holds writes the condition that a column is one of the set's ids, of which there are no more than limit.
+func (s set) holds(w *where, column string, limit int) string {
+	if s.ids == nil {
+		return column + " IN (SELECT * FROM (" + s.limited(w, limit) + ") AS few)"
+	}
+	marks := make([]string, 0, maxIDs)
+	for _, id := range s.padded() {
+		marks = append(marks, w.arg(id))
+	}
+	return column + " IN (" + strings.Join(marks, ", ") + ")"
+}
+
+// padded answers the ids in one of two lengths, the last one again and again: each length is a statement to prepare.
+func (s set) padded() []any {
+	n := maxIDs
+	if len(s.ids) <= 4 {
+		n = 4
+	}
+	list := make([]any, n)
+	for i := range list {
+		list[i] = s.ids[min(i, len(s.ids)-1)]
+	}
+	return list
+}
+
+// of answers the set of a query whose last column has to be one of this set's ids.
+func (s set) of(query string) set {
+	if s.ids == nil {
+		return set{query: query + ` IN (` + s.query + `)`, values: s.values}
+	}
+	ids := s.padded()
+	return set{query: query + ` IN (%s` + strings.Repeat(", %s", len(ids)-1) + `)`, values: ids}
 }
 
 // limited writes the subquery. The limit also keeps PostgreSQL from walking the list's order instead.
@@ -227,7 +285,7 @@ func (l listing[T]) between(ctx context.Context, r reader, from, to *cursor, few
 	var w where
 	by := l.order
 	if few != nil {
-		w.terms = append(w.terms, by.id+" IN (SELECT * FROM ("+few.limited(&w, r.reach.many)+") AS few)")
+		w.terms = append(w.terms, few.holds(&w, by.id, r.reach.many))
 		by.key = r.dia.sorted(by)
 	}
 	for _, add := range []func(*where){l.index, l.filter} {

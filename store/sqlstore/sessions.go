@@ -145,7 +145,7 @@ func (r reader) sessionFilter(w *where, q store.SessionQuery) {
 // and no address can hold the text.
 func (r reader) sessionSets(ctx context.Context, text string) ([]set, error) {
 	if ip, whole := wholeIP(text); whole {
-		return []set{{`SELECT c.id FROM sessions c WHERE c.ip = %s AND c.ip <> ''`, []any{ip}}}, nil
+		return []set{{query: `SELECT c.id FROM sessions c WHERE c.ip = %s AND c.ip <> ''`, values: []any{ip}}}, nil
 	}
 	users, ok := r.usersWith(text)
 	if !ok || strings.Trim(text, "0123456789abcdef.:") == "" {
@@ -155,7 +155,10 @@ func (r reader) sessionSets(ctx context.Context, text string) ([]set, error) {
 	if err != nil || few == nil {
 		return nil, err
 	}
-	return []set{{`SELECT c.id FROM sessions c WHERE c.user_id IN (` + users.query + `)`, users.values}}, nil
+	if few.ids != nil && len(few.ids) == 0 {
+		return []set{*few}, nil // nobody, so no session
+	}
+	return []set{few.of(`SELECT c.id FROM sessions c WHERE c.user_id`)}, nil
 }
 
 // wholeIP reads a text that is an address, in the form in which addresses are kept.

@@ -252,10 +252,10 @@ func (r reader) addUserProvider(f *userFilter, q store.UserQuery) {
 	case "":
 	case "local":
 		f.also(r.dia.unindexed + "u.is_local = 1")
-		f.sets = append(f.sets, set{`SELECT c.id FROM users c WHERE c.is_local = 1`, nil})
+		f.sets = append(f.sets, set{query: `SELECT c.id FROM users c WHERE c.is_local = 1`})
 	default:
 		f.also("EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id AND i.provider = %s)", clean(q.Provider))
-		f.sets = append(f.sets, set{`SELECT i.user_id FROM identities i WHERE i.provider = %s`, []any{clean(q.Provider)}})
+		f.sets = append(f.sets, set{query: `SELECT i.user_id FROM identities i WHERE i.provider = %s`, values: []any{clean(q.Provider)}})
 	}
 }
 
@@ -319,8 +319,12 @@ func (r reader) CountUsers(ctx context.Context, q store.UserQuery) (int, error) 
 	if err != nil {
 		return 0, err
 	}
-	if few != nil {
-		w.terms = append(w.terms, "u.id IN (SELECT * FROM ("+few.limited(&w, r.reach.few)+") AS few)")
+	switch {
+	case few == nil:
+	case few.ids != nil && len(few.ids) == 0:
+		return 0, nil
+	default:
+		w.terms = append(w.terms, few.holds(&w, "u.id", r.reach.few))
 	}
 	return r.countTo(ctx, "count users", "FROM users u", w, q.Limit)
 }
