@@ -24,9 +24,9 @@ type scene struct {
 	event   string
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t *testing.T, with ...func(*Config)) *scene {
 	t.Helper()
-	w := newWorld(t, func(c *Config) { c.CheckProvider = noCheck })
+	w := newWorld(t, append([]func(*Config){func(c *Config) { c.CheckProvider = noCheck }}, with...)...)
 	s := &scene{world: w, admin: w.add("ada", store.RoleAdmin), target: w.add("tom", store.RoleUser)}
 	w.add("walter", store.RoleAdmin) // so that nothing is about the last administrator
 	if _, err := w.accounts.ResetPassword(t.Context(), operator, s.target.ID, account.Reset{}); err != nil {

@@ -89,7 +89,7 @@ func newWorld(t testing.TB, with ...func(*Config)) *world {
 	}
 	w.admin = h.(*admin)
 	w.portal, err = portal.New(portal.Config{
-		Store: db, Sessions: sessions, Login: logins, Accounts: w.accounts, Clock: w.clock.Now, Extra: h,
+		Store: db, Sessions: sessions, Login: logins, Accounts: w.accounts, Clock: w.clock.Now, Extra: h, Language: c.Language,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -119,6 +119,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	v := newVisit(g, r)
 	if v.first == v {
 		g.app.guarded.strip(r)
+		v.came = r.Header["Cookie"]
 		v.token = v.cookie.Token(r.Header)
 		v.provideIdentity()
 	}

@@ -3,6 +3,7 @@ package caddyauth
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -35,6 +36,7 @@ type visit struct {
 	site_  *site.Request
 
 	token    string           // session token, "" for none; of the first visit
+	came     []string         // Cookie header as it came; of the first visit
 	identity *identity        // who was let through, nil for nobody; of the first visit
 	sent     []identityHeader // what an earlier gate sends upstream; of the first visit
 	follower session.Follower
@@ -200,10 +202,15 @@ func (v *visit) id() string {
 	return id
 }
 
-// with answers the request as our pages see it: the address that the client asked for, whatever was rewritten since.
+// with answers the request as our pages see it: the address that the client asked for, whatever was rewritten since,
+// and with our own cookies, which the app never sees: they say which language and colours the person chose.
 func (v *visit) with(r *http.Request) *http.Request {
 	v.site(r).ID = v.id()
 	r = site.With(r, v.site(r))
+	if v.first.came != nil {
+		r.Header = maps.Clone(r.Header)
+		r.Header["Cookie"] = v.first.came
+	}
 	r.URL = &url.URL{Path: v.uri.Path, RawPath: v.uri.RawPath, RawQuery: v.uri.RawQuery}
 	return r
 }

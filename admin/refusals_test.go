@@ -1,0 +1,145 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// given stands on pages as it is, whatever the language: names and values of the tests.
+var given = regexp.MustCompile(`^(ada|tom|walter|admin|user|acme|Acme|Gatehouse|active|true|false|x{9,}|everyone|[a-z]+@example\.com|req-1|staff|\d{4}-.*|[0-9a-z]{26})$`)
+
+// foreign answers the texts of a page that come from no catalogue: in the made-up language those of one are in brackets.
+func foreign(body string) []string {
+	_, body, _ = strings.Cut(body, "<title>")
+	var list []string
+	for _, m := range plainT.FindAllStringSubmatch(">"+body, -1) {
+		if text := strings.TrimSpace(m[1]); !strings.Contains(text, "[") && !strings.Contains(text, "]") && !given.MatchString(text) {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
+// Whatever is refused on a page is refused in the person's language.
+func TestRefusalsOnPagesComeFromTheCatalogue(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(c *Config) { c.Language = ui.Pseudo })
+	b := s.signIn("ada")
+	long, tom, ada := strings.Repeat("x", 600), "/admin/users/"+s.target.ID, "/admin/users/"+s.admin.ID
+	pages := map[string]answer{}
+	get := func(path string) { pages["GET "+path] = b.get(path) }
+	post := func(path string, pairs ...string) {
+		form := url.Values{}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			form.Add(pairs[i], pairs[i+1])
+		}
+		pages["POST "+path+" "+strings.Join(pairs, " ")] = b.post(path, form)
+	}
+	for _, path := range []string{"/admin/users?status=x", "/admin/users?sort=x", "/admin/users?size=3", "/admin/users?q=a&q=b", "/admin/users?q=%zz", "/admin/users?cursor=x",
+		"/admin/audit?from=x", "/admin/audit?since=1y", "/admin/nothing", "/admin/users/zzz", "/admin/users/bulk?do=x&id=" + s.target.ID, "/admin/users/bulk?do=activate"} {
+		get(path)
+	}
+	invite := func(pairs ...string) { post("/admin/users/invite", append([]string{"username", "nina"}, pairs...)...) }
+	post("/admin/users/invite", "username", "")
+	post("/admin/users/invite", "username", long)
+	post("/admin/users/invite", "username", "ni\tna")
+	post("/admin/users/invite", "username", "tom")
+	post("/admin/users/invite", "username", "a", "username", "b")
+	for _, pairs := range [][]string{{"email", "x"}, {"name", long}, {"name", "a\nb"}, {"role", "king"}, {"groups", long}, {"groups", "a\x01b"}, {"active", "maybe"},
+		{"way", "typed"}, {"way", "x"}, {"way", "link", "password", "typed too"}, {"expires", "9h"}, {"password", "short"}, {"password", "     "}, {"password", "password1234"},
+		{"password", "changeme-changeme"}, {"password", "nina nina nina"}, {"password", "a\x01bcdefghijklmnop"}, {"password", long + long}, {"email", "x", "role", "king"}} {
+		invite(pairs...)
+	}
+	post(tom+"/edit", "username", "")
+	post(tom+"/edit", "name", "T", "version", "999")
+	post(tom+"/delete", "confirm", "not tom")
+	post(tom+"/deactivate", "note", long)
+	post(tom+"/reset-link", "way", "typed")
+	for _, path := range []string{"/deactivate", "/delete", "/reset-link", "/require-change"} {
+		post(ada+path, "confirm", "ada")
+	}
+	post(ada+"/edit", "role", "user")
+	post("/admin/users/bulk", "do", "deactivate", "id", s.admin.ID)
+	post("/admin/users/bulk", "do", "x")
+	post("/admin/users/bulk", "do", "activate")
+	post("/admin/sessions/everyone", "confirm", "no")
+	pages["PUT"] = b.do(http.MethodPut, "/admin/users", "", nil)
+	pages["too large"] = b.do(http.MethodPost, "/admin/users/invite", "application/x-www-form-urlencoded", strings.NewReader(strings.Repeat("a=b&", 20000)))
+	pages["no form"] = b.do(http.MethodPost, "/admin/users/invite", "text/plain", strings.NewReader("x"))
+	pages["broken form"] = b.do(http.MethodPost, "/admin/users/invite", "application/x-www-form-urlencoded", strings.NewReader("a=%zz"))
+	pages["in a frame"] = b.with("Sec-Fetch-Dest", "iframe").get("/admin")
+	pages["from elsewhere"] = b.with("Sec-Fetch-Site", "cross-site").post("/admin/users/invite", nil)
+	pages["no administrator"] = s.signIn("tom").get("/admin")
+	s.edit(s.target.ID, func(u *store.User) { u.Managed = true })
+	for _, path := range []string{"/edit", "/deactivate", "/delete", "/reset-link", "/require-change"} {
+		post(tom+path, "confirm", "tom", "role", "admin", "email", "new@example.com")
+	}
+	s.clock.Advance(11 * time.Minute)
+	post(tom+"/edit", "name", "T")
+	seen := 0
+	for name, a := range pages {
+		if a.status < 400 && !strings.Contains(name, "/bulk") {
+			t.Errorf("%s: %d", name, a.status)
+		}
+		seen += strings.Count(a.body, "[")
+		for _, text := range foreign(a.body) {
+			t.Errorf("%s (%d) says %q past the catalogue", name, a.status, text)
+		}
+	}
+	if seen < 500 {
+		t.Errorf("%d texts seen only", seen)
+	}
+}
+
+// Whatever is refused to a program is refused in the language that it asks for; what it goes by is the same.
+func TestRefusalsOfTheAPIComeFromTheCatalogue(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, func(c *Config) { c.Language = ui.Pseudo })
+	b := s.signIn("ada")
+	tom, ada := "/users/"+s.target.ID, "/users/"+s.admin.ID
+	answers := map[string]answer{
+		"no fields": b.json("POST", "/users", "{}"), "unknown": b.json("POST", "/users", `{"x":1}`), "broken": b.json("POST", "/users", "{"), "list": b.json("POST", "/users", "[]"),
+		"null": b.json("POST", "/users", `{"username":null}`), "type": b.json("POST", "/users", `{"username":1}`), "twice": b.json("POST", "/users", `{"username":"a","username":"b"}`),
+		"taken": b.json("POST", "/users", `{"username":"tom"}`), "role": b.json("PATCH", tom, `{"role":"king"}`), "groups": b.json("PATCH", tom, `{"groups":["a,b"]}`),
+		"no name": b.json("PATCH", tom, `{"groups":[""]}`), "own role": b.json("PATCH", ada, `{"role":"user"}`), "own state": b.json("PATCH", ada, `{"active":false}`),
+		"own account": b.json("DELETE", ada, nil), "own password": b.json("POST", ada+"/reset-password", `{"password":"a lamp under the stairs"}`),
+		"empty password": b.json("POST", tom+"/reset-password", `{"password":""}`), "short password": b.json("POST", tom+"/reset-password", `{"password":"x"}`),
+		"limit": b.json("GET", "/users?limit=0", nil), "cursor": b.json("GET", "/users?cursor=x", nil), "status": b.json("GET", "/users?status=x", nil),
+		"date": b.json("GET", "/audit?from=x", nil), "not there": b.json("GET", "/users/zz", nil), "no address": b.json("GET", "/nothing", nil), "method": b.json("DELETE", "/users", nil),
+		"not JSON": b.do("POST", "/api/v1/users", "text/plain", strings.NewReader("x")), "version": b.with("If-Match", `"999"`).json("PATCH", tom, `{"name":"T"}`),
+		"elsewhere": b.with("Sec-Fetch-Site", "cross-site").json("PATCH", tom, `{"name":"T"}`), "nobody": s.browser().json("GET", "/users", nil),
+		"no administrator": s.signIn("tom").json("GET", "/users", nil),
+	}
+	s.clock.Advance(11 * time.Minute)
+	answers["too long ago"] = b.json("PATCH", tom, `{"name":"T"}`)
+	for name, a := range answers {
+		var p ui.Problem
+		if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.status < 400 || a.header.Get("Content-Language") != ui.Pseudo {
+			t.Errorf("%s: %d %q %s", name, a.status, a.header.Get("Content-Language"), a.body)
+			continue
+		}
+		texts := []string{p.Title, p.Detail}
+		for _, e := range p.Errors {
+			texts = append(texts, e.Detail)
+			if strings.ContainsAny(e.Field, "[~") {
+				t.Errorf("%s: the field is called %q", name, e.Field)
+			}
+		}
+		for _, text := range texts {
+			if !strings.HasPrefix(text, "[") {
+				t.Errorf("%s says %q past the catalogue", name, text)
+			}
+		}
+		if strings.ContainsAny(p.Type, "[~") || p.Status != a.status {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+}
