@@ -145,12 +145,30 @@ func (s *Set) choose(r *http.Request) int {
 			return i
 		}
 	}
-	if want := wanted(r.Header["Accept-Language"]); len(want) > 0 {
+	lines := r.Header["Accept-Language"]
+	if i := s.plainly(lines); i >= 0 {
+		return i
+	}
+	if want := wanted(lines); len(want) > 0 {
 		if _, i, sure := s.matcher.Match(want...); sure > language.No {
 			return i
 		}
 	}
 	return 0
+}
+
+// plainly answers the language that a browser asks for before all others, -1 when that takes a closer look. Nearly every
+// browser asks for its own language first and without a weight, and the answers to programs come by here, too.
+func (s *Set) plainly(lines []string) int {
+	if len(lines) == 0 {
+		return -1
+	}
+	first, _, _ := strings.Cut(lines[0], ",")
+	if len(first) > maxTag || strings.ContainsAny(first, "; \t") {
+		return -1
+	}
+	base, _, _ := strings.Cut(first, "-")
+	return slices.IndexFunc(s.langs, func(l Language) bool { return strings.EqualFold(l.Code, base) })
 }
 
 // PerLanguage is something that is made once for each language of a set, when somebody first asks for it.
