@@ -280,7 +280,7 @@ func TestEnginesRefuseWhatTheSchemaForbidsAndAreUnderstood(t *testing.T) {
 		if err := sqlstore.MapError(ctx, err); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s: a session of nobody: %v", name, err)
 		}
-		_, err = db.Writer().ExecContext(ctx, `SELECT nonsense FROM users`)
+		_, err = db.Writer().ExecContext(ctx, `SELECT nonsense FRM users WHERE`)
 		if err := sqlstore.MapError(ctx, err); err == nil || errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: a wrong statement: %v", name, err)
 		}
