@@ -126,7 +126,15 @@ func (g *grown) benchCold(b *testing.B, st store.Store) {
 func (g *grown) benchWarm(b *testing.B, st store.Store) {
 	m := session.NewManager(st, session.Options{})
 	defer m.Close()
+	for range 2 { // the first look at the changes of others clears what was read before it
+		for _, token := range g.tokens {
+			if _, err := m.Resolve(context.Background(), token); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
 	b.ReportAllocs()
+	b.ResetTimer()
 	i := 0
 	for b.Loop() {
 		if _, err := m.Resolve(context.Background(), g.tokens[i%len(g.tokens)]); err != nil {
