@@ -12,4 +12,11 @@
 //   - No page holds a secret that outlives it and can be guessed by watching compressed sizes (BREACH): the nonce is
 //     new each time and there is no synchronizer token, because [CrossOrigin] needs none. Pages that show a secret once
 //     set [Page].Secret and are sent uncompressed.
+//
+// # Languages
+//
+// A [UI] is the pages in one language. A [Set] makes one for each language when somebody first asks for it, and a
+// [PerLanguage] does the same for what is built on it, so that nothing below has to carry a language around: a portal
+// that has been picked for a request says everything in that request's language. The person's choice (a cookie) counts
+// before Accept-Language, and that before the configuration.
 package ui
