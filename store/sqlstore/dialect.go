@@ -23,9 +23,9 @@ type dialect struct {
 	// unindexed comes before a column that a query must not walk by its index; nothing where the engine decides well.
 	unindexed string
 	// usersWith answers the set of users in whose search text a part of at least three characters stands, usersIn that
-	// of the members of a group, given its name and that in JSON. Others may be among them: the filter looks again.
+	// of the members of a group. Others may be among them: the filter looks again.
 	usersWith func(part string) set
-	usersIn   func(name, quoted string) set
+	usersIn   func(group string) set
 	// keyType replaces the mark of a key column in the schema.
 	keyType string
 	// hasVersionTable answers a row when the schema was ever made.
@@ -48,8 +48,8 @@ func sqliteDialect() dialect {
 			return set{query: `SELECT m.user_id FROM user_search s JOIN user_search_rows m ON m.num = s.rowid
 				WHERE s.user_search MATCH %s`, values: []any{phrase}}
 		},
-		usersIn: func(name, _ string) set {
-			return set{query: `SELECT g.user_id FROM user_search_groups g WHERE g.name = %s`, values: []any{name}}
+		usersIn: func(group string) set {
+			return set{query: `SELECT g.user_id FROM user_search_groups g WHERE g.name = %s`, values: []any{group}}
 		},
 		hasVersionTable: `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '` + versionTable + `'`,
 		beginMigration:  []string{"BEGIN IMMEDIATE"},
@@ -64,8 +64,8 @@ func postgresDialect() dialect {
 		usersWith: func(part string) set {
 			return set{query: `SELECT s.user_id FROM user_search s WHERE s.search @> gatehouse_grams(%s)`, values: []any{part}}
 		},
-		usersIn: func(_, quoted string) set {
-			return set{query: `SELECT s.user_id FROM user_search s WHERE s.group_names @> gatehouse_grams(%s)`, values: []any{quoted}}
+		usersIn: func(group string) set { // cut as in the index
+			return set{query: `SELECT s.user_id FROM user_search s WHERE s.group_names @> ARRAY[left(%s, 254)]`, values: []any{group}}
 		},
 		keyType: `COLLATE "C"`,
 		hasVersionTable: `SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = '` +

@@ -1,10 +1,13 @@
 package sqlstore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -19,7 +22,7 @@ var backToOne = map[string][]string{
 	},
 	sqlstore.EnginePostgres: {
 		`DROP TRIGGER user_search_insert ON users`, `DROP TRIGGER user_search_update ON users`, `DROP FUNCTION gatehouse_user_search()`,
-		`DROP TABLE user_search`, `DROP FUNCTION gatehouse_grams(TEXT)`,
+		`DROP TABLE user_search`, `DROP FUNCTION gatehouse_grams(TEXT)`, `DROP FUNCTION gatehouse_groups(TEXT)`,
 	},
 }
 
@@ -38,6 +41,7 @@ func TestAnUpdateIndexesTheAccountsThatAreThere(t *testing.T) {
 				t.Fatal(err)
 			}
 			fill(t, old, 300)
+			member := withManyGroups(t, old)
 			statements := append(backToOne[engine], `DELETE FROM gatehouse_schema WHERE version_id = 2`,
 				`UPDATE users SET group_names = 'broken' WHERE username_key = 'user7'`,
 				`DROP INDEX identities_by_provider`, `DROP INDEX users_local`, `DROP INDEX sessions_by_ip`, `DROP INDEX links_open_by_user`,
@@ -50,13 +54,15 @@ func TestAnUpdateIndexesTheAccountsThatAreThere(t *testing.T) {
 			if err := old.Close(); err != nil {
 				t.Fatal(err)
 			}
-			db, err := sqlstore.Open(t.Context(), opts)
+			soon, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			db, err := sqlstore.Open(soon, opts)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer db.Close()
 			sqlstore.SetReach(db, []int{1, 1}, 1000, 1000) // so that only the index can find them
-			for text, want := range map[string]int{"user29": 11, "ser299": 1, "@example.com": 300, "nobody": 0} {
+			for text, want := range map[string]int{"user29": 11, "ser299": 1, "@example.com": 301, "any groups": 1, "nobody": 0} {
 				got, _ := walkPages(t, text, 1000, func(c string) (keys []string, next string, err error) {
 					page, err := db.Users(t.Context(), store.UserQuery{Text: text, Cursor: c, Limit: 1000})
 					for _, u := range page.Items {
@@ -71,6 +77,7 @@ func TestAnUpdateIndexesTheAccountsThatAreThere(t *testing.T) {
 			if n, err := db.CountUsers(t.Context(), store.UserQuery{Group: "staff"}); err != nil || n != 299 {
 				t.Errorf("the group has %d, %v, want 299", n, err)
 			}
+			inGroups(t, db, member)
 			repair(t, db)
 		})
 	}
@@ -99,5 +106,112 @@ func repair(t *testing.T, db *sqlstore.DB) {
 	}
 	if err := errors.Join(err, counted); err != nil {
 		t.Error(err)
+	}
+}
+
+// withManyGroups makes an account in as many and as long groups as a provider may name, and in two that only an
+// administrator of the store can have written: too long for a key of an index, and alike in their first characters.
+func withManyGroups(t *testing.T, db *sqlstore.DB) store.User {
+	t.Helper()
+	at := time.Now()
+	u := store.User{ID: store.NewID(at), Username: "many", Email: "many@example.com", Name: "Many Groups", Role: store.RoleUser, Active: true, CreatedAt: at}
+	for i := range 200 {
+		u.Groups = append(u.Groups, fmt.Sprintf("%03d", i)+strings.Repeat("ü", 251))
+	}
+	noise := ""
+	for range 200 {
+		noise += store.NewToken()
+	}
+	u.Groups = append(u.Groups, noise+"a", noise+"b")
+	if err := db.Change(t.Context(), func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) }); err != nil {
+		t.Fatal(err)
+	}
+	u, err := db.User(t.Context(), u.ID)
+	if err != nil || len(u.Groups) != 202 {
+		t.Fatalf("%d groups, %v", len(u.Groups), err)
+	}
+	return u
+}
+
+// inGroups looks for an account by its groups, in the index alone.
+func inGroups(t *testing.T, db *sqlstore.DB, u store.User) {
+	t.Helper()
+	sqlstore.SetReach(db, []int{1, 1}, 1000, 1000)
+	for i, group := range append([]string{"nobody's", u.Groups[0] + "x", u.Groups[0][:3]}, u.Groups...) {
+		page, err := db.Users(t.Context(), store.UserQuery{Group: group})
+		if found := len(page.Items) == 1 && page.Items[0].ID == u.ID; err != nil || found != (i >= 3) || !found && len(page.Items) > 0 {
+			t.Errorf("%.10s (%d) finds %d, %v", group, i, len(page.Items), err)
+		}
+	}
+}
+
+// Everybody's changes wait while one account is written. Its size comes from a provider (P-LIMIT): a sign-in that
+// brings very many groups takes no longer than others, and is not refused for what an index cannot hold.
+func TestManyGroupsHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	for name, open := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t)
+			fill(t, db, 12) // so that the one is not found by walking
+			began := time.Now()
+			u := withManyGroups(t, db)
+			at := time.Now()
+			ident := store.Identity{Issuer: "https://idp.example", Subject: "s", UserID: u.ID, Provider: "corp", Groups: u.Groups, CreatedAt: at}
+			err := db.Change(t.Context(), func(tx store.Tx) error { return tx.CreateIdentity(t.Context(), ident) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 5 {
+				u.Groups[3+i] = fmt.Sprintf("%03d", i) + strings.Repeat("é", 251)
+				err := db.Change(t.Context(), func(tx store.Tx) error {
+					var err error
+					if u, err = tx.UpdateUser(t.Context(), u); err != nil {
+						return err
+					}
+					ident.Groups = u.Groups
+					if err := tx.UpdateIdentity(t.Context(), ident); err != nil {
+						return err
+					}
+					return errors.Join(tx.SetLastLogin(t.Context(), u.ID, at), tx.CreateSession(t.Context(), store.Session{ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()),
+						UserID: u.ID, CreatedAt: at, AuthAt: at, LastSeenAt: at, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "oidc"}))
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("six changes took %v", took)
+			}
+			inGroups(t, db, u)
+		})
+	}
+}
+
+// The parts of a text are all three characters that follow each other, however long the text.
+func TestPartsOfATextOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	db := testenv.Postgres(t)
+	parts := func(text string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		var list string
+		err := db.Pool().QueryRowContext(ctx, `SELECT array_to_string(ARRAY(SELECT unnest(gatehouse_grams($1)) COLLATE "C" ORDER BY 1), '|')`, text).Scan(&list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	for text, want := range map[string]string{
+		"": "", "a": "", "üx": "", "abc": "abc", "abab": "aba|bab", "ababab": "aba|bab", "aaaaa": "aaa", "a\nb c": "\nb |a\nb|b c",
+		"王小明🔑x": "小明🔑|明🔑x|王小明", `{"\,`: `"\,|{"\`,
+	} {
+		if got := parts(text); got != want {
+			t.Errorf("%q has %q, want %q", text, got, want)
+		}
+	}
+	if got := parts(strings.Repeat("ü", 200_000)); got != "üüü" {
+		t.Errorf("a long text has %q", got)
 	}
 }

@@ -244,7 +244,7 @@ func (r reader) addUserGroup(f *userFilter, q store.UserQuery) {
 	raw, _ := json.Marshal(clean(q.Group)) // a string always marshals
 	name := string(raw)
 	f.also("("+r.dia.contains+"(u.group_names, %s) > 0 OR "+r.dia.contains+"(u.group_names, %s) > 0)", "["+name, ","+name)
-	f.sets = append(f.sets, r.dia.usersIn(clean(q.Group), name))
+	f.sets = append(f.sets, r.dia.usersIn(clean(q.Group)))
 }
 
 func (r reader) addUserProvider(f *userFilter, q store.UserQuery) {
