@@ -30,7 +30,7 @@ type dialect struct {
 	keyType string
 	// hasVersionTable answers a row when the schema was ever made.
 	hasVersionTable string
-	// beginMigration starts the transaction of a migration and takes the lock that lets only one process migrate.
+	// beginMigration starts the transaction of a migration and takes the locks: one process migrates, and no change runs.
 	beginMigration []string
 }
 
@@ -70,8 +70,11 @@ func postgresDialect() dialect {
 		keyType: `COLLATE "C"`,
 		hasVersionTable: `SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = '` +
 			versionTable + `'`,
-		// The lock of a transaction, not of a session: behind a pooler a session is nobody's.
-		beginMigration: []string{"BEGIN", fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock)},
+		// The lock of a transaction, not of a session: behind a pooler a session is nobody's. Then that of all changes,
+		// see lockChanges: a migration locks tables in another order than they do, and each would wait for the other.
+		beginMigration: []string{"BEGIN", fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock), `DO $$ BEGIN
+			IF to_regclass('change_counter') IS NOT NULL THEN PERFORM seq FROM change_counter WHERE id = 1 FOR UPDATE; END IF;
+		END $$`},
 	}
 }
 

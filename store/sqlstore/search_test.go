@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// backToOne takes a schema back to what its first migration made, as an update finds it.
+// backToOne and takeBack take a schema back to what its first migration made, as an update finds it.
 var backToOne = map[string][]string{
 	sqlstore.EngineSQLite: {
 		`DROP TRIGGER user_search_insert`, `DROP TRIGGER user_search_update`, `DROP TRIGGER user_search_regroup`, `DROP TRIGGER user_search_delete`,
@@ -24,6 +25,18 @@ var backToOne = map[string][]string{
 		`DROP TRIGGER user_search_insert ON users`, `DROP TRIGGER user_search_update ON users`, `DROP FUNCTION gatehouse_user_search()`,
 		`DROP TABLE user_search`, `DROP FUNCTION gatehouse_grams(TEXT)`, `DROP FUNCTION gatehouse_groups(TEXT)`,
 	},
+}
+
+func takeBack(t *testing.T, db *sqlstore.DB) {
+	t.Helper()
+	statements := append(slices.Clone(backToOne[db.Info().Engine]), `DELETE FROM gatehouse_schema WHERE version_id = 2`,
+		`DROP INDEX identities_by_provider`, `DROP INDEX users_local`, `DROP INDEX sessions_by_ip`, `DROP INDEX links_open_by_user`,
+		`DROP INDEX events_by_ip`, `DROP INDEX events_by_request`)
+	for _, s := range statements {
+		if _, err := db.Writer().ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
 }
 
 // An update puts the accounts that are there already into the index of texts, one with broken groups among them.
@@ -42,14 +55,9 @@ func TestAnUpdateIndexesTheAccountsThatAreThere(t *testing.T) {
 			}
 			fill(t, old, 300)
 			member := withManyGroups(t, old)
-			statements := append(backToOne[engine], `DELETE FROM gatehouse_schema WHERE version_id = 2`,
-				`UPDATE users SET group_names = 'broken' WHERE username_key = 'user7'`,
-				`DROP INDEX identities_by_provider`, `DROP INDEX users_local`, `DROP INDEX sessions_by_ip`, `DROP INDEX links_open_by_user`,
-				`DROP INDEX events_by_ip`, `DROP INDEX events_by_request`)
-			for _, s := range statements {
-				if _, err := old.Writer().ExecContext(t.Context(), s); err != nil {
-					t.Fatalf("%s: %v", s, err)
-				}
+			takeBack(t, old)
+			if _, err := old.Writer().ExecContext(t.Context(), `UPDATE users SET group_names = 'broken' WHERE username_key = 'user7'`); err != nil {
+				t.Fatal(err)
 			}
 			if err := old.Close(); err != nil {
 				t.Fatal(err)
@@ -80,6 +88,54 @@ func TestAnUpdateIndexesTheAccountsThatAreThere(t *testing.T) {
 			inGroups(t, db, member)
 			repair(t, db)
 		})
+	}
+}
+
+// A sign-in and an update at the same moment: the tables that one has locked are those that the other one wants next
+// (P-RACE). The update waits, and both succeed.
+func TestAnUpdateWaitsForChangesUnderWay(t *testing.T) {
+	t.Parallel()
+	dsn := testenv.PostgresDSN(t)
+	opts := sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true}
+	old := testenv.OpenPostgres(t, dsn)
+	fill(t, old, 3)
+	takeBack(t, old)
+	ctx := t.Context()
+	updated := make(chan error, 1)
+	err := old.Change(ctx, func(tx store.Tx) error {
+		u, err := tx.UserByUsername(ctx, "user1")
+		if err != nil {
+			return err
+		}
+		at := time.Now()
+		if err := tx.SetLastLogin(ctx, u.ID, at); err != nil {
+			return err
+		}
+		go func() {
+			db, err := sqlstore.Open(ctx, opts)
+			if err == nil {
+				err = db.Close()
+			}
+			updated <- err
+		}()
+		waiting := `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+		for deadline := at.Add(20 * time.Second); testenv.PostgresText(t, dsn, waiting) == "0"; {
+			if time.Now().After(deadline) {
+				t.Fatal("the update waits for nothing")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp.example", Subject: "s", UserID: u.ID, Provider: "corp", CreatedAt: at})
+	})
+	if err != nil {
+		t.Errorf("the change: %v", err)
+	}
+	if err := <-updated; err != nil {
+		t.Errorf("the update: %v", err)
+	}
+	db := testenv.OpenPostgres(t, dsn, asItIs)
+	if n, err := db.CountUsers(ctx, store.UserQuery{Provider: "corp"}); n != 1 || err != nil {
+		t.Errorf("%d with the identity, %v", n, err)
 	}
 }
 
