@@ -74,6 +74,7 @@ func (a *admin) listAudit(w http.ResponseWriter, r *http.Request, v *visit) erro
 	t := a.eventTable(v, list.Items)
 	t.Caption, t.PagesAs = a.text("audit.caption"), a.text("table.pages")
 	t.Pages = a.onward(v, "/admin/audit", list.Next)
+	a.atEnd(t, q.Cursor)
 	a.searchedTo(t, list.Searched)
 	f := filter(v.query).suffix()
 	s := &screen{

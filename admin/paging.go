@@ -29,6 +29,14 @@ func (a *admin) counted(id, more string, n, limit int) string {
 	return a.text(id, "n", n)
 }
 
+// atEnd lets a later page without rows say that there is no more, as the pages before it may have had some. So it is
+// where a search goes on to the end and finds nothing, or where the rows were deleted.
+func (a *admin) atEnd(t *table, cursor string) {
+	if cursor != "" {
+		t.Empty = a.text("table.no_more")
+	}
+}
+
 // goOn tells, on a page that a search could not fill before it had passed over very many rows, that it goes on.
 func (a *admin) goOn(t *table, stopped bool) {
 	if stopped {

@@ -96,3 +96,40 @@ func TestInvitationsComeInPages(t *testing.T) {
 		ada.get("/admin/invites?cursor="+bad).want(t, http.StatusBadRequest)
 	}
 }
+
+// A search may come to the end of a list on a page that has nothing to show: that page does not deny what the pages
+// before it have shown, and leads back to them.
+func TestTheLastPageMayBeEmptyAndLeadsBack(t *testing.T) {
+	t.Parallel()
+	w, ada := filled(t, 26, 30)
+	last, err := w.store.UserByUsername(t.Context(), "user000025")
+	if err != nil {
+		t.Fatal(err)
+	}
+	onward := func(path string) string {
+		t.Helper()
+		m := regexp.MustCompile(`href="/_auth(/admin/[^"]*cursor=[^"]*)">(?:Next page|Older entries)`).FindStringSubmatch(ada.get(path).want(t, http.StatusOK).body)
+		if m == nil {
+			t.Fatalf("%s has no next page", path)
+		}
+		return html.UnescapeString(m[1])
+	}
+	users, sessions, audit := onward("/admin/users?q=er0"), onward("/admin/sessions?q=er0"), onward("/admin/audit")
+	if err := w.store.Change(t.Context(), func(tx store.Tx) error { return tx.DeleteUser(t.Context(), last.ID) }); err != nil {
+		t.Fatal(err)
+	}
+	for path, back := range map[string]string{
+		users: `href="/_auth/admin/users?q=er0">First page`, sessions: `href="/_auth/admin/sessions?q=er0">Newest entries`,
+		audit + "&q=nobody": `href="/_auth/admin/audit?q=nobody">Newest entries`,
+	} {
+		page := ada.get(path).want(t, http.StatusOK).shows(t, "Nothing more matches", back)
+		for _, wrong := range []string{"Nothing matches", "0 users", "Next page", "Previous page", "Older entries"} {
+			if strings.Contains(page.body, wrong) {
+				t.Errorf("%s says %q", path, wrong)
+			}
+		}
+	}
+	if nobody := ada.get("/admin/users?q=nobody").shows(t, "Nothing matches"); strings.Contains(nobody.body, "First page") {
+		t.Error("the only page leads to others")
+	}
+}

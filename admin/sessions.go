@@ -37,6 +37,7 @@ func (a *admin) listSessions(w http.ResponseWriter, r *http.Request, v *visit) e
 	t := a.sessionTable(v, list.Items, true)
 	t.Caption, t.Empty = a.counted("live.caption", "live.caption_more", n, countLimit), a.text("table.no_match")
 	t.Pages = a.onward(v, "/admin/sessions", list.Next)
+	a.atEnd(t, q.Cursor)
 	a.goOn(t, len(list.Items) < q.Limit && list.Next != "")
 	s := &screen{
 		Actions:  []action{{Href: v.at("/admin/sessions/everyone"), Text: a.text("everyone.link"), Danger: true}},

@@ -136,6 +136,7 @@ func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, v *visit) erro
 	t := a.userTable(v, q, list.items)
 	t.Caption = caption
 	t.Pages = a.userPages(v, list)
+	a.atEnd(t, q.Cursor)
 	a.goOn(t, len(list.items) < q.Limit && list.stopped(dir == "back"))
 	s := &screen{
 		Actions: []action{
@@ -153,7 +154,7 @@ func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, v *visit) erro
 func (a *admin) howMany(r *http.Request, q store.UserQuery, list userPage) (string, error) {
 	n := len(list.items)
 	switch {
-	case list.next == nil && list.prev == nil:
+	case q.Cursor == "" && list.next == nil && list.prev == nil:
 		return a.text("users.caption", "n", n), nil
 	case q.Text != "" || q.Group != "" || q.Provider != "":
 		return a.text("users.caption_part", "n", n), nil
@@ -200,7 +201,7 @@ func (p params) suffix() string {
 }
 
 func (a *admin) userPages(v *visit, list userPage) []ui.Link {
-	if list.prev == nil && list.next == nil {
+	if list.prev == nil && list.next == nil && v.query.Get("cursor") == "" {
 		return nil
 	}
 	base, f := v.at("/admin/users"), filter(v.query)
