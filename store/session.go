@@ -65,7 +65,7 @@ type Session struct {
 	Issuer, Subject, SID string
 	Sealed               string // provider tokens, sealed; "" for none
 
-	IP        string // client address at sign-in, "" if unknown
+	IP        string // client address at sign-in, kept without its zone, "" if unknown
 	UserAgent string // at most 512 bytes
 	Host      string // the site signed in to
 }

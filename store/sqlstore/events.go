@@ -60,7 +60,7 @@ const maxEventText = 512
 // insertEvent cleans and cuts every text: an event must not stay out of the log because of what a client sent.
 func insertEvent(ctx context.Context, q queryer, e store.Event) error {
 	text := func(s string) string { return clip(s, maxEventText) }
-	actor, target, action, ip := text(e.Actor), text(e.Target), text(e.Action), text(e.IP)
+	actor, target, action, ip := text(e.Actor), text(e.Target), text(e.Action), text(withoutZone(e.IP))
 	search := store.FoldName(actor) + "\n" + store.FoldName(target) + "\n" + store.FoldName(action) + "\n" + store.FoldName(ip)
 	_, err := q.ExecContext(ctx, `INSERT INTO events (`+columns("", eventColumns)+`, actor_key, action_group, search)
 		VALUES (`+placeholders(15)+`)`,

@@ -183,3 +183,53 @@ func TestSearchFollowsEveryChange(t *testing.T) {
 		})
 	}
 }
+
+// An address is found whole and by any part of it, whichever way a page goes, and never by the zone that it came with.
+func TestAddressesAreKeptWithoutTheirZone(t *testing.T) {
+	t.Parallel()
+	for name, open := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t)
+			fill(t, db, 12)
+			u, err := db.UserByUsername(t.Context(), "user3")
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := time.Now()
+			early := at.Add(-time.Minute) // the last of the list
+			err = db.Change(t.Context(), func(tx store.Tx) error {
+				if err := tx.AddEvent(t.Context(), store.Event{Time: early, Action: "session.sign_in", Outcome: store.Success, IP: "fe80::1%eth0"}); err != nil {
+					return err
+				}
+				return tx.CreateSession(t.Context(), store.Session{ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()), UserID: u.ID, CreatedAt: early,
+					AuthAt: early, LastSeenAt: early, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "password", IP: "fe80::1%eth0"})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for text, want := range map[string]int{"fe80::1": 1, "FE80::1%eth0": 1, "fe80::1%Other": 1, "e80:": 1, ":1": 1, "eth0": 0, "%eth": 0} {
+				for _, way := range reaches {
+					sqlstore.SetReach(db, way.walk, way.few, way.many)
+					sessions, _ := walkPages(t, text, 3, func(c string) (ips []string, next string, err error) {
+						page, err := db.Sessions(t.Context(), store.SessionQuery{Text: text, Now: at, Cursor: c, Limit: 3})
+						for _, s := range page.Items {
+							ips = append(ips, s.IP)
+						}
+						return ips, page.Next, err
+					})
+					events, _ := walkPages(t, text, 3, func(c string) (ips []string, next string, err error) {
+						page, err := db.Events(t.Context(), store.EventQuery{Text: text, Cursor: c, Limit: 3})
+						for _, e := range page.Items {
+							ips = append(ips, e.IP)
+						}
+						return ips, page.Next, err
+					})
+					if found := slices.Repeat([]string{"fe80::1"}, want); !slices.Equal(sessions, found) || !slices.Equal(events, found) {
+						t.Errorf("%q, %+v: sessions of %q, events of %q", text, way, sessions, events)
+					}
+				}
+			}
+		})
+	}
+}

@@ -164,7 +164,14 @@ func (r reader) sessionSets(ctx context.Context, text string) ([]set, error) {
 // wholeIP reads a text that is an address, in the form in which addresses are kept.
 func wholeIP(text string) (string, bool) {
 	ip, err := netip.ParseAddr(text)
-	return ip.String(), err == nil
+	return ip.WithZone("").String(), err == nil
+}
+
+// withoutZone is an address as it is kept. A zone is the name of an interface of the Caddy that served the request: it
+// says nothing of the client, and could be any text, so that no search could leave addresses out.
+func withoutZone(ip string) string {
+	ip, _, _ = strings.Cut(ip, "%")
+	return ip
 }
 
 // CountSessions implements [store.Reader].
@@ -199,7 +206,7 @@ func insertSession(ctx context.Context, q queryer, s store.Session) error {
 	}
 	idle := idleMillis(s.Idle)
 	seen, expires := toMillis(s.LastSeenAt), toMillis(s.ExpiresAt)
-	ip := clip(s.IP, maxIP)
+	ip := clip(withoutZone(s.IP), maxIP)
 	_, err = q.ExecContext(ctx, `INSERT INTO sessions (`+columns("", sessionColumns)+`, over_at, search) VALUES (`+
 		placeholders(21)+`)`,
 		s.ID, s.TokenHash.String(), s.UserID, s.Epoch, toMillis(s.CreatedAt), toMillis(s.AuthAt), seen, idle, expires,
@@ -208,7 +215,7 @@ func insertSession(ctx context.Context, q queryer, s store.Session) error {
 	return err
 }
 
-// What a client sends of itself is cut: in bytes, an address with its zone, the header, a name of the DNS and a port.
+// What a client sends of itself is cut: in bytes, an address, the header, a name of the DNS and a port.
 const (
 	maxIP        = 64
 	maxUserAgent = 512
