@@ -58,7 +58,7 @@ type SessionConfig struct {
 	// CookieDomain shares the session with the hosts below this domain. Default: this host alone.
 	CookieDomain string `json:"cookie_domain,omitempty"`
 	// StoreGrace is how long requests with sessions that were in use go on when the store cannot be reached, at most
-	// 5m; default 0: not at all. An ending elsewhere is not seen meanwhile.
+	// 10s; default 0: not at all. An ending elsewhere is not seen meanwhile.
 	StoreGrace caddy.Duration `json:"store_grace,omitempty"`
 }
 

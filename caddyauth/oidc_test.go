@@ -2,6 +2,7 @@ package caddyauth_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // startOIDC runs a Caddy whose only provider is idp, with further lines in its block.
@@ -374,5 +376,51 @@ func TestAProviderWithABadOptionIsRefusedWhenTheConfigurationIsLoaded(t *testing
 		if err := s.load(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("loaded with %q: %v", want, err)
 		}
+	}
+}
+
+// A session of a provider that is not configured any more is none: nowhere, and with a way to go on.
+func TestASessionOfARemovedProviderIsNone(t *testing.T) {
+	idp := provider.New(t)
+	s := startOIDC(t, idp, "", "gatehouse")
+	b := s.browser()
+	if a := b.viaProvider(""); a.StatusCode != 200 || !b.reaches("/x") {
+		t.Fatalf("signing in: %d", a.StatusCode)
+	}
+	for name, global := range map[string]string{"renamed": strings.Replace(s.global, "oidc test", "oidc other", 1), "removed": ""} {
+		known := s.global
+		s.global = global
+		if err := s.load(); err != nil {
+			t.Fatal(err)
+		}
+		if a := b.fetch("/x"); a.StatusCode != 401 {
+			t.Errorf("%s: the app is answered %d", name, a.StatusCode)
+		}
+		if a := b.fetch("/_auth/api/v1/session"); a.StatusCode != 401 {
+			t.Errorf("%s: the session is answered %d %s", name, a.StatusCode, a.body)
+		}
+		if a := b.page("/_auth/account"); a.StatusCode != 303 || !strings.Contains(a.Header.Get("Location"), "/login") {
+			t.Errorf("%s: the account page is answered %d", name, a.StatusCode)
+		}
+		if a := b.page("/_auth/login"); a.StatusCode != 200 || !strings.Contains(a.body, `name="password"`) {
+			t.Errorf("%s: the sign-in page is answered %d\n%s", name, a.StatusCode, a.body)
+		}
+		s.global = known
+		if err := s.load(); err != nil {
+			t.Fatal(err)
+		}
+		if !b.reaches("/x") {
+			t.Errorf("%s: the session was ended for good", name)
+		}
+	}
+	token := b.cookie()
+	s.global = ""
+	if err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	b.post("/_auth/logout")
+	db := s.openStore()
+	if _, _, err := db.SessionByToken(t.Context(), store.HashToken(token)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("signing out left the session: %v", err)
 	}
 }

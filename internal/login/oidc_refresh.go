@@ -12,19 +12,21 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/seal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 const (
+	openTimeout    = 2 * time.Second // for the key, which is read once for each configuration
 	refreshTimeout = 15 * time.Second
 	refreshBackoff = 30 * time.Second // after a provider that could not be asked
 	leaseLife      = refreshTimeout + 5*time.Second
 	leasePoll      = 50 * time.Millisecond
 )
 
-// dueness is when a session's tokens have to be refreshed, and what else they tell. It is kept beside the session in the cache, so that a warm
-// request costs one comparison.
+// dueness is when a session's tokens have to be refreshed, and what else they tell. It is kept beside the session in the
+// cache, so that a warm request costs one comparison.
 type dueness struct {
 	at       atomic.Int64 // ms; 0 for never
 	allowed  atomic.Bool  // by the rules of this configuration
@@ -32,27 +34,46 @@ type dueness struct {
 	unread   bool         // what the provider gave could not be opened
 }
 
-// Fresh answers the session as the provider sees it: when its tokens are due, they are refreshed first, once, however
-// many requests and processes ask at the same time, and groups, names and roles follow. A provider that takes the
-// sign-in back ends the session at this request: session.ErrNone. One that cannot be asked changes nothing. A provider
-// that is not configured any more, or is another one under the same name, vouches for nobody: session.ErrNone, too,
-// but the session stays, for another Caddy may know the provider. A nil o is a configuration without any provider.
-func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
-	if l.Session.Provider == "" {
-		return l, nil
-	}
-	if o == nil {
+// Counts judges whether a session may be used with this configuration: nil, or session.ErrNone. A provider that is not
+// configured any more, or is another one under the same name, vouches for nobody, but the session stays, for another
+// Caddy may know the provider. Where the rules refuse it now, it is over. Other errors are technical. A nil o is a
+// configuration without any provider.
+func (o *OIDC) Counts(ctx context.Context, l *session.Live) error {
+	_, err := o.judge(ctx, l)
+	return err
+}
+
+// judge is Counts; it answers what there is beside the session, nil for one that came through no provider.
+func (o *OIDC) judge(ctx context.Context, l *session.Live) (*dueness, error) {
+	switch {
+	case l.Session.Provider == "":
+		return nil, nil
+	case o == nil:
 		return nil, session.ErrNone
 	}
-	d, ok := l.Values(o, o.dueness).(*dueness)
-	if !ok {
-		return l, nil
+	d, err := o.dueness(ctx, l)
+	if err != nil {
+		return nil, err
 	}
 	if !d.allowed.Load() {
 		if err := o.stillAllowed(ctx, &l.Session, d); err != nil {
 			return nil, err
 		}
 		d.allowed.Store(true)
+	}
+	return d, nil
+}
+
+// Fresh answers the session as the provider sees it, if it counts: when its tokens are due, they are refreshed first,
+// once, however many requests and processes ask at the same time, and groups, names and roles follow. A provider that
+// takes the sign-in back ends the session at this request: session.ErrNone. One that cannot be asked changes nothing.
+func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
+	d, err := o.judge(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		return l, nil
 	}
 	at := d.at.Load()
 	now := o.Service.Clock()
@@ -99,21 +120,30 @@ func (o *OIDC) Judged(l *session.Live) error {
 	return fmt.Errorf("judging a session by what its provider said: %w", store.ErrUnavailable)
 }
 
-// dueness reads when a session is due. Tokens that cannot be opened are never due: there is nothing to refresh with.
-func (o *OIDC) dueness(l *session.Live) any {
-	d := new(dueness)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+// dueness answers when a session is due. Tokens that cannot be opened are never due: there is nothing to refresh with.
+// That the key could not be read is no such thing, and nothing is kept of it.
+func (o *OIDC) dueness(ctx context.Context, l *session.Live) (*dueness, error) {
+	if known, ok := l.Known(o); ok {
+		if d, ok := known.(*dueness); ok {
+			return d, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
+	d := new(dueness)
 	t, err := o.Registry.Open(ctx, &l.Session)
 	switch {
-	case err != nil:
+	case errors.Is(err, seal.ErrSealed):
 		d.unread = true
 		o.Service.Log.Warn("could not read the tokens of a session", zap.String("provider", l.Session.Provider), zap.Error(err))
+	case err != nil:
+		return nil, fmt.Errorf("reading the tokens of a session: %w", err)
 	case t.Refresh != "" && !t.Due.IsZero():
 		d.at.Store(t.Due.UnixMilli())
 	}
 	d.verified = t.EmailVerified
-	return d
+	kept, _ := l.Values(o, func(*session.Live) any { return d }).(*dueness)
+	return kept, nil
 }
 
 // stillAllowed judges a session that this configuration sees for the first time by what its provider said last: a rule

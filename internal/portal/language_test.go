@@ -97,7 +97,7 @@ func TestChoosingALanguageBelowThePage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser()
-	body := b.get("/login?rt=" + url.QueryEscape("/reports?x=1")).want(t, 200, `action="/_auth/language"`, ">Deutsch<", ">Español<", ">English<").body
+	body := b.get("/login?rt="+url.QueryEscape("/reports?x=1")).want(t, 200, `action="/_auth/language"`, ">Deutsch<", ">Español<", ">English<").body
 	if strings.Count(body, `name="rt" value="/reports?x=1"`) != 2 {
 		t.Errorf("the forms do not both know the way back:\n%s", body)
 	}

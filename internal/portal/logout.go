@@ -60,6 +60,9 @@ func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	if v.live == nil {
+		v.live = v.lapsed
+	}
+	if v.live == nil {
 		v.cookie.Clear(w)
 		p.sendTo(w, r, v.q.Prefix+"/logged-out")
 		return

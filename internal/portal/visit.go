@@ -22,6 +22,7 @@ type visit struct {
 	cookie session.Cookie
 	token  string        // the session token that came along, "" for none
 	live   *session.Live // nil for nobody
+	lapsed *session.Live // one that is there, but does not count with this configuration: good for signing out only
 	api    bool          // answer with JSON
 }
 
@@ -39,14 +40,23 @@ func (v *visit) resolve(r *http.Request, use bool) error {
 		look = v.p.Sessions.Resolve
 	}
 	l, err := look(r.Context(), v.token)
-	if err == nil && use {
+	switch {
+	case err != nil:
+	case use:
 		l, err = v.p.OIDC.Fresh(r.Context(), v.token, l)
+	default:
+		if err = v.p.OIDC.Counts(r.Context(), l); errors.Is(err, session.ErrNone) {
+			v.lapsed = l
+		}
 	}
 	if errors.Is(err, session.ErrNone) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
 	v.live = l
-	return err
+	return nil
 }
 
 // client is what the sign-in may know of who asks.
