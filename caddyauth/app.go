@@ -115,10 +115,7 @@ func (a *App) Start() error {
 	if err != nil {
 		return fmt.Errorf("making the administrator: %w", err)
 	}
-	if err := noteRetention(ctx, a.rt.store, a.opt.keepEvents); err != nil {
-		return fmt.Errorf("noting how long the audit log is kept: %w", err)
-	}
-	a.rt.keep(a.opt.keepEvents)
+	a.rt.keep(a, a.opt.keepEvents)
 	if res.NeedsSetup {
 		if err := a.rt.announceSetup(ctx, l.accounts, a.opt.prefix, a.log); err != nil {
 			return err
@@ -145,6 +142,7 @@ func (a *App) Cleanup() error {
 	}
 	rt := a.rt
 	a.rt = nil
+	rt.leave(a)
 	return releaseRuntime(rt)
 }
 

@@ -72,12 +72,14 @@ const keepSetting = "audit.keep"
 
 // noteRetention audits that the audit log is kept for another time than before: whoever shortens it deletes traces.
 // Where nothing changed, nothing is written.
-func noteRetention(ctx context.Context, st store.Store, keep time.Duration) error {
-	now := keepText(keep)
-	if before, err := retention(ctx, st); err != nil || before == now {
+func (rt *runtime) noteRetention() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	now := keepText(rt.retention())
+	if before, err := retention(ctx, rt.store); err != nil || before == now {
 		return err
 	}
-	return st.Change(ctx, func(tx store.Tx) error {
+	return rt.store.Change(ctx, func(tx store.Tx) error {
 		before, err := retention(ctx, tx)
 		if err != nil || before == now { // another Caddy was first
 			return err

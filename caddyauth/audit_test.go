@@ -3,6 +3,7 @@ package caddyauth_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,7 +24,6 @@ func TestRetentionActsIsShownAndIsAudited(t *testing.T) {
 	if err := st.AddEvents(t.Context(), old, young); err != nil {
 		t.Fatal(err)
 	}
-	var told []string
 	reload := func(global, setting, lead string) {
 		t.Helper()
 		s.global = global
@@ -35,23 +35,10 @@ func TestRetentionActsIsShownAndIsAudited(t *testing.T) {
 				t.Errorf("%q: %s does not tell %q: %d", global, path, want, a.StatusCode)
 			}
 		}
-		page, err := st.Events(t.Context(), store.EventQuery{Action: "audit.keep"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		told = nil
-		for _, e := range page.Items {
-			if e.Actor != "start-up" || e.Outcome != store.Success {
-				t.Errorf("%+v", e)
-			}
-			told = append(told, e.Details["before.keep"]+" to "+e.Details["after.keep"])
-		}
 	}
 	wantTold := func(want ...string) {
 		t.Helper()
-		if fmt.Sprint(told) != fmt.Sprint(want) {
-			t.Errorf("the log tells %v, want %v", told, want)
-		}
+		eventually(t, fmt.Sprintf("the log to tell %v", want), func() bool { return fmt.Sprint(retentionEvents(t, st)) == fmt.Sprint(want) })
 	}
 	reload("", ">forever<", "kept for good")
 	wantTold()
@@ -71,6 +58,56 @@ func TestRetentionActsIsShownAndIsAudited(t *testing.T) {
 	wantTold("forever to 2d")
 	reload("audit {\n\tkeep forever\n}", ">forever<", "kept for good")
 	wantTold("2d to forever", "forever to 2d")
+}
+
+// retentionEvents answers what the log tells of how long it is kept, the newest first.
+func retentionEvents(t *testing.T, st store.Store) (told []string) {
+	t.Helper()
+	page, err := st.Events(t.Context(), store.EventQuery{Action: "audit.keep"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range page.Items {
+		if e.Actor != "start-up" || e.Outcome != store.Success {
+			t.Errorf("%+v", e)
+		}
+		told = append(told, e.Details["before.keep"]+" to "+e.Details["after.keep"])
+	}
+	return told
+}
+
+// A configuration that Caddy refuses, whichever app of it fails first, deletes nothing.
+func TestARefusedReloadDeletesNoAuditEntry(t *testing.T) {
+	s := startAdmin(t, "gatehouse")
+	st := s.openStore()
+	old := store.Event{ID: store.NewID(time.Now()), Time: time.Now().Add(-72 * time.Hour), Action: "a.b", Actor: "someone"}
+	if err := st.AddEvents(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	good, site := s.global, s.site
+	for range 6 { // apps start in no order
+		s.global = good + "\naudit {\n\tkeep 48h\n}"
+		s.site = site + "\n}\nhttp://" + taken.Addr().String() + " {\n\tbind 127.0.0.1"
+		if s.load() == nil {
+			t.Fatal("a configuration with an address in use was loaded")
+		}
+	}
+	s.global, s.site = good, site
+	if err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond) // a sweep is asked for at once, and takes milliseconds
+	if _, err := st.Event(t.Context(), old.ID); err != nil {
+		t.Errorf("the old entry: %v", err)
+	}
+	if told := retentionEvents(t, st); len(told) > 0 {
+		t.Errorf("the log tells of what never was: %v", told)
+	}
 }
 
 // Refused sign-ins are written in batches, sign-ins at once: the log has them as they happened all the same.

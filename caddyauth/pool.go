@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -37,9 +36,12 @@ type runtime struct {
 	throttle *login.Throttle
 	oidc     *oidc.Pool // nil until a configuration has a provider
 	slots    map[password.Params]*password.Slots
-	// keepEvents is how long audit events stay, in nanoseconds; 0: for ever. That of the newest configuration counts.
-	keepEvents atomic.Int64
-	setup      time.Time // until when the announced set-up link can be used
+	setup    time.Time // until when the announced set-up link can be used
+
+	// How long each living configuration wants audit events to stay; 0: for ever. It has a lock of its own, because the
+	// end of the runtime waits for the sweep under mu.
+	keeping sync.Mutex
+	kept    map[*App]time.Duration
 
 	sweepNow chan struct{} // asks for a sweep at once
 	stop     chan struct{}
@@ -49,7 +51,7 @@ type runtime struct {
 // acquireRuntime answers the runtime of a store; release it once.
 func acquireRuntime(o storeOptions, log *zap.Logger) (*runtime, error) {
 	v, _, err := runtimes.LoadOrNew(o.key(), func() (caddy.Destructor, error) {
-		return &runtime{key: o.key(), metrics: newMetrics(), slots: make(map[password.Params]*password.Slots), sweepNow: make(chan struct{}, 1), stop: make(chan struct{})}, nil
+		return &runtime{key: o.key(), metrics: newMetrics(), slots: make(map[password.Params]*password.Slots), kept: make(map[*App]time.Duration), sweepNow: make(chan struct{}, 1), stop: make(chan struct{})}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -102,18 +104,49 @@ const (
 	sweepStep  = 500 // rows of a kind per transaction, so that no request waits long behind it
 )
 
-// keep sets how long audit events stay. A new time acts at once.
-func (rt *runtime) keep(d time.Duration) {
-	if rt.keepEvents.Swap(int64(d)) == int64(d) {
-		return
+// keep notes how long a configuration wants audit events to stay, until leave. It acts at once, but of several living
+// configurations the longest time counts: one that Caddy goes on to refuse has deleted nothing.
+func (rt *runtime) keep(a *App, d time.Duration) {
+	rt.keeping.Lock()
+	rt.kept[a] = d
+	rt.keeping.Unlock()
+	rt.askSweep()
+}
+
+// leave forgets a configuration.
+func (rt *runtime) leave(a *App) {
+	rt.keeping.Lock()
+	_, was := rt.kept[a]
+	delete(rt.kept, a)
+	rt.keeping.Unlock()
+	if was {
+		rt.askSweep()
 	}
+}
+
+func (rt *runtime) askSweep() {
 	select {
 	case rt.sweepNow <- struct{}{}:
 	default: // one is asked for already
 	}
 }
 
-// sweep deletes what has expired, in small steps.
+// retention answers how long audit events stay, 0 for ever.
+func (rt *runtime) retention() time.Duration {
+	rt.keeping.Lock()
+	defer rt.keeping.Unlock()
+	longest := time.Duration(0)
+	for _, d := range rt.kept {
+		if d == 0 {
+			return 0
+		}
+		longest = max(longest, d)
+	}
+	return longest
+}
+
+// sweep deletes what has expired, in small steps. That the audit log is kept for another time is in it before anything
+// of it goes.
 func (rt *runtime) sweep(log *zap.Logger) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -124,11 +157,15 @@ func (rt *runtime) sweep(log *zap.Logger) {
 		case <-tick.C:
 		case <-rt.sweepNow:
 		}
+		if err := rt.noteRetention(); err != nil {
+			log.Warn("could not note how long the audit log is kept, so nothing was deleted; will try again", zap.Error(err))
+			continue
+		}
 		for n := sweepStep; n >= sweepStep; {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			began := time.Now()
 			var err error
-			n, err = rt.store.Sweep(ctx, began, time.Duration(rt.keepEvents.Load()), sweepStep)
+			n, err = rt.store.Sweep(ctx, began, rt.retention(), sweepStep)
 			cancel()
 			if err != nil {
 				log.Warn("could not delete expired rows; will try again", zap.Error(err))
