@@ -232,7 +232,27 @@ func (g *Gate) let(w http.ResponseWriter, r *http.Request, next caddyhttp.Handle
 	v.follower.Grace = v.live.opt.storeGrace
 	v.Context = v.live.sessions.Follow(v.Context, s, &v.follower)
 	defer v.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
-	return v.pass(w, r, next)
+	err := v.pass(w, r, next)
+	if err != nil && errors.Is(context.Cause(v.Context), session.ErrEnded) {
+		return g.overtaken(w, r, v, err)
+	}
+	return err
+}
+
+// overtaken answers a request whose session ended before the app had answered: that is no failure of the app, and what
+// anybody is told who asks a moment later. Only what the proxy says before it has written anything counts.
+func (g *Gate) overtaken(w http.ResponseWriter, r *http.Request, v *visit, failed error) error {
+	var unanswered caddyhttp.HandlerError
+	if !errors.As(failed, &unanswered) {
+		return failed
+	}
+	switch _, err := g.resolve(r.Context(), v); {
+	case errors.Is(err, session.ErrNone):
+		return g.anonymous(w, r, v)
+	case err != nil:
+		return g.unavailable(w, r, v, err)
+	}
+	return failed
 }
 
 // isPreflight reports whether r is a CORS preflight (Fetch, section 3.3.2), which browsers send without cookies.
