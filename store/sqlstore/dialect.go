@@ -117,11 +117,3 @@ func (w *where) String() string {
 	}
 	return " WHERE " + strings.Join(w.terms, " AND ")
 }
-
-// and answers the conditions as further ones of a clause that has some already.
-func (w *where) and() string {
-	if len(w.terms) == 0 {
-		return ""
-	}
-	return " AND " + strings.Join(w.terms, " AND ")
-}
