@@ -72,10 +72,10 @@ const keepSetting = "audit.keep"
 
 // noteRetention audits that the audit log is kept for another time than before: whoever shortens it deletes traces.
 // Where nothing changed, nothing is written.
-func (rt *runtime) noteRetention() error {
+func (rt *runtime) noteRetention(keep time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	now := keepText(rt.retention())
+	now := keepText(keep)
 	if before, err := retention(ctx, rt.store); err != nil || before == now {
 		return err
 	}

@@ -55,6 +55,11 @@ func TestRetentionActsIsShownAndIsAudited(t *testing.T) {
 		t.Errorf("an entry is gone before its time: %v", err)
 	}
 	reload("audit {\n\tkeep 2d\n}", ">2d<", "kept for 2 days")
+	for range 5 { // a stop is no change
+		if err := s.restart(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	wantTold("forever to 2d")
 	reload("audit {\n\tkeep forever\n}", ">forever<", "kept for good")
 	wantTold("2d to forever", "forever to 2d")

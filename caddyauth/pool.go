@@ -131,18 +131,18 @@ func (rt *runtime) askSweep() {
 	}
 }
 
-// retention answers how long audit events stay, 0 for ever.
-func (rt *runtime) retention() time.Duration {
+// retention answers how long audit events stay, 0 for ever. It is not known while no configuration lives: when the last
+// one goes, nothing has changed.
+func (rt *runtime) retention() (longest time.Duration, known bool) {
 	rt.keeping.Lock()
 	defer rt.keeping.Unlock()
-	longest := time.Duration(0)
 	for _, d := range rt.kept {
 		if d == 0 {
-			return 0
+			return 0, true
 		}
 		longest = max(longest, d)
 	}
-	return longest
+	return longest, len(rt.kept) > 0
 }
 
 // sweep deletes what has expired, in small steps. That the audit log is kept for another time is in it before anything
@@ -157,15 +157,22 @@ func (rt *runtime) sweep(log *zap.Logger) {
 		case <-tick.C:
 		case <-rt.sweepNow:
 		}
-		if err := rt.noteRetention(); err != nil {
+		keep, known := rt.retention()
+		if !known {
+			continue
+		}
+		if err := rt.noteRetention(keep); err != nil {
 			log.Warn("could not note how long the audit log is kept, so nothing was deleted; will try again", zap.Error(err))
 			continue
 		}
 		for n := sweepStep; n >= sweepStep; {
+			if now, known := rt.retention(); !known || now != keep {
+				break // another sweep is asked for, with what counts now
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			began := time.Now()
 			var err error
-			n, err = rt.store.Sweep(ctx, began, rt.retention(), sweepStep)
+			n, err = rt.store.Sweep(ctx, began, keep, sweepStep)
 			cancel()
 			if err != nil {
 				log.Warn("could not delete expired rows; will try again", zap.Error(err))
