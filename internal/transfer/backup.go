@@ -23,6 +23,7 @@ var ErrExists = errors.New("there is a file of this name already")
 //
 // The file appears under its name only when it is complete, has been checked and is on the disk.
 func Backup(ctx context.Context, from Side, file string, fill func(path string, copyTo func(Side) error) error, o Options) (err error) {
+	defer func() { err = ended(ctx, err) }()
 	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", file, ErrExists)
 	}

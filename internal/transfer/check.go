@@ -26,8 +26,8 @@ type Report struct {
 
 // Check reads everything there is in a store, as it is at one moment, and changes nothing. An error means that it could
 // not be read; what is wrong with it is in the report.
-func Check(ctx context.Context, s Side) (Report, error) {
-	var r Report
+func Check(ctx context.Context, s Side) (r Report, err error) {
+	defer func() { err = ended(ctx, err) }()
 	tx, err := s.snapshot(ctx)
 	if err != nil {
 		return r, fmt.Errorf("reading %s: %w", s.Location, err)

@@ -9,7 +9,8 @@ import (
 
 // Load fills a store from another one in a single transaction: all of it, or nothing. The source is read as it was at
 // one moment, whoever writes to it meanwhile. Servers that run on the target learn that everything changed.
-func Load(ctx context.Context, from, to Side, o Options) ([]Content, error) {
+func Load(ctx context.Context, from, to Side, o Options) (_ []Content, err error) {
+	defer func() { err = ended(ctx, err) }()
 	dst, err := to.DB.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the target: %w", err)

@@ -64,6 +64,7 @@ type mover struct {
 // Move copies everything from one store to another, which has to be empty or left behind by an earlier Move that was
 // interrupted. The source can't be changed meanwhile. It answers what the target holds, compared with the source.
 func Move(ctx context.Context, from, to Side, o Options) (_ []Content, err error) {
+	defer func() { err = ended(ctx, err) }()
 	dst, err := to.DB.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the target: %w", err)
@@ -98,6 +99,16 @@ func Move(ctx context.Context, from, to Side, o Options) (_ []Content, err error
 		content, err = m.copyAndFinish(ctx)
 	}
 	return content, err
+}
+
+// ended makes err tell that the caller's context was over: the drivers answer a statement that is cancelled while it runs
+// in many ways of their own (interrupted, connection closed, transaction done).
+func ended(ctx context.Context, err error) error {
+	over := ctx.Err()
+	if err == nil || over == nil || errors.Is(err, over) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", over, err)
 }
 
 func compareSchemas(ctx context.Context, from, to Side, dst queryer) ([]table, error) {

@@ -120,6 +120,35 @@ func TestMoveGoesOnAfterEveryInterruption(t *testing.T) {
 	})
 }
 
+// The drivers have many words for a statement that was cancelled while it ran; a caller has to know one.
+func TestACancelledMoveSaysSo(t *testing.T) {
+	t.Parallel()
+	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
+		from := open(t, fromOpts)
+		fill(t, from, 20)
+		to := open(t, filling(toOpts))
+		cancelled := 0
+		for after := time.Duration(0); ; after += 4 * time.Millisecond {
+			ctx, cancel := context.WithCancel(t.Context())
+			timer := time.AfterFunc(after, cancel)
+			_, err := transfer.Move(ctx, side(from), side(to), transfer.Options{Batch: 5})
+			timer.Stop()
+			cancel()
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("cancelled after %s: %v", after, err)
+			}
+			cancelled++
+		}
+		if cancelled == 0 {
+			t.Error("no move was cancelled")
+		}
+		same(t, dump(t, from.Maintenance()), dump(t, to.Maintenance()))
+	})
+}
+
 // What was ended in the source between two runs must not live in the target (P-REVOKE).
 func TestMoveBeginsAnewWhenTheSourceWentOn(t *testing.T) {
 	t.Parallel()
