@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
+// Answers of the gate are written, not handed to error routes, which no gate guards.
 func TestErrorRoutesAreNoWayAroundTheGate(t *testing.T) {
 	s := startAdmin(t, "handle_errors {\n\treverse_proxy UPSTREAM\n}\ngatehouse /admin/*\ngatehouse {\n\trequire group nobody\n}")
 	b := s.browser()
@@ -27,6 +28,7 @@ func TestErrorRoutesAreNoWayAroundTheGate(t *testing.T) {
 	}
 }
 
+// P-FAILCLOSED: when the store is gone, nothing is let through that needs it, and nobody is told their password is wrong.
 func TestWithoutTheStoreTheGateIsClosed(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\tpublic /public\n}")
 	b := s.browser()
@@ -77,6 +79,7 @@ func TestWithoutATableTheGateIsClosed(t *testing.T) {
 	}
 }
 
+// P-FAILCLOSED, P-CONFIG: a store that cannot be used stops the start with an error that says what to do.
 func TestAStoreThatCannotBeUsedStopsTheStart(t *testing.T) {
 	file := func(path string) testenv.Place { return testenv.Place{Engine: "sqlite", Path: path} }
 	for name, make := range map[string]func(dir string) (place testenv.Place, says string){

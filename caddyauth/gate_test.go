@@ -128,7 +128,6 @@ func TestASignedInPersonReachesTheAppAndItLearnsWho(t *testing.T) {
 }
 
 // raw sends bytes and answers what comes back.
-
 func (s *caddyServer) raw(text string) string {
 	s.t.Helper()
 	c, err := net.DialTimeout("tcp", s.addr, 5*time.Second)
@@ -150,7 +149,6 @@ func (s *caddyServer) raw(text string) string {
 }
 
 // folds reports whether an upstream may read name as want.
-
 func folds(name, want string) bool {
 	clean := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
@@ -162,7 +160,6 @@ func folds(name, want string) bool {
 }
 
 // P-HDR-ID: on every path, public ones too, the app never sees an identity that a client sent, in any spelling.
-
 func TestForgedIdentityNeverReachesTheApp(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\tpublic /public/*\n\toptional /open/*\n\theader X-Auth-User user\n}",
 		withGlobal(""))
@@ -217,7 +214,6 @@ func TestForgedIdentityNeverReachesTheApp(t *testing.T) {
 }
 
 // P-HDR-ID: an upgrade to anything but WebSocket would be a tunnel past the gate.
-
 func TestNoTunnelOtherThanAWebSocket(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\tpublic /public\n}")
 	s.raw("GET /public HTTP/1.1\nHost: " + s.addr + "\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQAAP__\n\n")
@@ -231,7 +227,6 @@ func TestNoTunnelOtherThanAWebSocket(t *testing.T) {
 }
 
 // P-PATH, end to end: what the gate calls public is what the app is asked for; everything ambiguous is protected.
-
 func TestRulesRefuseWithAPageThatSaysWhy(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\toptional /open\n}\ngatehouse /ops/* {\n\trequire group ops\n}\ngatehouse /admins/* {\n\trequire role admin\n\trequire user admin\n}")
 	b := s.browser()
@@ -254,7 +249,6 @@ func TestRulesRefuseWithAPageThatSaysWhy(t *testing.T) {
 }
 
 // A gate with a matcher guards its part; its pages and its protection from forged identity hold for the whole site.
-
 func TestPartsThatNoGateGuardsAreStillSafeFromForgery(t *testing.T) {
 	s := startAdmin(t, "gatehouse /admin/*")
 	b := s.browser()
@@ -318,16 +312,8 @@ func TestPlaceholdersTellTheRestOfCaddyWhoItIs(t *testing.T) {
 	}
 }
 
-// Answers of the gate are written, not handed to error routes, which no gate guards.
-
-// P-FAILCLOSED: when the store is gone, nothing is let through that needs it, and nobody is told their password is wrong.
-
-// breakStore makes the store unreadable under the running server.
-
-// P-FAILCLOSED, P-CONFIG: a store that cannot be used stops the start with an error that says what to do.
-
-// P-HDR-FWD: what a client says of scheme, host and address counts only from a proxy that Caddy was told to trust.
-
+// Several directives on one site: who is let through by one is known to the rest of Caddy, whichever comes last, and
+// the names of the last one that guards the request are sent.
 func TestSeveralGatesAgreeOnWhoItIs(t *testing.T) {
 	s := startAdmin(t, `gatehouse
 	gatehouse /named/* {
@@ -357,7 +343,6 @@ func TestSeveralGatesAgreeOnWhoItIs(t *testing.T) {
 }
 
 // Who has to set a new password first is let through nowhere, and is a visitor like others where all may go.
-
 func TestARequiredPasswordChangeHoldsEverythingElse(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\toptional /open\n\tpublic /public\n}")
 	root := s.browser()

@@ -29,7 +29,6 @@ import (
 
 // These tests run a real Caddy in this process. Caddy is a global, so they run one after the other; other packages
 // run beside them.
-
 func TestMain(m *testing.M) {
 	if config := os.Getenv(nodeEnv); config != "" {
 		runNode(config)

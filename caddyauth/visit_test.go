@@ -32,7 +32,6 @@ func TestAmbiguousRequestTargetsAreProtected(t *testing.T) {
 }
 
 // P-REDIR: what the sign-in page is told to return to comes from path and query alone.
-
 func TestTheReturnAddressOfOddTargetsIsLocal(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	for _, target := range []string{"http://evil.example/", "//evil.example/", `/\evil.example`, "/%09/evil.example", "/..//evil.example/"} {
@@ -53,6 +52,7 @@ func TestTheReturnAddressOfOddTargetsIsLocal(t *testing.T) {
 	}
 }
 
+// P-HDR-FWD: what a client says of scheme, host and address counts only from a proxy that Caddy was told to trust.
 func TestForwardedHeadersCountOnlyFromTrustedProxies(t *testing.T) {
 	claim := []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example", "X-Forwarded-For", "198.51.100.7", "X-Real-Ip", "198.51.100.7", "Forwarded", "proto=https;host=evil.example"}
 	s := startAdmin(t, "gatehouse")
@@ -80,7 +80,3 @@ func TestForwardedHeadersCountOnlyFromTrustedProxies(t *testing.T) {
 		t.Errorf("behind a trusted proxy: %d %q", a.StatusCode, set)
 	}
 }
-
-// Several directives on one site: who is let through by one is known to the rest of Caddy, whichever comes last, and
-
-// the names of the last one that guards the request are sent.

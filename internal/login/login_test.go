@@ -23,7 +23,6 @@ import (
 const right, wrong = "the right passphrase", "a wrong passphrase"
 
 // world is a service on a real store, with a clock to move and cheap hashes.
-
 type world struct {
 	*login.Service
 	t      *testing.T
@@ -93,7 +92,6 @@ func (w *world) change(fn func(store.Tx) error) {
 func from(ip string) login.Client { return login.Client{IP: netip.MustParseAddr(ip), RequestID: "r"} }
 
 // try checks a password and answers "ok", "wrong", "throttled" or "disabled".
-
 func (w *world) try(c login.Client, name, pass string) string {
 	w.t.Helper()
 	_, err := w.Password(context.Background(), c, name, pass)
@@ -129,18 +127,7 @@ func (w *world) signIn(c login.Client, name string) login.SignedIn {
 	return in
 }
 
-// P-LIMIT: every spelling of one account counts together (CVE-2025-24806, CVE-2026-47203), from every address.
-
-// P-LIMIT: each further wrong attempt makes the wait twice as long, up to the longest; a success forgets them.
-
-// P-LIMIT: strangers cannot lock the owner out: a browser that signed in before has its own count, which is bounded too.
-
-// P-LIMIT, P-RACE: a hundred guesses at once are no more than the free ones.
-
-// P-ENUM: an unknown name is answered and throttled as a known one.
-
 // P-ENUM: an unknown name, an account without a password and a deactivated one cost a hash each, like a known one.
-
 func TestEveryFailureCostsOneHash(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -152,33 +139,24 @@ func TestEveryFailureCostsOneHash(t *testing.T) {
 	}
 	w.addWith("known", "", hash)
 	w.Limits.Free = 100
-	took := func(name string) time.Duration {
-		best := time.Hour
-		for range 5 {
+	// The fastest of several, in turn, so that what else the machine does weighs on all of them.
+	best := map[string]time.Duration{"known": time.Hour, "nobody": time.Hour, "oidc-only": time.Hour}
+	for range 7 {
+		for name := range best {
 			begin := time.Now()
 			w.try(from("192.0.2.1"), name, wrong)
-			best = min(best, time.Since(begin))
+			best[name] = min(best[name], time.Since(begin))
 		}
-		return best
 	}
-	base := took("known")
-	for _, name := range []string{"nobody", "oidc-only"} {
-		if d := took(name); d < base/3 {
-			t.Errorf("%s is refused in %v, a known user in %v", name, d, base)
+	for name, d := range best {
+		if d < best["known"]/3 {
+			t.Errorf("%s is refused in %v, a known user in %v", name, d, best["known"])
 		}
 	}
 }
 
-// P-LIMIT: a flood of bogus names and addresses harms nobody who is real (CVE-2026-77561), and stores a bounded lot.
-
-// P-LIMIT: one address is limited whatever the names; an IPv6 /64 is one address, another /64 another one.
-
-// P-LIMIT: counts survive a restart.
-
 // P-SESS: signing in ends the session that came with the request, and never takes over a token it was given
-
 // (GHSA-f24x-5g9q-753f).
-
 func TestSigningInEndsThePresentedSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -200,7 +178,6 @@ func TestSigningInEndsThePresentedSession(t *testing.T) {
 }
 
 // P-PATHWAY: only someone who knows the password learns that an account is off; what changed since the proof counts.
-
 func TestAccountStateIsJudgedAfterThePasswordAndAgainAtSignIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -233,7 +210,6 @@ func TestAccountStateIsJudgedAfterThePasswordAndAgainAtSignIn(t *testing.T) {
 }
 
 // A password that was changed between proof and sign-in proves nothing any more.
-
 func TestAProofEndsWithThePasswordItWasGivenBy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -254,7 +230,6 @@ func TestAProofEndsWithThePasswordItWasGivenBy(t *testing.T) {
 }
 
 // Imported hashes work at once and are quietly replaced; a managed root's is left as the deployment gave it.
-
 func TestForeignHashesAreRehashedQuietlyUnlessManaged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -286,7 +261,6 @@ func TestForeignHashesAreRehashedQuietlyUnlessManaged(t *testing.T) {
 }
 
 // A password is compared after NFC, so that it does not matter how a keyboard composes its letters.
-
 func TestPasswordsAreComparedComposed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -303,7 +277,6 @@ func TestPasswordsAreComparedComposed(t *testing.T) {
 }
 
 // Confirming (sudo) gives a new token, ends the old one, and is throttled as a sign-in is.
-
 func TestConfirmingRenewsTheSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -345,7 +318,6 @@ func TestConfirmingRenewsTheSession(t *testing.T) {
 }
 
 // The audit log knows who, what and from where; what was typed as an unknown name is not in it.
-
 func TestAttemptsAreAudited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
+// P-LIMIT: every spelling of one account counts together (CVE-2025-24806, CVE-2026-47203), from every address.
 func TestAllSpellingsOfAnAccountShareOneCount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -29,6 +30,7 @@ func TestAllSpellingsOfAnAccountShareOneCount(t *testing.T) {
 	}
 }
 
+// P-LIMIT: each further wrong attempt makes the wait twice as long, up to the longest; a success forgets them.
 func TestTheWaitDoublesAndASuccessForgets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -59,6 +61,7 @@ func TestTheWaitDoublesAndASuccessForgets(t *testing.T) {
 	}
 }
 
+// P-LIMIT: strangers cannot lock the owner out: a browser that signed in before has its own count, which is bounded too.
 func TestAKnownBrowserHasItsOwnCount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -104,6 +107,7 @@ func TestAKnownBrowserHasItsOwnCount(t *testing.T) {
 	}
 }
 
+// P-LIMIT, P-RACE: a hundred guesses at once are no more than the free ones.
 func TestParallelGuessesGainNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -122,6 +126,7 @@ func TestParallelGuessesGainNothing(t *testing.T) {
 	}
 }
 
+// P-ENUM: an unknown name is answered and throttled as a known one.
 func TestUnknownNamesAreThrottledLikeKnownOnes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -134,6 +139,7 @@ func TestUnknownNamesAreThrottledLikeKnownOnes(t *testing.T) {
 	}
 }
 
+// P-LIMIT: a flood of bogus names and addresses harms nobody who is real (CVE-2026-77561), and stores a bounded lot.
 func TestAFloodOfBogusNamesLocksNobodyOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -145,6 +151,7 @@ func TestAFloodOfBogusNamesLocksNobodyOut(t *testing.T) {
 	}
 }
 
+// P-LIMIT: one address is limited whatever the names; an IPv6 /64 is one address, another /64 another one.
 func TestOneClientAddressIsLimited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -181,6 +188,7 @@ func TestClientKeys(t *testing.T) {
 	}
 }
 
+// P-LIMIT: counts survive a restart.
 func TestCountsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	place := testenv.NewPlace(t)

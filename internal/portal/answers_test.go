@@ -53,6 +53,7 @@ func TestDecisionAnswers(t *testing.T) {
 	d["set-up"](false).wantProblem(t, 503, "setup-needed")
 }
 
+// What LoginURL offers is what the sign-in accepts.
 func TestLoginURL(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

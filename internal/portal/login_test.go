@@ -40,7 +40,6 @@ func TestSignInReturnsToATrustedHost(t *testing.T) {
 }
 
 // A page of ours that needs a sign-in comes back after it, with its query; nothing else of ours does.
-
 func TestOwnPagesComeBackAfterTheSignIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -58,9 +57,7 @@ func TestOwnPagesComeBackAfterTheSignIn(t *testing.T) {
 var changingParts = regexp.MustCompile(`nonce="[A-Z2-7]+"|value="(ada|nobody|off|nopass|ada@example\.test)"`)
 
 // P-ENUM: the same bytes, status, headers and cookies for a wrong password and for names that nobody has, that are
-
 // turned off, or that have no password.
-
 func TestWrongSignInsAreAlike(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -129,7 +126,6 @@ func TestEmptyFieldsAreNamed(t *testing.T) {
 }
 
 // Names and passwords of any bytes are wrong, and never an error of ours.
-
 func TestOddNamesAreWrong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -159,7 +155,6 @@ func TestTooManyAttemptsSayWhenToComeBack(t *testing.T) {
 }
 
 // Only who knows the password learns that an account is turned off.
-
 func TestATurnedOffAccountSaysSoAfterTheRightPassword(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -205,7 +200,6 @@ func TestABusyServerSaysSo(t *testing.T) {
 }
 
 // P-SESS: a session that somebody planted in the browser does not become the person's.
-
 func TestSignInMakesANewSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -332,8 +326,6 @@ func TestReauthRenewsTheSession(t *testing.T) {
 	}
 }
 
-// A stolen session is no way to guess the password.
-
 // Whoever is not signed in any more proves it by signing in, and goes on from there as well.
 func TestReauthOfSomebodyWhoIsNotSignedInGoesOn(t *testing.T) {
 	t.Parallel()
@@ -349,6 +341,7 @@ func TestReauthOfSomebodyWhoIsNotSignedInGoesOn(t *testing.T) {
 	}
 }
 
+// A stolen session is no way to guess the password.
 func TestReauthIsThrottled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -360,7 +353,3 @@ func TestReauthIsThrottled(t *testing.T) {
 	a.want(t, 429)
 	b.post("/account/password", "current_password", "wrong", "new_password", freshPass).want(t, 429)
 }
-
-// Answers on the app's addresses
-
-// What LoginURL offers is what the sign-in accepts.

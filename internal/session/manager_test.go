@@ -14,7 +14,6 @@ import (
 )
 
 // fixture is a store with one user, a manager, and a clock to move.
-
 type fixture struct {
 	store.Store
 	m     *session.Manager
@@ -80,7 +79,6 @@ func (f *fixture) alive(t testing.TB, token string) bool {
 }
 
 // P-SESS: each way of ending a session holds on the next request, cached or not.
-
 func TestASessionIsOverOnTheNextRequestAfterEveryWayOfEndingIt(t *testing.T) {
 	ctx := context.Background()
 	for name, end := range map[string]func(f *fixture, tx store.Tx, s store.Session) error{
@@ -214,7 +212,6 @@ func TestRememberedSessionsLastLonger(t *testing.T) {
 }
 
 // P-SESS: a renewed session has another token and another id; the old token is worth nothing.
-
 func TestRenewingMakesTheOldTokenWorthless(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -236,7 +233,6 @@ func TestRenewingMakesTheOldTokenWorthless(t *testing.T) {
 }
 
 // The uses noted in memory reach the store in batches, also at a graceful stop, and never revive an ended session.
-
 func TestUsesAreWrittenBehindTheRequests(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -261,7 +257,6 @@ func TestUsesAreWrittenBehindTheRequests(t *testing.T) {
 }
 
 // P-RACE: a resolve that runs while the session is being ended never leaves a stale answer behind.
-
 func TestResolvingDuringEveryEndingLeavesNothingStale(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -292,10 +287,7 @@ func TestResolvingDuringEveryEndingLeavesNothingStale(t *testing.T) {
 	}
 }
 
-// Another process ends the session: over here within a second, streams too.
-
 // When the store stops telling of changes, the cache stops answering: what can't be known is asked.
-
 func TestWithoutNewsTheCacheIsNotUsed(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -321,10 +313,6 @@ func TestWithoutNewsTheCacheIsNotUsed(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
-
-// Streams of an ended session are cut, those of others stay, nothing leaks.
-
-// A session ended between resolving and following is noticed all the same.
 
 func TestMalformedTokensAreNobody(t *testing.T) {
 	t.Parallel()

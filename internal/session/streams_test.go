@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
+// Another process ends the session: over here within a second, streams too.
 func TestAnEndingByAnotherProcessArrivesWithinASecond(t *testing.T) {
 	t.Parallel()
 	place := testenv.NewPlace(t)
@@ -45,6 +46,7 @@ func TestAnEndingByAnotherProcessArrivesWithinASecond(t *testing.T) {
 	}
 }
 
+// Streams of an ended session are cut, those of others stay, nothing leaks.
 func TestOnlyTheEndedSessionsStreamsAreCut(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -105,6 +107,7 @@ func TestAnExpiredSessionsStreamsAreCut(t *testing.T) {
 	}
 }
 
+// A session ended between resolving and following is noticed all the same.
 func TestAnEndingBetweenResolveAndFollowIsNotMissed(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
