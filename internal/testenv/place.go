@@ -25,12 +25,14 @@ type Place struct {
 	DSN    string // PostgreSQL
 }
 
-// NewPlace answers a place of its own for each call. It goes with the test.
+// NewPlace answers a place of its own for each call, with the schema in it and nothing else. It goes with the test.
 func NewPlace(t testing.TB) Place {
 	t.Helper()
 	p := barePlace(t)
 	if p.Engine == sqlstore.EnginePostgres {
-		p.DSN = migratedDSN(t)
+		p.DSN = MigratedDSN(t)
+	} else {
+		fillSQLite(t, p.Path)
 	}
 	return p
 }

@@ -66,8 +66,8 @@ func PostgresDSN(t testing.TB) string {
 	return newDatabase(t, "template1")
 }
 
-// migratedDSN is PostgresDSN with the schema in it, copied from one that was made once: cheaper than making it anew.
-func migratedDSN(t testing.TB) string {
+// MigratedDSN is PostgresDSN with the schema in it, copied from one that was made once: cheaper than making it anew.
+func MigratedDSN(t testing.TB) string {
 	t.Helper()
 	needServer(t)
 	server.schema.Do(func() {

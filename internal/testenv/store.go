@@ -1,7 +1,13 @@
 package testenv
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
@@ -10,10 +16,54 @@ import (
 // SQLite opens a fresh SQLite store in a folder of the test and closes it at the end. Change the options with with.
 func SQLite(t testing.TB, with ...func(*sqlstore.Options)) *sqlstore.DB {
 	t.Helper()
-	return OpenSQLite(t, filepath.Join(t.TempDir(), "gatehouse.db"), with...)
+	return OpenSQLite(t, SQLitePath(t), with...)
 }
 
-// OpenSQLite opens the SQLite store at path, for tests with several handles on one file, and closes it at the end.
+// SQLitePath answers the path of a fresh SQLite store, for tests with several handles on one file. It goes with the test.
+func SQLitePath(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "gatehouse.db")
+	fillSQLite(t, path)
+	return path
+}
+
+var errUnclean = errors.New("the file alone is not the whole store")
+
+// emptySQLite answers the bytes of a store with the schema in it and nothing else. The race detector makes each schema
+// cost half a second, and most tests want one.
+var emptySQLite = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "gatehouse-template-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "gatehouse.db")
+	db, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil { // which brings everything into the one file
+		return nil, err
+	}
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("a closed store left changes beside its file: %w", errors.Join(errUnclean, err))
+	}
+	return os.ReadFile(path)
+})
+
+// fillSQLite makes a store with the schema in it at path.
+func fillSQLite(t testing.TB, path string) {
+	t.Helper()
+	content, err := emptySQLite()
+	if err != nil {
+		t.Fatalf("make a store to copy: %v", err)
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// OpenSQLite opens the SQLite store at path, with a new schema where there is no file yet, and closes it at the end.
 func OpenSQLite(t testing.TB, path string, with ...func(*sqlstore.Options)) *sqlstore.DB {
 	t.Helper()
 	return openStore(t, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true}, with)
@@ -22,7 +72,7 @@ func OpenSQLite(t testing.TB, path string, with ...func(*sqlstore.Options)) *sql
 // Postgres opens a store in a fresh database of PostgreSQL and closes it at the end.
 func Postgres(t testing.TB, with ...func(*sqlstore.Options)) *sqlstore.DB {
 	t.Helper()
-	return OpenPostgres(t, PostgresDSN(t), with...)
+	return OpenPostgres(t, MigratedDSN(t), with...)
 }
 
 // OpenPostgres opens the store in the database at dsn and closes it at the end.

@@ -23,10 +23,10 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 // engines open fresh stores, and stores that a move left behind.
 var engines = map[string]func(t *testing.T) sqlstore.Options{
 	"sqlite": func(t *testing.T) sqlstore.Options {
-		return sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: filepath.Join(t.TempDir(), "gatehouse.db"), Migrate: true}
+		return sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: testenv.SQLitePath(t), Migrate: true}
 	},
 	"postgres": func(t *testing.T) sqlstore.Options {
-		return sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: testenv.PostgresDSN(t), Migrate: true}
+		return sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: testenv.MigratedDSN(t), Migrate: true}
 	},
 }
 

@@ -1,7 +1,6 @@
 package sqlstore_test
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
@@ -13,7 +12,7 @@ func TestSQLiteKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) store.Store { return testenv.SQLite(t) })
 	storetest.RunShared(t, func(t *testing.T) (a, b store.Store) {
-		path := filepath.Join(t.TempDir(), "gatehouse.db")
+		path := testenv.SQLitePath(t)
 		return testenv.OpenSQLite(t, path), testenv.OpenSQLite(t, path)
 	})
 }
@@ -22,7 +21,7 @@ func TestPostgresKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) store.Store { return testenv.Postgres(t) })
 	storetest.RunShared(t, func(t *testing.T) (a, b store.Store) {
-		dsn := testenv.PostgresDSN(t)
+		dsn := testenv.MigratedDSN(t)
 		return testenv.OpenPostgres(t, dsn), testenv.OpenPostgres(t, dsn)
 	})
 }
