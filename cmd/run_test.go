@@ -12,10 +12,16 @@ func runCaddy(t *testing.T, args ...string) {
 	t.Helper()
 	c := exec.Command("caddy", args...)
 	c.Dir = t.TempDir()
-	c.Env = []string{"HOME=" + c.Dir, "PATH=" + os.Getenv("PATH")}
+	c.Env = cleanEnv(c.Dir)
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	if err := c.Run(); err != nil {
 		t.Fatalf("caddy %v: %v: %s", args, err, &stderr)
 	}
+}
+
+// cleanEnv answers an environment with nothing of this machine's in it but where programs are, and what the race
+// detector of a child does.
+func cleanEnv(home string) []string {
+	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE")}
 }

@@ -78,10 +78,7 @@ func (s *server) start() (stop func()) {
 }
 
 func (s *server) env() []string {
-	return []string{
-		"HOME=" + s.dir, "XDG_DATA_HOME=" + s.dir + "/data", "XDG_CONFIG_HOME=" + s.dir + "/config", "PATH=" + os.Getenv("PATH"),
-		"CADDY_ADMIN=unix/" + s.dir + "/admin.sock",
-	}
+	return append(cleanEnv(s.dir), "XDG_DATA_HOME="+s.dir+"/data", "XDG_CONFIG_HOME="+s.dir+"/config", "CADDY_ADMIN=unix/"+s.dir+"/admin.sock")
 }
 
 func (s *server) logged() string {

@@ -60,7 +60,7 @@ func startPrompt(t *testing.T, theirs *os.File) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
 	c := exec.Command("caddy", "gatehouse", "user", "add", "ada", "--store", filepath.Join(t.TempDir(), "gate.db"))
 	c.Dir = t.TempDir()
-	c.Env = []string{"HOME=" + c.Dir, "PATH=" + os.Getenv("PATH")}
+	c.Env = cleanEnv(c.Dir)
 	c.Stdin = theirs
 	stderr, err := c.StderrPipe()
 	if err == nil {
