@@ -30,10 +30,16 @@ func (s *Service) Password(ctx context.Context, c Client, name, pass string) (Pr
 	if err != nil {
 		s.count("password", outcome(err)) // a success is counted when the session exists
 	}
+	if errors.Is(err, password.ErrBusy) {
+		s.noteBusy()
+	}
 	return p, err
 }
 
 func (s *Service) password(ctx context.Context, c Client, name, pass string) (Proof, error) {
+	if err := s.Hasher.Room(); err != nil {
+		return Proof{}, err
+	}
 	first, err := s.Throttle.client(ctx, c.IP, s.Limits)
 	if first {
 		s.audit(ctx, c, store.Event{Actor: "anonymous", Action: "session.throttle", Outcome: store.Denied,
@@ -52,6 +58,9 @@ func (s *Service) password(ctx context.Context, c Client, name, pass string) (Pr
 // Reverify checks the password of a person who is signed in already, for re-authentication and before a password
 // change. The same throttle counts, so that a stolen session is no way to guess. Errors as of [Service.Password].
 func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass string) (Proof, error) {
+	if err := s.Hasher.Room(); err != nil {
+		return Proof{}, err
+	}
 	if _, err := s.Throttle.client(ctx, c.IP, s.Limits); err != nil {
 		return Proof{}, err
 	}

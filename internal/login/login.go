@@ -8,6 +8,7 @@ package login
 import (
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -62,6 +63,23 @@ type Service struct {
 	// Count is told of every attempt: method "password", "oidc" or "link", outcome "success", "wrong", "throttled",
 	// "disabled", "busy" or "error". It may be nil.
 	Count func(method, outcome string)
+
+	turnedAway turnedAway
+}
+
+// turnedAway makes one line of log out of a flood that finds the queue full: a stranger decides how many there are.
+type turnedAway struct{ since, noted atomic.Int64 }
+
+// turnedAwayEvery is the time between two such lines.
+const turnedAwayEvery = 10 * time.Second
+
+func (s *Service) noteBusy() {
+	n, last, now := s.turnedAway.since.Add(1), s.turnedAway.noted.Load(), s.Clock().UnixMilli()
+	if now-last < turnedAwayEvery.Milliseconds() || !s.turnedAway.noted.CompareAndSwap(last, now) {
+		return
+	}
+	s.turnedAway.since.Add(-n)
+	s.Log.Warn("passwords are checked as fast as they can be; the queue is full, and sign-ins were turned away", zap.Int64("turned_away", n))
 }
 
 func (s *Service) count(method, outcome string) {

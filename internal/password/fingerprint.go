@@ -26,7 +26,7 @@ func (h *Hasher) Fingerprint(ctx context.Context, salt string, secrets ...string
 	if !ok || err != nil {
 		return "", errSalt
 	}
-	release, err := h.slots.acquire(ctx)
+	release, err := h.slots.Acquire(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -39,6 +39,10 @@ func NewHasher(p Params, s *Slots) *Hasher {
 // Params answers the cost of new hashes.
 func (h *Hasher) Params() Params { return h.params }
 
+// Room answers a *[BusyError] while a password could not even wait for its check. Ask before anything that costs: what
+// is turned away in a flood must be next to free.
+func (h *Hasher) Room() error { return h.slots.room() }
+
 // Hash answers the argon2id hash of a password in PHC form, with a salt of its own. It refuses what could never be
 // checked again (a *[PolicyError]: empty, too long, not UTF-8) but does not judge strength: see [Policy]. Other errors
 // are technical: a *[BusyError], or the context's.
@@ -47,7 +51,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (phc string, err err
 	if err := checkBytes(password); err != nil {
 		return "", err
 	}
-	release, err := h.slots.acquire(ctx)
+	release, err := h.slots.Acquire(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -62,7 +66,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (phc string, err err
 // and no error, at the cost of one hash. Errors are technical only (a *[BusyError], or the context's): nothing was
 // found out, and the answer is never ok.
 func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, outdated bool, err error) {
-	release, err := h.slots.acquire(ctx)
+	release, err := h.slots.Acquire(ctx)
 	if err != nil {
 		return false, false, err
 	}
@@ -83,7 +87,7 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, outd
 // Dummy takes as long as Verify does with a hash of the current parameters. Call it where there is no hash to check
 // (unknown user, account without a password): otherwise the quick answer would tell which names exist.
 func (h *Hasher) Dummy(ctx context.Context, password string) error {
-	release, err := h.slots.acquire(ctx)
+	release, err := h.slots.Acquire(ctx)
 	if err != nil {
 		return err
 	}

@@ -146,7 +146,7 @@ func TestBusyAndCancelledAreErrorsAndNeverOK(t *testing.T) {
 	slots := NewSlots(1, 0)
 	h := NewHasher(cheap, slots)
 	encoded := mustHash(t, h, "some password")
-	release, err := slots.acquire(t.Context())
+	release, err := slots.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,9 +85,18 @@ func slotsFor(p Params, cores int, limit int64) int {
 	return max(1, int(min(int64(half), limit/4/perHash)))
 }
 
-// acquire waits for a slot. The caller calls release once. The error is a *[BusyError] when the queue is full, or
+// room answers a *[BusyError] while the queue is full. A place that is there may be taken a moment later: Acquire has the
+// last word.
+func (s *Slots) room() error {
+	if s.running.Load() > 0 && s.waiting.Load() >= s.queue {
+		return &BusyError{RetryAfter: s.retry}
+	}
+	return nil
+}
+
+// Acquire waits for a slot. The caller calls release once. The error is a *[BusyError] when the queue is full, or
 // that of the context.
-func (s *Slots) acquire(ctx context.Context) (release func(), err error) {
+func (s *Slots) Acquire(ctx context.Context) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("waiting to hash a password: %w", err)
 	}

@@ -27,7 +27,7 @@ func (s *Slots) waitFor(t *testing.T, waiting int64) {
 
 func mustAcquire(t *testing.T, s *Slots) (release func()) {
 	t.Helper()
-	release, err := s.acquire(t.Context())
+	release, err := s.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestSlotsServeInOrderOfArrival(t *testing.T) {
 		var order []int
 		for i := range callers {
 			go func() {
-				release, err := s.acquire(t.Context())
+				release, err := s.Acquire(t.Context())
 				if err != nil {
 					t.Error(err)
 					return
@@ -69,7 +69,7 @@ func TestSlotsSendAwayBeyondTheQueue(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			release, err := s.acquire(t.Context())
+			release, err := s.Acquire(t.Context())
 			if err != nil {
 				t.Error(err)
 				return
@@ -79,7 +79,7 @@ func TestSlotsSendAwayBeyondTheQueue(t *testing.T) {
 	}
 	s.waitFor(t, 2)
 	for range 100 {
-		_, err := s.acquire(t.Context())
+		_, err := s.Acquire(t.Context())
 		var busy *BusyError
 		if !errors.Is(err, ErrBusy) || !errors.As(err, &busy) || busy.RetryAfter < time.Second || busy.RetryAfter%time.Second != 0 {
 			t.Fatalf("%v", err)
@@ -99,7 +99,7 @@ func TestSlotsForgetWhoLeaves(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		left := make(chan error)
 		go func() {
-			_, err := s.acquire(ctx)
+			_, err := s.Acquire(ctx)
 			left <- err
 		}()
 		s.waitFor(t, 1)
@@ -120,7 +120,7 @@ func TestSlotsBoundWhatRunsAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 200 {
 		wg.Go(func() {
-			release, err := s.acquire(t.Context())
+			release, err := s.Acquire(t.Context())
 			if err != nil {
 				t.Error(err)
 				return

@@ -186,7 +186,11 @@ func (p *Portal) begin(w http.ResponseWriter, r *http.Request, v *visit, f failu
 			zap.String("ip", v.q.IP()), zap.String("request_id", v.q.ID))
 	}
 	if f.status >= http.StatusInternalServerError && r.Context().Err() == nil && !errors.Is(err, errSetup) {
-		p.Log.Error("could not answer a request", zap.String("path", r.URL.Path), zap.Int("status", f.status),
+		level := zap.ErrorLevel
+		if errors.Is(err, password.ErrBusy) {
+			level = zap.DebugLevel // a stranger decides how many; login.Service notes that it happens
+		}
+		p.Log.Log(level, "could not answer a request", zap.String("path", r.URL.Path), zap.Int("status", f.status),
 			zap.String("request_id", v.q.ID), zap.Error(err))
 	}
 }

@@ -1,0 +1,52 @@
+package login_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// P-RACE/DoS: what is turned away in a flood asks the store nothing, counts against nobody, and a stranger can't fill
+// the log with it.
+func TestAFloodIsTurnedAwayBeforeTheStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	slots := password.NewSlots(1, 0)
+	w.Hasher = password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, slots)
+	release, err := slots.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, lines := observer.New(zap.WarnLevel)
+	w.Log = zap.New(logs)
+	w.Limits.Client = 2
+	st, throttle := w.Store, w.Throttle
+	w.Store = struct{ store.Store }{} // any call panics
+	w.Throttle = login.NewThrottle(w.Store, w.clock.Now)
+	for range 50 {
+		_, err := w.Password(t.Context(), from("192.0.2.1"), "ada", right)
+		if busy := new(password.BusyError); !errors.As(err, &busy) {
+			t.Fatalf("got %v", err)
+		}
+		if _, err := w.Reverify(t.Context(), from("192.0.2.1"), w.user, right); !errors.Is(err, password.ErrBusy) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	w.clock.Advance(11 * time.Second)
+	_, _ = w.Password(t.Context(), from("192.0.2.1"), "ada", right)
+	if lines.Len() != 2 || lines.All()[0].ContextMap()["turned_away"] != int64(1) || lines.All()[1].ContextMap()["turned_away"] != int64(50) {
+		t.Errorf("logged %v", lines.All())
+	}
+	release()
+	w.Store, w.Throttle = st, throttle
+	if got := w.try(from("192.0.2.1"), "ada", right); got != "ok" {
+		t.Errorf("after the flood: %s", got)
+	}
+}
