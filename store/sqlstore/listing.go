@@ -133,6 +133,10 @@ func (l listing[T]) read(ctx context.Context, r reader, from *cursor, n int) (ro
 		rows, err = l.between(ctx, r, from, nil, nil, n)
 		return rows, nil, err
 	}
+	// The few ids that an index finds at once need no walk.
+	if found, ok, err := l.amongFew(ctx, r, from, min(maxIDs, r.reach.few), n); err != nil || ok {
+		return found, nil, err
+	}
 	for i, steps := range r.reach.walk {
 		bound, err := l.bound(ctx, r, from, steps)
 		if err != nil {
