@@ -108,15 +108,13 @@ func (a *App) resolveAdmin(o *options) error {
 	o.seed = seed.Config{Mode: seed.Mode(c.Mode), EnvPrefix: c.EnvPrefix, FormerAdmin: c.FormerAdmin}
 	switch c.Mode {
 	case "":
-		o.seed.Mode = "seed"
+		o.seed.Mode, o.seed.ModeDefault = "seed", true
 	case "seed", "managed":
 	default:
 		return fmt.Errorf("admin: unknown mode %q; use seed or managed", c.Mode)
 	}
 	switch c.FormerAdmin {
-	case "":
-		o.seed.FormerAdmin = "keep"
-	case "keep", "demote", "disable":
+	case "", "keep", "demote", "disable": // left out, it means keep
 	default:
 		return fmt.Errorf("admin: former_admin %q; use keep, demote or disable", c.FormerAdmin)
 	}

@@ -34,8 +34,9 @@ const (
 // Config is what the configuration says. Values that are not nil are taken instead of the variable of that name;
 // placeholders in them are replaced already. An empty value counts as not given.
 type Config struct {
-	Mode      Mode
-	EnvPrefix string // put before the names of the variables
+	Mode        Mode
+	ModeDefault bool   // nobody chose Mode; for what is told about it
+	EnvPrefix   string // put before the names of the variables
 
 	User, Email, Name, Password, PasswordFile, PasswordHash, ForceSync *string
 
@@ -57,7 +58,10 @@ const (
 // of the variable or option, and never a value: people put secrets into the wrong variable.
 func Parse(cfg Config, lookup func(string) (string, bool), readFile func(string) ([]byte, error), pol password.Policy) (*Values, error) {
 	p := &parser{cfg: cfg, lookup: lookup, readFile: readFile}
-	v := &Values{mode: cfg.Mode, former: cfg.FormerAdmin}
+	v := &Values{mode: cfg.Mode, modeFrom: SourceConfig, former: cfg.FormerAdmin, formerFrom: SourceConfig}
+	if cfg.ModeDefault {
+		v.modeFrom = SourceDefault
+	}
 	switch cfg.Mode {
 	case ModeSeed, ModeManaged:
 	default:
@@ -65,7 +69,7 @@ func Parse(cfg Config, lookup func(string) (string, bool), readFile func(string)
 	}
 	switch cfg.FormerAdmin {
 	case "":
-		v.former = FormerKeep
+		v.former, v.formerFrom = FormerKeep, SourceDefault
 	case FormerKeep, FormerDemote, FormerDisable:
 	default:
 		return nil, fmt.Errorf("unknown former_admin %q: use keep, demote or disable", cfg.FormerAdmin)
@@ -102,10 +106,10 @@ func (p *parser) variable(suffix string) string { return p.cfg.EnvPrefix + "ADMI
 func (p *parser) value(suffix, option string, explicit *string) value {
 	variable := p.variable(suffix)
 	if explicit != nil && *explicit != "" {
-		return value{text: *explicit, key: variable, name: "option admin " + option, source: "the configuration"}
+		return value{text: *explicit, key: variable, name: "option admin " + option, source: SourceConfig}
 	}
 	if text, ok := p.lookup(variable); ok && text != "" {
-		return value{text: text, key: variable, name: variable, source: "the environment"}
+		return value{text: text, key: variable, name: variable, source: SourceEnv}
 	}
 	return value{key: variable, name: variable}
 }
@@ -179,7 +183,7 @@ func (p *parser) secret(v *Values) {
 		p.plain(v, text)
 	case forms[1].key:
 		if content, ok := p.file(v.secret.name, text); ok {
-			v.secret.source = "the file " + text
+			v.secret.source = fmt.Sprintf("the file %s (named by %s)", text, v.secret.source)
 			p.plain(v, content)
 		}
 	default:
@@ -195,7 +199,7 @@ func (p *parser) secret(v *Values) {
 func fromConfiguration(list []value) []value {
 	var explicit []value
 	for _, v := range list {
-		if v.source == "the configuration" {
+		if v.source == SourceConfig {
 			explicit = append(explicit, v)
 		}
 	}

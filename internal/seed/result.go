@@ -155,11 +155,11 @@ func (v *Values) lines() []Line {
 		}
 		return otherwise
 	}
-	secret := value{text: "(not set)", source: from(v.secret, "not set")}
+	secret := value{text: "(not set)", source: from(v.secret, SourceNone)}
 	if v.HasPassword() {
 		secret.text = "(hidden)"
 	}
-	derived := "the default"
+	derived := SourceDefault
 	if v.mode == ModeManaged {
 		derived = "the part of the e-mail before the @"
 	}
@@ -168,14 +168,14 @@ func (v *Values) lines() []Line {
 		force = "true"
 	}
 	out := []Line{
-		{LineValue, "mode", string(v.mode), "the configuration"},
+		{LineValue, "mode", string(v.mode), v.modeFrom},
 		{LineValue, v.user.key, v.Username(), from(v.user, derived)},
-		{LineValue, v.email.key, v.email.text, from(v.email, "not set")},
-		{LineValue, v.name.key, v.name.text, from(v.name, "not set")},
+		{LineValue, v.email.key, v.email.text, from(v.email, SourceNone)},
+		{LineValue, v.name.key, v.name.text, from(v.name, SourceNone)},
 		{LineValue, v.secret.key, secret.text, secret.source},
 	}
 	if v.mode == ModeManaged {
-		return append(out, Line{LineValue, "former_admin", v.former, "the configuration"})
+		return append(out, Line{LineValue, "former_admin", v.former, v.formerFrom})
 	}
-	return append(out, Line{LineValue, v.forceFrom.key, force, from(v.forceFrom, "the default")})
+	return append(out, Line{LineValue, v.forceFrom.key, force, from(v.forceFrom, SourceDefault)})
 }

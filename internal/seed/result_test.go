@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -64,6 +66,59 @@ func TestDescribeTellsWhatAStartWouldDo(t *testing.T) {
 		`administrator "new" made`, `account "root" disabled; the deployment does not manage it any more`)
 	e.mustDescribe(ModeManaged, rootVars.with(vars{"ADMIN_EMAIL": "new@example.com", "former": FormerDemote}), `account "root" made an ordinary user`)
 	e.mustDescribe(ModeSeed, vars{}, `account "root" is not managed by the deployment any more`)
+}
+
+// Each value is said to come from where it does, and "the default" is what nobody set.
+func TestDescribeTellsWhereValuesComeFrom(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(first+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := func(s string) *string { return &s }
+	root := vars{"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD": first}
+	for name, c := range map[string]struct {
+		cfg  Config
+		env  vars
+		want map[string]string
+	}{
+		"nothing is set": {Config{Mode: ModeSeed, ModeDefault: true}, nil, map[string]string{
+			"mode": SourceDefault, "ADMIN_USER": SourceDefault, "ADMIN_EMAIL": SourceNone, "ADMIN_NAME": SourceNone,
+			"ADMIN_PASSWORD": SourceNone, "ADMIN_PASSWORD_FORCE_SYNC": SourceDefault,
+		}},
+		"the configuration sets the mode": {Config{Mode: ModeSeed}, vars{"ADMIN_PASSWORD": first}, map[string]string{
+			"mode": SourceConfig, "ADMIN_PASSWORD": SourceEnv,
+		}},
+		"managed": {Config{Mode: ModeManaged}, root, map[string]string{
+			"mode": SourceConfig, "former_admin": SourceDefault, "ADMIN_EMAIL": SourceEnv, "ADMIN_USER": "the part of the e-mail before the @",
+		}},
+		"managed, and what becomes of the former": {Config{Mode: ModeManaged, FormerAdmin: FormerKeep}, root, map[string]string{
+			"former_admin": SourceConfig,
+		}},
+		"the configuration wins": {Config{Mode: ModeSeed, Name: text("Ada"), ForceSync: text("no")}, vars{
+			"ADMIN_NAME": "Eve", "ADMIN_USER": "eve", "ADMIN_PASSWORD_FORCE_SYNC": "yes",
+		}, map[string]string{"ADMIN_NAME": SourceConfig, "ADMIN_USER": SourceEnv, "ADMIN_PASSWORD_FORCE_SYNC": SourceConfig}},
+		"a file that the environment names": {Config{Mode: ModeSeed}, vars{"ADMIN_PASSWORD_FILE": secret}, map[string]string{
+			"ADMIN_PASSWORD_FILE": "the file " + secret + " (named by the environment)",
+		}},
+		"a file that the configuration names": {Config{Mode: ModeSeed, PasswordFile: &secret}, nil, map[string]string{
+			"ADMIN_PASSWORD_FILE": "the file " + secret + " (named by the configuration)",
+		}},
+	} {
+		values, err := Parse(c.cfg, c.env.lookup, ReadFile, password.Policy{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got := make(map[string]string)
+		for _, l := range values.lines() {
+			got[l.Name] = l.Source
+		}
+		for key, source := range c.want {
+			if got[key] != source {
+				t.Errorf("%s: %s comes from %q, want %q", name, key, got[key], source)
+			}
+		}
+	}
 }
 
 func TestDescribeWithoutAStore(t *testing.T) {

@@ -10,6 +10,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
+// Where a value comes from, as [Describe] tells it. A password may come from a file, too, and the name from the e-mail.
+const (
+	SourceConfig  = "the configuration"
+	SourceEnv     = "the environment"
+	SourceDefault = "the default" // nobody set it
+	SourceNone    = "not set"     // nobody set it, and there is no default
+)
+
 // value is one setting and where it came from.
 type value struct {
 	text   string
@@ -22,8 +30,9 @@ func (v value) set() bool { return v.source != "" }
 
 // Values are the administrator's values, checked. They hold a secret, which no way of printing shows.
 type Values struct {
-	mode   Mode
-	former string
+	mode                 Mode
+	former               string
+	modeFrom, formerFrom string // a source
 
 	user, email, name value
 
