@@ -3,10 +3,14 @@ package portal_test
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 func keys(t testing.TB, raw string) []string {
@@ -259,6 +263,22 @@ func TestUnknownAPIAddresses(t *testing.T) {
 	}
 	b.do("PUT", "/api/v1/me").wantProblem(t, 405, "method-not-allowed")
 	b.do("POST", "/api/v1/session").wantProblem(t, 405, "method-not-allowed")
+}
+
+// The addresses above the ones there are belong to the API, too: a program gets a document, and stays below the prefix.
+func TestTheRootsOfTheAPIAreUnknownAddresses(t *testing.T) {
+	t.Parallel()
+	for _, w := range []*world{newWorld(t), newWorld(t, func(c *portal.Config) {
+		c.Extra = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { portal.Fail(rw, r, store.ErrNotFound, false) })
+	})} {
+		b := w.browser().signIn("ada", adaPass)
+		for _, at := range []string{"/api", "/api/v1", "/api/v1?x=1"} {
+			b.get(at).wantProblem(t, 404, "not-found")
+			b.json("POST", at, `{"username":"x"}`).wantProblem(t, 404, "not-found")
+		}
+		b.get("/api/v1/").want(t, 308)
+		b.json("POST", "/api/v1/", `{}`).wantProblem(t, 404, "not-found")
+	}
 }
 
 // Forms: what is too large, of another kind, or said twice.

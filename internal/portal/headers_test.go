@@ -267,3 +267,40 @@ type invitation struct {
 	b     *browser
 	get   answer
 }
+
+// P-PATH: every answer is one of ours, also where an address is nearly one that there is: http.ServeMux would redirect
+// to a path without the mount prefix, which is the app's, and without any header of ours.
+func TestNoAnswerComesFromTheMultiplexer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *portal.Config) {
+		c.Extra = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			portal.Fail(rw, r, store.ErrNotFound, !strings.HasPrefix(r.URL.Path, "/api"))
+		})
+	})
+	ends := []string{"", "/", "//", "/.", "/..", "/../x", "/./", "/%2e", "/%2e%2e/", "%2F", "/%2F", "//x", "/x", "/x/", "?x=1", "/?x=1"}
+	for _, b := range []*browser{w.browser(), w.browser().signIn("root", rootPass)} {
+		for _, rt := range append(w.portal.Addresses(), portal.Address{Pattern: "/api"}, portal.Address{Pattern: ""}) {
+			for _, end := range ends {
+				at := strings.TrimSuffix(address(rt.Pattern), "/") + end
+				for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "CONNECT"} {
+					if strings.HasPrefix(at, "/logout") && method == "POST" {
+						continue
+					}
+					u, err := url.Parse(origin + prefix + at)
+					if err != nil {
+						t.Fatal(err)
+					}
+					r := httptest.NewRequest(method, origin+"/", nil)
+					r.URL, r.Host, r.RequestURI = u, host, u.RequestURI()
+					a := b.send(r)
+					name := method + " " + at + ": " + a.Status
+					checkHeaders(t, name, a, true)
+					loc := a.location()
+					if a.StatusCode == 301 || a.StatusCode == 307 || (loc != "" && !strings.HasPrefix(loc, prefix+"/") && loc != "/") {
+						t.Errorf("%s to %q", name, loc)
+					}
+				}
+			}
+		}
+	}
+}

@@ -134,7 +134,7 @@ func below(prefix string, r *http.Request) (*http.Request, bool) {
 	}
 	raw := ""
 	if r.URL.RawPath != "" {
-		if raw, ok = strings.CutPrefix(r.URL.RawPath, prefix); !ok {
+		if raw, ok = strings.CutPrefix(r.URL.RawPath, prefix); !ok || (raw != "" && raw[0] != '/') {
 			return nil, false
 		}
 	}

@@ -32,7 +32,10 @@ type route struct {
 	foreign bool // takes posts from other sites, and protects itself
 }
 
-func (rt route) api() bool { return strings.HasPrefix(rt.pattern, "/api/") }
+func (rt route) api() bool { return isAPI(rt.pattern) }
+
+// isAPI reports whether a path without the mount prefix is for programs.
+func isAPI(path string) bool { return path == "/api" || strings.HasPrefix(path, "/api/") }
 
 // allow answers the methods of a route for the Allow header.
 func (rt route) allow() string {
@@ -84,7 +87,8 @@ func (p *Portal) routes() []route {
 		{pattern: "/", access: separate},
 	}
 	if p.Extra != nil {
-		for _, pattern := range []string{"/admin", "/admin/", "/api/v1/"} {
+		// Each with and without the slash: where one is missing, ServeMux redirects to the other, on the app's own paths.
+		for _, pattern := range []string{"/admin", "/admin/", "/api/v1", "/api/v1/"} {
 			list = append(list, route{pattern: pattern})
 		}
 	}
@@ -187,6 +191,5 @@ func (p *Portal) sendTo(w http.ResponseWriter, r *http.Request, location string)
 
 func (p *Portal) notFound(w http.ResponseWriter, r *http.Request) {
 	rest, _ := strings.CutPrefix(r.URL.Path, site.From(r).Prefix)
-	api := strings.HasPrefix(rest, "/api/") || strings.HasPrefix(r.URL.Path, "/api/")
-	p.fail(w, r, p.visit(r, api), errNoPage)
+	p.fail(w, r, p.visit(r, isAPI(rest) || isAPI(r.URL.Path)), errNoPage)
 }
