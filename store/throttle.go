@@ -8,9 +8,10 @@ import (
 // Throttle counts attempts. Both methods are one atomic statement, so that parallel guesses cannot slip past, and
 // both survive a restart. Keys are hashed by the caller where they hold what a person typed.
 type Throttle interface {
-	// TakeToken takes one of burst tokens from the bucket key, which regains one every refill (GCRA: one row and
-	// no timer). It answers 0 when it took one, else how long until there is one.
-	TakeToken(ctx context.Context, key string, burst int, refill time.Duration, now time.Time) (wait time.Duration, err error)
+	// TakeTurn counts an attempt under key, of which there may be limit in a period. The period begins with the first
+	// attempt and is over after window; then nothing is left of it. It answers 0 when it counted one, else how long the
+	// period still lasts.
+	TakeTurn(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (wait time.Duration, err error)
 	// BeginAttempt counts an attempt under key before its outcome is known (the caller clears it on success).
 	// While key waits it counts nothing and answers the remaining wait. After free counted attempts each further
 	// one makes the key wait twice as long as the one before, from [FirstWait] up to longest.

@@ -109,7 +109,7 @@ func fill(t *testing.T, db *sqlstore.DB, people int) content {
 		}
 		return small(ctx, tx, c, now)
 	})
-	if _, err := db.TakeToken(t.Context(), "client", 3, time.Minute, now); err != nil {
+	if _, err := db.TakeTurn(t.Context(), "client", 3, time.Minute, now); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {

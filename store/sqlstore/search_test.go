@@ -29,7 +29,8 @@ var backToOne = map[string][]string{
 
 func takeBack(t *testing.T, db *sqlstore.DB) {
 	t.Helper()
-	statements := append(slices.Clone(backToOne[db.Info().Engine]), `DELETE FROM gatehouse_schema WHERE version_id = 2`,
+	statements := append(slices.Clone(backToOne[db.Info().Engine]), `DELETE FROM gatehouse_schema WHERE version_id >= 2`,
+		`ALTER TABLE throttle_buckets DROP COLUMN used`,
 		`DROP INDEX identities_by_provider`, `DROP INDEX users_local`, `DROP INDEX sessions_by_ip`, `DROP INDEX links_open_by_user`,
 		`DROP INDEX events_by_ip`, `DROP INDEX events_by_request`)
 	for _, s := range statements {

@@ -12,47 +12,66 @@ import (
 // forgetAttempts is how long after the last attempt a count starts again from nothing.
 const forgetAttempts = 24 * time.Hour
 
-// TakeToken implements [store.Throttle] by the generic cell rate algorithm (ITU-T I.371): the row holds when the bucket
-// will be full again. One statement decides; a bucket that is empty is only read, so that a flood costs no writes.
-func (d *DB) TakeToken(ctx context.Context, key string, burst int, refill time.Duration, now time.Time) (time.Duration, error) {
+// TakeTurn implements [store.Throttle]. One statement decides; where no turn is left the row is only read, so that a
+// flood costs no writes.
+func (d *DB) TakeTurn(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (time.Duration, error) {
 	if err := checkKeys(key); err != nil {
 		return 0, err
 	}
-	if burst < 1 || refill < time.Microsecond {
-		return 0, fmt.Errorf("%w: a bucket needs a size and a time in which it regains a token", errArgument)
+	if limit < 1 || window < time.Microsecond {
+		return 0, fmt.Errorf("%w: a period needs a length, and attempts that it allows", errArgument)
 	}
-	at, step := now.UnixMicro(), refill.Microseconds()
-	latest := at + int64(burst-1)*step // a bucket that is full later than this is empty now
-	wait := func(tat int64) time.Duration { return time.Duration(max(tat-latest, 1)) * time.Microsecond }
-
-	tat, err := d.bucket(ctx, key)
-	switch {
-	case err != nil:
+	at := now.UnixMicro()
+	p, err := d.period(ctx, key)
+	if err != nil {
 		return 0, err
-	case tat > latest:
-		return wait(tat), nil
+	}
+	if wait := p.wait(at, limit); wait > 0 {
+		return wait, nil
 	}
 	var taken int64
-	err = d.exec(ctx, "take from a bucket", func(ctx context.Context, q queryer) error {
+	err = d.exec(ctx, "count an attempt of a client", func(ctx context.Context, q queryer) error {
 		var err error
-		taken, err = affected(ctx, q, `INSERT INTO throttle_buckets (bucket, tat) VALUES ($1, $2)
+		taken, err = affected(ctx, q, `INSERT INTO throttle_buckets (bucket, tat, used) VALUES ($1, $2, 1)
 			ON CONFLICT (bucket) DO UPDATE SET
-			tat = CASE WHEN throttle_buckets.tat > $3 THEN throttle_buckets.tat + $4 ELSE excluded.tat END
-			WHERE throttle_buckets.tat <= $5`, key, at+step, at, step, latest)
+			used = CASE WHEN throttle_buckets.tat <= $3 THEN 1 ELSE throttle_buckets.used + 1 END,
+			tat = CASE WHEN throttle_buckets.tat <= $3 THEN excluded.tat ELSE throttle_buckets.tat END
+			WHERE throttle_buckets.tat <= $3 OR throttle_buckets.used < $4`, key, at+window.Microseconds(), at, int64(limit))
 		return err
 	})
 	if err != nil || taken > 0 {
 		return 0, err
 	}
-	if tat, err = d.bucket(ctx, key); err != nil {
+	if p, err = d.period(ctx, key); err != nil {
 		return 0, err
 	}
-	return wait(tat), nil
+	return max(p.wait(at, limit), time.Microsecond), nil
 }
 
-// bucket answers when the bucket is full again, in microseconds; 0 when it is full.
-func (d *DB) bucket(ctx context.Context, key string) (tat int64, err error) {
-	return orNone(one(ctx, d.reader, "read a bucket", scanInt64, `SELECT tat FROM throttle_buckets WHERE bucket = $1`, key))
+// period is one in which a client's attempts are counted.
+type period struct {
+	end  int64 // microseconds
+	used int64
+}
+
+// wait answers how long there is no turn.
+func (p period) wait(at int64, limit int) time.Duration {
+	if p.end <= at || p.used < int64(limit) {
+		return 0
+	}
+	return time.Duration(p.end-at) * time.Microsecond
+}
+
+// period answers the zero period where there is none.
+func (d *DB) period(ctx context.Context, key string) (period, error) {
+	p, err := one(ctx, d.reader, "read a count of a client", func(s scanner) (p period, err error) {
+		err = s.Scan(&p.end, &p.used)
+		return p, err
+	}, `SELECT tat, used FROM throttle_buckets WHERE bucket = $1`, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return period{}, nil
+	}
+	return p, err
 }
 
 // BeginAttempt implements [store.Throttle]. The statement counts only where the wait is over, so that of guesses sent

@@ -150,7 +150,7 @@ var changeTests = []test{
 			"read":   func() error { _, err := s.User(gone, "x"); return err },
 			"change": func() error { return s.Change(gone, func(store.Tx) error { t.Error("it ran"); return nil }) },
 			"touch":  func() error { return s.Touch(gone, []store.Touch{{SessionID: "x"}}) },
-			"token":  func() error { _, err := s.TakeToken(gone, "k", 1, time.Second, now()); return err },
+			"token":  func() error { _, err := s.TakeTurn(gone, "k", 1, time.Second, now()); return err },
 		} {
 			if err := call(); !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("%s: got %v, want context.Canceled alone", name, err)
@@ -269,7 +269,7 @@ var changeTests = []test{
 			"change":   func() error { return s.Change(ctx, func(store.Tx) error { t.Error("it ran"); return nil }) },
 			"touch":    func() error { return s.Touch(ctx, []store.Touch{{SessionID: "x"}}) },
 			"events":   func() error { return s.AddEvents(ctx, store.Event{Action: "a.b"}) },
-			"throttle": func() error { _, err := s.TakeToken(ctx, "k", 1, time.Second, now()); return err },
+			"throttle": func() error { _, err := s.TakeTurn(ctx, "k", 1, time.Second, now()); return err },
 			"attempt":  func() error { _, err := s.BeginAttempt(ctx, "k", 1, time.Second, now()); return err },
 			"forgive":  func() error { return s.ForgiveAttempt(ctx, "k", now()) },
 			"sweep":    func() error { _, err := s.Sweep(ctx, now(), 0, 10); return err },

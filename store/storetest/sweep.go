@@ -111,7 +111,7 @@ var sweepTests = []test{
 		at := now()
 		for i := range 3 {
 			key := fmt.Sprintf("k%d", i)
-			if _, err := s.TakeToken(t.Context(), key, 2, time.Minute, at); err != nil {
+			if _, err := s.TakeTurn(t.Context(), key, 2, time.Minute, at); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := s.BeginAttempt(t.Context(), key, 0, time.Hour, at); err != nil {
@@ -122,7 +122,7 @@ var sweepTests = []test{
 			t.Fatalf("%d counts went that still count", n)
 		}
 		if n := sweepAll(t, s, at.Add(time.Minute), 0, 100); n != 3 {
-			t.Fatalf("%d buckets that are full went, want 3", n)
+			t.Fatalf("%d periods that are over went, want 3", n)
 		}
 		if n := sweepAll(t, s, at.Add(24*time.Hour), 0, 100); n != 3 {
 			t.Fatalf("%d attempts of yesterday went, want 3", n)

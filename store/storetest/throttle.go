@@ -30,33 +30,37 @@ func (m *attemptModel) begin(free int, longest time.Duration, at time.Time) time
 }
 
 var throttleTests = []test{
-	{"a bucket gives its tokens and regains them one by one", func(t *testing.T, s store.Store) {
+	{"a period gives its turns and no more, and ends as a whole", func(t *testing.T, s store.Store) {
 		at := now()
 		take := func(d time.Duration) time.Duration {
 			t.Helper()
-			wait, err := s.TakeToken(t.Context(), "k", 3, 2*time.Second, at.Add(d))
+			wait, err := s.TakeTurn(t.Context(), "k", 3, 6*time.Second, at.Add(d))
 			if err != nil {
 				t.Fatal(err)
 			}
 			return wait
 		}
 		for i, c := range []struct{ at, want time.Duration }{
-			{0, 0}, {0, 0}, {0, 0}, {0, 2 * time.Second}, {time.Second, time.Second}, {2 * time.Second, 0}, {2 * time.Second, 2 * time.Second},
-			{7 * time.Second, 0}, {7 * time.Second, 0}, {7 * time.Second, time.Second}, {time.Hour, 0}, {time.Hour, 0}, {time.Hour, 0}, {time.Hour, 2 * time.Second},
+			{0, 0}, {time.Second, 0}, {2 * time.Second, 0}, {2 * time.Second, 4 * time.Second}, {6*time.Second - time.Millisecond, time.Millisecond},
+			{6 * time.Second, 0}, {7 * time.Second, 0}, {7 * time.Second, 0}, {8 * time.Second, 4 * time.Second},
+			{time.Hour, 0}, {time.Hour, 0}, {time.Hour, 0}, {time.Hour, 6 * time.Second},
 		} {
 			if got := take(c.at); got != c.want {
 				t.Fatalf("step %d at %v: wait %v, want %v", i, c.at, got, c.want)
 			}
 		}
-		if wait, err := s.TakeToken(t.Context(), "other", 1, time.Second, at); err != nil || wait != 0 {
-			t.Fatalf("another bucket: %v, %v", wait, err)
+		if wait, err := s.TakeTurn(t.Context(), "other", 1, time.Second, at); err != nil || wait != 0 {
+			t.Fatalf("another client: %v, %v", wait, err)
+		}
+		if wait, err := s.TakeTurn(t.Context(), "k", 4, 6*time.Second, at.Add(time.Hour)); err != nil || wait != 0 {
+			t.Fatalf("with a higher limit: %v, %v", wait, err)
 		}
 		for _, bad := range []struct {
-			burst  int
-			refill time.Duration
+			limit  int
+			window time.Duration
 		}{{0, time.Second}, {-1, time.Second}, {1, 0}, {1, -time.Second}} {
-			if _, err := s.TakeToken(t.Context(), "bad", bad.burst, bad.refill, at); err == nil {
-				t.Errorf("a bucket of %+v gave a token", bad)
+			if _, err := s.TakeTurn(t.Context(), "bad", bad.limit, bad.window, at); err == nil {
+				t.Errorf("a period of %+v gave a turn", bad)
 			}
 		}
 	}},
@@ -114,13 +118,13 @@ var throttleTests = []test{
 			t.Fatalf("%d guesses went through, want %d", got, free)
 		}
 	}},
-	{"of tokens taken at once no more than the bucket holds are given", func(t *testing.T, s store.Store) {
+	{"of attempts made at once no more than the period allows are counted", func(t *testing.T, s store.Store) {
 		at := now()
 		var given atomic.Int64
 		var wg sync.WaitGroup
 		for range 40 {
 			wg.Go(func() {
-				wait, err := s.TakeToken(t.Context(), "client", 7, time.Second, at)
+				wait, err := s.TakeTurn(t.Context(), "client", 7, time.Second, at)
 				if err != nil {
 					t.Error(err)
 				}
@@ -131,7 +135,7 @@ var throttleTests = []test{
 		}
 		wg.Wait()
 		if got := given.Load(); got != 7 {
-			t.Fatalf("%d tokens were given, want 7", got)
+			t.Fatalf("%d turns were given, want 7", got)
 		}
 	}},
 	{"a forgiven attempt gains no further guess and costs no wait", func(t *testing.T, s store.Store) {
