@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"net/url"
+	stdpath "path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -50,18 +52,37 @@ func (p Paths) Match(path string) bool {
 	if len(p.exact) == 0 && len(p.prefix) == 0 {
 		return false
 	}
-	if Ambiguous(path) {
+	return !Ambiguous(path) && p.holds(path)
+}
+
+// Covers reports whether any usual reading of path is under one of the rules. It is for rules that open nothing: what an
+// upstream may take for an address of an API has to be answered like one.
+func (p Paths) Covers(path string) bool {
+	if len(p.exact) == 0 && len(p.prefix) == 0 {
 		return false
 	}
+	if p.holds(path) {
+		return true
+	}
+	if !strings.Contains(path, "%") && !Ambiguous(path) {
+		return false // it has no other reading
+	}
+	plain, _, _ := strings.Cut(strings.ReplaceAll(path, "\\", "/"), ";")
+	if text, err := url.PathUnescape(plain); err == nil {
+		plain = text
+	}
+	clean := stdpath.Clean("/" + plain)
+	if strings.HasSuffix(plain, "/") {
+		clean += "/"
+	}
+	return p.holds(clean)
+}
+
+func (p Paths) holds(path string) bool {
 	if _, ok := p.exact[path]; ok {
 		return true
 	}
-	for _, dir := range p.prefix {
-		if strings.HasPrefix(path, dir) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.prefix, func(dir string) bool { return strings.HasPrefix(path, dir) })
 }
 
 // Ambiguous reports whether an upstream that is more lenient than we are could read path as another one: encoded
@@ -107,24 +128,43 @@ func ambiguousText(path string) bool {
 	return count(norm.NFKC.String(text)) != count(text)
 }
 
-// Evasive reports whether path holds what Caddy's path matchers take for ordinary text while some upstreams see a
-// separator, a parameter or the end of the path there: ';', '\\', '%5c', a doubly encoded byte or NUL.
+// Evasive reports whether path holds what Caddy's path matchers read in one way and some upstreams in another: dot
+// segments, also encoded, which matchers resolve and a proxy passes on as they are; ';', '\\', '%5c', a doubly encoded
+// byte or NUL, which matchers take for ordinary text; and bytes that some decode to a separator or a dot.
 func Evasive(path string) bool {
 	if strings.ContainsAny(path, ";\\") {
 		return true
 	}
+	high, hidden := strings.IndexFunc(path, func(r rune) bool { return r >= 0x80 }) >= 0, false
 	for rest := path; ; {
 		i := strings.IndexByte(rest, '%')
 		if i < 0 || i+2 >= len(rest) {
-			return false
+			break
 		}
 		switch rest[i+1 : i+3] {
 		case "5c", "5C", "25", "00", "3b", "3B":
 			return true
+		case "2e", "2E", "2f", "2F":
+			hidden = true
 		}
+		high = high || rest[i+1] >= '8'
 		rest = rest[i+1:]
 	}
+	if high && ambiguousText(path) {
+		return true
+	}
+	if hidden {
+		path = unhide.Replace(path)
+	}
+	for seg := range strings.SplitSeq(path, "/") {
+		if seg == "." || seg == ".." {
+			return true
+		}
+	}
+	return false
 }
+
+var unhide = strings.NewReplacer("%2e", ".", "%2E", ".", "%2f", "/", "%2F", "/")
 
 // ambiguousSegment judges what follows a '/': an empty segment that is not the end, or "." or "..".
 func ambiguousSegment(rest string) bool {

@@ -62,15 +62,34 @@ func TestPatternsThatCouldNeverMatchAreRefused(t *testing.T) {
 }
 
 func TestEvasivePathsAreSpotted(t *testing.T) {
-	for _, p := range []string{"/x/..;/admin", `/x\admin`, "/x%5cadmin", "/x%5Cadmin", "/x/%252e%252e/admin", "/a%00", "/a%3bb", "/%41%25"} {
+	for _, p := range []string{"/x/..;/admin", `/x\admin`, "/x%5cadmin", "/x%5Cadmin", "/x/%252e%252e/admin", "/a%00", "/a%3bb", "/%41%25",
+		"/admin/x/../../y", "/admin/x/%2e%2e/%2E./y", "/admin/..%2fy", "/admin/..", "/admin/.", "/./admin", "/open/..%2Fadmin",
+		"/open/%c0%ae%c0%ae/admin", "/open/%ef%bc%8e%ef%bc%8e/admin", "/open\xff"} {
 		if !policy.Evasive(p) {
 			t.Errorf("%q is not seen as evasive", p)
 		}
 	}
-	for _, p := range []string{"/", "/a/b", "/a%20b", "/a%2fb", "/%", "/x%2", "/a.b/~c"} {
+	for _, p := range []string{"/", "/a/b", "/a%20b", "/a%2fb", "/%", "/x%2", "/a.b/~c", "/.well-known/x", "/a/...", "/a..b/c..", "/caf%C3%A9", "/a//b", "/%2e%2e%2e"} {
 		if policy.Evasive(p) {
 			t.Errorf("%q is seen as evasive", p)
 		}
+	}
+}
+
+// What an upstream may take for an address of an API is answered like one: that opens nothing.
+func TestAPIPathsAreCoveredInEveryReading(t *testing.T) {
+	p := rules(t, "/api/*", "/rpc")
+	for target, want := range map[string]bool{
+		"/api/a": true, "/api/": true, "/api/a%2Fb": true, "/api//b": true, "/api/a;b": true, "/api/x%00": true, "/rpc": true, "/rpc;v=1": true, "//api/a": true, "/x/../api/b": true,
+		"/x/%2e%2e/api/b": true, `/x\..\api\b`: true, "/api%2fa": true, "/%61pi/x": true,
+		"/": false, "/apix": false, "/api": false, "/x/api/": false, "/x;/api": false, "": false, "*": false, "/rpc/x": false, "/%zz": false,
+	} {
+		if got := p.Covers(target); got != want {
+			t.Errorf("Covers(%q) = %v, want %v", target, got, want)
+		}
+	}
+	if rules(t).Covers("/api//b") {
+		t.Error("no rule covers something")
 	}
 }
 
