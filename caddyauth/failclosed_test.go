@@ -49,6 +49,11 @@ func TestWithoutTheStoreTheGateIsClosed(t *testing.T) {
 	if h := b.fetch("/_auth/healthz"); h.StatusCode != 503 {
 		t.Errorf("health: %d", h.StatusCode)
 	}
+	anonymous := s.browser()
+	eventually(t, "nobody to be sent to a sign-in that can't work", func() bool { return anonymous.page("/x").StatusCode == 503 })
+	if a := anonymous.fetch("/x"); a.StatusCode != 503 || a.Header.Get("Retry-After") == "" {
+		t.Errorf("somebody without a session is answered %d", a.StatusCode)
+	}
 	if s.up.count() != before {
 		t.Error("the app was asked")
 	}

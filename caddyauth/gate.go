@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // Gate lets a request through only with a live session of an active user who satisfies every rule, or on a path that
@@ -174,6 +175,8 @@ func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Hand
 	case optional && (errors.Is(err, session.ErrNone) || err == nil && s.User.MustChange): // open to all
 		m.public.Inc()
 		return v.pass(w, r, next)
+	case errors.Is(err, session.ErrNone) && v.live.sessions.Away():
+		return g.unavailable(w, r, v, fmt.Errorf("nobody can sign in: %w", store.ErrUnavailable))
 	case errors.Is(err, session.ErrNone):
 		m.anonymous.Inc()
 		return g.anonymous(w, r, v)
@@ -229,11 +232,12 @@ func (g *Gate) refused(s *session.Live, optional bool) *refusal {
 func (g *Gate) let(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit, s *session.Live) error {
 	v.first.identity = identityOf(s)
 	v.setHeaders(r.Header, g.headers)
-	v.follower.Grace = v.live.opt.storeGrace
+	v.follower.Grace, v.follower.Breaker, v.w = v.live.opt.storeGrace, v, w
 	v.Context = v.live.sessions.Follow(v.Context, s, &v.follower)
 	defer v.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
 	err := v.pass(w, r, next)
 	if err != nil && errors.Is(context.Cause(v.Context), session.ErrEnded) {
+		v.follower.Release() // the answer below is not to be broken
 		return g.overtaken(w, r, v, err)
 	}
 	return err
@@ -267,13 +271,13 @@ func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, v *visit) error
 		h := w.Header()
 		decisionHeaders(h)
 		h["X-Content-Type-Options"], h["Referrer-Policy"], h["X-Robots-Tag"] = nosniff, sameOrigin, noIndex
-		h["Location"] = []string{v.live.portal.LoginURL(v.site(r), r)}
+		h["Location"] = []string{v.live.portal.LoginURL(v.site(r), v.uri)}
 		w.WriteHeader(http.StatusFound)
 	case visitForm:
 		v.live.portal.SessionEnded(w, v.with(r))
 	default:
 		q := v.with(r)
-		v.live.portal.Unauthorized(w, q, v.live.portal.LoginURL(v.site(r), r))
+		v.live.portal.Unauthorized(w, q, v.live.portal.LoginURL(v.site(r), v.uri))
 	}
 	return nil
 }
@@ -293,6 +297,7 @@ func decisionHeaders(h http.Header) {
 
 // forbidden answers a signed-in person who is not allowed.
 func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, v *visit, s *session.Live, why *refusal) error {
+	v.first.identity = identityOf(s)
 	page := v.kind(r, g.api) != visitAPI
 	q := v.with(r)
 	if why.hold {

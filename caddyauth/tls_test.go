@@ -20,8 +20,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
-// startTLS runs a Caddy that serves HTTPS, over HTTP/1.1, 2 and 3, with a certificate of its own.
-func startTLS(t *testing.T, app string) *caddyServer {
+// startTLS runs a Caddy that serves HTTPS, over HTTP/1.1, 2 and 3, with a certificate of its own. more are lines of its
+// site.
+func startTLS(t *testing.T, app string, more ...string) *caddyServer {
 	t.Helper()
 	setenv(t, "ADMIN_PASSWORD", adminPass)
 	s := &caddyServer{t: t, addr: strings.Replace(freeAddr(t), "127.0.0.1", "localhost", 1)}
@@ -49,9 +50,10 @@ func startTLS(t *testing.T, app string) *caddyServer {
 https://%s {
 	bind 127.0.0.1
 	gatehouse
+	%s
 	reverse_proxy %s
 }
-`, testenv.NewPlace(t).Caddyfile(), s.addr, app))
+`, testenv.NewPlace(t).Caddyfile(), s.addr, strings.Join(more, "\n"), app))
 	if err != nil {
 		t.Fatal(err)
 	}

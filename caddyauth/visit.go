@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -37,11 +38,12 @@ type visit struct {
 
 	token    string           // session token, "" for none; of the first visit
 	came     []string         // Cookie header as it came; of the first visit
-	identity *identity        // who was let through, nil for nobody; of the first visit
+	identity *identity        // who is signed in, nil for nobody and where nobody was asked for; of the first visit
 	sent     []identityHeader // what an earlier gate sends upstream; of the first visit
 	follower session.Follower
-	values   [numValues]string // backs the headers sent upstream
-	cookies  [1]string         // backs the Cookie header sent upstream
+	w        http.ResponseWriter // what the follower breaks
+	values   [numValues]string   // backs the headers sent upstream
+	cookies  [1]string           // backs the Cookie header sent upstream
 }
 
 type visitKey struct{}
@@ -86,6 +88,16 @@ func newVisit(g *Gate, r *http.Request) *visit {
 	return v
 }
 
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
+// Break implements session.Breaker: a handler such as file_server looks at what it writes to, and not at the context.
+func (v *visit) Break() {
+	c := http.NewResponseController(v.w)
+	_ = c.SetWriteDeadline(longAgo) // a writer that has no deadlines can't be broken; Caddy's own have
+	_ = c.SetReadDeadline(longAgo)
+}
+
 // firstOf answers the first element of a list in a header: what the proxy nearest to the client saw.
 func firstOf(list string) string {
 	first, _, _ := strings.Cut(list, ",")
@@ -124,7 +136,7 @@ const (
 // kind tells a browser's page load from everything else: by Fetch Metadata where there is any, else by what the
 // client accepts.
 func (v *visit) kind(r *http.Request, api policy.Paths) visitKind {
-	if api.Match(v.path) {
+	if api.Covers(v.path) {
 		return visitAPI
 	}
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
@@ -222,8 +234,21 @@ func (g *Gate) pages(w http.ResponseWriter, r *http.Request, v *visit) error {
 		w.WriteHeader(http.StatusTooEarly)
 		return nil
 	}
+	v.identifyVisitor()
 	g.unlogged(w, v.with(r), v, v.live.portal)
 	return nil
+}
+
+// identifyVisitor finds out who comes to our pages, for placeholders and the access log alone: the pages ask for
+// themselves, and say so when it can't be found out.
+func (v *visit) identifyVisitor() {
+	if v.first.token == "" || strings.HasPrefix(v.path[len(v.live.opt.prefix):], "/assets/") {
+		return
+	}
+	s, err := v.live.sessions.Peek(v.Context, v.first.token)
+	if err == nil && v.live.oidc.Counts(v.Context, s) == nil {
+		v.first.identity = identityOf(s)
+	}
 }
 
 // plainUnavailable answers before there is anything to make pages with.

@@ -63,7 +63,7 @@ func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Li
 	}
 	d := forbiddenPage{What: clipRunes(v.q.Host+r.URL.Path, 200), Reason: reason}
 	again := url.Values{"switch": {"1"}}
-	if _, query, ok := strings.Cut(p.loginURL(v.q, r.URL), "?rt="); ok {
+	if _, query, ok := strings.Cut(p.LoginURL(v.q, r.URL), "?rt="); ok {
 		if rt, err := url.QueryUnescape(query); err == nil {
 			again.Set("rt", rt)
 		}

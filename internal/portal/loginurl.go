@@ -1,21 +1,16 @@
 package portal
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
 
-// LoginURL answers the address of the sign-in page that returns to what r asked for, such as
+// LoginURL answers the address of the sign-in page that returns to u, what the browser asked for, such as
 // "/_auth/login?rt=%2Freports%3Fyear%3D2026". The return is left out where the Guard would refuse it. Of an
 // absolute-form request target only path and query count.
-func (p *Portal) LoginURL(q *site.Request, r *http.Request) string {
-	return p.loginURL(q, r.URL)
-}
-
-func (p *Portal) loginURL(q *site.Request, u *url.URL) string {
+func (p *Portal) LoginURL(q *site.Request, u *url.URL) string {
 	base := q.Prefix + "/login"
 	rt := u.EscapedPath()
 	if u.RawQuery != "" || u.ForceQuery {

@@ -56,7 +56,7 @@ func (p *Portal) Hold(r *http.Request, u store.User) (location string, held bool
 	}
 	q := site.From(r)
 	location = q.Prefix + passwordPage
-	if _, query, ok := strings.Cut(p.loginURL(q, r.URL), "?"); ok {
+	if _, query, ok := strings.Cut(p.LoginURL(q, r.URL), "?"); ok {
 		location += "?" + query
 	}
 	return location, true

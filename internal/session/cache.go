@@ -117,9 +117,12 @@ func newCache(capacity int) *cache {
 		epoch0:  time.Now(),
 		subject: make(map[string]uint64),
 	}
-	c.newest.Store(-int64(time.Hour)) // nothing is known yet
+	c.newest.Store(noNews)
 	return c
 }
+
+// noNews stands for a time long before the cache was made: nothing is known yet.
+const noNews = -int64(time.Hour)
 
 // mark answers the number and the time to give to an entry whose store read begins after this call.
 func (c *cache) mark() (mark uint64, read int64) { return c.seq.Load(), c.sinceEpoch() }

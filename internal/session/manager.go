@@ -69,6 +69,13 @@ func (m *Manager) Close() {
 	})
 }
 
+// awayAfter is how long there are no news from the store before it counts as away for those whom it is not asked for. In
+// health there are several a second.
+const awayAfter = 2 * time.Second
+
+// Away reports whether the store has not answered for a while: nobody could sign in.
+func (m *Manager) Away() bool { return m.cache.newest.Load() != noNews && m.cache.age() > awayAfter }
+
 // Resolve answers the live session of a token and counts this as a use of it. ErrNone when there is none; any other
 // error means that it could not be found out, and the gate stays closed.
 func (m *Manager) Resolve(ctx context.Context, token string) (*Live, error) {

@@ -18,7 +18,7 @@ var ErrEnded = errors.New("the session has ended")
 const streamGrace = 10 * time.Second
 
 // Follow binds a request to its session: the returned context is cancelled, with cause [ErrEnded], within a second
-// of the session's end, whatever ended it and wherever. The caller gives a zero Follower, which must not move, and
+// of the session's end, whatever ended it and wherever. The caller gives a Follower of its own, which must not move, and
 // calls its Release when the request is over.
 //
 // Every request is followed, not only what looks like a stream: whether an answer turns out to be a download that
@@ -37,24 +37,54 @@ func (m *Manager) Follow(ctx context.Context, l *Live, f *Follower) context.Cont
 // Streams answers how many requests are being followed.
 func (m *Manager) Streams() int { return m.streams.count() }
 
+// Breaker makes all further reading and writing of a request fail.
+type Breaker interface{ Break() }
+
 // Follower is one request under way. Those of one session form a list.
 type Follower struct {
 	// Grace is how long the request may go on after the last news from the store: at least streamGrace.
 	Grace time.Duration
+	// Breaker ends a request that goes on although its context is cancelled, as one does that serves a file. It is
+	// never called after Release. It may be nil.
+	Breaker Breaker
 
 	live       *Live
 	streams    *streams
 	cancel     context.CancelCauseFunc
 	prev, next *Follower
+
+	mu       sync.Mutex
+	released bool
 }
 
-// Release ends the following; it may be called without Follow.
+// breakAfter is what a request has to notice that its context is cancelled, and to be answered for that.
+const breakAfter = 400 * time.Millisecond
+
+// Release ends the following; it may be called without Follow, and again.
 func (f *Follower) Release() {
 	if f.streams == nil {
 		return
 	}
+	f.mu.Lock()
+	f.released = true
+	f.mu.Unlock()
 	f.streams.remove(f)
 	f.cancel(nil)
+}
+
+// end cancels the request, and breaks it if that does not help.
+func (f *Follower) end(cause error) {
+	f.cancel(cause)
+	if f.Breaker == nil {
+		return
+	}
+	time.AfterFunc(breakAfter, func() {
+		f.mu.Lock() // Release waits: its connection may serve another request afterwards
+		defer f.mu.Unlock()
+		if !f.released {
+			f.Breaker.Break()
+		}
+	})
 }
 
 // group holds the followers of one session.
@@ -228,20 +258,20 @@ func (s *streams) cut(id string, cause error) {
 	s.mu.Lock()
 	g := s.byID[id]
 	delete(s.byID, id)
-	var cancels []context.CancelCauseFunc
+	var ended []*Follower
 	if g != nil {
 		for f := g.first; f != nil; {
 			next := f.next
 			f.prev, f.next = nil, nil
-			cancels = append(cancels, f.cancel)
+			ended = append(ended, f)
 			f = next
 		}
 		g.first = nil
-		s.total -= len(cancels)
+		s.total -= len(ended)
 	}
 	s.mu.Unlock()
-	for _, cancel := range cancels {
-		cancel(cause)
+	for _, f := range ended {
+		f.end(cause)
 	}
 }
 

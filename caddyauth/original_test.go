@@ -1,0 +1,155 @@
+package caddyauth_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Rewrites come before the gate in Caddy's order. Who has to sign in comes back to what the browser asked for.
+func TestTheReturnAddressIsWhatWasAskedForWhateverWasRewritten(t *testing.T) {
+	for directive, target := range map[string]string{
+		"try_files {path} /index.html":         "/reports/2026?x=1",
+		"rewrite * /rewritten{path}?{query}&y": "/reports/a%20b?x=1",
+		"uri strip_prefix /app":                "/app/x?y",
+		"uri replace /old /new":                "/old",
+	} {
+		s := startAdmin(t, directive+"\ngatehouse")
+		b := s.browser()
+		want := "/_auth/login?rt=" + strings.NewReplacer("/", "%2F", "?", "%3F", "=", "%3D", "%20", "%2520").Replace(target)
+		if a := b.page(target); a.StatusCode != 302 || a.Header.Get("Location") != want {
+			t.Errorf("%s: %d %s, want %s", directive, a.StatusCode, a.Header.Get("Location"), want)
+		}
+		if a := b.fetch(target); a.StatusCode != 401 || a.json(t)["login_url"] != want {
+			t.Errorf("%s: %d %v, want %s", directive, a.StatusCode, a.json(t)["login_url"], want)
+		}
+	}
+}
+
+// P-PATH: a matcher reads a path as Caddy does, the app gets it as it came. Where the two may differ the gate is closed.
+func TestNoPathWalksAroundAMatcher(t *testing.T) {
+	for site, targets := range map[string][]string{
+		"gatehouse /private/*": {
+			"/private/x", "/x/../private/y", "//private/x", "/PRIVATE/x", "/private/secret/../../x", "/private/secret/%2e%2e/%2e%2e/x", "/private/..%2fx",
+			"/private/..", "/private/.", "/private/..;/x", "/x%5cprivate", "/x/%252e%252e/private",
+		},
+		"@x not path /open/*\ngatehouse @x": {"/x", "/g/%2e%2e/open/x", "/open/../x", "/open/%2e%2e/x", "/open/..%2Fx", "/open/%c0%ae%c0%ae/x", "/open/..;/x"},
+	} {
+		s := startAdmin(t, site)
+		for _, target := range targets {
+			if a := s.raw("GET " + target + " HTTP/1.1\nHost: " + s.addr + "\nConnection: close\n\n"); !strings.HasPrefix(a, "401") || s.up.count() > 0 {
+				t.Fatalf("%s: %s is answered %.40q, the app was asked for %q", site, target, a, s.up.last().URI)
+			}
+		}
+		for _, open := range map[string][]string{"gatehouse /private/*": {"/x%2fy", "/a//b", "/.well-known/x", "/caf%C3%A9"}}[site] {
+			if a := s.raw("GET " + open + " HTTP/1.1\nHost: " + s.addr + "\nConnection: close\n\n"); !strings.HasPrefix(a, "200") {
+				t.Errorf("%s: %s is answered %.40q", site, open, a)
+			}
+		}
+	}
+}
+
+// An address of an API is never redirected, in whatever way it is written.
+func TestAPIPathsAreNeverRedirected(t *testing.T) {
+	s := startAdmin(t, "gatehouse {\n\tapi /api/*\n}")
+	for _, target := range []string{"/api/a", "/api/a%2Fb", "/api//b", "/api/a;b", "/api/", "/x/../api/b", "/api/%2e%2e/b"} {
+		a := s.raw("GET " + target + " HTTP/1.1\nHost: " + s.addr + "\nAccept: text/html\nSec-Fetch-Mode: navigate\nConnection: close\n\n")
+		if !strings.HasPrefix(a, "401") || !strings.Contains(a, `"login_url"`) {
+			t.Errorf("%s: %.60q", target, a)
+		}
+	}
+}
+
+// The access log says who it was, also where somebody was refused, and on our own pages.
+func TestTheAccessLogNamesWhoIsSignedIn(t *testing.T) {
+	s := startAdmin(t, "log\ngatehouse {\n\trequire user nobody\n}")
+	b := s.browser()
+	b.page("/anonymous")
+	b.signIn(adminName, adminPass)
+	b.page("/refused")
+	b.page("/_auth/account")
+	b.fetch("/_auth/api/v1/session")
+	b.post("/_auth/logout")
+	for uri, want := range map[string]string{
+		"/anonymous": "", "/refused": adminName, "/_auth/account": adminName, "/_auth/api/v1/session": adminName, "/_auth/logout": adminName,
+	} {
+		line := ""
+		eventually(t, "the access log", func() bool {
+			for _, l := range strings.Split(s.logs.String(), "\n") {
+				if strings.Contains(l, "http.log.access") && strings.Contains(l, `"uri":"`+uri+`"`) {
+					line = l
+				}
+			}
+			return line != ""
+		})
+		if !strings.Contains(line, `"user_id":"`+want+`"`) {
+			t.Errorf("%s, want user_id %q: %s", uri, want, line)
+		}
+	}
+}
+
+// Caddy's own file server looks at no context: a download ends with its session all the same, over every version of HTTP.
+func TestADownloadThatCaddyServesEndsWithItsSession(t *testing.T) {
+	dir := t.TempDir()
+	file, err := os.Create(filepath.Join(dir, "big"))
+	if err == nil {
+		err = file.Truncate(4 << 30) // sparse
+	}
+	if err != nil || file.Close() != nil {
+		t.Fatal(err)
+	}
+	s := startTLS(t, streamUpstream(t).Listener.Addr().String(), fmt.Sprintf("handle_path /files/* {\n\troot * %s\n\tfile_server\n}", dir))
+	for version := 1; version <= 3; version++ {
+		t.Run(fmt.Sprintf("HTTP/%d", version), func(t *testing.T) {
+			c := over(t, version)
+			c.Timeout = 0
+			cookie := s.signInOver(c)
+			ask := func(method, path string) *http.Response {
+				r, err := http.NewRequest(method, "https://"+s.addr+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.AddCookie(cookie)
+				res, err := c.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return res
+			}
+			res := ask("GET", "/files/big")
+			defer res.Body.Close()
+			if _, err := io.CopyN(io.Discard, res.Body, 1<<20); err != nil || res.StatusCode != 200 {
+				t.Fatalf("the download: %d, %v", res.StatusCode, err)
+			}
+			out := ask("POST", "/_auth/logout")
+			_ = out.Body.Close()
+			ended := make(chan error, 1)
+			go func() {
+				var err error
+				for err == nil { // slowly, as if from far away
+					_, err = io.CopyN(io.Discard, res.Body, 1<<18)
+					time.Sleep(time.Millisecond)
+				}
+				ended <- err
+			}()
+			select {
+			case err := <-ended:
+				if err == io.EOF && res.ContentLength < 0 {
+					t.Error("what was cut looks whole")
+				}
+			case <-time.After(15 * time.Second):
+				t.Error("the download goes on")
+			}
+			next := ask("GET", "/files/big")
+			_ = next.Body.Close()
+			if next.StatusCode != 401 {
+				t.Errorf("afterwards: %d", next.StatusCode)
+			}
+		})
+	}
+}
