@@ -118,6 +118,10 @@ func TestRefusedForms(t *testing.T) {
 	}{
 		{"/admin/users/invite", url.Values{}, "Enter a username."},
 		{"/admin/users/invite", url.Values{"username": {"TOM"}}, "This is already taken."},
+		{"/admin/users/invite", url.Values{"username": {"nina"}, "email": {"TOM@example.com"}}, "This is already taken."},
+		{"/admin/users/invite", url.Values{"username": {"tom@example.com"}}, "This is already taken."},
+		{"/admin/users/" + tom.ID + "/edit", url.Values{"username": {"Ada"}}, "This is already taken."},
+		{"/admin/users/" + tom.ID + "/edit", url.Values{"email": {"ada@example.com"}}, "This is already taken."},
 		{"/admin/users/invite", url.Values{"username": {"nina"}, "email": {"nope"}}, "Enter an e-mail address"},
 		{"/admin/users/invite", url.Values{"username": {"nina"}, "role": {"root"}}, "Choose one of the roles"},
 		{"/admin/users/invite", url.Values{"username": {"nina"}, "active": {"maybe"}}, "Choose one of the states."},
@@ -133,7 +137,7 @@ func TestRefusedForms(t *testing.T) {
 		{"/admin/sessions/everyone", url.Values{"confirm": {"all"}}, "Type everyone to confirm"},
 	} {
 		a := b.post(c.path, c.form)
-		if a.status != http.StatusUnprocessableEntity && a.status != http.StatusConflict {
+		if a.status != http.StatusUnprocessableEntity {
 			t.Errorf("%s %v: %s", c.path, c.form, a)
 			continue
 		}

@@ -267,10 +267,14 @@ func (p *Portal) Fail(w http.ResponseWriter, r *http.Request, err error, asPage 
 }
 
 // FieldErrors answers what an error says about single fields in the language of u, nil when it is about something else.
-// status is what to answer with: 422, or 409 where a value is taken.
+// status is what to answer a form with: 422 for a refused field, also where its value is taken. Programs learn of that
+// as a conflict, 409.
 func FieldErrors(u *ui.UI, err error) (fields []ui.FieldError, status int) {
 	f := classify(err)
-	if f.status != http.StatusUnprocessableEntity && f.status != http.StatusConflict {
+	if f.slug == "conflict" {
+		f.status = http.StatusUnprocessableEntity
+	}
+	if f.status != http.StatusUnprocessableEntity {
 		return nil, f.status
 	}
 	return u.Faults(f.fields), f.status
