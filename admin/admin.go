@@ -99,7 +99,7 @@ type admin struct {
 	words  portal.Words
 	mux    *http.ServeMux
 	table  []route
-	api    []byte // openapi.json
+	api    map[string]any // openapi.json, without the server
 }
 
 // New makes the handler of the admin pages and their API, for portal.Config.Extra. It fails on a template or a text

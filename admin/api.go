@@ -2,6 +2,7 @@ package admin
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -326,13 +327,9 @@ func (a *admin) apiProviders(w http.ResponseWriter, r *http.Request, v *visit) e
 	return nil
 }
 
-func (a *admin) apiDescription(w http.ResponseWriter, r *http.Request, _ *visit) error {
-	ui.Harden(w, r)
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(a.api)))
-	w.WriteHeader(http.StatusOK)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(a.api) // the client went away: nobody to tell
-	}
+func (a *admin) apiDescription(w http.ResponseWriter, r *http.Request, v *visit) error {
+	doc := maps.Clone(a.api) // shared by all requests
+	doc["servers"] = []any{map[string]any{"url": v.q.Prefix, "description": "this site"}}
+	ui.WriteJSON(w, r, http.StatusOK, doc)
 	return nil
 }

@@ -382,11 +382,16 @@ func TestTheDescriptionMatchesTheAddresses(t *testing.T) {
 	b := s.signIn("ada")
 	var doc struct {
 		OpenAPI string                               `json:"openapi"`
+		Servers []struct{ URL string }               `json:"servers"`
 		Paths   map[string]map[string]map[string]any `json:"paths"`
 	}
 	b.json(http.MethodGet, "/openapi.json", nil).want(t, http.StatusOK).read(t, &doc)
 	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) < 10 {
 		t.Fatalf("%+v", doc)
+	}
+	// Paths count from the server's address: without one, a client would send its requests to the app.
+	if len(doc.Servers) != 1 || doc.Servers[0].URL != prefix {
+		t.Errorf("servers %+v, want %s alone", doc.Servers, prefix)
 	}
 	ids := map[string]bool{}
 	for path, methods := range doc.Paths {

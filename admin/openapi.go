@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -13,9 +12,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
-// openAPI writes the description of the JSON API (OpenAPI 3.1) from the table that serves it: an address cannot be
-// described and not exist, or the other way round. Shapes come from the types that travel.
-func openAPI(table []route) ([]byte, error) {
+// openAPI makes the description of the JSON API (OpenAPI 3.1) from the table that serves it: an address cannot be
+// described and not exist, or the other way round. Shapes come from the types that travel. What it lacks is the server,
+// which apiDescription adds: paths count from there.
+func openAPI(table []route) (map[string]any, error) {
 	paths := map[string]map[string]any{}
 	add := func(pattern, method string, op map[string]any) {
 		if paths[pattern] == nil {
@@ -37,11 +37,11 @@ func openAPI(table []route) ([]byte, error) {
 			add(rt.Path, method, describe(rt.Path, method, op))
 		}
 	}
-	return json.MarshalIndent(map[string]any{
+	return map[string]any{
 		"openapi": "3.1.0",
 		"info": map[string]any{
 			"title": "Gatehouse", "version": "1",
-			"description": "Addresses are below the mount prefix. Errors are problem documents (RFC 9457) whose type stays the same. " +
+			"description": "Addresses are below the mount prefix, which is the server. Errors are problem documents (RFC 9457) whose type stays the same. " +
 				"Callers with a session cookie must be of the same origin. What changes other people's accounts needs a sign-in of the last 10 minutes.",
 		},
 		"paths": paths,
@@ -50,7 +50,7 @@ func openAPI(table []route) ([]byte, error) {
 			"securitySchemes": map[string]any{"session": map[string]any{"type": "apiKey", "in": "cookie", "name": "__Host-gatehouse"}},
 		},
 		"security": []any{map[string]any{"session": []string{}}},
-	}, "", " ")
+	}, nil
 }
 
 // portalOperations describe the portal's own routes. One that is missing stops the start.
