@@ -49,7 +49,7 @@ func backup(c *call) error {
 		if err != nil {
 			return err
 		}
-		return c.printf("%s", file)
+		return c.result(map[string]string{"file": file}, "%s", file)
 	})
 }
 
@@ -92,12 +92,13 @@ func restore(c *call) (err error) {
 			if err != nil {
 				return err
 			}
+			var accounts int64
 			for _, t := range content {
 				if t.Table == "users" {
-					c.notef("restored %d account(s)", t.Rows)
+					accounts = t.Rows
 				}
 			}
-			return nil
+			return c.result(map[string]any{"tables": tablesJSON(content)}, "restored %d account(s)", accounts)
 		})
 	})
 }

@@ -2,10 +2,13 @@ package cmd_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -71,6 +74,7 @@ func params(dir string, setup func(env *testscript.Env)) testscript.Params {
 			"signin":   signInCmd,
 			"live":     liveCmd,
 			"break":    breakCmd,
+			"json":     jsonCmd,
 		},
 	}
 }
@@ -180,6 +184,30 @@ func liveCmd(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("live: %v", err == nil)
 		}
 	})
+}
+
+// json [member...]: the last command printed one JSON value and nothing else on standard output. It is an object with
+// exactly these members, or a list of at least one such object. Without members, it is a list of anything.
+func jsonCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: json [member...]")
+	}
+	var list []json.RawMessage
+	raw := []byte(ts.ReadFile("stdout"))
+	want := strings.Fields(strings.Join(args, " ")) // a variable may hold several
+	if err := json.Unmarshal(raw, &list); err != nil {
+		list = []json.RawMessage{raw}
+	} else if len(list) == 0 {
+		ts.Fatalf("the list is empty")
+	}
+	slices.Sort(want)
+	for _, item := range list {
+		var object map[string]json.RawMessage
+		ts.Check(json.Unmarshal(item, &object))
+		if have := slices.Sorted(maps.Keys(object)); len(want) > 0 && !slices.Equal(have, want) {
+			ts.Fatalf("the members are %v, want %v", have, want)
+		}
+	}
 }
 
 // break statement: runs SQL in the store, as nobody should.

@@ -4,8 +4,9 @@
 // store's own feed within a second. Accounts change through internal/account only, as they do for the pages, so that
 // its guards hold here, too.
 //
-// Results go to standard output, everything else (the location of the store, notes, prompts, errors) to standard
-// error. Passwords come from a prompt or from standard input, never from an argument, where every user of the machine
+// Results go to standard output, as text for people or, with --json, as JSON whose members are named as in the JSON
+// API; docs/operations.md lists them. Everything else (the location of the store, notes, prompts, errors) goes to
+// standard error. Passwords come from a prompt or from standard input, never from an argument, where every user of the machine
 // could read them.
 package cmd
 
@@ -28,8 +29,12 @@ func init() {
 
 The store is found through the configuration, as other commands find it (--config
 and --adapter, else a Caddyfile in the current directory), or through --store.
+"init" and "hash-password" need none.
 Run it as the user that runs Caddy, with the same environment: --envfile reads it
 from a file. Changes take effect on a running server within a second.
+
+Results are printed on standard output, with --json as JSON; all else, such as where
+the store is, on standard error. The exit code is 1 when something failed.
 
 Passwords are asked for, or read from standard input with --password-stdin.`,
 		CobraFunc: build,
@@ -42,7 +47,7 @@ func build(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringP("config", "c", "", "configuration file that says where the store is")
 	f.StringP("adapter", "a", "", "name of the adapter of the configuration")
-	f.String("store", "", "the store itself: a SQLite file, or a PostgreSQL DSN (such as {env.DATABASE_URL})")
+	f.String("store", "", "the store itself: [sqlite:]<path> or [postgres:]<dsn>; the DSN may be a placeholder such as {env.DATABASE_URL}")
 	f.StringArray("envfile", nil, "file with environment variables; may be given several times")
 	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), seedCommand(), hashCommand(),
 		storeCommand(), backupCommand(), restoreCommand())
@@ -56,19 +61,23 @@ type call struct {
 	in   *os.File
 	out  io.Writer // results
 	note io.Writer // everything else
+
+	envFrom map[string]string // which --envfile a variable was read from
 }
 
-// verb makes a command. Its error is printed on standard error and makes the exit code 1.
+// verb makes a command, which takes --json. Its error is printed on standard error and makes the exit code 1.
 func verb(use, short, long string, args cobra.PositionalArgs, run func(c *call) error) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long, Args: args,
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return run(&call{
 				ctx: cmd.Context(), cmd: cmd, args: a,
-				in: os.Stdin, out: cmd.OutOrStdout(), note: cmd.ErrOrStderr(),
+				in: os.Stdin, out: cmd.OutOrStdout(), note: cmd.ErrOrStderr(), envFrom: make(map[string]string),
 			})
 		},
 	}
+	cmd.Flags().Bool("json", false, "print the result as JSON")
+	return cmd
 }
 
 // group makes a command that only holds others. Without this, cobra would answer an unknown verb with a help text
@@ -92,6 +101,9 @@ func (c *call) has(name string) bool {
 	v, _ := c.cmd.Flags().GetBool(name)
 	return v
 }
+
+// given reports whether a flag is on the command line, with whatever value.
+func (c *call) given(name string) bool { return c.cmd.Flags().Changed(name) }
 
 // notef tells the person something that is no result.
 func (c *call) notef(format string, args ...any) { _, _ = fmt.Fprintf(c.note, format+"\n", args...) }

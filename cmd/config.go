@@ -58,17 +58,19 @@ func (c *call) loadEnv() error {
 			if err := os.Setenv(key, value); err != nil {
 				return fmt.Errorf("reading --envfile %s: %w", name, err)
 			}
+			c.envFrom[key] = name
 		}
 	}
 	return nil
 }
 
 func (c *call) readApp() (*caddyauth.App, error) {
-	if at := c.flag("store"); at != "" {
+	if c.given("store") {
 		if c.flag("config") != "" {
 			return nil, errors.New("give --config or --store, not both")
 		}
-		return &caddyauth.App{Store: storeConfig(at)}, nil
+		at, err := storeConfig(c.flag("store"))
+		return &caddyauth.App{Store: at}, err
 	}
 	if c.flag("config") == "-" && c.readsStdin() {
 		return nil, errors.New("standard input can't be both the configuration and the password; give --config a file")
@@ -110,11 +112,38 @@ var usesGate = regexp.MustCompile(`"handler"\s*:\s*"gatehouse"`)
 // hold a password.
 var dsnForm = regexp.MustCompile(`^(postgres(ql)?://|(host|hostaddr|dbname|user|service|port|sslmode)\s*=|\{(env|file)\.)`)
 
-func storeConfig(at string) *caddyauth.StoreConfig {
-	if dsnForm.MatchString(at) {
-		return &caddyauth.StoreConfig{Engine: "postgres", DSN: at}
+// urlForm recognises addresses of what is no store.
+var urlForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+
+// storeConfig reads the value of --store: with the engine before it, or a path or DSN alone. An empty one, of a
+// variable that is not set, must not become the default store.
+func storeConfig(at string) (*caddyauth.StoreConfig, error) {
+	cfg := engineForm(at)
+	switch {
+	case cfg != nil:
+	case dsnForm.MatchString(at):
+		cfg = &caddyauth.StoreConfig{Engine: sqlstore.EnginePostgres, DSN: at}
+	case !urlForm.MatchString(at):
+		cfg = &caddyauth.StoreConfig{Engine: sqlstore.EngineSQLite, Path: at}
 	}
-	return &caddyauth.StoreConfig{Engine: "sqlite", Path: at}
+	if cfg == nil || cfg.Path == "" && cfg.DSN == "" {
+		// What was given may hold a password.
+		return nil, errors.New("--store needs [sqlite:]<path> or [postgres:]<dsn>")
+	}
+	return cfg, nil
+}
+
+// engineForm reads sqlite:<path> or postgres:<dsn>; nil when it is neither.
+func engineForm(at string) *caddyauth.StoreConfig {
+	switch {
+	case strings.HasPrefix(at, "sqlite:"):
+		return &caddyauth.StoreConfig{Engine: sqlstore.EngineSQLite, Path: strings.TrimPrefix(at, "sqlite:")}
+	case strings.HasPrefix(at, "postgres://"), strings.HasPrefix(at, "postgresql://"):
+		return &caddyauth.StoreConfig{Engine: sqlstore.EnginePostgres, DSN: at}
+	case strings.HasPrefix(at, "postgres:"):
+		return &caddyauth.StoreConfig{Engine: sqlstore.EnginePostgres, DSN: strings.TrimPrefix(at, "postgres:")}
+	}
+	return nil
 }
 
 // desk is an open store and the service that changes accounts in it.
@@ -128,7 +157,8 @@ type desk struct {
 // operator is who acts: whoever can write the store's files may change accounts.
 var operator = account.Actor{Kind: account.CommandLine}
 
-// open opens the store that the flags name, tells where it is, and runs fn. It makes no new store unless create.
+// open opens the store that the flags name, tells where it is, and runs fn. It makes no new store unless create, and
+// then where the configuration has it, or where --new-store says so.
 func (c *call) open(create bool, fn func(d *desk) error) (err error) {
 	app, err := c.loadApp()
 	if err != nil {
@@ -165,7 +195,10 @@ func (c *call) present(opts sqlstore.Options, create bool) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil // there, or opening it tells what is wrong
 	}
-	if create {
+	switch {
+	case create && c.given("store") && !c.has("new-store"):
+		return fmt.Errorf("there is no store at %s: check --store, or give --new-store to make one there", opts.Path)
+	case create:
 		c.notef("making a new store")
 		return nil
 	}

@@ -3,18 +3,20 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
 func hashCommand() *cobra.Command {
 	cmd := verb("hash-password", "Prints the hash of a password, for ADMIN_PASSWORD_HASH",
 		`Asks for a password (or reads it from standard input) and prints its argon2id
 hash, for ADMIN_PASSWORD_HASH or the option password_hash. Cost and rules are those
-of the configuration, when there is one.
+of the configuration, when there is one. It needs no store.
 
 The hash holds the character $: in a Docker Compose file write it as $$, in a shell
 or an env file put it between single quotes.`, cobra.NoArgs, hashPassword)
@@ -23,16 +25,7 @@ or an env file put it between single quotes.`, cobra.NoArgs, hashPassword)
 }
 
 func hashPassword(c *call) error {
-	app, err := c.loadApp()
-	switch {
-	case errors.Is(err, errNoConfig):
-		app = new(caddyauth.App) // needs no store: the defaults will do
-		err = app.Resolve()
-	case err != nil && c.flag("config") == "":
-		c.notef("note: using the defaults: %v", err)
-		app = new(caddyauth.App)
-		err = app.Resolve()
-	}
+	app, err := c.passwordRules()
 	if err != nil {
 		return err
 	}
@@ -47,5 +40,39 @@ func hashPassword(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.printf("%s", hash)
+	return c.result(map[string]string{"password_hash": hash}, "%s", hash)
+}
+
+// passwordRules answers what the configuration says about new passwords; where nobody named one, the defaults will do.
+func (c *call) passwordRules() (*caddyauth.App, error) {
+	if err := c.loadEnv(); err != nil {
+		return nil, err
+	}
+	app, err := c.readApp()
+	if err == nil {
+		app, err = rulesOf(app)
+	}
+	if err == nil || c.flag("config") != "" {
+		return app, err
+	}
+	if !errors.Is(err, errNoConfig) {
+		c.notef("note: using the defaults: %v", err)
+	}
+	return rulesOf(new(caddyauth.App))
+}
+
+// rulesOf resolves nothing but the rules for passwords and their cost. A store and providers have no part in them, and
+// may not be there yet: on a fresh machine, in a service without a home, before secrets are in place.
+func rulesOf(app *caddyauth.App) (*caddyauth.App, error) {
+	rules := &caddyauth.App{
+		Store:    &caddyauth.StoreConfig{Engine: sqlstore.EngineSQLite, Path: os.DevNull}, // never opened
+		Password: app.Password,
+	}
+	if app.Brand != nil {
+		rules.Brand = &caddyauth.BrandConfig{Title: app.Brand.Title} // no password may be the title
+	}
+	if err := rules.Resolve(); err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return rules, nil
 }

@@ -64,7 +64,8 @@ func initialize(c *call) error {
 	}
 	c.notef("start with: caddy run --envfile .env")
 	c.notef("then open %s and sign in; %s holds the password, keep it to yourself", plain(c.flag("site")), env)
-	return c.printf("%s\n%s", absolute(env), absolute(caddyfile))
+	files := map[string]string{"env_file": absolute(env), "caddyfile": absolute(caddyfile)}
+	return c.result(files, "%s\n%s", absolute(env), absolute(caddyfile))
 }
 
 // starterEnv asks for e-mail and password and answers the env file.
@@ -83,8 +84,8 @@ func (c *call) starterEnv() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defaults := new(caddyauth.App)
-	if err := defaults.Resolve(); err != nil {
+	defaults, err := rulesOf(new(caddyauth.App))
+	if err != nil {
 		return "", err
 	}
 	if err := defaults.PasswordPolicy().Check(pass, "admin", email, defaults.SiteTitle()); err != nil {

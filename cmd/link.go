@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // linkFlags adds what a verb that can make a one-time link needs.
@@ -45,12 +46,14 @@ func (c *call) linkOptions() (life time.Duration, site string, err error) {
 	return life, site, nil
 }
 
-// printLink prints a link as the result; all that is said about it goes elsewhere.
-func (c *call) printLink(d *desk, l account.IssuedLink, site string) error {
+// printLink prints an account's link as the result; all that is said about it goes elsewhere.
+func (c *call) printLink(d *desk, u store.User, l account.IssuedLink, site string) error {
 	if site == "" {
 		c.notef("open this path on one of the gated sites; it works once, until %s:", when(l.ExpiresAt))
 	} else {
 		c.notef("the link works once, until %s:", when(l.ExpiresAt))
 	}
-	return c.printf("%s%s", site, l.Path(d.app.MountPrefix()))
+	out, until := newAccountJSON(u), l.ExpiresAt.UTC().Truncate(time.Millisecond)
+	out.Link, out.ExpiresAt = site+l.Path(d.app.MountPrefix()), &until
+	return c.result(out, "%s", out.Link)
 }

@@ -8,7 +8,27 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
+
+// result writes what the verb did or found: v with --json, else the text.
+func (c *call) result(v any, format string, args ...any) error {
+	if c.has("json") {
+		return c.printJSON(v)
+	}
+	return c.printf(format, args...)
+}
+
+// accountJSON is an account in the output, as the JSON API shows it, with the way in that was made for it.
+type accountJSON struct {
+	portal.UserJSON
+	Link      string     `json:"link,omitempty"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"` // of the link
+}
+
+func newAccountJSON(u store.User) accountJSON { return accountJSON{UserJSON: portal.NewUserJSON(u)} }
 
 // printJSON writes a value as indented JSON.
 func (c *call) printJSON(v any) error {

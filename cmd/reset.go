@@ -64,13 +64,15 @@ func resetPassword(c *call) error {
 		}
 		if link != nil {
 			c.notef("one-time link for %s", plain(u.Username))
-			return c.printLink(d, *link, site)
+			return c.printLink(d, u, *link, site)
 		}
-		c.notef("%s has a new password; its sessions are over", plain(u.Username))
 		if !u.Active || u.Pending {
 			c.notef("note: the account is still turned off; see %q", "caddy gatehouse user enable")
 		}
-		return nil
+		if u, err = d.store.User(c.ctx, u.ID); err != nil {
+			return fmt.Errorf("the new password is set, but reading the account again failed: %w", people(err))
+		}
+		return c.result(newAccountJSON(u), "%s has a new password; its sessions are over", plain(u.Username))
 	})
 }
 
@@ -170,9 +172,15 @@ func (c *call) rotate(d *desk, u store.User) error {
 	if err := replace(path, out); err != nil {
 		return err
 	}
-	c.notef("wrote %s to %s", variable, absolute(path))
 	c.notef("the present password works until Caddy is restarted with this file (a reload keeps the old environment); then the new one counts and the sessions of %s are over", plain(u.Username))
-	return nil
+	return c.result(rotatedJSON{newAccountJSON(u), absolute(path), variable}, "wrote %s to %s", variable, absolute(path))
+}
+
+// rotatedJSON is a managed administrator, and where the new password was written.
+type rotatedJSON struct {
+	accountJSON
+	EnvFile  string `json:"env_file"`
+	Variable string `json:"variable"`
 }
 
 var envPlaceholder = regexp.MustCompile(`^\{env\.([A-Za-z_][A-Za-z0-9_]*)\}$`)

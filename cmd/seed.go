@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/caddyauth"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/seed"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -21,7 +24,6 @@ func seedCommand() *cobra.Command {
 configuration), and what a start of Caddy would write with them. It writes nothing.
 Give it the environment of the server, for example with --envfile.`, cobra.NoArgs, dryRun)
 	cmd.Flags().Bool("dry-run", false, "required: only the start of Caddy applies the values")
-	cmd.Flags().Bool("json", false, "print JSON")
 	return cmd
 }
 
@@ -48,6 +50,9 @@ func dryRun(c *call) error {
 	if err != nil {
 		return err
 	}
+	for i, l := range lines {
+		lines[i].Source = c.origin(app.Admin, l)
+	}
 	if c.has("json") {
 		return c.printJSON(lines)
 	}
@@ -57,6 +62,28 @@ func dryRun(c *call) error {
 	}
 	return table(c.out, []string{"KIND", "NAME", "WHAT", "FROM"}, rows)
 }
+
+// origin tells more exactly where a value comes from: an environment variable may be of an env file, and an option may
+// name another variable or a file.
+func (c *call) origin(admin *caddyauth.AdminConfig, l seed.Line) string {
+	if file, ok := c.envFrom[l.Name]; ok && l.Source == seed.SourceEnv {
+		return fmt.Sprintf("%s (read from %s)", l.Source, file)
+	}
+	if admin == nil || l.Source != seed.SourceConfig {
+		return l.Source
+	}
+	option := map[string]*string{
+		"USER": admin.User, "EMAIL": admin.Email, "NAME": admin.Name, "PASSWORD": admin.Password,
+		"PASSWORD_HASH": admin.PasswordHash, "PASSWORD_FORCE_SYNC": admin.ForceSync,
+	}[strings.TrimPrefix(l.Name, admin.EnvPrefix+"ADMIN_")]
+	if option == nil || !wholePlaceholder.MatchString(*option) {
+		return l.Source // a value in the configuration itself, which may be a secret
+	}
+	return fmt.Sprintf("%s (%s)", l.Source, *option)
+}
+
+// wholePlaceholder recognises a value that is a placeholder and nothing else.
+var wholePlaceholder = regexp.MustCompile(`^\{(env|file)\.[^{}]+\}$`)
 
 // openUnchanged opens a store to look at it: it makes none and brings no schema up to date. nil stands for a store
 // that does not exist yet.

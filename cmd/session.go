@@ -16,7 +16,6 @@ func sessionCommand() *cobra.Command {
 	group(root)
 
 	list := verb("list", "Lists live sessions", "Lists live sessions, the latest use first.", cobra.NoArgs, sessionList)
-	list.Flags().Bool("json", false, "print JSON")
 	list.Flags().String("user", "", "of this user only")
 
 	revoke := verb("revoke [<session id>...]", "Ends sessions",
@@ -82,18 +81,39 @@ func sessionRevoke(c *call) error {
 		case c.flag("user") != "":
 			return revokeUser(c, d)
 		}
-		for _, id := range c.args {
-			err := d.accounts.EndSession(c.ctx, operator, id)
-			if errors.Is(err, store.ErrNotFound) {
-				return fmt.Errorf("there is no session %q; see %q", id, "caddy gatehouse session list")
-			}
-			if err != nil {
-				return err
-			}
-			c.notef("ended session %s", id)
-		}
-		return nil
+		return revokeThese(c, d)
 	})
+}
+
+// endedJSON is how many sessions were ended.
+type endedJSON struct {
+	Ended int `json:"sessions_ended"`
+}
+
+// revokeThese ends the sessions whose ids are given. When one of them can't be ended, those before it stay ended, and
+// are told.
+func revokeThese(c *call, d *desk) error {
+	var failed error
+	n := 0
+	for _, id := range c.args {
+		if failed = d.accounts.EndSession(c.ctx, operator, id); errors.Is(failed, store.ErrNotFound) {
+			failed = fmt.Errorf("there is no session %q; see %q", id, "caddy gatehouse session list")
+		}
+		if failed != nil {
+			break
+		}
+		n++
+		if c.has("json") {
+			continue
+		}
+		if err := c.printf("ended session %s", id); err != nil {
+			return err
+		}
+	}
+	if c.has("json") && n > 0 {
+		return errors.Join(failed, c.printJSON(endedJSON{n}))
+	}
+	return failed
 }
 
 func revokeUser(c *call, d *desk) error {
@@ -105,8 +125,7 @@ func revokeUser(c *call, d *desk) error {
 	if err != nil {
 		return people(err)
 	}
-	c.notef("ended %d session(s) of %s", n, plain(u.Username))
-	return nil
+	return c.result(endedJSON{n}, "ended %d session(s) of %s", n, plain(u.Username))
 }
 
 func revokeAll(c *call, d *desk) error {
@@ -117,6 +136,5 @@ func revokeAll(c *call, d *desk) error {
 	if err != nil {
 		return err
 	}
-	c.notef("ended %d session(s)", n)
-	return nil
+	return c.result(endedJSON{n}, "ended %d session(s)", n)
 }

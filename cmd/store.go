@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,13 +21,11 @@ func storeCommand() *cobra.Command {
 
 	info := verb("info", "Tells what the store is and how much it holds", "Tells what the store is and how many rows each table holds.",
 		cobra.NoArgs, storeInfo)
-	info.Flags().Bool("json", false, "print JSON")
 
 	check := verb("check", "Reads the whole store and tells what is wrong",
 		`Reads everything in the store, as it is at one moment, and tells what is wrong with
 it: a damaged file, malformed values, rows that belong to nobody, no administrator.
 It changes nothing, and servers go on. The exit code is 1 when something is wrong.`, cobra.NoArgs, storeCheck)
-	check.Flags().Bool("json", false, "print JSON")
 
 	migrate := verb("migrate --from <store> --to <store>", "Moves everything to another store",
 		`Moves accounts, sessions, the audit log and everything else to another store, and
@@ -39,7 +36,6 @@ Stop Caddy first. The target has to be empty. After an interruption, run the sam
 again: it goes on where it stopped, and no Caddy uses the target before it is done.`, cobra.NoArgs, storeMigrate)
 	migrate.Flags().String("from", "", "the store to move: sqlite:<path> or postgres:<dsn>")
 	migrate.Flags().String("to", "", "the empty store to move it to")
-	migrate.Flags().Bool("json", false, "print JSON")
 
 	rotate := verb("rotate-keys", "Makes a new key for what the store keeps encrypted",
 		`Makes a new key, with which every Caddy seals tokens of providers and sign-ins under
@@ -176,23 +172,13 @@ func storeRotateKeys(c *call) error {
 		if err != nil {
 			return err
 		}
-		c.notef("key %d seals from now on; earlier ones still open what they sealed", n)
-		return nil
+		return c.result(map[string]any{"key": n}, "key %d seals from now on; earlier ones still open what they sealed", n)
 	})
 }
 
 // sideOptions reads sqlite:<path> or postgres:<dsn>.
 func (c *call) sideOptions(flag string) (sqlstore.Options, error) {
-	at := c.flag(flag)
-	var cfg *caddyauth.StoreConfig
-	switch {
-	case strings.HasPrefix(at, "sqlite:"):
-		cfg = &caddyauth.StoreConfig{Engine: sqlstore.EngineSQLite, Path: strings.TrimPrefix(at, "sqlite:")}
-	case strings.HasPrefix(at, "postgres://"), strings.HasPrefix(at, "postgresql://"):
-		cfg = &caddyauth.StoreConfig{Engine: sqlstore.EnginePostgres, DSN: at}
-	case strings.HasPrefix(at, "postgres:"):
-		cfg = &caddyauth.StoreConfig{Engine: sqlstore.EnginePostgres, DSN: strings.TrimPrefix(at, "postgres:")}
-	}
+	cfg := engineForm(c.flag(flag))
 	if cfg == nil || cfg.Path == "" && cfg.DSN == "" {
 		// What was given may hold a password.
 		return sqlstore.Options{}, fmt.Errorf("--%s needs sqlite:<path> or postgres:<dsn>", flag)
@@ -205,7 +191,7 @@ func (c *call) sideOptions(flag string) (sqlstore.Options, error) {
 }
 
 func storeMigrate(c *call) error {
-	if c.flag("config") != "" || c.flag("store") != "" {
+	if c.flag("config") != "" || c.given("store") {
 		return errors.New("store migrate takes its stores from --from and --to, not from --config or --store")
 	}
 	if err := c.loadEnv(); err != nil {
@@ -242,7 +228,7 @@ func storeMigrate(c *call) error {
 func (c *call) moved(content []transfer.Content) error {
 	c.notef("both stores hold the same, checked row by row")
 	if c.has("json") {
-		if err := c.printJSON(tablesJSON(content)); err != nil {
+		if err := c.printJSON(map[string]any{"tables": tablesJSON(content)}); err != nil {
 			return err
 		}
 	} else {

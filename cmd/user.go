@@ -17,18 +17,20 @@ func userCommand() *cobra.Command {
 	group(root)
 
 	list := verb("list", "Lists accounts", "Lists accounts by username.", cobra.NoArgs, userList)
-	list.Flags().Bool("json", false, "print JSON")
 	list.Flags().String("search", "", "part of a username, e-mail or name")
 	list.Flags().String("status", "", "active, inactive, pending or never (never signed in)")
 	list.Flags().String("role", "", "admin or user")
 
 	show := verb("show <user>", "Shows an account", "Shows the account with that username, e-mail or id.", cobra.ExactArgs(1), userShow)
-	show.Flags().Bool("json", false, "print JSON")
 
 	add := verb("add <username>", "Adds an account",
 		`Adds an account. Asks for its password, or reads it from standard input with
 --password-stdin; with --link it prints a one-time link instead, with which the
-person sets one. Makes the store when there is none yet.`, cobra.ExactArgs(1), userAdd)
+person sets one.
+
+Where the configuration has its store, it is made when there is none yet; where
+--store says only with --new-store, since a mistyped path would become a store that
+no server uses.`, cobra.ExactArgs(1), userAdd)
 	af := add.Flags()
 	af.String("email", "", "e-mail address")
 	af.String("name", "", "display name")
@@ -37,7 +39,7 @@ person sets one. Makes the store when there is none yet.`, cobra.ExactArgs(1), u
 	af.Bool("disabled", false, "add it turned off")
 	af.Bool("must-change", false, "the password has to be replaced at the first sign-in")
 	af.Bool("password-stdin", false, "read the password from standard input")
-	af.Bool("json", false, "print JSON")
+	af.Bool("new-store", false, "make the store where --store says, when there is none")
 	linkFlags(add)
 
 	root.AddCommand(list, show, add,
@@ -52,7 +54,8 @@ person sets one. Makes the store when there is none yet.`, cobra.ExactArgs(1), u
 }
 
 func deleteCommand() *cobra.Command {
-	del := verb("delete <user>", "Deletes an account", "Deletes an account and everything that belongs to it. Its rows in the audit log stay. Consider \"disable\" instead.",
+	del := verb("delete <user>", "Deletes an account", `Deletes an account and everything that belongs to it. Its rows in the audit log stay.
+It asks before; a script says --yes. Consider "disable" instead.`,
 		cobra.ExactArgs(1), userDelete)
 	del.Flags().Bool("yes", false, "do not ask")
 	return del
@@ -121,7 +124,7 @@ func userShow(c *call) error {
 			return err
 		}
 		if c.has("json") {
-			return c.printJSON(portal.NewUserJSON(u))
+			return c.printJSON(newAccountJSON(u))
 		}
 		ids, err := d.store.Identities(c.ctx, u.ID)
 		if err != nil {
@@ -164,12 +167,9 @@ func userAdd(c *call) error {
 		}
 		c.notef("added %s (%s)", plain(u.Username), u.Role)
 		if link != nil {
-			return c.printLink(d, *link, site)
+			return c.printLink(d, u, *link, site)
 		}
-		if c.has("json") {
-			return c.printJSON(portal.NewUserJSON(u))
-		}
-		return c.printf("%s", u.ID)
+		return c.result(newAccountJSON(u), "%s", u.ID)
 	})
 }
 
@@ -195,8 +195,7 @@ func (c *call) patch(p account.Patch, done string) error {
 		if u, err = d.accounts.Update(c.ctx, operator, u.ID, p); err != nil {
 			return people(err)
 		}
-		c.notef("%s %s", plain(u.Username), done)
-		return nil
+		return c.result(newAccountJSON(u), "%s %s", plain(u.Username), done)
 	})
 }
 
@@ -206,16 +205,13 @@ func userDelete(c *call) error {
 		if err != nil {
 			return err
 		}
-		if c.interactive() { // a script knows what it asks for
-			if err := c.confirm(fmt.Sprintf("Deleting %s (%s).", plain(u.Username), u.ID), u.Username); err != nil {
-				return err
-			}
+		if err := c.confirm(fmt.Sprintf("Deleting %s (%s).", plain(u.Username), u.ID), u.Username); err != nil {
+			return err
 		}
 		if err := d.accounts.Delete(c.ctx, operator, u.ID); err != nil {
 			return people(err)
 		}
-		c.notef("%s is deleted", plain(u.Username))
-		return nil
+		return c.result(newAccountJSON(u), "%s is deleted", plain(u.Username))
 	})
 }
 
