@@ -2,8 +2,11 @@ package portal
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -113,28 +116,65 @@ func (p *Portal) showProfile(w http.ResponseWriter, r *http.Request, v *visit) {
 
 func (p *Portal) profile(v *visit, name string, errs []ui.FieldError) ui.Page {
 	u := v.live.User
-	d := profilePage{User: u, Why: p.ui.Text("profile.by_admin"), Fields: []ui.Field{
+	d := profilePage{User: u, Why: p.lockedText(u), Fields: []ui.Field{
 		{ID: "name", Name: "name", Label: p.ui.Text("profile.name"), Hint: p.ui.Text("profile.hint"), Value: name, Autocomplete: "name", Optional: true, Key: "go"},
 	}}
-	if u.Managed {
-		d.Why = p.ui.Text("profile.managed")
-	}
 	page := p.accountPage(v, "profile", "profile", nil)
 	p.markErrors(&page, d.Fields, errs)
 	page.Data = d
 	return page
 }
 
+// lockedFields are those of an account that its own page and address do not change.
+var lockedFields = []string{"username", "email", "role", "groups", "active"}
+
+// lockedText says who changes what a person can't change about the own account.
+func (p *Portal) lockedText(u store.User) string {
+	if u.Managed {
+		return p.ui.Text("profile.managed")
+	}
+	return p.ui.Text("profile.by_admin")
+}
+
+// errLocked refuses to change such a field.
+func (p *Portal) errLocked(u store.User) error {
+	code := account.CodeRole
+	if u.Managed {
+		code = account.CodeManaged
+	}
+	return &account.ForbiddenError{Code: code, Text: p.lockedText(u)}
+}
+
+// refuseLocked answers an error when a form has a field that the profile does not change: it is not to hear that all of
+// it was saved.
+func (p *Portal) refuseLocked(form ui.Form, u store.User) error {
+	secret := form.Has("password") || form.Has("new_password")
+	switch {
+	case slices.ContainsFunc(lockedFields, form.Has), secret && u.Managed:
+		return p.errLocked(u)
+	case secret:
+		return &account.ForbiddenError{Code: account.CodeSelf, Say: say.New("refused.self_password")}
+	}
+	return nil
+}
+
+// postProfile changes the display name. A form without it leaves it alone.
 func (p *Portal) postProfile(w http.ResponseWriter, r *http.Request, v *visit) {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
 		err = form.Once("name")
 	}
+	if err == nil {
+		err = p.refuseLocked(form, v.live.User)
+	}
 	if err != nil {
 		p.fail(w, r, v, err)
 		return
 	}
-	if _, err := p.Accounts.UpdateProfile(r.Context(), v.actor(r), v.live.User.ID, form.Get("name")); err != nil {
+	if form.Has("name") {
+		_, err = p.Accounts.UpdateProfile(r.Context(), v.actor(r), v.live.User.ID, form.Get("name"))
+	}
+	if err != nil {
 		if fields, status := FieldErrors(p.ui, err); len(fields) > 0 {
 			page := p.profile(v, form.Get("name"), fields)
 			page.Status = status
@@ -144,6 +184,8 @@ func (p *Portal) postProfile(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.fail(w, r, v, err)
 		return
 	}
-	p.ui.Flash(w, r, "saved")
+	if form.Has("name") {
+		p.ui.Flash(w, r, "saved")
+	}
 	p.sendTo(w, r, v.q.Prefix+"/account/profile")
 }

@@ -26,10 +26,18 @@ func TestProfileChangesTheDisplayNameOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)
-	b.post("/account/profile", "name", "Countess", "username", "evil", "email", "evil@example.test", "role", "admin").wantRedirect(t, "/_auth/account/profile")
+	b.post("/account/profile", "name", "Countess").wantRedirect(t, "/_auth/account/profile")
 	b.get("/account/profile").want(t, 200, `value="Countess"`, "Saved.", "changed by an administrator")
+	// What the page does not change is refused, and not said to be saved, whatever comes with it.
+	for _, field := range []string{"username", "email", "role", "groups", "active"} {
+		b.post("/account/profile", "name", "Else", field, "evil@example.test").want(t, 403, "changed by an administrator")
+	}
+	b.post("/account/profile", "new_password", freshPass).want(t, 403, "Change your own password under your account")
+	// A form without the name leaves it alone.
+	b.post("/account/profile").wantRedirect(t, "/_auth/account/profile")
+	b.post("/account/profile", "language", "en").wantRedirect(t, "/_auth/account/profile")
 	if a := b.get("/account/profile"); strings.Contains(a.body, "Saved.") {
-		t.Error("said twice")
+		t.Error("said twice, or of what was not saved")
 	}
 	u, err := w.db.User(t.Context(), w.ada.ID)
 	if err != nil || u.Name != "Countess" || u.Username != "ada" || u.Email != "ada@example.test" || u.Role != store.RoleUser {
@@ -37,6 +45,10 @@ func TestProfileChangesTheDisplayNameOnly(t *testing.T) {
 	}
 	b.post("/account/profile", "name", strings.Repeat("x", 300)).want(t, 422, "Error: Profile", `aria-invalid="true"`, strings.Repeat("x", 300))
 	b.post("/account/profile", "name", "a", "name", "b").want(t, 400)
+	b.post("/account/profile", "name", "").wantRedirect(t, "/_auth/account/profile")
+	if u, err = w.db.User(t.Context(), w.ada.ID); err != nil || u.Name != "" {
+		t.Errorf("an empty name: %+v, %v", u, err)
+	}
 }
 
 // A password change gives this browser a new session and ends the others, unless the person unticks that.

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
@@ -155,11 +154,7 @@ func (p *Portal) apiPatchMe(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	if body.locked() {
-		refused := &account.ForbiddenError{Code: account.CodeRole, Text: p.ui.Text("profile.by_admin")}
-		if v.live.User.Managed {
-			refused = &account.ForbiddenError{Code: account.CodeManaged, Text: p.ui.Text("profile.managed")}
-		}
-		p.fail(w, r, v, refused)
+		p.fail(w, r, v, p.errLocked(v.live.User))
 		return
 	}
 	u := v.live.User

@@ -397,5 +397,8 @@ func TestManagedAndProviderAccountsSayWhyThingsAreLocked(t *testing.T) {
 	for _, field := range []string{`"email":"x@example.test"`, `"role":"user"`, `"active":false`, `"username":"x"`} {
 		b.json("PATCH", "/api/v1/me", `{`+field+`}`).wantProblem(t, 403, "managed")
 	}
+	for _, field := range []string{"email", "role", "active", "username", "new_password"} {
+		b.post("/account/profile", "name", "The Root", field, "x").want(t, 403, "managed by the deployment", "ADMIN_EMAIL")
+	}
 	b.post("/account/profile", "name", "The Root").wantRedirect(t, "/_auth/account/profile")
 }
