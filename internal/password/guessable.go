@@ -44,12 +44,18 @@ var samples = []string{
 // maxTrivial is how many digits and symbols around a word are no secret: all of them are tried within minutes.
 const maxTrivial = 6
 
+// maxGuessable is the length in characters beyond which nothing is judged: no list and no rule makes guesses that long.
+const maxGuessable = 64
+
 // checkGuessable refuses what is guessed first: samples, the person's own names, and what is on the list. Attackers
 // vary a word by rules (case, digits behind it, look-alikes, twice in a row); the same rules are undone here.
 func checkGuessable(password string, context []string) error {
 	folded := strings.ToLower(norm.NFKC.String(password))
 	if isSample(folded) {
 		return &PolicyError{ReasonSample, "This is a sample from an example. Choose a password of your own."}
+	}
+	if utf8.RuneCountInString(folded) > maxGuessable {
+		return nil
 	}
 	own := contextWords(context)
 	listed := commonWords()

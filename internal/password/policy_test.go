@@ -41,6 +41,8 @@ func TestPolicyTakesWhatIsLongAndUncommon(t *testing.T) {
 		"a-long-enough-password", "EnvPw1-and-some-more", "test-password-for-the-gate", "my dog ate 3 red boots", "839201746512", "S3cure!Horse-Battery",
 		strings.Repeat("vq8Zk2mWx9Lp", 85), "ⅷ quiet otters sing", "admin likes 7 tulips", "passwords are a nuisance",
 		"e\u0301t\u00e9 sans soleil", "x\u200dy\u200dz zebra crossing",
+		// Longer than any list or rule goes, whatever it is made of.
+		strings.Repeat("a", 72) + "b", strings.Repeat("x", 1024), strings.Repeat("é", 512), strings.Repeat("0123456789abcdef", 64),
 	} {
 		if got := reason(t, Policy{}, password, "admin", "admin@example.com", "Gatehouse"); got != "" {
 			t.Errorf("%q is refused: %s", password, got)
