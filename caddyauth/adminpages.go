@@ -2,7 +2,6 @@ package caddyauth
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -37,9 +36,8 @@ func (a *App) adminPages(accounts *account.Service, config admin.Config, notFoun
 		return pages, nil
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := site.From(r).Host
-		name, _, err := net.SplitHostPort(host) // an admin_host without a port stands for any
-		if !slices.Contains(hosts, host) && (err != nil || !slices.Contains(hosts, name)) {
+		q := site.From(r)
+		if !slices.ContainsFunc(hosts, func(h namedHost) bool { return h.serves(q) }) {
 			notFound(w, r)
 			return
 		}
@@ -114,7 +112,7 @@ func (a *App) effective(started time.Time) admin.Settings {
 	add("audit", "keep", keepText(o.keepEvents), a.Audit == nil || a.Audit.Keep == 0)
 	add("pages", "prefix", o.prefix, a.Prefix == "")
 	add("pages", "language", o.language, a.Language == "")
-	add("pages", "admin_host", strings.Join(o.adminHosts, " "), len(o.adminHosts) == 0)
+	add("pages", "admin_host", joinHosts(o.adminHosts), len(o.adminHosts) == 0)
 	add("pages", "trust_return", strings.Join(o.trustReturn, " "), len(o.trustReturn) == 0)
 	add("brand", "title", o.title, a.Brand == nil || a.Brand.Title == "")
 	for _, p := range a.OIDC {

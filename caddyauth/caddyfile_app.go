@@ -86,6 +86,9 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 	if len(args) == 0 {
 		return d.Err("store takes sqlite [<path>] or postgres <dsn>")
 	}
+	if len(args) == 2 && args[1] == "" {
+		return d.Errf("store %s: the value is empty; is the variable that it comes from set?", args[0])
+	}
 	a.Store = &StoreConfig{Engine: args[0]}
 	switch {
 	case args[0] == "sqlite" && len(args) == 1:
@@ -99,6 +102,9 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 		return d.Err("store postgres takes one dsn; put it in quotes if it has spaces, or use a placeholder such as {env.DATABASE_URL}")
 	default:
 		return d.Errf("store: unknown engine %q; use sqlite or postgres", args[0])
+	}
+	if err := braces(a.Store.Path + a.Store.DSN); err != nil {
+		return d.Errf("store %s: %w", args[0], err)
 	}
 	return nil
 }
@@ -126,6 +132,9 @@ func (a *App) parseAdmin(d *caddyfile.Dispenser) error {
 		switch to := values[option]; {
 		case to != nil:
 			*to = &s
+			if err := braces(s); err != nil {
+				return d.Errf("admin %s: %w", option, err)
+			}
 		case option == "env_prefix" && envPrefix.MatchString(s):
 			c.EnvPrefix = s
 		case option == "env_prefix":
@@ -285,7 +294,7 @@ func (a *App) parseThrottle(d *caddyfile.Dispenser) error {
 			if a.Throttle.ClientAttempts, a.Throttle.ClientWindow, err = rate(s); err != nil {
 				return d.WrapErr(err)
 			}
-			return nil
+			return a.judge(d)
 		}
 		return d.Errf("unrecognized option %q; throttle knows free, longest and client", option)
 	})
@@ -296,7 +305,7 @@ func rate(s string) (int, caddy.Duration, error) {
 	count, window, ok := strings.Cut(s, "/")
 	n, err := strconv.Atoi(count)
 	w, err2 := caddy.ParseDuration(window)
-	if !ok || err != nil || err2 != nil || n < 1 || n > 1_000_000 || w <= 0 {
+	if !ok || err != nil || err2 != nil || n < 1 || w <= 0 {
 		return 0, 0, fmt.Errorf("client: %q is not attempts per time; write for example 30/1m", s)
 	}
 	return n, caddy.Duration(w), nil
@@ -315,6 +324,9 @@ func (a *App) parseBrand(d *caddyfile.Dispenser) error {
 		}
 		if *to, err = one(d); err != nil {
 			return err
+		}
+		if err := braces(a.Brand.Logo); err != nil {
+			return d.Errf("brand logo: %w", err)
 		}
 		b := *a.Brand
 		b.Logo = "" // read in the server

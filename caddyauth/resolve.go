@@ -37,7 +37,7 @@ type options struct {
 	attempts     login.Limits
 	keepEvents   time.Duration // 0: for ever
 	prefix       string
-	adminHosts   []string
+	adminHosts   []namedHost
 	language     string
 	brand        ui.Brand
 	title        string
@@ -85,20 +85,6 @@ func (a *App) PasswordPolicy() password.Policy { return a.opt.policy }
 
 // MountPrefix answers where our pages are. Call Resolve before.
 func (a *App) MountPrefix() string { return a.opt.prefix }
-
-// placeholder replaces placeholders in an option's value. An empty result is an error: an unset variable must not
-// become an empty password or an open rule.
-func placeholder(option, raw string) (string, error) {
-	s, err := caddy.NewReplacer().ReplaceOrErr(raw, true, true)
-	if err != nil {
-		// The replacer's error names the placeholder, never a value.
-		return "", fmt.Errorf("%s: %w", option, err)
-	}
-	if strings.TrimSpace(s) == "" {
-		return "", fmt.Errorf("%s: the value is empty; is the variable or file it names set?", option)
-	}
-	return s, nil
-}
 
 func (a *App) resolveAdmin(o *options) error {
 	c := a.Admin
@@ -192,8 +178,6 @@ func cookieDomain(s string) (string, error) {
 	return d, nil
 }
 
-var hostname = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
-
 func (a *App) resolvePassword(o *options) error {
 	o.hash, o.policy = password.Default, password.Policy{MinLength: 12}
 	c := a.Password
@@ -215,6 +199,12 @@ func (a *App) resolvePassword(o *options) error {
 	return nil
 }
 
+// The throttle counts in windows of a millisecond or more; a shorter one would be another limit than was asked for.
+const (
+	minClientWindow   = time.Millisecond
+	maxClientAttempts = 1_000_000
+)
+
 func (a *App) resolveThrottle(o *options) error {
 	o.attempts = login.DefaultLimits
 	c := a.Throttle
@@ -230,6 +220,10 @@ func (a *App) resolveThrottle(o *options) error {
 		return fmt.Errorf("throttle free: %d; use 1 to 100", c.Free)
 	case (c.ClientAttempts == 0) != (c.ClientWindow == 0):
 		return errors.New("throttle client: give both a count and a window, such as 30/1m")
+	case c.ClientAttempts > maxClientAttempts:
+		return fmt.Errorf("throttle client: %d attempts; use 1 to %d", c.ClientAttempts, maxClientAttempts)
+	case c.ClientWindow != 0 && time.Duration(c.ClientWindow) < minClientWindow:
+		return fmt.Errorf("throttle client: a window of %v is too short to count in; use %v or more", time.Duration(c.ClientWindow), minClientWindow)
 	}
 	if c.Free > 0 {
 		o.attempts.Free = c.Free

@@ -2,10 +2,8 @@ package caddyauth
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
@@ -21,19 +19,8 @@ func (a *App) resolvePages(o *options) error {
 	if !prefixForm.MatchString(o.prefix) || strings.Contains(o.prefix+"/", "/./") || strings.Contains(o.prefix+"/", "/../") {
 		return fmt.Errorf("prefix: %q; use a path such as /_auth, without a trailing slash", o.prefix)
 	}
-	for _, h := range a.AdminHosts {
-		host, err := hostPort("admin_host", h)
-		if err != nil {
-			return err
-		}
-		o.adminHosts = append(o.adminHosts, host)
-	}
-	for _, h := range a.TrustReturn {
-		host, err := hostPort("trust_return", h)
-		if err != nil {
-			return err
-		}
-		o.trustReturn = append(o.trustReturn, host)
+	if err := a.resolveHosts(o); err != nil {
+		return err
 	}
 	if o.language = a.Language; o.language == "" {
 		o.language = ui.English
@@ -51,27 +38,6 @@ func languageList() string {
 		list = append(list, l.Code+" ("+l.Name+")")
 	}
 	return strings.Join(list, ", ")
-}
-
-// hostPort checks a host with an optional port and answers it in lower case.
-func hostPort(option, s string) (string, error) {
-	host := strings.ToLower(s)
-	name, port, hasPort := strings.Cut(host, ":")
-	bad := !hostname.MatchString(name)
-	if strings.HasPrefix(host, "[") { // an IPv6 literal
-		ap, err := netip.ParseAddrPort(host)
-		addr, err2 := netip.ParseAddr(strings.Trim(host, "[]"))
-		bad = (err != nil || !ap.IsValid()) && (err2 != nil || !addr.Is6())
-		hasPort = false
-	}
-	if hasPort {
-		n, err := strconv.ParseUint(port, 10, 16)
-		bad = bad || err != nil || n == 0 || strconv.FormatUint(n, 10) != port
-	}
-	if bad {
-		return "", fmt.Errorf("%s: %q is not a host; write example.com or example.com:8443, without scheme or path", option, s)
-	}
-	return host, nil
 }
 
 func (a *App) resolveBrand(o *options) error {
