@@ -1,8 +1,8 @@
 package caddyauth
 
 import (
+	"encoding/json"
 	"slices"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -42,13 +42,31 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 		return nil, h.Errf("%v", err) // Caddy's own error names no line
 	}
 	gate := new(Gate)
-	if err := gate.UnmarshalCaddyfile(h.Dispenser); err != nil {
+	if err := gate.read(h.Dispenser, providerNames(h.Option("gatehouse"))); err != nil {
 		return nil, err
 	}
 	if len(matcher) > 0 {
 		gate.MatcherSetsRaw = caddyhttp.RawMatcherSets{matcher}
 	}
 	return h.NewRoute(nil, gate), nil
+}
+
+// providerNames answers whom people can sign in through, by the global option.
+func providerNames(option any) []string {
+	names := []string{policy.LocalProvider}
+	app, _ := option.(httpcaddyfile.App)
+	var global struct {
+		OIDC []struct {
+			Name string `json:"name"`
+		} `json:"oidc"`
+	}
+	if err := json.Unmarshal(app.Value, &global); err != nil { // there is no global option
+		return names
+	}
+	for _, p := range global.OIDC {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // once answers an error when an option is given again.
@@ -124,24 +142,31 @@ func block(d *caddyfile.Dispenser, parse func(option string) error, repeat ...st
 //		header   <Name> user|id|email|name|groups|role|provider
 //		allow_preflight
 //	}
-func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return g.read(d, nil) }
+
+// read reads the directive where these providers are configured; nil where that is not known.
+func (g *Gate) read(d *caddyfile.Dispenser, providers []string) error {
 	d.Next()
 	if d.CountRemainingArgs() > 0 {
 		d.NextArg()
 		return d.Errf("unexpected value %q; a matcher comes first and begins with '/', '@' or is '*'", d.Val())
 	}
-	return block(d, func(option string) error { return g.parseLine(d, option) },
-		"public", "optional", "api", "require", "header")
+	return block(d, func(option string) error {
+		if err := g.parseLine(d, option); err != nil || providers == nil || option != "require" {
+			return err
+		}
+		return knownProviders(d, g.Require[len(g.Require)-1], providers)
+	}, "public", "optional", "api", "require", "header")
 }
 
 func (g *Gate) parseLine(d *caddyfile.Dispenser, option string) error {
 	switch option {
 	case "public":
-		return paths(d, &g.Public)
+		return g.parsePaths(d, &g.Public)
 	case "optional":
-		return paths(d, &g.Optional)
+		return g.parsePaths(d, &g.Optional)
 	case "api":
-		return paths(d, &g.API)
+		return g.parsePaths(d, &g.API)
 	case "require":
 		args := d.RemainingArgs()
 		if len(args) < 2 {
@@ -151,10 +176,10 @@ func (g *Gate) parseLine(d *caddyfile.Dispenser, option string) error {
 		if err := rule.Validate(); err != nil {
 			return d.WrapErr(err)
 		}
-		if strings.ContainsAny(strings.Join(rule.Values, ""), "{}") {
-			return d.Err("require: placeholders are not replaced here; write the value itself")
-		}
 		g.Require = append(g.Require, rule)
+		if err := g.checkRequire(); err != nil {
+			return d.WrapErr(err)
+		}
 		return nil
 	case "header":
 		var h HeaderConfig
@@ -163,6 +188,9 @@ func (g *Gate) parseLine(d *caddyfile.Dispenser, option string) error {
 		}
 		g.Headers = append(g.Headers, h)
 		if _, err := newHeaders(g.Headers); err != nil {
+			return d.WrapErr(err)
+		}
+		if err := g.checkHeaders(); err != nil {
 			return d.WrapErr(err)
 		}
 		return nil
@@ -174,20 +202,31 @@ func (g *Gate) parseLine(d *caddyfile.Dispenser, option string) error {
 	}
 }
 
-// paths reads path rules and checks them where the line number is known.
-func paths(d *caddyfile.Dispenser, to *[]string) error {
+// knownProviders refuses a rule about a provider that there is none of.
+func knownProviders(d *caddyfile.Dispenser, r Rule, providers []string) error {
+	if r.Field != policy.FieldProvider {
+		return nil
+	}
+	for _, v := range r.Values {
+		if !slices.Contains(providers, v) {
+			return d.Errf("require provider: there is no provider %q; configure it with oidc in the global option, or use local", v)
+		}
+	}
+	return nil
+}
+
+// parsePaths reads path rules and checks them where the line number is known.
+func (g *Gate) parsePaths(d *caddyfile.Dispenser, to *[]string) error {
 	args, err := many(d)
 	if err != nil {
 		return err
 	}
-	if _, err := policy.NewPaths(args); err != nil {
+	*to = append(*to, args...)
+	if err := g.checkPaths(); err != nil {
 		return d.WrapErr(err)
 	}
-	for _, a := range args {
-		if slices.Contains(*to, a) {
-			return d.Errf("path %q is given twice", a)
-		}
-		*to = append(*to, a)
+	if _, err := policy.NewPaths(args); err != nil {
+		return d.WrapErr(err)
 	}
 	return nil
 }
