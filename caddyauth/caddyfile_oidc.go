@@ -1,11 +1,14 @@
 package caddyauth
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
 )
 
 // parseOIDC reads one provider:
@@ -21,8 +24,8 @@ func (a *App) parseOIDC(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&p.Name) {
 		return d.Err("oidc takes one name, such as: oidc google { … }")
 	}
-	if !oidc.NameForm.MatchString(p.Name) {
-		return d.Errf("oidc: the name %q: use lower-case letters, digits, '-' and '_', at most 40", p.Name)
+	if !oidc.NameForm.MatchString(p.Name) || p.Name == policy.LocalProvider {
+		return d.Errf("oidc: the name %q: use lower-case letters, digits, '-' and '_', at most 40, and not %q", p.Name, policy.LocalProvider)
 	}
 	for _, other := range a.OIDC {
 		if other.Name == p.Name {
@@ -30,11 +33,25 @@ func (a *App) parseOIDC(d *caddyfile.Dispenser) error {
 		}
 	}
 	a.OIDC = append(a.OIDC, p)
-	err := block(d, func(option string) error { return p.parseLine(d, option) }, "claim", "allow", "admin_group")
+	begin, lines := *d, []caddyfile.Dispenser(nil)
+	err := block(d, func(option string) error {
+		lines = append(lines, *d)
+		if err := p.parseLine(d, option); err != nil {
+			return err
+		}
+		if err := p.judgeLine(); err != nil {
+			return d.WrapErr(err)
+		}
+		return nil
+	}, "claim", "allow", "admin_group")
 	if err != nil {
 		return err
 	}
-	return p.judge(d)
+	if err := p.judge(); err != nil {
+		blamed := p.blame(begin, lines)
+		return blamed.WrapErr(err)
+	}
+	return nil
 }
 
 func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err error) {
@@ -43,11 +60,10 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		"label": &p.Label, "icon": &p.Icon, "auth_method": &p.AuthMethod, "create": &p.Create, "link": &p.Link,
 	}
 	if to := single[option]; to != nil {
-		*to, err = one(d)
-		if err == nil && *to == "" {
-			return d.Errf("%s: the value is empty", option)
+		if *to, err = one(d); err != nil {
+			return err
 		}
-		return err
+		return p.checkBraces(d, option, *to)
 	}
 	switch option {
 	case "client_key":
@@ -55,10 +71,14 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		if len(args) < 1 || len(args) > 2 {
 			return d.Err("client_key takes a PEM file and, if the provider wants one, a key id")
 		}
+		if slices.Contains(args, "") {
+			return d.Err("client_key: a value is empty; leave the key id out if the provider wants none")
+		}
 		p.ClientKey = args[0]
 		if len(args) == 2 {
 			p.ClientKeyID = args[1]
 		}
+		return p.checkBraces(d, option, p.ClientKey)
 	case "sign_alg":
 		p.SignAlgs, err = many(d)
 	case "scopes":
@@ -102,38 +122,100 @@ func (p *ProviderConfig) parseClaim(d *caddyfile.Dispenser) error {
 		return d.Errf("claim %s: use username, email, name or groups", what)
 	case *to != "":
 		return d.Errf("claim %s is given twice", what)
+	case path == "":
+		return d.Errf("claim %s: the value is empty; leave the line out for the default", what)
 	}
 	*to = path
 	return nil
 }
 
-// judge checks what does not need the server's environment, so that the error has a line. Placeholders stand for a
-// good value here.
-func (p *ProviderConfig) judge(d *caddyfile.Dispenser) error {
+// checkBraces judges the options that take placeholders.
+func (p *ProviderConfig) checkBraces(d *caddyfile.Dispenser, option, value string) error {
+	switch option {
+	case "issuer", "client_id", "client_secret", "client_secret_file", "icon", "client_key":
+		if err := braces(value); err != nil {
+			return d.Errf("oidc %s %s: %w", p.Name, option, err)
+		}
+	}
+	return nil
+}
+
+// Values that stand for what only the server's environment, or a later line, tells.
+const (
+	someIssuer = "https://placeholder.example"
+	someID     = "placeholder"
+	someSecret = "a placeholder that is long enough for every use"
+)
+
+// judgeLine checks what is wrong with the lines so far whatever may follow, so that the error has the line that it is
+// about: the ones before were judged already.
+func (p *ProviderConfig) judgeLine() error {
+	if p.ClientSecret != "" && p.ClientSecretFile != "" {
+		return fmt.Errorf("oidc %s: client_secret and client_secret_file contradict each other; give one", p.Name)
+	}
+	c := p.standIn()
+	if c.Issuer == "" {
+		c.Issuer = someIssuer
+	}
+	if c.ClientID == "" {
+		c.ClientID = someID
+	}
+	c.Secret, c.Key, c.Insecure = "", nil, true
+	switch c.Method {
+	case oidc.KeyJWT:
+		c.Key = &oidc.Key{}
+	case oidc.NoSecret: // neither
+	default:
+		c.Secret = someSecret
+	}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	return p.checkRepeats()
+}
+
+// judge checks what does not need the server's environment, of the whole block.
+func (p *ProviderConfig) judge() error {
+	c := p.standIn()
+	return c.Validate()
+}
+
+// standIn answers the configuration with a good value for each placeholder and file.
+func (p *ProviderConfig) standIn() oidc.Config {
 	c := p.plain()
-	stand := func(s *string, good string) {
+	c.Secret = p.ClientSecret
+	for s, good := range map[*string]string{&c.Issuer: someIssuer, &c.ClientID: someID, &c.Secret: someSecret} {
 		if strings.Contains(*s, "{") {
 			*s = good
 		}
 	}
-	stand(&c.Issuer, "https://placeholder.example")
-	stand(&c.ClientID, "placeholder")
-	const secret = "a placeholder that is long enough for every use"
-	c.Secret = p.ClientSecret
-	stand(&c.Secret, secret)
 	if p.ClientSecretFile != "" {
-		if p.ClientSecret != "" {
-			return d.Errf("oidc %s: client_secret and client_secret_file contradict each other; give one", p.Name)
-		}
-		c.Secret = secret
+		c.Secret = someSecret
 	}
 	if p.ClientKey != "" {
 		c.Key = &oidc.Key{}
 	}
-	if err := c.Validate(); err != nil {
-		return d.WrapErr(err)
+	return c
+}
+
+// blame answers the line that an error of the whole block is about, when no line is wrong by itself: the last of those
+// that do not go together, or the one that begins the block where something is missing.
+func (p *ProviderConfig) blame(begin caddyfile.Dispenser, lines []caddyfile.Dispenser) *caddyfile.Dispenser {
+	candidates := []string{"client_secret", "client_secret_file", "auth_method", "client_key"}
+	switch {
+	case p.Issuer == "":
+		return &begin
+	case strings.HasPrefix(p.Issuer, "http:") && !p.InsecureHTTP:
+		candidates = []string{"issuer"}
+	case p.ClientID == "":
+		return &begin
 	}
-	return nil
+	for _, line := range slices.Backward(lines) {
+		if slices.Contains(candidates, line.Val()) {
+			return &line
+		}
+	}
+	return &begin
 }
 
 // plain answers the configuration as far as it needs no environment and no files.

@@ -39,6 +39,9 @@ func (a *App) resolveOIDC(o *options) error {
 		if err := c.Validate(); err != nil {
 			return err
 		}
+		if err := p.checkRepeats(); err != nil {
+			return err
+		}
 		o.providers = append(o.providers, c)
 	}
 	return nil
@@ -68,6 +71,28 @@ func (p *ProviderConfig) resolve() (oidc.Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// checkRepeats refuses lists that hold a value twice.
+func (p *ProviderConfig) checkRepeats() error {
+	allowed := make(map[string][]string)
+	for _, a := range p.Allow {
+		allowed[a.Field] = append(allowed[a.Field], a.Values...)
+	}
+	for _, list := range []struct {
+		option string
+		values []string
+		key    func(string) string
+	}{
+		{"sign_alg", p.SignAlgs, same}, {"scopes", p.Scopes, same}, {"admin_group", p.AdminGroups, same},
+		{"allow email", allowed["email"], mail}, {"allow domain", allowed["domain"], mail},
+		{"allow group", allowed["group"], same}, {"allow subject", allowed["subject"], same},
+	} {
+		if err := repeated("oidc "+p.Name+": "+list.option, list.values, list.key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *ProviderConfig) readSecret(c *oidc.Config) error {
