@@ -65,7 +65,7 @@ func (a *admin) buildEdit(r *http.Request, v *visit, in input) (ui.Page, error) 
 		Cancel: ui.Link{Href: v.at(userAt(u.ID)), Text: a.text("go.cancel")},
 	}
 	if u.Managed {
-		s.Warnings = []string{a.text("user.managed")}
+		s.Warnings = []string{a.text("user.managed", "env", a.Accounts.EnvPrefix)}
 		f.Fields = lockManaged(f.Fields, u)
 	}
 	if stale := in.sent && in.Form.Get("version") != f.Hidden[0].Value; stale {

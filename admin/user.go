@@ -46,7 +46,7 @@ func (a *admin) showUser(w http.ResponseWriter, r *http.Request, v *visit) error
 	p, s := a.userScreen(v, u, "")
 	s.Sections = []section{{ID: "profile", Title: a.text("user.profile"), Facts: a.userFacts(u)}}
 	if u.Managed {
-		s.Sections[0].Text = a.text("user.managed")
+		s.Sections[0].Text = a.text("user.managed", "env", a.Accounts.EnvPrefix)
 	}
 	s.Sections[0].Actions = a.userActions(v, u)
 	a.ui.Write(w, r, p)

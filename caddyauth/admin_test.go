@@ -138,6 +138,27 @@ func TestWithoutAnAdministratorASetUpLinkMakesOne(t *testing.T) {
 	}
 }
 
+// What people are told to set is what is read.
+func TestHintsNameTheVariableWithItsPrefix(t *testing.T) {
+	s := start(t, "gatehouse", withGlobal("admin seed {\n\tenv_prefix APP_\n}"))
+	if a := s.browser().page("/_auth/login"); a.StatusCode != 503 || !strings.Contains(a.body, "Set APP_ADMIN_PASSWORD in the environment") {
+		t.Errorf("%d\n%s", a.StatusCode, a.body)
+	}
+	s.logs.waitFor(t, "or set APP_ADMIN_PASSWORD and restart")
+	setenv(t, "APP_ADMIN_EMAIL", "root@example.com")
+	setenv(t, "APP_ADMIN_PASSWORD", adminPass)
+	s.global = "admin managed {\n\tenv_prefix APP_\n}"
+	if err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	b := s.browser()
+	b.signIn("root@example.com", adminPass)
+	a := b.post("/_auth/account/password", "current_password", adminPass, "new_password", otherPass)
+	if a.StatusCode != 403 || !strings.Contains(a.body, "(APP_ADMIN_EMAIL and APP_ADMIN_PASSWORD, then restart or reload)") {
+		t.Errorf("%d\n%s", a.StatusCode, a.body)
+	}
+}
+
 // Policy managed: e-mail and password are required and are the truth at every start.
 func TestManagedRefusesToStartWithoutValidValues(t *testing.T) {
 	const secret = "short1!"

@@ -219,7 +219,8 @@ func (rt *runtime) announceSetup(ctx context.Context, accounts *account.Service,
 		return fmt.Errorf("making a set-up link: %w", err)
 	}
 	rt.setup = link.ExpiresAt
-	log.Warn("there is no administrator yet and every gated site is closed: open the one-time set-up link on one of your sites, or set ADMIN_PASSWORD and restart",
+	log.Warn("there is no administrator yet and every gated site is closed: open the one-time set-up link on one of your sites, or set "+
+		accounts.EnvPrefix+"ADMIN_PASSWORD and restart",
 		zap.String("setup_link", prefix+"/link/"+link.Token), zap.Time("expires", link.ExpiresAt))
 	return nil
 }

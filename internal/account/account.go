@@ -58,9 +58,11 @@ type Service struct {
 	Login    *login.Service   // nil on the command line: nobody proves a current password there
 	Hasher   *password.Hasher
 	Policy   password.Policy
-	Title    string           // of the site: no password may be it
-	Clock    func() time.Time // nil means time.Now
-	Log      *zap.Logger      // nil means none
+	Title    string // of the site: no password may be it
+	// EnvPrefix is before the names of the variables that make the administrator, such as "APP_": refusals name them.
+	EnvPrefix string
+	Clock     func() time.Time // nil means time.Now
+	Log       *zap.Logger      // nil means none
 }
 
 func (s *Service) now() time.Time {

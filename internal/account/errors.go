@@ -66,9 +66,9 @@ type ForbiddenError struct {
 	Say  say.Text // the same, to be put into a language; zero where Text is in one already
 }
 
-// refuse makes a refusal from the id of its sentence.
-func refuse(code, id string) *ForbiddenError {
-	t := say.New(id)
+// refuse makes a refusal from the id of its sentence and what the sentence has room for.
+func refuse(code, id string, args ...any) *ForbiddenError {
+	t := say.New(id, args...)
 	return &ForbiddenError{Code: code, Text: t.String(), Say: t}
 }
 
@@ -84,7 +84,9 @@ func errLastAdmin() *ForbiddenError { return refuse(CodeLastAdmin, "refused.last
 func errSignedOut() *ForbiddenError { return refuse(CodeSignedOut, "refused.signed_out") }
 
 // errManaged refuses to change what the deployment decides: email, role, state or password.
-func errManaged(what string) *ForbiddenError { return refuse(CodeManaged, "refused.managed_"+what) }
+func (s *Service) errManaged(what string) *ForbiddenError {
+	return refuse(CodeManaged, "refused.managed_"+what, "env", s.EnvPrefix)
+}
 
 // LinkError: a one-time link is of no use (any more). It matches [store.ErrNotFound].
 type LinkError struct{ State LinkState }

@@ -80,15 +80,15 @@ func notSelf(a Actor, u store.User, id string) error {
 }
 
 // guardPatch refuses changes to what is locked. before and after are the target as it is and as it would be.
-func guardPatch(a Actor, before, after store.User) error {
+func (s *Service) guardPatch(a Actor, before, after store.User) error {
 	if before.Managed {
 		switch {
 		case before.Email != after.Email:
-			return errManaged("email")
+			return s.errManaged("email")
 		case before.Role != after.Role:
-			return errManaged("role")
+			return s.errManaged("role")
 		case before.Active != after.Active || before.Pending != after.Pending:
-			return errManaged("state")
+			return s.errManaged("state")
 		}
 	}
 	if before.Role == store.RoleAdmin && after.Role != store.RoleAdmin {

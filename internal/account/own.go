@@ -71,7 +71,7 @@ func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.
 		if err != nil {
 			return err
 		}
-		if err := changeable(u); err != nil {
+		if err := s.changeable(u); err != nil {
 			return err
 		}
 		if u.PasswordHash != proof.User.PasswordHash {
@@ -122,7 +122,7 @@ func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live
 	if err != nil {
 		return login.Proof{}, "", err
 	}
-	if err := changeable(u); err != nil {
+	if err := s.changeable(u); err != nil {
 		var refused *ForbiddenError
 		if errors.As(err, &refused) {
 			e := store.Event{Action: "password.change", ActorID: u.ID, Actor: u.Username, TargetID: u.ID, Target: u.Username}
@@ -149,10 +149,10 @@ func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live
 }
 
 // changeable refuses accounts whose password is not theirs to change.
-func changeable(u store.User) error {
+func (s *Service) changeable(u store.User) error {
 	switch {
 	case u.Managed:
-		return errManaged("password")
+		return s.errManaged("password")
 	case u.PasswordHash == "":
 		return refuse(CodeNoPassword, "refused.no_password")
 	}

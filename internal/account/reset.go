@@ -107,7 +107,7 @@ func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id strin
 	}
 	target(e, u)
 	if u.Managed {
-		return store.User{}, errManaged("password")
+		return store.User{}, s.errManaged("password")
 	}
 	return u, notSelf(a, u, "refused.self_password")
 }

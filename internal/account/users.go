@@ -155,7 +155,7 @@ func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (stor
 		after := before
 		after.Groups = slices.Clone(before.Groups)
 		apply(&after)
-		if err := guardPatch(a, before, after); err != nil {
+		if err := s.guardPatch(a, before, after); err != nil {
 			return err
 		}
 		if !differ(e, before, after) {
@@ -247,7 +247,7 @@ func (s *Service) DeleteVersion(ctx context.Context, a Actor, id string, version
 			return store.ErrStale
 		}
 		if u.Managed {
-			return errManaged("delete")
+			return s.errManaged("delete")
 		}
 		if err := notSelf(a, u, "refused.self_delete"); err != nil {
 			return err

@@ -41,6 +41,7 @@ func TestPasswordFaultsHaveTheWordsOfThePolicy(t *testing.T) {
 func TestRefusalsCanBeSaidInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.EnvPrefix = "APP_"
 	ada := w.add("ada", store.RoleAdmin)
 	managed := w.edit(w.add("root", store.RoleAdmin).ID, func(u *store.User) { u.Managed = true })
 	off, user, mail := false, store.RoleUser, "new@example.com"
@@ -64,6 +65,9 @@ func TestRefusalsCanBeSaidInEveryLanguage(t *testing.T) {
 		if !errors.As(err, &f) {
 			t.Errorf("%s: %v", what, err)
 			continue
+		}
+		if text := strings.ReplaceAll(f.Text, "APP_ADMIN_", ""); strings.Contains(text, "ADMIN_") {
+			t.Errorf("%s names a variable that is not read: %s", what, f.Text)
 		}
 		said := map[string]bool{}
 		for _, lang := range []string{"en", "de", "es"} {

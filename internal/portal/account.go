@@ -131,7 +131,7 @@ var lockedFields = []string{"username", "email", "role", "groups", "active"}
 // lockedText says who changes what a person can't change about the own account.
 func (p *Portal) lockedText(u store.User) string {
 	if u.Managed {
-		return p.ui.Text("profile.managed")
+		return p.ui.Text("profile.managed", "env", p.Accounts.EnvPrefix)
 	}
 	return p.ui.Text("profile.by_admin")
 }

@@ -377,6 +377,7 @@ func TestEveryTextComesFromTheCatalogue(t *testing.T) {
 func TestManagedAndProviderAccountsSayWhyThingsAreLocked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.accounts.EnvPrefix = "APP_"
 	err := w.db.Change(t.Context(), func(tx store.Tx) error {
 		u, err := tx.User(t.Context(), w.root.ID)
 		if err != nil {
@@ -390,15 +391,15 @@ func TestManagedAndProviderAccountsSayWhyThingsAreLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := w.browser().signIn("root", rootPass)
-	b.get("/account/password").want(t, 200, "managed by the deployment", "ADMIN_PASSWORD")
-	b.get("/account/profile").want(t, 200, "managed by the deployment", "ADMIN_EMAIL")
-	b.post("/account/password", "current_password", rootPass, "new_password", freshPass).want(t, 403, "managed by the deployment")
+	b.get("/account/password").want(t, 200, "managed by the deployment", "Change APP_ADMIN_PASSWORD")
+	b.get("/account/profile").want(t, 200, "managed by the deployment", "(APP_ADMIN_EMAIL and APP_ADMIN_PASSWORD")
+	b.post("/account/password", "current_password", rootPass, "new_password", freshPass).want(t, 403, "managed by the deployment", "(APP_ADMIN_EMAIL and APP_ADMIN_PASSWORD")
 	b.json("POST", "/api/v1/me/password", `{"current_password":"`+rootPass+`","new_password":"`+freshPass+`"}`).wantProblem(t, 403, "managed")
 	for _, field := range []string{`"email":"x@example.test"`, `"role":"user"`, `"active":false`, `"username":"x"`} {
 		b.json("PATCH", "/api/v1/me", `{`+field+`}`).wantProblem(t, 403, "managed")
 	}
 	for _, field := range []string{"email", "role", "active", "username", "new_password"} {
-		b.post("/account/profile", "name", "The Root", field, "x").want(t, 403, "managed by the deployment", "ADMIN_EMAIL")
+		b.post("/account/profile", "name", "The Root", field, "x").want(t, 403, "managed by the deployment", "(APP_ADMIN_EMAIL and APP_ADMIN_PASSWORD")
 	}
 	b.post("/account/profile", "name", "The Root").wantRedirect(t, "/_auth/account/profile")
 }

@@ -31,7 +31,7 @@ func (p *Portal) password(v *visit, b back, to string, end bool, errs []ui.Field
 	page := p.accountPage(v, "password", "password", nil)
 	switch {
 	case u.Managed:
-		d.Why = p.ui.Text("password.managed")
+		d.Why = p.ui.Text("password.managed", "env", p.Accounts.EnvPrefix)
 	case u.PasswordHash == "":
 		d.Why = p.ui.Text("password.none")
 	default:

@@ -42,7 +42,7 @@ func (p *Portal) SetupNeeded(w http.ResponseWriter, r *http.Request, asPage bool
 		Template: "message", Status: f.status, Title: p.title(f), Card: true, Wide: true,
 		Data: messagePage{
 			Paras: []string{p.text(f), p.ui.Text("setup.ways")},
-			Steps: []string{p.ui.Text("setup.env"), p.ui.Text("setup.link"), p.ui.Text("setup.init")},
+			Steps: []string{p.ui.Text("setup.env", "env", p.Accounts.EnvPrefix), p.ui.Text("setup.link"), p.ui.Text("setup.init")},
 		},
 	})
 }
