@@ -102,7 +102,7 @@ func TestForceSyncActsOncePerValue(t *testing.T) {
 func TestWithoutAnAdministratorASetUpLinkMakesOne(t *testing.T) {
 	s := start(t, "gatehouse")
 	b := s.browser()
-	if a := b.fetch("/"); a.StatusCode != 401 || s.up.count() != 0 {
+	if a := b.fetch("/"); a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || s.up.count() != 0 {
 		t.Fatalf("the site answers %d", a.StatusCode)
 	}
 	if a := b.page("/_auth/login"); !strings.Contains(a.body, "ADMIN_PASSWORD") || strings.Contains(a.body, `name="password"`) {

@@ -45,19 +45,34 @@ func (p *Portal) deadLink(w http.ResponseWriter, r *http.Request, v *visit, info
 	case account.LinkExpired:
 		d.When = info.ExpiresAt
 	}
-	if info.Purpose == store.LinkSetup {
+	switch {
+	case info.Purpose == store.LinkSetup:
 		d.Ask = p.ui.Text("link.ask_setup")
-	} else {
+	case p.waiting(r):
+		d.Ask = p.ui.Text("error.setup-needed.text")
+	default:
 		d.Ask = p.ui.Text("link.ask")
 	}
-	d.SignIn = v.q.Prefix + "/login"
+	p.waysOnFromLink(r, v, &d)
 	p.ui.Write(w, r, ui.Page{Template: "dead-link", Status: f.status, Title: p.title(f), Failed: true, Card: true, Data: d})
 }
 
 // deadLinkPage is the data of the "dead-link" page.
 type deadLinkPage struct {
-	Text, Ask, SignIn string
-	When              time.Time // zero: not told
+	Text, Ask string
+	SignIn    string    // "" while nobody can
+	When      time.Time // zero: not told
+	Ways      string    // before the steps
+	Steps     []string  // to make the first administrator, while there is none
+}
+
+// waysOnFromLink adds how to go on. While there is no administrator, nobody could give out a link, or sign in.
+func (p *Portal) waysOnFromLink(r *http.Request, v *visit, d *deadLinkPage) {
+	if p.waiting(r) {
+		d.Ways, d.Steps = p.ui.Text("setup.ways"), p.setupSteps()
+		return
+	}
+	d.SignIn = v.q.Prefix + "/login"
 }
 
 // welcomePage is the data of the "welcome" page.
@@ -91,7 +106,8 @@ func (p *Portal) opened(w http.ResponseWriter, r *http.Request, v *visit) (token
 
 // deadLinkCookie answers a browser that comes without having opened a link, or that kept no cookie of it.
 func (p *Portal) deadLinkCookie(w http.ResponseWriter, r *http.Request, v *visit) {
-	d := deadLinkPage{Text: p.ui.Text("link.none"), Ask: p.ui.Text("link.cookies"), SignIn: v.q.Prefix + "/login"}
+	d := deadLinkPage{Text: p.ui.Text("link.none"), Ask: p.ui.Text("link.cookies")}
+	p.waysOnFromLink(r, v, &d)
 	p.ui.Write(w, r, ui.Page{Template: "dead-link", Status: http.StatusBadRequest, Title: p.ui.Text("link.none_title"), Failed: true, Card: true, Data: d})
 }
 

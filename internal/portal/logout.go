@@ -21,6 +21,10 @@ type loggedOutPage struct {
 }
 
 func (p *Portal) showLogout(w http.ResponseWriter, r *http.Request, v *visit) {
+	if p.waiting(r) {
+		p.SetupNeeded(w, r, true)
+		return
+	}
 	if v.live == nil {
 		p.sendTo(w, r, v.q.Prefix+"/logged-out")
 		return

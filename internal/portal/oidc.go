@@ -24,10 +24,10 @@ func (p *Portal) oidcRoutes() []route {
 		{pattern: "/oidc/{name}/start", access: known, methods: get(p.oidcStart)},
 		{pattern: "/oidc/{name}/callback", access: known, foreign: true,
 			methods: map[string]handler{http.MethodGet: p.oidcCallback, http.MethodPost: p.oidcPosted}},
-		{pattern: "/oidc/{name}/backchannel-logout", access: anybody, foreign: true,
+		{pattern: "/oidc/{name}/backchannel-logout", access: anybody, foreign: true, early: true,
 			methods: map[string]handler{http.MethodPost: p.oidcBackchannel}},
-		{pattern: "/oidc/{name}/frontchannel-logout", access: anybody, methods: get(p.oidcFrontchannel)},
-		{pattern: "/oidc/{name}/icon", access: anybody, methods: get(p.oidcIcon)},
+		{pattern: "/oidc/{name}/frontchannel-logout", access: anybody, early: true, methods: get(p.oidcFrontchannel)},
+		{pattern: "/oidc/{name}/icon", access: anybody, early: true, methods: get(p.oidcIcon)},
 		{pattern: "/account/providers", access: person,
 			methods: map[string]handler{http.MethodGet: p.showProviders, http.MethodPost: p.postProviders}},
 	}

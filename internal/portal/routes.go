@@ -30,6 +30,7 @@ type route struct {
 	access  access
 	methods map[string]handler
 	foreign bool // takes posts from other sites, and protects itself
+	early   bool // answers as ever while there is no administrator yet
 }
 
 func (rt route) api() bool { return isAPI(rt.pattern) }
@@ -55,19 +56,19 @@ func (p *Portal) routes() []route {
 	}
 	list := []route{
 		{pattern: "/{$}", access: known, methods: get(p.index)},
-		{pattern: "/healthz", access: anybody, methods: get(p.healthz)},
-		{pattern: "/assets/{name}", access: anybody, methods: get(p.asset)},
+		{pattern: "/healthz", access: anybody, early: true, methods: get(p.healthz)},
+		{pattern: "/assets/{name}", access: anybody, early: true, methods: get(p.asset)},
 
 		{pattern: "/login", access: known, methods: page(p.showLogin, p.postLogin)},
 		{pattern: "/login/help", access: anybody, methods: get(p.loginHelp)},
-		{pattern: "/language", access: anybody, methods: map[string]handler{http.MethodPost: p.postLanguage}},
-		{pattern: "/logout", access: known, methods: page(p.showLogout, p.postLogout)},
+		{pattern: "/language", access: anybody, early: true, methods: map[string]handler{http.MethodPost: p.postLanguage}},
+		{pattern: "/logout", access: known, early: true, methods: page(p.showLogout, p.postLogout)},
 		{pattern: "/logged-out", access: known, methods: get(p.loggedOut)},
 		{pattern: "/continue", access: anybody, methods: get(p.goOn)},
 		{pattern: reauthPath, access: person, methods: page(p.showReauth, p.postReauth)},
 
-		{pattern: "/link/{token}", access: anybody, methods: get(p.link)},
-		{pattern: "/welcome", access: anybody, methods: page(p.showWelcome, p.postWelcome)},
+		{pattern: "/link/{token}", access: anybody, early: true, methods: get(p.link)},
+		{pattern: "/welcome", access: anybody, early: true, methods: page(p.showWelcome, p.postWelcome)},
 
 		{pattern: "/account", access: person, methods: get(p.overview)},
 		{pattern: "/account/profile", access: person, methods: page(p.showProfile, p.postProfile)},
@@ -104,6 +105,10 @@ func (p *Portal) handler(rt route) http.Handler {
 		return http.HandlerFunc(p.notFound)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !rt.early && p.waiting(r) {
+			p.SetupNeeded(w, r, !rt.api())
+			return
+		}
 		v := p.visit(r, rt.api())
 		h, ok := rt.find(r.Method)
 		if rt.methods == nil {
@@ -191,5 +196,10 @@ func (p *Portal) sendTo(w http.ResponseWriter, r *http.Request, location string)
 
 func (p *Portal) notFound(w http.ResponseWriter, r *http.Request) {
 	rest, _ := strings.CutPrefix(r.URL.Path, site.From(r).Prefix)
-	p.fail(w, r, p.visit(r, isAPI(rest) || isAPI(r.URL.Path)), errNoPage)
+	api := isAPI(rest) || isAPI(r.URL.Path)
+	if p.waiting(r) {
+		p.SetupNeeded(w, r, !api)
+		return
+	}
+	p.fail(w, r, p.visit(r, api), errNoPage)
 }

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -27,6 +28,22 @@ func (p *Portal) ready(ctx context.Context) error {
 	return nil
 }
 
+// waiting reports whether there is no administrator yet. What cannot be found out is no: then the address answers as it
+// would, and asks again where it matters.
+func (p *Portal) waiting(r *http.Request) bool {
+	if p.hasAdmin.Load() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), pingTime)
+	defer cancel()
+	return errors.Is(p.ready(ctx), errSetup)
+}
+
+// setupSteps are the ways to make the first administrator.
+func (p *Portal) setupSteps() []string {
+	return []string{p.ui.Text("setup.env", "env", p.Accounts.EnvPrefix), p.ui.Text("setup.link"), p.ui.Text("setup.init")}
+}
+
 // SetupNeeded answers a request to a site whose store has no administrator yet: how to go on, and nothing else.
 func (p *Portal) SetupNeeded(w http.ResponseWriter, r *http.Request, asPage bool) {
 	p = p.in(r)
@@ -42,7 +59,7 @@ func (p *Portal) SetupNeeded(w http.ResponseWriter, r *http.Request, asPage bool
 		Template: "message", Status: f.status, Title: p.title(f), Card: true, Wide: true,
 		Data: messagePage{
 			Paras: []string{p.text(f), p.ui.Text("setup.ways")},
-			Steps: []string{p.ui.Text("setup.env", "env", p.Accounts.EnvPrefix), p.ui.Text("setup.link"), p.ui.Text("setup.init")},
+			Steps: p.setupSteps(),
 		},
 	})
 }
