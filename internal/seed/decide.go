@@ -78,6 +78,10 @@ func decide(v *Values, s state, k *knowledge) plan {
 // decideSeed follows the policy of the first seed: the environment makes the administrator when the store has none.
 func decideSeed(v *Values, s state, k *knowledge) plan {
 	p := plan{admin: activeAdmin(s.user)}
+	if v.force && !v.HasPassword() {
+		p.warnings = append(p.warnings, fmt.Sprintf("%s is on, but there is no password to apply: set %s, or unset the flag",
+			v.forceFrom.name, v.secret.name))
+	}
 	switch {
 	case len(s.admins) == 0 && v.HasPassword():
 		p.makeAdmin(v, s, "no administrator")
@@ -151,14 +155,14 @@ func (p *plan) create(v *Values, s state, reason string) {
 		Username: s.name, Email: v.email.text, Name: v.name.text, Role: store.RoleAdmin, RoleGranted: true,
 		Active: true, Local: true, Managed: v.mode == ModeManaged, Origin: store.OriginEnv,
 	}
-	if s.emailTaken {
+	if s.emailTaken && !u.Managed { // who is managed is known by it
 		u.Email = ""
 		p.warnings = append(p.warnings, fmt.Sprintf("%s belongs to another account; the administrator %q is made without an e-mail address",
 			v.email.name, u.Username))
 	}
 	u.EmailVerified = u.Email != ""
 	if u.Username != v.Username() {
-		p.warnings = append(p.warnings, fmt.Sprintf("the username %q is taken by another account; the administrator's is %q",
+		p.warnings = append(p.warnings, fmt.Sprintf("the username %q is another account's, or its e-mail address; the administrator's is %q",
 			v.Username(), u.Username))
 	}
 	p.edits = append(p.edits, edit{create: true, after: u, password: true, reason: reason})
@@ -174,11 +178,14 @@ func (p *plan) renamed(v *Values, s state) {
 		}
 		names = append(names, fmt.Sprintf("%q", u.Username))
 	}
-	who := strings.Join(names, ", ")
+	who, remedy := strings.Join(names, ", "), fmt.Sprintf("set %s=true", v.forceFrom.name)
+	if v.force { // and no password
+		remedy = "set " + v.secret.name
+	}
 	p.ignored = fmt.Sprintf("%q is not an administrator", v.Username())
 	p.warnings = append(p.warnings, fmt.Sprintf("%s is %q, but the store's administrators are: %s. The environment is ignored, as the "+
-		"store already has an administrator. Correct %s, or set %s=true to make this one.",
-		v.user.key, v.Username(), who, v.user.key, v.forceFrom.name))
+		"store already has an administrator. Correct %s, or %s to make this one.",
+		v.user.key, v.Username(), who, v.user.key, remedy))
 }
 
 // release clears the flag of managed roots that the deployment does not manage any more.
@@ -205,6 +212,10 @@ func (p *plan) edited(id string) bool {
 // decideManaged follows the policy of the second seed: the environment is the truth.
 func decideManaged(v *Values, s state, k *knowledge) plan {
 	p := plan{admin: s.user}
+	if s.emailTaken {
+		p.warnings = append(p.warnings, fmt.Sprintf("%s is the username of another account, too: give that account another one, "+
+			"so that a sign-in with it can mean nobody else", v.email.name))
+	}
 	if s.user == nil {
 		p.create(v, s, "no account has the e-mail address")
 	} else {

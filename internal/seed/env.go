@@ -249,9 +249,6 @@ func (p *parser) forceSync(v *Values) {
 	case "", "false", "0", "no":
 	case "true", "1", "yes":
 		v.force = true
-		if v.mode == ModeSeed && len(p.problems) == 0 && !v.HasPassword() {
-			p.problem(flag.name, "needs a password: set "+p.variable("PASSWORD")+", or unset it")
-		}
 	default:
 		p.problem(flag.name, "must be true or false")
 	}

@@ -277,3 +277,34 @@ func TestSeedReleasesAndForcesTheSameAccountInOneWrite(t *testing.T) {
 		t.Error("still managed")
 	}
 }
+
+// The managed administrator keeps the e-mail address, by which the deployment knows it, whoever has it for a username.
+func TestManagedSaysThatAnotherAccountIsNamedAfterItsEmail(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	other := e.add("root@example.com", "", second, nil)
+	res := e.start(ModeManaged, rootVars)
+	if res.Action != ActionCreated || res.Admin.Email != "root@example.com" || res.Admin.Username != "root" || len(res.Warnings) != 1 ||
+		!strings.Contains(res.Warnings[0], "ADMIN_EMAIL is the username of another account, too") {
+		t.Errorf("%+v", res)
+	}
+	e.mustOpen("root", first)
+	if res = e.startWritesNothing(ModeManaged, rootVars); len(res.Warnings) != 1 {
+		t.Errorf("%+v", res)
+	}
+	if u := e.user("root@example.com"); u.ID != other.ID || u.Version != other.Version {
+		t.Errorf("%+v", u)
+	}
+}
+
+func TestManagedTakesNoNameThatSomebodySignsInWith(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.add("bob", "bob@example.com", second, nil)
+	v := rootVars.with(vars{"ADMIN_USER": "bob@example.com"})
+	res := e.start(ModeManaged, v)
+	if res.Action != ActionCreated || res.Admin.Username != "bob@example.com-admin" || len(res.Warnings) != 1 {
+		t.Errorf("%+v", res)
+	}
+	e.startWritesNothing(ModeManaged, v)
+}

@@ -23,6 +23,7 @@ func TestSeed(t *testing.T) {
 		"force sync, same value again: no write, a later change stays":        seedForceOnce,
 		"force sync at the first start counts as applied":                     seedForceAtFirstStart,
 		"ADMIN_USER renamed, no flag: no write, a warning":                    seedRenamed,
+		"force sync without a password: starts, no write, a warning":          seedForcesNothing,
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -128,6 +129,25 @@ func seedForceOnce(e *env) {
 	e.mustOpen("admin", first)
 }
 
+func seedForcesNothing(e *env) {
+	flag := vars{"ADMIN_PASSWORD_FORCE_SYNC": "true"}
+	if res := e.startWritesNothing(ModeSeed, flag); !res.NeedsSetup || len(res.Warnings) != 1 {
+		e.Errorf("without an administrator: %+v", res)
+	}
+	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
+	for _, v := range []vars{flag, {"ADMIN_PASSWORD_FORCE_SYNC": "yes", "ADMIN_PASSWORD": ""}} {
+		if res := e.startWritesNothing(ModeSeed, v); res.NeedsSetup || len(res.Warnings) != 1 {
+			e.Errorf("with an administrator: %+v", res)
+		}
+	}
+	e.mustLog(3, zap.WarnLevel, "ADMIN_PASSWORD_FORCE_SYNC is on, but there is no password to apply: set ADMIN_PASSWORD, or unset the flag")
+	res := e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD_FORCE_SYNC": "true", "ADMIN_USER": "rescue"})
+	if len(res.Warnings) != 2 || !strings.Contains(res.Warnings[1], "Correct ADMIN_USER, or set ADMIN_PASSWORD to make this one.") {
+		e.Errorf("renamed: %q", res.Warnings)
+	}
+	e.mustOpen("admin", first)
+}
+
 func seedForceAtFirstStart(e *env) {
 	flag := vars{"ADMIN_PASSWORD": first, "ADMIN_PASSWORD_FORCE_SYNC": "TRUE"}
 	e.start(ModeSeed, flag)
@@ -216,6 +236,53 @@ func TestSeedEmailOfAnotherAccountIsNotTaken(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	e.mustOpen("admin", first)
+}
+
+// A sign-in takes a username or an e-mail address: none may mean two accounts, whoever makes the second one.
+func TestSeedTakesNoNameThatSomebodySignsInWith(t *testing.T) {
+	t.Parallel()
+	for what, v := range map[string]vars{
+		"at the first start": {"ADMIN_PASSWORD": first, "ADMIN_USER": "Boss@example.com"},
+		"by force":           {"ADMIN_PASSWORD": first, "ADMIN_USER": "Boss@example.com", "ADMIN_PASSWORD_FORCE_SYNC": "true"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			bob := e.add("bob", "boss@example.com", second, nil)
+			if what == "by force" {
+				e.add("alice", "", third, isAdmin)
+			}
+			res := e.start(ModeSeed, v)
+			if res.Action != ActionCreated || res.Admin.Username != "Boss@example.com-admin" || len(res.Warnings) != 1 {
+				t.Errorf("%+v", res)
+			}
+			e.mustOpen("boss@example.com-admin", first)
+			if u, err := e.db.UserByLogin(t.Context(), "boss@example.com"); err != nil || u.ID != bob.ID || u.Version != bob.Version {
+				t.Errorf("bob's e-mail means %q, %v", u.Username, err)
+			}
+			e.startWritesNothing(ModeSeed, v)
+		})
+	}
+}
+
+func TestSeedEmailThatIsAUsernameIsNotTaken(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.add("root@example.com", "", second, nil)
+	v := vars{"ADMIN_PASSWORD": first, "ADMIN_EMAIL": "ROOT@example.com"}
+	res := e.start(ModeSeed, v)
+	if res.Action != ActionCreated || res.Admin.Email != "" || len(res.Warnings) != 1 {
+		t.Errorf("%+v", res)
+	}
+	e.mustOpen("admin", first)
+	e.startWritesNothing(ModeSeed, v)
+	// One's own e-mail address is a good username.
+	own := newEnv(t)
+	both := vars{"ADMIN_PASSWORD": first, "ADMIN_USER": "root@example.com", "ADMIN_EMAIL": "root@example.com"}
+	if res := own.start(ModeSeed, both); res.Admin.Email != "root@example.com" || len(res.Warnings) != 0 {
+		t.Errorf("%+v", res)
+	}
+	own.startWritesNothing(ModeSeed, both)
 }
 
 func TestSeedHashIsKeptAsGiven(t *testing.T) {

@@ -22,7 +22,7 @@ type state struct {
 	user *store.User
 	// name is free for a new account; only set when user is nil.
 	name string
-	// emailTaken: ADMIN_EMAIL belongs to another local account than user.
+	// emailTaken: ADMIN_EMAIL means another account than user at a sign-in, by its e-mail or its username.
 	emailTaken bool
 	admins     []store.User // active, oldest first, some of them
 	managed    []store.User // flagged as managed roots
@@ -85,26 +85,34 @@ func (s *state) readUser(ctx context.Context, r store.Reader, v *Values) error {
 	if err != nil {
 		return err
 	}
+	byName, err := optional(r.UserByUsername(ctx, v.email.text))
+	if err != nil {
+		return err
+	}
 	if v.mode == ModeManaged {
 		if s.user = byEmail; s.user == nil {
-			_, err = s.findName(ctx, r, v.Username(), false)
+			_, err = s.findName(ctx, r, v, false)
 		}
-		return err
+	} else {
+		s.user, err = s.findName(ctx, r, v, true)
 	}
-	if s.user, err = s.findName(ctx, r, v.Username(), true); err != nil {
-		return err
-	}
-	s.emailTaken = byEmail != nil && (s.user == nil || s.user.ID != byEmail.ID)
-	return nil
+	s.emailTaken = s.isOther(byEmail) || s.isOther(byName)
+	return err
 }
+
+// isOther reports whether u is an account, and not the one that the values mean.
+func (s *state) isOther(u *store.User) bool { return u != nil && (s.user == nil || s.user.ID != u.ID) }
 
 // maxNames bounds the search for a free name.
 const maxNames = 1000
 
 // findName tries base, base-admin, base-admin-2 and so on until a name is free. With take it also stops at an account
 // that may be taken over: a local one of that very name, or one that the environment made under a name further on.
-// Whoever came from a provider with that name keeps it, and gets nothing: they chose the name themselves.
-func (s *state) findName(ctx context.Context, r store.Reader, base string, take bool) (*store.User, error) {
+// Whoever came from a provider with that name keeps it, and gets nothing: they chose the name themselves. A name that
+// somebody signs in with as an e-mail address is not free either: a sign-in looks for usernames first, so they could
+// not sign in any more, and would send their password to another account.
+func (s *state) findName(ctx context.Context, r store.Reader, v *Values, take bool) (*store.User, error) {
+	base := v.Username()
 	stem := base
 	if chars := []rune(stem); len(chars) > maxName-len("-admin-1000") {
 		stem = string(chars[:maxName-len("-admin-1000")])
@@ -122,6 +130,12 @@ func (s *state) findName(ctx context.Context, r store.Reader, base string, take 
 			return nil, err
 		}
 		if u == nil {
+			if u, err = optional(r.UserByLocalEmail(ctx, name)); err != nil {
+				return nil, err
+			}
+			if u != nil {
+				continue
+			}
 			s.name = name
 			return nil, nil
 		}
@@ -129,7 +143,7 @@ func (s *state) findName(ctx context.Context, r store.Reader, base string, take 
 			return u, nil
 		}
 	}
-	return nil, errors.New("no username is free for the administrator: choose another ADMIN_USER")
+	return nil, fmt.Errorf("no username is free for the administrator: choose another %s", v.user.key)
 }
 
 // readApplied finds out whether these values were applied by force before.
