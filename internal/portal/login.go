@@ -155,7 +155,7 @@ type loginForm struct {
 }
 
 func (v *visit) readLogin(w http.ResponseWriter, r *http.Request) (loginForm, error) {
-	form, err := ui.ReadForm(w, r)
+	form, err := ui.ReadAnyForm(w, r)
 	if err == nil {
 		err = form.Once("username", "password", "rt", "to")
 	}

@@ -55,10 +55,11 @@ func (p *Portal) endTargets(v *visit, r *http.Request) []string {
 	return nil
 }
 
-// postLogout ends the session, or all of the person's. Without a session there is nothing to end, and that is said in
-// the same words. While the store cannot be reached the cookie stays: without it nobody could end the session.
+// postLogout ends the session, or all of the person's, whatever kind of body came with it: who asks to sign out must not
+// stay signed in for a script's Content-Type. Without a session there is nothing to end, and that is said in the same
+// words. While the store cannot be reached the cookie stays: without it nobody could end the session.
 func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, v *visit) {
-	form, err := readOptionalForm(w, r)
+	form, err := ui.ReadOptions(w, r)
 	if err != nil {
 		p.fail(w, r, v, err)
 		return
@@ -91,14 +92,6 @@ func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	p.sendAway(w, r, to)
-}
-
-// readOptionalForm reads a form that may be empty, also one without a content type: a button alone sends no fields.
-func readOptionalForm(w http.ResponseWriter, r *http.Request) (ui.Form, error) {
-	if r.ContentLength == 0 {
-		return ui.Form{}, nil
-	}
-	return ui.ReadForm(w, r)
 }
 
 func (p *Portal) loggedOut(w http.ResponseWriter, r *http.Request, v *visit) {

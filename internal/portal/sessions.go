@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -114,7 +115,7 @@ func (p *Portal) confirmRevoke(w http.ResponseWriter, r *http.Request, v *visit)
 }
 
 func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v *visit) {
-	_, err := readOptionalForm(w, r)
+	_, err := ui.ReadOptions(w, r)
 	var s store.Session
 	if err == nil {
 		s, err = p.ownSession(r, v)
@@ -145,7 +146,7 @@ func (p *Portal) confirmOthers(w http.ResponseWriter, r *http.Request, v *visit)
 }
 
 func (p *Portal) endOthers(w http.ResponseWriter, r *http.Request, v *visit) {
-	_, err := readOptionalForm(w, r)
+	_, err := ui.ReadOptions(w, r)
 	if err == nil {
 		_, err = p.Accounts.EndOtherSessions(r.Context(), v.actor(r))
 	}

@@ -76,25 +76,21 @@ func (f Form) Once(names ...string) error {
 
 // ReadForm reads a form of at most 64 KiB from the body; the query is no part of it.
 func ReadForm(w http.ResponseWriter, r *http.Request) (Form, error) {
-	if err := checkType(r, "application/x-www-form-urlencoded", "input.form_type"); err != nil {
+	if err := checkType(r, typeForm, "input.form_type"); err != nil {
 		return Form{}, err
 	}
 	b, err := readBody(w, r, MaxForm)
 	if err != nil {
 		return Form{}, err
 	}
-	v, err := url.ParseQuery(string(b))
-	if err != nil {
-		return Form{}, BadInput(http.StatusBadRequest, "input.form_broken")
-	}
-	return Form{v}, nil
+	return parseForm(b)
 }
 
 // ReadJSON reads one JSON object of at most 1 MiB into dst, a pointer to a struct whose exported fields all have json
 // tags. Unknown, repeated and null members, members of another type and anything after the object are refused. So are
 // names in another case, which encoding/json would take.
 func ReadJSON(w http.ResponseWriter, r *http.Request, dst any) error {
-	if err := checkType(r, "application/json", "input.json_type"); err != nil {
+	if err := checkType(r, typeJSON, "input.json_type"); err != nil {
 		return err
 	}
 	b, err := readBody(w, r, MaxJSON)
@@ -177,15 +173,24 @@ func jsonNames(dst any) map[string]bool {
 }
 
 func checkType(r *http.Request, want, id string) error {
-	values := r.Header["Content-Type"]
-	if len(values) == 1 {
-		if got, _, err := mime.ParseMediaType(values[0]); err == nil && got == want {
-			if enc := r.Header.Get("Content-Encoding"); enc == "" || strings.EqualFold(enc, "identity") {
-				return nil
-			}
-		}
+	if got, _, ok := mediaType(r); ok && got == want {
+		return nil
 	}
 	return BadInput(http.StatusUnsupportedMediaType, id)
+}
+
+// mediaType answers what a body claims to be; ok is false, and the name empty, when it says nothing, several things, or
+// that it is encoded.
+func mediaType(r *http.Request) (name string, params map[string]string, ok bool) {
+	values, enc := r.Header["Content-Type"], r.Header.Get("Content-Encoding")
+	if len(values) != 1 || (enc != "" && !strings.EqualFold(enc, "identity")) {
+		return "", nil, false
+	}
+	name, params, err := mime.ParseMediaType(values[0])
+	if err != nil {
+		return "", nil, false
+	}
+	return name, params, true
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
