@@ -232,10 +232,11 @@ func (g *Gate) refused(s *session.Live, optional bool) *refusal {
 func (g *Gate) let(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit, s *session.Live) error {
 	v.first.identity = identityOf(s)
 	v.setHeaders(r.Header, g.headers)
-	v.follower.Grace, v.follower.Breaker, v.w = v.live.opt.storeGrace, v, w
+	v.out.ResponseWriter = w
+	v.follower.Grace, v.follower.Breaker = v.live.opt.storeGrace, &v.out
 	v.Context = v.live.sessions.Follow(v.Context, s, &v.follower)
 	defer v.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
-	err := v.pass(w, r, next)
+	err := v.pass(&v.out, r, next)
 	if err != nil && errors.Is(context.Cause(v.Context), session.ErrEnded) {
 		v.follower.Release() // the answer below is not to be broken
 		return g.overtaken(w, r, v, err)

@@ -1,6 +1,7 @@
 package caddyauth_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -139,7 +140,7 @@ func TestADownloadThatCaddyServesEndsWithItsSession(t *testing.T) {
 			}()
 			select {
 			case err := <-ended:
-				if err == io.EOF && res.ContentLength < 0 {
+				if errors.Is(err, io.EOF) && res.ContentLength < 0 {
 					t.Error("what was cut looks whole")
 				}
 			case <-time.After(15 * time.Second):

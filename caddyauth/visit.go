@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -41,9 +40,9 @@ type visit struct {
 	identity *identity        // who is signed in, nil for nobody and where nobody was asked for; of the first visit
 	sent     []identityHeader // what an earlier gate sends upstream; of the first visit
 	follower session.Follower
-	w        http.ResponseWriter // what the follower breaks
-	values   [numValues]string   // backs the headers sent upstream
-	cookies  [1]string           // backs the Cookie header sent upstream
+	out      breakable         // what the app's answer is written to
+	values   [numValues]string // backs the headers sent upstream
+	cookies  [1]string         // backs the Cookie header sent upstream
 }
 
 type visitKey struct{}
@@ -86,16 +85,6 @@ func newVisit(g *Gate, r *http.Request) *visit {
 	v.host = canonicalHost(v.host, secure)
 	v.cookie = session.CookieFor(secure, v.host, g.app.opt.cookieDomain)
 	return v
-}
-
-// longAgo is a deadline that has passed.
-var longAgo = time.Unix(1, 0)
-
-// Break implements session.Breaker: a handler such as file_server looks at what it writes to, and not at the context.
-func (v *visit) Break() {
-	c := http.NewResponseController(v.w)
-	_ = c.SetWriteDeadline(longAgo) // a writer that has no deadlines can't be broken; Caddy's own have
-	_ = c.SetReadDeadline(longAgo)
 }
 
 // firstOf answers the first element of a list in a header: what the proxy nearest to the client saw.

@@ -37,7 +37,7 @@ func (m *Manager) Follow(ctx context.Context, l *Live, f *Follower) context.Cont
 // Streams answers how many requests are being followed.
 func (m *Manager) Streams() int { return m.streams.count() }
 
-// Breaker makes all further reading and writing of a request fail.
+// Breaker makes all further reading and writing of a request fail. It may be told so again.
 type Breaker interface{ Break() }
 
 // Follower is one request under way. Those of one session form a list.
@@ -78,13 +78,20 @@ func (f *Follower) end(cause error) {
 	if f.Breaker == nil {
 		return
 	}
-	time.AfterFunc(breakAfter, func() {
-		f.mu.Lock() // Release waits: its connection may serve another request afterwards
-		defer f.mu.Unlock()
-		if !f.released {
-			f.Breaker.Break()
-		}
-	})
+	time.AfterFunc(breakAfter, func() { f.breakUp(breakAgain) })
+}
+
+// breakAgain is when a request that was broken and still goes on is broken again; then half as often each time.
+const breakAgain = 100 * time.Millisecond
+
+func (f *Follower) breakUp(again time.Duration) {
+	f.mu.Lock() // Release waits: its connection may serve another request afterwards
+	defer f.mu.Unlock()
+	if f.released {
+		return
+	}
+	f.Breaker.Break()
+	time.AfterFunc(again, func() { f.breakUp(min(2*again, streamGrace)) })
 }
 
 // group holds the followers of one session.
