@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -392,6 +394,11 @@ func TestTheDescriptionMatchesTheAddresses(t *testing.T) {
 	// Paths count from the server's address: without one, a client would send its requests to the app.
 	if len(doc.Servers) != 1 || doc.Servers[0].URL != prefix {
 		t.Errorf("servers %+v, want %s alone", doc.Servers, prefix)
+	}
+	problem := schema(reflect.TypeFor[ui.Problem]())
+	fields, _ := problem["properties"].(map[string]any)["errors"].(map[string]any)["items"].(map[string]any)["properties"].(map[string]any)
+	if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, []string{"detail", "field"}) {
+		t.Errorf("a refused field is described with %q", got)
 	}
 	ids := map[string]bool{}
 	for path, methods := range doc.Paths {

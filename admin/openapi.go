@@ -178,6 +178,9 @@ func members(t reflect.Type, properties map[string]any, required *[]string) {
 			members(f.Type, properties, required)
 			continue
 		}
+		if name == "-" {
+			continue // does not travel
+		}
 		s := schema(f.Type)
 		if values := f.Tag.Get("enum"); values != "" {
 			s["enum"] = strings.Split(values, ",")
