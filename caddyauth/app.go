@@ -111,7 +111,6 @@ func (a *App) Start() error {
 	if err != nil {
 		return err
 	}
-	l.accounts.EnvPrefix = a.opt.seed.EnvPrefix
 	res, err := seed.Apply(ctx, a.rt.store, a.seed, l.hasher, seed.Options{Clock: time.Now, Log: a.log})
 	if err != nil {
 		return fmt.Errorf("making the administrator: %w", err)

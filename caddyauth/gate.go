@@ -269,6 +269,10 @@ func isPreflight(r *http.Request) bool {
 func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, v *visit) error {
 	switch v.kind(r, g.api) {
 	case visitPage:
+		if v.live.portal.Waiting(r) {
+			v.live.portal.SetupNeeded(w, v.with(r), true)
+			return nil
+		}
 		h := w.Header()
 		decisionHeaders(h)
 		h["X-Content-Type-Options"], h["Referrer-Policy"], h["X-Robots-Tag"] = nosniff, sameOrigin, noIndex

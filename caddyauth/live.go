@@ -36,7 +36,7 @@ func newLive(a *App) (*live, error) {
 	}
 	accounts := &account.Service{
 		Store: rt.store, Sessions: rt.sessions, Login: logins, Hasher: hasher, Policy: o.policy,
-		Title: o.title, Clock: time.Now, Log: a.log.Named("account"),
+		Title: o.title, EnvPrefix: o.seed.EnvPrefix, Clock: time.Now, Log: a.log.Named("account"),
 	}
 	providers, err := a.newOIDC(logins)
 	if err != nil {

@@ -181,7 +181,7 @@ func (c *call) open(create bool, fn func(d *desk) error) (err error) {
 	c.notef("store: %s (%s)", info.Location, info.Engine)
 	hasher := password.NewHasher(app.HashParams(), nil)
 	return fn(&desk{app: app, store: st, hasher: hasher, accounts: &account.Service{
-		Store: st, Hasher: hasher, Policy: app.PasswordPolicy(), Title: app.SiteTitle(),
+		Store: st, Hasher: hasher, Policy: app.PasswordPolicy(), Title: app.SiteTitle(), EnvPrefix: app.EnvPrefix(),
 	}})
 }
 

@@ -101,6 +101,7 @@ type Reader interface {
 	// UserByUsername compares folded.
 	UserByUsername(ctx context.Context, username string) (User, error)
 	// UserByLogin answers the user whom a sign-in form means: by username first, then by e-mail among local accounts.
+	// The e-mail of the managed root comes before either: the deployment says that it signs in.
 	UserByLogin(ctx context.Context, login string) (User, error)
 	// UserByLocalEmail answers the local account with that e-mail, compared folded.
 	UserByLocalEmail(ctx context.Context, email string) (User, error)

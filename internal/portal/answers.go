@@ -19,7 +19,7 @@ import (
 // Unauthorized answers 401 to a program: a problem document with the address of the sign-in, and no redirect.
 func (p *Portal) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL string) {
 	p = p.in(r)
-	if p.waiting(r) { // nobody could sign in
+	if p.Waiting(r) { // nobody could sign in
 		p.SetupNeeded(w, r, false)
 		return
 	}
@@ -36,7 +36,7 @@ func (p *Portal) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL s
 // form away without a word. The page says how to send it again.
 func (p *Portal) SessionEnded(w http.ResponseWriter, r *http.Request) {
 	p = p.in(r)
-	if p.waiting(r) {
+	if p.Waiting(r) {
 		p.SetupNeeded(w, r, true)
 		return
 	}

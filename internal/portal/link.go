@@ -48,7 +48,7 @@ func (p *Portal) deadLink(w http.ResponseWriter, r *http.Request, v *visit, info
 	switch {
 	case info.Purpose == store.LinkSetup:
 		d.Ask = p.ui.Text("link.ask_setup")
-	case p.waiting(r):
+	case p.Waiting(r):
 		d.Ask = p.ui.Text("error.setup-needed.text")
 	default:
 		d.Ask = p.ui.Text("link.ask")
@@ -68,7 +68,7 @@ type deadLinkPage struct {
 
 // waysOnFromLink adds how to go on. While there is no administrator, nobody could give out a link, or sign in.
 func (p *Portal) waysOnFromLink(r *http.Request, v *visit, d *deadLinkPage) {
-	if p.waiting(r) {
+	if p.Waiting(r) {
 		d.Ways, d.Steps = p.ui.Text("setup.ways"), p.setupSteps()
 		return
 	}

@@ -21,7 +21,7 @@ type loggedOutPage struct {
 }
 
 func (p *Portal) showLogout(w http.ResponseWriter, r *http.Request, v *visit) {
-	if p.waiting(r) {
+	if p.Waiting(r) {
 		p.SetupNeeded(w, r, true)
 		return
 	}

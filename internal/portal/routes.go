@@ -105,7 +105,7 @@ func (p *Portal) handler(rt route) http.Handler {
 		return http.HandlerFunc(p.notFound)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !rt.early && p.waiting(r) {
+		if !rt.early && p.Waiting(r) {
 			p.SetupNeeded(w, r, !rt.api())
 			return
 		}
@@ -197,7 +197,7 @@ func (p *Portal) sendTo(w http.ResponseWriter, r *http.Request, location string)
 func (p *Portal) notFound(w http.ResponseWriter, r *http.Request) {
 	rest, _ := strings.CutPrefix(r.URL.Path, site.From(r).Prefix)
 	api := isAPI(rest) || isAPI(r.URL.Path)
-	if p.waiting(r) {
+	if p.Waiting(r) {
 		p.SetupNeeded(w, r, !api)
 		return
 	}

@@ -28,9 +28,9 @@ func (p *Portal) ready(ctx context.Context) error {
 	return nil
 }
 
-// waiting reports whether there is no administrator yet. What cannot be found out is no: then the address answers as it
-// would, and asks again where it matters.
-func (p *Portal) waiting(r *http.Request) bool {
+// Waiting reports whether there is no administrator yet, so that nobody could sign in. What cannot be found out is no:
+// then the address answers as it would, and asks again where it matters.
+func (p *Portal) Waiting(r *http.Request) bool {
 	if p.hasAdmin.Load() {
 		return false
 	}

@@ -56,7 +56,7 @@ var (
 	// One statement, so that a name that is unknown costs what a known one does.
 	queryUserByLogin = selectUser + ` WHERE u.username_key = $1
 		OR (u.email_key = $1 AND u.is_local = 1 AND u.email_key <> '')
-		ORDER BY CASE WHEN u.username_key = $1 THEN 0 ELSE 1 END LIMIT 1`
+		ORDER BY CASE WHEN u.managed = 1 AND u.is_local = 1 AND u.email_key = $1 THEN 0 WHEN u.username_key = $1 THEN 1 ELSE 2 END LIMIT 1`
 	queryActiveAdmins = selectUser + ` WHERE u.role = 'admin' AND u.active = 1 AND u.pending = 0
 		ORDER BY u.created_at, u.id LIMIT $1`
 )

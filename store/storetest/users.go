@@ -123,6 +123,11 @@ var userTests = []test{
 		if got, err := s.UserByLogin(t.Context(), "shared@example.com"); err != nil || got.ID != byName.ID {
 			t.Fatalf("the username does not come first: %v, %v", got.Username, err)
 		}
+		root := addUser(t, s, "root", withEmail("root@example.com"), func(u *store.User) { u.Managed = true })
+		addUser(t, s, "root@example.com")
+		if got, err := s.UserByLogin(t.Context(), "Root@example.com"); err != nil || got.ID != root.ID {
+			t.Fatalf("the managed root's e-mail does not come before a username: %v, %v", got.Username, err)
+		}
 		addUser(t, s, "remote", withEmail("remote@example.com"), func(u *store.User) { u.Local = false })
 		_, err := s.UserByLogin(t.Context(), "remote@example.com")
 		wantErr(t, err, store.ErrNotFound) // an e-mail never identifies a person who comes from a provider
