@@ -233,7 +233,7 @@ func (g *Gate) let(w http.ResponseWriter, r *http.Request, next caddyhttp.Handle
 	v.first.identity = identityOf(s)
 	v.setHeaders(r.Header, g.headers)
 	v.out.ResponseWriter = w
-	v.follower.Grace, v.follower.Breaker = v.live.opt.storeGrace, &v.out
+	v.follower.Breaker = &v.out
 	v.Context = v.live.sessions.Follow(v.Context, s, &v.follower)
 	defer v.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
 	err := v.pass(&v.out, r, next)

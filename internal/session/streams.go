@@ -42,8 +42,6 @@ type Breaker interface{ Break() }
 
 // Follower is one request under way. Those of one session form a list.
 type Follower struct {
-	// Grace is how long the request may go on after the last news from the store: at least streamGrace.
-	Grace time.Duration
 	// Breaker ends a request that goes on although its context is cancelled, as one does that serves a file. It is
 	// never called after Release. It may be nil.
 	Breaker Breaker
@@ -102,7 +100,6 @@ type group struct {
 	marks   uint64    // how often it became suspect: a change told during a judgement is not lost
 	since   time.Time // when it became suspect
 	dueAt   time.Time // idle or absolute expiry, as far as known
-	grace   time.Duration
 	doubted time.Time // when it was last asked for because there were no news
 }
 
@@ -138,7 +135,7 @@ func (s *streams) add(f *Follower) {
 		f.next.prev = f
 	}
 	g.first = f
-	g.dueAt, g.grace = due, f.Grace
+	g.dueAt = due
 	s.total++
 }
 
@@ -224,7 +221,7 @@ func (s *streams) doubt(age time.Duration) {
 	defer s.mu.Unlock()
 	now := time.Now()
 	for _, g := range s.byID {
-		if g.suspect || age <= g.grace || now.Sub(g.doubted) < streamGrace/2 {
+		if g.suspect || now.Sub(g.doubted) < streamGrace/2 {
 			continue
 		}
 		g.marks++
