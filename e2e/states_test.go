@@ -160,7 +160,7 @@ var states = []state{
 	{"user, require change", 200, at(admin, "/_auth/admin/users/{bob}/require-change")},
 	{"user, end sessions", 200, at(admin, "/_auth/admin/users/{bob}/end-sessions")},
 	{"invite", 200, at(admin, "/_auth/admin/users/invite")},
-	{"invite, refused", 409, then(at(admin, "/_auth/admin/users/invite"), func(p *browser.Page) {
+	{"invite, refused", 422, then(at(admin, "/_auth/admin/users/invite"), func(p *browser.Page) {
 		p.Find("textbox", "Username.*").Fill("bob")
 		p.Find("button", "Make the account").Follow()
 	})},
