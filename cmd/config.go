@@ -157,8 +157,7 @@ type desk struct {
 // operator is who acts: whoever can write the store's files may change accounts.
 var operator = account.Actor{Kind: account.CommandLine}
 
-// open opens the store that the flags name, tells where it is, and runs fn. It makes no new store unless create, and
-// then where the configuration has it, or where --new-store says so.
+// open opens the store that the flags name, tells where it is, and runs fn. It makes no new store unless create.
 func (c *call) open(create bool, fn func(d *desk) error) (err error) {
 	app, err := c.loadApp()
 	if err != nil {
@@ -186,7 +185,7 @@ func (c *call) open(create bool, fn func(d *desk) error) (err error) {
 }
 
 // present refuses a SQLite file that is not there: a mistyped path would silently become a new, empty store, beside
-// the one that the server uses.
+// the one that the server uses. Where one may be made it says that it is.
 func (c *call) present(opts sqlstore.Options, create bool) error {
 	if opts.Engine != sqlstore.EngineSQLite {
 		return nil
@@ -195,11 +194,8 @@ func (c *call) present(opts sqlstore.Options, create bool) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil // there, or opening it tells what is wrong
 	}
-	switch {
-	case create && c.given("store") && !c.has("new-store"):
-		return fmt.Errorf("there is no store at %s: check --store, or give --new-store to make one there", opts.Path)
-	case create:
-		c.notef("making a new store")
+	if create {
+		c.notef("making a new store: there was none at %s", opts.Path)
 		return nil
 	}
 	return fmt.Errorf("there is no store at %s: start Caddy once with this configuration, or check --config, --store and XDG_DATA_HOME", opts.Path)

@@ -28,9 +28,7 @@ func userCommand() *cobra.Command {
 --password-stdin; with --link it prints a one-time link instead, with which the
 person sets one.
 
-Where the configuration has its store, it is made when there is none yet; where
---store says only with --new-store, since a mistyped path would become a store that
-no server uses.`, cobra.ExactArgs(1), userAdd)
+When there is no store yet, it is made, and a note says so.`, cobra.ExactArgs(1), userAdd)
 	af := add.Flags()
 	af.String("email", "", "e-mail address")
 	af.String("name", "", "display name")
@@ -39,7 +37,6 @@ no server uses.`, cobra.ExactArgs(1), userAdd)
 	af.Bool("disabled", false, "add it turned off")
 	af.Bool("must-change", false, "the password has to be replaced at the first sign-in")
 	af.Bool("password-stdin", false, "read the password from standard input")
-	af.Bool("new-store", false, "make the store where --store says, when there is none")
 	linkFlags(add)
 
 	root.AddCommand(list, show, add,
@@ -55,7 +52,7 @@ no server uses.`, cobra.ExactArgs(1), userAdd)
 
 func deleteCommand() *cobra.Command {
 	del := verb("delete <user>", "Deletes an account", `Deletes an account and everything that belongs to it. Its rows in the audit log stay.
-It asks before; a script says --yes. Consider "disable" instead.`,
+On a terminal it asks before. Consider "disable" instead.`,
 		cobra.ExactArgs(1), userDelete)
 	del.Flags().Bool("yes", false, "do not ask")
 	return del
@@ -205,8 +202,10 @@ func userDelete(c *call) error {
 		if err != nil {
 			return err
 		}
-		if err := c.confirm(fmt.Sprintf("Deleting %s (%s).", plain(u.Username), u.ID), u.Username); err != nil {
-			return err
+		if c.interactive() { // a script knows what it asks for
+			if err := c.confirm(fmt.Sprintf("Deleting %s (%s).", plain(u.Username), u.ID), u.Username); err != nil {
+				return err
+			}
 		}
 		if err := d.accounts.Delete(c.ctx, operator, u.ID); err != nil {
 			return people(err)
