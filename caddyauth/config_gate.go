@@ -52,7 +52,7 @@ func ruleKey(f policy.Field) func(string) string {
 	case policy.FieldUser:
 		return store.FoldName
 	case policy.FieldEmail, policy.FieldDomain:
-		return mail
+		return policy.FoldMail
 	case policy.FieldRole, policy.FieldGroup, policy.FieldProvider:
 	}
 	return same

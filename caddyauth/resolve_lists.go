@@ -1,9 +1,6 @@
 package caddyauth
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // repeated refuses a list that holds a value twice. Values are the same when key answers the same for them.
 func repeated[T any](option string, list []T, key func(T) string) error {
@@ -20,13 +17,3 @@ func repeated[T any](option string, list []T, key func(T) string) error {
 
 // same is the key of values that compare as they are.
 func same(s string) string { return s }
-
-// mail is the key of e-mail addresses and domains: only A to Z compare in either case.
-func mail(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
-}

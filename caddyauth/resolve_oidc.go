@@ -17,6 +17,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
@@ -85,7 +86,7 @@ func (p *ProviderConfig) checkRepeats() error {
 		key    func(string) string
 	}{
 		{"sign_alg", p.SignAlgs, same}, {"scopes", p.Scopes, same}, {"admin_group", p.AdminGroups, same},
-		{"allow email", allowed["email"], mail}, {"allow domain", allowed["domain"], mail},
+		{"allow email", allowed["email"], policy.FoldMail}, {"allow domain", allowed["domain"], policy.FoldMail},
 		{"allow group", allowed["group"], same}, {"allow subject", allowed["subject"], same},
 	} {
 		if err := repeated("oidc "+p.Name+": "+list.option, list.values, list.key); err != nil {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -87,7 +88,7 @@ func localTwin(ctx context.Context, tx store.Tx, p *oidc.Person) (store.User, er
 		return store.User{}, nil
 	case err != nil:
 		return store.User{}, err
-	case !u.EmailVerified || !oidc.SameMail(u.Email, p.Email):
+	case !u.EmailVerified || !policy.SameMail(u.Email, p.Email):
 		return store.User{}, nil
 	}
 	return u, nil

@@ -225,18 +225,5 @@ func (c *Config) Administers(p *Person) bool {
 func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
 func containsMail(list []string, s string) bool {
-	return slices.ContainsFunc(list, func(v string) bool { return SameMail(v, s) })
-}
-
-// SameMail reports whether two addresses are one. Only ASCII letters compare in either case: compatibility folding
-// makes one of addresses that belong to two people.
-func SameMail(a, b string) bool { return lowerASCII(a) == lowerASCII(b) }
-
-func lowerASCII(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, s)
+	return slices.ContainsFunc(list, func(v string) bool { return policy.SameMail(v, s) })
 }

@@ -129,11 +129,12 @@ func containsFolded(values []string, have string) bool {
 }
 
 func containsMail(values []string, have string) bool {
-	return slices.ContainsFunc(values, func(v string) bool { return sameMail(v, have) })
+	return slices.ContainsFunc(values, func(v string) bool { return SameMail(v, have) })
 }
 
-// sameMail compares without regard to the case of A to Z.
-func sameMail(a, b string) bool {
+// SameMail reports whether two addresses, or two domains, are one. Only A to Z compare in either case: compatibility
+// folding makes one of addresses that belong to two people.
+func SameMail(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}
@@ -143,6 +144,15 @@ func sameMail(a, b string) bool {
 		}
 	}
 	return true
+}
+
+// FoldMail answers what addresses have in common that are one by SameMail.
+func FoldMail(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		b[i] = lower(c)
+	}
+	return string(b)
 }
 
 func lower(c byte) byte {
