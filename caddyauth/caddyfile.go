@@ -53,20 +53,12 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 
 // providerNames answers whom people can sign in through, by the global option.
 func providerNames(option any) []string {
-	names := []string{policy.LocalProvider}
 	app, _ := option.(httpcaddyfile.App)
-	var global struct {
-		OIDC []struct {
-			Name string `json:"name"`
-		} `json:"oidc"`
+	global := new(App)
+	if err := json.Unmarshal(app.Value, global); err != nil { // there is no global option
+		global = new(App)
 	}
-	if err := json.Unmarshal(app.Value, &global); err != nil { // there is no global option
-		return names
-	}
-	for _, p := range global.OIDC {
-		names = append(names, p.Name)
-	}
-	return names
+	return global.providerNames()
 }
 
 // once answers an error when an option is given again.
@@ -155,7 +147,10 @@ func (g *Gate) read(d *caddyfile.Dispenser, providers []string) error {
 		if err := g.parseLine(d, option); err != nil || providers == nil || option != "require" {
 			return err
 		}
-		return knownProviders(d, g.Require[len(g.Require)-1], providers)
+		if err := knownProviders(g.Require[len(g.Require)-1], providers); err != nil {
+			return d.WrapErr(err)
+		}
+		return nil
 	}, "public", "optional", "api", "require", "header")
 }
 
@@ -200,19 +195,6 @@ func (g *Gate) parseLine(d *caddyfile.Dispenser, option string) error {
 	default:
 		return d.Errf("unrecognized option %q; gatehouse knows public, optional, require, api, header and allow_preflight", option)
 	}
-}
-
-// knownProviders refuses a rule about a provider that there is none of.
-func knownProviders(d *caddyfile.Dispenser, r Rule, providers []string) error {
-	if r.Field != policy.FieldProvider {
-		return nil
-	}
-	for _, v := range r.Values {
-		if !slices.Contains(providers, v) {
-			return d.Errf("require provider: there is no provider %q; configure it with oidc in the global option, or use local", v)
-		}
-	}
-	return nil
 }
 
 // parsePaths reads path rules and checks them where the line number is known.

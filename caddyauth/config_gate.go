@@ -91,6 +91,19 @@ func (g *Gate) checkRequire() error {
 	return mailFits(left[policy.FieldEmail], left[policy.FieldDomain])
 }
 
+// knownProviders refuses a rule about a provider that is none of these.
+func knownProviders(r Rule, providers []string) error {
+	if r.Field != policy.FieldProvider {
+		return nil
+	}
+	for _, v := range r.Values {
+		if !slices.Contains(providers, v) {
+			return fmt.Errorf("require provider: there is no provider %q; configure it with oidc in the global option, or use local", v)
+		}
+	}
+	return nil
+}
+
 // mailFits refuses addresses of which none is in the domains.
 func mailFits(emails, domains []string) error {
 	if len(emails) == 0 || len(domains) == 0 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -82,13 +81,9 @@ func (g *Gate) compile() (err error) {
 			return fmt.Errorf("%s: %w", p.option, err)
 		}
 	}
-	for _, p := range g.Optional {
-		if slices.Contains(g.Public, p) {
-			return fmt.Errorf("path %q is both public and optional; choose one: public passes no identity on", p)
-		}
-	}
+	providers := g.app.providerNames()
 	for _, r := range g.Require {
-		if err := g.checkRule(r); err != nil {
+		if err := errors.Join(r.Validate(), knownProviders(r, providers)); err != nil {
 			return err
 		}
 	}
@@ -97,20 +92,6 @@ func (g *Gate) compile() (err error) {
 	}
 	g.app.guarded.add(g.headers)
 	g.app.gates = append(g.app.gates, g)
-	return nil
-}
-
-// checkRule refuses rules that could never hold, such as one for a provider that is not configured.
-func (g *Gate) checkRule(r Rule) error {
-	if err := r.Validate(); err != nil || r.Field != policy.FieldProvider {
-		return err
-	}
-	for _, v := range r.Values {
-		known := v == policy.LocalProvider || slices.ContainsFunc(g.app.OIDC, func(p *ProviderConfig) bool { return p.Name == v })
-		if !known {
-			return fmt.Errorf("require provider: there is no provider %q; configure it with oidc, or use local", v)
-		}
-	}
 	return nil
 }
 

@@ -216,6 +216,15 @@ func keyFor(key any) (*oidc.Key, error) {
 	}
 }
 
+// providerNames answers whom people can sign in through: what `require provider` may name.
+func (a *App) providerNames() []string {
+	names := []string{policy.LocalProvider}
+	for _, p := range a.OIDC {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
 // newOIDC wires the sign-in through providers; nil without any.
 func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
 	if len(a.opt.providers) == 0 {
