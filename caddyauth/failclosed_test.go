@@ -122,3 +122,46 @@ func TestAStoreThatCannotBeUsedStopsTheStart(t *testing.T) {
 		})
 	}
 }
+
+// On the app's own addresses nobody is sent to a sign-in that nobody can do: all kinds of requests learn how to set the
+// site up.
+func TestTheAppsAddressesSayHowToSetTheSiteUp(t *testing.T) {
+	s := start(t, "gatehouse {\n\tapi /api/*\n\tpublic /open\n}")
+	b := s.browser()
+	page, form := []string{"Sec-Fetch-Mode", "navigate", "Accept", "text/html"}, "application/x-www-form-urlencoded"
+	for name, c := range map[string]struct {
+		method, path string
+		header       []string
+		page         bool
+	}{
+		"a page load":           {"GET", "/payroll", page, true},
+		"a form":                {"POST", "/payroll", append([]string{"Content-Type", form}, page...), true},
+		"a program":             {"GET", "/payroll", []string{"Accept", "application/json"}, false},
+		"a page load of an api": {"GET", "/api/payroll", page, false},
+	} {
+		a := b.do(b.request(c.method, c.path, nil, c.header...))
+		if a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || a.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d %v", name, a.StatusCode, a.Header)
+		}
+		if a.Header.Get("Location") != "" || a.Header.Get("WWW-Authenticate") != "" || strings.Contains(a.body, "/_auth/login") {
+			t.Errorf("%s leads to a sign-in that nobody can do: %v\n%s", name, a.Header, a.body)
+		}
+		if !c.page {
+			if typ, _ := a.json(t)["type"].(string); !strings.HasSuffix(typ, "setup-needed") {
+				t.Errorf("%s: %s", name, a.body)
+			}
+			continue
+		}
+		for _, way := range []string{"ADMIN_PASSWORD", "caddy gatehouse init", "set-up link"} {
+			if !strings.Contains(a.body, way) {
+				t.Errorf("%s does not say %q\n%s", name, way, a.body)
+			}
+		}
+	}
+	if s.up.count() > 0 {
+		t.Error("the app was asked")
+	}
+	if !b.reaches("/open") {
+		t.Error("a public path waits for an administrator")
+	}
+}

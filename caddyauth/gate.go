@@ -248,12 +248,13 @@ func isPreflight(r *http.Request) bool {
 
 // anonymous answers a request that nobody is signed in for.
 func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, v *visit) error {
-	switch v.kind(r, g.api) {
+	kind := v.kind(r, g.api)
+	if v.live.portal.Waiting(r) { // nobody could sign in
+		v.live.portal.SetupNeeded(w, v.with(r), kind != visitAPI)
+		return nil
+	}
+	switch kind {
 	case visitPage:
-		if v.live.portal.Waiting(r) {
-			v.live.portal.SetupNeeded(w, v.with(r), true)
-			return nil
-		}
 		h := w.Header()
 		decisionHeaders(h)
 		h["X-Content-Type-Options"], h["Referrer-Policy"], h["X-Robots-Tag"] = nosniff, sameOrigin, noIndex

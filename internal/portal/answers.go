@@ -13,16 +13,11 @@ import (
 )
 
 // The answers below are given on the app's own addresses, in place of the app. They are complete with headers, change
-// nothing, and need no store but to learn once that there is an administrator. Their texts come from the server alone;
-// of the request they show host and path, escaped.
+// nothing, and need no store. Their texts come from the server alone; of the request they show host and path, escaped.
 
 // Unauthorized answers 401 to a program: a problem document with the address of the sign-in, and no redirect.
 func (p *Portal) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL string) {
 	p = p.in(r)
-	if p.Waiting(r) { // nobody could sign in
-		p.SetupNeeded(w, r, false)
-		return
-	}
 	v := p.visit(r, true)
 	f := failure{status: http.StatusUnauthorized, slug: "unauthorized"}
 	p.begin(w, r, v, f, nil)
@@ -36,10 +31,6 @@ func (p *Portal) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL s
 // form away without a word. The page says how to send it again.
 func (p *Portal) SessionEnded(w http.ResponseWriter, r *http.Request) {
 	p = p.in(r)
-	if p.Waiting(r) {
-		p.SetupNeeded(w, r, true)
-		return
-	}
 	v := p.visit(r, false)
 	p.begin(w, r, v, failure{status: http.StatusUnauthorized}, nil)
 	p.ui.WriteDecision(w, r, ui.Page{

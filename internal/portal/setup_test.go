@@ -2,7 +2,6 @@ package portal_test
 
 import (
 	"errors"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +10,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -65,22 +63,6 @@ func TestEveryPageSaysHowToSetTheSiteUp(t *testing.T) {
 }
 
 func nothing(path string) portal.Address { return portal.Address{Pattern: path} }
-
-// The same on the app's own addresses, for those who are not sent to the sign-in page.
-func TestTheAppsAddressesSayHowToSetTheSiteUp(t *testing.T) {
-	t.Parallel()
-	w := emptyWorld(t)
-	b := w.browser()
-	r := site.With(httptest.NewRequest("POST", origin+"/payroll", nil), &site.Request{ID: "ref-0123456789", Secure: true, Host: host, Prefix: prefix})
-	rec := httptest.NewRecorder()
-	w.portal.Unauthorized(rec, r, "/_auth/login?rt=%2Fpayroll")
-	if a := b.read(rec); a.wantProblem(t, 503, "setup-needed").LoginURL != "" || a.Header.Get("Retry-After") == "" || a.Header.Get("WWW-Authenticate") != "" {
-		t.Errorf("%v %s", a.Header, a.body)
-	}
-	rec = httptest.NewRecorder()
-	w.portal.SessionEnded(rec, r)
-	b.read(rec).want(t, 503, ways...)
-}
 
 // Somebody who is signed in where there is no administrator can still sign out, and came in by a link.
 func TestSignOutWithoutAnAdministrator(t *testing.T) {
