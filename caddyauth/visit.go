@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
@@ -223,21 +224,9 @@ func (g *Gate) pages(w http.ResponseWriter, r *http.Request, v *visit) error {
 		w.WriteHeader(http.StatusTooEarly)
 		return nil
 	}
-	v.identifyVisitor()
-	g.unlogged(w, v.with(r), v, v.live.portal)
+	r = portal.WithNotice(v.with(r), func(s *session.Live) { v.first.identity = identityOf(s) }) // for the access log
+	g.unlogged(w, r, v, v.live.portal)
 	return nil
-}
-
-// identifyVisitor finds out who comes to our pages, for placeholders and the access log alone: the pages ask for
-// themselves, and say so when it can't be found out.
-func (v *visit) identifyVisitor() {
-	if v.first.token == "" || strings.HasPrefix(v.path[len(v.live.opt.prefix):], "/assets/") {
-		return
-	}
-	s, err := v.live.sessions.Peek(v.Context, v.first.token)
-	if err == nil && v.live.oidc.Counts(v.Context, s) == nil {
-		v.first.identity = identityOf(s)
-	}
 }
 
 // plainUnavailable answers before there is anything to make pages with.

@@ -56,7 +56,17 @@ func (v *visit) resolve(r *http.Request, use bool) error {
 		return err
 	}
 	v.live = l
+	if told, ok := r.Context().Value(noticeKey{}).(func(*session.Live)); ok {
+		told(l)
+	}
 	return nil
+}
+
+type noticeKey struct{}
+
+// WithNotice answers a copy of r that tells who is signed in, before it is answered, where the page asks for that.
+func WithNotice(r *http.Request, tell func(*session.Live)) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), noticeKey{}, tell))
 }
 
 // client is what the sign-in may know of who asks.
