@@ -199,7 +199,7 @@ func (a *App) resolvePassword(o *options) error {
 	return nil
 }
 
-// The throttle counts in windows of a millisecond or more; a shorter one would be another limit than was asked for.
+// A store counts in windows of a microsecond or more, its unit of time; less than a millisecond is a slip of the unit.
 const (
 	minClientWindow   = time.Millisecond
 	maxClientAttempts = 1_000_000

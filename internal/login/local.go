@@ -37,15 +37,7 @@ func (s *Service) Password(ctx context.Context, c Client, name, pass string) (Pr
 }
 
 func (s *Service) password(ctx context.Context, c Client, name, pass string) (Proof, error) {
-	if err := s.Hasher.Room(); err != nil {
-		return Proof{}, err
-	}
-	first, err := s.Throttle.client(ctx, c.IP, s.Limits)
-	if first {
-		s.audit(ctx, c, store.Event{Actor: "anonymous", Action: "session.throttle", Outcome: store.Denied,
-			Details: map[string]string{"reason": "too many attempts from this address"}})
-	}
-	if err != nil {
+	if err := s.turn(ctx, c); err != nil {
 		return Proof{}, err
 	}
 	u, err := s.Store.UserByLogin(ctx, name)
@@ -58,13 +50,24 @@ func (s *Service) password(ctx context.Context, c Client, name, pass string) (Pr
 // Reverify checks the password of a person who is signed in already, for re-authentication and before a password
 // change. The same throttle counts, so that a stolen session is no way to guess. Errors as of [Service.Password].
 func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass string) (Proof, error) {
-	if err := s.Hasher.Room(); err != nil {
-		return Proof{}, err
-	}
-	if _, err := s.Throttle.client(ctx, c.IP, s.Limits); err != nil {
+	if err := s.turn(ctx, c); err != nil {
 		return Proof{}, err
 	}
 	return s.verify(ctx, c, u, u.Username, pass)
+}
+
+// turn takes one of the address's attempts. Where too many wait to be hashed already it takes none, and asks nothing of
+// the store.
+func (s *Service) turn(ctx context.Context, c Client) error {
+	if err := s.Hasher.Room(); err != nil {
+		return err
+	}
+	first, err := s.Throttle.client(ctx, c.IP, s.Limits)
+	if first {
+		s.audit(ctx, c, store.Event{Actor: "anonymous", Action: "session.throttle", Outcome: store.Denied,
+			Details: map[string]string{"reason": "too many attempts from this address"}})
+	}
+	return err
 }
 
 // verify counts the attempt and checks the password of u, which is the zero User for an unknown name.

@@ -89,7 +89,7 @@ func (t *Throttle) client(ctx context.Context, ip netip.Addr, l Limits) (first b
 	if until, ok := t.blocked.GetIfPresent(key); ok && now.Before(until) {
 		return false, &ThrottledError{Wait: until.Sub(now)}
 	}
-	wait, err := t.store.TakeTurn(ctx, key, l.Client, max(l.Window, time.Millisecond), now)
+	wait, err := t.store.TakeTurn(ctx, key, l.Client, l.Window, now)
 	if err != nil {
 		return false, fmt.Errorf("counting sign-in attempts: %w", err)
 	}
