@@ -171,10 +171,11 @@ func (p *Portal) postProfile(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.fail(w, r, v, err)
 		return
 	}
-	if form.Has("name") {
-		_, err = p.Accounts.UpdateProfile(r.Context(), v.actor(r), v.live.User.ID, form.Get("name"))
+	if !form.Has("name") { // all fields are locked
+		p.sendTo(w, r, v.q.Prefix+"/account/profile")
+		return
 	}
-	if err != nil {
+	if _, err = p.Accounts.UpdateProfile(r.Context(), v.actor(r), v.live.User.ID, form.Get("name")); err != nil {
 		if fields, status := FieldErrors(p.ui, err); len(fields) > 0 {
 			page := p.profile(v, form.Get("name"), fields)
 			page.Status = status
@@ -184,8 +185,6 @@ func (p *Portal) postProfile(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.fail(w, r, v, err)
 		return
 	}
-	if form.Has("name") {
-		p.ui.Flash(w, r, "saved")
-	}
+	p.ui.Flash(w, r, "saved")
 	p.sendTo(w, r, v.q.Prefix+"/account/profile")
 }
