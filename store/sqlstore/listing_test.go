@@ -45,43 +45,38 @@ func walkPages(t *testing.T, what string, size int, page func(cursor string) (ke
 // However short the way that a page may go: walking on finds every row once, in the list's order.
 func TestPagesThatStopEarlyLoseNothing(t *testing.T) {
 	t.Parallel()
-	for name, open := range engines {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db := open(t)
-			fill(t, db, 40)
-			if _, err := db.Writer().ExecContext(t.Context(), `UPDATE users SET active = 0 WHERE username_key LIKE 'user_3'`); err != nil {
-				t.Fatal(err)
-			}
-			user, err := db.UserByUsername(t.Context(), "user0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			stopped := 0
-			for what, list := range lists(t, db, user.ID) {
-				var want []string
-				for i, r := range reaches {
-					sqlstore.SetReach(db, r.walk, r.few, r.many)
-					got, short := walkPages(t, what, 3, list)
-					if i == 0 {
-						want = got
-					}
-					if stopped += short; i == 0 && short > 0 {
-						t.Errorf("%s: stopped with all the room it needs", what)
-					}
-					if !slices.Equal(got, want) {
-						t.Errorf("%s with %+v: got %v, want %v", what, r, got, want)
-					}
-					if dup := len(slices.Compact(slices.Sorted(slices.Values(got)))); dup != len(got) {
-						t.Errorf("%s with %+v: %d rows, %d different ones", what, r, len(got), dup)
-					}
+	onEngines(t, 40, func(t *testing.T, db *sqlstore.DB) {
+		if _, err := db.Writer().ExecContext(t.Context(), `UPDATE users SET active = 0 WHERE username_key LIKE 'user_3'`); err != nil {
+			t.Fatal(err)
+		}
+		user, err := db.UserByUsername(t.Context(), "user0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stopped := 0
+		for what, list := range lists(t, db, user.ID) {
+			var want []string
+			for i, r := range reaches {
+				sqlstore.SetReach(db, r.walk, r.few, r.many)
+				got, short := walkPages(t, what, 3, list)
+				if i == 0 {
+					want = got
+				}
+				if stopped += short; i == 0 && short > 0 {
+					t.Errorf("%s: stopped with all the room it needs", what)
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("%s with %+v: got %v, want %v", what, r, got, want)
+				}
+				if dup := len(slices.Compact(slices.Sorted(slices.Values(got)))); dup != len(got) {
+					t.Errorf("%s with %+v: %d rows, %d different ones", what, r, len(got), dup)
 				}
 			}
-			if stopped == 0 {
-				t.Error("no page stopped early: nothing was tested")
-			}
-		})
-	}
+		}
+		if stopped == 0 {
+			t.Error("no page stopped early: nothing was tested")
+		}
+	})
 }
 
 // lists are searches that hit much, little and nothing.
@@ -132,104 +127,94 @@ func lists(t *testing.T, db *sqlstore.DB, userID string) map[string]func(string)
 // The index of texts follows every way in which a user changes, those of other versions of this program included.
 func TestSearchFollowsEveryChange(t *testing.T) {
 	t.Parallel()
-	for name, open := range engines {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db := open(t)
-			fill(t, db, 12)
-			ctx := t.Context()
-			want := func(text string, n int) {
-				t.Helper()
-				for _, few := range []int{1000, 0} { // by the index, and by walking
-					sqlstore.SetReach(db, []int{1000}, few, few)
-					page, err := db.Users(ctx, store.UserQuery{Text: text})
-					if err != nil || len(page.Items) != n {
-						t.Errorf("%q finds %d, %v, want %d", text, len(page.Items), err, n)
-					}
+	onEngines(t, 12, func(t *testing.T, db *sqlstore.DB) {
+		ctx := t.Context()
+		want := func(text string, n int) {
+			t.Helper()
+			for _, few := range []int{1000, 0} { // by the index, and by walking
+				sqlstore.SetReach(db, []int{1000}, few, few)
+				page, err := db.Users(ctx, store.UserQuery{Text: text})
+				if err != nil || len(page.Items) != n {
+					t.Errorf("%q finds %d, %v, want %d", text, len(page.Items), err, n)
 				}
 			}
-			want("user1", 3)
-			u, err := db.UserByUsername(ctx, "user1")
+		}
+		want("user1", 3)
+		u, err := db.UserByUsername(ctx, "user1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Change(ctx, func(tx store.Tx) error {
+			u.Username, u.Email, u.Name, u.Groups = "Ärger", "x@y.example", "王小明 \U0001F511"+strings.Repeat("x", 90)+"end", []string{"team"}
+			if _, err := tx.UpdateUser(ctx, u); err != nil {
+				return err
+			}
+			other, err := tx.UserByUsername(ctx, "user2")
 			if err != nil {
-				t.Fatal(err)
+				return err
 			}
-			err = db.Change(ctx, func(tx store.Tx) error {
-				u.Username, u.Email, u.Name, u.Groups = "Ärger", "x@y.example", "王小明 \U0001F511"+strings.Repeat("x", 90)+"end", []string{"team"}
-				if _, err := tx.UpdateUser(ctx, u); err != nil {
-					return err
-				}
-				other, err := tx.UserByUsername(ctx, "user2")
-				if err != nil {
-					return err
-				}
-				return tx.DeleteUser(ctx, other.ID)
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for text, n := range map[string]int{"user1": 2, "user2": 0, "ÄRGER": 1, "rge": 1, "王小明": 1, "小明 \U0001F511": 1, "@y.exa": 1, `a" OR "b`: 0, "user*": 0, "-user": 0,
-				strings.Repeat("ä", 5000): 0, strings.Repeat("王小明", 40): 0,
-				strings.Repeat("x", 90) + "end": 1, strings.Repeat("x", 90) + "and": 0} {
-				want(text, n)
-			}
-			if _, err := db.Writer().ExecContext(ctx, `UPDATE users SET search = 'someone else' WHERE id = $1`, u.ID); err != nil {
-				t.Fatal(err)
-			}
-			want("ärger", 0)
-			want("eone el", 1)
-			if page, err := db.Users(ctx, store.UserQuery{Group: "team"}); err != nil || len(page.Items) != 1 {
-				t.Errorf("the group has %d, %v", len(page.Items), err)
-			}
+			return tx.DeleteUser(ctx, other.ID)
 		})
-	}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, n := range map[string]int{"user1": 2, "user2": 0, "ÄRGER": 1, "rge": 1, "王小明": 1, "小明 \U0001F511": 1, "@y.exa": 1, `a" OR "b`: 0, "user*": 0, "-user": 0,
+			strings.Repeat("ä", 5000): 0, strings.Repeat("王小明", 40): 0,
+			strings.Repeat("x", 90) + "end": 1, strings.Repeat("x", 90) + "and": 0} {
+			want(text, n)
+		}
+		if _, err := db.Writer().ExecContext(ctx, `UPDATE users SET search = 'someone else' WHERE id = $1`, u.ID); err != nil {
+			t.Fatal(err)
+		}
+		want("ärger", 0)
+		want("eone el", 1)
+		if page, err := db.Users(ctx, store.UserQuery{Group: "team"}); err != nil || len(page.Items) != 1 {
+			t.Errorf("the group has %d, %v", len(page.Items), err)
+		}
+	})
 }
 
 // An address is found whole and by any part of it, whichever way a page goes, and never by the zone that it came with.
 func TestAddressesAreKeptWithoutTheirZone(t *testing.T) {
 	t.Parallel()
-	for name, open := range engines {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db := open(t)
-			fill(t, db, 12)
-			u, err := db.UserByUsername(t.Context(), "user3")
-			if err != nil {
-				t.Fatal(err)
+	onEngines(t, 12, func(t *testing.T, db *sqlstore.DB) {
+		u, err := db.UserByUsername(t.Context(), "user3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now()
+		early := at.Add(-time.Minute) // the last of the list
+		err = db.Change(t.Context(), func(tx store.Tx) error {
+			if err := tx.AddEvent(t.Context(), store.Event{Time: early, Action: "session.sign_in", Outcome: store.Success, IP: "fe80::1%eth0"}); err != nil {
+				return err
 			}
-			at := time.Now()
-			early := at.Add(-time.Minute) // the last of the list
-			err = db.Change(t.Context(), func(tx store.Tx) error {
-				if err := tx.AddEvent(t.Context(), store.Event{Time: early, Action: "session.sign_in", Outcome: store.Success, IP: "fe80::1%eth0"}); err != nil {
-					return err
-				}
-				return tx.CreateSession(t.Context(), store.Session{ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()), UserID: u.ID, CreatedAt: early,
-					AuthAt: early, LastSeenAt: early, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "password", IP: "fe80::1%eth0"})
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for text, want := range map[string]int{"fe80::1": 1, "FE80::1%eth0": 1, "fe80::1%Other": 1, "e80:": 1, ":1": 1, "eth0": 0, "%eth": 0} {
-				for _, way := range reaches {
-					sqlstore.SetReach(db, way.walk, way.few, way.many)
-					sessions, _ := walkPages(t, text, 3, func(c string) (ips []string, next string, err error) {
-						page, err := db.Sessions(t.Context(), store.SessionQuery{Text: text, Now: at, Cursor: c, Limit: 3})
-						for _, s := range page.Items {
-							ips = append(ips, s.IP)
-						}
-						return ips, page.Next, err
-					})
-					events, _ := walkPages(t, text, 3, func(c string) (ips []string, next string, err error) {
-						page, err := db.Events(t.Context(), store.EventQuery{Text: text, Cursor: c, Limit: 3})
-						for _, e := range page.Items {
-							ips = append(ips, e.IP)
-						}
-						return ips, page.Next, err
-					})
-					if found := slices.Repeat([]string{"fe80::1"}, want); !slices.Equal(sessions, found) || !slices.Equal(events, found) {
-						t.Errorf("%q, %+v: sessions of %q, events of %q", text, way, sessions, events)
-					}
-				}
-			}
+			return tx.CreateSession(t.Context(), store.Session{ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()), UserID: u.ID, CreatedAt: early,
+				AuthAt: early, LastSeenAt: early, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "password", IP: "fe80::1%eth0"})
 		})
-	}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range map[string]int{"fe80::1": 1, "FE80::1%eth0": 1, "fe80::1%Other": 1, "e80:": 1, ":1": 1, "eth0": 0, "%eth": 0} {
+			for _, way := range reaches {
+				sqlstore.SetReach(db, way.walk, way.few, way.many)
+				sessions, _ := walkPages(t, text, 3, func(c string) (ips []string, next string, err error) {
+					page, err := db.Sessions(t.Context(), store.SessionQuery{Text: text, Now: at, Cursor: c, Limit: 3})
+					for _, s := range page.Items {
+						ips = append(ips, s.IP)
+					}
+					return ips, page.Next, err
+				})
+				events, _ := walkPages(t, text, 3, func(c string) (ips []string, next string, err error) {
+					page, err := db.Events(t.Context(), store.EventQuery{Text: text, Cursor: c, Limit: 3})
+					for _, e := range page.Items {
+						ips = append(ips, e.IP)
+					}
+					return ips, page.Next, err
+				})
+				if found := slices.Repeat([]string{"fe80::1"}, want); !slices.Equal(sessions, found) || !slices.Equal(events, found) {
+					t.Errorf("%q, %+v: sessions of %q, events of %q", text, way, sessions, events)
+				}
+			}
+		}
+	})
 }

@@ -103,30 +103,38 @@ func (p pages) check(t *testing.T, name string, list func(cursor string) (next s
 // or sorts the bounded number of rows that an index of texts has found.
 func TestListsWalkAnIndex(t *testing.T) {
 	t.Parallel()
-	for name, open := range engines {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db := open(t)
-			fill(t, db, 30)
-			for _, set := range []string{`role = 'admin'`, `pending = 1`, `active = 0`} { // enough of each for a second page
-				if _, err := db.Writer().ExecContext(t.Context(), `UPDATE users SET `+set+` WHERE username_key LIKE 'user1_'`); err != nil {
-					t.Fatal(err)
-				}
+	onEngines(t, 30, func(t *testing.T, db *sqlstore.DB) {
+		for _, set := range []string{`role = 'admin'`, `pending = 1`, `active = 0`} { // enough of each for a second page
+			if _, err := db.Writer().ExecContext(t.Context(), `UPDATE users SET `+set+` WHERE username_key LIKE 'user1_'`); err != nil {
+				t.Fatal(err)
 			}
-			// Once by the index of texts, once by walking, and once by walking first.
-			for _, few := range []int{1000, 0} {
-				sqlstore.SetReach(db, []int{2, 5}, few, 20*few)
-				p := pages{db, sqlstore.Record(db)}
-				checkUserLists(t, p)
-				checkSessionLists(t, p)
-				checkEventLists(t, p)
-			}
-		})
-	}
+		}
+		// Once by the index of texts, once by walking, and once by walking first.
+		for _, few := range []int{1000, 0} {
+			sqlstore.SetReach(db, []int{2, 5}, few, 20*few)
+			p := pages{db, sqlstore.Record(db)}
+			checkUserLists(t, p)
+			checkSessionLists(t, p)
+			checkEventLists(t, p)
+		}
+	})
 }
 
 // engines open a fresh store.
 var engines = map[string]func(testing.TB, ...func(*sqlstore.Options)) *sqlstore.DB{"sqlite": testenv.SQLite, "postgres": testenv.Postgres}
+
+// onEngines runs a test on a store of each kind that holds so many users.
+func onEngines(t *testing.T, users int, test func(t *testing.T, db *sqlstore.DB)) {
+	t.Helper()
+	for name, open := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t)
+			fill(t, db, users)
+			test(t, db)
+		})
+	}
+}
 
 func checkUserLists(t *testing.T, p pages) {
 	t.Helper()
