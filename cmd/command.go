@@ -6,8 +6,8 @@
 //
 // Results go to standard output, as text for people or, with --json, as JSON whose members are named as in the JSON
 // API; docs/operations.md lists them. Everything else (the location of the store, notes, prompts, errors) goes to
-// standard error. Passwords come from a prompt or from standard input, never from an argument, where every user of the machine
-// could read them.
+// standard error. Passwords come from a prompt or from standard input, never from an argument, where every user of the
+// machine could read them.
 package cmd
 
 import (
