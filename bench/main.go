@@ -20,13 +20,16 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 8, "samples of each target, each between two plain ones")
 	sample := flag.Duration("sample", 2*time.Second, "length of a sample")
-	conns := flag.String("c", "16,64", "connections, a table each")
+	conns := flag.String("c", "16,64", "connections, a table each; none: only the flood and the memory")
 	binary := flag.String("caddy", "", "a Caddy with the plugin; default: build ./cmd/caddy")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var counts []int
-	for _, c := range strings.Split(*conns, ",") {
+	for c := range strings.SplitSeq(strings.TrimPrefix(*conns, "none"), ",") {
+		if c == "" {
+			continue
+		}
 		n, err := strconv.Atoi(c)
 		if err != nil || n < 1 {
 			fmt.Fprintf(os.Stderr, "bench: -c %s: use numbers of connections such as 16,64\n", *conns)
