@@ -77,6 +77,11 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 		return err
 	}
 	defer headers.stop()
+	throttled, err := startCaddy(ctx, binary, dir, "throttled", "gatehouse", "", up)
+	if err != nil {
+		return err
+	}
+	defer throttled.stop()
 	cookie, err := gated.signIn(ctx)
 	if err != nil {
 		return err
@@ -98,7 +103,10 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 			return err
 		}
 	}
-	if err := flood(ctx, gated, cookie, rounds, sample); err != nil {
+	if err := flood(ctx, "many addresses", gated, rounds, sample); err != nil {
+		return err
+	}
+	if err := flood(ctx, "one address", throttled, rounds, sample); err != nil {
 		return err
 	}
 	return manySessions(ctx, plain, gated)

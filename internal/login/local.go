@@ -37,9 +37,11 @@ func (s *Service) Password(ctx context.Context, c Client, name, pass string) (Pr
 }
 
 func (s *Service) password(ctx context.Context, c Client, name, pass string) (Proof, error) {
-	if err := s.turn(ctx, c); err != nil {
+	leave, err := s.turn(ctx, c)
+	if err != nil {
 		return Proof{}, err
 	}
+	defer leave()
 	u, err := s.Store.UserByLogin(ctx, name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return Proof{}, fmt.Errorf("looking up a user: %w", err)
@@ -50,24 +52,34 @@ func (s *Service) password(ctx context.Context, c Client, name, pass string) (Pr
 // Reverify checks the password of a person who is signed in already, for re-authentication and before a password
 // change. The same throttle counts, so that a stolen session is no way to guess. Errors as of [Service.Password].
 func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass string) (Proof, error) {
-	if err := s.turn(ctx, c); err != nil {
+	leave, err := s.turn(ctx, c)
+	if err != nil {
 		return Proof{}, err
 	}
+	defer leave()
 	return s.verify(ctx, c, u, u.Username, pass)
 }
 
-// turn takes one of the address's attempts. Where too many wait to be hashed already it takes none, and asks nothing of
-// the store.
-func (s *Service) turn(ctx context.Context, c Client) error {
-	if err := s.Hasher.Room(); err != nil {
-		return err
+// turn takes a place where passwords are checked, and one of the address's attempts. Where there is no place nothing is
+// counted, and the store is not asked. The caller leaves when the password has been checked.
+func (s *Service) turn(ctx context.Context, c Client) (leave func(), err error) {
+	if err := s.Throttle.told(ctx, c.IP, s.Limits); err != nil {
+		return nil, err
+	}
+	leave, err = s.Hasher.Enter(ctx)
+	if err != nil {
+		return nil, err
 	}
 	first, err := s.Throttle.client(ctx, c.IP, s.Limits)
 	if first {
 		s.audit(ctx, c, store.Event{Actor: "anonymous", Action: "session.throttle", Outcome: store.Denied,
 			Details: map[string]string{"reason": "too many attempts from this address"}})
 	}
-	return err
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
 }
 
 // verify counts the attempt and checks the password of u, which is the zero User for an unknown name.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -51,7 +52,16 @@ type Throttle struct {
 	store   store.Store
 	now     func() time.Time
 	blocked *otter.Cache[string, time.Time] // clients known to wait, to spare the store a flood
+	held    atomic.Int64
 }
+
+// A client that was told to wait and comes all the same is held for a moment: a program that is refused at once comes
+// back at once, and to refuse it ten thousand times takes the time of those who are signed in. Nobody is held beyond a
+// number of requests, so that nothing piles up.
+const (
+	holdFor = time.Second / 2
+	maxHeld = 1024
+)
 
 // NewThrottle counts in st.
 func NewThrottle(st store.Store, now func() time.Time) *Throttle {
@@ -79,16 +89,46 @@ func ClientKey(ip netip.Addr) string {
 	}
 }
 
+// told answers a *[ThrottledError] to a client that was told to wait and comes before its time, after a moment; or the
+// context's error.
+func (t *Throttle) told(ctx context.Context, ip netip.Addr, l Limits) error {
+	key := ClientKey(ip)
+	if l.Client <= 0 || t.wait(key) == 0 {
+		return nil
+	}
+	defer t.held.Add(-1)
+	if t.held.Add(1) <= maxHeld {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("holding a sign-in back: %w", ctx.Err())
+		case <-time.After(holdFor):
+		}
+	}
+	if wait := t.wait(key); wait > 0 {
+		return &ThrottledError{Wait: wait}
+	}
+	return nil
+}
+
+// wait answers for how long a client is known to have to wait, 0 for not at all.
+func (t *Throttle) wait(key string) time.Duration {
+	until, ok := t.blocked.GetIfPresent(key)
+	if !ok {
+		return 0
+	}
+	return max(0, until.Sub(t.now()))
+}
+
 // client counts an attempt of a client address. first is true when it has just begun to wait.
 func (t *Throttle) client(ctx context.Context, ip netip.Addr, l Limits) (first bool, err error) {
 	key := ClientKey(ip)
 	if key == "" || l.Client <= 0 {
 		return false, nil
 	}
-	now := t.now()
-	if until, ok := t.blocked.GetIfPresent(key); ok && now.Before(until) {
-		return false, &ThrottledError{Wait: until.Sub(now)}
+	if wait := t.wait(key); wait > 0 { // since it was let in
+		return false, &ThrottledError{Wait: wait}
 	}
+	now := t.now()
 	wait, err := t.store.TakeTurn(ctx, key, l.Client, l.Window, now)
 	if err != nil {
 		return false, fmt.Errorf("counting sign-in attempts: %w", err)

@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -174,6 +175,27 @@ func TestOneClientAddressIsLimited(t *testing.T) {
 	// Nobody shares a count for having no address (unix sockets).
 	for range 10 {
 		w.signIn(login.Client{}, "ada")
+	}
+}
+
+// Whoever guesses behind a stolen session counts against the address, too, and is told of in the audit log, once.
+func TestAsksForThePasswordAgainCountAndAreAudited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Limits.Client = 2
+	c := from("192.0.2.1")
+	for i := range 4 {
+		_, err := w.Reverify(t.Context(), c, w.user, wrong)
+		if throttled := errors.As(err, new(*login.ThrottledError)); throttled != (i >= 2) || !throttled && !errors.Is(err, login.ErrWrong) {
+			t.Errorf("attempt %d: %v", i+1, err)
+		}
+	}
+	if got := w.try(c, "ada", right); got != "throttled" {
+		t.Errorf("a sign-in from there: %s", got)
+	}
+	page, err := w.Store.Events(t.Context(), store.EventQuery{Action: "session.throttle", Limit: 10})
+	if err != nil || len(page.Items) != 1 || page.Items[0].IP != "192.0.2.1" {
+		t.Errorf("audited %v, %v", page.Items, err)
 	}
 }
 

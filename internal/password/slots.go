@@ -35,10 +35,20 @@ const defaultQueue = 64
 // typicalHash is what one hash takes, roughly, on a small server. It only serves to tell people when to come back.
 const typicalHash = 200 * time.Millisecond
 
+// Whoever finds no place is held for a moment, and sent away when there is none by then: programs that are answered at
+// once come back at once, and to turn them away again and again would take the time of those who are signed in. The
+// number of those who are held is bounded, so that nothing piles up.
+const (
+	holdFor = time.Second
+	maxHeld = 1024
+)
+
 // Slots bounds how many hashes run at once. Share one between everything that hashes: memory is bounded by the
 // number of slots, whatever the number of callers. It is safe for concurrent use.
 type Slots struct {
 	sem     *semaphore.Weighted // first come, first served
+	places  *semaphore.Weighted // in a slot or in the queue for one
+	held    atomic.Int64
 	queue   int64
 	waiting atomic.Int64
 	retry   time.Duration
@@ -55,9 +65,10 @@ func NewSlots(parallel, queue int) *Slots {
 	parallel, queue = max(parallel, 1), max(queue, 0)
 	full := time.Duration(queue+parallel) * typicalHash / time.Duration(parallel)
 	s := &Slots{
-		sem:   semaphore.NewWeighted(int64(parallel)),
-		queue: int64(queue),
-		retry: max(time.Second, full.Round(time.Second)),
+		sem:    semaphore.NewWeighted(int64(parallel)),
+		places: semaphore.NewWeighted(int64(parallel + queue)),
+		queue:  int64(queue),
+		retry:  max(time.Second, full.Round(time.Second)),
 	}
 	s.idle = time.AfterFunc(time.Hour, func() {
 		if s.running.Load() == 0 {
@@ -85,14 +96,31 @@ func slotsFor(p Params, cores int, limit int64) int {
 	return max(1, int(min(int64(half), limit/4/perHash)))
 }
 
-// room answers a *[BusyError] while the queue is full. A place that is there may be taken a moment later: Acquire has the
-// last word.
-func (s *Slots) room() error {
-	if s.running.Load() > 0 && s.waiting.Load() >= s.queue {
-		return &BusyError{RetryAfter: s.retry}
+// Enter takes a place for somebody whose password is going to be checked, before anything that costs. The caller calls
+// leave once, after the check. The error is a *[BusyError] when there is no place, also not after the moment for which
+// the caller is held then, or that of the context.
+func (s *Slots) Enter(ctx context.Context) (leave func(), err error) {
+	if s.places.TryAcquire(1) { // fails while others are held, so nobody overtakes them
+		return s.leave, nil
 	}
-	return nil
+	held := s.held.Add(1)
+	defer s.held.Add(-1)
+	if held > maxHeld {
+		return nil, &BusyError{RetryAfter: s.retry}
+	}
+	moment, cancel := context.WithTimeout(ctx, holdFor)
+	defer cancel()
+	switch err := s.places.Acquire(moment, 1); {
+	case err == nil:
+		return s.leave, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("waiting to have a password checked: %w", ctx.Err())
+	default:
+		return nil, &BusyError{RetryAfter: s.retry}
+	}
 }
+
+func (s *Slots) leave() { s.places.Release(1) }
 
 // Acquire waits for a slot. The caller calls release once. The error is a *[BusyError] when the queue is full, or
 // that of the context.

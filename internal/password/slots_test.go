@@ -90,6 +90,60 @@ func TestSlotsSendAwayBeyondTheQueue(t *testing.T) {
 	mustAcquire(t, s)()
 }
 
+// A flood that was answered at once would come back at once. Whoever finds no place is held for a second, gets one when
+// it comes free, in order of arrival, and is sent away otherwise. Beyond the number that may be held nobody waits.
+func TestSlotsHoldAFloodBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlots(1, 1)
+		var places []func()
+		for range 2 {
+			leave, err := s.Enter(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			places = append(places, leave)
+		}
+		asked := time.Now()
+		var order []int
+		var busy atomic.Int64
+		for i := range maxHeld {
+			go func() {
+				switch _, err := s.Enter(t.Context()); {
+				case err == nil:
+					order = append(order, i) // one at a time
+				case errors.Is(err, ErrBusy) && time.Since(asked) == holdFor:
+					busy.Add(1)
+				default:
+					t.Errorf("%v after %v", err, time.Since(asked))
+				}
+			}()
+			synctest.Wait() // until it is held
+		}
+		if _, err := s.Enter(t.Context()); !errors.Is(err, ErrBusy) || time.Since(asked) > 0 {
+			t.Fatalf("one more than may be held: %v after %v", err, time.Since(asked))
+		}
+		for _, leave := range places {
+			leave()
+			synctest.Wait()
+		}
+		if !slices.Equal(order, []int{0, 1}) {
+			t.Errorf("let in %v", order)
+		}
+		time.Sleep(holdFor)
+		synctest.Wait()
+		if busy.Load() != maxHeld-2 || s.held.Load() != 0 {
+			t.Errorf("%d sent away, %d still held", busy.Load(), s.held.Load())
+		}
+
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(holdFor/4, cancel)
+		if _, err := s.Enter(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, ErrBusy) {
+			t.Errorf("a client that left: %v", err)
+		}
+	})
+}
+
 // A client who leaves the queue frees the place.
 func TestSlotsForgetWhoLeaves(t *testing.T) {
 	t.Parallel()

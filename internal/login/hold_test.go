@@ -1,0 +1,62 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// P-RACE/DoS: whoever was told to wait and comes all the same is held for a moment before the refusal, or a flood of
+// refusals takes the time of those who are signed in. The number of those who are held is bounded, and who was not told
+// to wait is not held.
+func TestThoseWhoWereToldToWaitAreHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		eve, ada := netip.MustParseAddr("2001:db8:1:2::3"), netip.MustParseAddr("192.0.2.1")
+		began := time.Now()
+		th := NewThrottle(nil, time.Now) // the store is not asked
+		th.blocked.Set(ClientKey(eve), began.Add(time.Minute))
+		var held, others sync.WaitGroup
+		var wrong atomic.Int64
+		for range maxHeld {
+			held.Go(func() {
+				err := th.told(t.Context(), netip.MustParseAddr("2001:db8:1:2::4"), DefaultLimits) // the same subscriber
+				if late := new(ThrottledError); !errors.As(err, &late) || late.Wait != time.Minute-holdFor || time.Since(began) != holdFor {
+					wrong.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		others.Go(func() {
+			if err := th.told(t.Context(), eve, DefaultLimits); !errors.As(err, new(*ThrottledError)) || time.Since(began) > 0 {
+				t.Errorf("one more than may be held: %v after %v", err, time.Since(began))
+			}
+			if err := th.told(t.Context(), ada, DefaultLimits); err != nil || time.Since(began) > 0 {
+				t.Errorf("somebody else: %v after %v", err, time.Since(began))
+			}
+			if err := th.told(t.Context(), eve, Limits{}); err != nil || time.Since(began) > 0 {
+				t.Errorf("with no limit: %v after %v", err, time.Since(began))
+			}
+		})
+		others.Wait()
+		held.Wait()
+		if wrong.Load() > 0 || th.held.Load() != 0 {
+			t.Errorf("%d were answered otherwise or at another time, %d are held still", wrong.Load(), th.held.Load())
+		}
+
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(holdFor/2, cancel)
+		if err := th.told(ctx, eve, DefaultLimits); !errors.Is(err, context.Canceled) {
+			t.Errorf("a client that left: %v", err)
+		}
+		time.Sleep(time.Minute - time.Since(began) - holdFor/2)
+		if err := th.told(t.Context(), eve, DefaultLimits); err != nil {
+			t.Errorf("the wait was over by then: %v", err)
+		}
+	})
+}
