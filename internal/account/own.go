@@ -60,7 +60,21 @@ func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.
 	if s.Login == nil || s.Sessions == nil {
 		return login.SignedIn{}, errNoService
 	}
-	proof, hash, err := s.prepareChange(ctx, a, live, current, fresh)
+	proof, err := s.prepareChange(ctx, a, live, current, fresh)
+	if err != nil {
+		return login.SignedIn{}, err
+	}
+	out, err := s.changeProved(ctx, a, proof, fresh, endOthers)
+	if err != nil {
+		s.Login.Forgive(ctx, proof)
+		return login.SignedIn{}, err
+	}
+	return out, nil
+}
+
+// changeProved changes the password of somebody who has proved the current one.
+func (s *Service) changeProved(ctx context.Context, a Actor, proof login.Proof, fresh string, endOthers bool) (login.SignedIn, error) {
+	hash, err := s.hash(ctx, fresh)
 	if err != nil {
 		return login.SignedIn{}, err
 	}
@@ -113,14 +127,14 @@ func (s *Service) endOthers(ctx context.Context, tx store.Tx, e *store.Event, ke
 	return tx.BumpEpoch(ctx, keep.UserID)
 }
 
-// prepareChange judges the new password, checks the current one and hashes the new one, outside of any transaction.
-func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live, current, fresh string) (login.Proof, string, error) {
+// prepareChange judges the new password and checks the current one, outside of any transaction.
+func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live, current, fresh string) (login.Proof, error) {
 	if live == nil || live.User.ID != a.UserID || live.Session.ID != a.SessionID {
-		return login.Proof{}, "", errSignedOut()
+		return login.Proof{}, errSignedOut()
 	}
 	_, u, err := s.signedIn(ctx, s.Store, a)
 	if err != nil {
-		return login.Proof{}, "", err
+		return login.Proof{}, err
 	}
 	if err := s.changeable(u); err != nil {
 		var refused *ForbiddenError
@@ -128,24 +142,23 @@ func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live
 			e := store.Event{Action: "password.change", ActorID: u.ID, Actor: u.Username, TargetID: u.ID, Target: u.Username}
 			s.auditRefusal(ctx, a, e, refused)
 		}
-		return login.Proof{}, "", err
+		return login.Proof{}, err
 	}
 	var f fields
 	if err := f.password(s, "new_password", fresh, u); err != nil {
-		return login.Proof{}, "", err
+		return login.Proof{}, err
 	}
 	if password.Normalize(current) == password.Normalize(fresh) && len(f.list) == 0 {
 		f.add("new_password", "fault.password_same")
 	}
 	if err := f.err(); err != nil {
-		return login.Proof{}, "", err
+		return login.Proof{}, err
 	}
 	proof, err := s.Login.Reverify(ctx, a.Client, u, current)
 	if err != nil {
-		return login.Proof{}, "", fmt.Errorf("checking the current password: %w", err)
+		return login.Proof{}, fmt.Errorf("checking the current password: %w", err)
 	}
-	hash, err := s.hash(ctx, fresh)
-	return proof, hash, err
+	return proof, nil
 }
 
 // changeable refuses accounts whose password is not theirs to change.

@@ -21,7 +21,7 @@ func TestAFloodIsTurnedAwayBeforeTheStore(t *testing.T) {
 	w := newWorld(t)
 	slots := password.NewSlots(1, 0)
 	w.Hasher = password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, slots)
-	leave, err := slots.Enter(t.Context())
+	_, leave, err := slots.Enter(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

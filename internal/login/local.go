@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -27,7 +28,7 @@ func (p Proof) ThrottleKey() string { return p.key }
 // Errors: [ErrWrong], *[ThrottledError], *[DisabledError], password.ErrBusy; any other is technical.
 func (s *Service) Password(ctx context.Context, c Client, name, pass string) (Proof, error) {
 	p, err := s.password(ctx, c, name, pass)
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // a client that left found nothing out
 		s.count("password", outcome(err)) // a success is counted when the session exists
 	}
 	if errors.Is(err, password.ErrBusy) {
@@ -37,49 +38,41 @@ func (s *Service) Password(ctx context.Context, c Client, name, pass string) (Pr
 }
 
 func (s *Service) password(ctx context.Context, c Client, name, pass string) (Proof, error) {
-	leave, err := s.turn(ctx, c)
-	if err != nil {
-		return Proof{}, err
-	}
-	defer leave()
-	u, err := s.Store.UserByLogin(ctx, name)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return Proof{}, fmt.Errorf("looking up a user: %w", err)
-	}
-	return s.verify(ctx, c, u, name, pass)
+	return s.inTurn(ctx, c, func(ctx context.Context) (Proof, error) {
+		u, err := s.Store.UserByLogin(ctx, name)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return Proof{}, fmt.Errorf("looking up a user: %w", err)
+		}
+		return s.verify(ctx, c, u, name, pass)
+	})
 }
 
 // Reverify checks the password of a person who is signed in already, for re-authentication and before a password
 // change. The same throttle counts, so that a stolen session is no way to guess. Errors as of [Service.Password].
 func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass string) (Proof, error) {
-	leave, err := s.turn(ctx, c)
+	return s.inTurn(ctx, c, func(ctx context.Context) (Proof, error) { return s.verify(ctx, c, u, u.Username, pass) })
+}
+
+// inTurn calls check with a place where passwords are checked and one of the address's attempts taken. Where there is no
+// place nothing is counted, and the store is not asked.
+func (s *Service) inTurn(ctx context.Context, c Client, check func(context.Context) (Proof, error)) (Proof, error) {
+	if err := s.Throttle.told(ctx, c.IP, s.Limits); err != nil {
+		return Proof{}, err
+	}
+	ctx, leave, err := s.Hasher.Enter(ctx)
 	if err != nil {
 		return Proof{}, err
 	}
 	defer leave()
-	return s.verify(ctx, c, u, u.Username, pass)
-}
-
-// turn takes a place where passwords are checked, and one of the address's attempts. Where there is no place nothing is
-// counted, and the store is not asked. The caller leaves when the password has been checked.
-func (s *Service) turn(ctx context.Context, c Client) (leave func(), err error) {
-	if err := s.Throttle.told(ctx, c.IP, s.Limits); err != nil {
-		return nil, err
-	}
-	leave, err = s.Hasher.Enter(ctx)
-	if err != nil {
-		return nil, err
-	}
 	first, err := s.Throttle.client(ctx, c.IP, s.Limits)
 	if first {
 		s.audit(ctx, c, store.Event{Actor: "anonymous", Action: "session.throttle", Outcome: store.Denied,
 			Details: map[string]string{"reason": "too many attempts from this address"}})
 	}
 	if err != nil {
-		leave()
-		return nil, err
+		return Proof{}, err
 	}
-	return leave, nil
+	return check(ctx)
 }
 
 // verify counts the attempt and checks the password of u, which is the zero User for an unknown name.
@@ -115,12 +108,23 @@ func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass
 	return p, nil
 }
 
-// forgive takes back an attempt that was no wrong guess.
+// Forgive takes back the attempt of a proof that did not come to anything: the password was right.
+func (s *Service) Forgive(ctx context.Context, p Proof) {
+	if p.key != "" { // of a password
+		s.forgive(ctx, p.key)
+	}
+}
+
+// forgive takes back an attempt that was no wrong guess. Whoever has left meanwhile is forgiven, too.
 func (s *Service) forgive(ctx context.Context, key string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgiveTime)
+	defer cancel()
 	if err := s.Store.ForgiveAttempt(ctx, key, s.Clock()); err != nil {
 		s.Log.Warn("could not take back a counted attempt", zap.Error(err))
 	}
 }
+
+const forgiveTime = 2 * time.Second
 
 // attemptKey chooses the throttle key: unknown names, strangers and known browsers count apart.
 func (s *Service) attemptKey(ctx context.Context, c Client, u store.User, name string) (Proof, error) {

@@ -89,6 +89,7 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via Via) (Signe
 	})
 	s.count(via.Method, outcome(err))
 	if err != nil {
+		s.Forgive(ctx, p)
 		return SignedIn{}, fmt.Errorf("signing in: %w", err)
 	}
 	s.Log.Info("signed in", zap.String("user", out.User.Username), zap.String("method", via.Method),
@@ -178,6 +179,7 @@ func (s *Service) Confirm(ctx context.Context, c Client, p Proof, l *session.Liv
 		}, s.Clock().UTC()))
 	})
 	if err != nil {
+		s.Forgive(ctx, p)
 		return SignedIn{}, fmt.Errorf("confirming a session: %w", err)
 	}
 	return out, nil

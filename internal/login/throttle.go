@@ -60,7 +60,7 @@ type Throttle struct {
 // number of requests, so that nothing piles up.
 const (
 	holdFor = time.Second / 2
-	maxHeld = 1024
+	maxHeld = 512
 )
 
 // NewThrottle counts in st.
@@ -133,12 +133,14 @@ func (t *Throttle) client(ctx context.Context, ip netip.Addr, l Limits) (first b
 	if err != nil {
 		return false, fmt.Errorf("counting sign-in attempts: %w", err)
 	}
-	if wait > 0 {
-		_, was := t.blocked.GetIfPresent(key)
-		t.blocked.Set(key, now.Add(wait))
-		return !was, &ThrottledError{Wait: wait}
+	if wait <= 0 {
+		return false, nil
 	}
-	return false, nil
+	t.blocked.Compute(key, func(until time.Time, found bool) (time.Time, otter.ComputeOp) {
+		first = !found || !until.After(now) // of those who come at once one is the first
+		return now.Add(wait), otter.WriteOp
+	})
+	return first, &ThrottledError{Wait: wait}
 }
 
 // account counts an attempt under an account's key.

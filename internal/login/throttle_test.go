@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -175,6 +177,58 @@ func TestOneClientAddressIsLimited(t *testing.T) {
 	// Nobody shares a count for having no address (unix sockets).
 	for range 10 {
 		w.signIn(login.Client{}, "ada")
+	}
+}
+
+// Each time that an address begins to wait is in the audit log, once, however many come at that moment.
+func TestEveryWaitOfAnAddressIsAudited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Limits.Client = 1
+	for period := range 3 {
+		w.try(from("192.0.2.1"), "ada", right)
+		var crowd sync.WaitGroup
+		for range 8 {
+			crowd.Go(func() {
+				if got := w.try(from("192.0.2.1"), "ada", right); got != "throttled" {
+					t.Errorf("in period %d: %s", period+1, got)
+				}
+			})
+		}
+		crowd.Wait()
+		w.clock.Advance(time.Hour)
+	}
+	page, err := w.Store.Events(t.Context(), store.EventQuery{Action: "session.throttle", Limit: 100})
+	if err != nil || len(page.Items) != 3 {
+		t.Errorf("audited %d times, %v", len(page.Items), err)
+	}
+}
+
+// Whoever leaves while the password is checked has not guessed: impatience must not lock anybody out.
+func TestAClientThatLeavesHasNotGuessed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	slots := password.NewSlots(1, 8)
+	w.Hasher = password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, slots)
+	release, err := slots.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var counted []string
+	w.Count = func(method, outcome string) { counted = append(counted, method+" "+outcome) }
+	for range 3 * w.Limits.Free {
+		ctx, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if _, err := w.Password(ctx, from("192.0.2.1"), "ada", right); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("left, and got %v", err)
+		}
+		leave()
+	}
+	release()
+	if got := w.try(from("192.0.2.1"), "ada", right); got != "ok" {
+		t.Errorf("afterwards: %s", got)
+	}
+	if len(counted) > 0 {
+		t.Errorf("counted %v", counted)
 	}
 }
 

@@ -40,7 +40,9 @@ func NewHasher(p Params, s *Slots) *Hasher {
 func (h *Hasher) Params() Params { return h.params }
 
 // Enter is [Slots.Enter]: what is turned away in a flood must be next to free.
-func (h *Hasher) Enter(ctx context.Context) (leave func(), err error) { return h.slots.Enter(ctx) }
+func (h *Hasher) Enter(ctx context.Context) (placed context.Context, leave func(), err error) {
+	return h.slots.Enter(ctx)
+}
 
 // Hash answers the argon2id hash of a password in PHC form, with a salt of its own. It refuses what could never be
 // checked again (a *[PolicyError]: empty, too long, not UTF-8) but does not judge strength: see [Policy]. Other errors

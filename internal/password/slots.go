@@ -28,7 +28,7 @@ func (e *BusyError) Error() string {
 // Is makes errors.Is(err, ErrBusy) true.
 func (e *BusyError) Is(target error) bool { return target == ErrBusy }
 
-// defaultQueue is how many wait by default: at a few hashes per second and slot, the last of them still gets its
+// defaultQueue is how many wait by default, strangers and others each: at a few hashes per second and slot, the last of them still gets its
 // answer before a browser gives up.
 const defaultQueue = 64
 
@@ -40,17 +40,17 @@ const typicalHash = 200 * time.Millisecond
 // number of those who are held is bounded, so that nothing piles up.
 const (
 	holdFor = time.Second
-	maxHeld = 1024
+	maxHeld = 512
 )
 
 // Slots bounds how many hashes run at once. Share one between everything that hashes: memory is bounded by the
 // number of slots, whatever the number of callers. It is safe for concurrent use.
 type Slots struct {
 	sem     *semaphore.Weighted // first come, first served
-	places  *semaphore.Weighted // in a slot or in the queue for one
+	places  *semaphore.Weighted // of strangers, who are in a slot or wait for one
 	held    atomic.Int64
 	queue   int64
-	waiting atomic.Int64
+	waiting atomic.Int64 // without a place
 	retry   time.Duration
 	running atomic.Int64
 	idle    *time.Timer // gives memory back when nothing was hashed for a while
@@ -96,34 +96,42 @@ func slotsFor(p Params, cores int, limit int64) int {
 	return max(1, int(min(int64(half), limit/4/perHash)))
 }
 
-// Enter takes a place for somebody whose password is going to be checked, before anything that costs. The caller calls
-// leave once, after the check. The error is a *[BusyError] when there is no place, also not after the moment for which
-// the caller is held then, or that of the context.
-func (s *Slots) Enter(ctx context.Context) (leave func(), err error) {
-	if s.places.TryAcquire(1) { // fails while others are held, so nobody overtakes them
-		return s.leave, nil
+type placeKey struct{}
+
+// Enter takes a place for a stranger whose password is going to be checked, before anything that costs. With the context
+// that it answers nothing is busy: who has a place gets a slot, in order of arrival. The caller calls leave once, after
+// the check. The error is a *[BusyError] when there is no place, also not after the moment for which the caller is held
+// then, or that of the context.
+func (s *Slots) Enter(ctx context.Context) (placed context.Context, leave func(), err error) {
+	if !s.places.TryAcquire(1) { // fails while others are held, so nobody overtakes them
+		if err := s.hold(ctx); err != nil {
+			return nil, nil, err
+		}
 	}
-	held := s.held.Add(1)
+	return context.WithValue(ctx, placeKey{}, s), func() { s.places.Release(1) }, nil
+}
+
+// hold waits a moment for a place.
+func (s *Slots) hold(ctx context.Context) error {
 	defer s.held.Add(-1)
-	if held > maxHeld {
-		return nil, &BusyError{RetryAfter: s.retry}
+	if s.held.Add(1) > maxHeld {
+		return &BusyError{RetryAfter: s.retry}
 	}
 	moment, cancel := context.WithTimeout(ctx, holdFor)
 	defer cancel()
-	switch err := s.places.Acquire(moment, 1); {
+	err := s.places.Acquire(moment, 1)
+	switch {
 	case err == nil:
-		return s.leave, nil
+		return nil
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("waiting to have a password checked: %w", ctx.Err())
-	default:
-		return nil, &BusyError{RetryAfter: s.retry}
+		return fmt.Errorf("waiting to have a password checked: %w", ctx.Err())
 	}
+	return &BusyError{RetryAfter: s.retry}
 }
 
-func (s *Slots) leave() { s.places.Release(1) }
-
-// Acquire waits for a slot. The caller calls release once. The error is a *[BusyError] when the queue is full, or
-// that of the context.
+// Acquire waits for a slot. The caller calls release once. Without a place the error is a *[BusyError] when that many
+// wait without one: those who hash without are known already (administrators, holders of a link, whoever has just proved
+// the old password), so strangers can't fill their queue. Otherwise it is that of the context.
 func (s *Slots) Acquire(ctx context.Context) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("waiting to hash a password: %w", err)
@@ -133,11 +141,12 @@ func (s *Slots) Acquire(ctx context.Context) (release func(), err error) {
 		s.running.Add(1)
 		return s.release, nil
 	}
-	if s.waiting.Add(1) > s.queue {
-		s.waiting.Add(-1)
-		return nil, &BusyError{RetryAfter: s.retry}
+	if ctx.Value(placeKey{}) != s {
+		defer s.waiting.Add(-1)
+		if s.waiting.Add(1) > s.queue {
+			return nil, &BusyError{RetryAfter: s.retry}
+		}
 	}
-	defer s.waiting.Add(-1)
 	if err := s.sem.Acquire(ctx, 1); err != nil {
 		return nil, fmt.Errorf("waiting to hash a password: %w", err)
 	}

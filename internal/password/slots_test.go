@@ -98,7 +98,7 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 		s := NewSlots(1, 1)
 		var places []func()
 		for range 2 {
-			leave, err := s.Enter(t.Context())
+			_, leave, err := s.Enter(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +109,7 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 		var busy atomic.Int64
 		for i := range maxHeld {
 			go func() {
-				switch _, err := s.Enter(t.Context()); {
+				switch _, _, err := s.Enter(t.Context()); {
 				case err == nil:
 					order = append(order, i) // one at a time
 				case errors.Is(err, ErrBusy) && time.Since(asked) == holdFor:
@@ -120,7 +120,7 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 			}()
 			synctest.Wait() // until it is held
 		}
-		if _, err := s.Enter(t.Context()); !errors.Is(err, ErrBusy) || time.Since(asked) > 0 {
+		if _, _, err := s.Enter(t.Context()); !errors.Is(err, ErrBusy) || time.Since(asked) > 0 {
 			t.Fatalf("one more than may be held: %v after %v", err, time.Since(asked))
 		}
 		for _, leave := range places {
@@ -138,8 +138,55 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(holdFor/4, cancel)
-		if _, err := s.Enter(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, ErrBusy) {
+		if _, _, err := s.Enter(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, ErrBusy) {
 			t.Errorf("a client that left: %v", err)
+		}
+	})
+}
+
+// A flood of strangers takes nothing from those who are known already, and the other way round: who has a place is sure
+// of a slot, and who needs none finds the queue of those without one empty.
+func TestSlotsKeepStrangersAndOthersApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlots(1, 2)
+		var served []string
+		run := func(who string, ctx context.Context) {
+			go func() {
+				release, err := s.Acquire(ctx)
+				if err != nil {
+					t.Errorf("%s: %v", who, err)
+					return
+				}
+				served = append(served, who)
+				time.Sleep(time.Second)
+				release()
+			}()
+			synctest.Wait()
+		}
+		run("first", t.Context())
+		run("known", t.Context())
+		run("known", t.Context())
+		if _, err := s.Acquire(t.Context()); !errors.Is(err, ErrBusy) {
+			t.Errorf("one more without a place: %v", err)
+		}
+		for range 3 {
+			ctx, leave, err := s.Enter(t.Context())
+			if err != nil {
+				t.Fatalf("entering: %v", err)
+			}
+			defer leave()
+			run("stranger", ctx)
+		}
+		if _, _, err := s.Enter(t.Context()); !errors.Is(err, ErrBusy) {
+			t.Errorf("one more stranger: %v", err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		run("known, late", t.Context())
+		time.Sleep(time.Minute)
+		if want := []string{"first", "known", "known", "stranger", "stranger", "stranger", "known, late"}; !slices.Equal(served, want) {
+			t.Errorf("served %v", served)
 		}
 	})
 }
