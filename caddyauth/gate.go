@@ -172,11 +172,23 @@ func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Hand
 	return g.let(w, r, next, v, s)
 }
 
-// resolve answers the session that the request came with.
+// resolve answers the session that the request came with. Where the session ended under way the context of an earlier
+// gate is over, but the client is still there, and has to be told.
 func (g *Gate) resolve(ctx context.Context, v *visit) (*session.Live, error) {
 	if v.first.token == "" {
 		return nil, session.ErrNone
 	}
+	s, err := g.find(ctx, v)
+	if errors.Is(err, context.Canceled) && overtaken(ctx) {
+		return g.find(context.WithoutCancel(ctx), v)
+	}
+	return s, err
+}
+
+// overtaken reports whether a context is over because its session is.
+func overtaken(ctx context.Context) bool { return errors.Is(context.Cause(ctx), session.ErrEnded) }
+
+func (g *Gate) find(ctx context.Context, v *visit) (*session.Live, error) {
 	s, graced, err := v.live.sessions.ResolveWithin(ctx, v.first.token, v.live.opt.storeGrace)
 	switch {
 	case err != nil:
@@ -218,16 +230,16 @@ func (g *Gate) let(w http.ResponseWriter, r *http.Request, next caddyhttp.Handle
 	v.Context = v.live.sessions.Follow(v.Context, s, &v.follower)
 	defer v.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
 	err := v.pass(&v.out, r, next)
-	if err != nil && errors.Is(context.Cause(v.Context), session.ErrEnded) {
+	if err != nil && overtaken(v.Context) {
 		v.follower.Release() // the answer below is not to be broken
-		return g.overtaken(w, r, v, err)
+		return g.tellEnded(w, r, v, err)
 	}
 	return err
 }
 
-// overtaken answers a request whose session ended before the app had answered: that is no failure of the app, and what
+// tellEnded answers a request whose session ended before the app had answered: that is no failure of the app, and what
 // anybody is told who asks a moment later. Only what the proxy says before it has written anything counts.
-func (g *Gate) overtaken(w http.ResponseWriter, r *http.Request, v *visit, failed error) error {
+func (g *Gate) tellEnded(w http.ResponseWriter, r *http.Request, v *visit, failed error) error {
 	var unanswered caddyhttp.HandlerError
 	if !errors.As(failed, &unanswered) {
 		return failed
@@ -317,7 +329,7 @@ func describe(r *Rule) say.Text {
 
 // unavailable answers when it cannot be found out who asks.
 func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, v *visit, err error) error {
-	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil && !overtaken(r.Context()) {
 		return nil // the client has gone; there is nobody to answer
 	}
 	if c := g.log.Check(zapcore.WarnLevel, "closed: cannot tell who asks"); c != nil {
