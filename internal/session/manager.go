@@ -171,15 +171,24 @@ func (m *Manager) janitor() {
 		case <-m.streams.wake:
 		case <-tick.C:
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		m.streams.doubt(m.cache.age())
-		m.judgeStreams(ctx)
+		m.bounded(func(ctx context.Context) {
+			if !m.judgeStreams(ctx) {
+				m.streams.stir()
+			}
+		})
 		if m.touches.due(time.Since(lastFlush)) {
-			m.flush(ctx)
+			m.bounded(m.flush)
 			lastFlush = time.Now()
 		}
-		cancel()
 	}
+}
+
+// bounded does a piece of the janitor's work, for two seconds at the most.
+func (m *Manager) bounded(work func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	work(ctx)
 }
 
 // janitorEvery bounds how late an expired session's streams are cut.

@@ -97,7 +97,8 @@ type group struct {
 	first   *Follower
 	userID  string
 	suspect bool      // something changed: ask the store
-	marks   uint64    // how often it became suspect: a change told during a judgement is not lost
+	mark    uint64    // when it last became suspect, or was made: a change told during a judgement is not lost
+	named   bool      // the change named this session or its user: it is judged before others
 	since   time.Time // when it became suspect
 	dueAt   time.Time // idle or absolute expiry, as far as known
 	doubted time.Time // when it was last asked for because there were no news
@@ -107,6 +108,7 @@ type streams struct {
 	mu    sync.Mutex
 	byID  map[string]*group
 	total int
+	marks uint64 // the last of the marks, which are never the same for two groups or two changes
 	spare *group // of the last session that has no request any more: most requests come one at a time
 	wake  chan struct{}
 }
@@ -128,7 +130,8 @@ func (s *streams) add(f *Follower) {
 		} else {
 			g = &group{}
 		}
-		g.userID = f.live.User.ID
+		s.marks++
+		g.userID, g.mark = f.live.User.ID, s.marks
 		s.byID[id] = g
 	}
 	if f.next = g.first; f.next != nil {
@@ -173,15 +176,21 @@ func (s *streams) suspect(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.byID[id]; g != nil {
-		s.mark(g)
+		s.mark(g, true)
 	}
 }
 
-func (s *streams) mark(g *group) {
-	g.marks++
+func (s *streams) mark(g *group, named bool) {
+	s.marks++
+	g.mark, g.named = s.marks, g.named || named
 	if !g.suspect {
 		g.suspect, g.since = true, time.Now()
 	}
+	s.stir()
+}
+
+// stir wakes the janitor.
+func (s *streams) stir() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -199,12 +208,13 @@ func (s *streams) changed(changes []store.Change) {
 		case store.ChangeSetting:
 		case store.ChangeSession:
 			if g := s.byID[c.Subject]; g != nil {
-				s.mark(g)
+				s.mark(g, true)
 			}
 		default:
+			one := c.Kind == store.ChangeUser
 			for _, g := range s.byID {
-				if c.Kind != store.ChangeUser || g.userID == c.Subject {
-					s.mark(g)
+				if !one || g.userID == c.Subject {
+					s.mark(g, one)
 				}
 			}
 		}
@@ -224,36 +234,41 @@ func (s *streams) doubt(age time.Duration) {
 		if g.suspect || now.Sub(g.doubted) < streamGrace/2 {
 			continue
 		}
-		g.marks++
+		s.marks++
+		g.mark = s.marks
 		g.suspect, g.since, g.doubted = true, now.Add(-age), now
 	}
 }
 
-// judgement is a session to judge, and how often it had become suspect when that began.
+// judgement is a session to judge, and its mark when that began.
 type judgement struct {
-	id    string
-	marks uint64
+	id   string
+	mark uint64
 }
 
-// due answers the sessions to judge now: suspects, and those whose known expiry has passed.
+// due answers the sessions to judge now: those that a change has named, then other suspects and those whose known expiry
+// has passed.
 func (s *streams) due(now time.Time) []judgement {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var js []judgement
+	var named, others []judgement
 	for id, g := range s.byID {
-		if g.suspect || !now.Before(g.dueAt) {
-			js = append(js, judgement{id, g.marks})
+		switch {
+		case g.named:
+			named = append(named, judgement{id, g.mark})
+		case g.suspect || !now.Before(g.dueAt):
+			others = append(others, judgement{id, g.mark})
 		}
 	}
-	return js
+	return append(named, others...)
 }
 
 // clear notes that a session was found live until due; it stays suspect if it became so again meanwhile.
 func (s *streams) clear(j judgement, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if g := s.byID[j.id]; g != nil {
-		g.suspect, g.dueAt = g.marks != j.marks, due
+	if g := s.byID[j.id]; g != nil && g.mark == j.mark {
+		g.suspect, g.named, g.dueAt = false, false, due
 	}
 }
 
@@ -299,12 +314,21 @@ func (s *streams) unknownSince(id string) time.Time {
 	return g.since
 }
 
-// judgeStreams asks the store about the sessions that may have ended and cuts the streams of those that did.
-func (m *Manager) judgeStreams(ctx context.Context) {
-	now := m.now()
+// judgeTime is for how long one round of judgements goes on while others wait. The next round begins with what changes
+// have named meanwhile, so that an ending is not late when all streams are doubted at once.
+const judgeTime = 250 * time.Millisecond
+
+// judgeStreams asks the store about the sessions that may have ended and cuts the streams of those that did. It reports
+// whether that was all.
+func (m *Manager) judgeStreams(ctx context.Context) (all bool) {
+	now, began, answered := m.now(), time.Now(), false
 	for _, j := range m.streams.due(now) {
+		if answered && time.Since(began) > judgeTime {
+			return false
+		}
 		id := j.id
 		s, u, err := m.store.Session(ctx, id)
+		answered = answered || err == nil || errors.Is(err, store.ErrNotFound)
 		seen := s.LastSeenAt
 		if p := m.touches.pending(id); p.After(seen) {
 			seen = p
@@ -319,6 +343,7 @@ func (m *Manager) judgeStreams(ctx context.Context) {
 			m.streams.cut(id, ErrEnded)
 		}
 	}
+	return true
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -1,0 +1,106 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func followed(s *streams, id string) *Follower {
+	f := &Follower{live: &Live{Session: store.Session{ID: id, Idle: time.Hour, LastSeenAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}}, streams: s, cancel: func(error) {}}
+	s.add(f)
+	return f
+}
+
+// A judgement that began before a session's last request went, and ended after the next one came, says nothing about what
+// was told meanwhile.
+func TestAJudgementCountsOnlyForWhatItBeganWith(t *testing.T) {
+	t.Parallel()
+	for name, between := range map[string]func(s *streams){
+		"told again":                   func(s *streams) { s.suspect("x") },
+		"gone, come back and told":     func(s *streams) { s.byID["x"].first.Release(); followed(s, "x"); s.suspect("x") },
+		"the same, another in between": func(s *streams) { s.byID["x"].first.Release(); followed(s, "y"); followed(s, "x"); s.suspect("x") },
+	} {
+		s := newStreams()
+		followed(s, "x")
+		s.suspect("x")
+		judged := s.due(time.Now())
+		between(s)
+		s.clear(judged[0], time.Now().Add(time.Hour))
+		if due := s.due(time.Now()); len(due) != 1 || due[0].id != "x" {
+			t.Errorf("%s: to judge are %v", name, due)
+			continue
+		}
+		s.clear(s.due(time.Now())[0], time.Now().Add(time.Hour))
+		if due := s.due(time.Now()); len(due) != 0 {
+			t.Errorf("%s: judged, and still to judge are %v", name, due)
+		}
+	}
+}
+
+// slow is a store that takes its time, and has all sessions but one.
+type slow struct {
+	store.Store
+	ended atomic.Pointer[string]
+	asked atomic.Int64
+}
+
+func (s *slow) Session(ctx context.Context, id string) (store.Session, store.User, error) {
+	s.asked.Add(1)
+	select {
+	case <-time.After(20 * time.Millisecond):
+	case <-ctx.Done():
+		return store.Session{}, store.User{}, fmt.Errorf("asking: %w", ctx.Err())
+	}
+	if ended := s.ended.Load(); ended != nil && *ended == id {
+		return store.Session{}, store.User{}, store.ErrNotFound
+	}
+	now := time.Now()
+	return store.Session{ID: id, UserID: "u", LastSeenAt: now, Idle: time.Hour, ExpiresAt: now.Add(time.Hour)}, store.User{ID: "u", Active: true}, nil
+}
+
+func (*slow) Watch(store.Watcher) func() { return func() {} }
+
+// When all streams are doubted at once an ending does not wait until they are all judged, and none of the others is cut
+// for that they take longer than the time there is.
+func TestAnEndingDoesNotWaitForOtherJudgements(t *testing.T) {
+	t.Parallel()
+	const many = 120 // 2.4 s of questions, more than one look may take
+	st := new(slow)
+	m := NewManager(st, Options{})
+	defer m.Close()
+	var followers [many]Follower
+	var ctxs [many]context.Context
+	for i := range followers {
+		l := &Live{Session: store.Session{ID: fmt.Sprint(i), UserID: "u", Idle: time.Hour, LastSeenAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}, User: store.User{ID: "u"}}
+		ctxs[i] = m.Follow(t.Context(), l, &followers[i])
+		defer followers[i].Release()
+	}
+	m.Changed([]store.Change{{Kind: store.ChangeAll}})
+	ended := "17"
+	st.ended.Store(&ended)
+	before := st.asked.Load()
+	m.Changed([]store.Change{{Kind: store.ChangeSession, Subject: ended}})
+	select {
+	case <-ctxs[17].Done():
+	case <-time.After(time.Minute):
+		t.Fatal("the stream goes on")
+	}
+	if n := st.asked.Load() - before; n > many/4 {
+		t.Errorf("%d other sessions were judged first", n)
+	}
+	for deadline := time.Now().Add(time.Minute); len(m.streams.due(time.Now())) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the judgements come to no end")
+		}
+	}
+	for i, ctx := range ctxs {
+		if i != 17 && ctx.Err() != nil {
+			t.Fatalf("stream %d was cut", i)
+		}
+	}
+}
