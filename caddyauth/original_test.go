@@ -75,9 +75,18 @@ func TestTheAccessLogNamesWhoIsSignedIn(t *testing.T) {
 	b.page("/refused")
 	b.page("/_auth/account")
 	b.fetch("/_auth/api/v1/session")
+	b.page("/_auth/nonsense")
+	b.page("/_auth/login/help")
+	forged := b.form("/_auth/account/profile?forged", "name", "x")
+	forged.Header.Set("Sec-Fetch-Site", "cross-site")
+	if a := b.do(forged); a.StatusCode != 403 {
+		t.Errorf("a forged post is answered %d", a.StatusCode)
+	}
 	b.post("/_auth/logout")
+	b.page("/_auth/login")
 	for uri, want := range map[string]string{
 		"/anonymous": "", "/refused": adminName, "/_auth/account": adminName, "/_auth/api/v1/session": adminName, "/_auth/logout": adminName,
+		"/_auth/nonsense": adminName, "/_auth/login/help": adminName, "/_auth/account/profile?forged": adminName, "/_auth/login": "",
 	} {
 		line := ""
 		eventually(t, "the access log", func() bool {

@@ -224,9 +224,31 @@ func (g *Gate) pages(w http.ResponseWriter, r *http.Request, v *visit) error {
 		w.WriteHeader(http.StatusTooEarly)
 		return nil
 	}
-	r = portal.WithNotice(v.with(r), func(s *session.Live) { v.first.identity = identityOf(s) }) // for the access log
+	asked := false
+	r = portal.WithNotice(v.with(r), func(s *session.Live) {
+		asked = true
+		if s != nil {
+			v.first.identity = identityOf(s)
+		}
+	})
 	g.unlogged(w, r, v, v.live.portal)
+	if !asked {
+		v.identifyVisitor()
+	}
 	return nil
+}
+
+// identifyVisitor finds out for the access log who came to a page of ours that does not ask, such as one that there is
+// none of, or was refused before it could.
+func (v *visit) identifyVisitor() {
+	page := v.path[len(v.live.opt.prefix):]
+	if v.first.token == "" || page == "/healthz" || strings.HasPrefix(page, "/assets/") {
+		return
+	}
+	s, err := v.live.sessions.Peek(v.Context, v.first.token)
+	if err == nil && v.live.oidc.Counts(v.Context, s) == nil {
+		v.first.identity = identityOf(s)
+	}
 }
 
 // plainUnavailable answers before there is anything to make pages with.

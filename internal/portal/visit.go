@@ -49,22 +49,20 @@ func (v *visit) resolve(r *http.Request, use bool) error {
 			v.lapsed = l
 		}
 	}
-	if errors.Is(err, session.ErrNone) {
-		return nil
+	if err == nil {
+		v.live = l
+	} else if errors.Is(err, session.ErrNone) {
+		err = nil
 	}
-	if err != nil {
-		return err
+	if tell, ok := r.Context().Value(noticeKey{}).(func(*session.Live)); ok {
+		tell(v.live)
 	}
-	v.live = l
-	if told, ok := r.Context().Value(noticeKey{}).(func(*session.Live)); ok {
-		told(l)
-	}
-	return nil
+	return err
 }
 
 type noticeKey struct{}
 
-// WithNotice answers a copy of r that tells who is signed in, before it is answered, where the page asks for that.
+// WithNotice answers a copy of r that tells who is signed in, nil for nobody, when a page has asked for that.
 func WithNotice(r *http.Request, tell func(*session.Live)) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), noticeKey{}, tell))
 }
