@@ -198,8 +198,20 @@ func (p *Portal) begin(w http.ResponseWriter, r *http.Request, v *visit, f failu
 // challenge answers WWW-Authenticate. It is never Basic: browsers would ask in a window of their own.
 func (p *Portal) challenge() string { return "Bearer realm=" + ui.Realm(p.ui.Brand().Title()) }
 
+// gone reports whether the client has left: a page would be made for nobody. The status is for the access log.
+func gone(w http.ResponseWriter, r *http.Request) bool {
+	if r.Context().Err() == nil {
+		return false
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	return true
+}
+
 // fail answers a request with an error, as a page or as a problem document.
 func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visit, err error) {
+	if gone(w, r) {
+		return
+	}
 	f := classify(err)
 	if f.slug == "setup-needed" {
 		p.SetupNeeded(w, r, !v.api)

@@ -241,6 +241,9 @@ func (p *Portal) incomplete(w http.ResponseWriter, r *http.Request, v *visit, f 
 // refuseSignIn answers a sign-in that came to nothing. What is wrong, the name or the password, is not told: the page
 // is the same to the byte, and so it carries no reference id.
 func (p *Portal) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visit, f loginForm, err error) {
+	if gone(w, r) {
+		return
+	}
 	fail := classify(err)
 	p.begin(w, r, v, fail, err)
 	var throttled *login.ThrottledError

@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"context"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -186,6 +187,25 @@ func TestABusyServerSaysSo(t *testing.T) {
 	}
 	leave()
 	w.browser().post("/login", "username", "ada", "password", adaPass).want(t, 303)
+}
+
+// Whoever has left, for instance while a flood was held back, gets no page: making it costs most of a refusal.
+func TestNoPageIsMadeForAClientThatLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	slots := password.NewSlots(1, 0)
+	w.login.Hasher = password.NewHasher(cheap, slots)
+	_, leave, err := slots.Enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	r := request("POST", "/login", "application/x-www-form-urlencoded", "username=ada&password=x")
+	ctx, hangUp := context.WithTimeout(r.Context(), 50*time.Millisecond)
+	defer hangUp()
+	if a := w.browser().send(r.WithContext(ctx)); a.StatusCode != 503 || a.body != "" {
+		t.Errorf("answered %d %q", a.StatusCode, a.body)
+	}
 }
 
 // P-SESS: a session that somebody planted in the browser does not become the person's.
