@@ -185,6 +185,7 @@ func TestSlotsKeepStrangersAndOthersApart(t *testing.T) {
 		synctest.Wait()
 		run("known, late", t.Context())
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if want := []string{"first", "known", "known", "stranger", "stranger", "stranger", "known, late"}; !slices.Equal(served, want) {
 			t.Errorf("served %v", served)
 		}
