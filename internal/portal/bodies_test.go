@@ -73,3 +73,19 @@ func TestSignInTakesAFormData(t *testing.T) {
 	send(good+field("x", strings.Repeat("y", 64<<10))+"--x--\r\n").want(t, 413)
 	w.browser().send(request("POST", "/login", "multipart/form-data", good+"--x--\r\n")).want(t, 400)
 }
+
+// P-LIMIT: hundreds of sign-ins may be held at once, with forms as large as they may be: what is kept of each is small,
+// and what is cut off makes no wrong password right.
+func TestASignInKeepsLittleOfItsForm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	long := strings.Repeat("x", 60<<10)
+	w.browser().post("/login", "username", "ada"+long, "password", adaPass).want(t, 401)
+	w.browser().post("/login", "username", "ada", "password", adaPass+long).want(t, 401)
+	a := w.browser().post("/login", "username", long, "password", "x")
+	a.want(t, 401)
+	if len(a.body) > 32<<10 {
+		t.Errorf("the page has %d bytes", len(a.body))
+	}
+	w.browser().post("/login", "username", "ada", "password", adaPass).want(t, 303)
+}

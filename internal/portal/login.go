@@ -162,11 +162,18 @@ func (v *visit) readLogin(w http.ResponseWriter, r *http.Request) (loginForm, er
 	if err != nil {
 		return loginForm{}, err
 	}
-	return loginForm{
-		username: form.Get("username"), password: form.Get("password"), remember: form.Ticked("remember"),
-		back: v.returning(r, &form), to: v.own(r, &form, "to"),
-	}, nil
+	f := loginForm{remember: form.Ticked("remember"), back: v.returning(r, &form), to: strings.Clone(v.own(r, &form, "to"))}
+	f.back.raw, f.back.location = strings.Clone(f.back.raw), strings.Clone(f.back.location)
+	f.username, f.password = kept(form.Get("username")), kept(form.Get("password"))
+	return f, nil
 }
+
+// maxKept is more than any name and any password may be long, in whatever way they are composed.
+const maxKept = 8 << 10
+
+// kept answers what of a value is kept while hundreds of others wait for their turn, too. A part of a form keeps all of
+// it in memory, and what is longer than anybody's is wrong without its end.
+func kept(s string) string { return strings.Clone(s[:min(len(s), maxKept)]) }
 
 func (p *Portal) postLogin(w http.ResponseWriter, r *http.Request, v *visit) {
 	if err := p.ready(r.Context()); err != nil {
