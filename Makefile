@@ -64,7 +64,7 @@ bench: ## the table of docs/performance.md, then Go benchmarks (BENCH=pattern, C
 	$(GO) test -run='^$$' -bench='$(or $(BENCH),Gate|Nothing|Resolve|SessionByToken|Hash)' -benchmem -count=$(or $(COUNT),1) -timeout=60m ./caddyauth ./internal/... ./store/...
 
 .PHONY: bench-growth
-bench-growth: ## a hundred users against a million, on SQLite (takes minutes)
+bench-growth: ## a hundred users against a million, on SQLite (takes up to half an hour)
 	$(GO) test -run='^$$' -bench=Growth -benchtime=1000x -timeout=60m ./bench
 
 .PHONY: fuzz

@@ -20,7 +20,7 @@ import (
 
 // Growth compares a store with a hundred users and sessions to one with a million of each, on SQLite: every figure
 // has to stay within twice the small one (docs/performance.md says where it does not, and why). Filling the large one
-// takes some minutes.
+// takes up to half an hour.
 //
 //	go test -run '^$' -bench Growth -benchtime 2000x -timeout 60m ./bench
 
