@@ -28,8 +28,8 @@ func (e *BusyError) Error() string {
 // Is makes errors.Is(err, ErrBusy) true.
 func (e *BusyError) Is(target error) bool { return target == ErrBusy }
 
-// defaultQueue is how many wait by default, strangers and others each: at a few hashes per second and slot, the last of them still gets its
-// answer before a browser gives up.
+// defaultQueue is how many wait by default, strangers and others each: at a few hashes per second and slot, the last of
+// them still gets its answer before a browser gives up.
 const defaultQueue = 64
 
 // typicalHash is what one hash takes, roughly, on a small server. It only serves to tell people when to come back.
