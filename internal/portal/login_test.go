@@ -171,15 +171,22 @@ func TestATurnedOffAccountSaysSoAfterTheRightPassword(t *testing.T) {
 	w.browser().post("/login", "username", "ada", "password", "wrong").want(t, 401)
 }
 
+// checking fills the only place there is for a password's check, until leave is called.
+func (w *world) checking() (leave func()) {
+	w.t.Helper()
+	slots := password.NewSlots(1, 0)
+	w.login.Hasher = password.NewHasher(cheap, slots)
+	_, leave, err := slots.Enter(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return leave
+}
+
 func TestABusyServerSaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	slots := password.NewSlots(1, 0)
-	w.login.Hasher = password.NewHasher(cheap, slots)
-	_, leave, err := slots.Enter(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	leave := w.checking()
 	a := w.browser().post("/login", "username", "ada", "password", adaPass)
 	a.want(t, 503, "Too many people are signing in")
 	if a.Header.Get("Retry-After") == "" {
@@ -193,13 +200,7 @@ func TestABusyServerSaysSo(t *testing.T) {
 func TestNoPageIsMadeForAClientThatLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	slots := password.NewSlots(1, 0)
-	w.login.Hasher = password.NewHasher(cheap, slots)
-	_, leave, err := slots.Enter(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer leave()
+	defer w.checking()()
 	r := request("POST", "/login", "application/x-www-form-urlencoded", "username=ada&password=x")
 	ctx, hangUp := context.WithTimeout(r.Context(), 50*time.Millisecond)
 	defer hangUp()
