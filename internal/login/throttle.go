@@ -7,11 +7,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -52,16 +52,11 @@ type Throttle struct {
 	store   store.Store
 	now     func() time.Time
 	blocked *otter.Cache[string, time.Time] // clients known to wait, to spare the store a flood
-	held    atomic.Int64
+	holds   password.Holds
 }
 
-// A client that was told to wait and comes all the same is held for a moment: a program that is refused at once comes
-// back at once, and to refuse it ten thousand times takes the time of those who are signed in. Nobody is held beyond a
-// number of requests, so that nothing piles up.
-const (
-	holdFor = time.Second / 2
-	maxHeld = 512
-)
+// holdFor is about how long a client is held that was told to wait and comes all the same; see [password.Holds].
+const holdFor = time.Second / 2
 
 // NewThrottle counts in st.
 func NewThrottle(st store.Store, now func() time.Time) *Throttle {
@@ -96,13 +91,12 @@ func (t *Throttle) told(ctx context.Context, ip netip.Addr, l Limits) error {
 	if l.Client <= 0 || t.wait(key) == 0 {
 		return nil
 	}
-	defer t.held.Add(-1)
-	if t.held.Add(1) <= maxHeld {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("holding a sign-in back: %w", ctx.Err())
-		case <-time.After(holdFor):
-		}
+	moment, end := t.holds.Begin(holdFor)
+	defer end()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("holding a sign-in back: %w", ctx.Err())
+	case <-time.After(moment):
 	}
 	if wait := t.wait(key); wait > 0 {
 		return &ThrottledError{Wait: wait}

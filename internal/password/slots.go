@@ -35,20 +35,15 @@ const defaultQueue = 64
 // typicalHash is what one hash takes, roughly, on a small server. It only serves to tell people when to come back.
 const typicalHash = 200 * time.Millisecond
 
-// Whoever finds no place is held for a moment, and sent away when there is none by then: programs that are answered at
-// once come back at once, and to turn them away again and again would take the time of those who are signed in. The
-// number of those who are held is bounded, so that nothing piles up.
-const (
-	holdFor = time.Second
-	maxHeld = 512
-)
+// holdFor is about how long somebody waits for a place before being sent away; see [Holds].
+const holdFor = time.Second
 
 // Slots bounds how many hashes run at once. Share one between everything that hashes: memory is bounded by the
 // number of slots, whatever the number of callers. It is safe for concurrent use.
 type Slots struct {
 	sem     *semaphore.Weighted // first come, first served
 	places  *semaphore.Weighted // of strangers, who are in a slot or wait for one
-	held    atomic.Int64
+	holds   Holds
 	queue   int64
 	waiting atomic.Int64 // without a place
 	retry   time.Duration
@@ -113,13 +108,14 @@ func (s *Slots) Enter(ctx context.Context) (placed context.Context, leave func()
 
 // hold waits a moment for a place.
 func (s *Slots) hold(ctx context.Context) error {
-	defer s.held.Add(-1)
-	if s.held.Add(1) > maxHeld {
+	moment, end := s.holds.Begin(holdFor)
+	defer end()
+	if moment == 0 {
 		return &BusyError{RetryAfter: s.retry}
 	}
-	moment, cancel := context.WithTimeout(ctx, holdFor)
+	bounded, cancel := context.WithTimeout(ctx, moment)
 	defer cancel()
-	err := s.places.Acquire(moment, 1)
+	err := s.places.Acquire(bounded, 1)
 	switch {
 	case err == nil:
 		return nil
