@@ -108,7 +108,7 @@ type streams struct {
 	mu    sync.Mutex
 	byID  map[string]*group
 	total int
-	marks uint64 // the last of the marks, which are never the same for two groups or two changes
+	marks uint64 // the last mark
 	spare *group // of the last session that has no request any more: most requests come one at a time
 	wake  chan struct{}
 }
@@ -130,8 +130,7 @@ func (s *streams) add(f *Follower) {
 		} else {
 			g = &group{}
 		}
-		s.marks++
-		g.userID, g.mark = f.live.User.ID, s.marks
+		g.userID, g.mark = f.live.User.ID, s.next()
 		s.byID[id] = g
 	}
 	if f.next = g.first; f.next != nil {
@@ -181,12 +180,17 @@ func (s *streams) suspect(id string) {
 }
 
 func (s *streams) mark(g *group, named bool) {
-	s.marks++
-	g.mark, g.named = s.marks, g.named || named
+	g.mark, g.named = s.next(), g.named || named
 	if !g.suspect {
 		g.suspect, g.since = true, time.Now()
 	}
 	s.stir()
+}
+
+// next answers a mark that none has had.
+func (s *streams) next() uint64 {
+	s.marks++
+	return s.marks
 }
 
 // stir wakes the janitor.
@@ -234,8 +238,7 @@ func (s *streams) doubt(age time.Duration) {
 		if g.suspect || now.Sub(g.doubted) < streamGrace/2 {
 			continue
 		}
-		s.marks++
-		g.mark = s.marks
+		g.mark = s.next()
 		g.suspect, g.since, g.doubted = true, now.Add(-age), now
 	}
 }
