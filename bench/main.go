@@ -26,9 +26,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var counts []int
-	for c := range strings.SplitSeq(strings.TrimPrefix(*conns, "none"), ",") {
-		if c == "" {
-			continue
+	for c := range strings.SplitSeq(*conns, ",") {
+		if *conns == "none" {
+			break
 		}
 		n, err := strconv.Atoi(c)
 		if err != nil || n < 1 {
