@@ -83,7 +83,10 @@ func (g *Gate) compile() (err error) {
 	}
 	providers := g.app.providerNames()
 	for _, r := range g.Require {
-		if err := errors.Join(r.Validate(), knownProviders(r, providers)); err != nil {
+		if err := r.Validate(); err != nil {
+			return err
+		}
+		if err := knownProviders(r, providers); err != nil {
 			return err
 		}
 	}
