@@ -23,7 +23,7 @@ func TestThoseWhoWereToldToWaitAreHeld(t *testing.T) {
 		th.blocked.Set(ClientKey(eve), began.Add(time.Minute))
 		var held, others sync.WaitGroup
 		var wrong atomic.Int64
-		const many = 200
+		const many = 512 // as many as may be held
 		for range many {
 			held.Go(func() {
 				err := th.told(t.Context(), netip.MustParseAddr("2001:db8:1:2::4"), DefaultLimits) // the same subscriber
@@ -34,6 +34,9 @@ func TestThoseWhoWereToldToWaitAreHeld(t *testing.T) {
 		}
 		synctest.Wait()
 		others.Go(func() {
+			if err := th.told(t.Context(), eve, DefaultLimits); !errors.As(err, new(*ThrottledError)) || time.Since(began) > 0 {
+				t.Errorf("one more than may be held: %v after %v", err, time.Since(began))
+			}
 			if err := th.told(t.Context(), ada, DefaultLimits); err != nil || time.Since(began) > 0 {
 				t.Errorf("somebody else: %v after %v", err, time.Since(began))
 			}
