@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -161,5 +162,56 @@ func TestADownloadThatCaddyServesEndsWithItsSession(t *testing.T) {
 				t.Errorf("afterwards: %d", next.StatusCode)
 			}
 		})
+	}
+}
+
+// An upload ends with its session, too: the app is told that it is not whole.
+func TestAnUploadEndsWithItsSession(t *testing.T) {
+	begun, got := make(chan struct{}), make(chan error, 1)
+	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadFull(r.Body, make([]byte, 5)); err != nil {
+			t.Error(err)
+		}
+		close(begun)
+		_, err := io.Copy(io.Discard, r.Body)
+		got <- err
+	}))
+	t.Cleanup(func() { app.CloseClientConnections(); app.Close() })
+	s := startAdmin(t, "gatehouse\nreverse_proxy /upload "+app.Listener.Addr().String())
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	body, upload := io.Pipe()
+	t.Cleanup(func() { _ = upload.Close() })
+	go func() {
+		for { // a little at a time, without end
+			if _, err := io.WriteString(upload, "hello"); err != nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		if a, err := b.try(b.request("POST", "/upload", body)); err == nil && a.StatusCode != http.StatusUnauthorized {
+			t.Errorf("answered %d", a.StatusCode)
+		}
+	}()
+	<-begun
+	other := s.browser()
+	other.setCookie(b.cookie())
+	other.post("/_auth/logout")
+	select {
+	case err := <-got:
+		if err == nil {
+			t.Error("the app took half an upload for a whole one")
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the upload goes on without its session")
+	}
+	select {
+	case <-answered:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the client goes on without its session")
 	}
 }
