@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/seed"
@@ -47,6 +48,8 @@ type App struct {
 	Brand *BrandConfig `json:"brand,omitempty"`
 	// TrustReturn are other hosts, as host or host:port, that a sign-in may return to.
 	TrustReturn []string `json:"trust_return,omitempty"`
+	// Strict makes errors of the warnings about a configuration.
+	Strict bool `json:"strict,omitempty"`
 
 	log     *zap.Logger
 	opt     *options
@@ -54,7 +57,9 @@ type App struct {
 	rt      *runtime
 	reg     registerer
 	guarded guardedNames
-	gates   []*Gate // all that use this app, for the admin pages
+	gates   []*Gate                    // all that use this app, for the admin pages
+	entered map[*caddyhttp.Server]bool // servers that have an entrance
+	told    []warning                  // about this configuration
 
 	live   atomic.Pointer[live] // nil until Start is through
 	ready  chan struct{}        // closed when live is set, or will never be

@@ -12,38 +12,43 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
 )
 
-// gateOf answers the running server's gate handler.
+// gateOf returns the running server's first gate.
 func gateOf(b testing.TB) caddyhttp.MiddlewareHandler {
+	b.Helper()
+	gates := gatesOf(b)
+	if len(gates) == 0 {
+		b.Fatal("no gate in the running configuration")
+	}
+	return gates[0]
+}
+
+// gatesOf returns the gates of the running configuration.
+func gatesOf(b testing.TB) (gates []caddyhttp.MiddlewareHandler) {
 	b.Helper()
 	app, err := caddy.ActiveContext().AppIfConfigured("http")
 	if err != nil {
 		b.Fatal(err)
 	}
 	for _, srv := range app.(*caddyhttp.App).Servers {
-		for _, route := range srv.Routes {
-			if h := findGate(route.Handlers); h != nil {
-				return h
-			}
-		}
+		gates = append(gates, findGates(srv.Routes)...)
 	}
-	b.Fatal("no gate in the running configuration")
-	return nil
+	return gates
 }
 
-func findGate(handlers []caddyhttp.MiddlewareHandler) caddyhttp.MiddlewareHandler {
-	for _, h := range handlers {
-		switch h := h.(type) {
-		case *caddyauth.Gate:
-			return h
-		case *caddyhttp.Subroute:
-			for _, r := range h.Routes {
-				if g := findGate(r.Handlers); g != nil {
-					return g
-				}
+func findGates(routes caddyhttp.RouteList) (gates []caddyhttp.MiddlewareHandler) {
+	for _, r := range routes {
+		for _, h := range r.Handlers {
+			switch h := h.(type) {
+			case *caddyauth.Gate:
+				gates = append(gates, h)
+			case *caddyhttp.Subroute:
+				gates = append(gates, findGates(h.Routes)...)
+			case interface{ Routes() caddyhttp.RouteList }: // what a request meets before all routes
+				gates = append(gates, findGates(h.Routes())...)
 			}
 		}
 	}
-	return nil
+	return gates
 }
 
 var nextOK = caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {

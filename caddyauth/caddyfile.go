@@ -3,6 +3,7 @@ package caddyauth
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -37,11 +38,11 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if !h.Next() {
 		return nil, h.ArgErr()
 	}
+	gate := &Gate{At: h.File() + ":" + strconv.Itoa(h.Line())}
 	matcher, err := h.ExtractMatcherSet()
 	if err != nil {
 		return nil, h.Errf("%v", err) // Caddy's own error names no line
 	}
-	gate := new(Gate)
 	if err := gate.read(h.Dispenser, providerNames(h.Option("gatehouse"))); err != nil {
 		return nil, err
 	}

@@ -63,8 +63,11 @@ func (a *App) parseLine(d *caddyfile.Dispenser, option string) (err error) {
 		}
 		a.TrustReturn = append(a.TrustReturn, hosts...)
 		return a.judge(d)
+	case "strict":
+		a.Strict = true
+		return none(d)
 	default:
-		return d.Errf("unrecognized option %q; gatehouse knows store, admin, oidc, session, password, throttle, audit, prefix, admin_host, language, brand and trust_return", option)
+		return d.Errf("unrecognized option %q; gatehouse knows store, admin, oidc, session, password, throttle, audit, prefix, admin_host, language, brand, trust_return and strict", option)
 	}
 }
 

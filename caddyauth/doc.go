@@ -3,11 +3,14 @@
 //
 // # The way of a request
 //
-//	client ── Caddy ── Gate.ServeHTTP                                                (gate.go)
-//	                     │ newVisit: what was asked for, before any rewrite          (visit.go)
+//	client ── Caddy ── entrance.ServeHTTP: before all routes, error routes too       (entrance.go)
+//	                     │ arrive: what was asked for, before any rewrite            (visit.go)
 //	                     │ strip: nobody but the gate says who is signed in          (identity.go)
+//	                   routes, some of which no gate stands before                   (told at load: plan.go, ungated.go)
+//	                     │
+//	                   Gate.ServeHTTP                                                (gate.go)
 //	                     ├─ below the prefix ──────────────► portal, admin pages     (internal/portal, admin)
-//	                     ├─ not selected by the matchers ──► next, anonymous
+//	                     ├─ not selected by the matchers ──► next, anonymous         (guards.go)
 //	                     ├─ public path ───────────────────► next, anonymous         (internal/policy)
 //	                     │ Resolve: token → SHA-256 → cache or store                 (internal/session)
 //	                     ├─ nobody, optional path ─────────► next, anonymous
@@ -15,10 +18,11 @@
 //	                     ├─ a rule does not hold ──────────► 403
 //	                     ├─ anything went wrong ───────────► 503
 //	                     └─ allowed: identity headers, placeholders, Follow ► next
-//	                                                          └ cancelled when the session ends
+//	                                                          └ cancelled when the session ends, taken back after it
 //
 // Every arrow to the right that is not "next" is an answer written here. None is an error handed to Caddy: its error
-// routes run outside of the gate, and `handle_errors { reverse_proxy … }` would let anybody through.
+// routes run outside of the gate, and `handle_errors { reverse_proxy … }` would let anybody through. Errors of what was let
+// through do get there: the entrance before them has the gate judge again, and what they do ends with the session.
 //
 // # The way of a sign-in
 //
@@ -44,7 +48,7 @@
 //
 //   - The client: identity headers in any spelling, Connection, trailers, upgrades, X-Forwarded-*, paths that can be
 //     read in two ways, cookies. See identity.go, internal/policy and internal/session.
-//   - Caddy's path matchers, where an upstream may read a path otherwise (policy.Evasive).
+//   - Caddy's path matchers, where an upstream may read a path otherwise (policy.Target, guards.go).
 //   - The upstream: it is told who is signed in, and never sees our cookies.
 //   - The store, when it does not answer: closed, never open.
 package caddyauth

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -35,6 +36,8 @@ type Gate struct {
 	Headers []HeaderConfig `json:"headers,omitempty"`
 	// AllowPreflight lets CORS preflight requests through without a sign-in.
 	AllowPreflight bool `json:"allow_preflight,omitempty"`
+	// At is where the directive stands in a Caddyfile, as file:line; for messages.
+	At string `json:"at,omitempty"`
 
 	app      *App
 	log      *zap.Logger
@@ -67,7 +70,14 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 			return err
 		}
 	}
-	return g.compile()
+	if err := g.compile(); err != nil {
+		return err
+	}
+	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || srv == nil {
+		return nil // what has no server has no routes that another way could lead to
+	}
+	return g.app.enter(ctx, srv)
 }
 
 // compile turns the configured rules into what requests are judged by.
@@ -101,13 +111,7 @@ func (g *Gate) compile() (err error) {
 // ServeHTTP implements caddyhttp.MiddlewareHandler. Whatever is not clearly allowed ends here, with an answer that is
 // written, never with an error: error routes are outside of the gate.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	v := newVisit(g, r)
-	if v.first == v {
-		g.app.guarded.strip(r)
-		v.came = r.Header["Cookie"]
-		v.token = v.cookie.Token(r.Header)
-		v.provideIdentity()
-	}
+	v := g.visitOf(r)
 	l, err := g.app.await(r.Context())
 	if err != nil {
 		return g.unavailable(w, r, v, err)
@@ -116,49 +120,34 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if v.underPrefix(l.opt.prefix) {
 		return g.pages(w, r, v)
 	}
-	session.StripCookies(r.Header, &v.cookies)
 	guards, err := g.guards(r, v)
 	if err != nil {
 		return g.unavailable(w, r, v, fmt.Errorf("matching: %w", err))
 	}
 	if !guards {
-		return v.pass(w, r, next)
+		return next.ServeHTTP(w, r)
 	}
 	return g.judge(w, r, next, v)
-}
-
-// pass hands the request on, with the visit as its context.
-func (v *visit) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	return next.ServeHTTP(w, r.WithContext(v))
-}
-
-// guards reports whether the gate's matchers select the request. Paths that Caddy's matchers and a lenient upstream
-// may read differently are guarded whatever the matchers say, or `/x/..;/admin` would walk around `gatehouse /admin/*`.
-func (g *Gate) guards(r *http.Request, v *visit) (bool, error) {
-	if len(g.matchers) == 0 || policy.Evasive(v.path) {
-		return true, nil
-	}
-	return g.matchers.AnyMatchWithError(r)
 }
 
 // judge decides about a request for the upstream.
 func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit) error {
 	m := v.live.rt.metrics
-	if g.public.Match(v.path) || (g.AllowPreflight && isPreflight(r)) {
+	if g.public.Match(v.target) || g.AllowPreflight && isPreflight(r) && strings.HasPrefix(v.path, "/") {
 		m.public.Inc()
-		return v.pass(w, r, next)
+		return next.ServeHTTP(w, r)
 	}
 	if v.early(r) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusTooEarly) // RFC 8470, section 5.2: replayable, and the client retries it
 		return nil
 	}
-	optional := g.optional.Match(v.path)
+	optional := g.optional.Match(v.target)
 	s, err := g.resolve(r.Context(), v)
 	switch {
 	case optional && (errors.Is(err, session.ErrNone) || err == nil && s.User.MustChange): // open to all
 		m.public.Inc()
-		return v.pass(w, r, next)
+		return next.ServeHTTP(w, r)
 	case errors.Is(err, session.ErrNone) && v.live.sessions.Away():
 		return g.unavailable(w, r, v, fmt.Errorf("nobody can sign in: %w", store.ErrUnavailable))
 	case errors.Is(err, session.ErrNone):
@@ -224,20 +213,45 @@ func (g *Gate) refused(s *session.Live, optional bool) *refusal {
 	return nil
 }
 
-// let passes the request on with the person's identity, bound to the session: when that ends, so does the request.
+// let passes the request on with the person's identity. That ends with what comes next: whatever runs after the gate
+// has returned, but is no part of it, is told of nobody.
 func (g *Gate) let(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit, s *session.Live) error {
-	v.first.identity = identityOf(s)
+	v.first.identity, v.first.gate = identityOf(s), g
 	v.setHeaders(r.Header, g.headers)
+	defer v.takeHeaders(r.Header)
+	return g.follow(w, r, next, v, s)
+}
+
+// follow binds the request to the session: when that ends, so does the request.
+func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit, s *session.Live) error {
 	v.out.ResponseWriter = w
 	v.follower.Breaker = &v.out
 	v.Context = v.live.sessions.Follow(v.Context, s, &v.follower)
 	defer v.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
-	err := v.pass(&v.out, r, next)
+	err := next.ServeHTTP(&v.out, r.WithContext(v.Context))
 	if err != nil && overtaken(v.Context) {
 		v.follower.Release() // the answer below is not to be broken
 		return g.tellEnded(w, r, v, err)
 	}
 	return err
+}
+
+// afterError runs error routes for somebody whom this gate had let through. They come after the gate has returned, and
+// maybe long after it judged: so it judges again, and what they do ends with the session, too.
+func (g *Gate) afterError(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, first *visit) error {
+	v := first.again()
+	v.Context = r.Context()
+	s, err := g.resolve(v.Context, v)
+	switch {
+	case errors.Is(err, session.ErrNone):
+		return g.anonymous(w, r, v)
+	case err != nil:
+		return g.unavailable(w, r, v, err)
+	}
+	if refused := g.refused(s, g.optional.Match(v.target)); refused != nil {
+		return g.forbidden(w, r, v, s, refused)
+	}
+	return g.let(w, r, next, v, s)
 }
 
 // tellEnded answers a request whose session ended before the app had answered: that is no failure of the app, and what

@@ -158,8 +158,8 @@ func foldHeader(buf *[maxNameLen]byte, name string) int {
 	return n
 }
 
-// strip removes from the request everything by which a client could speak for the gate. It runs before anything else
-// on every path. What it closes:
+// strip removes from the request everything by which a client could speak for the gate. It runs once, where a request
+// comes in to a site that has a gate, before any handler. What it closes:
 //   - identity headers in any spelling;
 //   - `Connection: Remote-User`, which would make the proxy drop the header that we set as hop-by-hop;
 //   - trailers, which the proxy passes on under any name;
@@ -263,12 +263,17 @@ func (v *visit) placeholder(name string) (any, bool) {
 // what a missing one means. The slices are this request's own: handlers after us may edit them in place.
 // Of several gates on the way the last one's names count.
 func (v *visit) setHeaders(h http.Header, headers []identityHeader) {
-	for _, hd := range v.first.sent {
-		delete(h, hd.name)
-	}
+	v.takeHeaders(h)
 	v.first.sent = headers
 	for i, hd := range headers {
 		v.values[i] = v.first.identity.values[hd.value]
 		h[hd.name] = v.values[i : i+1 : i+1]
+	}
+}
+
+// takeHeaders takes back what was sent upstream.
+func (v *visit) takeHeaders(h http.Header) {
+	for _, hd := range v.first.sent {
+		delete(h, hd.name)
 	}
 }

@@ -33,14 +33,26 @@ func TestTheReturnAddressIsWhatWasAskedForWhateverWasRewritten(t *testing.T) {
 	}
 }
 
-// P-PATH: a matcher reads a path as Caddy does, the app gets it as it came. Where the two may differ the gate is closed.
+// A matcher reads a path as Caddy does, the app gets it as it came. Where the two may differ the gate is closed.
 func TestNoPathWalksAroundAMatcher(t *testing.T) {
+	odd := []string{
+		"/private/secret/../../x", "/private/secret/%2e%2e/%2e%2e/x", "/private/..%2fx", "/private/..", "/private/.", "/private/..;/x", "/x%5cprivate", "/x/%252e%252e/private",
+		"/private%3fx", "/private%23x", "/private%20", "/private%09", "/private./x", "/private%00", "/private;x", "/x%2fy", "/a//b", "//private/x", "/private.", "/%20private",
+		"/private%C2%A0/x", "/private%EF%BC%8Fx", "/%c0%ae%c0%ae/private", "/x/../private/y", "/private#x",
+	}
 	for site, targets := range map[string][]string{
-		"gatehouse /private/*": {
-			"/private/x", "/x/../private/y", "//private/x", "/PRIVATE/x", "/private/secret/../../x", "/private/secret/%2e%2e/%2e%2e/x", "/private/..%2fx",
-			"/private/..", "/private/.", "/private/..;/x", "/x%5cprivate", "/x/%252e%252e/private",
-		},
-		"@x not path /open/*\ngatehouse @x": {"/x", "/g/%2e%2e/open/x", "/open/../x", "/open/%2e%2e/x", "/open/..%2Fx", "/open/%c0%ae%c0%ae/x", "/open/..;/x"},
+		"@x path /private /private/*\ngatehouse @x":                          append([]string{"/private", "/private/x", "/PRIVATE/x", "/%70rivate", "/%50rivate/x", "/%EF%BD%90rivate/x"}, odd...),
+		"@x not path /open/*\ngatehouse @x":                                  {"/x", "/g/%2e%2e/open/x", "/open/../x", "/open/%2e%2e/x", "/open/..%2Fx", "/open/%c0%ae%c0%ae/x", "/open/..;/x", "/open/x%3f", "/open/x."},
+		"@x path_regexp ^/private\ngatehouse @x":                             append([]string{"/private", "/Private/x", "/PRIVATE", "/%70rivate", "/%EF%BD%90rivate"}, odd...),
+		"@x expression `{uri}.startsWith('/private')`\ngatehouse @x":         append([]string{"/private?x", "/Private", "/%70rivate", "/%50RIVATE/x"}, odd...),
+		"@x expression `path('/private*')`\ngatehouse @x":                    append([]string{"/private", "/PRIVATE"}, odd...),
+		"@x not path_regexp ^/open/\ngatehouse @x":                           {"/x", "/Open/x", "/open", "/open/..;/x"},
+		"uri strip_prefix /private\ngatehouse /private/*":                    {"/private/x", "/private/y/z", "/private/private/x"},
+		"rewrite /alias /private/x\ngatehouse /private/*":                    {"/alias", "/private/x"},
+		"try_files /index.html\nrewrite * /index.html\ngatehouse /private/*": {"/private/x", "/Private/x", "/private/"},
+		"uri strip_prefix /app\ngatehouse /":                                 {"/app", "/app/", "/"},
+		"method /x POST\n@x method POST\ngatehouse @x":                       {"/x"},
+		"@x {\n\tmethod GET\n\tpath /x\n}\nmethod /x POST\ngatehouse @x":     {"/x", "/X"},
 	} {
 		s := startAdmin(t, site)
 		for _, target := range targets {
@@ -48,9 +60,39 @@ func TestNoPathWalksAroundAMatcher(t *testing.T) {
 				t.Fatalf("%s: %s is answered %.40q, the app was asked for %q", site, target, a, s.up.last().URI)
 			}
 		}
-		for _, open := range map[string][]string{"gatehouse /private/*": {"/x%2fy", "/a//b", "/.well-known/x", "/caf%C3%A9"}}[site] {
-			if a := s.raw("GET " + open + " HTTP/1.1\nHost: " + s.addr + "\nConnection: close\n\n"); !strings.HasPrefix(a, "200") {
-				t.Errorf("%s: %s is answered %.40q", site, open, a)
+	}
+}
+
+// What no matcher selects is open, however it is written, as long as it can be read in one way only.
+func TestWhatNoMatcherSelectsIsOpen(t *testing.T) {
+	for site, targets := range map[string][]string{
+		"gatehouse /private/*":                        {"/", "/x", "/X/y", "/.well-known/x", "/caf%C3%A9", "/a%20b", "/%7Ex", "/x?y=/private/z", "/x?%2f..//", "/c++"},
+		"@x not path /open/*\ngatehouse @x":           {"/open/x", "/OPEN/x", "/open/%7Ex"},
+		"uri strip_prefix /app\ngatehouse /private/*": {"/app/x", "/app/open"},
+	} {
+		s := startAdmin(t, site)
+		for _, target := range targets {
+			if a := s.raw("GET " + target + " HTTP/1.1\nHost: " + s.addr + "\nConnection: close\n\n"); !strings.HasPrefix(a, "200") {
+				t.Errorf("%s: %s is answered %.40q", site, target, a)
+			}
+		}
+	}
+}
+
+// A request target that is no path is guarded by every gate, whatever its matcher, and public by no rule.
+func TestTargetsWithoutAPathAreAlwaysGuarded(t *testing.T) {
+	const requests = "POST http://HOST?x=1 HTTP/1.1|GET http://HOST HTTP/1.1|GET http://HOST?/public/x HTTP/1.1|GET * HTTP/1.1|POST * HTTP/1.1|CONNECT HOST HTTP/1.1|" +
+		"GET x:public HTTP/1.1|GET http:private HTTP/1.1|PUT http://HOST#x HTTP/1.1|GET http://HOST HTTP/1.0|FROB http://other.example?x HTTP/1.1|OPTIONS http://HOST HTTP/1.1"
+	for _, site := range []string{
+		"gatehouse", "gatehouse /*", "@x path / /*\ngatehouse @x", "@x expression `path('/*')`\ngatehouse @x", "@x path_regexp ^/\ngatehouse @x", "gatehouse /private/*",
+		"gatehouse {\n\tpublic /\n\tpublic /* /public/*\n\tallow_preflight\n}", "gatehouse /x {\n\toptional /*\n}", "gatehouse /nothing\ngatehouse /* {\n\trequire role admin\n}",
+		"uri strip_prefix /x\ngatehouse /*", "@x not path /public/*\ngatehouse @x",
+	} {
+		s := startAdmin(t, site)
+		for _, line := range strings.Split(strings.ReplaceAll(requests, "HOST", s.addr), "|") {
+			a := s.raw(line + "\nHost: " + s.addr + "\nOrigin: http://x.example\nAccess-Control-Request-Method: GET\nContent-Length: 0\nConnection: close\n\n")
+			if s.up.count() > 0 {
+				t.Fatalf("%s: %q reached the app as %q, answered %.40q", site, line, s.up.last().URI, a)
 			}
 		}
 	}

@@ -20,50 +20,95 @@ import (
 )
 
 // visit is one request as the gate sees it: what the client asked for before any rewrite, and what Caddy vouches for.
-//
-// It is also the context of what comes after the gate, so that a second gate in the same request finds what the first
-// has found, under a key that no client can name. That, and the arrays in it, spare a handful of allocations for
-// every request.
+// The first is made where the request comes in (entrance.go); a second gate on the way has one of its own, and what is
+// known of the request is in the first. The arrays in it spare a handful of allocations for every request.
 type visit struct {
 	context.Context
-	first *visit // of the request's first gate; itself there
+	first *visit // where the request came in; itself there
 
 	repl   *caddy.Replacer
 	path   string   // escaped path as it came, without the query
 	uri    *url.URL // as it came
+	target policy.Target
 	cookie session.Cookie
 	host   string
 	live   *live
 	site_  *site.Request
 
+	met      bool             // a gate has judged it; of the first visit
+	gate     *Gate            // the last gate that let somebody through, nil for none; of the first visit
 	token    string           // session token, "" for none; of the first visit
 	came     []string         // Cookie header as it came; of the first visit
 	identity *identity        // who is signed in, nil for nobody and where nobody was asked for; of the first visit
-	sent     []identityHeader // what an earlier gate sends upstream; of the first visit
+	sent     []identityHeader // what a gate sends upstream; of the first visit
 	follower session.Follower
 	out      breakable         // what the app's answer is written to
 	values   [numValues]string // backs the headers sent upstream
 	cookies  [1]string         // backs the Cookie header sent upstream
 }
 
-type visitKey struct{}
+// visitVar is where the first visit of a request is kept among Caddy's variables. Error routes run with the request as
+// it was before any handler, so its context would not lead them there. No client can name or set a variable.
+const visitVar = "http.gatehouse.visit"
 
-// Value implements context.Context.
-func (v *visit) Value(key any) any {
-	if key == (visitKey{}) {
-		return v
+// String implements fmt.Stringer: a placeholder that names the variable shows nothing of it.
+func (*visit) String() string { return "" }
+
+// arrived returns the first visit of a request, or nil where it has not come in yet.
+func arrived(ctx context.Context) *visit {
+	v, _ := caddyhttp.GetVar(ctx, visitVar).(*visit)
+	return v
+}
+
+// arrive notes who comes, and takes from the request everything by which its client could speak for the gate.
+func arrive(app *App, r *http.Request) *visit {
+	v := newVisit(app, r)
+	v.came = r.Header["Cookie"]
+	v.token = v.cookie.Token(r.Header)
+	app.guarded.strip(r)
+	session.StripCookies(r.Header, &v.cookies)
+	v.provideIdentity()
+	caddyhttp.SetVar(r.Context(), visitVar, v)
+	return v
+}
+
+// visitOf returns the visit that a gate works with, with the path as it was rewritten until here.
+func (g *Gate) visitOf(r *http.Request) *visit {
+	v := arrived(r.Context())
+	if v == nil { // there is no entrance, as in a server that is none of Caddy's
+		v = arrive(g.app, r)
 	}
-	return v.Context.Value(key)
+	if v.met {
+		v = v.again()
+	}
+	v.met, v.Context = true, r.Context()
+	v.target = policy.NewTarget(v.path, currentPath(r, v))
+	return v
+}
+
+// again returns a further visit of the same request.
+func (v *visit) again() *visit {
+	return &visit{first: v.first, repl: v.repl, path: v.path, uri: v.uri, target: v.target, cookie: v.cookie, host: v.host, live: v.live, site_: v.site_}
+}
+
+// rewritten reports whether the address is another one than the client's.
+func (v *visit) rewritten(r *http.Request) bool {
+	return r.URL.Path != v.uri.Path || r.URL.RawPath != v.uri.RawPath
+}
+
+// currentPath returns the escaped path that an upstream would be asked for.
+func currentPath(r *http.Request, v *visit) string {
+	if !v.rewritten(r) {
+		return v.path
+	}
+	return r.URL.EscapedPath()
 }
 
 // newVisit reads the request. X-Forwarded-* count only from a proxy that Caddy was told to trust.
-func newVisit(g *Gate, r *http.Request) *visit {
+func newVisit(app *App, r *http.Request) *visit {
 	ctx := r.Context()
 	v := &visit{Context: ctx, uri: r.URL}
 	v.first = v
-	if earlier, ok := ctx.Value(visitKey{}).(*visit); ok {
-		v.first = earlier.first
-	}
 	v.repl, _ = ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	requestURI := r.RequestURI
 	if orig, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && orig.URL != nil {
@@ -84,7 +129,7 @@ func newVisit(g *Gate, r *http.Request) *visit {
 		}
 	}
 	v.host = canonicalHost(v.host, secure)
-	v.cookie = session.CookieFor(secure, v.host, g.app.opt.cookieDomain)
+	v.cookie = session.CookieFor(secure, v.host, app.opt.cookieDomain)
 	return v
 }
 
@@ -126,7 +171,7 @@ const (
 // kind tells a browser's page load from everything else: by Fetch Metadata where there is any, else by what the
 // client accepts.
 func (v *visit) kind(r *http.Request, api policy.Paths) visitKind {
-	if api.Covers(v.path) {
+	if api.Covers(v.target) {
 		return visitAPI
 	}
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead

@@ -1,0 +1,72 @@
+package caddyauth
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"golang.org/x/text/unicode/norm"
+)
+
+// guards reports whether the gate's matchers select the request.
+//
+// A matcher reads a path in one way and an upstream in another, so spelling must not decide. What could be read in two
+// ways is guarded whatever the matchers say, or `/x/..;/admin` would walk around `gatehouse /admin/*`. Everything else is
+// guarded when the matchers select any of its plain spellings: before rewrites and after, as it is and folded, for
+// regular expressions and placeholders tell apart what a case-insensitive upstream, or one that decodes, does not.
+func (g *Gate) guards(r *http.Request, v *visit) (bool, error) {
+	if len(g.matchers) == 0 || v.target.Ambiguous() {
+		return true, nil
+	}
+	if ok, err := g.matchers.AnyMatchWithError(r); ok || err != nil {
+		return ok, err
+	}
+	now, method := *r.URL, r.Method
+	came := method
+	if orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		came = orig.Method
+	}
+	rewritten := v.rewritten(r) || now.RawQuery != v.uri.RawQuery || method != came
+	defer func() { *r.URL = now }()
+	if ok, err := g.selectsFolded(r, now, method); ok || err != nil || !rewritten {
+		return ok, err
+	}
+	if ok, err := g.selects(r, *v.uri, came); ok || err != nil {
+		return ok, err
+	}
+	return g.selectsFolded(r, *v.uri, came)
+}
+
+// selects asks the matchers about the request as if it had come with this address. The address is changed in place, for
+// the placeholders of expressions read it there.
+func (g *Gate) selects(r *http.Request, address url.URL, method string) (bool, error) {
+	*r.URL = address
+	as := *r
+	as.Method, as.RequestURI = method, address.RequestURI()
+	return g.matchers.AnyMatchWithError(&as)
+}
+
+// selectsFolded is selects for the folded spelling of an address, if there is another one.
+func (g *Gate) selectsFolded(r *http.Request, address url.URL, method string) (bool, error) {
+	folded, differs := foldURL(address)
+	if !differs {
+		return false, nil
+	}
+	return g.selects(r, folded, method)
+}
+
+// foldURL returns an address whose path is spelled as plainly as can be: in lower case, with full-width and other
+// compatibility forms as the usual ones, nothing encoded that need not be. It reports whether that is another spelling.
+func foldURL(u url.URL) (url.URL, bool) {
+	plain := u.RawPath == ""
+	for i := 0; i < len(u.Path) && plain; i++ {
+		c := u.Path[i]
+		plain = c < 0x80 && (c < 'A' || c > 'Z')
+	}
+	if plain {
+		return u, false
+	}
+	u.Path, u.RawPath = strings.ToLower(norm.NFKC.String(u.Path)), ""
+	return u, true
+}

@@ -1,0 +1,261 @@
+package caddyauth
+
+import (
+	"slices"
+	"strings"
+)
+
+// way is a way through a site on which no gate stands.
+type way struct {
+	place string
+	text  string
+}
+
+// What handlers do with a request matters for who reaches what.
+var (
+	// ends answer themselves, with what is in the configuration or on this machine.
+	ends = names("static_response", "error", "file_server", "metrics", "copy_response")
+	// passes hand the request on to what comes next.
+	passes = names("headers", "rewrite", "encode", "vars", "map", "request_body", "templates", "push", "log_append", "tracing",
+		"timeouts", "copy_response_headers", "intercept", "subroute", "acme_server")
+	// guardsItself let nobody pass whom they do not know.
+	guardsItself = names("authentication")
+)
+
+func names(list ...string) map[string]bool {
+	set := make(map[string]bool)
+	for _, n := range list {
+		set[n] = true
+	}
+	return set
+}
+
+// sites returns who the routes of the server's own list are for.
+func (p *plan) sites() []hostSite {
+	var out []hostSite
+	for _, r := range p.routes {
+		s := hostSite{gated: p.gatedSite(r), alone: r.alone()}
+		if !r.everyHost() {
+			s.hosts, s.alone = r.match, s.alone && len(r.match) > 0
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// gatedSite reports whether a gate stands somewhere in the routes or error routes for the hosts of r.
+func (p *plan) gatedSite(r *planRoute) bool {
+	gated := func(o *planRoute) bool { return slices.Equal(o.hosts, r.hosts) && p.gated(o) }
+	return slices.ContainsFunc(p.routes, gated) || slices.ContainsFunc(p.errors, gated)
+}
+
+// gated reports whether a gate stands somewhere in a route.
+func (p *plan) gated(r *planRoute) bool { return p.holdsGate(r, nil) }
+
+func (p *plan) holdsGate(r *planRoute, invoked []string) bool {
+	for _, h := range r.handlers {
+		if h.name == "gatehouse" {
+			return true
+		}
+		if named := p.named[h.invoke]; named != nil && !slices.Contains(invoked, h.invoke) && p.holdsGate(named, append(invoked, h.invoke)) {
+			return true
+		}
+		for _, l := range h.lists {
+			if slices.ContainsFunc(l.routes, func(r *planRoute) bool { return p.holdsGate(r, invoked) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// fromCaddyfile reports whether the server was written as a Caddyfile: its directives know where they stand.
+func (p *plan) fromCaddyfile() bool {
+	lists := [][]*planRoute{p.routes, p.errors}
+	for _, r := range p.named {
+		lists = append(lists, []*planRoute{r})
+	}
+	return slices.ContainsFunc(lists, hasPlace)
+}
+
+func hasPlace(routes []*planRoute) bool {
+	return slices.ContainsFunc(routes, func(r *planRoute) bool {
+		return slices.ContainsFunc(r.handlers, func(h *planHandler) bool {
+			return h.at != "" || slices.ContainsFunc(h.lists, func(l planList) bool { return hasPlace(l.routes) })
+		})
+	})
+}
+
+// ungated returns the upstreams that a stranger reaches on sites that have a gate without meeting it. It errs on the
+// side of telling: what it cannot see into counts as an upstream, and what a matcher selects may be anybody's.
+func (p *plan) ungated() []way {
+	w := &walk{plan: p, caddyfile: p.fromCaddyfile()}
+	gated := append(slices.Clone(p.routes), p.errors...)
+	gated = slices.DeleteFunc(gated, func(r *planRoute) bool { return !p.gated(r) })
+	w.top(p.routes, gated, nil)
+	w.top(p.errors, gated, []string{"handle_errors"})
+	return w.ways
+}
+
+// top walks those of the server's own routes that are of a site with a gate, or lead to one.
+func (w *walk) top(list, gated []*planRoute, label []string) {
+	var met []*planRoute // a gate stands before what comes after these
+	for i, r := range list {
+		if !w.plan.leads(r) || !slices.ContainsFunc(gated, func(g *planRoute) bool { return overlap(r, g) }) {
+			continue
+		}
+		w.site = strings.Join(r.hosts, " ")
+		if r.everyHost() {
+			w.site = w.plan.listen
+		}
+		past := slices.ContainsFunc(met, func(m *planRoute) bool { return covers(m, r) })
+		if w.route(r, past, i == len(list)-1 || r.terminal, label, true) && r.hostsOnly() {
+			met = append(met, r)
+		}
+	}
+}
+
+// leads reports whether a route of the server's own, or of its error routes, is of a site that has a gate, or may lead to
+// one: it is no other site's alone.
+func (p *plan) leads(r *planRoute) bool {
+	if p.gatedSite(r) {
+		return true
+	}
+	return !slices.ContainsFunc(p.routes, func(o *planRoute) bool { return slices.Equal(o.hosts, r.hosts) && o.alone() })
+}
+
+// overlap reports whether two routes may see requests for one host.
+func overlap(a, b *planRoute) bool {
+	return a.everyHost() || b.everyHost() || slices.ContainsFunc(a.hosts, func(h string) bool {
+		return slices.ContainsFunc(b.hosts, func(o string) bool {
+			return strings.EqualFold(h, o) || strings.ContainsAny(h+o, "*{")
+		})
+	})
+}
+
+// covers reports whether a sees every request that b does.
+func covers(a, b *planRoute) bool {
+	return a.everyHost() || !b.everyHost() && !slices.ContainsFunc(b.hosts, func(h string) bool { return !slices.Contains(a.hosts, h) })
+}
+
+// walk goes the ways of requests through a server.
+type walk struct {
+	plan      *plan
+	caddyfile bool
+	site      string
+	invoked   []string
+	ways      []way
+}
+
+// list walks a list of routes and reports whether a gate was met by everything that comes out at its end. Nothing comes
+// after a list that is last.
+func (w *walk) list(routes []*planRoute, gated, last bool, label []string) bool {
+	groups := make(map[string]bool) // of which some member lets requests pass that met no gate
+	for i, r := range routes {
+		after := slices.ContainsFunc(routes[i+1:], func(o *planRoute) bool { return r.group == "" || o.group != r.group })
+		out := w.route(r, gated, r.terminal || last && !after, label, false)
+		open := !out
+		if r.group != "" {
+			groups[r.group] = groups[r.group] || open
+			open = groups[r.group]
+		}
+		if r.all && !open {
+			gated = true
+		}
+	}
+	return gated
+}
+
+// route walks one route.
+func (w *walk) route(r *planRoute, gated, last bool, label []string, top bool) bool {
+	if own := r.describe(top); own != "" {
+		label = append(slices.Clone(label), own)
+	}
+	for i, h := range r.handlers {
+		if gated {
+			return true
+		}
+		gated = w.handler(h, last && i == len(r.handlers)-1, label)
+	}
+	return gated
+}
+
+// handler walks one handler that no gate stands before, and reports whether one stands before what comes after it, or
+// nothing does.
+func (w *walk) handler(h *planHandler, last bool, label []string) bool {
+	switch {
+	case h.name == "gatehouse", ends[h.name] && !h.through, guardsItself[h.name]:
+		return true
+	case h.through:
+		return false
+	case h.name == "invoke":
+		return w.invoke(h, last, label)
+	case h.name == "subroute":
+		out := false
+		for _, l := range h.lists {
+			if l.errors {
+				w.list(l.routes, false, true, append(slices.Clone(label), "errors"))
+				continue
+			}
+			out = w.list(l.routes, false, last, label)
+		}
+		return out
+	}
+	for _, l := range h.lists {
+		w.list(l.routes, false, true, label)
+	}
+	if passes[h.name] {
+		return false
+	}
+	if h.name == "reverse_proxy" || last {
+		w.tell(h, label)
+	}
+	return h.name == "reverse_proxy" && len(h.lists) == 0
+}
+
+func (w *walk) invoke(h *planHandler, last bool, label []string) bool {
+	named := w.plan.named[h.invoke]
+	if named == nil || slices.Contains(w.invoked, h.invoke) {
+		return true // it fails
+	}
+	w.invoked = append(w.invoked, h.invoke)
+	defer func() { w.invoked = w.invoked[:len(w.invoked)-1] }()
+	return w.list([]*planRoute{named}, false, last, append(slices.Clone(label), "&("+h.invoke+")"))
+}
+
+// tell notes that a stranger reaches a handler.
+func (w *walk) tell(h *planHandler, label []string) {
+	place := h.path
+	if w.caddyfile {
+		handler, route := strings.TrimSpace(h.name+" "+h.detail), strings.Join(label, " ")
+		if route == "" {
+			route = "*"
+		}
+		place = w.site + " > " + route + " > " + handler
+	}
+	cure := "to leave a path to everybody, write it behind public in the gatehouse directive and drop the block of its own; else write gatehouse before this"
+	if slices.Contains(label, "handle_errors") || slices.Contains(label, "errors") {
+		cure = "errors are raised before the gate, too, so anybody gets here with any address: write gatehouse in these error routes, or answer without the app"
+	}
+	next := way{place, "strangers reach this without passing the gate of this site; what they say of who they are is taken from the request. " + cure}
+	if !slices.Contains(w.ways, next) {
+		w.ways = append(w.ways, next)
+	}
+}
+
+// describe returns the matchers of a route in words. Hosts of the server's own routes are the site's name.
+func (r *planRoute) describe(top bool) string {
+	var parts []string
+	if !top {
+		for _, h := range r.hosts {
+			if h != "*" {
+				parts = append(parts, h)
+			}
+		}
+	}
+	parts = append(parts, r.paths...)
+	for _, o := range r.others {
+		parts = append(parts, "@"+o)
+	}
+	return strings.Join(parts, " ")
+}

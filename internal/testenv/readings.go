@@ -1,0 +1,58 @@
+package testenv
+
+import (
+	"net/url"
+	stdpath "path"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Readings are how upstreams read the path of a request that are more lenient than Caddy. Each takes the path as it is
+// on the wire, without the query, and returns the one that is served.
+var Readings = map[string]func(path string) string{
+	// Decodes once, merges slashes and resolves dots, ends at NUL; what is decoded to '?' or '#' ends the path for what it
+	// runs.
+	"a file server": func(path string) string { return clean(cutAt(decode(path), "\x00?#")) },
+	// Cuts path parameters segment by segment, before and after it decodes, takes '\\' for '/', and resolves dots then.
+	"a servlet container": func(path string) string {
+		return clean(cutParams(strings.ReplaceAll(decode(cutParams(path)), `\`, "/")))
+	},
+	// Decodes twice, folds full-width forms, drops dots and blanks from the ends of segments, and knows no letter case.
+	"a script on a case-insensitive file system": func(path string) string {
+		segs := strings.Split(strings.ReplaceAll(norm.NFKC.String(decode(decode(path))), `\`, "/"), "/")
+		for i, seg := range segs {
+			if seg != "." && seg != ".." {
+				segs[i] = strings.TrimLeft(strings.TrimRight(seg, ". "+blanks), " "+blanks)
+			}
+		}
+		return strings.ToLower(clean(cutAt(strings.Join(segs, "/"), "\x00?#")))
+	},
+}
+
+const blanks = "\t\r\n\v\f\u00a0\u3000\ufeff"
+
+func clean(s string) string { return stdpath.Clean("/" + s) }
+
+func decode(s string) string {
+	if text, err := url.PathUnescape(s); err == nil {
+		return text
+	}
+	return s
+}
+
+func cutAt(s, any string) string {
+	if i := strings.IndexAny(s, any); i >= 0 {
+		return s[:i]
+	}
+	return s
+}
+
+// cutParams drops path parameters segment by segment.
+func cutParams(p string) string {
+	segs := strings.Split(p, "/")
+	for i, s := range segs {
+		segs[i], _, _ = strings.Cut(s, ";")
+	}
+	return strings.Join(segs, "/")
+}
