@@ -36,8 +36,11 @@ func (a *App) adminPages(accounts *account.Service, config admin.Config, notFoun
 		return pages, nil
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := site.From(r)
-		if !slices.ContainsFunc(hosts, func(h namedHost) bool { return h.serves(q) }) {
+		// By the Host header alone: script in an app on another host can send any X-Forwarded-Host through a proxy that
+		// does not set it, and would reach the administration with the person's cookie.
+		asked, ok := site.Asked(r)
+		secure := site.From(r).Secure
+		if !ok || !slices.ContainsFunc(hosts, func(h site.Host) bool { return h.Serves(asked, secure) }) {
 			notFound(w, r)
 			return
 		}
@@ -114,6 +117,7 @@ func (a *App) effective(started time.Time) admin.Settings {
 	add("pages", "language", o.language, a.Language == "")
 	add("pages", "admin_host", joinHosts(o.adminHosts), len(o.adminHosts) == 0)
 	add("pages", "trust_return", strings.Join(o.trustReturn, " "), len(o.trustReturn) == 0)
+	add("pages", "forwarded_host", strconv.FormatBool(o.forwarded), !o.forwarded)
 	add("brand", "title", o.title, a.Brand == nil || a.Brand.Title == "")
 	for _, p := range a.OIDC {
 		add("oidc", p.Name, p.Issuer, false)
@@ -130,6 +134,9 @@ func (a *App) warnings() []say.Text {
 	}
 	if a.opt.cookieDomain != "" {
 		w = append(w, say.New("warning.cookie_domain", "domain", a.opt.cookieDomain))
+	}
+	if a.lenientIP.Load() {
+		w = append(w, say.New("warning.client_ip"))
 	}
 	if g := a.opt.storeGrace; g > 0 {
 		w = append(w, say.New("warning.store_grace", "span", g.String()))

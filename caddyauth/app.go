@@ -50,6 +50,9 @@ type App struct {
 	TrustReturn []string `json:"trust_return,omitempty"`
 	// Strict makes errors of the warnings about a configuration.
 	Strict bool `json:"strict,omitempty"`
+	// ForwardedHost believes X-Forwarded-Host of the proxies that Caddy trusts, where the site's own address is needed;
+	// never for AdminHosts, which are judged by the Host header alone. Default: it is not read.
+	ForwardedHost bool `json:"forwarded_host,omitempty"`
 
 	log     *zap.Logger
 	opt     *options
@@ -60,6 +63,8 @@ type App struct {
 	gates   []*Gate                    // all that use this app, for the admin pages
 	entered map[*caddyhttp.Server]bool // servers that have an entrance
 	told    []warning                  // about this configuration
+
+	lenientIP atomic.Bool // a server with a gate lets clients choose their address
 
 	live   atomic.Pointer[live] // nil until Start is through
 	ready  chan struct{}        // closed when live is set, or will never be

@@ -66,8 +66,11 @@ func (a *App) parseLine(d *caddyfile.Dispenser, option string) (err error) {
 	case "strict":
 		a.Strict = true
 		return none(d)
+	case "forwarded_host":
+		a.ForwardedHost = true
+		return none(d)
 	default:
-		return d.Errf("unrecognized option %q; gatehouse knows store, admin, oidc, session, password, throttle, audit, prefix, admin_host, language, brand, trust_return and strict", option)
+		return d.Errf("unrecognized option %q; gatehouse knows store, admin, oidc, session, password, throttle, audit, prefix, admin_host, language, brand, trust_return, strict and forwarded_host", option)
 	}
 }
 

@@ -67,7 +67,8 @@ http://:%s {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.Header = http.Header{"X-Forwarded-Proto": {scheme}, "X-Forwarded-Host": {host}, "Accept": {"text/html"}, "Cookie": {cookie + token}}
+		r.Header = http.Header{"X-Forwarded-Proto": {scheme}, "X-Forwarded-Host": {"any.test"}, "Accept": {"text/html"}, "Cookie": {cookie + token}}
+		r.Host = host
 		res, err := client.Do(r)
 		if err != nil {
 			t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/seed"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
@@ -37,11 +38,12 @@ type options struct {
 	attempts     login.Limits
 	keepEvents   time.Duration // 0: for ever
 	prefix       string
-	adminHosts   []namedHost
+	adminHosts   []site.Host
 	language     string
 	brand        ui.Brand
 	title        string
 	trustReturn  []string
+	forwarded    bool // X-Forwarded-Host of trusted proxies names the site
 	providers    []oidc.Config
 }
 
@@ -169,7 +171,9 @@ func (a *App) resolveSession(o *options) error {
 // cookieDomain refuses what browsers refuse, and what would hand the session to strangers' sites.
 func cookieDomain(s string) (string, error) {
 	d := strings.ToLower(strings.TrimPrefix(s, "."))
-	if _, err := netip.ParseAddr(d); err == nil || !hostname.MatchString(d) {
+	h, ok := site.ParseHost(d)
+	// net/http leaves out a Domain with an underscore or a final dot: the cookie would be for one host alone.
+	if _, err := netip.ParseAddr(d); err == nil || !ok || h.Name != d || strings.Contains(d, "_") || strings.HasSuffix(d, ".") {
 		return "", fmt.Errorf("session cookie_domain: %q is not a domain name", s)
 	}
 	if suffix, _ := publicsuffix.PublicSuffix(d); suffix == d && d != "localhost" {

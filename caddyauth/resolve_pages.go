@@ -19,6 +19,7 @@ func (a *App) resolvePages(o *options) error {
 	if !prefixForm.MatchString(o.prefix) || strings.Contains(o.prefix+"/", "/./") || strings.Contains(o.prefix+"/", "/../") {
 		return fmt.Errorf("prefix: %q; use a path such as /_auth, without a trailing slash", o.prefix)
 	}
+	o.forwarded = a.ForwardedHost
 	if err := a.resolveHosts(o); err != nil {
 		return err
 	}

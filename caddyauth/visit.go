@@ -118,39 +118,14 @@ func newVisit(app *App, r *http.Request) *visit {
 	if !strings.HasPrefix(v.path, "/") { // absolute-form, CONNECT, "*"
 		v.path = v.uri.EscapedPath()
 	}
-	secure := r.TLS != nil
-	v.host = r.Host
-	if trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool); trusted {
-		if proto := firstOf(r.Header.Get("X-Forwarded-Proto")); proto != "" {
-			secure = strings.EqualFold(proto, "https")
-		}
-		if host := firstOf(r.Header.Get("X-Forwarded-Host")); plainHost(host) {
-			v.host = host
-		}
+	trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)
+	if trusted {
+		app.noteClientIP(ctx)
 	}
-	v.host = canonicalHost(v.host, secure)
+	secure := overTLS(r, trusted)
+	v.host = hostOf(r, trusted && app.opt.forwarded, secure)
 	v.cookie = session.CookieFor(secure, v.host, app.opt.cookieDomain)
 	return v
-}
-
-// firstOf answers the first element of a list in a header: what the proxy nearest to the client saw.
-func firstOf(list string) string {
-	first, _, _ := strings.Cut(list, ",")
-	return strings.TrimSpace(first)
-}
-
-// plainHost reports whether s looks like a host with an optional port: it ends up in addresses that we make.
-func plainHost(s string) bool {
-	return s != "" && len(s) <= 255 && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") == ""
-}
-
-// canonicalHost answers a host in lower case without the scheme's default port.
-func canonicalHost(host string, secure bool) string {
-	host = strings.ToLower(host)
-	if secure {
-		return strings.TrimSuffix(host, ":443")
-	}
-	return strings.TrimSuffix(host, ":80")
 }
 
 // underPrefix reports whether the request is for our own pages.

@@ -20,19 +20,18 @@ const maxReturn = 8 << 10
 // A value is a path on the site itself, or an absolute address on the site or on a trusted host. Everything that two
 // readers (browsers by the WHATWG URL standard, net/url, a proxy that decodes once more, an app that cleans paths)
 // could take for different places is refused, and the caller goes to the default page: to be sent home is harmless.
-type Guard struct{ trusted map[string]bool } // "host" or "host:port", lower case
+type Guard struct{ trusted map[site.Host]bool } // without the usual port of https
 
 // NewGuard trusts the given hosts, each "host" or "host:port", besides the site itself. Trusted are https addresses of
 // exactly that host and port; http ones only for sites that are http themselves.
 func NewGuard(hosts []string) (*Guard, error) {
-	g := &Guard{trusted: make(map[string]bool)}
+	g := &Guard{trusted: make(map[site.Host]bool)}
 	for _, h := range hosts {
-		host := strings.ToLower(h)
-		u, err := url.Parse("https://" + host)
-		if err != nil || u.Host != host || u.Hostname() == "" || !plainHost(host) || strings.HasSuffix(host, ":") || strings.HasSuffix(u.Hostname(), ".") {
+		host, ok := site.ParseHost(h)
+		if !ok || strings.HasSuffix(host.Name, ".") {
 			return nil, fmt.Errorf("trust_return %q: give a host such as app.example.com, with a port where it is not the usual one", h)
 		}
-		g.trusted[strings.TrimSuffix(host, ":443")] = true
+		g.trusted[host.Short(true)] = true
 	}
 	return g, nil
 }
@@ -91,35 +90,22 @@ func (g *Guard) split(q *site.Request, raw string) (origin, rest string, ok bool
 	if end < 0 {
 		end = len(after)
 	}
-	host, rest := strings.ToLower(after[:end]), after[end:]
-	if !plainHost(host) {
+	host, ok := site.ParseHost(after[:end])
+	if !ok {
 		return "", "", false
 	}
+	rest = after[end:]
 	if !strings.HasPrefix(rest, "/") {
 		rest = "/" + rest
 	}
-	port := ":443"
-	if scheme == "http" {
-		port = ":80"
-	}
-	host = strings.TrimSuffix(host, port)
+	host = host.Short(scheme == "https")
 	switch {
-	case scheme == q.Scheme() && host == q.Host:
+	case scheme == q.Scheme() && host.String() == q.Host:
 		return "", rest, true
 	case g.trusted[host] && (scheme == "https" || !q.Secure):
-		return scheme + "://" + host, rest, true
+		return scheme + "://" + host.String(), rest, true
 	}
 	return "", "", false
-}
-
-// plainHost reports whether s holds only what a host and a port are made of: no userinfo, escapes or look-alikes.
-func plainHost(s string) bool {
-	for _, c := range []byte(s) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' && c != ':' && c != '[' && c != ']' && c != '_' {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // plainBytes reports whether s holds only visible ASCII without the characters that browsers take for a slash, or that

@@ -1,11 +1,11 @@
 package session
 
 import (
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -26,10 +26,7 @@ func CookieFor(secure bool, host, domain string) Cookie {
 	if domain == "" {
 		return c
 	}
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if host == domain || strings.HasSuffix(host, "."+domain) {
+	if h, ok := site.ParseHost(host); ok && (h.Name == domain || strings.HasSuffix(h.Name, "."+domain)) {
 		c.Domain = domain
 	}
 	return c

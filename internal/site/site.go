@@ -15,7 +15,7 @@ type Request struct {
 	ID       string     // reference id, shown to people and written to logs and audit
 	ClientIP netip.Addr // the zero Addr when the front does not know (unix sockets)
 	Secure   bool       // the browser speaks HTTPS to the site
-	Host     string     // as the browser names the site: lower case, without the scheme's default port
+	Host     string     // as the browser names the site, in [Host]'s spelling without the usual port; "" when nobody can tell
 	Prefix   string     // mount point of our pages, such as "/_auth": begins with '/', does not end in one
 }
 

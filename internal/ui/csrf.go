@@ -36,7 +36,7 @@ func (c *CrossOrigin) Check(r *http.Request) error {
 	}
 	// Behind another proxy Host may be an inner name. What the front vouches for as the site's own origin counts,
 	// but only where the browser did not say itself that the request is cross-site.
-	if r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == site.From(r).Origin() {
+	if r.Header.Get("Sec-Fetch-Site") == "" && ownOrigin(r) {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrCrossSite, err)
@@ -49,10 +49,25 @@ func (c *CrossOrigin) CheckRead(r *http.Request) error {
 	case "same-origin", "none":
 		return nil
 	case "":
-		origin := r.Header.Get("Origin")
-		if u, err := url.Parse(origin); origin == "" || origin == site.From(r).Origin() || (err == nil && u.Host != "" && u.Host == r.Host) {
+		if r.Header.Get("Origin") == "" || ownOrigin(r) {
+			return nil
+		}
+		// Where a proxy ends TLS and does not say so, only the scheme differs.
+		u, err := url.Parse(r.Header.Get("Origin"))
+		if err != nil {
+			break
+		}
+		from, ok := site.ParseHost(u.Host)
+		if asked, named := site.Asked(r); ok && named && from == asked {
 			return nil
 		}
 	}
 	return fmt.Errorf("%w: it asks for data of the signed-in person", ErrCrossSite)
+}
+
+// ownOrigin reports whether Origin is what the front vouches for as the site's own.
+func ownOrigin(r *http.Request) bool {
+	q := site.From(r)
+	origin, ok := site.ParseOrigin(r.Header.Get("Origin"))
+	return ok && q.Host != "" && origin == q.Origin()
 }

@@ -1,0 +1,79 @@
+package caddyauth
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/site"
+)
+
+// What another proxy says of a request, and who is believed. Everything else that proxies send (Forwarded, X-Real-IP,
+// X-Forwarded-Port, -Prefix, -Uri and -Method, X-Original-URL, X-Rewrite-URL) is never read. The client's address is
+// Caddy's client_ip, which takes X-Forwarded-For as the server's trusted_proxies say.
+
+// overTLS reports whether the browser speaks HTTPS. A trusted proxy may end TLS before Caddy.
+func overTLS(r *http.Request, trusted bool) bool {
+	if trusted {
+		switch proto, _ := agreed(r.Header["X-Forwarded-Proto"]); strings.ToLower(proto) {
+		case "https", "wss":
+			return true
+		case "http", "ws":
+			return false
+		}
+	}
+	return r.TLS != nil
+}
+
+// hostOf returns the host as the browser names the site, without the scheme's usual port; "" for one that no browser
+// would send. forwarded believes X-Forwarded-Host.
+func hostOf(r *http.Request, forwarded, secure bool) string {
+	if forwarded {
+		if text, ok := agreed(r.Header["X-Forwarded-Host"]); ok {
+			if host := site.Canonical(text, secure); host != "" {
+				return host
+			}
+		}
+	}
+	return site.Canonical(r.Host, secure)
+}
+
+// agreed returns what all elements of a header say that is a list. A proxy that appends leaves in front what the client
+// sent: elements that differ prove nothing.
+func agreed(lines []string) (value string, ok bool) {
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ",") {
+			part = strings.TrimSpace(part)
+			switch {
+			case !ok:
+				value, ok = part, true
+			case !strings.EqualFold(part, value):
+				return "", false
+			}
+		}
+	}
+	return value, ok && value != ""
+}
+
+// noteClientIP warns, once, of a server that lets clients choose their own address: without trusted_proxies_strict Caddy
+// takes the first element of X-Forwarded-For, and a proxy that appends leaves in front what the client wrote. Limits for
+// each address and the audit log go by that address. It is asked when a trusted proxy comes: whom a server trusts is not
+// to be seen before.
+func (a *App) noteClientIP(ctx context.Context) {
+	srv, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if srv == nil || srv.TrustedProxiesStrict > 0 || a.lenientIP.Load() {
+		return
+	}
+	forwardedFor := func(name string) bool { return strings.EqualFold(name, "X-Forwarded-For") }
+	if len(srv.ClientIPHeaders) > 0 && !slices.ContainsFunc(srv.ClientIPHeaders, forwardedFor) {
+		return
+	}
+	if !a.lenientIP.Swap(true) {
+		a.log.Warn("clients behind a trusted proxy can choose the address that they are limited and logged by; add trusted_proxies_strict beside trusted_proxies",
+			zap.Strings("listen", srv.Listen))
+	}
+}
