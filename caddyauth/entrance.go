@@ -47,6 +47,9 @@ func (e *entrance) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 	v := arrived(r.Context())
 	switch {
 	case v == nil && e.leads(r):
+		if e.app.conceal(w, r) {
+			return nil
+		}
 		arrive(e.app, r)
 	case v != nil && e.errors && v.gate != nil:
 		return v.gate.afterError(w, r, next, v)

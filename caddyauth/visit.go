@@ -114,9 +114,9 @@ func newVisit(app *App, r *http.Request) *visit {
 	if orig, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && orig.URL != nil {
 		v.uri, requestURI = orig.URL, orig.RequestURI
 	}
-	v.path, _, _ = strings.Cut(requestURI, "?")
-	if !strings.HasPrefix(v.path, "/") { // absolute-form, CONNECT, "*"
-		v.path = v.uri.EscapedPath()
+	v.path = pathOf(requestURI, v.uri)
+	if c := concealedOf(ctx); c != nil && under(c.path, app.opt.prefix) {
+		v.path, v.uri = c.path, c.uri // our own pages know the secret
 	}
 	trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)
 	if trusted {
@@ -129,8 +129,10 @@ func newVisit(app *App, r *http.Request) *visit {
 }
 
 // underPrefix reports whether the request is for our own pages.
-func (v *visit) underPrefix(prefix string) bool {
-	rest, ok := strings.CutPrefix(v.path, prefix)
+func (v *visit) underPrefix(prefix string) bool { return under(v.path, prefix) }
+
+func under(path, prefix string) bool {
+	rest, ok := strings.CutPrefix(path, prefix)
 	return ok && (rest == "" || rest[0] == '/')
 }
 
@@ -251,7 +253,7 @@ func (g *Gate) pages(w http.ResponseWriter, r *http.Request, v *visit) error {
 			v.first.identity = identityOf(s)
 		}
 	})
-	g.unlogged(w, r, v, v.live.portal)
+	v.live.portal.ServeHTTP(w, r)
 	if !asked {
 		v.identifyVisitor()
 	}

@@ -182,7 +182,7 @@ func (p *Portal) begin(w http.ResponseWriter, r *http.Request, v *visit, f failu
 		w.Header().Set("WWW-Authenticate", p.challenge())
 	}
 	if f.slug == "cross-site" {
-		p.Log.Warn("refused a changing request from another site", zap.String("path", r.URL.Path),
+		p.Log.Warn("refused a changing request from another site", zap.String("path", v.shown(r)),
 			zap.String("ip", v.q.IP()), zap.String("request_id", v.q.ID))
 	}
 	if f.status >= http.StatusInternalServerError && r.Context().Err() == nil && !errors.Is(err, errSetup) {
@@ -190,7 +190,7 @@ func (p *Portal) begin(w http.ResponseWriter, r *http.Request, v *visit, f failu
 		if errors.Is(err, password.ErrBusy) {
 			level = zap.DebugLevel // a stranger decides how many; login.Service notes that it happens
 		}
-		p.Log.Log(level, "could not answer a request", zap.String("path", r.URL.Path), zap.Int("status", f.status),
+		p.Log.Log(level, "could not answer a request", zap.String("path", v.shown(r)), zap.Int("status", f.status),
 			zap.String("request_id", v.q.ID), zap.Error(err))
 	}
 }

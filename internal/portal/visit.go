@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
@@ -151,6 +152,15 @@ func (v *visit) returning(r *http.Request, form *ui.Form) back {
 		return back{location: home}
 	}
 	return back{raw: target, location: target, external: external}
+}
+
+// shown returns the path of a request as it may be written to a log. r has no prefix any more, or never had.
+func (v *visit) shown(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	if rest, ok := strings.CutPrefix(path, v.q.Prefix); ok {
+		path = rest
+	}
+	return site.Loggable(v.q.Prefix+path, v.q.Prefix)
 }
 
 // targets answers the origins that a form may lead to.
