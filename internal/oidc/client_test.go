@@ -112,3 +112,23 @@ func TestAConfigurationIsJudgedByItsFirstMistake(t *testing.T) {
 		}
 	}
 }
+
+// Addresses from a provider stand in our content policies: their hosts are hosts, or the provider is not used.
+func TestAnAddressWithMoreThanAHostIsNotUsed(t *testing.T) {
+	t.Parallel()
+	r := &remote{insecure: true}
+	for _, host := range []string{"id.test;script-src", "id.test,evil", "*", "*.test", "'self'", "id.test'", "", "id test", "id.test:", "id.test:x", "[::1", "\u0131d.test", "a..test"} {
+		for _, scheme := range []string{"https", "http"} {
+			address := scheme + "://" + host + "/end"
+			if r.endpoint(address) {
+				t.Errorf("%q is used", address)
+			}
+			if o := origin(address); o != "" {
+				t.Errorf("%q has the origin %q", address, o)
+			}
+		}
+	}
+	if !r.endpoint("https://id.test:8443/end?x=1") || origin("https://ID.test:443/end") != "https://id.test" {
+		t.Error("a plain address is not used")
+	}
+}

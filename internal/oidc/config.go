@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
 
 // Method is how we prove to the token endpoint who we are (OpenID Connect Core 1.0, section 9).
@@ -132,10 +133,18 @@ func (c *Config) checkIssuer() error {
 		return errors.New("issuer: is http; use https, or add insecure_http for a test or a network of your own")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("issuer: has to begin with https://")
+	case !plainHost(u): // it goes into our content policy, where ';', ',' and '*' would mean more than a host
+		return errors.New("issuer: its host is not one that browsers name so; write a name such as id.example.com, an international one in punycode")
 	case strings.HasSuffix(u.Path, "/.well-known/openid-configuration"):
 		return errors.New("issuer: leave /.well-known/openid-configuration out; it is added")
 	}
 	return nil
+}
+
+// plainHost reports whether an address has a host that stands for itself and nothing else wherever it is written.
+func plainHost(u *url.URL) bool {
+	_, ok := site.OriginOf(u)
+	return ok
 }
 
 func (c *Config) checkClient() error {

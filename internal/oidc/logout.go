@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -162,13 +163,14 @@ func (g *Registry) FrameOrigins(name string) []string {
 	return out
 }
 
-// origin answers scheme and host of an address that was judged before.
+// origin returns scheme and host of an address, "" for one that browsers would not name so.
 func origin(address string) string {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return "'none'"
+	if err != nil {
+		return ""
 	}
-	return u.Scheme + "://" + u.Host
+	o, _ := site.OriginOf(u)
+	return o
 }
 
 // Front checks what the provider's frame says: ours to end is only what this issuer names with a sid

@@ -180,7 +180,7 @@ func discoveryWords(err error) string {
 // endpoint judges an address in metadata: it must be one we would dial.
 func (r *remote) endpoint(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && u.Host != "" && u.User == nil && u.Fragment == "" && Clean(s, 2048) == s &&
+	return err == nil && plainHost(u) && u.User == nil && u.Fragment == "" && Clean(s, 2048) == s &&
 		(u.Scheme == "https" || (r.insecure && u.Scheme == "http"))
 }
 

@@ -401,7 +401,7 @@ func (p *Portal) oidcFrontchannel(w http.ResponseWriter, r *http.Request, v *vis
 	h.Del("Cross-Origin-Opener-Policy")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors "+
-		strings.Join(p.OIDC.Registry.FrameOrigins(name), " "))
+		ui.Sources(p.OIDC.Registry.FrameOrigins(name)))
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	status, text := http.StatusOK, "oidc.frame.done"
 	switch {

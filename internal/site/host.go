@@ -131,7 +131,10 @@ func ParseOrigin(s string) (string, bool) {
 		return "", false
 	}
 	h, ok := ParseHost(rest)
-	return scheme + "://" + h.Short(scheme == "https").String(), ok
+	if !ok {
+		return "", false
+	}
+	return scheme + "://" + h.Short(scheme == "https").String(), true
 }
 
 // OriginOf returns the origin of an http or https address. ok is false for addresses whose host no browser would name

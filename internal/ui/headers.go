@@ -49,6 +49,24 @@ func HardenDecision(w http.ResponseWriter, r *http.Request) {
 // setVary replaces what was set before; other handlers' fields, which Caddy adds later, are kept apart.
 func setVary(h http.Header, v string) { h["Vary"] = []string{v} }
 
+const noSource = "'none'"
+
+// Sources returns origins as a list in a content policy, 'none' for no origin. It is the only way for a value that is not
+// ours into a policy: what is more than a scheme and a host (a ';', a ',', a '*', a keyword) would be a policy of its own,
+// and is left out.
+func Sources(origins []string) string {
+	var list []string
+	for _, o := range origins {
+		if plain, ok := site.ParseOrigin(o); ok {
+			list = append(list, plain)
+		}
+	}
+	if len(list) == 0 {
+		return noSource
+	}
+	return strings.Join(list, " ")
+}
+
 // pagePolicy is the content policy of a page. targets are origins that a form of the page may end up at: Chromium and
 // WebKit apply form-action to every redirect that follows a form (w3c/webappsec-csp issue 8).
 func pagePolicy(nonce string, targets []string) string {
@@ -57,9 +75,9 @@ func pagePolicy(nonce string, targets []string) string {
 	b.WriteString("default-src 'none'; script-src 'nonce-")
 	b.WriteString(nonce)
 	b.WriteString("'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'")
-	for _, t := range targets {
+	if more := Sources(targets); more != noSource {
 		b.WriteByte(' ')
-		b.WriteString(t)
+		b.WriteString(more)
 	}
 	b.WriteString("; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'")
 	return b.String()
