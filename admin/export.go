@@ -1,8 +1,8 @@
 package admin
 
 import (
+	"bufio"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.uber.org/zap"
 
@@ -63,40 +64,56 @@ func (a *admin) fileHeaders(w http.ResponseWriter, r *http.Request, name, mime s
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 }
 
-// table is a CSV file in the making.
-type csvFile struct{ w *csv.Writer }
+// csvFile is a CSV file in the making (RFC 4180). Every cell is in quotes, so that a spreadsheet whose separator is a
+// semicolon or a tab sees the same cells, or one.
+type csvFile struct{ w *bufio.Writer }
 
 func newCSV(w io.Writer, columns ...string) csvFile {
-	f := csvFile{csv.NewWriter(w)}
-	f.w.UseCRLF = true // RFC 4180, section 2
+	f := csvFile{bufio.NewWriter(w)}
 	f.line(columns...)
 	return f
 }
 
 func (f csvFile) line(cells ...string) {
 	for i, c := range cells {
-		cells[i] = inert(c)
+		if i > 0 {
+			_ = f.w.WriteByte(',')
+		}
+		_, _ = f.w.WriteString(`"` + strings.ReplaceAll(inert(c), `"`, `""`) + `"`)
 	}
-	_ = f.w.Write(cells) // told by Error after Flush
+	_, _ = f.w.WriteString("\r\n") // errors are told by flush
 }
 
-// inert keeps spreadsheets from taking a cell for a formula: names and User-Agents come from anybody (OWASP ASVS 5.0,
-// 1.2.10). Full-width forms count, as some programs fold them.
+// inert keeps spreadsheets from taking a cell, or a part of it, for a formula: names and User-Agents come from anybody
+// (OWASP ASVS 5.0, 1.2.10). An apostrophe goes in front of what begins as a formula does, at the start and behind whatever
+// some spreadsheet takes for a separator, because one that reads quotes in another way would begin a cell there. Blanks,
+// quotes and what has no width in front of it change nothing, as some programs drop them; full-width forms count, as some
+// fold them.
 func inert(cell string) string {
-	if cell == "" {
-		return cell
-	}
-	for _, start := range []string{"=", "+", "-", "@", "\t", "\r", "\n", "\x00", "＝", "＋", "－", "＠"} {
-		if strings.HasPrefix(cell, start) {
-			return "'" + cell
+	var b strings.Builder
+	at, last := true, 0 // at the start of what may be a cell; last is how much of cell is in b
+	for i, r := range cell {
+		switch {
+		case strings.ContainsRune(";,|\t\r\n", r):
+			if i == 0 {
+				b.WriteByte('\'') // also a formula's start to some
+			}
+			b.WriteString(cell[last : i+1])
+			at, last = true, i+1
+		case !at, strings.ContainsRune("\"'`", r), unicode.IsSpace(r), !unicode.IsPrint(r):
+		default:
+			if strings.ContainsRune("=+-@\u2212＝＋－＠﹢﹣﹦﹫", r) {
+				b.WriteByte('\'')
+			}
+			at = false
 		}
 	}
-	return cell
+	b.WriteString(cell[last:])
+	return b.String()
 }
 
 func (f csvFile) flush() error {
-	f.w.Flush()
-	if err := f.w.Error(); err != nil {
+	if err := f.w.Flush(); err != nil {
 		return fmt.Errorf("writing CSV: %w", err)
 	}
 	return nil
