@@ -67,6 +67,10 @@ bench: ## the table of docs/performance.md, then Go benchmarks (BENCH=pattern, C
 bench-growth: ## a hundred users against a million, on SQLite (takes up to half an hour)
 	$(GO) test -run='^$$' -bench=Growth -benchtime=1000x -timeout=60m ./bench
 
+.PHONY: differential
+differential: ## random requests to random sites against a model of the gate (DIFF_N=100000, DIFF_SEED=1)
+	DIFF_N=$(or $(DIFF_N),100000) DIFF_SEED=$(or $(DIFF_SEED),1) $(plain) $(GO) test ./caddyauth -run TestWhatTheModelDeniesNeverReachesTheApp -count=1 -timeout 1h
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for a while (FUZZTIME=30s)
 	FUZZTIME=$(or $(FUZZTIME),30s) scripts/fuzz
