@@ -1,11 +1,9 @@
 package store
 
 import (
-	"strings"
 	"time"
 
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
 // Role is what a user is to Gatehouse itself. The zero value is no role at all and passes no rule.
@@ -120,14 +118,8 @@ type UserPage struct {
 	Prev  string
 }
 
-// MaxKey is the longest key, in bytes, that a store keeps. Some characters fold into many: a name of 254 of them is
-// too long.
-const MaxKey = 1024
+// MaxKey is the longest key, in bytes, that a store keeps.
+const MaxKey = identifier.MaxKey
 
-var fold = cases.Fold()
-
-// FoldName answers the key under which a username or e-mail is unique: NFKC, case-folded, NFKC again (the order of
-// Unicode's toNFKC_Casefold), outer white space dropped. Two spellings with one key are one name.
-func FoldName(s string) string {
-	return norm.NFKC.String(fold.String(norm.NFKC.String(strings.TrimSpace(s))))
-}
+// FoldName returns the key under which a username or e-mail is unique. Two spellings with one key are one name.
+func FoldName(s string) string { return identifier.Fold(s) }

@@ -1,0 +1,85 @@
+package identifier
+
+import (
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// MaxKey is the longest folded name, in bytes, that is kept. Some characters fold into many: a name of 254 of them is
+// too long.
+const MaxKey = 1024
+
+var caseFold = cases.Fold()
+
+// Fold returns the key under which a username or e-mail address is unique: Unicode's toNFKC_Casefold (The Unicode
+// Standard, section 3.13, R5), with outer white space dropped. Two spellings with one key are one name, those that
+// differ only in characters which nobody sees among them.
+func Fold(s string) string {
+	if plain(s) {
+		return strings.ToLower(strings.Trim(s, " "))
+	}
+	// Each step can make work for the others: what is dropped joins a letter with its accent, and a compatibility form
+	// may be a space. NFKC_Casefold is defined as the point where nothing changes any more.
+	for range maxRounds {
+		next := strings.Map(visible, norm.NFKC.String(foldCase(norm.NFKC.String(s))))
+		if next = strings.TrimSpace(next); next == s {
+			break
+		}
+		s = next
+	}
+	return s
+}
+
+// maxRounds is far more than any text needs. Who sends a name must not be able to keep a processor busy with it.
+const maxRounds = 16
+
+// foldCase is full case folding. x/text turns the case of Cherokee round instead of folding it to one.
+func foldCase(s string) string { return strings.Map(cherokee, caseFold.String(s)) }
+
+// cherokee folds to the capitals, as CaseFolding.txt does for this one script.
+func cherokee(r rune) rune {
+	switch {
+	case r >= 0xab70 && r <= 0xabbf:
+		return r - 0xab70 + 0x13a0
+	case r >= 0x13f8 && r <= 0x13fd:
+		return r - 0x13f8 + 0x13f0
+	}
+	return r
+}
+
+// plain reports whether s is printable ASCII.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func visible(r rune) rune {
+	if Ignorable(r) {
+		return -1
+	}
+	return r
+}
+
+// Ignorable reports whether a character has the property Default_Ignorable_Code_Point: it shows nothing at all where
+// software does not know it. unicode has no table of it, but all of those from which UAX #44 derives it
+// (DerivedCoreProperties.txt): Other_Default_Ignorable_Code_Point, Cf and Variation_Selector, less White_Space, the
+// interlinear annotation characters, the Egyptian hieroglyph format controls and Prepended_Concatenation_Mark.
+func Ignorable(r rune) bool {
+	if r < 0xad {
+		return false
+	}
+	switch {
+	case r >= 0xfff9 && r <= 0xfffb, r >= 0x13430 && r <= 0x13440:
+		return false
+	case unicode.In(r, unicode.White_Space, unicode.Prepended_Concatenation_Mark):
+		return false
+	}
+	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Cf, unicode.Variation_Selector)
+}
