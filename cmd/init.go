@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
-	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
 func initCommand() *cobra.Command {
@@ -77,7 +77,7 @@ func (c *call) starterEnv() (string, error) {
 			return "", fmt.Errorf("%w; use --email", err)
 		}
 	}
-	if _, _, ok := policy.SplitEmail(email); !ok {
+	if identifier.CheckEmail(email) != "" {
 		return "", errors.New("that is not an e-mail address; give one such as ada@example.com")
 	}
 	pass, err := c.newPassword()

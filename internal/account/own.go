@@ -15,11 +15,6 @@ import (
 // UpdateProfile changes the display name of the actor's own account. What identifies a person (username, e-mail) is an
 // administrator's to change.
 func (s *Service) UpdateProfile(ctx context.Context, a Actor, userID, name string) (store.User, error) {
-	var f fields
-	name = f.name(name)
-	if err := f.err(); err != nil {
-		return store.User{}, err
-	}
 	var out store.User
 	err := s.change(ctx, a, store.Event{Action: "profile.update", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
 		_, before, err := s.signedIn(ctx, tx, a)
@@ -30,8 +25,12 @@ func (s *Service) UpdateProfile(ctx context.Context, a Actor, userID, name strin
 			return errRole()
 		}
 		target(e, before)
+		p := Patch{Name: &name}
+		if err := p.validate(before, nil); err != nil {
+			return err
+		}
 		after := before
-		after.Name = name
+		p.apply(&after)
 		if !differ(e, before, after) {
 			e.Action, out = "", before
 			return nil

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -69,7 +69,7 @@ func (s *Service) newUser(n NewUser) (store.User, error) {
 	now := s.now()
 	u := store.User{
 		ID: store.NewID(now), Username: f.username(n.Username), Email: f.email(n.Email), Name: f.name(n.Name),
-		Role: f.role(n.Role), RoleGranted: true, Groups: f.groups(n.Groups),
+		Role: f.role(n.Role), RoleGranted: true, Groups: f.groups(n.Groups, nil, nil),
 		Active: n.Active, Local: true, Origin: store.OriginLocal, CreatedAt: now, UpdatedAt: now,
 	}
 	u.EmailVerified = u.Email != ""
@@ -135,12 +135,8 @@ type Patch struct {
 // Update changes an account and answers it as it is now. Deactivation ends every session of the user for good; a
 // changed role or group acts on the next request.
 func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (store.User, error) {
-	apply, err := p.validate()
-	if err != nil {
-		return store.User{}, err
-	}
 	var out store.User
-	err = s.change(ctx, a, store.Event{Action: "user.update", TargetID: id}, func(tx store.Tx, e *store.Event) error {
+	err := s.change(ctx, a, store.Event{Action: "user.update", TargetID: id}, func(tx store.Tx, e *store.Event) error {
 		if err := s.admin(ctx, tx, a); err != nil {
 			return err
 		}
@@ -152,9 +148,16 @@ func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (stor
 		if p.Version != 0 && p.Version != before.Version {
 			return store.ErrStale
 		}
+		provided, err := providedGroups(ctx, tx, before.ID)
+		if err != nil {
+			return err
+		}
+		if err := p.validate(before, provided); err != nil {
+			return err
+		}
 		after := before
 		after.Groups = slices.Clone(before.Groups)
-		apply(&after)
+		p.apply(&after)
 		if err := s.guardPatch(a, before, after); err != nil {
 			return err
 		}
@@ -178,30 +181,42 @@ func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (stor
 	return out, nil
 }
 
-// validate answers a function that applies the patch.
-func (p Patch) validate() (func(u *store.User), error) {
+// validate judges what the patch changes of an account, and trims it. What stays as it is is not judged: limits may have
+// become stricter, and a provider's are others.
+func (p *Patch) validate(before store.User, provided []string) error {
 	var f fields
-	if p.Username != nil {
-		v := f.username(*p.Username)
-		p.Username = &v
-	}
-	if p.Email != nil {
-		v := f.email(*p.Email)
-		p.Email = &v
-	}
-	if p.Name != nil {
-		v := f.name(*p.Name)
-		p.Name = &v
+	for _, text := range []struct {
+		to    **string
+		now   string
+		judge func(string) string
+	}{{&p.Username, before.Username, f.username}, {&p.Email, before.Email, f.email}, {&p.Name, before.Name, f.name}} {
+		if *text.to != nil && **text.to != text.now {
+			v := text.judge(**text.to)
+			*text.to = &v
+		}
 	}
 	if p.Role != nil {
 		f.role(*p.Role)
 	}
 	if p.Groups != nil {
-		v := f.groups(*p.Groups)
+		v := f.groups(*p.Groups, before.Groups, provided)
 		p.Groups = &v
 	}
 	f.note(p.Note)
-	return p.apply, f.err()
+	return f.err()
+}
+
+// providedGroups returns the groups that the providers of a user gave.
+func providedGroups(ctx context.Context, tx store.Tx, userID string) ([]string, error) {
+	ids, err := tx.Identities(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	var groups []string
+	for _, id := range ids {
+		groups = append(groups, id.Groups...)
+	}
+	return groups, nil
 }
 
 func (p Patch) apply(u *store.User) {
@@ -281,7 +296,7 @@ func differ(e *store.Event, before, after store.User) bool {
 func facts(u store.User) map[string]string {
 	return map[string]string{
 		"username": u.Username, "email": u.Email, "name": u.Name, "role": string(u.Role),
-		"groups": strings.Join(u.Groups, ","), "active": strconv.FormatBool(u.Active),
+		"groups": identifier.JoinGroups(u.Groups), "active": strconv.FormatBool(u.Active),
 		"pending":        strconv.FormatBool(u.Pending),
 		"role_granted":   strconv.FormatBool(u.RoleGranted),
 		"email_verified": strconv.FormatBool(u.EmailVerified),

@@ -78,6 +78,11 @@ func TestBadFieldsAreAllNamedAndNothingIsWritten(t *testing.T) {
 		{"username", account.NewUser{Username: "a\u202eb"}},
 		{"username", account.NewUser{Username: "a\u200cb"}},
 		{"username", account.NewUser{Username: "a\xffb"}},
+		{"username", account.NewUser{Username: "admin\u034f"}},
+		{"username", account.NewUser{Username: "admin\ufe0f"}},
+		{"username", account.NewUser{Username: "\u3164admin"}},
+		{"username", account.NewUser{Username: "admin\U000e0100"}},
+		{"groups", account.NewUser{Username: "a", Groups: []string{"ad\u00admins"}}},
 		{"username", account.NewUser{Username: strings.Repeat("\ufdfa", 200)}}, // folds into many more characters
 		{"email", account.NewUser{Username: "a", Email: "nobody"}},
 		{"email", account.NewUser{Username: "a", Email: "a@evil.com@example.com"}},

@@ -4,20 +4,15 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
-	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Limits of names.
-const (
-	maxName   = 254 // characters of a username, a display name, a group
-	maxGroups = 100
-	maxNote   = 500 // characters of a reason
-)
+// maxNote is how long a reason may be, in characters.
+const maxNote = 500
 
 // fields gathers what is wrong, so that a person learns everything at once.
 type fields struct{ list []FieldError }
@@ -34,39 +29,38 @@ func (f *fields) err() error {
 	return &InvalidError{Fields: f.list}
 }
 
-// username answers the username without outer white space.
+// username returns the username without outer white space.
 func (f *fields) username(v string) string {
 	v = strings.TrimSpace(v)
-	switch {
-	case v == "" || store.FoldName(v) == "":
+	switch identifier.CheckUsername(v) {
+	case "":
+	case identifier.Missing:
 		f.add("username", "fault.username_missing")
-	case utf8.RuneCountInString(v) > maxName, len(store.FoldName(v)) > store.MaxKey:
-		f.add("username", "fault.too_long", "most", maxName)
-	case !printable(v):
+	case identifier.Long:
+		f.add("username", "fault.too_long", "most", identifier.MaxLength)
+	default:
 		f.add("username", "fault.invisible")
 	}
 	return v
 }
 
-// email answers the address without outer white space; "" is none.
+// email returns the address without outer white space; "" is none.
 func (f *fields) email(v string) string {
 	v = strings.TrimSpace(v)
-	if v == "" {
-		return ""
-	}
-	if _, _, ok := policy.SplitEmail(v); !ok || !printable(v) || len(store.FoldName(v)) > store.MaxKey {
+	if v != "" && identifier.CheckEmail(v) != "" {
 		f.add("email", "fault.email")
 	}
 	return v
 }
 
-// name answers the display name without outer white space; "" is none.
+// name returns the display name without outer white space; "" is none.
 func (f *fields) name(v string) string {
 	v = strings.TrimSpace(v)
-	switch {
-	case utf8.RuneCountInString(v) > maxName:
-		f.add("name", "fault.too_long", "most", maxName)
-	case !printable(joiners.Replace(v)):
+	switch identifier.CheckName(v) {
+	case "":
+	case identifier.Long:
+		f.add("name", "fault.too_long", "most", identifier.MaxLength)
+	default:
 		f.add("name", "fault.invisible")
 	}
 	return v
@@ -74,7 +68,7 @@ func (f *fields) name(v string) string {
 
 // note checks what an administrator writes beside an act.
 func (f *fields) note(v string) {
-	if utf8.RuneCountInString(v) > maxNote || !printable(joiners.Replace(v)) {
+	if fault := identifier.CheckName(strings.TrimSpace(v)); utf8.RuneCountInString(v) > maxNote || fault != "" && fault != identifier.Long {
 		f.add("note", "fault.note", "most", maxNote)
 	}
 }
@@ -86,32 +80,45 @@ func (f *fields) role(v store.Role) store.Role {
 	return v
 }
 
-// groups answers the groups sorted, each once. They travel to the upstream in one comma-separated header, so a comma
-// in a name would forge membership of another group.
-func (f *fields) groups(list []string) []string {
+// groups returns the groups sorted, each once. had are those that the person has already: what a provider or an earlier
+// version gave is not judged again because somebody saves a form, and only groups that are given here count. A comma
+// stands between groups where they are typed, and in the header that apps get, so none has one that is typed.
+func (f *fields) groups(list, had, provided []string) []string {
 	out := make([]string, 0, len(list))
+	given := 0
 	for _, g := range list {
-		g = strings.TrimSpace(g)
-		switch {
-		case g == "":
-			f.add("groups", "fault.group_missing")
-			return nil
-		case utf8.RuneCountInString(g) > maxName:
-			f.add("groups", "fault.group_long", "most", maxName)
-			return nil
-		case !printable(g) || strings.Contains(g, ","):
-			f.add("groups", "fault.group_characters")
-			return nil
+		if !slices.Contains(had, g) {
+			g = strings.TrimSpace(g)
+			if id := groupFault(g); id != "" {
+				f.add("groups", id, "most", identifier.MaxLength)
+				return nil
+			}
+		}
+		if !slices.Contains(provided, g) && !slices.Contains(out, g) {
+			given++
 		}
 		out = append(out, g)
 	}
 	slices.Sort(out)
 	out = slices.Compact(out)
-	if len(out) > maxGroups {
-		f.add("groups", "fault.groups_many", "most", maxGroups)
+	if given > identifier.MaxGroups && !slices.Equal(out, had) {
+		f.add("groups", "fault.groups_many", "most", identifier.MaxGroups)
 		return nil
 	}
 	return out
+}
+
+// groupFault returns the sentence about the name of a group that is typed here, "" for a good one.
+func groupFault(g string) string {
+	switch fault := identifier.CheckGroup(g); {
+	case fault == identifier.Missing:
+		return "fault.group_missing"
+	case fault == identifier.Long:
+		return "fault.group_long"
+	case fault != "" || !identifier.InHeader(g):
+		return "fault.group_characters"
+	}
+	return ""
 }
 
 // password judges a new password of u.
@@ -143,22 +150,4 @@ func passwordFault(field string, refused *password.PolicyError, v string, p pass
 		return fault(field, "fault.password_"+refused.Reason)
 	}
 	return FieldError{Field: field, Text: refused.Text}
-}
-
-// joiners are invisible characters that some scripts need (Persian, Devanagari). They are fine in a display name; in a
-// username or a group they would make two names that look like one.
-var joiners = strings.NewReplacer("\u200c", "", "\u200d", "")
-
-// printable refuses control characters (they forge log lines and headers), what is no UTF-8, and format characters
-// such as the right-to-left override, which make one name look like another.
-func printable(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == utf8.RuneError {
-			return false
-		}
-	}
-	return true
 }

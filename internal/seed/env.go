@@ -7,12 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
-	"github.com/gatehouse-auth/gatehouse/internal/policy"
-	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // Mode is the policy. The zero value is none and is refused.
@@ -47,11 +44,8 @@ type Config struct {
 // defaultUser is the name of the administrator unless told otherwise.
 const defaultUser = "admin"
 
-// Limits of values.
-const (
-	maxName = 254  // characters of a username or display name
-	maxFile = 4096 // bytes of a password file
-)
+// maxFile is the longest password file, in bytes.
+const maxFile = 4096
 
 // Parse reads the administrator's values from the configuration and the environment and checks them. It changes
 // nothing and, apart from readFile for ADMIN_PASSWORD_FILE, touches nothing. The error lists every problem by the name
@@ -127,26 +121,27 @@ func (p *parser) identity(v *Values) {
 		}
 	}
 	if v.user.text != "" {
-		p.username(v.user)
+		p.judged(v.user, identifier.CheckUsername(v.user.text))
 	}
-	if v.email.text != "" && !validEmail(v.email.text) {
+	if v.email.text != "" && identifier.CheckEmail(v.email.text) != "" {
 		p.problem(v.email.name, "must be a valid e-mail address, such as ada@example.com")
 	}
-	if utf8.RuneCountInString(v.name.text) > maxName || !printable(v.name.text) {
-		p.problem(v.name.name, "must be at most 254 characters on one line")
+	if identifier.CheckName(v.name.text) != "" {
+		p.problem(v.name.name, fmt.Sprintf("must be at most %d characters on one line", identifier.MaxLength))
 	}
 }
 
-// username holds the name to what the rest of Gatehouse takes as one. A blank name would make the administrator of
+// judged notes what is wrong with a value by the rules of all accounts. A blank name would make the administrator of
 // whoever sends an empty form.
-func (p *parser) username(v value) {
-	switch {
-	case utf8.RuneCountInString(v.text) > maxName, len(store.FoldName(v.text)) > store.MaxKey:
-		p.problem(v.name, "is too long: use at most 254 characters")
-	case !printable(v.text):
-		p.problem(v.name, "must have no line breaks or invisible characters")
-	case store.FoldName(v.text) == "":
+func (p *parser) judged(v value, fault identifier.Fault) {
+	switch fault {
+	case "":
+	case identifier.Missing:
 		p.problem(v.name, "must have at least one visible character")
+	case identifier.Long:
+		p.problem(v.name, fmt.Sprintf("is too long: use at most %d characters", identifier.MaxLength))
+	default:
+		p.problem(v.name, "must have no line breaks or invisible characters")
 	}
 }
 
@@ -284,21 +279,6 @@ func (p *parser) judge(v *Values, pol password.Policy) {
 	case err != nil:
 		p.problem(v.secret.name, "can't be checked")
 	}
-}
-
-func validEmail(s string) bool {
-	_, _, ok := policy.SplitEmail(s)
-	return ok && printable(s)
-}
-
-// printable refuses what is no UTF-8, control characters, and format characters such as the right-to-left override.
-func printable(s string) bool {
-	for _, r := range s {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == utf8.RuneError {
-			return false
-		}
-	}
-	return true
 }
 
 var errFileTooLarge = errors.New("the file is too large")

@@ -185,7 +185,8 @@ func TestParseRefusesBadValuesByName(t *testing.T) {
 	long := strings.Repeat("CANARY", 50)
 	for _, c := range []struct{ name, text string }{
 		{"ADMIN_USER", " "}, {"ADMIN_USER", "\u00a0\u3000"}, {"ADMIN_USER", "CANARY\nx"}, {"ADMIN_USER", "CANARY\x7f"}, {"ADMIN_USER", "CANARY" + strings.Repeat("\ufdfa", 200)},
-		{"ADMIN_USER", "CANARY\u202egnp"}, {"ADMIN_USER", "CANARY\u200b"}, {"ADMIN_USER", "CANARY\xff"}, {"ADMIN_USER", long},
+		{"ADMIN_USER", "CANARY\u202egnp"}, {"ADMIN_USER", "CANARY\u200b"}, {"ADMIN_USER", "CANARY\xff"}, {"ADMIN_USER", "CANARY\u034f"}, {"ADMIN_USER", "CANARY\ufe0f"}, {"ADMIN_USER", "\u3164"}, {"ADMIN_EMAIL", "CANARY\u00ad@b.c"},
+		{"ADMIN_USER", long},
 		{"ADMIN_EMAIL", "CANARY"}, {"ADMIN_EMAIL", "CANARY@"}, {"ADMIN_EMAIL", "@CANARY"}, {"ADMIN_EMAIL", "a@CANARY@b"}, {"ADMIN_EMAIL", "CANARY <a@b.c>"},
 		{"ADMIN_EMAIL", "CANARY x@b.c"}, {"ADMIN_EMAIL", `"CANARY"@b.c`}, {"ADMIN_EMAIL", "CANARY(x)@b.c"}, {"ADMIN_EMAIL", "CANARY\x00@b.c"}, {"ADMIN_EMAIL", "CANARY@b..c"},
 		{"ADMIN_EMAIL", "CANARY@b.c\r\nBcc: x@y.z"}, {"ADMIN_EMAIL", long + "@b.c"}, {"ADMIN_EMAIL", "CANARY\u202e@b.c"}, {"ADMIN_EMAIL", "\t"},
@@ -330,4 +331,12 @@ func FuzzEnv(f *testing.F) {
 			t.Error("a password against the policy")
 		}
 	})
+}
+
+// The rules of names are those of all accounts: what a page takes, the environment may say.
+func TestTheEnvironmentMaySayWhatAPageTakes(t *testing.T) {
+	t.Parallel()
+	if _, err := parseSeed(Config{}, vars{"ADMIN_NAME": "می\u200cخواهم", "ADMIN_USER": "Jürgen Groß"}); err != nil {
+		t.Error(err)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -114,8 +115,8 @@ const maxNames = 1000
 func (s *state) findName(ctx context.Context, r store.Reader, v *Values, take bool) (*store.User, error) {
 	base := v.Username()
 	stem := base
-	if chars := []rune(stem); len(chars) > maxName-len("-admin-1000") {
-		stem = string(chars[:maxName-len("-admin-1000")])
+	if chars := []rune(stem); len(chars) > identifier.MaxLength-len("-admin-1000") {
+		stem = string(chars[:identifier.MaxLength-len("-admin-1000")])
 	}
 	for i := range maxNames {
 		name := base
