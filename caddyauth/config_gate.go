@@ -9,8 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
-	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // Validate implements caddy.Validator: what the Caddyfile refuses with file and line is refused in JSON, too.
@@ -50,9 +50,9 @@ func (g *Gate) checkPaths() error {
 func ruleKey(f policy.Field) func(string) string {
 	switch f {
 	case policy.FieldUser:
-		return store.FoldName
+		return identifier.Fold
 	case policy.FieldEmail, policy.FieldDomain:
-		return policy.FoldMail
+		return identifier.FoldMail
 	case policy.FieldRole, policy.FieldGroup, policy.FieldProvider:
 	}
 	return same
@@ -110,7 +110,7 @@ func mailFits(emails, domains []string) error {
 		return nil
 	}
 	for _, e := range emails {
-		if _, domain, ok := policy.SplitEmail(e); ok && slices.Contains(domains, domain) {
+		if _, domain, ok := identifier.SplitEmail(e); ok && slices.Contains(domains, domain) {
 			return nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 )
@@ -208,7 +209,7 @@ func identityOf(l *session.Live) *identity {
 		}
 		id := &identity{values: [numValues]string{
 			valueUser: u.Username, valueID: u.ID, valueEmail: u.Email, valueName: u.Name,
-			valueGroups: strings.Join(u.Groups, ","), valueRole: string(u.Role), valueProvider: provider,
+			valueGroups: strings.Join(sentGroups(u.Groups), ","), valueRole: string(u.Role), valueProvider: provider,
 			valueSession: l.Session.ID,
 		}}
 		for i, v := range id.values {
@@ -216,6 +217,18 @@ func identityOf(l *session.Live) *identity {
 		}
 		return id
 	}).(*identity)
+}
+
+// sentGroups returns the groups that an app may be told of in one line with commas between them. Rules find the others all
+// the same.
+func sentGroups(groups []string) []string {
+	out := make([]string, 0, len(groups))
+	for _, g := range groups {
+		if identifier.InHeader(g) {
+			out = append(out, g)
+		}
+	}
+	return out
 }
 
 // headerSafe replaces what no header value may hold. Accounts are checked when they are made; a store that was

@@ -15,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
@@ -86,7 +87,7 @@ func (p *ProviderConfig) checkRepeats() error {
 		key    func(string) string
 	}{
 		{"sign_alg", p.SignAlgs, same}, {"scopes", p.Scopes, same}, {"admin_group", p.AdminGroups, same},
-		{"allow email", allowed["email"], policy.FoldMail}, {"allow domain", allowed["domain"], policy.FoldMail},
+		{"allow email", allowed["email"], identifier.FoldMail}, {"allow domain", allowed["domain"], identifier.FoldMail},
 		{"allow group", allowed["group"], same}, {"allow subject", allowed["subject"], same},
 	} {
 		if err := repeated("oidc "+p.Name+": "+list.option, list.values, list.key); err != nil {
@@ -231,7 +232,7 @@ func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
 		return nil, nil //nolint:nilnil // nothing to sign in through is no mistake
 	}
 	log := a.log.Named("oidc")
-	reg, err := oidc.NewRegistry(a.rt.oidcPool(log), a.rt.store, a.opt.providers, oidc.Options{Clock: time.Now, Log: log})
+	reg, err := oidc.NewRegistry(a.rt.oidcPool(log), a.rt.store, a.opt.providers, oidc.Options{Clock: time.Now, Log: log, Groups: a.askedGroups})
 	if err != nil {
 		return nil, err
 	}
@@ -240,6 +241,19 @@ func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
 		reserved = append(reserved, a.seed.Username())
 	}
 	return login.NewOIDC(logins, reg, reserved), nil
+}
+
+// askedGroups returns the groups that any gate asks for.
+func (a *App) askedGroups() []string {
+	var groups []string
+	for _, g := range a.gates {
+		for _, r := range g.Require {
+			if r.Field == policy.FieldGroup {
+				groups = append(groups, r.Values...)
+			}
+		}
+	}
+	return groups
 }
 
 // oidcPool answers what is known of providers, made when it is first needed. It outlives configurations.

@@ -101,10 +101,7 @@ func (o *OIDC) arrive(ctx context.Context, c Client, name string, f oidc.Finishe
 	if !ok {
 		return oidc.ErrNoProvider
 	}
-	if n := f.Person.GroupsIgnored; n > 0 {
-		o.Service.Log.Warn("groups of a provider were left out: malformed, with a comma, or too many",
-			zap.String("provider", name), zap.Int("groups", n))
-	}
+	o.warnIgnored(name, f.Person)
 	if err := cfg.Admit(f.Person); err != nil {
 		return err
 	}
@@ -118,6 +115,14 @@ func (o *OIDC) arrive(ctx context.Context, c Client, name string, f oidc.Finishe
 		return o.link(ctx, c, cfg, f.Person, live)
 	}
 	return o.reauth(ctx, c, f.Person, live, out)
+}
+
+// warnIgnored tells of what a provider signed and nothing here is decided by.
+func (o *OIDC) warnIgnored(name string, p *oidc.Person) {
+	for _, i := range p.Ignored {
+		o.Service.Log.Warn("a value of a provider proves nothing and was left out", zap.String("provider", name), zap.String("claim", i.Claim),
+			zap.String("reason", i.Fault.Error()), zap.String("example", i.Example), zap.Int("values", i.Count))
+	}
 }
 
 // signIn turns a verified person into a session.

@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
-	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -70,8 +70,8 @@ func (o *OIDC) returning(ctx context.Context, tx store.Tx, c Client, cfg *oidc.C
 func (o *OIDC) identity(p *oidc.Person, userID string) store.Identity {
 	now := o.Service.Clock().UTC()
 	return store.Identity{
-		Issuer: p.Issuer, Subject: p.Subject, UserID: userID, Provider: p.Provider, Email: p.Email, Name: p.Name,
-		Groups: p.Groups, CreatedAt: now, LastLoginAt: now,
+		Issuer: p.Issuer, Subject: p.Subject, UserID: userID, Provider: p.Provider, Email: p.Email.String(), Name: p.Name,
+		Groups: p.Groups.Strings(), CreatedAt: now, LastLoginAt: now,
 	}
 }
 
@@ -79,16 +79,16 @@ func (o *OIDC) identity(p *oidc.Person, userID string) store.Identity {
 // for: the person's by the provider, the account's by an administrator or the deployment, or somebody could wait
 // for the owner of an address in an account made with it (pre-hijacking).
 func localTwin(ctx context.Context, tx store.Tx, p *oidc.Person) (store.User, error) {
-	if p.Email == "" || !p.EmailVerified {
+	if p.Email.IsZero() || !p.EmailVerified {
 		return store.User{}, nil
 	}
-	u, err := tx.UserByLocalEmail(ctx, p.Email)
+	u, err := tx.UserByLocalEmail(ctx, p.Email.String())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return store.User{}, nil
 	case err != nil:
 		return store.User{}, err
-	case !u.EmailVerified || !policy.SameMail(u.Email, p.Email):
+	case !u.EmailVerified || !p.Email.Is(u.Email):
 		return store.User{}, nil
 	}
 	return u, nil
@@ -129,8 +129,8 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	now := o.Service.Clock().UTC()
 	pending := cfg.Create == oidc.CreatePending
 	u := store.User{
-		ID: store.NewID(now), Username: name, Email: p.Email, EmailVerified: p.EmailVerified, Name: p.Name,
-		Role: store.RoleUser, Groups: p.Groups, Active: !pending, Pending: pending, Origin: store.OriginOIDC,
+		ID: store.NewID(now), Username: name, Email: p.Email.String(), EmailVerified: p.EmailVerified, Name: p.Name,
+		Role: store.RoleUser, Groups: p.Groups.Strings(), Active: !pending, Pending: pending, Origin: store.OriginOIDC,
 		CreatedAt: now, UpdatedAt: now,
 	}
 	if cfg.Administers(p) {
@@ -144,7 +144,7 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	}
 	e := providerEvent(cfg, "user.create", u)
 	e.Details["subject"], e.Details["role"] = oidc.Clean(p.Subject, 80), string(u.Role)
-	e.Details["pending"], e.Details["groups"] = strconv.FormatBool(pending), oidc.Clean(strings.Join(u.Groups, ","), 500)
+	e.Details["pending"], e.Details["groups"] = strconv.FormatBool(pending), oidc.Clean(identifier.JoinGroups(u.Groups), 500)
 	if err := tx.AddEvent(ctx, c.stamp(e, now)); err != nil {
 		return u, err
 	}
@@ -157,8 +157,7 @@ func (o *OIDC) freeName(ctx context.Context, tx store.Tx, wish string) (string, 
 	for n := 1; n <= 1000; n++ {
 		name := wish
 		if n > 1 {
-			suffix := "-" + strconv.Itoa(n)
-			name = cut(wish, 254-len(suffix)) + suffix
+			name = identifier.Suffixed(wish, "-"+strconv.Itoa(n))
 		}
 		free, err := o.isFree(ctx, tx, name)
 		if err != nil {
@@ -185,17 +184,6 @@ func (o *OIDC) isFree(ctx context.Context, tx store.Tx, name string) (bool, erro
 	return true, nil
 }
 
-// cut answers at most limit characters of s.
-func cut(s string, limit int) string {
-	for i := range s {
-		if limit == 0 {
-			return s[:i]
-		}
-		limit--
-	}
-	return s
-}
-
 // update brings an account up to date with what the provider says. had are the groups that this identity gave before.
 // Name and e-mail of an account with a password are its own; groups that were given here stay.
 func (o *OIDC) update(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User, had []string, roles bool) (store.User, error) {
@@ -204,9 +192,9 @@ func (o *OIDC) update(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	if err != nil {
 		return u, err
 	}
-	after.Groups = mergeGroups(u.Groups, had, append(others, p.Groups...))
+	after.Groups = mergeGroups(u.Groups, had, append(others, p.Groups.Strings()...))
 	if !u.Local {
-		after.Email, after.EmailVerified = p.Email, p.EmailVerified
+		after.Email, after.EmailVerified = p.Email.String(), p.EmailVerified
 		if p.Name != "" {
 			after.Name = p.Name
 		}
@@ -242,7 +230,7 @@ func changed(u, after store.User) map[string]string {
 	d := make(map[string]string)
 	for _, f := range []struct{ name, from, to string }{
 		{"email", u.Email, after.Email}, {"name", u.Name, after.Name}, {"role", string(u.Role), string(after.Role)},
-		{"groups", strings.Join(u.Groups, ","), strings.Join(after.Groups, ",")},
+		{"groups", identifier.JoinGroups(u.Groups), identifier.JoinGroups(after.Groups)},
 		{"email_verified", strconv.FormatBool(u.EmailVerified), strconv.FormatBool(after.EmailVerified)},
 	} {
 		if f.from != f.to {

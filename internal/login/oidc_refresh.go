@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/seal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
@@ -164,7 +165,10 @@ func (o *OIDC) stillAllowed(ctx context.Context, s *store.Session, d *dueness) e
 	case err != nil:
 		return fmt.Errorf("looking up an identity: %w", err)
 	default:
-		err = cfg.Admit(&oidc.Person{Subject: id.Subject, Email: id.Email, EmailVerified: d.verified, Groups: id.Groups})
+		mail, _ := identifier.ParseEmail(id.Email) // none when it is no address
+		err = cfg.Admit(&oidc.Person{
+			Subject: id.Subject, Email: mail, EmailVerified: d.verified, Groups: identifier.ParseGroups(id.Groups),
+		})
 	}
 	switch {
 	case err == nil:
@@ -197,6 +201,7 @@ func (o *OIDC) refresh(ctx context.Context, s *store.Session) (changed, ended bo
 	case !ok || !known:
 		return false, false, err
 	case err == nil:
+		o.warnIgnored(cfg.Name, p)
 		err = cfg.Admit(p)
 	}
 	if err == nil {
@@ -205,11 +210,18 @@ func (o *OIDC) refresh(ctx context.Context, s *store.Session) (changed, ended bo
 	switch kind := oidc.KindOf(err); {
 	case err == nil:
 		return true, false, nil
-	case kind == "" || kind == oidc.Down:
+	case kind == oidc.Down, kind == "" && passes(err):
 		return false, false, err
 	default:
+		// What cannot be applied at all will not be applied the next time either: with it, the session would keep for
+		// good what the provider has taken away.
 		return true, true, o.takenBack(ctx, s, err)
 	}
+}
+
+// passes reports whether a failure says nothing about the person, and may be over when it is tried again.
+func passes(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // lease makes this process the one that uses a refresh token: providers that rotate them take a second use for theft

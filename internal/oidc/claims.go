@@ -1,53 +1,62 @@
 package oidc
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/gatehouse-auth/gatehouse/internal/policy"
-	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
-// Person is somebody whom a provider vouches for. Its texts are cleaned, but chosen by the person or the provider.
+// Person is somebody whom a provider vouches for. Subject, Email and Groups are exactly what the provider signed, and
+// decide; Username and Name are cleaned, and decide nothing.
 type Person struct {
 	Provider string // name in the configuration
 	Issuer   string
 	Subject  string
 	SID      string // of the session at the provider, "" when it does not say
 
-	Username      string // wished for; never empty
-	Email         string // "" or one plain address
-	EmailVerified bool
+	Username      string           // wished for; never empty
+	Email         identifier.Email // zero when there is none that could be compared
+	EmailVerified bool             // never without an Email
 	Name          string
-	Groups        []string // sorted, no duplicates, no commas
-	// GroupsIgnored is how many groups could not be taken over: malformed, with a comma, or too many.
-	GroupsIgnored int
+	Groups        identifier.Groups // sorted, no duplicates
+	// Ignored are the values that prove nothing, for a warning: whoever made them may be missed somewhere.
+	Ignored []Ignored
 
 	Tokens Tokens
 
 	authTime time.Time // when the provider asked for credentials, zero when it does not say
 }
 
-const (
-	maxText   = 254 // characters of a name
-	maxGroups = 200
-)
+// Ignored tells of values of one claim that were left out for one reason.
+type Ignored struct {
+	Claim   string
+	Fault   identifier.Fault
+	Example string // of such a value, harmless to logs and terminals
+	Count   int
+}
+
+func (p *Person) ignore(claim string, fault identifier.Fault, example string) {
+	for i := range p.Ignored {
+		if p.Ignored[i].Claim == claim && p.Ignored[i].Fault == fault {
+			p.Ignored[i].Count++
+			return
+		}
+	}
+	p.Ignored = append(p.Ignored, Ignored{claim, fault, identifier.Example(example), 1})
+}
 
 // person reads the claims. Userinfo is fresher than the ID token, so it goes first.
-func (p *provider) person(v *verified, info map[string]any) *Person {
-	claims := merge(v.claims, info)
+func (p *provider) person(v *verified, info claims) *Person {
+	all := merge(v.claims, info)
 	out := &Person{Provider: p.Config.Name, Issuer: p.Issuer, Subject: v.subject, SID: v.sid, authTime: v.authTime}
-	out.Email, out.EmailVerified = p.email(claims)
-	out.Name = text(claims, or(p.Claims.Name, "name"))
-	out.Groups, out.GroupsIgnored = groups(claims, or(p.Claims.Groups, "groups"))
-	local, _, _ := strings.Cut(out.Email, "@")
-	for _, name := range []string{text(claims, p.Claims.Username), text(claims, "preferred_username"), local, tidy(v.subject), "user"} {
-		if name = strings.TrimSpace(strings.ReplaceAll(name, ",", "")); store.FoldName(name) != "" {
-			out.Username = name
+	p.email(out, all)
+	out.Name = string(identifier.Show(all.lookup(or(p.Claims.Name, "name")).word()))
+	p.groups(out, all)
+	local, _, _ := strings.Cut(out.Email.String(), "@")
+	for _, wish := range []string{all.lookup(p.Claims.Username).word(), all.get("preferred_username").word(), local, v.subject, "user"} {
+		if out.Username = identifier.Username(wish); out.Username != "" {
 			break
 		}
 	}
@@ -63,120 +72,102 @@ func or(path, usual string) string {
 
 // merge lays userinfo over the ID token. An e-mail and the word on it go together: a flag of the one never vouches for
 // the address of the other.
-func merge(id, info map[string]any) map[string]any {
-	out := make(map[string]any, len(id)+len(info))
-	for k, v := range id {
-		out[k] = v
-	}
-	if mail, has := info["email"]; has && mail != id["email"] {
-		delete(out, "email_verified")
-	}
-	for k, v := range info {
-		out[k] = v
-	}
-	if _, has := info["email"]; !has {
-		if was, had := id["email_verified"]; had {
-			out["email_verified"] = was
-		} else {
-			delete(out, "email_verified")
-		}
+func merge(id, info claims) claims {
+	out := id.over(info)
+	mail, has := info.get("email").only()
+	was, had := id.get("email").only()
+	switch {
+	case !info.get("email").there():
+		out.set("email_verified", id.get("email_verified"))
+	case !has || !had || mail != was:
+		out.set("email_verified", info.get("email_verified"))
 	}
 	return out
 }
 
-// email answers the address and whether the provider vouches for it. The word is beside the address in the same
-// object, and speaks of the claim "email" there.
-func (p *provider) email(claims map[string]any) (string, bool) {
+// email takes the address over, and whether the provider vouches for it. The word is beside the address in the same
+// object, and speaks of the claim "email" there: of exactly that text.
+func (p *provider) email(out *Person, all claims) {
 	path := or(p.Claims.Email, "email")
-	mail := text(claims, path)
-	if _, _, ok := policy.SplitEmail(mail); !ok {
-		return "", false
+	claim := all.lookup(path)
+	signed, ok := claim.only()
+	switch {
+	case !claim.there(), ok && signed == "":
+		return
+	case !ok:
+		out.ignore(path, identifier.Odd, "")
+		return
+	}
+	mail, fault := identifier.ParseEmail(signed)
+	if fault != "" {
+		out.ignore(path, fault, signed)
+		return
 	}
 	beside := ""
-	if _, flat := claims[path]; !flat {
-		if i := strings.LastIndexByte(path, '.'); i >= 0 {
-			beside = path[:i+1]
-		}
+	if i := strings.LastIndexByte(path, '.'); i >= 0 && !all.get(path).there() {
+		beside = path[:i+1]
 	}
-	word, _ := lookup(claims, beside+"email_verified")
-	vouched := word == true || word == "true"
-	return mail, vouched && text(claims, beside+"email") == mail
+	named, _ := all.lookup(beside + "email").only()
+	out.Email, out.EmailVerified = mail, all.lookup(beside+"email_verified").yes() && named == signed
 }
 
-// lookup follows a path. Names with dots in them (https://example.com/groups) are found, too: at each level the
-// longest name that exists is taken.
-func lookup(claims map[string]any, path string) (any, bool) {
-	if v, ok := claims[path]; ok {
-		return v, true
-	}
-	for i := len(path) - 1; i > 0; i-- {
-		if path[i] != '.' {
-			continue
-		}
-		if inner, ok := claims[path[:i]].(map[string]any); ok {
-			if v, ok := lookup(inner, path[i+1:]); ok {
-				return v, true
-			}
-		}
-	}
-	return nil, false
-}
-
-// text answers a claim that is a text or a number, cleaned; "" for every other kind.
-func text(claims map[string]any, path string) string {
-	v, _ := lookup(claims, path)
-	switch t := v.(type) {
-	case string:
-		return tidy(t)
-	case json.Number:
-		return tidy(t.String())
-	default:
-		return ""
-	}
-}
-
-// tidy drops what has no place in a name: control and format characters forge log lines and make one name look like
-// another; what is no UTF-8 cannot be kept.
-func tidy(s string) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range s {
-		if r == utf8.RuneError || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs) {
-			continue
-		}
-		if n++; n > maxText {
-			break
-		}
-		b.WriteRune(r)
-	}
-	return strings.TrimSpace(b.String())
-}
-
-// groups answers a claim that is one group or a list of them. They travel to the upstream in one comma-separated
-// header, so a name with a comma would forge membership of another group: it is left out.
-func groups(claims map[string]any, path string) (out []string, ignored int) {
-	v, _ := lookup(claims, path)
-	list, ok := v.([]any)
-	if !ok && v != nil {
-		list = []any{v}
-	}
-	for _, item := range list {
-		g, ok := item.(string)
-		switch clean := tidy(g); {
-		case ok && clean == "" && g == "":
-		case !ok || clean == "" || clean != strings.TrimSpace(g) || strings.Contains(g, ","):
-			ignored++
+// groups takes a claim over that is one group or a list of them. Those that something here asks for come first, so that
+// nobody loses a right to one group more.
+func (p *provider) groups(out *Person, all claims) {
+	path := or(p.Claims.Groups, "groups")
+	var found []string
+	for _, item := range all.lookup(path).list() {
+		signed, ok := item.text()
+		switch _, fault := identifier.ParseGroup(signed); {
+		case !item.there() || ok && signed == "":
+		case !ok:
+			out.ignore(path, identifier.Odd, "")
+		case fault != "":
+			out.ignore(path, fault, signed)
 		default:
-			out = append(out, clean)
+			found = append(found, signed)
 		}
 	}
-	slices.Sort(out)
-	out = slices.Compact(out)
-	if len(out) > maxGroups {
-		ignored += len(out) - maxGroups
-		out = out[:maxGroups]
+	slices.Sort(found)
+	found = slices.Compact(found)
+	if len(found) > identifier.MaxProviderGroups {
+		found = p.cut(out, path, found)
 	}
-	return out, ignored
+	out.Groups = identifier.ParseGroups(found)
+}
+
+// cut leaves groups out beyond the limit, none of those that are asked for among them.
+func (p *provider) cut(out *Person, path string, found []string) []string {
+	asked := p.asked()
+	var kept, rest []string
+	for _, g := range found {
+		if slices.Contains(asked, g) {
+			kept = append(kept, g)
+		} else {
+			rest = append(rest, g)
+		}
+	}
+	room := max(identifier.MaxProviderGroups-len(kept), 0)
+	for _, g := range rest[min(room, len(rest)):] {
+		out.ignore(path, identifier.Many, g)
+	}
+	kept = append(kept, rest[:min(room, len(rest))]...)
+	slices.Sort(kept)
+	return kept
+}
+
+// asked returns the groups that rules, admin_group and the gates name.
+func (p *provider) asked() []string {
+	asked := slices.Clone(p.AdminGroups)
+	for _, a := range p.Allow {
+		if a.Field == "group" {
+			asked = append(asked, a.Values...)
+		}
+	}
+	if p.required != nil {
+		asked = append(asked, p.required()...)
+	}
+	return asked
 }
 
 // Admit reports whether the rules of the configuration let a person in: nil, or an *[Error] of kind NotAllowed, or
@@ -202,28 +193,19 @@ func (c *Config) Admit(p *Person) error {
 }
 
 func (a Allow) holds(p *Person) bool {
-	_, domain, mail := policy.SplitEmail(p.Email)
 	switch a.Field {
 	case "email":
-		return mail && containsMail(a.Values, p.Email)
+		return p.Email.Is(a.Values...)
 	case "domain":
-		return mail && containsMail(a.Values, domain)
+		return p.Email.In(a.Values...)
 	case "group":
-		return slices.ContainsFunc(a.Values, func(g string) bool { return contains(p.Groups, g) })
+		return p.Groups.AnyOf(a.Values)
 	case "subject":
-		return contains(a.Values, p.Subject)
+		return p.Subject != "" && slices.Contains(a.Values, p.Subject)
 	default:
 		return false
 	}
 }
 
 // Administers reports whether the person is in a group that makes administrators.
-func (c *Config) Administers(p *Person) bool {
-	return slices.ContainsFunc(c.AdminGroups, func(g string) bool { return contains(p.Groups, g) })
-}
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }
-
-func containsMail(list []string, s string) bool {
-	return slices.ContainsFunc(list, func(v string) bool { return policy.SameMail(v, s) })
-}
+func (c *Config) Administers(p *Person) bool { return p.Groups.AnyOf(c.AdminGroups) }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func TestTheOldestFlowsOfABrowserGiveWay(t *testing.T) {
 		have[fmt.Sprintf("flow-%02d", i)] = fmt.Sprintf("%s.token", strings.Repeat("1", 3)+string(rune('a'+i)))
 	}
 	drop := Surplus(have)
-	if len(have)-len(drop) != MaxFlows-1 || drop[0] != "flow-forged" || drop[1] != "flow-00" || contains(drop, "flow-23") {
+	if len(have)-len(drop) != MaxFlows-1 || drop[0] != "flow-forged" || drop[1] != "flow-00" || slices.Contains(drop, "flow-23") {
 		t.Errorf("dropped %v", drop)
 	}
 	if d := Surplus(map[string]string{"flow-1": "a"}); d != nil {

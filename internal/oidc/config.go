@@ -199,8 +199,8 @@ func (c *Config) checkRules() error {
 		return fmt.Errorf("link: %q; use never or verified_email", c.Link)
 	}
 	for _, g := range c.AdminGroups {
-		if strings.TrimSpace(g) == "" {
-			return errors.New("admin_group: a value is empty")
+		if err := policy.FieldGroup.CheckValue(g); err != nil {
+			return fmt.Errorf("admin_group: %w", err)
 		}
 	}
 	for option, path := range map[string]string{
@@ -218,20 +218,28 @@ func (a Allow) validate() error {
 		return fmt.Errorf("allow %s: give at least one value", a.Field)
 	}
 	for _, v := range a.Values {
-		_, _, mail := policy.SplitEmail(v)
-		_, _, domain := policy.SplitEmail("x@" + v)
-		switch {
-		case strings.TrimSpace(v) == "":
-			return fmt.Errorf("allow %s: a value is empty", a.Field)
-		case a.Field == "email" && !mail:
-			return fmt.Errorf("allow email: %q is not an e-mail address", v)
-		case a.Field == "domain" && !domain:
-			return fmt.Errorf("allow domain: %q: give the domain alone, such as example.com", v)
-		case !slices.Contains([]string{"email", "domain", "group", "subject"}, a.Field):
-			return fmt.Errorf("allow %s: unknown field; use email, domain, group or subject", a.Field)
+		if err := a.check(v); err != nil {
+			return fmt.Errorf("allow %s: %w", a.Field, err)
 		}
 	}
 	return nil
+}
+
+// check reports why nobody could ever have a value.
+func (a Allow) check(v string) error {
+	switch a.Field {
+	case "email", "domain", "group":
+		return policy.Field(a.Field).CheckValue(v)
+	case "subject":
+		if strings.TrimSpace(v) == "" {
+			return errors.New("a value is empty")
+		}
+		if len(v) > maxSubject || !plainText(v) {
+			return fmt.Errorf("%q: no provider has such a subject", Clean(v, 60))
+		}
+		return nil
+	}
+	return errors.New("unknown field; use email, domain, group or subject")
 }
 
 // label answers what people call the provider.

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/oauth2"
+
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
 // Kind says why a sign-in through a provider came to nothing, as far as a person can use it.
@@ -118,19 +117,5 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// Clean answers text of somebody else for a log line or a page: one line, printable, cut after limit bytes.
-func Clean(s string, limit int) string {
-	var b strings.Builder
-	for _, r := range s {
-		if b.Len()+utf8.RuneLen(r) > limit {
-			b.WriteString("…")
-			break
-		}
-		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
-			b.WriteRune(r)
-		} else if r == '\n' || r == '\t' {
-			b.WriteByte(' ')
-		}
-	}
-	return strings.TrimSpace(b.String())
-}
+// Clean is [identifier.Clean].
+func Clean(s string, limit int) string { return identifier.Clean(s, limit) }

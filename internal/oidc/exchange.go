@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,11 +162,11 @@ func (p *provider) refreshedWithout(ctx context.Context, m *metadata, tok *oauth
 	}
 	v := &verified{raw: t.IDToken}
 	// It was verified when it came, and sealed since.
-	if err := json.Unmarshal(old.UnsafePayloadWithoutVerification(), (*exact)(&v.claims)); err != nil {
+	if err := json.Unmarshal(old.UnsafePayloadWithoutVerification(), &v.claims); err != nil {
 		return nil, fail(Invalid, "the ID token that was kept cannot be read")
 	}
-	v.subject, _ = v.claims["sub"].(string)
-	v.sid, _ = v.claims["sid"].(string)
+	v.subject, _ = v.claims.get("sub").text()
+	v.sid, _ = v.claims.get("sid").text()
 	info, err := p.userinfo(ctx, m, tok.AccessToken, v.subject)
 	if err != nil {
 		return nil, err
@@ -227,44 +228,44 @@ func tokenError(err error) error {
 	return fail(Down, "the token endpoint's answer cannot be read")
 }
 
-// userinfo answers the claims of the userinfo endpoint, nil when the provider has none. They count only when they are
+// userinfo returns the claims of the userinfo endpoint, none when the provider has none. They count only when they are
 // about the same person (Core, section 5.3.2: token substitution).
-func (p *provider) userinfo(ctx context.Context, m *metadata, accessToken, subject string) (map[string]any, error) {
+func (p *provider) userinfo(ctx context.Context, m *metadata, accessToken, subject string) (claims, error) {
+	var info claims
 	if m.UserInfoURL == "" {
-		return nil, nil
+		return info, nil
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.UserInfoURL, nil)
 	if err != nil {
-		return nil, fail(Down, "userinfo_endpoint is not an address")
+		return info, fail(Down, "userinfo_endpoint is not an address")
 	}
 	req.Header.Set("Authorization", "Bearer "+accessToken)
 	resp, err := p.remote.client.Do(req)
 	if err != nil {
-		return nil, fail(Down, "the userinfo endpoint cannot be used: %s", words(err))
+		return info, fail(Down, "the userinfo endpoint cannot be used: %s", words(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	switch {
 	case err != nil:
-		return nil, fail(Down, "the userinfo endpoint cannot be used: %s", words(err))
+		return info, fail(Down, "the userinfo endpoint cannot be used: %s", words(err))
 	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
-		return nil, fail(Refused, "the userinfo endpoint does not take the access token: status %d", resp.StatusCode)
+		return info, fail(Refused, "the userinfo endpoint does not take the access token: status %d", resp.StatusCode)
 	case resp.StatusCode != http.StatusOK:
-		return nil, fail(Down, "the userinfo endpoint answered with status %d", resp.StatusCode)
+		return info, fail(Down, "the userinfo endpoint answered with status %d", resp.StatusCode)
 	}
 	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && kind == "application/jwt" {
 		if body, err = p.signedInfo(ctx, m, string(body)); err != nil {
-			return nil, err
+			return info, err
 		}
 	}
-	var claims map[string]any
-	if err := json.Unmarshal(body, (*exact)(&claims)); err != nil {
-		return nil, fail(Invalid, "the userinfo endpoint's answer is not a JSON object")
+	if err := json.Unmarshal(body, &info); err != nil {
+		return claims{}, fail(Invalid, "the userinfo endpoint's answer is not a JSON object, or has a member twice")
 	}
-	if claims["sub"] != subject {
-		return nil, fail(Invalid, "the userinfo endpoint speaks of somebody else: sub")
+	if subject == "" || !info.is("sub", subject) {
+		return claims{}, fail(Invalid, "the userinfo endpoint speaks of somebody else: sub")
 	}
-	return claims, nil
+	return info, nil
 }
 
 // signedInfo verifies a userinfo answer that is a JWT (Core, section 5.3.2).
@@ -278,18 +279,22 @@ func (p *provider) signedInfo(ctx context.Context, m *metadata, raw string) ([]b
 	if err != nil {
 		return nil, keys.explain("userinfo", err)
 	}
-	var claims map[string]any
-	if err := json.Unmarshal(payload, (*exact)(&claims)); err != nil {
-		return nil, fail(Invalid, "userinfo: its claims are not an object")
+	var info claims
+	if err := json.Unmarshal(payload, &info); err != nil {
+		return nil, fail(Invalid, "userinfo: its claims are not an object, or one has a member twice")
 	}
-	// Not an ID token of somebody else's sign-in: issuer and audience, where they are given, have to be right.
-	if iss, has := claims["iss"]; has && iss != p.Issuer {
+	// Not an ID token of somebody else's sign-in, and not an answer of long ago: issuer, audience and times, where they
+	// are given, have to be right.
+	if info.get("iss").there() && !info.is("iss", p.Issuer) {
 		return nil, fail(Invalid, "userinfo: iss is another provider")
 	}
-	if v, has := claims["aud"]; has {
-		if aud, ok := audience(v); !ok || !contains(aud, p.ClientID) {
+	if v := info.get("aud"); v.there() {
+		if aud, ok := v.texts(); !ok || !slices.Contains(aud, p.ClientID) {
 			return nil, fail(Invalid, "userinfo: aud is somebody else")
 		}
+	}
+	if err := info.timely(p.now()); err != nil {
+		return nil, &Error{Kind: Invalid, Reason: "userinfo", Err: err}
 	}
 	return payload, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ func Surplus(have map[string]string) []string {
 		oldest, at := "", int64(0)
 		for name, value := range have {
 			began := cookieTime(value)
-			if !contains(drop, name) && (oldest == "" || began < at || (began == at && name < oldest)) {
+			if !slices.Contains(drop, name) && (oldest == "" || began < at || (began == at && name < oldest)) {
 				oldest, at = name, began
 			}
 		}
@@ -169,12 +170,14 @@ func ParseAnswer(v url.Values) (Answer, error) {
 			*to = values[0]
 		}
 	}
-	a.Error, a.Description = Clean(a.Error, 80), Clean(a.Description, 200)
 	switch {
 	case !store.ValidToken(a.State):
 		return Answer{}, fail(Expired, "the answer belongs to no sign-in: its state is missing or not ours")
 	case (a.Code == "") == (a.Error == ""):
 		return Answer{}, fail(Invalid, "the answer has neither a code nor an error, or both")
+	}
+	if a.Description = Clean(a.Description, 200); a.Error != "" {
+		a.Error = or(Clean(a.Error, 80), "unknown") // never none: what is judged above is what came
 	}
 	return a, nil
 }

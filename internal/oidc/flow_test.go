@@ -112,7 +112,7 @@ func TestASignInAnswersWhatTheProviderVouchesFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Issuer != e.idp.Issuer || p.Subject != "user-1" || p.Username != "ada" || p.Email != "ada@example.com" ||
+	if p.Issuer != e.idp.Issuer || p.Subject != "user-1" || p.Username != "ada" || p.Email.String() != "ada@example.com" ||
 		!p.EmailVerified || p.Name != "Ada Lovelace" || len(p.Groups) != 2 || p.SID == "" || p.Tokens.IDToken != e.idp.LastIDToken() {
 		t.Errorf("got %+v", p)
 	}

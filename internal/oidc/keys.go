@@ -19,6 +19,7 @@ import (
 const (
 	keysLife   = 10 * time.Minute // read again after this, so that withdrawn keys go
 	minRSABits = 2048
+	maxRSABits = 8192 // beyond, checking a signature keeps a processor busy: crypto/tls draws the line there, too
 	maxKeys    = 64
 )
 
@@ -195,14 +196,14 @@ func parseKeys(body []byte) (keys []jose.JSONWebKey, ignored int, err error) {
 }
 
 // usable refuses symmetric and private keys (a provider that publishes one has no secret left), keys for encryption
-// and RSA below 2048 bits.
+// and RSA below 2048 or over 8192 bits.
 func usable(key jose.JSONWebKey) bool {
 	if (key.Use != "" && key.Use != "sig") || !key.Valid() || !key.IsPublic() {
 		return false
 	}
 	switch k := key.Key.(type) {
 	case *rsa.PublicKey:
-		return k.N.BitLen() >= minRSABits && k.E > 2
+		return k.N.BitLen() >= minRSABits && k.N.BitLen() <= maxRSABits && k.E > 2
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 		return true
 	default:

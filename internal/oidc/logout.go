@@ -47,8 +47,8 @@ func (g *Registry) VerifyLogout(ctx context.Context, name, raw string) (Logout, 
 	if err != nil {
 		return Logout{}, keys.explain("logout token", err)
 	}
-	if err := t.Claims((*exact)(&v.claims)); err != nil {
-		return Logout{}, fail(Invalid, "logout token: its claims are not an object")
+	if err := t.Claims(&v.claims); err != nil {
+		return Logout{}, fail(Invalid, "logout token: its claims are not an object, or one has a member twice")
 	}
 	if err := v.common(&p.Config, g.now()); err != nil {
 		return Logout{}, err
@@ -56,7 +56,7 @@ func (g *Registry) VerifyLogout(ctx context.Context, name, raw string) (Logout, 
 	out := Logout{
 		Issuer: p.Issuer, Subject: t.Subject, SID: t.SessionID, ID: t.TokenID, Algorithm: v.algorithm, Pinned: len(p.SignAlgs) > 0,
 	}
-	out.Expires, _ = instant(v.claims["exp"])
+	out.Expires, _ = v.claims.get("exp").instant()
 	out.Expires = out.Expires.Add(2 * leeway)
 	return out, v.checkLogout(out, t.Issuer)
 }
@@ -64,12 +64,11 @@ func (g *Registry) VerifyLogout(ctx context.Context, name, raw string) (Logout, 
 // checkLogout checks the members by their exact names, which go-oidc does not.
 func (v *verified) checkLogout(out Logout, issuer string) error {
 	same := func(name, value string) bool {
-		c, has := v.claims[name]
-		return (has && c == value) || (!has && value == "")
+		return v.claims.is(name, value) || !v.claims.get(name).there() && value == ""
 	}
-	events, _ := v.claims["events"].(map[string]any)
-	_, event := events[logoutEvent].(map[string]any)
-	_, nonce := v.claims["nonce"]
+	events, _ := v.claims.get("events").object()
+	_, event := events.get(logoutEvent).object()
+	nonce := v.claims.get("nonce").there()
 	switch {
 	case !same("iss", issuer) || !same("sub", out.Subject) || !same("sid", out.SID) || !same("jti", out.ID):
 		return fail(Invalid, "logout token: a member is misspelt")

@@ -26,14 +26,17 @@ type Registry struct {
 // provider is one provider of the configuration.
 type provider struct {
 	Config
-	remote *remote
-	now    func() time.Time
+	remote   *remote
+	now      func() time.Time
+	required func() []string // groups that the gates ask for; may be nil
 }
 
 // Options of a [Registry]. The zero value is the default of each.
 type Options struct {
 	Clock func() time.Time // default time.Now
 	Log   *zap.Logger      // default none
+	// Groups returns the groups that gates ask for: of a person in more groups than are kept, these are kept first.
+	Groups func() []string
 }
 
 // NewRegistry checks configurations. It asks no provider for anything.
@@ -52,7 +55,7 @@ func NewRegistry(pool *Pool, st store.Store, configs []Config, o Options) (*Regi
 		if g.names[c.Name] != nil {
 			return nil, fmt.Errorf("oidc %s: is given twice", c.Name)
 		}
-		p := &provider{Config: c, remote: pool.remote(&c), now: o.Clock}
+		p := &provider{Config: c, remote: pool.remote(&c), now: o.Clock, required: o.Groups}
 		g.list, g.names[c.Name] = append(g.list, p), p
 	}
 	return g, nil

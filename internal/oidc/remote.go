@@ -40,6 +40,14 @@ type metadata struct {
 	PKCE         []string `json:"code_challenge_methods_supported"`
 }
 
+// metadataNames are the members of a discovery document that are used.
+var metadataNames = []string{
+	"issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "end_session_endpoint",
+	"id_token_signing_alg_values_supported", "token_endpoint_auth_methods_supported",
+	"authorization_response_iss_parameter_supported", "backchannel_logout_supported", "frontchannel_logout_supported",
+	"code_challenge_methods_supported",
+}
+
 // remote is what is known of one provider.
 type remote struct {
 	issuer   string
@@ -144,8 +152,13 @@ func (r *remote) readMetadata(ctx context.Context) (*metadata, error) {
 		return nil, errors.New(discoveryWords(err))
 	}
 	m := &metadata{provider: p}
-	if err := p.Claims(m); err != nil {
+	var doc claims
+	if p.Claims(&doc) != nil || p.Claims(m) != nil {
 		return nil, errors.New("the discovery document is not what it should be")
+	}
+	// encoding/json would take a member in another case for the one that is meant.
+	if name := doc.misspelt(metadataNames...); name != "" {
+		return nil, errors.New("the discovery document misspells a member: " + Clean(name, 60))
 	}
 	for _, e := range []struct {
 		name, url string

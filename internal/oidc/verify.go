@@ -1,13 +1,8 @@
 package oidc
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
-	"encoding/json"
-	"errors"
-	"io"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +25,7 @@ type verified struct {
 	sid       string
 	algorithm string
 	authTime  time.Time // zero when it does not say
-	claims    map[string]any
+	claims    claims
 }
 
 // expect is what an ID token has to fit to, besides the provider and us.
@@ -51,10 +46,10 @@ func (r *remote) verifyID(ctx context.Context, c *Config, m *metadata, raw strin
 	if err != nil {
 		return nil, keys.explain("ID token", err)
 	}
-	if err := t.Claims((*exact)(&v.claims)); err != nil {
-		return nil, fail(Invalid, "ID token: its claims are not an object")
+	if err := t.Claims(&v.claims); err != nil {
+		return nil, fail(Invalid, "ID token: its claims are not an object, or one has a member twice")
 	}
-	if v.claims["iss"] != t.Issuer || v.claims["sub"] != t.Subject {
+	if !v.claims.is("iss", t.Issuer) || !v.claims.is("sub", t.Subject) {
 		return nil, fail(Invalid, "ID token: iss or sub is missing") // or in another case, which encoding/json takes for them
 	}
 	if err := v.common(c, r.now()); err != nil {
@@ -69,25 +64,24 @@ func (r *remote) verifyID(ctx context.Context, c *Config, m *metadata, raw strin
 
 // checkID checks what belongs to this one sign-in.
 func (v *verified) checkID(t *gooidc.IDToken, want expect) error {
-	nonce, _ := v.claims["nonce"].(string)
+	nonce, _ := v.claims.get("nonce").text()
 	if fits := want.nonce != "" && subtle.ConstantTimeCompare([]byte(nonce), []byte(want.nonce)) == 1; !fits && (nonce != "" || !want.refresh) {
 		return fail(Invalid, "ID token: nonce is not the one of this sign-in")
 	}
-	if hash, has := v.claims["at_hash"]; has {
-		if hash != t.AccessTokenHash || want.accessToken == "" || t.VerifyAccessToken(want.accessToken) != nil {
+	if v.claims.get("at_hash").there() {
+		if !v.claims.is("at_hash", t.AccessTokenHash) || want.accessToken == "" || t.VerifyAccessToken(want.accessToken) != nil {
 			return fail(Invalid, "ID token: at_hash does not fit the access token")
 		}
 	}
-	if at, has := v.claims["auth_time"]; has {
-		when, ok := instant(at)
+	if at := v.claims.get("auth_time"); at.there() {
+		when, ok := at.instant()
 		if !ok {
 			return fail(Invalid, "ID token: auth_time is not a time")
 		}
 		v.authTime = when
 	}
-	sid, has := v.claims["sid"]
-	v.sid, _ = sid.(string)
-	if has && (v.sid == "" || len(v.sid) > 512 || !plainText(v.sid)) {
+	v.sid, _ = v.claims.get("sid").text()
+	if v.claims.get("sid").there() && (v.sid == "" || len(v.sid) > 512 || !plainText(v.sid)) {
 		return fail(Invalid, "ID token: sid is malformed")
 	}
 	return nil
@@ -135,81 +129,37 @@ func joinAlgs(algs []jose.SignatureAlgorithm) string {
 
 // common checks what holds for ID tokens and logout tokens: audience, authorized party, times.
 func (v *verified) common(c *Config, now time.Time) error {
-	aud, ok := audience(v.claims["aud"])
+	aud, ok := v.claims.get("aud").texts()
 	if !ok || !slices.Contains(aud, c.ClientID) {
 		return fail(Invalid, "the token is for somebody else: aud")
 	}
 	// With several audiences only azp says for whom it was made; without it any of them could have passed it on.
-	azp, has := v.claims["azp"]
-	if (has || len(aud) > 1) && azp != c.ClientID {
+	if (v.claims.get("azp").there() || len(aud) > 1) && !v.claims.is("azp", c.ClientID) {
 		return fail(Invalid, "the token was issued to somebody else: azp")
 	}
-	iat, ok := instant(v.claims["iat"])
-	if !ok || iat.After(now.Add(leeway)) {
-		return fail(Invalid, "the token has no iat, or one in the future")
+	if !v.claims.get("iat").there() || !v.claims.get("exp").there() {
+		return fail(Invalid, "the token does not say when it was issued, or it never expires: iat, exp")
 	}
-	if exp, ok := instant(v.claims["exp"]); !ok || !now.Before(exp.Add(leeway)) {
-		return fail(Invalid, "the token has expired, or never does: exp")
-	}
-	if nbf, has := v.claims["nbf"]; has {
-		if t, ok := instant(nbf); !ok || t.After(now.Add(leeway)) {
-			return fail(Invalid, "the token is not valid yet: nbf")
+	return v.claims.timely(now)
+}
+
+// timely checks the times that are given.
+func (c claims) timely(now time.Time) error {
+	if iat := c.get("iat"); iat.there() {
+		if t, ok := iat.instant(); !ok || t.After(now.Add(leeway)) {
+			return fail(Invalid, "iat is no time, or in the future")
 		}
 	}
-	return nil
-}
-
-func audience(v any) ([]string, bool) {
-	switch aud := v.(type) {
-	case string:
-		return []string{aud}, true
-	case []any:
-		out := make([]string, 0, len(aud))
-		for _, a := range aud {
-			s, ok := a.(string)
-			if !ok {
-				return nil, false
-			}
-			out = append(out, s)
+	if exp := c.get("exp"); exp.there() {
+		if t, ok := exp.instant(); !ok || !now.Before(t.Add(leeway)) {
+			return fail(Invalid, "it has expired: exp")
 		}
-		return out, len(out) > 0
-	default:
-		return nil, false
 	}
-}
-
-// instant reads a NumericDate (RFC 7519, section 2).
-func instant(v any) (time.Time, bool) {
-	n, ok := v.(json.Number)
-	if !ok {
-		return time.Time{}, false
+	if nbf := c.get("nbf"); nbf.there() {
+		if t, ok := nbf.instant(); !ok || t.After(now.Add(leeway)) {
+			return fail(Invalid, "it is not valid yet: nbf")
+		}
 	}
-	f, err := n.Float64()
-	if err != nil || math.IsNaN(f) || f < 0 || f > 1<<40 {
-		return time.Time{}, false
-	}
-	return time.Unix(int64(f), 0), true
-}
-
-// exact decodes an object by the exact names of its members, and numbers as they are. encoding/json takes "SUB" for
-// "sub" when it fills a struct, and a provider that lets people choose claim names would let them choose who they are.
-type exact map[string]any
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (e *exact) UnmarshalJSON(b []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.UseNumber()
-	var m map[string]any
-	if err := dec.Decode(&m); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more than one value")
-	}
-	if m == nil {
-		return errors.New("not an object")
-	}
-	*e = m
 	return nil
 }
 
@@ -225,10 +175,8 @@ func (k *keySet) explain(what string, err error) error {
 	return fail(Invalid, "%s: %s", what, Clean(strings.TrimPrefix(err.Error(), "oidc: "), 300))
 }
 
-// plainText reports whether s is text without control characters.
+// plainText reports whether s is text without control characters, and whole: what is no Unicode text, such as half of a
+// surrogate pair, is the same replacement character for everybody once it is decoded.
 func plainText(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f && r <= 0x9f })
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f && r <= 0x9f || r == utf8.RuneError })
 }

@@ -5,10 +5,12 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -50,26 +52,45 @@ func (r Rule) Validate() error {
 		return fmt.Errorf("require %s: give at least one value", r.Field)
 	}
 	for _, v := range r.Values {
-		if strings.TrimSpace(v) == "" {
-			return fmt.Errorf("require %s: a value is empty", r.Field)
+		if err := r.Field.CheckValue(v); err != nil {
+			return fmt.Errorf("require %s: %w", r.Field, err)
 		}
-		switch r.Field {
-		case FieldRole:
-			if !store.Role(v).Valid() {
-				return fmt.Errorf("require role: unknown role %q; the roles are admin and user", v)
-			}
-		case FieldEmail:
-			if _, _, ok := SplitEmail(v); !ok {
-				return fmt.Errorf("require email: %q is not an e-mail address", v)
-			}
-		case FieldDomain:
-			if strings.Contains(v, "@") {
-				return fmt.Errorf("require domain: %q: give the domain alone, such as example.com", v)
-			}
-		case FieldGroup, FieldUser, FieldProvider:
-		default:
-			return fmt.Errorf("require %s: unknown field; use role, group, user, email, domain or provider", r.Field)
+	}
+	return nil
+}
+
+// CheckValue reports why nobody could ever have a value in this field. What asks for such a value is a mistake.
+func (f Field) CheckValue(v string) error {
+	if strings.TrimSpace(v) == "" {
+		return errors.New("a value is empty")
+	}
+	var fault identifier.Fault
+	switch f {
+	case FieldRole:
+		if !store.Role(v).Valid() {
+			return fmt.Errorf("unknown role %q; the roles are admin and user", v)
 		}
+	case FieldEmail:
+		if fault = identifier.CheckEmail(v); fault == identifier.Form {
+			return fmt.Errorf("%q is not an e-mail address", v)
+		}
+	case FieldDomain:
+		if !identifier.IsDomain(v) {
+			return fmt.Errorf("%q: give the domain alone, such as example.com", v)
+		}
+	case FieldGroup:
+		if strings.Contains(v, ",") && !strings.Contains(v, "=") {
+			return fmt.Errorf("%q: put blanks between several groups, not commas", v)
+		}
+		fault = identifier.CheckGroup(v)
+	case FieldUser:
+		fault = identifier.CheckUsername(v)
+	case FieldProvider:
+	default:
+		return errors.New("unknown field; use role, group, user, email, domain or provider")
+	}
+	if fault != "" {
+		return fmt.Errorf("%q: nobody can have it: %w", v, fault)
 	}
 	return nil
 }
@@ -85,6 +106,8 @@ type Subject struct {
 
 // Holds reports whether the rule holds for who asks. Names compare folded as accounts are; of e-mails and domains only
 // A to Z fold, for what else Unicode calls alike may be two mailboxes; groups, roles and providers compare as they are.
+// An address or a group that is no proof ([identifier.ParseEmail], [identifier.ParseGroup]) satisfies nothing, however
+// it came into the store.
 func (r Rule) Holds(s Subject) bool {
 	if s.User == nil {
 		return false
@@ -93,15 +116,14 @@ func (r Rule) Holds(s Subject) bool {
 	case FieldRole:
 		return slices.Contains(r.Values, string(s.User.Role))
 	case FieldGroup:
-		return slices.ContainsFunc(r.Values, func(v string) bool { return slices.Contains(s.User.Groups, v) })
+		return identifier.HasGroup(s.User.Groups, r.Values)
 	case FieldUser:
 		return containsFolded(r.Values, s.User.Username)
 	case FieldEmail:
-		return s.User.EmailVerified && s.User.Email != "" && containsMail(r.Values, s.User.Email)
+		return verifiedEmail(s.User).Is(r.Values...)
 	case FieldDomain:
 		// Exactly one local part and one domain: attacker@evil.com@company.com has no domain at all.
-		_, domain, ok := SplitEmail(s.User.Email)
-		return ok && s.User.EmailVerified && containsMail(r.Values, domain)
+		return verifiedEmail(s.User).In(r.Values...)
 	case FieldProvider:
 		p := s.Provider
 		if p == "" {
@@ -111,6 +133,15 @@ func (r Rule) Holds(s Subject) bool {
 	default:
 		return false
 	}
+}
+
+// verifiedEmail returns the address that somebody vouches for, or none.
+func verifiedEmail(u *store.User) identifier.Email {
+	if !u.EmailVerified {
+		return identifier.Email{}
+	}
+	e, _ := identifier.ParseEmail(u.Email) // none when it is no address
+	return e
 }
 
 // Failed answers the first rule that does not hold, or nil when all hold.
@@ -126,62 +157,4 @@ func Failed(rules []Rule, s Subject) *Rule {
 func containsFolded(values []string, have string) bool {
 	have = store.FoldName(have)
 	return slices.ContainsFunc(values, func(v string) bool { return store.FoldName(v) == have })
-}
-
-func containsMail(values []string, have string) bool {
-	return slices.ContainsFunc(values, func(v string) bool { return SameMail(v, have) })
-}
-
-// SameMail reports whether two addresses, or two domains, are one. Only A to Z compare in either case: compatibility
-// folding makes one of addresses that belong to two people.
-func SameMail(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// FoldMail answers what addresses have in common that are one by SameMail.
-func FoldMail(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		b[i] = lower(c)
-	}
-	return string(b)
-}
-
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
-
-// SplitEmail splits an address into local part and domain. Only the plain form is one: a single '@', no white space,
-// control characters, quotes, comments, brackets or separators, a domain of letters, digits, '-' and dots inside.
-// Everything else has no domain that a rule could trust.
-func SplitEmail(s string) (local, domain string, ok bool) {
-	local, domain, found := strings.Cut(s, "@")
-	if !found || local == "" || len(s) > 254 || strings.ContainsAny(local, "\"(),:;<>@[\\]") {
-		return "", "", false
-	}
-	for _, r := range local {
-		if r <= ' ' || r == 0x7f || (r >= 0x80 && r <= 0xa0) {
-			return "", "", false
-		}
-	}
-	if strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, ".") || strings.Contains(domain, "..") || domain == "" {
-		return "", "", false
-	}
-	for _, r := range domain {
-		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.' && r < 0xa1 {
-			return "", "", false
-		}
-	}
-	return local, domain, true
 }

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -41,6 +42,10 @@ func TestEachRuleAdmitsOnlyWhomItNames(t *testing.T) {
 		"group held":                        {policy.FieldGroup, []string{"ops", "dev"}, ada, "", true},
 		"group not held":                    {policy.FieldGroup, []string{"ops"}, ada, "", false},
 		"group is case-sensitive":           {policy.FieldGroup, []string{"Dev"}, ada, "", false},
+		"a group of a directory":            {policy.FieldGroup, []string{"cn=staff,ou=x"}, &store.User{Groups: []string{"cn=staff,ou=x"}}, "", true},
+		"a group that was kept untrimmed":   {policy.FieldGroup, []string{"staff", " staff"}, &store.User{Groups: []string{" staff"}}, "", false},
+		"an e-mail that was kept uncleaned": {policy.FieldEmail, []string{"a@b.c\u200b"}, &store.User{Email: "a@b.c\u200b", EmailVerified: true}, "", false},
+		"a domain that was kept uncleaned":  {policy.FieldDomain, []string{"b.c"}, &store.User{Email: "a\u00ad@b.c", EmailVerified: true}, "", false},
 		"user, any case":                    {policy.FieldUser, []string{"ADA"}, ada, "", true},
 		"another user":                      {policy.FieldUser, []string{"adam"}, ada, "", false},
 		"e-mail, any case":                  {policy.FieldEmail, []string{"ada@example.com"}, ada, "", true},
@@ -87,11 +92,11 @@ func TestOddAddressesHaveNoDomain(t *testing.T) {
 		"a@", "a", "", "a@example.com.", "a@.example.com", "a@exa mple.com", "a\x00@example.com", "a@example.com\n", "<a@example.com>",
 		"a@[127.0.0.1]", "a@example..com", "a,b@example.com", " a@example.com",
 	} {
-		if _, d, ok := policy.SplitEmail(s); ok {
+		if _, d, ok := identifier.SplitEmail(s); ok {
 			t.Errorf("%q has the domain %q", s, d)
 		}
 	}
-	if _, d, ok := policy.SplitEmail("o'hara+x@Example.com"); !ok || d != "Example.com" {
+	if _, d, ok := identifier.SplitEmail("o'hara+x@Example.com"); !ok || d != "Example.com" {
 		t.Errorf("a plain address is refused: %q %v", d, ok)
 	}
 }
@@ -100,6 +105,9 @@ func TestRulesThatCannotHoldAreErrors(t *testing.T) {
 	for _, r := range []policy.Rule{
 		{Field: "role", Values: []string{"root"}}, {Field: "email", Values: []string{"x"}}, {Field: "domain", Values: []string{"@x.com"}},
 		{Field: "ip", Values: []string{"1"}}, {Field: "group"}, {Field: "group", Values: []string{" "}},
+		{Field: "group", Values: []string{"staff,ops"}}, {Field: "group", Values: []string{"staff "}}, {Field: "group", Values: []string{"sta\u200bff"}},
+		{Field: "domain", Values: []string{"*.example.com"}}, {Field: "domain", Values: []string{"example.com."}}, {Field: "email", Values: []string{"a@b.c\u00ad"}},
+		{Field: "user", Values: []string{"adm\u034fin"}},
 	} {
 		if r.Validate() == nil {
 			t.Errorf("%+v was accepted", r)

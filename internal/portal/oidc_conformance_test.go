@@ -115,7 +115,7 @@ var basicModules = []module{
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for _, list := range [][]module{basicModules, ownModules, brokenEndpoints()} {
+	for _, list := range [][]module{basicModules, ownModules, valueModules, brokenEndpoints()} {
 		for _, m := range list {
 			t.Run(m.name, func(t *testing.T) {
 				t.Parallel()

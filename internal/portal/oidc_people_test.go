@@ -107,8 +107,9 @@ func TestGroupsAreATextOrAListAndNeverForgeAnother(t *testing.T) {
 		"a list":              {[]string{"b", "a", "b"}, "", []string{"a", "b"}},
 		"a text":              {"staff", "", []string{"staff"}},
 		"nested":              {map[string]any{"roles": []string{"x"}}, "groups.roles", []string{"x"}},
-		"with a comma":        {[]string{"a,admins", "b"}, "", []string{"b"}},
-		"a text with a comma": {"a,admins", "", nil},
+		"with a comma":        {[]string{"a,admins", "b"}, "", []string{"a,admins", "b"}}, // one group; see what goes to apps
+		"a text with a comma": {"a,admins", "", []string{"a,admins"}},
+		"white space outside": {[]string{" admins", "admins\n", "\u00a0admins", "admins\u2003", "c"}, "", []string{"c"}},
 		"control characters":  {[]string{"ad\x00mins", "b\r\nx", "c"}, "", []string{"c"}},
 		"look-alikes":         {[]string{"adm\u200bins", "c"}, "", []string{"c"}},
 		"other types":         {[]any{1, nil, map[string]any{}, "c", []string{"d"}}, "", []string{"c"}},
