@@ -57,6 +57,8 @@ type (
 		ID        string            `json:"id"`
 		Time      time.Time         `json:"time"`
 		Actor     string            `json:"actor"`
+		ActorKind store.ActorKind   `json:"actor_kind" enum:"person,command_line,environment,start_up,provider,anonymous,system"`
+		ActorID   string            `json:"actor_id"`
 		Action    string            `json:"action"`
 		Target    string            `json:"target"`
 		Outcome   store.Outcome     `json:"outcome" enum:"success,failure,denied"`
@@ -83,7 +85,7 @@ type (
 )
 
 func newEventJSON(e store.Event) eventJSON {
-	j := eventJSON{ID: e.ID, Time: e.Time.UTC(), Actor: e.Actor, Action: e.Action, Target: e.Target, Outcome: e.Outcome, IP: e.IP, RequestID: e.RequestID, Details: e.Details}
+	j := eventJSON{ID: e.ID, Time: e.Time.UTC(), Actor: e.Actor, ActorKind: e.ActorKind(), ActorID: e.ActorID, Action: e.Action, Target: e.Target, Outcome: e.Outcome, IP: e.IP, RequestID: e.RequestID, Details: e.Details}
 	if j.Details == nil {
 		j.Details = map[string]string{}
 	}

@@ -20,7 +20,7 @@ type operation struct {
 func (a *admin) apiRoutes() []route {
 	page := []string{"cursor", "limit"}
 	users := append([]string{"q", "status", "role", "provider", "group", "sort"}, page...)
-	audit := append([]string{"q", "actor", "action", "outcome", "user", "from", "to", "since"}, page...)
+	audit := append([]string{"q", "actor", "actor_kind", "action", "outcome", "user", "from", "to", "since"}, page...)
 	return []route{
 		{http.MethodGet, "/api/v1/users", role, "", a.apiUsers, &operation{summary: "List users", params: users, gives: portal.ListJSON[portal.UserJSON]{}, status: http.StatusOK}},
 		{http.MethodPost, "/api/v1/users", fresh, "user.create", a.apiCreate, &operation{summary: "Make a user; without a password, with a one-time link", takes: newUserJSON{}, gives: madeUserJSON{}, status: http.StatusCreated, etag: true}},

@@ -13,6 +13,14 @@ import (
 
 var outcomes = []string{string(store.Success), string(store.Failure), string(store.Denied)}
 
+func actorKinds() []string {
+	names := make([]string, len(store.ActorKinds))
+	for i, kind := range store.ActorKinds {
+		names[i] = string(kind)
+	}
+	return names
+}
+
 // spans are periods that end now.
 var spans = map[string]time.Duration{"24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "30d": 30 * 24 * time.Hour}
 
@@ -27,6 +35,11 @@ func (a *admin) eventQuery(q url.Values) (store.EventQuery, error) {
 		return out, err
 	}
 	out.Outcome = store.Outcome(outcome)
+	kind, err := choice(q, "actor_kind", actorKinds()...)
+	if err != nil {
+		return out, err
+	}
+	out.ActorKind = store.ActorKind(kind)
 	if out.From, err = readTime(q, "from", false); err != nil {
 		return out, err
 	}
@@ -118,7 +131,8 @@ func (a *admin) auditSearch(v *visit, q store.EventQuery) *search {
 	period := a.selectField("since", a.text("audit.since"), v.query.Get("since"), "since.", []string{"24h", "7d", "30d"})
 	s.Fields = []field{
 		textField("q", a.text("audit.text_in"), q.Text, "search"),
-		textField("actor", a.text("audit.actor"), q.Actor, ""), act,
+		textField("actor", a.text("audit.actor"), q.Actor, ""),
+		a.selectField("actor_kind", a.text("audit.actor_kind"), string(q.ActorKind), "audit.kind_", actorKinds()), act,
 		a.selectField("outcome", a.text("audit.outcome"), string(q.Outcome), "outcome.", outcomes), period,
 		textField("from", a.text("audit.from"), v.query.Get("from"), "date"), textField("to", a.text("audit.to"), v.query.Get("to"), "date"),
 	}
@@ -154,10 +168,22 @@ func (a *admin) eventTable(v *visit, events []store.Event) *table {
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
 			{Time: e.Time}, {Head: true, Text: a.words.Action(e.Action), Href: v.at("/admin/audit/" + e.ID), Small: e.Action},
-			{Text: a.words.Actor(e.ActorID, e.Actor)}, target, {Marks: []mark{a.outcome(e.Outcome)}}, {Text: e.IP}, {Text: device},
+			a.actorCell(v, e), target, {Marks: []mark{a.outcome(e.Outcome)}}, {Text: e.IP}, {Text: device},
 		}})
 	}
 	return t
+}
+
+// actorCell names who did something. A person is a link to their account, and what is none says so.
+func (a *admin) actorCell(v *visit, e store.Event) cell {
+	c := cell{Text: a.words.Actor(e.ActorID, e.Actor)}
+	switch {
+	case e.ActorKind() != store.ActorPerson:
+		c.Small = a.text("audit.no_account")
+	case store.ValidID(e.ActorID):
+		c.Href = v.at(userAt(e.ActorID))
+	}
+	return c
 }
 
 func (a *admin) showEvent(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -169,7 +195,8 @@ func (a *admin) showEvent(w http.ResponseWriter, r *http.Request, v *visit) erro
 		{Name: a.text("audit.time"), Time: e.Time}, {Name: a.text("audit.utc"), Value: e.Time.UTC().Format(time.RFC3339Nano), Code: true},
 		{Name: a.text("audit.action"), Value: a.words.Action(e.Action)}, {Name: a.text("audit.code"), Value: e.Action, Code: true},
 		{Name: a.text("audit.outcome"), Marks: []mark{a.outcome(e.Outcome)}},
-		{Name: a.text("audit.actor"), Value: a.words.Actor(e.ActorID, e.Actor)}, {Name: a.text("audit.target"), Value: e.Target},
+		{Name: a.text("audit.actor"), Value: a.words.Actor(e.ActorID, e.Actor)},
+		{Name: a.text("audit.actor_kind"), Value: a.text("audit.kind_" + string(e.ActorKind()))}, {Name: a.text("audit.target"), Value: e.Target},
 		{Name: a.text("sessions.ip"), Value: e.IP}, {Name: a.text("sessions.agent"), Value: e.UserAgent},
 		{Name: a.text("audit.request"), Value: e.RequestID, Code: true}, {Name: a.text("audit.id"), Value: e.ID, Code: true},
 	}

@@ -2,10 +2,12 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -16,7 +18,7 @@ func (a *admin) personFields(u store.User, in input) []field {
 	name := func(id, label, value, hint string, optional bool) field {
 		return field{Field: ui.Field{ID: id, Name: id, Label: a.text(label), Hint: hint, Value: in.get(id, value), Autocomplete: "off", Optional: optional, Plain: true, Key: "next"}}
 	}
-	groups := name("groups", "users.groups", strings.Join(u.Groups, ", "), a.text("edit.groups_hint"), true)
+	groups := name("groups", "users.groups", strings.Join(typedGroups(u), ", "), a.text("edit.groups_hint"), true)
 	groups.Kind = "list"
 	if in.sent && in.Has("groups") {
 		groups.Value = strings.Join(in.All("groups"), ", ")
@@ -31,6 +33,16 @@ func (a *admin) personFields(u store.User, in input) []field {
 		name("name", "users.name", u.Name, "", true),
 		role, groups, state,
 	}
+}
+
+// typedGroups returns the groups that a form can show: between commas.
+func typedGroups(u store.User) []string {
+	return slices.DeleteFunc(slices.Clone(u.Groups), func(g string) bool { return !identifier.InHeader(g) })
+}
+
+// untypedGroups returns the others, such as names of a directory. A form leaves them as they are.
+func untypedGroups(u store.User) []string {
+	return slices.DeleteFunc(slices.Clone(u.Groups), identifier.InHeader)
 }
 
 func (a *admin) roleField(now string) field {
@@ -94,7 +106,7 @@ func lockManaged(fields []field, u store.User) []field {
 func (a *admin) sayNow(fields []field, u store.User) {
 	now := map[string]string{
 		"username": u.Username, "email": u.Email, "name": u.Name, "role": string(u.Role),
-		"groups": strings.Join(u.Groups, ", "), "active": strconv.FormatBool(u.Active),
+		"groups": strings.Join(typedGroups(u), ", "), "active": strconv.FormatBool(u.Active),
 	}
 	words := map[string]string{
 		"role": a.text("role." + string(u.Role)), "active": a.text(map[bool]string{true: "mark.active", false: "mark.inactive"}[u.Active]),
@@ -132,11 +144,14 @@ func (a *admin) edit(_ http.ResponseWriter, r *http.Request, v *visit, in input)
 		role := store.Role(*s)
 		p.Role = &role
 	}
+	u, err := a.target(r)
+	if err != nil {
+		return next{}, err
+	}
 	if in.Has("groups") {
-		groups := splitList(in.All("groups"))
+		groups := append(splitList(in.All("groups")), untypedGroups(u)...)
 		p.Groups = &groups
 	}
-	var err error
 	if p.Active, err = a.activeField(in); err != nil {
 		return next{}, err
 	}
@@ -146,10 +161,6 @@ func (a *admin) edit(_ http.ResponseWriter, r *http.Request, v *visit, in input)
 		}
 	}
 	// A pending account stays one until somebody says otherwise: "not active" is what it was.
-	u, err := a.target(r)
-	if err != nil {
-		return next{}, err
-	}
 	if p.Active != nil && !*p.Active && u.Pending && !u.Active {
 		p.Active = nil
 	}

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -142,7 +143,7 @@ func (a *admin) exportUsers(w http.ResponseWriter, r *http.Request, v *visit) er
 			return false, err
 		}
 		for _, u := range list.Items {
-			f.line(u.ID, u.Username, u.Email, u.Name, string(u.Role), strings.Join(u.Groups, ","), strconv.FormatBool(u.Active), strconv.FormatBool(u.Pending),
+			f.line(u.ID, u.Username, u.Email, u.Name, string(u.Role), identifier.JoinGroups(u.Groups, ","), strconv.FormatBool(u.Active), strconv.FormatBool(u.Pending),
 				strconv.FormatBool(u.Managed), string(u.Origin), stamp(u.CreatedAt), stamp(u.UpdatedAt), stamp(u.LastLoginAt))
 		}
 		q.Cursor = list.Next
@@ -174,10 +175,10 @@ func (a *admin) exportAuditCSV(w http.ResponseWriter, r *http.Request, v *visit)
 	var f csvFile
 	return a.download(w, r, v, "audit.export", "audit.csv", "text/csv; charset=utf-8", func() (bool, error) {
 		if f.w == nil {
-			f = newCSV(w, "id", "time", "actor_id", "actor", "action", "target_id", "target", "outcome", "ip", "user_agent", "request_id", "details")
+			f = newCSV(w, "id", "time", "actor_kind", "actor_id", "actor", "action", "target_id", "target", "outcome", "ip", "user_agent", "request_id", "details")
 		}
 		more, err := a.events(r.Context(), &q, func(e store.Event) error {
-			f.line(e.ID, e.Time.UTC().Format(time.RFC3339Nano), e.ActorID, e.Actor, e.Action, e.TargetID, e.Target, string(e.Outcome), e.IP, e.UserAgent, e.RequestID, detailsLine(e.Details))
+			f.line(e.ID, e.Time.UTC().Format(time.RFC3339Nano), string(e.ActorKind()), e.ActorID, e.Actor, e.Action, e.TargetID, e.Target, string(e.Outcome), e.IP, e.UserAgent, e.RequestID, detailsLine(e.Details))
 			return nil
 		})
 		if err != nil {

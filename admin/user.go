@@ -2,9 +2,9 @@ package admin
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -72,7 +72,7 @@ func (a *admin) userFacts(u store.User) []fact {
 	facts = append(facts, email,
 		fact{Name: a.text("users.role"), Value: a.text("role." + string(u.Role)), Marks: []mark{plain(given)}})
 	if len(u.Groups) > 0 {
-		facts = append(facts, fact{Name: a.text("users.groups"), Value: strings.Join(u.Groups, ", ")})
+		facts = append(facts, fact{Name: a.text("users.groups"), Value: identifier.JoinGroups(u.Groups, ", ")})
 	}
 	facts = append(facts,
 		fact{Name: a.text("users.created"), Time: u.CreatedAt}, fact{Name: a.text("users.updated"), Time: u.UpdatedAt})

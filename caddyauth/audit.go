@@ -88,7 +88,7 @@ func (rt *runtime) noteRetention(keep time.Duration) error {
 			return err
 		}
 		return tx.AddEvent(ctx, store.Event{
-			Action: "audit.keep", Actor: "start-up", Outcome: store.Success,
+			Action: "audit.keep", Actor: store.NameStartUp, Outcome: store.Success,
 			Details: map[string]string{"before.keep": before, "after.keep": now},
 		})
 	})

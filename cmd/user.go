@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -136,7 +137,7 @@ func userShow(c *call) error {
 		}
 		return table(c.out, []string{"username", u.Username}, [][]string{
 			{"id", u.ID}, {"e-mail", u.Email}, {"name", u.Name}, {"role", string(u.Role)},
-			{"groups", strings.Join(u.Groups, ", ")}, {"status", status(u)}, {"signs in by", strings.Join(ways, ", ")},
+			{"groups", identifier.JoinGroups(u.Groups, ", ")}, {"status", status(u)}, {"signs in by", strings.Join(ways, ", ")},
 			{"created", when(u.CreatedAt)}, {"updated", when(u.UpdatedAt)}, {"last sign-in", when(u.LastLoginAt)},
 		})
 	})

@@ -16,8 +16,8 @@ const (
 type Event struct {
 	ID        string // time-ordered, made by NewID
 	Time      time.Time
-	ActorID   string // user id; "" for nobody in particular
-	Actor     string // username at that time, or "environment", "command line", "anonymous", "provider:<name>"
+	ActorID   string // of the account of a person, and of nobody else; see ActorKind
+	Actor     string // username at that time, or one of the names of actors without an account
 	Action    string // noun.verb, e.g. "session.sign_in", "user.update", "password.change"
 	TargetID  string
 	Target    string // username or other name at that time
@@ -34,15 +34,17 @@ type Event struct {
 type EventQuery struct {
 	// Text is a part of actor, target, action or IP, folded. A whole IP address means that address alone, and a whole
 	// RequestID its events.
-	Text    string
-	UserID  string // actor or target
-	Actor   string // exact username, folded
-	Action  string // exact, or a group ending in "." such as "session."
-	Outcome Outcome
-	From    time.Time // inclusive; zero: no bound
-	To      time.Time // exclusive
-	Cursor  string
-	Limit   int // 1–1000; 0 means 50
+	Text   string
+	UserID string // actor or target
+	Actor  string // exact username or other name, folded
+	// ActorKind is what kind of actor: with Actor, it tells a person from what they may be named after.
+	ActorKind ActorKind
+	Action    string // exact, or a group ending in "." such as "session."
+	Outcome   Outcome
+	From      time.Time // inclusive; zero: no bound
+	To        time.Time // exclusive
+	Cursor    string
+	Limit     int // 1–1000; 0 means 50
 }
 
 // EventPage is one page of events.

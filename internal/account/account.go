@@ -83,15 +83,23 @@ func (s *Service) log() *zap.Logger {
 func (a Actor) label() string {
 	switch a.Kind {
 	case CommandLine:
-		return "command line"
+		return store.NameCommandLine
 	case Startup:
-		return "start-up"
+		return store.NameStartUp
 	case Person:
 		if a.Name != "" {
 			return a.Name
 		}
 	}
-	return "anonymous"
+	return store.NameAnonymous
+}
+
+// signature returns the label for where nothing beside it tells a person from what has no account.
+func (a Actor) signature() string {
+	if a.Kind == Person && a.Name != "" {
+		return store.ByPerson(a.Name)
+	}
+	return a.label()
 }
 
 // change runs fn in one transaction of the store and adds the event that fn completes. When fn clears the event's

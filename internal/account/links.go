@@ -66,7 +66,7 @@ func (s *Service) issue(ctx context.Context, tx store.Tx, a Actor, p store.LinkP
 	out := IssuedLink{Token: store.NewToken(), ExpiresAt: now.Add(life)}
 	err := tx.CreateLink(ctx, store.Link{
 		ID: store.NewID(now), Hash: store.HashToken(out.Token), Purpose: p, UserID: userID,
-		CreatedBy: a.label(), EndSessions: end, CreatedAt: now, ExpiresAt: out.ExpiresAt,
+		CreatedBy: a.signature(), EndSessions: end, CreatedAt: now, ExpiresAt: out.ExpiresAt,
 	})
 	if err != nil {
 		return nil, err

@@ -296,7 +296,7 @@ func differ(e *store.Event, before, after store.User) bool {
 func facts(u store.User) map[string]string {
 	return map[string]string{
 		"username": u.Username, "email": u.Email, "name": u.Name, "role": string(u.Role),
-		"groups": identifier.JoinGroups(u.Groups), "active": strconv.FormatBool(u.Active),
+		"groups": identifier.JoinGroups(u.Groups, ","), "active": strconv.FormatBool(u.Active),
 		"pending":        strconv.FormatBool(u.Pending),
 		"role_granted":   strconv.FormatBool(u.RoleGranted),
 		"email_verified": strconv.FormatBool(u.EmailVerified),

@@ -106,14 +106,14 @@ func HasGroup(kept, names []string) bool {
 func InHeader(group string) bool { return !strings.Contains(group, ",") && CheckGroup(group) == "" }
 
 // JoinGroups returns groups as people read them in one line: a name that has a comma stands in quotation marks.
-func JoinGroups(groups []string) string {
+func JoinGroups(groups []string, between string) string {
 	out := make([]string, len(groups))
 	for i, g := range groups {
 		if out[i] = g; strings.ContainsAny(g, `,"`) {
 			out[i] = `"` + strings.ReplaceAll(g, `"`, `""`) + `"`
 		}
 	}
-	return strings.Join(out, ",")
+	return strings.Join(out, between)
 }
 
 // FoldMail returns what addresses have in common that are one: only A to Z fold, for what else Unicode calls alike may

@@ -66,7 +66,7 @@ func (s *Service) inTurn(ctx context.Context, c Client, check func(context.Conte
 	defer leave()
 	first, err := s.Throttle.client(ctx, c.IP, s.Limits)
 	if first {
-		s.audit(ctx, c, store.Event{Actor: "anonymous", Action: "session.throttle", Outcome: store.Denied,
+		s.audit(ctx, c, store.Event{Actor: store.NameAnonymous, Action: "session.throttle", Outcome: store.Denied,
 			Details: map[string]string{"reason": "too many attempts from this address"}})
 	}
 	if err != nil {
@@ -163,7 +163,7 @@ func (s *Service) check(ctx context.Context, u store.User, pass string) (ok, out
 }
 
 func (s *Service) auditAttempt(ctx context.Context, c Client, u store.User, o store.Outcome, reason string) {
-	e := store.Event{Actor: "anonymous", Action: "session.sign_in", Outcome: o, Details: map[string]string{"reason": reason}}
+	e := store.Event{Actor: store.NameAnonymous, Action: "session.sign_in", Outcome: o, Details: map[string]string{"reason": reason}}
 	if u.ID != "" {
 		e.TargetID, e.Target = u.ID, u.Username
 	} else {

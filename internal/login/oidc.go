@@ -201,4 +201,4 @@ func (o *OIDC) refused(ctx context.Context, c Client, name string, f oidc.Finish
 	o.Service.audit(ctx, c, e)
 }
 
-func byProvider(name string) string { return "provider:" + name }
+func byProvider(name string) string { return store.ProviderPrefix + name }

@@ -144,7 +144,7 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	}
 	e := providerEvent(cfg, "user.create", u)
 	e.Details["subject"], e.Details["role"] = oidc.Clean(p.Subject, 80), string(u.Role)
-	e.Details["pending"], e.Details["groups"] = strconv.FormatBool(pending), oidc.Clean(identifier.JoinGroups(u.Groups), 500)
+	e.Details["pending"], e.Details["groups"] = strconv.FormatBool(pending), oidc.Clean(identifier.JoinGroups(u.Groups, ","), 500)
 	if err := tx.AddEvent(ctx, c.stamp(e, now)); err != nil {
 		return u, err
 	}
@@ -230,7 +230,7 @@ func changed(u, after store.User) map[string]string {
 	d := make(map[string]string)
 	for _, f := range []struct{ name, from, to string }{
 		{"email", u.Email, after.Email}, {"name", u.Name, after.Name}, {"role", string(u.Role), string(after.Role)},
-		{"groups", identifier.JoinGroups(u.Groups), identifier.JoinGroups(after.Groups)},
+		{"groups", identifier.JoinGroups(u.Groups, ","), identifier.JoinGroups(after.Groups, ",")},
 		{"email_verified", strconv.FormatBool(u.EmailVerified), strconv.FormatBool(after.EmailVerified)},
 	} {
 		if f.from != f.to {

@@ -197,17 +197,12 @@ func (p *Portal) activity(w http.ResponseWriter, r *http.Request, v *visit) {
 // actorName answers who did something. What is no person has a name of the log's own, which is put into words here.
 func (p *Portal) actorName(id, name string) string {
 	if id != "" {
-		return name
+		return store.ByPerson(name)
 	}
-	switch name {
-	case "command line":
-		return p.ui.Text("actor.command_line")
-	case "start-up":
-		return p.ui.Text("actor.start_up")
-	case "environment":
-		return p.ui.Text("actor.environment")
-	case "anonymous":
-		return p.ui.Text("actor.anonymous")
+	switch kind := store.ActorKindOf(name); kind {
+	case store.ActorCommandLine, store.ActorStartUp, store.ActorEnvironment, store.ActorAnonymous:
+		return p.ui.Text("actor." + string(kind))
+	case store.ActorPerson, store.ActorProvider, store.ActorSystem:
 	}
 	return name
 }

@@ -275,7 +275,7 @@ func (s *seeder) audit(ctx context.Context, tx store.Tx, action string, e *edit,
 		details["source"] = s.v.secret.source
 	}
 	return tx.AddEvent(ctx, store.Event{
-		ID: store.NewID(s.now), Time: s.now, Actor: "environment", Action: action,
+		ID: store.NewID(s.now), Time: s.now, Actor: store.NameEnvironment, Action: action,
 		TargetID: e.after.ID, Target: e.after.Username, Outcome: store.Success, Details: details,
 	})
 }

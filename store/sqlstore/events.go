@@ -144,6 +144,9 @@ func (r reader) eventFilter(ctx context.Context, q store.EventQuery) (eventFilte
 	if q.Actor != "" {
 		f.by(hide, "actor_key", " = %s", actorKey(q.Actor))
 	}
+	if err := f.addActorKind(hide, q.ActorKind); err != nil {
+		return f, err
+	}
 	switch action := clip(q.Action, maxEventText); {
 	case action == "":
 	case !strings.HasSuffix(action, "."):
@@ -161,6 +164,39 @@ func (r reader) eventFilter(ctx context.Context, q store.EventQuery) (eventFilte
 		f.indexes = append(f.indexes, func(*where) {})
 	}
 	return f, nil
+}
+
+// addActorKind adds the condition of a kind of actors, which every row answers by its id and its name.
+func (f *eventFilter) addActorKind(hide string, kind store.ActorKind) error {
+	if kind == "" {
+		return nil
+	}
+	if !slices.Contains(store.ActorKinds, kind) {
+		return fmt.Errorf("%w: no kind of actors is named %q", errBadQuery, kind)
+	}
+	if kind == store.ActorPerson {
+		f.also(hide + "actor_id <> ''")
+		return nil
+	}
+	f.also(hide + "actor_id = ''")
+	own := []string{store.NameCommandLine, store.NameEnvironment, store.NameStartUp, store.NameAnonymous}
+	for _, name := range own {
+		switch {
+		case store.ActorKindOf(name) == kind:
+			f.by(hide, "actor_key", " = %s", actorKey(name))
+		case kind == store.ActorSystem:
+			f.also(hide+"actor_key <> %s", actorKey(name))
+		}
+	}
+	prefix := store.ProviderPrefix
+	end := strings.TrimSuffix(prefix, ":") + ";" // ';' follows ':' in ASCII
+	switch kind {
+	case store.ActorProvider:
+		f.also(hide+"actor_key >= %s AND "+hide+"actor_key < %s", prefix, end)
+	case store.ActorSystem:
+		f.also("("+hide+"actor_key < %s OR "+hide+"actor_key >= %s)", prefix, end)
+	}
+	return nil
 }
 
 // addEventText adds what a text means: events of a request or of an address where it is one of those, else a part.

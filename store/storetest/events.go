@@ -31,6 +31,37 @@ func allEvents(t *testing.T, s store.Reader, q store.EventQuery) []store.Event {
 }
 
 var eventTests = []test{
+	{"events are found by the kind of their actor, whatever people are called", func(t *testing.T, s store.Store) {
+		at := now()
+		names := []string{
+			store.NameCommandLine, store.NameEnvironment, store.NameStartUp, store.NameAnonymous, store.ProviderPrefix + "corp", "the sweeper", "Ann",
+		}
+		var events []store.Event
+		for i, name := range names {
+			for j, id := range []string{"", "someone"} {
+				at := at.Add(time.Duration(2*i+j) * time.Second)
+				events = append(events, store.Event{ID: store.NewID(at), Time: at, ActorID: id, Actor: name, Action: "user.update", Outcome: store.Success})
+			}
+		}
+		if err := s.AddEvents(t.Context(), events...); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range store.ActorKinds {
+			for _, name := range append([]string{""}, names...) {
+				got := allEvents(t, s, store.EventQuery{ActorKind: kind, Actor: name, Limit: 2})
+				want := slices.DeleteFunc(slices.Clone(events), func(e store.Event) bool {
+					return e.ActorKind() != kind || name != "" && e.Actor != name
+				})
+				slices.Reverse(want)
+				if len(got) != len(want) || len(want) > 0 && !reflect.DeepEqual(got, want) {
+					t.Errorf("%s %q: %d events, want %d", kind, name, len(got), len(want))
+				}
+			}
+		}
+		if _, err := s.Events(t.Context(), store.EventQuery{ActorKind: "robot"}); err == nil {
+			t.Error("an unknown kind finds events")
+		}
+	}},
 	{"an event comes back as it was added, inside and outside of a change", func(t *testing.T, s store.Store) {
 		at := now()
 		want := store.Event{
