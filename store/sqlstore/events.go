@@ -61,13 +61,17 @@ const maxEventText = 512
 func insertEvent(ctx context.Context, q queryer, e store.Event) error {
 	text := func(s string) string { return clip(s, maxEventText) }
 	actor, target, action, ip := text(e.Actor), text(e.Target), text(e.Action), text(withoutZone(e.IP))
-	search := store.FoldName(actor) + "\n" + store.FoldName(target) + "\n" + store.FoldName(action) + "\n" + store.FoldName(ip)
 	_, err := q.ExecContext(ctx, `INSERT INTO events (`+columns("", eventColumns)+`, actor_key, action_group, search)
 		VALUES (`+placeholders(15)+`)`,
 		text(e.ID), toMillis(e.Time), text(e.ActorID), actor, action, text(e.TargetID), target, text(string(e.Outcome)),
 		ip, text(e.UserAgent), text(e.RequestID), detailsText(e.Details),
-		actorKey(e.Actor), actionGroup(action), search)
+		actorKey(e.Actor), actionGroup(action), eventSearch(actor, target, action, ip))
 	return err
+}
+
+// eventSearch is the text in which the audit log looks.
+func eventSearch(actor, target, action, ip string) string {
+	return store.FoldName(actor) + "\n" + store.FoldName(target) + "\n" + store.FoldName(action) + "\n" + store.FoldName(ip)
 }
 
 // AddEvent implements [store.Tx].

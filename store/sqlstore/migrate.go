@@ -111,8 +111,18 @@ func (d *DB) migrations(version int64) (*goose.Provider, error) {
 		goose.WithTableName(versionTable),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithIsolateDDL(true), // goose starts no transaction of its own: it runs in that of the locker
-		goose.WithSessionLocker(migrationLocker{dia: d.dia, version: version}),
+		goose.WithSessionLocker(migrationLocker{dia: d.dia, version: version, step: d.migrationStep(version)}),
 	)
+}
+
+// migrationStep returns what a migration does beyond its SQL, nil for most. It is found by the name of the file, whose
+// number may change before it is released.
+func (d *DB) migrationStep(version int64) func(context.Context, queryer) error {
+	files, _ := fs.Glob(migrationFiles, fmt.Sprintf("migrations/%04d_*.sql", version)) // the pattern is a good one
+	if len(files) == 1 && strings.HasSuffix(files[0], "_fold_names.sql") {
+		return d.refold
+	}
+	return nil
 }
 
 func (d *DB) applyMigration(ctx context.Context, version int64) error {
@@ -136,6 +146,7 @@ func (d *DB) applyMigration(ctx context.Context, version int64) error {
 type migrationLocker struct {
 	dia     dialect
 	version int64
+	step    func(context.Context, queryer) error // in the same transaction, after the SQL; may be nil
 }
 
 // SessionLock implements goose's lock.SessionLocker.
@@ -158,10 +169,17 @@ func (l migrationLocker) SessionLock(ctx context.Context, conn *sql.Conn) error 
 
 // SessionUnlock implements goose's lock.SessionLocker.
 func (l migrationLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	long, cancelLong := context.WithTimeout(ctx, migrationTimeout)
+	defer cancelLong()
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	var rows int64
 	err := conn.QueryRowContext(ctx, `SELECT count(*) FROM `+versionTable+` WHERE version_id = $1`, l.version).Scan(&rows)
+	if err == nil && rows == 1 && l.step != nil {
+		err = l.step(long, conn)
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), statementTimeout) // it may have taken long
+		defer cancel()
+	}
 	if err != nil || rows != 1 {
 		_, rollback := conn.ExecContext(ctx, "ROLLBACK")
 		return errors.Join(err, rollback)

@@ -76,11 +76,11 @@ func checkKeys(keys ...string) error {
 	return nil
 }
 
-// groupsText answers groups as they are kept: sorted, without duplicates and empty names.
+// groupsText returns groups as they are kept: sorted, without duplicates, empty names and names that cannot be kept.
 func groupsText(groups []string) string {
 	list := make([]string, 0, len(groups))
 	for _, g := range groups {
-		if g = clean(g); g != "" {
+		if g != "" && keepable(g) { // a name that is mended could be that of another group
 			list = append(list, g)
 		}
 	}

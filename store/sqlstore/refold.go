@@ -1,0 +1,180 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// refoldBatch is how many rows are read at a time: a connection runs one statement after the other.
+const refoldBatch = 1000
+
+// refold folds the keys that are kept again, after the rule of folding has changed. No account is lost, and no start
+// fails, where two names become one: who is spelled without what the fold drops keeps the name, of two others the older
+// one; the other account gets a name of its own, its address goes, and both stand in the audit log. Running it again
+// changes nothing.
+func (d *DB) refold(ctx context.Context, q queryer) error {
+	stale, err := staleUsers(ctx, q)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(stale, precedence)
+	for _, u := range stale { // none of them stands in another's way with an old key
+		if _, err := q.ExecContext(ctx, `UPDATE users SET username_key = $2, email_key = '' WHERE id = $1`, u.ID, "\x01"+u.ID); err != nil {
+			return fmt.Errorf("fold names again: %w", err)
+		}
+	}
+	for _, u := range stale {
+		if err := d.refoldUser(ctx, q, u); err != nil {
+			return fmt.Errorf("fold names again: %w", err)
+		}
+	}
+	return refoldEvents(ctx, q)
+}
+
+// precedence is the order in which accounts get their names: the deployment's root, then plain spellings, then by age.
+func precedence(a, b store.User) int {
+	rank := func(u store.User) int {
+		switch {
+		case u.Managed:
+			return 0
+		case !strings.ContainsFunc(u.Username, identifier.Ignorable):
+			return 1
+		}
+		return 2
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
+}
+
+// staleUsers returns the users whose keys were folded otherwise.
+func staleUsers(ctx context.Context, q queryer) ([]store.User, error) {
+	type row struct {
+		store.User
+		kept userKeys
+	}
+	var stale []store.User
+	for after := ""; ; {
+		found, err := collect(ctx, q, func(s scanner) (row, error) {
+			var r row
+			var created int64
+			err := s.Scan(&r.ID, &r.Username, &r.Email, intBool{&r.EmailVerified}, &r.Name, intBool{&r.Managed}, intBool{&r.Local}, &created,
+				&r.kept.username, &r.kept.email, &r.kept.search)
+			r.CreatedAt = fromMillis(created)
+			return r, err
+		}, `SELECT id, username, email, email_verified, display_name, managed, is_local, created_at, username_key, email_key, search
+			FROM users WHERE id > $1 ORDER BY id LIMIT $2`, after, refoldBatch)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range found {
+			if after = r.ID; r.kept != keysOf(r.User) {
+				stale = append(stale, r.User)
+			}
+		}
+		if len(found) < refoldBatch {
+			return stale, nil
+		}
+	}
+}
+
+func keysOf(u store.User) userKeys {
+	return userKeys{username: store.FoldName(u.Username), email: store.FoldName(u.Email), search: userSearch(u)}
+}
+
+// refoldUser writes the keys of one user, and another name or no address where those are somebody else's now.
+func (d *DB) refoldUser(ctx context.Context, q queryer, u store.User) error {
+	before := u
+	for n := 1; ; n++ {
+		err := checkUnique(ctx, q, u.ID, keysOf(u), u.Local)
+		var taken *store.ConflictError
+		switch {
+		case err == nil && keysOf(u).username != "":
+			return d.writeRefolded(ctx, q, before, u)
+		case errors.As(err, &taken) && taken.Field == "email":
+			u.Email, u.EmailVerified = "", false
+		case err == nil, taken != nil:
+			u.Username = freshName(before, n)
+		default:
+			return err
+		}
+	}
+}
+
+// freshName returns the nth name to try for an account that cannot keep its own; in the end one that nobody has.
+func freshName(u store.User, n int) string {
+	name := cmp.Or(identifier.Username(u.Username), "user")
+	if n > maxFreshNames {
+		return "user-" + strings.ToLower(u.ID)
+	}
+	return identifier.Suffixed(name, "-"+strconv.Itoa(n+1))
+}
+
+const maxFreshNames = 1000
+
+func (d *DB) writeRefolded(ctx context.Context, q queryer, before, u store.User) error {
+	keys := keysOf(u)
+	moves := int64(0)
+	if u.Username != before.Username || u.Email != before.Email {
+		moves = 1
+	}
+	if _, err := q.ExecContext(ctx, `UPDATE users SET username = $2, email = $3, email_verified = $4, username_key = $5,
+		email_key = $6, search = $7, version = version + $8 WHERE id = $1`,
+		u.ID, u.Username, u.Email, toInt(u.EmailVerified), keys.username, keys.email, keys.search, moves); err != nil {
+		return err
+	}
+	if _, err := q.ExecContext(ctx, `UPDATE sessions SET search = $2 || lower(ip) WHERE user_id = $1`,
+		u.ID, sessionSearch(u.Username, "")); err != nil {
+		return err
+	}
+	if moves == 0 {
+		return nil
+	}
+	d.opts.Log.Warn("an account shared its username or e-mail address with another one, but for characters that nobody sees, and was given another",
+		zap.String("user_id", u.ID), zap.String("was", identifier.Example(before.Username)), zap.String("is", u.Username),
+		zap.Bool("email_removed", u.Email != before.Email))
+	return insertEvent(ctx, q, d.CompleteEvent(store.Event{
+		Actor: store.NameStartUp, Action: "user.update", TargetID: u.ID, Target: u.Username, Outcome: store.Success,
+		Details: map[string]string{
+			"before.username": before.Username, "after.username": u.Username, "before.email": before.Email, "after.email": u.Email,
+			"reason": "another account has the same name but for characters that nobody sees",
+		},
+	}))
+}
+
+// refoldEvents folds what the audit log is searched by. Plain ASCII folds as it always did.
+func refoldEvents(ctx context.Context, q queryer) error {
+	type row struct{ id, actor, target, action, ip, actorKey, search string }
+	for after := ""; ; {
+		found, err := collect(ctx, q, func(s scanner) (row, error) {
+			var r row
+			err := s.Scan(&r.id, &r.actor, &r.target, &r.action, &r.ip, &r.actorKey, &r.search)
+			return r, err
+		}, `SELECT id, actor, target, action, ip, actor_key, search FROM events
+			WHERE id > $1 AND length(search) <> octet_length(search) ORDER BY id LIMIT $2`, after, refoldBatch)
+		if err != nil {
+			return err
+		}
+		for _, r := range found {
+			after = r.id
+			key, search := actorKey(r.actor), eventSearch(r.actor, r.target, r.action, r.ip)
+			if key == r.actorKey && search == r.search {
+				continue
+			}
+			if _, err := q.ExecContext(ctx, `UPDATE events SET actor_key = $2, search = $3 WHERE id = $1`, r.id, key, search); err != nil {
+				return err
+			}
+		}
+		if len(found) < refoldBatch {
+			return nil
+		}
+	}
+}
