@@ -5,11 +5,15 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"math/big"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -182,8 +186,8 @@ func parseKeys(body []byte) (keys []jose.JSONWebKey, ignored int, err error) {
 		return nil, 0, fmt.Errorf("there are more than %d keys", maxKeys)
 	}
 	for _, raw := range set.Keys {
-		var key jose.JSONWebKey
-		if err := json.Unmarshal(raw, &key); err != nil || !usable(key) {
+		key, err := parseKey(raw)
+		if err != nil || !usable(key) {
 			ignored++
 			continue
 		}
@@ -193,6 +197,45 @@ func parseKeys(body []byte) (keys []jose.JSONWebKey, ignored int, err error) {
 		return nil, ignored, fmt.Errorf("there is no usable key: %d are weak, damaged or not for signatures", ignored)
 	}
 	return keys, ignored, nil
+}
+
+// parseKey reads one key. RSA keys are read here: go-jose takes none over 4096 bits, but for a variable of the whole
+// process, which is not ours.
+func parseKey(raw []byte) (key jose.JSONWebKey, err error) {
+	var m claims
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return key, err
+	}
+	if !m.is("kty", "RSA") {
+		err = json.Unmarshal(raw, &key)
+		return key, err
+	}
+	if m.get("d").there() {
+		return key, errors.New("the key is private")
+	}
+	n, err := m.number("n")
+	if err != nil {
+		return key, err
+	}
+	e, err := m.number("e")
+	if err != nil || !e.IsInt64() || e.Int64() > math.MaxInt32 {
+		return key, errors.New("the exponent is not usable")
+	}
+	key.Key = &rsa.PublicKey{N: n, E: int(e.Int64())}
+	key.KeyID, _ = m.get("kid").text()
+	key.Algorithm, _ = m.get("alg").text()
+	key.Use, _ = m.get("use").text()
+	return key, nil
+}
+
+// number reads a Base64urlUInt (RFC 7518, section 2).
+func (c claims) number(name string) (*big.Int, error) {
+	text, _ := c.get(name).text()
+	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+	if err != nil || len(b) == 0 {
+		return nil, errors.New("a number is malformed")
+	}
+	return new(big.Int).SetBytes(b), nil
 }
 
 // usable refuses symmetric and private keys (a provider that publishes one has no secret left), keys for encryption

@@ -1,0 +1,76 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func TestTheAuditLogByAPI(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.add("ada", store.RoleAdmin)
+	tom := w.add("tom", store.RoleUser)
+	b := w.signIn("ada")
+	w.clock.Advance(time.Minute)
+	b.json(http.MethodPatch, "/users/"+tom.ID, `{"role":"admin","name":"T"}`).want(t, http.StatusOK)
+	var list struct{ Items []json.RawMessage }
+	b.json(http.MethodGet, "/audit?action=user.update&actor=ADA", nil).want(t, http.StatusOK).read(t, &list)
+	if len(list.Items) != 1 || keysOf(t, list.Items[0]) != "action actor actor_id actor_kind details id ip outcome request_id target time" {
+		t.Fatalf("%s", list.Items)
+	}
+	var e eventJSON
+	if err := json.Unmarshal(list.Items[0], &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.Details["before.role"] != "user" || e.Details["after.role"] != "admin" || e.Target != "tom" || e.IP != "192.0.2.7" || e.RequestID != "req-1" {
+		t.Errorf("%+v", e)
+	}
+	for query, n := range map[string]int{
+		"outcome=denied": 0, "user=" + tom.ID: 2, "q=update": 1, "from=2026-03-02": 0, "to=2026-02-28": 0,
+		"action=user.&from=2026-03-01T12:01:00Z": 1, "action=user.&to=2026-03-01T12:01:00Z": 2, "action=user.&to=2026-03-01": 3, "action=user.&since=24h": 3,
+	} {
+		if b.json(http.MethodGet, "/audit?"+query, nil).want(t, http.StatusOK).read(t, &list); len(list.Items) != n {
+			t.Errorf("%s: %d entries, not %d", query, len(list.Items), n)
+		}
+	}
+}
+
+// People may be called what the log calls the command line; nobody takes them for it.
+func TestNoUsernamePosesAsWhatHasNoAccount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.add("ada", store.RoleAdmin)
+	for _, name := range []string{"Command Line", "environment", "start-up", "anonymous", "provider:corp", "unknown user"} {
+		u := w.make(account.NewUser{Username: name, Role: store.RoleAdmin, Password: goodPass, Active: true})
+		b := w.signIn(name)
+		b.json(http.MethodPatch, "/users/"+u.ID, `{"name":"X"}`).want(t, http.StatusOK)
+		var list struct {
+			Items []struct {
+				Actor     string
+				ActorKind string `json:"actor_kind"`
+				ActorID   string `json:"actor_id"`
+			}
+		}
+		q := "/audit?action=user.update&user=" + u.ID
+		b.json(http.MethodGet, q, nil).want(t, http.StatusOK).read(t, &list)
+		if len(list.Items) != 1 || list.Items[0].Actor != name || list.Items[0].ActorKind != "person" || list.Items[0].ActorID != u.ID {
+			t.Errorf("%q: %+v", name, list.Items)
+		}
+		for kind, n := range map[string]int{"person": 1, "command_line": 0, "environment": 0, "start_up": 0, "provider": 0, "anonymous": 0, "system": 0} {
+			if b.json(http.MethodGet, q+"&actor_kind="+kind, nil).want(t, http.StatusOK).read(t, &list); len(list.Items) != n {
+				t.Errorf("%q: %d of kind %s", name, len(list.Items), kind)
+			}
+		}
+		page := b.get("/admin/audit?action=user.update&user="+u.ID).want(t, http.StatusOK)
+		if !strings.Contains(page.body, `href="/_auth/admin/users/`+u.ID+`"`) || name != "unknown user" && !strings.Contains(page.body, "account &#34;"+name) {
+			t.Errorf("the page takes %q for what has no account:\n%s", name, page.body)
+		}
+	}
+	w.signIn("ada").json(http.MethodGet, "/audit?actor_kind=robot", nil).want(t, http.StatusBadRequest)
+}
