@@ -214,6 +214,9 @@ func identityOf(l *session.Live) *identity {
 		}}
 		for i, v := range id.values {
 			id.values[i] = headerSafe(v)
+			if i != valueName && (id.values[i] != v || strings.TrimSpace(v) != v) {
+				id.values[i] = "" // what is altered on the way is somebody else's name to the app
+			}
 		}
 		return id
 	}).(*identity)

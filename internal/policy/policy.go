@@ -90,7 +90,7 @@ func (f Field) CheckValue(v string) error {
 		return errors.New("unknown field; use role, group, user, email, domain or provider")
 	}
 	if fault != "" {
-		return fmt.Errorf("%q: nobody can have it: %w", v, fault)
+		return fmt.Errorf("%s: nobody can have it: %w", identifier.Example(v), fault)
 	}
 	return nil
 }
