@@ -1,7 +1,9 @@
 package portal_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -273,4 +275,50 @@ var valueModules = []module{
 		change := func(c map[string]any) { delete(c, "email_verified"); c["Email_Verified"] = true }
 		l.ID, l.UserInfo = change, change
 	}), sees: "not verified", info: true},
+}
+
+// refusing is a store that does not take what a provider says.
+type refusing struct {
+	store.Store
+	err error
+}
+
+func (r refusing) Change(ctx context.Context, fn func(store.Tx) error) error {
+	return r.Store.Change(ctx, func(tx store.Tx) error { return fn(refusingTx{tx, r.err}) })
+}
+
+type refusingTx struct {
+	store.Tx
+	err error
+}
+
+func (r refusingTx) UpdateIdentity(context.Context, store.Identity) error { return r.err }
+
+// A session must not keep its rights for good because what takes them away cannot be written.
+func TestARefreshThatCannotBeAppliedEndsTheSession(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		ends bool
+	}{
+		"the store refuses the value":  {errors.New("invalid argument"), true},
+		"the value is somebody else's": {&store.ConflictError{Field: "email"}, true},
+		"the store is away":            {fmt.Errorf("update: %w", store.ErrUnavailable), false},
+		"there was no time":            {context.DeadlineExceeded, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })
+			w.idp.Set("groups", []string{"admins"})
+			b := w.signedInFor(t, 6*time.Minute)
+			w.idp.Set("groups", []string{})
+			w.oidc.Service.Store = refusing{w.oidc.Service.Store, c.err}
+			if ended := w.fresh(t, w.oidc, b) == nil; ended != c.ends {
+				t.Errorf("the session has ended: %v", ended)
+			}
+			if b.signedIn() == c.ends {
+				t.Errorf("signed in: %v", !c.ends)
+			}
+		})
+	}
 }
