@@ -30,6 +30,7 @@ var order = []string{
 	"store/sqlstore",
 	"store",
 	"internal/identifier", // what names, addresses and groups may be
+	"internal/owner", // who decides about a file
 }
 
 // onlyTests tells packages that nothing but tests may import.
@@ -37,7 +38,7 @@ func onlyTests(name string) bool { return tests(name) || name == "internal/arch"
 
 // tests tells whether a folder is there for tests and measurements only.
 func tests(dir string) bool {
-	return dir == "store/storetest" || dir == "bench" || strings.HasPrefix(dir+"/", "internal/testenv/") || strings.HasPrefix(dir+"/", "e2e/")
+	return dir == "store/storetest" || dir == "internal/crash" || dir == "bench" || strings.HasPrefix(dir+"/", "internal/testenv/") || strings.HasPrefix(dir+"/", "e2e/")
 }
 
 // meetCaddy are the packages that know Caddy; everything else is plain Go that any server could use.
