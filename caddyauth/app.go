@@ -88,7 +88,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.seed = values
-	if err := a.opt.store.check(ctx); err != nil {
+	if err := a.opt.store.check(ctx, a.log); err != nil {
 		return err
 	}
 	rt, err := acquireRuntime(a.opt.store, a.log)

@@ -73,7 +73,7 @@ func (s storeOptions) sql(log *zap.Logger) sqlstore.Options {
 	return sqlstore.Options{Engine: s.engine, Path: s.path, DSN: s.dsn, Log: log, Clock: time.Now, Migrate: true}
 }
 
-// check finds out what can be known without changing anything.
-func (s storeOptions) check(ctx context.Context) error {
-	return sqlstore.Check(ctx, s.sql(zap.NewNop()))
+// check refuses what is certain to fail, and changes nothing. Whether the store is whole is found out by opening it.
+func (s storeOptions) check(ctx context.Context, log *zap.Logger) error {
+	return sqlstore.Check(ctx, s.sql(log))
 }

@@ -8,13 +8,21 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
+	"strings"
 
+	"go.uber.org/zap"
 	"modernc.org/sqlite"
+
+	"github.com/gatehouse-auth/gatehouse/internal/owner"
 )
 
-// Check looks whether Open can be expected to work and changes nothing: no file, no folder, no log beside the
-// database. It is what `caddy validate` asks. Of PostgreSQL it reads the connection string only.
+// Check refuses a store that Open would certainly refuse, and changes nothing: no file, no folder, no log beside the
+// database. It is what `caddy validate` asks, and every start and reload before it opens the store. Of PostgreSQL it
+// reads the connection string only.
+//
+// No error does not say that the store is whole. That is known only to Open, which reads the file together with its log:
+// while a server writes, and after one was killed, the file alone is no consistent database. So Check looks into a file
+// that nobody uses and that has no log, and leaves every other one, and whatever else it cannot tell, to Open.
 func Check(ctx context.Context, opts Options) error {
 	opts = opts.defaults()
 	switch opts.Engine {
@@ -22,35 +30,84 @@ func Check(ctx context.Context, opts Options) error {
 		_, err := parseDSN(opts.DSN)
 		return err
 	case EngineSQLite:
-		return checkSQLite(ctx, opts.Path)
+		return checkSQLite(ctx, opts)
 	}
 	return fmt.Errorf("unknown store engine %q: use %q or %q", opts.Engine, EngineSQLite, EnginePostgres)
 }
 
-func checkSQLite(ctx context.Context, path string) error {
-	if !filepath.IsAbs(path) {
-		return fmt.Errorf("the path of the store must be absolute, not %q", path)
-	}
-	info, err := os.Stat(path)
+func checkSQLite(ctx context.Context, opts Options) error {
+	path := opts.Path
+	info, err := statFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return checkParent(path)
 	case err != nil:
-		return fmt.Errorf("open the store: %w", err)
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("the store %s is not a file", path)
+		return err
 	}
 	if err := writable(path); err != nil {
 		return fmt.Errorf("the store %s cannot be written by this user: %w", path, err)
 	}
-	if err := writable(filepath.Dir(path)); err != nil {
+	if err := writable(filepath.Dir(realPath(path))); err != nil && !hasCompanions(path) {
 		return fmt.Errorf("the folder of the store %s cannot be written by this user (SQLite keeps its log there): %w",
 			path, err)
 	}
 	if info.Size() == 0 {
 		return nil // made, but never filled
 	}
-	return checkContent(ctx, path)
+	return checkContent(ctx, opts)
+}
+
+// companions are the files that SQLite keeps beside a database, by the ends of their names.
+var companions = []string{"-wal", "-shm", "-journal"}
+
+// hasCompanions reports whether SQLite's files are there already, so that it makes none.
+func hasCompanions(path string) bool {
+	_, wal := os.Stat(realPath(path) + "-wal")
+	_, shm := os.Stat(realPath(path) + "-shm")
+	return wal == nil && shm == nil
+}
+
+// realPath resolves symbolic links: SQLite keeps its files beside the database and not beside a link to it.
+func realPath(path string) string {
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	return path
+}
+
+// statFile describes the file of a store. It refuses what is no file, and what another user decides about: a file that
+// somebody has left where the store is looked for would hand them the password hashes, and a log beside it would tell
+// SQLite what is in the store.
+func statFile(path string) (fs.FileInfo, error) {
+	if !filepath.IsAbs(path) {
+		return nil, fmt.Errorf("the path of the store must be absolute, not %q", path)
+	}
+	if strings.IndexByte(path, 0) >= 0 {
+		return nil, errors.New("the path of the store holds a NUL character")
+	}
+	if err := refuseForeign(path); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("open the store: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("the store %s is not a file", path)
+	}
+	return info, nil
+}
+
+func refuseForeign(path string) error {
+	if err := owner.File(path); err != nil {
+		return fmt.Errorf("open the store %s: %w", path, err)
+	}
+	for _, suffix := range companions {
+		if err := owner.File(realPath(path) + suffix); err != nil {
+			return fmt.Errorf("open the store %s: %w", path, err)
+		}
+	}
+	return nil
 }
 
 // checkParent looks for the nearest folder that exists: Open will make the others in it.
@@ -72,28 +129,56 @@ func checkParent(path string) error {
 	}
 }
 
-// checkContent reads the version of the schema.
-func checkContent(ctx context.Context, path string) error {
-	version, err := readVersion(ctx, path)
-	// A server may be writing the very pages: what looks damaged once, looks so again if it is.
-	for tries := 0; isCorrupt(err) && tries < 3; tries++ {
-		time.Sleep(50 * time.Millisecond)
-		version, err = readVersion(ctx, path)
+// checkContent reads the version of the schema where the file alone is the whole database, before and after.
+func checkContent(ctx context.Context, opts Options) error {
+	unknown := func(why string, cause error) error {
+		opts.Log.Info("the check did not look into the store, the start does", zap.String("file", opts.Path),
+			zap.String("because", why), zap.Error(cause))
+		return nil
+	}
+	before := settled(opts.Path)
+	if before == nil {
+		return unknown("it is in use, or was not closed", nil)
+	}
+	version, err := readVersion(ctx, opts.Path)
+	after := settled(opts.Path)
+	if after == nil || !os.SameFile(before, after) || before.Size() != after.Size() || !before.ModTime().Equal(after.ModTime()) {
+		return unknown("it came into use meanwhile", err)
+	}
+	if isNoDatabase(err) {
+		return noDatabase(opts.Path, err)
 	}
 	if err != nil {
-		return sqliteOpenError(ctx, path, err)
+		return unknown("it could not be read", err)
 	}
 	latest, err := latestMigration()
 	if err != nil {
 		return err
 	}
 	if version > latest {
-		return newerSchema(path, version, latest)
+		return newerSchema(opts.Path, version, latest)
 	}
 	return nil
 }
 
-// readVersion opens the file as one that nobody changes (immutable), so that SQLite makes no files beside it.
+// settled describes a file that has all of the database in it; nil is for one that has not, or that may not have. It
+// opens nothing: closing a file takes away every lock that this process has on it (fcntl, POSIX), SQLite's among them.
+func settled(path string) fs.FileInfo {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil
+	}
+	for _, suffix := range []string{"-wal", "-journal"} {
+		log, err := os.Stat(realPath(path) + suffix)
+		if !errors.Is(err, fs.ErrNotExist) && (err != nil || log.Size() > 0) {
+			return nil
+		}
+	}
+	return info
+}
+
+// readVersion opens the file as one that nobody changes (immutable), so that SQLite makes no files beside it. What it
+// reads holds only where that is true.
 func readVersion(ctx context.Context, path string) (int64, error) {
 	query := "mode=ro&immutable=1&_query_only=1&_defensive=1&_error_rc=1"
 	connector, err := sqlite.NewConnector(fileURI(path, query))

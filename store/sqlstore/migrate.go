@@ -53,12 +53,6 @@ func (d *DB) migrate(ctx context.Context) (int64, error) {
 			return 0, err
 		}
 	}
-	if d.dia.engine == EngineSQLite {
-		// The checks of `caddy validate` read the file alone, without its log, to change nothing.
-		if _, err := d.writer.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
-			return 0, err
-		}
-	}
 	// A newer Gatehouse may have migrated on while this one waited for the lock.
 	if current, err = schemaVersion(ctx, d.writer, d.dia); err != nil {
 		return 0, err

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"modernc.org/sqlite"
 
+	"github.com/gatehouse-auth/gatehouse/internal/owner"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -88,7 +89,9 @@ func (d *DB) openSQLite(ctx context.Context) error {
 	if err := pingSQLite(ctx, d.writer); err != nil {
 		return sqliteOpenError(ctx, path, err)
 	}
-	d.restrictCompanions(path)
+	if err := d.restrictCompanions(path); err != nil {
+		return err
+	}
 	if d.info.Schema, err = d.migrate(ctx); err != nil {
 		return sqliteOpenError(ctx, path, err)
 	}
@@ -125,8 +128,7 @@ func sqliteOpenError(ctx context.Context, path string, err error) error {
 	case errors.Is(err, store.ErrNewerSchema), errors.Is(ctx.Err(), context.Canceled):
 		return err
 	case isCorrupt(err):
-		return fmt.Errorf("%w: the store %s is damaged or is not a SQLite database: move it away and restore a backup, "+
-			"or start with a new one: %w", store.ErrUnavailable, path, err)
+		return damageError(ctx, path, err)
 	case isBusy(err):
 		return fmt.Errorf("%w: the store %s is locked by another program: end that program and try again: %w",
 			store.ErrUnavailable, path, err)
@@ -137,24 +139,15 @@ func sqliteOpenError(ctx context.Context, path string, err error) error {
 // prepareFile makes the folder (0700) and the file (0600) before the driver can make them with wider rights, and takes
 // rights of others away from a file that is there: it holds password hashes.
 func (d *DB) prepareFile(path string) error {
-	if !filepath.IsAbs(path) {
-		return fmt.Errorf("the path of the store must be absolute, not %q", path)
-	}
-	if strings.IndexByte(path, 0) >= 0 {
-		return errors.New("the path of the store holds a NUL character")
-	}
-	info, err := os.Stat(path)
+	info, err := statFile(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && !d.opts.Migrate:
+		return fmt.Errorf("there is no store at %s: start the server once, which makes it, or name another path: %w",
+			path, fs.ErrNotExist)
 	case errors.Is(err, fs.ErrNotExist):
-		if !d.opts.Migrate {
-			return fmt.Errorf("there is no store at %s: start the server once, which makes it, or name another path: %w",
-				path, fs.ErrNotExist)
-		}
 		return createFile(path)
 	case err != nil:
-		return fmt.Errorf("open the store: %w", err)
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("the store %s is not a file", path)
+		return err
 	}
 	d.restrict(path, info)
 	return nil
@@ -164,7 +157,13 @@ func createFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make the folder of the store: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	// Never one that is there: another process has made it meanwhile, or somebody has left it there. Nor is it opened,
+	// for closing it would take away the locks that another handle of this process may have on it already.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		_, err = statFile(path)
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("make the store: %w", err)
 	}
@@ -172,13 +171,22 @@ func createFile(path string) error {
 }
 
 // restrictCompanions looks at the files that SQLite keeps beside the database: an earlier process may have made them
-// when the database was open to all.
-func (d *DB) restrictCompanions(path string) {
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if info, err := os.Stat(path + suffix); err == nil {
-			d.restrict(path+suffix, info)
+// when the database was open to all. They are there by now, so that nobody can have put theirs in their place since.
+func (d *DB) restrictCompanions(path string) error {
+	if err := refuseForeign(path); err != nil {
+		return err
+	}
+	for _, dir := range owner.Above(realPath(path)) {
+		d.opts.Log.Warn("another user can move the store away, as a folder above it belongs to them or everyone may write in it",
+			zap.String("folder", dir), zap.String("file", path))
+	}
+	for _, suffix := range companions {
+		file := realPath(path) + suffix
+		if info, err := os.Stat(file); err == nil {
+			d.restrict(file, info)
 		}
 	}
+	return nil
 }
 
 func (d *DB) restrict(path string, info os.FileInfo) {

@@ -1,0 +1,66 @@
+package sqlstore_test
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// crashed unpacks the store of a server that was killed between two pages of a checkpoint: the file alone is no
+// database, the file with its log is whole. It returns the path of the store.
+func crashed(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"gatehouse.db", "gatehouse.db-wal"} {
+		packed, err := os.Open(filepath.Join("testdata", "crashed-store", name+".gz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		unpacked, err := gzip.NewReader(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(unpacked)
+		if err := errors.Join(err, packed.Close(), os.WriteFile(filepath.Join(dir, name), content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "gatehouse.db")
+}
+
+func TestStoreThatWasKilledInACheckpointStartsWhole(t *testing.T) {
+	t.Parallel()
+	path := crashed(t)
+	before := snapshot(t, filepath.Dir(path))
+	if err := sqlstore.Check(t.Context(), sqliteOptions(path)); err != nil {
+		t.Fatalf("the check refused it: %v", err)
+	}
+	if snapshot(t, filepath.Dir(path)) != before {
+		t.Fatal("the check changed something")
+	}
+	db := testenv.OpenSQLite(t, path)
+	info := db.Info()
+	report, err := transfer.Check(t.Context(), transfer.Side{DB: db.Maintenance(), Engine: info.Engine, Location: info.Location})
+	if err != nil || len(report.Findings) > 0 {
+		t.Fatalf("the store is not whole: %v, %v", report.Findings, err)
+	}
+	rows := make(map[string]int64)
+	for _, c := range report.Tables {
+		rows[c.Table] = c.Rows
+	}
+	if rows["users"] != 562 || rows["events"] != 1710 || rows["links"] != 560 || rows["sessions"] != 1 {
+		t.Errorf("it holds %v", rows)
+	}
+	page, err := db.Users(t.Context(), store.UserQuery{Text: "renamed 229"}) // by the index of texts
+	if err != nil || len(page.Items) != 1 || page.Items[0].Username != "made111" {
+		t.Errorf("a search finds %v, %v", page.Items, err)
+	}
+}

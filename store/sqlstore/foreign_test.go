@@ -1,0 +1,124 @@
+package sqlstore_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/internal/owner"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// giveAway makes a file another user's.
+func giveAway(t *testing.T, path string) {
+	t.Helper()
+	const stranger = 54321
+	if err := os.Lchown(path, stranger, stranger); err != nil {
+		t.Fatalf("this test gives files to another user, which takes root: %v", err)
+	}
+}
+
+// Somebody who can write beside the store, or where a store will be, would go on reading the password hashes of a file
+// that is theirs, and decide by a log of theirs what is in the store.
+func TestStoreThatAnotherUserOwnsIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, plant := range map[string]func(t *testing.T, dir, path string) error{
+		"an empty file in a folder like /tmp": func(t *testing.T, dir, path string) error {
+			return errors.Join(os.Chmod(dir, 0o777|fs.ModeSticky), theirs(t, path, ""))
+		},
+		"a whole store": func(t *testing.T, _, path string) error {
+			testenv.OpenSQLite(t, path)
+			giveAway(t, path)
+			return nil
+		},
+		"a log beside ours": func(t *testing.T, _, path string) error {
+			return errors.Join(ours(t, path), theirs(t, path+"-wal", ""))
+		},
+		"an index beside ours": func(t *testing.T, _, path string) error {
+			return errors.Join(ours(t, path), theirs(t, path+"-shm", ""))
+		},
+		"a journal beside ours": func(t *testing.T, _, path string) error {
+			return errors.Join(ours(t, path), theirs(t, path+"-journal", ""))
+		},
+		"a log before the store": func(t *testing.T, _, path string) error {
+			return theirs(t, path+"-wal", "frames")
+		},
+		"a log beside the target of a link": func(t *testing.T, dir, path string) error {
+			real := filepath.Join(dir, "real.db")
+			return errors.Join(ours(t, real), theirs(t, real+"-wal", ""), os.Symlink(real, path))
+		},
+		"the folder":            func(t *testing.T, dir, path string) error { giveAway(t, dir); return nil },
+		"the folder of a store": func(t *testing.T, dir, path string) error { err := ours(t, path); giveAway(t, dir); return err },
+		"a link": func(t *testing.T, dir, path string) error {
+			err := os.Symlink(filepath.Join(dir, "new.db"), path)
+			giveAway(t, path)
+			return err
+		},
+		"a folder for everybody": func(t *testing.T, dir, path string) error { return errors.Join(ours(t, path), os.Chmod(dir, 0o777)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "place")
+			path := filepath.Join(dir, "gatehouse.db")
+			if err := errors.Join(os.Mkdir(dir, 0o700), plant(t, dir, path)); err != nil {
+				t.Fatal(err)
+			}
+			before := snapshot(t, dir)
+			for what, try := range map[string]func() error{
+				"check": func() error { return sqlstore.Check(t.Context(), sqliteOptions(path)) },
+				"open": func() error {
+					db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
+					if err == nil {
+						return db.Close()
+					}
+					return err
+				},
+			} {
+				if err := try(); !errors.Is(err, owner.ErrForeign) || !strings.Contains(err.Error(), path) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if snapshot(t, dir) != before {
+				t.Error("something was changed")
+			}
+		})
+	}
+}
+
+func ours(t *testing.T, path string) error {
+	t.Helper()
+	content, err := os.ReadFile(filled(t))
+	return errors.Join(err, os.WriteFile(path, content, 0o600))
+}
+
+func theirs(t *testing.T, path, content string) error {
+	t.Helper()
+	err := os.WriteFile(path, []byte(content), 0o600)
+	giveAway(t, path)
+	return errors.Join(err, os.Chmod(path, 0o666)) // what the test is about: all may write it
+}
+
+func TestStoreOfOursInASharedFolderIsTaken(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "shared")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777|fs.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		path := filepath.Join(dir, "gatehouse.db")
+		if err := sqlstore.Check(t.Context(), sqliteOptions(path)); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
