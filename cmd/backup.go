@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/owner"
 	"github.com/gatehouse-auth/gatehouse/internal/transfer"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -62,15 +63,18 @@ func restore(c *call) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "gatehouse-restore-*")
+	dir, remove, err := transfer.WorkFolder(os.TempDir(), "gatehouse-restore-")
 	if err != nil {
-		return fmt.Errorf("unpacking the backup: %w", err)
+		return fmt.Errorf("unpacking the backup (TMPDIR names another folder for it, such as one that mktemp -d made): %w", err)
 	}
 	defer func() {
-		if rerr := os.RemoveAll(dir); rerr != nil && err == nil {
+		if rerr := remove(); rerr != nil && err == nil {
 			err = fmt.Errorf("removing the unpacked backup at %s, which holds password hashes: %w", filepath.Clean(dir), rerr)
 		}
 	}()
+	if ferr := owner.File(absolute(c.args[0])); errors.Is(ferr, owner.ErrForeign) {
+		c.notef("note: whoever decides about the backup decides who can sign in: %v", ferr)
+	}
 	path, err := transfer.Unpack(c.args[0], dir)
 	if err != nil {
 		return err

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
 	_ "modernc.org/sqlite" // the driver that reads a backup again
 )
@@ -28,13 +27,13 @@ func Backup(ctx context.Context, from Side, file string, fill func(path string, 
 		return fmt.Errorf("%s: %w", file, ErrExists)
 	}
 	// A folder of its own: SQLite keeps files beside the database, and nobody else may read any of them.
-	dir, err := os.MkdirTemp(filepath.Dir(file), ".gatehouse-backup-*")
+	dir, remove, err := WorkFolder(filepath.Dir(file), ".gatehouse-backup-")
 	if err != nil {
 		return fmt.Errorf("writing the backup: %w", err)
 	}
 	defer func() {
-		if cerr := os.RemoveAll(dir); cerr != nil && err == nil {
-			err = fmt.Errorf("removing what the backup left behind: %w", cerr)
+		if rerr := remove(); rerr != nil && err == nil {
+			err = fmt.Errorf("removing what the backup left behind: %w", rerr)
 		}
 	}()
 	tmp := filepath.Join(dir, "store.db")
@@ -73,6 +72,10 @@ func vacuumInto(ctx context.Context, from Side, tmp string) error {
 
 // verify reads the whole file once more: a backup that can't be read is found out too late otherwise.
 func verify(ctx context.Context, path string) error {
+	// The file alone is the backup: what is still in a log beside it would be left behind.
+	if logged(path) != "" {
+		return errors.New("the backup could not be brought into one file, try again")
+	}
 	if err := errors.Join(os.Chmod(path, 0o600), flush(path)); err != nil {
 		return fmt.Errorf("writing the backup: %w", err)
 	}
@@ -160,13 +163,26 @@ func Unpack(file, dir string) (string, error) {
 	if err != nil || string(head) != magic {
 		return "", fmt.Errorf("%s is no backup: \"caddy gatehouse backup\" writes SQLite files", file)
 	}
-	for _, suffix := range []string{"-wal", "-journal"} {
+	if log := logged(file); log != "" {
 		// What is missing in the file is in its log: such a copy of a running store is not one moment of it.
-		if info, err := os.Stat(file + suffix); err == nil && info.Size() > 0 {
-			return "", fmt.Errorf("%s has a log beside it (%s): it belongs to a store in use, and is no backup", file,
-				strings.TrimPrefix(suffix, "-"))
-		}
+		return "", fmt.Errorf("%s has a log beside it (%s): it belongs to a store in use or one that was killed, and is no "+
+			"backup. Open it once (\"caddy gatehouse store check --store %s\"), which brings the log in, and make a backup of it",
+			file, log, file)
 	}
 	path := filepath.Join(dir, "store.db")
 	return path, copyNew(file, path)
+}
+
+// logged returns the name's end of a log that holds what is not in the file of a database yet, "" for none. SQLite keeps
+// it beside the database and not beside a link to it.
+func logged(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	for _, name := range []string{"wal", "journal"} {
+		if info, err := os.Stat(path + "-" + name); err == nil && info.Size() > 0 {
+			return name
+		}
+	}
+	return ""
 }

@@ -91,10 +91,12 @@ func Move(ctx context.Context, from, to Side, o Options) (_ []Content, err error
 		return nil, err
 	}
 	content, err := m.copyAndFinish(ctx)
-	if resumed && errors.Is(err, errDiffers) {
-		// The source went on after the interruption: what was copied before is of another time.
-		if err := m.clear(ctx); err != nil {
-			return nil, err
+	if resumed && err != nil && ctx.Err() == nil {
+		// The source went on after the interruption: what was copied before is of another time. That shows in the end,
+		// or earlier, where a row does not go with those of then: a name that another account had, a session of somebody
+		// who was passed by. Whatever it was, running the same again has to get over it.
+		if cleared := m.clear(ctx); cleared != nil {
+			return nil, errors.Join(err, cleared)
 		}
 		content, err = m.copyAndFinish(ctx)
 	}
@@ -331,7 +333,7 @@ func (m *mover) reached(ctx context.Context, t table) (after []any, rows int64, 
 	d := json.NewDecoder(strings.NewReader(last))
 	d.UseNumber()
 	if err := d.Decode(&after); err != nil || len(after) != len(t.key) {
-		return nil, 0, fmt.Errorf("the note of how far an earlier run came with %s can't be read: drop the tables of the target and begin anew", t.name)
+		return nil, 0, fmt.Errorf("the note of how far an earlier run came with %s can't be read", t.name)
 	}
 	for i, v := range after {
 		if n, ok := v.(json.Number); ok {
