@@ -1,0 +1,147 @@
+package crash
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// anew is after how many kills a fresh store is taken, so that looking at all of it stays short.
+const anew = 25
+
+func TestItStartsAfterAKillUnderLoad(t *testing.T) {
+	t.Parallel()
+	n, _ := rounds(t, 8)
+	random := chance(t)
+	began, commits := time.Now(), 0
+	var dir string
+	var acks []note
+	for i := range n {
+		if i%anew == 0 {
+			commits += len(acks)
+			dir, acks = folder(t), nil
+			if random.IntN(2) == 0 { // not the very first start as well
+				testenv.OpenSQLite(t, filepath.Join(dir, storeName))
+			}
+		}
+		acks = append(acks, killUnderLoad(t, dir, random)...)
+		if random.IntN(3) == 0 {
+			continue // killed again before anybody has looked
+		}
+		look := dir
+		if random.IntN(2) == 0 {
+			look = copied(t, dir) // the next process finds what this one has left
+		}
+		err := start(t.Context(), look, func(db *sqlstore.DB) error { return keptWhole(t, db, acks) })
+		if err != nil {
+			t.Fatalf("round %d: %v", i, err)
+		}
+	}
+	t.Logf("%d kills, %d things acknowledged, %v", n, commits+len(acks), time.Since(began).Round(time.Millisecond))
+}
+
+func keptWhole(t *testing.T, db *sqlstore.DB, acks []note) error {
+	t.Helper()
+	if err := whole(t.Context(), db); err != nil {
+		return err
+	}
+	return kept(t.Context(), db, acks)
+}
+
+// copied copies the files of a store that nobody uses.
+func copied(t *testing.T, dir string) string {
+	t.Helper()
+	f, err := everything(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := folder(t)
+	if err := f.write(to); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// killUnderLoad runs a process that changes the store and kills it at a random moment: while it opens the store, or
+// while it works. It returns what was acknowledged. Checks that come meanwhile, as of a reload or `caddy validate`, have
+// nothing to find fault with.
+func killUnderLoad(t *testing.T, dir string, random *rand.Rand) []note {
+	t.Helper()
+	cmd := worker(t, "load", dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed bytes.Buffer
+	cmd.Stderr = &failed
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(out)
+	var output strings.Builder
+	if random.IntN(5) > 0 { // otherwise it is killed while it starts
+		first, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the process did not begin: %v: %s", err, failed.String())
+		}
+		output.WriteString(first)
+	}
+	done := make(chan []byte, 1)
+	go func() {
+		rest, _ := io.ReadAll(lines) // ends with the process
+		done <- rest
+	}()
+	opts := options(filepath.Join(dir, storeName))
+	for deadline := time.Now().Add(time.Duration(random.IntN(int(300 * time.Millisecond)))); time.Now().Before(deadline); {
+		if err := sqlstore.Check(t.Context(), opts); err != nil {
+			t.Errorf("a check beside the running process: %v", err)
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatalf("the process had ended by itself: %v: %s", err, failed.String())
+	}
+	output.Write(<-done)
+	_ = cmd.Wait() // it was killed
+	if failed.Len() > 0 {
+		t.Fatalf("the process failed: %s", failed.String())
+	}
+	return slices.DeleteFunc(told(output.String()), func(n note) bool { return n.Name == "ready" })
+}
+
+// The files of a store in use are never opened for a check: closing one would take away the locks that this process has
+// on it, and let another process throw away the log.
+func TestACheckTakesNoLockAway(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	path := filepath.Join(dir, storeName)
+	db := testenv.OpenSQLite(t, path)
+	if err := people(t.Context(), db, "old", 3); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(path, beside(dir, "link.db")); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{path, beside(dir, "link.db")} {
+		if err := sqlstore.Check(t.Context(), options(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The last one to close a store brings the log in and deletes it. This process is still there: nobody else is the last.
+	cmd := worker(t, "open", dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
+		t.Fatalf("another process took the log away: %v", err)
+	}
+}

@@ -1,0 +1,86 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// works are what a process can be told to do until it is killed. Each tells on standard output what was acknowledged,
+// one line for each, written at once.
+var works = map[string]func(ctx context.Context, dir string) error{
+	"load": load,
+	"open": func(ctx context.Context, dir string) error {
+		return with(ctx, options(filepath.Join(dir, storeName)), func(db *sqlstore.DB) error { return db.Ping(ctx) })
+	},
+}
+
+// tell writes a line that the one who kills reads. A line of this length is written whole or not at all (pipe(7)).
+func tell(what, value string) error {
+	_, err := os.Stdout.WriteString(what + "\t" + value + "\n")
+	return err
+}
+
+// told reads what a process has told until it was killed.
+func told(output string) []note {
+	var list []note
+	for line := range strings.Lines(output) {
+		if what, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); ok && strings.HasSuffix(line, "\n") {
+			list = append(list, note{Kind: acked, Name: what, Data: []byte(value)})
+		}
+	}
+	return list
+}
+
+// load changes a store as hard as it can.
+func load(ctx context.Context, dir string) error {
+	return with(ctx, options(filepath.Join(dir, storeName)), func(db *sqlstore.DB) error {
+		// Bring the log in after every few commits, so that many kills fall into that.
+		if _, err := db.Maintenance().ExecContext(ctx, `PRAGMA wal_autocheckpoint = 60`); err != nil {
+			return err
+		}
+		if err := tell("ready", ""); err != nil {
+			return err
+		}
+		var wg sync.WaitGroup
+		errs := make([]error, 4)
+		for i := range errs {
+			wg.Go(func() { errs[i] = loadOne(ctx, db, i) })
+		}
+		wg.Wait()
+		return errors.Join(errs...)
+	})
+}
+
+// loadOne begins sessions and ends every second one, until something fails. Names go on where an earlier process
+// stopped.
+func loadOne(ctx context.Context, db *sqlstore.DB, number int) error {
+	last := ""
+	for i := 0; ; i++ {
+		var token string
+		name := fmt.Sprintf("load%d-%s", number, strings.ToLower(store.NewID(time.Now())))
+		err := db.Change(ctx, func(tx store.Tx) (err error) {
+			if token, err = person(ctx, tx, name, store.RoleUser); err != nil {
+				return err
+			}
+			return tx.SetSetting(ctx, fmt.Sprintf("count%d", number), name)
+		})
+		if err := errors.Join(err, tell("begun "+token, "")); err != nil {
+			return err
+		}
+		if last != "" && i%2 == 1 {
+			if err := errors.Join(tell("ending "+last, ""), end(ctx, db, last), tell("ended "+last, "")); err != nil {
+				return err
+			}
+		}
+		last = token
+	}
+}
