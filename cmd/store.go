@@ -118,7 +118,7 @@ func storeCheck(c *call) error {
 		return err
 	}
 	opts.Migrate = false // a check changes nothing
-	return c.openSide("store", opts, func(_ *sqlstore.DB, side transfer.Side) error {
+	err = c.openSide("store", opts, func(_ *sqlstore.DB, side transfer.Side) error {
 		report, err := transfer.Check(c.ctx, side)
 		if err != nil {
 			return err
@@ -126,14 +126,23 @@ func storeCheck(c *call) error {
 		for _, note := range report.Notes {
 			c.notef("note: %s", note)
 		}
-		if err := c.printReport(report); err != nil {
-			return err
-		}
-		if n := len(report.Findings); n > 0 {
-			return fmt.Errorf("found %d thing(s) wrong with the store", n)
-		}
-		return nil
+		return c.tellReport(report)
 	})
+	if errors.Is(err, sqlstore.ErrDamaged) { // so that it could not even be opened
+		return c.tellReport(transfer.Report{Findings: []transfer.Finding{{Check: "damaged file", Detail: err.Error()}}})
+	}
+	return err
+}
+
+// tellReport prints a report, and fails for a store in which something is wrong.
+func (c *call) tellReport(report transfer.Report) error {
+	if err := c.printReport(report); err != nil {
+		return err
+	}
+	if n := len(report.Findings); n > 0 {
+		return fmt.Errorf("found %d thing(s) wrong with the store", n)
+	}
+	return nil
 }
 
 func (c *call) printReport(report transfer.Report) error {

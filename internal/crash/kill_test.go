@@ -46,6 +46,11 @@ func TestItStartsAfterAKillUnderLoad(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d: %v", i, err)
 		}
+		if look != dir || i%anew == anew-1 { // there are thousands
+			if err := os.RemoveAll(look); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	t.Logf("%d kills, %d things acknowledged, %v", n, commits+len(acks), time.Since(began).Round(time.Millisecond))
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // few is how many steps of a scenario the short form takes.
-const few = 12
+const few = 8
 
 func TestItStartsAfterAKillAtAnyWrite(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/gatehouse-auth/gatehouse/internal/owner"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // Check refuses a store that Open would certainly refuse, and changes nothing: no file, no folder, no log beside the
@@ -89,6 +90,11 @@ func statFile(path string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		if err := refuseOrphanedLog(path); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("open the store: %w", err)
@@ -96,6 +102,19 @@ func statFile(path string) (fs.FileInfo, error) {
 		return nil, fmt.Errorf("the store %s is not a file", path)
 	}
 	return info, nil
+}
+
+// refuseOrphanedLog refuses a store of which there is the log alone: SQLite throws a log away whose database is empty,
+// and a new store would begin in place of what can still be put together. No process that is killed leaves that behind;
+// a file that was moved or lost does.
+func refuseOrphanedLog(path string) error {
+	log := realPath(path) + "-wal"
+	info, err := os.Stat(log)
+	if err != nil || info.Size() == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: the store %s is empty or not there, but its log %s is not: put the file back that belongs to "+
+		"it. If there is none, keep a copy of the log, move it away and restore a backup", store.ErrUnavailable, path, log)
 }
 
 func refuseForeign(path string) error {

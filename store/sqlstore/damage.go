@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"modernc.org/sqlite"
@@ -74,5 +75,5 @@ func integrity(ctx context.Context, path string) (finding string, err error) {
 	if finding == "ok" {
 		return "", nil
 	}
-	return finding, nil
+	return strings.Join(strings.Fields(finding), " "), nil
 }
