@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -17,10 +18,8 @@ import (
 // works are what a process can be told to do until it is killed. Each tells on standard output what was acknowledged,
 // one line for each, written at once.
 var works = map[string]func(ctx context.Context, dir string) error{
-	"load": load,
-	"open": func(ctx context.Context, dir string) error {
-		return with(ctx, options(filepath.Join(dir, storeName)), func(db *sqlstore.DB) error { return db.Ping(ctx) })
-	},
+	"load":   load,
+	"locked": func(_ context.Context, dir string) error { return locked(filepath.Join(dir, storeName)) },
 }
 
 // tell writes a line that the one who kills reads. A line of this length is written whole or not at all (pipe(7)).
@@ -83,4 +82,28 @@ func loadOne(ctx context.Context, db *sqlstore.DB, number int) error {
 		}
 		last = token
 	}
+}
+
+// Where SQLite's shared lock is in a file; see "os.h" of SQLite.
+const (
+	sharedFirst = 0x40000002
+	sharedSize  = 510
+)
+
+// locked returns an error unless another process has the lock on a store that each has that uses it: as long as it holds,
+// nobody else brings the log in and deletes it.
+func locked(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	shared := syscall.Flock_t{Type: syscall.F_WRLCK, Start: sharedFirst, Len: sharedSize}
+	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &shared); err != nil {
+		return err
+	}
+	if shared.Type == syscall.F_UNLCK {
+		return errors.New("the other process has no lock on the store any more")
+	}
+	return nil
 }
