@@ -87,22 +87,40 @@ func restore(c *call) (err error) {
 		opts.Empty = append(opts.Empty, ended...)
 	}
 	unpacked := sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true} // an older schema is brought up to date
-	return c.openSide("unpacked backup", unpacked, func(_ *sqlstore.DB, from transfer.Side) error {
-		return c.openSide("store", app.StoreOptions(zap.NewNop()), func(_ *sqlstore.DB, to transfer.Side) error {
-			content, err := transfer.Load(c.ctx, from, to, opts)
-			if errors.Is(err, transfer.ErrNotEmpty) {
-				return fmt.Errorf("%w: give --replace to replace everything in it", err)
+	whole := false
+	err = c.openSide("unpacked backup", unpacked, func(_ *sqlstore.DB, from transfer.Side) error {
+		damage, err := transfer.Damage(c.ctx, from)
+		if err != nil || damage != "" {
+			return errors.Join(err, errors.New(damage))
+		}
+		whole = true
+		return c.restoreFrom(from, app.StoreOptions(zap.NewNop()), opts)
+	})
+	if errors.Is(err, sqlstore.ErrDamaged) && !whole {
+		err = sqlstore.ErrDamaged // what to do with a store is not what to do with a copy of a backup
+	}
+	if err != nil && !whole && c.ctx.Err() == nil {
+		return fmt.Errorf("the backup %s cannot be read, and nothing was changed; take another one: %w", c.args[0], err)
+	}
+	return err
+}
+
+// restoreFrom fills the store from an unpacked backup.
+func (c *call) restoreFrom(from transfer.Side, target sqlstore.Options, opts transfer.Options) error {
+	return c.openSide("store", target, func(_ *sqlstore.DB, to transfer.Side) error {
+		content, err := transfer.Load(c.ctx, from, to, opts)
+		if errors.Is(err, transfer.ErrNotEmpty) {
+			return fmt.Errorf("%w: give --replace to replace everything in it", err)
+		}
+		if err != nil {
+			return err
+		}
+		var accounts int64
+		for _, t := range content {
+			if t.Table == "users" {
+				accounts = t.Rows
 			}
-			if err != nil {
-				return err
-			}
-			var accounts int64
-			for _, t := range content {
-				if t.Table == "users" {
-					accounts = t.Rows
-				}
-			}
-			return c.result(map[string]any{"tables": tablesJSON(content)}, "restored %d account(s)", accounts)
-		})
+		}
+		return c.result(map[string]any{"tables": tablesJSON(content)}, "restored %d account(s)", accounts)
 	})
 }

@@ -64,8 +64,8 @@ func init() {
 	between := func(f func(ctx context.Context, from, to string) error) func(context.Context, string) error {
 		return func(ctx context.Context, _ string) error { return f(ctx, os.Getenv(fromEnv), os.Getenv(toEnv)) }
 	}
-	works["move"], works["restore"], works["backup"] = between(moveBetween), between(restoreInto), between(backupTo)
-	works["migrate"] = between(func(ctx context.Context, _, to string) error {
+	works["move between"], works["restore between"], works["backup between"] = between(moveBetween), between(restoreInto), between(backupTo)
+	works["open between"] = between(func(ctx context.Context, _, to string) error {
 		return with(ctx, optionsOf(to), func(db *sqlstore.DB) error { return db.Ping(ctx) })
 	})
 }
@@ -144,11 +144,11 @@ func took(t *testing.T, work, from, to string) time.Duration {
 func TestItStartsAfterAKillInAMigration(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, fresh func(t *testing.T) string, random *rand.Rand, times int) {
-		full := took(t, "migrate", "", fresh(t))
+		full := took(t, "open between", "", fresh(t))
 		for range times {
 			at := fresh(t)
 			for range 2 { // the second one finds what the first one left
-				killAt(t, "migrate", "", at, within(random, full))
+				killAt(t, "open between", "", at, within(random, full))
 			}
 			began := time.Now()
 			if err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error { return whole(t.Context(), db) }); err != nil {
@@ -166,10 +166,10 @@ func TestAKilledMoveGoesOn(t *testing.T) {
 	eachEngine(t, func(t *testing.T, fresh func(t *testing.T) string, random *rand.Rand, times int) {
 		for other, freshSource := range engines {
 			source := filledAt(t, freshSource(t), "source", 100)
-			full := took(t, "move", source, fresh(t))
+			full := took(t, "move between", source, fresh(t))
 			for range times {
 				at := fresh(t)
-				done := killAt(t, "move", source, at, within(random, full))
+				done := killAt(t, "move between", source, at, within(random, full))
 				// A server that starts now finds a whole store, or is told what to do; never a part of one.
 				err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error {
 					return errors.Join(whole(t.Context(), db), marked(t.Context(), db, map[string]int{"": 0, "source": 100}))
@@ -206,11 +206,11 @@ func TestAKilledRestoreLeavesTheOldOrTheNewStore(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, fresh func(t *testing.T) string, random *rand.Rand, times int) {
 		backup := filledAt(t, filepath.Join(folder(t), "backup.db"), "new", 80)
-		full := took(t, "restore", backup, filledAt(t, fresh(t), "old", 60))
+		full := took(t, "restore between", backup, filledAt(t, fresh(t), "old", 60))
 		for range times {
 			at := filledAt(t, fresh(t), "old", 60)
 			contents := map[string]int{"old": 60, "new": 80}
-			if killAt(t, "restore", backup, at, within(random, full)) {
+			if killAt(t, "restore between", backup, at, within(random, full)) {
 				delete(contents, "old")
 			}
 			if err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error {
@@ -230,10 +230,10 @@ func TestAKilledBackupIsWholeOrNotThere(t *testing.T) {
 	eachEngine(t, func(t *testing.T, fresh func(t *testing.T) string, random *rand.Rand, times int) {
 		at := filledAt(t, fresh(t), "old", 60)
 		dir := folder(t)
-		full := took(t, "backup", at, filepath.Join(dir, "first.db"))
+		full := took(t, "backup between", at, filepath.Join(dir, "first.db"))
 		for i := range times {
 			file := filepath.Join(dir, fmt.Sprintf("%d.db", i))
-			done := killAt(t, "backup", at, file, within(random, full))
+			done := killAt(t, "backup between", at, file, within(random, full))
 			if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) && !done {
 				continue
 			}

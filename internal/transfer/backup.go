@@ -85,14 +85,13 @@ func verify(ctx context.Context, path string) error {
 		return fmt.Errorf("reading the backup again: %w", err)
 	}
 	defer db.Close()
-	report, err := Check(ctx, Side{DB: db, Engine: "sqlite", Location: path})
+	damage, err := Damage(ctx, Side{DB: db, Engine: "sqlite", Location: path})
 	if err != nil {
 		return fmt.Errorf("reading the backup again: %w", err)
 	}
-	for _, f := range report.Findings {
-		if f.Check == "damaged file" {
-			return fmt.Errorf("the backup was damaged while it was written, try again: %s", f.Detail)
-		}
+	if damage != "" {
+		return fmt.Errorf("the backup was damaged while it was written, try again; if it happens again, the store is damaged "+
+			"(\"caddy gatehouse store check\" tells): %s", damage)
 	}
 	return nil
 }

@@ -61,6 +61,21 @@ func Check(ctx context.Context, s Side) (r Report, err error) {
 	return r, c.durability(ctx, s)
 }
 
+// damagedFile is what a finding is called that SQLite has about its own structures.
+const damagedFile = "damaged file"
+
+// Damage reads a store whole and returns what is wrong with the file itself, "" for nothing.
+func Damage(ctx context.Context, s Side) (string, error) {
+	report, err := Check(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	if i := slices.IndexFunc(report.Findings, func(f Finding) bool { return f.Check == damagedFile }); i >= 0 {
+		return report.Findings[i].Detail, nil
+	}
+	return "", nil
+}
+
 type checker struct {
 	*Report
 	q queryer
@@ -83,7 +98,7 @@ func (c checker) integrity(ctx context.Context) error {
 			return fmt.Errorf("checking the file: %w", err)
 		}
 		if line != "ok" {
-			c.found("damaged file", "%s", line)
+			c.found(damagedFile, "%s", line)
 		}
 	}
 	return rows.Err()

@@ -1,9 +1,13 @@
 package transfer_test
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -182,4 +186,45 @@ func TestCountTellsEveryTable(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whatever page of a backup is noise: that is found out before anything is replaced, or the page held nothing.
+func TestADamagedBackupIsFoundOut(t *testing.T) {
+	t.Parallel()
+	db := open(t, engines["sqlite"](t))
+	fill(t, db, 150)
+	want := dump(t, db.Maintenance())
+	file := filepath.Join(t.TempDir(), "b.db")
+	if err := transfer.Backup(t.Context(), side(db), file, nil, transfer.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, dir := 0, t.TempDir()
+	for page := 1; page < len(content)/4096; page += 3 {
+		spoilt := slices.Clone(content)
+		copy(spoilt[page*4096+8:(page+1)*4096], bytes.Repeat([]byte{0xa5}, 4088))
+		path := filepath.Join(dir, fmt.Sprintf("%d.db", page))
+		if err := os.WriteFile(path, spoilt, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damage, err := transfer.Damage(t.Context(), transfer.Side{DB: raw, Engine: "sqlite", Location: path})
+		if err != nil || damage != "" {
+			found++
+		} else {
+			same(t, want, dump(t, raw))
+		}
+		if err := raw.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d damages were found", found)
+	}
 }

@@ -141,6 +141,10 @@ func (s Side) freeze(ctx context.Context, tables []table) (*sql.Tx, error) {
 	return tx, nil
 }
 
+// keepAlive lets PostgreSQL find out within a minute that the machine of this program is gone, and let go of the locks.
+const keepAlive = `SELECT set_config('tcp_keepalives_idle', '20', true), set_config('tcp_keepalives_interval', '10', true),
+	set_config('tcp_keepalives_count', '3', true)`
+
 // lock keeps others from writing until tx ends; they may read. SQLite's transaction does that from its beginning.
 func (s Side) lock(ctx context.Context, tx *sql.Tx, tables []table) error {
 	if !s.postgres() {
@@ -154,6 +158,7 @@ func (s Side) lock(ctx context.Context, tx *sql.Tx, tables []table) error {
 		fmt.Sprintf(`SET LOCAL lock_timeout = %d`, lockWait.Milliseconds()),
 		`SET LOCAL statement_timeout = 0`, // whole tables are read
 		`SET LOCAL idle_in_transaction_session_timeout = 0`,
+		keepAlive,
 		`LOCK TABLE ` + strings.Join(list, ", ") + ` IN EXCLUSIVE MODE`,
 	} {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {

@@ -72,7 +72,9 @@ func postgresDialect() dialect {
 			versionTable + `'`,
 		// The lock of a transaction, not of a session: behind a pooler a session is nobody's. Then that of all changes,
 		// see lockChanges: a migration locks tables in another order than they do, and each would wait for the other.
-		beginMigration: []string{"BEGIN", fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock), `DO $$ BEGIN
+		// Before, what lets the server find out within a minute that the machine of this process is gone.
+		beginMigration: []string{"BEGIN", `SELECT set_config('tcp_keepalives_idle', '20', true),
+			set_config('tcp_keepalives_interval', '10', true), set_config('tcp_keepalives_count', '3', true)`, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock), `DO $$ BEGIN
 			IF to_regclass('change_counter') IS NOT NULL THEN PERFORM seq FROM change_counter WHERE id = 1 FOR UPDATE; END IF;
 		END $$`},
 	}
