@@ -30,7 +30,7 @@ var order = []string{
 	"store/sqlstore",
 	"store",
 	"internal/identifier", // what names, addresses and groups may be
-	"internal/owner", // who decides about a file
+	"internal/owner",      // who decides about a file
 }
 
 // onlyTests tells packages that nothing but tests may import.
