@@ -26,6 +26,8 @@ type dialect struct {
 	// of the members of a group. Others may be among them: the filter looks again.
 	usersWith func(part string) set
 	usersIn   func(group string) set
+	// clock is the time of the database's server, in milliseconds since 1970, where that may not be this machine's.
+	clock string
 	// keyType replaces the mark of a key column in the schema.
 	keyType string
 	// hasVersionTable answers a row when the schema was ever made.
@@ -61,6 +63,7 @@ func postgresDialect() dialect {
 		engine:   EnginePostgres,
 		goose:    goose.DialectPostgres,
 		contains: "strpos",
+		clock:    `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`,
 		usersWith: func(part string) set {
 			return set{query: `SELECT s.user_id FROM user_search s WHERE s.search @> gatehouse_grams(%s)`, values: []any{part}}
 		},

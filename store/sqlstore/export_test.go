@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"sync"
+	"time"
 )
 
 // What tests need to look behind the contract.
@@ -28,6 +29,14 @@ func MigrationNames() ([]string, error) {
 		names[i] = e.Name()
 	}
 	return names, err
+}
+
+// OnMachine gives the store the clock of a machine, and reads that of the store's server as if it were not the same.
+func (d *DB) OnMachine(clock func() time.Time) {
+	d.skew.machine = clock
+	if d.dia.clock == "" {
+		d.dia.clock = `CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)`
+	}
 }
 
 // MapError turns an error of a driver into one of the contract.

@@ -65,6 +65,7 @@ type DB struct {
 	writer *sql.DB // SQLite: one connection; PostgreSQL: the pool
 	pool   *sql.DB // for reads; PostgreSQL: the same as writer
 	reads  queryer // pool, with prepared statements where that pays
+	skew   clockSkew
 
 	ids *store.IDs // of events
 
@@ -98,6 +99,7 @@ type engine interface {
 func Open(ctx context.Context, opts Options) (*DB, error) {
 	opts = opts.defaults()
 	d := &DB{opts: opts, ids: store.NewIDs()}
+	d.skew.machine = time.Now
 	d.reader = reader{run: d.read, dia: &d.dia, now: opts.Clock, reach: &pageReach}
 	d.poller.init(d)
 	var err error

@@ -21,12 +21,16 @@ func (d *DB) TakeTurn(ctx context.Context, key string, limit int, window time.Du
 	if limit < 1 || window < time.Microsecond {
 		return 0, fmt.Errorf("%w: a period needs a length, and attempts that it allows", errArgument)
 	}
-	at := now.UnixMicro()
+	now, err := d.storeTime(ctx, now)
+	if err != nil {
+		return 0, err
+	}
+	at, long := now.UnixMicro(), window.Microseconds()
 	p, err := d.period(ctx, key)
 	if err != nil {
 		return 0, err
 	}
-	if wait := p.wait(at, limit); wait > 0 {
+	if wait := p.wait(at, long, limit); wait > 0 {
 		return wait, nil
 	}
 	var taken int64
@@ -34,9 +38,10 @@ func (d *DB) TakeTurn(ctx context.Context, key string, limit int, window time.Du
 		var err error
 		taken, err = affected(ctx, q, `INSERT INTO throttle_buckets (bucket, tat, used) VALUES ($1, $2, 1)
 			ON CONFLICT (bucket) DO UPDATE SET
-			used = CASE WHEN throttle_buckets.tat <= $3 THEN 1 ELSE throttle_buckets.used + 1 END,
-			tat = CASE WHEN throttle_buckets.tat <= $3 THEN excluded.tat ELSE throttle_buckets.tat END
-			WHERE throttle_buckets.tat <= $3 OR throttle_buckets.used < $4`, key, at+window.Microseconds(), at, int64(limit))
+			used = CASE WHEN throttle_buckets.tat <= $3 OR throttle_buckets.tat > $5 THEN 1 ELSE throttle_buckets.used + 1 END,
+			tat = CASE WHEN throttle_buckets.tat <= $3 OR throttle_buckets.tat > $5 THEN excluded.tat ELSE throttle_buckets.tat END
+			WHERE throttle_buckets.tat <= $3 OR throttle_buckets.tat > $5 OR throttle_buckets.used < $4`,
+			key, at+long, at, int64(limit), at+long+clockTolerance.Microseconds())
 		return err
 	})
 	if err != nil || taken > 0 {
@@ -45,7 +50,7 @@ func (d *DB) TakeTurn(ctx context.Context, key string, limit int, window time.Du
 	if p, err = d.period(ctx, key); err != nil {
 		return 0, err
 	}
-	return max(p.wait(at, limit), time.Microsecond), nil
+	return max(p.wait(at, long, limit), time.Microsecond), nil
 }
 
 // period is one in which a client's attempts are counted.
@@ -54,12 +59,13 @@ type period struct {
 	used int64
 }
 
-// wait answers how long there is no turn.
-func (p period) wait(at int64, limit int) time.Duration {
-	if p.end <= at || p.used < int64(limit) {
+// wait returns how long there is no turn: never longer than a whole period. One that ends much later than a period that
+// begins now is of a clock that was set back since, and is over.
+func (p period) wait(at, long int64, limit int) time.Duration {
+	if p.end <= at || p.end > at+long+clockTolerance.Microseconds() || p.used < int64(limit) {
 		return 0
 	}
-	return time.Duration(p.end-at) * time.Microsecond
+	return time.Duration(min(p.end-at, long)) * time.Microsecond
 }
 
 // period answers the zero period where there is none.
@@ -74,8 +80,11 @@ func (d *DB) period(ctx context.Context, key string) (period, error) {
 	return p, err
 }
 
-// BeginAttempt implements [store.Throttle]. The statement counts only where the wait is over, so that of guesses sent
-// at once no more are counted, and answered with no wait, than the rule allows.
+// BeginAttempt implements [store.Throttle]. The statement counts only where there is no wait, or it is over, so that of
+// guesses sent at once no more are counted, and answered with no wait, than the rule allows.
+//
+// A row says how long to wait by wait_until - last_at: nothing, where no wait is due. So attempts that may be made are
+// counted in whatever order they arrive, and by whichever clock.
 func (d *DB) BeginAttempt(ctx context.Context, key string, free int, longest time.Duration, now time.Time) (time.Duration, error) {
 	if err := checkKeys(key); err != nil {
 		return 0, err
@@ -83,14 +92,13 @@ func (d *DB) BeginAttempt(ctx context.Context, key string, free int, longest tim
 	if longest < 0 || free < 0 {
 		return 0, fmt.Errorf("%w: a wait cannot be negative", errArgument)
 	}
-	at := now.UnixMilli()
-	wait := func(until int64) time.Duration { return time.Duration(max(until-at, 1)) * time.Millisecond }
-	until, err := d.waitUntil(ctx, key)
-	switch {
-	case err != nil:
+	now, err := d.storeTime(ctx, now)
+	if err != nil {
 		return 0, err
-	case until > at:
-		return wait(until), nil
+	}
+	at := now.UnixMilli()
+	if wait, err := d.remaining(ctx, key, at); err != nil || wait > 0 {
+		return wait, err
 	}
 	// The same numbers as store.Wait: FirstWait doubled for each attempt after the free ones, longest at most.
 	const first = int64(store.FirstWait / time.Millisecond)
@@ -108,7 +116,7 @@ func (d *DB) BeginAttempt(ctx context.Context, key string, free int, longest tim
 			ON CONFLICT (account) DO UPDATE SET failures = `+next+`, last_at = $2,
 			wait_until = $2 + CASE WHEN `+next+` < $3 THEN 0 WHEN `+next+` - $3 >= $4 THEN $5
 				ELSE `+firstWaitSQL+` << CAST(`+next+` - $3 AS INTEGER) END
-			WHERE throttle_attempts.wait_until <= $2`,
+			WHERE throttle_attempts.wait_until <= $2 OR throttle_attempts.wait_until <= throttle_attempts.last_at`,
 			key, at, int64(free), doublings, most, at-forgetAttempts.Milliseconds(),
 			at+store.Wait(1, free, longest).Milliseconds())
 		return err
@@ -116,43 +124,48 @@ func (d *DB) BeginAttempt(ctx context.Context, key string, free int, longest tim
 	if err != nil || counted > 0 {
 		return 0, err
 	}
-	if until, err = d.waitUntil(ctx, key); err != nil {
+	wait, err := d.remaining(ctx, key, at)
+	return max(wait, time.Millisecond), err
+}
+
+// remaining returns how long key has to wait still, 0 for not at all: never longer than the wait that is due, whatever
+// the clocks say. A wait that began in the future is one of before the clock was set back: it begins again.
+func (d *DB) remaining(ctx context.Context, key string, at int64) (time.Duration, error) {
+	type attempts struct{ until, last int64 }
+	a, err := one(ctx, d.reader, "read a count of attempts", func(s scanner) (a attempts, err error) {
+		err = s.Scan(&a.until, &a.last)
+		return a, err
+	}, `SELECT wait_until, last_at FROM throttle_attempts WHERE account = $1`, key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return 0, nil
+	case err != nil:
 		return 0, err
+	case a.until <= a.last, a.until <= at:
+		return 0, nil
 	}
-	return wait(until), nil
+	if a.last-at > clockTolerance.Milliseconds() {
+		err = d.exec(ctx, "begin a wait again", func(ctx context.Context, q queryer) error {
+			_, err := q.ExecContext(ctx, `UPDATE throttle_attempts SET wait_until = $2 + wait_until - last_at, last_at = $2
+				WHERE account = $1 AND last_at = $3`, key, at, a.last)
+			return err
+		})
+	}
+	return time.Duration(min(a.until-at, a.until-a.last)) * time.Millisecond, err
 }
 
 // firstWaitSQL is store.FirstWait in milliseconds, as a number of 64 bits; a test compares the two.
 const firstWaitSQL = `CAST(2000 AS BIGINT)`
 
-func (d *DB) waitUntil(ctx context.Context, key string) (int64, error) {
-	return orNone(one(ctx, d.reader, "read a count of attempts", scanInt64,
-		`SELECT wait_until FROM throttle_attempts WHERE account = $1`, key))
-}
-
-// orNone answers 0 for a row that is not there.
-func orNone(v int64, err error) (int64, error) {
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, nil
-	}
-	return v, err
-}
-
-func scanInt64(s scanner) (n int64, err error) {
-	err = s.Scan(&n)
-	return n, err
-}
-
 // ForgiveAttempt implements [store.Throttle]. The wait that began with the attempt ends: the count alone says how long
 // the next one is, so that forgiving gains no further guess.
-func (d *DB) ForgiveAttempt(ctx context.Context, key string, now time.Time) error {
+func (d *DB) ForgiveAttempt(ctx context.Context, key string, _ time.Time) error {
 	if err := checkKeys(key); err != nil {
 		return err
 	}
 	return d.exec(ctx, "take an attempt back", func(ctx context.Context, q queryer) error {
 		_, err := q.ExecContext(ctx, `UPDATE throttle_attempts SET failures = failures - 1,
-			wait_until = CASE WHEN wait_until > $2 THEN $2 ELSE wait_until END
-			WHERE account = $1 AND failures > 0`, key, now.UnixMilli())
+			wait_until = last_at WHERE account = $1 AND failures > 0`, key)
 		return err
 	})
 }

@@ -168,6 +168,51 @@ var throttleTests = []test{
 			t.Fatalf("wait %v", got)
 		}
 	}},
+	{"an attempt that need not wait makes none wait, in whatever order and by whichever clock they come", func(t *testing.T, s store.Store) {
+		at := now()
+		for i, d := range []time.Duration{0, -time.Millisecond, -time.Second, time.Minute, -time.Hour, time.Hour, -48 * time.Hour, 0} {
+			if wait, err := s.BeginAttempt(t.Context(), "k", 100, time.Minute, at.Add(d)); err != nil || wait != 0 {
+				t.Fatalf("attempt %d at %v waits %v, %v", i+1, d, wait, err)
+			}
+		}
+		for i, d := range []time.Duration{0, -time.Second, time.Minute, -2 * time.Minute} {
+			if wait, err := s.TakeTurn(t.Context(), "k", 100, time.Minute, at.Add(d)); err != nil || wait != 0 {
+				t.Fatalf("turn %d at %v waits %v, %v", i+1, d, wait, err)
+			}
+		}
+	}},
+	{"a wait is never longer than the one that is due, and outlives no clock that is set back", func(t *testing.T, s store.Store) {
+		at, due := now(), 2*store.FirstWait
+		begin := func(at time.Time) time.Duration {
+			t.Helper()
+			wait, err := s.BeginAttempt(t.Context(), "k", 1, time.Minute, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return wait
+		}
+		begin(at)
+		begin(at.Add(store.FirstWait))
+		at = at.Add(store.FirstWait)
+		for _, back := range []time.Duration{time.Second, time.Minute, time.Hour} {
+			if wait := begin(at.Add(-back)); wait != due {
+				t.Errorf("%v before: waits %v, want %v", back, wait, due)
+			}
+		}
+		if wait := begin(at.Add(due - time.Hour)); wait != 0 {
+			t.Errorf("an hour back, and after the wait: %v", wait)
+		}
+		const window = time.Minute
+		for i, c := range []struct {
+			at   time.Duration
+			full bool
+		}{{0, false}, {0, true}, {-time.Minute, true}, {-time.Hour, false}, {-time.Hour, true}} {
+			wait, err := s.TakeTurn(t.Context(), "client", 1, window, at.Add(c.at))
+			if err != nil || (wait > 0) != c.full || wait > window {
+				t.Errorf("turn %d waits %v, %v", i+1, wait, err)
+			}
+		}
+	}},
 	{"success forgets the attempts of that key alone", func(t *testing.T, s store.Store) {
 		at := now()
 		for _, key := range []string{"a", "b"} {
