@@ -54,6 +54,12 @@ func (e *ConflictError) Error() string { return fmt.Sprintf("%s is already taken
 // Is makes errors.Is(err, ErrConflict) true.
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
+// MaxDevices is how many browsers a user is known by.
+const MaxDevices = 10
+
+// Everybody stands for all users where a method says so.
+const Everybody = "*"
+
 // Store is an open store. All methods are safe for concurrent use.
 type Store interface {
 	Reader
@@ -199,13 +205,19 @@ type Tx interface {
 	// CancelLinks cancels unspent links of a purpose for a user ("" for links without one) and answers how many.
 	CancelLinks(ctx context.Context, purpose LinkPurpose, userID string) (int, error)
 
+	// EndFlows ends the sign-ins at providers that the user has under way while signed in.
+	EndFlows(ctx context.Context, userID string) error
 	// CreateFlow keeps a sign-in under way.
 	CreateFlow(ctx context.Context, f Flow) error
 	// TakeFlow answers a flow and deletes it; ErrNotFound when taken before or expired at now.
 	TakeFlow(ctx context.Context, hash TokenHash, now time.Time) (Flow, error)
 
-	// PutDevice notes that the browser with that device token signed in as the user.
+	// PutDevice notes that the browser with that device token signed in as the user. Of more than [MaxDevices] the one
+	// that was seen longest ago is forgotten.
 	PutDevice(ctx context.Context, hash TokenHash, userID string, at, expires time.Time) error
+	// ForgetDevices forgets all browsers that signed in as the user, or as anybody ([Everybody]), but those in keep, and
+	// returns how many.
+	ForgetDevices(ctx context.Context, userID string, keep ...TokenHash) (int, error)
 	// Once answers true the first time kind and key are given before expires has passed, false after that.
 	Once(ctx context.Context, kind, key string, now, expires time.Time) (bool, error)
 

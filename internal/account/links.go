@@ -273,7 +273,7 @@ func (s *Service) spendPassword(ctx context.Context, tx store.Tx, e *store.Event
 	if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
 		return err
 	}
-	if err := tx.ClearAttempts(ctx, login.AccountKey(u.ID)); err != nil {
+	if err := login.Forget(ctx, tx, *u); err != nil {
 		return err
 	}
 	if l.EndSessions {

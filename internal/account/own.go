@@ -94,7 +94,7 @@ func (s *Service) changeProved(ctx context.Context, a Actor, proof login.Proof, 
 		if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
 			return err
 		}
-		if err := tx.ClearAttempts(ctx, proof.ThrottleKey()); err != nil {
+		if err := proof.Forget(ctx, tx); err != nil {
 			return err
 		}
 		if err := s.endOthers(ctx, tx, e, sess, endOthers); err != nil {

@@ -123,7 +123,7 @@ func (s *Service) setPassword(ctx context.Context, tx store.Tx, e *store.Event, 
 	if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, MustChange: mustChange, At: s.now()}); err != nil {
 		return err
 	}
-	if err := tx.ClearAttempts(ctx, login.AccountKey(u.ID)); err != nil {
+	if err := login.Forget(ctx, tx, u); err != nil {
 		return err
 	}
 	_, err := endAll(ctx, tx, e, u.ID)

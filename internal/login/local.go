@@ -14,15 +14,19 @@ import (
 
 // Proof is a person's proof of who they are, to be turned into a session by [Service.SignIn].
 type Proof struct {
-	User   store.User
-	key    string // throttle key to clear
-	device string // the presented device token that is known for this user, or ""
-	rehash string // the password in the present format, when the stored one is outdated
+	User    store.User
+	counted attempt // the zero attempt for a proof that is no password
+	rehash  string  // the password in the present format, when the stored one is outdated
 }
 
-// ThrottleKey answers the key under which the attempt was counted, for callers that turn a proof into something else
-// than a session and clear it in the same transaction.
-func (p Proof) ThrottleKey() string { return p.key }
+// Forget forgets the attempts that were counted together with this one: for callers that turn a proof into something
+// else than a session, in the same transaction.
+func (p Proof) Forget(ctx context.Context, tx store.Tx) error {
+	if p.counted.shown == "" {
+		return nil
+	}
+	return forget(ctx, tx, p.counted.keys())
+}
 
 // Password checks a name and a password. It costs the same whether or not the name exists.
 // Errors: [ErrWrong], *[ThrottledError], *[DisabledError], password.ErrBusy; any other is technical.
@@ -43,14 +47,16 @@ func (s *Service) password(ctx context.Context, c Client, name, pass string) (Pr
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return Proof{}, fmt.Errorf("looking up a user: %w", err)
 		}
-		return s.verify(ctx, c, u, name, pass)
+		return s.verify(ctx, c, u, name, pass, false)
 	})
 }
 
 // Reverify checks the password of a person who is signed in already, for re-authentication and before a password
 // change. The same throttle counts, so that a stolen session is no way to guess. Errors as of [Service.Password].
 func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass string) (Proof, error) {
-	return s.inTurn(ctx, c, func(ctx context.Context) (Proof, error) { return s.verify(ctx, c, u, u.Username, pass) })
+	return s.inTurn(ctx, c, func(ctx context.Context) (Proof, error) {
+		return s.verify(ctx, c, u, u.Username, pass, true)
+	})
 }
 
 // inTurn calls check with a place where passwords are checked and one of the address's attempts taken. Where there is no
@@ -75,28 +81,43 @@ func (s *Service) inTurn(ctx context.Context, c Client, check func(context.Conte
 	return check(ctx)
 }
 
-// verify counts the attempt and checks the password of u, which is the zero User for an unknown name.
-func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass string) (Proof, error) {
-	p, err := s.attemptKey(ctx, c, u, name)
+// verify counts the attempt and checks the password of u, which is the zero User for an unknown name. again is true for
+// a person who is signed in.
+func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass string, again bool) (Proof, error) {
+	a, err := s.attempt(ctx, c, u, name)
 	if err != nil {
 		return Proof{}, err
 	}
-	if err := s.Throttle.account(ctx, p.key, s.Limits); err != nil {
-		s.auditAttempt(ctx, c, u, store.Denied, "throttled")
+	a.open = again
+	hidden, err := s.Throttle.begin(ctx, a, s.Limits)
+	if err != nil {
+		if errors.As(err, new(*ThrottledError)) {
+			s.auditAttempt(ctx, c, u, again, store.Denied, "throttled")
+		}
 		return Proof{}, err
 	}
+	if hidden {
+		err := s.Hasher.Dummy(ctx, password.Normalize(pass))
+		if err != nil {
+			s.forgive(ctx, a.shown)
+			return Proof{}, err
+		}
+		s.auditAttempt(ctx, c, u, again, store.Denied, "throttled")
+		return Proof{}, ErrWrong
+	}
+	p := Proof{User: u, counted: a}
 	ok, outdated, err := s.check(ctx, u, pass)
 	if err != nil {
-		s.forgive(ctx, p.key)
+		s.Forgive(ctx, p)
 		return Proof{}, err
 	}
 	switch {
 	case !ok:
-		s.auditAttempt(ctx, c, u, store.Failure, "wrong password")
+		s.auditAttempt(ctx, c, u, again, store.Failure, "wrong password")
 		return Proof{}, ErrWrong
 	case !u.Active || u.Pending:
-		s.forgive(ctx, p.key) // the password was right: this was no guess
-		s.auditAttempt(ctx, c, u, store.Denied, "account is not active")
+		s.Forgive(ctx, p) // the password was right: this was no guess
+		s.auditAttempt(ctx, c, u, again, store.Denied, "account is not active")
 		return Proof{}, &DisabledError{Pending: u.Pending}
 	}
 	// A managed root is never re-hashed: its stored hash is compared with the deployment's at every start.
@@ -110,48 +131,47 @@ func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass
 
 // Forgive takes back the attempt of a proof that did not come to anything: the password was right.
 func (s *Service) Forgive(ctx context.Context, p Proof) {
-	if p.key != "" { // of a password
-		s.forgive(ctx, p.key)
+	if p.counted.shown != "" { // of a password
+		s.forgive(ctx, p.counted.keys()...)
 	}
 }
 
 // forgive takes back an attempt that was no wrong guess. Whoever has left meanwhile is forgiven, too.
-func (s *Service) forgive(ctx context.Context, key string) {
+func (s *Service) forgive(ctx context.Context, keys ...string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgiveTime)
 	defer cancel()
-	if err := s.Store.ForgiveAttempt(ctx, key, s.Clock()); err != nil {
-		s.Log.Warn("could not take back a counted attempt", zap.Error(err))
+	for _, key := range keys {
+		if err := s.Store.ForgiveAttempt(ctx, key, s.Clock()); err != nil {
+			s.Log.Warn("could not take back a counted attempt", zap.Error(err))
+		}
 	}
 }
 
 const forgiveTime = 2 * time.Second
 
-// attemptKey chooses the throttle key: unknown names, strangers and known browsers count apart.
-func (s *Service) attemptKey(ctx context.Context, c Client, u store.User, name string) (Proof, error) {
-	p := Proof{User: u}
+// attempt chooses the keys: those of strangers, or those of a browser that is known for the account.
+func (s *Service) attempt(ctx context.Context, c Client, u store.User, name string) (attempt, error) {
+	secret, err := s.Throttle.secret(ctx)
+	if err != nil {
+		return attempt{}, err
+	}
 	id := u.ID
+	a := attempt{shown: shownKey(secret, name), behind: AccountKey(id)}
 	if id == "" {
-		key, err := s.Throttle.unknownKey(ctx, name)
-		if err != nil {
-			return Proof{}, err
-		}
-		p.key, id = key, "unknown"
-	} else {
-		p.key = AccountKey(id)
+		a.behind, id = nameKey(secret, nobodyPrefix, store.FoldName(name)), "unknown"
 	}
 	// Asked for unknown names too, so that both ways cost the same.
 	for _, token := range c.Devices {
 		hash := store.HashToken(token)
 		known, err := s.Store.KnownDevice(ctx, hash, id)
 		if err != nil {
-			return Proof{}, fmt.Errorf("looking up a browser: %w", err)
+			return attempt{}, fmt.Errorf("looking up a browser: %w", err)
 		}
 		if known && u.ID != "" {
-			p.key, p.device = deviceKey(hash, id), token
-			break
+			return attempt{shown: deviceKey(hash, id), behind: knownKey(id), device: token}, nil
 		}
 	}
-	return p, nil
+	return a, nil
 }
 
 // check compares the password, at one cost for everybody.
@@ -162,12 +182,16 @@ func (s *Service) check(ctx context.Context, u store.User, pass string) (ok, out
 	return s.Hasher.Verify(ctx, u.PasswordHash, password.Normalize(pass))
 }
 
-func (s *Service) auditAttempt(ctx context.Context, c Client, u store.User, o store.Outcome, reason string) {
+// auditAttempt notes a sign-in that was refused, or that somebody who is signed in did not prove who they are.
+func (s *Service) auditAttempt(ctx context.Context, c Client, u store.User, again bool, o store.Outcome, reason string) {
 	e := store.Event{Actor: store.NameAnonymous, Action: "session.sign_in", Outcome: o, Details: map[string]string{"reason": reason}}
 	if u.ID != "" {
 		e.TargetID, e.Target = u.ID, u.Username
 	} else {
 		e.Target = "unknown user" // never what was typed: people type passwords there
+	}
+	if again {
+		e.Action, e.ActorID, e.Actor = "session.confirm", u.ID, u.Username
 	}
 	s.audit(ctx, c, e)
 }

@@ -119,10 +119,8 @@ func (s *Service) settle(ctx context.Context, tx store.Tx, c Client, p Proof, vi
 	if err := tx.SetLastLogin(ctx, out.User.ID, now); err != nil {
 		return err
 	}
-	if p.key != "" {
-		if err := tx.ClearAttempts(ctx, p.key); err != nil {
-			return err
-		}
+	if err := p.Forget(ctx, tx); err != nil {
+		return err
 	}
 	if p.rehash != "" {
 		err := tx.SetPassword(ctx, out.User.ID, store.PasswordChange{
@@ -146,7 +144,7 @@ func (s *Service) settle(ctx context.Context, tx store.Tx, c Client, p Proof, vi
 // knowDevice makes the browser known for the account. Only tokens made here are ever kept: one that somebody planted
 // in the browser is not adopted.
 func (s *Service) knowDevice(ctx context.Context, tx store.Tx, c Client, p Proof, out *SignedIn, now time.Time) error {
-	token := p.device
+	token := p.counted.device
 	if token == "" {
 		token = store.NewToken()
 		tokens := append([]string{token}, c.Devices...)
@@ -170,7 +168,7 @@ func (s *Service) Confirm(ctx context.Context, c Client, p Proof, l *session.Liv
 		if out.Token, out.Session, err = s.Sessions.Renew(ctx, tx, l.Session, u.Epoch, true); err != nil {
 			return err
 		}
-		if err := tx.ClearAttempts(ctx, p.key); err != nil {
+		if err := p.Forget(ctx, tx); err != nil {
 			return err
 		}
 		return tx.AddEvent(ctx, c.stamp(store.Event{

@@ -5,8 +5,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -41,13 +43,15 @@ func (e *ThrottledError) RetryAfter() int {
 // Throttle counts attempts in the store, so that a restart or a second Caddy forgets nothing.
 //
 // Attempts are counted before their outcome is known, so that a hundred guesses at once get no more than the free
-// ones. Three keys, none of which a stranger can turn against someone else:
+// ones. What is counted:
 //
 //   - the client address (a /64 for IPv6), for every attempt;
-//   - the account that was meant, by whatever spelling, for browsers that never signed in to it;
-//   - the account and the browser, for browsers that did: strangers cannot make the owner wait.
+//   - for browsers that never signed in to the account: the name as it was typed, see [attempt], and behind it the
+//     account that it means;
+//   - for browsers that did: each by itself, so that strangers cannot make the owner wait, and all together.
 //
-// Unknown names are counted like known ones, or the difference would tell which exist; their rows are bounded.
+// Only the count of the typed name is ever told to a stranger, and it is kept, and dropped, alike for names that somebody
+// has and for others: the difference would tell which exist.
 type Throttle struct {
 	store   store.Store
 	now     func() time.Time
@@ -137,38 +141,107 @@ func (t *Throttle) client(ctx context.Context, ip netip.Addr, l Limits) (first b
 	return first, &ThrottledError{Wait: wait}
 }
 
-// account counts an attempt under an account's key.
-func (t *Throttle) account(ctx context.Context, key string, l Limits) error {
-	wait, err := t.store.BeginAttempt(ctx, key, l.Free, l.Longest, t.now())
+// attempt says under which keys an attempt is counted. Every one of them is counted, and forgotten, together.
+//
+// A stranger's has two. shown is the typed name up to its last @: a username and the address with that local part wait
+// together, whether they are one account, two, or none. behind is the account, which other names may mean as well
+// (CVE-2025-24806, CVE-2026-47203): where it waits and shown does not, the attempt is refused as a wrong password is, and
+// nothing is compared. A name that nobody has counts behind as well, so that it costs the same.
+//
+// A known browser's are its own, and that of all known browsers of the account.
+type attempt struct {
+	shown, behind string
+	device        string // the presented device token that is known for the account, or ""
+	open          bool   // the person knows the account: waits of behind are told
+}
+
+func (a attempt) keys() []string { return []string{a.shown, a.behind} }
+
+// knownFree is how many times the free attempts all known browsers of an account have together.
+const knownFree = 2
+
+// begin counts an attempt. hidden is true when it has to look like a wrong password.
+func (t *Throttle) begin(ctx context.Context, a attempt, l Limits) (hidden bool, err error) {
+	now, free := t.now(), l.Free
+	wait, err := t.store.BeginAttempt(ctx, a.shown, free, l.Longest, now)
 	if err != nil {
-		return fmt.Errorf("counting sign-in attempts: %w", err)
+		return false, fmt.Errorf("counting sign-in attempts: %w", err)
 	}
 	if wait > 0 {
-		return &ThrottledError{Wait: wait}
+		return false, &ThrottledError{Wait: wait}
+	}
+	if a.device != "" {
+		free *= knownFree
+	}
+	if wait, err = t.store.BeginAttempt(ctx, a.behind, free, l.Longest, now); err != nil {
+		return false, fmt.Errorf("counting sign-in attempts: %w", err)
+	}
+	if wait > 0 && (a.open || a.device != "") {
+		return false, errors.Join(&ThrottledError{Wait: wait}, t.store.ForgiveAttempt(ctx, a.shown, now))
+	}
+	return wait > 0, nil
+}
+
+// AccountKey returns the key under which strangers' attempts on an account are counted.
+func AccountKey(userID string) string { return "a:" + userID }
+
+func knownKey(userID string) string { return "k:" + userID }
+
+func deviceKey(h store.TokenHash, userID string) string { return "d:" + h.String()[:22] + ":" + userID }
+
+// Prefixes of keys of which anybody can make up any number; the store keeps a bounded lot of each.
+const (
+	shownPrefix  = "n:"
+	nobodyPrefix = "u:"
+)
+
+// nameKey returns the key of a typed name. People type passwords into the name field, so the store gets a few bytes of a
+// keyed hash: enough to count, too little to find out what was typed.
+func nameKey(secret, prefix, name string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(prefix + name))
+	return prefix + hex.EncodeToString(mac.Sum(nil)[:6])
+}
+
+// shownKey returns the key of the count that is told.
+func shownKey(secret, name string) string {
+	name = store.FoldName(name)
+	if at := strings.LastIndexByte(name, '@'); at > 0 {
+		name = name[:at]
+	}
+	return nameKey(secret, shownPrefix, name)
+}
+
+// Forget forgets every wrong attempt on an account, in a change that gives it another password: what was guessed at is
+// not there any more.
+func Forget(ctx context.Context, tx store.Tx, u store.User) error {
+	keys := []string{AccountKey(u.ID), knownKey(u.ID)}
+	secret, err := tx.Setting(ctx, secretSetting)
+	switch {
+	case errors.Is(err, store.ErrNotFound): // no name was ever counted
+	case err != nil:
+		return err
+	default:
+		keys = append(keys, shownKey(secret, u.Username))
+		if u.Email != "" {
+			keys = append(keys, shownKey(secret, u.Email))
+		}
+	}
+	return forget(ctx, tx, keys)
+}
+
+func forget(ctx context.Context, tx store.Tx, keys []string) error {
+	for _, key := range keys {
+		if err := tx.ClearAttempts(ctx, key); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// AccountKey answers the key under which strangers' attempts on a user are counted.
-func AccountKey(userID string) string { return "a:" + userID }
-
-func deviceKey(h store.TokenHash, userID string) string { return "d:" + h.String()[:22] + ":" + userID }
-
-// unknownKey answers the key for a name that nobody has. People type passwords into the name field, so the store
-// gets a few bytes of a keyed hash: enough to count, too little to find out what was typed.
-func (t *Throttle) unknownKey(ctx context.Context, name string) (string, error) {
-	secret, err := t.secret(ctx)
-	if err != nil {
-		return "", err
-	}
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(store.FoldName(name)))
-	return "u:" + hex.EncodeToString(mac.Sum(nil)[:6]), nil
-}
-
 const secretSetting = "throttle.key"
 
-// secret answers the key for unknown names, made once per store and shared by all that use it.
+// secret returns the key for typed names, made once per store and shared by all that use it.
 func (t *Throttle) secret(ctx context.Context) (string, error) {
 	s, err := t.store.Setting(ctx, secretSetting)
 	if err == nil {

@@ -249,7 +249,7 @@ func (s *seeder) setPassword(ctx context.Context, tx store.Tx, e *edit) error {
 	if err := tx.SetPassword(ctx, id, store.PasswordChange{Hash: s.know.hash, At: s.now}); err != nil {
 		return err
 	}
-	if err := tx.ClearAttempts(ctx, login.AccountKey(id)); err != nil {
+	if err := login.Forget(ctx, tx, e.after); err != nil {
 		return err
 	}
 	details := map[string]string{}

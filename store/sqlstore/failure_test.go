@@ -175,13 +175,19 @@ func TestClosingWaitsForChangesUnderWay(t *testing.T) {
 	}
 }
 
-func TestUnknownNamesCannotFillTheStore(t *testing.T) {
+func TestTypedNamesCannotFillTheStore(t *testing.T) {
 	t.Parallel()
+	for _, prefix := range []string{"n:", "u:"} {
+		t.Run(prefix, func(t *testing.T) { typedNamesAreSwept(t, prefix) })
+	}
+}
+
+func typedNamesAreSwept(t *testing.T, prefix string) {
 	// P-LIMIT: anyone can make up names; the newest ten thousand counts stay.
 	db := testenv.SQLite(t)
 	at := time.Now()
 	_, err := db.Writer().ExecContext(t.Context(), `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12500)
-		INSERT INTO throttle_attempts (account, failures, wait_until, last_at) SELECT 'u:' || i, 1, 0, $1 + i FROM n`, at.UnixMilli())
+		INSERT INTO throttle_attempts (account, failures, wait_until, last_at) SELECT '`+prefix+`' || i, 1, 0, $1 + i FROM n`, at.UnixMilli())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,8 +200,8 @@ func TestUnknownNamesCannotFillTheStore(t *testing.T) {
 		}
 	}
 	var left, oldest, known int64
-	err = db.Writer().QueryRowContext(t.Context(), `SELECT sum(account LIKE 'u:%'), min(CASE WHEN account LIKE 'u:%' THEN last_at END), sum(account = 'known')
-		FROM throttle_attempts`).Scan(&left, &oldest, &known)
+	err = db.Writer().QueryRowContext(t.Context(), `SELECT sum(account LIKE $1), min(CASE WHEN account LIKE $1 THEN last_at END), sum(account = 'known')
+		FROM throttle_attempts`, prefix+"%").Scan(&left, &oldest, &known)
 	if err != nil || left != 10_000 || oldest != at.UnixMilli()+2501 || known != 1 {
 		t.Fatalf("%d left, the oldest %d, known %d, %v", left, oldest-at.UnixMilli(), known, err)
 	}

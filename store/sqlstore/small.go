@@ -27,6 +27,44 @@ func (t *tx) PutDevice(ctx context.Context, hash store.TokenHash, userID string,
 		_, err := q.ExecContext(ctx, `INSERT INTO devices (device_hash, user_id, seen_at, expires_at) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (device_hash, user_id) DO UPDATE SET seen_at = excluded.seen_at, expires_at = excluded.expires_at`,
 			hash.String(), userID, toMillis(at), toMillis(expires))
+		if err != nil {
+			return err
+		}
+		_, err = q.ExecContext(ctx, `DELETE FROM devices WHERE user_id = $1 AND device_hash NOT IN (
+			SELECT device_hash FROM devices WHERE user_id = $1 ORDER BY seen_at DESC, device_hash LIMIT $2)`,
+			userID, int64(store.MaxDevices))
+		return err
+	})
+}
+
+// ForgetDevices implements [store.Tx].
+func (t *tx) ForgetDevices(ctx context.Context, userID string, keep ...store.TokenHash) (int, error) {
+	if !keepable(userID) {
+		return 0, nil
+	}
+	var n int64
+	err := t.run(ctx, "forget devices", func(ctx context.Context, q queryer) error {
+		var w where
+		if userID != store.Everybody {
+			w.add("user_id = %s", userID)
+		}
+		for _, hash := range keep {
+			w.add("device_hash <> %s", hash.String())
+		}
+		var err error
+		n, err = affected(ctx, q, `DELETE FROM devices`+w.String(), w.args...)
+		return err
+	})
+	return int(n), err
+}
+
+// EndFlows implements [store.Tx].
+func (t *tx) EndFlows(ctx context.Context, userID string) error {
+	if !keepable(userID) || userID == "" {
+		return nil
+	}
+	return t.run(ctx, "end the flows of a user", func(ctx context.Context, q queryer) error {
+		_, err := q.ExecContext(ctx, `DELETE FROM flows WHERE user_id = $1`, userID)
 		return err
 	})
 }

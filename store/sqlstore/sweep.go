@@ -12,10 +12,12 @@ const (
 	linkGrace = 7 * 24 * time.Hour
 	// changesKept is how long changes stay for other processes. One that was away longer forgets all it knew.
 	changesKept = time.Hour
-	// unknownNamesKept bounds the counts kept for names that nobody has (their keys begin with "u:"): anyone can
-	// make up any number of them.
-	unknownNamesKept = 10_000
+	// namesKept bounds the counts kept for names as they were typed: anyone can make up any number of them.
+	namesKept = 10_000
 )
+
+// typedNames are the beginnings of the keys of such counts: of all names, and of those that nobody has.
+var typedNames = []string{"n:", "u:"}
 
 // sweepStep deletes expired rows of one kind: it is the query of the rows' keys.
 type sweepStep struct {
@@ -28,8 +30,12 @@ func (d *DB) Sweep(ctx context.Context, now time.Time, keepEvents time.Duration,
 	if limit <= 0 {
 		return 0, nil
 	}
+	counts, err := d.storeTime(ctx, now)
+	if err != nil {
+		return 0, err
+	}
 	total := 0
-	for _, step := range sweepSteps(now, keepEvents) {
+	for _, step := range sweepSteps(now, counts, keepEvents) {
 		n, err := d.sweep(ctx, step, limit)
 		total += n
 		if err != nil {
@@ -39,21 +45,25 @@ func (d *DB) Sweep(ctx context.Context, now time.Time, keepEvents time.Duration,
 	return total, nil
 }
 
-func sweepSteps(now time.Time, keepEvents time.Duration) []sweepStep {
+// sweepSteps are the kinds. counts is now by the store's clock, by which attempts are counted.
+func sweepSteps(now, counts time.Time, keepEvents time.Duration) []sweepStep {
 	ms := func(d time.Duration) int64 { return toMillis(now.Add(-d)) }
 	steps := []sweepStep{
 		{"sessions", "id", `over_at <= $2 AND (expires_at <= $2 OR over_at <= $3)`, []any{ms(0), ms(sessionGrace)}},
 		{"flows", "state_hash", `expires_at <= $2`, []any{ms(0)}},
 		{"links", "id", `expires_at <= $2`, []any{ms(linkGrace)}},
-		{"throttle_buckets", "bucket", `tat <= $2`, []any{now.UnixMicro()}},
-		{"throttle_attempts", "account", `last_at <= $2`, []any{ms(forgetAttempts)}},
+		{"throttle_buckets", "bucket", `tat <= $2`, []any{counts.UnixMicro()}},
+		{"throttle_attempts", "account", `last_at <= $2`, []any{toMillis(counts.Add(-forgetAttempts))}},
 		{"changes", "seq", `at <= $2`, []any{ms(changesKept)}},
 		// The pairs of these two are deleted by their whole key.
 		{"devices", "device_hash, user_id", `expires_at <= $2`, []any{ms(0)}},
 		{"once_values", "kind, value_key", `expires_at <= $2`, []any{ms(0)}},
-		{"throttle_attempts", "account", `account >= 'u:' AND account < 'u;' AND last_at < (
-			SELECT last_at FROM throttle_attempts WHERE account >= 'u:' AND account < 'u;'
-			ORDER BY last_at DESC, account LIMIT 1 OFFSET $2)`, []any{int64(unknownNamesKept - 1)}},
+	}
+	for _, prefix := range typedNames {
+		after := prefix[:1] + ";" // what comes after ':'
+		steps = append(steps, sweepStep{"throttle_attempts", "account", `account >= $2 AND account < $3 AND last_at < (
+			SELECT last_at FROM throttle_attempts WHERE account >= $2 AND account < $3
+			ORDER BY last_at DESC, account LIMIT 1 OFFSET $4)`, []any{prefix, after, int64(namesKept - 1)}})
 	}
 	if keepEvents > 0 {
 		steps = append(steps, sweepStep{"events", "id", `happened_at <= $2`, []any{ms(keepEvents)}})

@@ -195,6 +195,9 @@ func deactivate(ctx context.Context, q queryer, id string, now time.Time) error 
 	if _, err := q.ExecContext(ctx, `DELETE FROM flows WHERE user_id = $1 AND user_id <> ''`, id); err != nil {
 		return err
 	}
+	if _, err := q.ExecContext(ctx, `DELETE FROM devices WHERE user_id = $1`, id); err != nil {
+		return err
+	}
 	if _, err := q.ExecContext(ctx, `UPDATE links SET cancelled_at = $2
 		WHERE user_id = $1 AND used_at = 0 AND cancelled_at = 0`, id, toMillis(now)); err != nil {
 		return err

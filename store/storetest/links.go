@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -300,6 +301,85 @@ var smallTests = []test{
 		put(now().Add(-time.Second))
 		if known(hash, u.ID) {
 			t.Fatal("an expired device is known")
+		}
+	}},
+	{"a user is known by a few devices: the one seen longest ago goes", func(t *testing.T, s store.Store) {
+		u, v, at := addUser(t, s, "u"), addUser(t, s, "v"), now()
+		put := func(id, name string, seen time.Duration) {
+			change(t, s, func(ctx context.Context, tx store.Tx) error {
+				return tx.PutDevice(ctx, store.HashToken(name), id, at.Add(seen), at.Add(time.Hour))
+			})
+		}
+		put(v.ID, "0", 0)
+		for i := range store.MaxDevices + 3 {
+			put(u.ID, strconv.Itoa(i), time.Duration(i)*time.Second)
+			put(u.ID, "kept", time.Duration(i)*time.Second)
+		}
+		known := func(id, name string) bool {
+			ok, err := s.KnownDevice(t.Context(), store.HashToken(name), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ok
+		}
+		var list []string
+		for i := range store.MaxDevices + 3 {
+			if known(u.ID, strconv.Itoa(i)) {
+				list = append(list, strconv.Itoa(i))
+			}
+		}
+		if len(list) != store.MaxDevices-1 || list[0] != "4" || !known(u.ID, "kept") || !known(v.ID, "0") {
+			t.Fatalf("known: %v", list)
+		}
+	}},
+	{"devices are forgotten, but those that are kept", func(t *testing.T, s store.Store) {
+		u, v := addUser(t, s, "u"), addUser(t, s, "v")
+		a, b := store.HashToken("a"), store.HashToken("b")
+		var counts [3]int
+		change(t, s, func(ctx context.Context, tx store.Tx) (err error) {
+			for _, id := range []string{u.ID, v.ID} {
+				for _, hash := range []store.TokenHash{a, b, store.HashToken("c")} {
+					err = errors.Join(err, tx.PutDevice(ctx, hash, id, now(), now().Add(time.Hour)))
+				}
+			}
+			for i, fn := range []func() (int, error){
+				func() (int, error) { return tx.ForgetDevices(ctx, u.ID, a, b) },
+				func() (int, error) { return tx.ForgetDevices(ctx, u.ID) },
+				func() (int, error) { return tx.ForgetDevices(ctx, "nobody") },
+			} {
+				n, ferr := fn()
+				counts[i], err = n, errors.Join(err, ferr)
+			}
+			return err
+		})
+		if counts != [3]int{1, 2, 0} {
+			t.Fatalf("forgotten: %v", counts)
+		}
+		if ok, err := s.KnownDevice(t.Context(), a, v.ID); err != nil || !ok {
+			t.Fatalf("somebody else's: %v, %v", ok, err)
+		}
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			_, err := tx.ForgetDevices(ctx, store.Everybody)
+			return err
+		})
+		if ok, err := s.KnownDevice(t.Context(), a, v.ID); err != nil || ok {
+			t.Fatalf("everybody's: %v, %v", ok, err)
+		}
+	}},
+	{"the flows of a user end, and nobody else's", func(t *testing.T, s store.Store) {
+		u, v := addUser(t, s, "u"), addUser(t, s, "v")
+		mine, other, nobodys := newFlow("link", u.ID), newFlow("link", v.ID), newFlow("login", "")
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			return errors.Join(tx.CreateFlow(ctx, mine), tx.CreateFlow(ctx, other), tx.CreateFlow(ctx, nobodys))
+		})
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			return errors.Join(tx.EndFlows(ctx, u.ID), tx.EndFlows(ctx, ""))
+		})
+		wantErr(t, takeFlow(t, s, mine), store.ErrNotFound)
+		for _, f := range []store.Flow{other, nobodys} {
+			if err := takeFlow(t, s, f); err != nil {
+				t.Error(err)
+			}
 		}
 	}},
 	{"a once-value counts once until it expires", func(t *testing.T, s store.Store) {

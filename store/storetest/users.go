@@ -195,7 +195,10 @@ var userTests = []test{
 		sess := addSession(t, s, u)
 		link := addLink(t, s, store.LinkPassword, u.ID)
 		flow := newFlow("link", u.ID)
-		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateFlow(ctx, flow) })
+		device := store.HashToken("device")
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			return errors.Join(tx.CreateFlow(ctx, flow), tx.PutDevice(ctx, device, u.ID, now(), now().Add(time.Hour)))
+		})
 		off := u
 		off.Active = false
 		var stored store.User
@@ -210,6 +213,9 @@ var userTests = []test{
 		})
 		if stored.Epoch != u.Epoch+1 {
 			t.Fatalf("the epoch is %d after re-activation, want %d", stored.Epoch, u.Epoch+1)
+		}
+		if known, err := s.KnownDevice(t.Context(), device, u.ID); known || err != nil {
+			t.Errorf("the device is known: %v, %v", known, err)
 		}
 		if lives(t, s, sess) {
 			t.Error("the session lives")
