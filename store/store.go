@@ -106,17 +106,22 @@ type Reader interface {
 	User(ctx context.Context, id string) (User, error)
 	// UserByUsername compares folded.
 	UserByUsername(ctx context.Context, username string) (User, error)
-	// UserByLogin answers the user whom a sign-in form means: by username first, then by e-mail among local accounts.
-	// The e-mail of the managed root comes before either: the deployment says that it signs in.
+	// UserByLogin answers the user whom a sign-in form means: by username first, then by e-mail, among local accounts; then
+	// by the username of somebody who comes from a provider only, as such a name may be anybody's e-mail. The e-mail of the
+	// managed root comes before all: the deployment says that it signs in.
 	UserByLogin(ctx context.Context, login string) (User, error)
 	// UserByLocalEmail answers the local account with that e-mail, compared folded.
 	UserByLocalEmail(ctx context.Context, email string) (User, error)
+	// FormerName reports whether a username was another's than this person's at a provider ("" for nobody's): that of an
+	// account that was deleted or renamed since.
+	FormerName(ctx context.Context, username, issuer, subject string) (bool, error)
 	// Users lists users, one page.
 	Users(ctx context.Context, q UserQuery) (UserPage, error)
 	// CountUsers answers how many users match q, whatever its cursor. With a positive q.Limit it counts no further
 	// than to one more than that, which means "more": pages must not wait for a million rows to be counted.
 	CountUsers(ctx context.Context, q UserQuery) (int, error)
-	// ActiveAdmins answers active administrators, oldest first, at most limit (0: 100).
+	// ActiveAdmins answers active administrators who can sign in, with a password or through a provider, oldest first, at
+	// most limit (0: 100). Whoever was invited and never came is none yet.
 	ActiveAdmins(ctx context.Context, limit int) ([]User, error)
 
 	// SessionByToken answers the session whose token hashes to hash, and its user, in one query. It judges
@@ -163,11 +168,11 @@ type Tx interface {
 	// UpdateUser writes every field of u but ID, CreatedAt, Epoch, PasswordHash, MustChange and PasswordChangedAt
 	// where its Version is still the stored one (else ErrStale), and answers it as stored. Making a user inactive
 	// ends its sessions, links and flows, and moves its epoch, so that re-activation revives nothing.
-	// ErrLastAdmin when no active administrator would be left.
+	// ErrLastAdmin when no active administrator would be left who can sign in.
 	UpdateUser(ctx context.Context, u User) (User, error)
 	// DeleteUser removes the user with its sessions, identities, links and devices. ErrLastAdmin as above.
 	DeleteUser(ctx context.Context, id string) error
-	// SetPassword writes hash ("" removes the password) and mustChange, cancels unspent links that set this
+	// SetPassword writes hash ("" removes the password, ErrLastAdmin as above) and mustChange, cancels unspent links that set this
 	// user's password, and makes the account local when hash is not empty (ConflictError on the e-mail).
 	// It ends no session: see EndSessions. Two hashes of one password (re-hash) differ in p.Rehash: then
 	// PasswordChangedAt stays and links stay, and the write happens only if the stored hash is still p.IfHash
@@ -193,8 +198,10 @@ type Tx interface {
 	CreateIdentity(ctx context.Context, i Identity) error
 	// UpdateIdentity writes Email, Name, LastLoginAt and Groups of the identity, and Provider unless it is "".
 	UpdateIdentity(ctx context.Context, i Identity) error
-	// DeleteIdentity unlinks.
+	// DeleteIdentity unlinks. ErrLastAdmin when no administrator would be left who can sign in.
 	DeleteIdentity(ctx context.Context, issuer, subject string) error
+	// MoveIdentity links an identity to another user instead. ErrLastAdmin as above.
+	MoveIdentity(ctx context.Context, issuer, subject, userID string) error
 
 	// CreateLink inserts a one-time link and cancels earlier unspent ones of the same purpose and user
 	// (set-up links, which have no user, are left).

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
@@ -50,7 +52,8 @@ type User struct {
 	LastLoginAt time.Time // zero: never signed in
 }
 
-// IsActiveAdmin reports whether u counts for the last-admin rule.
+// IsActiveAdmin reports whether u administers. For the last-admin rule only those count who can sign in, too; see
+// [Reader.ActiveAdmins].
 func (u User) IsActiveAdmin() bool { return u.Role == RoleAdmin && u.Active && !u.Pending }
 
 // Origin says where an account came from.
@@ -85,6 +88,12 @@ type Identity struct {
 	Groups      []string
 	CreatedAt   time.Time
 	LastLoginAt time.Time
+}
+
+// ID names the identity in addresses: 32 characters, made of issuer and subject and not to be turned back.
+func (i Identity) ID() string {
+	sum := sha256.Sum256([]byte(i.Issuer + "\x00" + i.Subject))
+	return hex.EncodeToString(sum[:16])
 }
 
 // UserSort names an order of users. A leading '-' turns it round.

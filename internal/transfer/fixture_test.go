@@ -3,6 +3,7 @@ package transfer_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -106,6 +107,10 @@ func fill(t *testing.T, db *sqlstore.DB, people int) content {
 				return err
 			}
 			c.users, c.sessions = append(c.users, u), append(c.sessions, token)
+		}
+		gone := store.User{ID: store.NewID(now), Username: "gone", Role: store.RoleUser, Origin: store.OriginLocal, CreatedAt: now}
+		if err := errors.Join(tx.CreateUser(ctx, gone), tx.DeleteUser(ctx, gone.ID)); err != nil {
+			return err
 		}
 		return small(ctx, tx, c, now)
 	})

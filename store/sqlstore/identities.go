@@ -79,5 +79,32 @@ func (t *tx) DeleteIdentity(ctx context.Context, issuer, subject string) error {
 	if !keepable(issuer, subject) {
 		return store.ErrNotFound
 	}
-	return t.touchOne(ctx, "unlink an identity", `DELETE FROM identities WHERE issuer = $1 AND subject = $2`, issuer, subject)
+	return t.run(ctx, "unlink an identity", func(ctx context.Context, q queryer) error {
+		id, err := scanIdentity(q.QueryRowContext(ctx, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject))
+		if err != nil {
+			return err
+		}
+		if _, err := q.ExecContext(ctx, `DELETE FROM identities WHERE issuer = $1 AND subject = $2`, issuer, subject); err != nil {
+			return err
+		}
+		return checkAble(ctx, q, id.UserID)
+	})
+}
+
+// MoveIdentity implements [store.Tx].
+func (t *tx) MoveIdentity(ctx context.Context, issuer, subject, userID string) error {
+	if !keepable(issuer, subject) || !keepable(userID) {
+		return store.ErrNotFound
+	}
+	return t.run(ctx, "move an identity", func(ctx context.Context, q queryer) error {
+		id, err := scanIdentity(q.QueryRowContext(ctx, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject))
+		if err != nil {
+			return err
+		}
+		_, err = q.ExecContext(ctx, `UPDATE identities SET user_id = $3 WHERE issuer = $1 AND subject = $2`, issuer, subject, userID)
+		if err != nil {
+			return err
+		}
+		return checkAble(ctx, q, id.UserID)
+	})
 }

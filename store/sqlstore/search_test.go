@@ -19,11 +19,11 @@ import (
 var backToOne = map[string][]string{
 	sqlstore.EngineSQLite: {
 		`DROP TRIGGER user_search_insert`, `DROP TRIGGER user_search_update`, `DROP TRIGGER user_search_regroup`, `DROP TRIGGER user_search_delete`,
-		`DROP TABLE user_search`, `DROP TABLE user_search_rows`, `DROP TABLE user_search_groups`,
+		`DROP TABLE former_names`, `DROP TABLE user_search`, `DROP TABLE user_search_rows`, `DROP TABLE user_search_groups`,
 	},
 	sqlstore.EnginePostgres: {
 		`DROP TRIGGER user_search_insert ON users`, `DROP TRIGGER user_search_update ON users`, `DROP FUNCTION gatehouse_user_search()`,
-		`DROP TABLE user_search`, `DROP FUNCTION gatehouse_grams(TEXT)`, `DROP FUNCTION gatehouse_groups(TEXT)`,
+		`DROP TABLE former_names`, `DROP TABLE user_search`, `DROP FUNCTION gatehouse_grams(TEXT)`, `DROP FUNCTION gatehouse_groups(TEXT)`,
 	},
 }
 

@@ -1,17 +1,30 @@
 package sqlstore_test
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
 // Several machines on one store: what their clocks say is no matter, neither for the person nor for who guesses.
 func TestMachinesWhoseClocksAreApartCountByTheStoresClock(t *testing.T) {
 	t.Parallel()
-	place := testenv.NewPlace(t)
+	path, dsn := filepath.Join(t.TempDir(), "gatehouse.db"), testenv.PostgresDSN(t)
+	for _, opts := range []sqlstore.Options{
+		{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true}, {Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true},
+	} {
+		t.Run(opts.Engine, func(t *testing.T) {
+			t.Parallel()
+			machinesCount(t, opts)
+		})
+	}
+}
+
+func machinesCount(t *testing.T, opts sqlstore.Options) {
 	type machine struct {
 		store.Store
 		clock func() time.Time
@@ -19,7 +32,11 @@ func TestMachinesWhoseClocksAreApartCountByTheStoresClock(t *testing.T) {
 	var machines []machine
 	for _, off := range []time.Duration{0, 3 * time.Minute, -2 * time.Hour} {
 		clock := func() time.Time { return time.Now().Add(off) }
-		db := place.Open(t)
+		db, err := sqlstore.Open(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
 		db.OnMachine(clock)
 		machines = append(machines, machine{db, clock})
 	}

@@ -56,10 +56,15 @@ var (
 	// One statement, so that a name that is unknown costs what a known one does.
 	queryUserByLogin = selectUser + ` WHERE u.username_key = $1
 		OR (u.email_key = $1 AND u.is_local = 1 AND u.email_key <> '')
-		ORDER BY CASE WHEN u.managed = 1 AND u.is_local = 1 AND u.email_key = $1 THEN 0 WHEN u.username_key = $1 THEN 1 ELSE 2 END LIMIT 1`
-	queryActiveAdmins = selectUser + ` WHERE u.role = 'admin' AND u.active = 1 AND u.pending = 0
-		ORDER BY u.created_at, u.id LIMIT $1`
+		ORDER BY CASE WHEN u.managed = 1 AND u.is_local = 1 AND u.email_key = $1 THEN 0 WHEN u.is_local = 0 THEN 3
+			WHEN u.username_key = $1 THEN 1 ELSE 2 END LIMIT 1`
+	queryActiveAdmins = selectUser + ` WHERE ` + ableAdmin + ` ORDER BY u.created_at, u.id LIMIT $1`
 )
+
+// ableAdmin is the condition that a user u is an administrator who can sign in. Whoever was invited and never came is
+// nobody to rely on: a store whose other administrators are gone would have none.
+const ableAdmin = `u.role = 'admin' AND u.active = 1 AND u.pending = 0
+	AND (u.password_hash <> '' OR EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id))`
 
 // User implements [store.Reader].
 func (r reader) User(ctx context.Context, id string) (store.User, error) {

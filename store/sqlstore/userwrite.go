@@ -115,6 +115,11 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 		if err := t.writeUser(ctx, q, u, before, keys); err != nil {
 			return err
 		}
+		if keys.username != store.FoldName(before.Username) {
+			if err := leaveName(ctx, q, before, t.now()); err != nil {
+				return err
+			}
+		}
 		if u.Username != before.Username {
 			// The text in which lists of sessions look.
 			if _, err := q.ExecContext(ctx, `UPDATE sessions SET search = $2 || lower(ip) WHERE user_id = $1`,
@@ -150,6 +155,16 @@ func checkUpdate(ctx context.Context, q queryer, u, before store.User, keys user
 	return checkUnique(ctx, q, u.ID, keys, u.Local)
 }
 
+// checkAble answers ErrLastAdmin when a user who has just lost a way to sign in was the last administrator with any.
+func checkAble(ctx context.Context, q queryer, id string) error {
+	lost, err := exists(ctx, q, `SELECT 1 FROM users u WHERE u.id = $1 AND u.role = 'admin' AND u.active = 1 AND u.pending = 0
+		AND NOT (`+ableAdmin+`)`, id)
+	if err != nil || !lost {
+		return err
+	}
+	return checkLastAdmin(ctx, q, id)
+}
+
 func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, keys userKeys) error {
 	updated := u.UpdatedAt
 	if updated.Equal(before.UpdatedAt) || updated.IsZero() {
@@ -174,9 +189,9 @@ func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, key
 	return nil
 }
 
-// checkLastAdmin answers ErrLastAdmin when nobody but that user is an active administrator.
+// checkLastAdmin answers ErrLastAdmin when nobody but that user is an administrator who can sign in.
 func checkLastAdmin(ctx context.Context, q queryer, id string) error {
-	other, err := exists(ctx, q, `SELECT 1 FROM users WHERE role = 'admin' AND active = 1 AND pending = 0 AND id <> $1`, id)
+	other, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+` AND u.id <> $1`, id)
 	if err != nil {
 		return err
 	}
@@ -220,6 +235,9 @@ func (t *tx) DeleteUser(ctx context.Context, id string) error {
 			if err := checkLastAdmin(ctx, q, id); err != nil {
 				return err
 			}
+		}
+		if err := leaveName(ctx, q, before, t.now()); err != nil {
+			return err
 		}
 		for _, statement := range []string{
 			// Sessions, identities and devices go with their user (ON DELETE CASCADE); these have no foreign key, as
@@ -294,6 +312,9 @@ func setPassword(ctx context.Context, q queryer, before store.User, p store.Pass
 	_, err := q.ExecContext(ctx, `UPDATE users SET password_hash = $2, must_change = $3, password_changed_at = $4,
 		updated_at = $4, is_local = $5, version = version + $6 WHERE id = $1`,
 		before.ID, p.Hash, toInt(p.MustChange), toMillis(p.At), toInt(local), moves)
+	if err == nil && p.Hash == "" {
+		err = checkAble(ctx, q, before.ID)
+	}
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 // use the clock of the machine.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, group := range [][]test{
-		userTests, userListTests, passwordTests, sessionTests, sessionListTests, identityTests, linkTests, flowTests,
+		userTests, adminTests, userListTests, passwordTests, sessionTests, sessionListTests, identityTests, linkTests, flowTests,
 		smallTests, eventTests, throttleTests, sweepTests, changeTests, raceTests,
 	} {
 		for _, c := range group {
@@ -89,7 +89,8 @@ func addUser(t *testing.T, s store.Store, name string, with ...func(*store.User)
 	return getUser(t, s, u.ID)
 }
 
-func asAdmin(u *store.User) { u.Role = store.RoleAdmin }
+// asAdmin makes an administrator who can sign in.
+func asAdmin(u *store.User) { u.Role, u.PasswordHash = store.RoleAdmin, "hash" }
 
 func withEmail(email string) func(*store.User) { return func(u *store.User) { u.Email = email } }
 

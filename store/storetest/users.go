@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -243,52 +242,6 @@ var userTests = []test{
 		wantErr(t, takeFlow(t, s, flow), store.ErrNotFound)
 		if known, err := s.KnownDevice(t.Context(), device, u.ID); known || err != nil {
 			t.Errorf("the device is known: %v, %v", known, err)
-		}
-	}},
-	{"the last administrator stays", func(t *testing.T, s store.Store) {
-		admin := addUser(t, s, "admin", asAdmin)
-		addUser(t, s, "waiting", asAdmin, func(u *store.User) { u.Pending = true })
-		addUser(t, s, "gone", asAdmin, func(u *store.User) { u.Active = false })
-		for name, edit := range map[string]func(*store.User){
-			"demote":     func(u *store.User) { u.Role = store.RoleUser },
-			"no role":    func(u *store.User) { u.Role = "" },
-			"deactivate": func(u *store.User) { u.Active = false },
-			"suspend":    func(u *store.User) { u.Pending = true },
-		} {
-			u := admin
-			edit(&u)
-			err := try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.UpdateUser(ctx, u); return err })
-			if !errors.Is(err, store.ErrLastAdmin) {
-				t.Errorf("%s: got %v, want ErrLastAdmin", name, err)
-			}
-		}
-		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, admin.ID) }), store.ErrLastAdmin)
-		if got := getUser(t, s, admin.ID); !got.IsActiveAdmin() {
-			t.Fatal("the last administrator is gone")
-		}
-		admin.Name = "renamed" // what does not touch the rule goes through
-		change(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.UpdateUser(ctx, admin); return err })
-		addUser(t, s, "second", asAdmin)
-		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, admin.ID) })
-	}},
-	{"administrators are listed oldest first, active ones only", func(t *testing.T, s store.Store) {
-		at := now()
-		made := func(d time.Duration) func(*store.User) { return func(u *store.User) { u.CreatedAt = at.Add(d) } }
-		addUser(t, s, "c", asAdmin, made(3*time.Hour))
-		addUser(t, s, "a", asAdmin, made(time.Hour))
-		addUser(t, s, "b", asAdmin, made(2*time.Hour))
-		addUser(t, s, "pending", asAdmin, made(0), func(u *store.User) { u.Pending = true })
-		addUser(t, s, "inactive", asAdmin, made(0), func(u *store.User) { u.Active = false })
-		addUser(t, s, "user", made(0))
-		admins, err := s.ActiveAdmins(t.Context(), 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := usernames(admins); !slices.Equal(got, []string{"a", "b", "c"}) {
-			t.Fatalf("got %v", got)
-		}
-		if admins, err = s.ActiveAdmins(t.Context(), 2); err != nil || len(admins) != 2 {
-			t.Fatalf("with a limit of 2: %d, %v", len(admins), err)
 		}
 	}},
 	{"hostile text is kept out of keys and cannot fail a write elsewhere", func(t *testing.T, s store.Store) {
