@@ -103,8 +103,13 @@ func (s *Service) guardPatch(a Actor, before, after store.User) error {
 }
 
 // distinctNames keeps usernames and e-mails of sign-ins apart. A sign-in looks for a username first, so whoever had
-// someone else's e-mail as a username would catch that person's sign-ins, password included.
-func distinctNames(ctx context.Context, tx store.Reader, u store.User) error {
+// someone else's e-mail as a username would catch that person's sign-ins, password included. Who comes from a provider
+// only, and chose the name there, catches none (see [store.Reader.UserByLogin]): they do not keep the owner of an address
+// from being invited with it. named is false where the username stays what it was.
+func distinctNames(ctx context.Context, tx store.Reader, u store.User, named bool) error {
+	if !u.Local && !named {
+		return nil
+	}
 	other, err := tx.UserByLocalEmail(ctx, u.Username)
 	switch {
 	case err == nil && other.ID != u.ID:
@@ -117,7 +122,7 @@ func distinctNames(ctx context.Context, tx store.Reader, u store.User) error {
 	}
 	other, err = tx.UserByUsername(ctx, u.Email)
 	switch {
-	case err == nil && other.ID != u.ID:
+	case err == nil && other.ID != u.ID && other.Local:
 		return &store.ConflictError{Field: "email"}
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err

@@ -220,7 +220,7 @@ func (s *Service) UseLink(ctx context.Context, c login.Client, token string, for
 	event := store.Event{Action: "link.use", TargetID: u.ID, Target: u.Username,
 		Details: map[string]string{"purpose": string(info.Purpose)}}
 	err = s.change(ctx, a, event, func(tx store.Tx, e *store.Event) error {
-		return s.spend(ctx, tx, e, token, info.Purpose, &u, hash)
+		return s.spend(ctx, tx, a, e, token, info.Purpose, &u, hash)
 	})
 	if err != nil {
 		return login.Proof{}, err
@@ -230,7 +230,7 @@ func (s *Service) UseLink(ctx context.Context, c login.Client, token string, for
 
 // spend takes the link and does what it is for. Everything that was looked at before is looked at again: any of it
 // may have changed while the password was being hashed.
-func (s *Service) spend(ctx context.Context, tx store.Tx, e *store.Event, token string, p store.LinkPurpose, u *store.User, hash string) error {
+func (s *Service) spend(ctx context.Context, tx store.Tx, a Actor, e *store.Event, token string, p store.LinkPurpose, u *store.User, hash string) error {
 	l, err := tx.TakeLink(ctx, store.HashToken(token), s.now())
 	if errors.Is(err, store.ErrNotFound) {
 		return &LinkError{LinkUsed}
@@ -261,11 +261,12 @@ func (s *Service) spend(ctx context.Context, tx store.Tx, e *store.Event, token 
 		_, err = tx.CancelLinks(ctx, store.LinkSetup, "")
 		return err
 	}
-	return s.spendPassword(ctx, tx, e, l, u, hash)
+	return s.spendPassword(ctx, tx, a, e, l, u, hash)
 }
 
-// spendPassword sets the password that the person chose.
-func (s *Service) spendPassword(ctx context.Context, tx store.Tx, e *store.Event, l store.Link, u *store.User, hash string) error {
+// spendPassword sets the password that the person chose. What was linked to the account since the link was made goes with
+// the old password: whoever knew that could have left themselves a way in.
+func (s *Service) spendPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, l store.Link, u *store.User, hash string) error {
 	target(e, *u)
 	if err := distinctWhenLocal(ctx, tx, *u); err != nil {
 		return err
@@ -276,12 +277,10 @@ func (s *Service) spendPassword(ctx context.Context, tx store.Tx, e *store.Event
 	if err := login.Forget(ctx, tx, *u); err != nil {
 		return err
 	}
-	if l.EndSessions {
-		if _, err := endAll(ctx, tx, e, u.ID); err != nil {
-			return err
-		}
+	_, err := s.takeBack(ctx, tx, a, e, *u, login.Recovery{KeepSessions: !l.EndSessions, LinkedSince: l.CreatedAt})
+	if err != nil {
+		return err
 	}
-	var err error
 	*u, err = tx.User(ctx, u.ID)
 	return err
 }

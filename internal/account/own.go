@@ -97,7 +97,7 @@ func (s *Service) changeProved(ctx context.Context, a Actor, proof login.Proof, 
 		if err := proof.Forget(ctx, tx); err != nil {
 			return err
 		}
-		if err := s.endOthers(ctx, tx, e, sess, endOthers); err != nil {
+		if err := s.endOthers(ctx, tx, a, e, sess, endOthers); err != nil {
 			return err
 		}
 		if out.User, err = tx.User(ctx, u.ID); err != nil {
@@ -112,18 +112,15 @@ func (s *Service) changeProved(ctx context.Context, a Actor, proof login.Proof, 
 	return out, nil
 }
 
-// endOthers ends the other sessions if asked to, and moves the epoch so that none of them can come back.
-func (s *Service) endOthers(ctx context.Context, tx store.Tx, e *store.Event, keep store.Session, end bool) error {
+// endOthers ends the other sessions if asked to, and moves the epoch so that none of them can come back. No other browser
+// stays known. Identities stay: they are the person's own, who has just proved it.
+func (s *Service) endOthers(ctx context.Context, tx store.Tx, a Actor, e *store.Event, keep store.Session, end bool) error {
 	e.Details["end_others"] = strconv.FormatBool(end)
 	if !end {
 		return nil
 	}
-	ended, err := tx.EndSessions(ctx, store.SessionSelector{UserID: keep.UserID, Except: keep.ID})
-	if err != nil {
-		return err
-	}
-	e.Details["sessions_ended"] = strconv.Itoa(len(ended))
-	return tx.BumpEpoch(ctx, keep.UserID)
+	_, err := s.takeBack(ctx, tx, a, e, store.User{ID: keep.UserID}, login.Recovery{KeepSession: keep.ID, KeepBrowsers: a.Client.Devices})
+	return err
 }
 
 // prepareChange judges the new password and checks the current one, outside of any transaction.

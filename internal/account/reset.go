@@ -20,12 +20,15 @@ type Reset struct {
 	KeepSessions bool
 	// BlockNow, for a link: the present password and every session are over at once, not only when the link is used.
 	BlockNow bool
-	Expires  time.Duration // of the link; 0 means DefaultLinkLife
+	// Identities unlinks the person at every provider, at once: otherwise whoever can sign in there still can.
+	Identities bool
+	Expires    time.Duration // of the link; 0 means DefaultLinkLife
 }
 
 // ResetPassword gives an account a new password, or a one-time link to set one. The account's present password
 // works until the link is used, unless BlockNow. An administrator's own password is changed under the account, where
-// the present one is asked for: a session left open is not enough.
+// the present one is asked for: a session left open is not enough. Identities that are left are a way in still: who shows
+// what was done shows them.
 func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset) (*IssuedLink, error) {
 	hash, err := s.prepareReset(ctx, a, id, r)
 	if err != nil {
@@ -39,7 +42,7 @@ func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset
 		}
 		if hash != "" {
 			e.Details["way"] = "password"
-			return s.setPassword(ctx, tx, e, u, hash, r.MustChange)
+			return s.setPassword(ctx, tx, a, e, u, hash, r)
 		}
 		if !u.Active || u.Pending {
 			return invalid("active", "fault.link_inactive")
@@ -50,9 +53,12 @@ func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset
 		e.Action, e.Details["way"] = "link.create", "link"
 		if r.BlockNow {
 			e.Details["blocked"] = "true"
-			if err := s.setPassword(ctx, tx, e, u, "", false); err != nil {
-				return err
-			}
+			err = s.setPassword(ctx, tx, a, e, u, "", r)
+		} else if r.Identities {
+			err = s.unlinkAll(ctx, tx, a, e, u)
+		}
+		if err != nil {
+			return err
 		}
 		link, err = s.issue(ctx, tx, a, store.LinkPassword, u.ID, r.Expires, !r.KeepSessions)
 		return err
@@ -112,26 +118,27 @@ func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id strin
 	return u, notSelf(a, u, "refused.self_password")
 }
 
-// setPassword writes a password that somebody else chose ("" takes it away) and ends every session of the user, by
-// row and by epoch. Strangers' wrong guesses are forgotten: the new password is not what they guessed at.
-func (s *Service) setPassword(ctx context.Context, tx store.Tx, e *store.Event, u store.User, hash string, mustChange bool) error {
+// setPassword writes a password that somebody else chose ("" takes it away) and takes the account back: see
+// [login.Recover]. Strangers' wrong guesses are forgotten: the new password is not what they guessed at.
+func (s *Service) setPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User, hash string, r Reset) error {
 	if hash != "" {
 		if err := distinctWhenLocal(ctx, tx, u); err != nil {
 			return err
 		}
 	}
-	if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, MustChange: mustChange, At: s.now()}); err != nil {
+	change := store.PasswordChange{Hash: hash, MustChange: hash != "" && r.MustChange, At: s.now()}
+	if err := tx.SetPassword(ctx, u.ID, change); err != nil {
 		return err
 	}
 	if err := login.Forget(ctx, tx, u); err != nil {
 		return err
 	}
-	_, err := endAll(ctx, tx, e, u.ID)
+	_, err := s.takeBack(ctx, tx, a, e, u, login.Recovery{Identities: r.Identities})
 	return err
 }
 
 // distinctWhenLocal checks names as if the account had a password already: then its e-mail counts for sign-ins.
 func distinctWhenLocal(ctx context.Context, tx store.Reader, u store.User) error {
 	u.Local = true
-	return distinctNames(ctx, tx, u)
+	return distinctNames(ctx, tx, u, true)
 }

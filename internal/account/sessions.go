@@ -5,21 +5,9 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
-
-// endAll ends every session of a user, by row and by epoch, so that none survives whatever happens to its row.
-func endAll(ctx context.Context, tx store.Tx, e *store.Event, userID string) (int, error) {
-	ended, err := tx.EndSessions(ctx, store.SessionSelector{UserID: userID})
-	if err != nil {
-		return 0, err
-	}
-	if err := tx.BumpEpoch(ctx, userID); err != nil {
-		return 0, err
-	}
-	e.Details["sessions_ended"] = strconv.Itoa(len(ended))
-	return len(ended), nil
-}
 
 // SignOut ends the session that the actor came with. One that is over already is signed out.
 func (s *Service) SignOut(ctx context.Context, a Actor) error {
@@ -73,8 +61,13 @@ func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 		}
 		target(e, u)
 		ended, err := tx.EndSessions(ctx, store.SessionSelector{UserID: u.ID, Except: a.SessionID})
+		if err != nil {
+			return err
+		}
 		n = len(ended)
-		e.Details["sessions_ended"] = strconv.Itoa(n)
+		out, err := s.takeBack(ctx, tx, a, e, u, login.Recovery{KeepSessions: true, KeepLinks: true, KeepBrowsers: a.Client.Devices})
+		out.Sessions = n
+		out.Describe(e.Details)
 		return err
 	})
 	return n, err
@@ -88,14 +81,21 @@ func (s *Service) EndAllOwn(ctx context.Context, a Actor) error {
 			return err
 		}
 		target(e, u)
-		_, err = endAll(ctx, tx, e, u.ID)
+		_, err = s.takeBack(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, KeepBrowsers: a.Client.Devices})
 		return err
 	})
 }
 
-// EndSessions ends every session of a user and answers how many there were.
+// EndSessions is EndWays without identities.
 func (s *Service) EndSessions(ctx context.Context, a Actor, userID string) (int, error) {
-	n := 0
+	return s.EndWays(ctx, a, userID, false)
+}
+
+// EndWays ends every session of a user, and forgets browsers and half-finished sign-ins; with identities it unlinks the
+// person at every provider, too. A link that an administrator made stays good. It returns how many sessions
+// there were.
+func (s *Service) EndWays(ctx context.Context, a Actor, userID string, identities bool) (int, error) {
+	var out login.Recovered
 	err := s.change(ctx, a, store.Event{Action: "session.end_all", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
 		if err := s.admin(ctx, tx, a); err != nil {
 			return err
@@ -105,10 +105,10 @@ func (s *Service) EndSessions(ctx context.Context, a Actor, userID string) (int,
 			return err
 		}
 		target(e, u)
-		n, err = endAll(ctx, tx, e, u.ID)
+		out, err = s.takeBack(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, Identities: identities})
 		return err
 	})
-	return n, err
+	return out.Sessions, err
 }
 
 // EndSession ends one session of anybody.
@@ -136,6 +136,10 @@ func (s *Service) EndEveryone(ctx context.Context, a Actor) (int, error) {
 			return err
 		}
 		ended, err := tx.EndSessions(ctx, store.SessionSelector{All: true})
+		if err != nil {
+			return err
+		}
+		_, err = tx.ForgetDevices(ctx, store.Everybody)
 		n = len(ended)
 		e.Details["sessions_ended"] = strconv.Itoa(n)
 		return err

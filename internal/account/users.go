@@ -45,6 +45,13 @@ func (s *Service) Create(ctx context.Context, a Actor, n NewUser) (store.User, *
 			return err
 		}
 		describe(e, "after", u)
+		former, err := tx.FormerName(ctx, u.Username, "", "")
+		if err != nil {
+			return err
+		}
+		if former { // the administrator knows whose it was, or learns it here
+			e.Details["former_name"] = "true"
+		}
 		e.Details["password"] = "set"
 		if hash == "" {
 			e.Details["password"] = "link"
@@ -97,7 +104,7 @@ func (s *Service) hash(ctx context.Context, pass string) (string, error) {
 
 // insert writes a new user and its password, and reads it back.
 func (s *Service) insert(ctx context.Context, tx store.Tx, u *store.User, hash string, mustChange bool) error {
-	if err := distinctNames(ctx, tx, *u); err != nil {
+	if err := distinctNames(ctx, tx, *u, true); err != nil {
 		return err
 	}
 	if err := tx.CreateUser(ctx, *u); err != nil {
@@ -168,7 +175,7 @@ func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (stor
 		if p.Note != "" {
 			e.Details["note"] = p.Note
 		}
-		if err := distinctNames(ctx, tx, after); err != nil {
+		if err := distinctNames(ctx, tx, after, after.Username != before.Username); err != nil {
 			return err
 		}
 		after.UpdatedAt = s.now()

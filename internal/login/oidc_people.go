@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -122,7 +123,7 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	if cfg.Create == oidc.CreateDeny {
 		return store.User{}, &oidc.Error{Kind: oidc.Unknown, Reason: "nobody here has this identity, and create is deny"}
 	}
-	name, err := o.freeName(ctx, tx, p.Username)
+	name, err := o.freeName(ctx, tx, p)
 	if err != nil {
 		return store.User{}, err
 	}
@@ -151,15 +152,16 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	return tx.User(ctx, u.ID)
 }
 
-// freeName answers a username that is nobody's, no local account's e-mail (its owner's sign-ins would be taken for
-// this account's), and not reserved.
-func (o *OIDC) freeName(ctx context.Context, tx store.Tx, wish string) (string, error) {
+// freeName answers a username that is nobody's, and was nobody else's (the app may know them by it still), no local
+// account's e-mail (its owner's sign-ins would be taken for this account's), and not reserved.
+func (o *OIDC) freeName(ctx context.Context, tx store.Tx, p *oidc.Person) (string, error) {
+	wish := p.Username
 	for n := 1; n <= 1000; n++ {
 		name := wish
 		if n > 1 {
 			name = identifier.Suffixed(wish, "-"+strconv.Itoa(n))
 		}
-		free, err := o.isFree(ctx, tx, name)
+		free, err := o.isFree(ctx, tx, p, name)
 		if err != nil {
 			return "", err
 		}
@@ -170,7 +172,7 @@ func (o *OIDC) freeName(ctx context.Context, tx store.Tx, wish string) (string, 
 	return "user-" + strings.ToLower(store.NewID(o.Service.Clock())), nil
 }
 
-func (o *OIDC) isFree(ctx context.Context, tx store.Tx, name string) (bool, error) {
+func (o *OIDC) isFree(ctx context.Context, tx store.Tx, p *oidc.Person, name string) (bool, error) {
 	folded := store.FoldName(name)
 	if slices.ContainsFunc(o.Reserved, func(r string) bool { return store.FoldName(r) == folded }) {
 		return false, nil
@@ -181,7 +183,8 @@ func (o *OIDC) isFree(ctx context.Context, tx store.Tx, name string) (bool, erro
 	if _, err := tx.UserByLocalEmail(ctx, name); !errors.Is(err, store.ErrNotFound) {
 		return false, err
 	}
-	return true, nil
+	former, err := tx.FormerName(ctx, name, p.Issuer, p.Subject)
+	return !former, err
 }
 
 // update brings an account up to date with what the provider says. had are the groups that this identity gave before.
@@ -300,6 +303,10 @@ func (o *OIDC) link(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Per
 		if err != nil {
 			return err
 		}
+		// Who asks was looked at when it began; that may be as long ago as a flow lasts.
+		if age := o.Service.Clock().Sub(s.AuthAt); age > linkFresh {
+			return &oidc.Error{Kind: oidc.Expired, Reason: "the last sign-in of who asked for this is too long ago"}
+		}
 		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 		switch {
 		case err == nil && id.UserID != u.ID:
@@ -325,6 +332,10 @@ func (o *OIDC) link(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Per
 	}
 	return nil
 }
+
+// linkFresh is how long after a sign-in, or a confirmation of it, an identity is linked: 10 minutes to ask for it, and the
+// life of a flow.
+const linkFresh = 10*time.Minute + oidc.FlowLife
 
 // ErrLastWayIn: without this identity the person could not sign in any more.
 var ErrLastWayIn = errors.New("this is the only way to sign in to this account")

@@ -1,0 +1,41 @@
+package account
+
+import (
+	"context"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// takeBack takes an account back from whoever else may have got in, and notes in e what went.
+func (s *Service) takeBack(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User, r login.Recovery) (login.Recovered, error) {
+	r.Note = s.noteAs(a)
+	out, err := login.Recover(ctx, tx, u, r)
+	if err == nil {
+		out.Describe(e.Details)
+	}
+	return out, err
+}
+
+// noteAs writes events of an actor beside that of the act.
+func (s *Service) noteAs(a Actor) func(context.Context, store.Tx, store.Event) error {
+	return func(ctx context.Context, tx store.Tx, e store.Event) error {
+		e.ActorID, e.Actor = a.UserID, a.label()
+		return tx.AddEvent(ctx, a.Client.Stamp(e, s.now()))
+	}
+}
+
+// unlinkAll unlinks all identities of a user.
+func (s *Service) unlinkAll(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User) error {
+	ids, err := tx.Identities(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, err := login.UnlinkIdentity(ctx, tx, id, s.noteAs(a)); err != nil {
+			return err
+		}
+	}
+	login.Recovered{Unlinked: ids}.Describe(e.Details)
+	return tx.EndFlows(ctx, u.ID)
+}
