@@ -229,6 +229,11 @@ func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
 			return err
 		}
 	}
+	if e.takeBack {
+		if err := s.takeBack(ctx, tx, e); err != nil {
+			return err
+		}
+	}
 	switch {
 	case e.password:
 		return s.setPassword(ctx, tx, e)
@@ -242,8 +247,27 @@ func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
 	return nil
 }
 
-// setPassword sets the password and lets nobody go on with the old one: sessions end, by row and by epoch. The count
-// of wrong passwords goes too: who writes the environment is not locked out.
+// takeBack ends whatever lets somebody into the account but its password: the environment says who has it from now on.
+// Sessions of whoever knew the password that the environment names go on, but for those through a provider.
+func (s *seeder) takeBack(ctx context.Context, tx store.Tx, e *edit) error {
+	out, err := login.Recover(ctx, tx, e.after, login.Recovery{Identities: true, KeepSessions: !e.password, Note: func(ctx context.Context, tx store.Tx, ev store.Event) error {
+		ev.Details["reason"] = e.reason
+		return tx.AddEvent(ctx, s.stamp(ev))
+	}})
+	if err != nil {
+		return err
+	}
+	e.taken = make(map[string]string)
+	out.Describe(e.taken)
+	for _, id := range out.Unlinked {
+		s.log.Warn("a sign-in through a provider was unlinked from the administrator's account: the environment says who it is",
+			zap.String("user", e.after.Username), zap.String("provider", id.Provider))
+	}
+	e.after, err = tx.User(ctx, e.after.ID)
+	return err
+}
+
+// setPassword sets the password. The count of wrong passwords goes: who writes the environment is not locked out.
 func (s *seeder) setPassword(ctx context.Context, tx store.Tx, e *edit) error {
 	id := e.after.ID
 	if err := tx.SetPassword(ctx, id, store.PasswordChange{Hash: s.know.hash, At: s.now}); err != nil {
@@ -252,16 +276,9 @@ func (s *seeder) setPassword(ctx context.Context, tx store.Tx, e *edit) error {
 	if err := login.Forget(ctx, tx, e.after); err != nil {
 		return err
 	}
-	details := map[string]string{}
-	if e.endSessions {
-		ended, err := tx.EndSessions(ctx, store.SessionSelector{UserID: id})
-		if err != nil {
-			return err
-		}
-		if err := tx.BumpEpoch(ctx, id); err != nil {
-			return err
-		}
-		details["sessions_ended"] = strconv.Itoa(len(ended))
+	details := e.taken
+	if details == nil {
+		details = map[string]string{}
 	}
 	return s.audit(ctx, tx, "password.reset", e, details)
 }
@@ -274,8 +291,13 @@ func (s *seeder) audit(ctx context.Context, tx store.Tx, action string, e *edit,
 		details["variable"] = s.v.secret.key
 		details["source"] = s.v.secret.source
 	}
-	return tx.AddEvent(ctx, store.Event{
-		ID: store.NewID(s.now), Time: s.now, Actor: store.NameEnvironment, Action: action,
-		TargetID: e.after.ID, Target: e.after.Username, Outcome: store.Success, Details: details,
-	})
+	return tx.AddEvent(ctx, s.stamp(store.Event{
+		Action: action, TargetID: e.after.ID, Target: e.after.Username, Outcome: store.Success, Details: details,
+	}))
+}
+
+// stamp completes an event of the environment.
+func (s *seeder) stamp(e store.Event) store.Event {
+	e.ID, e.Time, e.Actor = store.NewID(s.now), s.now, store.NameEnvironment
+	return e
 }

@@ -62,9 +62,11 @@ type edit struct {
 	create        bool
 	before, after store.User
 	password      bool // set the password from the environment
-	endSessions   bool
+	takeBack      bool // whatever else lets somebody into it ends
 	noMustChange  bool // keep the password, but do not ask for a new one: a managed root could not give one
 	reason        string
+
+	taken map[string]string // what ended with takeBack, for the audit log
 }
 
 // decide answers what a start does. It is pure.
@@ -147,7 +149,7 @@ func (p *plan) makeAdmin(v *Values, s state, reason string) {
 	}
 	after := *s.user
 	after.Role, after.RoleGranted, after.Active, after.Pending, after.Managed = store.RoleAdmin, true, true, false, false
-	p.edits = append(p.edits, edit{before: *s.user, after: after, password: true, endSessions: true, reason: reason})
+	p.edits = append(p.edits, edit{before: *s.user, after: after, password: true, takeBack: true, reason: reason})
 }
 
 func (p *plan) create(v *Values, s state, reason string) {
@@ -217,9 +219,12 @@ func decideManaged(v *Values, s state, k *knowledge) plan {
 			"so that a sign-in with it can mean nobody else", v.email.name))
 	}
 	if s.user == nil {
+		if s.emailOf != nil {
+			p.dropEmail(v, *s.emailOf)
+		}
 		p.create(v, s, "no account has the e-mail address")
 	} else {
-		p.reconcile(v, *s.user, k)
+		p.reconcile(s, *s.user, k)
 	}
 	for _, u := range s.managed {
 		if s.user == nil || u.ID != s.user.ID {
@@ -229,9 +234,18 @@ func decideManaged(v *Values, s state, k *knowledge) plan {
 	return p
 }
 
+// dropEmail takes the root's e-mail from somebody who brought it from a provider. They stay who they are.
+func (p *plan) dropEmail(v *Values, u store.User) {
+	after := u
+	after.Email, after.EmailVerified = "", false
+	p.warnings = append(p.warnings, fmt.Sprintf("%s was the address of the account %q, which came from a provider: that account is not "+
+		"taken over, and has no e-mail address now", v.email.name, u.Username))
+	p.edits = append(p.edits, edit{before: u, after: after, reason: v.email.key + " is the managed administrator's"})
+}
+
 // reconcile brings the root's account in line. What matches is not written: name, username and the case of the e-mail
 // are people's own, and no reason to write.
-func (p *plan) reconcile(v *Values, u store.User, k *knowledge) {
+func (p *plan) reconcile(s state, u store.User, k *knowledge) {
 	same, known := false, true
 	if u.PasswordHash != "" {
 		same, known = k.same[u.PasswordHash]
@@ -240,10 +254,10 @@ func (p *plan) reconcile(v *Values, u store.User, k *knowledge) {
 		p.needSame = u.PasswordHash
 		return
 	}
-	e := edit{before: u, after: u, password: !same, endSessions: !same, noMustChange: same && u.MustChange, reason: "managed by the deployment"}
+	e := edit{before: u, after: u, password: !same, takeBack: !same || !u.Managed || s.broughtAlong, noMustChange: same && u.MustChange, reason: "managed by the deployment"}
 	e.after.Role, e.after.RoleGranted, e.after.Active, e.after.Pending = store.RoleAdmin, true, true, false
 	e.after.Managed, e.after.EmailVerified = true, true
-	if e.password || e.noMustChange || len(changed(e.before, e.after)) > 0 {
+	if e.password || e.noMustChange || s.broughtAlong || len(changed(e.before, e.after)) > 0 {
 		p.edits = append(p.edits, e)
 	}
 }
@@ -274,6 +288,7 @@ func changed(before, after store.User) [][3]string {
 			list = append(list, [3]string{field, fmt.Sprint(b), fmt.Sprint(a)})
 		}
 	}
+	add("email", before.Email, after.Email)
 	add("role", before.Role, after.Role)
 	add("role_granted", before.RoleGranted, after.RoleGranted)
 	add("active", before.Active, after.Active)

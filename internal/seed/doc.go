@@ -19,6 +19,11 @@
 //
 // # Who is never taken over
 //
-// An account is matched by its name or e-mail among accounts with a password only. Somebody may call themselves
-// "admin", or carry any e-mail, at a provider; such a person is never given a password and a role from here.
+// An account is matched by its name or e-mail among those that were made here, and have a password or may set one. Somebody
+// may call themselves "admin", or carry any e-mail, at a provider; such a person is never given a password and a role from
+// here, not even when an administrator gave them a password meanwhile. Where they have the e-mail of the managed root,
+// which no two accounts can sign in with, they lose it.
+//
+// Whoever is taken over brings nothing along: sessions, known browsers, links, half-finished sign-ins and identities at
+// providers end, as in every recovery of an account.
 package seed

@@ -25,8 +25,12 @@ type state struct {
 	name string
 	// emailTaken: ADMIN_EMAIL means another account than user at a sign-in, by its e-mail or its username.
 	emailTaken bool
-	admins     []store.User // active, oldest first, some of them
-	managed    []store.User // flagged as managed roots
+	// emailOf is an account that came from a provider and has ADMIN_EMAIL of a managed root as its own to sign in with.
+	emailOf *store.User
+	// broughtAlong: user came from a provider, was taken over by an earlier version, and can still sign in there.
+	broughtAlong bool
+	admins       []store.User // active, oldest first, some of them
+	managed      []store.User // flagged as managed roots
 
 	salt      string // of the fingerprints; "" when none was ever made
 	appliedAt string // when these values were applied by force; "" when never, or when the fingerprint is not known yet
@@ -91,14 +95,31 @@ func (s *state) readUser(ctx context.Context, r store.Reader, v *Values) error {
 		return err
 	}
 	if v.mode == ModeManaged {
-		if s.user = byEmail; s.user == nil {
+		if s.user = byEmail; !madeHere(s.user) {
+			s.emailOf, s.user = byEmail, nil
+		}
+		if s.user != nil && s.user.Origin == store.OriginOIDC {
+			ids, err := r.Identities(ctx, s.user.ID)
+			if err != nil {
+				return err
+			}
+			s.broughtAlong = len(ids) > 0
+		}
+		if s.user == nil {
 			_, err = s.findName(ctx, r, v, false)
 		}
 	} else {
 		s.user, err = s.findName(ctx, r, v, true)
 	}
-	s.emailTaken = s.isOther(byEmail) || s.isOther(byName)
+	s.emailTaken = (s.isOther(byEmail) && s.emailOf == nil) || (s.isOther(byName) && byName.Local)
 	return err
+}
+
+// madeHere reports whether an account was made by an administrator, the command line or the environment, so that its name
+// and e-mail are what somebody here meant them to be, and it may be taken over by them. A provider lets people choose both.
+// A root that is managed already was taken over before.
+func madeHere(u *store.User) bool {
+	return u != nil && u.Local && (u.Origin != store.OriginOIDC || u.Managed)
 }
 
 // isOther reports whether u is an account, and not the one that the values mean.
@@ -108,7 +129,7 @@ func (s *state) isOther(u *store.User) bool { return u != nil && (s.user == nil 
 const maxNames = 1000
 
 // findName tries base, base-admin, base-admin-2 and so on until a name is free. With take it also stops at an account
-// that may be taken over: a local one of that very name, or one that the environment made under a name further on.
+// that may be taken over: one made here of that very name, or one that the environment made under a name further on.
 // Whoever came from a provider with that name keeps it, and gets nothing: they chose the name themselves. A name that
 // somebody signs in with as an e-mail address is not free either: a sign-in looks for usernames first, so they could
 // not sign in any more, and would send their password to another account.
@@ -140,7 +161,7 @@ func (s *state) findName(ctx context.Context, r store.Reader, v *Values, take bo
 			s.name = name
 			return nil, nil
 		}
-		if take && u.Local && (i == 0 || u.Origin == store.OriginEnv) {
+		if take && madeHere(u) && (i == 0 || u.Origin == store.OriginEnv) {
 			return u, nil
 		}
 	}

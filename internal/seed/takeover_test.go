@@ -1,0 +1,151 @@
+package seed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// linked gives an account everything that lets somebody in beside the password.
+func (e *env) linked(u store.User) (session string) {
+	e.Helper()
+	e.change(func(ctx context.Context, tx store.Tx) error {
+		now := e.clock.Now()
+		return errors.Join(
+			tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp", Subject: u.Username, UserID: u.ID, Provider: "corp", Groups: []string{"theirs"}}),
+			tx.PutDevice(ctx, store.HashToken("device"), u.ID, now, now.Add(time.Hour)),
+			tx.CreateLink(ctx, store.Link{ID: store.NewID(now), Hash: store.HashToken("link " + u.ID), Purpose: store.LinkPassword, UserID: u.ID,
+				CreatedAt: now, ExpiresAt: now.Add(time.Hour)}),
+			tx.CreateFlow(ctx, store.Flow{Hash: store.HashToken("flow " + u.ID), Browser: store.HashToken("b"), UserID: u.ID, Purpose: "link", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}))
+	})
+	return e.signIn(u.Username)
+}
+
+// mustBeAlone looks for anything that could let somebody in but the password.
+func (e *env) mustBeAlone(u store.User, session string) {
+	e.Helper()
+	if ids, err := e.db.Identities(e.Context(), u.ID); err != nil || len(ids) > 0 {
+		e.Errorf("identities %v, %v", ids, err)
+	}
+	if known, err := e.db.KnownDevice(e.Context(), store.HashToken("device"), u.ID); err != nil || known {
+		e.Errorf("a browser is known: %v", err)
+	}
+	if l, err := e.db.Link(e.Context(), store.HashToken("link "+u.ID)); err != nil || l.CancelledAt.IsZero() {
+		e.Errorf("a link works: %+v, %v", l, err)
+	}
+	e.change(func(ctx context.Context, tx store.Tx) error {
+		if _, err := tx.TakeFlow(ctx, store.HashToken("flow "+u.ID), e.clock.Now()); !errors.Is(err, store.ErrNotFound) {
+			e.Errorf("a sign-in at a provider is under way: %v", err)
+		}
+		return nil
+	})
+	if session != "" && e.live(session) {
+		e.Error("a session goes on")
+	}
+}
+
+// Whoever is taken over by the environment brings nothing along that lets them in.
+func TestNobodyBringsAWayInAlong(t *testing.T) {
+	t.Parallel()
+	force := vars{"ADMIN_PASSWORD": first, "ADMIN_PASSWORD_FORCE_SYNC": "true"}
+	for name, c := range map[string]struct {
+		mode          Mode
+		vars          vars
+		email         string
+		other, before bool // there is another administrator already; the environment made the account
+	}{
+		"managed, by e-mail":               {ModeManaged, rootVars, "Root@Example.com", false, false},
+		"seed, by name, the first one":     {ModeSeed, vars{"ADMIN_PASSWORD": first}, "", false, false},
+		"seed, by name, forced":            {ModeSeed, force, "", true, false},
+		"managed, a rotation of the value": {ModeManaged, rootVars.with(vars{"ADMIN_PASSWORD": second}), "", false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			if c.other {
+				e.add("other", "", second, isAdmin)
+			}
+			name := "root"
+			if c.before {
+				e.start(ModeManaged, rootVars)
+			} else {
+				name = e.add("admin", c.email, second, nil).Username
+			}
+			u := e.user(name)
+			session := e.linked(u)
+			e.start(c.mode, c.vars)
+			if u = e.user(name); !u.IsActiveAdmin() {
+				t.Fatalf("%+v", u)
+			}
+			e.mustBeAlone(u, session)
+			page, err := e.db.Events(t.Context(), store.EventQuery{Action: "identity.unlink"})
+			if err != nil || len(page.Items) != 1 || page.Items[0].TargetID != u.ID || page.Items[0].Actor != "environment" {
+				t.Errorf("audited %+v, %v", page.Items, err)
+			}
+			e.startWritesNothing(c.mode, c.vars)
+		})
+	}
+}
+
+// Whoever came from a provider stays who they are, whatever name and e-mail they brought, verified or not, and whatever
+// password an administrator gave them since.
+func TestNobodyFromAProviderBecomesTheAdministrator(t *testing.T) {
+	t.Parallel()
+	force := vars{"ADMIN_PASSWORD": first, "ADMIN_PASSWORD_FORCE_SYNC": "true"}
+	for name, c := range map[string]struct {
+		mode Mode
+		vars vars
+	}{"managed": {ModeManaged, rootVars}, "seed": {ModeSeed, force}} {
+		for _, verified := range []bool{false, true} {
+			for _, given := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, verified %t, given a password %t", name, verified, given), func(t *testing.T) {
+					t.Parallel()
+					e := newEnv(t)
+					e.add("other", "", second, isAdmin)
+					mallory := e.add("admin", "root@example.com", second, func(u *store.User) {
+						u.Origin, u.EmailVerified, u.Local = store.OriginOIDC, verified, given
+						if !given {
+							u.PasswordHash = ""
+						}
+					})
+					e.change(func(ctx context.Context, tx store.Tx) error {
+						return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp", Subject: "mallory", UserID: mallory.ID, Provider: "corp"})
+					})
+					res := e.start(c.mode, c.vars)
+					e.mustOpen(res.Admin.Username, first)
+					after, err := e.db.User(t.Context(), mallory.ID)
+					if err != nil || after.Role != store.RoleUser || after.Managed || after.PasswordHash != mallory.PasswordHash || res.Admin.ID == mallory.ID {
+						t.Errorf("%+v, %v", after, err)
+					}
+					ids, err := e.db.Identities(t.Context(), mallory.ID)
+					if err != nil || len(ids) != 1 {
+						t.Errorf("identities %v, %v", ids, err)
+					}
+					if c.mode == ModeManaged {
+						if u, err := e.db.UserByLogin(t.Context(), "root@example.com"); err != nil || u.ID != res.Admin.ID || !u.Managed {
+							t.Errorf("the address signs in to %+v, %v", u, err)
+						}
+					}
+					e.startWritesNothing(c.mode, c.vars)
+				})
+			}
+		}
+	}
+}
+
+// A root that an earlier version made of somebody from a provider loses what they brought along.
+func TestARootFromAProviderLosesItsIdentities(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	u := e.add("mallory", "root@example.com", first, func(u *store.User) {
+		u.Origin, u.Managed, u.Role, u.RoleGranted, u.EmailVerified = store.OriginOIDC, true, store.RoleAdmin, true, true
+	})
+	e.linked(u)
+	e.start(ModeManaged, rootVars)
+	e.mustBeAlone(u, "")
+	e.startWritesNothing(ModeManaged, rootVars)
+}
