@@ -46,11 +46,17 @@ type (
 	resetJSON struct {
 		Password   *string `json:"password"`
 		MustChange bool    `json:"must_change"`
+		Identities bool    `json:"identities"` // unlink the person at every provider, too
 	}
-	// linkJSON is a one-time link, to be handed to the person.
+	// linkJSON is a one-time link, to be handed to the person, and the other ways in that are left.
 	linkJSON struct {
-		Link      string    `json:"link"`
-		ExpiresAt time.Time `json:"expires_at"`
+		Link       string         `json:"link"`
+		ExpiresAt  time.Time      `json:"expires_at"`
+		Identities []identityJSON `json:"identities,omitempty"`
+	}
+	// endJSON says what ends beside sessions.
+	endJSON struct {
+		Identities bool `json:"identities"` // unlink the person at every provider, too
 	}
 	// eventJSON is an entry of the audit log.
 	eventJSON struct {
@@ -132,6 +138,9 @@ func (a *admin) apiUsers(w http.ResponseWriter, r *http.Request, v *visit) error
 		return err
 	}
 	if q.Cursor, q.Limit, err = portal.ReadPage(r); err != nil {
+		return err
+	}
+	if err := a.noteRead(r, v, "user.export", q.Limit); err != nil {
 		return err
 	}
 	page, err := a.Store.Users(r.Context(), q)
@@ -234,7 +243,7 @@ func (a *admin) apiReset(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err := ui.ReadJSON(w, r, &body); err != nil {
 		return err
 	}
-	reset := account.Reset{MustChange: body.MustChange}
+	reset := account.Reset{MustChange: body.MustChange, Identities: body.Identities}
 	if body.Password != nil {
 		if *body.Password == "" {
 			// An empty password is somebody's mistake, and not a wish for a link.
@@ -244,24 +253,34 @@ func (a *admin) apiReset(w http.ResponseWriter, r *http.Request, v *visit) error
 	} else if body.MustChange {
 		return fieldError("password", a.text("way.missing")) // whoever opens a link sets a password anyway
 	}
-	link, err := a.Accounts.ResetPassword(r.Context(), v.actor, r.PathValue("id"), reset)
+	id := r.PathValue("id")
+	link, err := a.Accounts.ResetPassword(r.Context(), v.actor, id, reset)
 	if err != nil {
 		return err
 	}
 	if link == nil {
-		noContent(w, r)
-		return nil
+		return a.tellLeft(w, r, id)
 	}
-	ui.WriteJSON(w, r, http.StatusOK, linkJSON{a.address(v, link), link.ExpiresAt.UTC().Truncate(time.Millisecond)})
+	list, err := a.left(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	ui.WriteJSON(w, r, http.StatusOK, linkJSON{a.address(v, link), link.ExpiresAt.UTC().Truncate(time.Millisecond), list})
 	return nil
 }
 
 func (a *admin) apiEndSessions(w http.ResponseWriter, r *http.Request, v *visit) error {
-	if _, err := a.Accounts.EndSessions(r.Context(), v.actor, r.PathValue("id")); err != nil {
+	id := r.PathValue("id")
+	var body endJSON
+	if r.ContentLength > 0 || len(r.TransferEncoding) > 0 { // programs may send none
+		if err := ui.ReadJSON(w, r, &body); err != nil {
+			return err
+		}
+	}
+	if _, err := a.Accounts.EndWays(r.Context(), v.actor, id, body.Identities); err != nil {
 		return err
 	}
-	noContent(w, r)
-	return nil
+	return a.tellLeft(w, r, id)
 }
 
 func (a *admin) apiSessions(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -270,6 +289,9 @@ func (a *admin) apiSessions(w http.ResponseWriter, r *http.Request, v *visit) er
 		return err
 	}
 	if q.Cursor, q.Limit, err = portal.ReadPage(r); err != nil {
+		return err
+	}
+	if err := a.noteRead(r, v, "session.export", q.Limit); err != nil {
 		return err
 	}
 	page, err := a.Store.Sessions(r.Context(), q)
@@ -298,6 +320,9 @@ func (a *admin) apiAudit(w http.ResponseWriter, r *http.Request, v *visit) error
 		return err
 	}
 	if q.Cursor, q.Limit, err = portal.ReadPage(r); err != nil {
+		return err
+	}
+	if err := a.noteRead(r, v, "audit.export", q.Limit); err != nil {
 		return err
 	}
 	page, err := a.Store.Events(r.Context(), q)

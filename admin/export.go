@@ -59,6 +59,21 @@ func (a *admin) download(w http.ResponseWriter, r *http.Request, v *visit, actio
 	}
 }
 
+// noteRead audits a read by a program that takes so much of a list that it is an export, whatever it is called.
+func (a *admin) noteRead(r *http.Request, v *visit, action string, limit int) error {
+	if limit == 0 {
+		limit = apiPage
+	}
+	details := map[string]string{"format": "json", "limit": strconv.Itoa(limit)}
+	for k, values := range filter(v.query) {
+		details["filter."+k] = values[0]
+	}
+	return a.Accounts.NoteRead(r.Context(), v.actor, action, limit, details)
+}
+
+// apiPage is how many rows a list of the API has when nobody says how many.
+const apiPage = 50
+
 func (a *admin) fileHeaders(w http.ResponseWriter, r *http.Request, name, mime string) {
 	ui.Harden(w, r)
 	w.Header().Set("Content-Type", mime)

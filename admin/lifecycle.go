@@ -29,12 +29,34 @@ func (a *admin) noteField(in input) field {
 }
 
 func (a *admin) buildActivate(r *http.Request, v *visit, in input) (ui.Page, error) {
-	p, _, _, err := a.userQuestion(r, v, in, "activate", "activate", false)
+	p, s, u, err := a.userQuestion(r, v, in, "activate", "activate", false)
+	if err != nil {
+		return p, err
+	}
+	ids, err := a.Store.Identities(r.Context(), u.ID)
+	if err == nil && len(ids) > 0 {
+		s.Warnings = append(s.Warnings, a.text("linked.still", "providers", providersOf(ids)))
+	}
 	return p, err
 }
 
 func (a *admin) buildDeactivate(r *http.Request, v *visit, in input) (ui.Page, error) {
-	p, _, _, err := a.userQuestion(r, v, in, "deactivate", "deactivate", true, a.noteField(in))
+	return a.recoveryQuestion(r, v, in, "deactivate", "deactivate", true, func(store.User) ([]field, bool) { return []field{a.noteField(in)}, false })
+}
+
+// recoveryQuestion is userQuestion for what takes an account back: it asks what becomes of identities at providers. fields
+// returns the others, and whether identities go unless somebody says otherwise.
+func (a *admin) recoveryQuestion(r *http.Request, v *visit, in input, id, verb string, danger bool, fields func(store.User) ([]field, bool)) (ui.Page, error) {
+	u, err := a.target(r)
+	if err != nil {
+		return ui.Page{}, err
+	}
+	list, ticked := fields(u)
+	linked, err := a.linkedField(r, in, u, ticked)
+	if err != nil {
+		return ui.Page{}, err
+	}
+	p, _, _, err := a.userQuestion(r, v, in, id, verb, danger, append(list, linked...)...)
 	return p, err
 }
 
@@ -43,6 +65,11 @@ func (a *admin) activate(_ http.ResponseWriter, r *http.Request, v *visit, _ inp
 }
 
 func (a *admin) deactivate(_ http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
+	if in.Ticked("identities") {
+		if _, err := a.Accounts.EndWays(r.Context(), v.actor, r.PathValue("id"), true); err != nil {
+			return next{}, err
+		}
+	}
 	return a.setActive(r, v, false, strings.TrimSpace(in.Form.Get("note")))
 }
 
@@ -106,8 +133,8 @@ func (a *admin) buildReset(r *http.Request, v *visit, in input) (ui.Page, error)
 	keep := field{Kind: "check", Field: ui.Field{ID: "keep_sessions", Name: "keep_sessions", Label: a.text("reset.keep")}, Checked: in.sent && in.Ticked("keep_sessions")}
 	fields := a.passwordFields(in)
 	fields = append(fields[:2:2], append([]field{block, keep}, fields[2:]...)...)
-	p, _, _, err := a.userQuestion(r, v, in, "reset", "reset-link", false, fields...)
-	return p, err
+	// Of an account with a password a reset mostly is a recovery. Of one without, providers are the only way in.
+	return a.recoveryQuestion(r, v, in, "reset", "reset-link", false, func(u store.User) ([]field, bool) { return fields, u.PasswordHash != "" })
 }
 
 func (a *admin) reset(w http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
@@ -119,6 +146,7 @@ func (a *admin) reset(w http.ResponseWriter, r *http.Request, v *visit, in input
 	link, err := a.Accounts.ResetPassword(r.Context(), v.actor, id, account.Reset{
 		Password: way.password, MustChange: way.mustChange && way.password != "", Expires: way.expires,
 		BlockNow: in.Ticked("block") && way.password == "", KeepSessions: in.Ticked("keep_sessions") && way.password == "",
+		Identities: in.Ticked("identities"),
 	})
 	if err != nil {
 		return next{}, err
@@ -149,13 +177,12 @@ func (a *admin) requireChange(_ http.ResponseWriter, r *http.Request, v *visit, 
 }
 
 func (a *admin) buildEndSessions(r *http.Request, v *visit, in input) (ui.Page, error) {
-	p, _, _, err := a.userQuestion(r, v, in, "end_sessions", "end-sessions", true)
-	return p, err
+	return a.recoveryQuestion(r, v, in, "end_sessions", "end-sessions", true, func(store.User) ([]field, bool) { return nil, false })
 }
 
-func (a *admin) endSessions(_ http.ResponseWriter, r *http.Request, v *visit, _ input) (next, error) {
+func (a *admin) endSessions(_ http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
 	id := r.PathValue("id")
-	if _, err := a.Accounts.EndSessions(r.Context(), v.actor, id); err != nil {
+	if _, err := a.Accounts.EndWays(r.Context(), v.actor, id, in.Ticked("identities")); err != nil {
 		return next{}, err
 	}
 	if id == v.live.User.ID { // the administrator's own session was among them

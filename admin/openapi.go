@@ -123,6 +123,8 @@ func parameter(name, in string, required bool) map[string]any {
 	switch {
 	case name == "limit":
 		s = map[string]any{"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}
+	case name == "identity":
+		s["pattern"] = "^[0-9a-f]{32}$"
 	case in == "path":
 		s["pattern"] = "^[0-9a-z]{26}$"
 	case enums[name] != nil:

@@ -66,6 +66,7 @@ func (a *admin) forms() []route {
 		{"/admin/users/{id}/cancel-link", "link.cancel", form{a.buildCancelLink, a.cancelLink}},
 		{"/admin/users/{id}/require-change", "password.require_change", form{a.buildRequireChange, a.requireChange}},
 		{"/admin/users/{id}/end-sessions", "session.end_all", form{a.buildEndSessions, a.endSessions}},
+		{"/admin/users/{id}/identities/{identity}/unlink", "identity.unlink", form{a.buildUnlink, a.unlink}},
 		{"/admin/sessions/{id}/revoke", "session.end", form{a.buildRevoke, a.revoke}},
 		{"/admin/sessions/everyone", "session.end_everyone", form{a.buildEveryone, a.endEveryone}},
 		{"/admin/providers/{name}/check", "provider.check", form{a.buildCheck, a.check}},

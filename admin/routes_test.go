@@ -22,6 +22,8 @@ type scene struct {
 	target  store.User
 	session string
 	event   string
+	// identity is the target's at a provider.
+	identity store.Identity
 }
 
 func newScene(t *testing.T, with ...func(*Config)) *scene {
@@ -30,6 +32,10 @@ func newScene(t *testing.T, with ...func(*Config)) *scene {
 	s := &scene{world: w, admin: w.add("ada", store.RoleAdmin), target: w.add("tom", store.RoleUser)}
 	w.add("walter", store.RoleAdmin) // so that nothing is about the last administrator
 	if _, err := w.accounts.ResetPassword(t.Context(), operator, s.target.ID, account.Reset{}); err != nil {
+		t.Fatal(err)
+	}
+	s.identity = store.Identity{Issuer: "https://idp", Subject: "tom", UserID: s.target.ID, Provider: "acme", CreatedAt: w.clock.Now()}
+	if err := w.store.Change(t.Context(), func(tx store.Tx) error { return tx.CreateIdentity(t.Context(), s.identity) }); err != nil {
 		t.Fatal(err)
 	}
 	w.signIn("tom")
@@ -52,7 +58,7 @@ func (s *scene) address(pattern string) string {
 	case strings.Contains(pattern, "/audit/{id}"):
 		id = s.event
 	}
-	at := strings.NewReplacer("{id}", id, "{name}", "acme").Replace(pattern)
+	at := strings.NewReplacer("{id}", id, "{name}", "acme", "{identity}", s.identity.ID()).Replace(pattern)
 	if pattern == "/admin/users/bulk" {
 		at += "?do=deactivate&id=" + s.target.ID
 	}
@@ -81,7 +87,7 @@ func (s *scene) body(method, pattern string) (mime, text string, ok bool) {
 	case "POST /admin/sessions/everyone":
 		return form("confirm", "everyone")
 	case "POST /admin/users/{id}/activate", "POST /admin/users/{id}/deactivate", "POST /admin/users/{id}/reset-link", "POST /admin/users/{id}/cancel-link",
-		"POST /admin/users/{id}/require-change", "POST /admin/users/{id}/end-sessions", "POST /admin/sessions/{id}/revoke", "POST /admin/providers/{name}/check":
+		"POST /admin/users/{id}/require-change", "POST /admin/users/{id}/end-sessions", "POST /admin/users/{id}/identities/{identity}/unlink", "POST /admin/sessions/{id}/revoke", "POST /admin/providers/{name}/check":
 		return form()
 	case "POST /api/v1/users":
 		return mimeJSON, `{"username":"nina"}`, true
@@ -89,7 +95,8 @@ func (s *scene) body(method, pattern string) (mime, text string, ok bool) {
 		return mimeJSON, `{"name":"Thomas"}`, true
 	case "POST /api/v1/users/{id}/reset-password":
 		return mimeJSON, `{}`, true
-	case "POST /api/v1/users/{id}/end-sessions", "DELETE /api/v1/users/{id}", "DELETE /api/v1/sessions/{id}":
+	case "POST /api/v1/users/{id}/end-sessions", "DELETE /api/v1/users/{id}", "DELETE /api/v1/sessions/{id}",
+		"DELETE /api/v1/users/{id}/identities/{identity}":
 		return "", "", true
 	}
 	return "", "", false
@@ -113,6 +120,9 @@ func (s *scene) untouched(t *testing.T, what string) {
 	}
 	if n, err := s.store.CountUsers(t.Context(), store.UserQuery{}); err != nil || n != 3 {
 		t.Errorf("%s left %d users, %v", what, n, err)
+	}
+	if _, err := s.store.Identity(t.Context(), s.identity.Issuer, s.identity.Subject); err != nil {
+		t.Errorf("%s unlinked the provider: %v", what, err)
 	}
 	links, err := s.store.CountLinks(t.Context(), store.LinkQuery{Purpose: store.LinkPassword, Now: s.clock.Now()})
 	if err != nil || links != 1 {

@@ -134,13 +134,15 @@ func (a *admin) showSignIn(w http.ResponseWriter, r *http.Request, v *visit) err
 		}, Actions: []action{{Href: v.at(userAt(u.ID) + "/cancel-link"), Text: a.text("invites.cancel")}}})
 	}
 	t := &table{ID: "identities", Caption: a.text("signin.identities"), Empty: a.text("signin.no_identities")}
-	for _, id := range []string{"users.provider", "signin.subject", "users.email", "signin.linked", "users.last_login"} {
+	for _, id := range []string{"users.provider", "signin.subject", "users.email", "signin.linked", "users.last_login", "table.acts"} {
 		t.Columns = append(t.Columns, column{Text: a.text(id)})
 	}
 	for _, i := range identities {
 		t.Rows = append(t.Rows, row{Cells: []cell{
 			{Head: true, Text: i.Provider, Small: i.Issuer}, {Text: i.Subject}, {Text: i.Email}, {Time: i.CreatedAt},
 			{Time: i.LastLoginAt, Never: a.text("users.never")},
+			{Links: []action{{Href: v.at(userAt(u.ID) + "/identities/" + i.ID() + "/unlink"), Text: a.text("unlink.link"),
+				More: i.Provider + " " + i.Subject}}},
 		}})
 	}
 	s.Sections = append(s.Sections, section{ID: "linked", Title: a.text("signin.providers"), Table: t})

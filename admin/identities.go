@@ -1,0 +1,137 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// identityJSON is a person at a provider who is a user here.
+type identityJSON struct {
+	ID          string     `json:"id"`
+	Provider    string     `json:"provider"`
+	Issuer      string     `json:"issuer"`
+	Subject     string     `json:"subject"`
+	Email       string     `json:"email"`
+	Name        string     `json:"name"`
+	CreatedAt   time.Time  `json:"created_at"`
+	LastLoginAt *time.Time `json:"last_login_at"`
+}
+
+func newIdentityJSON(i store.Identity) identityJSON {
+	return identityJSON{
+		ID: i.ID(), Provider: i.Provider, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email, Name: i.Name,
+		CreatedAt: i.CreatedAt.UTC(), LastLoginAt: moment(i.LastLoginAt),
+	}
+}
+
+// leftJSON is what an act that takes an account back has left: ways in that its owner may not know of.
+type leftJSON struct {
+	Identities []identityJSON `json:"identities"`
+}
+
+// left returns the identities of a user, as they travel.
+func (a *admin) left(ctx context.Context, userID string) ([]identityJSON, error) {
+	ids, err := a.Store.Identities(ctx, userID)
+	list := make([]identityJSON, len(ids))
+	for i, id := range ids {
+		list[i] = newIdentityJSON(id)
+	}
+	return list, err
+}
+
+// tellLeft answers an act that took an account back: with nothing, or with the identities that are left.
+func (a *admin) tellLeft(w http.ResponseWriter, r *http.Request, userID string) error {
+	list, err := a.left(r.Context(), userID)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		noContent(w, r)
+		return nil
+	}
+	ui.WriteJSON(w, r, http.StatusOK, leftJSON{list})
+	return nil
+}
+
+func (a *admin) apiIdentities(w http.ResponseWriter, r *http.Request, _ *visit) error {
+	u, err := a.target(r)
+	if err != nil {
+		return err
+	}
+	list, err := a.left(r.Context(), u.ID)
+	if err != nil {
+		return err
+	}
+	ui.WriteJSON(w, r, http.StatusOK, portal.ListJSON[identityJSON]{Items: list})
+	return nil
+}
+
+func (a *admin) apiUnlink(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := a.Accounts.UnlinkIdentity(r.Context(), v.actor, r.PathValue("id"), r.PathValue("identity")); err != nil {
+		return err
+	}
+	noContent(w, r)
+	return nil
+}
+
+// linkedField asks whether the person's identities go, too; there is none without any.
+func (a *admin) linkedField(r *http.Request, in input, u store.User, ticked bool) ([]field, error) {
+	ids, err := a.Store.Identities(r.Context(), u.ID)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return []field{{Kind: "check", Checked: (in.sent && in.Ticked("identities")) || (!in.sent && ticked),
+		Field: ui.Field{ID: "identities", Name: "identities", Label: a.text("linked.unlink", "providers", providersOf(ids))}}}, nil
+}
+
+// providersOf names the providers of identities, each once.
+func providersOf(ids []store.Identity) string {
+	var names []string
+	for _, id := range ids {
+		if !slices.Contains(names, id.Provider) {
+			names = append(names, id.Provider)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (a *admin) buildUnlink(r *http.Request, v *visit, in input) (ui.Page, error) {
+	u, err := a.target(r)
+	if err != nil {
+		return ui.Page{}, err
+	}
+	ids, err := a.Store.Identities(r.Context(), u.ID)
+	if err != nil {
+		return ui.Page{}, err
+	}
+	i := slices.IndexFunc(ids, func(id store.Identity) bool { return id.ID() == r.PathValue("identity") })
+	if i < 0 {
+		return ui.Page{}, store.ErrNotFound
+	}
+	id := ids[i]
+	p, s, _, err := a.userQuestion(r, v, in, "unlink", "identities/"+id.ID()+"/unlink", true)
+	if err != nil {
+		return p, err
+	}
+	s.Sections = []section{{Facts: []fact{
+		{Name: a.text("users.provider"), Value: id.Provider}, {Name: a.text("signin.issuer"), Value: id.Issuer},
+		{Name: a.text("signin.subject"), Value: id.Subject}, {Name: a.text("users.email"), Value: id.Email},
+		{Name: a.text("signin.linked"), Time: id.CreatedAt},
+	}}}
+	return p, nil
+}
+
+func (a *admin) unlink(_ http.ResponseWriter, r *http.Request, v *visit, _ input) (next, error) {
+	id := r.PathValue("id")
+	if err := a.Accounts.UnlinkIdentity(r.Context(), v.actor, id, r.PathValue("identity")); err != nil {
+		return next{}, err
+	}
+	return next{to: userAt(id) + "/sign-in", flash: "unlinked"}, nil
+}

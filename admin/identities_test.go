@@ -1,0 +1,99 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Administrators see who at a provider is a user here, and unlink them, on the page and by the API.
+func TestIdentitiesAreSeenAndUnlinked(t *testing.T) {
+	t.Parallel()
+	for name, unlink := range map[string]func(s *scene, b *browser) answer{
+		"page": func(s *scene, b *browser) answer {
+			at := "/admin/users/" + s.target.ID
+			page := b.get(at + "/sign-in")
+			link := at + "/identities/" + s.identity.ID() + "/unlink"
+			if !strings.Contains(page.body, link) || !strings.Contains(b.get(link).body, "https://idp") {
+				s.t.Errorf("the page says nothing of the identity: %s", page)
+			}
+			return b.post(link, nil)
+		},
+		"API": func(s *scene, b *browser) answer {
+			at := "/api/v1/users/" + s.target.ID + "/identities"
+			var list struct{ Items []identityJSON }
+			if a := b.get(at); json.Unmarshal([]byte(a.body), &list) != nil || len(list.Items) != 1 || list.Items[0].ID != s.identity.ID() || list.Items[0].Subject != "tom" {
+				s.t.Errorf("the list: %s", a)
+			}
+			return b.do(http.MethodDelete, at+"/"+s.identity.ID(), "", nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			ada := s.signIn("ada")
+			if a := unlink(s, ada); a.status != http.StatusSeeOther && a.status != http.StatusNoContent {
+				t.Errorf("unlinking: %s", a)
+			}
+			if _, err := s.store.Identity(t.Context(), s.identity.Issuer, s.identity.Subject); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("it is linked still: %v", err)
+			}
+		})
+	}
+}
+
+// What takes an account back says which ways in it leaves, and takes them away when asked.
+func TestARecoverySaysWhatItLeaves(t *testing.T) {
+	t.Parallel()
+	for _, act := range []struct{ at, body string }{
+		{"/reset-password", `"password":"quite another passphrase"`}, {"/reset-password", ""}, {"/end-sessions", ""},
+	} {
+		for _, all := range []bool{false, true} {
+			s := newScene(t)
+			ada := s.signIn("ada")
+			body := act.body
+			if all {
+				body = strings.TrimPrefix(body+`,"identities":true`, ",")
+			}
+			a := ada.do(http.MethodPost, "/api/v1/users/"+s.target.ID+act.at, "application/json", strings.NewReader("{"+body+"}"))
+			var told struct{ Identities []identityJSON }
+			if a.body != "" && json.Unmarshal([]byte(a.body), &told) != nil {
+				t.Fatalf("%s %s: %s", act.at, body, a)
+			}
+			ids, err := s.store.Identities(t.Context(), s.target.ID)
+			if err != nil || len(ids) != len(told.Identities) || (len(ids) == 0) != all || a.status >= 300 {
+				t.Errorf("%s %s: %d are left, %d are told of, %v: %s", act.at, body, len(ids), len(told.Identities), err, a)
+			}
+		}
+	}
+}
+
+// The form for a reset takes providers away unless somebody says otherwise; that of an account without a password asks.
+func TestTheResetFormUnlinksProvidersByDefault(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	at := "/admin/users/" + s.target.ID + "/reset-link"
+	ada := s.signIn("ada")
+	ticked := func() bool {
+		body := ada.get(at).body
+		i := strings.Index(body, `name="identities"`)
+		if i < 0 {
+			t.Fatal("the form does not ask about providers")
+		}
+		start, end := strings.LastIndex(body[:i], "<input"), i+strings.Index(body[i:], ">")
+		return strings.Contains(body[start:end], "checked")
+	}
+	if !ticked() {
+		t.Error("the box is not ticked")
+	}
+	if err := s.store.Change(t.Context(), func(tx store.Tx) error { return tx.SetPassword(t.Context(), s.target.ID, store.PasswordChange{}) }); err != nil {
+		t.Fatal(err)
+	}
+	if ticked() {
+		t.Error("of somebody who has nothing but the provider it is ticked")
+	}
+}
