@@ -63,6 +63,8 @@ type Service struct {
 	EnvPrefix string
 	Clock     func() time.Time // nil means time.Now
 	Log       *zap.Logger      // nil means none
+
+	bounds bounds
 }
 
 func (s *Service) now() time.Time {
@@ -124,7 +126,7 @@ func (s *Service) change(ctx context.Context, a Actor, e store.Event, fn func(tx
 	}
 	var refused *ForbiddenError
 	if errors.As(err, &refused) {
-		s.auditRefusal(ctx, a, e, refused)
+		return s.auditRefusal(ctx, a, e, refused, err)
 	}
 	return err
 }
@@ -132,12 +134,28 @@ func (s *Service) change(ctx context.Context, a Actor, e store.Event, fn func(tx
 // auditTimeout bounds the write of a refusal, which goes on when the client has gone away meanwhile.
 const auditTimeout = 5 * time.Second
 
-// auditRefusal notes that a guard said no. A failure is logged and changes nothing: the answer is a refusal anyway.
-func (s *Service) auditRefusal(ctx context.Context, a Actor, e store.Event, refused *ForbiddenError) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
-	defer cancel()
+// auditRefusal notes that a guard said no, and returns what to answer: err, or that there were too many of them. After
+// some in a minute it notes only how many more there were.
+func (s *Service) auditRefusal(ctx context.Context, a Actor, e store.Event, refused *ForbiddenError, err error) error {
 	e.Outcome = store.Denied
 	e.Details = map[string]string{"reason": refused.Code}
+	tell, later, wait := s.refusal(a)
+	switch {
+	case tell:
+		s.write(ctx, a, e)
+	case later:
+		s.bounds.after(period, func() { s.tellMore(a, e) })
+	}
+	if wait > 0 {
+		return &login.ThrottledError{Wait: wait}
+	}
+	return err
+}
+
+// write writes an event outside of any change. A failure is logged and changes nothing: the answer is a refusal anyway.
+func (s *Service) write(ctx context.Context, a Actor, e store.Event) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
+	defer cancel()
 	if err := s.Store.AddEvents(ctx, a.Client.Stamp(e, s.now())); err != nil {
 		s.log().Error("could not write the audit log", zap.String("action", e.Action), zap.Error(err))
 	}

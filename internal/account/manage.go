@@ -17,7 +17,7 @@ func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID strin
 		if u, err := s.Store.User(ctx, targetID); err == nil {
 			target(&e, u)
 		}
-		s.auditRefusal(ctx, a, e, refused)
+		return s.auditRefusal(ctx, a, e, refused, err)
 	}
 	return err
 }
@@ -32,6 +32,9 @@ func (s *Service) MayLook(ctx context.Context, a Actor) error {
 // NoteExport audits that the actor takes data away, before the first byte of it goes out. action is such as
 // "user.export"; details say what was selected.
 func (s *Service) NoteExport(ctx context.Context, a Actor, action string, details map[string]string) error {
+	if err := s.mayWrite(a); err != nil {
+		return err
+	}
 	return s.change(ctx, a, store.Event{Action: action, Details: details}, func(tx store.Tx, _ *store.Event) error {
 		_, err := s.manager(ctx, tx, a)
 		return err

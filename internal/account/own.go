@@ -15,6 +15,9 @@ import (
 // UpdateProfile changes the display name of the actor's own account. What identifies a person (username, e-mail) is an
 // administrator's to change.
 func (s *Service) UpdateProfile(ctx context.Context, a Actor, userID, name string) (store.User, error) {
+	if err := s.mayWrite(a); err != nil {
+		return store.User{}, err
+	}
 	var out store.User
 	err := s.change(ctx, a, store.Event{Action: "profile.update", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
 		_, before, err := s.signedIn(ctx, tx, a)
@@ -136,7 +139,7 @@ func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live
 		var refused *ForbiddenError
 		if errors.As(err, &refused) {
 			e := store.Event{Action: "password.change", ActorID: u.ID, Actor: u.Username, TargetID: u.ID, Target: u.Username}
-			s.auditRefusal(ctx, a, e, refused)
+			err = s.auditRefusal(ctx, a, e, refused, err)
 		}
 		return login.Proof{}, err
 	}

@@ -32,6 +32,9 @@ func (s *Service) SignOut(ctx context.Context, a Actor) error {
 
 // EndOwnSession ends one of the actor's own sessions. Someone else's is store.ErrNotFound.
 func (s *Service) EndOwnSession(ctx context.Context, a Actor, sessionID string) error {
+	if err := s.mayWrite(a); err != nil {
+		return err
+	}
 	return s.change(ctx, a, store.Event{Action: "session.end"}, func(tx store.Tx, e *store.Event) error {
 		_, u, err := s.signedIn(ctx, tx, a)
 		if err != nil {
@@ -53,6 +56,9 @@ func (s *Service) EndOwnSession(ctx context.Context, a Actor, sessionID string) 
 
 // EndOtherSessions ends all sessions of the actor but the present one, and answers how many.
 func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
+	if err := s.mayWrite(a); err != nil {
+		return 0, err
+	}
 	n := 0
 	err := s.change(ctx, a, store.Event{Action: "session.end_others"}, func(tx store.Tx, e *store.Event) error {
 		_, u, err := s.signedIn(ctx, tx, a)
