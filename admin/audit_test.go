@@ -68,7 +68,7 @@ func TestNoUsernamePosesAsWhatHasNoAccount(t *testing.T) {
 			}
 		}
 		page := b.get("/admin/audit?action=user.update&user="+u.ID).want(t, http.StatusOK)
-		if !strings.Contains(page.body, `href="/_auth/admin/users/`+u.ID+`"`) || name != "unknown user" && !strings.Contains(page.body, "account &#34;"+name) {
+		if !strings.Contains(page.body, `href="/_auth/admin/users/`+u.ID+`"`) || name != "unknown user" && !strings.Contains(page.body, "account “"+name) {
 			t.Errorf("the page takes %q for what has no account:\n%s", name, page.body)
 		}
 	}

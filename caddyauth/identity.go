@@ -190,7 +190,7 @@ func (g guardedNames) strip(r *http.Request) {
 }
 
 func isWebSocket(upgrade []string) bool {
-	return len(upgrade) == 1 && strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket")
+	return len(upgrade) == 1 && identifier.FoldMail(strings.Trim(upgrade[0], " \t")) == "websocket" // EqualFold takes "we\u017f" for it, too
 }
 
 // identity are the values of one session, ready to be sent. It is made once per session, not once per request.

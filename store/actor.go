@@ -62,8 +62,11 @@ func (e Event) ActorKind() ActorKind {
 // ByPerson returns how a person is named where no id stands beside the name: in quotation marks if it is, or looks like,
 // the name of what has no account.
 func ByPerson(username string) string {
-	if ActorKindOf(FoldName(username)) != ActorSystem {
+	if Ambiguous(username) {
 		return "account \"" + username + "\""
 	}
 	return username
 }
+
+// Ambiguous reports whether a username is, or looks like, the name of an actor without an account.
+func Ambiguous(username string) bool { return ActorKindOf(FoldName(username)) != ActorSystem }

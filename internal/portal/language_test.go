@@ -274,5 +274,5 @@ func TestActorsInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.browser().signIn("ada", adaPass).speaking("de").get("/account/activity").
-		want(t, 200, "<td>Umgebung</td>", "<td>Serverstart</td>", "<td>nicht angemeldet</td>", "<td>command line</td>", "Konto geändert")
+		want(t, 200, "<td>Umgebung</td>", "<td>Serverstart</td>", "<td>nicht angemeldet</td>", "<td>Konto „command line“</td>", "Konto geändert")
 }

@@ -196,8 +196,11 @@ func (p *Portal) activity(w http.ResponseWriter, r *http.Request, v *visit) {
 
 // actorName answers who did something. What is no person has a name of the log's own, which is put into words here.
 func (p *Portal) actorName(id, name string) string {
-	if id != "" {
-		return store.ByPerson(name)
+	switch {
+	case id != "" && store.Ambiguous(name):
+		return p.ui.Text("actor.account", "name", name)
+	case id != "":
+		return name
 	}
 	switch kind := store.ActorKindOf(name); kind {
 	case store.ActorCommandLine, store.ActorStartUp, store.ActorEnvironment, store.ActorAnonymous:

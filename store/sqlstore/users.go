@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -90,9 +92,9 @@ func (r reader) UserByLocalEmail(ctx context.Context, email string) (store.User,
 }
 
 // userByName looks a folded name up. A name that no user can have is not folded: folding replaces what is broken in it,
-// and could make it somebody's.
+// and could make it somebody's. Neither is one that is too long: folding a form full of text takes a while.
 func (r reader) userByName(ctx context.Context, query, name string) (store.User, error) {
-	if !keepable(name) {
+	if !keepable(name) || len(name) > utf8.UTFMax*identifier.MaxLength {
 		return store.User{}, store.ErrNotFound
 	}
 	key := store.FoldName(name)
