@@ -86,7 +86,9 @@ func FuzzClaims(f *testing.F) {
 			t.Errorf("an administrator by %s, %s", id, info)
 		}
 		cfg := &Config{Allow: []Allow{{Field: "domain", Values: []string{"company.com"}}}}
-		in := func(s string) bool { return strings.HasSuffix(identifier.FoldMail(s), "@company.com") && strings.Count(s, "@") == 1 }
+		in := func(s string) bool {
+			return strings.HasSuffix(identifier.FoldMail(s), "@company.com") && strings.Count(s, "@") == 1
+		}
 		if cfg.Admit(p) == nil && (!p.EmailVerified || !slices.ContainsFunc(mails, in)) {
 			t.Errorf("let in by the domain: %s, %s", id, info)
 		}
