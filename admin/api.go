@@ -50,9 +50,9 @@ type (
 	}
 	// linkJSON is a one-time link, to be handed to the person, and the other ways in that are left.
 	linkJSON struct {
-		Link       string         `json:"link"`
-		ExpiresAt  time.Time      `json:"expires_at"`
-		Identities []identityJSON `json:"identities,omitempty"`
+		Link       string                `json:"link"`
+		ExpiresAt  time.Time             `json:"expires_at"`
+		Identities []portal.IdentityJSON `json:"identities,omitempty"`
 	}
 	// endJSON says what ends beside sessions.
 	endJSON struct {

@@ -168,6 +168,9 @@ func (a *admin) finish(p *ui.Page, s *screen, f *formView, in input) {
 			f.Fields[i].Focus = false // the summary has it
 		}
 	}
+	if p.Viewer != nil {
+		f.Hidden = append(f.Hidden, pair{ui.AboutField, p.Viewer.ID})
+	}
 	s.Form = f
 }
 

@@ -5,43 +5,23 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// identityJSON is a person at a provider who is a user here.
-type identityJSON struct {
-	ID          string     `json:"id"`
-	Provider    string     `json:"provider"`
-	Issuer      string     `json:"issuer"`
-	Subject     string     `json:"subject"`
-	Email       string     `json:"email"`
-	Name        string     `json:"name"`
-	CreatedAt   time.Time  `json:"created_at"`
-	LastLoginAt *time.Time `json:"last_login_at"`
-}
-
-func newIdentityJSON(i store.Identity) identityJSON {
-	return identityJSON{
-		ID: i.ID(), Provider: i.Provider, Issuer: i.Issuer, Subject: i.Subject, Email: i.Email, Name: i.Name,
-		CreatedAt: i.CreatedAt.UTC(), LastLoginAt: moment(i.LastLoginAt),
-	}
-}
-
 // leftJSON is what an act that takes an account back has left: ways in that its owner may not know of.
 type leftJSON struct {
-	Identities []identityJSON `json:"identities"`
+	Identities []portal.IdentityJSON `json:"identities"`
 }
 
 // left returns the identities of a user, as they travel.
-func (a *admin) left(ctx context.Context, userID string) ([]identityJSON, error) {
+func (a *admin) left(ctx context.Context, userID string) ([]portal.IdentityJSON, error) {
 	ids, err := a.Store.Identities(ctx, userID)
-	list := make([]identityJSON, len(ids))
+	list := make([]portal.IdentityJSON, len(ids))
 	for i, id := range ids {
-		list[i] = newIdentityJSON(id)
+		list[i] = portal.NewIdentityJSON(id)
 	}
 	return list, err
 }
@@ -69,7 +49,7 @@ func (a *admin) apiIdentities(w http.ResponseWriter, r *http.Request, _ *visit) 
 	if err != nil {
 		return err
 	}
-	ui.WriteJSON(w, r, http.StatusOK, portal.ListJSON[identityJSON]{Items: list})
+	ui.WriteJSON(w, r, http.StatusOK, portal.ListJSON[portal.IdentityJSON]{Items: list})
 	return nil
 }
 

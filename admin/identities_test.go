@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -25,7 +26,7 @@ func TestIdentitiesAreSeenAndUnlinked(t *testing.T) {
 		},
 		"API": func(s *scene, b *browser) answer {
 			at := "/api/v1/users/" + s.target.ID + "/identities"
-			var list struct{ Items []identityJSON }
+			var list struct{ Items []portal.IdentityJSON }
 			if a := b.get(at); json.Unmarshal([]byte(a.body), &list) != nil || len(list.Items) != 1 || list.Items[0].ID != s.identity.ID() || list.Items[0].Subject != "tom" {
 				s.t.Errorf("the list: %s", a)
 			}
@@ -60,7 +61,7 @@ func TestARecoverySaysWhatItLeaves(t *testing.T) {
 				body = strings.TrimPrefix(body+`,"identities":true`, ",")
 			}
 			a := ada.do(http.MethodPost, "/api/v1/users/"+s.target.ID+act.at, "application/json", strings.NewReader("{"+body+"}"))
-			var told struct{ Identities []identityJSON }
+			var told struct{ Identities []portal.IdentityJSON }
 			if a.body != "" && json.Unmarshal([]byte(a.body), &told) != nil {
 				t.Fatalf("%s %s: %s", act.at, body, a)
 			}

@@ -166,7 +166,7 @@ func (a *admin) page(v *visit, area, title string, s *screen) ui.Page {
 	u := v.live.User
 	p := ui.Page{
 		Template: "admin", Title: title, Area: "admin", NavLabel: a.text("admin.sections"), Data: s,
-		Viewer: &ui.Viewer{Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin},
+		Viewer: &ui.Viewer{ID: u.ID, Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin},
 	}
 	for _, name := range areas {
 		id, href := name, "/admin/"+name

@@ -41,6 +41,7 @@ const (
 
 // LinkInfo is what a person with a link may know about it.
 type LinkInfo struct {
+	ID        string // of the link; "" for an unknown one
 	Purpose   store.LinkPurpose
 	UserID    string // "" for set-up links
 	Username  string // "" for set-up links
@@ -125,7 +126,7 @@ func (s *Service) lookAt(ctx context.Context, token string) (LinkInfo, store.Use
 	if err != nil {
 		return unknown, store.User{}, fmt.Errorf("looking up a link: %w", err)
 	}
-	info := LinkInfo{Purpose: l.Purpose, UserID: l.UserID, CreatedBy: l.CreatedBy, ExpiresAt: l.ExpiresAt, UsedAt: l.UsedAt}
+	info := LinkInfo{ID: l.ID, Purpose: l.Purpose, UserID: l.UserID, CreatedBy: l.CreatedBy, ExpiresAt: l.ExpiresAt, UsedAt: l.UsedAt}
 	var u store.User
 	if l.UserID != "" {
 		u, err = s.Store.User(ctx, l.UserID)

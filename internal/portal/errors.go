@@ -76,6 +76,8 @@ func inputSlug(status int) string {
 		return "invalid"
 	case http.StatusPreconditionFailed:
 		return "stale"
+	case http.StatusConflict:
+		return "other-account"
 	}
 	return "bad-request"
 }

@@ -77,6 +77,7 @@ func (p *Portal) waysOnFromLink(r *http.Request, v *visit, d *deadLinkPage) {
 
 // welcomePage is the data of the "welcome" page.
 type welcomePage struct {
+	Link     string // its id
 	Setup    bool
 	Username string
 	By       string
@@ -118,7 +119,7 @@ func (p *Portal) showWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
 }
 
 func (p *Portal) welcome(v *visit, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
-	d := welcomePage{Setup: info.Purpose == store.LinkSetup, Username: info.Username, By: p.actorName("", info.CreatedBy), Until: info.ExpiresAt}
+	d := welcomePage{Link: info.ID, Setup: info.Purpose == store.LinkSetup, Username: info.Username, By: p.actorName("", info.CreatedBy), Until: info.ExpiresAt}
 	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: p.ui.Text("welcome.title"), Switch: v.offer("welcome")}
 	fresh := p.newPassword("password", p.ui.Text("welcome.password"))
 	if d.Setup {
@@ -163,7 +164,7 @@ func (p *Portal) markErrors(page *ui.Page, fields []ui.Field, errs []ui.FieldErr
 func (p *Portal) postWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
 	sent, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = sent.Once("username", "email", "name", "password")
+		err = sent.Once("username", "email", "name", "password", ui.AboutField)
 	}
 	if err != nil {
 		p.fail(w, r, v, err)
@@ -171,6 +172,10 @@ func (p *Portal) postWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	token, info, done := p.opened(w, r, v)
 	if done {
+		return
+	}
+	if !belongs(sent, info) {
+		p.fail(w, r, v, ui.BadInput(http.StatusConflict, "input.other_link"))
 		return
 	}
 	form := account.LinkForm{Password: sent.Get("password")}
@@ -191,6 +196,15 @@ func (p *Portal) postWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.ui.Flash(w, r, "set_up")
 	}
 	p.sendTo(w, r, to)
+}
+
+// belongs reports whether a form was shown for the link that the browser opened last. Another one opened in another tab
+// takes the cookie over, and a password must not be set for somebody whom the page did not name.
+func belongs(sent ui.Form, info account.LinkInfo) bool {
+	if info.Purpose == store.LinkPassword && !sent.Has(ui.AboutField) && sent.Has("username") {
+		return store.FoldName(sent.Get("username")) == store.FoldName(info.Username)
+	}
+	return sent.IsAbout(info.ID)
 }
 
 // useLink spends the link and begins the session.

@@ -33,7 +33,7 @@ func (p *Portal) showLogout(w http.ResponseWriter, r *http.Request, v *visit) {
 	if _, ok := p.endSession(v, r); ok {
 		d.Provider = p.providerLabel(v.live.Session.Provider)
 	}
-	p.ui.Write(w, r, ui.Page{Template: "logout", Card: true, Title: p.ui.Text("logout.title"), FormTargets: p.endTargets(v, r), Data: d})
+	p.ui.Write(w, r, ui.Page{Template: "logout", Card: true, Viewer: v.viewer(), Title: p.ui.Text("logout.title"), FormTargets: p.endTargets(v, r), Data: d})
 }
 
 // endSession answers where the provider ends its session.
@@ -79,7 +79,8 @@ func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, v *visit) {
 		}
 	}
 	end := p.Accounts.SignOut
-	if form.Ticked("everywhere") {
+	// Whoever asks to sign out is signed out, in whatever name the page was shown. More than that is for its person.
+	if form.Ticked("everywhere") && form.IsAbout(v.live.User.ID) {
 		end = p.Accounts.EndAllOwn
 	}
 	if err := end(r.Context(), v.actor(r)); err != nil && classify(err).status != http.StatusUnauthorized {

@@ -127,9 +127,13 @@ func (p *Portal) handler(rt route) http.Handler {
 			p.fail(w, r, v, err)
 			return
 		}
-		if p.admit(w, r, v, rt.access) {
-			h(w, r, v)
+		if !p.admit(w, r, v, rt.access) {
+			return
 		}
+		if v.live != nil && (rt.access == person || rt.access == held) {
+			r = ui.WithAbout(r, v.live.User.ID)
+		}
+		h(w, r, v)
 	})
 }
 

@@ -91,7 +91,7 @@ func viewer(l *session.Live) *ui.Viewer {
 	if l == nil {
 		return nil
 	}
-	return &ui.Viewer{Username: l.User.Username, Name: l.User.Name, Admin: l.User.Role == store.RoleAdmin}
+	return &ui.Viewer{ID: l.User.ID, Username: l.User.Username, Name: l.User.Name, Admin: l.User.Role == store.RoleAdmin}
 }
 
 // carryOn gives the browser the token of a session that has just begun or been renewed.

@@ -32,6 +32,14 @@ func ReadAnyForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 // ReadOptions reads what came with a request that is to be done whatever came with it, such as a sign-out: the fields of
 // a form or of a JSON object, of at most 64 KiB. Anything else has no fields.
 func ReadOptions(w http.ResponseWriter, r *http.Request) (Form, error) {
+	f, err := readOptions(w, r)
+	if err == nil {
+		err = checkAbout(r, f)
+	}
+	return f, err
+}
+
+func readOptions(w http.ResponseWriter, r *http.Request) (Form, error) {
 	b, err := readBody(w, r, MaxForm)
 	if err != nil || len(b) == 0 {
 		return Form{}, err

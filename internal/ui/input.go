@@ -74,7 +74,8 @@ func (f Form) Once(names ...string) error {
 	return nil
 }
 
-// ReadForm reads a form of at most 64 KiB from the body; the query is no part of it.
+// ReadForm reads a form of at most 64 KiB from the body; the query is no part of it. One that says that it is about somebody
+// else is refused: see [WithAbout].
 func ReadForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	if err := checkType(r, typeForm, "input.form_type"); err != nil {
 		return Form{}, err
@@ -83,7 +84,11 @@ func ReadForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	if err != nil {
 		return Form{}, err
 	}
-	return parseForm(b)
+	f, err := parseForm(b)
+	if err == nil {
+		err = checkAbout(r, f)
+	}
+	return f, err
 }
 
 // ReadJSON reads one JSON object of at most 1 MiB into dst, a pointer to a struct whose exported fields all have json

@@ -54,6 +54,7 @@ type Hidden struct{ Name, Value string }
 
 // Viewer is the person who looks at a page.
 type Viewer struct {
+	ID       string // of the user: what the forms on the page are about
 	Username string
 	Name     string // display name, may be empty
 	Admin    bool   // sees the way to the admin pages
