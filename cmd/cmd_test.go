@@ -72,6 +72,7 @@ func params(dir string, setup func(env *testscript.Env)) testscript.Params {
 			"password": passwordCmd,
 			"manage":   manageCmd,
 			"signin":   signInCmd,
+			"link":     linkCmd,
 			"live":     liveCmd,
 			"break":    breakCmd,
 			"json":     jsonCmd,
@@ -164,6 +165,19 @@ func signInCmd(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Setenv(args[1], s.ID)
 			ts.Setenv(args[1]+"_TOKEN", token)
 			return err
+		}))
+	})
+}
+
+// link user SUBJECT: links a person at a provider to a user.
+func linkCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: link <user> <subject>")
+	}
+	withStore(ts, func(ctx context.Context, st store.Store) {
+		u := lookUp(ts, ctx, st, args[0])
+		ts.Check(st.Change(ctx, func(tx store.Tx) error {
+			return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp.example", Subject: args[1], UserID: u.ID, Provider: "corp", CreatedAt: time.Now()})
 		}))
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -46,14 +47,16 @@ func (c *call) linkOptions() (life time.Duration, site string, err error) {
 	return life, site, nil
 }
 
-// printLink prints an account's link as the result; all that is said about it goes elsewhere.
-func (c *call) printLink(d *desk, u store.User, l account.IssuedLink, site string) error {
+// printLink prints an account's link as the result; all that is said about it goes elsewhere. left are the identities with
+// which the account can still be signed in to.
+func (c *call) printLink(d *desk, u store.User, l account.IssuedLink, site string, left ...portal.IdentityJSON) error {
 	if site == "" {
 		c.notef("open this path on one of the gated sites; it works once, until %s:", when(l.ExpiresAt))
 	} else {
 		c.notef("the link works once, until %s:", when(l.ExpiresAt))
 	}
 	out, until := newAccountJSON(u), l.ExpiresAt.UTC().Truncate(time.Millisecond)
+	out.Identities = left
 	out.Link, out.ExpiresAt = site+l.Path(d.app.MountPrefix()), &until
 	return c.result(out, "%s", out.Link)
 }

@@ -26,6 +26,8 @@ type accountJSON struct {
 	portal.UserJSON
 	Link      string     `json:"link,omitempty"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // of the link
+	// Identities with which the account can still be signed in to, after it was taken back.
+	Identities []portal.IdentityJSON `json:"identities,omitempty"`
 }
 
 func newAccountJSON(u store.User) accountJSON { return accountJSON{UserJSON: portal.NewUserJSON(u)} }

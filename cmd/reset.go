@@ -20,6 +20,7 @@ func resetCommand() *cobra.Command {
 sessions. It asks for the password, reads it from standard input (--password-stdin),
 or takes it from the environment as the server would (--from-env). With --link it
 prints a one-time link instead; the present password works until the link is used.
+Sign-ins through providers stay, and are told, unless --unlink takes them away, too.
 
 The password of a managed administrator is ADMIN_PASSWORD in the environment of the
 server. --env-file .env writes a new value there.`, cobra.MaximumNArgs(1), resetPassword)
@@ -27,6 +28,7 @@ server. --env-file .env writes a new value there.`, cobra.MaximumNArgs(1), reset
 	f.Bool("password-stdin", false, "read the password from standard input")
 	f.Bool("from-env", false, "take the password from ADMIN_PASSWORD or ADMIN_PASSWORD_FILE")
 	f.Bool("must-change", false, "the password has to be replaced at the next sign-in")
+	f.Bool("unlink", false, "unlink sign-ins through providers, too")
 	f.String("env-file", "", "for a managed administrator: the env file in which to write the new password")
 	linkFlags(cmd)
 	cmd.MarkFlagsMutuallyExclusive("password-stdin", "from-env", "link")
@@ -52,7 +54,7 @@ func resetPassword(c *call) error {
 		if c.flag("env-file") != "" {
 			return fmt.Errorf("%s is not managed by the deployment, so its password is in the store, not in an env file: leave --env-file out", plain(u.Username))
 		}
-		r := account.Reset{Hash: hash, MustChange: c.has("must-change"), Expires: life}
+		r := account.Reset{Hash: hash, MustChange: c.has("must-change"), Expires: life, Identities: c.has("unlink")}
 		if !c.has("link") && hash == "" {
 			if r.Password, err = c.newPassword(); err != nil {
 				return err
@@ -62,9 +64,13 @@ func resetPassword(c *call) error {
 		if err != nil {
 			return people(err)
 		}
+		left, err := c.tellLeft(d, u)
+		if err != nil {
+			return fmt.Errorf("it is done, but looking up what is left failed: %w", err)
+		}
 		if link != nil {
 			c.notef("one-time link for %s", plain(u.Username))
-			return c.printLink(d, u, *link, site)
+			return c.printLink(d, u, *link, site, left...)
 		}
 		if !u.Active || u.Pending {
 			c.notef("note: the account is still turned off; see %q", "caddy gatehouse user enable")
@@ -72,7 +78,9 @@ func resetPassword(c *call) error {
 		if u, err = d.store.User(c.ctx, u.ID); err != nil {
 			return fmt.Errorf("the new password is set, but reading the account again failed: %w", people(err))
 		}
-		return c.result(newAccountJSON(u), "%s has a new password; its sessions are over", plain(u.Username))
+		out := newAccountJSON(u)
+		out.Identities = left
+		return c.result(out, "%s has a new password; its sessions are over", plain(u.Username))
 	})
 }
 

@@ -85,9 +85,10 @@ func sessionRevoke(c *call) error {
 	})
 }
 
-// endedJSON is how many sessions were ended.
+// endedJSON is how many sessions were ended, and the ways in through providers that are left.
 type endedJSON struct {
-	Ended int `json:"sessions_ended"`
+	Ended      int                   `json:"sessions_ended"`
+	Identities []portal.IdentityJSON `json:"identities,omitempty"`
 }
 
 // revokeThese ends the sessions whose ids are given. When one of them can't be ended, those before it stay ended, and
@@ -111,7 +112,7 @@ func revokeThese(c *call, d *desk) error {
 		}
 	}
 	if c.has("json") && n > 0 {
-		return errors.Join(failed, c.printJSON(endedJSON{n}))
+		return errors.Join(failed, c.printJSON(endedJSON{Ended: n}))
 	}
 	return failed
 }
@@ -125,7 +126,11 @@ func revokeUser(c *call, d *desk) error {
 	if err != nil {
 		return people(err)
 	}
-	return c.result(endedJSON{n}, "ended %d session(s) of %s", n, plain(u.Username))
+	left, err := c.tellLeft(d, u)
+	if err != nil {
+		return fmt.Errorf("they are ended, but looking up what is left failed: %w", err)
+	}
+	return c.result(endedJSON{n, left}, "ended %d session(s) of %s", n, plain(u.Username))
 }
 
 func revokeAll(c *call, d *desk) error {
@@ -136,5 +141,5 @@ func revokeAll(c *call, d *desk) error {
 	if err != nil {
 		return err
 	}
-	return c.result(endedJSON{n}, "ended %d session(s)", n)
+	return c.result(endedJSON{Ended: n}, "ended %d session(s)", n)
 }

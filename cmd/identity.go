@@ -1,0 +1,162 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func identityCommand() *cobra.Command {
+	root := &cobra.Command{Use: "identity <verb>", Short: "Lists, unlinks and moves sign-ins through providers"}
+	group(root)
+
+	unlink := verb("unlink <user> [<identity>...]", "Unlinks sign-ins through providers",
+		`Unlinks a user's sign-ins through providers, named by id, subject or provider (see
+"identity list"), or all of them with --all. Sessions that began so end at once.`, cobra.MinimumNArgs(1), identityUnlink)
+	unlink.Flags().Bool("all", false, "all of the user's")
+
+	root.AddCommand(
+		verb("list <user>", "Lists a user's sign-ins through providers", "Lists the people at providers who are this user.", cobra.ExactArgs(1), identityList),
+		unlink,
+		verb("move <user> <identity> <to user>", "Gives a sign-in through a provider to another account",
+			`Gives a sign-in through a provider to another account: when the provider knows a
+person under another subject than before, and they were given a new account, they get
+the old one back. Sessions that began so end at once; what the sign-in gave the account
+(groups, role) goes, and the other account gets it at the next sign-in.`, cobra.ExactArgs(3), identityMove))
+	return root
+}
+
+func identityList(c *call) error {
+	return c.open(false, func(d *desk) error {
+		_, ids, err := d.identities(c, c.args[0])
+		if err != nil {
+			return err
+		}
+		out := listing{w: c.out, json: c.has("json"), header: []string{"ID", "PROVIDER", "SUBJECT", "E-MAIL", "LINKED", "LAST SIGN-IN", "ISSUER"}}
+		values, rows := make([]any, len(ids)), make([][]string, len(ids))
+		for i, id := range ids {
+			values[i] = portal.NewIdentityJSON(id)
+			rows[i] = []string{id.ID(), id.Provider, id.Subject, id.Email, when(id.CreatedAt), when(id.LastLoginAt), id.Issuer}
+		}
+		if err := out.page(values, rows); err != nil {
+			return err
+		}
+		return out.end()
+	})
+}
+
+// identities returns a user whom a person names, and their identities.
+func (d *desk) identities(c *call, name string) (store.User, []store.Identity, error) {
+	u, err := d.user(c, name)
+	if err != nil {
+		return u, nil, err
+	}
+	ids, err := d.store.Identities(c.ctx, u.ID)
+	if err != nil {
+		return u, nil, fmt.Errorf("looking up identities: %w", err)
+	}
+	return u, ids, nil
+}
+
+// pickIdentity returns the identity that a person names: by id, or by subject or provider where that is only one.
+func pickIdentity(u store.User, ids []store.Identity, name string) (store.Identity, error) {
+	for _, is := range []func(store.Identity) bool{
+		func(i store.Identity) bool { return i.ID() == name },
+		func(i store.Identity) bool { return i.Subject == name },
+		func(i store.Identity) bool { return i.Provider == name },
+	} {
+		var found []store.Identity
+		for _, id := range ids {
+			if is(id) {
+				found = append(found, id)
+			}
+		}
+		switch {
+		case len(found) == 1:
+			return found[0], nil
+		case len(found) > 1:
+			return store.Identity{}, fmt.Errorf("%q is several sign-ins of %s: give the id that %q shows", name, plain(u.Username), "caddy gatehouse identity list")
+		}
+	}
+	return store.Identity{}, fmt.Errorf("%s has no sign-in through a provider named %q; see %q", plain(u.Username), name, "caddy gatehouse identity list")
+}
+
+// identityChange is what became of identities.
+type identityChange struct {
+	User       string                `json:"user"`
+	Identities []portal.IdentityJSON `json:"identities"`
+}
+
+func identityUnlink(c *call) error {
+	names := c.args[1:]
+	if c.has("all") != (len(names) == 0) {
+		return errors.New("say which sign-ins to unlink: their ids, or --all")
+	}
+	return c.open(false, func(d *desk) error {
+		u, ids, err := d.identities(c, c.args[0])
+		if err != nil {
+			return err
+		}
+		if !c.has("all") {
+			picked := make([]store.Identity, len(names))
+			for i, name := range names {
+				if picked[i], err = pickIdentity(u, ids, name); err != nil {
+					return err
+				}
+			}
+			ids = picked
+		}
+		out := identityChange{User: u.Username, Identities: []portal.IdentityJSON{}}
+		for _, id := range ids {
+			if err := d.accounts.UnlinkIdentity(c.ctx, operator, u.ID, id.ID()); err != nil {
+				return people(err)
+			}
+			out.Identities = append(out.Identities, portal.NewIdentityJSON(id))
+		}
+		return c.result(out, "unlinked %d sign-in(s) of %s", len(ids), plain(u.Username))
+	})
+}
+
+func identityMove(c *call) error {
+	return c.open(false, func(d *desk) error {
+		u, ids, err := d.identities(c, c.args[0])
+		if err != nil {
+			return err
+		}
+		id, err := pickIdentity(u, ids, c.args[1])
+		if err != nil {
+			return err
+		}
+		to, err := d.user(c, c.args[2])
+		if err != nil {
+			return err
+		}
+		if err := d.accounts.MoveIdentity(c.ctx, operator, u.ID, id.ID(), to.ID); err != nil {
+			return people(err)
+		}
+		if u.PasswordHash == "" && len(ids) == 1 && u.ID != to.ID {
+			c.notef("note: nobody can sign in to %s any more; see %q", plain(u.Username), "caddy gatehouse user delete")
+		}
+		return c.result(identityChange{to.Username, []portal.IdentityJSON{portal.NewIdentityJSON(id)}},
+			"%s at %s now signs in to %s", plain(id.Subject), plain(id.Provider), plain(to.Username))
+	})
+}
+
+// tellLeft notes the sign-ins through providers that an act which took an account back has left, and returns them.
+func (c *call) tellLeft(d *desk, u store.User) ([]portal.IdentityJSON, error) {
+	ids, err := d.store.Identities(c.ctx, u.ID)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	names, list := make([]string, len(ids)), make([]portal.IdentityJSON, len(ids))
+	for i, id := range ids {
+		names[i], list[i] = plain(id.Provider), portal.NewIdentityJSON(id)
+	}
+	c.notef("note: %s can still be signed in to through %s; see %q", plain(u.Username), strings.Join(names, ", "), "caddy gatehouse identity unlink")
+	return list, nil
+}
