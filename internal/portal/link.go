@@ -201,7 +201,7 @@ func (p *Portal) postWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
 // belongs reports whether a form was shown for the link that the browser opened last. Another one opened in another tab
 // takes the cookie over, and a password must not be set for somebody whom the page did not name.
 func belongs(sent ui.Form, info account.LinkInfo) bool {
-	if info.Purpose == store.LinkPassword && !sent.Has(ui.AboutField) && sent.Has("username") {
+	if info.Purpose != store.LinkSetup && !sent.Has(ui.AboutField) && sent.Has("username") {
 		return store.FoldName(sent.Get("username")) == store.FoldName(info.Username)
 	}
 	return sent.IsAbout(info.ID)
