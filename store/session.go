@@ -53,7 +53,7 @@ type Session struct {
 	Epoch     int64 // the user's epoch when the session was made
 
 	CreatedAt  time.Time     // of the first sign-in; kept when the token is rotated
-	AuthAt     time.Time     // last time the person proved who they are (sign-in or reauth)
+	AuthAt     time.Time     // last time the person proved who they are (sign-in or reauth), zero if that is not known
 	LastSeenAt time.Time     // written in batches
 	Idle       time.Duration // over when unused for this long
 	ExpiresAt  time.Time     // over at this time, whatever happens
@@ -63,11 +63,20 @@ type Session struct {
 	Provider string // name of the provider, "" for local sign-ins
 	// Issuer, Subject and SID are what the provider said, for logout from there.
 	Issuer, Subject, SID string
-	Sealed               string // provider tokens, sealed; "" for none
+	// Claims are what the provider said of the person when the session began, was confirmed or refreshed last, as one
+	// set and as internal/login writes it; "" for nothing.
+	Claims string
+	Sealed string // provider tokens, sealed; "" for none
 
 	IP        string // client address at sign-in, kept without its zone, "" if unknown
 	UserAgent string // at most 512 bytes
 	Host      string // the site signed in to
+}
+
+// SessionTokens are what a provider gave anew for a session that goes on.
+type SessionTokens struct {
+	Sealed string
+	Claims string
 }
 
 // Touch notes a use of a session.
@@ -85,6 +94,8 @@ type SessionSelector struct {
 	Subject string
 	SID     string
 	All     bool
+	// Replaced, with ID: another session begins in its place. Otherwise what ends is marked with [MarkEnded].
+	Replaced bool
 }
 
 // SessionQuery selects a page of sessions.
@@ -107,6 +118,16 @@ type SessionRow struct {
 	Session
 	Username string
 }
+
+// MarkEnded is the kind of mark that is kept for [EndedFor] of sessions that were ended: by the id of a user whose sessions
+// all were, by that of a session, and by [EndedAll]. A sign-in that had begun by then makes none.
+const MarkEnded = "ended"
+
+// EndedAll is the key of the mark that the sessions of everybody were ended.
+const EndedAll = "*"
+
+// EndedFor is how long it is kept that sessions were ended, at least as long as a sign-in may be under way.
+const EndedFor = 15 * time.Minute
 
 // Flow is a sign-in under way at a provider. It is taken once.
 type Flow struct {

@@ -181,26 +181,31 @@ type Tx interface {
 	// SetLastLogin notes a sign-in. It does not move Version.
 	SetLastLogin(ctx context.Context, userID string, at time.Time) error
 	// BumpEpoch moves the user's session epoch on by one: all sessions of before are over, whatever happens to
-	// their rows.
+	// their rows. It marks the user with [MarkEnded], so that sign-ins that were under way come to nothing.
 	BumpEpoch(ctx context.Context, userID string) error
 
 	// CreateSession inserts s. The user must exist.
 	CreateSession(ctx context.Context, s Session) error
-	// ReplaceSession deletes the session oldID and inserts s, which goes on in its place. ErrNotFound when oldID
-	// has ended meanwhile.
+	// ReplaceSession deletes the session oldID and inserts s, which goes on in its place: every name that a provider had
+	// for the old one is one of the new one, too. ErrNotFound when oldID has ended meanwhile.
 	ReplaceSession(ctx context.Context, oldID string, s Session) error
-	// EndSessions deletes the selected sessions and answers them. Selecting nothing is an error, not everything.
+	// EndSessions deletes the selected sessions and returns them. Selecting nothing is an error, not everything. Issuer
+	// with Subject or SID selects by every name that [Tx.NameSession] gave, too.
 	EndSessions(ctx context.Context, sel SessionSelector) ([]Session, error)
-	// SetSessionSealed replaces the sealed provider tokens of a session if it still lives and Sealed is still old.
-	SetSessionSealed(ctx context.Context, id string, old, sealed string) error
+	// SetSessionTokens replaces what a provider gave for a session if it still lives and Sealed is still old: ErrStale
+	// otherwise, for what is newer is never replaced by what is older.
+	SetSessionTokens(ctx context.Context, id string, old string, t SessionTokens) error
+	// NameSession notes one more name that a provider has for a session, by which it can be ended. sid may be "".
+	NameSession(ctx context.Context, id, issuer, subject, sid string) error
 
 	// CreateIdentity links a provider's person to a user. ConflictError when linked already.
 	CreateIdentity(ctx context.Context, i Identity) error
 	// UpdateIdentity writes Email, Name, LastLoginAt and Groups of the identity, and Provider unless it is "".
 	UpdateIdentity(ctx context.Context, i Identity) error
-	// DeleteIdentity unlinks. ErrLastAdmin when no administrator would be left who can sign in.
+	// DeleteIdentity unlinks. Sessions that began with the identity lose their Claims: what it gave ends. ErrLastAdmin when
+	// no administrator would be left who can sign in.
 	DeleteIdentity(ctx context.Context, issuer, subject string) error
-	// MoveIdentity links an identity to another user instead. ErrLastAdmin as above.
+	// MoveIdentity links an identity to another user instead, with the same consequences.
 	MoveIdentity(ctx context.Context, issuer, subject, userID string) error
 
 	// CreateLink inserts a one-time link and cancels earlier unspent ones of the same purpose and user
@@ -227,6 +232,11 @@ type Tx interface {
 	ForgetDevices(ctx context.Context, userID string, keep ...TokenHash) (int, error)
 	// Once answers true the first time kind and key are given before expires has passed, false after that.
 	Once(ctx context.Context, kind, key string, now, expires time.Time) (bool, error)
+
+	// Mark notes that something happened to key, and keeps that until then. A later end replaces an earlier one.
+	Mark(ctx context.Context, kind, key string, until time.Time) error
+	// Marked reports whether Mark was given kind and key with an end after at.
+	Marked(ctx context.Context, kind, key string, at time.Time) (bool, error)
 
 	// ClearAttempts forgets the failures counted under key.
 	ClearAttempts(ctx context.Context, key string) error

@@ -33,12 +33,18 @@ type User struct {
 	// RoleGranted: an administrator, the deployment or the command line gave Role here. Otherwise a provider's
 	// groups decide it again at every sign-in.
 	RoleGranted bool
-	Groups      []string // sorted, no duplicates, no commas
-	Active      bool     // may sign in
-	Pending     bool     // made by a first sign-in, waits for an administrator; a pending user is never let through
-	Managed     bool     // the deployment's root administrator: e-mail, password, role and state are locked
-	Local       bool     // has, or may set, a password; false for people who come from a provider only
-	Origin      Origin
+	// RoleProvided: Role is admin by the word of a provider. It holds in sessions that the provider vouches for, and
+	// counts neither elsewhere nor for the last-admin rule. The store drops it where it cannot be true.
+	RoleProvided bool
+	Groups       []string // sorted, no duplicates, no commas
+	// ProvidedGroups are those of Groups that nobody gave here: they hold in sessions whose own provider gave them. The
+	// store drops what is not in Groups.
+	ProvidedGroups []string
+	Active         bool // may sign in
+	Pending        bool // made by a first sign-in, waits for an administrator; a pending user is never let through
+	Managed        bool // the deployment's root administrator: e-mail, password, role and state are locked
+	Local          bool // has, or may set, a password; false for people who come from a provider only
+	Origin         Origin
 
 	PasswordHash      string // PHC or an imported format; "" means no password
 	MustChange        bool   // has to set a new password before anything else

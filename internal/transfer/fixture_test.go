@@ -128,19 +128,24 @@ func fill(t *testing.T, db *sqlstore.DB, people int) content {
 // small puts a row in each of the other tables.
 func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 	u, later := c.users[0], now.Add(time.Hour)
+	signedIn, _, err := tx.SessionByToken(ctx, store.HashToken(c.sessions[0]))
+	if err != nil {
+		return err
+	}
 	for _, err := range []error{
 		tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp", Subject: "0", UserID: u.ID, Provider: "p", CreatedAt: now}),
 		tx.CreateLink(ctx, store.Link{ID: store.NewID(now), Hash: store.HashToken(c.link), Purpose: store.LinkPassword, UserID: u.ID, CreatedAt: now, ExpiresAt: later}),
 		tx.CreateFlow(ctx, store.Flow{Hash: store.HashToken("state"), Browser: store.HashToken("browser"), Provider: "p", Purpose: "login", CreatedAt: now, ExpiresAt: later}),
 		tx.PutDevice(ctx, store.HashToken("device"), u.ID, now, later),
 		tx.AddEvent(ctx, store.Event{Action: "user.create", Actor: "root", Target: "x", Outcome: store.Success, Details: map[string]string{"k": "<ü>"}}),
+		tx.NameSession(ctx, signedIn.ID, "https://idp", "0", "another"),
 		tx.SetSetting(ctx, "seal.key.1", store.NewToken()),
 	} {
 		if err != nil {
 			return err
 		}
 	}
-	_, err := tx.Once(ctx, "jti", "1", now, later)
+	_, err = tx.Once(ctx, "jti", "1", now, later)
 	return err
 }
 

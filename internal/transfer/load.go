@@ -45,6 +45,21 @@ func (s Side) snapshot(ctx context.Context) (*sql.Tx, error) {
 	return s.DB.BeginTx(ctx, nil)
 }
 
+// withRows returns the tables that are not to stay empty: neither the named ones nor what belongs to rows of those. tables
+// come in the order of their references.
+func withRows(tables []table, empty []string) (filled []table) {
+	stays := slices.Clone(empty)
+	for _, t := range tables {
+		belongs := func(r reference) bool { return r.table != t.name && slices.Contains(stays, r.table) }
+		if slices.Contains(stays, t.name) || slices.ContainsFunc(t.references, belongs) {
+			stays = append(stays, t.name)
+			continue
+		}
+		filled = append(filled, t)
+	}
+	return filled
+}
+
 func (m *mover) load(ctx context.Context, tx *sql.Tx) ([]Content, error) {
 	if err := m.to.lock(ctx, tx, m.tables); err != nil {
 		return nil, fmt.Errorf("locking %s: stop Caddy and try again: %w", m.to.Location, err)
@@ -61,7 +76,7 @@ func (m *mover) load(ctx context.Context, tx *sql.Tx) ([]Content, error) {
 	if err := empty(ctx, tx, m.tables); err != nil {
 		return nil, err
 	}
-	filled := slices.DeleteFunc(slices.Clone(m.tables), func(t table) bool { return slices.Contains(m.opts.Empty, t.name) })
+	filled := withRows(m.tables, m.opts.Empty)
 	for _, t := range filled {
 		var rows int64
 		err := t.batches(ctx, m.src, nil, m.opts.batch(), func(batch []row) error {

@@ -79,7 +79,8 @@ func (t *tx) DeleteIdentity(ctx context.Context, issuer, subject string) error {
 	if !keepable(issuer, subject) {
 		return store.ErrNotFound
 	}
-	return t.run(ctx, "unlink an identity", func(ctx context.Context, q queryer) error {
+	var bereft []string
+	err := t.run(ctx, "unlink an identity", func(ctx context.Context, q queryer) error {
 		id, err := scanIdentity(q.QueryRowContext(ctx, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject))
 		if err != nil {
 			return err
@@ -87,8 +88,25 @@ func (t *tx) DeleteIdentity(ctx context.Context, issuer, subject string) error {
 		if _, err := q.ExecContext(ctx, `DELETE FROM identities WHERE issuer = $1 AND subject = $2`, issuer, subject); err != nil {
 			return err
 		}
+		if bereft, err = takeClaims(ctx, q, issuer, subject); err != nil {
+			return err
+		}
 		return checkAble(ctx, q, id.UserID)
 	})
+	for _, id := range bereft {
+		t.note(store.ChangeSession, id)
+	}
+	return err
+}
+
+// takeClaims takes from sessions what an identity gave them, and returns their ids.
+func takeClaims(ctx context.Context, q queryer, issuer, subject string) ([]string, error) {
+	ids, err := collect(ctx, q, scanText, `SELECT id FROM sessions WHERE issuer = $1 AND subject = $2`, issuer, subject)
+	if err != nil {
+		return nil, err
+	}
+	_, err = q.ExecContext(ctx, `UPDATE sessions SET claims = '' WHERE issuer = $1 AND subject = $2`, issuer, subject)
+	return ids, err
 }
 
 // MoveIdentity implements [store.Tx].
@@ -96,7 +114,8 @@ func (t *tx) MoveIdentity(ctx context.Context, issuer, subject, userID string) e
 	if !keepable(issuer, subject) || !keepable(userID) {
 		return store.ErrNotFound
 	}
-	return t.run(ctx, "move an identity", func(ctx context.Context, q queryer) error {
+	var bereft []string
+	err := t.run(ctx, "move an identity", func(ctx context.Context, q queryer) error {
 		id, err := scanIdentity(q.QueryRowContext(ctx, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject))
 		if err != nil {
 			return err
@@ -105,6 +124,13 @@ func (t *tx) MoveIdentity(ctx context.Context, issuer, subject, userID string) e
 		if err != nil {
 			return err
 		}
+		if bereft, err = takeClaims(ctx, q, issuer, subject); err != nil {
+			return err
+		}
 		return checkAble(ctx, q, id.UserID)
 	})
+	for _, id := range bereft {
+		t.note(store.ChangeSession, id)
+	}
+	return err
 }

@@ -19,17 +19,17 @@ import (
 var backToOne = map[string][]string{
 	sqlstore.EngineSQLite: {
 		`DROP TRIGGER user_search_insert`, `DROP TRIGGER user_search_update`, `DROP TRIGGER user_search_regroup`, `DROP TRIGGER user_search_delete`,
-		`DROP TABLE former_names`, `DROP TABLE user_search`, `DROP TABLE user_search_rows`, `DROP TABLE user_search_groups`,
+		`DROP TABLE user_search`, `DROP TABLE user_search_rows`, `DROP TABLE user_search_groups`,
 	},
 	sqlstore.EnginePostgres: {
 		`DROP TRIGGER user_search_insert ON users`, `DROP TRIGGER user_search_update ON users`, `DROP FUNCTION gatehouse_user_search()`,
-		`DROP TABLE former_names`, `DROP TABLE user_search`, `DROP FUNCTION gatehouse_grams(TEXT)`, `DROP FUNCTION gatehouse_groups(TEXT)`,
+		`DROP TABLE user_search`, `DROP FUNCTION gatehouse_grams(TEXT)`, `DROP FUNCTION gatehouse_groups(TEXT)`,
 	},
 }
 
 func takeBack(t *testing.T, db *sqlstore.DB) {
 	t.Helper()
-	statements := append(slices.Clone(backToOne[db.Info().Engine]), `DELETE FROM gatehouse_schema WHERE version_id >= 2`,
+	statements := append(slices.Concat(backToThree, backToOne[db.Info().Engine]), `DELETE FROM gatehouse_schema WHERE version_id >= 2`,
 		`ALTER TABLE throttle_buckets DROP COLUMN used`,
 		`DROP INDEX identities_by_provider`, `DROP INDEX users_local`, `DROP INDEX sessions_by_ip`, `DROP INDEX links_open_by_user`,
 		`DROP INDEX events_by_ip`, `DROP INDEX events_by_request`)
@@ -100,14 +100,14 @@ func TestAnUpdateWaitsForChangesUnderWay(t *testing.T) {
 	opts := sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true}
 	old := testenv.OpenPostgres(t, dsn)
 	fill(t, old, 3)
-	takeBack(t, old)
 	ctx := t.Context()
+	u, err := old.UserByUsername(ctx, "user1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	takeBack(t, old)
 	updated := make(chan error, 1)
-	err := old.Change(ctx, func(tx store.Tx) error {
-		u, err := tx.UserByUsername(ctx, "user1")
-		if err != nil {
-			return err
-		}
+	err = old.Change(ctx, func(tx store.Tx) error {
 		at := time.Now()
 		if err := tx.SetLastLogin(ctx, u.ID, at); err != nil {
 			return err

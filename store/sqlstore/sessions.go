@@ -12,7 +12,7 @@ import (
 
 // sessionColumns are the columns of a session, in the order of sessionRow.dest.
 const sessionColumns = `id token_hash user_id epoch created_at auth_at last_seen_at idle_ms expires_at remember method
-	provider issuer subject sid sealed ip user_agent host`
+	provider issuer subject sid sealed ip user_agent host claims`
 
 type sessionRow struct {
 	s                                        store.Session
@@ -24,7 +24,7 @@ func (r *sessionRow) dest() []any {
 	return []any{
 		&s.ID, &s.TokenHash, &s.UserID, &s.Epoch, &r.created, &r.auth, &r.lastSeen, &r.idleMS, &r.expires,
 		intBool{&s.Remember}, &s.Method, &s.Provider, &s.Issuer, &s.Subject, &s.SID, &s.Sealed, &s.IP, &s.UserAgent,
-		&s.Host,
+		&s.Host, &s.Claims,
 	}
 }
 
@@ -189,7 +189,7 @@ func (t *tx) CreateSession(ctx context.Context, s store.Session) error {
 }
 
 func insertSession(ctx context.Context, q queryer, s store.Session) error {
-	if err := checkKeys(s.ID, s.UserID, s.Issuer, s.Subject, s.SID, s.Sealed, s.Method, s.Provider); err != nil {
+	if err := checkKeys(s.ID, s.UserID, s.Issuer, s.Subject, s.SID, s.Sealed, s.Claims, s.Method, s.Provider); err != nil {
 		return fmt.Errorf("the session: %w", err)
 	}
 	if s.ID == "" || s.TokenHash == (store.TokenHash{}) || s.ExpiresAt.IsZero() || s.Idle <= 0 {
@@ -208,10 +208,10 @@ func insertSession(ctx context.Context, q queryer, s store.Session) error {
 	seen, expires := toMillis(s.LastSeenAt), toMillis(s.ExpiresAt)
 	ip := clip(withoutZone(s.IP), maxIP)
 	_, err = q.ExecContext(ctx, `INSERT INTO sessions (`+columns("", sessionColumns)+`, over_at, search) VALUES (`+
-		placeholders(21)+`)`,
+		placeholders(22)+`)`,
 		s.ID, s.TokenHash.String(), s.UserID, s.Epoch, toMillis(s.CreatedAt), toMillis(s.AuthAt), seen, idle, expires,
 		toInt(s.Remember), s.Method, s.Provider, s.Issuer, s.Subject, s.SID, s.Sealed, ip, clip(s.UserAgent, maxUserAgent),
-		clip(s.Host, maxHost), min(seen+idle, expires), sessionSearch(username, ip))
+		clip(s.Host, maxHost), s.Claims, min(seen+idle, expires), sessionSearch(username, ip))
 	return err
 }
 
@@ -235,6 +235,10 @@ func idleMillis(d time.Duration) int64 {
 // ReplaceSession implements [store.Tx].
 func (t *tx) ReplaceSession(ctx context.Context, oldID string, s store.Session) error {
 	err := t.run(ctx, "replace a session", func(ctx context.Context, q queryer) error {
+		names, err := sessionNames(ctx, q, clean(oldID))
+		if err != nil {
+			return err
+		}
 		n, err := affected(ctx, q, `DELETE FROM sessions WHERE id = $1`, clean(oldID))
 		if err != nil {
 			return err
@@ -242,7 +246,15 @@ func (t *tx) ReplaceSession(ctx context.Context, oldID string, s store.Session) 
 		if n == 0 {
 			return store.ErrNotFound
 		}
-		return insertSession(ctx, q, s)
+		if err := insertSession(ctx, q, s); err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := nameSession(ctx, q, s.ID, name); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return err
@@ -264,8 +276,10 @@ func (t *tx) EndSessions(ctx context.Context, sel store.SessionSelector) ([]stor
 			return err
 		}
 		// Changes run one at a time, so both statements select the same sessions.
-		_, err = q.ExecContext(ctx, `DELETE FROM sessions AS s`+w.String(), w.args...)
-		return err
+		if _, err = q.ExecContext(ctx, `DELETE FROM sessions AS s`+w.String(), w.args...); err != nil {
+			return err
+		}
+		return t.markEnded(ctx, q, sel, ended)
 	})
 	if err != nil {
 		return nil, err
@@ -274,6 +288,23 @@ func (t *tx) EndSessions(ctx context.Context, sel store.SessionSelector) ([]stor
 		t.note(store.ChangeSession, s.ID)
 	}
 	return ended, nil
+}
+
+// markEnded marks what was ended, so that a sign-in under way in the same browser does not survive it.
+func (t *tx) markEnded(ctx context.Context, q queryer, sel store.SessionSelector, ended []store.Session) error {
+	until := t.now().Add(store.EndedFor)
+	switch {
+	case sel.Replaced:
+		return nil
+	case sel.All: // one row, not a million
+		return mark(ctx, q, store.MarkEnded, store.EndedAll, until)
+	}
+	for _, s := range ended {
+		if err := mark(ctx, q, store.MarkEnded, s.ID, until); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // selectSessions refuses a selector that selects nothing or in two ways: an empty field that a caller forgot to check
@@ -294,28 +325,29 @@ func selectSessions(sel store.SessionSelector) (where, error) {
 	case (sel.Subject+sel.SID != "") != (sel.Issuer != ""):
 		return w, fmt.Errorf("%w: Issuer goes with Subject or SID, and they with it", errArgument)
 	}
+	if sel.Issuer != "" {
+		return selectNamed(sel)
+	}
 	for _, part := range []struct{ condition, value string }{
 		{"s.id = %s", sel.ID},
 		{"s.user_id = %s", sel.UserID},
 		{"s.id <> %s", sel.Except},
-		{"s.issuer = %s AND s.issuer <> ''", sel.Issuer},
-		{"s.subject = %s", sel.Subject},
-		{"s.sid = %s AND s.sid <> ''", sel.SID},
 	} {
 		if part.value != "" {
 			w.add(part.condition, part.value)
 		}
 	}
-	return w, checkKeys(sel.ID, sel.UserID, sel.Except, sel.Issuer, sel.Subject, sel.SID)
+	return w, checkKeys(sel.ID, sel.UserID, sel.Except)
 }
 
-// SetSessionSealed implements [store.Tx].
-func (t *tx) SetSessionSealed(ctx context.Context, id string, old, sealed string) error {
-	if err := checkKeys(id, old, sealed); err != nil {
+// SetSessionTokens implements [store.Tx].
+func (t *tx) SetSessionTokens(ctx context.Context, id string, old string, tokens store.SessionTokens) error {
+	if err := checkKeys(id, old, tokens.Sealed, tokens.Claims); err != nil {
 		return err
 	}
-	return t.run(ctx, "keep tokens of a session", func(ctx context.Context, q queryer) error {
-		n, err := affected(ctx, q, `UPDATE sessions SET sealed = $3 WHERE id = $1 AND sealed = $2`, id, old, sealed)
+	err := t.run(ctx, "keep tokens of a session", func(ctx context.Context, q queryer) error {
+		n, err := affected(ctx, q, `UPDATE sessions SET sealed = $3, claims = $4 WHERE id = $1 AND sealed = $2`,
+			id, old, tokens.Sealed, tokens.Claims)
 		if err != nil || n > 0 {
 			return err
 		}
@@ -325,4 +357,9 @@ func (t *tx) SetSessionSealed(ctx context.Context, id string, old, sealed string
 		}
 		return store.ErrStale
 	})
+	if err != nil {
+		return err
+	}
+	t.note(store.ChangeSession, id)
+	return nil
 }

@@ -89,6 +89,34 @@ func (t *tx) Once(ctx context.Context, kind, key string, now, expires time.Time)
 	return n > 0, err
 }
 
+// Mark implements [store.Tx].
+func (t *tx) Mark(ctx context.Context, kind, key string, until time.Time) error {
+	if err := checkKeys(kind, key); err != nil {
+		return err
+	}
+	return t.run(ctx, "note what happened", func(ctx context.Context, q queryer) error { return mark(ctx, q, kind, key, until) })
+}
+
+func mark(ctx context.Context, q queryer, kind, key string, until time.Time) error {
+	_, err := q.ExecContext(ctx, `INSERT INTO once_values (kind, value_key, expires_at) VALUES ($1, $2, $3)
+		ON CONFLICT (kind, value_key) DO UPDATE SET expires_at = excluded.expires_at
+		WHERE once_values.expires_at < excluded.expires_at`, kind, key, toMillis(until))
+	return err
+}
+
+// Marked implements [store.Tx].
+func (t *tx) Marked(ctx context.Context, kind, key string, at time.Time) (marked bool, err error) {
+	if err := checkKeys(kind, key); err != nil {
+		return false, err
+	}
+	err = t.run(ctx, "look what happened", func(ctx context.Context, q queryer) error {
+		marked, err = exists(ctx, q, `SELECT 1 FROM once_values WHERE kind = $1 AND value_key = $2 AND expires_at > $3`,
+			kind, key, toMillis(at))
+		return err
+	})
+	return marked, err
+}
+
 // SetSetting implements [store.Tx].
 func (t *tx) SetSetting(ctx context.Context, key, value string) error {
 	if err := checkKeys(key, value); err != nil {

@@ -14,12 +14,12 @@ import (
 // userColumns are the columns of a user, in the order of userDest.
 const userColumns = `id username email email_verified display_name role role_granted group_names active pending
 	managed is_local origin password_hash must_change password_changed_at epoch version created_at updated_at
-	last_login_at`
+	last_login_at role_provided provided_groups`
 
 // userRow scans a user.
 type userRow struct {
 	u                                   store.User
-	groups                              string
+	groups, provided                    string
 	changedAt, created, updated, lastIn int64
 }
 
@@ -29,11 +29,13 @@ func (r *userRow) dest() []any {
 		&u.ID, &u.Username, &u.Email, intBool{&u.EmailVerified}, &u.Name, &u.Role, intBool{&u.RoleGranted}, &r.groups,
 		intBool{&u.Active}, intBool{&u.Pending}, intBool{&u.Managed}, intBool{&u.Local}, &u.Origin, &u.PasswordHash,
 		intBool{&u.MustChange}, &r.changedAt, &u.Epoch, &u.Version, &r.created, &r.updated, &r.lastIn,
+		intBool{&u.RoleProvided}, &r.provided,
 	}
 }
 
 func (r *userRow) user() (store.User, error) {
-	r.u.Groups = parseGroups(r.groups)
+	r.u.Groups, r.u.ProvidedGroups = parseGroups(r.groups), parseGroups(r.provided)
+	onlyProvided(&r.u)
 	r.u.PasswordChangedAt = fromMillis(r.changedAt)
 	r.u.CreatedAt = fromMillis(r.created)
 	r.u.UpdatedAt = fromMillis(r.updated)

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -21,6 +22,7 @@ func prepareUser(u *store.User) (userKeys, error) {
 		return userKeys{}, fmt.Errorf("the user: %w", err)
 	}
 	u.Name = clean(u.Name)
+	onlyProvided(u)
 	keys := userKeys{
 		username: store.FoldName(u.Username),
 		email:    store.FoldName(u.Email),
@@ -87,12 +89,12 @@ func (t *tx) CreateUser(ctx context.Context, u store.User) error {
 			return err
 		}
 		_, err = q.ExecContext(ctx, `INSERT INTO users (`+columns("", userColumns)+`, username_key, email_key, search)
-			VALUES (`+placeholders(24)+`)`,
+			VALUES (`+placeholders(26)+`)`,
 			u.ID, u.Username, u.Email, toInt(u.EmailVerified), u.Name, string(u.Role), toInt(u.RoleGranted),
 			groupsText(u.Groups), toInt(u.Active), toInt(u.Pending), toInt(u.Managed), toInt(u.Local), string(u.Origin),
 			u.PasswordHash, toInt(u.MustChange), toMillis(u.PasswordChangedAt), u.Epoch, max(u.Version, 1),
 			toMillis(u.CreatedAt), toMillis(u.UpdatedAt), toMillis(u.LastLoginAt),
-			keys.username, keys.email, keys.search)
+			toInt(u.RoleProvided), groupsText(u.ProvidedGroups), keys.username, keys.email, keys.search)
 		return err
 	})
 }
@@ -147,7 +149,7 @@ func checkUpdate(ctx context.Context, q queryer, u, before store.User, keys user
 	if before.Version != u.Version {
 		return store.ErrStale
 	}
-	if before.IsActiveAdmin() && !u.IsActiveAdmin() {
+	if isLastAdminsPeer(before) && !isLastAdminsPeer(u) {
 		if err := checkLastAdmin(ctx, q, u.ID); err != nil {
 			return err
 		}
@@ -157,8 +159,8 @@ func checkUpdate(ctx context.Context, q queryer, u, before store.User, keys user
 
 // checkAble answers ErrLastAdmin when a user who has just lost a way to sign in was the last administrator with any.
 func checkAble(ctx context.Context, q queryer, id string) error {
-	lost, err := exists(ctx, q, `SELECT 1 FROM users u WHERE u.id = $1 AND u.role = 'admin' AND u.active = 1 AND u.pending = 0
-		AND NOT (`+ableAdmin+`)`, id)
+	lost, err := exists(ctx, q, `SELECT 1 FROM users u WHERE u.id = $1 AND u.role = 'admin' AND u.role_provided = 0
+		AND u.active = 1 AND u.pending = 0 AND NOT (`+ableAdmin+`)`, id)
 	if err != nil || !lost {
 		return err
 	}
@@ -175,11 +177,12 @@ func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, key
 		role = $7, role_granted = $8, group_names = $9, active = $10, pending = $11, managed = $12, is_local = $13,
 		origin = $14, updated_at = $15,
 		last_login_at = CASE WHEN last_login_at > $16 THEN last_login_at ELSE $16 END,
-		username_key = $17, email_key = $18, search = $19, version = version + 1
+		username_key = $17, email_key = $18, search = $19, role_provided = $20, provided_groups = $21, version = version + 1
 		WHERE id = $1 AND version = $2`,
 		u.ID, u.Version, u.Username, u.Email, toInt(u.EmailVerified), u.Name, string(u.Role), toInt(u.RoleGranted),
 		groupsText(u.Groups), toInt(u.Active), toInt(u.Pending), toInt(u.Managed), toInt(u.Local), string(u.Origin),
-		toMillis(updated), toMillis(u.LastLoginAt), keys.username, keys.email, keys.search)
+		toMillis(updated), toMillis(u.LastLoginAt), keys.username, keys.email, keys.search, toInt(u.RoleProvided),
+		groupsText(u.ProvidedGroups))
 	if err != nil {
 		return err
 	}
@@ -189,9 +192,25 @@ func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, key
 	return nil
 }
 
-// checkLastAdmin answers ErrLastAdmin when nobody but that user is an administrator who can sign in.
+// isLastAdminsPeer reports whether a user counts for the last-admin rule. Who is an administrator by the word of a
+// provider does not: the provider, or a change of the configuration, takes that away without asking anybody here.
+func isLastAdminsPeer(u store.User) bool { return u.IsActiveAdmin() && !u.RoleProvided }
+
+// onlyProvided drops what cannot have come from a provider: a role that was given here, groups that are not there.
+func onlyProvided(u *store.User) {
+	u.RoleProvided = u.RoleProvided && u.Role == store.RoleAdmin && !u.RoleGranted && !u.Managed
+	var provided []string
+	for _, g := range u.ProvidedGroups {
+		if slices.Contains(u.Groups, g) {
+			provided = append(provided, g)
+		}
+	}
+	u.ProvidedGroups = provided
+}
+
+// checkLastAdmin returns ErrLastAdmin when nobody but that user is an administrator by what was given here who can sign in.
 func checkLastAdmin(ctx context.Context, q queryer, id string) error {
-	other, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+` AND u.id <> $1`, id)
+	other, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+` AND u.role_provided = 0 AND u.id <> $1`, id)
 	if err != nil {
 		return err
 	}
@@ -217,8 +236,10 @@ func deactivate(ctx context.Context, q queryer, id string, now time.Time) error 
 		WHERE user_id = $1 AND used_at = 0 AND cancelled_at = 0`, id, toMillis(now)); err != nil {
 		return err
 	}
-	_, err := q.ExecContext(ctx, `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, id)
-	return err
+	if _, err := q.ExecContext(ctx, `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, id); err != nil {
+		return err
+	}
+	return mark(ctx, q, store.MarkEnded, id, now.Add(store.EndedFor))
 }
 
 // DeleteUser implements [store.Tx].
@@ -231,7 +252,7 @@ func (t *tx) DeleteUser(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if before.IsActiveAdmin() {
+		if isLastAdminsPeer(before) {
 			if err := checkLastAdmin(ctx, q, id); err != nil {
 				return err
 			}
@@ -334,6 +355,9 @@ func (t *tx) SetLastLogin(ctx context.Context, userID string, at time.Time) erro
 // BumpEpoch implements [store.Tx].
 func (t *tx) BumpEpoch(ctx context.Context, userID string) error {
 	err := t.touchOne(ctx, "move a user's epoch", `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, clean(userID))
+	if err == nil {
+		err = t.Mark(ctx, store.MarkEnded, userID, t.now().Add(store.EndedFor))
+	}
 	if err != nil {
 		return err
 	}

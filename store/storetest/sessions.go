@@ -25,8 +25,9 @@ var sessionTests = []test{
 		want := store.Session{
 			ID: store.NewID(at), TokenHash: store.HashToken("t"), UserID: u.ID, Epoch: 5, CreatedAt: at.Add(-time.Hour),
 			AuthAt: at.Add(-time.Minute), LastSeenAt: at, Idle: 90 * time.Minute, ExpiresAt: at.Add(time.Hour), Remember: true,
-			Method: "oidc", Provider: "corp", Issuer: "https://i", Subject: "sub", SID: "sid", Sealed: "sealed",
-			IP: "2001:db8::1", UserAgent: "Mozilla/5.0 ☃", Host: "app.example.com",
+			Method: "oidc", Provider: "corp", Issuer: "https://i", Subject: "sub", SID: "sid", Claims: "claims",
+			Sealed: "sealed",
+			IP:     "2001:db8::1", UserAgent: "Mozilla/5.0 ☃", Host: "app.example.com",
 		}
 		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateSession(ctx, want) })
 		for name, read := range map[string]func() (store.Session, store.User, error){
@@ -185,15 +186,17 @@ var sessionTests = []test{
 		u := addUser(t, s, "u")
 		sess := addSession(t, s, u, func(x *store.Session) { x.Sealed = "one" })
 		set := func(id, old, sealed string) error {
-			return try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.SetSessionSealed(ctx, id, old, sealed) })
+			return try(t, s, func(ctx context.Context, tx store.Tx) error {
+				return tx.SetSessionTokens(ctx, id, old, store.SessionTokens{Sealed: sealed, Claims: "of " + sealed})
+			})
 		}
 		if err := set(sess.ID, "one", "two"); err != nil {
 			t.Fatal(err)
 		}
 		wantErr(t, set(sess.ID, "one", "three"), store.ErrStale)
 		wantErr(t, set("x", "one", "three"), store.ErrNotFound)
-		if got, _, err := s.Session(t.Context(), sess.ID); err != nil || got.Sealed != "two" {
-			t.Fatalf("sealed %q, %v", got.Sealed, err)
+		if got, _, err := s.Session(t.Context(), sess.ID); err != nil || got.Sealed != "two" || got.Claims != "of two" {
+			t.Fatalf("sealed %q, %q, %v", got.Sealed, got.Claims, err)
 		}
 	}},
 	{"a bumped epoch reaches the next read", func(t *testing.T, s store.Store) {

@@ -18,7 +18,7 @@ import (
 // use the clock of the machine.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, group := range [][]test{
-		userTests, adminTests, userListTests, passwordTests, sessionTests, sessionListTests, identityTests, linkTests, flowTests,
+		userTests, adminTests, userListTests, passwordTests, sessionTests, sessionListTests, providedTests, identityTests, linkTests, flowTests,
 		smallTests, eventTests, throttleTests, sweepTests, changeTests, raceTests,
 	} {
 		for _, c := range group {

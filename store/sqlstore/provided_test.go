@@ -1,0 +1,101 @@
+package sqlstore_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+)
+
+// backToThree makes the schema that of version 3, as an update finds it.
+var backToThree = []string{
+	`DROP TABLE former_names`, `DROP TABLE session_sids`, `ALTER TABLE users DROP COLUMN role_provided`, `ALTER TABLE users DROP COLUMN provided_groups`,
+	`ALTER TABLE sessions DROP COLUMN claims`, `DELETE FROM gatehouse_schema WHERE version_id >= 4`,
+}
+
+// A store of an older version: what providers gave is found out from the identities, and what was given here stays.
+func TestAnUpdateTellsWhatProvidersGaveFromWhatWasGivenHere(t *testing.T) {
+	t.Parallel()
+	path, dsn := testenv.SQLitePath(t), testenv.MigratedDSN(t)
+	for name, open := range map[string]func(with ...func(*sqlstore.Options)) *sqlstore.DB{
+		"sqlite":   func(with ...func(*sqlstore.Options)) *sqlstore.DB { return testenv.OpenSQLite(t, path, with...) },
+		"postgres": func(with ...func(*sqlstore.Options)) *sqlstore.DB { return testenv.OpenPostgres(t, dsn, with...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := open()
+			at := time.Now().UTC().Truncate(time.Millisecond)
+			odd := []string{"a\"b", `c\d`, "ü☃", "<&>", "e f"}
+			users := map[string]store.User{
+				"local":   {Role: store.RoleAdmin, RoleGranted: true, Groups: []string{"x"}, Origin: store.OriginLocal},
+				"theirs":  {Role: store.RoleAdmin, Groups: append([]string{"here"}, odd...), Origin: store.OriginOIDC},
+				"granted": {Role: store.RoleAdmin, RoleGranted: true, Groups: []string{"here", "there"}, Origin: store.OriginOIDC},
+			}
+			err := db.Change(t.Context(), func(tx store.Tx) error { return fillOld(t.Context(), tx, users, odd, at) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, statement := range append([]string{`UPDATE identities SET group_names = 'broken' WHERE subject = 'broken'`}, backToThree...) {
+				if _, err := db.Writer().ExecContext(t.Context(), statement); err != nil {
+					t.Fatalf("%s: %v", statement, err)
+				}
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			db = open(func(o *sqlstore.Options) { o.Migrate = true })
+			slices.Sort(odd)
+			for name, want := range map[string]store.User{
+				"local": {}, "theirs": {RoleProvided: true, ProvidedGroups: odd}, "granted": {ProvidedGroups: []string{"there"}},
+			} {
+				got, err := db.UserByUsername(t.Context(), name)
+				slices.Sort(got.ProvidedGroups)
+				if err != nil || got.RoleProvided != want.RoleProvided || !slices.Equal(got.ProvidedGroups, want.ProvidedGroups) {
+					t.Errorf("%s: %t, %q, %v", name, got.RoleProvided, got.ProvidedGroups, err)
+				}
+			}
+			page, err := db.Sessions(t.Context(), store.SessionQuery{Now: at})
+			if err != nil || len(page.Items) != 1 || page.Items[0].Claims != `{"g":["there"]}` {
+				t.Errorf("sessions %+v, %v", page.Items, err)
+			}
+		})
+	}
+}
+
+func fillOld(ctx context.Context, tx store.Tx, users map[string]store.User, odd []string, at time.Time) error {
+	for name, u := range users {
+		u.ID, u.Username, u.Active, u.CreatedAt = store.NewID(at), name, true, at
+		if err := tx.CreateUser(ctx, u); err != nil {
+			return err
+		}
+		if name == "local" {
+			continue
+		}
+		groups := map[string][]string{"theirs": odd, "granted": {"there"}}[name]
+		for _, subject := range []string{name, "broken"} {
+			id := store.Identity{Issuer: "i", Subject: subject, UserID: u.ID, Groups: groups, CreatedAt: at}
+			if subject == "broken" {
+				if name == "theirs" {
+					continue
+				}
+				id.Groups = nil
+			}
+			if err := tx.CreateIdentity(ctx, id); err != nil {
+				return err
+			}
+		}
+		if name == "granted" {
+			err := tx.CreateSession(ctx, store.Session{
+				ID: store.NewID(at), TokenHash: store.HashToken("t"), UserID: u.ID, CreatedAt: at, LastSeenAt: at, Idle: time.Hour,
+				ExpiresAt: at.Add(time.Hour), Method: "oidc", Provider: "p", Issuer: "i", Subject: name,
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

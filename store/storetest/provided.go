@@ -1,0 +1,130 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// What providers gave, and what ends with it.
+var providedTests = []test{
+	{"what a provider gave is kept apart, and never outlives what it was part of", func(t *testing.T, s store.Store) {
+		u := addUser(t, s, "u", asAdmin, func(u *store.User) {
+			u.RoleProvided, u.Groups, u.ProvidedGroups = true, []string{"a", "b", "c"}, []string{"b", "c", "gone"}
+		})
+		if !u.RoleProvided || !slices.Equal(u.ProvidedGroups, []string{"b", "c"}) {
+			t.Fatalf("made as %+v", u)
+		}
+		for name, c := range map[string]struct {
+			edit     func(*store.User)
+			provided bool
+			groups   []string
+		}{
+			"groups are taken":       {func(u *store.User) { u.Groups = []string{"a", "c"} }, true, []string{"c"}},
+			"the role is given here": {func(u *store.User) { u.RoleGranted = true }, false, []string{"b", "c"}},
+			"the role is another":    {func(u *store.User) { u.Role = store.RoleUser }, false, []string{"b", "c"}},
+			"the root is managed":    {func(u *store.User) { u.Managed = true }, false, []string{"b", "c"}},
+		} {
+			edit := u
+			edit.ID, edit.Username, edit.Version = store.NewID(now()), "u "+name, 1
+			change(t, s, func(ctx context.Context, tx store.Tx) error {
+				if err := tx.CreateUser(ctx, edit); err != nil {
+					return err
+				}
+				edit.Version = 1
+				c.edit(&edit)
+				_, err := tx.UpdateUser(ctx, edit)
+				return err
+			})
+			if got := getUser(t, s, edit.ID); got.RoleProvided != c.provided || !slices.Equal(got.ProvidedGroups, c.groups) {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+	}},
+	{"an administrator by a provider's word is not the one that has to stay", func(t *testing.T, s store.Store) {
+		own := addUser(t, s, "own", asAdmin)
+		provided := addUser(t, s, "provided", asAdmin, func(u *store.User) { u.RoleProvided = true })
+		demote := func(u store.User) error {
+			u.Role = store.RoleUser
+			return try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.UpdateUser(ctx, u); return err })
+		}
+		wantErr(t, demote(own), store.ErrLastAdmin)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, own.ID) }), store.ErrLastAdmin)
+		if err := demote(provided); err != nil {
+			t.Fatalf("a role that a provider gave cannot go: %v", err)
+		}
+	}},
+	{"a session ends by every name that a provider has for it, also after it was replaced", func(t *testing.T, s store.Store) {
+		for name, sel := range map[string]store.SessionSelector{
+			"first": {Issuer: "i", SID: "1"}, "second": {Issuer: "i", SID: "2"}, "named": {Issuer: "j", SID: "3"},
+			"person": {Issuer: "j", Subject: "t"}, "both": {Issuer: "i", Subject: "s", SID: "1"},
+		} {
+			u := addUser(t, s, "of "+name)
+			of := func(sid string) func(*store.Session) {
+				return func(x *store.Session) { x.Issuer, x.Subject, x.SID = "i", "s", sid }
+			}
+			first := addSession(t, s, u, of("1"))
+			second, _ := newSession(u)
+			of("2")(&second)
+			third := second
+			third.ID, third.TokenHash = store.NewID(now()), store.HashToken(store.NewToken())
+			change(t, s, func(ctx context.Context, tx store.Tx) error {
+				return errors.Join(tx.ReplaceSession(ctx, first.ID, second), tx.NameSession(ctx, second.ID, "j", "t", "3"),
+					tx.ReplaceSession(ctx, second.ID, third))
+			})
+			for _, miss := range []store.SessionSelector{{Issuer: "j", SID: "1"}, {Issuer: "i", SID: "3"}, {Issuer: "i", Subject: "t"}, {Issuer: "i", Subject: "t", SID: "1"}} {
+				if ended := endSessions(t, s, miss); len(ended) != 0 {
+					t.Errorf("%+v ends %d sessions", miss, len(ended))
+				}
+			}
+			if ended := endSessions(t, s, sel); len(ended) != 1 || ended[0].ID != third.ID || lives(t, s, third) {
+				t.Errorf("%s: ended %+v", name, ended)
+			}
+		}
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.NameSession(ctx, "nobody", "i", "s", "1") }), store.ErrNotFound)
+	}},
+	{"what an identity gave ends when it is unlinked", func(t *testing.T, s store.Store) {
+		u := addUser(t, s, "u")
+		of := addSession(t, s, u, func(x *store.Session) { x.Issuer, x.Subject, x.Claims = "i", "s", "claims" })
+		other := addSession(t, s, u, func(x *store.Session) { x.Issuer, x.Subject, x.Claims = "i", "t", "claims" })
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			err := tx.CreateIdentity(ctx, store.Identity{Issuer: "i", Subject: "s", UserID: u.ID, CreatedAt: now()})
+			return errors.Join(err, tx.DeleteIdentity(ctx, "i", "s"))
+		})
+		for sess, want := range map[string]string{of.ID: "", other.ID: "claims"} {
+			if got, _, err := s.Session(t.Context(), sess); err != nil || got.Claims != want {
+				t.Errorf("claims %q, %v, want %q", got.Claims, err, want)
+			}
+		}
+	}},
+	{"a mark lasts until its end, and a later end counts", func(t *testing.T, s store.Store) {
+		at := now()
+		marked := func(key string, at time.Time) (is bool) {
+			change(t, s, func(ctx context.Context, tx store.Tx) (err error) {
+				is, err = tx.Marked(ctx, "kind", key, at)
+				return err
+			})
+			return is
+		}
+		for _, until := range []time.Duration{time.Minute, time.Hour, time.Second} {
+			change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.Mark(ctx, "kind", "key", at.Add(until)) })
+		}
+		if !marked("key", at) || !marked("key", at.Add(59*time.Minute)) || marked("key", at.Add(time.Hour)) || marked("other", at) {
+			t.Error("the mark is not there, or for too long")
+		}
+		u := addUser(t, s, "u")
+		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.BumpEpoch(ctx, u.ID) })
+		is := false
+		change(t, s, func(ctx context.Context, tx store.Tx) (err error) {
+			is, err = tx.Marked(ctx, store.MarkEnded, u.ID, time.Now().Add(store.EndedFor-time.Minute))
+			return err
+		})
+		if !is {
+			t.Error("the end of all sessions of a user leaves no mark")
+		}
+	}},
+}
