@@ -56,7 +56,7 @@ func fillStore(b *testing.B, st *sqlstore.DB, n int) *grown {
 				if err := tx.CreateUser(ctx, u); err != nil {
 					return err
 				}
-				token, _, err := m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password", IP: "192.0.2.1", UserAgent: "bench"})
+				token, _, err := m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password", AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: "bench"})
 				if err != nil {
 					return err
 				}

@@ -160,7 +160,7 @@ func signInCmd(ts *testscript.TestScript, neg bool, args []string) {
 		u := lookUp(ts, ctx, st, args[0])
 		ts.Check(st.Change(ctx, func(tx store.Tx) error {
 			token, s, err := m.Create(ctx, tx, session.Start{
-				User: u, Limits: session.DefaultLimits, Method: "password", IP: "192.0.2.1", UserAgent: "Fire\x1b[31mfox",
+				User: u, Limits: session.DefaultLimits, Method: "password", AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: "Fire\x1b[31mfox",
 			})
 			ts.Setenv(args[1], s.ID)
 			ts.Setenv(args[1]+"_TOKEN", token)
@@ -261,7 +261,7 @@ func TestACommandActsOnARunningServerWithinASecond(t *testing.T) {
 				if err := tx.CreateUser(ctx, u); err != nil {
 					return err
 				}
-				token, _, err = m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password"})
+				token, _, err = m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password", AuthAt: time.Now()})
 				return err
 			})
 			if err != nil {

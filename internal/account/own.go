@@ -106,7 +106,7 @@ func (s *Service) changeProved(ctx context.Context, a Actor, proof login.Proof, 
 		if out.User, err = tx.User(ctx, u.ID); err != nil {
 			return err
 		}
-		out.Token, out.Session, err = s.Sessions.Renew(ctx, tx, sess, out.User.Epoch, true)
+		out.Token, out.Session, err = s.Sessions.Renew(ctx, tx, sess, out.User.Epoch, s.now())
 		return err
 	})
 	if err != nil {

@@ -58,7 +58,7 @@ func (f *fixture) start(t testing.TB, u store.User, remember bool) (string, stor
 		if err != nil {
 			return err
 		}
-		token, s, err = f.m.Create(context.Background(), tx, session.Start{User: u, Remember: remember, Method: "password",
+		token, s, err = f.m.Create(context.Background(), tx, session.Start{User: u, Remember: remember, Method: "password", AuthAt: f.clock.Now(),
 			Limits: session.Limits{Idle: time.Hour, Absolute: 24 * time.Hour, Remember: 48 * time.Hour}})
 		return err
 	})
@@ -220,13 +220,16 @@ func TestRenewingMakesTheOldTokenWorthless(t *testing.T) {
 	var token string
 	var renewed store.Session
 	f.change(t, func(tx store.Tx) (err error) {
-		token, renewed, err = f.m.Renew(t.Context(), tx, s, s.Epoch, true)
+		token, renewed, err = f.m.Renew(t.Context(), tx, s, s.Epoch, f.clock.Now())
 		return err
 	})
 	if f.alive(t, old) || !f.alive(t, token) || token == old || renewed.ID == s.ID {
 		t.Error("the old session was not replaced by a new one")
 	}
-	err := f.Change(t.Context(), func(tx store.Tx) error { _, _, err := f.m.Renew(t.Context(), tx, s, s.Epoch, true); return err })
+	err := f.Change(t.Context(), func(tx store.Tx) error {
+		_, _, err := f.m.Renew(t.Context(), tx, s, s.Epoch, f.clock.Now())
+		return err
+	})
 	if !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("renewing an ended session: %v, want not found", err)
 	}

@@ -100,15 +100,18 @@ func alive(s *store.Session, u *store.User, lastSeen, now time.Time) bool {
 
 // Start says what session to make.
 type Start struct {
-	User      store.User
-	Limits    Limits
-	Remember  bool
-	Method    string // "password", "oidc", "link"
-	Provider  string
-	Issuer    string
-	Subject   string
-	SID       string
-	Sealed    string
+	User     store.User
+	Limits   Limits
+	Remember bool
+	Method   string // "password", "oidc", "link"
+	Provider string
+	Issuer   string
+	Subject  string
+	SID      string
+	Claims   string
+	Sealed   string
+	// AuthAt is when the person proved who they are, zero when nobody knows: such a session is never fresh.
+	AuthAt    time.Time
 	IP        string
 	UserAgent string
 	Host      string
@@ -126,8 +129,8 @@ func (m *Manager) Create(ctx context.Context, tx store.Tx, p Start) (token strin
 	s = store.Session{
 		ID: store.NewID(now), TokenHash: store.HashToken(token),
 		UserID: p.User.ID, Epoch: p.User.Epoch,
-		CreatedAt: now, AuthAt: now, LastSeenAt: now, Idle: idle, ExpiresAt: now.Add(absolute), Remember: p.Remember,
-		Method: p.Method, Provider: p.Provider, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Sealed: p.Sealed,
+		CreatedAt: now, AuthAt: notAfter(p.AuthAt, now), LastSeenAt: now, Idle: idle, ExpiresAt: now.Add(absolute), Remember: p.Remember,
+		Method: p.Method, Provider: p.Provider, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Claims: p.Claims, Sealed: p.Sealed,
 		IP: p.IP, UserAgent: ClipUserAgent(p.UserAgent), Host: p.Host,
 	}
 	if err := tx.CreateSession(ctx, s); err != nil {
@@ -136,16 +139,25 @@ func (m *Manager) Create(ctx context.Context, tx store.Tx, p Start) (token strin
 	return token, s, nil
 }
 
+// notAfter returns at, or now when at is later: no proof is newer than what it is judged by.
+func notAfter(at, now time.Time) time.Time {
+	if at.After(now) {
+		return now
+	}
+	return at
+}
+
 // Renew replaces a live session by one with a new id and a new token inside tx: after a password change or a
-// re-authentication the old cookie is worth nothing. Lifetimes go on; authenticated moves AuthAt to now.
-// It answers store.ErrNotFound when the session ended meanwhile.
-func (m *Manager) Renew(ctx context.Context, tx store.Tx, old store.Session, epoch int64, authenticated bool) (token string, s store.Session, err error) {
+// re-authentication the old cookie is worth nothing. Lifetimes go on. old is the session as tx has read it, so that
+// nothing that was replaced meanwhile comes back, with what the renewal changes about it; authAt is when the person
+// proved who they are, and never moves back. It returns store.ErrNotFound when the session ended meanwhile.
+func (m *Manager) Renew(ctx context.Context, tx store.Tx, old store.Session, epoch int64, authAt time.Time) (token string, s store.Session, err error) {
 	now := m.now().UTC()
 	token = store.NewToken()
 	s = old
 	s.ID, s.TokenHash, s.Epoch, s.LastSeenAt = store.NewID(now), store.HashToken(token), epoch, now
-	if authenticated {
-		s.AuthAt = now
+	if at := notAfter(authAt, now); at.After(s.AuthAt) {
+		s.AuthAt = at
 	}
 	if err := tx.ReplaceSession(ctx, old.ID, s); err != nil {
 		return "", store.Session{}, fmt.Errorf("renewing a session: %w", err)
