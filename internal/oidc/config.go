@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -102,6 +103,8 @@ type Config struct {
 	Link     Link
 	// AdminGroups make an administrator of a person in any of them.
 	AdminGroups []string
+	// RefreshGrace is how long a session goes on whose refreshes come to nothing; 0 for an hour.
+	RefreshGrace time.Duration
 	// Insecure allows http and addresses of this machine and its network.
 	Insecure bool
 }
@@ -203,6 +206,9 @@ func (c *Config) checkRules() error {
 			return fmt.Errorf("admin_group: %w", err)
 		}
 	}
+	if c.RefreshGrace < 0 {
+		return errors.New("refresh_grace: has to be positive; leave it out for one hour")
+	}
 	for option, path := range map[string]string{
 		"username": c.Claims.Username, "email": c.Claims.Email, "name": c.Claims.Name, "groups": c.Claims.Groups,
 	} {
@@ -248,6 +254,14 @@ func (c *Config) label() string {
 		return c.Label
 	}
 	return strings.ToUpper(c.Name[:1]) + c.Name[1:]
+}
+
+// RefreshGraceOr returns how long a session goes on whose refreshes come to nothing.
+func (c *Config) RefreshGraceOr() time.Duration {
+	if c.RefreshGrace <= 0 {
+		return time.Hour
+	}
+	return c.RefreshGrace
 }
 
 func (c *Config) scopes() []string {

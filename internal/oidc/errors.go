@@ -37,6 +37,8 @@ type Error struct {
 	Kind   Kind
 	Reason string // in words, for the operator
 	Err    error  // cause, or nil
+
+	told bool // by the browser
 }
 
 func (e *Error) Error() string {

@@ -17,7 +17,6 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -85,8 +84,8 @@ type Tokens struct {
 	Refresh string    `json:"r,omitempty"`
 	Due     time.Time `json:"d,omitzero"` // when to use Refresh: the access token has expired
 	Nonce   string    `json:"n,omitempty"`
-	// EmailVerified is what the provider said of the e-mail address, so that rules can be judged again without it.
-	EmailVerified bool `json:"v,omitempty"`
+	// Failing is when a refresh came to nothing for the first time since the last one that did not, zero for never.
+	Failing time.Time `json:"f,omitzero"`
 }
 
 // exchange sends a code to the token endpoint and verifies what comes back.
@@ -103,77 +102,46 @@ func (p *provider) exchange(ctx context.Context, m *metadata, f *flowData, code 
 	if err != nil {
 		return nil, tokenError(err)
 	}
-	return p.believe(ctx, m, tok, expect{nonce: f.Nonce})
-}
-
-// refresh uses a refresh token (RFC 6749, section 6) and verifies what comes back.
-func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens) (*Person, error) {
-	cred, err := p.credentials(m)
-	if err != nil {
+	if err := bearer(tok); err != nil {
 		return nil, err
 	}
-	params := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {t.Refresh}}
-	for k, v := range cred.extra {
-		params[k] = v
-	}
-	// x/oauth2's own refresh takes no further parameters, so no assertion; its client credentials do, grant and all.
-	conf := clientcredentials.Config{
-		ClientID: p.ClientID, ClientSecret: cred.secret, TokenURL: m.TokenURL, AuthStyle: cred.style, EndpointParams: params,
-	}
-	tok, err := conf.Token(gooidc.ClientContext(ctx, p.remote.client))
-	if err != nil {
-		return nil, tokenError(err)
-	}
-	if raw, _ := tok.Extra("id_token").(string); raw == "" {
-		return p.refreshedWithout(ctx, m, tok, t)
-	}
-	return p.believe(ctx, m, tok, expect{nonce: t.Nonce, refresh: true})
-}
-
-// believe verifies a token answer and asks userinfo for the rest.
-func (p *provider) believe(ctx context.Context, m *metadata, tok *oauth2.Token, want expect) (*Person, error) {
-	if tok.TokenType != "" && !strings.EqualFold(tok.TokenType, "bearer") {
-		return nil, fail(Invalid, "the access token is not a bearer token but %s", Clean(tok.TokenType, 40))
-	}
-	raw, _ := tok.Extra("id_token").(string)
+	raw := idToken(tok)
 	if raw == "" {
 		return nil, fail(Invalid, "the token endpoint gave no ID token; is the scope openid allowed there?")
 	}
-	want.accessToken = tok.AccessToken
-	v, err := p.remote.verifyID(ctx, &p.Config, m, raw, want)
+	v, err := p.remote.verifyID(ctx, &p.Config, m, raw, expect{nonce: f.Nonce, accessToken: tok.AccessToken})
 	if err != nil {
 		return nil, err
 	}
-	info, err := p.userinfo(ctx, m, tok.AccessToken, v.subject)
-	if err != nil {
-		return nil, err
-	}
-	person := p.person(v, info)
-	person.Tokens = p.tokens(tok, raw, want.nonce)
-	person.Tokens.EmailVerified = person.EmailVerified
-	return person, nil
+	return p.believe(ctx, m, tok, v, p.tokens(tok, raw, f.Nonce))
 }
 
-// refreshedWithout goes on with the ID token of before: a refresh answer need not have a new one.
-func (p *provider) refreshedWithout(ctx context.Context, m *metadata, tok *oauth2.Token, t Tokens) (*Person, error) {
-	old, err := jose.ParseSigned(t.IDToken, known)
-	if err != nil {
-		return nil, fail(Invalid, "the ID token that was kept cannot be read")
+func idToken(tok *oauth2.Token) string {
+	raw, _ := tok.Extra("id_token").(string)
+	return raw
+}
+
+func bearer(tok *oauth2.Token) error {
+	if tok.TokenType != "" && !strings.EqualFold(tok.TokenType, "bearer") {
+		return fail(Invalid, "the access token is not a bearer token but %s", Clean(tok.TokenType, 40))
 	}
-	v := &verified{raw: t.IDToken}
-	// It was verified when it came, and sealed since.
-	if err := json.Unmarshal(old.UnsafePayloadWithoutVerification(), &v.claims); err != nil {
-		return nil, fail(Invalid, "the ID token that was kept cannot be read")
+	return nil
+}
+
+// believe asks userinfo for what the ID token does not say.
+func (p *provider) believe(ctx context.Context, m *metadata, tok *oauth2.Token, v *verified, t Tokens) (*Person, error) {
+	if err := checkAuthTime(v.authTime, time.Time{}, p.now()); err != nil {
+		return nil, err
 	}
-	v.subject, _ = v.claims.get("sub").text()
-	v.sid, _ = v.claims.get("sid").text()
+	if v.algorithm != "" {
+		p.remote.noteAlgorithm(p.Name, v.algorithm)
+	}
 	info, err := p.userinfo(ctx, m, tok.AccessToken, v.subject)
 	if err != nil {
 		return nil, err
 	}
 	person := p.person(v, info)
-	person.Tokens = p.tokens(tok, t.IDToken, t.Nonce)
-	person.Tokens.EmailVerified = person.EmailVerified
+	person.Tokens = t
 	return person, nil
 }
 
@@ -201,24 +169,43 @@ func (p *provider) tokens(tok *oauth2.Token, idToken, nonce string) Tokens {
 	return t
 }
 
-// refusals are the errors of a token endpoint with which the provider takes a sign-in back. Others (our credentials
-// are wrong, it is busy) say nothing about the person.
-var refusals = map[string]bool{
-	"invalid_grant": true, "access_denied": true, "login_required": true, "interaction_required": true,
-	"consent_required": true, "account_selection_required": true,
+// aboutUs are the errors of a token endpoint that say nothing about the person: our credentials are wrong, or it is busy.
+// With every other one the provider takes a sign-in back, whatever it calls that: providers invent words of their own, and
+// with a list of known ones people would stay in of whom they use another.
+var aboutUs = map[string]bool{
+	"invalid_client": true, "unauthorized_client": true, "unsupported_grant_type": true,
+	"temporarily_unavailable": true, "slow_down": true, "server_error": true,
+}
+
+// refusal returns the error code with which a token endpoint refuses, "" for an answer that is none: something between us
+// may have given it.
+func refusal(r *oauth2.RetrieveError) string {
+	if r.Response == nil {
+		return ""
+	}
+	switch r.Response.StatusCode {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+	default:
+		return ""
+	}
+	var body claims
+	if json.Unmarshal(r.Body, &body) != nil {
+		return ""
+	}
+	code, _ := body.get("error").text()
+	return code
 }
 
 func tokenError(err error) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
-		k := Down
-		switch {
-		case refusals[refused.ErrorCode]:
-			k = Refused
-		case refused.ErrorCode == "invalid_client" || refused.ErrorCode == "unauthorized_client":
+		switch code := refusal(refused); {
+		case code == "invalid_client" || code == "unauthorized_client":
 			return fail(Down, "%s: check client_id, client_secret and auth_method", words(err))
+		case code == "" || aboutUs[code]:
+			return fail(Down, "%s", words(err))
 		}
-		return fail(k, "%s", words(err))
+		return fail(Refused, "%s", words(err))
 	}
 	var u *url.Error
 	if errors.As(err, &u) || errors.Is(err, errTooLarge) || isTimeout(err) {

@@ -42,6 +42,9 @@ type Start struct {
 	RedirectURI string // our callback, absolute
 	ReturnTo    string // where to go at the end; judged again then
 	Remember    bool
+	SessionID   string // the session of the browser that begins, "" for none
+	// Foreign: another site's page led here. It signs nobody in who is signed in by then.
+	Foreign bool
 }
 
 // Begun is a sign-in under way.
@@ -98,6 +101,8 @@ type flowData struct {
 	ReturnTo    string `json:"t,omitempty"`
 	Issuer      string `json:"i"`
 	Remember    bool   `json:"m,omitempty"`
+	SessionID   string `json:"s,omitempty"`
+	Foreign     bool   `json:"x,omitempty"`
 }
 
 const flowPurpose = "flow"
@@ -118,7 +123,7 @@ func (g *Registry) Begin(ctx context.Context, name string, s Start) (Begun, erro
 	cookie := FlowCookie{Name: cookieName(hash), Value: strconv.FormatInt(now.UnixMilli(), 36) + "." + store.NewToken()}
 	d := flowData{
 		Nonce: store.NewToken(), Verifier: oauth2.GenerateVerifier(), RedirectURI: s.RedirectURI, ReturnTo: s.ReturnTo,
-		Issuer: p.Issuer, Remember: s.Remember,
+		Issuer: p.Issuer, Remember: s.Remember, SessionID: s.SessionID, Foreign: s.Foreign,
 	}
 	data, err := g.sealJSON(ctx, d, flowPurpose, hash.String())
 	if err != nil {
@@ -231,6 +236,10 @@ type Finished struct {
 	UserID   string // who links or re-authenticates
 	ReturnTo string // not judged
 	Remember bool
+
+	BegunAt   time.Time
+	SessionID string // of the browser when it began, "" for none
+	Foreign   bool   // another site's page had led to it
 }
 
 // Finish ends a sign-in. cookie answers the value of one of our cookies, "" for none. The flow is taken, once, before
@@ -260,6 +269,7 @@ func (g *Registry) Finish(ctx context.Context, name string, a Answer, cookie fun
 		return out, err
 	}
 	out.Purpose, out.UserID, out.ReturnTo, out.Remember = f.Purpose, f.UserID, d.ReturnTo, d.Remember
+	out.BegunAt, out.SessionID, out.Foreign = f.CreatedAt, d.SessionID, d.Foreign
 	out.Person, err = p.finish(ctx, a, &d, &f)
 	p.remote.record(p.Name, g.now(), err)
 	return out, err
@@ -276,23 +286,29 @@ func (p *provider) finish(ctx context.Context, a Answer, d *flowData, f *store.F
 	}
 	// RFC 9207: a code is sent to the provider that gave it, or two providers could be played against each other.
 	if a.Issuer != p.Issuer && (a.Issuer != "" || m.IssParameter) {
-		return nil, fail(Invalid, "the answer comes from another provider: iss")
+		return nil, told(fail(Invalid, "the answer comes from another provider: iss"))
 	}
 	if a.Error != "" {
-		return nil, answerError(a)
+		return nil, told(answerError(a))
 	}
 	person, err := p.exchange(ctx, m, d, a.Code)
 	if err != nil {
 		return nil, err
 	}
-	if f.Purpose == PurposeReauth && !person.authTime.IsZero() && person.authTime.Before(f.CreatedAt.Add(-leeway)) {
-		return nil, fail(Invalid, "the provider did not ask the person again: auth_time is older than the request")
+	if f.Purpose == PurposeReauth {
+		err = checkAuthTime(person.authTime, f.CreatedAt, p.now())
 	}
-	return person, nil
+	return person, err
+}
+
+// told marks a failure that the browser tells of: whoever uses it can make it up, so it says nothing about the provider.
+func told(err *Error) *Error {
+	err.told = true
+	return err
 }
 
 // answerError maps an error answer (RFC 6749, section 4.1.2.1; Core, section 3.1.2.6).
-func answerError(a Answer) error {
+func answerError(a Answer) *Error {
 	kind := Refused
 	switch a.Error {
 	case "access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required":

@@ -2,7 +2,9 @@ package oidc
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -22,6 +24,7 @@ type Logout struct {
 	// has to be the one of the session's ID token.
 	Algorithm string
 	Pinned    bool
+	usual     string // of the ID tokens
 }
 
 const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
@@ -38,50 +41,79 @@ func (g *Registry) VerifyLogout(ctx context.Context, name, raw string) (Logout, 
 		return Logout{}, err
 	}
 	keys := &keySet{r: p.remote, why: forLogout, algs: m.pinned(&p.Config)}
-	// A token of another kind has another typ; providers that set none are told apart by events and nonce.
-	v, err := p.remote.parse(raw, keys.algs, func(typ string) bool { return typ == "" || typ == "logout+jwt" })
+	v, err := p.remote.parse(raw, keys.algs, logoutKind)
 	if err != nil {
 		return Logout{}, err
 	}
-	t, err := verifier(&p.Config, keys).VerifyLogout(ctx, raw)
+	payload, err := keys.VerifySignature(ctx, raw)
 	if err != nil {
 		return Logout{}, keys.explain("logout token", err)
 	}
-	if err := t.Claims(&v.claims); err != nil {
+	if err := json.Unmarshal(payload, &v.claims); err != nil {
 		return Logout{}, fail(Invalid, "logout token: its claims are not an object, or one has a member twice")
 	}
-	if err := v.common(&p.Config, g.now()); err != nil {
+	out, err := v.logout(&p.Config, g.now())
+	if err != nil {
 		return Logout{}, err
 	}
-	out := Logout{
-		Issuer: p.Issuer, Subject: t.Subject, SID: t.SessionID, ID: t.TokenID, Algorithm: v.algorithm, Pinned: len(p.SignAlgs) > 0,
-	}
-	out.Expires, _ = v.claims.get("exp").instant()
-	out.Expires = out.Expires.Add(2 * leeway)
-	return out, v.checkLogout(out, t.Issuer)
+	out.usual = p.remote.algorithm(p.Name)
+	out.Algorithm, out.Pinned = v.algorithm, len(keys.algs) == 1 || len(p.SignAlgs) > 0
+	return out, nil
 }
 
-// checkLogout checks the members by their exact names, which go-oidc does not.
-func (v *verified) checkLogout(out Logout, issuer string) error {
-	same := func(name, value string) bool {
-		return v.claims.is(name, value) || !v.claims.get(name).there() && value == ""
+// logoutKind takes the kind that logout tokens should say they are, and those that say nothing of the sort, which older
+// providers send: what they are is then told by their event and the nonce that they may not have.
+func logoutKind(typ string) bool { return typ == "" || typ == "jwt" || typ == "logout+jwt" }
+
+// logoutLife is how old a logout token may be that does not say when it ends.
+const logoutLife = 10 * time.Minute
+
+// logout checks the claims, by the exact names of the members, and returns what the token says.
+func (v *verified) logout(c *Config, now time.Time) (Logout, error) {
+	if !v.claims.get("exp").there() {
+		iat, ok := v.claims.get("iat").instant()
+		if !ok {
+			return Logout{}, fail(Invalid, "logout token: it has neither exp nor iat")
+		}
+		end := json.Number(strconv.FormatInt(iat.Add(logoutLife-leeway).Unix(), 10)) // common adds the leeway
+		v.claims.set("exp", value{v: end})
+	}
+	if !v.claims.is("iss", c.Issuer) {
+		return Logout{}, fail(Invalid, "logout token: it comes from another provider: iss")
+	}
+	if err := v.common(c, now); err != nil {
+		return Logout{}, err
+	}
+	out := Logout{Issuer: c.Issuer}
+	for name, to := range map[string]*string{"sub": &out.Subject, "sid": &out.SID, "jti": &out.ID} {
+		member := v.claims.get(name)
+		text, is := member.text()
+		if member.there() && (!is || len(text) > 512 || !plainText(text)) {
+			return Logout{}, fail(Invalid, "logout token: jti, sub or sid is malformed")
+		}
+		*to = text
 	}
 	events, _ := v.claims.get("events").object()
 	_, event := events.get(logoutEvent).object()
 	nonce := v.claims.get("nonce").there()
 	switch {
-	case !same("iss", issuer) || !same("sub", out.Subject) || !same("sid", out.SID) || !same("jti", out.ID):
-		return fail(Invalid, "logout token: a member is misspelt")
 	case !event:
-		return fail(Invalid, "logout token: events is missing or another one")
+		return Logout{}, fail(Invalid, "logout token: events is missing or another one")
 	case nonce:
-		return fail(Invalid, "logout token: it has a nonce, so it is an ID token")
-	case len(out.ID) > 512 || len(out.Subject) > maxSubject || len(out.SID) > 512 ||
-		!plainText(out.ID) || !plainText(out.Subject) || !plainText(out.SID):
-		return fail(Invalid, "logout token: jti, sub or sid is malformed")
+		return Logout{}, fail(Invalid, "logout token: it has a nonce, so it is an ID token")
+	case out.ID == "":
+		return Logout{}, fail(Invalid, "logout token: jti is missing")
+	case out.Subject == "" && out.SID == "" || len(out.Subject) > maxSubject:
+		return Logout{}, fail(Invalid, "logout token: it names neither a person nor a session")
 	}
-	return nil
+	out.Expires, _ = v.claims.get("exp").instant()
+	out.Expires = out.Expires.Add(2 * leeway)
+	return out, nil
 }
+
+// SignedAsUsual reports whether the provider signs ID tokens with the logout token's algorithm, as far as that is known
+// without a session.
+func (l Logout) SignedAsUsual() bool { return l.Pinned || l.Algorithm == l.usual }
 
 // SignedLike reports whether the ID token that a session was made with has the logout token's algorithm. A provider
 // signs both alike; a token that is signed by another of its keys was not made for us.
@@ -186,27 +218,4 @@ func (g *Registry) Front(name, issuer, sid string) error {
 		return fail(Invalid, "front-channel logout: sid is missing or malformed")
 	}
 	return nil
-}
-
-// Refresh asks the provider of a session for new tokens and claims. A *[Error] of kind Down says nothing about the
-// person; with any other *[Error] the provider took the sign-in back, or its answer is about somebody else, and the
-// session has to end. ok is false when there is nothing to refresh with.
-func (g *Registry) Refresh(ctx context.Context, s *store.Session, t Tokens) (person *Person, ok bool, err error) {
-	p := g.names[s.Provider]
-	if p == nil || p.Issuer != s.Issuer || t.Refresh == "" {
-		return nil, false, nil
-	}
-	m, err := p.remote.metadata(ctx, metadataLife)
-	if err != nil {
-		return nil, true, err
-	}
-	person, err = p.refresh(ctx, m, t)
-	if err == nil && person.Subject != s.Subject {
-		err = fail(Invalid, "refresh: the provider speaks of somebody else")
-	}
-	p.remote.record(p.Name, g.now(), err)
-	if err != nil {
-		return nil, true, err
-	}
-	return person, true, nil
 }

@@ -65,6 +65,7 @@ type remote struct {
 	retry    time.Time // not before
 	health   health
 	records  map[string]*record // by the name of a configured provider
+	signed   map[string]string  // algorithm of the last ID token, by the same
 }
 
 // health is what the status page tells.
@@ -202,6 +203,27 @@ func (r *remote) noteDate(date time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.health.skew, r.health.skewKnown = date.Sub(r.now()).Round(time.Second), true
+}
+
+// noteAlgorithm notes how an ID token for a configured provider was signed.
+func (r *remote) noteAlgorithm(name, algorithm string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.signed == nil {
+		r.signed = make(map[string]string)
+	}
+	r.signed[name] = algorithm
+}
+
+// algorithm returns how ID tokens for a configured provider are signed: as the last one, else in the way that holds where
+// nothing was agreed on (OpenID Connect Dynamic Client Registration 1.0, section 2).
+func (r *remote) algorithm(name string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.signed[name]; a != "" {
+		return a
+	}
+	return string(jose.RS256)
 }
 
 // pinned answers the algorithms that tokens may be signed with: the configured ones, else those of the metadata that

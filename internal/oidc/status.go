@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -27,6 +28,9 @@ type Status struct {
 	LastSuccess time.Time // of a sign-in or refresh
 	LastFailure time.Time
 	LastError   string // of LastFailure, in words
+	// A logout token that was refused last. Anybody can send one, so this is no failure of the provider by itself.
+	LogoutRefused time.Time
+	LogoutError   string
 
 	EndSession   bool // the provider can be signed out of
 	Backchannel  bool // it says that it can tell us of sign-outs
@@ -37,30 +41,53 @@ type Status struct {
 type record struct {
 	success, failure time.Time
 	problem          string
+	logoutRefused    time.Time
+	logoutProblem    string
 }
 
 // record notes how a sign-in or refresh went. What people did (they cancelled, came too late, or are not allowed) says
-// nothing about the provider.
+// nothing about the provider, and neither does what only the browser tells.
 func (r *remote) record(name string, now time.Time, err error) {
 	switch KindOf(err) {
 	case Cancelled, Expired, NotAllowed, Unverified:
 		return
 	}
+	var e *Error
+	if errors.As(err, &e) && e.told {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.records == nil {
-		r.records = make(map[string]*record)
-	}
-	rec := r.records[name]
-	if rec == nil {
-		rec = &record{}
-		r.records[name] = rec
-	}
+	rec := r.recordOf(name)
 	if err == nil {
 		rec.success = now
 		return
 	}
 	rec.failure, rec.problem = now, Clean(err.Error(), 300)
+}
+
+// recordOf returns the record of a configured provider. r.mu is held.
+func (r *remote) recordOf(name string) *record {
+	if r.records == nil {
+		r.records = make(map[string]*record)
+	}
+	if r.records[name] == nil {
+		r.records[name] = &record{}
+	}
+	return r.records[name]
+}
+
+// LogoutRefused notes that a logout token was refused. It reports whether there is such a provider.
+func (g *Registry) LogoutRefused(name string, err error) bool {
+	p := g.names[name]
+	if p == nil {
+		return false
+	}
+	p.remote.mu.Lock()
+	defer p.remote.mu.Unlock()
+	rec := p.remote.recordOf(name)
+	rec.logoutRefused, rec.logoutProblem = g.now(), Clean(err.Error(), 200)
+	return true
 }
 
 // Status answers how the providers do, in the order of the configuration, without asking them.
@@ -99,6 +126,7 @@ func (p *provider) status() Status {
 	}
 	if rec := r.records[p.Name]; rec != nil {
 		s.LastSuccess, s.LastFailure, s.LastError = rec.success, rec.failure, rec.problem
+		s.LogoutRefused, s.LogoutError = rec.logoutRefused, rec.logoutProblem
 	}
 	return s
 }
