@@ -59,6 +59,9 @@ type Service struct {
 	Hasher   *password.Hasher
 	Policy   password.Policy
 	Title    string // of the site: no password may be it
+	// Effective returns a user as a session may act: rights that a provider gave are bound to it. nil means that no
+	// provider gives any.
+	Effective func(*store.Session, store.User) store.User
 	// EnvPrefix is before the names of the variables that make the administrator, such as "APP_": refusals name them.
 	EnvPrefix string
 	Clock     func() time.Time // nil means time.Now

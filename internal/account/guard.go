@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -58,13 +59,21 @@ func (s *Service) manager(ctx context.Context, tx store.Reader, a Actor) (store.
 	if err != nil {
 		return store.Session{}, err
 	}
-	if !u.IsActiveAdmin() {
+	if !s.acting(&sess, u).IsActiveAdmin() {
 		return store.Session{}, errRole()
 	}
 	if u.MustChange {
 		return store.Session{}, refuse(CodeMustChange, "refused.must_change")
 	}
 	return sess, nil
+}
+
+// acting returns a user as the session may act.
+func (s *Service) acting(sess *store.Session, u store.User) store.User {
+	if s.Effective != nil {
+		return s.Effective(sess, u)
+	}
+	return (*login.OIDC)(nil).Effective(sess, u)
 }
 
 const clockSkew = FreshFor / 10

@@ -38,7 +38,7 @@ var excused = map[string]string{
 	"internal/account/links.go: secret: spend":      "the purpose of a link, no secret",
 	"internal/account/own.go: secret: changeProved": "two states of one row, to see whether it moved",
 	"internal/login/signin.go: secret: SignIn":      "two states of one row, to see whether it moved",
-	"internal/login/signin.go: secret: Confirm":     "two states of one row, to see whether it moved",
+	"internal/login/signin.go: secret: confirm":     "two states of one row, to see whether it moved",
 	"internal/session/cookie.go: secret: Token":     "two cookies of one request, with each other",
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -28,8 +29,11 @@ type OIDC struct {
 	// administrator of, above all.
 	Reserved []string
 
-	flights singleflight.Group
-	starts  *otter.Cache[string, *rate.Limiter]
+	flights   singleflight.Group
+	starts    *otter.Cache[string, *rate.Limiter]
+	callbacks *otter.Cache[string, *rate.Limiter]
+	refusals  *otter.Cache[string, *rate.Limiter] // by what and the name of a provider
+	troubles  *otter.Cache[string, trouble]
 }
 
 // Arrival is the end of a sign-in through a provider. ReturnTo and Purpose are set with an error, too, as soon as they
@@ -53,9 +57,12 @@ const (
 
 // NewOIDC makes an OIDC for one configuration.
 func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
+	counts := func() *otter.Cache[string, *rate.Limiter] {
+		return otter.Must(&otter.Options[string, *rate.Limiter]{MaximumSize: startClients})
+	}
 	return &OIDC{
-		Service: s, Registry: reg, Reserved: reserved,
-		starts: otter.Must(&otter.Options[string, *rate.Limiter]{MaximumSize: startClients}),
+		Service: s, Registry: reg, Reserved: reserved, starts: counts(), callbacks: counts(), refusals: counts(),
+		troubles: otter.Must(&otter.Options[string, trouble]{MaximumSize: maxTroubles}),
 	}
 }
 
@@ -65,13 +72,61 @@ func (o *OIDC) Throttled(c Client) error {
 	if key == "" {
 		return nil
 	}
-	limiter, _ := o.starts.ComputeIfAbsent(key, func() (*rate.Limiter, bool) {
-		return rate.NewLimiter(rate.Every(startRefill), startBurst), false
-	})
-	if limiter != nil && !limiter.AllowN(o.Service.Clock(), 1) {
+	if !o.take(o.starts, key, startRefill, startBurst) {
 		return &ThrottledError{Wait: startRefill}
 	}
 	return nil
+}
+
+// take counts one more of key and reports whether there is room for it.
+func (o *OIDC) take(counts *otter.Cache[string, *rate.Limiter], key string, refill time.Duration, burst int) bool {
+	l := o.limiter(counts, key, refill, burst)
+	return l == nil || l.AllowN(o.Service.Clock(), 1)
+}
+
+func (o *OIDC) limiter(counts *otter.Cache[string, *rate.Limiter], key string, refill time.Duration, burst int) *rate.Limiter {
+	l, _ := counts.ComputeIfAbsent(key, func() (*rate.Limiter, bool) {
+		return rate.NewLimiter(rate.Every(refill), burst), false
+	})
+	return l
+}
+
+// Callbacks make us ask the token endpoint with our credentials, for whatever code somebody makes up. Those that come to
+// nothing are counted, as wrong passwords are, and those under way: a whole office may sign in at nine.
+const (
+	callbackBurst  = 100
+	callbackRefill = time.Second
+	providerBurst  = 600
+	providerRefill = 50 * time.Millisecond
+	callbackWait   = 5 * time.Second
+)
+
+// countCallback counts a callback until forgive says that it was a good one. It returns a *[ThrottledError]. The provider's
+// count comes last, so that one address alone cannot use it up.
+func (o *OIDC) countCallback(c Client, name string) (forgive func(), err error) {
+	now := o.Service.Clock()
+	counts := []*rate.Limiter{o.limiter(o.refusals, "callback "+name, providerRefill, providerBurst)}
+	if key := ClientKey(c.IP); key != "" {
+		counts = append(counts, o.limiter(o.callbacks, key, callbackRefill, callbackBurst))
+	}
+	var taken []*rate.Reservation
+	forgive = func() {
+		for _, r := range taken {
+			r.CancelAt(now)
+		}
+	}
+	for _, l := range slices.Backward(counts) {
+		if l == nil {
+			continue
+		}
+		r := l.ReserveN(now, 1)
+		taken = append(taken, r)
+		if !r.OK() || r.DelayFrom(now) > 0 {
+			forgive()
+			return nil, &ThrottledError{Wait: callbackWait}
+		}
+	}
+	return forgive, nil
 }
 
 // Begin begins a sign-in at a provider. Errors: *[oidc.Error], [oidc.ErrNoProvider], *[ThrottledError], or technical.
@@ -85,10 +140,20 @@ func (o *OIDC) Begin(ctx context.Context, c Client, name string, s oidc.Start) (
 // Finish ends a sign-in that a provider sent back. live is the session of the request, nil for none; cookie answers
 // the value of one of our cookies. A failed one is in the audit log.
 func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer, cookie func(string) string, live *session.Live) (Arrival, error) {
+	forgive := func() {}
+	if _, known := o.Registry.Config(name); known && cookie(oidc.CookieName(a.State)) != "" { // else nothing happens
+		var err error
+		if forgive, err = o.countCallback(c, name); err != nil {
+			return Arrival{}, err
+		}
+	}
 	f, err := o.Registry.Finish(ctx, name, a, cookie)
 	out := Arrival{Purpose: f.Purpose, ReturnTo: f.ReturnTo}
 	if err == nil {
 		err = o.arrive(ctx, c, name, f, live, &out)
+	}
+	if err == nil {
+		forgive()
 	}
 	if err != nil {
 		o.refused(ctx, c, name, f, err)
@@ -103,10 +168,16 @@ func (o *OIDC) arrive(ctx context.Context, c Client, name string, f oidc.Finishe
 	}
 	o.warnIgnored(name, f.Person)
 	if err := cfg.Admit(f.Person); err != nil {
+		if live != nil && live.Session.Issuer == f.Person.Issuer && live.Session.Subject == f.Person.Subject {
+			return errors.Join(err, o.takenBack(ctx, &live.Session, err)) // it is judged by what is said now
+		}
 		return err
 	}
 	if f.Purpose == oidc.PurposeLogin {
-		return o.signIn(ctx, c, cfg, f, out)
+		if err := o.replaces(ctx, f, live); err != nil {
+			return err
+		}
+		return o.signIn(ctx, c, cfg, f, live, out)
 	}
 	if live == nil || live.User.ID != f.UserID {
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the session that asked for this has ended"}
@@ -114,7 +185,22 @@ func (o *OIDC) arrive(ctx context.Context, c Client, name string, f oidc.Finishe
 	if f.Purpose == oidc.PurposeLink {
 		return o.link(ctx, c, cfg, f.Person, live)
 	}
-	return o.reauth(ctx, c, f.Person, live, out)
+	return o.reauth(ctx, c, cfg, f, live, out)
+}
+
+// replaces refuses to put another person's session in the place of the one that is there, when another site's page led to it.
+func (o *OIDC) replaces(ctx context.Context, f oidc.Finished, live *session.Live) error {
+	if !f.Foreign || live == nil {
+		return nil
+	}
+	id, err := o.Service.Store.Identity(ctx, f.Person.Issuer, f.Person.Subject)
+	if ignoreNotFound(err) != nil {
+		return fmt.Errorf("looking up an identity: %w", err)
+	}
+	if err != nil || id.UserID != live.User.ID {
+		return &oidc.Error{Kind: oidc.Expired, Reason: "another site began the sign-in, and somebody else has signed in here meanwhile"}
+	}
+	return nil
 }
 
 // warnIgnored tells of what a provider signed and nothing here is decided by.
@@ -126,7 +212,7 @@ func (o *OIDC) warnIgnored(name string, p *oidc.Person) {
 }
 
 // signIn turns a verified person into a session.
-func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Finished, out *Arrival) error {
+func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Finished, live *session.Live, out *Arrival) error {
 	u, err := o.admit(ctx, c, cfg, f.Person, out)
 	if err != nil {
 		return err
@@ -138,10 +224,15 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Fi
 	}
 	out.SignedIn, err = o.Service.SignIn(ctx, c, Proof{User: u}, Via{
 		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Sealed: sealed, Remember: f.Remember,
+		Claims: p.Proved().Text(), AuthAt: p.AuthTime().UTC(),
+		Check: func(ctx context.Context, tx store.Tx) error { return o.stands(ctx, tx, f, live, u.ID) },
 	})
 	var disabled *DisabledError
-	if errors.As(err, &disabled) {
+	switch {
+	case errors.As(err, &disabled):
 		return turnedOff(disabled.Pending)
+	case errors.Is(err, ErrWrong):
+		return &oidc.Error{Kind: oidc.Expired, Reason: "the person's sessions were ended while the sign-in was under way"}
 	}
 	return err
 }
@@ -153,16 +244,42 @@ func turnedOff(pending bool) error {
 	return &oidc.Error{Kind: oidc.Disabled, Reason: "the account is turned off"}
 }
 
-// reauth renews the session of somebody whom the provider has just asked again.
-func (o *OIDC) reauth(ctx context.Context, c Client, p *oidc.Person, live *session.Live, out *Arrival) error {
-	id, err := o.Service.Store.Identity(ctx, p.Issuer, p.Subject)
-	if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != live.User.ID) {
-		return &oidc.Error{Kind: oidc.OtherPerson, Reason: "somebody else signed in at the provider"}
-	}
+// reauth renews the session of somebody whom the provider has just asked again. What the provider says now replaces what
+// it said before, in the same transaction.
+func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Finished, live *session.Live, out *Arrival) error {
+	p := f.Person
+	sealed, err := o.Registry.Seal(ctx, p.Tokens, live.User.ID, p.Issuer, p.Subject)
 	if err != nil {
-		return fmt.Errorf("looking up an identity: %w", err)
+		return err
 	}
-	out.SignedIn, err = o.Service.Confirm(ctx, c, Proof{User: live.User}, live)
+	out.SignedIn, err = o.Service.confirm(ctx, c, Proof{User: live.User}, live, p.AuthTime().UTC(),
+		func(ctx context.Context, tx store.Tx, old *store.Session) error {
+			if err := o.stands(ctx, tx, f, live, live.User.ID); err != nil {
+				return err
+			}
+			id, err := tx.Identity(ctx, p.Issuer, p.Subject)
+			if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != live.User.ID) {
+				return &oidc.Error{Kind: oidc.OtherPerson, Reason: "somebody else signed in at the provider"}
+			}
+			if err != nil {
+				return err
+			}
+			if _, err := o.returning(ctx, tx, c, cfg, p, id); err != nil {
+				return err
+			}
+			if old.Issuer != p.Issuer || old.Subject != p.Subject {
+				// Only the proof comes from there, and a logout from there takes it back.
+				return tx.NameSession(ctx, old.ID, p.Issuer, p.Subject, p.SID)
+			}
+			old.Provider, old.Sealed, old.Claims = cfg.Name, sealed, p.Proved().Text()
+			if p.SID != "" {
+				old.SID = p.SID
+			}
+			return nil
+		})
+	if errors.Is(err, ErrWrong) || errors.Is(err, store.ErrNotFound) {
+		return &oidc.Error{Kind: oidc.Expired, Reason: "the session that asked for this has ended"}
+	}
 	return err
 }
 

@@ -7,19 +7,29 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // Backchannel ends the sessions that a provider's logout token names. A bad token is an *[oidc.Error] of any kind but
 // Down; one whose sessions have ended already is none. The token counts once (jti), in the same transaction: one that
-// failed for a reason of ours may come again.
+// failed for a reason of ours may come again. A refused one is in the log, the audit log and the provider's status: a
+// provider that cannot sign people out is not as well as it looks.
 func (o *OIDC) Backchannel(ctx context.Context, c Client, name, raw string) error {
 	l, err := o.Registry.VerifyLogout(ctx, name, raw)
-	if err != nil {
-		return err
+	if err == nil {
+		err = o.logOut(ctx, c, name, l)
 	}
-	err = o.Service.Store.Change(ctx, func(tx store.Tx) error {
+	if kind := oidc.KindOf(err); kind != "" && kind != oidc.Down {
+		o.RefusedLogout(ctx, c, name, err)
+	}
+	return err
+}
+
+func (o *OIDC) logOut(ctx context.Context, c Client, name string, l oidc.Logout) error {
+	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		now := o.Service.Clock().UTC()
 		sum := sha256.Sum256([]byte(l.Issuer + "\n" + l.ID))
 		first, err := tx.Once(ctx, "oidc.jti", hex.EncodeToString(sum[:]), now, l.Expires)
@@ -33,11 +43,11 @@ func (o *OIDC) Backchannel(ctx context.Context, c Client, name, raw string) erro
 		if err != nil {
 			return err
 		}
-		for i := range ended {
-			t, err := o.Registry.Open(ctx, &ended[i])
-			if err == nil && !l.SignedLike(t) {
-				return &oidc.Error{Kind: oidc.Invalid, Reason: "logout token: it is not signed as the session's ID token was"}
-			}
+		if !o.signedLike(ctx, l, ended) {
+			return &oidc.Error{Kind: oidc.Invalid, Reason: "logout token: it is not signed as the ID tokens are"}
+		}
+		if err := markLoggedOut(ctx, tx, l.Issuer, l.Subject, l.SID, now); err != nil {
+			return err
 		}
 		return o.noteEnded(ctx, tx, c, name, "back-channel logout", ended)
 	})
@@ -45,6 +55,42 @@ func (o *OIDC) Backchannel(ctx context.Context, c Client, name, raw string) erro
 		return fmt.Errorf("logging out for a provider: %w", err)
 	}
 	return nil
+}
+
+// signedLike reports whether a logout token is signed as the ID tokens of the sessions that it ends were. Without any, or
+// with none that says, it has to be signed as ID tokens usually are.
+func (o *OIDC) signedLike(ctx context.Context, l oidc.Logout, ended []store.Session) bool {
+	told := false
+	for i := range ended {
+		t, err := o.Registry.Open(ctx, &ended[i])
+		if err != nil || t.IDToken == "" {
+			continue
+		}
+		if !l.SignedLike(t) {
+			return false
+		}
+		told = true
+	}
+	return told || l.SignedAsUsual()
+}
+
+// How many refused logout tokens of one provider are written down: anybody can send them.
+const (
+	refusedBurst  = 10
+	refusedRefill = time.Minute
+)
+
+// RefusedLogout notes a logout from a provider that was refused.
+func (o *OIDC) RefusedLogout(ctx context.Context, c Client, name string, err error) {
+	if !o.Registry.LogoutRefused(name, err) || !o.take(o.refusals, "logout "+name, refusedRefill, refusedBurst) {
+		return
+	}
+	o.Service.Log.Warn("refused a logout from a provider: sessions that it was to end go on", zap.String("provider", name),
+		zap.Error(err), zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
+	o.Service.audit(ctx, c, store.Event{
+		Actor: byProvider(name), Action: "session.end", Target: "unknown user", Outcome: store.Denied,
+		Details: map[string]string{"provider": name, "reason": "logout-token", "problem": oidc.Clean(err.Error(), 200)},
+	})
 }
 
 // endNamed ends what a logout token names: one session at the provider by sid, or all of a person. Sessions of the
@@ -104,6 +150,9 @@ func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid str
 	}
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		ended, err := tx.EndSessions(ctx, store.SessionSelector{Issuer: issuer, SID: sid})
+		if err == nil {
+			err = markLoggedOut(ctx, tx, issuer, "", sid, o.Service.Clock().UTC())
+		}
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,11 @@ func (o *OIDC) admit(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Pe
 		if err != nil {
 			return err
 		}
-		if twin.ID != "" && cfg.Link == oidc.LinkVerifiedEmail {
+		joins, err := joinable(ctx, tx, p, twin)
+		if err != nil {
+			return err
+		}
+		if joins && cfg.Link == oidc.LinkVerifiedEmail {
 			u, err = o.join(ctx, tx, c, cfg, p, twin)
 			return err
 		}
@@ -62,7 +66,7 @@ func (o *OIDC) returning(ctx context.Context, tx store.Tx, c Client, cfg *oidc.C
 	if !u.Active || u.Pending {
 		return u, turnedOff(u.Pending) // whatever the provider says
 	}
-	if u, err = o.update(ctx, tx, c, cfg, p, u, id.Groups, true); err != nil {
+	if u, err = o.update(ctx, tx, c, cfg, p, u, true); err != nil {
 		return u, err
 	}
 	return u, tx.UpdateIdentity(ctx, o.identity(p, u.ID))
@@ -95,6 +99,19 @@ func localTwin(ctx context.Context, tx store.Tx, p *oidc.Person) (store.User, er
 	return u, nil
 }
 
+// joinable reports whether a person may be joined to the account with the same e-mail. One that somebody of that issuer has
+// is theirs: whoever comes with the address and another subject is somebody else, who was given a recycled address.
+func joinable(ctx context.Context, tx store.Tx, p *oidc.Person, twin store.User) (bool, error) {
+	if twin.ID == "" {
+		return false, nil
+	}
+	ids, err := tx.Identities(ctx, twin.ID)
+	if err != nil {
+		return false, err
+	}
+	return !slices.ContainsFunc(ids, func(id store.Identity) bool { return id.Issuer == p.Issuer }), nil
+}
+
 // join links a person to the local account with the same verified e-mail.
 func (o *OIDC) join(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User) (store.User, error) {
 	if !u.Active || u.Pending {
@@ -108,7 +125,7 @@ func (o *OIDC) join(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config
 	if err := tx.AddEvent(ctx, c.stamp(e, o.Service.Clock())); err != nil {
 		return u, err
 	}
-	return o.update(ctx, tx, c, cfg, p, u, nil, true)
+	return o.update(ctx, tx, c, cfg, p, u, true)
 }
 
 func providerEvent(cfg *oidc.Config, action string, u store.User) store.Event {
@@ -131,11 +148,11 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	pending := cfg.Create == oidc.CreatePending
 	u := store.User{
 		ID: store.NewID(now), Username: name, Email: p.Email.String(), EmailVerified: p.EmailVerified, Name: p.Name,
-		Role: store.RoleUser, Groups: p.Groups.Strings(), Active: !pending, Pending: pending, Origin: store.OriginOIDC,
+		Role: store.RoleUser, Groups: p.Groups.Strings(), ProvidedGroups: p.Groups.Strings(), Active: !pending, Pending: pending, Origin: store.OriginOIDC,
 		CreatedAt: now, UpdatedAt: now,
 	}
 	if cfg.Administers(p) {
-		u.Role = store.RoleAdmin
+		u.Role, u.RoleProvided = store.RoleAdmin, true
 	}
 	if err := tx.CreateUser(ctx, u); err != nil {
 		return u, err
@@ -187,15 +204,15 @@ func (o *OIDC) isFree(ctx context.Context, tx store.Tx, p *oidc.Person, name str
 	return !former, err
 }
 
-// update brings an account up to date with what the provider says. had are the groups that this identity gave before.
-// Name and e-mail of an account with a password are its own; groups that were given here stay.
-func (o *OIDC) update(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User, had []string, roles bool) (store.User, error) {
+// update brings an account up to date with what the provider says. Name and e-mail of an account with a password are its
+// own; groups that were given here stay.
+func (o *OIDC) update(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User, roles bool) (store.User, error) {
 	after := u
 	others, err := otherGroups(ctx, tx, u.ID, p.Issuer, p.Subject)
 	if err != nil {
 		return u, err
 	}
-	after.Groups = mergeGroups(u.Groups, had, append(others, p.Groups.Strings()...))
+	provide(&after, slices.Concat(others, p.Groups.Strings()))
 	if !u.Local {
 		after.Email, after.EmailVerified = p.Email.String(), p.EmailVerified
 		if p.Name != "" {
@@ -203,7 +220,7 @@ func (o *OIDC) update(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 		}
 	}
 	if roles {
-		if after.Role, err = o.role(ctx, tx, c, cfg, u, cfg.Administers(p)); err != nil {
+		if after.Role, after.RoleProvided, err = o.role(ctx, tx, c, cfg, u, cfg.Administers(p)); err != nil {
 			return u, err
 		}
 	}
@@ -213,13 +230,14 @@ func (o *OIDC) update(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 // save writes what differs, if anything does.
 func (o *OIDC) save(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u, after store.User) (store.User, error) {
 	details := changed(u, after)
-	if len(details) == 0 {
+	moved := after.RoleProvided != u.RoleProvided || !slices.Equal(after.ProvidedGroups, u.ProvidedGroups)
+	if len(details) == 0 && !moved {
 		return u, nil
 	}
 	after.UpdatedAt = o.Service.Clock().UTC()
 	stored, err := tx.UpdateUser(ctx, after)
-	if err != nil {
-		return u, err
+	if err != nil || len(details) == 0 {
+		return stored, err
 	}
 	e := providerEvent(cfg, "user.update", u)
 	for k, v := range details {
@@ -258,39 +276,30 @@ func otherGroups(ctx context.Context, tx store.Tx, userID, issuer, subject strin
 	return groups, nil
 }
 
-// mergeGroups answers have without gone, with come: what an identity gave and gives no more goes, what an
-// administrator gave stays.
-func mergeGroups(have, gone, come []string) []string {
-	out := slices.DeleteFunc(slices.Clone(have), func(g string) bool { return slices.Contains(gone, g) })
-	out = append(out, come...)
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// role answers the role that the provider's groups give. One that was given here stays, so does the deployment's
-// root; and nobody's sign-in takes the last administrator away.
-func (o *OIDC) role(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u store.User, admin bool) (store.Role, error) {
-	if u.Managed || u.RoleGranted || (len(cfg.AdminGroups) == 0 && u.Origin != store.OriginOIDC) {
-		return u.Role, nil
+// role returns the role that the provider's groups give, and whether it is theirs. One that was given here stays, so does
+// the deployment's root. The last-admin rule is the store's; here is only seen to it that nobody's sign-in leaves a store
+// behind that has no administrator at all, and so waits for a first one.
+func (o *OIDC) role(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u store.User, admin bool) (role store.Role, provided bool, err error) {
+	switch {
+	case u.Managed || u.RoleGranted || (len(cfg.AdminGroups) == 0 && u.Origin != store.OriginOIDC && !u.RoleProvided):
+		return u.Role, u.RoleProvided, nil
+	case admin:
+		return store.RoleAdmin, u.RoleProvided || u.Role != store.RoleAdmin, nil
+	case !u.IsActiveAdmin():
+		return store.RoleUser, false, nil
 	}
-	if admin {
-		return store.RoleAdmin, nil
-	}
-	if !u.IsActiveAdmin() {
-		return store.RoleUser, nil
-	}
-	admins, err := tx.ActiveAdmins(ctx, 2)
+	admins, err := tx.ActiveAdmins(ctx, 100)
 	if err != nil {
-		return u.Role, err
+		return u.Role, u.RoleProvided, err
 	}
-	if len(admins) > 1 {
-		return store.RoleUser, nil
+	if len(admins) > 1 && (u.RoleProvided || slices.ContainsFunc(admins, func(a store.User) bool { return a.ID != u.ID && !a.RoleProvided })) {
+		return store.RoleUser, false, nil
 	}
-	o.Service.Log.Warn("the only active administrator is no longer in a group that makes administrators; the role stays until there is another one",
+	o.Service.Log.Warn("the only active administrator is no longer in a group that makes administrators; make another one here: caddy gatehouse user set-role",
 		zap.String("user", u.Username), zap.String("provider", cfg.Name))
 	e := providerEvent(cfg, "user.update", u)
 	e.Outcome, e.Details["reason"] = store.Denied, "last-admin"
-	return u.Role, tx.AddEvent(ctx, c.stamp(e, o.Service.Clock()))
+	return u.Role, u.RoleProvided, tx.AddEvent(ctx, c.stamp(e, o.Service.Clock()))
 }
 
 // link joins an identity to the account of the person who is signed in and asked for it.
@@ -324,7 +333,7 @@ func (o *OIDC) link(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Per
 		if err := tx.AddEvent(ctx, c.stamp(e, o.Service.Clock())); err != nil {
 			return err
 		}
-		_, err = o.update(ctx, tx, c, cfg, p, u, nil, false)
+		_, err = o.update(ctx, tx, c, cfg, p, u, false)
 		return err
 	})
 	if err != nil {
@@ -389,14 +398,21 @@ func (o *OIDC) unlink(ctx context.Context, tx store.Tx, c Client, u store.User, 
 	if !ok {
 		cfg = &oidc.Config{Name: id.Provider}
 	}
-	others, err := otherGroups(ctx, tx, u.ID, id.Issuer, id.Subject)
+	others, err := tx.Identities(ctx, u.ID)
 	if err != nil {
 		return err
 	}
 	after := u
-	after.Groups = mergeGroups(u.Groups, id.Groups, others)
-	if len(cfg.AdminGroups) > 0 {
-		if after.Role, err = o.role(ctx, tx, c, cfg, u, false); err != nil {
+	var groups []string
+	administers := false
+	for _, other := range others {
+		groups = append(groups, other.Groups...)
+		its, ok := o.Registry.Config(other.Provider)
+		administers = administers || ok && its.Issuer == other.Issuer && its.Administers(&oidc.Person{Groups: identifier.ParseGroups(other.Groups)})
+	}
+	provide(&after, groups)
+	if u.RoleProvided && !administers {
+		if after.Role, after.RoleProvided, err = o.role(ctx, tx, c, cfg, u, false); err != nil {
 			return err
 		}
 	}

@@ -6,222 +6,256 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
-	"github.com/gatehouse-auth/gatehouse/internal/seal"
-	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 const (
-	openTimeout    = 2 * time.Second // for the key, which is read once for each configuration
 	refreshTimeout = 15 * time.Second
 	refreshBackoff = 30 * time.Second // after a provider that could not be asked
 	leaseLife      = refreshTimeout + 5*time.Second
 	leasePoll      = 50 * time.Millisecond
+	keepPause      = 100 * time.Millisecond // between tries to keep tokens that nobody else has
+	maxTroubles    = 10_000                 // sessions of which is remembered what the store did not take
 )
 
-// dueness is when a session's tokens have to be refreshed, and what else they tell. It is kept beside the session in the
-// cache, so that a warm request costs one comparison.
-type dueness struct {
-	at       atomic.Int64 // ms; 0 for never
-	allowed  atomic.Bool  // by the rules of this configuration
-	verified bool         // the e-mail address, by the provider's word
-	unread   bool         // what the provider gave could not be opened
+// outcomeOfRefresh is what became of a session.
+type outcomeOfRefresh int
+
+const (
+	refreshNothing outcomeOfRefresh = iota // it goes on as it is, for now
+	refreshChanged                         // its row is another one, whoever did it
+	refreshEnded
+)
+
+// trouble is what the store could not be told of a session.
+type trouble struct {
+	failing time.Time // since when refreshes come to nothing
+	over    string    // the sealed tokens that
+	sealed  string    // these replace; "" for none
 }
 
-// Counts judges whether a session may be used with this configuration: nil, or session.ErrNone. A provider that is not
-// configured any more, or is another one under the same name, vouches for nobody, but the session stays, for another
-// Caddy may know the provider. Where the rules refuse it now, it is over. Other errors are technical. A nil o is a
-// configuration without any provider.
-func (o *OIDC) Counts(ctx context.Context, l *session.Live) error {
-	_, err := o.judge(ctx, l)
+// refreshing is a refresh under way. session is what the store holds, as far as this process has written it.
+type refreshing struct {
+	*OIDC
+	cfg     *oidc.Config
+	session store.Session
+	tokens  oidc.Tokens
+}
+
+// refresh refreshes one session.
+func (o *OIDC) refresh(ctx context.Context, s *store.Session) outcomeOfRefresh {
+	cfg, known := o.Registry.Config(s.Provider)
+	if !known {
+		return refreshNothing
+	}
+	r := &refreshing{OIDC: o, cfg: cfg, session: *s}
+	out, err := r.run(ctx)
+	if err == nil {
+		o.troubles.Invalidate(s.ID)
+		return out
+	}
+	switch kind := oidc.KindOf(err); {
+	case kind == oidc.Down, kind == "" && passing(err):
+		return r.failed(ctx, err)
+	case kind == "":
+		// What the provider says now cannot be kept: to go on with what it said before would be to keep what it took away.
+		err = &oidc.Error{Kind: oidc.Invalid, Reason: "what the provider says cannot be applied", Err: err}
+	}
+	return r.end(ctx, err)
+}
+
+// passing reports whether a technical error may be gone at the next try.
+func passing(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// end ends the session. When the store does not take that, nobody comes in with it here all the same.
+func (r *refreshing) end(ctx context.Context, why error) outcomeOfRefresh {
+	if err := r.takenBack(ctx, &r.session, why); err != nil {
+		r.Service.Log.Error("could not end a session", zap.String("provider", r.cfg.Name), zap.Error(err))
+	}
+	return refreshEnded
+}
+
+// run is the way of a refresh when all goes well.
+func (r *refreshing) run(ctx context.Context) (outcomeOfRefresh, error) {
+	switch err := r.recall(ctx); {
+	case errors.Is(err, store.ErrStale), errors.Is(err, store.ErrNotFound): // something newer is there, or it has ended
+		return refreshChanged, nil
+	case err != nil:
+		return refreshNothing, err
+	}
+	t, err := r.Registry.Open(ctx, &r.session)
+	if err != nil {
+		return refreshNothing, fmt.Errorf("reading the tokens of a session: %w", errors.Join(store.ErrUnavailable, err))
+	}
+	r.tokens = t
+	mine, err := r.lease(ctx, &r.session)
+	if err != nil {
+		return refreshNothing, err
+	}
+	if !mine {
+		return r.awaitOther(ctx, &r.session)
+	}
+	p, ok, err := r.Registry.Refresh(ctx, &r.session, t, r.rotated)
+	switch {
+	case errors.Is(err, store.ErrStale): // something newer is there
+		return refreshChanged, nil
+	case err != nil || !ok:
+		return refreshNothing, err
+	}
+	r.warnIgnored(r.cfg.Name, p)
+	if err := r.cfg.Admit(p); err != nil {
+		return refreshNothing, err
+	}
+	err = r.renewed(ctx, p)
+	if errors.Is(err, store.ErrStale) {
+		err = nil
+	}
+	return refreshChanged, err
+}
+
+// failed notes that a refresh came to nothing, and ends the session when that goes on for too long: a provider that cannot
+// be asked could not take the sign-in back either.
+func (r *refreshing) failed(ctx context.Context, why error) outcomeOfRefresh {
+	now := r.Service.Clock().UTC()
+	kept, _ := r.troubles.GetIfPresent(r.session.ID)
+	since := r.tokens.Failing
+	if !kept.failing.IsZero() && (since.IsZero() || kept.failing.Before(since)) {
+		since = kept.failing
+	}
+	log := r.Service.Log.With(zap.String("provider", r.cfg.Name), zap.Error(why))
+	switch {
+	case since.IsZero():
+		kept.failing = now
+	case now.Sub(since) >= r.cfg.RefreshGraceOr():
+		log.Warn("could not refresh a session for longer than refresh_grace: the person has to sign in again")
+		return r.end(ctx, &oidc.Error{Kind: oidc.Down, Reason: "the provider could not be asked for longer than refresh_grace", Err: why})
+	default:
+		log.Warn("could not refresh a session; it goes on for now")
+		return refreshNothing
+	}
+	log.Warn("could not refresh a session; it goes on for as long as refresh_grace says")
+	r.troubles.Set(r.session.ID, kept)
+	if r.tokens.Refresh == "" || kept.sealed != "" {
+		return refreshNothing
+	}
+	t := r.tokens
+	t.Failing, t.Due = now, now.Add(refreshBackoff)
+	if err := r.swap(ctx, t, r.session.Claims, nil); err != nil {
+		return refreshNothing // it is remembered here
+	}
+	return refreshChanged
+}
+
+// rotated keeps tokens that the provider has just given for those that were sent, which are spent. Nobody else has them, so
+// it is tried for as long as there is time, and then they are remembered.
+func (r *refreshing) rotated(ctx context.Context, t oidc.Tokens) error {
+	// Others leave the session alone while this goes on.
+	t.Due, t.Failing = r.Service.Clock().UTC().Add(refreshBackoff), r.tokens.Failing
+	over := r.session.Sealed
+	err := r.swap(ctx, t, r.session.Claims, nil)
+	for err != nil && passing(err) && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(keepPause):
+			err = r.swap(ctx, t, r.session.Claims, nil)
+		}
+	}
+	if err == nil {
+		r.tokens = t
+		return nil
+	}
+	if sealed, serr := r.Registry.Seal(context.WithoutCancel(ctx), t, r.session.UserID, r.session.Issuer, r.session.Subject); serr == nil && passing(err) {
+		kept, _ := r.troubles.GetIfPresent(r.session.ID)
+		kept.over, kept.sealed = over, sealed
+		r.troubles.Set(r.session.ID, kept)
+	}
 	return err
 }
 
-// judge is Counts; it answers what there is beside the session, nil for one that came through no provider.
-func (o *OIDC) judge(ctx context.Context, l *session.Live) (*dueness, error) {
-	switch {
-	case l.Session.Provider == "":
-		return nil, nil
-	case o == nil:
-		return nil, session.ErrNone
+// recall writes what the store did not take before.
+func (r *refreshing) recall(ctx context.Context) error {
+	kept, ok := r.troubles.GetIfPresent(r.session.ID)
+	if !ok || kept.sealed == "" || kept.over != r.session.Sealed {
+		return nil
 	}
-	d, err := o.dueness(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	if !d.allowed.Load() {
-		if err := o.stillAllowed(ctx, &l.Session, d); err != nil {
-			return nil, err
-		}
-		d.allowed.Store(true)
-	}
-	return d, nil
-}
-
-// Fresh answers the session as the provider sees it, if it counts: when its tokens are due, they are refreshed first,
-// once, however many requests and processes ask at the same time, and groups, names and roles follow. A provider that
-// takes the sign-in back ends the session at this request: session.ErrNone. One that cannot be asked changes nothing.
-func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
-	d, err := o.judge(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	if d == nil {
-		return l, nil
-	}
-	at := d.at.Load()
-	now := o.Service.Clock()
-	if at == 0 || now.UnixMilli() < at {
-		return l, nil
-	}
-	type outcome struct{ changed, ended bool }
-	v, err, _ := o.flights.Do(l.Session.ID, func() (any, error) {
-		// The request may go away; a refresh token that was sent has to be replaced all the same.
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
-		defer cancel()
-		changed, ended, err := o.refresh(bounded, &l.Session)
-		return outcome{changed, ended}, err
+	err := r.Service.Store.Change(ctx, func(tx store.Tx) error {
+		return tx.SetSessionTokens(ctx, r.session.ID, kept.over, store.SessionTokens{Sealed: kept.sealed, Claims: r.session.Claims})
 	})
-	out, _ := v.(outcome)
-	switch {
-	case err != nil:
-		o.Service.Log.Warn("could not refresh a session; it goes on for now", zap.String("provider", l.Session.Provider), zap.Error(err))
-		d.at.Store(now.Add(refreshBackoff).UnixMilli())
-		return l, nil
-	case out.ended:
-		return nil, session.ErrNone
-	case out.changed:
-		return o.Service.Sessions.Resolve(ctx, token)
-	default:
-		d.at.Store(now.Add(refreshBackoff).UnixMilli())
-		return l, nil
+	if err != nil {
+		return fmt.Errorf("keeping tokens that the provider gave before: %w", err)
 	}
+	r.session.Sealed, kept.over, kept.sealed = kept.sealed, "", ""
+	r.troubles.Set(r.session.ID, kept)
+	return nil
 }
 
-// Judged answers nil for a session that goes on without the store if this configuration admitted it before, as Fresh
-// does; otherwise it cannot be told whether it may, and the gate stays closed.
-func (o *OIDC) Judged(l *session.Live) error {
-	switch {
-	case l.Session.Provider == "":
-		return nil
-	case o == nil:
-		return session.ErrNone
-	}
-	known, _ := l.Known(o)
-	if d, ok := known.(*dueness); ok && d.allowed.Load() {
-		return nil
-	}
-	return fmt.Errorf("judging a session by what its provider said: %w", store.ErrUnavailable)
-}
-
-// dueness answers when a session is due. Tokens that cannot be opened are never due: there is nothing to refresh with.
-// That the key could not be read is no such thing, and nothing is kept of it.
-func (o *OIDC) dueness(ctx context.Context, l *session.Live) (*dueness, error) {
-	if known, ok := l.Known(o); ok {
-		if d, ok := known.(*dueness); ok {
-			return d, nil
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	d := new(dueness)
-	t, err := o.Registry.Open(ctx, &l.Session)
-	switch {
-	case errors.Is(err, seal.ErrSealed):
-		d.unread = true
-		o.Service.Log.Warn("could not read the tokens of a session", zap.String("provider", l.Session.Provider), zap.Error(err))
-	case err != nil:
-		return nil, fmt.Errorf("reading the tokens of a session: %w", err)
-	case t.Refresh != "" && !t.Due.IsZero():
-		d.at.Store(t.Due.UnixMilli())
-	}
-	d.verified = t.EmailVerified
-	kept, _ := l.Values(o, func(*session.Live) any { return d }).(*dueness)
-	return kept, nil
-}
-
-// stillAllowed judges a session that this configuration sees for the first time by what its provider said last: a rule
-// that was made stricter acts on the next request, not at the next sign-in. It answers session.ErrNone when the session
-// does not count.
-func (o *OIDC) stillAllowed(ctx context.Context, s *store.Session, d *dueness) error {
-	cfg, ok := o.Registry.Config(s.Provider)
-	switch {
-	case !ok, cfg.Issuer != s.Issuer:
-		return session.ErrNone
-	case len(cfg.Allow) == 0:
-		return nil
-	}
-	id, err := o.Service.Store.Identity(ctx, s.Issuer, s.Subject)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		err = &oidc.Error{Kind: oidc.Refused, Reason: "the identity was unlinked"}
-	case err != nil:
-		return fmt.Errorf("looking up an identity: %w", err)
-	default:
-		mail, _ := identifier.ParseEmail(id.Email) // none when it is no address
-		err = cfg.Admit(&oidc.Person{
-			Subject: id.Subject, Email: mail, EmailVerified: d.verified, Groups: identifier.ParseGroups(id.Groups),
-		})
-	}
-	switch {
-	case err == nil:
-		return nil
-	case d.unread: // not for want of a right: nothing is known, and so nothing is ended
-		return session.ErrNone
-	}
-	if err := o.takenBack(ctx, s, err); err != nil {
+// swap replaces the tokens that the session had when this refresh wrote it last. With others in their place, which are
+// newer, it is store.ErrStale. also is done in the same transaction.
+func (r *refreshing) swap(ctx context.Context, t oidc.Tokens, claims string, also func(tx store.Tx) error) error {
+	s := r.session
+	sealed, err := r.Registry.Seal(ctx, t, s.UserID, s.Issuer, s.Subject)
+	if err != nil {
 		return err
 	}
-	return session.ErrNone
+	err = r.Service.Store.Change(ctx, func(tx store.Tx) error {
+		s.ID = r.session.ID
+		next := store.SessionTokens{Sealed: sealed, Claims: claims}
+		err := tx.SetSessionTokens(ctx, s.ID, s.Sealed, next)
+		if errors.Is(err, store.ErrNotFound) {
+			// A renewal with a password takes the tokens along: to lose the new ones would end that session.
+			if s.ID, err = successor(ctx, tx, &s, r.Service.Clock()); err == nil {
+				err = tx.SetSessionTokens(ctx, s.ID, s.Sealed, next)
+			}
+		}
+		if err != nil || also == nil {
+			return err
+		}
+		return also(tx)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return store.ErrStale // it has ended
+	}
+	if err != nil {
+		return fmt.Errorf("keeping tokens of a session: %w", err)
+	}
+	r.session.ID, r.session.Sealed, r.session.Claims = s.ID, sealed, claims
+	return nil
 }
 
-// refresh refreshes one session. changed: its row is another one now, whoever did it.
-func (o *OIDC) refresh(ctx context.Context, s *store.Session) (changed, ended bool, err error) {
-	mine, err := o.lease(ctx, s)
+// successor returns the session that goes on with the tokens of one that is there no more.
+func successor(ctx context.Context, tx store.Tx, s *store.Session, now time.Time) (string, error) {
+	page, err := tx.Sessions(ctx, store.SessionQuery{UserID: s.UserID, Now: now, Limit: 1000})
 	if err != nil {
-		return false, false, err
+		return "", err
 	}
-	if !mine {
-		return o.awaitOther(ctx, s)
+	for i := range page.Items {
+		if page.Items[i].Sealed == s.Sealed {
+			return page.Items[i].ID, nil
+		}
 	}
-	t, err := o.Registry.Open(ctx, s)
-	if err != nil {
-		return false, false, err
-	}
-	p, ok, err := o.Registry.Refresh(ctx, s, t)
-	cfg, known := o.Registry.Config(s.Provider)
-	switch {
-	case !ok || !known:
-		return false, false, err
-	case err == nil:
-		o.warnIgnored(cfg.Name, p)
-		err = cfg.Admit(p)
-	}
-	if err == nil {
-		err = o.renewed(ctx, cfg, s, p)
-	}
-	switch kind := oidc.KindOf(err); {
-	case err == nil:
-		return true, false, nil
-	case kind == oidc.Down, kind == "" && passes(err):
-		return false, false, err
-	default:
-		// What cannot be applied at all will not be applied the next time either: with it, the session would keep for
-		// good what the provider has taken away.
-		return true, true, o.takenBack(ctx, s, err)
-	}
+	return "", store.ErrNotFound
 }
 
-// passes reports whether a failure says nothing about the person, and may be over when it is tried again.
-func passes(err error) bool {
-	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+// renewed keeps new tokens and brings the account up to date, if nothing newer has come in between.
+func (r *refreshing) renewed(ctx context.Context, p *oidc.Person) error {
+	return r.swap(ctx, p.Tokens, p.Proved().Text(), func(tx store.Tx) error {
+		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
+		if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != r.session.UserID) {
+			return &oidc.Error{Kind: oidc.Refused, Reason: "the identity was unlinked"}
+		}
+		if err != nil {
+			return err
+		}
+		_, err = r.returning(ctx, tx, Client{}, r.cfg, p, id)
+		return err
+	})
 }
 
 // lease makes this process the one that uses a refresh token: providers that rotate them take a second use for theft
@@ -240,70 +274,26 @@ func (o *OIDC) lease(ctx context.Context, s *store.Session) (mine bool, err erro
 }
 
 // awaitOther waits for another process that refreshes the session, for a moment.
-func (o *OIDC) awaitOther(ctx context.Context, s *store.Session) (changed, ended bool, err error) {
+func (o *OIDC) awaitOther(ctx context.Context, s *store.Session) (outcomeOfRefresh, error) {
 	tick := time.NewTicker(leasePoll)
 	defer tick.Stop()
 	for range int(3 * time.Second / leasePoll) {
 		now, _, err := o.Service.Store.Session(ctx, s.ID)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			return true, true, nil
+			return refreshChanged, nil
 		case err != nil:
-			return false, false, err
+			return refreshNothing, err
 		case now.Sealed != s.Sealed:
-			return true, false, nil
+			return refreshChanged, nil
 		}
 		select {
 		case <-ctx.Done():
-			return false, false, ctx.Err()
+			return refreshNothing, ctx.Err()
 		case <-tick.C:
 		}
 	}
-	return false, false, nil
-}
-
-// renewed keeps new tokens and brings the account up to date.
-func (o *OIDC) renewed(ctx context.Context, cfg *oidc.Config, s *store.Session, p *oidc.Person) error {
-	sealed, err := o.Registry.Seal(ctx, p.Tokens, s.UserID, s.Issuer, s.Subject)
-	if err != nil {
-		return err
-	}
-	return o.Service.Store.Change(ctx, func(tx store.Tx) error {
-		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
-		if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != s.UserID) {
-			return &oidc.Error{Kind: oidc.Refused, Reason: "the identity was unlinked"}
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := o.returning(ctx, tx, Client{}, cfg, p, id); err != nil {
-			return err
-		}
-		return o.keep(ctx, tx, s, sealed)
-	})
-}
-
-// keep writes new tokens to the session, or to the one that has replaced it meanwhile (a renewal after reauth takes
-// the old tokens along): they would be lost, and the old ones are worth nothing any more.
-func (o *OIDC) keep(ctx context.Context, tx store.Tx, s *store.Session, sealed string) error {
-	id := s.ID
-	err := tx.SetSessionSealed(ctx, id, s.Sealed, sealed)
-	if errors.Is(err, store.ErrNotFound) {
-		page, lerr := tx.Sessions(ctx, store.SessionQuery{UserID: s.UserID, Now: o.Service.Clock(), Limit: 1000})
-		if lerr != nil {
-			return lerr
-		}
-		for i := range page.Items {
-			if page.Items[i].Sealed == s.Sealed {
-				id = page.Items[i].ID
-				err = tx.SetSessionSealed(ctx, id, s.Sealed, sealed)
-			}
-		}
-	}
-	if err != nil {
-		return ignoreGone(err)
-	}
-	return tx.NoteChange(ctx, store.Change{Kind: store.ChangeSession, Subject: id})
+	return refreshNothing, nil
 }
 
 func ignoreNotFound(err error) error {
@@ -311,14 +301,6 @@ func ignoreNotFound(err error) error {
 		return nil
 	}
 	return err
-}
-
-// ignoreGone passes over a session that ended, or whose tokens somebody else replaced.
-func ignoreGone(err error) error {
-	if errors.Is(err, store.ErrStale) {
-		return nil
-	}
-	return ignoreNotFound(err)
 }
 
 // takenBack ends a session whose sign-in the provider takes back.

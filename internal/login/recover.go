@@ -141,7 +141,7 @@ func UnlinkIdentity(ctx context.Context, tx store.Tx, id store.Identity, note fu
 	if err != nil {
 		return 0, err
 	}
-	if err := withoutIdentity(ctx, tx, u, id); err != nil || note == nil {
+	if err := withoutIdentity(ctx, tx, u); err != nil || note == nil {
 		return ended, err
 	}
 	return ended, note(ctx, tx, store.Event{
@@ -170,7 +170,7 @@ func MoveIdentity(ctx context.Context, tx store.Tx, id store.Identity, userID st
 	if err := tx.UpdateIdentity(ctx, given); err != nil {
 		return 0, err
 	}
-	return ended, withoutIdentity(ctx, tx, u, id)
+	return ended, withoutIdentity(ctx, tx, u)
 }
 
 // endOf ends the sessions that began with an identity.
@@ -179,8 +179,8 @@ func endOf(ctx context.Context, tx store.Tx, id store.Identity) (int, error) {
 	return len(ended), err
 }
 
-// withoutIdentity takes back what the identity gave its account.
-func withoutIdentity(ctx context.Context, tx store.Tx, u store.User, id store.Identity) error {
+// withoutIdentity takes back what an identity gave an account that has lost it.
+func withoutIdentity(ctx context.Context, tx store.Tx, u store.User) error {
 	others, err := tx.Identities(ctx, u.ID)
 	if err != nil {
 		return err
@@ -190,16 +190,16 @@ func withoutIdentity(ctx context.Context, tx store.Tx, u store.User, id store.Id
 		stay = append(stay, o.Groups...)
 	}
 	after := u
-	after.Groups = mergeGroups(u.Groups, id.Groups, stay)
+	provide(&after, stay)
 	if len(others) == 0 && !u.RoleGranted && !u.Managed {
-		after.Role = store.RoleUser
+		after.Role, after.RoleProvided = store.RoleUser, false
 	}
-	if after.Role == u.Role && slices.Equal(after.Groups, u.Groups) {
+	if after.Role == u.Role && slices.Equal(after.Groups, u.Groups) && slices.Equal(after.ProvidedGroups, u.ProvidedGroups) {
 		return nil
 	}
 	_, err = tx.UpdateUser(ctx, after)
 	if errors.Is(err, store.ErrLastAdmin) { // nobody else could undo it
-		after.Role = u.Role
+		after.Role, after.RoleProvided = u.Role, u.RoleProvided
 		_, err = tx.UpdateUser(ctx, after)
 	}
 	return err

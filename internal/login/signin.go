@@ -41,8 +41,13 @@ type Via struct {
 	Issuer   string
 	Subject  string
 	SID      string
+	Claims   string // what the provider said, see store.Session
 	Sealed   string
 	Remember bool
+	// AuthAt is when a provider says that the person proved it, zero when it does not say. Every other proof is given now.
+	AuthAt time.Time
+	// Check is asked in the transaction that begins the session. It may be nil.
+	Check func(ctx context.Context, tx store.Tx) error
 }
 
 // SignedIn is a session that has just begun.
@@ -72,13 +77,25 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via Via) (Signe
 			return ErrWrong // changed between proof and here
 		case !u.Active || u.Pending:
 			return &DisabledError{Pending: u.Pending}
+		case u.Epoch != p.User.Epoch && via.Method != "link": // all sessions were ended meanwhile, and this one with them
+			return ErrWrong
+		}
+		if via.Check != nil {
+			if err := via.Check(ctx, tx); err != nil {
+				return err
+			}
 		}
 		if err := s.endPresented(ctx, tx, c); err != nil {
 			return err
 		}
+		authAt := s.Clock().UTC()
+		if via.Provider != "" {
+			authAt = via.AuthAt
+		}
 		out.Token, out.Session, err = s.Sessions.Create(ctx, tx, session.Start{
 			User: u, Limits: s.Lifetime, Remember: via.Remember, Method: via.Method,
-			Provider: via.Provider, Issuer: via.Issuer, Subject: via.Subject, SID: via.SID, Sealed: via.Sealed,
+			Provider: via.Provider, Issuer: via.Issuer, Subject: via.Subject, SID: via.SID,
+			Claims: via.Claims, Sealed: via.Sealed, AuthAt: authAt,
 			IP: c.ip(), UserAgent: c.UserAgent, Host: c.Host,
 		})
 		if err != nil {
@@ -109,7 +126,7 @@ func (s *Service) endPresented(ctx context.Context, tx store.Tx, c Client) error
 	if err != nil {
 		return err
 	}
-	_, err = tx.EndSessions(ctx, store.SessionSelector{ID: old.ID})
+	_, err = tx.EndSessions(ctx, store.SessionSelector{ID: old.ID, Replaced: true})
 	return err
 }
 
@@ -156,16 +173,33 @@ func (s *Service) knowDevice(ctx context.Context, tx store.Tx, c Client, p Proof
 // Confirm renews the session of a person who has just proved again who they are: new token, and admin writes are
 // allowed for a while. It answers store.ErrNotFound (wrapped) when the session ended meanwhile.
 func (s *Service) Confirm(ctx context.Context, c Client, p Proof, l *session.Live) (SignedIn, error) {
-	out := SignedIn{User: p.User}
+	return s.confirm(ctx, c, p, l, s.Clock().UTC(), nil)
+}
+
+// confirm is Confirm for a proof that was given at a time. apply, if there is one, changes the session that goes on and
+// what belongs to it. Session and user are those of the transaction: what was replaced since the request began does not
+// come back.
+func (s *Service) confirm(ctx context.Context, c Client, p Proof, l *session.Live, authAt time.Time,
+	apply func(ctx context.Context, tx store.Tx, old *store.Session) error) (SignedIn, error) {
+	var out SignedIn
 	err := s.Store.Change(ctx, func(tx store.Tx) error {
-		u, err := tx.User(ctx, l.User.ID)
+		old, u, err := tx.Session(ctx, l.Session.ID)
 		if err != nil {
 			return err
 		}
-		if u.Epoch != l.Session.Epoch || u.PasswordHash != p.User.PasswordHash {
+		if u.ID != l.User.ID || old.Epoch != u.Epoch || !u.Active || u.Pending || u.PasswordHash != p.User.PasswordHash {
 			return ErrWrong
 		}
-		if out.Token, out.Session, err = s.Sessions.Renew(ctx, tx, l.Session, u.Epoch, true); err != nil {
+		if apply != nil {
+			if err := apply(ctx, tx, &old); err != nil {
+				return err
+			}
+			if u, err = tx.User(ctx, u.ID); err != nil {
+				return err
+			}
+		}
+		out = SignedIn{User: u}
+		if out.Token, out.Session, err = s.Sessions.Renew(ctx, tx, old, u.Epoch, authAt); err != nil {
 			return err
 		}
 		if err := p.Forget(ctx, tx); err != nil {
