@@ -59,8 +59,12 @@ func (p *Portal) overview(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.fail(w, r, v, err)
 		return
 	}
+	signedIn := s.AuthAt
+	if signedIn.IsZero() { // the provider does not say
+		signedIn = s.CreatedAt
+	}
 	d := overviewPage{
-		User: u, Method: p.method(s), SignedIn: s.AuthAt, IP: s.IP, Until: s.ExpiresAt,
+		User: u, Method: p.method(s), SignedIn: signedIn, IP: s.IP, Until: s.ExpiresAt,
 		Checks: p.checks(v, len(others.Items)),
 	}
 	p.ui.Write(w, r, p.accountPage(v, "", "overview", d))

@@ -104,9 +104,18 @@ type currentUser struct {
 }
 
 type currentAuth struct {
-	Method   string    `json:"method"`
-	Provider string    `json:"provider"`
-	Time     time.Time `json:"time"`
+	Method   string     `json:"method"`
+	Provider string     `json:"provider"`
+	Time     *time.Time `json:"time"` // null when nobody knows: the provider does not say
+}
+
+// knownTime returns nil for the zero time.
+func knownTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
 }
 
 // apiSession tells an app who is signed in and for how long. Asking does not count as a use of the session.
@@ -118,7 +127,7 @@ func (p *Portal) apiSession(w http.ResponseWriter, r *http.Request, v *visit) {
 	s, u := v.live.Session, v.live.User
 	ui.WriteJSON(w, r, http.StatusOK, currentJSON{
 		User:      currentUser{u.ID, u.Username, u.Email, u.Name, u.Role, list(u.Groups), u.Managed},
-		Auth:      currentAuth{s.Method, providerName(s.Provider), s.AuthAt.UTC()},
+		Auth:      currentAuth{s.Method, providerName(s.Provider), knownTime(s.AuthAt)},
 		ExpiresAt: s.ExpiresAt.UTC(), IdleExpiresAt: v.live.IdleExpiresAt().UTC(),
 	})
 }
@@ -129,7 +138,7 @@ func (p *Portal) apiMe(w http.ResponseWriter, r *http.Request, v *visit) {
 		p.fail(w, r, v, err)
 		return
 	}
-	ui.WriteJSON(w, r, http.StatusOK, NewUserJSON(u))
+	ui.WriteJSON(w, r, http.StatusOK, NewUserJSON(p.OIDC.Effective(&v.live.Session, u)))
 }
 
 // patchMe is what PATCH me takes. The fields that only an administrator changes are known so that the refusal can say

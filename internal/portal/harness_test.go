@@ -53,7 +53,8 @@ var cheap = password.Params{MemoryKiB: 64, Time: 1, Threads: 1}
 // emptyWorld has nobody in it.
 func emptyWorld(t testing.TB, change ...func(*portal.Config)) *world {
 	t.Helper()
-	w := &world{t: t, clock: testenv.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)), db: testenv.Store(t)}
+	w := &world{t: t, clock: testenv.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
+	w.db = testenv.Store(t, func(o *sqlstore.Options) { o.Clock = w.clock.Now })
 	sessions := session.NewManager(w.db, session.Options{Clock: w.clock.Now})
 	t.Cleanup(sessions.Close)
 	hasher := password.NewHasher(cheap, password.NewSlots(2, 64))

@@ -69,6 +69,7 @@ func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	if v.live == nil {
 		v.cookie.Clear(w)
+		v.dropFlows(w, r)
 		p.sendTo(w, r, v.q.Prefix+"/logged-out")
 		return
 	}
@@ -88,6 +89,7 @@ func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	v.cookie.Clear(w)
+	v.dropFlows(w, r)
 	if strings.HasPrefix(to, "/") {
 		p.sendTo(w, r, to)
 		return

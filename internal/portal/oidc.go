@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
@@ -21,7 +19,8 @@ import (
 func (p *Portal) oidcRoutes() []route {
 	get := func(h handler) map[string]handler { return map[string]handler{http.MethodGet: h} }
 	return []route{
-		{pattern: "/oidc/{name}/start", access: known, methods: get(p.oidcStart)},
+		{pattern: "/oidc/{name}/start", access: known,
+			methods: map[string]handler{http.MethodGet: p.oidcStart, http.MethodPost: p.oidcConfirmed}},
 		{pattern: "/oidc/{name}/callback", access: known, foreign: true,
 			methods: map[string]handler{http.MethodGet: p.oidcCallback, http.MethodPost: p.oidcPosted}},
 		{pattern: "/oidc/{name}/backchannel-logout", access: anybody, foreign: true, early: true,
@@ -111,30 +110,6 @@ func (v *visit) arriveAt(carried string) (b back, to string) {
 	return b, ""
 }
 
-// oidcStart sends the browser to a provider. With reauth it asks the provider to ask the person again; other sites may
-// not set that off.
-func (p *Portal) oidcStart(w http.ResponseWriter, r *http.Request, v *visit) {
-	if err := p.ready(r.Context()); err != nil {
-		p.fail(w, r, v, err)
-		return
-	}
-	name, q := r.PathValue("name"), r.URL.Query()
-	s := oidc.Start{Purpose: oidc.PurposeLogin, RedirectURI: p.callbackURL(v, name), ReturnTo: v.carryReturn(r), Remember: q.Get("remember") == "1"}
-	if q.Has("reauth") {
-		if v.live == nil || !ownNavigation(r) {
-			p.sendTo(w, r, v.q.Prefix+"/reauth")
-			return
-		}
-		s.Purpose, s.UserID = oidc.PurposeReauth, v.live.User.ID
-	}
-	b, err := p.beginOIDC(w, r, v, name, s)
-	if err != nil {
-		p.failOIDC(w, r, v, name, s.ReturnTo, err)
-		return
-	}
-	p.sendAway(w, r, b.URL)
-}
-
 // sendAway sends the browser to a provider. Access logs write the headers of answers when the answer is through, and
 // the address has the state or an ID token in it: once it is sent, only the place remains.
 func (p *Portal) sendAway(w http.ResponseWriter, r *http.Request, address string) {
@@ -146,21 +121,21 @@ func (p *Portal) sendAway(w http.ResponseWriter, r *http.Request, address string
 	w.Header().Set("Location", place)
 }
 
-// ownNavigation reports whether a page load was not set off by another site, as far as the browser says.
-func ownNavigation(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-		return true
-	}
-	return false
-}
-
 // beginOIDC begins a flow and binds it to the browser.
 func (p *Portal) beginOIDC(w http.ResponseWriter, r *http.Request, v *visit, name string, s oidc.Start) (oidc.Begun, error) {
 	b, err := p.OIDC.Begin(r.Context(), v.client(r), name, s)
 	if err != nil {
 		return b, err
 	}
+	for _, drop := range oidc.Surplus(v.flows(r)) {
+		http.SetCookie(w, v.cookie.Own(drop, "", -1))
+	}
+	http.SetCookie(w, v.cookie.Own(b.Cookie.Name, b.Cookie.Value, oidc.FlowLife))
+	return b, nil
+}
+
+// flows returns the cookies of sign-ins under way, by name.
+func (v *visit) flows(r *http.Request) map[string]string {
 	have := make(map[string]string)
 	full := v.cookie.OwnName(oidc.FlowCookiePrefix)
 	for _, c := range r.Cookies() {
@@ -168,11 +143,14 @@ func (p *Portal) beginOIDC(w http.ResponseWriter, r *http.Request, v *visit, nam
 			have[oidc.FlowCookiePrefix+short] = c.Value
 		}
 	}
-	for _, drop := range oidc.Surplus(have) {
-		http.SetCookie(w, v.cookie.Own(drop, "", -1))
+	return have
+}
+
+// dropFlows ends the sign-ins that the browser has under way: who signs out does not want to come back in by one of them.
+func (v *visit) dropFlows(w http.ResponseWriter, r *http.Request) {
+	for name := range v.flows(r) {
+		http.SetCookie(w, v.cookie.Own(name, "", -1))
 	}
-	http.SetCookie(w, v.cookie.Own(b.Cookie.Name, b.Cookie.Value, oidc.FlowLife))
-	return b, nil
 }
 
 // oidcPosted takes an answer by form_post. It comes from the provider's site, so the browser sends none of our cookies
@@ -217,7 +195,8 @@ func (p *Portal) oidcCallback(w http.ResponseWriter, r *http.Request, v *visit) 
 	}
 	cookie := func(n string) string { return v.cookie.OwnValue(r, n) }
 	out, err := p.OIDC.Finish(r.Context(), v.client(r), name, a, cookie, v.live)
-	if flow := oidc.CookieName(a.State); cookie(flow) != "" {
+	var throttled *login.ThrottledError
+	if flow := oidc.CookieName(a.State); cookie(flow) != "" && !errors.As(err, &throttled) { // that one may come again
 		http.SetCookie(w, v.cookie.Own(flow, "", -1))
 	}
 	if err != nil {
@@ -338,82 +317,6 @@ func (v *visit) loginAgain(carried string) func(name, value string) string {
 			return v.q.Prefix + "/login"
 		}
 		return v.q.Prefix + "/login?" + q.Encode()
-	}
-}
-
-// backchannelError is the answer to a bad logout token (OpenID Connect Back-Channel Logout 1.0, section 2.8).
-type backchannelError struct {
-	Error       string `json:"error"`
-	Description string `json:"error_description,omitempty"`
-}
-
-// oidcBackchannel ends sessions because a provider says so: 200 when they have ended, also when they had before, and
-// exactly 400 when the token is bad. What is our own fault is 503, so that the provider tries again.
-func (p *Portal) oidcBackchannel(w http.ResponseWriter, r *http.Request, v *visit) {
-	form, err := ui.ReadForm(w, r)
-	tokens := form.All("logout_token")
-	switch {
-	case err == nil && len(tokens) == 1:
-		err = p.OIDC.Backchannel(r.Context(), v.client(r), r.PathValue("name"), tokens[0])
-	case err == nil:
-		err = &oidc.Error{Kind: oidc.Invalid, Reason: "there is not exactly one logout_token"}
-	}
-	var bad *oidc.Error
-	var input *ui.InputError
-	switch {
-	case err == nil:
-		ui.Harden(w, r)
-		w.Header().Set("Content-Length", "0")
-		w.WriteHeader(http.StatusOK)
-	case errors.As(err, &bad) && bad.Kind != oidc.Down:
-		p.Log.Info("refused a logout token", zap.String("provider", oidc.Clean(r.PathValue("name"), 40)), zap.String("reason", bad.Reason),
-			zap.String("ip", v.q.IP()), zap.String("request_id", v.q.ID))
-		ui.WriteJSON(w, r, http.StatusBadRequest, backchannelError{"invalid_request", bad.Reason})
-	case errors.As(err, &input):
-		ui.WriteJSON(w, r, http.StatusBadRequest, backchannelError{"invalid_request", input.Text})
-	case errors.Is(err, oidc.ErrNoProvider):
-		ui.WriteJSON(w, r, http.StatusNotFound, backchannelError{Error: "not_found"})
-	default:
-		p.Log.Warn("could not check or carry out a logout token", zap.Error(err), zap.String("request_id", v.q.ID))
-		w.Header().Set("Retry-After", "5")
-		ui.WriteJSON(w, r, http.StatusServiceUnavailable, backchannelError{Error: "temporarily_unavailable"})
-	}
-}
-
-// oidcFrontchannel ends a session because the provider's page shows this address in a frame. It is the one page of
-// ours that may be framed, by the provider alone; there is nothing on it to click.
-func (p *Portal) oidcFrontchannel(w http.ResponseWriter, r *http.Request, v *visit) {
-	name := r.PathValue("name")
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err == nil && (len(q["iss"]) > 1 || len(q["sid"]) > 1) {
-		err = &oidc.Error{Kind: oidc.Invalid, Reason: "a parameter comes twice"}
-	}
-	if err == nil && r.Method == http.MethodGet {
-		err = p.OIDC.Frontchannel(r.Context(), v.client(r), name, q.Get("iss"), q.Get("sid"))
-	}
-	if errors.Is(err, oidc.ErrNoProvider) {
-		p.notFound(w, r)
-		return
-	}
-	ui.Harden(w, r)
-	h := w.Header()
-	h.Del("X-Frame-Options")
-	h.Del("Cross-Origin-Opener-Policy")
-	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors "+
-		ui.Sources(p.OIDC.Registry.FrameOrigins(name)))
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	status, text := http.StatusOK, "oidc.frame.done"
-	switch {
-	case err != nil && oidc.KindOf(err) != "":
-		status, text = http.StatusBadRequest, "oidc.frame.bad"
-	case err != nil:
-		p.Log.Warn("could not carry out a front-channel logout", zap.Error(err), zap.String("request_id", v.q.ID))
-		status, text = http.StatusServiceUnavailable, "oidc.frame.bad"
-	}
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(p.ui.Text(text) + "\n")) // the frame went away: nobody to tell
 	}
 }
 

@@ -49,6 +49,7 @@ func newOIDCWorld(t testing.TB, change ...func(*oidc.Config)) *oidcWorld {
 		c.Login.Log, c.Log = log, log
 		ow.oidc = login.NewOIDC(c.Login, reg, []string{"admin"})
 		c.OIDC = ow.oidc
+		c.Accounts.Effective = ow.oidc.Effective
 	})
 	return ow
 }
@@ -67,7 +68,9 @@ func (ow *oidcWorld) reconfigure(t testing.TB, change func(*oidc.Config)) {
 // start begins a sign-in and answers the address at the provider.
 func (b *browser) start(query string) string {
 	b.w.t.Helper()
-	a := b.get("/oidc/test/start" + query)
+	r := request("GET", "/oidc/test/start"+query, "", "")
+	r.Header.Set("Sec-Fetch-Site", "same-origin") // a link of ours
+	a := b.send(r)
 	if a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.location(), "http://127.0.0.1:") {
 		b.w.t.Fatalf("start: status %d, Location %q: %s", a.StatusCode, a.location(), a.body)
 	}
@@ -173,4 +176,14 @@ func (ow *oidcWorld) sessions(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// oneSession returns the only session that there is.
+func (ow *oidcWorld) oneSession(t testing.TB) store.Session {
+	t.Helper()
+	page, err := ow.db.Sessions(t.Context(), store.SessionQuery{Now: ow.clock.Now()})
+	if err != nil || len(page.Items) != 1 {
+		t.Fatalf("%d sessions, %v", len(page.Items), err)
+	}
+	return page.Items[0].Session
 }

@@ -6,8 +6,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"go.uber.org/zap/zapcore"
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // header is a change of a logout token.
@@ -39,11 +43,9 @@ func TestConformanceBackchannel(t *testing.T) {
 		"nonce that is null":       func(c, _ map[string]any) { c["nonce"] = nil },
 		"no jti":                   set("jti", nil),
 		"no iat":                   set("iat", nil),
-		"no exp":                   set("exp", nil),
 		"expired":                  set("exp", 1000),
 		"issued in the far future": set("iat", int64(1)<<36),
 		"neither sub nor sid":      func(c, _ map[string]any) { delete(c, "sub"); delete(c, "sid") },
-		"typ of an ID token":       func(_, h map[string]any) { h["typ"] = "JWT" },
 		"typ of an access token":   func(_, h map[string]any) { h["typ"] = "at+jwt" },
 		"sub in another case": func(c, _ map[string]any) {
 			c["SUB"] = c["sub"]
@@ -273,5 +275,104 @@ func TestConformanceFrontchannel(t *testing.T) {
 		if a := b.get(path); a.Header.Get("X-Frame-Options") != "DENY" || !strings.Contains(a.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
 			t.Errorf("%s can be framed", path)
 		}
+	}
+}
+
+// Older providers say that a logout token is a JWT, and others not when it ends: what it is is told by its event.
+func TestLogoutTokensOfOlderProvidersAreTaken(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change header
+		ok     bool
+	}{
+		"typ JWT":             {func(_, h map[string]any) { h["typ"] = "JWT" }, true},
+		"no exp":              {func(c, _ map[string]any) { delete(c, "exp") }, true},
+		"exp null":            {func(c, _ map[string]any) { c["exp"] = nil }, true},
+		"both":                {func(c, h map[string]any) { delete(c, "exp"); h["typ"] = "jwt" }, true},
+		"typ JWT and a nonce": {func(c, h map[string]any) { c["nonce"], h["typ"] = "n", "JWT" }, false},
+		"typ JWT, no event":   {func(c, h map[string]any) { delete(c, "events"); h["typ"] = "JWT" }, false},
+		"no exp, and nine minutes old": {func(c, _ map[string]any) {
+			delete(c, "exp")
+			c["iat"] = c["iat"].(int64) - 9*60
+		}, true},
+		"no exp, and eleven minutes old": {func(c, _ map[string]any) {
+			delete(c, "exp")
+			c["iat"] = c["iat"].(int64) - 11*60
+		}, false},
+		"no exp and no iat": {func(c, _ map[string]any) { delete(c, "exp"); delete(c, "iat") }, false},
+		"exp as text":       {func(c, _ map[string]any) { c["exp"] = "later" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newOIDCWorld(t)
+			b := w.browser()
+			b.viaProvider("").wantRedirect(t, "/")
+			token := w.idp.LogoutToken("user-1", w.sid(t), c.change)
+			if !c.ok {
+				w.refuses(t, b, token)
+				return
+			}
+			w.accepts(t, token)
+			if b.signedIn() {
+				t.Error("the session goes on")
+			}
+			w.clock.Advance(8 * time.Minute)
+			b.viaProvider("").wantRedirect(t, "/")
+			w.refuses(t, b, token) // a replay, for as long as it could be taken
+		})
+	}
+}
+
+// A wrong algorithm is one also when there is no session any more to compare with.
+func TestALogoutTokenOfAnotherAlgorithmIsRefusedWithoutASession(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t)
+	b := w.browser()
+	b.viaProvider("").wantRedirect(t, "/")
+	sid := w.sid(t)
+	w.accepts(t, w.idp.LogoutToken("user-1", sid, nil))
+	ec := provider.EC(t, "ec")
+	w.idp.Keys(provider.RSA(0), ec)
+	var claims map[string]any
+	w.idp.LogoutToken("user-1", sid, func(c, _ map[string]any) { claims = maps.Clone(c) })
+	a := w.browser().foreignPost("/oidc/test/backchannel-logout", url.Values{"logout_token": {ec.Sign(claims, nil)}})
+	a.want(t, http.StatusBadRequest, "invalid_request")
+	w.accepts(t, w.idp.LogoutToken("user-1", sid, nil))
+}
+
+func TestARefusedLogoutTokenIsToldToTheOperator(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t)
+	b := w.browser()
+	b.viaProvider("").wantRedirect(t, "/")
+	w.refuses(t, b, w.idp.LogoutToken("user-1", w.sid(t), func(c, _ map[string]any) { c["aud"] = "another" }))
+	if w.logs.FilterLevelExact(zapcore.WarnLevel).FilterMessageSnippet("refused a logout").Len() != 1 {
+		t.Error("the log does not warn")
+	}
+	e := w.audited(t, "session.end")
+	if len(e) != 1 || e[0].Outcome != store.Denied || e[0].Actor != "provider:test" || !strings.Contains(e[0].Details["problem"], "aud") {
+		t.Errorf("the audit log says %+v", e)
+	}
+	if s := w.oidc.Registry.Status()[0]; s.LogoutRefused.IsZero() || !strings.Contains(s.LogoutError, "aud") || s.LastError != "" {
+		t.Errorf("the status says %+v", s)
+	}
+	// Anybody can send them: no more is written than somebody would read.
+	for range 100 {
+		w.browser().foreignPost("/oidc/test/backchannel-logout", url.Values{"logout_token": {"x"}}).want(t, http.StatusBadRequest)
+	}
+	if n := len(w.audited(t, "session.end")); n > 10 {
+		t.Errorf("%d events of a hundred refused tokens", n)
+	}
+	if n := w.logs.FilterMessageSnippet("refused a logout").Len(); n > 10 {
+		t.Errorf("%d lines in the log", n)
+	}
+}
+
+func TestAMalformedFrontChannelLogoutIsABadRequest(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t)
+	for _, query := range []string{"", "?iss=%zz", "?sid=%", "?iss=a;sid=b", "?iss=" + url.QueryEscape(w.idp.Issuer), "?iss=x&sid=y",
+		"?iss=" + url.QueryEscape(w.idp.Issuer) + "&sid=a&sid=b", "?iss=" + url.QueryEscape(w.idp.Issuer) + "&sid=%00"} {
+		w.browser().get("/oidc/test/frontchannel-logout"+query).want(t, http.StatusBadRequest)
 	}
 }

@@ -297,40 +297,6 @@ func TestAnAdminGroupDecidesAtEverySignInBothWays(t *testing.T) {
 	role(nil, "admin")
 }
 
-// The last-admin rule holds for sign-ins, too.
-func TestASignInNeverTakesTheLastAdministratorAway(t *testing.T) {
-	t.Parallel()
-	w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })
-	w.idp.Set("groups", "admins")
-	b := w.browser()
-	b.viaProvider("").wantRedirect(t, "/")
-	user := store.RoleUser
-	if _, err := w.accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, w.root.ID, account.Patch{Role: &user}); err != nil {
-		t.Fatal(err)
-	}
-	w.idp.Set("groups", "staff")
-	b.viaProvider("").wantRedirect(t, "/")
-	if got := b.who().User; got.Role != "admin" || !slices.Equal(got.Groups, []string{"staff"}) {
-		t.Errorf("the last administrator is now %+v", got)
-	}
-	if w.logs.FilterMessageSnippet("only active administrator").Len() == 0 {
-		t.Error("the log does not warn")
-	}
-	if e := w.audited(t, "user.update"); len(e) == 0 || !slices.ContainsFunc(e, func(e store.Event) bool {
-		return e.Outcome == store.Denied && e.Details["reason"] == "last-admin"
-	}) {
-		t.Errorf("the audit log does not say so: %+v", e)
-	}
-	admin := store.RoleAdmin
-	if _, err := w.accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, w.root.ID, account.Patch{Role: &admin}); err != nil {
-		t.Fatal(err)
-	}
-	b.viaProvider("").wantRedirect(t, "/")
-	if got := b.who().User.Role; got != "user" {
-		t.Errorf("with another administrator the role is %q", got)
-	}
-}
-
 // Account pre-hijacking and linking by e-mail (advisory 92).
 func TestAnEMailJoinsAccountsOnlyWhenBothSidesAreVerifiedAndItWasAskedFor(t *testing.T) {
 	t.Parallel()

@@ -336,7 +336,9 @@ func TestTokensCannotBeMovedToAnotherPersonsSession(t *testing.T) {
 		t.Fatal(page, err)
 	}
 	from, to := page.Items[0].Session, page.Items[1].Session
-	err = w.db.Change(t.Context(), func(tx store.Tx) error { return tx.SetSessionSealed(t.Context(), to.ID, to.Sealed, from.Sealed) })
+	err = w.db.Change(t.Context(), func(tx store.Tx) error {
+		return tx.SetSessionTokens(t.Context(), to.ID, to.Sealed, store.SessionTokens{Sealed: from.Sealed})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

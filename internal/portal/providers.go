@@ -92,20 +92,9 @@ func (p *Portal) postProviders(w http.ResponseWriter, r *http.Request, v *visit)
 	}
 }
 
-// linkProvider leads to the provider by way of a page in between: browsers may refuse to follow a form there.
 func (p *Portal) linkProvider(w http.ResponseWriter, r *http.Request, v *visit, name string) {
-	b, err := p.beginOIDC(w, r, v, name, oidc.Start{
-		Purpose: oidc.PurposeLink, UserID: v.live.User.ID, RedirectURI: p.callbackURL(v, name),
-	})
-	if err != nil {
-		p.failOIDC(w, r, v, name, "", err)
-		return
-	}
-	label := p.providerLabel(name)
-	p.ui.Write(w, r, ui.Page{
-		Template: "message", Card: true, Title: p.ui.Text("providers.go.title", "name", label), Refresh: b.URL, Secret: true,
-		Data: messagePage{Paras: []string{p.ui.Text("providers.go.text", "name", label)},
-			Links: []ui.Link{{Href: b.URL, Text: p.ui.Text("login.provider", "name", label), Current: true}}},
+	p.leadAway(w, r, v, name, "providers.go.text", oidc.Start{
+		Purpose: oidc.PurposeLink, UserID: v.live.User.ID, RedirectURI: p.callbackURL(v, name), SessionID: v.live.Session.ID,
 	})
 }
 

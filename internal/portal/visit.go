@@ -46,8 +46,9 @@ func (v *visit) resolve(r *http.Request, use bool) error {
 	case use:
 		l, err = v.p.OIDC.Fresh(r.Context(), v.token, l)
 	default:
-		if err = v.p.OIDC.Counts(r.Context(), l); errors.Is(err, session.ErrNone) {
-			v.lapsed = l
+		raw := l
+		if l, err = v.p.OIDC.Counts(r.Context(), raw); errors.Is(err, session.ErrNone) {
+			v.lapsed = raw
 		}
 	}
 	if err == nil {
