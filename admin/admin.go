@@ -61,6 +61,9 @@ type ProviderStatus struct {
 	LastSuccess  time.Time     // of a sign-in
 	LastError    string        // in words, cleaned
 	LastErrorAt  time.Time
+	// LogoutError is why a logout token was refused last. Anybody can send one, so it is no failure of the provider.
+	LogoutError   string
+	LogoutErrorAt time.Time
 }
 
 // Settings is the configuration in force. Options never hold a secret: what gives it leaves values out, or says "set".

@@ -87,6 +87,8 @@ type (
 		LastSuccess  *time.Time `json:"last_success_at"`
 		LastError    string     `json:"last_error"`
 		LastErrorAt  *time.Time `json:"last_error_at"`
+		LogoutError  string     `json:"logout_error"`
+		LogoutErrAt  *time.Time `json:"logout_error_at"`
 	}
 )
 
@@ -348,6 +350,7 @@ func (a *admin) apiProviders(w http.ResponseWriter, r *http.Request, v *visit) e
 			Name: p.Name, Label: p.Label, Issuer: p.Issuer, RedirectURI: v.absolute(p.RedirectURI), Scopes: scopes, Down: p.Down,
 			DiscoveredAt: moment(p.DiscoveredAt), KeysAt: moment(p.KeysAt), Keys: p.Keys, SkewSeconds: p.Skew.Seconds(),
 			LastSuccess: moment(p.LastSuccess), LastError: p.LastError, LastErrorAt: moment(p.LastErrorAt),
+			LogoutError: p.LogoutError, LogoutErrAt: moment(p.LogoutErrorAt),
 		})
 	}
 	ui.WriteJSON(w, r, http.StatusOK, out)

@@ -169,6 +169,9 @@ func (a *admin) providerSection(v *visit, p ProviderStatus) section {
 	if p.LastError != "" {
 		facts = append(facts, fact{Name: a.text("idp.error"), Value: p.LastError}, fact{Name: a.text("idp.error_at"), Time: p.LastErrorAt})
 	}
+	if p.LogoutError != "" {
+		facts = append(facts, fact{Name: a.text("idp.logout"), Value: p.LogoutError}, fact{Name: a.text("idp.logout_at"), Time: p.LogoutErrorAt})
+	}
 	sec := section{ID: "p-" + p.Name, Title: p.Label, Facts: facts}
 	if p.RedirectURI != "" {
 		sec.Secret = &secretView{ID: "uri-" + p.Name, Label: a.text("idp.redirect"), Value: v.absolute(p.RedirectURI), Copy: a.text("handover.copy"), Copied: a.text("handover.copied")}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -97,11 +98,13 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 			return err
 		}
 		p.AdminGroups = append(p.AdminGroups, groups...)
+	case "refresh_grace":
+		return duration(d, &p.RefreshGrace)
 	case "insecure_http":
 		p.InsecureHTTP = true
 		return none(d)
 	default:
-		return d.Errf("unrecognized option %q; oidc knows issuer, client_id, client_secret, client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, claim, allow, create, link, admin_group and insecure_http", option)
+		return d.Errf("unrecognized option %q; oidc knows issuer, client_id, client_secret, client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, claim, allow, create, link, admin_group, refresh_grace and insecure_http", option)
 	}
 	return err
 }
@@ -223,7 +226,7 @@ func (p *ProviderConfig) plain() oidc.Config {
 	c := oidc.Config{
 		Name: p.Name, Issuer: p.Issuer, ClientID: p.ClientID, Method: oidc.Method(p.AuthMethod), Label: p.Label,
 		SignAlgs: p.SignAlgs, Scopes: p.Scopes, Allow: p.Allow, Create: oidc.Create(p.Create), Link: oidc.Link(p.Link),
-		AdminGroups: p.AdminGroups, Insecure: p.InsecureHTTP,
+		AdminGroups: p.AdminGroups, RefreshGrace: time.Duration(p.RefreshGrace), Insecure: p.InsecureHTTP,
 	}
 	if p.Claims != nil {
 		c.Claims = oidc.Claims(*p.Claims)

@@ -1,6 +1,10 @@
 package caddyauth
 
-import "github.com/gatehouse-auth/gatehouse/internal/oidc"
+import (
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+)
 
 // ProviderConfig is an OpenID provider that people sign in with, beside local accounts.
 type ProviderConfig struct {
@@ -41,6 +45,8 @@ type ProviderConfig struct {
 	Link string `json:"link,omitempty"`
 	// AdminGroups make administrators of their members, at every sign-in, both ways.
 	AdminGroups []string `json:"admin_groups,omitempty"`
+	// RefreshGrace is how long a session goes on whose refreshes fail without being refused; default 1h.
+	RefreshGrace caddy.Duration `json:"refresh_grace,omitempty"`
 	// InsecureHTTP allows http and private addresses, for tests and networks of your own.
 	InsecureHTTP bool `json:"insecure_http,omitempty"`
 }

@@ -186,10 +186,7 @@ func (g *Gate) find(ctx context.Context, v *visit) (*session.Live, error) {
 	case err != nil:
 		return nil, err
 	case graced: // nothing can be refreshed without the store
-		if err := v.live.oidc.Judged(s); err != nil {
-			return nil, err
-		}
-		return s, nil
+		return v.live.oidc.Judged(s)
 	}
 	return v.live.oidc.Fresh(ctx, v.first.token, s)
 }

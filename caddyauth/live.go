@@ -42,6 +42,7 @@ func newLive(a *App) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
+	accounts.Effective = providers.Effective
 	// The portal and the admin pages share one set: what is made for a language is made once.
 	pages, err := ui.NewSet(ui.Config{
 		Brand: o.brand, Language: o.language, Log: a.log.Named("pages"), Sources: []ui.Source{portal.Files, admin.Files},

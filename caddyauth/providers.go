@@ -42,6 +42,7 @@ func providerStatus(s oidc.Status, prefix string) admin.ProviderStatus {
 		Name: s.Name, Label: s.Label, Issuer: s.Issuer, RedirectURI: prefix + "/oidc/" + s.Name + "/callback", Scopes: s.Scopes,
 		Down: s.Problem != "", DiscoveredAt: s.DiscoveredAt, KeysAt: s.KeysRead, Keys: s.Keys, Skew: s.Skew,
 		LastSuccess: s.LastSuccess, LastError: s.LastError, LastErrorAt: s.LastFailure,
+		LogoutError: s.LogoutError, LogoutErrorAt: s.LogoutRefused,
 	}
 	switch {
 	case s.Problem != "":

@@ -268,7 +268,10 @@ func (v *visit) identifyVisitor() {
 		return
 	}
 	s, err := v.live.sessions.Peek(v.Context, v.first.token)
-	if err == nil && v.live.oidc.Counts(v.Context, s) == nil {
+	if err == nil {
+		s, err = v.live.oidc.Counts(v.Context, s)
+	}
+	if err == nil {
 		v.first.identity = identityOf(s)
 	}
 }
