@@ -299,3 +299,37 @@ func closedWhileHanging(t *testing.T, s *caddyServer, link string) {
 		t.Error("the app was asked")
 	}
 }
+
+// Handlers before the gate, error routes and debugging proxies see and log no more of a secret than the gate's own log.
+func TestWhatRunsBeforeTheGateSeesNoSecret(t *testing.T) {
+	for name, site := range map[string]string{
+		"an error before the gate":   "route {\nerror /_auth/* gone 404\nerror //_auth/* gone 500\ngatehouse\n}\nhandle_errors {\nrespond \"{err.status_code} {http.request.orig_uri} {header.Referer}\"\n}",
+		"a server error":             "route {\nerror /_auth/* broken 500\ngatehouse\n}",
+		"an answer before the gate":  "route {\nrespond /_auth/* \"{http.request.uri}\"\ngatehouse\n}",
+		"a rewrite before the gate":  "try_files {path} /index.html\ngatehouse",
+		"a sibling without the gate": "handle /_auth/link/* {\nreverse_proxy UPSTREAM\n}\nhandle {\ngatehouse\n}",
+		"an app that is not there":   "route {\nreverse_proxy /_auth/* 127.0.0.1:1\ngatehouse\n}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, logs := logged(t, site)
+			for _, target := range secretTargets {
+				for _, version := range []string{"1.0", "1.1"} {
+					a := s.raw(fmt.Sprintf("GET %s HTTP/%s\nHost: %s\nReferer: http://%s/_auth/link/%s\nConnection: close\n\n", strings.ReplaceAll(target, "HOST", s.addr), version, s.addr, s.addr, canary))
+					if strings.Contains(a, "c4nary") {
+						t.Errorf("%s: another handler answers %.200q", target, a)
+					}
+				}
+			}
+			s.browser().fetch("/last")
+			all := logs("/last")
+			if i := strings.Index(all, "c4nary"); i >= 0 {
+				t.Fatalf("a log has it: %.600s", all[strings.LastIndexByte(all[:i], '\n')+1:])
+			}
+			for _, seen := range s.up.all() {
+				if strings.Contains(fmt.Sprint(seen), "c4nary") {
+					t.Errorf("the app was told: %v", seen)
+				}
+			}
+		})
+	}
+}
