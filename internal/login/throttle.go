@@ -173,8 +173,9 @@ func (t *Throttle) begin(ctx context.Context, a attempt, l Limits) (hidden bool,
 	if a.device != "" {
 		free *= knownFree
 	}
+	ctx = context.WithoutCancel(ctx) // both or none, also of whoever leaves in between
 	if wait, err = t.store.BeginAttempt(ctx, a.behind, free, l.Longest, now); err != nil {
-		return false, fmt.Errorf("counting sign-in attempts: %w", err)
+		return false, errors.Join(fmt.Errorf("counting sign-in attempts: %w", err), t.store.ForgiveAttempt(ctx, a.shown, now))
 	}
 	if wait > 0 && (a.open || a.device != "") {
 		return false, errors.Join(&ThrottledError{Wait: wait}, t.store.ForgiveAttempt(ctx, a.shown, now))
