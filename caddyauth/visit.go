@@ -26,14 +26,15 @@ type visit struct {
 	context.Context
 	first *visit // where the request came in; itself there
 
-	repl   *caddy.Replacer
-	path   string   // escaped path as it came, without the query
-	uri    *url.URL // as it came
-	target policy.Target
-	cookie session.Cookie
-	host   string
-	live   *live
-	site_  *site.Request
+	repl     *caddy.Replacer
+	path     string   // escaped path as it came, without the query
+	pathless bool     // the request's target is no path: absolute, an authority, or "*"
+	uri      *url.URL // as it came
+	target   policy.Target
+	cookie   session.Cookie
+	host     string
+	live     *live
+	site_    *site.Request
 
 	met      bool             // a gate has judged it; of the first visit
 	gate     *Gate            // the last gate that let somebody through, nil for none; of the first visit
@@ -82,13 +83,22 @@ func (g *Gate) visitOf(r *http.Request) *visit {
 		v = v.again()
 	}
 	v.met, v.Context = true, r.Context()
-	v.target = policy.NewTarget(v.path, currentPath(r, v))
+	v.target = policy.NewTarget(v.asked(), currentPath(r, v))
 	return v
 }
 
 // again returns a further visit of the same request.
 func (v *visit) again() *visit {
-	return &visit{first: v.first, repl: v.repl, path: v.path, uri: v.uri, target: v.target, cookie: v.cookie, host: v.host, live: v.live, site_: v.site_}
+	return &visit{first: v.first, repl: v.repl, path: v.path, pathless: v.pathless, uri: v.uri, target: v.target, cookie: v.cookie, host: v.host, live: v.live, site_: v.site_}
+}
+
+// asked returns the path as rules judge it: none where the request's target is no path (RFC 9112, section 3.2.2 to 3.2.4).
+// Browsers and proxies send such targets to proxies only, and readers of an absolute one differ in what they take from it.
+func (v *visit) asked() string {
+	if v.pathless {
+		return ""
+	}
+	return v.path
 }
 
 // rewritten reports whether the address is another one than the client's.
@@ -115,6 +125,7 @@ func newVisit(app *App, r *http.Request) *visit {
 		v.uri, requestURI = orig.URL, orig.RequestURI
 	}
 	v.path = pathOf(requestURI, v.uri)
+	v.pathless = requestURI != "" && requestURI[0] != '/'
 	if c := concealedOf(ctx); c != nil && under(c.path, app.opt.prefix) {
 		v.path, v.uri = c.path, c.uri // our own pages know the secret
 	}
