@@ -189,7 +189,7 @@ func TestAdministratorsUnlinkAndMoveIdentities(t *testing.T) {
 	ada, old := w.add("ada", store.RoleUser), w.add("old", store.RoleUser)
 	_, _, a := w.signIn("root", goodPass)
 	id := w.link(ada, "s")
-	w.edit(ada.ID, func(u *store.User) { u.Groups = []string{"given", "theirs"} })
+	w.edit(ada.ID, func(u *store.User) { u.Groups, u.ProvidedGroups = []string{"given", "theirs"}, []string{"theirs"} })
 	in, err := w.Login.SignIn(w.ctx, browser, login.Proof{User: w.user(ada.ID)}, login.Via{Method: "oidc", Provider: "corp", Issuer: id.Issuer, Subject: id.Subject})
 	if err != nil {
 		t.Fatal(err)

@@ -181,9 +181,12 @@ func again(ctx context.Context, dir string) error {
 
 // migrated looks at the accounts of before the migration, by the index that it made.
 func migrated(ctx context.Context, db *sqlstore.DB) error {
-	page, err := db.Users(ctx, store.UserQuery{Text: "search77", Limit: 10})
-	if err != nil || len(page.Items) != 1 {
-		return fmt.Errorf("the index finds %d accounts, %w", len(page.Items), err)
+	page, err := db.Users(ctx, store.UserQuery{Text: "username77", Limit: 10})
+	switch {
+	case err != nil:
+		return fmt.Errorf("asking the index: %w", err)
+	case len(page.Items) != 1:
+		return fmt.Errorf("the index finds %d accounts", len(page.Items))
 	}
 	n, err := db.CountUsers(ctx, store.UserQuery{Limit: 1000})
 	if err != nil || n != 150 {

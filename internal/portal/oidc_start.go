@@ -97,7 +97,7 @@ func (p *Portal) oidcConfirmed(w http.ResponseWriter, r *http.Request, v *visit)
 	} else if b := v.returning(r, &form); b.raw != "" {
 		s.ReturnTo = returnApp + b.raw
 	}
-	p.leadAway(w, r, v, r.PathValue("name"), "start.go", s)
+	p.leadAway(w, r, v, r.PathValue("name"), p.ui.Text("start.go", "name", p.providerLabel(r.PathValue("name"))), s)
 }
 
 // leadAway begins a sign-in and shows the page that leads to the provider, with a text.
@@ -110,7 +110,7 @@ func (p *Portal) leadAway(w http.ResponseWriter, r *http.Request, v *visit, name
 	label := p.providerLabel(name)
 	p.ui.Write(w, r, ui.Page{
 		Template: "message", Card: true, Title: p.ui.Text("providers.go.title", "name", label), Refresh: b.URL, Secret: true,
-		Data: messagePage{Paras: []string{p.ui.Text(text, "name", label)},
+		Data: messagePage{Paras: []string{text},
 			Links: []ui.Link{{Href: b.URL, Text: p.ui.Text("login.provider", "name", label), Current: true}}},
 	})
 }

@@ -93,7 +93,7 @@ func (p *Portal) postProviders(w http.ResponseWriter, r *http.Request, v *visit)
 }
 
 func (p *Portal) linkProvider(w http.ResponseWriter, r *http.Request, v *visit, name string) {
-	p.leadAway(w, r, v, name, "providers.go.text", oidc.Start{
+	p.leadAway(w, r, v, name, p.ui.Text("providers.go.text", "name", p.providerLabel(name)), oidc.Start{
 		Purpose: oidc.PurposeLink, UserID: v.live.User.ID, RedirectURI: p.callbackURL(v, name), SessionID: v.live.Session.ID,
 	})
 }

@@ -142,7 +142,7 @@ func TestCatalogueAndCodeAgree(t *testing.T) {
 		}
 	}
 	// Chosen at run time, from values of other packages.
-	families := []string{"error.", "action.", "outcome.", "flash.", "account.", "span.", "role.", "oidc."}
+	families := []string{"error.", "action.", "outcome.", "flash.", "account.", "span.", "role.", "oidc.", "actor."}
 	for id := range texts {
 		byName := asked[id] || strings.Contains(all.String(), `"`+id+`"`)
 		if !byName && !slices.ContainsFunc(families, func(f string) bool { return strings.HasPrefix(id, f) }) {
