@@ -149,22 +149,25 @@ func checkUpdate(ctx context.Context, q queryer, u, before store.User, keys user
 	if before.Version != u.Version {
 		return store.ErrStale
 	}
-	if isLastAdminsPeer(before) && !isLastAdminsPeer(u) {
-		if err := checkLastAdmin(ctx, q, u.ID); err != nil {
+	if isLastAdminsPeer(before) && !isLastAdminsPeer(u) || before.IsActiveAdmin() && !u.IsActiveAdmin() {
+		if err := checkLastAdmin(ctx, q, before); err != nil {
 			return err
 		}
 	}
 	return checkUnique(ctx, q, u.ID, keys, u.Local)
 }
 
-// checkAble answers ErrLastAdmin when a user who has just lost a way to sign in was the last administrator with any.
+// checkAble returns ErrLastAdmin when a user who has just lost a way to sign in was the last administrator with any.
 func checkAble(ctx context.Context, q queryer, id string) error {
-	lost, err := exists(ctx, q, `SELECT 1 FROM users u WHERE u.id = $1 AND u.role = 'admin' AND u.role_provided = 0
-		AND u.active = 1 AND u.pending = 0 AND NOT (`+ableAdmin+`)`, id)
-	if err != nil || !lost {
+	u, err := scanUser(q.QueryRowContext(ctx, queryUserByID, id))
+	if err != nil || !u.IsActiveAdmin() {
 		return err
 	}
-	return checkLastAdmin(ctx, q, id)
+	able, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+` AND u.id = $1`, id)
+	if err != nil || able {
+		return err
+	}
+	return checkOthers(ctx, q, u, !u.RoleProvided)
 }
 
 func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, keys userKeys) error {
@@ -192,8 +195,9 @@ func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, key
 	return nil
 }
 
-// isLastAdminsPeer reports whether a user counts for the last-admin rule. Who is an administrator by the word of a
-// provider does not: the provider, or a change of the configuration, takes that away without asking anybody here.
+// isLastAdminsPeer reports whether a user counts as an administrator made here. Who is one by the word of a provider does
+// not: the provider, or a change of the configuration, takes that away without asking anybody here. Where there is nobody
+// else, one of those has to stay all the same: a store without any administrator waits for a first one, and nobody comes in.
 func isLastAdminsPeer(u store.User) bool { return u.IsActiveAdmin() && !u.RoleProvided }
 
 // onlyProvided drops what cannot have come from a provider: a role that was given here, groups that are not there.
@@ -208,9 +212,27 @@ func onlyProvided(u *store.User) {
 	u.ProvidedGroups = provided
 }
 
-// checkLastAdmin returns ErrLastAdmin when nobody but that user is an administrator by what was given here who can sign in.
-func checkLastAdmin(ctx context.Context, q queryer, id string) error {
-	other, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+` AND u.role_provided = 0 AND u.id <> $1`, id)
+// checkLastAdmin returns ErrLastAdmin when nobody would be left to rely on without that administrator. Whoever could not
+// sign in was nobody to rely on before: they may go while others can.
+func checkLastAdmin(ctx context.Context, q queryer, u store.User) error {
+	own := isLastAdminsPeer(u)
+	if own {
+		var err error
+		if own, err = exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+` AND u.id = $1`, u.ID); err != nil {
+			return err
+		}
+	}
+	return checkOthers(ctx, q, u, own)
+}
+
+// checkOthers returns ErrLastAdmin when nobody else is an administrator who can sign in; with own, none by what was given
+// here.
+func checkOthers(ctx context.Context, q queryer, u store.User, own bool) error {
+	which := ""
+	if own {
+		which = ` AND u.role_provided = 0`
+	}
+	other, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+which+` AND u.id <> $1`, u.ID)
 	if err != nil {
 		return err
 	}
@@ -252,8 +274,8 @@ func (t *tx) DeleteUser(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if isLastAdminsPeer(before) {
-			if err := checkLastAdmin(ctx, q, id); err != nil {
+		if before.IsActiveAdmin() {
+			if err := checkLastAdmin(ctx, q, before); err != nil {
 				return err
 			}
 		}

@@ -58,6 +58,42 @@ var providedTests = []test{
 			t.Fatalf("a role that a provider gave cannot go: %v", err)
 		}
 	}},
+	{"of administrators by a provider's word the last one stays where nobody was made one here", func(t *testing.T, s store.Store) {
+		provided := func(name string) store.User {
+			u := addUser(t, s, name, func(u *store.User) {
+				u.Role, u.RoleProvided, u.Local, u.Origin = store.RoleAdmin, true, false, store.OriginOIDC
+			})
+			change(t, s, func(ctx context.Context, tx store.Tx) error {
+				return tx.CreateIdentity(ctx, store.Identity{Issuer: "i", Subject: name, UserID: u.ID})
+			})
+			return u
+		}
+		one, two := provided("one"), provided("two")
+		ends := func(u store.User) map[string]func(ctx context.Context, tx store.Tx) error {
+			edit := func(fn func(*store.User)) func(ctx context.Context, tx store.Tx) error {
+				return func(ctx context.Context, tx store.Tx) error { fn(&u); _, err := tx.UpdateUser(ctx, u); return err }
+			}
+			return map[string]func(ctx context.Context, tx store.Tx) error{
+				"demoted":  edit(func(u *store.User) { u.Role = store.RoleUser }),
+				"off":      edit(func(u *store.User) { u.Active = false }),
+				"deleted":  func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, u.ID) },
+				"unlinked": func(ctx context.Context, tx store.Tx) error { return tx.DeleteIdentity(ctx, "i", u.Username) },
+			}
+		}
+		change(t, s, ends(two)["off"])
+		for name, end := range ends(one) {
+			if err := try(t, s, end); !errors.Is(err, store.ErrLastAdmin) {
+				t.Errorf("%s: %v, and nobody is an administrator", name, err)
+			}
+		}
+		invited := addUser(t, s, "invited", func(u *store.User) { u.Role, u.RoleGranted = store.RoleAdmin, true })
+		if err := try(t, s, ends(one)["off"]); !errors.Is(err, store.ErrLastAdmin) {
+			t.Errorf("somebody who was invited and never came is relied on: %v", err)
+		}
+		change(t, s, ends(invited)["deleted"]) // by mistake: they could not sign in, and others can
+		addUser(t, s, "own", asAdmin)
+		change(t, s, ends(one)["off"])
+	}},
 	{"a session ends by every name that a provider has for it, also after it was replaced", func(t *testing.T, s store.Store) {
 		for name, sel := range map[string]store.SessionSelector{
 			"first": {Issuer: "i", SID: "1"}, "second": {Issuer: "i", SID: "2"}, "named": {Issuer: "j", SID: "3"},
