@@ -153,17 +153,23 @@ func (s *Service) tellMore(a Actor, e store.Event) {
 }
 
 // NoteRead audits that the actor reads so much of a list that it is a copy: once for each list in a while, however many
-// pages there are. rows is how many the answer may have; details say what was selected.
+// pages there are. rows is how many the answer may have; details say what was selected. Until the audit log has been told,
+// every further page is refused as the first one was.
 func (s *Service) NoteRead(ctx context.Context, a Actor, action string, rows int, details map[string]string) error {
 	now := s.now()
 	s.bounds.mu.Lock()
 	c := s.bounds.of("read "+action+" "+a.UserID, now, exportPeriod)
 	c.n += rows
 	tell := c.n >= exportRows && !c.told
-	c.told = c.told || tell
 	s.bounds.mu.Unlock()
 	if !tell {
 		return nil
 	}
-	return s.NoteExport(ctx, a, action, details)
+	if err := s.NoteExport(ctx, a, action, details); err != nil {
+		return err
+	}
+	s.bounds.mu.Lock()
+	c.told = true
+	s.bounds.mu.Unlock()
+	return nil
 }

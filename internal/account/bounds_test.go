@@ -1,6 +1,7 @@
 package account_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -167,6 +168,40 @@ func TestReadingAWholeListIsAuditedOnce(t *testing.T) {
 		if list := w.events(store.EventQuery{Action: "audit.export"}); len(list) != 1 {
 			t.Errorf("a look later: %d", len(list))
 		}
+	}
+}
+
+// A page of a copy that the audit log could not be told of is refused, and so is the next one: what was refused once does not
+// count as told.
+func TestNothingIsReadOfAListThatTheAuditLogWasNotToldOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.add("ada", store.RoleAdmin)
+	_, _, a := w.signIn("ada", goodPass)
+	read := func(ctx context.Context) error { return w.NoteRead(ctx, a, "user.export", 1000, nil) }
+	gone, leave := context.WithCancel(w.ctx)
+	leave()
+	for range 3 {
+		if err := read(gone); err == nil {
+			t.Error("a client that left has read a list, and nobody was told")
+		}
+	}
+	for i := range 60 { // no more acts for this minute
+		_, _ = w.UpdateProfile(w.ctx, a, a.UserID, fmt.Sprint("Name ", i))
+	}
+	for range 3 {
+		if err := read(w.ctx); !throttled(err) {
+			t.Errorf("one act too many, and a list was read: %v", err)
+		}
+	}
+	w.clock.Advance(time.Minute)
+	for range 3 {
+		if err := read(w.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list := w.events(store.EventQuery{Action: "user.export"}); len(list) != 1 {
+		t.Errorf("told %d times", len(list))
 	}
 }
 
