@@ -52,7 +52,7 @@ func (s *Service) password(ctx context.Context, c Client, name, pass string) (Pr
 }
 
 // Reverify checks the password of a person who is signed in already, for re-authentication and before a password
-// change. The same throttle counts, so that a stolen session is no way to guess. Errors as of [Service.Password].
+// change. The same throttle counts, so that a stolen session is no way to guess. c.Session is that person's. Errors as of [Service.Password].
 func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass string) (Proof, error) {
 	return s.inTurn(ctx, c, func(ctx context.Context) (Proof, error) {
 		return s.verify(ctx, c, u, u.Username, pass, true)
@@ -84,11 +84,10 @@ func (s *Service) inTurn(ctx context.Context, c Client, check func(context.Conte
 // verify counts the attempt and checks the password of u, which is the zero User for an unknown name. again is true for
 // a person who is signed in.
 func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass string, again bool) (Proof, error) {
-	a, err := s.attempt(ctx, c, u, name)
+	a, err := s.attempt(ctx, c, u, name, again)
 	if err != nil {
 		return Proof{}, err
 	}
-	a.open = again
 	hidden, err := s.Throttle.begin(ctx, a, s.Limits)
 	if err != nil {
 		if errors.As(err, new(*ThrottledError)) {
@@ -149,14 +148,15 @@ func (s *Service) forgive(ctx context.Context, keys ...string) {
 
 const forgiveTime = 2 * time.Second
 
-// attempt chooses the keys: those of strangers, or those of a browser that is known for the account.
-func (s *Service) attempt(ctx context.Context, c Client, u store.User, name string) (attempt, error) {
+// attempt chooses the keys: those of strangers, of a browser that is known for the account, or of the session in which
+// somebody is asked again, so that nobody who guesses elsewhere keeps them from proving it.
+func (s *Service) attempt(ctx context.Context, c Client, u store.User, name string, again bool) (attempt, error) {
 	secret, err := s.Throttle.secret(ctx)
 	if err != nil {
 		return attempt{}, err
 	}
 	id := u.ID
-	a := attempt{shown: shownKey(secret, name), behind: AccountKey(id)}
+	a := attempt{shown: shownKey(secret, name), behind: AccountKey(id), open: again}
 	if id == "" {
 		a.behind, id = nameKey(secret, nobodyPrefix, store.FoldName(name)), "unknown"
 	}
@@ -168,8 +168,11 @@ func (s *Service) attempt(ctx context.Context, c Client, u store.User, name stri
 			return attempt{}, fmt.Errorf("looking up a browser: %w", err)
 		}
 		if known && u.ID != "" {
-			return attempt{shown: deviceKey(hash, id), behind: knownKey(id), device: token}, nil
+			return attempt{shown: deviceKey(hash, id), behind: knownKey(id), device: token, own: true, open: true}, nil
 		}
+	}
+	if again && store.ValidToken(c.Session) {
+		return attempt{shown: sessionKey(store.HashToken(c.Session), id), behind: sessionsKey(id), own: true, open: true}, nil
 	}
 	return a, nil
 }

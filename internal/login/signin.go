@@ -73,11 +73,11 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via Via) (Signe
 			return ErrWrong
 		case err != nil:
 			return err
-		case u.PasswordHash != p.User.PasswordHash && via.Method == "password":
+		case u.PasswordHash != p.User.PasswordHash && via.Provider == "":
 			return ErrWrong // changed between proof and here
 		case !u.Active || u.Pending:
 			return &DisabledError{Pending: u.Pending}
-		case u.Epoch != p.User.Epoch && via.Method != "link": // all sessions were ended meanwhile, and this one with them
+		case u.Epoch != p.User.Epoch: // all sessions were ended meanwhile, and this one with them
 			return ErrWrong
 		}
 		if via.Check != nil {
@@ -146,7 +146,7 @@ func (s *Service) settle(ctx context.Context, tx store.Tx, c Client, p Proof, vi
 			return err
 		}
 	}
-	if via.Method == "password" {
+	if via.Provider == "" { // whoever came by a link has given themselves a password
 		if err := s.knowDevice(ctx, tx, c, p, out, now); err != nil {
 			return err
 		}

@@ -48,7 +48,8 @@ func (e *ThrottledError) RetryAfter() int {
 //   - the client address (a /64 for IPv6), for every attempt;
 //   - for browsers that never signed in to the account: the name as it was typed, see [attempt], and behind it the
 //     account that it means;
-//   - for browsers that did: each by itself, so that strangers cannot make the owner wait, and all together.
+//   - for browsers that did: each by itself, so that strangers cannot make the owner wait, and all together;
+//   - for whoever is signed in and is asked again, in a browser that is not known: each session likewise.
 //
 // Only the count of the typed name is ever told to a stranger, and it is kept, and dropped, alike for names that somebody
 // has and for others: the difference would tell which exist.
@@ -148,16 +149,18 @@ func (t *Throttle) client(ctx context.Context, ip netip.Addr, l Limits) (first b
 // (CVE-2025-24806, CVE-2026-47203): where it waits and shown does not, the attempt is refused as a wrong password is, and
 // nothing is compared. A name that nobody has counts behind as well, so that it costs the same.
 //
-// A known browser's are its own, and that of all known browsers of the account.
+// A known browser's are its own, and that of all known browsers of the account; a session's are its own, and that of all
+// sessions of the account.
 type attempt struct {
 	shown, behind string
 	device        string // the presented device token that is known for the account, or ""
-	open          bool   // the person knows the account: waits of behind are told
+	own           bool   // counted apart from strangers, who can do nothing about it
+	open          bool   // the person has been in the account: waits of behind are told
 }
 
 func (a attempt) keys() []string { return []string{a.shown, a.behind} }
 
-// knownFree is how many times the free attempts all known browsers of an account have together.
+// knownFree is how many times the free attempts all known browsers of an account have together, and all its sessions.
 const knownFree = 2
 
 // begin counts an attempt. hidden is true when it has to look like a wrong password.
@@ -170,14 +173,14 @@ func (t *Throttle) begin(ctx context.Context, a attempt, l Limits) (hidden bool,
 	if wait > 0 {
 		return false, &ThrottledError{Wait: wait}
 	}
-	if a.device != "" {
+	if a.own {
 		free *= knownFree
 	}
 	ctx = context.WithoutCancel(ctx) // both or none, also of whoever leaves in between
 	if wait, err = t.store.BeginAttempt(ctx, a.behind, free, l.Longest, now); err != nil {
 		return false, errors.Join(fmt.Errorf("counting sign-in attempts: %w", err), t.store.ForgiveAttempt(ctx, a.shown, now))
 	}
-	if wait > 0 && (a.open || a.device != "") {
+	if wait > 0 && a.open {
 		return false, errors.Join(&ThrottledError{Wait: wait}, t.store.ForgiveAttempt(ctx, a.shown, now))
 	}
 	return wait > 0, nil
@@ -187,6 +190,13 @@ func (t *Throttle) begin(ctx context.Context, a attempt, l Limits) (hidden bool,
 func AccountKey(userID string) string { return "a:" + userID }
 
 func knownKey(userID string) string { return "k:" + userID }
+
+// sessionsKey is the count of all sessions of an account. Whoever has stolen one makes no known browser wait.
+func sessionsKey(userID string) string { return "s:" + userID }
+
+func sessionKey(h store.TokenHash, userID string) string {
+	return "s:" + h.String()[:22] + ":" + userID
+}
 
 func deviceKey(h store.TokenHash, userID string) string { return "d:" + h.String()[:22] + ":" + userID }
 
@@ -216,7 +226,7 @@ func shownKey(secret, name string) string {
 // Forget forgets every wrong attempt on an account, in a change that gives it another password: what was guessed at is
 // not there any more.
 func Forget(ctx context.Context, tx store.Tx, u store.User) error {
-	keys := []string{AccountKey(u.ID), knownKey(u.ID)}
+	keys := []string{AccountKey(u.ID), knownKey(u.ID), sessionsKey(u.ID)}
 	secret, err := tx.Setting(ctx, secretSetting)
 	switch {
 	case errors.Is(err, store.ErrNotFound): // no name was ever counted

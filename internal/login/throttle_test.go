@@ -110,6 +110,91 @@ func TestAKnownBrowserHasItsOwnCount(t *testing.T) {
 	}
 }
 
+// Strangers who guess on and on keep nobody who is signed in from proving it again, whatever the session began with; and a
+// session that was stolen is no way to guess, nor are many of them.
+func TestStrangersKeepNobodyFromConfirmingASession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 10 {
+		w.try(from("203.0.113.5"), "ada", wrong)
+		w.try(from("203.0.113.5"), "ada@example.com", wrong)
+	}
+	in, err := w.SignIn(t.Context(), from("192.0.2.1"), login.Proof{User: w.user}, login.Via{Method: "oidc", Provider: "corp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := from("192.0.2.1")
+	owner.Session = in.Token
+	again := func(c login.Client, pass string) error {
+		_, err := w.Reverify(t.Context(), c, w.user, pass)
+		return err
+	}
+	if err := again(owner, right); err != nil {
+		t.Fatalf("the owner: %v", err)
+	}
+	stolen, checked := from("198.51.100.1"), 0
+	for range 50 {
+		stolen.Session = store.NewToken()
+		for range 2 {
+			if errors.Is(again(stolen, wrong), login.ErrWrong) {
+				checked++
+			}
+		}
+	}
+	if checked > 2*w.Limits.Free {
+		t.Errorf("%d guesses behind sessions", checked)
+	}
+	if err := again(stolen, right); !errors.As(err, new(*login.ThrottledError)) {
+		t.Errorf("the wait of whoever is signed in is not told: %v", err)
+	}
+	w.change(func(tx store.Tx) error { return login.Forget(t.Context(), tx, w.user) })
+	if err := again(owner, right); err != nil {
+		t.Errorf("after another password: %v", err)
+	}
+}
+
+// A browser in which somebody set a password by a link has been in the account as much as one that typed it.
+func TestABrowserThatCameByALinkIsKnown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	owner := from("192.0.2.1")
+	in, err := w.SignIn(t.Context(), owner, login.Proof{User: w.user}, login.Via{Method: "link"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner.Devices = login.ParseDevices(in.Devices)
+	for range 10 {
+		w.try(from("203.0.113.5"), "ada", wrong)
+	}
+	if got := w.try(owner, "ada", right); got != "ok" {
+		t.Errorf("strangers lock the owner out: %s", got)
+	}
+	other, err := w.SignIn(t.Context(), owner, login.Proof{User: w.user}, login.Via{Method: "oidc", Provider: "corp"})
+	if err != nil || other.Devices != "" {
+		t.Errorf("through a provider: %q, %v", other.Devices, err)
+	}
+}
+
+// Whatever takes an account back while somebody signs in has to end that, too, in whichever way they come.
+func TestASignInThatWasOvertakenByAResetComesToNothing(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"password", "link"} {
+		for name, act := range map[string]func(w *world, tx store.Tx) error{
+			"sessions ended": func(w *world, tx store.Tx) error { return tx.BumpEpoch(t.Context(), w.user.ID) },
+			"another password": func(w *world, tx store.Tx) error {
+				return tx.SetPassword(t.Context(), w.user.ID, store.PasswordChange{Hash: "another", At: w.clock.Now()})
+			},
+		} {
+			w := newWorld(t)
+			proof := login.Proof{User: w.user}
+			w.change(func(tx store.Tx) error { return act(w, tx) })
+			if _, err := w.SignIn(t.Context(), from("192.0.2.1"), proof, login.Via{Method: method}); !errors.Is(err, login.ErrWrong) {
+				t.Errorf("by %s, %s meanwhile: %v", method, name, err)
+			}
+		}
+	}
+}
+
 // P-LIMIT, P-RACE: a hundred guesses at once are no more than the free ones.
 func TestParallelGuessesGainNothing(t *testing.T) {
 	t.Parallel()
