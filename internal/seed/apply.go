@@ -260,7 +260,7 @@ func (s *seeder) takeBack(ctx context.Context, tx store.Tx, e *edit) error {
 	e.taken = make(map[string]string)
 	out.Describe(e.taken)
 	for _, id := range out.Unlinked {
-		s.log.Warn("a sign-in through a provider was unlinked from the administrator's account: the environment says who it is",
+		s.log.Warn(unlinkedText,
 			zap.String("user", e.after.Username), zap.String("provider", id.Provider))
 	}
 	e.after, err = tx.User(ctx, e.after.ID)

@@ -122,6 +122,11 @@ func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher
 	lines := v.lines()
 	for _, e := range p.edits {
 		lines = append(lines, Line{Kind: LineAction, Text: e.sentence(v) + " (" + e.reason + ")"})
+		unlinked, err := unlinks(ctx, r, e)
+		if err != nil {
+			return nil, fmt.Errorf("reading who signs in to the administrator's account through a provider: %w", err)
+		}
+		lines = append(lines, unlinked...)
 	}
 	if p.setup {
 		lines = append(lines, Line{Kind: LineAction, Text: "no administrator and no password: the log will carry a one-time set-up link"})
@@ -146,6 +151,24 @@ func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher
 	}
 	return lines, nil
 }
+
+// unlinks tells which sign-ins through providers an edit takes from an account.
+func unlinks(ctx context.Context, r store.Reader, e edit) ([]Line, error) {
+	if !e.takeBack {
+		return nil, nil
+	}
+	ids, err := r.Identities(ctx, e.before.ID)
+	if err != nil {
+		return nil, err
+	}
+	var lines []Line
+	for _, id := range ids {
+		lines = append(lines, Line{Kind: LineWarning, Text: fmt.Sprintf("%s (account %q, provider %q)", unlinkedText, e.before.Username, id.Provider)})
+	}
+	return lines, nil
+}
+
+const unlinkedText = "a sign-in through a provider is unlinked from the administrator's account: the environment says who it is"
 
 // lines tells which value comes from where.
 func (v *Values) lines() []Line {

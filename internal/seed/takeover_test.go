@@ -77,6 +77,7 @@ func TestNobodyBringsAWayInAlong(t *testing.T) {
 			}
 			u := e.user(name)
 			session := e.linked(u)
+			e.mustDescribe(c.mode, c.vars, unlinkedText)
 			e.start(c.mode, c.vars)
 			if u = e.user(name); !u.IsActiveAdmin() {
 				t.Fatalf("%+v", u)
