@@ -294,7 +294,7 @@ func (o *OIDC) refused(ctx context.Context, c Client, name string, f oidc.Finish
 		count = "error"
 	case oidc.NotAllowed, oidc.Unverified, oidc.Unknown, oidc.Pending, oidc.Disabled, oidc.LinkTaken, oidc.OtherPerson:
 		outcome, count = store.Denied, "disabled"
-	case oidc.Cancelled, oidc.Expired, oidc.Invalid, oidc.Refused, oidc.TooMany:
+	case oidc.Cancelled, oidc.Expired, oidc.Invalid, oidc.Refused, oidc.Unproved, oidc.TooMany:
 	}
 	if f.Purpose == oidc.PurposeLogin || f.Purpose == "" {
 		o.Service.count(MethodOIDC, count)

@@ -29,6 +29,7 @@ const (
 	Disabled    Kind = "disabled"    // the account is turned off
 	LinkTaken   Kind = "link_taken"  // the identity belongs to another account here
 	OtherPerson Kind = "other"       // re-authentication: somebody else signed in at the provider
+	Unproved    Kind = "unproved"    // re-authentication: the provider does not say that it asked the person again
 	TooMany     Kind = "too_many"    // too many sign-ins under way from this address
 )
 

@@ -54,9 +54,9 @@ func checkAuthTime(at, since, now time.Time) error {
 	case since.IsZero():
 		return nil
 	case at.IsZero():
-		return fail(Invalid, "the provider does not say that it asked the person again: auth_time is missing though max_age was asked for")
+		return fail(Unproved, "the provider does not say that it asked the person again: auth_time is missing though max_age was asked for")
 	case at.Before(since.Add(-leeway)):
-		return fail(Invalid, "the provider did not ask the person again: auth_time is older than the request")
+		return fail(Unproved, "the provider did not ask the person again: auth_time is older than the request")
 	}
 	return nil
 }

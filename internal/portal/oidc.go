@@ -238,6 +238,7 @@ var oidcStatus = map[oidc.Kind]int{
 	oidc.Refused: http.StatusForbidden, oidc.Down: http.StatusServiceUnavailable, oidc.Unverified: http.StatusForbidden,
 	oidc.NotAllowed: http.StatusForbidden, oidc.Unknown: http.StatusForbidden, oidc.Pending: http.StatusForbidden,
 	oidc.Disabled: http.StatusForbidden, oidc.LinkTaken: http.StatusConflict, oidc.OtherPerson: http.StatusForbidden,
+	oidc.Unproved: http.StatusBadRequest,
 }
 
 // providerRetry is when to try a provider again that cannot be reached.
@@ -289,6 +290,13 @@ func (p *Portal) oidcWaysOn(v *visit, kind oidc.Kind, again string) []ui.Link {
 		return []ui.Link{{Href: v.q.Prefix + "/account/providers", Text: p.ui.Text("go.account"), Current: true}}
 	case kind == oidc.OtherPerson:
 		return []ui.Link{{Href: v.q.Prefix + "/reauth", Text: p.ui.Text("go.reauth"), Current: true}}
+	case kind == oidc.Unproved: // to sign in there once more would end here again
+		account := ui.Link{Href: v.q.Prefix + "/account", Text: p.ui.Text("go.account")}
+		if v.live != nil && v.live.User.PasswordHash != "" {
+			return []ui.Link{{Href: v.q.Prefix + "/reauth", Text: p.ui.Text("go.reauth"), Current: true}, account}
+		}
+		account.Current = true
+		return []ui.Link{account}
 	case v.live != nil:
 		return []ui.Link{{Href: again, Text: p.ui.Text("go.sign_in"), Current: true}, {Href: v.q.Prefix + "/account", Text: p.ui.Text("go.account")}}
 	default:

@@ -138,7 +138,7 @@ func TestReauthenticationAtTheProvider(t *testing.T) {
 	b.callback(b.start("?reauth=1")).want(t, http.StatusForbidden, "somebody else")
 	w.idp.As("user-1")
 	claim("auth_time", w.clock.Now().Add(-time.Hour).Unix())(t, w.idp)
-	b.callback(b.start("?reauth=1")).want(t, http.StatusBadRequest, unverifiable)
+	b.callback(b.start("?reauth=1")).want(t, http.StatusBadRequest, unproved)
 	// Another site cannot set it off.
 	r := request("GET", "/oidc/test/start?reauth=1", "", "")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")

@@ -3,6 +3,7 @@ package portal_test
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,18 +69,38 @@ func TestAProofIsAsRecentAsTheProviderSays(t *testing.T) {
 	})
 }
 
+// unproved is what a person is told whose provider confirms nobody.
+const unproved = "ask an administrator for one"
+
+// An administrator whose provider never says when it asked is not sent round in circles, and gets on with a password.
+func TestWhoeverAProviderCannotConfirmIsToldWhatToDo(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t)
+	claim("auth_time", nil)(t, w.idp)
+	b := w.browser()
+	b.viaProvider("").wantRedirect(t, "/")
+	a := b.callback(b.start("?reauth=1")).want(t, http.StatusBadRequest, unproved, `href="/_auth/account"`)
+	if strings.Contains(a.body, "/login?") || strings.Contains(a.body, `href="/_auth/reauth"`) {
+		t.Errorf("leads back to where it came from: %s", a.body)
+	}
+	if !b.signedIn() {
+		t.Error("the session has ended")
+	}
+}
+
 func TestAConfirmationProvesNoMoreThanTheProviderSays(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		at func(now time.Time) any
-		ok bool
+		at  func(now time.Time) any
+		ok  bool
+		say string
 	}{
-		"now":             {func(now time.Time) any { return now.Unix() }, true},
-		"not said":        {func(time.Time) any { return nil }, false},
-		"before":          {func(now time.Time) any { return now.Add(-2 * time.Minute).Unix() }, false},
-		"ahead":           {func(now time.Time) any { return now.Add(2 * time.Minute).Unix() }, false},
-		"the year 1970":   {func(time.Time) any { return 0 }, false},
-		"no time but one": {func(time.Time) any { return "now" }, false},
+		"now":             {func(now time.Time) any { return now.Unix() }, true, ""},
+		"not said":        {func(time.Time) any { return nil }, false, unproved},
+		"before":          {func(now time.Time) any { return now.Add(-2 * time.Minute).Unix() }, false, unproved},
+		"ahead":           {func(now time.Time) any { return now.Add(2 * time.Minute).Unix() }, false, unverifiable},
+		"the year 1970":   {func(time.Time) any { return 0 }, false, unproved},
+		"no time but one": {func(time.Time) any { return "now" }, false, unverifiable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,7 +111,7 @@ func TestAConfirmationProvesNoMoreThanTheProviderSays(t *testing.T) {
 			claim("auth_time", c.at(w.clock.Now()))(t, w.idp)
 			a := b.callback(b.start("?reauth=1"))
 			if !c.ok {
-				a.want(t, http.StatusBadRequest, unverifiable)
+				a.want(t, http.StatusBadRequest, c.say)
 			}
 			if _, recent := b.proved(); recent != c.ok {
 				t.Errorf("recent %t", recent)
