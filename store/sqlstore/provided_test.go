@@ -65,6 +65,31 @@ func TestAnUpdateTellsWhatProvidersGaveFromWhatWasGivenHere(t *testing.T) {
 	}
 }
 
+// During an update an older version gives somebody a role who had it from a provider. The column that it does not know stays
+// as it was, and they are an administrator made here all the same, also for the rule of the last one.
+func TestARoleThatAnOlderVersionGaveIsGivenHere(t *testing.T) {
+	t.Parallel()
+	db := testenv.SQLite(t)
+	var users []store.User
+	for _, name := range []string{"own", "theirs"} {
+		at := time.Now().UTC()
+		u := store.User{ID: store.NewID(at), Username: name, Role: store.RoleAdmin, RoleProvided: name == "theirs", Active: true, PasswordHash: "hash", CreatedAt: at}
+		if err := db.Change(t.Context(), func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) }); err != nil {
+			t.Fatal(err)
+		}
+		users = append(users, u)
+	}
+	if _, err := db.Writer().ExecContext(t.Context(), `UPDATE users SET role_granted = 1 WHERE username = 'theirs'`); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := db.User(t.Context(), users[1].ID); err != nil || u.RoleProvided {
+		t.Errorf("%+v, %v", u, err)
+	}
+	if err := db.Change(t.Context(), func(tx store.Tx) error { return tx.DeleteUser(t.Context(), users[0].ID) }); err != nil {
+		t.Errorf("they are not relied on: %v", err)
+	}
+}
+
 func fillOld(ctx context.Context, tx store.Tx, users map[string]store.User, odd []string, at time.Time) error {
 	for name, u := range users {
 		u.ID, u.Username, u.Active, u.CreatedAt = store.NewID(at), name, true, at

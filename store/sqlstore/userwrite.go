@@ -230,7 +230,7 @@ func checkLastAdmin(ctx context.Context, q queryer, u store.User) error {
 func checkOthers(ctx context.Context, q queryer, u store.User, own bool) error {
 	which := ""
 	if own {
-		which = ` AND u.role_provided = 0`
+		which = ` AND ` + grantedHere
 	}
 	other, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+which+` AND u.id <> $1`, u.ID)
 	if err != nil {
