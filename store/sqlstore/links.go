@@ -150,9 +150,13 @@ func (t *tx) CreateFlow(ctx context.Context, f store.Flow) error {
 	if f.Hash == (store.TokenHash{}) || f.Browser == (store.TokenHash{}) || f.ExpiresAt.IsZero() {
 		return fmt.Errorf("%w: a flow needs a state, a browser and an end", errArgument)
 	}
+	created, err := t.d.storeTime(ctx, f.CreatedAt)
+	if err != nil {
+		return err
+	}
 	return t.run(ctx, "create a flow", func(ctx context.Context, q queryer) error {
 		_, err := q.ExecContext(ctx, `INSERT INTO flows (`+columns("", flowColumns)+`) VALUES (`+placeholders(8)+`)`,
-			f.Hash.String(), f.Browser.String(), f.Provider, f.UserID, f.Purpose, f.Data, toMillis(f.CreatedAt),
+			f.Hash.String(), f.Browser.String(), f.Provider, f.UserID, f.Purpose, f.Data, toMillis(created),
 			toMillis(f.ExpiresAt))
 		return err
 	})
@@ -160,6 +164,11 @@ func (t *tx) CreateFlow(ctx context.Context, f store.Flow) error {
 
 // TakeFlow implements [store.Tx].
 func (t *tx) TakeFlow(ctx context.Context, hash store.TokenHash, now time.Time) (store.Flow, error) {
-	return one(ctx, t.reader, "take a flow", scanFlow, `DELETE FROM flows WHERE state_hash = $1 AND expires_at > $2
+	f, err := one(ctx, t.reader, "take a flow", scanFlow, `DELETE FROM flows WHERE state_hash = $1 AND expires_at > $2
 		RETURNING `+columns("", flowColumns), hash.String(), toMillis(now))
+	if err != nil {
+		return store.Flow{}, err
+	}
+	f.CreatedAt, err = t.d.machineTime(ctx, f.CreatedAt)
+	return f, err
 }

@@ -297,10 +297,10 @@ func (t *tx) markEnded(ctx context.Context, q queryer, sel store.SessionSelector
 	case sel.Replaced:
 		return nil
 	case sel.All: // one row, not a million
-		return mark(ctx, q, store.MarkEnded, store.EndedAll, until)
+		return t.mark(ctx, q, store.MarkEnded, store.EndedAll, until)
 	}
 	for _, s := range ended {
-		if err := mark(ctx, q, store.MarkEnded, s.ID, until); err != nil {
+		if err := t.mark(ctx, q, store.MarkEnded, s.ID, until); err != nil {
 			return err
 		}
 	}

@@ -94,11 +94,17 @@ func (t *tx) Mark(ctx context.Context, kind, key string, until time.Time) error 
 	if err := checkKeys(kind, key); err != nil {
 		return err
 	}
-	return t.run(ctx, "note what happened", func(ctx context.Context, q queryer) error { return mark(ctx, q, kind, key, until) })
+	return t.run(ctx, "note what happened", func(ctx context.Context, q queryer) error { return t.mark(ctx, q, kind, key, until) })
 }
 
-func mark(ctx context.Context, q queryer, kind, key string, until time.Time) error {
-	_, err := q.ExecContext(ctx, `INSERT INTO once_values (kind, value_key, expires_at) VALUES ($1, $2, $3)
+// mark keeps the time by the store's clock, as [tx.CreateFlow] does: what one machine ended is compared with what began on
+// another.
+func (t *tx) mark(ctx context.Context, q queryer, kind, key string, until time.Time) error {
+	until, err := t.d.storeTime(ctx, until)
+	if err != nil {
+		return err
+	}
+	_, err = q.ExecContext(ctx, `INSERT INTO once_values (kind, value_key, expires_at) VALUES ($1, $2, $3)
 		ON CONFLICT (kind, value_key) DO UPDATE SET expires_at = excluded.expires_at
 		WHERE once_values.expires_at < excluded.expires_at`, kind, key, toMillis(until))
 	return err
@@ -107,6 +113,9 @@ func mark(ctx context.Context, q queryer, kind, key string, until time.Time) err
 // Marked implements [store.Tx].
 func (t *tx) Marked(ctx context.Context, kind, key string, at time.Time) (marked bool, err error) {
 	if err := checkKeys(kind, key); err != nil {
+		return false, err
+	}
+	if at, err = t.d.storeTime(ctx, at); err != nil {
 		return false, err
 	}
 	err = t.run(ctx, "look what happened", func(ctx context.Context, q queryer) error {

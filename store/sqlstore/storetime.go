@@ -28,7 +28,7 @@ type clockSkew struct {
 
 // storeTime returns what the store's own clock says at now. Counts of attempts are shared by all processes on a store, and
 // a time that one of them wrote must not be compared with the clock of another: with clocks a minute apart, one would
-// lock out whom the other lets try. SQLite's processes share a machine, and so a clock.
+// lock out whom the other lets try; nor a sign-in at a provider that began on one with what was ended on the other. SQLite's processes share a machine, and so a clock.
 func (d *DB) storeTime(ctx context.Context, now time.Time) (time.Time, error) {
 	if d.dia.clock == "" {
 		return now, nil
@@ -41,7 +41,13 @@ func (d *DB) storeTime(ctx context.Context, now time.Time) (time.Time, error) {
 	if err != nil {
 		return now, err
 	}
-	return now.Add(d.skew.keep(here, time.UnixMilli(ms).Sub(d.skew.machine().Round(0)))), nil
+	return now.Add(d.skew.keep(here, time.UnixMilli(ms).Sub(d.skew.machine().Round(0)).Round(time.Millisecond))), nil
+}
+
+// machineTime is the reverse of storeTime.
+func (d *DB) machineTime(ctx context.Context, at time.Time) (time.Time, error) {
+	there, err := d.storeTime(ctx, at)
+	return at.Add(at.Sub(there)), err
 }
 
 // known returns the difference while it need not be measured again.

@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,6 +62,65 @@ func machinesCount(t *testing.T, opts sqlstore.Options) {
 	for i, m := range machines {
 		if wait := begin(m, store.FirstWait+time.Second); wait <= 0 || wait > 2*store.FirstWait {
 			t.Errorf("machine %d gains a guess, or waits too long: %v", i, wait)
+		}
+	}
+}
+
+// Somebody is signed out on one machine while a sign-in is under way on another, or just before it begins: the order counts,
+// and no clock.
+func TestMachinesWhoseClocksAreApartAgreeOnWhatEndedFirst(t *testing.T) {
+	t.Parallel()
+	dsn := testenv.PostgresDSN(t)
+	type machine struct {
+		store.Store
+		clock func() time.Time
+	}
+	var machines []machine
+	var passed atomic.Int64 // on all clocks
+	for _, off := range []time.Duration{0, 3 * time.Minute, -2 * time.Hour} {
+		clock := func() time.Time { return time.Now().Add(off + time.Duration(passed.Load())) }
+		db, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true, Clock: clock})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		db.OnMachine(func() time.Time { return time.Now().Add(off) })
+		machines = append(machines, machine{db, clock})
+	}
+	change := func(m machine, fn func(tx store.Tx) error) {
+		t.Helper()
+		if err := m.Change(t.Context(), fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u := store.User{ID: store.NewID(time.Now()), Username: "ada", Role: store.RoleUser, Active: true, CreatedAt: time.Now()}
+	change(machines[0], func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) })
+	begin := func(m machine) store.TokenHash {
+		at, hash := m.clock(), store.HashToken(store.NewToken())
+		f := store.Flow{Hash: hash, Browser: hash, Purpose: "login", CreatedAt: at, ExpiresAt: time.Now().Add(24 * time.Hour)}
+		change(m, func(tx store.Tx) error { return tx.CreateFlow(t.Context(), f) })
+		passed.Add(int64(time.Second))
+		return hash
+	}
+	for i, m := range machines {
+		for j, other := range machines {
+			before := begin(m)
+			change(other, func(tx store.Tx) error { return tx.BumpEpoch(t.Context(), u.ID) })
+			passed.Add(int64(time.Second))
+			after := begin(m)
+			for hash, want := range map[store.TokenHash]bool{before: true, after: false} {
+				change(machines[(i+j)%3], func(tx store.Tx) error {
+					f, err := tx.TakeFlow(t.Context(), hash, time.Now())
+					if err != nil {
+						return err
+					}
+					ended, err := tx.Marked(t.Context(), store.MarkEnded, u.ID, f.CreatedAt.Add(store.EndedFor))
+					if ended != want {
+						t.Errorf("begun on %d, ended on %d: %t, want %t", i, j, ended, want)
+					}
+					return err
+				})
+			}
 		}
 	}
 }

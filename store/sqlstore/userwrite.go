@@ -130,7 +130,7 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 			}
 		}
 		if before.Active && !u.Active {
-			if err := deactivate(ctx, q, u.ID, t.now()); err != nil {
+			if err := t.deactivate(ctx, q, u.ID, t.now()); err != nil {
 				return err
 			}
 		}
@@ -244,7 +244,7 @@ func checkOthers(ctx context.Context, q queryer, u store.User, own bool) error {
 
 // deactivate ends all that could bring a user back in. The epoch moves, so that re-activation revives nothing that a
 // process still remembers.
-func deactivate(ctx context.Context, q queryer, id string, now time.Time) error {
+func (t *tx) deactivate(ctx context.Context, q queryer, id string, now time.Time) error {
 	if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = $1`, id); err != nil {
 		return err
 	}
@@ -261,7 +261,7 @@ func deactivate(ctx context.Context, q queryer, id string, now time.Time) error 
 	if _, err := q.ExecContext(ctx, `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, id); err != nil {
 		return err
 	}
-	return mark(ctx, q, store.MarkEnded, id, now.Add(store.EndedFor))
+	return t.mark(ctx, q, store.MarkEnded, id, now.Add(store.EndedFor))
 }
 
 // DeleteUser implements [store.Tx].
