@@ -127,6 +127,9 @@ func cleaned(t *testing.T, s string, limit int) {
 	if again := identifier.Clean(once, limit); again != once || len(once) > limit {
 		t.Errorf("%+q cut to %d is %+q, and that %+q", s, limit, once, again)
 	}
+	if name := identifier.Name(s); identifier.CheckName(name) != "" || identifier.Name(name) != name {
+		t.Errorf("%q: the display name %q is none, or becomes another one", s, name)
+	}
 	if shown := string(identifier.Show(s)); string(identifier.Show(shown)) != shown {
 		t.Errorf("%+q is shown as %+q, and that otherwise", s, shown)
 	}

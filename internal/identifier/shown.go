@@ -12,11 +12,14 @@ import (
 type Shown string
 
 // Show returns s for people: without characters that have no place in a name, and cut to what a name may have.
-func Show(s string) Shown {
+func Show(s string) Shown { return Shown(mend(s, unseen)) }
+
+// mend returns a name without the characters that drop reports, cut to what a name may have.
+func mend(s string, drop func(rune) bool) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range strings.TrimSpace(s) {
-		if unseen(r) {
+		if drop(r) {
 			continue
 		}
 		if n++; n > MaxLength {
@@ -24,7 +27,17 @@ func Show(s string) Shown {
 		}
 		b.WriteRune(r)
 	}
-	return Shown(strings.TrimSpace(b.String()))
+	return strings.TrimSpace(b.String())
+}
+
+// Name returns the display name that somebody from outside gets for the one they have there, "" when nothing of it can be
+// seen. What [CheckName] takes stays as it is: words of many scripts, and many emoji, need characters that nobody sees.
+func Name(wish string) string {
+	name := mend(wish, hostile)
+	if Fold(name) == "" || CheckName(name) != "" {
+		return ""
+	}
+	return name
 }
 
 // Username returns the username that somebody from outside would get for a name they wish for, "" when nothing of the

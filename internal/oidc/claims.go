@@ -52,7 +52,7 @@ func (p *provider) person(v *verified, info claims) *Person {
 	all := merge(v.claims, info)
 	out := &Person{Provider: p.Config.Name, Issuer: p.Issuer, Subject: v.subject, SID: v.sid, authTime: v.authTime}
 	p.email(out, all)
-	out.Name = string(identifier.Show(all.lookup(or(p.Claims.Name, "name")).word()))
+	out.Name = identifier.Name(all.lookup(or(p.Claims.Name, "name")).word())
 	p.groups(out, all)
 	local, _, _ := strings.Cut(out.Email.String(), "@")
 	for _, wish := range []string{all.lookup(p.Claims.Username).word(), all.get("preferred_username").word(), local, v.subject, "user"} {
