@@ -199,33 +199,57 @@ func parseKeys(body []byte) (keys []jose.JSONWebKey, ignored int, err error) {
 	return keys, ignored, nil
 }
 
-// parseKey reads one key. RSA keys are read here: go-jose takes none over 4096 bits, but for a variable of the whole
-// process, which is not ours.
+// parseKey reads one key, by the members that are used and no others: a certificate beside it that cannot be read makes no
+// key unusable, and go-jose takes no RSA keys over 4096 bits, but for a variable of the whole process, which is not ours.
 func parseKey(raw []byte) (key jose.JSONWebKey, err error) {
 	var m claims
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return key, err
 	}
-	if !m.is("kty", "RSA") {
-		err = json.Unmarshal(raw, &key)
-		return key, err
-	}
 	if m.get("d").there() {
 		return key, errors.New("the key is private")
 	}
-	n, err := m.number("n")
-	if err != nil {
-		return key, err
+	switch kind, _ := m.get("kty").text(); kind {
+	case "RSA":
+		key.Key, err = m.rsaKey()
+	case "EC", "OKP":
+		key.Key, err = m.curveKey()
+	default:
+		err = errors.New("keys of this kind are not used")
 	}
-	e, err := m.number("e")
-	if err != nil || !e.IsInt64() || e.Int64() > math.MaxInt32 {
-		return key, errors.New("the exponent is not usable")
-	}
-	key.Key = &rsa.PublicKey{N: n, E: int(e.Int64())}
 	key.KeyID, _ = m.get("kid").text()
 	key.Algorithm, _ = m.get("alg").text()
 	key.Use, _ = m.get("use").text()
-	return key, nil
+	return key, err
+}
+
+func (c claims) rsaKey() (*rsa.PublicKey, error) {
+	n, err := c.number("n")
+	if err != nil {
+		return nil, err
+	}
+	e, err := c.number("e")
+	if err != nil || !e.IsInt64() || e.Int64() > math.MaxInt32 {
+		return nil, errors.New("the exponent is not usable")
+	}
+	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
+}
+
+func (c claims) curveKey() (any, error) {
+	used := make(map[string]string)
+	for _, name := range []string{"kty", "crv", "x", "y"} {
+		if v := c.get(name); v.there() {
+			text, _ := v.text()
+			used[name] = strings.TrimRight(text, "=")
+		}
+	}
+	plain, err := json.Marshal(used)
+	if err != nil {
+		return nil, err
+	}
+	var key jose.JSONWebKey
+	err = json.Unmarshal(plain, &key)
+	return key.Key, err
 }
 
 // number reads a Base64urlUInt (RFC 7518, section 2).
@@ -239,14 +263,14 @@ func (c claims) number(name string) (*big.Int, error) {
 }
 
 // usable refuses symmetric and private keys (a provider that publishes one has no secret left), keys for encryption
-// and RSA below 2048 or over 8192 bits.
+// and RSA below 2048 or over 8192 bits, or with numbers that no signature fits to.
 func usable(key jose.JSONWebKey) bool {
 	if (key.Use != "" && key.Use != "sig") || !key.Valid() || !key.IsPublic() {
 		return false
 	}
 	switch k := key.Key.(type) {
 	case *rsa.PublicKey:
-		return k.N.BitLen() >= minRSABits && k.N.BitLen() <= maxRSABits && k.E > 2
+		return k.N.BitLen() >= minRSABits && k.N.BitLen() <= maxRSABits && k.N.Bit(0) == 1 && k.E > 2 && k.E%2 == 1
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 		return true
 	default:

@@ -1,0 +1,119 @@
+package oidc
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"math/big"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+func published(t *testing.T, key any) map[string]any {
+	t.Helper()
+	raw, err := json.Marshal(jose.JSONWebKey{Key: key, KeyID: "a", Use: "sig"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(raw, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func usableOf(t *testing.T, key map[string]any) int {
+	t.Helper()
+	doc, err := json.Marshal(map[string]any{"keys": []any{key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, _, _ := parseKeys(doc)
+	return len(keys)
+}
+
+// Certificates beside keys are never looked at; those that providers publish cannot always be read.
+func TestWhatStandsBesideAKeyMakesItNeitherBetterNorWorse(t *testing.T) {
+	t.Parallel()
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ed, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, key := range map[string]map[string]any{"EC": published(t, ec.Public()), "RSA": published(t, rs.Public()), "OKP": published(t, ed)} {
+		for name, beside := range map[string]map[string]any{
+			"nothing": {}, "an empty certificate": {"x5c": []string{""}}, "no certificate": {"x5c": []string{"AAAA"}}, "x5c of another type": {"x5c": 5},
+			"a thumbprint in hexadecimal": {"x5t": "0123456789abcdef0123456789abcdef01234567"}, "no thumbprint": {"x5t": "!", "x5t#S256": "!"},
+			"an address that is none": {"x5u": "::"}, "d that is null": {"d": nil}, "members nobody knows": {"iat": 1, "issuer": "x"},
+		} {
+			with := maps.Clone(key)
+			maps.Copy(with, beside)
+			if usableOf(t, with) != 1 {
+				t.Errorf("%s with %s cannot be used", kind, name)
+			}
+		}
+		for name, bad := range map[string]map[string]any{
+			"a private part": {"d": "AQ"}, "a private part of another type": {"d": 5}, "use enc": {"use": "enc"}, "another kind": {"kty": "oct", "k": "AQ"},
+			"no kind": {"kty": nil}, "kind of another type": {"kty": 5},
+		} {
+			with := maps.Clone(key)
+			maps.Copy(with, bad)
+			if usableOf(t, with) != 0 {
+				t.Errorf("%s with %s is used", kind, name)
+			}
+		}
+	}
+	for _, member := range []string{"x", "y", "crv"} {
+		without := published(t, ec.Public())
+		delete(without, member)
+		if usableOf(t, without) != 0 {
+			t.Errorf("EC without %s is used", member)
+		}
+	}
+	off := published(t, ec.Public())
+	off["y"] = off["x"]
+	if usableOf(t, off) != 0 {
+		t.Error("a point that is not on the curve is used")
+	}
+}
+
+func TestOnlySoundNumbersAreRSAKeys(t *testing.T) {
+	t.Parallel()
+	rs, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+	n := rs.N.Bytes()
+	odd := func(bits uint) []byte {
+		x := new(big.Int).Lsh(big.NewInt(1), bits-1)
+		return x.Add(x, big.NewInt(1)).Bytes()
+	}
+	for name, c := range map[string]struct {
+		n, e any
+		good bool
+	}{
+		"as it is": {text(n), "AQAB", true}, "leading zeros": {text(append([]byte{0, 0}, n...)), "AAEAAQ", true}, "padding": {text(n) + "==", "AQAB", true},
+		"exponent 3": {text(n), "Aw", true}, "exponent 1": {text(n), "AQ", false}, "exponent 2": {text(n), "Ag", false}, "even exponent": {text(n), "BA", false},
+		"exponent 0": {text(n), "AA", false}, "huge exponent": {text(n), text(n), false}, "even modulus": {text(new(big.Int).Sub(rs.N, big.NewInt(1)).Bytes()), "AQAB", false},
+		"8192 bits": {text(odd(8192)), "AQAB", true}, "8193 bits": {text(odd(8193)), "AQAB", false}, "2047 bits": {text(odd(2047)), "AQAB", false},
+		"a number as a number": {5, "AQAB", false}, "nothing": {"", "AQAB", false}, "not base64url": {"+/" + text(n)[2:], "AQAB", false},
+	} {
+		if got := usableOf(t, map[string]any{"kty": "RSA", "n": c.n, "e": c.e}) == 1; got != c.good {
+			t.Errorf("%s: used %t", name, got)
+		}
+	}
+}
