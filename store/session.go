@@ -64,7 +64,7 @@ type Session struct {
 	// Issuer, Subject and SID are what the provider said, for logout from there.
 	Issuer, Subject, SID string
 	// Claims are what the provider said of the person when the session began, was confirmed or refreshed last, as one
-	// set and as internal/login writes it; "" for nothing.
+	// set and as internal/login writes it; "" where nobody knows, as an older version kept none.
 	Claims string
 	Sealed string // provider tokens, sealed; "" for none
 

@@ -202,7 +202,7 @@ type Tx interface {
 	CreateIdentity(ctx context.Context, i Identity) error
 	// UpdateIdentity writes Email, Name, LastLoginAt and Groups of the identity, and Provider unless it is "".
 	UpdateIdentity(ctx context.Context, i Identity) error
-	// DeleteIdentity unlinks. Sessions that began with the identity lose their Claims: what it gave ends. ErrLastAdmin when
+	// DeleteIdentity unlinks. Sessions that began with the identity have Claims that say nothing: what it gave ends. ErrLastAdmin when
 	// no administrator would be left who can sign in.
 	DeleteIdentity(ctx context.Context, issuer, subject string) error
 	// MoveIdentity links an identity to another user instead, with the same consequences.

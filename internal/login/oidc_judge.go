@@ -150,10 +150,12 @@ func (o *OIDC) stillAllowed(ctx context.Context, s *store.Session) error {
 	switch {
 	case !ok, cfg.Issuer != s.Issuer:
 		return session.ErrNone
+	case s.Claims == "":
+		// Begun by a version that did not keep what the provider said. The person signs in anew, which is more than to be
+		// refused for want of a right that nobody can tell of; nothing is ended, for that version may run beside this one.
+		return session.ErrNone
 	case len(cfg.Allow) == 0:
 		return nil
-	case s.Claims == "": // not for want of a right: nothing is known, and so nothing is ended
-		return session.ErrNone
 	}
 	err := cfg.Admit(oidc.ReadProved(s.Claims).Person(s.Subject))
 	if err == nil {

@@ -99,13 +99,17 @@ func (t *tx) DeleteIdentity(ctx context.Context, issuer, subject string) error {
 	return err
 }
 
+// noClaims is a set of claims in which the provider says nothing. Without any, a session is one of an older version, of which
+// is not known what it said.
+const noClaims = "{}"
+
 // takeClaims takes from sessions what an identity gave them, and returns their ids.
 func takeClaims(ctx context.Context, q queryer, issuer, subject string) ([]string, error) {
 	ids, err := collect(ctx, q, scanText, `SELECT id FROM sessions WHERE issuer = $1 AND subject = $2`, issuer, subject)
 	if err != nil {
 		return nil, err
 	}
-	_, err = q.ExecContext(ctx, `UPDATE sessions SET claims = '' WHERE issuer = $1 AND subject = $2`, issuer, subject)
+	_, err = q.ExecContext(ctx, `UPDATE sessions SET claims = $3 WHERE issuer = $1 AND subject = $2`, issuer, subject, noClaims)
 	return ids, err
 }
 

@@ -58,7 +58,7 @@ func TestAnUpdateTellsWhatProvidersGaveFromWhatWasGivenHere(t *testing.T) {
 				}
 			}
 			page, err := db.Sessions(t.Context(), store.SessionQuery{Now: at})
-			if err != nil || len(page.Items) != 1 || page.Items[0].Claims != `{"g":["there"]}` {
+			if err != nil || len(page.Items) != 1 || page.Items[0].Claims != "" { // nothing that was cleaned before counts as proved
 				t.Errorf("sessions %+v, %v", page.Items, err)
 			}
 		})

@@ -131,7 +131,7 @@ var providedTests = []test{
 			err := tx.CreateIdentity(ctx, store.Identity{Issuer: "i", Subject: "s", UserID: u.ID, CreatedAt: now()})
 			return errors.Join(err, tx.DeleteIdentity(ctx, "i", "s"))
 		})
-		for sess, want := range map[string]string{of.ID: "", other.ID: "claims"} {
+		for sess, want := range map[string]string{of.ID: "{}", other.ID: "claims"} {
 			if got, _, err := s.Session(t.Context(), sess); err != nil || got.Claims != want {
 				t.Errorf("claims %q, %v, want %q", got.Claims, err, want)
 			}

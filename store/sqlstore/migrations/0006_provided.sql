@@ -25,10 +25,8 @@ UPDATE users SET provided_groups = coalesce((
 	WHERE EXISTS (SELECT 1 FROM identities i WHERE i.user_id = users.id AND i.group_names <> '[]');
 -- engine all
 
--- Whether the address was verified is not known of these sessions any more, so it proves nothing until they are refreshed.
-UPDATE sessions SET claims = coalesce((SELECT '{"g":' || i.group_names || '}' FROM identities i
-	WHERE i.issuer = sessions.issuer AND i.subject = sessions.subject AND i.user_id = sessions.user_id), '')
-	WHERE issuer <> '';
+-- Sessions that began before have no claims: what was kept of them had been cleaned and cut, and proves nothing. They do not
+-- count, and their people sign in anew.
 
 -- Names that a provider has for a session besides the newest one: a logout from there by any of them ends it.
 CREATE TABLE session_sids (
