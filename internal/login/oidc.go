@@ -33,6 +33,7 @@ type OIDC struct {
 	starts    *otter.Cache[string, *rate.Limiter]
 	callbacks *otter.Cache[string, *rate.Limiter]
 	refusals  *otter.Cache[string, *rate.Limiter] // by what and the name of a provider
+	denied    *otter.Cache[string, *rate.Limiter] // by issuer and subject
 	troubles  *otter.Cache[string, trouble]
 }
 
@@ -61,7 +62,7 @@ func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
 		return otter.Must(&otter.Options[string, *rate.Limiter]{MaximumSize: startClients})
 	}
 	return &OIDC{
-		Service: s, Registry: reg, Reserved: reserved, starts: counts(), callbacks: counts(), refusals: counts(),
+		Service: s, Registry: reg, Reserved: reserved, starts: counts(), callbacks: counts(), refusals: counts(), denied: counts(),
 		troubles: otter.Must(&otter.Options[string, trouble]{MaximumSize: maxTroubles}),
 	}
 }
@@ -152,7 +153,7 @@ func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer,
 	if err == nil {
 		err = o.arrive(ctx, c, name, f, live, &out)
 	}
-	if err == nil {
+	if err == nil || f.Person != nil { // nobody has guessed: the provider vouches for somebody, whom the rules here may not let in
 		forgive()
 	}
 	if err != nil {
@@ -168,8 +169,9 @@ func (o *OIDC) arrive(ctx context.Context, c Client, name string, f oidc.Finishe
 	}
 	o.warnIgnored(name, f.Person)
 	if err := cfg.Admit(f.Person); err != nil {
-		if live != nil && live.Session.Issuer == f.Person.Issuer && live.Session.Subject == f.Person.Subject {
-			return errors.Join(err, o.takenBack(ctx, &live.Session, err)) // it is judged by what is said now
+		if live != nil && live.Session.Provider == name && live.Session.Issuer == f.Person.Issuer && live.Session.Subject == f.Person.Subject {
+			// It is judged by what is said now; one of another client at the same issuer is judged by the rules of that one.
+			return errors.Join(err, o.takenBack(ctx, &live.Session, err))
 		}
 		return err
 	}
@@ -225,7 +227,12 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Fi
 	out.SignedIn, err = o.Service.SignIn(ctx, c, Proof{User: u}, Via{
 		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Sealed: sealed, Remember: f.Remember,
 		Claims: p.Proved().Text(), AuthAt: p.AuthTime().UTC(),
-		Check: func(ctx context.Context, tx store.Tx) error { return o.stands(ctx, tx, f, live, u.ID) },
+		Check: func(ctx context.Context, tx store.Tx) error {
+			if err := o.stands(ctx, tx, f, live, u.ID); err != nil {
+				return err
+			}
+			return theirs(ctx, tx, p, u.ID)
+		},
 	})
 	var disabled *DisabledError
 	switch {
@@ -233,6 +240,16 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Fi
 		return turnedOff(disabled.Pending)
 	case errors.Is(err, ErrWrong):
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the person's sessions were ended while the sign-in was under way"}
+	}
+	return err
+}
+
+// theirs returns nil while an identity belongs to the account for which it has just been looked up: it may have been unlinked
+// or moved since.
+func theirs(ctx context.Context, tx store.Tx, p *oidc.Person, userID string) error {
+	id, err := tx.Identity(ctx, p.Issuer, p.Subject)
+	if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != userID) {
+		return &oidc.Error{Kind: oidc.Expired, Reason: "the identity was unlinked or moved while the sign-in was under way"}
 	}
 	return err
 }
@@ -307,6 +324,9 @@ func (o *OIDC) refused(ctx context.Context, c Client, name string, f oidc.Finish
 		Details: map[string]string{"reason": string(kind), "provider": name},
 	}
 	if f.Person != nil {
+		if !o.take(o.denied, f.Person.Issuer+" "+f.Person.Subject, refusedRefill, refusedBurst) {
+			return // they may come back as often as they like
+		}
 		e.Details["subject"] = oidc.Clean(f.Person.Subject, 80)
 		if id, err := o.Service.Store.Identity(ctx, f.Person.Issuer, f.Person.Subject); err == nil {
 			e.TargetID = id.UserID

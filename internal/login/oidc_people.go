@@ -369,7 +369,7 @@ func (o *OIDC) Unlink(ctx context.Context, c Client, live *session.Live, issuer,
 		for i, id := range ids {
 			if id.Issuer == issuer && id.Subject == subject {
 				gone = &ids[i]
-			} else if cfg, ok := o.Registry.Config(id.Provider); ok && cfg.Issuer == id.Issuer {
+			} else if o.Registry.HasIssuer(id.Issuer) { // whatever it was called when it was used last
 				ways++
 			}
 		}

@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,11 @@ func (g *Registry) Config(name string) (*Config, bool) {
 		return nil, false
 	}
 	return &p.Config, true
+}
+
+// HasIssuer reports whether people of an issuer can sign in.
+func (g *Registry) HasIssuer(issuer string) bool {
+	return slices.ContainsFunc(g.list, func(p *provider) bool { return p.Issuer == issuer })
 }
 
 // Label answers what people call a provider.
