@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"golang.org/x/oauth2"
@@ -98,7 +97,7 @@ func (p *provider) exchange(ctx context.Context, m *metadata, f *flowData, code 
 	for k, v := range cred.extra {
 		opts = append(opts, oauth2.SetAuthURLParam(k, v[0]))
 	}
-	tok, err := p.oauth(m, f.RedirectURI, cred).Exchange(gooidc.ClientContext(ctx, p.remote.client), code, opts...)
+	tok, err := p.oauth(m, f.RedirectURI, cred).Exchange(p.tokenContext(ctx), code, opts...)
 	if err != nil {
 		return nil, tokenError(err)
 	}
@@ -157,13 +156,8 @@ func (p *provider) tokens(tok *oauth2.Token, idToken, nonce string) Tokens {
 		return t
 	}
 	life := defaultTokenLife
-	switch n := tok.Extra("expires_in").(type) {
-	case float64:
+	if n, ok := tok.Extra("expires_in").(float64); ok {
 		life = time.Duration(min(max(n, 0), 1e8)) * time.Second
-	case string: // some send it as text
-		if d, err := time.ParseDuration(n + "s"); err == nil {
-			life = d
-		}
 	}
 	t.Due = p.now().Add(max(life, minTokenLife)).UTC()
 	return t
@@ -236,7 +230,7 @@ func (p *provider) userinfo(ctx context.Context, m *metadata, accessToken, subje
 	switch {
 	case err != nil:
 		return info, fail(Down, "the userinfo endpoint cannot be used: %s", words(err))
-	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+	case refuses(resp, body):
 		return info, fail(Refused, "the userinfo endpoint does not take the access token: status %d", resp.StatusCode)
 	case resp.StatusCode != http.StatusOK:
 		return info, fail(Down, "the userinfo endpoint answered with status %d", resp.StatusCode)
@@ -253,6 +247,25 @@ func (p *provider) userinfo(ctx context.Context, m *metadata, accessToken, subje
 		return claims{}, fail(Invalid, "the userinfo endpoint speaks of somebody else: sub")
 	}
 	return info, nil
+}
+
+// refuses reports whether a userinfo endpoint refuses the access token, in its own words (RFC 6750, section 3): a status alone
+// may come from something between us, and is no word on the person.
+func refuses(resp *http.Response, body []byte) bool {
+	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
+		return false
+	}
+	for _, challenge := range resp.Header.Values("WWW-Authenticate") {
+		if scheme, _, _ := strings.Cut(strings.TrimSpace(challenge), " "); strings.EqualFold(scheme, "Bearer") {
+			return true
+		}
+	}
+	var said claims
+	if json.Unmarshal(body, &said) != nil {
+		return false
+	}
+	code, _ := said.get("error").text()
+	return code != "" && !aboutUs[code]
 }
 
 // signedInfo verifies a userinfo answer that is a JWT (Core, section 5.3.2).

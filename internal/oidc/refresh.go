@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/url"
 
-	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
@@ -83,7 +82,7 @@ func (p *provider) useRefreshToken(ctx context.Context, m *metadata, t Tokens) (
 	conf := clientcredentials.Config{
 		ClientID: p.ClientID, ClientSecret: cred.secret, TokenURL: m.TokenURL, AuthStyle: cred.style, EndpointParams: params,
 	}
-	tok, err := conf.Token(gooidc.ClientContext(ctx, p.remote.client))
+	tok, err := conf.Token(p.tokenContext(ctx))
 	if err != nil {
 		return nil, tokenError(err)
 	}

@@ -205,3 +205,68 @@ func TestPeopleWhomTheRulesDoNotLetInKeepNobodyElseOfTheirAddressOut(t *testing.
 	}
 	w.browser().viaProvider("").want(t, http.StatusTooManyRequests)
 }
+
+func TestAnOddLifeOfATokenLosesNoSignInAndNoRefreshToken(t *testing.T) {
+	t.Parallel()
+	for name, v := range map[string]any{
+		"a fraction": 300.5, "text": "300", "text with a fraction": "300.0", "empty": "", "null": nil, "words": "soon", "an object": map[string]any{},
+		"negative": -5, "beyond all numbers": 1e300, "a truth": true,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newOIDCWorld(t)
+			w.idp.Lie(func(l *provider.Lies) { l.Token = func(a map[string]any) { a["expires_in"] = v } })
+			b := w.browser()
+			b.viaProvider("").wantRedirect(t, "/")
+			for range 2 { // the provider takes each refresh token once
+				w.clock.Advance(61 * time.Minute)
+				calls := w.idp.Calls("token")
+				if w.fresh(t, w.oidc, b) == nil || (w.idp.Calls("token") == calls && v != 1e300) {
+					t.Fatal("the session was not refreshed")
+				}
+			}
+		})
+	}
+}
+
+// A firewall's page is no word of the provider on a person.
+func TestOnlyTheProvidersOwnWordAtUserinfoEndsASession(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status                int
+		challenge, kind, body string
+		ends                  bool
+	}{
+		"a challenge":         {401, `Bearer error="invalid_token"`, "", "", true},
+		"a challenge, 403":    {403, `bearer error="insufficient_scope"`, "", "", true},
+		"an error":            {403, "", "application/json", `{"error":"access_denied"}`, true},
+		"a firewall":          {403, "", "text/html", "<html>blocked", false},
+		"a proxy":             {401, `Basic realm="x"`, "text/html", "<html>", false},
+		"an error about it":   {403, "", "application/json", `{"error":"temporarily_unavailable"}`, false},
+		"an error of no text": {403, "", "application/json", `{"error":{"code":1}}`, false},
+		"a fault":             {500, `Bearer error="invalid_token"`, "", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newOIDCWorld(t)
+			b := w.signedInFor(t, 6*time.Minute)
+			w.idp.Lie(func(l *provider.Lies) {
+				l.Handle = func(e string, rw http.ResponseWriter, _ *http.Request) bool {
+					if e != "userinfo" {
+						return false
+					}
+					if c.challenge != "" {
+						rw.Header().Set("WWW-Authenticate", c.challenge)
+					}
+					rw.Header().Set("Content-Type", c.kind)
+					rw.WriteHeader(c.status)
+					_, _ = rw.Write([]byte(c.body))
+					return true
+				}
+			})
+			if ended := w.fresh(t, w.oidc, b) == nil; ended != c.ends {
+				t.Errorf("ended: %t", ended)
+			}
+		})
+	}
+}
