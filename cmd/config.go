@@ -214,14 +214,31 @@ func (c *call) readsStdin() bool {
 	return c.cmd.Flags().Lookup("password-stdin") != nil && c.has("password-stdin")
 }
 
-// user answers the account that a person names: by username, e-mail of a local account, or id.
+// user returns the account that a person names: by id, username, or e-mail of a local account. An id is one account's
+// alone, also where somebody at a provider has chosen it for a username. What names two accounts is refused: the wrong
+// one would be turned off, or be made an administrator.
 func (d *desk) user(c *call, name string) (store.User, error) {
-	u, err := d.store.UserByLogin(c.ctx, name)
-	if errors.Is(err, store.ErrNotFound) && store.ValidID(strings.TrimSpace(name)) {
-		u, err = d.store.User(c.ctx, strings.TrimSpace(name))
+	if store.ValidID(name) {
+		if u, err := d.store.User(c.ctx, name); !errors.Is(err, store.ErrNotFound) {
+			return u, err
+		}
 	}
-	if errors.Is(err, store.ErrNotFound) {
+	named, err := d.store.UserByUsername(c.ctx, name)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return store.User{}, err
+	}
+	reached, err := d.store.UserByLocalEmail(c.ctx, name)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return store.User{}, err
+	}
+	switch {
+	case named.ID == "" && reached.ID == "":
 		return store.User{}, fmt.Errorf("there is no user %q; see %q", name, "caddy gatehouse user list")
+	case reached.ID == "" || reached.ID == named.ID:
+		return named, nil
+	case named.ID == "":
+		return reached, nil
 	}
-	return u, err
+	return store.User{}, fmt.Errorf("%q is the username of the account %s and the e-mail address of the account %s (%s): give the id of the one that is meant",
+		name, named.ID, reached.ID, plain(reached.Username))
 }

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf16"
 
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -34,10 +35,40 @@ func newAccountJSON(u store.User) accountJSON { return accountJSON{UserJSON: por
 
 // printJSON writes a value as indented JSON.
 func (c *call) printJSON(v any) error {
-	enc := json.NewEncoder(c.out)
-	enc.SetIndent("", "  ")
+	data, err := indented(v, "")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.out, data)
+	return err
+}
+
+// indented returns a value as JSON that is safe for a terminal, too: encoding/json escapes only some of the characters
+// that plain replaces.
+func indented(v any, prefix string) (string, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetIndent(prefix, "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	for _, r := range strings.TrimSuffix(b.String(), "\n") {
+		if r != '\n' && acts(r) {
+			for _, unit := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&out, `\u%04x`, unit)
+			}
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return out.String(), nil
+}
+
+// acts reports whether a character does something on a terminal.
+func acts(r rune) bool {
+	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
 // table writes rows under a header, in columns.
@@ -77,11 +108,11 @@ func (l *listing) page(values []any, cells [][]string) error {
 		if l.n+i == 0 {
 			lead = "[\n  "
 		}
-		data, err := json.MarshalIndent(v, "  ", "  ")
+		data, err := indented(v, "  ")
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprint(l.w, lead, string(data)); err != nil {
+		if _, err := fmt.Fprint(l.w, lead, data); err != nil {
 			return err
 		}
 	}
@@ -108,7 +139,7 @@ func plain(s string) string {
 		return "-"
 	}
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
+		if acts(r) {
 			return unicode.ReplacementChar
 		}
 		return r

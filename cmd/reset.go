@@ -98,6 +98,10 @@ func (c *call) resetTarget(d *desk) (u store.User, hash string, err error) {
 		return u, hash, err
 	case name != "":
 		u, err = d.store.UserByUsername(c.ctx, name)
+		if err == nil && !u.Local {
+			// As at a start: the environment means accounts that were made here.
+			return store.User{}, "", fmt.Errorf("%s comes from a provider, so it is not the administrator of the environment: name the account", plain(u.Username))
+		}
 		if err == nil || !errors.Is(err, store.ErrNotFound) {
 			return u, hash, err
 		}
