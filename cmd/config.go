@@ -112,8 +112,9 @@ var usesGate = regexp.MustCompile(`"handler"\s*:\s*"gatehouse"`)
 // hold a password.
 var dsnForm = regexp.MustCompile(`^(postgres(ql)?://|(host|hostaddr|dbname|user|service|port|sslmode)\s*=|\{(env|file)\.)`)
 
-// urlForm recognises addresses of what is no store.
-var urlForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+// urlForm recognizes addresses of what is no store, and DSNs that are misspelled: as a path they would be shown, with the
+// password in them.
+var urlForm = regexp.MustCompile(`(?i)^\s*([a-z][a-z0-9+.-]*\s*://|postgres(ql)?\s*(:|//))|password\s*=`)
 
 // storeConfig reads the value of --store: with the engine before it, or a path or DSN alone. An empty one, of a
 // variable that is not set, must not become the default store.

@@ -85,6 +85,9 @@ func TestConnectionStringsAreCheckedAndNeverRepeated(t *testing.T) {
 		"postgres://user:" + secret + "@host:notaport/db", "postgres://user:" + secret + "@host/db?sslmode=nonsense",
 		"postgres://user:" + secret + "%zz@host/db", "host=h password=" + secret + " port=x", "host=h password='" + secret,
 		"postgres://user:" + secret + "@host/db?sslrootcert=/no/such/file&sslmode=verify-full", "password=" + secret + " =",
+		// An '@' in a password ends it, and the rest is a host or a database, which errors name.
+		"postgres://u:ge@" + secret + "@127.0.0.1:1/db", "postgres://u:@" + secret + "@127.0.0.1:1,127.0.0.2:1/db",
+		"postgres://u:ge@/" + secret + "@127.0.0.1:1/db", "postgres://u:ge@127.0.0.1:1," + secret + "@127.0.0.2:1/db",
 	} {
 		opts := sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn}
 		_, opened := sqlstore.Open(t.Context(), opts)

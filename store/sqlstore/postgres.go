@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +36,7 @@ func parseDSN(dsn string) (*pgx.ConnConfig, error) {
 		return nil, errors.New("the connection string of PostgreSQL is empty")
 	}
 	config, err := pgx.ParseConfig(dsn)
-	if err != nil {
+	if err != nil || cutPassword(dsn, config) {
 		return nil, errors.New("the connection string of PostgreSQL cannot be read: write it as " +
 			"postgres://user:password@host:5432/database?sslmode=verify-full (special characters in the password " +
 			"percent-encoded), or as host=… user=… password=… dbname=…, and see that files it names exist")
@@ -55,6 +56,19 @@ func parseDSN(dsn string) (*pgx.ConnConfig, error) {
 		config.RuntimeParams["application_name"] = "gatehouse"
 	}
 	return config, nil
+}
+
+// cutPassword reports whether a part of the password was taken for one of the host or the database, which are shown: an
+// '@' that is not encoded ends the password before its end.
+func cutPassword(dsn string, config *pgx.ConnConfig) bool {
+	hosts := []string{config.Host}
+	for _, f := range config.Fallbacks {
+		hosts = append(hosts, f.Host)
+	}
+	// The folder of a socket may have an '@' in it; "@name" is an abstract one.
+	cut := func(h string) bool { return !strings.HasPrefix(h, "/") && strings.LastIndexByte(h, '@') > 0 }
+	return slices.ContainsFunc(hosts, cut) ||
+		strings.Contains(config.Database, "@") && strings.Contains(dsn, "://") && strings.Count(dsn, "@") > 1
 }
 
 func (d *DB) openPostgres(ctx context.Context) error {
