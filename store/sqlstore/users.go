@@ -70,9 +70,8 @@ var (
 const ableAdmin = `u.role = 'admin' AND u.active = 1 AND u.pending = 0
 	AND (u.password_hash <> '' OR EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id))`
 
-// grantedHere is the condition that the role of a user u is no provider's. An older version that runs beside this one gives
-// a role without a word about the column that it does not know: see onlyProvided.
-const grantedHere = `(u.role_provided = 0 OR u.role_granted = 1 OR u.managed = 1)`
+// grantedHere is the condition that the role of a user u is no provider's, as onlyProvided says it.
+const grantedHere = `NOT (` + roleProvided + `)`
 
 // User implements [store.Reader].
 func (r reader) User(ctx context.Context, id string) (store.User, error) {

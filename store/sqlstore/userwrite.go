@@ -200,9 +200,15 @@ func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, key
 // else, one of those has to stay all the same: a store without any administrator waits for a first one, and nobody comes in.
 func isLastAdminsPeer(u store.User) bool { return u.IsActiveAdmin() && !u.RoleProvided }
 
-// onlyProvided drops what cannot have come from a provider: a role that was given here, groups that are not there.
+// roleProvided is the condition that an administrator u is one by the word of a provider, as onlyProvided says it. Whoever
+// came from a provider and was given no role here is, whatever the column says: an older version that runs beside this one
+// during an update does not know it.
+const roleProvided = `u.role_granted = 0 AND u.managed = 0 AND (u.role_provided = 1 OR u.origin = 'oidc')`
+
+// onlyProvided drops what cannot have come from a provider: a role that was given here, groups that are not there. And it
+// says of a role that can have come from nowhere else that it did.
 func onlyProvided(u *store.User) {
-	u.RoleProvided = u.RoleProvided && u.Role == store.RoleAdmin && !u.RoleGranted && !u.Managed
+	u.RoleProvided = (u.RoleProvided || u.Origin == store.OriginOIDC) && u.Role == store.RoleAdmin && !u.RoleGranted && !u.Managed
 	var provided []string
 	for _, g := range u.ProvidedGroups {
 		if slices.Contains(u.Groups, g) {

@@ -45,6 +45,25 @@ var providedTests = []test{
 			}
 		}
 	}},
+	{"a role is a provider's where nobody here gave one to somebody from a provider", func(t *testing.T, s store.Store) {
+		// As an older version writes it that runs beside this one: without saying where the role comes from.
+		bare := func(u *store.User) { u.RoleGranted, u.RoleProvided, u.Origin = false, false, store.OriginOIDC }
+		own := addUser(t, s, "own", asAdmin)
+		if u := addUser(t, s, "theirs", asAdmin, bare); !getUser(t, s, u.ID).RoleProvided {
+			t.Error("it counts as given here")
+		}
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, own.ID) }), store.ErrLastAdmin)
+		for name, set := range map[string]func(*store.User){
+			"given here":   func(u *store.User) { u.RoleGranted = true },
+			"the root":     func(u *store.User) { u.Managed = true },
+			"made here":    func(u *store.User) { u.Origin = store.OriginLocal },
+			"no such role": func(u *store.User) { u.Role = store.RoleUser },
+		} {
+			if u := addUser(t, s, name, asAdmin, bare, set); getUser(t, s, u.ID).RoleProvided {
+				t.Errorf("%s: it counts as a provider's", name)
+			}
+		}
+	}},
 	{"an administrator by a provider's word is not the one that has to stay", func(t *testing.T, s store.Store) {
 		own := addUser(t, s, "own", asAdmin)
 		provided := addUser(t, s, "provided", asAdmin, func(u *store.User) { u.RoleProvided = true })
