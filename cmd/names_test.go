@@ -79,6 +79,18 @@ func TestAnOperatorWhoNamesAnAccountMeansNoOther(t *testing.T) {
 	}
 }
 
+// The environment means accounts that were made here, as at a start: a stranger may have chosen ADMIN_USER for a username.
+func TestThePasswordOfTheEnvironmentIsGivenToNobodyFromAProvider(t *testing.T) {
+	t.Parallel()
+	for _, local := range []bool{false, true} { // an administrator may have given them a password
+		p := populate(t, store.User{ID: store.NewID(time.Now()), Username: "admin", Local: local, Origin: store.OriginOIDC})
+		p.env = append(p.env, "ADMIN_PASSWORD=quiet otters row upstream")
+		if _, stderr, err := p.run("reset-password", "--from-env"); err == nil || !strings.Contains(stderr, "comes from a provider") {
+			t.Errorf("local %t: %v %s", local, err, stderr)
+		}
+	}
+}
+
 // A browser and a provider send what they like. JSON on a terminal is as harmless as text, and says the same.
 func TestWhatIsPrintedAsJSONDoesNothingToATerminal(t *testing.T) {
 	t.Parallel()

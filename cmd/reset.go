@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/seed"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -98,7 +99,7 @@ func (c *call) resetTarget(d *desk) (u store.User, hash string, err error) {
 		return u, hash, err
 	case name != "":
 		u, err = d.store.UserByUsername(c.ctx, name)
-		if err == nil && !u.Local {
+		if err == nil && !seed.MadeHere(&u) {
 			// As at a start: the environment means accounts that were made here.
 			return store.User{}, "", fmt.Errorf("%s comes from a provider, so it is not the administrator of the environment: name the account", plain(u.Username))
 		}

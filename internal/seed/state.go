@@ -95,7 +95,7 @@ func (s *state) readUser(ctx context.Context, r store.Reader, v *Values) error {
 		return err
 	}
 	if v.mode == ModeManaged {
-		if s.user = byEmail; !madeHere(s.user) {
+		if s.user = byEmail; !MadeHere(s.user) {
 			s.emailOf, s.user = byEmail, nil
 		}
 		if s.user != nil && s.user.Origin == store.OriginOIDC {
@@ -115,10 +115,10 @@ func (s *state) readUser(ctx context.Context, r store.Reader, v *Values) error {
 	return err
 }
 
-// madeHere reports whether an account was made by an administrator, the command line or the environment, so that its name
+// MadeHere reports whether an account was made by an administrator, the command line or the environment, so that its name
 // and e-mail are what somebody here meant them to be, and it may be taken over by them. A provider lets people choose both.
 // A root that is managed already was taken over before.
-func madeHere(u *store.User) bool {
+func MadeHere(u *store.User) bool {
 	return u != nil && u.Local && (u.Origin != store.OriginOIDC || u.Managed)
 }
 
@@ -161,7 +161,7 @@ func (s *state) findName(ctx context.Context, r store.Reader, v *Values, take bo
 			s.name = name
 			return nil, nil
 		}
-		if take && madeHere(u) && (i == 0 || u.Origin == store.OriginEnv) {
+		if take && MadeHere(u) && (i == 0 || u.Origin == store.OriginEnv) {
 			return u, nil
 		}
 	}

@@ -371,7 +371,7 @@ func compare(ctx context.Context, a, b queryer, tables []table) ([]Content, erro
 	return list, nil
 }
 
-// activeAdmins counts those who can administer: the rule of the last administrator.
+// activeAdmins counts administrators, also those who were invited and have not come yet: a store of theirs can be moved.
 const activeAdmins = `SELECT count(*) FROM users WHERE role = 'admin' AND active = 1 AND pending = 0`
 
 func needAdmin(ctx context.Context, q queryer) error {
