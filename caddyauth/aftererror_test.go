@@ -143,6 +143,8 @@ func TestConfigurationsInJSONHaveNoWayPastTheGate(t *testing.T) {
 		"errors of the server":     {routes: `[{"handle":[{"handler":"error","status_code":500},` + gate + `]}]`, errors: `[{"handle":[` + proxy + `]}]`},
 		"a gate in an inner route": {routes: `[{"match":[{"path":["/hook"]}],"handle":[{"handler":"subroute","routes":[{"handle":[` + proxy + `]},{"handle":[{"handler":"subroute","routes":[{"handle":[` + gate + `]}]}]}]}]}]`},
 		"a group":                  {routes: `[{"group":"g","match":[{"path":["/hook"]}],"handle":[` + proxy + `]},{"group":"g","handle":[` + gate + `]}]`},
+		"a skipped one of a group": {routes: `[{"group":"g","match":[{"path":["/hook"]}],"handle":[{"handler":"headers"}]},{"group":"g","terminal":true,"match":[{"host":["127.0.0.1"]}],"handle":[{"handler":"static_response"}]},{"match":[{"host":["127.0.0.1","b.example"],"path":["/x"]}],"handle":[` + gate + `]},{"handle":[` + proxy + `]}]`},
+		"errors of a neighbour":    {routes: `[{"match":[{"host":["127.0.0.1"]}],"terminal":true,"handle":[{"handler":"error","status_code":500}]},{"match":[{"path":["/x"]}],"handle":[` + gate + `]}]`, errors: `[{"terminal":true,"handle":[` + proxy + `]}]`},
 		"a named route":            {routes: `[{"match":[{"path":["/hook"]}],"handle":[{"handler":"invoke","name":"app"}]},{"handle":[` + gate + `]}]`, named: `{"app":{"handle":[` + proxy + `]}}`},
 		"a named gate":             {routes: `[{"match":[{"path":["/hook"]}],"handle":[{"handler":"subroute","routes":[{"handle":[` + proxy + `]}]}]},{"handle":[{"handler":"invoke","name":"gate"}]}]`, named: `{"gate":{"handle":[` + gate + `]}}`},
 	} {
@@ -196,6 +198,31 @@ func TestOtherSitesAreLeftAlone(t *testing.T) {
 			if got := s.up.last().Header.Get("Remote-User"); s.up.count() == before || got != want {
 				t.Errorf("the app of %s%s is told %q", host, path, got)
 			}
+		}
+	}
+}
+
+// Error routes of a site for every host are those of its neighbours, too, unless they have some of their own.
+func TestErrorsOfANeighbourCarryNoForgedIdentityToTheGatedApp(t *testing.T) {
+	s := startAdmin(t, "gatehouse")
+	_, port, _ := strings.Cut(s.addr, ":")
+	base, _, _ := strings.Cut(s.caddyfile(), "\nhttp://")
+	site := func(host, lines string) string {
+		return "\nhttp://" + host + ":" + port + " {\n\tbind 127.0.0.1\n\t" + lines + "\n}\n"
+	}
+	const toApp = "\n\thandle_errors {\n\t\treverse_proxy UPSTREAM\n\t}"
+	if err := s.reload(base + site("", "gatehouse\n\treverse_proxy UPSTREAM"+toApp) + site("neighbour.example", "error 500") + site("own.example", "error 500"+toApp)); err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+	for host, want := range map[string]string{"neighbour.example": "", "own.example": "from elsewhere"} {
+		before := s.up.count()
+		r := s.browser().request("POST", "/x", nil, "Remote-User", "from elsewhere", "Cookie", "gatehouse="+strings.Repeat("A", 43))
+		r.Host = host
+		s.browser().do(r)
+		got := s.up.last().Header
+		if s.up.count() == before || got.Get("Remote-User") != want || (got.Get("Cookie") == "") != (want == "") {
+			t.Errorf("the app is told by errors of %s: %q, cookie %q", host, got.Get("Remote-User"), got.Get("Cookie"))
 		}
 	}
 }

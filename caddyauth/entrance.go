@@ -103,7 +103,7 @@ func (a *App) enter(ctx caddy.Context, srv *caddyhttp.Server) error {
 	if err != nil {
 		return err
 	}
-	if err := a.putEntrances(ctx, srv, plan.sites()); err != nil {
+	if err := a.putEntrances(ctx, srv, plan); err != nil {
 		return err
 	}
 	for _, way := range plan.ungated() {
@@ -125,9 +125,10 @@ func waiting(routes caddyhttp.RouteList) bool {
 }
 
 // putEntrances puts an entrance before the routes of a server and one before its error routes.
-func (a *App) putEntrances(ctx caddy.Context, srv *caddyhttp.Server, sites []hostSite) error {
+func (a *App) putEntrances(ctx caddy.Context, srv *caddyhttp.Server, plan *plan) error {
 	var failed error
-	before := func(errors bool, routes caddyhttp.RouteList) caddyhttp.Route {
+	sites, errorSites := plan.sites(plan.routes), plan.sites(plan.errors)
+	put := func(sites []hostSite, errors bool, routes caddyhttp.RouteList) caddyhttp.Route {
 		e := &entrance{app: a, sites: sites, errors: errors, routes: routes}
 		r, err := e.route(ctx)
 		if err != nil && failed == nil {
@@ -135,12 +136,13 @@ func (a *App) putEntrances(ctx caddy.Context, srv *caddyhttp.Server, sites []hos
 		}
 		return r
 	}
-	again := before(true, nil)
-	main := before(false, srv.Routes)
+	again := put(errorSites, true, nil)
+	within := put(sites, true, nil) // before error routes of subroutes, which are one site's
+	main := put(sites, false, srv.Routes)
 	main.Handlers[0].(*entrance).inner = func() {
-		beforeSubErrors(again, main.Handlers[0].(*entrance).routes)
+		beforeSubErrors(within, main.Handlers[0].(*entrance).routes)
 		for _, r := range srv.NamedRoutes {
-			beforeSubErrors(again, caddyhttp.RouteList{*r})
+			beforeSubErrors(within, caddyhttp.RouteList{*r})
 		}
 	}
 	var errorRoutes caddyhttp.RouteList
@@ -155,14 +157,14 @@ func (a *App) putEntrances(ctx caddy.Context, srv *caddyhttp.Server, sites []hos
 			srv.Errors.Routes = append(caddyhttp.RouteList{again}, errorRoutes...)
 		}
 	case waiting(errorRoutes): // the gate stands in error routes only
-		failed = inEach(before(false, nil), srv.Routes)
-		srv.Errors.Routes = caddyhttp.RouteList{before(true, errorRoutes)}
+		failed = inEach(put(sites, false, nil), srv.Routes)
+		srv.Errors.Routes = caddyhttp.RouteList{put(errorSites, true, errorRoutes)}
 	default: // the gate stands in a named route only
-		if failed = inEach(before(false, nil), srv.Routes); failed == nil {
+		if failed = inEach(put(sites, false, nil), srv.Routes); failed == nil {
 			failed = inEach(again, errorRoutes)
 		}
 		if failed == nil {
-			failed = inNamed(ctx, before(false, nil).Handlers[0], srv)
+			failed = inNamed(ctx, put(sites, false, nil).Handlers[0], srv)
 		}
 	}
 	return failed

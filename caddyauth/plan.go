@@ -32,7 +32,7 @@ type planRoute struct {
 	group    string
 	terminal bool
 	handlers []*planHandler
-	match    []caddyhttp.RequestMatcherWithError // its matchers of hosts, where they are modules
+	match    []caddyhttp.RequestMatcherWithError // its matchers of hosts
 }
 
 // planHandler is one handler.
@@ -119,6 +119,9 @@ func (r *planRoute) readRawSet(set caddy.ModuleMap) {
 	for name, raw := range set {
 		var values []string
 		known := json.Unmarshal(raw, &values) == nil
+		if hosts := caddyhttp.MatchHost(values); name == "host" && known && hosts.Provision(caddy.Context{}) == nil {
+			r.match = append(r.match, hosts) // names are now spelled as in the routes that are modules
+		}
 		r.note(name, values, known)
 	}
 	if _, ok := set["host"]; !ok {
@@ -162,8 +165,9 @@ func (r *planRoute) everyHost() bool { return len(r.hosts) == 0 || slices.Contai
 // hostsOnly reports whether the route looks at nothing but hosts.
 func (r *planRoute) hostsOnly() bool { return len(r.paths) == 0 && len(r.others) == 0 }
 
-// alone reports whether the route takes all requests for its hosts: nothing after it sees them.
-func (r *planRoute) alone() bool { return r.terminal && r.hostsOnly() }
+// alone reports whether the route takes all requests for its hosts: nothing after it sees them. Of a group another one may
+// have been taken instead.
+func (r *planRoute) alone() bool { return r.terminal && r.hostsOnly() && r.group == "" }
 
 // readRawHandler reads a handler that is still JSON.
 func readRawHandler(raw json.RawMessage, path string) (*planHandler, error) {

@@ -30,10 +30,11 @@ func names(list ...string) map[string]bool {
 	return set
 }
 
-// sites returns who the routes of the server's own list are for.
-func (p *plan) sites() []hostSite {
+// sites returns who the routes of the server's own list, or of its error routes, are for. The two can differ for one host:
+// a site without error routes of its own has those of the site for every host.
+func (p *plan) sites(list []*planRoute) []hostSite {
 	var out []hostSite
-	for _, r := range p.routes {
+	for _, r := range list {
 		s := hostSite{gated: p.gatedSite(r), alone: r.alone()}
 		if !r.everyHost() {
 			s.hosts, s.alone = r.match, s.alone && len(r.match) > 0
@@ -45,7 +46,7 @@ func (p *plan) sites() []hostSite {
 
 // gatedSite reports whether a gate stands somewhere in the routes or error routes for the hosts of r.
 func (p *plan) gatedSite(r *planRoute) bool {
-	gated := func(o *planRoute) bool { return slices.Equal(o.hosts, r.hosts) && p.gated(o) }
+	gated := func(o *planRoute) bool { return sameHosts(o, r) && p.gated(o) }
 	return slices.ContainsFunc(p.routes, gated) || slices.ContainsFunc(p.errors, gated)
 }
 
@@ -99,7 +100,8 @@ func (p *plan) ungated() []way {
 
 // top walks those of the server's own routes that are of a site with a gate, or lead to one.
 func (w *walk) top(list, gated []*planRoute, label []string) {
-	var met []*planRoute // a gate stands before what comes after these
+	var met []*planRoute            // a gate stands before what comes after these
+	groups := make(map[string]bool) // of which some member lets requests pass that met no gate
 	for i, r := range list {
 		if !w.plan.leads(r) || !slices.ContainsFunc(gated, func(g *planRoute) bool { return overlap(r, g) }) {
 			continue
@@ -109,7 +111,12 @@ func (w *walk) top(list, gated []*planRoute, label []string) {
 			w.site = w.plan.listen
 		}
 		past := slices.ContainsFunc(met, func(m *planRoute) bool { return covers(m, r) })
-		if w.route(r, past, i == len(list)-1 || r.terminal, label, true) && r.hostsOnly() {
+		open := !w.route(r, past, i == len(list)-1 || r.terminal, label, true)
+		if r.group != "" {
+			groups[r.group] = groups[r.group] || open
+			open = groups[r.group]
+		}
+		if !open && r.hostsOnly() {
 			met = append(met, r)
 		}
 	}
@@ -121,7 +128,12 @@ func (p *plan) leads(r *planRoute) bool {
 	if p.gatedSite(r) {
 		return true
 	}
-	return !slices.ContainsFunc(p.routes, func(o *planRoute) bool { return slices.Equal(o.hosts, r.hosts) && o.alone() })
+	return !slices.ContainsFunc(p.routes, func(o *planRoute) bool { return sameHosts(o, r) && o.alone() })
+}
+
+// sameHosts reports whether two routes are of one site.
+func sameHosts(a, b *planRoute) bool {
+	return a.everyHost() && b.everyHost() || slices.Equal(a.hosts, b.hosts)
 }
 
 // overlap reports whether two routes may see requests for one host.

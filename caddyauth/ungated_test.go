@@ -67,7 +67,12 @@ func TestALoadNamesTheUpstreamsThatNoGateStandsBefore(t *testing.T) {
 			}
 		})
 	}
-	s.t = t
+	s.t, s.site = t, "handle /hook {\n\theader X-A b\n}\nhandle {\n\tgatehouse\n}"
+	for _, text := range []string{s.caddyfile(), s.everyHost(s.caddyfile())} {
+		if got := s.places(text); len(got) != 1 || !strings.HasSuffix(got[0], " > * > reverse_proxy UPSTREAM") {
+			t.Errorf("of an app after blocks of which one lets strangers on, the log names %q", got)
+		}
+	}
 }
 
 // With strict a warning about a configuration refuses it, also when it is only validated.
