@@ -42,6 +42,7 @@ type Gate struct {
 	app      *App
 	log      *zap.Logger
 	matchers caddyhttp.MatcherSets
+	files    bool // some matcher looks at files
 	public   policy.Paths
 	optional policy.Paths
 	api      policy.Paths
@@ -69,6 +70,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		if err := g.matchers.FromInterface(sets); err != nil {
 			return err
 		}
+		g.files = filesAsWritten(g.matchers)
 	}
 	if err := g.compile(); err != nil {
 		return err
@@ -127,6 +129,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if !guards {
 		return next.ServeHTTP(w, r)
 	}
+	v.forgetOthers()
 	return g.judge(w, r, next, v)
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // The decision table: who asks, by what, and the answer.
@@ -309,6 +311,24 @@ func TestPlaceholdersTellTheRestOfCaddyWhoItIs(t *testing.T) {
 	}
 	if a := b.fetch("/public"); a.body != "[|]" {
 		t.Errorf("public: %s", a.body)
+	}
+}
+
+// An authentication of Caddy's that comes before the gate says nothing behind it.
+func TestBehindTheGateOnlyTheGateSaysWhoItIs(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startAdmin(t, "@app not path /_auth/*\nroute {\n\tbasic_auth @app {\n\t\tbob "+string(hash)+"\n\t}\n\tgatehouse /app/* {\n\t\tpublic /app/public\n\t}\n\trespond \"[{http.auth.user.id}]\"\n}")
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	for path, want := range map[string]string{"/app/x": "[admin]", "/app/public": "[]", "/x": "[bob]"} {
+		r := b.request("GET", path, nil)
+		r.SetBasicAuth("bob", "x")
+		if a := b.do(r); a.body != want {
+			t.Errorf("%s: %d, the rest of Caddy is told %s, want %s", path, a.StatusCode, a.body, want)
+		}
 	}
 }
 

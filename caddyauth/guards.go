@@ -1,10 +1,12 @@
 package caddyauth
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/text/unicode/norm"
 )
@@ -53,7 +55,46 @@ func (g *Gate) selectsFolded(r *http.Request, address url.URL, method string) (b
 	if !differs {
 		return false, nil
 	}
+	if g.files {
+		r = r.WithContext(context.WithValue(r.Context(), asWrittenKey{}, address))
+	}
 	return g.selects(r, folded, method)
+}
+
+// asWritten is a matcher that looks at files. Their names are no matter of spelling: whether there is a Logo.png says
+// nothing of logo.png, and `not file` has to leave it open.
+type asWritten struct {
+	caddyhttp.RequestMatcherWithError
+}
+
+type asWrittenKey struct{}
+
+// MatchWithError implements caddyhttp.RequestMatcherWithError.
+func (m asWritten) MatchWithError(r *http.Request) (bool, error) {
+	if address, ok := r.Context().Value(asWrittenKey{}).(url.URL); ok {
+		folded := *r.URL
+		defer func() { *r.URL = folded }()
+		*r.URL = address
+	}
+	return m.RequestMatcherWithError.MatchWithError(r)
+}
+
+// filesAsWritten has the matchers of files, also those that are negated, look for names as they are written. It reports
+// whether there are any.
+func filesAsWritten(sets []caddyhttp.MatcherSet) (found bool) {
+	for _, set := range sets {
+		for i, m := range set {
+			switch file, ok := m.(caddyhttp.RequestMatcherWithError); {
+			case ok && caddy.GetModuleName(m) == "file":
+				set[i], found = asWritten{file}, true
+			case ok && caddy.GetModuleName(m) == "not":
+				if not, ok := m.(*caddyhttp.MatchNot); ok {
+					found = filesAsWritten(not.MatcherSets) || found
+				}
+			}
+		}
+	}
+	return found
 }
 
 // foldURL returns an address whose path is spelled as plainly as can be: in lower case, with full-width and other

@@ -258,6 +258,14 @@ func (v *visit) provideIdentity() {
 	v.repl.Map(v.placeholder)
 }
 
+// forgetOthers removes who an authentication between the entrance and a gate says that it is: values that are set come
+// before those that are asked for. Behind the gate only the gate says it.
+func (v *visit) forgetOthers() {
+	if v.repl != nil {
+		v.repl.DeleteByPrefix(placeholderPrefix)
+	}
+}
+
 // placeholder answers the value of one placeholder.
 func (v *visit) placeholder(name string) (any, bool) {
 	if !strings.HasPrefix(name, placeholderPrefix) {

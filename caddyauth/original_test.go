@@ -79,6 +79,27 @@ func TestWhatNoMatcherSelectsIsOpen(t *testing.T) {
 	}
 }
 
+// Names of files are looked for as they are written: what is there is open where everything else is closed.
+func TestFilesThatAMatcherLeavesOpenMayHaveCapitals(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"Logo-BxK.png", "a b.png", "Ümlaut+(1).png"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("a file"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, matcher := range []string{"not file", "{\n\tnot {\n\t\tfile\n\t\tmethod GET\n\t}\n}"} {
+		s := startAdmin(t, "root * "+dir+"\n@file file\n@app "+matcher+"\ngatehouse @app\nroute @file {\n\tfile_server\n}")
+		for target, want := range map[string]string{
+			"/Logo-BxK.png": "200", "/a%20b.png": "200", "/%C3%9Cmlaut+(1).png": "200", "/%4Cogo-BxK.png": "200",
+			"/logo-bxk.png": "401", "/Admin": "401", "/Logo-BxK.png/..;/admin": "401", "/Logo-BxK.png%20": "401", "/a%20b.png/../x": "401",
+		} {
+			if a := s.raw("GET " + target + " HTTP/1.1\nHost: " + s.addr + "\nConnection: close\n\n"); !strings.HasPrefix(a, want) {
+				t.Errorf("%s: %s is answered %.40q, want %s", matcher, target, a, want)
+			}
+		}
+	}
+}
+
 // A request target that is no path is guarded by every gate, whatever its matcher, and public by no rule.
 func TestTargetsWithoutAPathAreAlwaysGuarded(t *testing.T) {
 	const requests = "POST http://HOST?x=1 HTTP/1.1|GET http://HOST HTTP/1.1|GET http://HOST?/public/x HTTP/1.1|GET * HTTP/1.1|POST * HTTP/1.1|CONNECT HOST HTTP/1.1|" +
