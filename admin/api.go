@@ -274,10 +274,8 @@ func (a *admin) apiReset(w http.ResponseWriter, r *http.Request, v *visit) error
 func (a *admin) apiEndSessions(w http.ResponseWriter, r *http.Request, v *visit) error {
 	id := r.PathValue("id")
 	var body endJSON
-	if r.ContentLength > 0 || len(r.TransferEncoding) > 0 { // programs may send none
-		if err := ui.ReadJSON(w, r, &body); err != nil {
-			return err
-		}
+	if err := ui.ReadJSONIfAny(w, r, &body); err != nil { // programs may send none
+		return err
 	}
 	if _, err := a.Accounts.EndWays(r.Context(), v.actor, id, body.Identities); err != nil {
 		return err

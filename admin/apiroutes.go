@@ -13,6 +13,8 @@ type operation struct {
 	takes   any
 	gives   any
 	status  int
+	empty   bool // may also answer 204, with nothing
+	bare    bool // may come without a body
 	etag    bool // answers ETag, and takes If-Match where it changes something
 }
 
@@ -27,8 +29,8 @@ func (a *admin) apiRoutes() []route {
 		{http.MethodGet, "/api/v1/users/{id}", role, "", a.apiUser, &operation{summary: "Read a user", gives: portal.UserJSON{}, status: http.StatusOK, etag: true}},
 		{http.MethodPatch, "/api/v1/users/{id}", fresh, "user.update", a.apiPatch, &operation{summary: "Change a user", takes: patchUserJSON{}, gives: portal.UserJSON{}, status: http.StatusOK, etag: true}},
 		{http.MethodDelete, "/api/v1/users/{id}", fresh, "user.delete", a.apiDelete, &operation{summary: "Delete a user", status: http.StatusNoContent, etag: true}},
-		{http.MethodPost, "/api/v1/users/{id}/reset-password", fresh, "password.reset", a.apiReset, &operation{summary: "Set a password (204, or 200 with the identities that are left), or make a one-time link (200)", takes: resetJSON{}, gives: linkJSON{}, status: http.StatusOK}},
-		{http.MethodPost, "/api/v1/users/{id}/end-sessions", fresh, "session.end_all", a.apiEndSessions, &operation{summary: "End all sessions of a user (204, or 200 with the identities that are left)", takes: endJSON{}, gives: leftJSON{}, status: http.StatusOK}},
+		{http.MethodPost, "/api/v1/users/{id}/reset-password", fresh, "password.reset", a.apiReset, &operation{summary: "Set a password (204, or 200 with the identities that are left), or make a one-time link (200)", takes: resetJSON{}, gives: linkJSON{}, status: http.StatusOK, empty: true}},
+		{http.MethodPost, "/api/v1/users/{id}/end-sessions", fresh, "session.end_all", a.apiEndSessions, &operation{summary: "End all sessions of a user (204, or 200 with the identities that are left)", takes: endJSON{}, gives: leftJSON{}, status: http.StatusOK, empty: true, bare: true}},
 		{http.MethodGet, "/api/v1/users/{id}/identities", role, "", a.apiIdentities, &operation{summary: "List the people at providers who are this user", gives: portal.ListJSON[portal.IdentityJSON]{}, status: http.StatusOK}},
 		{http.MethodDelete, "/api/v1/users/{id}/identities/{identity}", fresh, "identity.unlink", a.apiUnlink, &operation{summary: "Unlink a person at a provider", status: http.StatusNoContent}},
 		{http.MethodGet, "/api/v1/sessions", role, "", a.apiSessions, &operation{summary: "List the sessions of everybody", params: append([]string{"q", "user"}, page...), gives: portal.ListJSON[portal.SessionJSON]{}, status: http.StatusOK}},

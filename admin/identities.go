@@ -71,6 +71,15 @@ func (a *admin) linkedField(r *http.Request, in input, u store.User, ticked bool
 		Field: ui.Field{ID: "identities", Name: "identities", Label: a.text("linked.unlink", "providers", providersOf(ids))}}}, nil
 }
 
+// stillLinked warns of identities with which somebody gets into an account beside what a page is about.
+func (a *admin) stillLinked(r *http.Request, u store.User) ([]string, error) {
+	ids, err := a.Store.Identities(r.Context(), u.ID)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return []string{a.text("linked.still", "providers", providersOf(ids))}, nil
+}
+
 // providersOf names the providers of identities, each once.
 func providersOf(ids []store.Identity) string {
 	var names []string

@@ -202,6 +202,9 @@ func (a *admin) showHandover(w http.ResponseWriter, r *http.Request, v *visit) e
 		a.ui.Write(w, r, p)
 		return nil
 	}
+	if s.Warnings, err = a.stillLinked(r, u); err != nil {
+		return err
+	}
 	if r.Method != http.MethodHead {
 		http.SetCookie(w, ck.Own(handoverCookie, "", -1))
 	}

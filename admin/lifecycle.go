@@ -33,10 +33,7 @@ func (a *admin) buildActivate(r *http.Request, v *visit, in input) (ui.Page, err
 	if err != nil {
 		return p, err
 	}
-	ids, err := a.Store.Identities(r.Context(), u.ID)
-	if err == nil && len(ids) > 0 {
-		s.Warnings = append(s.Warnings, a.text("linked.still", "providers", providersOf(ids)))
-	}
+	s.Warnings, err = a.stillLinked(r, u)
 	return p, err
 }
 
@@ -61,24 +58,20 @@ func (a *admin) recoveryQuestion(r *http.Request, v *visit, in input, id, verb s
 }
 
 func (a *admin) activate(_ http.ResponseWriter, r *http.Request, v *visit, _ input) (next, error) {
-	return a.setActive(r, v, true, "")
+	return a.setActive(r, v, true, account.Patch{})
 }
 
 func (a *admin) deactivate(_ http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
-	if in.Ticked("identities") {
-		if _, err := a.Accounts.EndWays(r.Context(), v.actor, r.PathValue("id"), true); err != nil {
-			return next{}, err
-		}
-	}
-	return a.setActive(r, v, false, strings.TrimSpace(in.Form.Get("note")))
+	return a.setActive(r, v, false, account.Patch{Note: strings.TrimSpace(in.Form.Get("note")), Unlink: in.Ticked("identities")})
 }
 
-func (a *admin) setActive(r *http.Request, v *visit, on bool, note string) (next, error) {
+func (a *admin) setActive(r *http.Request, v *visit, on bool, p account.Patch) (next, error) {
 	id, flash := r.PathValue("id"), "deactivated"
 	if on {
 		flash = "activated"
 	}
-	_, err := a.Accounts.Update(r.Context(), v.actor, id, account.Patch{Active: &on, Note: note})
+	p.Active = &on
+	_, err := a.Accounts.Update(r.Context(), v.actor, id, p)
 	return next{to: userAt(id), flash: flash}, err
 }
 

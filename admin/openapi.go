@@ -87,7 +87,7 @@ func describe(pattern, method string, op operation) map[string]any {
 		out["parameters"] = params
 	}
 	if op.takes != nil {
-		out["requestBody"] = map[string]any{"required": true, "content": content("application/json", schema(reflect.TypeOf(op.takes)))}
+		out["requestBody"] = map[string]any{"required": !op.bare, "content": content("application/json", schema(reflect.TypeOf(op.takes)))}
 	}
 	done := map[string]any{"description": http.StatusText(op.status)}
 	if op.gives != nil {
@@ -96,11 +96,15 @@ func describe(pattern, method string, op operation) map[string]any {
 	if op.etag && op.gives != nil {
 		done["headers"] = map[string]any{"ETag": map[string]any{"schema": map[string]any{"type": "string"}}}
 	}
-	out["responses"] = map[string]any{
+	responses := map[string]any{
 		strconv.Itoa(op.status): done,
 		"default": map[string]any{"description": "A problem document",
 			"content": content("application/problem+json", map[string]any{"$ref": "#/components/schemas/Problem"})},
 	}
+	if op.empty {
+		responses[strconv.Itoa(http.StatusNoContent)] = map[string]any{"description": http.StatusText(http.StatusNoContent)}
+	}
+	out["responses"] = responses
 	return out
 }
 

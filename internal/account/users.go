@@ -135,6 +135,7 @@ type Patch struct {
 	PinRole bool
 	Groups  *[]string
 	Active  *bool  // true also admits a user who was pending
+	Unlink  bool   // the person at every provider: whoever can sign in there is no way back in when it is active again
 	Note    string // why, in the administrator's own words, for the audit log; may be empty
 	Version int64  // refuse with store.ErrStale if the account is no longer at this version; 0: the last write wins
 }
@@ -168,7 +169,7 @@ func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (stor
 		if err := s.guardPatch(a, before, after); err != nil {
 			return err
 		}
-		if !differ(e, before, after) {
+		if !differ(e, before, after) && !p.Unlink {
 			e.Action, out = "", before
 			return nil
 		}
@@ -179,7 +180,13 @@ func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (stor
 			return err
 		}
 		after.UpdatedAt = s.now()
-		out, err = tx.UpdateUser(ctx, after)
+		if out, err = tx.UpdateUser(ctx, after); err != nil || !p.Unlink {
+			return err
+		}
+		if err := s.unlinkAll(ctx, tx, a, e, out); err != nil {
+			return err
+		}
+		out, err = tx.User(ctx, id)
 		return err
 	})
 	if err != nil {

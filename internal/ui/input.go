@@ -102,6 +102,23 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, dst any) error {
 	if err != nil {
 		return err
 	}
+	return decodeJSON(b, dst)
+}
+
+// ReadJSONIfAny is [ReadJSON] for addresses that also take no body, which leaves dst as it is. What comes is read however it
+// travels: only some requests say how long theirs is.
+func ReadJSONIfAny(w http.ResponseWriter, r *http.Request, dst any) error {
+	b, err := readBody(w, r, MaxJSON)
+	if err != nil || len(b) == 0 {
+		return err
+	}
+	if err := checkType(r, typeJSON, "input.json_type"); err != nil {
+		return err
+	}
+	return decodeJSON(b, dst)
+}
+
+func decodeJSON(b []byte, dst any) error {
 	if !utf8.Valid(b) || !json.Valid(b) {
 		return BadInput(http.StatusBadRequest, "input.json_broken")
 	}
