@@ -116,7 +116,7 @@ func (a *admin) retention() string {
 }
 
 // auditActions are the acts that a search offers: groups first, then the acts that matter most by themselves.
-var auditActions = []string{"session.", "password.", "user.", "link.", "profile.", "audit.", "seed.", "session.sign_in", "session.throttle", "session.end", "user.create", "user.update", "user.delete", "password.reset"}
+var auditActions = []string{"session.", "password.", "user.", "link.", "identity.", "profile.", "audit.", "seed.", "session.sign_in", "session.throttle", "session.end", "user.create", "user.update", "user.delete", "password.reset"}
 
 func (a *admin) auditSearch(v *visit, q store.EventQuery) *search {
 	s := &search{Action: v.at("/admin/audit"), Name: a.text("audit.search"), Submit: a.text("table.search")}

@@ -71,13 +71,14 @@ func (a *admin) linkedField(r *http.Request, in input, u store.User, ticked bool
 		Field: ui.Field{ID: "identities", Name: "identities", Label: a.text("linked.unlink", "providers", providersOf(ids))}}}, nil
 }
 
-// stillLinked warns of identities with which somebody gets into an account beside what a page is about.
-func (a *admin) stillLinked(r *http.Request, u store.User) ([]string, error) {
+// stillLinked warns, with a text of that id, of identities with which somebody gets into an account beside what a page is
+// about.
+func (a *admin) stillLinked(r *http.Request, u store.User, id string) ([]string, error) {
 	ids, err := a.Store.Identities(r.Context(), u.ID)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return []string{a.text("linked.still", "providers", providersOf(ids))}, nil
+	return []string{a.text(id, "providers", providersOf(ids))}, nil
 }
 
 // providersOf names the providers of identities, each once.
@@ -109,6 +110,7 @@ func (a *admin) buildUnlink(r *http.Request, v *visit, in input) (ui.Page, error
 	if err != nil {
 		return p, err
 	}
+	s.Form.Cancel.Href = v.at(userAt(u.ID) + "/sign-in")
 	s.Sections = []section{{Facts: []fact{
 		{Name: a.text("users.provider"), Value: id.Provider}, {Name: a.text("signin.issuer"), Value: id.Issuer},
 		{Name: a.text("signin.subject"), Value: id.Subject}, {Name: a.text("users.email"), Value: id.Email},

@@ -202,7 +202,7 @@ func (a *admin) showHandover(w http.ResponseWriter, r *http.Request, v *visit) e
 		a.ui.Write(w, r, p)
 		return nil
 	}
-	if s.Warnings, err = a.stillLinked(r, u); err != nil {
+	if s.Warnings, err = a.stillLinked(r, u, "linked.left"); err != nil {
 		return err
 	}
 	if r.Method != http.MethodHead {

@@ -33,7 +33,7 @@ func (a *admin) buildActivate(r *http.Request, v *visit, in input) (ui.Page, err
 	if err != nil {
 		return p, err
 	}
-	s.Warnings, err = a.stillLinked(r, u)
+	s.Warnings, err = a.stillLinked(r, u, "linked.still")
 	return p, err
 }
 

@@ -128,7 +128,7 @@ func TestTheHandoverSaysWhatIsLeft(t *testing.T) {
 		}
 		ada.post("/admin/users/"+s.target.ID+"/reset-link", form).want(t, http.StatusSeeOther)
 		page := ada.get("/admin/users/"+s.target.ID+"/handover").want(t, http.StatusOK)
-		if told := strings.Contains(page.body, "Still linked: acme"); told == ticked {
+		if told := strings.Contains(page.body, "Still linked: acme. Whoever can sign in there still gets in"); told == ticked {
 			t.Errorf("ticked: %t, told: %t", ticked, told)
 		}
 	}

@@ -170,7 +170,7 @@ func (p *Portal) apiPatchMe(w http.ResponseWriter, r *http.Request, v *visit) {
 	var err error
 	if body.Name != nil {
 		u, err = p.Accounts.UpdateProfile(r.Context(), v.actor(r), u.ID, *body.Name)
-		u = p.OIDC.Effective(&v.live.Session, u)
+		u = p.OIDC.Effective(&v.live.Session, u) // what the session may, as GET says
 	}
 	if err != nil {
 		p.fail(w, r, v, err)

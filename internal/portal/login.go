@@ -264,7 +264,11 @@ func (p *Portal) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visit, 
 		page.Status, page.Failed = fail.status, true
 		p.ui.Write(w, r, page)
 	case errors.As(err, &throttled):
-		p.throttled(w, r, fail, v.q.Prefix+"/login")
+		back := f.back.raw
+		if f.to != "" {
+			back = f.to
+		}
+		p.throttled(w, r, fail, p.loginBackTo(v.q, back))
 	case errors.As(err, &disabled):
 		page := p.failurePage(v, fail)
 		page.Refer = false

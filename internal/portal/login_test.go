@@ -351,6 +351,33 @@ func TestReauthOfSomebodyWhoIsNotSignedInGoesOn(t *testing.T) {
 	}
 }
 
+// Whoever has to wait comes back to where they were going.
+func TestWaitingKeepsTheWayBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	app, own := "/reports?year=2026", "/_auth/account/sessions?x=1"
+	b := w.browser().signIn("ada", adaPass)
+	for range 8 {
+		b.post("/reauth", "password", "wrong")
+		w.browser().post("/login", "username", "ada", "password", "wrong")
+	}
+	for _, c := range []struct {
+		b            *browser
+		at, field    string
+		value, again string
+	}{
+		{w.browser(), "/login", "rt", app, "/login?rt=" + url.QueryEscape(app)},
+		{w.browser(), "/login", "to", own, "/login?to=" + url.QueryEscape(own)},
+		{w.browser(), "/login", "rt", "//evil.test", "/login"},
+		{b, "/reauth", "rt", own, "/reauth?rt=" + url.QueryEscape(own)},
+		{b, "/account/password", "to", own, "/account/password?to=" + url.QueryEscape(own)},
+		{b, "/account/password", "rt", app, "/account/password?rt=" + url.QueryEscape(app)},
+	} {
+		c.b.post(c.at, "username", "ada", "password", "wrong", "current_password", "wrong", "new_password", freshPass, c.field, c.value).
+			want(t, 429, `href="/_auth`+c.again+`"`)
+	}
+}
+
 // A stolen session is no way to guess the password.
 func TestReauthIsThrottled(t *testing.T) {
 	t.Parallel()

@@ -257,7 +257,7 @@ func (p *Portal) failOIDC(w http.ResponseWriter, r *http.Request, v *visit, name
 	case errors.As(err, &throttled):
 		f := classify(err)
 		p.begin(w, r, v, f, err)
-		p.throttled(w, r, f, v.q.Prefix+"/login")
+		p.throttled(w, r, f, v.loginAgain(carried)("", ""))
 		return
 	case !known:
 		p.fail(w, r, v, err)

@@ -47,6 +47,10 @@ func (ow *oidcWorld) wantRights(t *testing.T, b *browser, role string, groups ..
 	if me.Role != role || !slices.Equal(me.Groups, groups) {
 		t.Errorf("me says %+v", me)
 	}
+	b.json("PATCH", "/api/v1/me", `{"name":"`+who.User.Username+`"}`).want(t, http.StatusOK).json(t, &me)
+	if me.Role != role || !slices.Equal(me.Groups, groups) {
+		t.Errorf("me says after a change %+v", me)
+	}
 	// What the pages let through and what the service does are one.
 	l, err := ow.oidc.Service.Sessions.Resolve(t.Context(), b.token())
 	if err != nil {

@@ -3,6 +3,7 @@ package portal
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -103,7 +104,13 @@ func (p *Portal) refusePassword(w http.ResponseWriter, r *http.Request, v *visit
 	case errors.As(err, &throttled):
 		f := classify(err)
 		p.begin(w, r, v, f, err)
-		p.throttled(w, r, f, v.q.Prefix+passwordPage)
+		again := v.q.Prefix + passwordPage
+		if to != "" {
+			again += "?to=" + url.QueryEscape(to)
+		} else if b.raw != "" {
+			again += "?rt=" + url.QueryEscape(b.raw)
+		}
+		p.throttled(w, r, f, again)
 		return
 	}
 	if len(fields) == 0 {

@@ -136,7 +136,11 @@ func (p *Portal) refuseReauth(w http.ResponseWriter, r *http.Request, v *visit, 
 		p.ui.Write(w, r, page)
 	case errors.As(err, &throttled):
 		p.begin(w, r, v, fail, err)
-		p.throttled(w, r, fail, v.q.Prefix+reauthPath)
+		again := v.q.Prefix + reauthPath
+		if rt != "" {
+			again += "?rt=" + url.QueryEscape(rt)
+		}
+		p.throttled(w, r, fail, again)
 	default:
 		p.fail(w, r, v, err)
 	}
