@@ -16,17 +16,24 @@ import (
 // X-Forwarded-Port, -Prefix, -Uri and -Method, X-Original-URL, X-Rewrite-URL) is never read. The client's address is
 // Caddy's client_ip, which takes X-Forwarded-For as the server's trusted_proxies say.
 
-// overTLS reports whether the browser speaks HTTPS. A trusted proxy may end TLS before Caddy.
+// overTLS reports whether the browser speaks HTTPS. A trusted proxy may end TLS before Caddy, and of several in a row the
+// inner ones see HTTP: so one word for HTTPS is enough, and no client can talk a cookie out of being marked Secure by a
+// word in front of it. What nobody knows says nothing.
 func overTLS(r *http.Request, trusted bool) bool {
+	plain := false
 	if trusted {
-		switch proto, _ := agreed(r.Header["X-Forwarded-Proto"]); strings.ToLower(proto) {
-		case "https", "wss":
-			return true
-		case "http", "ws":
-			return false
+		for _, line := range r.Header["X-Forwarded-Proto"] {
+			for word := range strings.SplitSeq(line, ",") {
+				switch strings.ToLower(strings.TrimSpace(word)) {
+				case "https", "wss":
+					return true
+				case "http", "ws":
+					plain = true
+				}
+			}
 		}
 	}
-	return r.TLS != nil
+	return r.TLS != nil && !plain
 }
 
 // hostOf returns the host as the browser names the site, without the scheme's usual port; "" for one that no browser

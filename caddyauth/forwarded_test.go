@@ -143,12 +143,14 @@ func TestTheForwardedHostCountsWhereItWasAskedFor(t *testing.T) {
 	}
 }
 
-// A proxy that appends to X-Forwarded-Proto leaves in front what the client wrote: only what all elements say counts.
-func TestTheForwardedSchemeHasToBeOne(t *testing.T) {
+// A proxy that appends to X-Forwarded-Proto leaves in front what the client wrote, and one behind another appends "http":
+// neither makes a cookie that HTTP carries of one for HTTPS.
+func TestNoForwardedWordTakesACookiesProtection(t *testing.T) {
 	s := behindProxy(t, "", "")
 	for values, secure := range map[string]bool{
 		"https": true, "HTTPS": true, "wss": true, "https, https": true, "https|https": true, "http": false, "ws": false,
-		"https, http": false, "http, https": false, "https|http": false, "http|https": false, "": false, "ftp": false, "https;x": false,
+		"https, http": true, "http, https": true, "https|http": true, "http|https": true, "ftp, wss": true, "": false, "ftp": false, "https;x": false,
+		"httpſ": false,
 	} {
 		b := s.browser()
 		r := b.form("/_auth/login", "username", adminName, "password", adminPass)

@@ -40,6 +40,7 @@ func TestConformanceBackchannel(t *testing.T) {
 			c["Events"] = c["events"]
 			delete(c, "events")
 		},
+		"nonce that is null":       func(c, _ map[string]any) { c["nonce"] = nil },
 		"no jti":                   set("jti", nil),
 		"no iat":                   set("iat", nil),
 		"expired":                  set("exp", 1000),

@@ -55,22 +55,6 @@ func (o *olderStore) exec(query string, args ...any) {
 	}
 }
 
-// foldMigration is the number of the migration.
-func foldMigration(t *testing.T) int {
-	t.Helper()
-	names, err := sqlstore.MigrationNames()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, name := range names {
-		if strings.HasSuffix(name, "_fold_names.sql") {
-			return i + 1
-		}
-	}
-	t.Fatal("there is no such migration")
-	return 0
-}
-
 func TestAStoreOfAnOlderFoldLosesNobody(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
