@@ -150,7 +150,7 @@ func (t *tx) CreateFlow(ctx context.Context, f store.Flow) error {
 	if f.Hash == (store.TokenHash{}) || f.Browser == (store.TokenHash{}) || f.ExpiresAt.IsZero() {
 		return fmt.Errorf("%w: a flow needs a state, a browser and an end", errArgument)
 	}
-	created, err := t.d.storeTime(ctx, f.CreatedAt)
+	created, err := t.d.storeTime(ctx, t.reader, f.CreatedAt)
 	if err != nil {
 		return err
 	}
@@ -169,6 +169,6 @@ func (t *tx) TakeFlow(ctx context.Context, hash store.TokenHash, now time.Time) 
 	if err != nil {
 		return store.Flow{}, err
 	}
-	f.CreatedAt, err = t.d.machineTime(ctx, f.CreatedAt)
+	f.CreatedAt, err = t.d.machineTime(ctx, t.reader, f.CreatedAt)
 	return f, err
 }

@@ -100,7 +100,7 @@ func (t *tx) Mark(ctx context.Context, kind, key string, until time.Time) error 
 // mark keeps the time by the store's clock, as [tx.CreateFlow] does: what one machine ended is compared with what began on
 // another.
 func (t *tx) mark(ctx context.Context, q queryer, kind, key string, until time.Time) error {
-	until, err := t.d.storeTime(ctx, until)
+	until, err := t.d.storeTime(ctx, t.reader, until)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (t *tx) Marked(ctx context.Context, kind, key string, at time.Time) (marked
 	if err := checkKeys(kind, key); err != nil {
 		return false, err
 	}
-	if at, err = t.d.storeTime(ctx, at); err != nil {
+	if at, err = t.d.storeTime(ctx, t.reader, at); err != nil {
 		return false, err
 	}
 	err = t.run(ctx, "look what happened", func(ctx context.Context, q queryer) error {

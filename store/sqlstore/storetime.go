@@ -28,8 +28,10 @@ type clockSkew struct {
 
 // storeTime returns what the store's own clock says at now. Counts of attempts are shared by all processes on a store, and
 // a time that one of them wrote must not be compared with the clock of another: with clocks a minute apart, one would
-// lock out whom the other lets try; nor a sign-in at a provider that began on one with what was ended on the other. SQLite's processes share a machine, and so a clock.
-func (d *DB) storeTime(ctx context.Context, now time.Time) (time.Time, error) {
+// lock out whom the other lets try; nor a sign-in at a provider that began on one with what was ended on the other. SQLite's
+// processes share a machine, and so a clock. r is where to ask: in a transaction its own connection, for to wait for another
+// one there is to wait for transactions that may be waiting for this one.
+func (d *DB) storeTime(ctx context.Context, r reader, now time.Time) (time.Time, error) {
 	if d.dia.clock == "" {
 		return now, nil
 	}
@@ -37,7 +39,7 @@ func (d *DB) storeTime(ctx context.Context, now time.Time) (time.Time, error) {
 		return now.Add(by), nil
 	}
 	here := d.skew.machine()
-	ms, err := one(ctx, d.reader, "read the store's clock", scanInt64, `SELECT `+d.dia.clock)
+	ms, err := one(ctx, r, "read the store's clock", scanInt64, `SELECT `+d.dia.clock)
 	if err != nil {
 		return now, err
 	}
@@ -45,8 +47,8 @@ func (d *DB) storeTime(ctx context.Context, now time.Time) (time.Time, error) {
 }
 
 // machineTime is the reverse of storeTime.
-func (d *DB) machineTime(ctx context.Context, at time.Time) (time.Time, error) {
-	there, err := d.storeTime(ctx, at)
+func (d *DB) machineTime(ctx context.Context, r reader, at time.Time) (time.Time, error) {
+	there, err := d.storeTime(ctx, r, at)
 	return at.Add(at.Sub(there)), err
 }
 

@@ -1,6 +1,9 @@
 package sqlstore_test
 
 import (
+	"context"
+	"database/sql"
+	"errors"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -122,5 +125,47 @@ func TestMachinesWhoseClocksAreApartAgreeOnWhatEndedFirst(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A change works with its own connection alone: one that waited for another would wait for changes that wait for it.
+func TestAChangeNeedsNoSecondConnection(t *testing.T) {
+	t.Parallel()
+	db := testenv.OpenPostgres(t, testenv.MigratedDSN(t))
+	at := time.Now().UTC().Truncate(time.Millisecond)
+	u := store.User{ID: store.NewID(at), Username: "ada", Role: store.RoleUser, Active: true, Origin: store.OriginLocal, CreatedAt: at}
+	if err := db.Change(t.Context(), func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) }); err != nil {
+		t.Fatal(err)
+	}
+	var held []*sql.Conn // all connections but the one of the change
+	defer func() {
+		for _, c := range held {
+			_ = c.Close()
+		}
+	}()
+	for range db.Writer().Stats().MaxOpenConnections - db.Writer().Stats().InUse - 1 {
+		c, err := db.Writer().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, c)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	state, browser := store.HashToken(store.NewToken()), store.HashToken(store.NewToken())
+	err := db.Change(ctx, func(tx store.Tx) error {
+		u, err := tx.User(ctx, u.ID)
+		if err != nil {
+			return err
+		}
+		u.Active = false
+		_, err = tx.UpdateUser(ctx, u)
+		_, marked := tx.Marked(ctx, "kind", "key", at)
+		made := tx.CreateFlow(ctx, store.Flow{Hash: state, Browser: browser, CreatedAt: at, ExpiresAt: at.Add(time.Hour)})
+		_, taken := tx.TakeFlow(ctx, state, at)
+		return errors.Join(err, tx.Mark(ctx, "kind", "key", at.Add(time.Hour)), marked, made, taken, tx.BumpEpoch(ctx, u.ID))
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -30,7 +30,7 @@ func (d *DB) Sweep(ctx context.Context, now time.Time, keepEvents time.Duration,
 	if limit <= 0 {
 		return 0, nil
 	}
-	counts, err := d.storeTime(ctx, now)
+	counts, err := d.storeTime(ctx, d.reader, now)
 	if err != nil {
 		return 0, err
 	}

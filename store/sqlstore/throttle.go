@@ -21,7 +21,7 @@ func (d *DB) TakeTurn(ctx context.Context, key string, limit int, window time.Du
 	if limit < 1 || window < time.Microsecond {
 		return 0, fmt.Errorf("%w: a period needs a length, and attempts that it allows", errArgument)
 	}
-	now, err := d.storeTime(ctx, now)
+	now, err := d.storeTime(ctx, d.reader, now)
 	if err != nil {
 		return 0, err
 	}
@@ -92,7 +92,7 @@ func (d *DB) BeginAttempt(ctx context.Context, key string, free int, longest tim
 	if longest < 0 || free < 0 {
 		return 0, fmt.Errorf("%w: a wait cannot be negative", errArgument)
 	}
-	now, err := d.storeTime(ctx, now)
+	now, err := d.storeTime(ctx, d.reader, now)
 	if err != nil {
 		return 0, err
 	}
