@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -340,7 +341,7 @@ func (b *browser) do(r *http.Request) answer {
 	res, err := b.http.Do(r)
 	// A reload closes the old listening socket, with or without a gate, and with it connections that were waiting
 	// there. Nothing was asked then; a browser tries again, and so does this.
-	for try := 0; err != nil && (r.Method == http.MethodGet || dialing(err)) && try < 20; try++ {
+	for try := 0; err != nil && (r.Method == http.MethodGet || unasked(err)) && try < 20; try++ {
 		time.Sleep(5 * time.Millisecond)
 		if r.GetBody != nil {
 			r.Body, _ = r.GetBody()
@@ -372,10 +373,11 @@ func whole(res *http.Response) (answer, error) {
 	return answer{res, string(body)}, err
 }
 
-// dialing reports whether an error came before anything was sent.
-func dialing(err error) bool {
+// unasked reports whether an error says that nobody was asked: there was no connection, or it ended without a byte of an
+// answer, as those do that waited at a socket which a reload closed. A server that has taken a request under way finishes it.
+func unasked(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 func (b *browser) request(method, path string, body io.Reader, header ...string) *http.Request {
