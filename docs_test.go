@@ -28,7 +28,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
-// documents answers every Markdown page of the repository, by path.
+// documents returns every Markdown page of the repository, by path.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	pages := make(map[string]string)
@@ -53,7 +53,7 @@ func documents(t *testing.T) map[string]string {
 
 var fence = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 
-// blocks answers the fenced blocks of a language in a page.
+// blocks returns the fenced blocks of a language in a page.
 func blocks(page, language string) (found []string) {
 	for _, m := range fence.FindAllStringSubmatch(page, -1) {
 		if m[1] == language {
@@ -127,7 +127,7 @@ func validate(t *testing.T, name string, config []byte) {
 	}
 }
 
-// secretFiles makes files such as the documentation's secrets, and answers the file for each name: a hash, a key, a
+// secretFiles makes files such as the documentation's secrets, and returns the file for each name: a hash, a key, a
 // connection string or a password.
 func secretFiles(t *testing.T, dir string) func(name string) string {
 	t.Helper()
@@ -165,7 +165,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// fields answers the JSON paths of a configuration struct: those of its leaves.
+// fields returns the JSON paths of a configuration struct: those of its leaves.
 func fields(typ reflect.Type, prefix string) (paths []string) {
 	for typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
@@ -199,7 +199,7 @@ func options() []string {
 
 var ticked = regexp.MustCompile("`([^`]+)`")
 
-// documented answers the JSON paths in docs/configuration.md with the default beside each.
+// documented returns the JSON paths in docs/configuration.md with the default beside each.
 func documented(t *testing.T) map[string]string {
 	t.Helper()
 	defaults := make(map[string]string)

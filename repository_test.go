@@ -96,7 +96,7 @@ func TestDocumentationLinksLeadSomewhere(t *testing.T) {
 
 var heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
 
-// anchors answers the names under which a page's headings can be linked to.
+// anchors returns the names under which a page's headings can be linked to.
 func anchors(page string) map[string]bool {
 	names := make(map[string]bool)
 	for _, m := range heading.FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {

@@ -95,7 +95,7 @@ func TestAuditLogIsDocumented(t *testing.T) {
 	}
 }
 
-// actions answers the actions that a file writes to the audit log: the field Action of events, what is assigned to it,
+// actions returns the actions that a file writes to the audit log: the field Action of events, what is assigned to it,
 // and the arguments of the functions that make events.
 func actions(file *ast.File) (found []string) {
 	take := func(e ast.Expr) {

@@ -33,7 +33,7 @@ func judge(u *store.User, ways []string, rules []policy.Rule) verdict {
 	return v
 }
 
-// waysIn answers how a user can sign in: "local" and the names of providers.
+// waysIn returns how a user can sign in: "local" and the names of providers.
 func waysIn(u store.User, identities []store.Identity) []string {
 	var ways []string
 	if u.PasswordHash != "" {
@@ -162,7 +162,7 @@ func (a *admin) listRoles(w http.ResponseWriter, r *http.Request, v *visit) erro
 	return nil
 }
 
-// askedGroups answers the groups that any rule names, sorted.
+// askedGroups returns the groups that any rule names, sorted.
 func askedGroups(sites []SiteRules) []string {
 	var names []string
 	for _, s := range sites {
@@ -176,7 +176,7 @@ func askedGroups(sites []SiteRules) []string {
 	return slices.Compact(names)
 }
 
-// askedBy answers the sites with a rule for that value.
+// askedBy returns the sites with a rule for that value.
 func (a *admin) askedBy(sites []SiteRules, field policy.Field, value string) string {
 	var names []string
 	for _, s := range sites {

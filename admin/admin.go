@@ -34,14 +34,14 @@ type Config struct {
 	// Pages render the admin pages; [Files] and the portal's are among their sources. Nil makes some from Brand and
 	// Language.
 	Pages *ui.Set
-	// Providers answers how the providers are doing, in the order of the configuration. Nil: none are configured.
+	// Providers returns how the providers are doing, in the order of the configuration. Nil: none are configured.
 	Providers func() []ProviderStatus
 	// CheckProvider asks a provider for its metadata and keys at once; the error is a sentence for people. Nil: there is
 	// nothing to check with.
 	CheckProvider func(ctx context.Context, name string) error
-	// Effective answers the configuration in force, for the settings page. Nil: nothing is known of it.
+	// Effective returns the configuration in force, for the settings page. Nil: nothing is known of it.
 	Effective func() Settings
-	// Sites answers what each gate asks for, to explain who passes. Nil: nothing is known of it.
+	// Sites returns what each gate asks for, to explain who passes. Nil: nothing is known of it.
 	Sites func() []SiteRules
 }
 
@@ -93,7 +93,7 @@ type SiteRules struct {
 	Require  []policy.Rule // all must hold; none: every signed-in user passes
 }
 
-// admin answers everything below "/admin" and the administrators' part of "/api/v1/", in one language. ServeHTTP hands
+// admin responds to everything below "/admin" and the administrators' part of "/api/v1/", in one language. ServeHTTP hands
 // a request to the one of its own language; they differ in nothing else.
 type admin struct {
 	Config
@@ -150,12 +150,12 @@ func (a *admin) speak(u *ui.UI) {
 	a.mount()
 }
 
-// ServeHTTP answers requests that the portal has handed on; their paths have no mount prefix.
+// ServeHTTP responds to requests that the portal has handed on; their paths have no mount prefix.
 func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.voices.For(r).mux.ServeHTTP(w, r)
 }
 
-// tell answers what an error says to people: say in the language of the page, or text where there is no more than that.
+// tell returns what an error says to people: say in the language of the page, or text where there is no more than that.
 func (a *admin) tell(text string, t say.Text) string {
 	if t.IsZero() {
 		return text

@@ -111,7 +111,7 @@ func moment(t time.Time) *time.Time {
 // etag names the state of a user: its version, which every change moves.
 func etag(u store.User) string { return `"` + strconv.FormatInt(u.Version, 10) + `"` }
 
-// matches answers the version to insist on: the one that If-Match names, 0 when it does not come. Only the present
+// matches returns the version to insist on: the one that If-Match names, 0 when it does not come. Only the present
 // one will do, by the strong comparison (RFC 9110, section 13.1.1): weak tags never match.
 func (a *admin) matches(r *http.Request, u store.User) (int64, error) {
 	lines := r.Header["If-Match"]

@@ -19,7 +19,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// keysOf answers the names in a JSON object, sorted.
+// keysOf returns the names in a JSON object, sorted.
 func keysOf(t *testing.T, v json.RawMessage) string {
 	t.Helper()
 	var m map[string]json.RawMessage

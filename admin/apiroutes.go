@@ -15,7 +15,7 @@ type operation struct {
 	status  int
 	empty   bool // may also answer 204, with nothing
 	bare    bool // may come without a body
-	etag    bool // answers ETag, and takes If-Match where it changes something
+	etag    bool // sends ETag, and takes If-Match where it changes something
 }
 
 // apiRoutes are the addresses for programs.

@@ -74,7 +74,7 @@ func (w *world) addNumber(tx store.Tx, i, of int) error {
 		CreatedAt: at, ExpiresAt: now.Add(8760 * time.Hour)})
 }
 
-// lastPages answers the cursors of the last pages of the lists that lead forwards only.
+// lastPages returns the cursors of the last pages of the lists that lead forwards only.
 func (w *world) lastPages() (sessions, links string) {
 	w.t.Helper()
 	ctx, now := w.t.Context(), w.clock.Now()

@@ -48,7 +48,7 @@ func (a *admin) buildBulk(r *http.Request, v *visit, in input) (ui.Page, error) 
 	return p, nil
 }
 
-// picked answers the users that were picked, each once. Those that are gone meanwhile are left out.
+// picked returns the users that were picked, each once. Those that are gone meanwhile are left out.
 func (a *admin) picked(r *http.Request, ids []string, do string) ([]store.User, error) {
 	if _, err := choice(map[string][]string{"do": {do}}, "do", bulkActs...); err != nil || do == "" {
 		return nil, &ui.InputError{Status: http.StatusBadRequest, Text: a.text("bulk.which")}
@@ -142,7 +142,7 @@ func (a *admin) bulkOne(r *http.Request, v *visit, u store.User, do, note string
 	return err
 }
 
-// why answers what to say of somebody who was skipped. What is not about one user ends the whole act: an actor who is
+// why returns what to say of somebody who was skipped. What is not about one user ends the whole act: an actor who is
 // signed out, a store that is away.
 func (a *admin) why(err error) (string, bool) {
 	var invalid *account.InvalidError

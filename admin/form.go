@@ -35,7 +35,7 @@ type input struct {
 	bad  []ui.FieldError
 }
 
-// get answers what was sent, or otherwise.
+// get returns what was sent, or otherwise.
 func (in input) get(name, otherwise string) string {
 	if in.sent && in.Has(name) {
 		return in.Form.Get(name)
@@ -77,7 +77,7 @@ func (a *admin) showForm(f form) handler {
 	}
 }
 
-// reauth answers the address that asks for the password and comes back to the page of r.
+// reauth returns the address that asks for the password and comes back to the page of r.
 func reauth(v *visit, r *http.Request) string {
 	back := v.at(r.URL.EscapedPath())
 	if r.URL.RawQuery != "" {
@@ -112,7 +112,7 @@ func (a *admin) postForm(f form, action string) handler {
 	}
 }
 
-// refuse shows the form again with what is wrong, or answers the error when it is not about the form.
+// refuse shows the form again with what is wrong, or returns the error when it is not about the form.
 func (a *admin) refuse(w http.ResponseWriter, r *http.Request, v *visit, f form, in input, err error) error {
 	fields, status := portal.FieldErrors(a.ui, err)
 	n, about := a.aboutForm(v, err)
@@ -133,7 +133,7 @@ func (a *admin) refuse(w http.ResponseWriter, r *http.Request, v *visit, f form,
 	return nil
 }
 
-// aboutForm answers what to say above a form for an error that is about no field.
+// aboutForm returns what to say above a form for an error that is about no field.
 func (a *admin) aboutForm(v *visit, err error) (n *notice, about bool) {
 	if errors.Is(err, store.ErrStale) {
 		return &notice{Kind: ui.Warn, Text: a.text("admin.stale")}, true

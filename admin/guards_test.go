@@ -190,7 +190,7 @@ func TestAnEditNeverWritesOverAnother(t *testing.T) {
 	}
 }
 
-// value answers what a page has in a hidden or other input.
+// value returns what a page has in a hidden or other input.
 func value(t *testing.T, a answer, name string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(a.body, `name="`+name+`"`)

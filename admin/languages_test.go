@@ -65,7 +65,7 @@ func onlyOnce(t *testing.T, lang string, b []byte) {
 	}
 }
 
-// needed answers the plural forms that a language tells apart for numbers of things.
+// needed returns the plural forms that a language tells apart for numbers of things.
 func needed(lang string) []string {
 	names := map[plural.Form]string{plural.Other: "other", plural.Zero: "zero", plural.One: "one", plural.Two: "two", plural.Few: "few", plural.Many: "many"}
 	tag, have := language.Make(lang), map[string]bool{}
@@ -175,7 +175,7 @@ func compare(t *testing.T, where, lang string, got, want forms) {
 	}
 }
 
-// placeholders answers what a text has room for, but for the number that chooses its form: "one rule" needs none.
+// placeholders returns what a text has room for, but for the number that chooses its form: "one rule" needs none.
 func placeholders(text string) []string {
 	list := slices.DeleteFunc(room.FindAllString(text, -1), func(p string) bool { return p == "{n}" })
 	slices.Sort(list)

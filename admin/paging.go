@@ -21,7 +21,7 @@ func (a *admin) number(n, limit int) string {
 	return strconv.Itoa(n)
 }
 
-// counted answers the text of a count that goes as far as a limit: more says that there are more.
+// counted returns the text of a count that goes as far as a limit: more says that there are more.
 func (a *admin) counted(id, more string, n, limit int) string {
 	if n > limit {
 		return a.text(more, "n", limit)

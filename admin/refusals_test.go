@@ -16,7 +16,7 @@ import (
 // given stands on pages as it is, whatever the language: names and values of the tests.
 var given = regexp.MustCompile(`^(ada|tom|walter|admin|user|acme|Acme|Gatehouse|active|true|false|x{9,}|everyone|[a-z]+@example\.com|req-1|staff|\d{4}-.*|[0-9a-z]{26})$`)
 
-// foreign answers the texts of a page that come from no catalogue: in the made-up language those of one are in brackets.
+// foreign returns the texts of a page that come from no catalogue: in the made-up language those of one are in brackets.
 func foreign(body string) []string {
 	_, body, _ = strings.Cut(body, "<title>")
 	var list []string

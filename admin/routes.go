@@ -10,7 +10,7 @@ const (
 	role              // an administrator: looking
 )
 
-// handler answers one request. An error is answered by the portal's map of errors, as a page or a problem document.
+// handler responds to one request. An error is answered by the portal's map of errors, as a page or a problem document.
 type handler func(w http.ResponseWriter, r *http.Request, v *visit) error
 
 // route is one method of one address.

@@ -23,10 +23,10 @@ type visit struct {
 	query url.Values
 }
 
-// at answers an address of ours, with the mount prefix.
+// at returns an address of ours, with the mount prefix.
 func (v *visit) at(path string) string { return v.q.Prefix + path }
 
-// absolute answers an address that may be a path on the site itself.
+// absolute returns an address that may be a path on the site itself.
 func (v *visit) absolute(address string) string {
 	if strings.HasPrefix(address, "/") {
 		return v.q.Origin() + address
@@ -45,7 +45,7 @@ func (a *admin) mount() {
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, nil) })
 }
 
-// serve answers a request for an address that takes the methods in list.
+// serve responds to a request for an address that takes the methods in list.
 func (a *admin) serve(w http.ResponseWriter, r *http.Request, list []route) {
 	asPage := !strings.HasPrefix(r.URL.Path, "/api/")
 	if err := a.admit(w, r, list, asPage); err != nil {
@@ -125,7 +125,7 @@ func find(list []route, method string) (route, bool) {
 	return list[i], true
 }
 
-// allow answers the methods of an address for the Allow header.
+// allow returns the methods of an address for the Allow header.
 func allow(list []route) string {
 	var names []string
 	for _, rt := range list {
@@ -155,7 +155,7 @@ func readQuery(r *http.Request) (url.Values, error) {
 	return q, nil
 }
 
-// choice answers a parameter that must be one of a few values, or "" when it was not given.
+// choice returns a parameter that must be one of a few values, or "" when it was not given.
 func choice(q url.Values, name string, values ...string) (string, error) {
 	got := q.Get(name)
 	if got == "" || slices.Contains(values, got) {
@@ -164,7 +164,7 @@ func choice(q url.Values, name string, values ...string) (string, error) {
 	return "", ui.BadInput(http.StatusBadRequest, "input.address_choice", ui.Fault(name, "input.one_of", "values", strings.Join(values, ", ")))
 }
 
-// refusal answers the guard's refusal in err, nil when err is something else.
+// refusal returns the guard's refusal in err, nil when err is something else.
 func refusal(err error) *account.ForbiddenError {
 	var refused *account.ForbiddenError
 	if errors.As(err, &refused) {

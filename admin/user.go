@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// target answers the user whom the address names.
+// target returns the user whom the address names.
 func (a *admin) target(r *http.Request) (store.User, error) {
 	return a.Store.User(r.Context(), r.PathValue("id"))
 }
@@ -175,7 +175,7 @@ func (a *admin) passwordSection(v *visit, u store.User) section {
 	return sec
 }
 
-// openLink answers the unspent link of a user, if there is one.
+// openLink returns the unspent link of a user, if there is one.
 func (a *admin) openLink(r *http.Request, userID string) (store.Link, bool, error) {
 	list, err := a.Store.Links(r.Context(), store.LinkQuery{Purpose: store.LinkPassword, UserID: userID, Now: a.Clock(), Limit: 1})
 	if err != nil || len(list.Items) == 0 {
@@ -224,7 +224,7 @@ func (a *admin) showActivity(w http.ResponseWriter, r *http.Request, v *visit) e
 	return nil
 }
 
-// onward answers the ways from a page of a list that goes one way: to its beginning and on.
+// onward returns the ways from a page of a list that goes one way: to its beginning and on.
 func (a *admin) onward(v *visit, path, cursor string) []ui.Link {
 	var links []ui.Link
 	f := filter(v.query)

@@ -53,7 +53,7 @@ func userSort(q url.Values) (store.UserSort, error) {
 	return by, nil
 }
 
-// turned answers the opposite order.
+// turned returns the opposite order.
 func turned(s store.UserSort) store.UserSort {
 	if rest, ok := strings.CutPrefix(string(s), "-"); ok {
 		return store.UserSort(rest)
@@ -170,7 +170,7 @@ func (a *admin) howMany(r *http.Request, q store.UserQuery, list userPage) (stri
 // params are parameters of an address in the making.
 type params url.Values
 
-// filter answers what an address selects, without the place in the list.
+// filter returns what an address selects, without the place in the list.
 func filter(q url.Values) params {
 	out := params{}
 	for k, values := range q {
@@ -181,7 +181,7 @@ func filter(q url.Values) params {
 	return out
 }
 
-// with answers a copy with more or other parameters.
+// with returns a copy with more or other parameters.
 func (p params) with(more url.Values) params {
 	out := params{}
 	for _, from := range []url.Values{url.Values(p), more} {
@@ -192,7 +192,7 @@ func (p params) with(more url.Values) params {
 	return out
 }
 
-// suffix answers the parameters as they stand in an address, with the question mark.
+// suffix returns the parameters as they stand in an address, with the question mark.
 func (p params) suffix() string {
 	if len(p) == 0 {
 		return ""

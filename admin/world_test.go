@@ -144,7 +144,7 @@ func (w *world) edit(id string, fn func(u *store.User)) store.User {
 	return out
 }
 
-// events answers the audit log's entries of an action, newest first.
+// events returns the audit log's entries of an action, newest first.
 func (w *world) events(action string) []store.Event {
 	w.t.Helper()
 	page, err := w.store.Events(w.t.Context(), store.EventQuery{Action: action, Limit: 1000})
@@ -169,7 +169,7 @@ func (w *world) browser() *browser {
 	return &browser{w: w, header: http.Header{}, client: &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// signIn signs in with goodPass and answers the browser.
+// signIn signs in with goodPass and returns the browser.
 func (w *world) signIn(username string) *browser {
 	w.t.Helper()
 	b := w.browser()
@@ -233,7 +233,7 @@ func (b *browser) json(method, path string, v any) answer {
 	return b.do(method, "/api/v1"+path, "application/json", bytes.NewReader([]byte(text)))
 }
 
-// with answers the same browser with another header.
+// with returns the same browser with another header.
 func (b *browser) with(name, value string) *browser {
 	c := *b
 	c.header = b.header.Clone()
@@ -249,7 +249,7 @@ func (a answer) read(t testing.TB, v any) {
 	}
 }
 
-// problem answers the last word of a problem's type.
+// problem returns the last word of a problem's type.
 func (a answer) problem() string {
 	var p struct {
 		Type string `json:"type"`

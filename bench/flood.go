@@ -90,7 +90,7 @@ func paced(ctx context.Context, t target, sample time.Duration) (figures, error)
 // attempts counts how sign-ins were answered.
 type attempts struct{ wrong, throttled, busy, other, names atomic.Int64 }
 
-// run floods until the function that it answers is called.
+// run floods until the function that it returns is called.
 func (a *attempts) run(ctx context.Context, srv *server) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: attackers}}

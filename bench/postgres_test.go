@@ -32,7 +32,7 @@ var copies = []string{
 	`VACUUM ANALYZE`,
 }
 
-// fillPostgres answers a store with n users more than a thousand, and the thousand's tokens.
+// fillPostgres returns a store with n users more than a thousand, and the thousand's tokens.
 func fillPostgres(b *testing.B, n int) (g *grown, dsn string) {
 	b.Helper()
 	dsn = testenv.PostgresDSN(b)

@@ -120,7 +120,7 @@ func (s *server) await(ctx context.Context) error {
 	return errors.New("did not answer within 30 seconds")
 }
 
-// signIn answers the Cookie header of a new session.
+// signIn returns the Cookie header of a new session.
 func (s *server) signIn(ctx context.Context) (string, error) {
 	form := url.Values{"username": {"admin"}, "password": {adminPassword}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/_auth/login", strings.NewReader(form.Encode()))
@@ -141,7 +141,7 @@ func (s *server) signIn(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("sign-in answered %d", res.StatusCode)
 }
 
-// cpu answers the process's CPU time in seconds (proc_pid_stat(5), fields 14 and 15, in ticks of 10 ms).
+// cpu returns the process's CPU time in seconds (proc_pid_stat(5), fields 14 and 15, in ticks of 10 ms).
 func (s *server) cpu() (float64, error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
@@ -157,7 +157,7 @@ func (s *server) cpu() (float64, error) {
 	return (user + system) / 100, errors.Join(err1, err2)
 }
 
-// rss answers the resident memory in MiB.
+// rss returns the resident memory in MiB.
 func (s *server) rss() float64 {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
 	if err != nil {

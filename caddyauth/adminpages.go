@@ -20,7 +20,7 @@ import (
 )
 
 // adminPages makes the admin pages and the JSON API beneath them, on the hosts where they may be. On others notFound
-// answers, as if there were none.
+// responds, as if there were none.
 func (a *App) adminPages(accounts *account.Service, config admin.Config, notFound http.HandlerFunc) (http.Handler, error) {
 	config.Store, config.Accounts = a.rt.store, accounts
 	config.Clock, config.Log = time.Now, a.log.Named("admin")
@@ -81,7 +81,7 @@ func (g *Gate) describe() (site string, also []string) {
 	return sets[0], sets[1:]
 }
 
-// effective answers the configuration in force, without any secret.
+// effective returns the configuration in force, without any secret.
 func (a *App) effective(started time.Time) admin.Settings {
 	o := a.opt
 	s := admin.Settings{Version: version(), Started: started, Retention: o.keepEvents}
@@ -147,7 +147,7 @@ func (a *App) warnings() []say.Text {
 	return w
 }
 
-// version answers Gatehouse's version as it was built.
+// version returns Gatehouse's version as it was built.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

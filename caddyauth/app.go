@@ -163,7 +163,7 @@ var errNotReady = errors.New("gatehouse has not started")
 // so at a reload requests can arrive some milliseconds early, and none should be lost for that.
 const readyWait = 2 * time.Second
 
-// await answers the running parts of the app.
+// await returns the running parts of the app.
 func (a *App) await(ctx context.Context) (*live, error) {
 	if l := a.live.Load(); l != nil {
 		return l, nil

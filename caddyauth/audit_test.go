@@ -65,7 +65,7 @@ func TestRetentionActsIsShownAndIsAudited(t *testing.T) {
 	wantTold("2d to forever", "forever to 2d")
 }
 
-// retentionEvents answers what the log tells of how long it is kept, the newest first.
+// retentionEvents returns what the log tells of how long it is kept, the newest first.
 func retentionEvents(t *testing.T, st store.Store) (told []string) {
 	t.Helper()
 	page, err := st.Events(t.Context(), store.EventQuery{Action: "audit.keep"})

@@ -52,7 +52,7 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return h.NewRoute(nil, gate), nil
 }
 
-// providerNames answers whom people can sign in through, by the global option.
+// providerNames returns whom people can sign in through, by the global option.
 func providerNames(option any) []string {
 	app, _ := option.(httpcaddyfile.App)
 	global := new(App)
@@ -62,7 +62,7 @@ func providerNames(option any) []string {
 	return global.providerNames()
 }
 
-// once answers an error when an option is given again.
+// once returns an error when an option is given again.
 type once map[string]bool
 
 func (o once) take(d *caddyfile.Dispenser, option string) error {

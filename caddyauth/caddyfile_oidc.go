@@ -183,7 +183,7 @@ func (p *ProviderConfig) judge() error {
 	return c.Validate()
 }
 
-// standIn answers the configuration with a good value for each placeholder and file.
+// standIn returns the configuration with a good value for each placeholder and file.
 func (p *ProviderConfig) standIn() oidc.Config {
 	c := p.plain()
 	c.Secret = p.ClientSecret
@@ -201,7 +201,7 @@ func (p *ProviderConfig) standIn() oidc.Config {
 	return c
 }
 
-// blame answers the line that an error of the whole block is about, when no line is wrong by itself: the last of those
+// blame returns the line that an error of the whole block is about, when no line is wrong by itself: the last of those
 // that do not go together, or the one that begins the block where something is missing.
 func (p *ProviderConfig) blame(begin caddyfile.Dispenser, lines []caddyfile.Dispenser) *caddyfile.Dispenser {
 	candidates := []string{"client_secret", "client_secret_file", "auth_method", "client_key"}
@@ -221,7 +221,7 @@ func (p *ProviderConfig) blame(begin caddyfile.Dispenser, lines []caddyfile.Disp
 	return &begin
 }
 
-// plain answers the configuration as far as it needs no environment and no files.
+// plain returns the configuration as far as it needs no environment and no files.
 func (p *ProviderConfig) plain() oidc.Config {
 	c := oidc.Config{
 		Name: p.Name, Issuer: p.Issuer, ClientID: p.ClientID, Method: oidc.Method(p.AuthMethod), Label: p.Label,

@@ -19,7 +19,7 @@ type engine struct {
 	open func(t testing.TB) store.Store
 }
 
-// engines answers a fresh shared store of each kind.
+// engines returns a fresh shared store of each kind.
 func engines(t *testing.T) []engine {
 	t.Helper()
 	path, dsn := filepath.Join(t.TempDir(), "gatehouse.db"), testenv.PostgresDSN(t)
@@ -29,7 +29,7 @@ func engines(t *testing.T) []engine {
 	}
 }
 
-// at answers the same browser, talking to another node: cookies do not know ports.
+// at returns the same browser, talking to another node: cookies do not know ports.
 func (b *browser) at(n *node) *browser { return &browser{b.t, n.caddyServer, b.http} }
 
 // withinASecond waits for ok with a margin for loaded machines, and says how long it took.

@@ -6,11 +6,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// StoreOptions answers how to open the store, for commands that look at it before they open it. Call Resolve before.
+// StoreOptions returns how to open the store, for commands that look at it before they open it. Call Resolve before.
 func (a *App) StoreOptions(log *zap.Logger) sqlstore.Options { return a.opt.store.sql(log) }
 
-// SiteTitle answers the title on our pages, which no password may be. Call Resolve before.
+// SiteTitle returns the title on our pages, which no password may be. Call Resolve before.
 func (a *App) SiteTitle() string { return a.opt.title }
 
-// EnvPrefix answers what stands before the names of the variables that make the administrator.
+// EnvPrefix returns what stands before the names of the variables that make the administrator.
 func (a *App) EnvPrefix() string { return a.opt.seed.EnvPrefix }

@@ -51,7 +51,7 @@ func concealedOf(ctx context.Context) *concealed {
 	return c
 }
 
-// conceal answers a request that must not be logged as it came, and reports whether it did. It belongs before all other
+// conceal responds to a request that must not be logged as it came, and reports whether it did. It belongs before all other
 // handlers of a site: what runs before it runs twice, and sees the secret.
 func (a *App) conceal(w http.ResponseWriter, r *http.Request) bool {
 	ctx := r.Context()

@@ -46,7 +46,7 @@ func (g *Gate) checkPaths() error {
 	return nil
 }
 
-// ruleKey answers what makes two values of a rule the same, as the rule itself compares them.
+// ruleKey returns what makes two values of a rule the same, as the rule itself compares them.
 func ruleKey(f policy.Field) func(string) string {
 	switch f {
 	case policy.FieldUser:

@@ -31,7 +31,7 @@ const (
 	eventBatch = 200 // at the most in memory: then the caller writes
 )
 
-// newBatchedEvents answers st with its events gathered. complete gives an event its time and its place among others.
+// newBatchedEvents returns st with its events gathered. complete gives an event its time and its place among others.
 func newBatchedEvents(st store.Store, complete func(store.Event) store.Event, log *zap.Logger) *batchedEvents {
 	b := &batchedEvents{Store: st, complete: complete, log: log}
 	b.timer = time.AfterFunc(time.Hour, b.later)

@@ -19,7 +19,7 @@ import (
 )
 
 // Gate lets a request through only with a live session of an active user who satisfies every rule, or on a path that
-// was opened on purpose. It also answers Gatehouse's own pages on its site, whatever its matchers.
+// was opened on purpose. It also serves Gatehouse's own pages on its site, whatever its matchers.
 type Gate struct {
 	// MatcherSetsRaw are the requests that this gate guards; default all. They are not the matchers of the route:
 	// the handler has to see every request of the site, to answer the pages and to remove forged identity headers.
@@ -167,7 +167,7 @@ func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Hand
 	return g.let(w, r, next, v, s)
 }
 
-// resolve answers the session that the request came with. Where the session ended under way the context of an earlier
+// resolve returns the session that the request came with. Where the session ended under way the context of an earlier
 // gate is over, but the client is still there, and has to be told.
 func (g *Gate) resolve(ctx context.Context, v *visit) (*session.Live, error) {
 	if v.first.token == "" {
@@ -254,7 +254,7 @@ func (g *Gate) afterError(w http.ResponseWriter, r *http.Request, next caddyhttp
 	return g.let(w, r, next, v, s)
 }
 
-// tellEnded answers a request whose session ended before the app had answered: that is no failure of the app, and what
+// tellEnded responds to a request whose session ended before the app had answered: that is no failure of the app, and what
 // anybody is told who asks a moment later. Only what the proxy says before it has written anything counts.
 func (g *Gate) tellEnded(w http.ResponseWriter, r *http.Request, v *visit, failed error) error {
 	var unanswered caddyhttp.HandlerError
@@ -275,7 +275,7 @@ func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
 }
 
-// anonymous answers a request that nobody is signed in for.
+// anonymous responds to a request that nobody is signed in for.
 func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, v *visit) error {
 	kind := v.kind(r, g.api)
 	if v.live.portal.Waiting(r) { // nobody could sign in
@@ -311,7 +311,7 @@ func decisionHeaders(h http.Header) {
 	h["Vary"] = []string{"Cookie, Accept, Sec-Fetch-Mode, Authorization"}
 }
 
-// forbidden answers a signed-in person who is not allowed.
+// forbidden returns a signed-in person who is not allowed.
 func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, v *visit, s *session.Live, why *refusal) error {
 	v.first.identity = identityOf(s)
 	page := v.kind(r, g.api) != visitAPI
@@ -344,7 +344,7 @@ func describe(r *Rule) say.Text {
 	return say.New("gate.person") // whom a rule names is nobody else's matter
 }
 
-// unavailable answers when it cannot be found out who asks.
+// unavailable returns when it cannot be found out who asks.
 func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, v *visit, err error) error {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil && !overtaken(r.Context()) {
 		return nil // the client has gone; there is nobody to answer

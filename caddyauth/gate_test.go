@@ -129,7 +129,7 @@ func TestASignedInPersonReachesTheAppAndItLearnsWho(t *testing.T) {
 	}
 }
 
-// raw sends bytes and answers what comes back.
+// raw sends bytes and returns what comes back.
 func (s *caddyServer) raw(text string) string {
 	s.t.Helper()
 	c, err := net.DialTimeout("tcp", s.addr, 5*time.Second)

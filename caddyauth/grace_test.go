@@ -141,7 +141,7 @@ func TestASessionThroughAProviderNeedsToHaveBeenJudged(t *testing.T) {
 	}
 }
 
-// stranger answers a browser with a token that nobody gave it.
+// stranger returns a browser with a token that nobody gave it.
 func stranger(s *caddyServer) *browser {
 	b := s.browser()
 	b.setCookie(strings.Repeat("A", 43))

@@ -358,7 +358,7 @@ func (b *browser) do(r *http.Request) answer {
 	return a
 }
 
-// try is do for a server that may not be there: it tries once and answers the error.
+// try is do for a server that may not be there: it tries once and returns the error.
 func (b *browser) try(r *http.Request) (answer, error) {
 	res, err := b.http.Do(r)
 	if err != nil {
@@ -408,7 +408,7 @@ func (b *browser) post(path string, fields ...string) answer {
 	return b.do(b.form(path, fields...))
 }
 
-// form answers the request that sends a form from one of our pages.
+// form returns the request that sends a form from one of our pages.
 func (b *browser) form(path string, fields ...string) *http.Request {
 	b.t.Helper()
 	form := url.Values{}
@@ -429,7 +429,7 @@ func (b *browser) signIn(name, pass string) answer {
 	return a
 }
 
-// cookie answers the value of the session cookie.
+// cookie returns the value of the session cookie.
 func (b *browser) cookie() string {
 	u, _ := url.Parse("http://" + b.s.addr)
 	for _, c := range b.http.Jar.Cookies(u) {

@@ -127,7 +127,7 @@ func (g guardedNames) has(name string) bool {
 	return ok
 }
 
-// foldHeader writes name to buf the way a lenient upstream may read it and answers its length, or -1 when it is
+// foldHeader writes name to buf the way a lenient upstream may read it and returns its length, or -1 when it is
 // longer than any guarded name: lower case, everything but letters and digits as '-' (CGI and WSGI turn '-' into '_',
 // PHP '.' too), none of these at the ends.
 func foldHeader(buf *[maxNameLen]byte, name string) int {
@@ -266,7 +266,7 @@ func (v *visit) forgetOthers() {
 	}
 }
 
-// placeholder answers the value of one placeholder.
+// placeholder returns the value of one placeholder.
 func (v *visit) placeholder(name string) (any, bool) {
 	if !strings.HasPrefix(name, placeholderPrefix) {
 		return nil, false

@@ -128,7 +128,7 @@ func (m *metrics) liveSessions() float64 {
 	return float64(src.count.Load())
 }
 
-// timed answers st with the operations that requests wait for measured.
+// timed returns st with the operations that requests wait for measured.
 func (m *metrics) timed(st store.Store) store.Store {
 	return &timedStore{Store: st, latency: m.latency}
 }

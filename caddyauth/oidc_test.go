@@ -252,7 +252,7 @@ func TestALogoutFromTheProviderEndsSessionsAndStreams(t *testing.T) {
 	close(stream)
 }
 
-// streaming answers /stream with bytes until done is closed or the request ends.
+// streaming returns /stream with bytes until done is closed or the request ends.
 func streaming(next http.Handler, done chan struct{}) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/stream" {

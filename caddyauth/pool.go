@@ -48,7 +48,7 @@ type runtime struct {
 	work     sync.WaitGroup
 }
 
-// acquireRuntime answers the runtime of a store; release it once.
+// acquireRuntime returns the runtime of a store; release it once.
 func acquireRuntime(o storeOptions, log *zap.Logger) (*runtime, error) {
 	v, _, err := runtimes.LoadOrNew(o.key(), func() (caddy.Destructor, error) {
 		return &runtime{key: o.key(), metrics: newMetrics(), slots: make(map[password.Params]*password.Slots), kept: make(map[*App]time.Duration), sweepNow: make(chan struct{}, 1), stop: make(chan struct{})}, nil
@@ -86,7 +86,7 @@ func (rt *runtime) open(ctx context.Context, o *options, log *zap.Logger) error 
 	return nil
 }
 
-// hashSlots answers the places in which password hashes of that cost are made, shared by all configurations: a
+// hashSlots returns the places in which password hashes of that cost are made, shared by all configurations: a
 // reload must not double the memory that a flood can take.
 func (rt *runtime) hashSlots(p password.Params) *password.Slots {
 	rt.mu.Lock()
@@ -131,7 +131,7 @@ func (rt *runtime) askSweep() {
 	}
 }
 
-// retention answers how long audit events stay, 0 for ever. It is not known while no configuration lives: when the last
+// retention returns how long audit events stay, 0 for ever. It is not known while no configuration lives: when the last
 // one goes, nothing has changed.
 func (rt *runtime) retention() (longest time.Duration, known bool) {
 	rt.keeping.Lock()

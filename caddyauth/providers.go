@@ -36,7 +36,7 @@ func providerPages(config admin.Config, o *login.OIDC, prefix string) admin.Conf
 	return config
 }
 
-// providerStatus answers a status as the admin pages show it. The callback is on whatever site the pages are shown on.
+// providerStatus returns a status as the admin pages show it. The callback is on whatever site the pages are shown on.
 func providerStatus(s oidc.Status, prefix string) admin.ProviderStatus {
 	out := admin.ProviderStatus{
 		Name: s.Name, Label: s.Label, Issuer: s.Issuer, RedirectURI: prefix + "/oidc/" + s.Name + "/callback", Scopes: s.Scopes,

@@ -212,7 +212,7 @@ func streamUpstream(t *testing.T) *httptest.Server {
 	return srv
 }
 
-// openStream asks for a stream, reads its first line, and answers a channel that closes when it ends.
+// openStream asks for a stream, reads its first line, and returns a channel that closes when it ends.
 func openStream(t *testing.T, s *caddyServer, token string, websocket bool) <-chan struct{} {
 	t.Helper()
 	c, err := net.Dial("tcp", s.addr)

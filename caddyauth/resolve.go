@@ -79,13 +79,13 @@ func (a *App) OpenStore(ctx context.Context, log *zap.Logger) (store.Store, erro
 	return db, nil
 }
 
-// HashParams answers the cost of password hashes. Call Resolve before.
+// HashParams returns the cost of password hashes. Call Resolve before.
 func (a *App) HashParams() password.Params { return a.opt.hash }
 
-// PasswordPolicy answers the rules for new passwords. Call Resolve before.
+// PasswordPolicy returns the rules for new passwords. Call Resolve before.
 func (a *App) PasswordPolicy() password.Policy { return a.opt.policy }
 
-// MountPrefix answers where our pages are. Call Resolve before.
+// MountPrefix returns where our pages are. Call Resolve before.
 func (a *App) MountPrefix() string { return a.opt.prefix }
 
 func (a *App) resolveAdmin(o *options) error {

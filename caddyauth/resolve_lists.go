@@ -2,7 +2,7 @@ package caddyauth
 
 import "fmt"
 
-// repeated refuses a list that holds a value twice. Values are the same when key answers the same for them.
+// repeated refuses a list that holds a value twice. Values are the same when key returns the same for them.
 func repeated[T any](option string, list []T, key func(T) string) error {
 	seen := make(map[string]bool)
 	for _, v := range list {

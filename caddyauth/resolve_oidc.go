@@ -217,7 +217,7 @@ func keyFor(key any) (*oidc.Key, error) {
 	}
 }
 
-// providerNames answers whom people can sign in through: what `require provider` may name.
+// providerNames returns whom people can sign in through: what `require provider` may name.
 func (a *App) providerNames() []string {
 	names := []string{policy.LocalProvider}
 	for _, p := range a.OIDC {
@@ -256,7 +256,7 @@ func (a *App) askedGroups() []string {
 	return groups
 }
 
-// oidcPool answers what is known of providers, made when it is first needed. It outlives configurations.
+// oidcPool returns what is known of providers, made when it is first needed. It outlives configurations.
 func (rt *runtime) oidcPool(log *zap.Logger) *oidc.Pool {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()

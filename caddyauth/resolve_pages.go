@@ -32,7 +32,7 @@ func (a *App) resolvePages(o *options) error {
 	return a.resolveBrand(o)
 }
 
-// languageList answers the languages that there are, such as "de (Deutsch), en (English)".
+// languageList returns the languages that there are, such as "de (Deutsch), en (English)".
 func languageList() string {
 	var list []string
 	for _, l := range ui.Languages() {

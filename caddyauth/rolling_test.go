@@ -228,7 +228,7 @@ func (f *fleet) comeAndGo(done chan struct{}) {
 	}
 }
 
-// present answers a browser at a Caddy that is there.
+// present returns a browser at a Caddy that is there.
 func (f *fleet) present() *browser {
 	for {
 		if i := rand.IntN(len(f.nodes)); !f.stopping[i].Load() {

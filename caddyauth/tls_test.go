@@ -67,7 +67,7 @@ https://%s {
 
 var insecure = &tls.Config{InsecureSkipVerify: true, NextProtos: nil} // the certificate is made a moment ago
 
-// over answers a client that speaks one version of HTTP.
+// over returns a client that speaks one version of HTTP.
 func over(t *testing.T, version int) *http.Client {
 	t.Helper()
 	var tr http.RoundTripper
@@ -84,7 +84,7 @@ func over(t *testing.T, version int) *http.Client {
 	return &http.Client{Transport: tr, Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// signInOver signs in and answers the session cookie.
+// signInOver signs in and returns the session cookie.
 func (s *caddyServer) signInOver(c *http.Client) *http.Cookie {
 	s.t.Helper()
 	var res *http.Response

@@ -228,7 +228,7 @@ func (v *visit) site(r *http.Request) *site.Request {
 	return q
 }
 
-// id answers the reference id of the request: Caddy's, so that it stands in the access log, too.
+// id returns the reference id of the request: Caddy's, so that it stands in the access log, too.
 func (v *visit) id() string {
 	if v.repl == nil {
 		return ""
@@ -237,7 +237,7 @@ func (v *visit) id() string {
 	return id
 }
 
-// with answers the request as our pages see it: the address that the client asked for, whatever was rewritten since,
+// with returns the request as our pages see it: the address that the client asked for, whatever was rewritten since,
 // and with our own cookies, which the app never sees: they say which language and colours the person chose.
 func (v *visit) with(r *http.Request) *http.Request {
 	v.site(r).ID = v.id()
@@ -250,7 +250,7 @@ func (v *visit) with(r *http.Request) *http.Request {
 	return r
 }
 
-// pages answers Gatehouse's own pages.
+// pages serves Gatehouse's own pages.
 func (g *Gate) pages(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if v.early(r) {
 		w.Header().Set("Cache-Control", "no-store")

@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, params("testdata", nil))
 }
 
-// params answers how to run the scripts of a folder. setup may be nil.
+// params returns how to run the scripts of a folder. setup may be nil.
 func params(dir string, setup func(env *testscript.Env)) testscript.Params {
 	return testscript.Params{
 		Dir:                 dir,

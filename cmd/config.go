@@ -24,7 +24,7 @@ import (
 // errNoConfig: there is nothing that says where the store is. Guessing would change another store than the server's.
 var errNoConfig = errors.New("no configuration found: give --config <Caddyfile>, or --store <file or DSN>, or run this where the Caddyfile is")
 
-// loadApp answers the configuration of Gatehouse, resolved with the environment of this process as the server would.
+// loadApp returns the configuration of Gatehouse, resolved with the environment of this process as the server would.
 func (c *call) loadApp() (*caddyauth.App, error) {
 	if err := c.loadEnv(); err != nil {
 		return nil, err
@@ -202,7 +202,7 @@ func (c *call) present(opts sqlstore.Options, create bool) error {
 	return fmt.Errorf("there is no store at %s: start Caddy once with this configuration, or check --config, --store and XDG_DATA_HOME", opts.Path)
 }
 
-// absolute answers a path for people, absolute where that is possible.
+// absolute returns a path for people, absolute where that is possible.
 func absolute(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs

@@ -53,7 +53,7 @@ func parseEnv(data []byte) (*envFile, error) {
 	return f, nil
 }
 
-// text answers a line without its end.
+// text returns a line without its end.
 func (f *envFile) text(i int) string {
 	return strings.TrimSuffix(strings.TrimSuffix(f.lines[i], "\n"), "\r")
 }
@@ -90,7 +90,7 @@ func (f *envFile) entry(i int, line string) (envEntry, error) {
 	return e, nil
 }
 
-// values answers what the file sets; the last assignment of a name counts.
+// values returns what the file sets; the last assignment of a name counts.
 func (f *envFile) values() map[string]string {
 	m := make(map[string]string, len(f.entries))
 	for _, e := range f.entries {
@@ -102,7 +102,7 @@ func (f *envFile) values() map[string]string {
 // safeEnv are values that need no quotes anywhere: here, in a shell, in Docker Compose and in systemd.
 var safeEnv = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// quoteEnv answers a value as it is to stand in an env file. A value that would come back as another one is refused:
+// quoteEnv returns a value as it is to stand in an env file. A value that would come back as another one is refused:
 // a password cut short at a '#' would lock people out, or be weaker than they think.
 func quoteEnv(value string) (string, error) {
 	if safeEnv.MatchString(value) {
@@ -139,7 +139,7 @@ func comesBack(form, value string) bool {
 // errNotSet: the file does not set the variable, so rewriting it would not reach the server.
 var errNotSet = errors.New("not set there")
 
-// set answers the file with a new value for key, wherever it is set. Everything else stays: other lines, comments,
+// set returns the file with a new value for key, wherever it is set. Everything else stays: other lines, comments,
 // the kind of line ends.
 func (f *envFile) set(key, value string) ([]byte, error) {
 	form, err := quoteEnv(value)
@@ -165,7 +165,7 @@ func (f *envFile) set(key, value string) ([]byte, error) {
 	return out, nil
 }
 
-// rewritten answers the lines of an assignment with another value. A comment behind a plain value is kept, on a line
+// rewritten returns the lines of an assignment with another value. A comment behind a plain value is kept, on a line
 // of its own if the new value has quotes: Caddy takes nothing behind a closing quote.
 func (f *envFile) rewritten(e envEntry, form string) []string {
 	whole := f.lines[e.first]

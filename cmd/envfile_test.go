@@ -64,7 +64,7 @@ func TestCaddyReadsBackWhatIsWritten(t *testing.T) {
 	}
 }
 
-// caddyEnv answers what Caddy reads for GATEHOUSE_TEST_VALUE from an env file.
+// caddyEnv returns what Caddy reads for GATEHOUSE_TEST_VALUE from an env file.
 func caddyEnv(t *testing.T, content string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "env")

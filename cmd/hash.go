@@ -43,7 +43,7 @@ func hashPassword(c *call) error {
 	return c.result(map[string]string{"password_hash": hash}, "%s", hash)
 }
 
-// passwordRules answers what the configuration says about new passwords; where nobody named one, the defaults will do.
+// passwordRules returns what the configuration says about new passwords; where nobody named one, the defaults will do.
 func (c *call) passwordRules() (*caddyauth.App, error) {
 	if err := c.loadEnv(); err != nil {
 		return nil, err

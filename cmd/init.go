@@ -68,7 +68,7 @@ func initialize(c *call) error {
 	return c.result(files, "%s\n%s", absolute(env), absolute(caddyfile))
 }
 
-// starterEnv asks for e-mail and password and answers the env file.
+// starterEnv asks for e-mail and password and returns the env file.
 func (c *call) starterEnv() (string, error) {
 	email := strings.TrimSpace(c.flag("email"))
 	if email == "" {
@@ -103,7 +103,7 @@ func (c *call) starterEnv() (string, error) {
 		"ADMIN_EMAIL=" + quotedEmail + "\nADMIN_PASSWORD=" + quotedPass + "\n", nil
 }
 
-// starterCaddyfile answers a Caddyfile with one gated site.
+// starterCaddyfile returns a Caddyfile with one gated site.
 func starterCaddyfile(site, upstream string, managed bool) (string, error) {
 	for flag, v := range map[string]string{"--site": site, "--upstream": upstream} {
 		if strings.ContainsFunc(v, func(r rune) bool {

@@ -85,7 +85,7 @@ func resetPassword(c *call) error {
 	})
 }
 
-// resetTarget answers the account that is meant and, with --from-env, the hash of the password there.
+// resetTarget returns the account that is meant and, with --from-env, the hash of the password there.
 func (c *call) resetTarget(d *desk) (u store.User, hash string, err error) {
 	name := ""
 	if c.has("from-env") {
@@ -111,7 +111,7 @@ func (c *call) resetTarget(d *desk) (u store.User, hash string, err error) {
 	return u, hash, err
 }
 
-// envPassword answers the name and the hash of the password of the administrator in the environment, read and judged
+// envPassword returns the name and the hash of the password of the administrator in the environment, read and judged
 // as the server does at its start.
 func (c *call) envPassword(d *desk) (name, hash string, err error) {
 	values, err := d.app.SeedValues()
@@ -128,7 +128,7 @@ func (c *call) envPassword(d *desk) (name, hash string, err error) {
 	return values.Username(), hash, nil
 }
 
-// onlyAdmin answers the administrator when there is exactly one.
+// onlyAdmin returns the administrator when there is exactly one.
 func (c *call) onlyAdmin(d *desk) (store.User, error) {
 	const shown = 10
 	admins, err := d.store.ActiveAdmins(c.ctx, shown)
@@ -198,7 +198,7 @@ type rotatedJSON struct {
 
 var envPlaceholder = regexp.MustCompile(`^\{env\.([A-Za-z_][A-Za-z0-9_]*)\}$`)
 
-// passwordVariable answers the environment variable that holds the managed administrator's password.
+// passwordVariable returns the environment variable that holds the managed administrator's password.
 func passwordVariable(app *caddyauth.App) (string, error) {
 	a := app.Admin
 	if a == nil {

@@ -38,7 +38,7 @@ func startStarter(t *testing.T, pass string, flags ...string) *server {
 	return s
 }
 
-// start starts Caddy and answers when the gate is open; stop ends it.
+// start starts Caddy and returns when the gate is open; stop ends it.
 func (s *server) start() (stop func()) {
 	s.t.Helper()
 	log, err := os.Create(s.log)
@@ -119,7 +119,7 @@ func (s *server) get(path, cookie string) (code int, location string) {
 	return res.StatusCode, res.Header.Get("Location")
 }
 
-// signIn answers the session cookie, "" when the sign-in was refused.
+// signIn returns the session cookie, "" when the sign-in was refused.
 func (s *server) signIn(user, pass string) string {
 	s.t.Helper()
 	res, err := noRedirects.PostForm(s.site+"/_auth/login", url.Values{"username": {user}, "password": {pass}, "rt": {"/"}})

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal answers both ends of a terminal: ours, and the program's.
+// openTerminal returns both ends of a terminal: ours, and the program's.
 func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -55,7 +55,7 @@ func echoes(t *testing.T, tty *os.File, want bool) {
 	}
 }
 
-// startPrompt starts a program that asks for a new password, and answers what it says on its standard error.
+// startPrompt starts a program that asks for a new password, and returns what it says on its standard error.
 func startPrompt(t *testing.T, theirs *os.File) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
 	c := exec.Command("caddy", "gatehouse", "user", "add", "ada", "--store", filepath.Join(t.TempDir(), "gate.db"))

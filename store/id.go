@@ -34,7 +34,7 @@ func NewIDs() *IDs {
 	return g
 }
 
-// Next answers an identifier that sorts behind all that were made before with the same or an earlier millisecond.
+// Next returns an identifier that sorts behind all that were made before with the same or an earlier millisecond.
 func (g *IDs) Next(at time.Time) string {
 	var b [16]byte
 	_, _ = rand.Read(b[11:]) // never fails (crypto/rand, Go 1.24)

@@ -20,7 +20,7 @@ func HashToken(token string) TokenHash {
 	return sha256.Sum256([]byte(token))
 }
 
-// String answers the hash as it is kept: 43 characters of base64url.
+// String returns the hash as it is kept: 43 characters of base64url.
 func (h TokenHash) String() string { return base64.RawURLEncoding.EncodeToString(h[:]) }
 
 // Value implements driver.Valuer.

@@ -7,7 +7,7 @@
 //
 //   - Not found is [ErrNotFound]; a duplicate is a [ConflictError], which matches [ErrConflict]. Never a nil result
 //     with a nil error.
-//   - An engine that cannot be reached, is locked, full, read-only or closed answers an error that matches
+//   - An engine that cannot be reached, is locked, full, read-only or closed returns an error that matches
 //     [ErrUnavailable]. Callers fail closed on every error they do not know.
 //   - Times are UTC, kept with millisecond precision. The zero time means "never" and is kept as 0.
 //   - A change that can race is one conditional statement or one transaction. Everything that can end a session or
@@ -82,10 +82,10 @@ type Store interface {
 	Watch(w Watcher) (stop func())
 
 	// Sweep deletes at most limit expired rows of each kind (sessions, flows, links, throttle counts, devices,
-	// once-values, old changes; events older than keepEvents when that is positive) and answers how many went.
+	// once-values, old changes; events older than keepEvents when that is positive) and returns how many went.
 	Sweep(ctx context.Context, now time.Time, keepEvents time.Duration, limit int) (int, error)
 
-	// Ping answers nil when the store can be read.
+	// Ping returns nil when the store can be read.
 	Ping(ctx context.Context) error
 	// Info tells what store this is. It holds no secret.
 	Info() Info
@@ -102,60 +102,60 @@ type Info struct {
 
 // Reader is what can be asked of a store, in and outside of a transaction.
 type Reader interface {
-	// User answers the user with that id.
+	// User returns the user with that id.
 	User(ctx context.Context, id string) (User, error)
 	// UserByUsername compares folded.
 	UserByUsername(ctx context.Context, username string) (User, error)
-	// UserByLogin answers the user whom a sign-in form means: by username first, then by e-mail, among local accounts; then
+	// UserByLogin returns the user whom a sign-in form means: by username first, then by e-mail, among local accounts; then
 	// by the username of somebody who comes from a provider only, as such a name may be anybody's e-mail. The e-mail of the
 	// managed root comes before all: the deployment says that it signs in.
 	UserByLogin(ctx context.Context, login string) (User, error)
-	// UserByLocalEmail answers the local account with that e-mail, compared folded.
+	// UserByLocalEmail returns the local account with that e-mail, compared folded.
 	UserByLocalEmail(ctx context.Context, email string) (User, error)
 	// FormerName reports whether a username was another's than this person's at a provider ("" for nobody's): that of an
 	// account that was deleted or renamed since.
 	FormerName(ctx context.Context, username, issuer, subject string) (bool, error)
 	// Users lists users, one page.
 	Users(ctx context.Context, q UserQuery) (UserPage, error)
-	// CountUsers answers how many users match q, whatever its cursor. With a positive q.Limit it counts no further
+	// CountUsers returns how many users match q, whatever its cursor. With a positive q.Limit it counts no further
 	// than to one more than that, which means "more": pages must not wait for a million rows to be counted.
 	CountUsers(ctx context.Context, q UserQuery) (int, error)
-	// ActiveAdmins answers active administrators who can sign in, with a password or through a provider, oldest first, at
+	// ActiveAdmins returns active administrators who can sign in, with a password or through a provider, oldest first, at
 	// most limit (0: 100). Whoever was invited and never came is none yet.
 	ActiveAdmins(ctx context.Context, limit int) ([]User, error)
 
-	// SessionByToken answers the session whose token hashes to hash, and its user, in one query. It judges
+	// SessionByToken returns the session whose token hashes to hash, and its user, in one query. It judges
 	// neither expiry nor epoch: internal/session does.
 	SessionByToken(ctx context.Context, hash TokenHash) (Session, User, error)
-	// Session answers the session with that id and its user.
+	// Session returns the session with that id and its user.
 	Session(ctx context.Context, id string) (Session, User, error)
 	// Sessions lists sessions that had not expired at q.Now, one page, newest use first.
 	Sessions(ctx context.Context, q SessionQuery) (SessionPage, error)
-	// CountSessions answers how many sessions had not expired at now, counting as far as [Reader.CountUsers] does with
+	// CountSessions returns how many sessions had not expired at now, counting as far as [Reader.CountUsers] does with
 	// that limit (0: all).
 	CountSessions(ctx context.Context, now time.Time, limit int) (int, error)
 
-	// Identity answers the link between a provider's person and a user.
+	// Identity returns the link between a provider's person and a user.
 	Identity(ctx context.Context, issuer, subject string) (Identity, error)
-	// Identities answers all identities of a user.
+	// Identities returns all identities of a user.
 	Identities(ctx context.Context, userID string) ([]Identity, error)
 
-	// Link answers a one-time link without spending it, also a spent or expired one (the page says which).
+	// Link returns a one-time link without spending it, also a spent or expired one (the page says which).
 	Link(ctx context.Context, hash TokenHash) (Link, error)
 	// Links lists links that could still be used at q.Now, newest first, one page.
 	Links(ctx context.Context, q LinkQuery) (LinkPage, error)
-	// CountLinks answers how many links match q, counting as far as [Reader.CountUsers] does with its limit.
+	// CountLinks returns how many links match q, counting as far as [Reader.CountUsers] does with its limit.
 	CountLinks(ctx context.Context, q LinkQuery) (int, error)
 
 	// KnownDevice reports whether the browser with that device token has signed in as that user.
 	KnownDevice(ctx context.Context, hash TokenHash, userID string) (bool, error)
 
-	// Event answers the audit event with that id.
+	// Event returns the audit event with that id.
 	Event(ctx context.Context, id string) (Event, error)
 	// Events lists audit events, newest first, one page.
 	Events(ctx context.Context, q EventQuery) (EventPage, error)
 
-	// Setting answers a value kept under a name (seed records, generated keys). ErrNotFound when absent.
+	// Setting returns a value kept under a name (seed records, generated keys). ErrNotFound when absent.
 	Setting(ctx context.Context, key string) (string, error)
 }
 
@@ -166,7 +166,7 @@ type Tx interface {
 	// CreateUser inserts u. ID, Username and CreatedAt are required; keys are derived. ConflictError on a duplicate.
 	CreateUser(ctx context.Context, u User) error
 	// UpdateUser writes every field of u but ID, CreatedAt, Epoch, PasswordHash, MustChange and PasswordChangedAt
-	// where its Version is still the stored one (else ErrStale), and answers it as stored. Making a user inactive
+	// where its Version is still the stored one (else ErrStale), and returns it as stored. Making a user inactive
 	// ends its sessions, links and flows, and moves its epoch, so that re-activation revives nothing.
 	// ErrLastAdmin when no active administrator would be left who can sign in.
 	UpdateUser(ctx context.Context, u User) (User, error)
@@ -211,17 +211,17 @@ type Tx interface {
 	// CreateLink inserts a one-time link and cancels earlier unspent ones of the same purpose and user
 	// (set-up links, which have no user, are left).
 	CreateLink(ctx context.Context, l Link) error
-	// TakeLink spends the link if it is unspent, not cancelled and not expired at now, and answers it.
+	// TakeLink spends the link if it is unspent, not cancelled and not expired at now, and returns it.
 	// ErrNotFound otherwise. Of any number of callers at once, one gets it.
 	TakeLink(ctx context.Context, hash TokenHash, now time.Time) (Link, error)
-	// CancelLinks cancels unspent links of a purpose for a user ("" for links without one) and answers how many.
+	// CancelLinks cancels unspent links of a purpose for a user ("" for links without one) and returns how many.
 	CancelLinks(ctx context.Context, purpose LinkPurpose, userID string) (int, error)
 
 	// EndFlows ends the sign-ins at providers that the user has under way while signed in.
 	EndFlows(ctx context.Context, userID string) error
 	// CreateFlow keeps a sign-in under way.
 	CreateFlow(ctx context.Context, f Flow) error
-	// TakeFlow answers a flow and deletes it; ErrNotFound when taken before or expired at now.
+	// TakeFlow returns a flow and deletes it; ErrNotFound when taken before or expired at now.
 	TakeFlow(ctx context.Context, hash TokenHash, now time.Time) (Flow, error)
 
 	// PutDevice notes that the browser with that device token signed in as the user. Of more than [MaxDevices] the one
@@ -230,7 +230,7 @@ type Tx interface {
 	// ForgetDevices forgets all browsers that signed in as the user, or as anybody ([Everybody]), but those in keep, and
 	// returns how many.
 	ForgetDevices(ctx context.Context, userID string, keep ...TokenHash) (int, error)
-	// Once answers true the first time kind and key are given before expires has passed, false after that.
+	// Once returns true the first time kind and key are given before expires has passed, false after that.
 	Once(ctx context.Context, kind, key string, now, expires time.Time) (bool, error)
 
 	// Mark notes that something happened to key, and keeps that until then. A later end replaces an earlier one.
@@ -244,7 +244,7 @@ type Tx interface {
 	AddEvent(ctx context.Context, e Event) error
 	// SetSetting writes a value.
 	SetSetting(ctx context.Context, key, value string) error
-	// SetSettingOnce writes value if the key is absent, and answers the value that stands.
+	// SetSettingOnce writes value if the key is absent, and returns the value that stands.
 	SetSettingOnce(ctx context.Context, key, value string) (string, error)
 	// NoteChange records a Change of the caller's own (the methods above record theirs).
 	NoteChange(ctx context.Context, c Change) error

@@ -9,11 +9,11 @@ import (
 // both survive a restart. Keys are hashed by the caller where they hold what a person typed.
 type Throttle interface {
 	// TakeTurn counts an attempt under key, of which there may be limit in a period. The period begins with the first
-	// attempt and is over after window; then nothing is left of it. It answers 0 when it counted one, else how long the
+	// attempt and is over after window; then nothing is left of it. It returns 0 when it counted one, else how long the
 	// period still lasts.
 	TakeTurn(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (wait time.Duration, err error)
 	// BeginAttempt counts an attempt under key before its outcome is known (the caller clears it on success).
-	// While key waits it counts nothing and answers the remaining wait. After free counted attempts each further
+	// While key waits it counts nothing and returns the remaining wait. After free counted attempts each further
 	// one makes the key wait twice as long as the one before, from [FirstWait] up to longest.
 	BeginAttempt(ctx context.Context, key string, free int, longest time.Duration, now time.Time) (wait time.Duration, err error)
 	// ForgiveAttempt takes back one attempt that came to no verdict (the server was too busy to check it).
@@ -23,7 +23,7 @@ type Throttle interface {
 // FirstWait is the wait after the last free wrong attempt; it doubles with each further one.
 const FirstWait = 2 * time.Second
 
-// Wait answers how long an account waits after that many wrong attempts.
+// Wait returns how long an account waits after that many wrong attempts.
 func Wait(failures, free int, longest time.Duration) time.Duration {
 	if failures < free {
 		return 0

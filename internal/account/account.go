@@ -84,7 +84,7 @@ func (s *Service) log() *zap.Logger {
 	return s.Log
 }
 
-// label answers how the audit log and people name the actor.
+// label returns how the audit log and people name the actor.
 func (a Actor) label() string {
 	switch a.Kind {
 	case CommandLine:

@@ -26,7 +26,7 @@ func (e *InvalidError) Error() string {
 	return strings.Join(parts, " ")
 }
 
-// Field answers the text for a field, "" when nothing is wrong with it.
+// Field returns the text for a field, "" when nothing is wrong with it.
 func (e *InvalidError) Field(name string) string {
 	for _, f := range e.Fields {
 		if f.Field == name {

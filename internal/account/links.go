@@ -24,7 +24,7 @@ type IssuedLink struct {
 	ExpiresAt time.Time
 }
 
-// Path answers the address of the link below a mount point such as "/_auth".
+// Path returns the address of the link below a mount point such as "/_auth".
 func (l IssuedLink) Path(prefix string) string { return prefix + "/link/" + l.Token }
 
 // LinkState says whether a link can be used.
@@ -113,7 +113,7 @@ func (s *Service) LinkStatus(ctx context.Context, token string) (LinkInfo, error
 	return info, err
 }
 
-// lookAt answers what is known of a link, and its user.
+// lookAt returns what is known of a link, and its user.
 func (s *Service) lookAt(ctx context.Context, token string) (LinkInfo, store.User, error) {
 	unknown := LinkInfo{State: LinkUnknown}
 	if !store.ValidToken(token) {

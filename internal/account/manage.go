@@ -7,7 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Authorize answers nil when the actor may change other people's accounts now. A refusal is audited as one of action on
+// Authorize returns nil when the actor may change other people's accounts now. A refusal is audited as one of action on
 // targetID ("" for none). It lets a page say no before it reads a form; the act itself asks again in its transaction.
 func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID string) error {
 	err := s.admin(ctx, s.Store, a)
@@ -22,7 +22,7 @@ func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID strin
 	return err
 }
 
-// MayLook answers nil while the actor may see what administrators see. A long answer asks again on the way: who was
+// MayLook returns nil while the actor may see what administrators see. A long answer asks again on the way: who was
 // signed out or demoted meanwhile gets no more of it.
 func (s *Service) MayLook(ctx context.Context, a Actor) error {
 	_, err := s.manager(ctx, s.Store, a)

@@ -102,7 +102,7 @@ func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset)
 // errHash: people type passwords; a hash from a page would be one that nobody judged.
 var errHash = errors.New("a ready hash is for the command line, and not beside a password")
 
-// resettable answers the target if the actor may reset its password.
+// resettable returns the target if the actor may reset its password.
 func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id string, e *store.Event) (store.User, error) {
 	if err := s.admin(ctx, tx, a); err != nil {
 		return store.User{}, err

@@ -54,7 +54,7 @@ func (s *Service) EndOwnSession(ctx context.Context, a Actor, sessionID string) 
 	})
 }
 
-// EndOtherSessions ends all sessions of the actor but the present one, and answers how many.
+// EndOtherSessions ends all sessions of the actor but the present one, and returns how many.
 func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 	if err := s.mayWrite(a); err != nil {
 		return 0, err
@@ -134,7 +134,7 @@ func (s *Service) EndSession(ctx context.Context, a Actor, sessionID string) err
 	})
 }
 
-// EndEveryone ends every session there is, the actor's too, and answers how many there were.
+// EndEveryone ends every session there is, the actor's too, and returns how many there were.
 func (s *Service) EndEveryone(ctx context.Context, a Actor) (int, error) {
 	n := 0
 	err := s.change(ctx, a, store.Event{Action: "session.end_everyone"}, func(tx store.Tx, e *store.Event) error {

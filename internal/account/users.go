@@ -24,7 +24,7 @@ type NewUser struct {
 	Expires    time.Duration // of the link; 0 means DefaultLinkLife
 }
 
-// Create makes a local account. Without a password it answers a one-time link, which is shown once and kept hashed.
+// Create makes a local account. Without a password it returns a one-time link, which is shown once and kept hashed.
 // A taken name is a *store.ConflictError.
 func (s *Service) Create(ctx context.Context, a Actor, n NewUser) (store.User, *IssuedLink, error) {
 	u, err := s.newUser(n)
@@ -90,7 +90,7 @@ func (s *Service) newUser(n NewUser) (store.User, error) {
 	return u, f.err()
 }
 
-// hash answers the hash of a password, "" for none.
+// hash returns the hash of a password, "" for none.
 func (s *Service) hash(ctx context.Context, pass string) (string, error) {
 	if pass == "" {
 		return "", nil
@@ -140,7 +140,7 @@ type Patch struct {
 	Version int64  // refuse with store.ErrStale if the account is no longer at this version; 0: the last write wins
 }
 
-// Update changes an account and answers it as it is now. Deactivation ends every session of the user for good; a
+// Update changes an account and returns it as it is now. Deactivation ends every session of the user for good; a
 // changed role or group acts on the next request.
 func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (store.User, error) {
 	var out store.User

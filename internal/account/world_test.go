@@ -97,7 +97,7 @@ func (w *world) user(id string) store.User {
 
 var browser = login.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "test", Host: "app.example.com", RequestID: "req-1"}
 
-// signIn signs someone in and answers the token, the live session and the actor of the requests to come.
+// signIn signs someone in and returns the token, the live session and the actor of the requests to come.
 func (w *world) signIn(username, pass string) (string, *session.Live, account.Actor) {
 	w.t.Helper()
 	p, err := w.Login.Password(w.ctx, browser, username, pass)

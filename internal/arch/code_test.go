@@ -76,7 +76,7 @@ func enclosing(f *file, n ast.Node) string {
 	return "package"
 }
 
-// selector answers "a.B" for the expression a.B, "" otherwise.
+// selector returns "a.B" for the expression a.B, "" otherwise.
 func selector(e ast.Expr) string {
 	if s, ok := e.(*ast.SelectorExpr); ok {
 		if x, ok := s.X.(*ast.Ident); ok {

@@ -91,7 +91,7 @@ func (w *world) change(fn func(store.Tx) error) {
 
 func from(ip string) login.Client { return login.Client{IP: netip.MustParseAddr(ip), RequestID: "r"} }
 
-// try checks a password and answers "ok", "wrong", "throttled" or "disabled".
+// try checks a password and returns "ok", "wrong", "throttled" or "disabled".
 func (w *world) try(c login.Client, name, pass string) string {
 	w.t.Helper()
 	_, err := w.Password(context.Background(), c, name, pass)

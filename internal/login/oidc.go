@@ -67,7 +67,7 @@ func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
 	}
 }
 
-// Throttled counts a request that makes a row in the store without any proof. It answers a *[ThrottledError].
+// Throttled counts a request that makes a row in the store without any proof. It returns a *[ThrottledError].
 func (o *OIDC) Throttled(c Client) error {
 	key := ClientKey(c.IP)
 	if key == "" {
@@ -138,7 +138,7 @@ func (o *OIDC) Begin(ctx context.Context, c Client, name string, s oidc.Start) (
 	return o.Registry.Begin(ctx, name, s)
 }
 
-// Finish ends a sign-in that a provider sent back. live is the session of the request, nil for none; cookie answers
+// Finish ends a sign-in that a provider sent back. live is the session of the request, nil for none; cookie returns
 // the value of one of our cookies. A failed one is in the audit log.
 func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer, cookie func(string) string, live *session.Live) (Arrival, error) {
 	forgive := func() {}

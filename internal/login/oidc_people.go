@@ -80,7 +80,7 @@ func (o *OIDC) identity(p *oidc.Person, userID string) store.Identity {
 	}
 }
 
-// localTwin answers the local account with the person's e-mail, the zero User for none. Both sides have to be vouched
+// localTwin returns the local account with the person's e-mail, the zero User for none. Both sides have to be vouched
 // for: the person's by the provider, the account's by an administrator or the deployment, or somebody could wait
 // for the owner of an address in an account made with it (pre-hijacking).
 func localTwin(ctx context.Context, tx store.Tx, p *oidc.Person) (store.User, error) {
@@ -169,7 +169,7 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	return tx.User(ctx, u.ID)
 }
 
-// freeName answers a username that is nobody's, and was nobody else's (the app may know them by it still), no local
+// freeName returns a username that is nobody's, and was nobody else's (the app may know them by it still), no local
 // account's e-mail (its owner's sign-ins would be taken for this account's), and not reserved.
 func (o *OIDC) freeName(ctx context.Context, tx store.Tx, p *oidc.Person) (string, error) {
 	wish := p.Username
@@ -261,7 +261,7 @@ func changed(u, after store.User) map[string]string {
 	return d
 }
 
-// otherGroups answers the groups that a user's other identities give.
+// otherGroups returns the groups that a user's other identities give.
 func otherGroups(ctx context.Context, tx store.Tx, userID, issuer, subject string) ([]string, error) {
 	ids, err := tx.Identities(ctx, userID)
 	if err != nil {

@@ -23,7 +23,7 @@ const (
 // DeviceCookie is the name, after Gatehouse's own, of the cookie with the device tokens.
 const DeviceCookie = "device"
 
-// ParseDevices answers the device tokens in a cookie value; malformed ones are dropped.
+// ParseDevices returns the device tokens in a cookie value; malformed ones are dropped.
 func ParseDevices(value string) []string {
 	var tokens []string
 	for t := range strings.SplitSeq(value, ".") {
@@ -58,7 +58,7 @@ type SignedIn struct {
 	Devices string // for the device cookie, "" to leave it as it is
 }
 
-// DeviceLife answers how long the device cookie lasts.
+// DeviceLife returns how long the device cookie lasts.
 func DeviceLife() time.Duration { return deviceLife }
 
 // SignIn turns a proof into a session, in one transaction: the session that came with the request ends (session
@@ -171,7 +171,7 @@ func (s *Service) knowDevice(ctx context.Context, tx store.Tx, c Client, p Proof
 }
 
 // Confirm renews the session of a person who has just proved again who they are: new token, and admin writes are
-// allowed for a while. It answers store.ErrNotFound (wrapped) when the session ended meanwhile.
+// allowed for a while. It returns store.ErrNotFound (wrapped) when the session ended meanwhile.
 func (s *Service) Confirm(ctx context.Context, c Client, p Proof, l *session.Live) (SignedIn, error) {
 	return s.confirm(ctx, c, p, l, s.Clock().UTC(), nil)
 }

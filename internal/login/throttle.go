@@ -35,7 +35,7 @@ func (e *ThrottledError) Error() string {
 	return fmt.Sprintf("too many attempts; try again in %s", e.Wait.Round(time.Second))
 }
 
-// RetryAfter answers the wait in whole seconds, at least one (RFC 9110, section 10.2.3).
+// RetryAfter returns the wait in whole seconds, at least one (RFC 9110, section 10.2.3).
 func (e *ThrottledError) RetryAfter() int {
 	return max(1, int((e.Wait+time.Second-1)/time.Second))
 }
@@ -71,7 +71,7 @@ func NewThrottle(st store.Store, now func() time.Time) *Throttle {
 	}
 }
 
-// ClientKey answers the key of a client address: IPv4 addresses as they are, IPv6 by /64, which is what one
+// ClientKey returns the key of a client address: IPv4 addresses as they are, IPv6 by /64, which is what one
 // subscriber gets. "" for an unknown address (a unix socket): no key is shared by everybody behind it.
 func ClientKey(ip netip.Addr) string {
 	ip = ip.Unmap().WithZone("")
@@ -89,7 +89,7 @@ func ClientKey(ip netip.Addr) string {
 	}
 }
 
-// told answers a *[ThrottledError] to a client that was told to wait and comes before its time, after a moment; or the
+// told returns a *[ThrottledError] to a client that was told to wait and comes before its time, after a moment; or the
 // context's error.
 func (t *Throttle) told(ctx context.Context, ip netip.Addr, l Limits) error {
 	key := ClientKey(ip)
@@ -109,7 +109,7 @@ func (t *Throttle) told(ctx context.Context, ip netip.Addr, l Limits) error {
 	return nil
 }
 
-// wait answers for how long a client is known to have to wait, 0 for not at all.
+// wait returns how long a client is known to have to wait, 0 for not at all.
 func (t *Throttle) wait(key string) time.Duration {
 	until, ok := t.blocked.GetIfPresent(key)
 	if !ok {

@@ -77,7 +77,7 @@ func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 // CloseIdleConnections lets http.Client.CloseIdleConnections through.
 func (b *bounded) CloseIdleConnections() { closeIdle(b.next) }
 
-// limited answers an error, not a shorter body, when there is too much: half a document may read as a whole one.
+// limited returns an error, not a shorter body, when there is too much: half a document may read as a whole one.
 type limited struct {
 	io.ReadCloser
 	left int

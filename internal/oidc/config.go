@@ -248,7 +248,7 @@ func (a Allow) check(v string) error {
 	return errors.New("unknown field; use email, domain, group or subject")
 }
 
-// label answers what people call the provider.
+// label returns what people call the provider.
 func (c *Config) label() string {
 	if c.Label != "" {
 		return c.Label

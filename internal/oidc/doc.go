@@ -4,7 +4,7 @@
 //
 // # The way of a sign-in
 //
-// [Registry.Begin] makes state, nonce and PKCE verifier, keeps them sealed in the store and answers the address at the
+// [Registry.Begin] makes state, nonce and PKCE verifier, keeps them sealed in the store and returns the address at the
 // provider. [Registry.Finish] takes them back, once, in the browser that began (a cookie for each flow), checks the
 // answer, exchanges the code and verifies ID token and userinfo (flow.go, exchange.go, verify.go). Nothing of a flow is
 // in this process's memory: a restart or another Caddy finishes what this one began.

@@ -49,10 +49,10 @@ func (e *Error) Error() string {
 	return e.Reason
 }
 
-// Unwrap answers the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf answers the kind of an error, "" for one that is no *[Error]: a technical one, on our side.
+// KindOf returns the kind of an error, "" for one that is no *[Error]: a technical one, on our side.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -74,7 +74,7 @@ var errTooLarge = errors.New("the answer is too large")
 // errAddress: the provider's name leads to an address of this machine or its network.
 var errAddress = errors.New("the address is private; add insecure_http to the provider if that is meant")
 
-// words answers what went wrong between us and a provider, in words, without anything the provider or a proxy wrote:
+// words returns what went wrong between us and a provider, in words, without anything the provider or a proxy wrote:
 // bodies may hold tokens, and people read this.
 func words(err error) string {
 	var refused *oauth2.RetrieveError

@@ -33,7 +33,7 @@ type credentials struct {
 	extra  url.Values
 }
 
-// credentials answers them for one request: an assertion is used once.
+// credentials returns them, made for one request: an assertion is used once.
 func (p *provider) credentials(m *metadata) (credentials, error) {
 	switch m.method(&p.Config) {
 	case Basic:
@@ -69,7 +69,7 @@ func (p *provider) assertion(m *metadata, key jose.SigningKey) (credentials, err
 	}, nil
 }
 
-// oauth answers the client as x/oauth2 wants to have it.
+// oauth returns the client as x/oauth2 wants to have it.
 func (p *provider) oauth(m *metadata, redirectURI string, c credentials) *oauth2.Config {
 	return &oauth2.Config{
 		ClientID: p.ClientID, ClientSecret: c.secret, RedirectURL: redirectURI, Scopes: p.scopes(),

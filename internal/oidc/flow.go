@@ -60,13 +60,13 @@ type FlowCookie struct{ Name, Value string }
 // FlowCookiePrefix is what the names of flow cookies begin with.
 const FlowCookiePrefix = "flow-"
 
-// CookieName answers the name of the cookie that goes with a state.
+// CookieName returns the name of the cookie that goes with a state.
 func CookieName(state string) string { return cookieName(store.HashToken(state)) }
 
 // cookieName is derived from the state, so that a callback finds its cookie.
 func cookieName(hash store.TokenHash) string { return FlowCookiePrefix + hash.String()[:12] }
 
-// Surplus answers the names of the flow cookies to drop, oldest first, so that there is room for one more. have maps
+// Surplus returns the names of the flow cookies to drop, oldest first, so that there is room for one more. have maps
 // names to values.
 func Surplus(have map[string]string) []string {
 	var drop []string
@@ -83,7 +83,7 @@ func Surplus(have map[string]string) []string {
 	return drop
 }
 
-// cookieTime answers when a flow cookie was made, 0 for one that we did not make.
+// cookieTime returns when a flow cookie was made, 0 for one that we did not make.
 func cookieTime(value string) int64 {
 	began, _, _ := strings.Cut(value, ".")
 	t, err := strconv.ParseInt(began, 36, 64)
@@ -187,7 +187,7 @@ func ParseAnswer(v url.Values) (Answer, error) {
 	return a, nil
 }
 
-// Stash keeps a posted answer for the browser's next request and answers the name of it. A POST from the provider's
+// Stash keeps a posted answer for the browser's next request and returns the name of it. A POST from the provider's
 // page is cross-site and comes without our cookies (SameSite=Lax); the redirect that follows is a GET and has them.
 // The parameters stay out of addresses and logs.
 func (g *Registry) Stash(ctx context.Context, name string, a Answer) (string, error) {
@@ -212,7 +212,7 @@ func (g *Registry) Stash(ctx context.Context, name string, a Answer) (string, er
 	return id, nil
 }
 
-// Unstash answers what was kept under id, once.
+// Unstash returns what was kept under id, once.
 func (g *Registry) Unstash(ctx context.Context, name, id string) (Answer, error) {
 	var a Answer
 	if !store.ValidToken(id) {
@@ -242,7 +242,7 @@ type Finished struct {
 	Foreign   bool   // another site's page had led to it
 }
 
-// Finish ends a sign-in. cookie answers the value of one of our cookies, "" for none. The flow is taken, once, before
+// Finish ends a sign-in. cookie returns the value of one of our cookies, "" for none. The flow is taken, once, before
 // the provider is asked for anything; without the browser's cookie it is not even taken, so that nobody else can end
 // it (login CSRF: a callback with a valid code but the state of another browser).
 func (g *Registry) Finish(ctx context.Context, name string, a Answer, cookie func(name string) string) (Finished, error) {

@@ -45,7 +45,7 @@ func (e *env) registry() *oidc.Registry {
 	return reg
 }
 
-// begin begins a sign-in and answers what the provider sends the browser back with.
+// begin begins a sign-in and returns what the provider sends the browser back with.
 func (e *env) begin(s oidc.Start) (oidc.Begun, url.Values) {
 	e.t.Helper()
 	if s.RedirectURI == "" {

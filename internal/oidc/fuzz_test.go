@@ -18,7 +18,7 @@ import (
 	idp "github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
 )
 
-// canned answers requests by path, without a network.
+// canned responds to requests by path, without a network.
 type canned map[string][]byte
 
 func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -66,7 +66,7 @@ func fuzzClaims() map[string]any {
 	return map[string]any{"iss": fuzzIssuer, "sub": "user-1", "aud": "gate", "iat": fuzzNow.Unix(), "exp": fuzzNow.Unix() + 300, "nonce": "n-0123456789"}
 }
 
-// object answers an object as JSON.
+// object returns an object as JSON.
 func object(t testing.TB, m map[string]any) []byte {
 	t.Helper()
 	b, err := json.Marshal(m)

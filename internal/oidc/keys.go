@@ -92,7 +92,7 @@ func (ring keyring) verify(jws *jose.JSONWebSignature) ([]byte, bool) {
 	return nil, false
 }
 
-// ring answers the keys, read when there are none yet or they are old.
+// ring returns the keys, read when there are none yet or they are old.
 func (r *remote) ring(ctx context.Context) (keyring, error) {
 	r.mu.Lock()
 	ring, now := r.keys, r.now()
@@ -173,7 +173,7 @@ func (r *remote) fetchKeys(ctx context.Context, address string) ([]jose.JSONWebK
 	return parseKeys(body)
 }
 
-// parseKeys answers the keys of a JWKS that signatures may be checked with, and how many others there are.
+// parseKeys returns the keys of a JWKS that signatures may be checked with, and how many others there are.
 // RFC 7517, section 5: keys that are not understood are left aside; so are those that could do harm.
 func parseKeys(body []byte) (keys []jose.JSONWebKey, ignored int, err error) {
 	var set struct {

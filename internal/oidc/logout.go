@@ -140,7 +140,7 @@ const (
 	maxHint    = 6 << 10         // longer addresses are cut or refused on the way
 )
 
-// EndSession answers where to send a browser so that the provider ends its session, too (OpenID Connect RP-Initiated
+// EndSession returns where to send a browser so that the provider ends its session, too (OpenID Connect RP-Initiated
 // Logout 1.0). returnTo is our own absolute address for the way back. ok is false when the provider has no such
 // address, or it is not known.
 func (g *Registry) EndSession(ctx context.Context, s *store.Session, returnTo string) (address string, ok bool) {
@@ -163,7 +163,7 @@ func (g *Registry) EndSession(ctx context.Context, s *store.Session, returnTo st
 	return u.String(), true
 }
 
-// EndOrigin answers the origin that a sign-out at the session's provider leads to, "" when there is none: pages that
+// EndOrigin returns the origin that a sign-out at the session's provider leads to, "" when there is none: pages that
 // post to it have to say so in their content policy.
 func (g *Registry) EndOrigin(ctx context.Context, s *store.Session) string {
 	m := g.endpoints(ctx, s)
@@ -173,7 +173,7 @@ func (g *Registry) EndOrigin(ctx context.Context, s *store.Session) string {
 	return origin(m.EndURL)
 }
 
-// endpoints answers the metadata of a session's provider, nil when they are not to be had quickly.
+// endpoints returns the metadata of a session's provider, nil when they are not to be had quickly.
 func (g *Registry) endpoints(ctx context.Context, s *store.Session) *metadata {
 	p := g.names[s.Provider]
 	if p == nil || p.Issuer != s.Issuer {
@@ -188,7 +188,7 @@ func (g *Registry) endpoints(ctx context.Context, s *store.Session) *metadata {
 	return m
 }
 
-// FrameOrigins answers which pages may frame the front-channel logout of a provider: its own.
+// FrameOrigins returns which pages may frame the front-channel logout of a provider: its own.
 func (g *Registry) FrameOrigins(name string) []string {
 	p := g.names[name]
 	if p == nil {

@@ -41,7 +41,7 @@ func NewPool(o PoolOptions) *Pool {
 	return &Pool{now: o.Clock, log: o.Log, roots: o.Roots, remotes: make(map[string]*remote)}
 }
 
-// remote answers what is known of c's provider, which may be nothing yet.
+// remote returns what is known of c's provider, which may be nothing yet.
 func (p *Pool) remote(c *Config) *remote {
 	key := c.fingerprint()
 	p.mu.Lock()

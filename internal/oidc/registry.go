@@ -62,7 +62,7 @@ func NewRegistry(pool *Pool, st store.Store, configs []Config, o Options) (*Regi
 	return g, nil
 }
 
-// Config answers the configuration of a provider. It is shared: read only.
+// Config returns the configuration of a provider. It is shared: read only.
 func (g *Registry) Config(name string) (*Config, bool) {
 	p := g.names[name]
 	if p == nil {
@@ -76,7 +76,7 @@ func (g *Registry) HasIssuer(issuer string) bool {
 	return slices.ContainsFunc(g.list, func(p *provider) bool { return p.Issuer == issuer })
 }
 
-// Label answers what people call a provider.
+// Label returns what people call a provider.
 func (g *Registry) Label(name string) (string, bool) {
 	p := g.names[name]
 	if p == nil {
@@ -85,7 +85,7 @@ func (g *Registry) Label(name string) (string, bool) {
 	return p.label(), true
 }
 
-// Len answers how many providers there are.
+// Len returns how many providers there are.
 func (g *Registry) Len() int { return len(g.list) }
 
 // Choice is a provider on the sign-in page.
@@ -99,7 +99,7 @@ type Choice struct {
 // firstLook is how long the sign-in page waits for providers of which nothing is known yet.
 const firstLook = 400 * time.Millisecond
 
-// Choices answers the providers in the order of the configuration. Those of which nothing is known, or nothing recent,
+// Choices returns the providers in the order of the configuration. Those of which nothing is known, or nothing recent,
 // are looked at on the way, in parallel and only for a moment: the page says which is down before somebody tries it.
 func (g *Registry) Choices(ctx context.Context) []Choice {
 	ctx, cancel := context.WithTimeout(ctx, firstLook)
@@ -149,12 +149,12 @@ func tokensRow(userID, issuer, subject string) string {
 	return fmt.Sprintf("%s %d:%s %s", userID, len(issuer), issuer, subject)
 }
 
-// Seal answers tokens as they are kept beside a session.
+// Seal returns tokens as they are kept beside a session.
 func (g *Registry) Seal(ctx context.Context, t Tokens, userID, issuer, subject string) (string, error) {
 	return g.sealJSON(ctx, t, tokensPurpose, tokensRow(userID, issuer, subject))
 }
 
-// Open answers the tokens of a session, the zero value when it has none.
+// Open returns the tokens of a session, the zero value when it has none.
 func (g *Registry) Open(ctx context.Context, s *store.Session) (Tokens, error) {
 	var t Tokens
 	if s.Sealed == "" {

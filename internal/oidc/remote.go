@@ -77,7 +77,7 @@ type health struct {
 	skewKnown  bool
 }
 
-// metadata answers the discovery document, not older than maxAge if that can be had; an older one is better than
+// metadata returns the discovery document, not older than maxAge if that can be had; an older one is better than
 // none, unless it is a day old.
 func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata, error) {
 	r.mu.Lock()
@@ -106,7 +106,7 @@ func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata,
 	}
 }
 
-// age never answers less than nothing: a clock that was set back makes things old, not young for long.
+// age never returns less than nothing: a clock that was set back makes things old, not young for long.
 func age(now, at time.Time) time.Duration { return now.Sub(at).Abs() }
 
 // share runs fn once for all who ask for it at the same time. It goes on when one of them leaves.
@@ -226,7 +226,7 @@ func (r *remote) algorithm(name string) string {
 	return string(jose.RS256)
 }
 
-// pinned answers the algorithms that tokens may be signed with: the configured ones, else those of the metadata that
+// pinned returns the algorithms that tokens may be signed with: the configured ones, else those of the metadata that
 // are known to be good.
 func (m *metadata) pinned(c *Config) []jose.SignatureAlgorithm {
 	var algs []jose.SignatureAlgorithm
@@ -249,7 +249,7 @@ func (m *metadata) pinned(c *Config) []jose.SignatureAlgorithm {
 	return algs
 }
 
-// method answers how to authenticate at the token endpoint.
+// method returns how to authenticate at the token endpoint.
 func (m *metadata) method(c *Config) Method {
 	if c.Method != "" {
 		return c.Method

@@ -90,7 +90,7 @@ func (g *Registry) LogoutRefused(name string, err error) bool {
 	return true
 }
 
-// Status answers how the providers do, in the order of the configuration, without asking them.
+// Status returns how the providers do, in the order of the configuration, without asking them.
 func (g *Registry) Status() []Status {
 	out := make([]Status, 0, len(g.list))
 	for _, p := range g.list {
@@ -145,7 +145,7 @@ func (g *Registry) Check(ctx context.Context, name string) (Status, error) {
 	return p.status(), nil
 }
 
-// Icon answers the picture on a provider's button.
+// Icon returns the picture on a provider's button.
 func (g *Registry) Icon(name string) (content []byte, mediaType string, ok bool) {
 	p := g.names[name]
 	if p == nil || len(p.Icon) == 0 {

@@ -163,7 +163,7 @@ func (c claims) timely(now time.Time) error {
 	return nil
 }
 
-// explain answers why go-oidc refused a token. It flattens causes, so that a provider whose keys cannot be read would
+// explain returns why go-oidc refused a token. It flattens causes, so that a provider whose keys cannot be read would
 // look like one that lies.
 func (k *keySet) explain(what string, err error) error {
 	if k.failed != nil {

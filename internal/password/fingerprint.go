@@ -9,14 +9,14 @@ import (
 // errSalt: what should make fingerprints cannot.
 var errSalt = errors.New("the salt of the fingerprints is malformed")
 
-// NewFingerprintSalt answers a salt for [Hasher.Fingerprint], which also fixes the cost: fingerprints stay comparable
+// NewFingerprintSalt returns a salt for [Hasher.Fingerprint], which also fixes the cost: fingerprints stay comparable
 // when the parameters of hashes change later.
 func (h *Hasher) NewFingerprintSalt() string {
 	s := argon2idHash{params: h.params, salt: randomBytes(saltBytes)}.String()
 	return strings.TrimSuffix(s, "$")
 }
 
-// Fingerprint answers a text that is the same for the same secrets and the same salt, and that costs as much to guess
+// Fingerprint returns a text that is the same for the same secrets and the same salt, and that costs as much to guess
 // from as a password hash. It serves to recognise a secret again that must not be kept. Errors are technical: a
 // malformed salt, a *[BusyError], or the context's.
 func (h *Hasher) Fingerprint(ctx context.Context, salt string, secrets ...string) (string, error) {

@@ -114,7 +114,7 @@ func (h pbkdf2Hash) matches(password []byte) bool {
 	return err == nil && subtle.ConstantTimeCompare(tag, h.tag) == 1
 }
 
-// digests answers the hash function of that name, nil for an unknown one.
+// digests returns the hash function of that name, nil for an unknown one.
 func digests(name string) func() stdhash.Hash {
 	switch name {
 	case "sha1":

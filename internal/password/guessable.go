@@ -200,7 +200,7 @@ func lettersOnly(s string) string {
 	}, s)
 }
 
-// unrepeat answers the shortest unit that s repeats, s itself when it repeats none.
+// unrepeat returns the shortest unit that s repeats, s itself when it repeats none.
 func unrepeat(s string) string {
 	if s == "" {
 		return s
@@ -275,7 +275,7 @@ func isWalk(s string) bool {
 	return covered > 0 && missed <= 2
 }
 
-// walkFrom answers how many characters the longest walk at the beginning of text has.
+// walkFrom returns how many characters the longest walk at the beginning of text has.
 func walkFrom(text []rune) int {
 	same := 1
 	for same < len(text) && text[same] == text[0] {

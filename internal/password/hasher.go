@@ -10,7 +10,7 @@ import (
 // MaxBytes is the longest password, in bytes after [Normalize].
 const MaxBytes = 1024
 
-// Normalize answers the one spelling under which a password is hashed and checked: NFC. Keyboards and systems differ
+// Normalize returns the one spelling under which a password is hashed and checked: NFC. Keyboards and systems differ
 // in how they compose "é"; people do not know. The Hasher applies it itself.
 func Normalize(password string) string { return norm.NFC.String(password) }
 
@@ -36,7 +36,7 @@ func NewHasher(p Params, s *Slots) *Hasher {
 	}
 }
 
-// Params answers the cost of new hashes.
+// Params returns the cost of new hashes.
 func (h *Hasher) Params() Params { return h.params }
 
 // Enter is [Slots.Enter]: what is turned away in a flood must be next to free.
@@ -44,7 +44,7 @@ func (h *Hasher) Enter(ctx context.Context) (placed context.Context, leave func(
 	return h.slots.Enter(ctx)
 }
 
-// Hash answers the argon2id hash of a password in PHC form, with a salt of its own. It refuses what could never be
+// Hash returns the argon2id hash of a password in PHC form, with a salt of its own. It refuses what could never be
 // checked again (a *[PolicyError]: empty, too long, not UTF-8) but does not judge strength: see [Policy]. Other errors
 // are technical: a *[BusyError], or the context's.
 func (h *Hasher) Hash(ctx context.Context, password string) (phc string, err error) {

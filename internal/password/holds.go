@@ -16,8 +16,8 @@ type Holds struct {
 	last atomic.Uint32
 }
 
-// Begin answers for how long to hold a caller: about a time, from half of it to one and a half. Those who come at once
-// are spread over it, or they would come back at once, too. It answers 0 when nobody else may be held. The caller calls
+// Begin returns how long to hold a caller: about a time, from half of it to one and a half. Those who come at once
+// are spread over it, or they would come back at once, too. It returns 0 when nobody else may be held. The caller calls
 // end when the moment is over.
 func (h *Holds) Begin(about time.Duration) (moment time.Duration, end func()) {
 	end = func() { h.held.Add(-1) }

@@ -38,7 +38,7 @@ func (p Params) Validate() error {
 	return nil
 }
 
-// String answers the parameters as the configuration writes them: memory, time, threads.
+// String returns the parameters as the configuration writes them: memory, time, threads.
 func (p Params) String() string {
 	if p.MemoryKiB%1024 == 0 {
 		return fmt.Sprintf("%dMiB %d %d", p.MemoryKiB/1024, p.Time, p.Threads)

@@ -39,7 +39,7 @@ type hash interface {
 // KnownFormats lists for people which hashes can be checked.
 const KnownFormats = "argon2id, bcrypt, scrypt or PBKDF2, in PHC form ($argon2id$…) or as Werkzeug writes it (scrypt:…)"
 
-// Identify answers the format of a stored hash that [Hasher.Verify] can check, such as "argon2id" or "bcrypt". The
+// Identify returns the format of a stored hash that [Hasher.Verify] can check, such as "argon2id" or "bcrypt". The
 // error says which formats are known; it never repeats the value.
 func Identify(encoded string) (format string, err error) {
 	h, err := parse(encoded)
@@ -90,7 +90,7 @@ func (h argon2idHash) isCurrent(p Params) bool {
 	return h.params == p && len(h.salt) == saltBytes && len(h.tag) == tagBytes
 }
 
-// String answers the PHC form.
+// String returns the PHC form.
 func (h argon2idHash) String() string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.params.MemoryKiB, h.params.Time,
 		h.params.Threads, phcBase64.EncodeToString(h.salt), phcBase64.EncodeToString(h.tag))

@@ -39,7 +39,7 @@ type Policy struct {
 	MinLength int // in code points; 0 means DefaultMinLength, and less than LeastMinLength means that
 }
 
-// Min answers the length in force.
+// Min returns the length in force.
 func (p Policy) Min() int {
 	if p.MinLength == 0 {
 		return DefaultMinLength
@@ -47,7 +47,7 @@ func (p Policy) Min() int {
 	return max(p.MinLength, LeastMinLength)
 }
 
-// Check answers nil or a *[PolicyError]. context holds what an attacker knows about the person and the place: username,
+// Check returns nil or a *[PolicyError]. context holds what an attacker knows about the person and the place: username,
 // e-mail, site title. A password that is one of them, or one of them with some digits, symbols, look-alikes or
 // repeated, is refused. Of an e-mail, the part before the @ counts by itself as well.
 func (p Policy) Check(password string, context ...string) error {

@@ -19,7 +19,7 @@ func TestPolicyNeverRepeatsThePassword(t *testing.T) {
 	}
 }
 
-// reason answers why a password is refused, "" when it is taken.
+// reason returns why a password is refused, "" when it is taken.
 func reason(t *testing.T, p Policy, password string, context ...string) string {
 	t.Helper()
 	err := p.Check(password, context...)

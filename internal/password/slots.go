@@ -94,7 +94,7 @@ func slotsFor(p Params, cores int, limit int64) int {
 type placeKey struct{}
 
 // Enter takes a place for a stranger whose password is going to be checked, before anything that costs. With the context
-// that it answers nothing is busy: who has a place gets a slot, in order of arrival. The caller calls leave once, after
+// that it returns nothing is busy: who has a place gets a slot, in order of arrival. The caller calls leave once, after
 // the check. The error is a *[BusyError] when there is no place, also not after the moment for which the caller is held
 // then, or that of the context.
 func (s *Slots) Enter(ctx context.Context) (placed context.Context, leave func(), err error) {

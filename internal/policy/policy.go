@@ -144,7 +144,7 @@ func verifiedEmail(u *store.User) identifier.Email {
 	return e
 }
 
-// Failed answers the first rule that does not hold, or nil when all hold.
+// Failed returns the first rule that does not hold, or nil when all hold.
 func Failed(rules []Rule, s Subject) *Rule {
 	for i := range rules {
 		if !rules[i].Holds(s) {

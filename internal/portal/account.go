@@ -70,7 +70,7 @@ func (p *Portal) overview(w http.ResponseWriter, r *http.Request, v *visit) {
 	p.ui.Write(w, r, p.accountPage(v, "", "overview", d))
 }
 
-// method answers how a session was made, in words.
+// method returns how a session was made, in words.
 func (p *Portal) method(s store.Session) string {
 	switch {
 	case s.Provider != "":
@@ -149,7 +149,7 @@ func (p *Portal) errLocked(u store.User) error {
 	return &account.ForbiddenError{Code: code, Text: p.lockedText(u)}
 }
 
-// refuseLocked answers an error when a form has a field that the profile does not change: it is not to hear that all of
+// refuseLocked returns an error when a form has a field that the profile does not change: it is not to hear that all of
 // it was saved.
 func (p *Portal) refuseLocked(form ui.Form, u store.User) error {
 	secret := form.Has("password") || form.Has("new_password")

@@ -15,7 +15,7 @@ import (
 // The answers below are given on the app's own addresses, in place of the app. They are complete with headers, change
 // nothing, and need no store. Their texts come from the server alone; of the request they show host and path, escaped.
 
-// Unauthorized answers 401 to a program: a problem document with the address of the sign-in, and no redirect.
+// Unauthorized responds 401 to a program: a problem document with the address of the sign-in, and no redirect.
 func (p *Portal) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL string) {
 	p = p.in(r)
 	v := p.visit(r, true)
@@ -27,7 +27,7 @@ func (p *Portal) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL s
 	p.ui.WriteProblem(w, r, pr)
 }
 
-// SessionEnded answers 401 to a browser that sends a form without a session: a redirect to the sign-in would throw the
+// SessionEnded responds 401 to a browser that sends a form without a session: a redirect to the sign-in would throw the
 // form away without a word. The page says how to send it again.
 func (p *Portal) SessionEnded(w http.ResponseWriter, r *http.Request) {
 	p = p.in(r)
@@ -47,7 +47,7 @@ type forbiddenPage struct {
 	Switch string
 }
 
-// Forbidden answers 403 to a signed-in person who may not have what was asked for: who they are, what was refused and
+// Forbidden responds 403 to a signed-in person who may not have what was asked for: who they are, what was refused and
 // why, a reference id, and ways to go on.
 func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Live, why say.Text, asPage bool) {
 	p = p.in(r)
@@ -77,7 +77,7 @@ func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Li
 	})
 }
 
-// Unavailable answers 503: whether the request may pass could not be found out, so it does not. retryAfter is in
+// Unavailable responds 503: whether the request may pass could not be found out, so it does not. retryAfter is in
 // seconds.
 func (p *Portal) Unavailable(w http.ResponseWriter, r *http.Request, asPage bool, retryAfter int) {
 	p = p.in(r)

@@ -72,7 +72,7 @@ func NewSessionJSON(s store.SessionRow, current string) SessionJSON {
 	}
 }
 
-// providerName answers the name under which rules and headers know a provider, too.
+// providerName returns the name under which rules and headers know a provider, too.
 func providerName(name string) string {
 	if name == "" {
 		return policy.LocalProvider

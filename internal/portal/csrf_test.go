@@ -8,7 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// changing answers every address and method that changes something, from the routes themselves.
+// changing returns every address and method that changes something, from the routes themselves.
 func (w *world) changing() (list [][2]string) {
 	for _, rt := range w.portal.Addresses() {
 		for _, m := range rt.Methods {
@@ -128,7 +128,7 @@ func TestLookingChangesNothing(t *testing.T) {
 	}
 }
 
-// sessionOf answers the id of the browser's session.
+// sessionOf returns the id of the browser's session.
 func (w *world) sessionOf(b *browser) string {
 	w.t.Helper()
 	s, _, err := w.db.SessionByToken(w.t.Context(), store.HashToken(b.token()))

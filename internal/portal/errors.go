@@ -151,7 +151,7 @@ func ofStore(err error) (failure, bool) {
 	return failure{}, false
 }
 
-// text answers the text of a failure: one given with it, or the catalogue's.
+// text returns the text of a failure: one given with it, or the catalogue's.
 func (p *Portal) text(f failure) string {
 	switch {
 	case !f.say.IsZero():
@@ -167,7 +167,7 @@ func (p *Portal) text(f failure) string {
 	return p.ui.Text("error.internal.text")
 }
 
-// title answers the title of a failure.
+// title returns the title of a failure.
 func (p *Portal) title(f failure) string {
 	if id := "error." + f.slug + ".title"; p.ui.HasText(id) {
 		return p.ui.Text(id)
@@ -197,7 +197,7 @@ func (p *Portal) begin(w http.ResponseWriter, r *http.Request, v *visit, f failu
 	}
 }
 
-// challenge answers WWW-Authenticate. It is never Basic: browsers would ask in a window of their own.
+// challenge returns WWW-Authenticate. It is never Basic: browsers would ask in a window of their own.
 func (p *Portal) challenge() string { return "Bearer realm=" + ui.Realm(p.ui.Brand().Title()) }
 
 // gone reports whether the client has left: a page would be made for nobody. The status is for the access log.
@@ -209,7 +209,7 @@ func gone(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// fail answers a request with an error, as a page or as a problem document.
+// fail responds to a request with an error, as a page or as a problem document.
 func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visit, err error) {
 	if gone(w, r) {
 		return
@@ -267,7 +267,7 @@ func (p *Portal) waysOn(v *visit, f failure) []ui.Link {
 	}
 }
 
-// Fail answers a request that the portal handed on with an error, by the portal's own map from errors to answers.
+// Fail responds to a request that the portal handed on with an error, by the portal's own map from errors to answers.
 // asPage false writes a problem document.
 func (p *Portal) Fail(w http.ResponseWriter, r *http.Request, err error, asPage bool) {
 	p = p.in(r)
@@ -280,7 +280,7 @@ func (p *Portal) Fail(w http.ResponseWriter, r *http.Request, err error, asPage 
 	p.fail(w, r, &as, err)
 }
 
-// FieldErrors answers what an error says about single fields in the language of u, nil when it is about something else.
+// FieldErrors returns what an error says about single fields in the language of u, nil when it is about something else.
 // status is what to answer a form with: 422 for a refused field, also where its value is taken. Programs learn of that
 // as a conflict, 409.
 func FieldErrors(u *ui.UI, err error) (fields []ui.FieldError, status int) {
@@ -294,7 +294,7 @@ func FieldErrors(u *ui.UI, err error) (fields []ui.FieldError, status int) {
 	return u.Faults(f.fields), f.status
 }
 
-// span answers a duration in words, rounded up.
+// span returns a duration in words, rounded up.
 func (p *Portal) span(d time.Duration) string {
 	units := []struct {
 		id   string

@@ -8,7 +8,7 @@ type Address struct {
 	API     bool
 }
 
-// Addresses answers all routes, so that a test over them cannot forget a new one.
+// Addresses returns all routes, so that a test over them cannot forget a new one.
 func (p *Portal) Addresses() []Address {
 	names := map[access]string{person: "person", held: "held", known: "known", anybody: "anybody", separate: "separate"}
 	var list []Address

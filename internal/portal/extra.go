@@ -49,7 +49,7 @@ type APIRoute struct {
 	Methods []string
 }
 
-// APIRoutes answers the portal's own part of the JSON API, from the table that serves it.
+// APIRoutes returns the portal's own part of the JSON API, from the table that serves it.
 func APIRoutes() []APIRoute {
 	var list []APIRoute
 	for _, rt := range new(Portal).routes() {

@@ -162,7 +162,7 @@ func TestChoosingALanguageInTheAccount(t *testing.T) {
 	}
 }
 
-// sentences answers what English says that another language says otherwise, long enough to be told from a name.
+// sentences returns what English says that another language says otherwise, long enough to be told from a name.
 func sentences(t *testing.T, lang string) []string {
 	t.Helper()
 	read := func(l string) map[string]json.RawMessage {

@@ -86,7 +86,7 @@ type welcomePage struct {
 	Faults   []ui.Field
 }
 
-// opened answers the link that the browser has opened. done is true when the request has been answered.
+// opened returns the link that the browser has opened. done is true when the request has been answered.
 func (p *Portal) opened(w http.ResponseWriter, r *http.Request, v *visit) (token string, info account.LinkInfo, done bool) {
 	token = v.cookie.OwnValue(r, linkCookie)
 	info, err := p.Accounts.LinkStatus(r.Context(), token)

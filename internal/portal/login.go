@@ -171,7 +171,7 @@ func (v *visit) readLogin(w http.ResponseWriter, r *http.Request) (loginForm, er
 // maxKept is more than any name and any password may be long, in whatever way they are composed.
 const maxKept = 8 << 10
 
-// kept answers what of a value is kept while hundreds of others wait for their turn, too. A part of a form keeps all of
+// kept returns what of a value is kept while hundreds of others wait for their turn, too. A part of a form keeps all of
 // it in memory, and what is longer than anybody's is wrong without its end.
 func kept(s string) string { return strings.Clone(s[:min(len(s), maxKept)]) }
 
@@ -210,7 +210,7 @@ func (p *Portal) signIn(r *http.Request, v *visit, f loginForm) (login.SignedIn,
 	return p.Login.SignIn(r.Context(), client, proof, login.Via{Method: "password", Remember: f.remember})
 }
 
-// destination answers where to go after a sign-in.
+// destination returns where to go after a sign-in.
 func (p *Portal) destination(v *visit, u store.User, b back, to string) string {
 	if u.MustChange {
 		at := v.q.Prefix + passwordPage
@@ -228,7 +228,7 @@ func (p *Portal) destination(v *visit, u store.User, b back, to string) string {
 	return b.location
 }
 
-// incomplete answers a form with an empty name or password. It counts as no attempt: nothing was guessed.
+// incomplete returns a form with an empty name or password. It counts as no attempt: nothing was guessed.
 func (p *Portal) incomplete(w http.ResponseWriter, r *http.Request, v *visit, f loginForm) {
 	d := p.loginData(r, v, f.back, f.to, f.username)
 	var errs []ui.FieldError
@@ -245,7 +245,7 @@ func (p *Portal) incomplete(w http.ResponseWriter, r *http.Request, v *visit, f 
 	p.ui.Write(w, r, page)
 }
 
-// refuseSignIn answers a sign-in that came to nothing. What is wrong, the name or the password, is not told: the page
+// refuseSignIn returns a sign-in that came to nothing. What is wrong, the name or the password, is not told: the page
 // is the same to the byte, and so it carries no reference id.
 func (p *Portal) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visit, f loginForm, err error) {
 	if gone(w, r) {
@@ -312,7 +312,7 @@ func (p *Portal) goOn(w http.ResponseWriter, r *http.Request, v *visit) {
 	})
 }
 
-// land answers where a form of ours leads when it is done: to a page of ours, or to the return-to value, by way of the
+// land returns where a form of ours leads when it is done: to a page of ours, or to the return-to value, by way of the
 // page in between where that is on another host.
 func (v *visit) land(b back, to, otherwise string) string {
 	switch {

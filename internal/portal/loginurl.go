@@ -7,7 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
 
-// LoginURL answers the address of the sign-in page that returns to u, what the browser asked for, such as
+// LoginURL returns the address of the sign-in page that returns to u, what the browser asked for, such as
 // "/_auth/login?rt=%2Freports%3Fyear%3D2026". The return is left out where the Guard would refuse it. Of an
 // absolute-form request target only path and query count.
 func (p *Portal) LoginURL(q *site.Request, u *url.URL) string {

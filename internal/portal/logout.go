@@ -36,7 +36,7 @@ func (p *Portal) showLogout(w http.ResponseWriter, r *http.Request, v *visit) {
 	p.ui.Write(w, r, ui.Page{Template: "logout", Card: true, Viewer: v.viewer(), Title: p.ui.Text("logout.title"), FormTargets: p.endTargets(v, r), Data: d})
 }
 
-// endSession answers where the provider ends its session.
+// endSession returns where the provider ends its session.
 func (p *Portal) endSession(v *visit, r *http.Request) (address string, ok bool) {
 	if p.OIDC == nil || v.live == nil || v.live.Session.Provider == "" {
 		return "", false
@@ -44,7 +44,7 @@ func (p *Portal) endSession(v *visit, r *http.Request) (address string, ok bool)
 	return p.OIDC.Registry.EndSession(r.Context(), &v.live.Session, v.q.Origin()+v.q.Prefix+"/logged-out")
 }
 
-// endTargets answers the provider's origin, so that a browser follows the sign-out form there.
+// endTargets returns the provider's origin, so that a browser follows the sign-out form there.
 func (p *Portal) endTargets(v *visit, r *http.Request) []string {
 	if p.OIDC == nil || v.live == nil || v.live.Session.Provider == "" {
 		return nil

@@ -38,7 +38,7 @@ type providerButton struct {
 	Down             string // says that the provider cannot be reached, "" when it can
 }
 
-// buttons answers the providers to offer. query is added to their addresses.
+// buttons returns the providers to offer. query is added to their addresses.
 func (p *Portal) buttons(r *http.Request, v *visit, query url.Values) []providerButton {
 	if p.OIDC == nil {
 		return nil
@@ -65,7 +65,7 @@ func (p *Portal) button(v *visit, c oidc.Choice, query url.Values) providerButto
 	return b
 }
 
-// label answers what people call a provider.
+// label returns what people call a provider.
 func (p *Portal) providerLabel(name string) string {
 	if p.OIDC != nil {
 		if label, ok := p.OIDC.Registry.Label(name); ok {
@@ -95,7 +95,7 @@ func (v *visit) carryReturn(r *http.Request) string {
 	return ""
 }
 
-// arriveAt judges a carried return-to value again and answers where to go.
+// arriveAt judges a carried return-to value again and returns where to go.
 func (v *visit) arriveAt(carried string) (b back, to string) {
 	b = back{location: home}
 	if raw, ok := strings.CutPrefix(carried, returnOwn); ok {
@@ -244,7 +244,7 @@ var oidcStatus = map[oidc.Kind]int{
 // providerRetry is when to try a provider again that cannot be reached.
 const providerRetry = 30 * time.Second
 
-// failOIDC answers a sign-in through a provider that came to nothing, in our own words: what the provider wrote is in
+// failOIDC returns a sign-in through a provider that came to nothing, in our own words: what the provider wrote is in
 // the log at most, and nowhere as markup.
 func (p *Portal) failOIDC(w http.ResponseWriter, r *http.Request, v *visit, name, carried string, err error) {
 	kind := oidc.KindOf(err)
@@ -304,7 +304,7 @@ func (p *Portal) oidcWaysOn(v *visit, kind oidc.Kind, again string) []ui.Link {
 	}
 }
 
-// loginAgain answers how to address the sign-in page with what a flow carried, and one more parameter.
+// loginAgain returns how to address the sign-in page with what a flow carried, and one more parameter.
 func (v *visit) loginAgain(carried string) func(name, value string) string {
 	b, to := v.arriveAt(carried)
 	return func(name, value string) string {
@@ -328,7 +328,7 @@ func (v *visit) loginAgain(carried string) func(name, value string) string {
 	}
 }
 
-// oidcIcon answers the picture on a provider's button.
+// oidcIcon returns the picture on a provider's button.
 func (p *Portal) oidcIcon(w http.ResponseWriter, r *http.Request, _ *visit) {
 	b, kind, ok := p.OIDC.Registry.Icon(r.PathValue("name"))
 	if !ok {

@@ -65,7 +65,7 @@ func (ow *oidcWorld) reconfigure(t testing.TB, change func(*oidc.Config)) {
 	ow.oidc.Registry = reg
 }
 
-// start begins a sign-in and answers the address at the provider.
+// start begins a sign-in and returns the address at the provider.
 func (b *browser) start(query string) string {
 	b.w.t.Helper()
 	r := request("GET", "/oidc/test/start"+query, "", "")
@@ -77,7 +77,7 @@ func (b *browser) start(query string) string {
 	return a.location()
 }
 
-// visit asks the provider and answers where it sends the browser back to, or the form it wants posted.
+// visit asks the provider and returns where it sends the browser back to, or the form it wants posted.
 func visit(t testing.TB, address string) (back string, form url.Values) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, address, nil)
@@ -126,7 +126,7 @@ func (b *browser) foreignPost(path string, form url.Values) answer {
 	return a
 }
 
-// viaProvider signs in through the provider and answers the answer to the callback.
+// viaProvider signs in through the provider and returns the answer to the callback.
 func (b *browser) viaProvider(query string) answer {
 	b.w.t.Helper()
 	return b.callback(b.start(query))

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// linkProvider links the provider to the account of the browser and answers the answer to the callback.
+// linkProvider links the provider to the account of the browser and returns the answer to the callback.
 func (b *browser) linkProvider() answer {
 	b.w.t.Helper()
 	a := b.post("/account/providers", "action", "link", "provider", "test").want(b.w.t, http.StatusOK, "Continue to Testify")
 	return b.callback(refresh(a))
 }
 
-// refresh answers where a page leads to at once.
+// refresh returns where a page leads to at once.
 func refresh(a answer) string {
 	_, rest, _ := strings.Cut(a.body, `http-equiv="refresh" content="0; url=`)
 	address, _, _ := strings.Cut(rest, `"`)

@@ -155,7 +155,7 @@ func TestConformanceBackchannel(t *testing.T) {
 	})
 }
 
-// sid answers the session id in the last ID token.
+// sid returns the session id in the last ID token.
 func (ow *oidcWorld) sid(t testing.TB) string {
 	t.Helper()
 	return claims(t, ow.idp.LastIDToken())["sid"].(string)

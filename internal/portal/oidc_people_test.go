@@ -22,7 +22,7 @@ func (ow *oidcWorld) user(t testing.TB, name string) store.User {
 	return u
 }
 
-// audited answers the newest events of an action.
+// audited returns the newest events of an action.
 func (ow *oidcWorld) audited(t testing.TB, action string) []store.Event {
 	t.Helper()
 	page, err := ow.db.Events(t.Context(), store.EventQuery{Action: action})

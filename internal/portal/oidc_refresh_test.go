@@ -17,7 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// fresh asks for the session as the gate does, and answers nil when it has ended.
+// fresh asks for the session as the gate does, and returns nil when it has ended.
 func (ow *oidcWorld) fresh(t testing.TB, o *login.OIDC, b *browser) *session.Live {
 	t.Helper()
 	l, err := ow.oidc.Service.Sessions.Resolve(t.Context(), b.token())
@@ -172,7 +172,7 @@ func TestAProviderThatCannotBeAskedEndsNoSession(t *testing.T) {
 	}
 }
 
-// reloaded answers the sign-in of a changed configuration, over the same store.
+// reloaded returns the sign-in of a changed configuration, over the same store.
 func (ow *oidcWorld) reloaded(t *testing.T, change func(*oidc.Config)) *login.OIDC {
 	t.Helper()
 	cfg := ow.cfg

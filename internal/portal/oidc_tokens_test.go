@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// claims answers the claims of a token, unverified.
+// claims returns the claims of a token, unverified.
 func claims(t testing.TB, token string) map[string]any {
 	t.Helper()
 	parts := strings.Split(token, ".")

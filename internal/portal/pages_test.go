@@ -281,7 +281,7 @@ func TestMarkupIsText(t *testing.T) {
 	}
 }
 
-// tourOfText puts text wherever a client can, and answers the pages that might show it.
+// tourOfText puts text wherever a client can, and returns the pages that might show it.
 func (w *world) tourOfText(t *testing.T, text string) map[string]answer {
 	t.Helper()
 	esc := strings.NewReplacer("%", "%25", "<", "%3C", ">", "%3E", `"`, "%22", " ", "%20", "{", "%7B", "}", "%7D", "\u2028", "%E2%80%A8", "#", "%23", "?", "%3F", "&", "%26").Replace(text)

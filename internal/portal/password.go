@@ -75,7 +75,7 @@ func (p *Portal) postPassword(w http.ResponseWriter, r *http.Request, v *visit) 
 	p.sendTo(w, r, p.afterPassword(v, b, to))
 }
 
-// endOthers answers whether the other sessions end: yes, unless the person unticked it. The form says "0" beside the
+// endOthers returns whether the other sessions end: yes, unless the person unticked it. The form says "0" beside the
 // box, so that an unticked box and a program that does not know the field can be told apart.
 func endOthers(form ui.Form) bool {
 	values := form.All("end_others")
@@ -86,7 +86,7 @@ func endOthers(form ui.Form) bool {
 	return !slices.Contains([]string{"", "0", "false", "off", "no"}, last)
 }
 
-// afterPassword answers where to go: on to where the person was going when the change was asked for.
+// afterPassword returns where to go: on to where the person was going when the change was asked for.
 func (p *Portal) afterPassword(v *visit, b back, to string) string {
 	otherwise := v.q.Prefix + passwordPage
 	if v.live.User.MustChange {

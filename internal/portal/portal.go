@@ -43,13 +43,13 @@ type Config struct {
 	Pages *ui.Set
 	// OIDC is the sign-in through providers; nil when none is configured.
 	OIDC *login.OIDC
-	// Extra answers what is below "/admin" and what of "/api/v1/" is not the portal's own. It sees paths without the
+	// Extra returns what is below "/admin" and what of "/api/v1/" is not the portal's own. It sees paths without the
 	// mount prefix, and is called for signed-in people only, after the checks that every page makes; [LiveFrom] and
 	// [ActorFrom] tell who it is. Roles are its own matter. It may be nil.
 	Extra http.Handler
 }
 
-// Portal answers everything below the mount prefix, in one language. Whatever comes from outside goes through [Portal.in]
+// Portal responds to everything below the mount prefix, in one language. Whatever comes from outside goes through [Portal.in]
 // first, which hands it to the portal of the request's own language; they differ in nothing else.
 type Portal struct {
 	Config
@@ -98,16 +98,16 @@ func (p *Portal) speak(u *ui.UI) {
 	}
 }
 
-// in answers the portal in the language of a request.
+// in returns the portal in the language of a request.
 func (p *Portal) in(r *http.Request) *Portal { return p.voices.For(r) }
 
-// UI answers the renderer of the portal's pages in the default language.
+// UI returns the renderer of the portal's pages in the default language.
 func (p *Portal) UI() *ui.UI { return p.ui }
 
-// Guard answers the judge of return-to values, for sign-ins that come back from a provider.
+// Guard returns the judge of return-to values, for sign-ins that come back from a provider.
 func (p *Portal) Guard() *Guard { return p.guard }
 
-// ServeHTTP answers everything below the mount prefix.
+// ServeHTTP responds to everything below the mount prefix.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p = p.in(r)
 	q := site.From(r)
@@ -125,7 +125,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mux.ServeHTTP(w, rest)
 }
 
-// below answers a copy of r whose path has no prefix any more. ok is false when the path is not below it, or is not
+// below returns a copy of r whose path has no prefix any more. ok is false when the path is not below it, or is not
 // written the one way in which we write it: ServeMux would redirect to a clean path, and forget the prefix.
 func below(prefix string, r *http.Request) (*http.Request, bool) {
 	rest, ok := strings.CutPrefix(r.URL.Path, prefix)

@@ -31,7 +31,7 @@ func (p *Portal) showReauth(w http.ResponseWriter, r *http.Request, v *visit) {
 	p.ui.Write(w, r, p.reauth(v, d))
 }
 
-// reauthBack answers where to return to, a page of ours or of the app's; "" for neither.
+// reauthBack returns where to return to, a page of ours or of the app's; "" for neither.
 func (v *visit) reauthBack(r *http.Request, form *ui.Form) string {
 	if to := v.own(r, form, "rt"); to != "" {
 		return to

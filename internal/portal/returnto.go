@@ -36,7 +36,7 @@ func NewGuard(hosts []string) (*Guard, error) {
 	return g, nil
 }
 
-// Check answers where raw leads: to a path with query and fragment on this site, or, with external, to an absolute
+// Check returns where raw leads: to a path with query and fragment on this site, or, with external, to an absolute
 // address on a trusted host. ok is false for everything else, and for addresses of our own pages: returning to the
 // sign-in or the sign-out would go round in circles.
 func (g *Guard) Check(q *site.Request, raw string) (target string, external, ok bool) {

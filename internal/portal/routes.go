@@ -38,7 +38,7 @@ func (rt route) api() bool { return isAPI(rt.pattern) }
 // isAPI reports whether a path without the mount prefix is for programs.
 func isAPI(path string) bool { return path == "/api" || strings.HasPrefix(path, "/api/") }
 
-// allow answers the methods of a route for the Allow header.
+// allow returns the methods of a route for the Allow header.
 func (rt route) allow() string {
 	names := slices.Sorted(maps.Keys(rt.methods))
 	if _, ok := rt.methods[http.MethodGet]; ok {
@@ -177,7 +177,7 @@ func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v *visit, a acces
 	return true
 }
 
-// signInFirst answers a request for a page of ours from somebody who is not signed in (any more).
+// signInFirst responds to a request for a page of ours from somebody who is not signed in (any more).
 func (p *Portal) signInFirst(w http.ResponseWriter, r *http.Request, v *visit) {
 	switch {
 	case v.api:

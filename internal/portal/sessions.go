@@ -81,7 +81,7 @@ type confirmPage struct {
 
 type fact struct{ Name, Value string }
 
-// ownSession answers the session that the address names, if it is the person's own. Somebody else's is not found.
+// ownSession returns the session that the address names, if it is the person's own. Somebody else's is not found.
 func (p *Portal) ownSession(r *http.Request, v *visit) (store.Session, error) {
 	id := r.PathValue("id")
 	if !store.ValidID(id) {
@@ -194,7 +194,7 @@ func (p *Portal) activity(w http.ResponseWriter, r *http.Request, v *visit) {
 	p.ui.Write(w, r, p.accountPage(v, "activity", "activity", d))
 }
 
-// actorName answers who did something. What is no person has a name of the log's own, which is put into words here.
+// actorName returns who did something. What is no person has a name of the log's own, which is put into words here.
 func (p *Portal) actorName(id, name string) string {
 	switch {
 	case id != "" && store.Ambiguous(name):
@@ -210,7 +210,7 @@ func (p *Portal) actorName(id, name string) string {
 	return name
 }
 
-// action answers an audited action in words, or as it is where there are none.
+// action returns an audited action in words, or as it is where there are none.
 func (p *Portal) action(name string) string {
 	if id := "action." + name; p.ui.HasText(id) {
 		return p.ui.Text(id)

@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ready answers nil when there is an active administrator, and errSetup when there is none yet. The store never loses
+// ready returns nil when there is an active administrator, and errSetup when there is none yet. The store never loses
 // its last one, so a yes holds for ever.
 func (p *Portal) ready(ctx context.Context) error {
 	if p.hasAdmin.Load() {
@@ -44,7 +44,7 @@ func (p *Portal) setupSteps() []string {
 	return []string{p.ui.Text("setup.env", "env", p.Accounts.EnvPrefix), p.ui.Text("setup.link"), p.ui.Text("setup.init")}
 }
 
-// SetupNeeded answers a request to a site whose store has no administrator yet: how to go on, and nothing else.
+// SetupNeeded responds to a request to a site whose store has no administrator yet: how to go on, and nothing else.
 func (p *Portal) SetupNeeded(w http.ResponseWriter, r *http.Request, asPage bool) {
 	p = p.in(r)
 	v := p.visit(r, !asPage)
@@ -64,7 +64,7 @@ func (p *Portal) SetupNeeded(w http.ResponseWriter, r *http.Request, asPage bool
 	})
 }
 
-// Hold answers where a person has to go before anything else, and whether there is such a place: whoever was given a
+// Hold returns where a person has to go before anything else, and whether there is such a place: whoever was given a
 // password by someone else sets an own one first, and then goes on to what r asked for. The gate lets nothing of
 // theirs through until then.
 func (p *Portal) Hold(r *http.Request, u store.User) (location string, held bool) {

@@ -64,7 +64,7 @@ func (v *visit) resolve(r *http.Request, use bool) error {
 
 type noticeKey struct{}
 
-// WithNotice answers a copy of r that tells who is signed in, nil for nobody, when a page has asked for that.
+// WithNotice returns a copy of r that tells who is signed in, nil for nobody, when a page has asked for that.
 func WithNotice(r *http.Request, tell func(*session.Live)) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), noticeKey{}, tell))
 }
@@ -109,7 +109,7 @@ func withVisit(r *http.Request, v *visit) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 }
 
-// LiveFrom answers the session of a request that the portal handed on. It is nil elsewhere.
+// LiveFrom returns the session of a request that the portal handed on. It is nil elsewhere.
 func LiveFrom(r *http.Request) *session.Live {
 	if v, ok := r.Context().Value(visitKey{}).(*visit); ok {
 		return v.live
@@ -117,7 +117,7 @@ func LiveFrom(r *http.Request) *session.Live {
 	return nil
 }
 
-// ActorFrom answers who acts in a request that the portal handed on: the zero Actor, who may do nothing, elsewhere.
+// ActorFrom returns who acts in a request that the portal handed on: the zero Actor, who may do nothing, elsewhere.
 func ActorFrom(r *http.Request) account.Actor {
 	if v, ok := r.Context().Value(visitKey{}).(*visit); ok && v.live != nil {
 		return v.actor(r)
@@ -164,7 +164,7 @@ func (v *visit) shown(r *http.Request) string {
 	return site.Loggable(v.q.Prefix+path, v.q.Prefix)
 }
 
-// targets answers the origins that a form may lead to.
+// targets returns the origins that a form may lead to.
 func (b back) targets() []string {
 	if !b.external {
 		return nil
@@ -195,7 +195,7 @@ func (v *visit) own(r *http.Request, form *ui.Form, name string) string {
 	return target
 }
 
-// ownLoginURL answers the address of the sign-in page that returns to the page of ours that r asked for. r has no
+// ownLoginURL returns the address of the sign-in page that returns to the page of ours that r asked for. r has no
 // prefix any more.
 func (p *Portal) ownLoginURL(q *site.Request, r *http.Request) string {
 	to := q.Prefix + r.URL.EscapedPath()
@@ -208,7 +208,7 @@ func (p *Portal) ownLoginURL(q *site.Request, r *http.Request) string {
 	return q.Prefix + "/login?to=" + url.QueryEscape(to)
 }
 
-// loginBackTo answers the address of the sign-in page that returns to a page of ours or of the app's, which was judged
+// loginBackTo returns the address of the sign-in page that returns to a page of ours or of the app's, which was judged
 // already; "" for neither.
 func (p *Portal) loginBackTo(q *site.Request, back string) string {
 	name := "rt"

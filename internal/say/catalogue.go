@@ -86,13 +86,13 @@ func Speaks(src fs.FS, lang string) bool {
 	return err == nil
 }
 
-// Tag answers the language as in BCP 47, such as "de".
+// Tag returns the language as in BCP 47, such as "de".
 func (c *Catalogue) Tag() language.Tag { return c.tag }
 
 // Has reports whether there is a text with that id.
 func (c *Catalogue) Has(id string) bool { _, ok := c.texts[id]; return ok }
 
-// Needs answers the names of the arguments that a text has room for; ok is false when there is no such text.
+// Needs returns the names of the arguments that a text has room for; ok is false when there is no such text.
 func (c *Catalogue) Needs(id string) (names map[string]bool, ok bool) {
 	m, ok := c.texts[id]
 	if !ok {
@@ -105,10 +105,10 @@ func (c *Catalogue) Needs(id string) (names map[string]bool, ok bool) {
 	return names, true
 }
 
-// Say answers a text in the language of the catalogue.
+// Say returns a text in the language of the catalogue.
 func (c *Catalogue) Say(t Text) string { return c.Text(t.id, t.args...) }
 
-// Text answers the text for id with its placeholders filled from pairs of name and value. A value may be a [Text], or
+// Text returns the text for id with its placeholders filled from pairs of name and value. A value may be a [Text], or
 // [AnyOf]. An id that does not exist shows as itself.
 func (c *Catalogue) Text(id string, args ...any) string {
 	m, ok := c.texts[id]
@@ -158,7 +158,7 @@ func find(args []any, name string) (any, bool) {
 	return nil, false
 }
 
-// value answers an argument in words.
+// value returns an argument in words.
 func (c *Catalogue) value(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -173,7 +173,7 @@ func (c *Catalogue) value(v any) string {
 	return fmt.Sprint(v)
 }
 
-// form answers the plural form (CLDR) that the argument n chooses.
+// form returns the plural form (CLDR) that the argument n chooses.
 func (c *Catalogue) form(args []any) string {
 	v, _ := find(args, "n")
 	n, err := strconv.Atoi(fmt.Sprint(v))
@@ -196,7 +196,7 @@ func (c *Catalogue) form(args []any) string {
 	}
 }
 
-// placeholders answers the names in a message, those of all its forms.
+// placeholders returns the names in a message, those of all its forms.
 func (m message) placeholders() map[string]bool {
 	names := make(map[string]bool)
 	for _, text := range m {
@@ -220,7 +220,7 @@ func (m message) placeholders() map[string]bool {
 var accents = strings.NewReplacer("a", "å", "e", "é", "i", "î", "o", "ø", "u", "û", "y", "ý", "n", "ñ", "c", "ç", "s", "š",
 	"A", "Å", "E", "É", "I", "Î", "O", "Ø", "U", "Û", "Y", "Ý", "N", "Ñ", "C", "Ç", "S", "Š")
 
-// pseudo answers the message in the made-up language: accented and 40 % longer, placeholders kept.
+// pseudo returns the message in the made-up language: accented and 40 % longer, placeholders kept.
 func (m message) pseudo() message {
 	out := make(message, len(m))
 	for form, text := range m {

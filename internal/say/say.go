@@ -29,13 +29,13 @@ func New(id string, args ...any) Text { return Text{id, args} }
 // AnyOf is a list of values of which one is enough, as an argument: "staff or ops".
 type AnyOf []string
 
-// ID answers the id.
+// ID returns the id.
 func (t Text) ID() string { return t.id }
 
 // IsZero reports whether the text says nothing.
 func (t Text) IsZero() bool { return t.id == "" }
 
-// String answers the text in English. It is for sentences of [Files]; one of another source answers its id.
+// String returns the text in English. It is for sentences of [Files]; one of another source returns its id.
 func (t Text) String() string {
 	if t.IsZero() {
 		return ""

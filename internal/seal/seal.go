@@ -58,7 +58,7 @@ const (
 
 func setting(key int) string { return "seal.key." + strconv.Itoa(key) }
 
-// Seal answers plain, encrypted for a purpose and a row. What is opened has to name the same purpose and row.
+// Seal returns plain, encrypted for a purpose and a row. What is opened has to name the same purpose and row.
 func (s *Sealer) Seal(ctx context.Context, plain []byte, purpose, row string) (string, error) {
 	n, err := current(ctx, s.store)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Sealer) Seal(ctx context.Context, plain []byte, purpose, row string) (s
 	return format + "." + strconv.Itoa(n) + "." + base64.RawURLEncoding.EncodeToString(out), nil
 }
 
-// Rotate makes a new key for the values to come and answers its number. Every process that shares the store uses it
+// Rotate makes a new key for the values to come and returns its number. Every process that shares the store uses it
 // from the next value on; what earlier keys sealed can still be opened.
 func (s *Sealer) Rotate(ctx context.Context) (int, error) {
 	n := 0
@@ -97,7 +97,7 @@ func (s *Sealer) Rotate(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// current answers the number of the key for new values. It is read each time: a process that kept it would seal with
+// current returns the number of the key for new values. It is read each time: a process that kept it would seal with
 // the old key after a rotation elsewhere, for as long as it runs.
 func current(ctx context.Context, r interface {
 	Setting(ctx context.Context, key string) (string, error)
@@ -116,7 +116,7 @@ func current(ctx context.Context, r interface {
 	return n, nil
 }
 
-// Open answers what was sealed for that purpose and row. An error that matches [ErrSealed] is final; any other one is
+// Open returns what was sealed for that purpose and row. An error that matches [ErrSealed] is final; any other one is
 // technical.
 func (s *Sealer) Open(ctx context.Context, sealed, purpose, row string) ([]byte, error) {
 	head, rest, _ := strings.Cut(sealed, ".")
@@ -148,7 +148,7 @@ func bind(purpose, row string) []byte {
 	return []byte(strconv.Itoa(len(purpose)) + ":" + purpose + row)
 }
 
-// key answers a key of the store, made when it is the current one and nobody made it before.
+// key returns a key of the store, made when it is the current one and nobody made it before.
 func (s *Sealer) key(ctx context.Context, n int, create bool) (cipher.AEAD, error) {
 	s.mu.Lock()
 	aead := s.keys[n]

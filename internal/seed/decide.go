@@ -69,7 +69,7 @@ type edit struct {
 	taken map[string]string // what ended with takeBack, for the audit log
 }
 
-// decide answers what a start does. It is pure.
+// decide returns what a start does. It is pure.
 func decide(v *Values, s state, k *knowledge) plan {
 	if v.mode == ModeManaged {
 		return decideManaged(v, s, k)
@@ -280,7 +280,7 @@ func (p *plan) former(v *Values, u store.User) {
 	p.edits = append(p.edits, e)
 }
 
-// changed answers what differs between two states of an account, for the audit log: field, before, after.
+// changed returns what differs between two states of an account, for the audit log: field, before, after.
 func changed(before, after store.User) [][3]string {
 	var list [][3]string
 	add := func(field string, b, a any) {

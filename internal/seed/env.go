@@ -93,7 +93,7 @@ type parser struct {
 
 func (p *parser) problem(name, text string) { p.problems = append(p.problems, name+" "+text) }
 
-// variable answers the whole name of a variable.
+// variable returns the whole name of a variable.
 func (p *parser) variable(suffix string) string { return p.cfg.EnvPrefix + "ADMIN_" + suffix }
 
 // value reads one setting: the option if given, else the variable.

@@ -25,7 +25,7 @@ func parseSeed(cfg Config, v vars) (*Values, error) {
 	return Parse(cfg, v.lookup, ReadFile, password.Policy{})
 }
 
-// plainOf answers the password as it was understood.
+// plainOf returns the password as it was understood.
 func plainOf(v *Values) string {
 	if v.password == nil {
 		return ""

@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// finish logs what was done and answers it.
+// finish logs what was done and returns it.
 func (s *seeder) finish(ctx context.Context, st store.Reader, p plan) (Result, error) {
 	res := Result{Action: p.action(), NeedsSetup: p.setup, Warnings: p.warnings, Ignored: p.ignored}
 	if p.admin != nil {
@@ -107,7 +107,7 @@ type Line struct {
 	Source string `json:"source,omitempty"` // of a value: where it comes from
 }
 
-// Describe answers what a start would do, and which value comes from where. It writes nothing. A nil store is an empty
+// Describe returns what a start would do, and which value comes from where. It writes nothing. A nil store is an empty
 // one.
 func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher) ([]Line, error) {
 	s := newSeeder(v, h, Options{})

@@ -137,7 +137,7 @@ func (e *env) startWritesNothing(mode Mode, v vars) Result {
 	return res
 }
 
-// checked answers a look at the store if it could notice a write.
+// checked returns a look at the store if it could notice a write.
 func (e *env) checked(look string) string {
 	e.Helper()
 	if !strings.Contains(look, "\nusers ") && e.countUsers() > 0 {
@@ -229,7 +229,7 @@ func (e *env) mustOpen(name, pass string) {
 	}
 }
 
-// signIn makes a session and answers its id.
+// signIn makes a session and returns its id.
 func (e *env) signIn(name string) string {
 	e.Helper()
 	u, now := e.user(name), e.clock.Now()

@@ -63,7 +63,7 @@ func readState(ctx context.Context, r store.Reader, v *Values, k *knowledge) (st
 	return s, nil
 }
 
-// managedRoots answers the flagged accounts. They are administrators: their role is locked as long as they are.
+// managedRoots returns the flagged accounts. They are administrators: their role is locked as long as they are.
 func managedRoots(ctx context.Context, r store.Reader) ([]store.User, error) {
 	var roots []store.User
 	q := store.UserQuery{Role: store.RoleAdmin, Limit: 1000}
@@ -180,7 +180,7 @@ func (s *state) readApplied(ctx context.Context, r store.Reader, k *knowledge) e
 	return err
 }
 
-// setting answers "" for a setting that is absent.
+// setting returns "" for a setting that is absent.
 func setting(ctx context.Context, r store.Reader, key string) (string, error) {
 	text, err := r.Setting(ctx, key)
 	if errors.Is(err, store.ErrNotFound) {

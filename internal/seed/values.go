@@ -44,10 +44,10 @@ type Values struct {
 	forceFrom value // without its text
 }
 
-// Mode answers the policy.
+// Mode returns the policy.
 func (v *Values) Mode() Mode { return v.mode }
 
-// Username answers the name for a new administrator: ADMIN_USER, else with [ModeManaged] the local part of the e-mail,
+// Username returns the name for a new administrator: ADMIN_USER, else with [ModeManaged] the local part of the e-mail,
 // else "admin".
 func (v *Values) Username() string {
 	if v.user.text != "" {
@@ -59,7 +59,7 @@ func (v *Values) Username() string {
 	return defaultUser
 }
 
-// Email answers ADMIN_EMAIL, "" when not given.
+// Email returns ADMIN_EMAIL, "" when not given.
 func (v *Values) Email() string { return v.email.text }
 
 // HasPassword reports whether a password is given in any form.
@@ -68,7 +68,7 @@ func (v *Values) HasPassword() bool { return v.password != nil || v.hash != nil 
 // PasswordSource names for people what gives the password: a variable or an option.
 func (v *Values) PasswordSource() string { return v.secret.name }
 
-// HashPassword answers a hash of the password: the one that was given, or a new one. Errors are those of
+// HashPassword returns a hash of the password: the one that was given, or a new one. Errors are those of
 // [password.Hasher.Hash].
 func (v *Values) HashPassword(ctx context.Context, h *password.Hasher) (string, error) {
 	switch {

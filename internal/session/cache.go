@@ -25,7 +25,7 @@ const maxLag = 700 * time.Millisecond
 // answers only if neither its session nor its user has a change with a number above its mark.
 //
 //   - A change told before the mark was taken had been committed by then, so the read saw it.
-//   - A change told after it has a number above the mark, so the entry no longer answers, whether the entry was
+//   - A change told after it has a number above the mark, so the entry no longer counts, whether the entry was
 //     put into the cache before or after the change was told. There is no window between the two.
 //   - This process's own changes are told before the call that made them returns: over on the next request.
 //   - Other processes' changes are told by the store's poll. The entry answers only while the last finished poll
@@ -89,7 +89,7 @@ func (e *entry) value(key any) (any, bool) {
 	return nil, false
 }
 
-// keep adds a value, unless another request was faster, and answers the one that counts.
+// keep adds a value, unless another request was faster, and returns the one that counts.
 func (e *entry) keep(key, made any) any {
 	added := &value{key: key, value: made}
 	for {
@@ -124,14 +124,14 @@ func newCache(capacity int) *cache {
 // noNews stands for a time long before the cache was made: nothing is known yet.
 const noNews = -int64(time.Hour)
 
-// mark answers the number and the time to give to an entry whose store read begins after this call.
+// mark returns the number and the time to give to an entry whose store read begins after this call.
 func (c *cache) mark() (mark uint64, read int64) { return c.seq.Load(), c.sinceEpoch() }
 
 func (c *cache) sinceEpoch() int64 { return int64(time.Since(c.epoch0)) }
 
 func (c *cache) put(hash store.TokenHash, e *entry) { c.entries.Set(hash, e) }
 
-// get answers the entry if it may still answer, nil otherwise.
+// get returns the entry if it may still answer, nil otherwise.
 func (c *cache) get(hash store.TokenHash) *entry {
 	if c.stale() {
 		return nil
@@ -150,7 +150,7 @@ func (c *cache) get(hash store.TokenHash) *entry {
 // stale reports whether the news are too old for the cache to answer.
 func (c *cache) stale() bool { return c.age() > maxLag }
 
-// age answers how old the news from the store are. It is long while there were none yet.
+// age returns how old the news from the store are. It is long while there were none yet.
 func (c *cache) age() time.Duration { return time.Duration(c.sinceEpoch() - c.newest.Load()) }
 
 // lastKnown answers an entry that may stand for what the store would say, while that is away: the news that came last

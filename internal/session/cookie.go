@@ -19,7 +19,7 @@ type Cookie struct {
 	Domain string // "" keeps the cookie to this host
 }
 
-// CookieFor answers the cookie's scope for a site. A configured domain counts only on hosts below it: on others a
+// CookieFor returns the cookie's scope for a site. A configured domain counts only on hosts below it: on others a
 // browser would refuse the cookie, and signing in would never end. host may have a port.
 func CookieFor(secure bool, host, domain string) Cookie {
 	c := Cookie{Secure: secure}
@@ -38,7 +38,7 @@ const (
 	secureName = "__Secure-gatehouse"
 )
 
-// Name answers the name of the session cookie.
+// Name returns the name of the session cookie.
 func (c Cookie) Name() string {
 	switch {
 	case !c.Secure:
@@ -50,7 +50,7 @@ func (c Cookie) Name() string {
 	}
 }
 
-// Token answers the session token that the request carries, or "" for none. Values that do not have a token's shape
+// Token returns the session token that the request carries, or "" for none. Values that do not have a token's shape
 // are skipped. Two different well-formed tokens mean that someone planted one: the request is anonymous then.
 func (c Cookie) Token(h http.Header) string {
 	name, token := c.Name(), ""
@@ -99,10 +99,10 @@ func (c Cookie) Own(name, value string, maxAge time.Duration) *http.Cookie {
 	return ck
 }
 
-// OwnName answers the full name of such a cookie.
+// OwnName returns the full name of such a cookie.
 func (c Cookie) OwnName(name string) string { return Cookie{Secure: c.Secure}.Name() + "-" + name }
 
-// OwnValue answers the value of such a cookie, "" when the request has none or several.
+// OwnValue returns the value of such a cookie, "" when the request has none or several.
 func (c Cookie) OwnValue(r *http.Request, name string) string {
 	cks := r.CookiesNamed(c.OwnName(name))
 	if len(cks) != 1 {
@@ -148,7 +148,7 @@ func StripCookies(h http.Header, backing *[1]string) {
 	}
 }
 
-// stripLine answers one Cookie line without our cookies.
+// stripLine returns one Cookie line without our cookies.
 func stripLine(line string) string {
 	if !strings.Contains(line, baseName) {
 		return line

@@ -118,7 +118,7 @@ func (o *outage) end() {
 	o.asking, o.found = context.WithCancel(context.Background())
 }
 
-// Graced answers how many requests went on without the store since the manager began, and whether such may go on now.
+// Graced returns how many requests went on without the store since the manager began, and whether such may go on now.
 func (m *Manager) Graced() (served uint64, active bool) {
 	m.outage.mu.Lock()
 	defer m.outage.mu.Unlock()

@@ -248,7 +248,7 @@ func TestWhatIsKnownToHaveEndedHasNoGrace(t *testing.T) {
 	o.refused(t, live, "beyond its absolute time")
 }
 
-// News may fail while the store still answers: then it is asked, and what it said last counts when it falls silent.
+// News may fail while the store still responds: then it is asked, and what it said last counts when it falls silent.
 func TestWhatTheStoreSaidLastCountsInAnOutage(t *testing.T) {
 	t.Parallel()
 	o := setUpOutage(t)

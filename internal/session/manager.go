@@ -76,7 +76,7 @@ const awayAfter = 2 * time.Second
 // Away reports whether the store has not answered for a while: nobody could sign in.
 func (m *Manager) Away() bool { return m.cache.newest.Load() != noNews && m.cache.age() > awayAfter }
 
-// Resolve answers the live session of a token and counts this as a use of it. ErrNone when there is none; any other
+// Resolve returns the live session of a token and counts this as a use of it. ErrNone when there is none; any other
 // error means that it could not be found out, and the gate stays closed.
 func (m *Manager) Resolve(ctx context.Context, token string) (*Live, error) {
 	return m.resolve(ctx, token, true)

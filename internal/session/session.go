@@ -28,7 +28,7 @@ type Limits struct {
 // DefaultLimits are the lifetimes when the configuration says nothing.
 var DefaultLimits = Limits{Idle: 12 * time.Hour, Absolute: 7 * 24 * time.Hour, Remember: 30 * 24 * time.Hour}
 
-// lifetimes answers idle and absolute lifetime of a new session.
+// lifetimes returns idle and absolute lifetime of a new session.
 func (l Limits) lifetimes(remember bool) (idle, absolute time.Duration) {
 	if remember {
 		return l.Remember, l.Remember
@@ -44,7 +44,7 @@ type Live struct {
 	entry *entry
 }
 
-// IdleExpiresAt answers when the session is over if it is not used again.
+// IdleExpiresAt returns when the session is over if it is not used again.
 func (l *Live) IdleExpiresAt() time.Time {
 	t := l.lastSeen().Add(l.Session.Idle)
 	if t.After(l.Session.ExpiresAt) {
@@ -53,7 +53,7 @@ func (l *Live) IdleExpiresAt() time.Time {
 	return t
 }
 
-// LastSeen answers the last known use of the session.
+// LastSeen returns the last known use of the session.
 func (l *Live) LastSeen() time.Time { return l.lastSeen() }
 
 func (l *Live) lastSeen() time.Time {
@@ -69,7 +69,7 @@ func (l *Live) Fresh(now time.Time, window time.Duration) bool {
 	return age > -time.Minute && age < window // another Caddy's clock may be a little ahead
 }
 
-// Values answers what compute made for this session, computing it at most a few times per cached session: identity
+// Values returns what compute made for this session, computing it at most a few times per cached session: identity
 // headers and decisions are kept beside the session they belong to and vanish with it. key must be comparable and
 // stand for one configuration (a pointer to it).
 func (l *Live) Values(key any, compute func(*Live) any) any {
@@ -120,7 +120,7 @@ type Start struct {
 // maxUserAgent bounds what a client can make us keep.
 const maxUserAgent = 512
 
-// Create makes a session inside tx and answers the token for the cookie, which is kept nowhere.
+// Create makes a session inside tx and returns the token for the cookie, which is kept nowhere.
 // A new sign-in always gets a new token (session fixation).
 func (m *Manager) Create(ctx context.Context, tx store.Tx, p Start) (token string, s store.Session, err error) {
 	now := m.now().UTC()

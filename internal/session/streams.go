@@ -34,7 +34,7 @@ func (m *Manager) Follow(ctx context.Context, l *Live, f *Follower) context.Cont
 	return ctx
 }
 
-// Streams answers how many requests are being followed.
+// Streams returns how many requests are being followed.
 func (m *Manager) Streams() int { return m.streams.count() }
 
 // Breaker makes all further reading and writing of a request fail. It may be told so again.
@@ -187,7 +187,7 @@ func (s *streams) mark(g *group, named bool) {
 	s.stir()
 }
 
-// next answers a mark that none has had.
+// next returns a mark that none has had.
 func (s *streams) next() uint64 {
 	s.marks++
 	return s.marks
@@ -249,7 +249,7 @@ type judgement struct {
 	mark uint64
 }
 
-// due answers the sessions to judge now: those that a change has named, then other suspects and those whose known expiry
+// due returns the sessions to judge now: those that a change has named, then other suspects and those whose known expiry
 // has passed.
 func (s *streams) due(now time.Time) []judgement {
 	s.mu.Lock()
@@ -303,7 +303,7 @@ func (s *streams) cutAll(cause error) {
 	}
 }
 
-// unknownSince answers since when a session could not be judged; it starts to count at the first call.
+// unknownSince returns since when a session could not be judged; it starts to count at the first call.
 func (s *streams) unknownSince(id string) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,7 +21,7 @@ const (
 	maxTouch = 30 * time.Second
 )
 
-// touchEvery answers how often a session's use is written: a tenth of its idle time, between 0.1 s and 30 s, so that
+// touchEvery returns how often a session's use is written: a tenth of its idle time, between 0.1 s and 30 s, so that
 // another process or a restart misjudges idleness by a tenth at most.
 func touchEvery(idle time.Duration) time.Duration { return min(max(idle/10, minTouch), maxTouch) }
 
@@ -31,7 +31,7 @@ func (t *touches) add(id string, at time.Time) {
 	t.seen[id] = at
 }
 
-// pending answers the noted use of a session that is not written yet, or the zero time.
+// pending returns the noted use of a session that is not written yet, or the zero time.
 func (t *touches) pending(id string) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()

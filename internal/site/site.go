@@ -19,7 +19,7 @@ type Request struct {
 	Prefix   string     // mount point of our pages, such as "/_auth": begins with '/', does not end in one
 }
 
-// Scheme answers "https" or "http".
+// Scheme returns "https" or "http".
 func (r *Request) Scheme() string {
 	if r.Secure {
 		return "https"
@@ -27,10 +27,10 @@ func (r *Request) Scheme() string {
 	return "http"
 }
 
-// Origin answers the site's own origin, such as "https://app.example.com".
+// Origin returns the site's own origin, such as "https://app.example.com".
 func (r *Request) Origin() string { return r.Scheme() + "://" + r.Host }
 
-// IP answers the client address as text, "" when unknown.
+// IP returns the client address as text, "" when unknown.
 func (r *Request) IP() string {
 	if !r.ClientIP.IsValid() {
 		return ""
@@ -40,12 +40,12 @@ func (r *Request) IP() string {
 
 type key struct{}
 
-// With answers a copy of r that carries q.
+// With returns a copy of r that carries q.
 func With(r *http.Request, q *Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), key{}, q))
 }
 
-// From answers what the front knows of this request. It is never nil: without a front (a unit test of a page) it is
+// From returns what the front knows of this request. It is never nil: without a front (a unit test of a page) it is
 // a plain-HTTP request from an unknown address.
 func From(r *http.Request) *Request {
 	if q, ok := r.Context().Value(key{}).(*Request); ok {

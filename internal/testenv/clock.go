@@ -16,14 +16,14 @@ func NewClock(t0 time.Time) *Clock {
 	return &Clock{now: t0.UTC().Truncate(time.Millisecond)}
 }
 
-// Now answers the time shown. Give the method value clock.Now to whatever takes a func() time.Time.
+// Now returns the time shown. Give the method value clock.Now to whatever takes a func() time.Time.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Advance moves the clock on by d and answers the new time. A negative d turns it back, as a corrected clock does.
+// Advance moves the clock on by d and returns the new time. A negative d turns it back, as a corrected clock does.
 func (c *Clock) Advance(d time.Duration) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -24,7 +24,7 @@ type bouncer struct {
 	out  *lockedBuffer
 }
 
-// PgBouncerDSN makes a fresh database and answers how to connect to it through a PgBouncer in transaction mode: each
+// PgBouncerDSN makes a fresh database and returns how to connect to it through a PgBouncer in transaction mode: each
 // transaction may have another connection, and what a session leaves behind meets somebody else. direct leads past it.
 func PgBouncerDSN(t testing.TB) (through, direct string) {
 	t.Helper()
@@ -151,7 +151,7 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String answers what was written so far.
+// String returns what was written so far.
 func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

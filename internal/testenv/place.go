@@ -25,7 +25,7 @@ type Place struct {
 	DSN    string // PostgreSQL
 }
 
-// NewPlace answers a place of its own for each call, with the schema in it and nothing else. It goes with the test.
+// NewPlace returns a place of its own for each call, with the schema in it and nothing else. It goes with the test.
 func NewPlace(t testing.TB) Place {
 	t.Helper()
 	p := barePlace(t)
@@ -72,7 +72,7 @@ func (p Place) Open(t testing.TB, with ...func(*sqlstore.Options)) *sqlstore.DB 
 	return openStore(t, sqlstore.Options{Engine: p.Engine, Path: p.Path, DSN: p.DSN, Migrate: true}, with)
 }
 
-// Caddyfile answers the line of the global option that names the place.
+// Caddyfile returns the line of the global option that names the place.
 func (p Place) Caddyfile() string {
 	if p.Engine == sqlstore.EnginePostgres {
 		return fmt.Sprintf("store postgres %q", p.DSN)
@@ -90,7 +90,7 @@ func (p Place) Made(t testing.TB) bool {
 	return !errors.Is(err, os.ErrNotExist)
 }
 
-// Rows answers every table with every row, as somebody sees them who steals the store: for SQLite the bytes of its
+// Rows returns every table with every row, as somebody sees them who steals the store: for SQLite the bytes of its
 // files as well, where deleted rows may be left.
 func (p Place) Rows(t testing.TB) string {
 	t.Helper()
@@ -103,7 +103,7 @@ func (p Place) Rows(t testing.TB) string {
 	return text
 }
 
-// Watch answers a function that shows the content of the store, each time as it is then. What it shows differs after
+// Watch returns a function that shows the content of the store, each time as it is then. What it shows differs after
 // anything was written, also where it left all values as they were.
 func (p Place) Watch(t testing.TB) (look func() string, done func()) {
 	t.Helper()
@@ -134,7 +134,7 @@ func (p Place) Watch(t testing.TB) (look func() string, done func()) {
 	}, func() { _ = db.Close() }
 }
 
-// files answers the database file and its write-ahead log.
+// files returns the database file and its write-ahead log.
 func (p Place) files(t testing.TB) (all []byte) {
 	t.Helper()
 	for _, name := range []string{p.Path, p.Path + "-wal"} {
@@ -147,7 +147,7 @@ func (p Place) files(t testing.TB) (all []byte) {
 	return all
 }
 
-// query answers the rows of a query as text.
+// query returns the rows of a query as text.
 func query(t testing.TB, db *sql.DB, text string) (out []string) {
 	t.Helper()
 	rows, err := db.QueryContext(context.Background(), text)

@@ -45,7 +45,7 @@ var server struct {
 // Main runs the tests of a package that uses PostgreSQL and stops the server at the end. Call it from TestMain.
 func Main(m *testing.M) { os.Exit(Run(m)) }
 
-// Run is Main for packages that have something to do afterwards; it answers the exit code.
+// Run is Main for packages that have something to do afterwards; it returns the exit code.
 func Run(m *testing.M) int {
 	code := m.Run()
 	switch {
@@ -59,7 +59,7 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// PostgresDSN makes a fresh database, which goes with the test, and answers how to connect to it. Where there is no
+// PostgresDSN makes a fresh database, which goes with the test, and returns how to connect to it. Where there is no
 // PostgreSQL the test fails: one that is passed over tells nothing.
 func PostgresDSN(t testing.TB) string {
 	t.Helper()
@@ -134,7 +134,7 @@ func PostgresExec(t testing.TB, dsn, statement string) {
 	}
 }
 
-// PostgresText answers the one value, a number or a text, of a query in the database at dsn.
+// PostgresText returns the one value, a number or a text, of a query in the database at dsn.
 func PostgresText(t testing.TB, dsn, text string) string {
 	t.Helper()
 	db, err := sql.Open("pgx", dsn)
@@ -281,7 +281,7 @@ func postgresBin() (string, error) {
 	return best, nil
 }
 
-// postgresUser answers as whom to run the server, and gives that user the folder: PostgreSQL refuses to run as root.
+// postgresUser returns the user to run the server, and gives that user the folder: PostgreSQL refuses to run as root.
 func postgresUser(dir string) (*syscall.SysProcAttr, error) {
 	attr := dieWithParent()
 	if os.Geteuid() != 0 {

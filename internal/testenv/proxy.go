@@ -28,13 +28,13 @@ const (
 	proxyHang            // connections stay open and nothing comes through
 )
 
-// PostgresProxy makes a fresh database and answers a connection string that leads to it through a proxy.
+// PostgresProxy makes a fresh database and returns a connection string that leads to it through a proxy.
 func PostgresProxy(t testing.TB) (*Proxy, string) {
 	t.Helper()
 	return ProxyTo(t, PostgresDSN(t))
 }
 
-// ProxyTo answers a connection string that leads to the database at dsn, a URL, through a proxy.
+// ProxyTo returns a connection string that leads to the database at dsn, a URL, through a proxy.
 func ProxyTo(t testing.TB, dsn string) (*Proxy, string) {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -55,7 +55,7 @@ func ProxyTo(t testing.TB, dsn string) (*Proxy, string) {
 	return p, u.String()
 }
 
-// Direct answers the connection string that leads past the proxy.
+// Direct returns the connection string that leads past the proxy.
 func (p *Proxy) Direct() string { return p.direct }
 
 // Redirect leads new connections to another server (host:port) and closes those to the one before, as a virtual
@@ -105,7 +105,7 @@ func (p *Proxy) set(s proxyState) {
 	p.state = s
 }
 
-// gate waits while the proxy hangs and answers whether to go on.
+// gate waits while the proxy hangs and returns whether to go on.
 func (p *Proxy) gate() bool {
 	for {
 		p.mu.Lock()

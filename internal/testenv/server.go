@@ -101,10 +101,10 @@ func (s *Server) Stop() {
 	}
 }
 
-// DSN answers how to connect to the database postgres of the server.
+// DSN returns how to connect to the database postgres of the server.
 func (s *Server) DSN() string { return s.dsn }
 
-// Addr answers host:port.
+// Addr returns host:port.
 func (s *Server) Addr() string {
 	u, err := url.Parse(s.dsn)
 	if err != nil {

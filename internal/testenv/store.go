@@ -19,7 +19,7 @@ func SQLite(t testing.TB, with ...func(*sqlstore.Options)) *sqlstore.DB {
 	return OpenSQLite(t, SQLitePath(t), with...)
 }
 
-// SQLitePath answers the path of a fresh SQLite store, for tests with several handles on one file. It goes with the test.
+// SQLitePath returns the path of a fresh SQLite store, for tests with several handles on one file. It goes with the test.
 func SQLitePath(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "gatehouse.db")
@@ -29,7 +29,7 @@ func SQLitePath(t testing.TB) string {
 
 var errUnclean = errors.New("the file alone is not the whole store")
 
-// emptySQLite answers the bytes of a store with the schema in it and nothing else. The race detector makes each schema
+// emptySQLite returns the bytes of a store with the schema in it and nothing else. The race detector makes each schema
 // cost half a second, and most tests want one.
 var emptySQLite = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "gatehouse-template-")

@@ -147,7 +147,7 @@ func flush(path string) error {
 // magic is what every SQLite file begins with.
 const magic = "SQLite format 3\x00"
 
-// Unpack copies a backup into a folder and answers the path of the copy, so that a schema can be brought up to date
+// Unpack copies a backup into a folder and returns the path of the copy, so that a schema can be brought up to date
 // without touching the backup.
 func Unpack(file, dir string) (string, error) {
 	f, err := os.Open(file)

@@ -177,7 +177,7 @@ func (c checker) durability(ctx context.Context, s Side) error {
 	return nil
 }
 
-// Count answers how many rows each table holds, in the order of their names.
+// Count returns how many rows each table holds, in the order of their names.
 func Count(ctx context.Context, s Side) ([]Content, error) {
 	tables, err := s.schema(ctx, s.DB)
 	if err != nil {

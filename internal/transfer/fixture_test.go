@@ -151,7 +151,7 @@ func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 
 var createTable = regexp.MustCompile(`(?m)^CREATE TABLE (\w+)`)
 
-// tables answers every table of content that the migrations make.
+// tables returns every table of content that the migrations make.
 func tables(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../store/sqlstore/migrations/*.sql")
@@ -176,7 +176,7 @@ func tables(t *testing.T) []string {
 	return list
 }
 
-// dump answers every row of every table as text, with the names of its columns. It shares no code with what it tests.
+// dump returns every row of every table as text, with the names of its columns. It shares no code with what it tests.
 func dump(t *testing.T, db *sql.DB) map[string][]string {
 	t.Helper()
 	all := make(map[string][]string)

@@ -62,7 +62,7 @@ type mover struct {
 }
 
 // Move copies everything from one store to another, which has to be empty or left behind by an earlier Move that was
-// interrupted. The source can't be changed meanwhile. It answers what the target holds, compared with the source.
+// interrupted. The source can't be changed meanwhile. It returns what the target holds, compared with the source.
 func Move(ctx context.Context, from, to Side, o Options) (_ []Content, err error) {
 	defer func() { err = ended(ctx, err) }()
 	dst, err := to.DB.Conn(ctx)
@@ -183,7 +183,7 @@ func count(ctx context.Context, q queryer, tables []table) (map[string]int64, er
 // counterTable has a row from the beginning, in a store that holds nothing, too.
 const counterTable = "change_counter"
 
-// refuseFilled answers ErrNotEmpty when there is a row in any table.
+// refuseFilled returns ErrNotEmpty when there is a row in any table.
 func (s Side) refuseFilled(ctx context.Context, q queryer, tables []table) error {
 	counts, err := count(ctx, q, tables)
 	if err != nil {
@@ -325,7 +325,7 @@ func (m *mover) copyTable(ctx context.Context, t table) error {
 	})
 }
 
-// reached answers how far an earlier run came.
+// reached returns how far an earlier run came.
 func (m *mover) reached(ctx context.Context, t table) (after []any, rows int64, err error) {
 	var last string
 	err = m.dst.QueryRowContext(ctx, `SELECT last_key, row_count FROM `+fillingTable+` WHERE table_name = $1`, t.name).Scan(&last, &rows)

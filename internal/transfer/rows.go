@@ -16,7 +16,7 @@ import (
 // form, and the hashes are added (modulo 2^256). Adding, unlike exclusive or, also tells a row that is there twice.
 type Sum [sha256.Size]byte
 
-// String answers the beginning of the sum, enough to compare by eye.
+// String returns the beginning of the sum, enough to compare by eye.
 func (s Sum) String() string { return hex.EncodeToString(s[:8]) }
 
 func (s *Sum) add(h [sha256.Size]byte) {
@@ -60,7 +60,7 @@ func (r row) hash(buf []byte) ([sha256.Size]byte, []byte) {
 	return sha256.Sum256(buf), buf
 }
 
-// key answers the values of the primary key.
+// key returns the values of the primary key.
 func (t table) keyOf(r row) []any {
 	values := make([]any, len(t.key))
 	for i, k := range t.key {
@@ -163,7 +163,7 @@ func (t table) content(ctx context.Context, q queryer) (Content, error) {
 	return c, err
 }
 
-// marks answers "$from, …" for n arguments.
+// marks returns "$from, …" for n arguments.
 func marks(from, n int) string {
 	var b strings.Builder
 	for i := range n {

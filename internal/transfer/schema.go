@@ -75,7 +75,7 @@ type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Where the engines keep what is known about tables. Each query answers rows of texts: table, column and more.
+// Where the engines keep what is known about tables. Each query returns rows of texts: table, column and more.
 const (
 	// The index of texts is a set of tables; triggers fill it. It is no content.
 	sqliteColumns = `SELECT m.name, c.name, lower(c.type), CAST(c.pk AS TEXT) FROM sqlite_master m, pragma_table_info(m.name) c
@@ -194,7 +194,7 @@ func four(ctx context.Context, q queryer, query string, each func(a, b, c, d str
 	return rows.Err()
 }
 
-// shared answers the tables of the source, which the target has to have just so. Tables that only the target has are
+// shared returns the tables of the source, which the target has to have just so. Tables that only the target has are
 // somebody else's: a schema of PostgreSQL may be shared.
 func shared(from, to []table) ([]table, error) {
 	if len(from) == 0 {

@@ -66,7 +66,7 @@ func mix(a, b rgb, t float64) (m rgb) {
 	return m
 }
 
-// on answers the colour of text on c.
+// on returns the colour of text on c.
 func (c rgb) on() rgb {
 	if contrast(white, c) >= contrast(ink, c) {
 		return white
@@ -76,7 +76,7 @@ func (c rgb) on() rgb {
 
 func (c rgb) String() string { return fmt.Sprintf("#%02x%02x%02x", c[0], c[1], c[2]) }
 
-// contrast answers the ratio of two colours, 1 to 21 (WCAG 2.2, "contrast ratio").
+// contrast returns the ratio of two colours, 1 to 21 (WCAG 2.2, "contrast ratio").
 func contrast(a, b rgb) float64 {
 	la, lb := luminance(a), luminance(b)
 	if la < lb {
@@ -96,7 +96,7 @@ func luminance(c rgb) float64 {
 	return 0.2126*lin(c[0]) + 0.7152*lin(c[1]) + 0.0722*lin(c[2])
 }
 
-// css answers the rules that put the accent in place of the built-in one. It is made of numbers only.
+// css returns the rules that put the accent in place of the built-in one. It is made of numbers only.
 func (a accent) css() string {
 	if a == (accent{}) {
 		return ""

@@ -75,7 +75,7 @@ func parseMultipart(b []byte, boundary string) (Form, error) {
 	return Form{f.Value}, nil
 }
 
-// jsonOptions answers the plain members of an object; what is no object has none.
+// jsonOptions returns the plain members of an object; what is no object has none.
 func jsonOptions(b []byte) Form {
 	var members map[string]any
 	if err := json.Unmarshal(b, &members); err != nil {

@@ -93,7 +93,7 @@ func newAssets(b Brand) (*assets, error) {
 	return &s, nil
 }
 
-// find answers the file of that name. current is false for an older or newer hash of a file that exists: a page
+// find returns the file of that name. current is false for an older or newer hash of a file that exists: a page
 // loaded from before a reload, or from another Caddy in the middle of an upgrade, gets today's file instead of none.
 func (s *assets) find(name string) (a *asset, current bool) {
 	for _, a := range s.all {

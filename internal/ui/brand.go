@@ -65,7 +65,7 @@ func NewBrand(title string, logo []byte, color, support string) (Brand, error) {
 	return b, nil
 }
 
-// Title answers the name of the site.
+// Title returns the name of the site.
 func (b Brand) Title() string {
 	if b.title == "" {
 		return DefaultTitle
@@ -73,10 +73,10 @@ func (b Brand) Title() string {
 	return b.title
 }
 
-// Support answers the address for help, "" for none.
+// Support returns the address for help, "" for none.
 func (b Brand) Support() string { return b.support }
 
-// SupportText answers the address as people read it.
+// SupportText returns the address as people read it.
 func (b Brand) SupportText() string {
 	if rest, ok := strings.CutPrefix(b.support, "mailto:"); ok {
 		rest, _, _ = strings.Cut(rest, "?")
@@ -85,7 +85,7 @@ func (b Brand) SupportText() string {
 	return strings.TrimSuffix(strings.TrimPrefix(b.support, "https://"), "/")
 }
 
-// Notes answers what was adjusted, for the log.
+// Notes returns what was adjusted, for the log.
 func (b Brand) Notes() []string { return b.notes }
 
 func checkTitle(s string) error {
@@ -122,7 +122,7 @@ func checkSupport(s string) (string, error) {
 	return u.String(), nil
 }
 
-// ImageType answers the media type of an image that a page may show, by its content.
+// ImageType returns the media type of an image that a page may show, by its content.
 func ImageType(b []byte) (string, error) {
 	ext, err := sniffLogo(b)
 	if err != nil {
@@ -131,7 +131,7 @@ func ImageType(b []byte) (string, error) {
 	return mimes[ext], nil
 }
 
-// sniffLogo answers the file extension for an image by its content, never by its name.
+// sniffLogo returns the file extension for an image by its content, never by its name.
 func sniffLogo(b []byte) (ext string, err error) {
 	if len(b) > maxLogo {
 		return "", fmt.Errorf("the file has %d bytes; use an image of at most 64 KiB", len(b))

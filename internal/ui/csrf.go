@@ -24,7 +24,7 @@ func safe(method string) bool {
 // Cookies of ours are SameSite=Lax besides; this check also covers sibling hosts, which are the same site.
 type CrossOrigin struct{ std http.CrossOriginProtection }
 
-// Check answers nil or an error that matches [ErrCrossSite].
+// Check returns nil or an error that matches [ErrCrossSite].
 func (c *CrossOrigin) Check(r *http.Request) error {
 	err := c.std.Check(r)
 	if err == nil && r.Host == "" && r.Header.Get("Origin") != "" && r.Header.Get("Sec-Fetch-Site") == "" && !safe(r.Method) {

@@ -1,4 +1,4 @@
-// Package ui is how Gatehouse looks and answers: pages, assets, headers, messages, problem documents and the reading
+// Package ui is how Gatehouse looks and responds: pages, assets, headers, messages, problem documents and the reading
 // of what browsers and programs send.
 //
 // It knows nothing of sessions or accounts. Packages with pages of their own (internal/portal, admin) give it their

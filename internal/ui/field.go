@@ -19,7 +19,7 @@ type Field struct {
 	Plain        bool   // no capitals, correction or spelling
 }
 
-// DescribedBy answers the ids of the hint and the error.
+// DescribedBy returns the ids of the hint and the error.
 func (f Field) DescribedBy() string {
 	switch {
 	case f.Error != "" && f.Hint != "":
@@ -32,7 +32,7 @@ func (f Field) DescribedBy() string {
 	return ""
 }
 
-// InputType answers the type attribute.
+// InputType returns the type attribute.
 func (f Field) InputType() string {
 	if f.Type == "" {
 		return "text"
@@ -40,7 +40,7 @@ func (f Field) InputType() string {
 	return f.Type
 }
 
-// WithErrors puts texts beside the fields they are about and answers what is about no field of the form. A single
+// WithErrors puts texts beside the fields they are about and returns what is about no field of the form. A single
 // faulty field gets the focus; of several, the summary does.
 func WithErrors(fields []Field, errs []FieldError) (rest []FieldError) {
 	for _, e := range errs {
@@ -61,7 +61,7 @@ func WithErrors(fields []Field, errs []FieldError) (rest []FieldError) {
 	return rest
 }
 
-// Faults answers the fields with errors, for the summary of a form with several.
+// Faults returns the fields with errors, for the summary of a form with several.
 func Faults(fields []Field) []Field {
 	var bad []Field
 	for _, f := range fields {

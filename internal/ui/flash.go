@@ -22,7 +22,7 @@ func (u *UI) Flash(w http.ResponseWriter, r *http.Request, id string) {
 	http.SetCookie(w, session.Cookie{Secure: site.From(r).Secure}.Own(flashCookie, id, flashLife))
 }
 
-// takeFlash answers the message to say on this page and makes the browser forget it.
+// takeFlash returns the message to say on this page and makes the browser forget it.
 func (u *UI) takeFlash(w http.ResponseWriter, r *http.Request) *Notice {
 	if r.Method == http.MethodHead {
 		return nil
@@ -45,7 +45,7 @@ const (
 	themeLife   = 365 * 24 * time.Hour
 )
 
-// Theme answers the chosen colour scheme: "light", "dark", or "" for the system's.
+// Theme returns the chosen colour scheme: "light", "dark", or "" for the system's.
 func Theme(r *http.Request) string {
 	switch v := (session.Cookie{Secure: site.From(r).Secure}).OwnValue(r, themeCookie); v {
 	case "light", "dark":

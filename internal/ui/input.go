@@ -45,10 +45,10 @@ func (e *InputError) Error() string { return e.Text }
 // Form is a form as it was sent. Fields that are missing read as "".
 type Form struct{ values url.Values }
 
-// Get answers the value of a field, the first of several.
+// Get returns the value of a field, the first of several.
 func (f Form) Get(name string) string { return f.values.Get(name) }
 
-// All answers the values of a field.
+// All returns the values of a field.
 func (f Form) All(name string) []string { return f.values[name] }
 
 // Has reports whether the field was sent.
@@ -63,7 +63,7 @@ func (f Form) Ticked(name string) bool {
 	return true
 }
 
-// Once answers an error if one of the fields was sent more than once: what a check and a use would then see need not
+// Once returns an error if one of the fields was sent more than once: what a check and a use would then see need not
 // be the same.
 func (f Form) Once(names ...string) error {
 	for _, n := range names {
@@ -201,7 +201,7 @@ func checkType(r *http.Request, want, id string) error {
 	return BadInput(http.StatusUnsupportedMediaType, id)
 }
 
-// mediaType answers what a body claims to be; ok is false, and the name empty, when it says nothing, several things, or
+// mediaType returns what a body claims to be; ok is false, and the name empty, when it says nothing, several things, or
 // that it is encoded.
 func mediaType(r *http.Request) (name string, params map[string]string, ok bool) {
 	values, enc := r.Header["Content-Type"], r.Header.Get("Content-Encoding")

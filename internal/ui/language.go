@@ -28,7 +28,7 @@ type Language struct{ Code, Name string }
 
 var languages = [...]Language{{"de", "Deutsch"}, {English, "English"}, {"es", "Español"}}
 
-// Languages answers all languages that there are texts in, by their names.
+// Languages returns all languages that there are texts in, by their names.
 func Languages() []Language { return slices.Clone(languages[:]) }
 
 // KnownLanguage reports whether code is that of one of [Languages].
@@ -86,7 +86,7 @@ func NewSet(c Config) (*Set, error) {
 	return s, nil
 }
 
-// offered answers the languages of a configuration, the default first. The made-up language stands alone.
+// offered returns the languages of a configuration, the default first. The made-up language stands alone.
 func offered(c Config) []Language {
 	first := Language{Code: c.Language, Name: c.Language}
 	if c.Language == Pseudo {
@@ -118,7 +118,7 @@ func (s *Set) make(i int) (*UI, error) {
 	return u, nil
 }
 
-// at answers the pages in a language. What is wrong with one that is not the default is told in the log, and the
+// at returns the pages in a language. What is wrong with one that is not the default is told in the log, and the
 // default's are answered: a page in another language is better than none.
 func (s *Set) at(i int) *UI {
 	return s.uis[i].get(func() *UI {
@@ -131,10 +131,10 @@ func (s *Set) at(i int) *UI {
 	})
 }
 
-// Default answers the pages in the default language.
+// Default returns the pages in the default language.
 func (s *Set) Default() *UI { return s.at(0) }
 
-// choose answers which language a request is answered in: what the person chose, else what the browser asks for, else
+// choose returns which language a request is answered in: what the person chose, else what the browser asks for, else
 // the default.
 func (s *Set) choose(r *http.Request) int {
 	if len(s.langs) == 1 {
@@ -157,7 +157,7 @@ func (s *Set) choose(r *http.Request) int {
 	return 0
 }
 
-// plainly answers the language that a browser asks for before all others, -1 when that takes a closer look. Nearly every
+// plainly returns the language that a browser asks for before all others, -1 when that takes a closer look. Nearly every
 // browser asks for its own language first and without a weight, and the answers to programs come by here, too.
 func (s *Set) plainly(lines []string) int {
 	if len(lines) == 0 {
@@ -178,7 +178,7 @@ type PerLanguage[T any] struct {
 	each []lazy[T]
 }
 
-// NewPerLanguage answers one whose value for the default language is there already.
+// NewPerLanguage returns one whose value for the default language is there already.
 func NewPerLanguage[T any](s *Set, first T, make func(*UI) T) *PerLanguage[T] {
 	p := &PerLanguage[T]{set: s, make: make, each: newLazies[T](len(s.langs))}
 	p.each[0].get(func() T { return first })
@@ -187,7 +187,7 @@ func NewPerLanguage[T any](s *Set, first T, make func(*UI) T) *PerLanguage[T] {
 
 func newLazies[T any](n int) []lazy[T] { return make([]lazy[T], n) }
 
-// For answers the value in the language of a request.
+// For returns the value in the language of a request.
 func (p *PerLanguage[T]) For(r *http.Request) T {
 	i := p.set.choose(r)
 	return p.each[i].get(func() T { return p.make(p.set.at(i)) })
@@ -269,7 +269,7 @@ const (
 	languageLife   = 365 * 24 * time.Hour
 )
 
-// ChosenLanguage answers the language that a person chose in this browser, "" for none.
+// ChosenLanguage returns the language that a person chose in this browser, "" for none.
 func ChosenLanguage(r *http.Request) string {
 	code := session.Cookie{Secure: site.From(r).Secure}.OwnValue(r, languageCookie)
 	if !KnownLanguage(code) {
@@ -292,7 +292,7 @@ func SetLanguage(w http.ResponseWriter, r *http.Request, code string) bool {
 	return true
 }
 
-// direction answers which way the script of a language runs.
+// direction returns which way the script of a language runs.
 func direction(tag language.Tag) string {
 	switch script, _ := tag.Script(); script.String() {
 	case "Arab", "Hebr", "Syrc", "Thaa", "Nkoo", "Adlm":

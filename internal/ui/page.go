@@ -60,7 +60,7 @@ type Viewer struct {
 	Admin    bool   // sees the way to the admin pages
 }
 
-// Label answers what to call the person.
+// Label returns what to call the person.
 func (v *Viewer) Label() string {
 	if v.Name != "" {
 		return v.Name

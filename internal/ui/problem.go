@@ -41,7 +41,7 @@ func Fault(field, id string, args ...any) FieldError {
 	return FieldError{Field: field, Detail: t.String(), Say: t}
 }
 
-// Faults answers field errors in the language of u.
+// Faults returns field errors in the language of u.
 func (u *UI) Faults(errs []FieldError) []FieldError {
 	out := slices.Clone(errs)
 	for i, e := range out {
@@ -86,7 +86,7 @@ func writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	}
 }
 
-// Realm answers text as a quoted-string for WWW-Authenticate (RFC 9110, section 11.5): what is not printable ASCII is
+// Realm returns text as a quoted-string for WWW-Authenticate (RFC 9110, section 11.5): what is not printable ASCII is
 // left out.
 func Realm(text string) string {
 	var b strings.Builder

@@ -43,7 +43,7 @@ type UI struct {
 	gzips  sync.Pool
 }
 
-// New answers the pages in the language of the configuration alone.
+// New returns the pages in the language of the configuration alone.
 func New(c Config) (*UI, error) {
 	s, err := NewSet(c)
 	if err != nil {
@@ -72,7 +72,7 @@ func makeUI(c Config, lang string, a *assets) (*UI, error) {
 	return u, nil
 }
 
-// texts answers where texts come from: the layout, packages without pages, and those with.
+// texts returns where texts come from: the layout, packages without pages, and those with.
 func texts(sources []Source) []fs.FS { return append([]fs.FS{files, say.Files}, sources...) }
 
 func (u *UI) addPages(base *template.Template, src Source) error {
@@ -101,22 +101,22 @@ func (u *UI) addPages(base *template.Template, src Source) error {
 	return nil
 }
 
-// Text answers one of the texts, with placeholders filled from pairs of name and value.
+// Text returns one of the texts, with placeholders filled from pairs of name and value.
 func (u *UI) Text(id string, args ...any) string { return u.cat.Text(id, args...) }
 
-// Say answers a sentence of a package without pages.
+// Say returns a sentence of a package without pages.
 func (u *UI) Say(t say.Text) string { return u.cat.Say(t) }
 
 // HasText reports whether there is a text with that id.
 func (u *UI) HasText(id string) bool { return u.cat.Has(id) }
 
-// Language answers the language of the pages, such as "de".
+// Language returns the language of the pages, such as "de".
 func (u *UI) Language() string { return u.cat.Tag().String() }
 
-// Offer answers the languages that somebody may choose among.
+// Offer returns the languages that somebody may choose among.
 func (u *UI) Offer() []Language { return u.offer }
 
-// Brand answers the look.
+// Brand returns the look.
 func (u *UI) Brand() Brand { return u.brand }
 
 func (u *UI) funcs() template.FuncMap {

@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// errTxOver answers the use of a transaction after its function has returned.
+// errTxOver returns the use of a transaction after its function has returned.
 var errTxOver = errors.New("the transaction is over")
 
 // tx is a change under way. It implements [store.Tx].
@@ -23,7 +23,7 @@ type tx struct {
 	noted   map[store.Change]struct{}
 	// failed is the first failure of the engine in this transaction. PostgreSQL refuses all that follows, SQLite may
 	// have rolled back already and would run what follows outside of any transaction: so nothing may follow, and
-	// whatever fn answers, nothing is committed.
+	// whatever fn returns, nothing is committed.
 	failed error
 }
 
@@ -92,7 +92,7 @@ func (d *DB) Change(ctx context.Context, fn func(tx store.Tx) error) error {
 	return err
 }
 
-// change answers the changes that were, or may have been, committed.
+// change returns the changes that were, or may have been, committed.
 func (d *DB) change(ctx context.Context, fn func(tx store.Tx) error) (told []store.Change, err error) {
 	t, done, err := d.begin(ctx)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// snapshot answers every file under dir with its content, mode and kind, to compare before and after.
+// snapshot returns every file under dir with its content, mode and kind, to compare before and after.
 func snapshot(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder

@@ -25,7 +25,7 @@ func (c cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// text answers the cursor as it travels; "" for nil, behind which there is nothing.
+// text returns the cursor as it travels; "" for nil, behind which there is nothing.
 func (c *cursor) text() string {
 	if c == nil {
 		return ""

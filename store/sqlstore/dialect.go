@@ -22,7 +22,7 @@ type dialect struct {
 	contains string
 	// unindexed comes before a column that a query must not walk by its index; nothing where the engine decides well.
 	unindexed string
-	// usersWith answers the set of users in whose search text a part of at least three characters stands, usersIn that
+	// usersWith returns the set of users in whose search text a part of at least three characters stands, usersIn that
 	// of the members of a group. Others may be among them: the filter looks again.
 	usersWith func(part string) set
 	usersIn   func(group string) set
@@ -30,7 +30,7 @@ type dialect struct {
 	clock string
 	// keyType replaces the mark of a key column in the schema.
 	keyType string
-	// hasVersionTable answers a row when the schema was ever made.
+	// hasVersionTable returns a row when the schema was ever made.
 	hasVersionTable string
 	// beginMigration starts the transaction of a migration and takes the locks: one process migrates, and no change runs.
 	beginMigration []string
@@ -83,7 +83,7 @@ func postgresDialect() dialect {
 	}
 }
 
-// sorted answers the key of an order for rows that are found in another way: no planner takes the order's index for it.
+// sorted returns the key of an order for rows that are found in another way: no planner takes the order's index for it.
 func (dia dialect) sorted(o order) string {
 	switch {
 	case dia.engine == EngineSQLite:
@@ -100,7 +100,7 @@ type where struct {
 	args  []any
 }
 
-// arg adds a value and answers its placeholder.
+// arg adds a value and returns its placeholder.
 func (w *where) arg(v any) string {
 	w.args = append(w.args, v)
 	return fmt.Sprintf("$%d", len(w.args))
@@ -115,7 +115,7 @@ func (w *where) add(condition string, values ...any) {
 	w.terms = append(w.terms, fmt.Sprintf(condition, marks...))
 }
 
-// String answers the WHERE clause, with a space before it, or nothing.
+// String returns the WHERE clause, with a space before it, or nothing.
 func (w *where) String() string {
 	if len(w.terms) == 0 {
 		return ""

@@ -57,7 +57,7 @@ func mapError(ctx context.Context, op string, err error) error {
 	return fmt.Errorf("%s: %w: %w", op, store.ErrUnavailable, err)
 }
 
-// mapSQLite answers nil for what is not an error of SQLite's, and for SQLite's errors that mean that it cannot answer.
+// mapSQLite returns nil for what is not an error of SQLite's, and for SQLite's errors that mean that it cannot answer.
 func mapSQLite(err error) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {

@@ -28,7 +28,7 @@ func scanEvent(s scanner) (store.Event, error) {
 	return e, nil
 }
 
-// actionGroup answers the noun of an action with its dot: "session." of "session.sign_in".
+// actionGroup returns the noun of an action with its dot: "session." of "session.sign_in".
 func actionGroup(action string) string {
 	noun, _, ok := strings.Cut(action, ".")
 	if !ok {

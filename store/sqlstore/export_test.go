@@ -9,19 +9,19 @@ import (
 
 // What tests need to look behind the contract.
 
-// Writer answers the connections that write.
+// Writer returns the connections that write.
 func (d *DB) Writer() *sql.DB { return d.writer }
 
-// Pool answers the connections that read.
+// Pool returns the connections that read.
 func (d *DB) Pool() *sql.DB { return d.pool }
 
-// Origin answers the name under which changes are written now.
+// Origin returns the name under which changes are written now.
 func (d *DB) Origin() string { return d.poller.origin() }
 
-// LatestMigration answers the version of the schema that this package knows.
+// LatestMigration returns the version of the schema that this package knows.
 func LatestMigration() (int64, error) { return latestMigration() }
 
-// MigrationNames answers the files of the migrations.
+// MigrationNames returns the files of the migrations.
 func MigrationNames() ([]string, error) {
 	entries, err := migrationFiles.ReadDir("migrations")
 	names := make([]string, len(entries))
@@ -65,7 +65,7 @@ func Record(d *DB) *Recorder {
 	return r
 }
 
-// Take answers the queries since the last call.
+// Take returns the queries since the last call.
 func (r *Recorder) Take() []Recorded {
 	r.mu.Lock()
 	defer r.mu.Unlock()

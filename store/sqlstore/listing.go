@@ -127,7 +127,7 @@ func (l listing[T]) page(ctx context.Context, r reader, from *cursor, size int) 
 	return p, nil
 }
 
-// read answers up to n rows behind the cursor, and where it stopped when it gave up before their number or the end.
+// read returns up to n rows behind the cursor, and where it stopped when it gave up before their number or the end.
 func (l listing[T]) read(ctx context.Context, r reader, from *cursor, n int) (rows []T, stop *cursor, err error) {
 	if l.filter == nil {
 		rows, err = l.between(ctx, r, from, nil, nil, n)
@@ -161,7 +161,7 @@ func (l listing[T]) read(ctx context.Context, r reader, from *cursor, n int) (ro
 	return rows, from, nil
 }
 
-// amongFew answers rows behind the cursor from a set of no more than limit ids, sorted; ok is false when there is none.
+// amongFew returns rows behind the cursor from a set of no more than limit ids, sorted; ok is false when there is none.
 func (l listing[T]) amongFew(ctx context.Context, r reader, from *cursor, limit, n int) (rows []T, ok bool, err error) {
 	few, err := r.fewest(ctx, l.op, l.sets, limit)
 	if err != nil || few == nil {
@@ -174,7 +174,7 @@ func (l listing[T]) amongFew(ctx context.Context, r reader, from *cursor, limit,
 	return rows, true, err
 }
 
-// fewest answers a set of no more than limit ids, nil when there is none.
+// fewest returns a set of no more than limit ids, nil when there is none.
 func (r reader) fewest(ctx context.Context, op string, sets []set, limit int) (*set, error) {
 	for _, s := range sets {
 		if s.ids != nil {
@@ -191,7 +191,7 @@ func (r reader) fewest(ctx context.Context, op string, sets []set, limit int) (*
 	return nil, nil
 }
 
-// measure answers how many ids a set has, as far as one more than limit, and keeps them where they are few enough to be
+// measure returns how many ids a set has, as far as one more than limit, and keeps them where they are few enough to be
 // given to the next query as they are: an index of texts is asked once then.
 func (r reader) measure(ctx context.Context, op string, s *set, limit int) (int, error) {
 	var w where
@@ -221,7 +221,7 @@ func (s set) holds(w *where, column string, limit int) string {
 	return column + " IN (" + strings.Join(marks, ", ") + ")"
 }
 
-// padded answers the ids in one of two lengths, the last one again and again: each length is a statement to prepare.
+// padded returns the ids in one of two lengths, the last one again and again: each length is a statement to prepare.
 func (s set) padded() []any {
 	n := maxIDs
 	if len(s.ids) <= 4 {
@@ -253,7 +253,7 @@ func (s set) limited(w *where, limit int) string {
 	return query
 }
 
-// bound answers the entry of the index that many steps behind the cursor, nil when the index ends before.
+// bound returns the entry of the index that many steps behind the cursor, nil when the index ends before.
 func (l listing[T]) bound(ctx context.Context, r reader, from *cursor, steps int) (*cursor, error) {
 	var w where
 	if l.index != nil {
@@ -283,7 +283,7 @@ func (o order) scan(s scanner) (cursor, error) {
 	return c, err
 }
 
-// between answers at most n rows behind one cursor and no later than the other one, each nil for the end of the list,
+// between returns at most n rows behind one cursor and no later than the other one, each nil for the end of the list,
 // in the order of the index or, with few, those of the set, sorted.
 func (l listing[T]) between(ctx context.Context, r reader, from, to *cursor, few *set, n int) ([]T, error) {
 	var w where

@@ -17,7 +17,7 @@ var reaches = []struct {
 	few, many int
 }{{[]int{1000}, 0, 0}, {[]int{1, 3}, 0, 0}, {[]int{2, 3}, 0, 20}, {[]int{4}, 3, 5}, {[]int{2, 5}, 1000, 1000}}
 
-// walkPages answers the keys of all pages, and how many pages did not come to the end and yet were not full.
+// walkPages returns the keys of all pages, and how many pages did not come to the end and yet were not full.
 func walkPages(t *testing.T, what string, size int, page func(cursor string) (keys []string, next string, err error)) (all []string, short int) {
 	t.Helper()
 	cursor := ""

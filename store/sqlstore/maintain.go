@@ -16,11 +16,11 @@ const FillingTable = "gatehouse_transfer"
 // ErrFilling: the store is being filled from another one, and that has not come to its end.
 var ErrFilling = errors.New("the store is not complete")
 
-// Maintenance answers the connections that write, beneath the contract: for moving, checking and backing up a store
+// Maintenance returns the connections that write, beneath the contract: for moving, checking and backing up a store
 // as a whole. On SQLite there is exactly one, so that whoever holds it keeps every change of this process waiting.
 func (d *DB) Maintenance() *sql.DB { return d.writer }
 
-// refuseFilling answers an error for a store that is being filled.
+// refuseFilling returns an error for a store that is being filled.
 func (d *DB) refuseFilling(ctx context.Context) error {
 	if d.opts.Filling {
 		return nil

@@ -27,7 +27,7 @@ const keyMark = "/*key*/"
 // migrationTimeout bounds all migrations together, waiting for another process's included.
 const migrationTimeout = 10 * time.Minute
 
-// migrate brings the schema up to date and answers its version. An up-to-date schema is only read.
+// migrate brings the schema up to date and returns its version. An up-to-date schema is only read.
 func (d *DB) migrate(ctx context.Context) (int64, error) {
 	current, err := schemaVersion(ctx, d.writer, d.dia)
 	if err != nil {
@@ -68,7 +68,7 @@ func newerSchema(location string, has, knows int64) error {
 		"version. The way back is a backup made before the update, restored into another place", store.ErrNewerSchema, location, has, knows)
 }
 
-// schemaVersion answers the version of the schema, 0 when there is none.
+// schemaVersion returns the version of the schema, 0 when there is none.
 func schemaVersion(ctx context.Context, q queryer, dia dialect) (int64, error) {
 	var one int64
 	err := q.QueryRowContext(ctx, dia.hasVersionTable).Scan(&one)
@@ -85,7 +85,7 @@ func schemaVersion(ctx context.Context, q queryer, dia dialect) (int64, error) {
 	return version.Int64, nil
 }
 
-// latestMigration answers the version that this Gatehouse needs. Migrations are numbered from 1 without gaps: a test
+// latestMigration returns the version that this Gatehouse needs. Migrations are numbered from 1 without gaps: a test
 // holds it.
 func latestMigration() (int64, error) {
 	files, err := fs.Glob(migrationFiles, "migrations/*.sql")
@@ -209,7 +209,7 @@ func (s schemaFS) Open(name string) (fs.File, error) {
 // engineMark begins a part of a migration that is for the engine named after it, or for all.
 const engineMark = "-- engine "
 
-// schema answers a migration with the marks of key columns replaced and without the parts of other engines.
+// schema returns a migration with the marks of key columns replaced and without the parts of other engines.
 func (dia dialect) schema(text string) string {
 	var b strings.Builder
 	mine := true

@@ -86,11 +86,11 @@ type engine interface {
 	lockChanges(ctx context.Context, tx *sql.Tx) error
 	// announce tells other processes, when tx commits, that there are changes.
 	announce(ctx context.Context, tx *sql.Tx, origin string) error
-	// healthy answers an error when the database under the connections is no longer the one that was opened.
+	// healthy returns an error when the database under the connections is no longer the one that was opened.
 	healthy() error
 	// listen runs until ctx ends and calls wake when another process may have changed something.
 	listen(ctx context.Context, wake func())
-	// moved answers whether anything may have been committed since it last answered, given a connection that the
+	// moved returns whether anything may have been committed since it last answered, given a connection that the
 	// poller keeps; anew, whether what answers now may not have all that was told before.
 	moved(ctx context.Context, conn *sql.Conn) (moved, anew bool, err error)
 }

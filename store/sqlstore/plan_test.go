@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// plan answers how the engine would run the query. PostgreSQL reads small tables from front to back and sorts what is
+// plan returns how the engine would run the query. PostgreSQL reads small tables from front to back and sorts what is
 // little: told not to, it shows whether it could do without.
 func plan(t *testing.T, db *sqlstore.DB, q sqlstore.Recorded) string {
 	t.Helper()

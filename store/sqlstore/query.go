@@ -32,7 +32,7 @@ func newPreparedPool(db *sql.DB) *preparedPool {
 	return &preparedPool{DB: db, stmts: make(map[string]*sql.Stmt)}
 }
 
-// stmt answers the statement prepared, or nil when there is none and no place for one.
+// stmt returns the statement prepared, or nil when there is none and no place for one.
 func (p *preparedPool) stmt(ctx context.Context, query string) *sql.Stmt {
 	p.mu.RLock()
 	s, full := p.stmts[query], len(p.stmts) >= maxPrepared
@@ -103,7 +103,7 @@ func collect[T any](ctx context.Context, q queryer, scan func(scanner) (T, error
 	return list, rows.Close()
 }
 
-// affected runs a statement and answers how many rows it touched.
+// affected runs a statement and returns how many rows it touched.
 func affected(ctx context.Context, q queryer, query string, args ...any) (int64, error) {
 	res, err := q.ExecContext(ctx, query, args...)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// reader answers queries, in a transaction or outside: run says where.
+// reader runs queries, in a transaction or outside: run says where.
 type reader struct {
 	run func(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error
 	dia *dialect

@@ -141,7 +141,7 @@ func (r reader) sessionFilter(w *where, q store.SessionQuery) {
 	}
 }
 
-// sessionSets answers where to find the sessions with a text: by the whole address, or by their users if there are few
+// sessionSets returns where to find the sessions with a text: by the whole address, or by their users if there are few
 // and no address can hold the text.
 func (r reader) sessionSets(ctx context.Context, text string) ([]set, error) {
 	if ip, whole := wholeIP(text); whole {

@@ -28,7 +28,7 @@ type sqliteEngine struct {
 	reader  *sql.Conn
 }
 
-// fileURI answers the path as a file: URI: a '?', '#' or '%' in it would otherwise end it or start the parameters.
+// fileURI returns the path as a file: URI: a '?', '#' or '%' in it would otherwise end it or start the parameters.
 func fileURI(path, query string) string {
 	slashed := filepath.ToSlash(path)
 	if !strings.HasPrefix(slashed, "/") {
@@ -38,7 +38,7 @@ func fileURI(path, query string) string {
 	return u.String()
 }
 
-// sqliteDSN answers the connection string of a file. mode=rw: connections never make a file; openSQLite does, with
+// sqliteDSN returns the connection string of a file. mode=rw: connections never make a file; openSQLite does, with
 // narrow rights.
 func sqliteDSN(path string, writer bool) string {
 	q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}

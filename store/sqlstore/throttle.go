@@ -68,7 +68,7 @@ func (p period) wait(at, long int64, limit int) time.Duration {
 	return time.Duration(min(p.end-at, long)) * time.Microsecond
 }
 
-// period answers the zero period where there is none.
+// period returns the zero period where there is none.
 func (d *DB) period(ctx context.Context, key string) (period, error) {
 	p, err := one(ctx, d.reader, "read a count of a client", func(s scanner) (p period, err error) {
 		err = s.Scan(&p.end, &p.used)

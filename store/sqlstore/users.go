@@ -152,7 +152,7 @@ func (o order) turned() order {
 	return o
 }
 
-// userPlace answers the place of a user in an order.
+// userPlace returns the place of a user in an order.
 func userPlace(o order, u store.User) cursor {
 	c := cursor{List: o.list, ID: u.ID}
 	switch o.key {
@@ -234,7 +234,7 @@ func (r reader) addUserText(f *userFilter, q store.UserQuery) {
 	}
 }
 
-// usersWith answers the set of users in whose names or address a folded text stands.
+// usersWith returns the set of users in whose names or address a folded text stands.
 func (r reader) usersWith(text string) (set, bool) {
 	n := 0
 	for at := range text {

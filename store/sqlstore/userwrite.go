@@ -37,7 +37,7 @@ func prepareUser(u *store.User) (userKeys, error) {
 	return keys, nil
 }
 
-// checkUnique answers which unique value of u another user has. Changes run one at a time, so nobody takes it between
+// checkUnique returns which unique value of u another user has. Changes run one at a time, so nobody takes it between
 // this and the write; asking first keeps a transaction of PostgreSQL usable, for example to go on with the next row of
 // an import. The unique indexes stand behind it.
 func checkUnique(ctx context.Context, q queryer, id string, keys userKeys, local bool) error {
@@ -144,7 +144,7 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 	return stored, nil
 }
 
-// checkUpdate answers what speaks against writing u over before.
+// checkUpdate returns what speaks against writing u over before.
 func checkUpdate(ctx context.Context, q queryer, u, before store.User, keys userKeys) error {
 	if before.Version != u.Version {
 		return store.ErrStale

@@ -10,14 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// errBadText answers a key that PostgreSQL could not keep. Keys are refused, never mended: two different keys that
+// errBadText returns a key that PostgreSQL could not keep. Keys are refused, never mended: two different keys that
 // become one would make two people one.
 var errBadText = errors.New("the text is not valid UTF-8 or holds a NUL character")
 
-// errBadQuery answers a list query that names an order or a filter that does not exist.
+// errBadQuery returns a list query that names an order or a filter that does not exist.
 var errBadQuery = errors.New("unknown order or filter")
 
-// toMillis answers how a time is kept.
+// toMillis returns how a time is kept.
 func toMillis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -130,7 +130,7 @@ func pageSize(limit int) int {
 	return min(limit, 1000)
 }
 
-// columns answers a comma-separated list of columns, each behind a prefix such as "u.".
+// columns returns a comma-separated list of columns, each behind a prefix such as "u.".
 func columns(prefix, list string) string {
 	fields := strings.Fields(list)
 	for i, f := range fields {
@@ -139,7 +139,7 @@ func columns(prefix, list string) string {
 	return strings.Join(fields, ", ")
 }
 
-// placeholders answers "$1, $2, … $n".
+// placeholders returns "$1, $2, … $n".
 func placeholders(n int) string {
 	var b strings.Builder
 	for i := 1; i <= n; i++ {

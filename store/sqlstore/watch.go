@@ -257,7 +257,7 @@ func (p *poller) tellNew(ctx context.Context) (more bool, err error) {
 	return p.last < head, nil
 }
 
-// foreign answers the changes that this process did not make itself.
+// foreign returns the changes that this process did not make itself.
 func (p *poller) foreign(rows []changeRow) []store.Change {
 	own := p.origin()
 	var changes []store.Change

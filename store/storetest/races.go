@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// race runs n functions at once and answers how many had no error; other errors than allowed fail the test.
+// race runs n functions at once and returns how many had no error; other errors than allowed fail the test.
 func race(t *testing.T, n int, allowed error, fn func(i int) error) int {
 	t.Helper()
 	var won atomic.Int64

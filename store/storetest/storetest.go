@@ -51,7 +51,7 @@ type sharedTest struct {
 	run  func(t *testing.T, a, b store.Store)
 }
 
-// now answers the time as a store keeps it.
+// now returns the time as a store keeps it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // change runs fn in a change that has to succeed.
@@ -62,14 +62,14 @@ func change(t *testing.T, s store.Store, fn func(ctx context.Context, tx store.T
 	}
 }
 
-// try runs fn in a change and answers its error.
+// try runs fn in a change and returns its error.
 func try(t *testing.T, s store.Store, fn func(ctx context.Context, tx store.Tx) error) error {
 	t.Helper()
 	ctx := t.Context()
 	return s.Change(ctx, func(tx store.Tx) error { return fn(ctx, tx) })
 }
 
-// newUser answers an active user without a password, not yet stored.
+// newUser returns an active user without a password, not yet stored.
 func newUser(name string) store.User {
 	at := now()
 	return store.User{
@@ -103,7 +103,7 @@ func getUser(t *testing.T, s store.Reader, id string) store.User {
 	return u
 }
 
-// newSession answers a session of the user that lasts, and its token.
+// newSession returns a session of the user that lasts, and its token.
 func newSession(u store.User) (store.Session, string) {
 	at, token := now(), store.NewToken()
 	return store.Session{
@@ -159,7 +159,7 @@ func wantConflict(t *testing.T, err error, field string) {
 	}
 }
 
-// within polls until ok answers true; what is not true after a generous time never is.
+// within polls until ok returns true; what is not true after a generous time never is.
 func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); ; {
@@ -179,7 +179,7 @@ var hostileTexts = []string{
 	"\u202Egro.live", "line\nbreak", strings.Repeat("\uFDFA", 200), incompressible(6000),
 }
 
-// incompressible answers a text of n bytes that an engine cannot make shorter, to be too long for an index.
+// incompressible returns a text of n bytes that an engine cannot make shorter, to be too long for an index.
 func incompressible(n int) string {
 	var b strings.Builder
 	for b.Len() < n {

@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// sweepAll sweeps until nothing is left and answers how many rows went.
+// sweepAll sweeps until nothing is left and returns how many rows went.
 func sweepAll(t *testing.T, s store.Store, at time.Time, keepEvents time.Duration, limit int) int {
 	t.Helper()
 	total := 0

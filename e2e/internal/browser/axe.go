@@ -50,7 +50,7 @@ func (f Finding) String() string {
 	return b.String()
 }
 
-// Axe judges the page, and answers what is wrong and what axe could not decide. It runs in a world of its own, so
+// Axe judges the page, and returns what is wrong and what axe could not decide. It runs in a world of its own, so
 // that the page's content security policy and trusted types stay in force.
 func (p *Page) Axe() (violations, incomplete []Finding) {
 	p.r.Helper()

@@ -49,7 +49,7 @@ func (p *Page) Find(role, name string) *Element {
 // Has tells whether there is such an element.
 func (p *Page) Has(role, name string) bool { p.r.Helper(); return len(p.All(role, name)) > 0 }
 
-// Tree answers all elements that assistive technology sees.
+// Tree returns all elements that assistive technology sees.
 func (p *Page) Tree() []*Element {
 	p.r.Helper()
 	result, err := ask(p, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})

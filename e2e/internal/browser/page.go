@@ -228,7 +228,7 @@ func (p *Page) ForgetCache() {
 	p.do(func() error { return call(p, network.ClearBrowserCache, cdp.Empty{}) })
 }
 
-// Requests answers the requests since the last Forget.
+// Requests returns the requests since the last Forget.
 func (p *Page) Requests() []Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -310,7 +310,7 @@ func (p *Page) Picture() []byte {
 	return result.Data
 }
 
-// Cookies answers the page's cookies as the header that a request would carry.
+// Cookies returns the page's cookies as the header that a request would carry.
 func (p *Page) Cookies() string {
 	p.r.Helper()
 	result, err := ask(p, network.GetCookies, network.GetCookiesParams{})

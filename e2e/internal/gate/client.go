@@ -64,7 +64,7 @@ func (g *Gate) Do(c *http.Client, path string, form url.Values, header ...string
 	return Answer{Status: res.StatusCode, Header: res.Header, Body: string(read)}, err
 }
 
-// SignIn signs a client in and answers the sign-in's answer.
+// SignIn signs a client in and returns the sign-in's answer.
 func (g *Gate) SignIn(c *http.Client, username, password string) (Answer, error) {
 	return g.Do(c, "/_auth/login", url.Values{"username": {username}, "password": {password}})
 }

@@ -59,7 +59,7 @@ type Gate struct {
 	ended  chan error
 }
 
-// Binary answers the Caddy to run: GATEHOUSE_TEST_BIN, or one built from the checkout above.
+// Binary returns the Caddy to run: GATEHOUSE_TEST_BIN, or one built from the checkout above.
 var Binary = sync.OnceValues(func() (string, error) {
 	if bin := os.Getenv("GATEHOUSE_TEST_BIN"); bin != "" {
 		return filepath.Abs(bin)
@@ -259,7 +259,7 @@ func (g *Gate) Reload(ctx context.Context, edit func(caddyfile string) string) e
 	return err
 }
 
-// Gatehouse runs `caddy gatehouse <args>` on the gate's store and answers what it printed on standard output.
+// Gatehouse runs `caddy gatehouse <args>` on the gate's store and returns what it printed on standard output.
 func (g *Gate) Gatehouse(ctx context.Context, stdin string, args ...string) (string, error) {
 	return g.Command(ctx, stdin, append(append([]string{"gatehouse"}, args...), "--config", g.config, "--adapter", "caddyfile")...)
 }
@@ -276,7 +276,7 @@ func (g *Gate) Command(ctx context.Context, stdin string, args ...string) (strin
 	return out.String(), nil
 }
 
-// Log answers what the gate has logged so far.
+// Log returns what the gate has logged so far.
 func (g *Gate) Log() string { return g.log.String() }
 
 // Store is the path of the gate's SQLite file.
@@ -284,7 +284,7 @@ func (g *Gate) Store() string {
 	return filepath.Join(g.dir, "data", "caddy", "gatehouse", "gatehouse.db")
 }
 
-// Ports answers n ports that nobody listens on at the moment.
+// Ports returns n ports that nobody listens on at the moment.
 func Ports(n int) ([]int, error) {
 	ports := make([]int, n)
 	for i := range ports {

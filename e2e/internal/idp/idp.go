@@ -85,7 +85,7 @@ func Config(issuer, lines string) string {
 	return fmt.Sprintf("oidc staff {\nissuer %s\nclient_id %s\nclient_secret %q\nlabel \"Staff directory\"\ninsecure_http\n%s\n}", issuer, ClientID, ClientSecret, lines)
 }
 
-// Events answers what the provider did so far.
+// Events returns what the provider did so far.
 func (p *Provider) Events() []Event {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -35,7 +35,7 @@ func newRSA() *rsa.PrivateKey {
 	return k
 }
 
-// RSA answers the nth of three RSA keys, with kid "rsa0" and so on.
+// RSA returns the nth of three RSA keys, with kid "rsa0" and so on.
 func RSA(n int) Key {
 	return Key{Private: rsaPool[n](), Alg: jose.RS256, ID: "rsa" + string(rune('0'+n))}
 }
@@ -70,7 +70,7 @@ func Weak(t testing.TB, id string) Key {
 	return Key{Private: k, Alg: jose.RS256, ID: id}
 }
 
-// JWK answers the public half.
+// JWK returns the public half.
 func (k Key) JWK() map[string]any {
 	b, err := json.Marshal(jose.JSONWebKey{Key: k.Private.Public(), KeyID: k.ID, Algorithm: string(k.Alg), Use: "sig"})
 	if err != nil {
@@ -86,7 +86,7 @@ func (k Key) JWK() map[string]any {
 	return m
 }
 
-// Sign answers claims as a compact JWS. Header members are added to alg and kid; nil ones are removed.
+// Sign returns claims as a compact JWS. Header members are added to alg and kid; nil ones are removed.
 func (k Key) Sign(claims, header map[string]any) string {
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -125,7 +125,7 @@ func serialize(signer jose.Signer, payload []byte) string {
 	return s
 }
 
-// SignNone answers claims with the algorithm none, spelt as given.
+// SignNone returns claims with the algorithm none, spelt as given.
 func SignNone(claims map[string]any, alg any) string {
 	header, err := json.Marshal(map[string]any{"alg": alg, "typ": "JWT"})
 	if err != nil {
@@ -138,7 +138,7 @@ func SignNone(claims map[string]any, alg any) string {
 	return base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload) + "."
 }
 
-// SignHMAC answers claims signed with a shared secret.
+// SignHMAC returns claims signed with a shared secret.
 func SignHMAC(claims map[string]any, secret []byte) string {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: secret}, nil)
 	if err != nil {

@@ -26,10 +26,10 @@ import (
 // Lies are what the provider does wrong, or otherwise than usual. A nil function is the truth.
 type Lies struct {
 	Metadata func(m map[string]any)          // changes the discovery document
-	JWKS     func(keys []any) any            // answers what to publish instead
+	JWKS     func(keys []any) any            // returns what to publish instead
 	ID       func(claims map[string]any)     // changes the claims of an ID token
 	Header   map[string]any                  // members of an ID token's header; nil ones are removed
-	Sign     func(claims map[string]any) any // answers the id_token instead
+	Sign     func(claims map[string]any) any // returns the id_token instead
 	UserInfo func(claims map[string]any)     // changes the userinfo answer
 	Token    func(answer map[string]any)     // changes the token answer
 	Callback func(params url.Values)         // changes what the browser is sent back with
@@ -155,14 +155,14 @@ func (p *Provider) Down(down bool) {
 	p.down = down
 }
 
-// Calls answers how often an endpoint was called.
+// Calls returns how often an endpoint was called.
 func (p *Provider) Calls(endpoint string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.calls[endpoint]
 }
 
-// LastIDToken answers the ID token that was issued last.
+// LastIDToken returns the ID token that was issued last.
 func (p *Provider) LastIDToken() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -172,7 +172,7 @@ func (p *Provider) LastIDToken() string {
 	return p.issued[len(p.issued)-1]
 }
 
-// Ended answers the parameters of the calls of the end-session endpoint.
+// Ended returns the parameters of the calls of the end-session endpoint.
 func (p *Provider) Ended() []url.Values {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,7 +186,7 @@ func (p *Provider) Revoke() {
 	clear(p.tokens)
 }
 
-// LogoutToken answers a logout token for a subject and a session ("" leaves either out). change may make it a bad one.
+// LogoutToken returns a logout token for a subject and a session ("" leaves either out). change may make it a bad one.
 func (p *Provider) LogoutToken(subject, sid string, change func(claims, header map[string]any)) string {
 	now := p.now()
 	claims := map[string]any{
