@@ -139,7 +139,7 @@ func TestASessionOfAnOlderVersionLeadsToASignInAndNotToARefusal(t *testing.T) {
 
 func TestNamesOfPeopleKeepWhatTheirScriptNeeds(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"Ada 👩‍💻", "نیم‌فاصله", "क्‍ष", "Zoë O'Brien-Łukasz", "❤️"} {
+	for _, name := range []string{"Ada 👩\u200d💻", "نیم\u200cفاصله", "क्\u200dष", "Zoë O'Brien-Łukasz", "❤️"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t)
