@@ -79,13 +79,27 @@ func (t *tx) DeleteIdentity(ctx context.Context, issuer, subject string) error {
 	if !keepable(issuer, subject) {
 		return store.ErrNotFound
 	}
+	return t.takeIdentity(ctx, "unlink an identity", issuer, subject, `DELETE FROM identities WHERE issuer = $1 AND subject = $2`)
+}
+
+// MoveIdentity implements [store.Tx].
+func (t *tx) MoveIdentity(ctx context.Context, issuer, subject, userID string) error {
+	if !keepable(issuer, subject) || !keepable(userID) {
+		return store.ErrNotFound
+	}
+	return t.takeIdentity(ctx, "move an identity", issuer, subject,
+		`UPDATE identities SET user_id = $3 WHERE issuer = $1 AND subject = $2`, userID)
+}
+
+// takeIdentity takes an identity from its user by a statement, and from sessions what it gave them.
+func (t *tx) takeIdentity(ctx context.Context, op, issuer, subject, statement string, more ...any) error {
 	var bereft []string
-	err := t.run(ctx, "unlink an identity", func(ctx context.Context, q queryer) error {
+	err := t.run(ctx, op, func(ctx context.Context, q queryer) error {
 		id, err := scanIdentity(q.QueryRowContext(ctx, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject))
 		if err != nil {
 			return err
 		}
-		if _, err := q.ExecContext(ctx, `DELETE FROM identities WHERE issuer = $1 AND subject = $2`, issuer, subject); err != nil {
+		if _, err := q.ExecContext(ctx, statement, append([]any{issuer, subject}, more...)...); err != nil {
 			return err
 		}
 		if bereft, err = takeClaims(ctx, q, issuer, subject); err != nil {
@@ -111,30 +125,4 @@ func takeClaims(ctx context.Context, q queryer, issuer, subject string) ([]strin
 	}
 	_, err = q.ExecContext(ctx, `UPDATE sessions SET claims = $3 WHERE issuer = $1 AND subject = $2`, issuer, subject, noClaims)
 	return ids, err
-}
-
-// MoveIdentity implements [store.Tx].
-func (t *tx) MoveIdentity(ctx context.Context, issuer, subject, userID string) error {
-	if !keepable(issuer, subject) || !keepable(userID) {
-		return store.ErrNotFound
-	}
-	var bereft []string
-	err := t.run(ctx, "move an identity", func(ctx context.Context, q queryer) error {
-		id, err := scanIdentity(q.QueryRowContext(ctx, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject))
-		if err != nil {
-			return err
-		}
-		_, err = q.ExecContext(ctx, `UPDATE identities SET user_id = $3 WHERE issuer = $1 AND subject = $2`, issuer, subject, userID)
-		if err != nil {
-			return err
-		}
-		if bereft, err = takeClaims(ctx, q, issuer, subject); err != nil {
-			return err
-		}
-		return checkAble(ctx, q, id.UserID)
-	})
-	for _, id := range bereft {
-		t.note(store.ChangeSession, id)
-	}
-	return err
 }
