@@ -1,8 +1,6 @@
 package caddyauth_test
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 	"net"
 	"net/url"
@@ -211,9 +209,6 @@ func withoutProxy(log string) string {
 // logs none.
 func TestWhileTheStartHangsNothingIsOpenAndNothingIsLogged(t *testing.T) {
 	s := startAdmin(t, "log\ngatehouse {\n\tpublic /open\n}")
-	if s.place.Engine != "sqlite" {
-		return // PostgreSQL has no lock that would hold a whole start
-	}
 	root := s.browser()
 	root.signIn(adminName, adminPass)
 	link := root.api("POST", "users", fields{"username": "bob"}).json(t)["link"].(string)
@@ -242,19 +237,7 @@ func hangs(t *testing.T, s *caddyServer, during func()) bool {
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sql.Open("sqlite", s.place.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	conn, err := db.Conn(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(context.Background(), "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE"); err != nil {
-		t.Fatal(err)
-	}
+	release := s.place.Lock(t)
 	started := make(chan error, 1)
 	go func() {
 		started <- loadCaddyfile(strings.Replace(s.caddyfile(), "\tgatehouse {\n\t\tpublic", "\tlog\n\tgatehouse {\n\t\tpublic", 1))
@@ -270,11 +253,7 @@ func hangs(t *testing.T, s *caddyServer, during func()) bool {
 	if up {
 		during()
 	}
-	if _, err := conn.ExecContext(context.Background(), "ROLLBACK; PRAGMA locking_mode = NORMAL"); err != nil {
-		t.Fatal(err)
-	}
-	_ = conn.Close()
-	_ = db.Close()
+	release()
 	if err := <-started; err != nil {
 		t.Fatal(err)
 	}

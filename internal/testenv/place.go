@@ -196,6 +196,28 @@ func (p Place) Exec(t testing.TB, statement string) {
 	}
 }
 
+// Lock keeps everybody else from opening the store, until release is called: whoever tries waits.
+func (p Place) Lock(t testing.TB) (release func()) {
+	t.Helper()
+	driver, source, lock := "pgx", p.DSN, "BEGIN; LOCK TABLE gatehouse_schema IN ACCESS EXCLUSIVE MODE"
+	if p.Engine == sqlstore.EngineSQLite {
+		driver, source, lock = "sqlite", p.Path, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE"
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(context.Background(), lock); err != nil {
+		t.Fatal(err)
+	}
+	return func() { // the lock goes with the connection
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Break makes the store unusable for whoever has it open: the file is overwritten, the tables are gone.
 func (p Place) Break(t testing.TB) {
 	t.Helper()
