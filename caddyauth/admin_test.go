@@ -169,7 +169,7 @@ func TestManagedRefusesToStartWithoutValidValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, "APP_ADMIN_EMAIL", env[0])
 			setenv(t, "APP_ADMIN_PASSWORD", env[1])
-			s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: "gatehouse", logs: &logBuffer{},
+			s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: testenv.Address(t), site: "gatehouse", logs: &logBuffer{},
 				global: "admin managed {\n\tenv_prefix APP_\n}"}
 			s.place = testenv.BarePlace(t)
 			err := s.load()
@@ -255,7 +255,7 @@ func (s *caddyServer) adminRow(email string) store.User {
 
 // `caddy validate` reports a bad value and changes nothing, not even a file.
 func TestValidateChangesNothing(t *testing.T) {
-	s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: "gatehouse", logs: &logBuffer{}}
+	s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: testenv.Address(t), site: "gatehouse", logs: &logBuffer{}}
 	s.place = testenv.BarePlace(t)
 	validate := func() error {
 		cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(s.caddyfile()), nil)
@@ -319,7 +319,7 @@ func TestAnEmptyPlaceholderIsAnError(t *testing.T) {
 		"admin password": "admin seed {\n\tpassword {env.NOT_SET_ANYWHERE}\n}",
 		"admin email":    "admin seed {\n\temail {file./does/not/exist}\n}",
 	} {
-		s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: "gatehouse", logs: &logBuffer{}, global: global}
+		s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: testenv.Address(t), site: "gatehouse", logs: &logBuffer{}, global: global}
 		s.place = testenv.BarePlace(t)
 		err := s.load()
 		if err == nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
 // api asks the JSON API as a page of ours does.
@@ -239,7 +240,7 @@ func TestAnotherPrefix(t *testing.T) {
 func TestTheDirectiveAloneIsEnough(t *testing.T) {
 	setenv(t, "ADMIN_PASSWORD", adminPass)
 	up := newUpstream(t)
-	addr := freeAddr(t)
+	addr := testenv.Address(t)
 	s := &caddyServer{t: t, up: up, addr: addr}
 	err := loadCaddyfile(fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tgrace_period 1s\n}\nhttp://%s {\n\tbind 127.0.0.1\n\tgatehouse\n\treverse_proxy %s\n}\n", addr, up.Listener.Addr()))
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // is there although nobody writes it.
 func TestAdminHostsKnowTheUsualPorts(t *testing.T) {
 	setenv(t, "ADMIN_PASSWORD", adminPass)
-	addr := freeAddr(t)
+	addr := testenv.Address(t)
 	err := loadCaddyfile(fmt.Sprintf(`{
 	admin off
 	persist_config off

@@ -71,7 +71,7 @@ func validate(t *testing.T, s *caddyServer) error {
 
 func TestCaddyStartsOnAStoreThatWasKilledInACheckpoint(t *testing.T) {
 	up := newUpstream(t)
-	s := &caddyServer{t: t, up: up, dir: t.TempDir(), addr: freeAddr(t), site: "gatehouse", logs: &logBuffer{}}
+	s := &caddyServer{t: t, up: up, dir: t.TempDir(), addr: testenv.Address(t), site: "gatehouse", logs: &logBuffer{}}
 	killed(t)(s)
 	dir := filepath.Dir(s.place.Path)
 	before := filesOf(t, dir)

@@ -18,6 +18,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
 // diffRequest is one request, and what became of it.
@@ -84,7 +86,7 @@ func loadSites(t *testing.T, s *caddyServer, r *rand.Rand, n int, upstream strin
 	for try := 0; ; try++ {
 		var text strings.Builder
 		for i := range list {
-			list[i].addr = freeAddr(t)
+			list[i].addr = testenv.Address(t)
 			_, port, _ := strings.Cut(list[i].addr, ":")
 			fmt.Fprintf(&text, "http://:%s {\nbind 127.0.0.1\n%s}\n", port, list[i].lines)
 		}

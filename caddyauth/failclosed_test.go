@@ -100,12 +100,12 @@ func TestAStoreThatCannotBeUsedStopsTheStart(t *testing.T) {
 			return file(filepath.Join(p, "x.db")), p
 		},
 		"a server that is not there": func(string) (testenv.Place, string) {
-			addr := freeAddr(t)
+			addr := testenv.Address(t)
 			return testenv.Place{Engine: "postgres", DSN: "postgres://gatehouse:c4nary@" + addr + "/gatehouse"}, addr
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: "gatehouse", logs: &logBuffer{}}
+			s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: testenv.Address(t), site: "gatehouse", logs: &logBuffer{}}
 			place, says := make(t.TempDir())
 			s.place = place
 			err := s.load()

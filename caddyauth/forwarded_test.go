@@ -16,6 +16,7 @@ func behindProxy(t *testing.T, global, servers string) *caddyServer {
 	if err := loadCaddyfile(strings.Replace(text, "http://"+s.addr+" {", "http://:"+port+" {", 1)); err != nil {
 		t.Fatal(err)
 	}
+	s.settle()
 	s.servesAnyHost()
 	return s
 }

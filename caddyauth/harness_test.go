@@ -125,7 +125,7 @@ func withGlobal(lines string) option { return func(s *caddyServer) { s.global = 
 // start runs Caddy with the site block's lines before reverse_proxy.
 func start(t testing.TB, site string, opts ...option) *caddyServer {
 	t.Helper()
-	s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: freeAddr(t), site: site, logs: &logBuffer{}}
+	s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: testenv.Address(t), site: site, logs: &logBuffer{}}
 	s.place = testenv.NewPlace(t)
 	for _, o := range opts {
 		o(s)
@@ -160,16 +160,6 @@ func setenv(t testing.TB, k, v string) {
 			_ = os.Unsetenv(k)
 		}
 	})
-}
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // caddyfile writes the configuration. The password cost is the lowest that is allowed.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
 // nodeEnv holds a Caddyfile's path when this test binary is to be a Caddy of its own: several Caddys on one store
@@ -53,7 +54,7 @@ type node struct {
 // launch starts a node without waiting for it.
 func launch(t *testing.T, e engine, up *upstream, global string) *node {
 	t.Helper()
-	s := &caddyServer{t: t, up: up, dir: t.TempDir(), addr: freeAddr(t), logs: &logBuffer{}}
+	s := &caddyServer{t: t, up: up, dir: t.TempDir(), addr: testenv.Address(t), logs: &logBuffer{}}
 	config := filepath.Join(s.dir, "Caddyfile")
 	text := fmt.Sprintf(`{
 	admin off

@@ -25,7 +25,7 @@ import (
 func startTLS(t *testing.T, app string, more ...string) *caddyServer {
 	t.Helper()
 	setenv(t, "ADMIN_PASSWORD", adminPass)
-	s := &caddyServer{t: t, addr: strings.Replace(freeAddr(t), "127.0.0.1", "localhost", 1)}
+	s := &caddyServer{t: t, addr: strings.Replace(testenv.Address(t), "127.0.0.1", "localhost", 1)}
 	err := loadCaddyfile(fmt.Sprintf(`{
 	admin off
 	persist_config off

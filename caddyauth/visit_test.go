@@ -71,6 +71,7 @@ func TestForwardedHeadersCountOnlyFromTrustedProxies(t *testing.T) {
 	if err := loadCaddyfile(trusting); err != nil {
 		t.Fatal(err)
 	}
+	s.settle()
 	c := s.browser()
 	claim[3] = s.addr // the proxy asks for the right site
 	a = c.do(c.request("POST", "/_auth/login", strings.NewReader("username=admin&password="+url.QueryEscape(adminPass)),

@@ -2,7 +2,6 @@ package cmd_test
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
 // server is a Caddy that runs in a process of its own, from the files that `init` wrote.
@@ -25,16 +26,9 @@ type server struct {
 // startStarter runs init and then Caddy, as its text says.
 func startStarter(t *testing.T, pass string, flags ...string) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a free port; the file that init writes needs it before Caddy listens
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	s := &server{t: t, dir: dir, site: "http://" + l.Addr().String(), log: filepath.Join(dir, "log")}
+	s := &server{t: t, dir: dir, site: "http://" + testenv.Address(t), log: filepath.Join(dir, "log")}
 	s.run(pass+"\n", append([]string{"init", "--email", "ada@example.com", "--password-stdin", "--site", s.site}, flags...)...)
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
 	return s
 }
 

@@ -94,6 +94,20 @@ func Top() (string, error) {
 
 // Start runs a gate in dir, which should be a fresh folder, and waits until it answers.
 func Start(ctx context.Context, dir string, o Options) (*Gate, error) {
+	return onFreePorts(func() (*Gate, error) { return startOnce(ctx, dir, o) })
+}
+
+// onFreePorts starts a gate again, on other ports, where another program took one before Caddy did.
+func onFreePorts(start func() (*Gate, error)) (g *Gate, err error) {
+	for range 5 {
+		if g, err = start(); err == nil || !strings.Contains(err.Error(), "address already in use") {
+			break
+		}
+	}
+	return g, err
+}
+
+func startOnce(ctx context.Context, dir string, o Options) (*Gate, error) {
 	ports, err := Ports(1)
 	if err != nil {
 		return nil, err
@@ -116,6 +130,10 @@ func Start(ctx context.Context, dir string, o Options) (*Gate, error) {
 // StartFile runs a Caddyfile as it is, but for its ports: each of ports is replaced by a free one. The site is at the
 // first.
 func StartFile(ctx context.Context, dir, caddyfile string, ports []int, env ...string) (*Gate, error) {
+	return onFreePorts(func() (*Gate, error) { return startFileOnce(ctx, dir, caddyfile, ports, env) })
+}
+
+func startFileOnce(ctx context.Context, dir, caddyfile string, ports []int, env []string) (*Gate, error) {
 	free, err := Ports(len(ports))
 	if err != nil {
 		return nil, err
