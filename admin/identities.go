@@ -26,7 +26,7 @@ func (a *admin) left(ctx context.Context, userID string) ([]portal.IdentityJSON,
 	return list, err
 }
 
-// tellLeft returns an act that took an account back: with nothing, or with the identities that are left.
+// tellLeft responds to an act that took an account back: with nothing, or with the identities that are left.
 func (a *admin) tellLeft(w http.ResponseWriter, r *http.Request, userID string) error {
 	list, err := a.left(r.Context(), userID)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -136,7 +135,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 // judge decides about a request for the upstream.
 func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit) error {
 	m := v.live.rt.metrics
-	if g.public.Match(v.target) || g.AllowPreflight && isPreflight(r) && strings.HasPrefix(v.path, "/") {
+	if g.public.Match(v.target) || g.AllowPreflight && isPreflight(r) && v.asked() != "" {
 		m.public.Inc()
 		return next.ServeHTTP(w, r)
 	}
@@ -311,7 +310,7 @@ func decisionHeaders(h http.Header) {
 	h["Vary"] = []string{"Cookie, Accept, Sec-Fetch-Mode, Authorization"}
 }
 
-// forbidden returns a signed-in person who is not allowed.
+// forbidden responds to a signed-in person who is not allowed.
 func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, v *visit, s *session.Live, why *refusal) error {
 	v.first.identity = identityOf(s)
 	page := v.kind(r, g.api) != visitAPI
@@ -344,7 +343,7 @@ func describe(r *Rule) say.Text {
 	return say.New("gate.person") // whom a rule names is nobody else's matter
 }
 
-// unavailable returns when it cannot be found out who asks.
+// unavailable responds when it cannot be found out who asks.
 func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, v *visit, err error) error {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil && !overtaken(r.Context()) {
 		return nil // the client has gone; there is nobody to answer

@@ -103,7 +103,8 @@ func TestFilesThatAMatcherLeavesOpenMayHaveCapitals(t *testing.T) {
 // A request target that is no path is guarded by every gate, whatever its matcher, and public by no rule.
 func TestTargetsWithoutAPathAreAlwaysGuarded(t *testing.T) {
 	const requests = "POST http://HOST?x=1 HTTP/1.1|GET http://HOST HTTP/1.1|GET http://HOST?/public/x HTTP/1.1|GET * HTTP/1.1|POST * HTTP/1.1|CONNECT HOST HTTP/1.1|" +
-		"GET x:public HTTP/1.1|GET http:private HTTP/1.1|PUT http://HOST#x HTTP/1.1|GET http://HOST HTTP/1.0|FROB http://other.example?x HTTP/1.1|OPTIONS http://HOST HTTP/1.1"
+		"GET x:public HTTP/1.1|GET http:private HTTP/1.1|PUT http://HOST#x HTTP/1.1|GET http://HOST HTTP/1.0|FROB http://other.example?x HTTP/1.1|OPTIONS http://HOST HTTP/1.1|" +
+		"GET http://HOST/public/x HTTP/1.1|OPTIONS http://HOST/public/x HTTP/1.1|GET http://HOST/open?y HTTP/1.0|GET http:/open HTTP/1.1|PUT http://HOST/ HTTP/1.1"
 	for _, site := range []string{
 		"gatehouse", "gatehouse /*", "@x path / /*\ngatehouse @x", "@x expression `path('/*')`\ngatehouse @x", "@x path_regexp ^/\ngatehouse @x", "gatehouse /private/*",
 		"gatehouse {\n\tpublic /\n\tpublic /* /public/*\n\tallow_preflight\n}", "gatehouse /x {\n\toptional /*\n}", "gatehouse /nothing\ngatehouse /* {\n\trequire role admin\n}",

@@ -228,7 +228,7 @@ func (p *Portal) destination(v *visit, u store.User, b back, to string) string {
 	return b.location
 }
 
-// incomplete returns a form with an empty name or password. It counts as no attempt: nothing was guessed.
+// incomplete responds to a form with an empty name or password. It counts as no attempt: nothing was guessed.
 func (p *Portal) incomplete(w http.ResponseWriter, r *http.Request, v *visit, f loginForm) {
 	d := p.loginData(r, v, f.back, f.to, f.username)
 	var errs []ui.FieldError
@@ -245,7 +245,7 @@ func (p *Portal) incomplete(w http.ResponseWriter, r *http.Request, v *visit, f 
 	p.ui.Write(w, r, page)
 }
 
-// refuseSignIn returns a sign-in that came to nothing. What is wrong, the name or the password, is not told: the page
+// refuseSignIn responds to a sign-in that came to nothing. What is wrong, the name or the password, is not told: the page
 // is the same to the byte, and so it carries no reference id.
 func (p *Portal) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visit, f loginForm, err error) {
 	if gone(w, r) {

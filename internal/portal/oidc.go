@@ -244,7 +244,7 @@ var oidcStatus = map[oidc.Kind]int{
 // providerRetry is when to try a provider again that cannot be reached.
 const providerRetry = 30 * time.Second
 
-// failOIDC returns a sign-in through a provider that came to nothing, in our own words: what the provider wrote is in
+// failOIDC responds to a sign-in through a provider that came to nothing, in our own words: what the provider wrote is in
 // the log at most, and nowhere as markup.
 func (p *Portal) failOIDC(w http.ResponseWriter, r *http.Request, v *visit, name, carried string, err error) {
 	kind := oidc.KindOf(err)
@@ -328,7 +328,7 @@ func (v *visit) loginAgain(carried string) func(name, value string) string {
 	}
 }
 
-// oidcIcon returns the picture on a provider's button.
+// oidcIcon sends the picture on a provider's button.
 func (p *Portal) oidcIcon(w http.ResponseWriter, r *http.Request, _ *visit) {
 	b, kind, ok := p.OIDC.Registry.Icon(r.PathValue("name"))
 	if !ok {

@@ -83,7 +83,7 @@ func pagePolicy(nonce string, targets []string) string {
 	return b.String()
 }
 
-// Redirect returns 303 (or another 3xx) to a location that the caller has built or checked.
+// Redirect responds 303 (or another 3xx) to a location that the caller has built or checked.
 func Redirect(w http.ResponseWriter, r *http.Request, status int, location string) {
 	Harden(w, r)
 	w.Header().Set("Location", location)
