@@ -20,7 +20,7 @@ race = -race -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0' -gcflag
 export GORACE ?= atexit_sleep_ms=0
 
 # What Gatehouse does must not depend on the engine: these run on PostgreSQL as well. The others choose for themselves.
-behaviour = ./admin ./caddyauth $(addprefix ./internal/,account login oidc portal seal seed session)
+behavior = ./admin ./caddyauth $(addprefix ./internal/,account login oidc portal seal seed session)
 
 # The modules beside the plugin's own, each with its go.mod so that none of it weighs on users.
 modules = e2e internal/tools
@@ -41,7 +41,7 @@ xcaddy: ## a Caddy with the plugin in bin/caddy, as xcaddy.json says
 .PHONY: test
 test: prepare build ## everything: race detector, both engines, browsers; nothing is skipped
 	$(GO) test $(race) -shuffle=on -timeout=25m -p=$(P) ./...
-	GATEHOUSE_TEST_STORE=postgres $(plain) $(GO) test -shuffle=on -timeout=15m -p=$(P) $(behaviour)
+	GATEHOUSE_TEST_STORE=postgres $(plain) $(GO) test -shuffle=on -timeout=15m -p=$(P) $(behavior)
 	$(GO) -C internal/tools test ./...
 	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy-dev $(plain) $(GO) -C e2e test -shuffle=on -timeout=10m ./...
 

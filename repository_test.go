@@ -118,8 +118,8 @@ func TestDocumentedTargetsExist(t *testing.T) {
 	}
 }
 
-// The licence is the unchanged Apache License 2.0.
-func TestLicence(t *testing.T) {
+// The license is the unchanged Apache License 2.0.
+func TestLicense(t *testing.T) {
 	text := read(t, "LICENSE")
 	for _, part := range []string{"Apache License", "Version 2.0, January 2004", "END OF TERMS AND CONDITIONS"} {
 		if !strings.Contains(text, part) {

@@ -10,9 +10,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
-	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -73,7 +73,7 @@ type Settings struct {
 	Started   time.Time
 	Retention time.Duration // of the audit log; 0 keeps everything
 	Options   []Option      // in the order to show them
-	Warnings  []say.Text    // sentences for the operator
+	Warnings  []i18n.Text   // sentences for the operator
 }
 
 // Option is one value of the configuration.
@@ -156,7 +156,7 @@ func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // tell returns what an error says to people: say in the language of the page, or text where there is no more than that.
-func (a *admin) tell(text string, t say.Text) string {
+func (a *admin) tell(text string, t i18n.Text) string {
 	if t.IsZero() {
 		return text
 	}

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
-	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -34,9 +34,9 @@ var raw = regexp.MustCompile(`(?i)<script>alert|<img src=x|onerror=alert\('|onmo
 // can give.
 func hostileWorld(t *testing.T) (*world, store.User) {
 	t.Helper()
-	var warnings []say.Text
+	var warnings []i18n.Text
 	for _, s := range evil {
-		warnings = append(warnings, say.New("warning.cookie_domain", "domain", s))
+		warnings = append(warnings, i18n.New("warning.cookie_domain", "domain", s))
 	}
 	w := newWorld(t, func(c *Config) {
 		c.CheckProvider = noCheck

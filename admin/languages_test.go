@@ -13,13 +13,13 @@ import (
 	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
 
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
-	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
 // spoken are all sources of texts, by name.
-var spoken = map[string]fs.FS{"ui": os.DirFS("../internal/ui"), "say": say.Files, "portal": portal.Files, "admin": Files}
+var spoken = map[string]fs.FS{"ui": os.DirFS("../internal/ui"), "say": i18n.Files, "portal": portal.Files, "admin": Files}
 
 // forms are the plural forms of a text; one without has "other" alone.
 type forms map[string]string

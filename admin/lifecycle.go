@@ -156,7 +156,7 @@ func (a *admin) cancelLink(_ http.ResponseWriter, r *http.Request, v *visit, _ i
 	if err := a.Accounts.CancelLink(r.Context(), v.actor, r.PathValue("id")); err != nil {
 		return next{}, err
 	}
-	return next{to: "/admin/invites", flash: "link_cancelled"}, nil
+	return next{to: "/admin/invites", flash: "link_canceled"}, nil
 }
 
 func (a *admin) buildRequireChange(r *http.Request, v *visit, in input) (ui.Page, error) {

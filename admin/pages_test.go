@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/say"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -428,7 +428,7 @@ func TestWarnings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *Config) {
 		c.Effective = func() Settings {
-			return Settings{Warnings: []say.Text{say.New("warning.cookie_domain", "domain", "moon.test")}, Retention: 48 * time.Hour}
+			return Settings{Warnings: []i18n.Text{i18n.New("warning.cookie_domain", "domain", "moon.test")}, Retention: 48 * time.Hour}
 		}
 		c.Providers = func() []ProviderStatus { return []ProviderStatus{{Name: "acme", Label: "Acme", Down: true}} }
 	})

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -74,7 +74,7 @@ func TestABodyWithoutALengthIsRead(t *testing.T) {
 			r.AddCookie(c)
 		}
 		rec := httptest.NewRecorder()
-		s.portal.ServeHTTP(rec, site.With(r, &site.Request{ID: "req-1", Host: r.Host, Prefix: prefix}))
+		s.portal.ServeHTTP(rec, reqctx.With(r, &reqctx.Request{ID: "req-1", Host: r.Host, Prefix: prefix}))
 		return rec.Code
 	}
 	if got := send(`{"identities":true,"nonsense":1}`); got != http.StatusUnprocessableEntity {

@@ -16,7 +16,7 @@ import (
 // given stands on pages as it is, whatever the language: names and values of the tests.
 var given = regexp.MustCompile(`^(ada|tom|walter|admin|user|acme|Acme|Gatehouse|active|true|false|x{9,}|everyone|[a-z]+@example\.com|req-1|staff|\d{4}-.*|[0-9a-z]{26})$`)
 
-// foreign returns the texts of a page that come from no catalogue: in the made-up language those of one are in brackets.
+// foreign returns the texts of a page that come from no catalog: in the made-up language those of one are in brackets.
 func foreign(body string) []string {
 	_, body, _ = strings.Cut(body, "<title>")
 	var list []string
@@ -29,7 +29,7 @@ func foreign(body string) []string {
 }
 
 // Whatever is refused on a page is refused in the person's language.
-func TestRefusalsOnPagesComeFromTheCatalogue(t *testing.T) {
+func TestRefusalsOnPagesComeFromTheCatalog(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *Config) { c.Language = ui.Pseudo })
 	b := s.signIn("ada")
@@ -91,7 +91,7 @@ func TestRefusalsOnPagesComeFromTheCatalogue(t *testing.T) {
 		}
 		seen += strings.Count(a.body, "[")
 		for _, text := range foreign(a.body) {
-			t.Errorf("%s (%d) says %q past the catalogue", name, a.status, text)
+			t.Errorf("%s (%d) says %q past the catalog", name, a.status, text)
 		}
 	}
 	if seen < 500 {
@@ -100,7 +100,7 @@ func TestRefusalsOnPagesComeFromTheCatalogue(t *testing.T) {
 }
 
 // Whatever is refused to a program is refused in the language that it asks for; what it goes by is the same.
-func TestRefusalsOfTheAPIComeFromTheCatalogue(t *testing.T) {
+func TestRefusalsOfTheAPIComeFromTheCatalog(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *Config) { c.Language = ui.Pseudo })
 	b := s.signIn("ada")
@@ -135,7 +135,7 @@ func TestRefusalsOfTheAPIComeFromTheCatalogue(t *testing.T) {
 		}
 		for _, text := range texts {
 			if !strings.HasPrefix(text, "[") {
-				t.Errorf("%s says %q past the catalogue", name, text)
+				t.Errorf("%s says %q past the catalog", name, text)
 			}
 		}
 		if strings.ContainsAny(p.Type, "[~") || p.Status != a.status {

@@ -9,15 +9,15 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // visit is what is known of the request being answered.
 type visit struct {
-	q     *site.Request
+	q     *reqctx.Request
 	live  *session.Live
 	actor account.Actor
 	query url.Values
@@ -54,7 +54,7 @@ func (a *admin) serve(w http.ResponseWriter, r *http.Request, list []route) {
 }
 
 func (a *admin) admit(w http.ResponseWriter, r *http.Request, list []route, asPage bool) error {
-	v := &visit{q: site.From(r), live: portal.LiveFrom(r), actor: portal.ActorFrom(r)}
+	v := &visit{q: reqctx.From(r), live: portal.LiveFrom(r), actor: portal.ActorFrom(r)}
 	if v.live == nil {
 		return session.ErrNone
 	}

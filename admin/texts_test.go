@@ -15,7 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
-func catalogue(t *testing.T, src fs.FS) map[string]json.RawMessage {
+func catalog(t *testing.T, src fs.FS) map[string]json.RawMessage {
 	t.Helper()
 	b, err := fs.ReadFile(src, "lang/en.json")
 	if err != nil {
@@ -38,7 +38,7 @@ var (
 // Each text that the code asks for exists, and each that exists is asked for.
 func TestTextsAndCodeAgree(t *testing.T) {
 	t.Parallel()
-	own, all := catalogue(t, Files), catalogue(t, portal.Files)
+	own, all := catalog(t, Files), catalog(t, portal.Files)
 	for id, m := range own {
 		all[id] = m
 	}
@@ -82,7 +82,7 @@ func TestTextsAndCodeAgree(t *testing.T) {
 	}
 }
 
-// layoutTexts are the texts of internal/ui and internal/say that the code here uses.
+// layoutTexts are the texts of internal/ui and internal/i18n that the code here uses.
 var layoutTexts = map[string]bool{"form.save": true, "form.optional": true, "layout.error": true, "list.or": true}
 
 // Whatever can be said about a value has its words: a state, an origin, an act.
@@ -167,8 +167,8 @@ func TestPagesAreWellBuilt(t *testing.T) {
 	}
 }
 
-// In the made-up language a text that bypasses the catalogue stands out.
-func TestEveryTextComesFromTheCatalogue(t *testing.T) {
+// In the made-up language a text that bypasses the catalog stands out.
+func TestEveryTextComesFromTheCatalog(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	made, err := New(Config{Store: s.store, Accounts: s.accounts, Clock: s.clock.Now, Language: ui.Pseudo, CheckProvider: noCheck,
@@ -193,7 +193,7 @@ func TestEveryTextComesFromTheCatalogue(t *testing.T) {
 				seen++
 				continue
 			}
-			t.Errorf("%s says %q past the catalogue", rt.pattern, text)
+			t.Errorf("%s says %q past the catalog", rt.pattern, text)
 		}
 	}
 	if seen < 100 {

@@ -23,8 +23,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
@@ -95,7 +95,7 @@ func newWorld(t testing.TB, with ...func(*Config)) *world {
 		t.Fatal(err)
 	}
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.portal.ServeHTTP(rw, site.With(r, &site.Request{ID: "req-1", ClientIP: netip.MustParseAddr("192.0.2.7"), Host: r.Host, Prefix: prefix}))
+		w.portal.ServeHTTP(rw, reqctx.With(r, &reqctx.Request{ID: "req-1", ClientIP: netip.MustParseAddr("192.0.2.7"), Host: r.Host, Prefix: prefix}))
 	}))
 	t.Cleanup(w.server.Close)
 	return w

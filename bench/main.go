@@ -1,7 +1,7 @@
 // Command bench compares one Caddy binary with and without the gate, on this machine: make bench.
 //
 // The main figure is CPU seconds of the Caddy process per request, as a ratio to the same binary without the
-// directive, in the same round: absolute times move with the neighbours of the machine. Every sample has a plain
+// directive, in the same round: absolute times move with the neighbors of the machine. Every sample has a plain
 // sample before and after it, and a second, identical plain Caddy (the A/A control) shows how far the method itself
 // strays. Load generator and upstream run in this process and are charged to nobody. See docs/performance.md.
 package main

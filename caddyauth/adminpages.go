@@ -13,10 +13,10 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/admin"
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
-	"github.com/gatehouse-auth/gatehouse/internal/say"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
 
 // adminPages makes the admin pages and the JSON API beneath them, on the hosts where they may be. On others notFound
@@ -38,9 +38,9 @@ func (a *App) adminPages(accounts *account.Service, config admin.Config, notFoun
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// By the Host header alone: script in an app on another host can send any X-Forwarded-Host through a proxy that
 		// does not set it, and would reach the administration with the person's cookie.
-		asked, ok := site.Asked(r)
-		secure := site.From(r).Secure
-		if !ok || !slices.ContainsFunc(hosts, func(h site.Host) bool { return h.Serves(asked, secure) }) {
+		asked, ok := reqctx.Asked(r)
+		secure := reqctx.From(r).Secure
+		if !ok || !slices.ContainsFunc(hosts, func(h reqctx.Host) bool { return h.Serves(asked, secure) }) {
 			notFound(w, r)
 			return
 		}
@@ -127,22 +127,22 @@ func (a *App) effective(started time.Time) admin.Settings {
 }
 
 // warnings are what an operator should think about, in sentences.
-func (a *App) warnings() []say.Text {
-	var w []say.Text
+func (a *App) warnings() []i18n.Text {
+	var w []i18n.Text
 	if len(a.opt.adminHosts) == 0 {
-		w = append(w, say.New("warning.admin_host"))
+		w = append(w, i18n.New("warning.admin_host"))
 	}
 	if a.opt.cookieDomain != "" {
-		w = append(w, say.New("warning.cookie_domain", "domain", a.opt.cookieDomain))
+		w = append(w, i18n.New("warning.cookie_domain", "domain", a.opt.cookieDomain))
 	}
 	if a.lenientIP.Load() {
-		w = append(w, say.New("warning.client_ip"))
+		w = append(w, i18n.New("warning.client_ip"))
 	}
 	if g := a.opt.storeGrace; g > 0 {
-		w = append(w, say.New("warning.store_grace", "span", g.String()))
+		w = append(w, i18n.New("warning.store_grace", "span", g.String()))
 	}
 	if a.opt.attempts.Free > 10 {
-		w = append(w, say.New("warning.free"))
+		w = append(w, i18n.New("warning.free"))
 	}
 	return w
 }

@@ -144,7 +144,7 @@ func TestConfigurationsInJSONHaveNoWayPastTheGate(t *testing.T) {
 		"a gate in an inner route": {routes: `[{"match":[{"path":["/hook"]}],"handle":[{"handler":"subroute","routes":[{"handle":[` + proxy + `]},{"handle":[{"handler":"subroute","routes":[{"handle":[` + gate + `]}]}]}]}]}]`},
 		"a group":                  {routes: `[{"group":"g","match":[{"path":["/hook"]}],"handle":[` + proxy + `]},{"group":"g","handle":[` + gate + `]}]`},
 		"a skipped one of a group": {routes: `[{"group":"g","match":[{"path":["/hook"]}],"handle":[{"handler":"headers"}]},{"group":"g","terminal":true,"match":[{"host":["127.0.0.1"]}],"handle":[{"handler":"static_response"}]},{"match":[{"host":["127.0.0.1","b.example"],"path":["/x"]}],"handle":[` + gate + `]},{"handle":[` + proxy + `]}]`},
-		"errors of a neighbour":    {routes: `[{"match":[{"host":["127.0.0.1"]}],"terminal":true,"handle":[{"handler":"error","status_code":500}]},{"match":[{"path":["/x"]}],"handle":[` + gate + `]}]`, errors: `[{"terminal":true,"handle":[` + proxy + `]}]`},
+		"errors of a neighbor":    {routes: `[{"match":[{"host":["127.0.0.1"]}],"terminal":true,"handle":[{"handler":"error","status_code":500}]},{"match":[{"path":["/x"]}],"handle":[` + gate + `]}]`, errors: `[{"terminal":true,"handle":[` + proxy + `]}]`},
 		"a named route":            {routes: `[{"match":[{"path":["/hook"]}],"handle":[{"handler":"invoke","name":"app"}]},{"handle":[` + gate + `]}]`, named: `{"app":{"handle":[` + proxy + `]}}`},
 		"a named gate":             {routes: `[{"match":[{"path":["/hook"]}],"handle":[{"handler":"subroute","routes":[{"handle":[` + proxy + `]}]}]},{"handle":[{"handler":"invoke","name":"gate"}]}]`, named: `{"gate":{"handle":[` + gate + `]}}`},
 	} {
@@ -202,8 +202,8 @@ func TestOtherSitesAreLeftAlone(t *testing.T) {
 	}
 }
 
-// Error routes of a site for every host are those of its neighbours, too, unless they have some of their own.
-func TestErrorsOfANeighbourCarryNoForgedIdentityToTheGatedApp(t *testing.T) {
+// Error routes of a site for every host are those of its neighbors, too, unless they have some of their own.
+func TestErrorsOfANeighborCarryNoForgedIdentityToTheGatedApp(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	_, port, _ := strings.Cut(s.addr, ":")
 	base, _, _ := strings.Cut(s.caddyfile(), "\nhttp://")
@@ -211,11 +211,11 @@ func TestErrorsOfANeighbourCarryNoForgedIdentityToTheGatedApp(t *testing.T) {
 		return "\nhttp://" + host + ":" + port + " {\n\tbind 127.0.0.1\n\t" + lines + "\n}\n"
 	}
 	const toApp = "\n\thandle_errors {\n\t\treverse_proxy UPSTREAM\n\t}"
-	if err := s.reload(base + site("", "gatehouse\n\treverse_proxy UPSTREAM"+toApp) + site("neighbour.example", "error 500") + site("own.example", "error 500"+toApp)); err != nil {
+	if err := s.reload(base + site("", "gatehouse\n\treverse_proxy UPSTREAM"+toApp) + site("neighbor.example", "error 500") + site("own.example", "error 500"+toApp)); err != nil {
 		t.Fatal(err)
 	}
 	s.settle()
-	for host, want := range map[string]string{"neighbour.example": "", "own.example": "from elsewhere"} {
+	for host, want := range map[string]string{"neighbor.example": "", "own.example": "from elsewhere"} {
 		before := s.up.count()
 		r := s.browser().request("POST", "/x", nil, "Remote-User", "from elsewhere", "Cookie", "gatehouse="+strings.Repeat("A", 43))
 		r.Host = host

@@ -10,7 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // Caddy copies a request for its logs before it runs any handler, and the copy is out of a handler's reach: what stands
@@ -65,7 +65,7 @@ func (a *App) conceal(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	prefix := a.opt.prefix
-	target := site.Loggable(orig.RequestURI, prefix)
+	target := reqctx.Loggable(orig.RequestURI, prefix)
 	header, taken := a.concealHeaders(r.Header)
 	if target == orig.RequestURI && header == nil {
 		return false
@@ -98,7 +98,7 @@ func (a *App) concealHeaders(h http.Header) (shown, taken http.Header) {
 	for _, name := range addressHeaders {
 		var values []string
 		for i, value := range h[name] {
-			address := site.Loggable(value, a.opt.prefix)
+			address := reqctx.Loggable(value, a.opt.prefix)
 			if address != value && values == nil {
 				values = slices.Clone(h[name])
 			}
@@ -116,7 +116,7 @@ func (a *App) concealHeaders(h http.Header) (shown, taken http.Header) {
 				taken = make(http.Header)
 			}
 			taken[name] = values
-			change(name, []string{site.Redacted})
+			change(name, []string{reqctx.Redacted})
 		}
 	}
 	return shown, taken
@@ -135,7 +135,7 @@ func pathOf(requestURI string, uri *url.URL) string {
 func parsed(target string, orig *url.URL, prefix string) *url.URL {
 	u, err := url.ParseRequestURI(target)
 	if err != nil { // what was cut in the middle of an escape
-		return &url.URL{Scheme: orig.Scheme, Host: orig.Host, Path: prefix + "/" + site.Redacted}
+		return &url.URL{Scheme: orig.Scheme, Host: orig.Host, Path: prefix + "/" + reqctx.Redacted}
 	}
 	return u
 }
@@ -166,7 +166,7 @@ func (v *veil) WriteHeader(status int) {
 	v.sent = true
 	if locations := slices.Clone(v.header["Location"]); locations != nil { // a copy: the other one is on its way
 		for i, address := range locations {
-			locations[i] = site.Loggable(address, v.prefix)
+			locations[i] = reqctx.Loggable(address, v.prefix)
 		}
 		v.header["Location"] = locations
 	}

@@ -104,7 +104,7 @@ type BrandConfig struct {
 	Title string `json:"title,omitempty"`
 	// Logo file: PNG, JPEG, WebP or SVG, at most 64 KiB.
 	Logo string `json:"logo,omitempty"`
-	// Accent colour, #rrggbb.
+	// Accent color, #rrggbb.
 	Accent string `json:"accent,omitempty"`
 	// Support is an https: or mailto: address that pages offer for help.
 	Support string `json:"support,omitempty"`

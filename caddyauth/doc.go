@@ -18,7 +18,7 @@
 //	                     ├─ a rule does not hold ──────────► 403
 //	                     ├─ anything went wrong ───────────► 503
 //	                     └─ allowed: identity headers, placeholders, Follow ► next
-//	                                                          └ cancelled when the session ends, taken back after it
+//	                                                          └ canceled when the session ends, taken back after it
 //
 // Every arrow to the right that is not "next" is an answer written here. None is an error handed to Caddy: its error
 // routes run outside of the gate, and `handle_errors { reverse_proxy … }` would let anybody through. Errors of what was let

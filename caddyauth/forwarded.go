@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // What another proxy says of a request, and who is believed. Everything else that proxies send (Forwarded, X-Real-IP,
@@ -41,12 +41,12 @@ func overTLS(r *http.Request, trusted bool) bool {
 func hostOf(r *http.Request, forwarded, secure bool) string {
 	if forwarded {
 		if text, ok := agreed(r.Header["X-Forwarded-Host"]); ok {
-			if host := site.Canonical(text, secure); host != "" {
+			if host := reqctx.Canonical(text, secure); host != "" {
 				return host
 			}
 		}
 	}
-	return site.Canonical(r.Host, secure)
+	return reqctx.Canonical(r.Host, secure)
 }
 
 // agreed returns what all elements of a header say that is a list. A proxy that appends leaves in front what the client

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
-	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -322,7 +322,7 @@ func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, v *visit, s *se
 			w.WriteHeader(http.StatusFound)
 			return nil
 		}
-		v.live.portal.Forbidden(w, q, s, say.New("gate.must_change"), page)
+		v.live.portal.Forbidden(w, q, s, i18n.New("gate.must_change"), page)
 		return nil
 	}
 	if c := g.log.Check(zapcore.InfoLevel, "refused"); c != nil {
@@ -334,13 +334,13 @@ func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, v *visit, s *se
 }
 
 // describe says in words what a rule asks for. Values are the operator's own, shown to someone who is signed in.
-func describe(r *Rule) say.Text {
+func describe(r *Rule) i18n.Text {
 	switch r.Field {
 	case policy.FieldRole, policy.FieldGroup, policy.FieldDomain, policy.FieldProvider:
-		return say.New("gate."+string(r.Field), "values", say.AnyOf(r.Values))
+		return i18n.New("gate."+string(r.Field), "values", i18n.AnyOf(r.Values))
 	case policy.FieldUser, policy.FieldEmail:
 	}
-	return say.New("gate.person") // whom a rule names is nobody else's matter
+	return i18n.New("gate.person") // whom a rule names is nobody else's matter
 }
 
 // unavailable responds when it cannot be found out who asks.

@@ -170,7 +170,7 @@ func foldHeader(buf *[maxNameLen]byte, name string) int {
 func (g guardedNames) strip(r *http.Request) {
 	for name := range r.Header {
 		if g.has(name) {
-			delete(r.Header, name) // by the raw key: Del would canonicalise it
+			delete(r.Header, name) // by the raw key: Del would canonicalize it
 		}
 	}
 	delete(r.Header, "Proxy")

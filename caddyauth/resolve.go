@@ -17,9 +17,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/seed"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
@@ -38,7 +38,7 @@ type options struct {
 	attempts     login.Limits
 	keepEvents   time.Duration // 0: for ever
 	prefix       string
-	adminHosts   []site.Host
+	adminHosts   []reqctx.Host
 	language     string
 	brand        ui.Brand
 	title        string
@@ -171,7 +171,7 @@ func (a *App) resolveSession(o *options) error {
 // cookieDomain refuses what browsers refuse, and what would hand the session to strangers' sites.
 func cookieDomain(s string) (string, error) {
 	d := strings.ToLower(strings.TrimPrefix(s, "."))
-	h, ok := site.ParseHost(d)
+	h, ok := reqctx.ParseHost(d)
 	// net/http leaves out a Domain with an underscore or a final dot: the cookie would be for one host alone.
 	if _, err := netip.ParseAddr(d); err == nil || !ok || h.Name != d || strings.Contains(d, "_") || strings.HasSuffix(d, ".") {
 		return "", fmt.Errorf("session cookie_domain: %q is not a domain name", s)

@@ -15,8 +15,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
 
 // visit is one request as the gate sees it: what the client asked for before any rewrite, and what Caddy vouches for.
@@ -34,7 +34,7 @@ type visit struct {
 	cookie   session.Cookie
 	host     string
 	live     *live
-	site_    *site.Request
+	site_    *reqctx.Request
 
 	met      bool             // a gate has judged it; of the first visit
 	gate     *Gate            // the last gate that let somebody through, nil for none; of the first visit
@@ -213,11 +213,11 @@ func (v *visit) early(r *http.Request) bool {
 }
 
 // site answers what our pages may know of the request; made once, when it is needed.
-func (v *visit) site(r *http.Request) *site.Request {
+func (v *visit) site(r *http.Request) *reqctx.Request {
 	if v.site_ != nil {
 		return v.site_
 	}
-	q := &site.Request{Secure: v.cookie.Secure, Host: v.host, Prefix: "/_auth"}
+	q := &reqctx.Request{Secure: v.cookie.Secure, Host: v.host, Prefix: "/_auth"}
 	if v.live != nil {
 		q.Prefix = v.live.opt.prefix
 	}
@@ -238,10 +238,10 @@ func (v *visit) id() string {
 }
 
 // with returns the request as our pages see it: the address that the client asked for, whatever was rewritten since,
-// and with our own cookies, which the app never sees: they say which language and colours the person chose.
+// and with our own cookies, which the app never sees: they say which language and colors the person chose.
 func (v *visit) with(r *http.Request) *http.Request {
 	v.site(r).ID = v.id()
-	r = site.With(r, v.site(r))
+	r = reqctx.With(r, v.site(r))
 	if v.first.came != nil {
 		r.Header = maps.Clone(r.Header)
 		r.Header["Cookie"] = v.first.came

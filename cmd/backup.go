@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/owner"
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
@@ -38,13 +38,13 @@ that nothing of that kind happened, --keep-sessions brings them back.`, cobra.Ex
 
 func backup(c *call) error {
 	file := absolute(c.args[0])
-	return c.withStore(func(_ *sqlstore.DB, side transfer.Side) error {
-		fill := func(path string, copyTo func(transfer.Side) error) error {
+	return c.withStore(func(_ *sqlstore.DB, side storecopy.Side) error {
+		fill := func(path string, copyTo func(storecopy.Side) error) error {
 			opts := sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true}
-			return c.openSide("new backup", opts, func(_ *sqlstore.DB, to transfer.Side) error { return copyTo(to) })
+			return c.openSide("new backup", opts, func(_ *sqlstore.DB, to storecopy.Side) error { return copyTo(to) })
 		}
-		err := transfer.Backup(c.ctx, side, file, fill, transfer.Options{Progress: c.progress()})
-		if errors.Is(err, transfer.ErrExists) {
+		err := storecopy.Backup(c.ctx, side, file, fill, storecopy.Options{Progress: c.progress()})
+		if errors.Is(err, storecopy.ErrExists) {
 			return fmt.Errorf("%w: a backup never replaces a file", err)
 		}
 		if err != nil {
@@ -63,7 +63,7 @@ func restore(c *call) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, remove, err := transfer.WorkFolder(os.TempDir(), "gatehouse-restore-")
+	dir, remove, err := storecopy.WorkFolder(os.TempDir(), "gatehouse-restore-")
 	if err != nil {
 		return fmt.Errorf("unpacking the backup (TMPDIR names another folder for it, such as one that mktemp -d made): %w", err)
 	}
@@ -75,11 +75,11 @@ func restore(c *call) (err error) {
 	if ferr := owner.File(absolute(c.args[0])); errors.Is(ferr, owner.ErrForeign) {
 		c.notef("note: whoever decides about the backup decides who can sign in: %v", ferr)
 	}
-	path, err := transfer.Unpack(c.args[0], dir)
+	path, err := storecopy.Unpack(c.args[0], dir)
 	if err != nil {
 		return err
 	}
-	opts := transfer.Options{
+	opts := storecopy.Options{
 		Progress: c.progress(), Replace: c.has("replace"), NeedAdmin: true,
 		Empty: []string{"changes"}, // those of the store that was lost mean nothing to the servers of this one
 	}
@@ -88,8 +88,8 @@ func restore(c *call) (err error) {
 	}
 	unpacked := sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true} // an older schema is brought up to date
 	whole := false
-	err = c.openSide("unpacked backup", unpacked, func(_ *sqlstore.DB, from transfer.Side) error {
-		damage, err := transfer.Damage(c.ctx, from)
+	err = c.openSide("unpacked backup", unpacked, func(_ *sqlstore.DB, from storecopy.Side) error {
+		damage, err := storecopy.Damage(c.ctx, from)
 		if err != nil || damage != "" {
 			return errors.Join(err, errors.New(damage))
 		}
@@ -106,10 +106,10 @@ func restore(c *call) (err error) {
 }
 
 // restoreFrom fills the store from an unpacked backup.
-func (c *call) restoreFrom(from transfer.Side, target sqlstore.Options, opts transfer.Options) error {
-	return c.openSide("store", target, func(_ *sqlstore.DB, to transfer.Side) error {
-		content, err := transfer.Load(c.ctx, from, to, opts)
-		if errors.Is(err, transfer.ErrNotEmpty) {
+func (c *call) restoreFrom(from storecopy.Side, target sqlstore.Options, opts storecopy.Options) error {
+	return c.openSide("store", target, func(_ *sqlstore.DB, to storecopy.Side) error {
+		content, err := storecopy.Load(c.ctx, from, to, opts)
+		if errors.Is(err, storecopy.ErrNotEmpty) {
 			return fmt.Errorf("%w: give --replace to replace everything in it", err)
 		}
 		if err != nil {

@@ -108,7 +108,7 @@ func appFrom(raw []byte) (*caddyauth.App, error) {
 
 var usesGate = regexp.MustCompile(`"handler"\s*:\s*"gatehouse"`)
 
-// dsnForm recognises PostgreSQL DSNs: URLs, key=value pairs, and placeholders, which stand for a DSN because they
+// dsnForm recognizes PostgreSQL DSNs: URLs, key=value pairs, and placeholders, which stand for a DSN because they
 // hold a password.
 var dsnForm = regexp.MustCompile(`^(postgres(ql)?://|(host|hostaddr|dbname|user|service|port|sslmode)\s*=|\{(env|file)\.)`)
 

@@ -132,7 +132,7 @@ func (l *listing) end() error {
 	return err
 }
 
-// plain makes text safe for a terminal: a name or User-Agent must not move the cursor, change colours or turn the
+// plain makes text safe for a terminal: a name or User-Agent must not move the cursor, change colors or turn the
 // direction of writing.
 func plain(s string) string {
 	if s == "" {

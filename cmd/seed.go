@@ -82,7 +82,7 @@ func (c *call) origin(admin *caddyauth.AdminConfig, l seed.Line) string {
 	return fmt.Sprintf("%s (%s)", l.Source, *option)
 }
 
-// wholePlaceholder recognises a value that is a placeholder and nothing else.
+// wholePlaceholder recognizes a value that is a placeholder and nothing else.
 var wholePlaceholder = regexp.MustCompile(`^\{(env|file)\.[^{}]+\}$`)
 
 // openUnchanged opens a store to look at it: it makes none and brings no schema up to date. nil stands for a store

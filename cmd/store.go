@@ -11,7 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
 	"github.com/gatehouse-auth/gatehouse/internal/seal"
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
@@ -46,7 +46,7 @@ way from now on. What earlier keys sealed can still be opened; no session ends.`
 }
 
 // withStore opens the configured store as it is, beneath the contract.
-func (c *call) withStore(fn func(db *sqlstore.DB, side transfer.Side) error) error {
+func (c *call) withStore(fn func(db *sqlstore.DB, side storecopy.Side) error) error {
 	app, err := c.loadApp()
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func (c *call) withStore(fn func(db *sqlstore.DB, side transfer.Side) error) err
 }
 
 // openSide opens a store and tells where it is.
-func (c *call) openSide(what string, opts sqlstore.Options, fn func(db *sqlstore.DB, side transfer.Side) error) (err error) {
+func (c *call) openSide(what string, opts sqlstore.Options, fn func(db *sqlstore.DB, side storecopy.Side) error) (err error) {
 	db, err := sqlstore.Open(c.ctx, opts)
 	if err != nil {
 		return fmt.Errorf("opening the %s: %w", what, err)
@@ -74,9 +74,9 @@ func (c *call) openSide(what string, opts sqlstore.Options, fn func(db *sqlstore
 	return fn(db, sideOf(db))
 }
 
-func sideOf(db *sqlstore.DB) transfer.Side {
+func sideOf(db *sqlstore.DB) storecopy.Side {
 	info := db.Info()
-	return transfer.Side{DB: db.Maintenance(), Engine: info.Engine, Location: info.Location}
+	return storecopy.Side{DB: db.Maintenance(), Engine: info.Engine, Location: info.Location}
 }
 
 // tableJSON is a table in the output.
@@ -87,8 +87,8 @@ type tableJSON struct {
 }
 
 func storeInfo(c *call) error {
-	return c.withStore(func(db *sqlstore.DB, side transfer.Side) error {
-		counts, err := transfer.Count(c.ctx, side)
+	return c.withStore(func(db *sqlstore.DB, side storecopy.Side) error {
+		counts, err := storecopy.Count(c.ctx, side)
 		if err != nil {
 			return err
 		}
@@ -118,8 +118,8 @@ func storeCheck(c *call) error {
 		return err
 	}
 	opts.Migrate = false // a check changes nothing
-	err = c.openSide("store", opts, func(_ *sqlstore.DB, side transfer.Side) error {
-		report, err := transfer.Check(c.ctx, side)
+	err = c.openSide("store", opts, func(_ *sqlstore.DB, side storecopy.Side) error {
+		report, err := storecopy.Check(c.ctx, side)
 		if err != nil {
 			return err
 		}
@@ -129,13 +129,13 @@ func storeCheck(c *call) error {
 		return c.tellReport(report)
 	})
 	if errors.Is(err, sqlstore.ErrDamaged) { // so that it could not even be opened
-		return c.tellReport(transfer.Report{Findings: []transfer.Finding{{Check: "damaged file", Detail: err.Error()}}})
+		return c.tellReport(storecopy.Report{Findings: []storecopy.Finding{{Check: "damaged file", Detail: err.Error()}}})
 	}
 	return err
 }
 
 // tellReport prints a report, and fails for a store in which something is wrong.
-func (c *call) tellReport(report transfer.Report) error {
+func (c *call) tellReport(report storecopy.Report) error {
 	if err := c.printReport(report); err != nil {
 		return err
 	}
@@ -145,11 +145,11 @@ func (c *call) tellReport(report transfer.Report) error {
 	return nil
 }
 
-func (c *call) printReport(report transfer.Report) error {
+func (c *call) printReport(report storecopy.Report) error {
 	if c.has("json") {
 		findings := report.Findings
 		if findings == nil {
-			findings = []transfer.Finding{}
+			findings = []storecopy.Finding{}
 		}
 		return c.printJSON(map[string]any{"ok": len(findings) == 0, "findings": findings, "tables": tablesJSON(report.Tables)})
 	}
@@ -167,7 +167,7 @@ func (c *call) printReport(report transfer.Report) error {
 	return table(c.out, []string{"CHECK", "FINDING"}, rows)
 }
 
-func tablesJSON(content []transfer.Content) []tableJSON {
+func tablesJSON(content []storecopy.Content) []tableJSON {
 	list := make([]tableJSON, len(content))
 	for i, t := range content {
 		list[i] = tableJSON{t.Table, t.Rows, t.Sum.String()}
@@ -176,7 +176,7 @@ func tablesJSON(content []transfer.Content) []tableJSON {
 }
 
 func storeRotateKeys(c *call) error {
-	return c.withStore(func(db *sqlstore.DB, _ transfer.Side) error {
+	return c.withStore(func(db *sqlstore.DB, _ storecopy.Side) error {
 		n, err := seal.New(db).Rotate(c.ctx)
 		if err != nil {
 			return err
@@ -219,12 +219,12 @@ func storeMigrate(c *call) error {
 	}
 	from.Migrate = false
 	to.Migrate, to.Filling = true, true
-	return c.openSide("from", from, func(_ *sqlstore.DB, source transfer.Side) error {
-		return c.openSide("to", to, func(_ *sqlstore.DB, target transfer.Side) error {
+	return c.openSide("from", from, func(_ *sqlstore.DB, source storecopy.Side) error {
+		return c.openSide("to", to, func(_ *sqlstore.DB, target storecopy.Side) error {
 			if source.Engine == target.Engine && source.Location == target.Location {
 				return errors.New("--from and --to are the same store")
 			}
-			content, err := transfer.Move(c.ctx, source, target, transfer.Options{Progress: c.progress()})
+			content, err := storecopy.Move(c.ctx, source, target, storecopy.Options{Progress: c.progress()})
 			if err != nil {
 				return err
 			}
@@ -234,7 +234,7 @@ func storeMigrate(c *call) error {
 }
 
 // moved prints what the target holds now.
-func (c *call) moved(content []transfer.Content) error {
+func (c *call) moved(content []storecopy.Content) error {
 	c.notef("both stores hold the same, checked row by row")
 	if c.has("json") {
 		if err := c.printJSON(map[string]any{"tables": tablesJSON(content)}); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// One's own name, password and colours are changed with and without scripts.
+// One's own name, password and colors are changed with and without scripts.
 func TestAccountPagesDoWhatTheySay(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})

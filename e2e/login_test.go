@@ -54,7 +54,7 @@ func TestSignInKeepsTheFragment(t *testing.T) {
 	}
 }
 
-// Password managers recognise the fields, and nothing stands in the way of pasting (WCAG 2.2, 3.3.8).
+// Password managers recognize the fields, and nothing stands in the way of pasting (WCAG 2.2, 3.3.8).
 func TestSignInFieldsTakeWhatManagersFillIn(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -65,11 +65,11 @@ func TestSignInFieldsTakeWhatManagersFillIn(t *testing.T) {
 		if got := field.Attr("autocomplete"); got != want {
 			t.Errorf("%s has autocomplete %q, not %q", name, got, want)
 		}
-		var cancelled bool
+		var canceled bool
 		field.Eval(`function() {
 			const e = new ClipboardEvent("paste", {bubbles: true, cancelable: true, clipboardData: new DataTransfer()});
-			return !this.dispatchEvent(e) }`, &cancelled)
-		if cancelled {
+			return !this.dispatchEvent(e) }`, &canceled)
+		if canceled {
 			t.Errorf("%s refuses to be pasted into", name)
 		}
 		for _, attribute := range []string{"maxlength", "minlength", "onpaste", "pattern"} {

@@ -103,7 +103,7 @@ func TestRefusalsWithARealProvider(t *testing.T) {
 	p.Go(g.URL + "/wanted")
 	p.Find("link", "Continue with Staff directory").Follow()
 	p.Find("button", "Refuse").Follow()
-	if !strings.HasPrefix(p.URL(), g.URL+"/_auth/login") || !strings.Contains(p.Text(), "was cancelled") || strings.Contains(p.Text(), "The person said") {
+	if !strings.HasPrefix(p.URL(), g.URL+"/_auth/login") || !strings.Contains(p.Text(), "was canceled") || strings.Contains(p.Text(), "The person said") {
 		t.Errorf("at %s: %s", p.URL(), p.Text())
 	}
 	p.Find("link", "Continue with Staff directory").Follow()

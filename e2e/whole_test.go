@@ -12,7 +12,7 @@ import (
 // No detectable violation of WCAG 2.2 AA, on any page, in any of its states, in light and dark, wide and narrow.
 func TestAxeFindsNothing(t *testing.T) {
 	t.Parallel()
-	// Calm, because changing the colours of a page that is shown moves them slowly.
+	// Calm, because changing the colors of a page that is shown moves them slowly.
 	for name, views := range map[string][]browser.View{
 		"desktop": {{Calm: true}, {Calm: true, Dark: true}},
 		"phone":   {{Calm: true, Width: 320, Phone: true}, {Calm: true, Width: 320, Phone: true, Dark: true}},
@@ -106,7 +106,7 @@ func TestNothingScrollsSideways(t *testing.T) {
 	})
 }
 
-// Buttons and fields are large enough to hit (44 pixels; 24 in the rows of a table), and can be seen with the system's own colours.
+// Buttons and fields are large enough to hit (44 pixels; 24 in the rows of a table), and can be seen with the system's own colors.
 func TestControlsAreLargeAndVisible(t *testing.T) {
 	t.Parallel()
 	const controls = `[...document.querySelectorAll("button, input:not([type=hidden]), select, a.btn")].filter(e => e.checkVisibility()).map(e => {
@@ -127,7 +127,7 @@ func TestControlsAreLargeAndVisible(t *testing.T) {
 				t.Errorf("%s (%s): %q is %v by %v", s.name, v, c.Name, c.Width, c.Height)
 			}
 			if v.Forced && c.Box && c.Border < 1 {
-				t.Errorf("%s: %q has no border with the system's colours", s.name, c.Name)
+				t.Errorf("%s: %q has no border with the system's colors", s.name, c.Name)
 			}
 		}
 	})

@@ -161,10 +161,10 @@ type Link struct {
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 	UsedAt      time.Time // zero: unspent
-	CancelledAt time.Time // zero: not cancelled
+	CancelledAt time.Time // zero: not canceled
 }
 
-// LinkQuery selects a page of links that were neither used nor cancelled and had not expired at Now.
+// LinkQuery selects a page of links that were neither used nor canceled and had not expired at Now.
 type LinkQuery struct {
 	Purpose LinkPurpose // "" for any
 	UserID  string      // "" for everyone's

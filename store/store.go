@@ -211,7 +211,7 @@ type Tx interface {
 	// CreateLink inserts a one-time link and cancels earlier unspent ones of the same purpose and user
 	// (set-up links, which have no user, are left).
 	CreateLink(ctx context.Context, l Link) error
-	// TakeLink spends the link if it is unspent, not cancelled and not expired at now, and returns it.
+	// TakeLink spends the link if it is unspent, not canceled and not expired at now, and returns it.
 	// ErrNotFound otherwise. Of any number of callers at once, one gets it.
 	TakeLink(ctx context.Context, hash TokenHash, now time.Time) (Link, error)
 	// CancelLinks cancels unspent links of a purpose for a user ("" for links without one) and returns how many.

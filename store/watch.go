@@ -22,7 +22,7 @@ type Change struct {
 // Watcher is told of changes. Its methods must be quick, must not call the store, and may run at the same time.
 type Watcher interface {
 	// Changed is called after a commit: for this process's own changes before [Store.Change] returns, for those
-	// of other processes as soon as they are learnt of. A change may be told more than once.
+	// of other processes as soon as they are learned of. A change may be told more than once.
 	Changed(changes []Change)
 	// Synced tells that every change committed before at (this process's clock) has been told. It comes several
 	// times a second while the store answers. When it stops coming, what was read before may be stale.

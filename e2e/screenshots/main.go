@@ -1,4 +1,4 @@
-// Command screenshots takes the pictures of the documentation: a gate with a few accounts, in light and dark colours,
+// Command screenshots takes the pictures of the documentation: a gate with a few accounts, in light and dark colors,
 // on a desktop and on a phone.
 //
 //	go run ./screenshots <folder>

@@ -3,7 +3,7 @@ package account
 import (
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/internal/say"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -12,7 +12,7 @@ import (
 type FieldError struct {
 	Field string // as in forms and JSON: "username", "email", "name", "role", "groups", "password", "new_password", "expires", "active"
 	Text  string
-	Say   say.Text
+	Say   i18n.Text
 }
 
 // InvalidError: the input is refused. Nothing was changed.
@@ -38,7 +38,7 @@ func (e *InvalidError) Field(name string) string {
 
 // fault makes a refused field from the id of its sentence and what the sentence has room for.
 func fault(field, id string, args ...any) FieldError {
-	t := say.New(id, args...)
+	t := i18n.New(id, args...)
 	return FieldError{Field: field, Text: t.String(), Say: t}
 }
 
@@ -61,14 +61,14 @@ const (
 
 // ForbiddenError: a guard refused the act. Nothing was changed; the refusal is in the audit log.
 type ForbiddenError struct {
-	Code string   // one of the Code constants
-	Text string   // a sentence for people that says what to do
-	Say  say.Text // the same, to be put into a language; zero where Text is in one already
+	Code string    // one of the Code constants
+	Text string    // a sentence for people that says what to do
+	Say  i18n.Text // the same, to be put into a language; zero where Text is in one already
 }
 
 // refuse makes a refusal from the id of its sentence and what the sentence has room for.
 func refuse(code, id string, args ...any) *ForbiddenError {
-	t := say.New(id, args...)
+	t := i18n.New(id, args...)
 	return &ForbiddenError{Code: code, Text: t.String(), Say: t}
 }
 
@@ -97,7 +97,7 @@ func (e *LinkError) Error() string {
 		return "this link has been used already; ask an administrator for a new one"
 	case LinkExpired:
 		return "this link has expired; ask an administrator for a new one"
-	case LinkCancelled:
+	case LinkCanceled:
 		return "this link was withdrawn; ask an administrator for a new one"
 	default:
 		return "this link is not known; check that the whole address was copied, or ask an administrator for a new one"

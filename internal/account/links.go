@@ -35,7 +35,7 @@ const (
 	LinkValid     LinkState = "valid"
 	LinkUsed      LinkState = "used"
 	LinkExpired   LinkState = "expired"
-	LinkCancelled LinkState = "cancelled" // withdrawn, replaced by a newer one, or its account is not there to set up any more
+	LinkCanceled LinkState = "canceled" // withdrawn, replaced by a newer one, or its account is not there to set up any more
 	LinkUnknown   LinkState = "unknown"
 )
 
@@ -153,7 +153,7 @@ func (s *Service) state(l store.Link) LinkState {
 	case !l.UsedAt.IsZero():
 		return LinkUsed
 	case !l.CancelledAt.IsZero():
-		return LinkCancelled
+		return LinkCanceled
 	case !s.now().Before(l.ExpiresAt):
 		return LinkExpired
 	default:
@@ -167,7 +167,7 @@ func usable(ctx context.Context, r store.Reader, p store.LinkPurpose, u store.Us
 	switch p {
 	case store.LinkPassword:
 		if u.ID == "" || !u.Active || u.Pending || u.Managed {
-			return LinkCancelled, nil
+			return LinkCanceled, nil
 		}
 		return LinkValid, nil
 	case store.LinkSetup:
@@ -176,7 +176,7 @@ func usable(ctx context.Context, r store.Reader, p store.LinkPurpose, u store.Us
 			return LinkUnknown, fmt.Errorf("looking for an administrator: %w", err)
 		}
 		if !open {
-			return LinkCancelled, nil
+			return LinkCanceled, nil
 		}
 		return LinkValid, nil
 	default:

@@ -28,8 +28,8 @@ func TestACancelledLinkIsOfNoUse(t *testing.T) {
 	if err := w.CancelLink(w.ctx, admin, ada.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); linkState(err) != account.LinkCancelled {
-		t.Errorf("%v, want the state cancelled", err)
+	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); linkState(err) != account.LinkCanceled {
+		t.Errorf("%v, want the state canceled", err)
 	}
 	if err := w.CancelLink(w.ctx, admin, ada.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("twice: %v", err)

@@ -160,25 +160,25 @@ func TestEachReasonAgainstALinkAlone(t *testing.T) {
 			w.clock.Advance(account.DefaultLinkLife)
 			return token
 		}},
-		"replaced": {account.LinkCancelled, func(w *world, ada store.User, token string) string {
+		"replaced": {account.LinkCanceled, func(w *world, ada store.User, token string) string {
 			if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{}); err != nil {
 				w.t.Fatal(err)
 			}
 			return token
 		}},
-		"password set by an administrator": {account.LinkCancelled, func(w *world, ada store.User, token string) string {
+		"password set by an administrator": {account.LinkCanceled, func(w *world, ada store.User, token string) string {
 			if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{Password: "four other words here"}); err != nil {
 				w.t.Fatal(err)
 			}
 			return token
 		}},
-		"turned off": {account.LinkCancelled, func(w *world, ada store.User, token string) string {
+		"turned off": {account.LinkCanceled, func(w *world, ada store.User, token string) string {
 			if _, err := w.Update(w.ctx, operator, ada.ID, account.Patch{Active: ptr(false)}); err != nil {
 				w.t.Fatal(err)
 			}
 			return token
 		}},
-		"turned off and on": {account.LinkCancelled, func(w *world, ada store.User, token string) string {
+		"turned off and on": {account.LinkCanceled, func(w *world, ada store.User, token string) string {
 			for _, on := range []bool{false, true} {
 				if _, err := w.Update(w.ctx, operator, ada.ID, account.Patch{Active: &on}); err != nil {
 					w.t.Fatal(err)
@@ -186,11 +186,11 @@ func TestEachReasonAgainstALinkAlone(t *testing.T) {
 			}
 			return token
 		}},
-		"pending": {account.LinkCancelled, func(w *world, ada store.User, token string) string {
+		"pending": {account.LinkCanceled, func(w *world, ada store.User, token string) string {
 			w.edit(ada.ID, func(u *store.User) { u.Pending = true })
 			return token
 		}},
-		"managed meanwhile": {account.LinkCancelled, func(w *world, ada store.User, token string) string {
+		"managed meanwhile": {account.LinkCanceled, func(w *world, ada store.User, token string) string {
 			w.edit(ada.ID, func(u *store.User) { u.Managed = true })
 			return token
 		}},
@@ -370,10 +370,10 @@ func TestASetupLinkDiesWithTheFirstAdministrator(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.add("root", store.RoleAdmin)
-	if info, err := w.LinkStatus(w.ctx, link.Token); err != nil || info.State != account.LinkCancelled {
+	if info, err := w.LinkStatus(w.ctx, link.Token); err != nil || info.State != account.LinkCanceled {
 		t.Errorf("%+v %v", info, err)
 	}
-	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Username: "eve", Password: goodPass}); linkState(err) != account.LinkCancelled {
+	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Username: "eve", Password: goodPass}); linkState(err) != account.LinkCanceled {
 		t.Errorf("%v", err)
 	}
 }

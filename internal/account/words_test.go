@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
-	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -71,7 +71,7 @@ func TestRefusalsCanBeSaidInEveryLanguage(t *testing.T) {
 		}
 		said := map[string]bool{}
 		for _, lang := range []string{"en", "de", "es"} {
-			c, err := say.Load(lang, say.Files)
+			c, err := i18n.Load(lang, i18n.Files)
 			if err != nil {
 				t.Fatal(err)
 			}

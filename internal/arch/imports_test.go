@@ -9,23 +9,23 @@ import (
 // order lists the packages from the outside in: each may import those after it, never those before it. Caddy meets the
 // gate at the top, the domain types are at the bottom, and knowledge flows down only.
 var order = []string{
-	"cmd/caddy",         // a Caddy with the plugin
-	"",                  // registers everything
-	"cmd",               // caddy gatehouse …
-	"caddyauth",         // the app and the handler
-	"admin",             // admin pages and their API
-	"internal/portal",   // the other pages
-	"internal/seed",     // the administrator from the environment
-	"internal/transfer", // accounts from elsewhere
-	"internal/account",  // the one place where accounts change
-	"internal/ui",       // rendering, headers, assets
-	"internal/login",    // the one place where a session begins
-	"internal/oidc",     // what providers say
-	"internal/session",  // cookie, cache, streams
-	"internal/seal",     // encryption of what the store keeps
-	"internal/site",     // what is known about a request
-	"internal/policy",   // the decision
-	"internal/say",      // sentences for people, in their language
+	"cmd/caddy",          // a Caddy with the plugin
+	"",                   // registers everything
+	"cmd",                // caddy gatehouse …
+	"caddyauth",          // the app and the handler
+	"admin",              // admin pages and their API
+	"internal/portal",    // the other pages
+	"internal/seed",      // the administrator from the environment
+	"internal/storecopy", // accounts from elsewhere
+	"internal/account",   // the one place where accounts change
+	"internal/ui",        // rendering, headers, assets
+	"internal/login",     // the one place where a session begins
+	"internal/oidc",      // what providers say
+	"internal/session",   // cookie, cache, streams
+	"internal/seal",      // encryption of what the store keeps
+	"internal/reqctx",    // what is known about a request
+	"internal/policy",    // the decision
+	"internal/i18n",      // sentences for people, in their language
 	"internal/password",
 	"store/sqlstore",
 	"store",

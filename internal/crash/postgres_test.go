@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -36,7 +36,7 @@ func moveBetween(ctx context.Context, from, to string) error {
 	target.Filling = true
 	return with(ctx, optionsOf(from), func(a *sqlstore.DB) error {
 		return with(ctx, target, func(b *sqlstore.DB) error {
-			_, err := transfer.Move(ctx, side(a), side(b), transfer.Options{Batch: 20})
+			_, err := storecopy.Move(ctx, side(a), side(b), storecopy.Options{Batch: 20})
 			return err
 		})
 	})
@@ -45,18 +45,18 @@ func moveBetween(ctx context.Context, from, to string) error {
 func restoreInto(ctx context.Context, from, to string) error {
 	return with(ctx, optionsOf(from), func(a *sqlstore.DB) error {
 		return with(ctx, optionsOf(to), func(b *sqlstore.DB) error {
-			_, err := transfer.Load(ctx, side(a), side(b), transfer.Options{Replace: true, NeedAdmin: true, Batch: 20, Empty: []string{"changes"}})
+			_, err := storecopy.Load(ctx, side(a), side(b), storecopy.Options{Replace: true, NeedAdmin: true, Batch: 20, Empty: []string{"changes"}})
 			return err
 		})
 	})
 }
 
 func backupTo(ctx context.Context, from, to string) error {
-	fill := func(path string, copyTo func(transfer.Side) error) error {
+	fill := func(path string, copyTo func(storecopy.Side) error) error {
 		return with(ctx, options(path), func(db *sqlstore.DB) error { return copyTo(side(db)) })
 	}
 	return with(ctx, optionsOf(from), func(db *sqlstore.DB) error {
-		return transfer.Backup(ctx, side(db), to, fill, transfer.Options{Batch: 20})
+		return storecopy.Backup(ctx, side(db), to, fill, storecopy.Options{Batch: 20})
 	})
 }
 
@@ -177,7 +177,7 @@ func TestAKilledMoveGoesOn(t *testing.T) {
 				if err != nil && !errors.Is(err, sqlstore.ErrFilling) {
 					t.Errorf("from %s: a start after the kill: %v", other, err)
 				}
-				if err := moveBetween(t.Context(), source, at); err != nil && !(errors.Is(err, transfer.ErrNotEmpty) && (done || !isFilling(t, at))) {
+				if err := moveBetween(t.Context(), source, at); err != nil && !(errors.Is(err, storecopy.ErrNotEmpty) && (done || !isFilling(t, at))) {
 					t.Errorf("from %s: moving again: %v", other, err)
 				}
 				if err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error {

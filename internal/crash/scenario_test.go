@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -51,9 +51,9 @@ func with(ctx context.Context, opts sqlstore.Options, fn func(db *sqlstore.DB) e
 	return errors.Join(fn(db), db.Close())
 }
 
-func side(db *sqlstore.DB) transfer.Side {
+func side(db *sqlstore.DB) storecopy.Side {
 	info := db.Info()
-	return transfer.Side{DB: db.Maintenance(), Engine: info.Engine, Location: info.Location}
+	return storecopy.Side{DB: db.Maintenance(), Engine: info.Engine, Location: info.Location}
 }
 
 // person adds an account with a name, long enough that few fit on a page, and a session.
@@ -221,7 +221,7 @@ func prepareRestore(ctx context.Context, dir string) error {
 func restoreStore(ctx context.Context, dir string, ack func(name, value string)) error {
 	return with(ctx, options(beside(dir, "backup.db")), func(from *sqlstore.DB) error {
 		return with(ctx, options(filepath.Join(dir, storeName)), func(to *sqlstore.DB) error {
-			_, err := transfer.Load(ctx, side(from), side(to), transfer.Options{Replace: true, NeedAdmin: true, Batch: 10, Empty: []string{"changes", "sessions"}})
+			_, err := storecopy.Load(ctx, side(from), side(to), storecopy.Options{Replace: true, NeedAdmin: true, Batch: 10, Empty: []string{"changes", "sessions"}})
 			if err == nil {
 				ack("setting mark", "new")
 			}
@@ -272,7 +272,7 @@ func move(ctx context.Context, dir string, progress func(table string, rows, of 
 	target.Filling = true
 	return with(ctx, options(beside(dir, "source.db")), func(from *sqlstore.DB) error {
 		return with(ctx, target, func(to *sqlstore.DB) error {
-			_, err := transfer.Move(ctx, side(from), side(to), transfer.Options{Batch: 10, Progress: progress})
+			_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 10, Progress: progress})
 			return err
 		})
 	})

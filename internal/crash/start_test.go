@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -58,7 +58,7 @@ func everything(dir string) (files, error) {
 
 // whole looks at everything in a store.
 func whole(ctx context.Context, db *sqlstore.DB) error {
-	report, err := transfer.Check(ctx, side(db))
+	report, err := storecopy.Check(ctx, side(db))
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func judge(ctx context.Context, r recording, dir string, acks []note) error {
 // again runs a move once more; one that was through, though it could not tell, says that the target is filled.
 func again(ctx context.Context, dir string) error {
 	err := move(ctx, dir, nil)
-	if errors.Is(err, transfer.ErrNotEmpty) {
+	if errors.Is(err, storecopy.ErrNotEmpty) {
 		return nil
 	}
 	return err

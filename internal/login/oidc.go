@@ -311,12 +311,12 @@ func (o *OIDC) refused(ctx context.Context, c Client, name string, f oidc.Finish
 		count = "error"
 	case oidc.NotAllowed, oidc.Unverified, oidc.Unknown, oidc.Pending, oidc.Disabled, oidc.LinkTaken, oidc.OtherPerson:
 		outcome, count = store.Denied, "disabled"
-	case oidc.Cancelled, oidc.Expired, oidc.Invalid, oidc.Refused, oidc.Unproved, oidc.TooMany:
+	case oidc.Canceled, oidc.Expired, oidc.Invalid, oidc.Refused, oidc.Unproved, oidc.TooMany:
 	}
 	if f.Purpose == oidc.PurposeLogin || f.Purpose == "" {
 		o.Service.count(MethodOIDC, count)
 	}
-	if kind == "" || kind == oidc.Expired || kind == oidc.Cancelled {
+	if kind == "" || kind == oidc.Expired || kind == oidc.Canceled {
 		return // anybody can send these by the thousand
 	}
 	e := store.Event{

@@ -37,7 +37,7 @@ func (r Recovered) Describe(details map[string]string) {
 	if _, told := details["sessions_ended"]; !told || r.Sessions > 0 {
 		details["sessions_ended"] = strconv.Itoa(r.Sessions)
 	}
-	for name, n := range map[string]int{"browsers_forgotten": r.Browsers, "links_cancelled": r.Links,
+	for name, n := range map[string]int{"browsers_forgotten": r.Browsers, "links_canceled": r.Links,
 		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Left)} {
 		if n > 0 {
 			details[name] = strconv.Itoa(n)

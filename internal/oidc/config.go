@@ -14,7 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // Method is how we prove to the token endpoint who we are (OpenID Connect Core 1.0, section 9).
@@ -146,7 +146,7 @@ func (c *Config) checkIssuer() error {
 
 // plainHost reports whether an address has a host that stands for itself and nothing else wherever it is written.
 func plainHost(u *url.URL) bool {
-	_, ok := site.OriginOf(u)
+	_, ok := reqctx.OriginOf(u)
 	return ok
 }
 
@@ -272,7 +272,7 @@ func (c *Config) scopes() []string {
 }
 
 // fingerprint names what is known of a provider in a [Pool]: two configurations that differ in it share
-// nothing: what was learnt over plain http must not be believed where https is asked for.
+// nothing: what was learned over plain http must not be believed where https is asked for.
 func (c *Config) fingerprint() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%t %s", c.Insecure, c.Issuer)

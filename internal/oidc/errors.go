@@ -19,7 +19,7 @@ type Kind string
 const (
 	Invalid     Kind = "invalid"     // the provider's answer cannot be believed
 	Expired     Kind = "expired"     // no such sign-in under way: too old, used before, or begun in another browser
-	Cancelled   Kind = "cancelled"   // the person, or the provider, said no
+	Canceled   Kind = "canceled"   // the person, or the provider, said no
 	Refused     Kind = "refused"     // the provider answered with another error
 	Down        Kind = "down"        // the provider cannot be reached, or gives no usable answer
 	Unverified  Kind = "unverified"  // the rules here go by e-mail, and the provider does not vouch for it

@@ -312,7 +312,7 @@ func answerError(a Answer) *Error {
 	kind := Refused
 	switch a.Error {
 	case "access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required":
-		kind = Cancelled
+		kind = Canceled
 	case "temporarily_unavailable", "server_error":
 		kind = Down
 	}

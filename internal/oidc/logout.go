@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -210,7 +210,7 @@ func origin(address string) string {
 	if err != nil {
 		return ""
 	}
-	o, _ := site.OriginOf(u)
+	o, _ := reqctx.OriginOf(u)
 	return o
 }
 

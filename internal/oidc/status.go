@@ -45,11 +45,11 @@ type record struct {
 	logoutProblem    string
 }
 
-// record notes how a sign-in or refresh went. What people did (they cancelled, came too late, or are not allowed) says
+// record notes how a sign-in or refresh went. What people did (they canceled, came too late, or are not allowed) says
 // nothing about the provider, and neither does what only the browser tells.
 func (r *remote) record(name string, now time.Time, err error) {
 	switch KindOf(err) {
-	case Cancelled, Expired, NotAllowed, Unverified:
+	case Canceled, Expired, NotAllowed, Unverified:
 		return
 	}
 	var e *Error

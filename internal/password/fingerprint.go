@@ -17,7 +17,7 @@ func (h *Hasher) NewFingerprintSalt() string {
 }
 
 // Fingerprint returns a text that is the same for the same secrets and the same salt, and that costs as much to guess
-// from as a password hash. It serves to recognise a secret again that must not be kept. Errors are technical: a
+// from as a password hash. It serves to recognize a secret again that must not be kept. Errors are technical: a
 // malformed salt, a *[BusyError], or the context's.
 func (h *Hasher) Fingerprint(ctx context.Context, salt string, secrets ...string) (string, error) {
 	// Completed by a tag, a salt reads as any stored hash does, within the same ceilings.

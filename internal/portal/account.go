@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/say"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -157,7 +157,7 @@ func (p *Portal) refuseLocked(form ui.Form, u store.User) error {
 	case slices.ContainsFunc(lockedFields, form.Has), secret && u.Managed:
 		return p.errLocked(u)
 	case secret:
-		return &account.ForbiddenError{Code: account.CodeSelf, Say: say.New("refused.self_password")}
+		return &account.ForbiddenError{Code: account.CodeSelf, Say: i18n.New("refused.self_password")}
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/say"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
@@ -49,7 +49,7 @@ type forbiddenPage struct {
 
 // Forbidden responds 403 to a signed-in person who may not have what was asked for: who they are, what was refused and
 // why, a reference id, and ways to go on.
-func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Live, why say.Text, asPage bool) {
+func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Live, why i18n.Text, asPage bool) {
 	p = p.in(r)
 	reason := p.ui.Say(why)
 	v := p.visit(r, !asPage)

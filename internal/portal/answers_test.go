@@ -9,7 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 func TestDecisionAnswers(t *testing.T) {
@@ -57,7 +57,7 @@ func TestDecisionAnswers(t *testing.T) {
 func TestLoginURL(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	q := &site.Request{Secure: true, Host: host, Prefix: prefix}
+	q := &reqctx.Request{Secure: true, Host: host, Prefix: prefix}
 	for target, want := range map[string]string{
 		"/": "%2F", "/reports?year=2026": "%2Freports%3Fyear%3D2026", "/a%20b?x=%2Fy": "%2Fa%2520b%3Fx%3D%252Fy", "/x?": "%2Fx%3F",
 		"http://evil.example/x": "%2Fx", "http://evil.example//x": "", "//evil.example/x": "", "/a//b": "", "/a/../b": "", "/%2e%2e/b": "", "/a%5cb": "",
@@ -90,7 +90,7 @@ func FuzzLoginURL(f *testing.F) {
 		f.Fatalf("only %d seeds", seeds)
 	}
 	w := emptyWorld(f)
-	q := &site.Request{Secure: true, Host: host, Prefix: prefix}
+	q := &reqctx.Request{Secure: true, Host: host, Prefix: prefix}
 	f.Fuzz(func(t *testing.T, path, query string) {
 		got := w.portal.LoginURL(q, &url.URL{Path: path, RawQuery: query})
 		rest, ok := strings.CutPrefix(got, "/_auth/login?rt=")
@@ -112,7 +112,7 @@ func FuzzLoginURL(f *testing.F) {
 
 func BenchmarkLoginURL(b *testing.B) {
 	w := emptyWorld(b)
-	q := &site.Request{Secure: true, Host: host, Prefix: prefix}
+	q := &reqctx.Request{Secure: true, Host: host, Prefix: prefix}
 	u := &url.URL{Path: "/reports/2026/march", RawQuery: "sort=name&page=3"}
 	b.ReportAllocs()
 	for b.Loop() {

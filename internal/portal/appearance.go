@@ -25,7 +25,7 @@ func (p *Portal) showAppearance(w http.ResponseWriter, r *http.Request, v *visit
 	p.ui.Write(w, r, p.accountPage(v, "appearance", "appearance", d))
 }
 
-// postAppearance keeps what was sent of colours and language. Both are looked at before either is kept.
+// postAppearance keeps what was sent of colors and language. Both are looked at before either is kept.
 func (p *Portal) postAppearance(w http.ResponseWriter, r *http.Request, v *visit) {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {

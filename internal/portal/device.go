@@ -2,7 +2,7 @@ package portal
 
 import "strings"
 
-// device returns what a User-Agent claims to be, for people to recognise their own: "Firefox on Windows". It is read
+// device returns what a User-Agent claims to be, for people to recognize their own: "Firefox on Windows". It is read
 // with a light hand, because nothing depends on it.
 func (p *Portal) device(agent string) string {
 	if agent == "" {

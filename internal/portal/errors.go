@@ -10,9 +10,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
-	"github.com/gatehouse-auth/gatehouse/internal/say"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -28,9 +28,9 @@ var (
 // failure is an error as the outside sees it.
 type failure struct {
 	status int
-	slug   string   // end of the problem type, and of the ids of the texts
-	say    say.Text // for people
-	text   string   // for people, in their language already; without both it is the text "error.<slug>.text"
+	slug   string    // end of the problem type, and of the ids of the texts
+	say    i18n.Text // for people
+	text   string    // for people, in their language already; without both it is the text "error.<slug>.text"
 	fields []ui.FieldError
 	retry  time.Duration // Retry-After when positive
 }
@@ -151,7 +151,7 @@ func ofStore(err error) (failure, bool) {
 	return failure{}, false
 }
 
-// text returns the text of a failure: one given with it, or the catalogue's.
+// text returns the text of a failure: one given with it, or the catalog's.
 func (p *Portal) text(f failure) string {
 	switch {
 	case !f.say.IsZero():

@@ -19,8 +19,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -127,9 +127,9 @@ func (b *browser) send(r *http.Request) answer {
 	for name, value := range b.cookies {
 		r.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
-	q := &site.Request{ID: "ref-0123456789", ClientIP: netip.MustParseAddr(b.ip), Secure: !b.w.insecure, Host: r.Host, Prefix: prefix}
+	q := &reqctx.Request{ID: "ref-0123456789", ClientIP: netip.MustParseAddr(b.ip), Secure: !b.w.insecure, Host: r.Host, Prefix: prefix}
 	rec := httptest.NewRecorder()
-	b.w.portal.ServeHTTP(rec, site.With(r, q))
+	b.w.portal.ServeHTTP(rec, reqctx.With(r, q))
 	return b.read(rec)
 }
 

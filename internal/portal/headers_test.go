@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -213,7 +213,7 @@ func TestOtherSpellingsOfAddresses(t *testing.T) {
 		}
 		r.URL, r.Host = u, host
 		rec := httptest.NewRecorder()
-		w.portal.ServeHTTP(rec, site.With(r, &site.Request{Secure: true, Host: host, Prefix: prefix}))
+		w.portal.ServeHTTP(rec, reqctx.With(r, &reqctx.Request{Secure: true, Host: host, Prefix: prefix}))
 		loc := rec.Header().Get("Location")
 		if rec.Code != http.StatusNotFound && rec.Code != http.StatusPermanentRedirect {
 			t.Errorf("%s: status %d", target, rec.Code)

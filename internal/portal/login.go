@@ -57,8 +57,8 @@ func (p *Portal) showLogin(w http.ResponseWriter, r *http.Request, v *visit) {
 	d.Fields[0].Focus = true
 	page := p.loginPage(v, b, d)
 	switch {
-	case p.OIDC != nil && r.URL.Query().Has("cancelled"):
-		page.Notice = &ui.Notice{Text: p.ui.Text("login.cancelled")}
+	case p.OIDC != nil && r.URL.Query().Has("canceled"):
+		page.Notice = &ui.Notice{Text: p.ui.Text("login.canceled")}
 	case v.live == nil && v.token != "" && b.raw != "":
 		page.Notice = &ui.Notice{Text: p.ui.Text("login.ended")}
 	case v.token == "" && v.cookie.OwnValue(r, probeCookie) == "" && cameFromLogin(v, r):

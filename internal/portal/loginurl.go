@@ -4,13 +4,13 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // LoginURL returns the address of the sign-in page that returns to u, what the browser asked for, such as
 // "/_auth/login?rt=%2Freports%3Fyear%3D2026". The return is left out where the Guard would refuse it. Of an
 // absolute-form request target only path and query count.
-func (p *Portal) LoginURL(q *site.Request, u *url.URL) string {
+func (p *Portal) LoginURL(q *reqctx.Request, u *url.URL) string {
 	base := q.Prefix + "/login"
 	rt := u.EscapedPath()
 	if u.RawQuery != "" || u.ForceQuery {

@@ -234,7 +234,7 @@ func (p *Portal) oidcAnswer(r *http.Request, name string) (oidc.Answer, error) {
 
 // oidcStatus is what each kind of failure is answered with.
 var oidcStatus = map[oidc.Kind]int{
-	oidc.Invalid: http.StatusBadRequest, oidc.Expired: http.StatusBadRequest, oidc.Cancelled: http.StatusForbidden,
+	oidc.Invalid: http.StatusBadRequest, oidc.Expired: http.StatusBadRequest, oidc.Canceled: http.StatusForbidden,
 	oidc.Refused: http.StatusForbidden, oidc.Down: http.StatusServiceUnavailable, oidc.Unverified: http.StatusForbidden,
 	oidc.NotAllowed: http.StatusForbidden, oidc.Unknown: http.StatusForbidden, oidc.Pending: http.StatusForbidden,
 	oidc.Disabled: http.StatusForbidden, oidc.LinkTaken: http.StatusConflict, oidc.OtherPerson: http.StatusForbidden,
@@ -264,9 +264,9 @@ func (p *Portal) failOIDC(w http.ResponseWriter, r *http.Request, v *visit, name
 		return
 	}
 	again := v.loginAgain(carried)
-	if kind == oidc.Cancelled {
+	if kind == oidc.Canceled {
 		// The person knows: no alarm.
-		p.sendTo(w, r, again("cancelled", name))
+		p.sendTo(w, r, again("canceled", name))
 		return
 	}
 	f := failure{status: status, slug: "oidc-" + string(kind)}

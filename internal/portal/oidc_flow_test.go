@@ -158,7 +158,7 @@ func TestAnErrorOfTheProviderIsAPageForPeople(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
 	for code, sees := range map[string]string{
-		"access_denied": "was cancelled", "login_required": "was cancelled", "server_error": unreachable,
+		"access_denied": "was canceled", "login_required": "was canceled", "server_error": unreachable,
 		"temporarily_unavailable": unreachable, "invalid_request": "answered with an error", "made_up": "answered with an error",
 	} {
 		w.idp.Lie(func(l *provider.Lies) {

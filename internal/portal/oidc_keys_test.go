@@ -32,8 +32,8 @@ func TestConformanceFormPost(t *testing.T) {
 		})
 		b := w.browser()
 		a := b.viaProvider("?rt=%2Freports")
-		a.wantRedirect(t, prefix+"/login?cancelled=test&rt=%2Freports")
-		b.get(strings.TrimPrefix(a.location(), prefix)).want(t, http.StatusOK, "was cancelled", "Continue with Testify")
+		a.wantRedirect(t, prefix+"/login?canceled=test&rt=%2Freports")
+		b.get(strings.TrimPrefix(a.location(), prefix)).want(t, http.StatusOK, "was canceled", "Continue with Testify")
 		w.nobody(t)
 	})
 	t.Run("a posted answer works once, in the browser that began", func(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
-	"github.com/gatehouse-auth/gatehouse/internal/say"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -60,11 +60,11 @@ func (w *world) decisions(t *testing.T, b *browser) map[string]func(asPage bool)
 		write(rec)
 		return (&browser{w: w, cookies: map[string]string{}}).read(rec)
 	}
-	r := site.With(httptest.NewRequest("POST", origin+"/payroll?x=%3Cb%3E", nil), &site.Request{ID: "ref-0123456789", Secure: true, Host: host, Prefix: prefix})
+	r := reqctx.With(httptest.NewRequest("POST", origin+"/payroll?x=%3Cb%3E", nil), &reqctx.Request{ID: "ref-0123456789", Secure: true, Host: host, Prefix: prefix})
 	return map[string]func(bool) answer{
 		"forbidden": func(asPage bool) answer {
 			return run(func(rec *httptest.ResponseRecorder) {
-				w.portal.Forbidden(rec, r, live, say.New("gate.group", "values", say.AnyOf{"payroll"}), asPage)
+				w.portal.Forbidden(rec, r, live, i18n.New("gate.group", "values", i18n.AnyOf{"payroll"}), asPage)
 			})
 		},
 		"unavailable": func(asPage bool) answer {
@@ -208,9 +208,9 @@ func TestPagesKeepToTheirBudget(t *testing.T) {
 	zipped := func(path string) int {
 		r := request("GET", path, "", "")
 		r.Header.Set("Accept-Encoding", "gzip, br")
-		q := &site.Request{Secure: true, Host: host, Prefix: prefix}
+		q := &reqctx.Request{Secure: true, Host: host, Prefix: prefix}
 		rec := httptest.NewRecorder()
-		w.portal.ServeHTTP(rec, site.With(r, q))
+		w.portal.ServeHTTP(rec, reqctx.With(r, q))
 		if rec.Code != 200 || rec.Header().Get("Content-Encoding") != "gzip" || rec.Header().Get("Content-Length") != fmt.Sprint(rec.Body.Len()) {
 			t.Fatalf("%s: %d %v", path, rec.Code, rec.Header())
 		}
@@ -311,7 +311,7 @@ func (w *world) tourOfText(t *testing.T, text string) map[string]answer {
 	r := request("GET", "/"+esc, "", "")
 	r.Host = strings.ReplaceAll(text, " ", "")
 	rec := httptest.NewRecorder()
-	w.portal.Forbidden(rec, site.With(r, &site.Request{ID: text, Host: r.Host, Prefix: prefix}), live, say.New("gate.group", "values", text), true)
+	w.portal.Forbidden(rec, reqctx.With(r, &reqctx.Request{ID: text, Host: r.Host, Prefix: prefix}), live, i18n.New("gate.group", "values", text), true)
 	pages["forbidden"] = b.read(rec)
 	for name, a := range pages {
 		if strings.Contains(a.Header.Get("Location"), "evil.example") {
@@ -351,8 +351,8 @@ func TestBrandIsText(t *testing.T) {
 	}
 }
 
-// A text that goes round the catalogue stands out in the made-up language.
-func TestEveryTextComesFromTheCatalogue(t *testing.T) {
+// A text that goes round the catalog stands out in the made-up language.
+func TestEveryTextComesFromTheCatalog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *portal.Config) { c.Language = ui.Pseudo })
 	known := regexp.MustCompile(`^(Acme|ada|newcomer|help@example\.test|root|Ada L\.|ada@example\.test|dev|ops|English|Deutsch|Español|ref-\S+|[0-9.: -]+|\d+ \w+ \d{4}, [0-9:]+ UTC|192\.0\.2\.7|` +
@@ -363,7 +363,7 @@ func TestEveryTextComesFromTheCatalogue(t *testing.T) {
 			if n.Type == html.TextNode {
 				text := strings.TrimSpace(n.Data)
 				if !strings.HasPrefix(text, "[") && !known.MatchString(strings.Join(strings.Fields(text), " ")) && !strings.Contains(text, "~]") {
-					t.Errorf("%s: %q is in no catalogue", name, text)
+					t.Errorf("%s: %q is in no catalog", name, text)
 				}
 			}
 			for c := n.FirstChild; c != nil; c = c.NextSibling {

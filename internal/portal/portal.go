@@ -15,8 +15,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -110,7 +110,7 @@ func (p *Portal) Guard() *Guard { return p.guard }
 // ServeHTTP responds to everything below the mount prefix.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p = p.in(r)
-	q := site.From(r)
+	q := reqctx.From(r)
 	rest, ok := below(q.Prefix, r)
 	if !ok {
 		p.notFound(w, r)

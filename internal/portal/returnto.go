@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // maxReturn bounds a return-to value: it travels in addresses and forms.
@@ -20,14 +20,14 @@ const maxReturn = 8 << 10
 // A value is a path on the site itself, or an absolute address on the site or on a trusted host. Everything that two
 // readers (browsers by the WHATWG URL standard, net/url, a proxy that decodes once more, an app that cleans paths)
 // could take for different places is refused, and the caller goes to the default page: to be sent home is harmless.
-type Guard struct{ trusted map[site.Host]bool } // without the usual port of https
+type Guard struct{ trusted map[reqctx.Host]bool } // without the usual port of https
 
 // NewGuard trusts the given hosts, each "host" or "host:port", besides the site itself. Trusted are https addresses of
 // exactly that host and port; http ones only for sites that are http themselves.
 func NewGuard(hosts []string) (*Guard, error) {
-	g := &Guard{trusted: make(map[site.Host]bool)}
+	g := &Guard{trusted: make(map[reqctx.Host]bool)}
 	for _, h := range hosts {
-		host, ok := site.ParseHost(h)
+		host, ok := reqctx.ParseHost(h)
 		if !ok || strings.HasSuffix(host.Name, ".") {
 			return nil, fmt.Errorf("trust_return %q: give a host such as app.example.com, with a port where it is not the usual one", h)
 		}
@@ -39,7 +39,7 @@ func NewGuard(hosts []string) (*Guard, error) {
 // Check returns where raw leads: to a path with query and fragment on this site, or, with external, to an absolute
 // address on a trusted host. ok is false for everything else, and for addresses of our own pages: returning to the
 // sign-in or the sign-out would go round in circles.
-func (g *Guard) Check(q *site.Request, raw string) (target string, external, ok bool) {
+func (g *Guard) Check(q *reqctx.Request, raw string) (target string, external, ok bool) {
 	if len(raw) > maxReturn || !plainBytes(raw) {
 		return "", false, false
 	}
@@ -61,7 +61,7 @@ func (g *Guard) Check(q *site.Request, raw string) (target string, external, ok 
 
 // CheckOwn judges a return to one of our own pages, for our own redirects: a plain path under account or admin, whose
 // pages change nothing when they are opened and never send a signed-in person away.
-func (g *Guard) CheckOwn(q *site.Request, raw string) (target string, ok bool) {
+func (g *Guard) CheckOwn(q *reqctx.Request, raw string) (target string, ok bool) {
 	if len(raw) > maxReturn || !plainBytes(raw) || !safePath(raw) {
 		return "", false
 	}
@@ -80,7 +80,7 @@ func (g *Guard) CheckOwn(q *site.Request, raw string) (target string, ok bool) {
 
 // split parts an absolute address into a trusted origin ("" for the site's own) and what follows it, beginning with a
 // slash.
-func (g *Guard) split(q *site.Request, raw string) (origin, rest string, ok bool) {
+func (g *Guard) split(q *reqctx.Request, raw string) (origin, rest string, ok bool) {
 	scheme, after, found := strings.Cut(raw, "://")
 	scheme = strings.ToLower(scheme)
 	if !found || (scheme != "https" && scheme != "http") {
@@ -90,7 +90,7 @@ func (g *Guard) split(q *site.Request, raw string) (origin, rest string, ok bool
 	if end < 0 {
 		end = len(after)
 	}
-	host, ok := site.ParseHost(after[:end])
+	host, ok := reqctx.ParseHost(after[:end])
 	if !ok {
 		return "", "", false
 	}

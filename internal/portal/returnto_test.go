@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // corpusLine is a value of testdata/return-to.tsv.
@@ -56,8 +56,8 @@ func guard(t testing.TB, hosts ...string) *portal.Guard {
 	return g
 }
 
-func onSite(secure bool) *site.Request {
-	return &site.Request{Secure: secure, Host: host, Prefix: prefix}
+func onSite(secure bool) *reqctx.Request {
+	return &reqctx.Request{Secure: secure, Host: host, Prefix: prefix}
 }
 
 // P-REDIR: every value of the corpus gets exactly its verdict, at the sign-in and at the end of it.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
@@ -199,7 +199,7 @@ func (p *Portal) sendTo(w http.ResponseWriter, r *http.Request, location string)
 }
 
 func (p *Portal) notFound(w http.ResponseWriter, r *http.Request) {
-	rest, _ := strings.CutPrefix(r.URL.Path, site.From(r).Prefix)
+	rest, _ := strings.CutPrefix(r.URL.Path, reqctx.From(r).Prefix)
 	api := isAPI(rest) || isAPI(r.URL.Path)
 	if p.Waiting(r) {
 		p.SetupNeeded(w, r, !api)

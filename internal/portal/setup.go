@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -71,7 +71,7 @@ func (p *Portal) Hold(r *http.Request, u store.User) (location string, held bool
 	if !u.MustChange {
 		return "", false
 	}
-	q := site.From(r)
+	q := reqctx.From(r)
 	location = q.Prefix + passwordPage
 	if _, query, ok := strings.Cut(p.LoginURL(q, r.URL), "?"); ok {
 		location += "?" + query

@@ -10,8 +10,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -19,7 +19,7 @@ import (
 // visit is what is known of the request being answered.
 type visit struct {
 	p      *Portal
-	q      *site.Request
+	q      *reqctx.Request
 	cookie session.Cookie
 	token  string        // the session token that came along, "" for none
 	live   *session.Live // nil for nobody
@@ -28,7 +28,7 @@ type visit struct {
 }
 
 func (p *Portal) visit(r *http.Request, api bool) *visit {
-	q := site.From(r)
+	q := reqctx.From(r)
 	v := &visit{p: p, q: q, api: api, cookie: session.CookieFor(q.Secure, q.Host, p.CookieDomain)}
 	v.token = v.cookie.Token(r.Header)
 	return v
@@ -161,7 +161,7 @@ func (v *visit) shown(r *http.Request) string {
 	if rest, ok := strings.CutPrefix(path, v.q.Prefix); ok {
 		path = rest
 	}
-	return site.Loggable(v.q.Prefix+path, v.q.Prefix)
+	return reqctx.Loggable(v.q.Prefix+path, v.q.Prefix)
 }
 
 // targets returns the origins that a form may lead to.
@@ -197,7 +197,7 @@ func (v *visit) own(r *http.Request, form *ui.Form, name string) string {
 
 // ownLoginURL returns the address of the sign-in page that returns to the page of ours that r asked for. r has no
 // prefix any more.
-func (p *Portal) ownLoginURL(q *site.Request, r *http.Request) string {
+func (p *Portal) ownLoginURL(q *reqctx.Request, r *http.Request) string {
 	to := q.Prefix + r.URL.EscapedPath()
 	if r.URL.RawQuery != "" {
 		to += "?" + r.URL.RawQuery
@@ -210,7 +210,7 @@ func (p *Portal) ownLoginURL(q *site.Request, r *http.Request) string {
 
 // loginBackTo returns the address of the sign-in page that returns to a page of ours or of the app's, which was judged
 // already; "" for neither.
-func (p *Portal) loginBackTo(q *site.Request, back string) string {
+func (p *Portal) loginBackTo(q *reqctx.Request, back string) string {
 	name := "rt"
 	if _, ok := p.guard.CheckOwn(q, back); ok {
 		name = "to"

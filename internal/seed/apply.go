@@ -124,7 +124,7 @@ func (s *seeder) learn(ctx context.Context, p plan) error {
 	if salt := p.needFingerprint; salt != "" {
 		fp, err := patiently(ctx, func() (string, error) { return s.v.fingerprint(ctx, s.h, salt) })
 		if err != nil {
-			return fmt.Errorf("recognising the administrator's password (setting %s): %w", saltSetting, err)
+			return fmt.Errorf("recognizing the administrator's password (setting %s): %w", saltSetting, err)
 		}
 		s.know.fingerprints[salt] = fp
 	}

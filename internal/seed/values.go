@@ -90,7 +90,7 @@ func (v *Values) sameAs(ctx context.Context, h *password.Hasher, stored string) 
 	return ok, err
 }
 
-// fingerprint recognises these values again.
+// fingerprint recognizes these values again.
 func (v *Values) fingerprint(ctx context.Context, h *password.Hasher, salt string) (string, error) {
 	form, secret := "password", v.password
 	if v.hash != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -26,7 +26,7 @@ func CookieFor(secure bool, host, domain string) Cookie {
 	if domain == "" {
 		return c
 	}
-	if h, ok := site.ParseHost(host); ok && (h.Name == domain || strings.HasSuffix(h.Name, "."+domain)) {
+	if h, ok := reqctx.ParseHost(host); ok && (h.Name == domain || strings.HasSuffix(h.Name, "."+domain)) {
 		c.Domain = domain
 	}
 	return c

@@ -16,9 +16,9 @@ func followed(s *streams, id string) *Follower {
 	return f
 }
 
-// A judgement that began before a session's last request went, and ended after the next one came, says nothing about what
+// A judgment that began before a session's last request went, and ended after the next one came, says nothing about what
 // was told meanwhile.
-func TestAJudgementCountsOnlyForWhatItBeganWith(t *testing.T) {
+func TestAJudgmentCountsOnlyForWhatItBeganWith(t *testing.T) {
 	t.Parallel()
 	for name, between := range map[string]func(s *streams){
 		"told again":                   func(s *streams) { s.suspect("x") },
@@ -67,7 +67,7 @@ func (*slow) Watch(store.Watcher) func() { return func() {} }
 
 // When all streams are doubted at once an ending does not wait until they are all judged, and none of the others is cut
 // for that they take longer than the time there is.
-func TestAnEndingDoesNotWaitForOtherJudgements(t *testing.T) {
+func TestAnEndingDoesNotWaitForOtherJudgments(t *testing.T) {
 	t.Parallel()
 	const many = 120 // 2.4 s of questions, more than one look may take
 	st := new(slow)
@@ -96,7 +96,7 @@ func TestAnEndingDoesNotWaitForOtherJudgements(t *testing.T) {
 	m.Synced(time.Now()) // until here there were no news, so that all were doubted again and again
 	for deadline := time.Now().Add(time.Minute); len(m.streams.due(time.Now())) > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the judgements come to no end")
+			t.Fatal("the judgments come to no end")
 		}
 	}
 	for i, ctx := range ctxs {

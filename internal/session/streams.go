@@ -11,13 +11,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ErrEnded is the cause with which the context of a request is cancelled when its session is over.
+// ErrEnded is the cause with which the context of a request is canceled when its session is over.
 var ErrEnded = errors.New("the session has ended")
 
 // streamGrace is how long an open stream may go on while the store does not say whether its session lives.
 const streamGrace = 10 * time.Second
 
-// Follow binds a request to its session: the returned context is cancelled, with cause [ErrEnded], within a second
+// Follow binds a request to its session: the returned context is canceled, with cause [ErrEnded], within a second
 // of the session's end, whatever ended it and wherever. The caller gives a Follower of its own, which must not move, and
 // calls its Release when the request is over.
 //
@@ -42,7 +42,7 @@ type Breaker interface{ Break() }
 
 // Follower is one request under way. Those of one session form a list.
 type Follower struct {
-	// Breaker ends a request that goes on although its context is cancelled, as one does that serves a file. It is
+	// Breaker ends a request that goes on although its context is canceled, as one does that serves a file. It is
 	// never called after Release. It may be nil.
 	Breaker Breaker
 
@@ -55,7 +55,7 @@ type Follower struct {
 	released bool
 }
 
-// breakAfter is what a request has to notice that its context is cancelled, and to be answered for that.
+// breakAfter is what a request has to notice that its context is canceled, and to be answered for that.
 const breakAfter = 400 * time.Millisecond
 
 // Release ends the following; it may be called without Follow, and again.
@@ -97,7 +97,7 @@ type group struct {
 	first   *Follower
 	userID  string
 	suspect bool      // something changed: ask the store
-	mark    uint64    // when it last became suspect, or was made: a change told during a judgement is not lost
+	mark    uint64    // when it last became suspect, or was made: a change told during a judgment is not lost
 	named   bool      // the change named this session or its user: it is judged before others
 	since   time.Time // when it became suspect
 	dueAt   time.Time // idle or absolute expiry, as far as known
@@ -170,7 +170,7 @@ func (s *streams) count() int {
 	return s.total
 }
 
-// suspect marks a session for judgement and wakes the janitor.
+// suspect marks a session for judgment and wakes the janitor.
 func (s *streams) suspect(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,7 +225,7 @@ func (s *streams) changed(changes []store.Change) {
 	}
 }
 
-// doubt marks every session for judgement for which there have been no news for longer than it may go on without: an
+// doubt marks every session for judgment for which there have been no news for longer than it may go on without: an
 // ending elsewhere would not have been told. The store is asked, and when it does not answer the streams are cut.
 func (s *streams) doubt(age time.Duration) {
 	if age <= streamGrace {
@@ -243,31 +243,31 @@ func (s *streams) doubt(age time.Duration) {
 	}
 }
 
-// judgement is a session to judge, and its mark when that began.
-type judgement struct {
+// judgment is a session to judge, and its mark when that began.
+type judgment struct {
 	id   string
 	mark uint64
 }
 
 // due returns the sessions to judge now: those that a change has named, then other suspects and those whose known expiry
 // has passed.
-func (s *streams) due(now time.Time) []judgement {
+func (s *streams) due(now time.Time) []judgment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var named, others []judgement
+	var named, others []judgment
 	for id, g := range s.byID {
 		switch {
 		case g.named:
-			named = append(named, judgement{id, g.mark})
+			named = append(named, judgment{id, g.mark})
 		case g.suspect || !now.Before(g.dueAt):
-			others = append(others, judgement{id, g.mark})
+			others = append(others, judgment{id, g.mark})
 		}
 	}
 	return append(named, others...)
 }
 
 // clear notes that a session was found live until due; it stays suspect if it became so again meanwhile.
-func (s *streams) clear(j judgement, due time.Time) {
+func (s *streams) clear(j judgment, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.byID[j.id]; g != nil && g.mark == j.mark {
@@ -317,7 +317,7 @@ func (s *streams) unknownSince(id string) time.Time {
 	return g.since
 }
 
-// judgeTime is for how long one round of judgements goes on while others wait. The next round begins with what changes
+// judgeTime is for how long one round of judgments goes on while others wait. The next round begins with what changes
 // have named meanwhile, so that an ending is not late when all streams are doubted at once.
 const judgeTime = 250 * time.Millisecond
 

@@ -14,7 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// storeEnv names the variable with the engine that tests of behaviour run on: sqlite, the default, or postgres. What
+// storeEnv names the variable with the engine that tests of behavior run on: sqlite, the default, or postgres. What
 // Gatehouse does must not depend on it, so the suite runs them on both.
 const storeEnv = "GATEHOUSE_TEST_STORE"
 

@@ -22,9 +22,9 @@ func TestEveryPackageThatLeavesTheEngineOpenRunsOnBoth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := regexp.MustCompile(`(?m)^behaviour = (.*) \$\(addprefix \./internal/,(.*)\)$`).FindStringSubmatch(string(makefile))
+	line := regexp.MustCompile(`(?m)^behavior = (.*) \$\(addprefix \./internal/,(.*)\)$`).FindStringSubmatch(string(makefile))
 	if line == nil || !strings.Contains(string(makefile), storeEnv+"=postgres $(plain) $(GO) test") {
-		t.Fatal("the Makefile does not run the tests of behaviour on PostgreSQL")
+		t.Fatal("the Makefile does not run the tests of behavior on PostgreSQL")
 	}
 	have := strings.Fields(line[1])
 	for _, name := range strings.Fields(line[2]) {

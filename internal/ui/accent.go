@@ -7,12 +7,12 @@ import (
 	"strconv"
 )
 
-// accent is the operator's colour as it is used: one shade for the light and one for the dark scheme.
+// accent is the operator's color as it is used: one shade for the light and one for the dark scheme.
 type accent struct{ light, dark rgb }
 
 type rgb [3]uint8
 
-// The surfaces of static/app.css that the accent is read on as a link or a focus ring; the least favourable of each
+// The surfaces of static/app.css that the accent is read on as a link or a focus ring; the least favorable of each
 // scheme decides.
 var (
 	lightSurface = rgb{0xf0, 0xf2, 0xf5} // --raise
@@ -24,8 +24,8 @@ var (
 // minContrast is what WCAG 2.2 asks of text (success criterion 1.4.3).
 const minContrast = 4.5
 
-// newAccent parses "#rrggbb". A colour that would be hard to read is darkened for the light scheme and lightened for
-// the dark one until its contrast is 4.5:1, because a brand's colour is given and the reader matters more; note says
+// newAccent parses "#rrggbb". A color that would be hard to read is darkened for the light scheme and lightened for
+// the dark one until its contrast is 4.5:1, because a brand's color is given and the reader matters more; note says
 // so when the light shade is not the one that was asked for.
 func newAccent(s string) (a accent, note string, err error) {
 	c, err := parseRGB(s)
@@ -46,10 +46,10 @@ func parseRGB(s string) (rgb, error) {
 			return rgb{uint8(n >> 16), uint8(n >> 8), uint8(n)}, nil
 		}
 	}
-	return rgb{}, errors.New(`use a colour such as "#1f5fbf", in quotes`)
+	return rgb{}, errors.New(`use a color such as "#1f5fbf", in quotes`)
 }
 
-// shade moves c towards to in small steps until it can be read on surface.
+// shade moves c toward to in small steps until it can be read on surface.
 func shade(c, to, surface rgb) rgb {
 	for i := 0; i <= 50; i++ {
 		if m := mix(c, to, float64(i)/50); contrast(m, surface) >= minContrast {
@@ -66,7 +66,7 @@ func mix(a, b rgb, t float64) (m rgb) {
 	return m
 }
 
-// on returns the colour of text on c.
+// on returns the color of text on c.
 func (c rgb) on() rgb {
 	if contrast(white, c) >= contrast(ink, c) {
 		return white
@@ -76,7 +76,7 @@ func (c rgb) on() rgb {
 
 func (c rgb) String() string { return fmt.Sprintf("#%02x%02x%02x", c[0], c[1], c[2]) }
 
-// contrast returns the ratio of two colours, 1 to 21 (WCAG 2.2, "contrast ratio").
+// contrast returns the ratio of two colors, 1 to 21 (WCAG 2.2, "contrast ratio").
 func contrast(a, b rgb) float64 {
 	la, lb := luminance(a), luminance(b)
 	if la < lb {

@@ -37,8 +37,8 @@ func TestBrandRefusesTheRest(t *testing.T) {
 		"no namespace":   {logo: `<svg/>`, option: "logo"},
 		"half an SVG":    {logo: svg[:60], option: "logo"},
 		"large":          {logo: "\x89PNG\r\n\x1a\n" + strings.Repeat("x", 64<<10), option: "logo"},
-		"colour name":    {accent: "red", option: "accent"},
-		"short colour":   {accent: "#fff", option: "accent"},
+		"color name":    {accent: "red", option: "accent"},
+		"short color":   {accent: "#fff", option: "accent"},
 		"css":            {accent: "#ffffff;}", option: "accent"},
 		"not hex":        {accent: "#gggggg", option: "accent"},
 		"signed":         {accent: "#+12345", option: "accent"},
@@ -79,21 +79,21 @@ func TestEveryAccentIsLegible(t *testing.T) {
 		}
 	}
 	if a, note, err := newAccent("#1f5fbf"); err != nil || a.light.String() != "#1f5fbf" || note != "" {
-		t.Errorf("a colour that can be read is changed: %v %q %v", a, note, err)
+		t.Errorf("a color that can be read is changed: %v %q %v", a, note, err)
 	}
 	if got := contrast(white, rgb{}); got < 20.99 || got > 21.01 {
 		t.Errorf("black on white is %v:1", got)
 	}
 }
 
-// The pairs of colours in the style sheet: text at least 4.5:1, borders of fields 3:1, in both schemes.
+// The pairs of colors in the style sheet: text at least 4.5:1, borders of fields 3:1, in both schemes.
 func TestStyleSheetColoursAreLegible(t *testing.T) {
 	t.Parallel()
 	css, err := static.ReadFile("static/app.css")
 	if err != nil {
 		t.Fatal(err)
 	}
-	colours := map[string][2]rgb{}
+	colors := map[string][2]rgb{}
 	for _, m := range regexp.MustCompile(`--([a-z-]+):light-dark\((#[0-9a-f]+),(#[0-9a-f]+)\)`).FindAllStringSubmatch(string(css), -1) {
 		var pair [2]rgb
 		for i, hex := range m[2:] {
@@ -104,7 +104,7 @@ func TestStyleSheetColoursAreLegible(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		colours[m[1]] = pair
+		colors[m[1]] = pair
 	}
 	for _, c := range []struct {
 		text, on string
@@ -116,12 +116,12 @@ func TestStyleSheetColoursAreLegible(t *testing.T) {
 		{"accent", "danger-bg", 4.5}, {"accent", "warn-bg", 4.5}, {"accent", "ok-bg", 4.5}, {"field", "surface", 3}, {"field", "bg", 3},
 	} {
 		for i, scheme := range []string{"light", "dark"} {
-			if got := contrast(colours[c.text][i], colours[c.on][i]); got < c.least {
+			if got := contrast(colors[c.text][i], colors[c.on][i]); got < c.least {
 				t.Errorf("%s on %s, %s: %.2f:1", c.text, c.on, scheme, got)
 			}
 		}
 	}
-	if colours["raise"] != [2]rgb{lightSurface, darkSurface} {
+	if colors["raise"] != [2]rgb{lightSurface, darkSurface} {
 		t.Error("an operator's accent is measured against other surfaces than the style sheet's")
 	}
 }

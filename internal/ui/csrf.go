@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // ErrCrossSite: a browser sent a changing request from another site.
@@ -57,8 +57,8 @@ func (c *CrossOrigin) CheckRead(r *http.Request) error {
 		if err != nil {
 			break
 		}
-		from, ok := site.ParseHost(u.Host)
-		if asked, named := site.Asked(r); ok && named && from == asked {
+		from, ok := reqctx.ParseHost(u.Host)
+		if asked, named := reqctx.Asked(r); ok && named && from == asked {
 			return nil
 		}
 	}
@@ -67,7 +67,7 @@ func (c *CrossOrigin) CheckRead(r *http.Request) error {
 
 // ownOrigin reports whether Origin is what the front vouches for as the site's own.
 func ownOrigin(r *http.Request) bool {
-	q := site.From(r)
-	origin, ok := site.ParseOrigin(r.Header.Get("Origin"))
+	q := reqctx.From(r)
+	origin, ok := reqctx.ParseOrigin(r.Header.Get("Origin"))
 	return ok && q.Host != "" && origin == q.Origin()
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
 
 // A flash message is said once, on the page after a redirect. The browser carries the id of one of our own texts and
@@ -19,7 +19,7 @@ const (
 
 // Flash makes the next page say the message "flash.<id>". An unknown id says nothing.
 func (u *UI) Flash(w http.ResponseWriter, r *http.Request, id string) {
-	http.SetCookie(w, session.Cookie{Secure: site.From(r).Secure}.Own(flashCookie, id, flashLife))
+	http.SetCookie(w, session.Cookie{Secure: reqctx.From(r).Secure}.Own(flashCookie, id, flashLife))
 }
 
 // takeFlash returns the message to say on this page and makes the browser forget it.
@@ -27,7 +27,7 @@ func (u *UI) takeFlash(w http.ResponseWriter, r *http.Request) *Notice {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	c := session.Cookie{Secure: site.From(r).Secure}
+	c := session.Cookie{Secure: reqctx.From(r).Secure}
 	id := c.OwnValue(r, flashCookie)
 	if id == "" {
 		return nil
@@ -39,24 +39,24 @@ func (u *UI) takeFlash(w http.ResponseWriter, r *http.Request) *Notice {
 	return &Notice{Kind: Good, Text: u.Text(flashPrefix + id)}
 }
 
-// Theme cookies say which colour scheme a person chose; without one the system's choice counts.
+// Theme cookies say which color scheme a person chose; without one the system's choice counts.
 const (
 	themeCookie = "theme"
 	themeLife   = 365 * 24 * time.Hour
 )
 
-// Theme returns the chosen colour scheme: "light", "dark", or "" for the system's.
+// Theme returns the chosen color scheme: "light", "dark", or "" for the system's.
 func Theme(r *http.Request) string {
-	switch v := (session.Cookie{Secure: site.From(r).Secure}).OwnValue(r, themeCookie); v {
+	switch v := (session.Cookie{Secure: reqctx.From(r).Secure}).OwnValue(r, themeCookie); v {
 	case "light", "dark":
 		return v
 	}
 	return ""
 }
 
-// SetTheme keeps the chosen colour scheme in the browser and reports whether it is one: "light", "dark" or "auto".
+// SetTheme keeps the chosen color scheme in the browser and reports whether it is one: "light", "dark" or "auto".
 func SetTheme(w http.ResponseWriter, r *http.Request, theme string) bool {
-	c := session.Cookie{Secure: site.From(r).Secure}
+	c := session.Cookie{Secure: reqctx.From(r).Secure}
 	switch theme {
 	case "light", "dark":
 		http.SetCookie(w, c.Own(themeCookie, theme, themeLife))

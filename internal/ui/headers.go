@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // pageVary is what our own pages depend on; decisionVary what the gate's answers on the app's addresses depend on.
@@ -31,7 +31,7 @@ func Harden(w http.ResponseWriter, r *http.Request) {
 	h.Set("Permissions-Policy", permissions)
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("X-Robots-Tag", "noindex, nofollow")
-	if site.From(r).Secure {
+	if reqctx.From(r).Secure {
 		// Browsers ignore it over plain HTTP, and say so in the console.
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	}
@@ -57,7 +57,7 @@ const noSource = "'none'"
 func Sources(origins []string) string {
 	var list []string
 	for _, o := range origins {
-		if plain, ok := site.ParseOrigin(o); ok {
+		if plain, ok := reqctx.ParseOrigin(o); ok {
 			list = append(list, plain)
 		}
 	}

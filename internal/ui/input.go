@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/gatehouse-auth/gatehouse/internal/say"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 )
 
 // Bounds of what is read from a client.
@@ -30,13 +30,13 @@ const (
 type InputError struct {
 	Status int // 400, 408, 412, 413, 415 or 422
 	Text   string
-	Say    say.Text
+	Say    i18n.Text
 	Fields []FieldError
 }
 
 // BadInput makes an error from the id of its sentence.
 func BadInput(status int, id string, fields ...FieldError) *InputError {
-	t := say.New(id)
+	t := i18n.New(id)
 	return &InputError{Status: status, Text: t.String(), Say: t, Fields: fields}
 }
 
@@ -216,7 +216,7 @@ func mediaType(r *http.Request) (name string, params map[string]string, ok bool)
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	size := say.New("input.large", "size", limit>>10)
+	size := i18n.New("input.large", "size", limit>>10)
 	tooLarge := &InputError{Status: http.StatusRequestEntityTooLarge, Text: size.String(), Say: size}
 	if r.ContentLength > limit {
 		return nil, tooLarge

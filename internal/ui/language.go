@@ -12,15 +12,15 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/text/language"
 
-	"github.com/gatehouse-auth/gatehouse/internal/say"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
 
 // English and Pseudo are languages of [Config]; see package say.
 const (
-	English = say.English
-	Pseudo  = say.Pseudo
+	English = i18n.English
+	Pseudo  = i18n.Pseudo
 )
 
 // Language is one that pages may be in: its code as in BCP 47, and its own name for itself, which people look for.
@@ -94,7 +94,7 @@ func offered(c Config) []Language {
 	}
 	var rest []Language
 	for _, l := range languages {
-		silent := slices.ContainsFunc(texts(c.Sources), func(src Source) bool { return !say.Speaks(src, l.Code) })
+		silent := slices.ContainsFunc(texts(c.Sources), func(src Source) bool { return !i18n.Speaks(src, l.Code) })
 		switch {
 		case l.Code == c.Language:
 			first = l
@@ -271,7 +271,7 @@ const (
 
 // ChosenLanguage returns the language that a person chose in this browser, "" for none.
 func ChosenLanguage(r *http.Request) string {
-	code := session.Cookie{Secure: site.From(r).Secure}.OwnValue(r, languageCookie)
+	code := session.Cookie{Secure: reqctx.From(r).Secure}.OwnValue(r, languageCookie)
 	if !KnownLanguage(code) {
 		return ""
 	}
@@ -280,7 +280,7 @@ func ChosenLanguage(r *http.Request) string {
 
 // SetLanguage keeps the chosen language in the browser and reports whether it is one: of [Languages], or "auto".
 func SetLanguage(w http.ResponseWriter, r *http.Request, code string) bool {
-	c := session.Cookie{Secure: site.From(r).Secure}
+	c := session.Cookie{Secure: reqctx.From(r).Secure}
 	switch {
 	case code == "auto":
 		http.SetCookie(w, c.Own(languageCookie, "", -1))

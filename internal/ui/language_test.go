@@ -13,8 +13,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/text/language"
 
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
 )
 
 // speaking has one page in three languages.
@@ -44,7 +44,7 @@ func asking(cookies []string, accept ...string) *http.Request {
 	for _, a := range accept {
 		r.Header.Add("Accept-Language", a)
 	}
-	return site.With(r, &site.Request{ID: "ref", Secure: true, Host: "app.example.test", Prefix: "/_auth"})
+	return reqctx.With(r, &reqctx.Request{ID: "ref", Secure: true, Host: "app.example.test", Prefix: "/_auth"})
 }
 
 // What a person chose counts before what the browser asks for, and that before the default.
@@ -246,7 +246,7 @@ func TestLanguageOfAPage(t *testing.T) {
 func TestLanguageCookie(t *testing.T) {
 	t.Parallel()
 	for _, secure := range []bool{true, false} {
-		r := site.With(httptest.NewRequest("POST", "/", nil), &site.Request{Secure: secure, Host: "app.example.test", Prefix: "/_auth"})
+		r := reqctx.With(httptest.NewRequest("POST", "/", nil), &reqctx.Request{Secure: secure, Host: "app.example.test", Prefix: "/_auth"})
 		rec := httptest.NewRecorder()
 		if !SetLanguage(rec, r, "es") || !SetTheme(rec, r, "dark") {
 			t.Fatal("refused")

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // Page is what a handler wants shown.
@@ -160,7 +160,7 @@ func (u *UI) write(w http.ResponseWriter, r *http.Request, p Page) {
 }
 
 func (u *UI) view(w http.ResponseWriter, r *http.Request, p Page) view {
-	q := site.From(r)
+	q := reqctx.From(r)
 	at := q.Prefix + "/assets/"
 	v := view{
 		Page: p, Lang: u.Language(), Dir: direction(u.cat.Tag()), Theme: Theme(r),
@@ -188,7 +188,7 @@ func (u *UI) broken(w http.ResponseWriter, r *http.Request) {
 	h.Del("Content-Encoding")
 	w.WriteHeader(http.StatusInternalServerError)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(u.Text("broken", "id", site.From(r).ID) + "\n"))
+		_, _ = w.Write([]byte(u.Text("broken", "id", reqctx.From(r).ID) + "\n"))
 	}
 }
 

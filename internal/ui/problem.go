@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/internal/say"
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // ProblemBase is what the type of every problem document begins with; the rest is a word that stays the same for
@@ -30,14 +30,14 @@ type Problem struct {
 // FieldError says what is wrong with one field: in English, with Say for the language of the answer, or in that language
 // already; [UI.Faults] makes the one from the other.
 type FieldError struct {
-	Field  string   `json:"field"`
-	Detail string   `json:"detail"`
-	Say    say.Text `json:"-"`
+	Field  string    `json:"field"`
+	Detail string    `json:"detail"`
+	Say    i18n.Text `json:"-"`
 }
 
 // Fault makes a field error from the id of its sentence.
 func Fault(field, id string, args ...any) FieldError {
-	t := say.New(id, args...)
+	t := i18n.New(id, args...)
 	return FieldError{Field: field, Detail: t.String(), Say: t}
 }
 
@@ -56,7 +56,7 @@ func (u *UI) Faults(errs []FieldError) []FieldError {
 // [HardenDecision].
 func (u *UI) WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
 	if p.RequestID == "" {
-		p.RequestID = site.From(r).ID
+		p.RequestID = reqctx.From(r).ID
 	}
 	p.Type = ProblemBase + p.Type
 	w.Header().Set("Content-Type", "application/problem+json")

@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/gatehouse-auth/gatehouse/internal/say"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 )
 
 //go:embed templates lang
@@ -34,7 +34,7 @@ type Config struct {
 // UI renders pages in one language. It is made once per configuration and safe for concurrent use.
 type UI struct {
 	brand  Brand
-	cat    *say.Catalogue
+	cat    *i18n.Catalog
 	offer  []Language // all that somebody may choose
 	months []string
 	assets *assets
@@ -54,7 +54,7 @@ func New(c Config) (*UI, error) {
 
 // makeUI parses everything, so that a mistake in a template or a text stops the start and not a request.
 func makeUI(c Config, lang string, a *assets) (*UI, error) {
-	cat, err := say.Load(lang, texts(c.Sources)...)
+	cat, err := i18n.Load(lang, texts(c.Sources)...)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func makeUI(c Config, lang string, a *assets) (*UI, error) {
 }
 
 // texts returns where texts come from: the layout, packages without pages, and those with.
-func texts(sources []Source) []fs.FS { return append([]fs.FS{files, say.Files}, sources...) }
+func texts(sources []Source) []fs.FS { return append([]fs.FS{files, i18n.Files}, sources...) }
 
 func (u *UI) addPages(base *template.Template, src Source) error {
 	names, err := fs.Glob(src, "templates/*.html")
@@ -105,7 +105,7 @@ func (u *UI) addPages(base *template.Template, src Source) error {
 func (u *UI) Text(id string, args ...any) string { return u.cat.Text(id, args...) }
 
 // Say returns a sentence of a package without pages.
-func (u *UI) Say(t say.Text) string { return u.cat.Say(t) }
+func (u *UI) Say(t i18n.Text) string { return u.cat.Say(t) }
 
 // HasText reports whether there is a text with that id.
 func (u *UI) HasText(id string) bool { return u.cat.Has(id) }

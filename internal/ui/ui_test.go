@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // A mistake in a template or a text is found when the configuration is made, and never by a visitor.
@@ -104,7 +104,7 @@ func askedFor(t *testing.T, dir string) map[string]bool {
 }
 
 // Every text that the code asks for is there, and every text that is there can be asked for.
-func TestCatalogueAndCodeAgree(t *testing.T) {
+func TestCatalogAndCodeAgree(t *testing.T) {
 	t.Parallel()
 	const portal = "../portal"
 	texts := map[string]json.RawMessage{}
@@ -158,7 +158,7 @@ func render(t testing.TB, u *UI, p Page, change func(*http.Request)) *httptest.R
 		change(r)
 	}
 	rec := httptest.NewRecorder()
-	u.Write(rec, site.With(r, &site.Request{ID: "ref", Secure: true, Host: "app.example.test", Prefix: "/_auth"}), p)
+	u.Write(rec, reqctx.With(r, &reqctx.Request{ID: "ref", Secure: true, Host: "app.example.test", Prefix: "/_auth"}), p)
 	return rec
 }
 
@@ -267,7 +267,7 @@ func TestCrossOrigin(t *testing.T) {
 		if e.origin != "" {
 			r.Header.Set("Origin", e.origin)
 		}
-		r = site.With(r, &site.Request{Secure: true, Host: "app.example.test"})
+		r = reqctx.With(r, &reqctx.Request{Secure: true, Host: "app.example.test"})
 		if err := c.Check(r); (err == nil) != e.ok {
 			t.Errorf("%+v: %v", e, err)
 		}

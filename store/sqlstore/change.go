@@ -155,7 +155,7 @@ func (d *DB) begin(ctx context.Context) (t *tx, done func(), err error) {
 		return nil, nil, mapError(ctx, op, err)
 	}
 	if !guard.Stop() {
-		_ = sqlTx.Rollback() // cancelled already
+		_ = sqlTx.Rollback() // canceled already
 		done()
 		return nil, nil, unavailable(op, context.DeadlineExceeded)
 	}

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -48,7 +48,7 @@ func TestStoreThatWasKilledInACheckpointStartsWhole(t *testing.T) {
 	}
 	db := testenv.OpenSQLite(t, path)
 	info := db.Info()
-	report, err := transfer.Check(t.Context(), transfer.Side{DB: db.Maintenance(), Engine: info.Engine, Location: info.Location})
+	report, err := storecopy.Check(t.Context(), storecopy.Side{DB: db.Maintenance(), Engine: info.Engine, Location: info.Location})
 	if err != nil || len(report.Findings) > 0 {
 		t.Fatalf("the store is not whole: %v, %v", report.Findings, err)
 	}

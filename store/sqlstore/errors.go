@@ -45,7 +45,7 @@ func mapError(ctx context.Context, op string, err error) error {
 	case isOurs(err):
 		return err
 	case errors.Is(ctx.Err(), context.Canceled):
-		// The drivers answer a cancelled query in many ways (interrupted, connection closed, transaction done).
+		// The drivers answer a canceled query in many ways (interrupted, connection closed, transaction done).
 		return fmt.Errorf("%s: %w", op, context.Canceled)
 	}
 	if mapped := mapSQLite(err); mapped != nil {

@@ -12,14 +12,14 @@ const linkColumns = `id token_hash purpose user_id created_by end_sessions creat
 
 func scanLink(s scanner) (store.Link, error) {
 	var l store.Link
-	var created, expires, used, cancelled int64
+	var created, expires, used, canceled int64
 	err := s.Scan(&l.ID, &l.Hash, &l.Purpose, &l.UserID, &l.CreatedBy, intBool{&l.EndSessions}, &created, &expires,
-		&used, &cancelled)
+		&used, &canceled)
 	if err != nil {
 		return store.Link{}, err
 	}
 	l.CreatedAt, l.ExpiresAt = fromMillis(created), fromMillis(expires)
-	l.UsedAt, l.CancelledAt = fromMillis(used), fromMillis(cancelled)
+	l.UsedAt, l.CancelledAt = fromMillis(used), fromMillis(canceled)
 	return l, nil
 }
 

@@ -101,7 +101,7 @@ var linkTests = []test{
 			}
 		}
 	}},
-	{"a link is spent once, in time, and not when cancelled", func(t *testing.T, s store.Store) {
+	{"a link is spent once, in time, and not when canceled", func(t *testing.T, s store.Store) {
 		// P-ONCE: each refusal alone.
 		u := addUser(t, s, "u")
 		spent := addLink(t, s, store.LinkPassword, u.ID)
@@ -122,13 +122,13 @@ var linkTests = []test{
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
 			n, err := tx.CancelLinks(ctx, store.LinkPassword, u.ID)
 			if n != 1 {
-				t.Errorf("cancelled %d", n)
+				t.Errorf("canceled %d", n)
 			}
 			return err
 		})
 		wantErr(t, takeLink(t, s, late), store.ErrNotFound)
 		if got, err := s.Link(t.Context(), late.Hash); err != nil || got.CancelledAt.IsZero() {
-			t.Fatalf("the page cannot say that it was cancelled: %+v, %v", got, err)
+			t.Fatalf("the page cannot say that it was canceled: %+v, %v", got, err)
 		}
 		wantErr(t, takeLink(t, s, store.Link{Hash: store.HashToken("unknown")}), store.ErrNotFound)
 	}},
@@ -170,7 +170,7 @@ var linkTests = []test{
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
 			n, err := tx.CancelLinks(ctx, store.LinkSetup, "")
 			if n != 1 {
-				t.Errorf("cancelled %d set-up links", n)
+				t.Errorf("canceled %d set-up links", n)
 			}
 			return err
 		})

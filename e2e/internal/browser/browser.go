@@ -89,7 +89,7 @@ func (b *Browser) Close() {
 	b.ends = nil
 }
 
-// View is how a page is looked at. The zero value is a desktop window in light colours, with JavaScript.
+// View is how a page is looked at. The zero value is a desktop window in light colors, with JavaScript.
 type View struct {
 	Width, Height int  // default 1280 × 800
 	Phone         bool // touch, and the viewport's meta element counts
@@ -106,7 +106,7 @@ func (v View) String() string {
 	for _, f := range []struct {
 		on   bool
 		name string
-	}{{v.Dark, "dark"}, {!v.Dark, "light"}, {v.NoScript, "no script"}, {v.Calm, "calm"}, {v.Forced, "forced colours"}} {
+	}{{v.Dark, "dark"}, {!v.Dark, "light"}, {v.NoScript, "no script"}, {v.Calm, "calm"}, {v.Forced, "forced colors"}} {
 		if f.on {
 			s += " " + f.name
 		}

@@ -125,7 +125,7 @@ func serialize(signer jose.Signer, payload []byte) string {
 	return s
 }
 
-// SignNone returns claims with the algorithm none, spelt as given.
+// SignNone returns claims with the algorithm none, spelled as given.
 func SignNone(claims map[string]any, alg any) string {
 	header, err := json.Marshal(map[string]any{"alg": alg, "typ": "JWT"})
 	if err != nil {

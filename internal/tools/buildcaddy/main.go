@@ -1,4 +1,4 @@
-// Command buildcaddy builds the Caddy that xcaddy.json describes: a serialised xcaddy.Builder, which xcaddy itself
+// Command buildcaddy builds the Caddy that xcaddy.json describes: a serialized xcaddy.Builder, which xcaddy itself
 // does not read.
 //
 //	buildcaddy <xcaddy.json> <output>

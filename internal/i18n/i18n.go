@@ -1,22 +1,22 @@
-// Package say holds what is said to people: sentences that wait to be put into a language, and the catalogues of
+// Package i18n holds what is said to people: sentences that wait to be put into a language, and the catalogs of
 // texts that do so.
 //
 // Packages without pages (accounts, the reading of input, the gate) refuse things in sentences. They name the sentence
-// by an id and give it arguments; whoever answers the person says it in that person's language, from the same catalogue
+// by an id and give it arguments; whoever answers the person says it in that person's language, from the same catalog
 // as everything else on the page. The command line and the log have [Text.String], which is English.
-package say
+package i18n
 
 import (
 	"embed"
 	"sync"
 )
 
-// Files are the sentences of packages without pages, as a source of a [Catalogue].
+// Files are the sentences of packages without pages, as a source of a [Catalog].
 //
 //go:embed lang
 var Files embed.FS
 
-// Text is a sentence in no language yet: an id of a catalogue, and pairs of name and value for its placeholders. The
+// Text is a sentence in no language yet: an id of a catalog, and pairs of name and value for its placeholders. The
 // zero value says nothing.
 type Text struct {
 	id   string
@@ -44,10 +44,10 @@ func (t Text) String() string {
 }
 
 // english is read when somebody first asks: most processes that refuse nothing never do.
-var english = sync.OnceValue(func() *Catalogue {
+var english = sync.OnceValue(func() *Catalog {
 	c, err := Load(English, Files)
 	if err != nil {
-		return &Catalogue{} // the tests load every file; ids are still something to go by
+		return &Catalog{} // the tests load every file; ids are still something to go by
 	}
 	return c
 })

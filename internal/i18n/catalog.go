@@ -1,4 +1,4 @@
-package say
+package i18n
 
 import (
 	"encoding/json"
@@ -13,15 +13,15 @@ import (
 )
 
 // English is the language that everything is written in first. Pseudo is a made-up one, longer and accented, in which
-// a text that bypassed the catalogue stands out and a layout that is too tight breaks; tests use it.
+// a text that bypassed the catalog stands out and a layout that is too tight breaks; tests use it.
 const (
 	English = "en"
 	Pseudo  = "en-XA"
 )
 
-// Catalogue holds the texts of one language by id. A text is a whole sentence with {placeholders}, or one for each
+// Catalog holds the texts of one language by id. A text is a whole sentence with {placeholders}, or one for each
 // plural form that the argument n chooses. Texts are plain: html/template escapes them with their arguments.
-type Catalogue struct {
+type Catalog struct {
 	tag   language.Tag
 	texts map[string]message
 }
@@ -48,8 +48,8 @@ func (m *message) UnmarshalJSON(b []byte) error {
 }
 
 // Load reads the texts of lang/<language>.json in each source. An id may be defined once.
-func Load(lang string, sources ...fs.FS) (*Catalogue, error) {
-	c := &Catalogue{tag: language.Make(lang), texts: make(map[string]message)}
+func Load(lang string, sources ...fs.FS) (*Catalog, error) {
+	c := &Catalog{tag: language.Make(lang), texts: make(map[string]message)}
 	for _, src := range sources {
 		b, err := fs.ReadFile(src, file(lang))
 		if err != nil {
@@ -87,13 +87,13 @@ func Speaks(src fs.FS, lang string) bool {
 }
 
 // Tag returns the language as in BCP 47, such as "de".
-func (c *Catalogue) Tag() language.Tag { return c.tag }
+func (c *Catalog) Tag() language.Tag { return c.tag }
 
 // Has reports whether there is a text with that id.
-func (c *Catalogue) Has(id string) bool { _, ok := c.texts[id]; return ok }
+func (c *Catalog) Has(id string) bool { _, ok := c.texts[id]; return ok }
 
 // Needs returns the names of the arguments that a text has room for; ok is false when there is no such text.
-func (c *Catalogue) Needs(id string) (names map[string]bool, ok bool) {
+func (c *Catalog) Needs(id string) (names map[string]bool, ok bool) {
 	m, ok := c.texts[id]
 	if !ok {
 		return nil, false
@@ -105,12 +105,12 @@ func (c *Catalogue) Needs(id string) (names map[string]bool, ok bool) {
 	return names, true
 }
 
-// Say returns a text in the language of the catalogue.
-func (c *Catalogue) Say(t Text) string { return c.Text(t.id, t.args...) }
+// Say returns a text in the language of the catalog.
+func (c *Catalog) Say(t Text) string { return c.Text(t.id, t.args...) }
 
 // Text returns the text for id with its placeholders filled from pairs of name and value. A value may be a [Text], or
 // [AnyOf]. An id that does not exist shows as itself.
-func (c *Catalogue) Text(id string, args ...any) string {
+func (c *Catalog) Text(id string, args ...any) string {
 	m, ok := c.texts[id]
 	if !ok {
 		return id
@@ -128,7 +128,7 @@ func (c *Catalogue) Text(id string, args ...any) string {
 }
 
 // fill replaces placeholders in one pass: a value is never searched for placeholders.
-func (c *Catalogue) fill(text string, args []any) string {
+func (c *Catalog) fill(text string, args []any) string {
 	var b strings.Builder
 	b.Grow(len(text) + 32)
 	for {
@@ -159,7 +159,7 @@ func find(args []any, name string) (any, bool) {
 }
 
 // value returns an argument in words.
-func (c *Catalogue) value(v any) string {
+func (c *Catalog) value(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
@@ -174,7 +174,7 @@ func (c *Catalogue) value(v any) string {
 }
 
 // form returns the plural form (CLDR) that the argument n chooses.
-func (c *Catalogue) form(args []any) string {
+func (c *Catalog) form(args []any) string {
 	v, _ := find(args, "n")
 	n, err := strconv.Atoi(fmt.Sprint(v))
 	if err != nil || n < 0 {

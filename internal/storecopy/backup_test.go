@@ -1,4 +1,4 @@
-package transfer_test
+package storecopy_test
 
 import (
 	"context"
@@ -11,31 +11,31 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
 // backup writes a backup as the command does.
 func backup(ctx context.Context, db *sqlstore.DB, file string) error {
-	return transfer.Backup(ctx, side(db), file, func(path string, copyTo func(transfer.Side) error) error {
+	return storecopy.Backup(ctx, side(db), file, func(path string, copyTo func(storecopy.Side) error) error {
 		to, err := sqlstore.Open(ctx, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true})
 		if err != nil {
 			return err
 		}
 		return errors.Join(copyTo(side(to)), to.Close())
-	}, transfer.Options{})
+	}, storecopy.Options{})
 }
 
 // restore opens a copy of the backup and loads it.
-func restore(t *testing.T, file string, to *sqlstore.DB, o transfer.Options) error {
+func restore(t *testing.T, file string, to *sqlstore.DB, o storecopy.Options) error {
 	t.Helper()
-	path, err := transfer.Unpack(file, t.TempDir())
+	path, err := storecopy.Unpack(file, t.TempDir())
 	if err != nil {
 		return err
 	}
 	from := open(t, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true})
-	_, err = transfer.Load(t.Context(), side(from), side(to), o)
+	_, err = storecopy.Load(t.Context(), side(from), side(to), o)
 	return err
 }
 
@@ -59,7 +59,7 @@ func TestBackupSurvivesTheLossOfTheOriginal(t *testing.T) {
 			}
 		}
 		to := open(t, newOpts)
-		if err := restore(t, file, to, transfer.Options{NeedAdmin: true}); err != nil {
+		if err := restore(t, file, to, storecopy.Options{NeedAdmin: true}); err != nil {
 			t.Fatal(err)
 		}
 		same(t, before, dump(t, to.Maintenance()))
@@ -127,14 +127,14 @@ func TestBackupIsForItsOwnerAndReplacesNothing(t *testing.T) {
 			t.Errorf("%v, %v", info.Mode(), err)
 		}
 		for _, taken := range []string{file, precious, link} {
-			if err := backup(t.Context(), db, taken); !errors.Is(err, transfer.ErrExists) {
+			if err := backup(t.Context(), db, taken); !errors.Is(err, storecopy.ErrExists) {
 				t.Errorf("%s: %v", taken, err)
 			}
 		}
-		cancelled, cancel := context.WithCancel(t.Context())
+		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := backup(cancelled, db, filepath.Join(dir, "never")); err == nil {
-			t.Error("a backup that was cancelled was told to be there")
+		if err := backup(canceled, db, filepath.Join(dir, "never")); err == nil {
+			t.Error("a backup that was canceled was told to be there")
 		}
 		entries, err := os.ReadDir(dir)
 		if err != nil || len(entries) != 3 {
@@ -174,10 +174,10 @@ func TestRestoreReplacesAStoreInUse(t *testing.T) {
 		defer server.Watch(told)()
 		awaitAll(t, told) // the first look
 
-		if err := restore(t, file, db, transfer.Options{}); !errors.Is(err, transfer.ErrNotEmpty) {
+		if err := restore(t, file, db, storecopy.Options{}); !errors.Is(err, storecopy.ErrNotEmpty) {
 			t.Fatalf("without being asked: %v", err)
 		}
-		o := transfer.Options{Replace: true, NeedAdmin: true, Empty: []string{"changes", "sessions", "flows", "links"}}
+		o := storecopy.Options{Replace: true, NeedAdmin: true, Empty: []string{"changes", "sessions", "flows", "links"}}
 		if err := restore(t, file, db, o); err != nil {
 			t.Fatal(err)
 		}
@@ -226,15 +226,15 @@ func TestRestoreIsAllOrNothing(t *testing.T) {
 		if _, err := noAdmin.Maintenance().ExecContext(t.Context(), `UPDATE users SET role = 'user'`); err != nil {
 			t.Fatal(err)
 		}
-		_, err := transfer.Load(t.Context(), side(noAdmin), side(db), transfer.Options{Replace: true, NeedAdmin: true})
-		if !errors.Is(err, transfer.ErrNoAdmin) {
+		_, err := storecopy.Load(t.Context(), side(noAdmin), side(db), storecopy.Options{Replace: true, NeedAdmin: true})
+		if !errors.Is(err, storecopy.ErrNoAdmin) {
 			t.Fatalf("got %v", err)
 		}
 		same(t, before, dump(t, db.Maintenance()))
 
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		_, err = transfer.Load(ctx, side(noAdmin), side(db), transfer.Options{Replace: true, Progress: func(table string, _, _ int64) {
+		_, err = storecopy.Load(ctx, side(noAdmin), side(db), storecopy.Options{Replace: true, Progress: func(table string, _, _ int64) {
 			if table == "sessions" {
 				cancel()
 			}
@@ -261,7 +261,7 @@ func TestUnpackTakesBackupsOnly(t *testing.T) {
 		filepath.Join(dir, "missing"): "no such file", write("empty", ""): "is no backup", write("text", strings.Repeat("x", 100)): "is no backup",
 		write("live", "SQLite format 3\x00"): "has a log beside it",
 	} {
-		if path, err := transfer.Unpack(file, t.TempDir()); err == nil || !strings.Contains(err.Error(), want) {
+		if path, err := storecopy.Unpack(file, t.TempDir()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q, %v", file, path, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package site
+package reqctx
 
 import (
 	"net/http"

@@ -1,4 +1,4 @@
-package transfer_test
+package storecopy_test
 
 import (
 	"bytes"
@@ -11,14 +11,14 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
 func findings(t *testing.T, db *sqlstore.DB) []string {
 	t.Helper()
 	before := dump(t, db.Maintenance())
-	report, err := transfer.Check(t.Context(), side(db))
+	report, err := storecopy.Check(t.Context(), side(db))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,11 +85,11 @@ func TestCheckFindsWhatSQLiteLetsHappen(t *testing.T) {
 					t.Fatal(s, err)
 				}
 			}
-			report, err := transfer.Check(t.Context(), side(db))
+			report, err := storecopy.Check(t.Context(), side(db))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.ContainsFunc(report.Findings, func(f transfer.Finding) bool { return f.Check == want }) {
+			if !slices.ContainsFunc(report.Findings, func(f storecopy.Finding) bool { return f.Check == want }) {
 				t.Errorf("found %v, want %q", report.Findings, want)
 			}
 		})
@@ -132,7 +132,7 @@ func TestCheckTellsOfPostgresThatForgets(t *testing.T) {
 	if _, err := db.Maintenance().ExecContext(t.Context(), `SET synchronous_commit = off`); err != nil {
 		t.Fatal(err)
 	}
-	report, err := transfer.Check(t.Context(), side(db))
+	report, err := storecopy.Check(t.Context(), side(db))
 	if err != nil || !slices.ContainsFunc(report.Notes, func(n string) bool {
 		return n == "PostgreSQL's synchronous_commit is off: a sign-out that was acknowledged may be undone by a power cut"
 	}) {
@@ -144,7 +144,7 @@ func TestCheckTellsOfPostgresThatForgets(t *testing.T) {
 func TestSumsTellRowsApart(t *testing.T) {
 	t.Parallel()
 	h := func(s string) [sha256.Size]byte { return sha256.Sum256([]byte(s)) }
-	sum := func(rows ...string) (s transfer.Sum) {
+	sum := func(rows ...string) (s storecopy.Sum) {
 		for _, r := range rows {
 			s.Add(h(r))
 		}
@@ -153,7 +153,7 @@ func TestSumsTellRowsApart(t *testing.T) {
 	if sum("a", "b", "c") != sum("c", "a", "b") {
 		t.Error("the order counts")
 	}
-	different := []transfer.Sum{sum(), sum("a"), sum("a", "a"), sum("a", "a", "a"), sum("b"), sum("a", "b"), sum("a", "b", "b")}
+	different := []storecopy.Sum{sum(), sum("a"), sum("a", "a"), sum("a", "a", "a"), sum("b"), sum("a", "b"), sum("a", "b", "b")}
 	for i, a := range different {
 		for _, b := range different[i+1:] {
 			if a == b {
@@ -161,12 +161,12 @@ func TestSumsTellRowsApart(t *testing.T) {
 			}
 		}
 	}
-	var ones, one transfer.Sum
+	var ones, one storecopy.Sum
 	for i := range ones {
 		ones[i] = 0xff
 	}
 	one[len(one)-1] = 1
-	if ones.Add([sha256.Size]byte(one)); ones != (transfer.Sum{}) {
+	if ones.Add([sha256.Size]byte(one)); ones != (storecopy.Sum{}) {
 		t.Errorf("the carry is lost: %x", ones)
 	}
 }
@@ -176,7 +176,7 @@ func TestCountTellsEveryTable(t *testing.T) {
 	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
 		db := open(t, opts)
 		fill(t, db, 8)
-		list, err := transfer.Count(t.Context(), side(db))
+		list, err := storecopy.Count(t.Context(), side(db))
 		if err != nil || len(list) != len(tables(t)) {
 			t.Fatalf("%v, %v", list, err)
 		}
@@ -195,7 +195,7 @@ func TestADamagedBackupIsFoundOut(t *testing.T) {
 	fill(t, db, 150)
 	want := dump(t, db.Maintenance())
 	file := filepath.Join(t.TempDir(), "b.db")
-	if err := transfer.Backup(t.Context(), side(db), file, nil, transfer.Options{}); err != nil {
+	if err := storecopy.Backup(t.Context(), side(db), file, nil, storecopy.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	content, err := os.ReadFile(file)
@@ -214,7 +214,7 @@ func TestADamagedBackupIsFoundOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		damage, err := transfer.Damage(t.Context(), transfer.Side{DB: raw, Engine: "sqlite", Location: path})
+		damage, err := storecopy.Damage(t.Context(), storecopy.Side{DB: raw, Engine: "sqlite", Location: path})
 		if err != nil || damage != "" {
 			found++
 		} else {

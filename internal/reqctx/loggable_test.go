@@ -1,11 +1,11 @@
-package site_test
+package reqctx_test
 
 import (
 	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 const token = "c4naryAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA_-"
@@ -19,7 +19,7 @@ func TestAddressesWithoutSecretsAreLoggedAsTheyCame(t *testing.T) {
 		"/_auth/admin/users/01hzzzzzzzzzzzzzzzzzzzzzzz?page=2&q=ada", "/_auth/link", "/_auth/link/", "/_auth/oidc/keycloak/callback", "/_auth/oidc/keycloak/callback?",
 		"http://app.test/_auth/account?x=1", "http://app.test", "/_auth/login?rt=", "/%2e%2e/x", "/caf%C3%A9?x=" + token,
 	} {
-		if got := site.Loggable(target, "/_auth"); got != target {
+		if got := reqctx.Loggable(target, "/_auth"); got != target {
 			t.Errorf("%q is logged as %q", target, got)
 		}
 	}
@@ -79,22 +79,22 @@ func TestATokenIsNeverLoggedHoweverItsAddressIsSpelled(t *testing.T) {
 	for _, prefix := range []string{"/_auth", "/Gate/x"} {
 		for _, s := range spellings("/_auth/link/" + token) {
 			s = strings.NewReplacer("/_auth", prefix, "_AUTH", strings.ToUpper(prefix[1:])).Replace(s)
-			got := site.Loggable(s, prefix)
+			got := reqctx.Loggable(s, prefix)
 			if strings.Contains(s, prefix) && strings.Contains(got, "c4nary") {
 				t.Errorf("%q is logged as %q", s, got)
 			}
-			if again := site.Loggable(got, prefix); again != got {
+			if again := reqctx.Loggable(got, prefix); again != got {
 				t.Errorf("%q is logged as %q, and that as %q", s, got, again)
 			}
 		}
 	}
 	for _, s := range spellings("/_auth/link/" + token) {
-		if got := site.Loggable(s, "/_auth"); strings.Contains(got, "c4nary") {
+		if got := reqctx.Loggable(s, "/_auth"); strings.Contains(got, "c4nary") {
 			t.Errorf("%q is logged as %q", s, got)
 		}
 	}
 	for _, cut := range []string{token[:42], token[:20], "c4nary"} {
-		if got := site.Loggable("/_auth/link/"+cut, "/_auth"); got != "/_auth/link/REDACTED" {
+		if got := reqctx.Loggable("/_auth/link/"+cut, "/_auth"); got != "/_auth/link/REDACTED" {
 			t.Errorf("part of a token is logged: %q", got)
 		}
 	}
@@ -110,7 +110,7 @@ func TestCodesAndStatesAreNeverLogged(t *testing.T) {
 		"/_auth/oidc/kc/frontchannel?iss=https%3A%2F%2Fid&sid=c4nary", "/_auth/logout?logout_token=c4nary", "/_auth/oidc/kc/callback?error=x&error_description=c4nary",
 		"/_auth/login?rt=%2Fcb%3Fcode%3Dc4nary", "/_auth/login?rt=%252Fcb%253Fcode%253Dc4nary", "http://app.test/_auth/oidc/kc/callback?code=c4nary", "/x/../_auth/oidc/kc/callback?code=c4nary",
 	} {
-		if got := site.Loggable(target, "/_auth"); strings.Contains(got, "c4nary") {
+		if got := reqctx.Loggable(target, "/_auth"); strings.Contains(got, "c4nary") {
 			t.Errorf("%q is logged as %q", target, got)
 		}
 	}
@@ -121,8 +121,8 @@ func FuzzLoggable(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
-		got := site.Loggable(target, "/_auth")
-		if again := site.Loggable(got, "/_auth"); again != got {
+		got := reqctx.Loggable(target, "/_auth")
+		if again := reqctx.Loggable(got, "/_auth"); again != got {
 			t.Errorf("%q is logged as %q, and that as %q", target, got, again)
 		}
 		if u, err := url.ParseRequestURI(target); err == nil && strings.HasPrefix(u.EscapedPath(), "/_auth/") && strings.Contains(u.Path, token) && strings.Contains(got, token) {

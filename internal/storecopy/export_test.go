@@ -1,4 +1,4 @@
-package transfer
+package storecopy
 
 import "crypto/sha256"
 

@@ -1,8 +1,8 @@
-// Package site carries what the front (Caddy) knows of a request to the pages, so that they need nothing of Caddy:
+// Package reqctx carries what the front (Caddy) knows of a request to the pages, so that they need nothing of Caddy:
 // the verified client address, whether the browser came over HTTPS, the site's own origin, and the mount prefix.
 //
 // Nothing here comes from X-Forwarded-* as a client sent it: the front decides whom it trusts.
-package site
+package reqctx
 
 import (
 	"context"

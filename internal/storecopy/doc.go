@@ -1,4 +1,4 @@
-// Package transfer handles a store as a whole: it moves it to another engine, writes and reads backups, and checks what
+// Package storecopy handles a store as a whole: it moves it to another engine, writes and reads backups, and checks what
 // is in it.
 //
 // It knows no table by name where that can be helped. Which tables and columns there are is read from the databases,
@@ -15,4 +15,4 @@
 //
 // [Load] fills a store in one transaction: backups of PostgreSQL, and the restoring of backups. Servers that run on the
 // target meanwhile see it before or after, never between.
-package transfer
+package storecopy

@@ -1,4 +1,4 @@
-package transfer_test
+package storecopy_test
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/owner"
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
@@ -27,7 +27,7 @@ func TestWhatKilledBackupsLeaveIsRemovedByTheNext(t *testing.T) {
 		}
 		return dir
 	}
-	working, remove, err := transfer.WorkFolder(parent, prefix)
+	working, remove, err := storecopy.WorkFolder(parent, prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestWhatKilledBackupsLeaveIsRemovedByTheNext(t *testing.T) {
 	if err := os.Lchown(stay[3], 54321, 54321); err != nil {
 		t.Fatalf("this test gives files to another user, which takes root: %v", err)
 	}
-	_, again, err := transfer.WorkFolder(parent, prefix)
+	_, again, err := storecopy.WorkFolder(parent, prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestNoBackupGoesWhereAnotherUserDecides(t *testing.T) {
 			if err := errors.Join(os.Mkdir(dir, 0o700), set(dir)); err != nil {
 				t.Fatal(err)
 			}
-			err := transfer.Backup(t.Context(), side(db), filepath.Join(dir, "b.db"), nil, transfer.Options{})
+			err := storecopy.Backup(t.Context(), side(db), filepath.Join(dir, "b.db"), nil, storecopy.Options{})
 			if !errors.Is(err, owner.ErrForeign) {
 				t.Errorf("%s: %v", name, err)
 			}

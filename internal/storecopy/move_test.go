@@ -1,4 +1,4 @@
-package transfer_test
+package storecopy_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -32,7 +32,7 @@ func TestMoveCarriesEverything(t *testing.T) {
 		from := open(t, fromOpts)
 		c := fill(t, from, 75)
 		to := open(t, filling(toOpts))
-		list, err := transfer.Move(t.Context(), side(from), side(to), transfer.Options{Batch: 20})
+		list, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{Batch: 20})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +91,7 @@ func TestMoveGoesOnAfterEveryInterruption(t *testing.T) {
 			to := open(t, filling(toOpts))
 			ctx, cancel := context.WithCancelCause(t.Context())
 			first := make(map[string]bool)
-			_, err := transfer.Move(ctx, side(from), side(to), transfer.Options{Batch: 20, Progress: func(table string, _, _ int64) {
+			_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 20, Progress: func(table string, _, _ int64) {
 				if !first[table] { // told where it goes on from; no batch yet
 					first[table] = true
 					return
@@ -120,30 +120,30 @@ func TestMoveGoesOnAfterEveryInterruption(t *testing.T) {
 	})
 }
 
-// The drivers have many words for a statement that was cancelled while it ran; a caller has to know one.
+// The drivers have many words for a statement that was canceled while it ran; a caller has to know one.
 func TestACancelledMoveSaysSo(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from := open(t, fromOpts)
 		fill(t, from, 20)
 		to := open(t, filling(toOpts))
-		cancelled := 0
+		canceled := 0
 		for after := time.Duration(0); ; after += 4 * time.Millisecond {
 			ctx, cancel := context.WithCancel(t.Context())
 			timer := time.AfterFunc(after, cancel)
-			_, err := transfer.Move(ctx, side(from), side(to), transfer.Options{Batch: 5})
+			_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 5})
 			timer.Stop()
 			cancel()
-			if err == nil || cancelled > 0 && errors.Is(err, transfer.ErrNotEmpty) { // the one before ended as it was cancelled
+			if err == nil || canceled > 0 && errors.Is(err, storecopy.ErrNotEmpty) { // the one before ended as it was canceled
 				break
 			}
 			if !errors.Is(err, context.Canceled) {
-				t.Fatalf("cancelled after %s: %v", after, err)
+				t.Fatalf("canceled after %s: %v", after, err)
 			}
-			cancelled++
+			canceled++
 		}
-		if cancelled == 0 {
-			t.Error("no move was cancelled")
+		if canceled == 0 {
+			t.Error("no move was canceled")
 		}
 		same(t, dump(t, from.Maintenance()), dump(t, to.Maintenance()))
 	})
@@ -158,7 +158,7 @@ func TestMoveBeginsAnewWhenTheSourceWentOn(t *testing.T) {
 		to := open(t, filling(toOpts))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		_, err := transfer.Move(ctx, side(from), side(to), transfer.Options{Batch: 20, Progress: func(table string, rows, of int64) {
+		_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 20, Progress: func(table string, rows, of int64) {
 			if table == "sessions" && rows == of {
 				cancel()
 			}
@@ -170,7 +170,7 @@ func TestMoveBeginsAnewWhenTheSourceWentOn(t *testing.T) {
 			_, err := tx.EndSessions(ctx, store.SessionSelector{UserID: c.users[5].ID})
 			return err
 		})
-		if _, err := transfer.Move(t.Context(), side(from), side(to), transfer.Options{}); err != nil {
+		if _, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		same(t, dump(t, from.Maintenance()), dump(t, to.Maintenance()))
@@ -188,7 +188,7 @@ func TestSourceCannotChangeWhileItIsMoved(t *testing.T) {
 		c := fill(t, from, 10)
 		to := open(t, filling(toOpts))
 		tried := 0
-		_, err := transfer.Move(t.Context(), side(from), side(to), transfer.Options{Progress: func(table string, rows, of int64) {
+		_, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{Progress: func(table string, rows, of int64) {
 			if table != "sessions" || rows != of {
 				return
 			}
@@ -220,8 +220,8 @@ func TestMoveRefusesATargetWithSomethingInIt(t *testing.T) {
 		fill(t, from, 3)
 		change(t, to, func(ctx context.Context, tx store.Tx) error { return tx.SetSetting(ctx, "k", "v") })
 		before := dump(t, to.Maintenance())
-		_, err := transfer.Move(t.Context(), side(from), side(to), transfer.Options{})
-		if !errors.Is(err, transfer.ErrNotEmpty) || !strings.Contains(err.Error(), "settings: 1") {
+		_, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{})
+		if !errors.Is(err, storecopy.ErrNotEmpty) || !strings.Contains(err.Error(), "settings: 1") {
 			t.Fatalf("got %v", err)
 		}
 		after := dump(t, to.Maintenance())
@@ -241,7 +241,7 @@ func TestMoveRefusesASourceWithoutAdministrator(t *testing.T) {
 		if _, err := from.Maintenance().ExecContext(t.Context(), `UPDATE users SET active = 0 WHERE role = 'admin'`); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := transfer.Move(t.Context(), side(from), side(to), transfer.Options{}); !errors.Is(err, transfer.ErrNoAdmin) {
+		if _, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{}); !errors.Is(err, storecopy.ErrNoAdmin) {
 			t.Fatalf("got %v", err)
 		}
 		open(t, toOpts)
@@ -264,7 +264,7 @@ func TestMoveRefusesOtherSchemas(t *testing.T) {
 				if _, err := from.Maintenance().ExecContext(t.Context(), statement); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := transfer.Move(t.Context(), side(from), side(to), transfer.Options{}); err == nil {
+				if _, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{}); err == nil {
 					t.Fatal("moved without what only one side has")
 				}
 				open(t, toOpts)
@@ -294,7 +294,7 @@ func TestMoveCarriesColumnsOfLaterMigrations(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := transfer.Move(t.Context(), side(from), side(to), transfer.Options{}); err != nil {
+		if _, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		var n, other int64
@@ -322,9 +322,9 @@ func TestMoveNamesMalformedValues(t *testing.T) {
 			if _, err := from.Maintenance().ExecContext(t.Context(), `UPDATE users SET `+column+` = `+value); err != nil {
 				t.Fatal(err)
 			}
-			_, err := transfer.Move(t.Context(), side(from), side(to), transfer.Options{})
-			damage := new(transfer.DamageError)
-			if !errors.As(err, &damage) || *damage != (transfer.DamageError{Table: "users", Column: column}) || strings.Contains(err.Error(), "c4nary") {
+			_, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{})
+			damage := new(storecopy.DamageError)
+			if !errors.As(err, &damage) || *damage != (storecopy.DamageError{Table: "users", Column: column}) || strings.Contains(err.Error(), "c4nary") {
 				t.Fatalf("got %v", err)
 			}
 		})

@@ -1,4 +1,4 @@
-package transfer_test
+package storecopy_test
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
-	"github.com/gatehouse-auth/gatehouse/internal/transfer"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -61,9 +61,9 @@ func filling(opts sqlstore.Options) sqlstore.Options {
 	return opts
 }
 
-func side(db *sqlstore.DB) transfer.Side {
+func side(db *sqlstore.DB) storecopy.Side {
 	info := db.Info()
-	return transfer.Side{DB: db.Maintenance(), Engine: info.Engine, Location: info.Location}
+	return storecopy.Side{DB: db.Maintenance(), Engine: info.Engine, Location: info.Location}
 }
 
 func change(t *testing.T, db store.Store, fn func(ctx context.Context, tx store.Tx) error) {

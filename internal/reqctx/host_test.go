@@ -1,11 +1,11 @@
-package site_test
+package reqctx_test
 
 import (
 	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/internal/site"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // Whatever a host is taken from, it is read in one way: what browsers can name, in the spelling of browsers.
@@ -23,14 +23,14 @@ func TestHostsAreReadInOneWay(t *testing.T) {
 		"[fe80::1%25eth0]": "", "[fe80::1%eth0]": "", "[::ffff:127.0.0.1]": "", "[127.0.0.1]": "", "[]": "", "[::1]x": "", "app.test\x00": "",
 		strings.Repeat("a", 64) + ".test": "", strings.Repeat("a", 64): "", strings.Repeat("a.", 128): "",
 	} {
-		h, ok := site.ParseHost(raw)
+		h, ok := reqctx.ParseHost(raw)
 		if ok != (want != "") || ok && h.String() != want {
 			t.Errorf("ParseHost(%q) = %q, %v; want %q", raw, h, ok, want)
 		}
 		if !ok {
 			continue
 		}
-		if again, ok := site.ParseHost(h.String()); !ok || again != h {
+		if again, ok := reqctx.ParseHost(h.String()); !ok || again != h {
 			t.Errorf("%q is read as %q, and that as %q", raw, h, again)
 		}
 	}
@@ -45,12 +45,12 @@ func TestOriginsCarryNothingElse(t *testing.T) {
 		"null":              "", "": "", "a.test": "", "ftp://a.test": "", "https://": "", "https://a.test/": "", "https://u@a.test": "", "https://a.test;b": "",
 		"https://*.test": "", "https://a.test,b.test": "", "https://a.test https://b.test": "", "https://'self'": "", "javascript://a.test": "", "blob:https://a.test": "",
 	} {
-		got, ok := site.ParseOrigin(raw)
+		got, ok := reqctx.ParseOrigin(raw)
 		if ok != (want != "") || ok && got != want {
 			t.Errorf("ParseOrigin(%q) = %q, %v; want %q", raw, got, ok, want)
 		}
 	}
-	if o, ok := site.OriginOf(&url.URL{Scheme: "https", Host: "a.test;script-src *", Path: "/x"}); ok {
+	if o, ok := reqctx.OriginOf(&url.URL{Scheme: "https", Host: "a.test;script-src *", Path: "/x"}); ok {
 		t.Errorf("an address with a policy in its host has the origin %q", o)
 	}
 }
@@ -63,13 +63,13 @@ func TestAHostServesItsPorts(t *testing.T) {
 		"a.test:8443 a.test:8443 http": true, "a.test b.test http": false, "a.test a.test. http": false, "a.test xa.test http": false,
 	} {
 		f := strings.Fields(line)
-		h, _ := site.ParseHost(f[0])
-		asked, _ := site.ParseHost(f[1])
+		h, _ := reqctx.ParseHost(f[0])
+		asked, _ := reqctx.ParseHost(f[1])
 		if got := h.Serves(asked, f[2] == "https"); got != want {
 			t.Errorf("%s: %v", line, got)
 		}
 	}
-	if (site.Host{}).Serves(site.Host{}, true) {
+	if (reqctx.Host{}).Serves(reqctx.Host{}, true) {
 		t.Error("no host serves no host")
 	}
 }

@@ -1,4 +1,4 @@
-package transfer
+package storecopy
 
 import (
 	"context"
@@ -103,7 +103,7 @@ func Move(ctx context.Context, from, to Side, o Options) (_ []Content, err error
 	return content, err
 }
 
-// ended makes err tell that the caller's context was over: the drivers answer a statement that is cancelled while it runs
+// ended makes err tell that the caller's context was over: the drivers answer a statement that is canceled while it runs
 // in many ways of their own (interrupted, connection closed, transaction done).
 func ended(ctx context.Context, err error) error {
 	over := ctx.Err()
