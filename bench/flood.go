@@ -24,7 +24,7 @@ func flood(ctx context.Context, kind string, gated *server, rounds int, sample t
 	if err != nil {
 		return err
 	}
-	t := target{"gated", gated, cookie, http.StatusOK}
+	t := target{name: "gated", server: gated, cookie: cookie, status: http.StatusOK}
 	quiet := func() (figures, error) { return paced(ctx, t, sample) }
 	before, err := quiet()
 	if err != nil {

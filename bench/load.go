@@ -69,6 +69,24 @@ func load(ctx context.Context, t target, sample time.Duration, conns int) (figur
 
 const userAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
 
+// browserHeaders are what a browser sends beside its name when somebody follows a link on the same site.
+var browserHeaders = map[string]string{
+	"Accept":                    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8",
+	"Accept-Encoding":           "gzip, deflate, br, zstd",
+	"Accept-Language":           "en-US,en;q=0.9,de;q=0.8",
+	"Cache-Control":             "max-age=0",
+	"Priority":                  "u=0, i",
+	"Referer":                   "http://127.0.0.1/some/other/path",
+	"Sec-Ch-Ua":                 `"Chromium";v="156", "Not?A_Brand";v="24"`,
+	"Sec-Ch-Ua-Mobile":          "?0",
+	"Sec-Ch-Ua-Platform":        `"Linux"`,
+	"Sec-Fetch-Dest":            "document",
+	"Sec-Fetch-Mode":            "navigate",
+	"Sec-Fetch-Site":            "same-origin",
+	"Sec-Fetch-User":            "?1",
+	"Upgrade-Insecure-Requests": "1",
+}
+
 func ask(ctx context.Context, client *http.Client, t target) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.server.url+"/some/path", nil)
 	if err != nil {
@@ -76,6 +94,9 @@ func ask(ctx context.Context, client *http.Client, t target) error {
 	}
 	r.Header.Set("Accept", "text/html")
 	r.Header.Set("User-Agent", userAgent)
+	for name, value := range t.headers {
+		r.Header.Set(name, value)
+	}
 	if t.cookie != "" {
 		r.Header.Set("Cookie", t.cookie)
 	}

@@ -91,15 +91,18 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 	}
 	// The same request goes to all of them, cookie included: what Caddy itself does with one more header is not the
 	// gate's cost.
-	base := target{"plain", plain, cookie, 200}
+	base := target{name: "plain", server: plain, cookie: cookie, status: 200}
 	targets := []target{
-		{"plain again (A/A control)", control, cookie, 200},
-		{"plain with the same six headers", headers, cookie, 200},
-		{"gated, warm session", gated, cookie, 200},
-		{"gated, anonymous page load", gated, "", 302},
+		{name: "plain again (A/A control)", server: control, cookie: cookie, status: 200},
+		{name: "plain with the same six headers", server: headers, cookie: cookie, status: 200},
+		{name: "gated, warm session", server: gated, cookie: cookie, status: 200},
+		{name: "gated, anonymous page load", server: gated, status: 302},
 	}
 	for _, c := range conns {
-		if err := compare(ctx, base, targets, rounds, sample, c); err != nil {
+		if err := compare(ctx, "a client's two headers", base, targets, rounds, sample, c); err != nil {
+			return err
+		}
+		if err := compare(ctx, "a browser's headers", base.asBrowser(), asBrowsers(targets), rounds, sample, c); err != nil {
 			return err
 		}
 	}
@@ -169,10 +172,25 @@ type target struct {
 	server *server
 	cookie string
 	status int // the only right answer
+
+	headers map[string]string // sent beside the cookie
+}
+
+func (t target) asBrowser() target {
+	t.headers = browserHeaders
+	return t
+}
+
+func asBrowsers(targets []target) []target {
+	out := make([]target, len(targets))
+	for i, t := range targets {
+		out[i] = t.asBrowser()
+	}
+	return out
 }
 
 // compare interleaves samples and prints the medians of the ratios.
-func compare(ctx context.Context, base target, targets []target, rounds int, sample time.Duration, conns int) error {
+func compare(ctx context.Context, workload string, base target, targets []target, rounds int, sample time.Duration, conns int) error {
 	measure := func(t target) (figures, error) { return load(ctx, t, sample, conns) }
 	for _, t := range append([]target{base}, targets...) { // warm up
 		if _, err := load(ctx, t, sample/2, conns); err != nil {
@@ -198,7 +216,7 @@ func compare(ctx context.Context, base target, targets []target, rounds int, sam
 			before = after
 		}
 	}
-	fmt.Printf("\n%d connections, %d rounds of %v; ratios to plain Caddy in the same round\n\n", conns, rounds, sample)
+	fmt.Printf("\n%d connections, %s, %d rounds of %v; ratios to plain Caddy in the same round\n\n", conns, workload, rounds, sample)
 	fmt.Println("| target | CPU per request | min..max | requests/s | p50 | p99 | CPU µs per request |")
 	fmt.Println("|---|--:|--:|--:|--:|--:|--:|")
 	for i, t := range targets {

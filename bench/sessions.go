@@ -55,7 +55,7 @@ func eachOnce(ctx context.Context, srv *server, cookies []string) error {
 	for c := range conns {
 		wg.Go(func() {
 			for i := c; i < len(cookies); i += conns {
-				if err := ask(ctx, client, target{"", srv, cookies[i], http.StatusOK}); err != nil {
+				if err := ask(ctx, client, target{server: srv, cookie: cookies[i], status: http.StatusOK}); err != nil {
 					failed <- err
 					return
 				}
