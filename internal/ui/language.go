@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -201,8 +202,9 @@ const (
 	maxTag    = 35
 )
 
-// wanted reads Accept-Language (RFC 9110, section 12.5.4), the best first. What is no tag is left out, so that one odd
-// entry does not hide the others; the parser of x/text sees short strings only (CVE-2020-28852, CVE-2022-32149).
+// wanted reads Accept-Language (RFC 9110, section 12.5.4), the best first. What is no tag is left out:
+// language.ParseAcceptLanguage takes all or nothing, so that one odd entry would hide the others (ADR 15). Its parser of
+// tags sees short strings only (CVE-2020-28852, CVE-2022-32149).
 func wanted(lines []string) []language.Tag {
 	type entry struct {
 		tag     language.Tag
@@ -230,15 +232,7 @@ func wanted(lines []string) []language.Tag {
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b entry) int {
-		switch {
-		case a.quality > b.quality:
-			return -1
-		case a.quality < b.quality:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(list, func(a, b entry) int { return cmp.Compare(b.quality, a.quality) })
 	tags := make([]language.Tag, len(list))
 	for i, e := range list {
 		tags[i] = e.tag
