@@ -76,10 +76,12 @@ server_idle_timeout = 5
 
 func startPgBouncer(t testing.TB, bin string, config *pgx.ConnConfig) (*bouncer, error) {
 	t.Helper()
-	port, err := freePort()
+	addr, release, err := Reserve()
 	if err != nil {
 		return nil, err
 	}
+	t.Cleanup(release)
+	port := addr.Port
 	dir, remove, err := serverFolder("ghpgb")
 	if err != nil {
 		return nil, err

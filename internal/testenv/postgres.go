@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -200,18 +199,18 @@ func startPostgres() (dsn string, stop func(), err error) {
 		remove()
 		return "", nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	for range 5 { // another program may take the port that was free a moment ago
-		var port int
-		if port, err = freePort(); err != nil {
-			break
-		}
-		var end func()
-		if dsn, end, err = runPostgres(bin, dir, data, port, attr); err == nil {
-			return dsn, func() { end(); remove() }, nil
-		}
+	addr, release, err := Reserve()
+	if err != nil {
+		remove()
+		return "", nil, err
 	}
-	remove()
-	return "", nil, err
+	dsn, end, err := runPostgres(bin, dir, data, addr.Port, attr)
+	if err != nil {
+		release()
+		remove()
+		return "", nil, err
+	}
+	return dsn, func() { end(); release(); remove() }, nil
 }
 
 func runPostgres(bin, dir, data string, port int, attr *syscall.SysProcAttr, more ...string) (string, func(), error) {
@@ -304,13 +303,4 @@ func postgresUser(dir string) (*syscall.SysProcAttr, error) {
 		return attr, os.Chown(dir, int(uid), int(gid))
 	}
 	return nil, errors.New("PostgreSQL cannot run as root, and there is no user postgres or nobody")
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
 }

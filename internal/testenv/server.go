@@ -48,9 +48,14 @@ func emptyServer(t testing.TB, args []string) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(remove)
+	addr, release, err := Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
 	// Nothing is written through to the disk: it is the server that fails here and not the machine.
 	args = append([]string{"-c", "synchronous_commit=remote_apply"}, args...)
-	s := &Server{t: t, bin: bin, dir: dir, args: args}
+	s := &Server{t: t, bin: bin, dir: dir, port: addr.Port, args: args}
 	if s.attr, err = postgresUser(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -74,21 +79,9 @@ func (s *Server) Start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
-	for range 5 { // another program may take the port that was free a moment ago
-		if s.port == 0 {
-			if s.port, err = freePort(); err != nil {
-				s.t.Fatal(err)
-			}
-		}
-		if s.dsn, s.stop, err = runPostgres(s.bin, s.dir, s.data(), s.port, s.attr, s.args...); err == nil {
-			return
-		}
-		if s.dsn != "" {
-			break // its address is known to others
-		}
-		s.port = 0
+	if s.dsn, s.stop, err = runPostgres(s.bin, s.dir, s.data(), s.port, s.attr, s.args...); err != nil {
+		s.t.Fatal(err)
 	}
-	s.t.Fatal(err)
 }
 
 // Stop ends it at once, as a crash of the machine does.

@@ -7,11 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,20 +94,6 @@ func Top() (string, error) {
 
 // Start runs a gate in dir, which should be a fresh folder, and waits until it answers.
 func Start(ctx context.Context, dir string, o Options) (*Gate, error) {
-	return onFreePorts(func() (*Gate, error) { return startOnce(ctx, dir, o) })
-}
-
-// onFreePorts starts a gate again, on other ports, where another program took one before Caddy did.
-func onFreePorts(start func() (*Gate, error)) (g *Gate, err error) {
-	for range 5 {
-		if g, err = start(); err == nil || !strings.Contains(err.Error(), "address already in use") {
-			break
-		}
-	}
-	return g, err
-}
-
-func startOnce(ctx context.Context, dir string, o Options) (*Gate, error) {
 	ports, err := Ports(1)
 	if err != nil {
 		return nil, err
@@ -130,10 +116,6 @@ func startOnce(ctx context.Context, dir string, o Options) (*Gate, error) {
 // StartFile runs a Caddyfile as it is, but for its ports: each of ports is replaced by a free one. The site is at the
 // first.
 func StartFile(ctx context.Context, dir, caddyfile string, ports []int, env ...string) (*Gate, error) {
-	return onFreePorts(func() (*Gate, error) { return startFileOnce(ctx, dir, caddyfile, ports, env) })
-}
-
-func startFileOnce(ctx context.Context, dir, caddyfile string, ports []int, env []string) (*Gate, error) {
 	free, err := Ports(len(ports))
 	if err != nil {
 		return nil, err
@@ -233,7 +215,7 @@ func (g *Gate) run(ctx context.Context, ready string) error {
 			return fmt.Errorf("the gate did not become ready (%w)\n%s", errors.Join(err, errors.New("timed out")), g.Log())
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond): // waits: the pause of a poll that has a deadline
 		}
 	}
 }
@@ -302,16 +284,28 @@ func (g *Gate) Store() string {
 	return filepath.Join(g.dir, "data", "caddy", "gatehouse", "gatehouse.db")
 }
 
-// Ports returns n ports that nobody listens on at the moment.
+// Ports returns n ports that nobody listens on. Until this process ends a socket that does not listen is bound to each,
+// so that no other program and no outgoing connection is given it; whoever asks for just this port gets it, as servers
+// set SO_REUSEADDR. Only Linux is content with that: elsewhere the ports are free again at once.
 func Ports(n int) ([]int, error) {
 	ports := make([]int, n)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		syscall.CloseOnExec(fd)
+		if runtime.GOOS != "linux" {
+			defer func() { _ = syscall.Close(fd) }()
+		}
+		err = errors.Join(syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),
+			syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+		name, nameErr := syscall.Getsockname(fd)
+		bound, ok := name.(*syscall.SockaddrInet4)
+		if err = errors.Join(err, nameErr); err != nil || !ok {
+			return nil, fmt.Errorf("reserve a port: %w", err)
+		}
+		ports[i] = bound.Port
 	}
 	return ports, nil
 }
