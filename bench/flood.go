@@ -35,7 +35,7 @@ func flood(ctx context.Context, kind string, gated *server, rounds int, sample t
 	peak := 0.0
 	for range rounds {
 		stop := tally.run(ctx, gated)
-		time.Sleep(sample / 4) // until the queue is full
+		time.Sleep(sample / 4) // waits: until the queue is full, and steady
 		under, err := quiet()
 		peak = max(peak, gated.rss())
 		stop()

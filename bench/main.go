@@ -139,7 +139,7 @@ func starts(ctx context.Context, plain, gated *server, cookie string) error {
 			took[i] = append(took[i], srv.startup.Seconds()*1000)
 		}
 	}
-	time.Sleep(settle)
+	time.Sleep(settle) // waits: see settle
 	fmt.Printf("start to first answer (median of 5): plain %.0f ms, gated %.0f ms; resident memory idle: plain %.1f MiB, gated %.1f MiB; cookie %d bytes\n",
 		median(took[0]), median(took[1]), plain.rss(), gated.rss(), len(cookie))
 	return nil
@@ -161,7 +161,7 @@ func manySessions(ctx context.Context, plain, gated *server) error {
 			return err
 		}
 	}
-	time.Sleep(settle)
+	time.Sleep(settle) // waits: see settle
 	fmt.Printf("\nresident memory after %d sessions were seen: plain %.1f MiB, gated %.1f MiB\n", n, plain.rss(), gated.rss())
 	return nil
 }

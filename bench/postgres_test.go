@@ -100,8 +100,7 @@ func (h *heard) Synced(time.Time)               {}
 func benchFeed(b *testing.B, st *sqlstore.DB, dsn string) {
 	var h heard
 	defer testenv.OpenPostgres(b, dsn).Watch(&h)()
-	for deadline := time.Now().Add(time.Minute); h.n.Load() == 0 && time.Now().Before(deadline); { // the first look
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(time.Minute); h.n.Load() == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) { // the first look
 	}
 	h.n.Store(0)
 	wrote := int64(0)
@@ -116,8 +115,7 @@ func benchFeed(b *testing.B, st *sqlstore.DB, dsn string) {
 	}
 	b.ReportMetric(float64(wrote)/b.Elapsed().Seconds(), "changes/s")
 	behind := time.Now()
-	for h.n.Load() < wrote && time.Since(behind) < time.Minute {
-		time.Sleep(time.Millisecond)
+	for ; h.n.Load() < wrote && time.Since(behind) < time.Minute; time.Sleep(time.Millisecond) {
 	}
 	b.ReportMetric(float64(time.Since(behind).Milliseconds()), "ms-behind")
 	if h.n.Load() != wrote {

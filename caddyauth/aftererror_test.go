@@ -59,7 +59,7 @@ func TestStreamsOfErrorRoutesEndWithTheirSession(t *testing.T) {
 				select {
 				case <-ended:
 					t.Fatal("the stream ends by itself")
-				case <-time.After(50 * time.Millisecond):
+				case <-time.After(50 * time.Millisecond): // waits: to see that nothing ends it but the sign-out
 				}
 				out := time.Now()
 				b.post("/_auth/logout")
@@ -144,7 +144,7 @@ func TestConfigurationsInJSONHaveNoWayPastTheGate(t *testing.T) {
 		"a gate in an inner route": {routes: `[{"match":[{"path":["/hook"]}],"handle":[{"handler":"subroute","routes":[{"handle":[` + proxy + `]},{"handle":[{"handler":"subroute","routes":[{"handle":[` + gate + `]}]}]}]}]}]`},
 		"a group":                  {routes: `[{"group":"g","match":[{"path":["/hook"]}],"handle":[` + proxy + `]},{"group":"g","handle":[` + gate + `]}]`},
 		"a skipped one of a group": {routes: `[{"group":"g","match":[{"path":["/hook"]}],"handle":[{"handler":"headers"}]},{"group":"g","terminal":true,"match":[{"host":["127.0.0.1"]}],"handle":[{"handler":"static_response"}]},{"match":[{"host":["127.0.0.1","b.example"],"path":["/x"]}],"handle":[` + gate + `]},{"handle":[` + proxy + `]}]`},
-		"errors of a neighbor":    {routes: `[{"match":[{"host":["127.0.0.1"]}],"terminal":true,"handle":[{"handler":"error","status_code":500}]},{"match":[{"path":["/x"]}],"handle":[` + gate + `]}]`, errors: `[{"terminal":true,"handle":[` + proxy + `]}]`},
+		"errors of a neighbor":     {routes: `[{"match":[{"host":["127.0.0.1"]}],"terminal":true,"handle":[{"handler":"error","status_code":500}]},{"match":[{"path":["/x"]}],"handle":[` + gate + `]}]`, errors: `[{"terminal":true,"handle":[` + proxy + `]}]`},
 		"a named route":            {routes: `[{"match":[{"path":["/hook"]}],"handle":[{"handler":"invoke","name":"app"}]},{"handle":[` + gate + `]}]`, named: `{"app":{"handle":[` + proxy + `]}}`},
 		"a named gate":             {routes: `[{"match":[{"path":["/hook"]}],"handle":[{"handler":"subroute","routes":[{"handle":[` + proxy + `]}]}]},{"handle":[{"handler":"invoke","name":"gate"}]}]`, named: `{"gate":{"handle":[` + gate + `]}}`},
 	} {

@@ -106,7 +106,7 @@ func TestARefusedReloadDeletesNoAuditEntry(t *testing.T) {
 	if err := s.load(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(500 * time.Millisecond) // a sweep is asked for at once, and takes milliseconds
+	time.Sleep(500 * time.Millisecond) // waits: to see that nothing is deleted; a sweep is asked for at once, and takes milliseconds
 	if _, err := st.Event(t.Context(), old.ID); err != nil {
 		t.Errorf("the old entry: %v", err)
 	}

@@ -243,12 +243,11 @@ func hangs(t *testing.T, s *caddyServer, during func()) bool {
 		started <- loadCaddyfile(strings.Replace(s.caddyfile(), "\tgatehouse {\n\t\tpublic", "\tlog\n\tgatehouse {\n\t\tpublic", 1))
 	}()
 	up := false
-	for wait := 0; wait < 40 && !up; wait++ {
+	for deadline := time.Now().Add(400 * time.Millisecond); !up && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if c, err := net.DialTimeout("tcp", s.addr, time.Second); err == nil {
 			_ = c.Close()
 			up = true
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	if up {
 		during()

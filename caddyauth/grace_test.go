@@ -49,11 +49,11 @@ func TestWithStoreGraceOnlyRequestsOfSessionsInUseGoOn(t *testing.T) {
 // onlyRequestsGoOn takes the store away and judges every way in. It reports whether the time was not over before.
 func onlyRequestsGoOn(t *testing.T, s *caddyServer, proxy *testenv.Proxy, b, unused *browser) (inTime bool) {
 	t.Helper()
-	time.Sleep(time.Second) // news that confirm what was read come four times as often
+	time.Sleep(time.Second) // waits: for news that confirm what was read, which come four times as often and show nowhere
 	cut := time.Now()
 	proxy.Cut()
 	s.logs.waitFor(t, "cannot look for changes")
-	time.Sleep(time.Second) // longer than the cache answers by itself
+	cacheExpires(t, b)
 	goesOn := func() bool {
 		ok := b.reaches("/")
 		if took := time.Since(cut); !ok && took < 8*time.Second {
@@ -122,10 +122,10 @@ func TestASessionThroughAProviderNeedsToHaveBeenJudged(t *testing.T) {
 		t.Fatal("before the outage the app is not reached")
 	}
 	for try := 1; ; try++ {
-		time.Sleep(time.Second) // news that confirm what was read come four times as often
+		time.Sleep(time.Second) // waits: for news that confirm what was read, which come four times as often and show nowhere
 		cut := time.Now()
 		proxy.Cut()
-		time.Sleep(2 * time.Second) // longer than the cache answers by itself
+		cacheExpires(t, judged)
 		first, other, last := judged.reaches("/"), unjudged.fetch("/"), judged.reaches("/")
 		if other.StatusCode != 503 {
 			t.Fatalf("a session that was never judged is answered %d", other.StatusCode)
@@ -139,6 +139,12 @@ func TestASessionThroughAProviderNeedsToHaveBeenJudged(t *testing.T) {
 		proxy.Heal()
 		eventually(t, "the store to be back", func() bool { return judged.reaches("/") })
 	}
+}
+
+// cacheExpires waits until the cache no longer answers for a session in use: pages have no grace.
+func cacheExpires(t *testing.T, b *browser) {
+	t.Helper()
+	eventually(t, "the cache to expire", func() bool { return b.fetch("/_auth/api/v1/session").StatusCode == 503 })
 }
 
 // stranger returns a browser with a token that nobody gave it.

@@ -332,7 +332,7 @@ func (b *browser) do(r *http.Request) answer {
 	// A reload closes the old listening socket, with or without a gate, and with it connections that were waiting
 	// there. Nothing was asked then; a browser tries again, and so does this.
 	for try := 0; err != nil && (r.Method == http.MethodGet || unasked(err)) && try < 20; try++ {
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // waits: a pause between tries, of which there are at most twenty
 		if r.GetBody != nil {
 			r.Body, _ = r.GetBody()
 		}

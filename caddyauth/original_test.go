@@ -208,7 +208,7 @@ func TestADownloadThatCaddyServesEndsWithItsSession(t *testing.T) {
 				var err error
 				for err == nil { // slowly, as if from far away
 					_, err = io.CopyN(io.Discard, res.Body, 1<<18)
-					time.Sleep(time.Millisecond)
+					time.Sleep(time.Millisecond) // waits: the pace of a slow reader
 				}
 				ended <- err
 			}()
@@ -251,7 +251,7 @@ func TestAnUploadEndsWithItsSession(t *testing.T) {
 			if _, err := io.WriteString(upload, "hello"); err != nil {
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) // waits: the pace of a slow writer
 		}
 	}()
 	answered := make(chan struct{})

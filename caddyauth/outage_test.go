@@ -140,7 +140,7 @@ func hog(t *testing.T, dsn string) (release func()) {
 				t.Errorf("taking connections away: %v", err)
 				return
 			}
-			time.Sleep(5 * time.Millisecond) // they are gone a moment later
+			time.Sleep(5 * time.Millisecond) // waits: a pause between statements, as connections go a moment later
 		}
 	}()
 	return func() {

@@ -61,7 +61,7 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 				// accepted yet, with or without a gate. Browsers try again, and so does this.
 				res, err := c.Do(r)
 				for try := 0; err != nil && try < 20; try++ {
-					time.Sleep(5 * time.Millisecond)
+					time.Sleep(5 * time.Millisecond) // waits: a pause between tries, of which there are at most twenty
 					res, err = c.Do(r)
 				}
 				if err != nil {

@@ -86,7 +86,7 @@ func TestARollingRestartGivesNoWrongAnswer(t *testing.T) {
 		}
 		close(done)
 		work.Wait()
-		time.Sleep(atLatest)
+		time.Sleep(atLatest) // waits: the bound that is promised; afterwards nothing may lag
 		for _, s := range f.sessions {
 			for i := range f.nodes {
 				f.check(s, i)
@@ -213,7 +213,7 @@ func (f *fleet) comeAndGo(done chan struct{}) {
 		select {
 		case <-done:
 			return
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond): // waits: the pace of people who come and go
 		}
 		if n%2 == 0 {
 			f.signIn(rand.IntN(4))

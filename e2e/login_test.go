@@ -223,7 +223,7 @@ func TestThrottleSaysWhenToComeBack(t *testing.T) {
 				t.Fatalf("Retry-After is %q", a.Header.Get("Retry-After"))
 			}
 			if wait < 4 {
-				time.Sleep(100 * time.Millisecond) // until the store lets the next one count
+				time.Sleep(100 * time.Millisecond) // waits: until the store lets the next one count
 			}
 		}
 	}

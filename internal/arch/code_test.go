@@ -29,6 +29,7 @@ var rules = []rule{
 	{"wrap", wrapErrors},
 	{"exit", noExit},
 	{"doc", documented},
+	{"wait", noFixedWaits},
 }
 
 // excused findings, "path: rule: function", each with the reason.

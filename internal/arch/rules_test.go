@@ -29,6 +29,12 @@ func TestEachRuleCatches(t *testing.T) {
 		{"doc", "x/x.go", `type Open struct{}`, "// Open lets in.\ntype Open struct{}"},
 		{"doc", "x/x.go", "// T is.\ntype T int\n\nfunc (*T) Do() {}", "// T is.\ntype T int\n\n// Do it.\nfunc (*T) Do() {}\n\nfunc (*t) Do() {}"},
 		{"doc", "x/x.go", `const Limit = 1`, "// Limits.\nconst (\n\tLow = 1\n\tHigh = 2\n)"},
+		{"wait", "x/x_test.go", "func f() { time.Sleep(1) }", "func f() {\n\ttime.Sleep(1) // waits: the pace of a slow reader\n}"},
+		{"wait", "x/x_test.go", "func f() {\n\ttime.Sleep(1) // waits:\n}", "func f() { synctest.Test(t, func(t *testing.T) { time.Sleep(1) }) }"},
+		{"wait", "x/x_test.go", "func f() { for { time.Sleep(1) } }", "func f() { for end := time.Now(); time.Now().Before(end); time.Sleep(1) {} }"},
+		{"wait", "x/x_test.go", "func f() { for ; ; time.Sleep(1) {} }", "func f() { for ; ok(time.Since(began)); time.Sleep(1) {} }"},
+		{"wait", "x/x_test.go", "func f() { <-time.After(1) }", `func f() { select { case <-time.After(1): t.Fatal("late") } }`},
+		{"wait", "x/x_test.go", "func f() { select { case <-time.After(1): } }", "func f() {\n\tselect {\n\tcase <-time.After(1): // waits: to see that nothing comes\n\t}\n}"},
 	}
 	for _, c := range cases {
 		if n := findings(t, c.rule, c.path, c.bad); n == 0 {

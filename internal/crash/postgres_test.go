@@ -87,7 +87,7 @@ func killAt(t *testing.T, work, from, to string, after time.Duration) (done bool
 			t.Fatalf("%s failed by itself: %v: %s", work, err, out.String())
 		}
 		return true
-	case <-time.After(after):
+	case <-time.After(after): // waits: the moment of the kill
 	}
 	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)

@@ -283,7 +283,7 @@ func TestMemoryStaysFlatUnderAFlood(t *testing.T) {
 			default:
 				runtime.ReadMemStats(&m)
 				most = max(most, m.HeapInuse)
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // waits: the pace of the samples
 			}
 		}
 	}()

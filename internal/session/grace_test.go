@@ -75,18 +75,17 @@ func (n *newsWatcher) Synced(at time.Time) {
 	}
 }
 
-// stale waits until the cache may no longer answer.
-func (o *outage) stale(t *testing.T) {
+// stale waits until the cache may no longer answer for a session that it has.
+func (o *outage) stale(t *testing.T, token string) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if _, err := o.m.Peek(t.Context(), store.NewToken()); errors.Is(err, store.ErrUnavailable) {
-			break
+		if _, err := o.m.Peek(t.Context(), token); errors.Is(err, store.ErrUnavailable) {
+			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the store answers")
+			t.Fatal("the store or the cache answers")
 		}
 	}
-	time.Sleep(time.Second) // longer than the cache answers without news: 0.7 s
 }
 
 func (o *outage) within(t *testing.T, token string) (graced bool, err error) {
@@ -127,7 +126,7 @@ func TestWithinTheGraceASessionGoesOnWithoutTheStore(t *testing.T) {
 				t.Fatalf("with a store that answers: graced=%v, %v", graced, err)
 			}
 			fail(o.proxy)
-			o.stale(t)
+			o.stale(t, token)
 			if graced, err := o.within(t, token); err != nil || !graced {
 				t.Fatalf("graced=%v, %v", graced, err)
 			}
@@ -176,11 +175,11 @@ func TestTheGraceEndsOnTime(t *testing.T) {
 	const grace = 4 * time.Second
 	o.proxy.Cut()
 	cut := time.Now()
-	o.stale(t)
+	o.stale(t, token)
 	if _, graced, err := o.m.ResolveWithin(t.Context(), token, grace); time.Since(cut) < grace/2 && (err != nil || !graced) {
 		t.Fatalf("graced=%v, %v", graced, err)
 	}
-	for {
+	for ; ; time.Sleep(20 * time.Millisecond) {
 		asked := time.Now()
 		_, _, err := o.m.ResolveWithin(t.Context(), token, grace)
 		if errors.Is(err, store.ErrUnavailable) {
@@ -189,7 +188,6 @@ func TestTheGraceEndsOnTime(t *testing.T) {
 		if asked.Sub(cut) > grace { // the last poll was before the cut
 			t.Fatalf("%v after the cut the session goes on: %v", asked.Sub(cut), err)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	for deadline := time.Now().Add(10 * time.Second); o.logs.FilterMessageSnippet("longer than store_grace").Len() != 1; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -220,7 +218,7 @@ func TestWhatIsKnownToHaveEndedHasNoGrace(t *testing.T) {
 	never, _ := o.start(t, o.user, false) // not in the cache
 
 	o.proxy.Cut()
-	o.stale(t)
+	o.stale(t, live)
 	if graced, err := o.within(t, live); err != nil || !graced {
 		t.Fatalf("graced=%v, %v", graced, err)
 	}
@@ -268,7 +266,7 @@ func TestWhatTheStoreSaidLastCountsInAnOutage(t *testing.T) {
 		t.Errorf("the store says that it has ended, but: %v", err)
 	}
 	o.proxy.Cut()
-	o.stale(t)
+	o.stale(t, live)
 	o.refused(t, ended, "called ended by the store")
 	o.refused(t, live, "read after the last news: an ending since would not have been told")
 }

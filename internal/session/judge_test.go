@@ -52,7 +52,7 @@ type slow struct {
 func (s *slow) Session(ctx context.Context, id string) (store.Session, store.User, error) {
 	s.asked.Add(1)
 	select {
-	case <-time.After(20 * time.Millisecond):
+	case <-time.After(20 * time.Millisecond): // waits: a store that takes its time
 	case <-ctx.Done():
 		return store.Session{}, store.User{}, fmt.Errorf("asking: %w", ctx.Err())
 	}

@@ -301,8 +301,7 @@ func TestWithoutNewsTheCacheIsNotUsed(t *testing.T) {
 	if err := f.Store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		_, err := f.m.Resolve(t.Context(), token)
 		if err != nil {
 			if errors.Is(err, session.ErrNone) || !errors.Is(err, store.ErrUnavailable) {
@@ -313,7 +312,6 @@ func TestWithoutNewsTheCacheIsNotUsed(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the cache answers for ever without the store")
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 

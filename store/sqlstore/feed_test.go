@@ -123,9 +123,9 @@ func TestReplacedFileIsNoticed(t *testing.T) {
 			t.Errorf("%s: ping says %v", name, err)
 		}
 		// One poll may be under way; after that no Synced comes, so that nobody answers from memory.
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond) // waits: for that poll, which nothing else shows
 		at := time.Now()
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond) // waits: longer than a poll takes to come, to see that none does
 		if r.syncedAfter(at) {
 			t.Errorf("%s: Synced still comes", name)
 		}

@@ -120,11 +120,10 @@ func TestAnUpdateWaitsForChangesUnderWay(t *testing.T) {
 			updated <- err
 		}()
 		waiting := `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
-		for deadline := at.Add(20 * time.Second); testenv.PostgresText(t, dsn, waiting) == "0"; {
+		for deadline := at.Add(20 * time.Second); testenv.PostgresText(t, dsn, waiting) == "0"; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("the update waits for nothing")
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 		return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp.example", Subject: "s", UserID: u.ID, Provider: "corp", CreatedAt: at})
 	})

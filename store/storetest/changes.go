@@ -241,7 +241,7 @@ var changeTests = []test{
 		select {
 		case <-stopped:
 			t.Error("stop did not wait for the call under way")
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond): // waits: to see that stop goes on waiting
 		}
 		close(leave)
 		<-stopped
@@ -281,7 +281,7 @@ var changeTests = []test{
 		}
 		at := r.lastSynced()
 		s.Watch(&recorder{})()
-		time.Sleep(50 * time.Millisecond) // nothing can show sooner that something does not come
+		time.Sleep(50 * time.Millisecond) // waits: to see that nothing comes; a poll comes sooner
 		if r.lastSynced() != at {
 			t.Error("Synced comes from a closed store")
 		}

@@ -256,7 +256,7 @@ var sharedTests = []sharedTest{
 			key := fmt.Sprintf("k%d", i)
 			change(t, a, func(ctx context.Context, tx store.Tx) error { return tx.SetSetting(ctx, key, "v") })
 			o.commit(key)
-			time.Sleep(time.Duration(i%7) * time.Millisecond) // spread over the polls
+			time.Sleep(time.Duration(i%7) * time.Millisecond) // waits: spreads the changes over the polls
 		}
 		within(t, 10*time.Second, "all changes told", o.allTold)
 	}},

@@ -162,14 +162,13 @@ func wantConflict(t *testing.T, err error, field string) {
 // within polls until ok returns true; what is not true after a generous time never is.
 func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(limit); ; {
+	for deadline := time.Now().Add(limit); ; time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %s: %s", limit, what)
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
 

@@ -103,8 +103,7 @@ func (p *Page) Loads(do func()) {
 	p.Until("the next page", func() bool { return p.counted(&p.loads) > before })
 	// The browser moves the focus where a page wants it with the first frame that it draws: some time after the load.
 	const settled = `String(!document.querySelector("[autofocus]") || document.activeElement !== document.body)`
-	for end := time.Now().Add(5 * time.Second); p.text(settled) != "true" && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond)
+	for end := time.Now().Add(5 * time.Second); p.text(settled) != "true" && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 	}
 }
 

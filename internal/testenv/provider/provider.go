@@ -227,7 +227,7 @@ func (p *Provider) endpoint(name string, h http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		if lies.Delay > 0 && (name == "token" || name == "userinfo") {
-			time.Sleep(lies.Delay)
+			time.Sleep(lies.Delay) // waits: a provider that takes its time
 		}
 		w.Header().Set("Date", p.now().UTC().Format(http.TimeFormat))
 		if lies.Handle != nil && lies.Handle(name, w, r) {
