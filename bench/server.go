@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
 const adminPassword = "correct horse battery staple"
@@ -74,12 +75,10 @@ func (s *server) start(ctx context.Context) error {
 
 // startCaddy runs binary with a site that has directive before reverse_proxy, and global options besides its own.
 func startCaddy(ctx context.Context, binary, dir, name, directive, global string, up *httptest.Server) (*server, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, _, err := testenv.Reserve() // until the end: it is started again and again
 	if err != nil {
 		return nil, err
 	}
-	addr := ln.Addr().String()
-	_ = ln.Close()
 	home := filepath.Join(dir, name)
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return nil, err
@@ -90,7 +89,7 @@ func startCaddy(ctx context.Context, binary, dir, name, directive, global string
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	s := &server{url: "http://" + addr, home: home, begin: func() *exec.Cmd {
+	s := &server{url: "http://" + addr.String(), home: home, begin: func() *exec.Cmd {
 		cmd := exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile")
 		cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home, "ADMIN_PASSWORD="+adminPassword)
 		return cmd
