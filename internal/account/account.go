@@ -67,7 +67,7 @@ type Service struct {
 	Clock     func() time.Time // nil means time.Now
 	Log       *zap.Logger      // nil means none
 
-	bounds bounds
+	rateLimits rateLimits
 }
 
 func (s *Service) now() time.Time {
@@ -84,8 +84,8 @@ func (s *Service) log() *zap.Logger {
 	return s.Log
 }
 
-// label returns how the audit log and people name the actor.
-func (a Actor) label() string {
+// auditName returns how the audit log and people name the actor.
+func (a Actor) auditName() string {
 	switch a.Kind {
 	case CommandLine:
 		return store.NameCommandLine
@@ -99,18 +99,18 @@ func (a Actor) label() string {
 	return store.NameAnonymous
 }
 
-// signature returns the label for where nothing beside it tells a person from what has no account.
-func (a Actor) signature() string {
+// displayName returns the label for where nothing beside it tells a person from what has no account.
+func (a Actor) displayName() string {
 	if a.Kind == Person && a.Name != "" {
 		return store.ByPerson(a.Name)
 	}
-	return a.label()
+	return a.auditName()
 }
 
 // change runs fn in one transaction of the store and adds the event that fn completes. When fn clears the event's
 // action, nothing was changed and nothing is audited. A guard's refusal is audited on its own, after the roll-back.
 func (s *Service) change(ctx context.Context, a Actor, e store.Event, fn func(tx store.Tx, e *store.Event) error) error {
-	e.ActorID, e.Actor = a.UserID, a.label()
+	e.ActorID, e.Actor = a.UserID, a.auditName()
 	if e.Details == nil {
 		e.Details = map[string]string{}
 	}
@@ -142,12 +142,12 @@ const auditTimeout = 5 * time.Second
 func (s *Service) auditRefusal(ctx context.Context, a Actor, e store.Event, refused *ForbiddenError, err error) error {
 	e.Outcome = store.Denied
 	e.Details = map[string]string{"reason": refused.Code}
-	tell, later, wait := s.refusal(a)
+	audit, first, wait := s.countRefusal(a)
 	switch {
-	case tell:
-		s.write(ctx, a, e)
-	case later:
-		s.bounds.after(period, func() { s.tellMore(a, e) })
+	case audit:
+		s.addEvent(ctx, a, e)
+	case first:
+		s.rateLimits.after(limitWindow, func() { s.auditUnaudited(a, e) })
 	}
 	if wait > 0 {
 		return &login.ThrottledError{Wait: wait}
@@ -155,8 +155,8 @@ func (s *Service) auditRefusal(ctx context.Context, a Actor, e store.Event, refu
 	return err
 }
 
-// write writes an event outside of any change. A failure is logged and changes nothing: the answer is a refusal anyway.
-func (s *Service) write(ctx context.Context, a Actor, e store.Event) {
+// addEvent writes an event outside of any change. A failure is logged and changes nothing: the answer is a refusal anyway.
+func (s *Service) addEvent(ctx context.Context, a Actor, e store.Event) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
 	if err := s.Store.AddEvents(ctx, a.Client.Stamp(e, s.now())); err != nil {
@@ -164,5 +164,5 @@ func (s *Service) write(ctx context.Context, a Actor, e store.Event) {
 	}
 }
 
-// target names the user whom an event is about.
-func target(e *store.Event, u store.User) { e.TargetID, e.Target = u.ID, u.Username }
+// setTarget names the user whom an event is about.
+func setTarget(e *store.Event, u store.User) { e.TargetID, e.Target = u.ID, u.Username }

@@ -36,14 +36,14 @@ func (e *InvalidError) Field(name string) string {
 	return ""
 }
 
-// fault makes a refused field from the id of its sentence and what the sentence has room for.
-func fault(field, id string, args ...any) FieldError {
+// newFieldError makes a refused field from the id of its sentence and what the sentence has room for.
+func newFieldError(field, id string, args ...any) FieldError {
 	t := i18n.New(id, args...)
 	return FieldError{Field: field, Text: t.String(), Say: t}
 }
 
 func invalid(field, id string) *InvalidError {
-	return &InvalidError{Fields: []FieldError{fault(field, id)}}
+	return &InvalidError{Fields: []FieldError{newFieldError(field, id)}}
 }
 
 // Codes of a [ForbiddenError].

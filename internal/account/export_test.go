@@ -3,4 +3,4 @@ package account
 import "time"
 
 // Later has s hand over what it would do later.
-func Later(s *Service, later func(time.Duration, func())) { s.bounds.later = later }
+func Later(s *Service, later func(time.Duration, func())) { s.rateLimits.afterFunc = later }

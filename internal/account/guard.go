@@ -8,9 +8,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// signedIn reads a person again: the session that the request came with must still stand. What the caller resolved
+// requireSession reads a person again: the session that the request came with must still stand. What the caller resolved
 // a moment ago may be over by now (signed out elsewhere, deactivated, password changed).
-func (s *Service) signedIn(ctx context.Context, tx store.Reader, a Actor) (store.Session, store.User, error) {
+func (s *Service) requireSession(ctx context.Context, tx store.Reader, a Actor) (store.Session, store.User, error) {
 	if a.Kind != Person || a.UserID == "" || a.SessionID == "" {
 		return store.Session{}, store.User{}, errSignedOut()
 	}
@@ -28,26 +28,26 @@ func (s *Service) signedIn(ctx context.Context, tx store.Reader, a Actor) (store
 	return sess, u, nil
 }
 
-// admin lets administrators through who signed in or confirmed it lately, and the command line. API tokens have no
+// requireFreshAdmin lets administrators through who signed in or confirmed it lately, and the command line. API tokens have no
 // session, so they can never manage users.
-func (s *Service) admin(ctx context.Context, tx store.Reader, a Actor) error {
-	sess, err := s.manager(ctx, tx, a)
+func (s *Service) requireFreshAdmin(ctx context.Context, tx store.Reader, a Actor) error {
+	sess, err := s.requireAdmin(ctx, tx, a)
 	if err != nil || a.Kind != Person {
 		return err
 	}
-	proved := sess.AuthAt // the store's word counts, not the caller's alone
-	if a.AuthAt.Before(proved) {
-		proved = a.AuthAt
+	authAt := sess.AuthAt // the store's word counts, not the caller's alone
+	if a.AuthAt.Before(authAt) {
+		authAt = a.AuthAt
 	}
 	// The clock of the Caddy that signed the person in may be a little ahead of this one's.
-	if age := s.now().Sub(proved); age >= FreshFor || age <= -clockSkew {
+	if age := s.now().Sub(authAt); age >= FreshFor || age <= -clockSkew {
 		return refuse(CodeReauth, "refused.reauth")
 	}
 	return nil
 }
 
-// manager lets administrators through, however long ago they signed in: for what changes no account.
-func (s *Service) manager(ctx context.Context, tx store.Reader, a Actor) (store.Session, error) {
+// requireAdmin lets administrators through, however long ago they signed in: for what changes no account.
+func (s *Service) requireAdmin(ctx context.Context, tx store.Reader, a Actor) (store.Session, error) {
 	switch a.Kind {
 	case CommandLine, Startup:
 		return store.Session{}, nil
@@ -55,11 +55,11 @@ func (s *Service) manager(ctx context.Context, tx store.Reader, a Actor) (store.
 	default:
 		return store.Session{}, errRole()
 	}
-	sess, u, err := s.signedIn(ctx, tx, a)
+	sess, u, err := s.requireSession(ctx, tx, a)
 	if err != nil {
 		return store.Session{}, err
 	}
-	if !s.acting(&sess, u).IsActiveAdmin() {
+	if !s.effective(&sess, u).IsActiveAdmin() {
 		return store.Session{}, errRole()
 	}
 	if u.MustChange {
@@ -68,8 +68,8 @@ func (s *Service) manager(ctx context.Context, tx store.Reader, a Actor) (store.
 	return sess, nil
 }
 
-// acting returns a user as the session may act.
-func (s *Service) acting(sess *store.Session, u store.User) store.User {
+// effective returns a user as the session may act.
+func (s *Service) effective(sess *store.Session, u store.User) store.User {
 	if s.Effective != nil {
 		return s.Effective(sess, u)
 	}
@@ -80,8 +80,8 @@ const clockSkew = FreshFor / 10
 
 func errRole() *ForbiddenError { return refuse(CodeRole, "refused.role") }
 
-// notSelf refuses what would take away the actor's own access: a slip that nobody else might be there to undo.
-func notSelf(a Actor, u store.User, id string) error {
+// refuseSelf refuses what would take away the actor's own access: a slip that nobody else might be there to undo.
+func refuseSelf(a Actor, u store.User, id string) error {
 	if a.Kind == Person && a.UserID == u.ID {
 		return refuse(CodeSelf, id)
 	}
@@ -101,22 +101,22 @@ func (s *Service) guardPatch(a Actor, before, after store.User) error {
 		}
 	}
 	if before.Role == store.RoleAdmin && after.Role != store.RoleAdmin {
-		if err := notSelf(a, before, "refused.self_role"); err != nil {
+		if err := refuseSelf(a, before, "refused.self_role"); err != nil {
 			return err
 		}
 	}
 	if before.Active && !after.Active {
-		return notSelf(a, before, "refused.self_active")
+		return refuseSelf(a, before, "refused.self_active")
 	}
 	return nil
 }
 
-// distinctNames keeps usernames and e-mails of sign-ins apart. A sign-in looks for a username first, so whoever had
+// checkDistinctNames keeps usernames and e-mails of sign-ins apart. A sign-in looks for a username first, so whoever had
 // someone else's e-mail as a username would catch that person's sign-ins, password included. Who comes from a provider
 // only, and chose the name there, catches none (see [store.Reader.UserByLogin]): they do not keep the owner of an address
 // from being invited with it. named is false where the username stays what it was.
-func distinctNames(ctx context.Context, tx store.Reader, u store.User, named bool) error {
-	if !u.Local && !named {
+func checkDistinctNames(ctx context.Context, tx store.Reader, u store.User, newUsername bool) error {
+	if !u.Local && !newUsername {
 		return nil
 	}
 	other, err := tx.UserByLocalEmail(ctx, u.Username)

@@ -52,21 +52,21 @@ func (s *Service) MoveIdentity(ctx context.Context, a Actor, userID, identityID,
 			return err
 		}
 		e.Details["from"], e.Details["sessions_ended"] = e.Target, strconv.Itoa(n)
-		target(e, to)
+		setTarget(e, to)
 		return nil
 	})
 }
 
 // identity returns the account and its identity of that name, if the actor may change it, and notes both in e.
 func (s *Service) identity(ctx context.Context, tx store.Tx, a Actor, userID, identityID string, e *store.Event) (store.User, store.Identity, error) {
-	if err := s.admin(ctx, tx, a); err != nil {
+	if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 		return store.User{}, store.Identity{}, err
 	}
 	u, err := tx.User(ctx, userID)
 	if err != nil {
 		return store.User{}, store.Identity{}, err
 	}
-	target(e, u)
+	setTarget(e, u)
 	ids, err := tx.Identities(ctx, u.ID)
 	if err != nil {
 		return store.User{}, store.Identity{}, err

@@ -32,11 +32,11 @@ type LinkState string
 
 // States of links.
 const (
-	LinkValid     LinkState = "valid"
-	LinkUsed      LinkState = "used"
-	LinkExpired   LinkState = "expired"
+	LinkValid    LinkState = "valid"
+	LinkUsed     LinkState = "used"
+	LinkExpired  LinkState = "expired"
 	LinkCanceled LinkState = "canceled" // withdrawn, replaced by a newer one, or its account is not there to set up any more
-	LinkUnknown   LinkState = "unknown"
+	LinkUnknown  LinkState = "unknown"
 )
 
 // LinkInfo is what a person with a link may know about it.
@@ -58,8 +58,8 @@ func (f *fields) expires(d time.Duration) {
 	}
 }
 
-// issue makes a one-time link inside tx.
-func (s *Service) issue(ctx context.Context, tx store.Tx, a Actor, p store.LinkPurpose, userID string, life time.Duration, end bool) (*IssuedLink, error) {
+// createLink makes a one-time link inside tx.
+func (s *Service) createLink(ctx context.Context, tx store.Tx, a Actor, p store.LinkPurpose, userID string, life time.Duration, end bool) (*IssuedLink, error) {
 	if life == 0 {
 		life = DefaultLinkLife
 	}
@@ -67,7 +67,7 @@ func (s *Service) issue(ctx context.Context, tx store.Tx, a Actor, p store.LinkP
 	out := IssuedLink{Token: store.NewToken(), ExpiresAt: now.Add(life)}
 	err := tx.CreateLink(ctx, store.Link{
 		ID: store.NewID(now), Hash: store.HashToken(out.Token), Purpose: p, UserID: userID,
-		CreatedBy: a.signature(), EndSessions: end, CreatedAt: now, ExpiresAt: out.ExpiresAt,
+		CreatedBy: a.displayName(), EndSessions: end, CreatedAt: now, ExpiresAt: out.ExpiresAt,
 	})
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (s *Service) IssueSetupLink(ctx context.Context) (IssuedLink, error) {
 		if !open {
 			return refuse(CodeSetupDone, "refused.setup_done")
 		}
-		link, err = s.issue(ctx, tx, a, store.LinkSetup, "", SetupLinkLife, false)
+		link, err = s.createLink(ctx, tx, a, store.LinkSetup, "", SetupLinkLife, false)
 		return err
 	})
 	if err != nil {
@@ -109,12 +109,12 @@ func setupOpen(ctx context.Context, r store.Reader) (bool, error) {
 
 // LinkStatus tells about a link without spending it. An unknown or malformed token is a state, not an error.
 func (s *Service) LinkStatus(ctx context.Context, token string) (LinkInfo, error) {
-	info, _, err := s.lookAt(ctx, token)
+	info, _, err := s.lookUpLink(ctx, token)
 	return info, err
 }
 
-// lookAt returns what is known of a link, and its user.
-func (s *Service) lookAt(ctx context.Context, token string) (LinkInfo, store.User, error) {
+// lookUpLink returns what is known of a link, and its user.
+func (s *Service) lookUpLink(ctx context.Context, token string) (LinkInfo, store.User, error) {
 	unknown := LinkInfo{State: LinkUnknown}
 	if !store.ValidToken(token) {
 		return unknown, store.User{}, nil
@@ -138,7 +138,7 @@ func (s *Service) lookAt(ctx context.Context, token string) (LinkInfo, store.Use
 		}
 		info.Username = u.Username
 	}
-	info.State = s.state(l)
+	info.State = s.linkState(l)
 	if info.State == LinkValid {
 		if info.State, err = usable(ctx, s.Store, l.Purpose, u); err != nil {
 			return unknown, store.User{}, err
@@ -147,8 +147,8 @@ func (s *Service) lookAt(ctx context.Context, token string) (LinkInfo, store.Use
 	return info, u, nil
 }
 
-// state judges a link by itself.
-func (s *Service) state(l store.Link) LinkState {
+// linkState judges a link by itself.
+func (s *Service) linkState(l store.Link) LinkState {
 	switch {
 	case !l.UsedAt.IsZero():
 		return LinkUsed
@@ -196,7 +196,7 @@ type LinkForm struct {
 // at once, one succeeds; a refused form does not spend the link. The proof is to be turned into a session by
 // login.Service.SignIn with method "link". A link of no use is a *[LinkError].
 func (s *Service) UseLink(ctx context.Context, c login.Client, token string, form LinkForm) (login.Proof, error) {
-	info, u, err := s.lookAt(ctx, token)
+	info, u, err := s.lookUpLink(ctx, token)
 	if err != nil {
 		return login.Proof{}, err
 	}
@@ -221,7 +221,7 @@ func (s *Service) UseLink(ctx context.Context, c login.Client, token string, for
 	event := store.Event{Action: "link.use", TargetID: u.ID, Target: u.Username,
 		Details: map[string]string{"purpose": string(info.Purpose)}}
 	err = s.change(ctx, a, event, func(tx store.Tx, e *store.Event) error {
-		return s.spend(ctx, tx, a, e, token, info.Purpose, &u, hash)
+		return s.redeem(ctx, tx, a, e, token, info.Purpose, &u, hash)
 	})
 	if err != nil {
 		return login.Proof{}, err
@@ -229,9 +229,9 @@ func (s *Service) UseLink(ctx context.Context, c login.Client, token string, for
 	return login.Proof{User: u}, nil
 }
 
-// spend takes the link and does what it is for. Everything that was looked at before is looked at again: any of it
+// redeem takes the link and does what it is for. Everything that was looked at before is looked at again: any of it
 // may have changed while the password was being hashed.
-func (s *Service) spend(ctx context.Context, tx store.Tx, a Actor, e *store.Event, token string, p store.LinkPurpose, u *store.User, hash string) error {
+func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Event, token string, p store.LinkPurpose, u *store.User, hash string) error {
 	l, err := tx.TakeLink(ctx, store.HashToken(token), s.now())
 	if errors.Is(err, store.ErrNotFound) {
 		return &LinkError{LinkUsed}
@@ -255,21 +255,21 @@ func (s *Service) spend(ctx context.Context, tx store.Tx, a Actor, e *store.Even
 		return &LinkError{state}
 	}
 	if p == store.LinkSetup {
-		describe(e, "after", *u)
+		describeUser(e, "after", *u)
 		if err := s.insert(ctx, tx, u, hash, false); err != nil {
 			return err
 		}
 		_, err = tx.CancelLinks(ctx, store.LinkSetup, "")
 		return err
 	}
-	return s.spendPassword(ctx, tx, a, e, l, u, hash)
+	return s.redeemPassword(ctx, tx, a, e, l, u, hash)
 }
 
-// spendPassword sets the password that the person chose. What was linked to the account since the link was made goes with
+// redeemPassword sets the password that the person chose. What was linked to the account since the link was made goes with
 // the old password: whoever knew that could have left themselves a way in.
-func (s *Service) spendPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, l store.Link, u *store.User, hash string) error {
-	target(e, *u)
-	if err := distinctWhenLocal(ctx, tx, *u); err != nil {
+func (s *Service) redeemPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, l store.Link, u *store.User, hash string) error {
+	setTarget(e, *u)
+	if err := checkDistinctIfLocal(ctx, tx, *u); err != nil {
 		return err
 	}
 	if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
@@ -278,7 +278,7 @@ func (s *Service) spendPassword(ctx context.Context, tx store.Tx, a Actor, e *st
 	if err := login.Forget(ctx, tx, *u); err != nil {
 		return err
 	}
-	_, err := s.takeBack(ctx, tx, a, e, *u, login.Recovery{KeepSessions: !l.EndSessions, LinkedSince: l.CreatedAt})
+	_, err := s.recoverAccount(ctx, tx, a, e, *u, login.Recovery{KeepSessions: !l.EndSessions, LinkedSince: l.CreatedAt})
 	if err != nil {
 		return err
 	}

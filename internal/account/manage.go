@@ -10,12 +10,12 @@ import (
 // Authorize returns nil when the actor may change other people's accounts now. A refusal is audited as one of action on
 // targetID ("" for none). It lets a page say no before it reads a form; the act itself asks again in its transaction.
 func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID string) error {
-	err := s.admin(ctx, s.Store, a)
+	err := s.requireFreshAdmin(ctx, s.Store, a)
 	var refused *ForbiddenError
 	if errors.As(err, &refused) {
-		e := store.Event{Action: action, ActorID: a.UserID, Actor: a.label(), TargetID: targetID}
+		e := store.Event{Action: action, ActorID: a.UserID, Actor: a.auditName(), TargetID: targetID}
 		if u, err := s.Store.User(ctx, targetID); err == nil {
-			target(&e, u)
+			setTarget(&e, u)
 		}
 		return s.auditRefusal(ctx, a, e, refused, err)
 	}
@@ -25,18 +25,18 @@ func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID strin
 // MayLook returns nil while the actor may see what administrators see. A long answer asks again on the way: who was
 // signed out or demoted meanwhile gets no more of it.
 func (s *Service) MayLook(ctx context.Context, a Actor) error {
-	_, err := s.manager(ctx, s.Store, a)
+	_, err := s.requireAdmin(ctx, s.Store, a)
 	return err
 }
 
 // NoteExport audits that the actor takes data away, before the first byte of it goes out. action is such as
 // "user.export"; details say what was selected.
 func (s *Service) NoteExport(ctx context.Context, a Actor, action string, details map[string]string) error {
-	if err := s.mayWrite(a); err != nil {
+	if err := s.limitWrite(a); err != nil {
 		return err
 	}
 	return s.change(ctx, a, store.Event{Action: action, Details: details}, func(tx store.Tx, _ *store.Event) error {
-		_, err := s.manager(ctx, tx, a)
+		_, err := s.requireAdmin(ctx, tx, a)
 		return err
 	})
 }
@@ -46,7 +46,7 @@ func (s *Service) NoteExport(ctx context.Context, a Actor, action string, detail
 func (s *Service) NoteCheck(ctx context.Context, a Actor, provider, problem string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
-	e := store.Event{Action: "provider.check", ActorID: a.UserID, Actor: a.label(), Target: provider, Outcome: store.Success}
+	e := store.Event{Action: "provider.check", ActorID: a.UserID, Actor: a.auditName(), Target: provider, Outcome: store.Success}
 	if problem != "" {
 		e.Outcome, e.Details = store.Failure, map[string]string{"reason": problem}
 	}
@@ -56,14 +56,14 @@ func (s *Service) NoteCheck(ctx context.Context, a Actor, provider, problem stri
 // CancelLink withdraws the unspent link with which a user could set a password. store.ErrNotFound when there is none.
 func (s *Service) CancelLink(ctx context.Context, a Actor, userID string) error {
 	return s.change(ctx, a, store.Event{Action: "link.cancel", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
-		if err := s.admin(ctx, tx, a); err != nil {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 			return err
 		}
 		u, err := tx.User(ctx, userID)
 		if err != nil {
 			return err
 		}
-		target(e, u)
+		setTarget(e, u)
 		n, err := tx.CancelLinks(ctx, store.LinkPassword, u.ID)
 		if err == nil && n == 0 {
 			return store.ErrNotFound

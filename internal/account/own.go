@@ -15,26 +15,26 @@ import (
 // UpdateProfile changes the display name of the actor's own account. What identifies a person (username, e-mail) is an
 // administrator's to change.
 func (s *Service) UpdateProfile(ctx context.Context, a Actor, userID, name string) (store.User, error) {
-	if err := s.mayWrite(a); err != nil {
+	if err := s.limitWrite(a); err != nil {
 		return store.User{}, err
 	}
 	var out store.User
 	err := s.change(ctx, a, store.Event{Action: "profile.update", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
-		_, before, err := s.signedIn(ctx, tx, a)
+		_, before, err := s.requireSession(ctx, tx, a)
 		if err != nil {
 			return err
 		}
 		if before.ID != userID {
 			return errRole()
 		}
-		target(e, before)
+		setTarget(e, before)
 		p := Patch{Name: &name}
 		if err := p.validate(before, nil); err != nil {
 			return err
 		}
 		after := before
 		p.apply(&after)
-		if !differ(e, before, after) {
+		if !describeChanges(e, before, after) {
 			e.Action, out = "", before
 			return nil
 		}
@@ -58,15 +58,15 @@ var errNoService = errors.New("changing one's own password needs the server's se
 // Errors: login.ErrWrong for the current password, *login.ThrottledError, password.ErrBusy, *[InvalidError] for
 // "new_password", *[ForbiddenError] (managed, no-password, signed-out), store.ErrStale when the password was changed
 // by someone else at the same time.
-func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.Live, current, fresh string, endOthers bool) (login.SignedIn, error) {
+func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.Live, currentPassword, newPassword string, endOthers bool) (login.SignedIn, error) {
 	if s.Login == nil || s.Sessions == nil {
 		return login.SignedIn{}, errNoService
 	}
-	proof, err := s.prepareChange(ctx, a, live, current, fresh)
+	proof, err := s.prepareChange(ctx, a, live, currentPassword, newPassword)
 	if err != nil {
 		return login.SignedIn{}, err
 	}
-	out, err := s.changeProved(ctx, a, proof, fresh, endOthers)
+	out, err := s.savePassword(ctx, a, proof, newPassword, endOthers)
 	if err != nil {
 		s.Login.Forgive(ctx, proof)
 		return login.SignedIn{}, err
@@ -74,26 +74,26 @@ func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.
 	return out, nil
 }
 
-// changeProved changes the password of somebody who has proved the current one.
-func (s *Service) changeProved(ctx context.Context, a Actor, proof login.Proof, fresh string, endOthers bool) (login.SignedIn, error) {
-	hash, err := s.hash(ctx, fresh)
+// savePassword changes the password of somebody who has proved the current one.
+func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, newPassword string, endOthers bool) (login.SignedIn, error) {
+	hash, err := s.hash(ctx, newPassword)
 	if err != nil {
 		return login.SignedIn{}, err
 	}
 	var out login.SignedIn
-	event := store.Event{Action: "password.change", TargetID: a.UserID, Target: a.label()}
+	event := store.Event{Action: "password.change", TargetID: a.UserID, Target: a.auditName()}
 	err = s.change(ctx, a, event, func(tx store.Tx, e *store.Event) error {
-		sess, u, err := s.signedIn(ctx, tx, a)
+		sess, u, err := s.requireSession(ctx, tx, a)
 		if err != nil {
 			return err
 		}
-		if err := s.changeable(u); err != nil {
+		if err := s.checkChangeable(u); err != nil {
 			return err
 		}
 		if u.PasswordHash != proof.User.PasswordHash {
 			return store.ErrStale // the proof was for another password
 		}
-		target(e, u)
+		setTarget(e, u)
 		if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
 			return err
 		}
@@ -122,20 +122,20 @@ func (s *Service) endOthers(ctx context.Context, tx store.Tx, a Actor, e *store.
 	if !end {
 		return nil
 	}
-	_, err := s.takeBack(ctx, tx, a, e, store.User{ID: keep.UserID}, login.Recovery{KeepSession: keep.ID, KeepBrowsers: a.Client.Devices})
+	_, err := s.recoverAccount(ctx, tx, a, e, store.User{ID: keep.UserID}, login.Recovery{KeepSession: keep.ID, KeepBrowsers: a.Client.Devices})
 	return err
 }
 
 // prepareChange judges the new password and checks the current one, outside of any transaction.
-func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live, current, fresh string) (login.Proof, error) {
+func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live, currentPassword, newPassword string) (login.Proof, error) {
 	if live == nil || live.User.ID != a.UserID || live.Session.ID != a.SessionID {
 		return login.Proof{}, errSignedOut()
 	}
-	_, u, err := s.signedIn(ctx, s.Store, a)
+	_, u, err := s.requireSession(ctx, s.Store, a)
 	if err != nil {
 		return login.Proof{}, err
 	}
-	if err := s.changeable(u); err != nil {
+	if err := s.checkChangeable(u); err != nil {
 		var refused *ForbiddenError
 		if errors.As(err, &refused) {
 			e := store.Event{Action: "password.change", ActorID: u.ID, Actor: u.Username, TargetID: u.ID, Target: u.Username}
@@ -144,24 +144,24 @@ func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live
 		return login.Proof{}, err
 	}
 	var f fields
-	if err := f.password(s, "new_password", fresh, u); err != nil {
+	if err := f.password(s, "new_password", newPassword, u); err != nil {
 		return login.Proof{}, err
 	}
-	if password.Normalize(current) == password.Normalize(fresh) && len(f.list) == 0 {
+	if password.Normalize(currentPassword) == password.Normalize(newPassword) && len(f.list) == 0 {
 		f.add("new_password", "fault.password_same")
 	}
 	if err := f.err(); err != nil {
 		return login.Proof{}, err
 	}
-	proof, err := s.Login.Reverify(ctx, a.Client, u, current)
+	proof, err := s.Login.Reverify(ctx, a.Client, u, currentPassword)
 	if err != nil {
 		return login.Proof{}, fmt.Errorf("checking the current password: %w", err)
 	}
 	return proof, nil
 }
 
-// changeable refuses accounts whose password is not theirs to change.
-func (s *Service) changeable(u store.User) error {
+// checkChangeable refuses accounts whose password is not theirs to change.
+func (s *Service) checkChangeable(u store.User) error {
 	switch {
 	case u.Managed:
 		return s.errManaged("password")

@@ -7,9 +7,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// takeBack takes an account back from whoever else may have got in, and notes in e what went.
-func (s *Service) takeBack(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User, r login.Recovery) (login.Recovered, error) {
-	r.Note = s.noteAs(a)
+// recoverAccount takes an account back from whoever else may have got in, and notes in e what went.
+func (s *Service) recoverAccount(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User, r login.Recovery) (login.Recovered, error) {
+	r.Note = s.auditAs(a)
 	out, err := login.Recover(ctx, tx, u, r)
 	if err == nil {
 		out.Describe(e.Details)
@@ -17,10 +17,10 @@ func (s *Service) takeBack(ctx context.Context, tx store.Tx, a Actor, e *store.E
 	return out, err
 }
 
-// noteAs writes events of an actor beside that of the act.
-func (s *Service) noteAs(a Actor) func(context.Context, store.Tx, store.Event) error {
+// auditAs writes events of an actor beside that of the act.
+func (s *Service) auditAs(a Actor) func(context.Context, store.Tx, store.Event) error {
 	return func(ctx context.Context, tx store.Tx, e store.Event) error {
-		e.ActorID, e.Actor = a.UserID, a.label()
+		e.ActorID, e.Actor = a.UserID, a.auditName()
 		return tx.AddEvent(ctx, a.Client.Stamp(e, s.now()))
 	}
 }
@@ -32,7 +32,7 @@ func (s *Service) unlinkAll(ctx context.Context, tx store.Tx, a Actor, e *store.
 		return err
 	}
 	for _, id := range ids {
-		if _, err := login.UnlinkIdentity(ctx, tx, id, s.noteAs(a)); err != nil {
+		if _, err := login.UnlinkIdentity(ctx, tx, id, s.auditAs(a)); err != nil {
 			return err
 		}
 	}

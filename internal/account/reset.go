@@ -47,7 +47,7 @@ func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset
 		if !u.Active || u.Pending {
 			return invalid("active", "fault.link_inactive")
 		}
-		if err := distinctWhenLocal(ctx, tx, u); err != nil {
+		if err := checkDistinctIfLocal(ctx, tx, u); err != nil {
 			return err
 		}
 		e.Action, e.Details["way"] = "link.create", "link"
@@ -60,7 +60,7 @@ func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset
 		if err != nil {
 			return err
 		}
-		link, err = s.issue(ctx, tx, a, store.LinkPassword, u.ID, r.Expires, !r.KeepSessions)
+		link, err = s.createLink(ctx, tx, a, store.LinkPassword, u.ID, r.Expires, !r.KeepSessions)
 		return err
 	})
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset)
 	var f fields
 	switch {
 	case r.Hash != "" && (a.Kind != CommandLine || r.Password != ""):
-		return "", errHash
+		return "", errHashNotAllowed
 	case r.Hash != "":
 		_, err := password.Identify(r.Hash)
 		return r.Hash, err
@@ -87,7 +87,7 @@ func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset)
 	if err != nil {
 		return "", err
 	}
-	if err := s.admin(ctx, s.Store, a); err != nil {
+	if err := s.requireFreshAdmin(ctx, s.Store, a); err != nil {
 		return "", nil //nolint:nilerr // the transaction asks again, refuses and audits it
 	}
 	if err := f.password(s, "password", r.Password, u); err != nil {
@@ -99,30 +99,30 @@ func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset)
 	return s.hash(ctx, r.Password)
 }
 
-// errHash: people type passwords; a hash from a page would be one that nobody judged.
-var errHash = errors.New("a ready hash is for the command line, and not beside a password")
+// errHashNotAllowed: people type passwords; a hash from a page would be one that nobody judged.
+var errHashNotAllowed = errors.New("a ready hash is for the command line, and not beside a password")
 
 // resettable returns the target if the actor may reset its password.
 func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id string, e *store.Event) (store.User, error) {
-	if err := s.admin(ctx, tx, a); err != nil {
+	if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 		return store.User{}, err
 	}
 	u, err := tx.User(ctx, id)
 	if err != nil {
 		return store.User{}, err
 	}
-	target(e, u)
+	setTarget(e, u)
 	if u.Managed {
 		return store.User{}, s.errManaged("password")
 	}
-	return u, notSelf(a, u, "refused.self_password")
+	return u, refuseSelf(a, u, "refused.self_password")
 }
 
 // setPassword writes a password that somebody else chose ("" takes it away) and takes the account back: see
 // [login.Recover]. Strangers' wrong guesses are forgotten: the new password is not what they guessed at.
 func (s *Service) setPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User, hash string, r Reset) error {
 	if hash != "" {
-		if err := distinctWhenLocal(ctx, tx, u); err != nil {
+		if err := checkDistinctIfLocal(ctx, tx, u); err != nil {
 			return err
 		}
 	}
@@ -133,12 +133,12 @@ func (s *Service) setPassword(ctx context.Context, tx store.Tx, a Actor, e *stor
 	if err := login.Forget(ctx, tx, u); err != nil {
 		return err
 	}
-	_, err := s.takeBack(ctx, tx, a, e, u, login.Recovery{Identities: r.Identities})
+	_, err := s.recoverAccount(ctx, tx, a, e, u, login.Recovery{Identities: r.Identities})
 	return err
 }
 
-// distinctWhenLocal checks names as if the account had a password already: then its e-mail counts for sign-ins.
-func distinctWhenLocal(ctx context.Context, tx store.Reader, u store.User) error {
+// checkDistinctIfLocal checks names as if the account had a password already: then its e-mail counts for sign-ins.
+func checkDistinctIfLocal(ctx context.Context, tx store.Reader, u store.User) error {
 	u.Local = true
-	return distinctNames(ctx, tx, u, true)
+	return checkDistinctNames(ctx, tx, u, true)
 }

@@ -23,7 +23,7 @@ func (s *Service) SignOut(ctx context.Context, a Actor) error {
 		if err != nil {
 			return err
 		}
-		target(e, u)
+		setTarget(e, u)
 		e.Details["session"] = a.SessionID
 		_, err = tx.EndSessions(ctx, store.SessionSelector{ID: a.SessionID})
 		return err
@@ -32,15 +32,15 @@ func (s *Service) SignOut(ctx context.Context, a Actor) error {
 
 // EndOwnSession ends one of the actor's own sessions. Someone else's is store.ErrNotFound.
 func (s *Service) EndOwnSession(ctx context.Context, a Actor, sessionID string) error {
-	if err := s.mayWrite(a); err != nil {
+	if err := s.limitWrite(a); err != nil {
 		return err
 	}
 	return s.change(ctx, a, store.Event{Action: "session.end"}, func(tx store.Tx, e *store.Event) error {
-		_, u, err := s.signedIn(ctx, tx, a)
+		_, u, err := s.requireSession(ctx, tx, a)
 		if err != nil {
 			return err
 		}
-		target(e, u)
+		setTarget(e, u)
 		_, owner, err := tx.Session(ctx, sessionID)
 		if err != nil {
 			return err
@@ -56,22 +56,22 @@ func (s *Service) EndOwnSession(ctx context.Context, a Actor, sessionID string) 
 
 // EndOtherSessions ends all sessions of the actor but the present one, and returns how many.
 func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
-	if err := s.mayWrite(a); err != nil {
+	if err := s.limitWrite(a); err != nil {
 		return 0, err
 	}
 	n := 0
 	err := s.change(ctx, a, store.Event{Action: "session.end_others"}, func(tx store.Tx, e *store.Event) error {
-		_, u, err := s.signedIn(ctx, tx, a)
+		_, u, err := s.requireSession(ctx, tx, a)
 		if err != nil {
 			return err
 		}
-		target(e, u)
+		setTarget(e, u)
 		ended, err := tx.EndSessions(ctx, store.SessionSelector{UserID: u.ID, Except: a.SessionID})
 		if err != nil {
 			return err
 		}
 		n = len(ended)
-		out, err := s.takeBack(ctx, tx, a, e, u, login.Recovery{KeepSessions: true, KeepLinks: true, KeepBrowsers: a.Client.Devices})
+		out, err := s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepSessions: true, KeepLinks: true, KeepBrowsers: a.Client.Devices})
 		out.Sessions = n
 		out.Describe(e.Details)
 		return err
@@ -82,12 +82,12 @@ func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 // EndAllOwn signs the actor out everywhere, here too.
 func (s *Service) EndAllOwn(ctx context.Context, a Actor) error {
 	return s.change(ctx, a, store.Event{Action: "session.end_all"}, func(tx store.Tx, e *store.Event) error {
-		_, u, err := s.signedIn(ctx, tx, a)
+		_, u, err := s.requireSession(ctx, tx, a)
 		if err != nil {
 			return err
 		}
-		target(e, u)
-		_, err = s.takeBack(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, KeepBrowsers: a.Client.Devices})
+		setTarget(e, u)
+		_, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, KeepBrowsers: a.Client.Devices})
 		return err
 	})
 }
@@ -103,15 +103,15 @@ func (s *Service) EndSessions(ctx context.Context, a Actor, userID string) (int,
 func (s *Service) EndWays(ctx context.Context, a Actor, userID string, identities bool) (int, error) {
 	var out login.Recovered
 	err := s.change(ctx, a, store.Event{Action: "session.end_all", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
-		if err := s.admin(ctx, tx, a); err != nil {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 			return err
 		}
 		u, err := tx.User(ctx, userID)
 		if err != nil {
 			return err
 		}
-		target(e, u)
-		out, err = s.takeBack(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, Identities: identities})
+		setTarget(e, u)
+		out, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, Identities: identities})
 		return err
 	})
 	return out.Sessions, err
@@ -120,14 +120,14 @@ func (s *Service) EndWays(ctx context.Context, a Actor, userID string, identitie
 // EndSession ends one session of anybody.
 func (s *Service) EndSession(ctx context.Context, a Actor, sessionID string) error {
 	return s.change(ctx, a, store.Event{Action: "session.end"}, func(tx store.Tx, e *store.Event) error {
-		if err := s.admin(ctx, tx, a); err != nil {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 			return err
 		}
 		_, u, err := tx.Session(ctx, sessionID)
 		if err != nil {
 			return err
 		}
-		target(e, u)
+		setTarget(e, u)
 		e.Details["session"] = sessionID
 		_, err = tx.EndSessions(ctx, store.SessionSelector{ID: sessionID})
 		return err
@@ -138,7 +138,7 @@ func (s *Service) EndSession(ctx context.Context, a Actor, sessionID string) err
 func (s *Service) EndEveryone(ctx context.Context, a Actor) (int, error) {
 	n := 0
 	err := s.change(ctx, a, store.Event{Action: "session.end_everyone"}, func(tx store.Tx, e *store.Event) error {
-		if err := s.admin(ctx, tx, a); err != nil {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 			return err
 		}
 		ended, err := tx.EndSessions(ctx, store.SessionSelector{All: true})

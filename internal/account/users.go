@@ -38,13 +38,13 @@ func (s *Service) Create(ctx context.Context, a Actor, n NewUser) (store.User, *
 	var link *IssuedLink
 	event := store.Event{Action: "user.create", TargetID: u.ID, Target: u.Username}
 	err = s.change(ctx, a, event, func(tx store.Tx, e *store.Event) error {
-		if err := s.admin(ctx, tx, a); err != nil {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 			return err
 		}
 		if err := s.insert(ctx, tx, &u, hash, n.MustChange); err != nil {
 			return err
 		}
-		describe(e, "after", u)
+		describeUser(e, "after", u)
 		former, err := tx.FormerName(ctx, u.Username, "", "")
 		if err != nil {
 			return err
@@ -55,7 +55,7 @@ func (s *Service) Create(ctx context.Context, a Actor, n NewUser) (store.User, *
 		e.Details["password"] = "set"
 		if hash == "" {
 			e.Details["password"] = "link"
-			if link, err = s.issue(ctx, tx, a, store.LinkPassword, u.ID, n.Expires, true); err != nil {
+			if link, err = s.createLink(ctx, tx, a, store.LinkPassword, u.ID, n.Expires, true); err != nil {
 				return err
 			}
 		}
@@ -104,7 +104,7 @@ func (s *Service) hash(ctx context.Context, pass string) (string, error) {
 
 // insert writes a new user and its password, and reads it back.
 func (s *Service) insert(ctx context.Context, tx store.Tx, u *store.User, hash string, mustChange bool) error {
-	if err := distinctNames(ctx, tx, *u, true); err != nil {
+	if err := checkDistinctNames(ctx, tx, *u, true); err != nil {
 		return err
 	}
 	if err := tx.CreateUser(ctx, *u); err != nil {
@@ -145,14 +145,14 @@ type Patch struct {
 func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (store.User, error) {
 	var out store.User
 	err := s.change(ctx, a, store.Event{Action: "user.update", TargetID: id}, func(tx store.Tx, e *store.Event) error {
-		if err := s.admin(ctx, tx, a); err != nil {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 			return err
 		}
 		before, err := tx.User(ctx, id)
 		if err != nil {
 			return err
 		}
-		target(e, before)
+		setTarget(e, before)
 		if p.Version != 0 && p.Version != before.Version {
 			return store.ErrStale
 		}
@@ -169,14 +169,14 @@ func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (stor
 		if err := s.guardPatch(a, before, after); err != nil {
 			return err
 		}
-		if !differ(e, before, after) && !p.Unlink {
+		if !describeChanges(e, before, after) && !p.Unlink {
 			e.Action, out = "", before
 			return nil
 		}
 		if p.Note != "" {
 			e.Details["note"] = p.Note
 		}
-		if err := distinctNames(ctx, tx, after, after.Username != before.Username); err != nil {
+		if err := checkDistinctNames(ctx, tx, after, after.Username != before.Username); err != nil {
 			return err
 		}
 		after.UpdatedAt = s.now()
@@ -264,39 +264,39 @@ func (s *Service) Delete(ctx context.Context, a Actor, id string) error {
 // DeleteVersion is Delete, unless the account is no longer at that version: store.ErrStale then. 0 stands for any.
 func (s *Service) DeleteVersion(ctx context.Context, a Actor, id string, version int64) error {
 	return s.change(ctx, a, store.Event{Action: "user.delete", TargetID: id}, func(tx store.Tx, e *store.Event) error {
-		if err := s.admin(ctx, tx, a); err != nil {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 			return err
 		}
 		u, err := tx.User(ctx, id)
 		if err != nil {
 			return err
 		}
-		target(e, u)
+		setTarget(e, u)
 		if version != 0 && version != u.Version {
 			return store.ErrStale
 		}
 		if u.Managed {
 			return s.errManaged("delete")
 		}
-		if err := notSelf(a, u, "refused.self_delete"); err != nil {
+		if err := refuseSelf(a, u, "refused.self_delete"); err != nil {
 			return err
 		}
-		describe(e, "before", u)
+		describeUser(e, "before", u)
 		return tx.DeleteUser(ctx, id)
 	})
 }
 
-// describe notes what an account was or became. It holds no secret.
-func describe(e *store.Event, when string, u store.User) {
-	for k, v := range facts(u) {
+// describeUser notes what an account was or became. It holds no secret.
+func describeUser(e *store.Event, when string, u store.User) {
+	for k, v := range auditFields(u) {
 		e.Details[when+"."+k] = v
 	}
 }
 
-// differ notes what changes, and reports whether anything does.
-func differ(e *store.Event, before, after store.User) bool {
+// describeChanges notes what changes, and reports whether anything does.
+func describeChanges(e *store.Event, before, after store.User) bool {
 	changed := false
-	old, fresh := facts(before), facts(after)
+	old, fresh := auditFields(before), auditFields(after)
 	for k := range fresh {
 		if old[k] != fresh[k] {
 			e.Details["before."+k], e.Details["after."+k] = old[k], fresh[k]
@@ -306,8 +306,8 @@ func differ(e *store.Event, before, after store.User) bool {
 	return changed
 }
 
-// facts are what an administrator can change about an account.
-func facts(u store.User) map[string]string {
+// auditFields are what an administrator can change about an account.
+func auditFields(u store.User) map[string]string {
 	return map[string]string{
 		"username": u.Username, "email": u.Email, "name": u.Name, "role": string(u.Role),
 		"groups": identifier.JoinGroups(u.Groups, ","), "active": strconv.FormatBool(u.Active),

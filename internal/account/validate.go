@@ -19,7 +19,7 @@ type fields struct{ list []FieldError }
 
 // add notes a fault: the id of its sentence, and what the sentence has room for.
 func (f *fields) add(field, id string, args ...any) {
-	f.list = append(f.list, fault(field, id, args...))
+	f.list = append(f.list, newFieldError(field, id, args...))
 }
 
 func (f *fields) err() error {
@@ -139,15 +139,15 @@ func passwordFault(field string, refused *password.PolicyError, v string, p pass
 	switch refused.Reason {
 	case password.ReasonEmpty:
 		if v == "" {
-			return fault(field, "fault.password_missing")
+			return newFieldError(field, "fault.password_missing")
 		}
-		return fault(field, "fault.password_spaces")
+		return newFieldError(field, "fault.password_spaces")
 	case password.ReasonShort:
-		return fault(field, "fault.password_short", "least", p.Min())
+		return newFieldError(field, "fault.password_short", "least", p.Min())
 	case password.ReasonLong:
-		return fault(field, "fault.password_long", "most", password.MaxBytes)
+		return newFieldError(field, "fault.password_long", "most", password.MaxBytes)
 	case password.ReasonEncoding, password.ReasonControl, password.ReasonCommon, password.ReasonSample, password.ReasonContext:
-		return fault(field, "fault.password_"+refused.Reason)
+		return newFieldError(field, "fault.password_"+refused.Reason)
 	}
 	return FieldError{Field: field, Text: refused.Text}
 }

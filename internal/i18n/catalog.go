@@ -51,7 +51,7 @@ func (m *message) UnmarshalJSON(b []byte) error {
 func Load(lang string, sources ...fs.FS) (*Catalog, error) {
 	c := &Catalog{tag: language.Make(lang), texts: make(map[string]message)}
 	for _, src := range sources {
-		b, err := fs.ReadFile(src, file(lang))
+		b, err := fs.ReadFile(src, langFile(lang))
 		if err != nil {
 			return nil, fmt.Errorf("reading texts: %w", err)
 		}
@@ -72,8 +72,8 @@ func Load(lang string, sources ...fs.FS) (*Catalog, error) {
 	return c, nil
 }
 
-// file names the file with the texts of a language: the made-up one is made from English.
-func file(lang string) string {
+// langFile names the file with the texts of a language: the made-up one is made from English.
+func langFile(lang string) string {
 	if lang == Pseudo {
 		lang = English
 	}
@@ -82,7 +82,7 @@ func file(lang string) string {
 
 // Speaks reports whether a source has texts in a language.
 func Speaks(src fs.FS, lang string) bool {
-	_, err := fs.Stat(src, file(lang))
+	_, err := fs.Stat(src, langFile(lang))
 	return err == nil
 }
 
@@ -117,7 +117,7 @@ func (c *Catalog) Text(id string, args ...any) string {
 	}
 	text := m["other"]
 	if len(m) > 1 {
-		if form, ok := m[c.form(args)]; ok {
+		if form, ok := m[c.pluralForm(args)]; ok {
 			text = form
 		}
 	}
@@ -138,18 +138,18 @@ func (c *Catalog) fill(text string, args []any) string {
 			return b.String()
 		}
 		name, after, closed := strings.Cut(rest, "}")
-		value, given := find(args, name)
+		value, given := findArg(args, name)
 		if !closed || !given {
 			b.WriteByte('{')
 			text = rest
 			continue
 		}
-		b.WriteString(c.value(value))
+		b.WriteString(c.formatArg(value))
 		text = after
 	}
 }
 
-func find(args []any, name string) (any, bool) {
+func findArg(args []any, name string) (any, bool) {
 	for i := 0; i+1 < len(args); i += 2 {
 		if args[i] == name {
 			return args[i+1], true
@@ -158,8 +158,8 @@ func find(args []any, name string) (any, bool) {
 	return nil, false
 }
 
-// value returns an argument in words.
-func (c *Catalog) value(v any) string {
+// formatArg returns an argument in words.
+func (c *Catalog) formatArg(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
@@ -173,9 +173,9 @@ func (c *Catalog) value(v any) string {
 	return fmt.Sprint(v)
 }
 
-// form returns the plural form (CLDR) that the argument n chooses.
-func (c *Catalog) form(args []any) string {
-	v, _ := find(args, "n")
+// pluralForm returns the plural form (CLDR) that the argument n chooses.
+func (c *Catalog) pluralForm(args []any) string {
+	v, _ := findArg(args, "n")
 	n, err := strconv.Atoi(fmt.Sprint(v))
 	if err != nil || n < 0 {
 		return "other"

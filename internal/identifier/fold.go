@@ -18,13 +18,13 @@ var caseFold = cases.Fold()
 // Standard, section 3.13, R5), with outer white space dropped. Two spellings with one key are one name, those that
 // differ only in characters which nobody sees among them.
 func Fold(s string) string {
-	if plain(s) {
+	if isASCII(s) {
 		return strings.ToLower(strings.Trim(s, " "))
 	}
 	// Each step can make work for the others: what is dropped joins a letter with its accent, and a compatibility form
 	// may be a space. NFKC_Casefold is defined as the point where nothing changes any more.
 	for range maxRounds {
-		next := strings.Map(visible, norm.NFKC.String(foldCase(norm.NFKC.String(s))))
+		next := strings.Map(dropIgnorable, norm.NFKC.String(foldCase(norm.NFKC.String(s))))
 		if next = strings.TrimSpace(next); next == s {
 			break
 		}
@@ -37,10 +37,10 @@ func Fold(s string) string {
 const maxRounds = 16
 
 // foldCase is full case folding. x/text turns the case of Cherokee round instead of folding it to one.
-func foldCase(s string) string { return strings.Map(cherokee, caseFold.String(s)) }
+func foldCase(s string) string { return strings.Map(foldCherokee, caseFold.String(s)) }
 
-// cherokee folds to the capitals, as CaseFolding.txt does for this one script.
-func cherokee(r rune) rune {
+// foldCherokee folds to the capitals, as CaseFolding.txt does for this one script.
+func foldCherokee(r rune) rune {
 	switch {
 	case r >= 0xab70 && r <= 0xabbf:
 		return r - 0xab70 + 0x13a0
@@ -50,8 +50,8 @@ func cherokee(r rune) rune {
 	return r
 }
 
-// plain reports whether s is printable ASCII.
-func plain(s string) bool {
+// isASCII reports whether s is printable ASCII.
+func isASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
 			return false
@@ -60,7 +60,7 @@ func plain(s string) bool {
 	return true
 }
 
-func visible(r rune) rune {
+func dropIgnorable(r rune) rune {
 	if Ignorable(r) {
 		return -1
 	}

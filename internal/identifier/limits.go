@@ -24,9 +24,9 @@ const (
 	Invisible Fault = "it has control characters, or characters that nobody sees"
 	Long      Fault = "it is too long"
 	Form      Fault = "it is not a plain e-mail address"
-	Alike     Fault = "it has characters that are another address when they are folded"
-	Odd       Fault = "it is not a text"
-	Many      Fault = "there are too many"
+	Lookalike Fault = "it has characters that are another address when they are folded"
+	NotString Fault = "it is not a text"
+	TooMany   Fault = "there are too many"
 )
 
 // Error implements error.
@@ -53,11 +53,11 @@ func CheckGroup(s string) Fault { return checkText(s) }
 // Devanagari need, and the variation selectors of emoji, are fine.
 func CheckName(s string) Fault {
 	switch {
-	case broken(s):
+	case isInvalidText(s):
 		return Encoding
 	case strings.TrimSpace(s) != s:
 		return Space
-	case strings.ContainsFunc(s, hostile):
+	case strings.ContainsFunc(s, isUnsafe):
 		return Invisible
 	case utf8.RuneCountInString(s) > MaxLength:
 		return Long
@@ -75,11 +75,11 @@ func checkText(s string) Fault {
 	switch {
 	case s == "":
 		return Missing
-	case broken(s):
+	case isInvalidText(s):
 		return Encoding
 	case strings.TrimSpace(s) != s:
 		return Space
-	case strings.ContainsFunc(s, unseen):
+	case strings.ContainsFunc(s, isInvisible):
 		return Invisible
 	case utf8.RuneCountInString(s) > MaxLength:
 		return Long
@@ -87,29 +87,29 @@ func checkText(s string) Fault {
 	return ""
 }
 
-// broken reports whether something of s was lost before it came here: decoders replace what is no Unicode text, such as
+// isInvalidText reports whether something of s was lost before it came here: decoders replace what is no Unicode text, such as
 // half of a surrogate pair in JSON, and so make one of different values.
-func broken(s string) bool {
+func isInvalidText(s string) bool {
 	return !utf8.ValidString(s) || strings.ContainsRune(s, utf8.RuneError)
 }
 
-// unseen reports whether a character has no place in what is compared: nobody would see that two names differ.
-func unseen(r rune) bool {
+// isInvisible reports whether a character has no place in what is compared: nobody would see that two names differ.
+func isInvisible(r rune) bool {
 	if r < 0x7f {
 		return r < ' '
 	}
-	return r == brailleBlank || joins(r) || hostile(r) || Ignorable(r)
+	return r == brailleBlank || isJoiner(r) || isUnsafe(r) || Ignorable(r)
 }
 
 // brailleBlank is a symbol without any dot, so that it is no white space to Unicode.
 const brailleBlank = '\u2800'
 
-// hostile reports whether a character has no place in any text of one line: control characters forge log lines and
+// isUnsafe reports whether a character has no place in any text of one line: control characters forge log lines and
 // headers, format characters such as the right-to-left override make one name look like another, and private-use
 // characters look like whatever a font says.
-func hostile(r rune) bool {
+func isUnsafe(r rune) bool {
 	return r == utf8.RuneError || unicode.IsControl(r) ||
-		unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs) && !joins(r)
+		unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs) && !isJoiner(r)
 }
 
-func joins(r rune) bool { return r == '\u200c' || r == '\u200d' }
+func isJoiner(r rune) bool { return r == '\u200c' || r == '\u200d' }

@@ -22,8 +22,8 @@ func ParseEmail(s string) (Email, Fault) {
 	if _, _, ok := SplitEmail(s); !ok {
 		return Email{}, Form
 	}
-	if !plain(s) && Fold(s) != FoldMail(s) {
-		return Email{}, Alike
+	if !isASCII(s) && Fold(s) != FoldMail(s) {
+		return Email{}, Lookalike
 	}
 	return Email{text: s}, ""
 }
@@ -41,13 +41,13 @@ func (e Email) Same(other Email) bool {
 
 // Is reports whether the address is one of values.
 func (e Email) Is(values ...string) bool {
-	return e.text != "" && slices.ContainsFunc(values, func(v string) bool { return sameMail(v, e.text) })
+	return e.text != "" && slices.ContainsFunc(values, func(v string) bool { return sameEmail(v, e.text) })
 }
 
 // In reports whether the address is in one of the domains: in the domain itself, not below it.
 func (e Email) In(domains ...string) bool {
 	_, domain, ok := SplitEmail(e.text)
-	return ok && slices.ContainsFunc(domains, func(v string) bool { return sameMail(v, domain) })
+	return ok && slices.ContainsFunc(domains, func(v string) bool { return sameEmail(v, domain) })
 }
 
 // Group is the name of a group exactly as it was signed or given. The zero value is none, and equals nothing.
@@ -126,7 +126,7 @@ func FoldMail(s string) string {
 	return string(b)
 }
 
-func sameMail(a, b string) bool {
+func sameEmail(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}
@@ -154,7 +154,7 @@ func SplitEmail(s string) (local, domain string, ok bool) {
 		return "", "", false
 	}
 	for _, r := range local {
-		if r <= ' ' || r >= 0x7f && r <= 0xa0 || r > 0xa0 && (unicode.IsSpace(r) || unseen(r)) {
+		if r <= ' ' || r >= 0x7f && r <= 0xa0 || r > 0xa0 && (unicode.IsSpace(r) || isInvisible(r)) {
 			return "", "", false
 		}
 	}
@@ -169,7 +169,7 @@ func IsDomain(s string) bool {
 	for _, r := range s {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '.':
-		case r > 0xa0 && !unicode.IsSpace(r) && !unseen(r): // a name that is written in another script
+		case r > 0xa0 && !unicode.IsSpace(r) && !isInvisible(r): // a name that is written in another script
 		default:
 			return false
 		}

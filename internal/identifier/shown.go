@@ -12,10 +12,10 @@ import (
 type Shown string
 
 // Show returns s for people: without characters that have no place in a name, and cut to what a name may have.
-func Show(s string) Shown { return Shown(mend(s, unseen)) }
+func Show(s string) Shown { return Shown(sanitize(s, isInvisible)) }
 
-// mend returns a name without the characters that drop reports, cut to what a name may have.
-func mend(s string, drop func(rune) bool) string {
+// sanitize returns a name without the characters that drop reports, cut to what a name may have.
+func sanitize(s string, drop func(rune) bool) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range strings.TrimSpace(s) {
@@ -33,7 +33,7 @@ func mend(s string, drop func(rune) bool) string {
 // Name returns the display name that somebody from outside gets for the one they have there, "" when nothing of it can be
 // seen. What [CheckName] takes stays as it is: words of many scripts, and many emoji, need characters that nobody sees.
 func Name(wish string) string {
-	name := mend(wish, hostile)
+	name := sanitize(wish, isUnsafe)
 	if Fold(name) == "" || CheckName(name) != "" {
 		return ""
 	}

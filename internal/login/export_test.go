@@ -2,8 +2,8 @@ package login
 
 // Ways returns the tables that a recovery goes through.
 func Ways() []string {
-	names := make([]string, len(ways))
-	for i, w := range ways {
+	names := make([]string, len(accessPaths))
+	for i, w := range accessPaths {
 		names[i] = w.table
 	}
 	return names

@@ -26,21 +26,21 @@ func TestThoseWhoWereToldToWaitAreHeld(t *testing.T) {
 		const many = 512 // as many as may be held
 		for range many {
 			held.Go(func() {
-				err := th.told(t.Context(), netip.MustParseAddr("2001:db8:1:2::4"), DefaultLimits) // the same subscriber
-				if late := new(ThrottledError); !errors.As(err, &late) || late.Wait != time.Minute-time.Since(began) || time.Since(began) < holdFor/2 || time.Since(began) >= 3*holdFor/2 {
+				err := th.checkBlocked(t.Context(), netip.MustParseAddr("2001:db8:1:2::4"), DefaultLimits) // the same subscriber
+				if late := new(ThrottledError); !errors.As(err, &late) || late.Wait != time.Minute-time.Since(began) || time.Since(began) < tarpitDelay/2 || time.Since(began) >= 3*tarpitDelay/2 {
 					wrong.Add(1)
 				}
 			})
 		}
 		synctest.Wait()
 		others.Go(func() {
-			if err := th.told(t.Context(), eve, DefaultLimits); !errors.As(err, new(*ThrottledError)) || time.Since(began) > 0 {
+			if err := th.checkBlocked(t.Context(), eve, DefaultLimits); !errors.As(err, new(*ThrottledError)) || time.Since(began) > 0 {
 				t.Errorf("one more than may be held: %v after %v", err, time.Since(began))
 			}
-			if err := th.told(t.Context(), ada, DefaultLimits); err != nil || time.Since(began) > 0 {
+			if err := th.checkBlocked(t.Context(), ada, DefaultLimits); err != nil || time.Since(began) > 0 {
 				t.Errorf("somebody else: %v after %v", err, time.Since(began))
 			}
-			if err := th.told(t.Context(), eve, Limits{}); err != nil || time.Since(began) > 0 {
+			if err := th.checkBlocked(t.Context(), eve, Limits{}); err != nil || time.Since(began) > 0 {
 				t.Errorf("with no limit: %v after %v", err, time.Since(began))
 			}
 		})
@@ -51,12 +51,12 @@ func TestThoseWhoWereToldToWaitAreHeld(t *testing.T) {
 		}
 
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(holdFor/4, cancel)
-		if err := th.told(ctx, eve, DefaultLimits); !errors.Is(err, context.Canceled) {
+		time.AfterFunc(tarpitDelay/4, cancel)
+		if err := th.checkBlocked(ctx, eve, DefaultLimits); !errors.Is(err, context.Canceled) {
 			t.Errorf("a client that left: %v", err)
 		}
-		time.Sleep(time.Minute - time.Since(began) - holdFor/4)
-		if err := th.told(t.Context(), eve, DefaultLimits); err != nil {
+		time.Sleep(time.Minute - time.Since(began) - tarpitDelay/4)
+		if err := th.checkBlocked(t.Context(), eve, DefaultLimits); err != nil {
 			t.Errorf("the wait was over by then: %v", err)
 		}
 	})

@@ -12,37 +12,37 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Proof is a person's proof of who they are, to be turned into a session by [Service.SignIn].
+// Proof is the result of a successful authentication, to be turned into a session by [Service.SignIn].
 type Proof struct {
 	User    store.User
-	counted attempt // the zero attempt for a proof that is no password
-	rehash  string  // the password in the present format, when the stored one is outdated
+	attempt attempt // zero unless a password was checked
+	rehash  string  // hash in the current format, if the stored one is outdated
 }
 
-// Forget forgets the attempts that were counted together with this one: for callers that turn a proof into something
-// else than a session, in the same transaction.
+// Forget clears the failed attempts that this one was counted with. It is for callers that use a proof for something
+// other than a session, in the same transaction.
 func (p Proof) Forget(ctx context.Context, tx store.Tx) error {
-	if p.counted.shown == "" {
+	if p.attempt.visibleKey == "" {
 		return nil
 	}
-	return forget(ctx, tx, p.counted.keys())
+	return forget(ctx, tx, p.attempt.keys())
 }
 
-// Password checks a name and a password. It costs the same whether or not the name exists.
-// Errors: [ErrWrong], *[ThrottledError], *[DisabledError], password.ErrBusy; any other is technical.
+// Password checks a username (or e-mail) and a password. It takes the same time whether or not the name exists (user
+// enumeration). Errors: [ErrWrong], *[ThrottledError], *[DisabledError], password.ErrBusy; any other is technical.
 func (s *Service) Password(ctx context.Context, c Client, name, pass string) (Proof, error) {
-	p, err := s.password(ctx, c, name, pass)
-	if err != nil && ctx.Err() == nil { // a client that left found nothing out
-		s.count("password", outcome(err)) // a success is counted when the session exists
+	p, err := s.verifyByName(ctx, c, name, pass)
+	if err != nil && ctx.Err() == nil { // a client that disconnected learned nothing
+		s.count("password", outcomeOf(err)) // a success is counted when the session exists
 	}
 	if errors.Is(err, password.ErrBusy) {
-		s.noteBusy()
+		s.logQueueFull()
 	}
 	return p, err
 }
 
-func (s *Service) password(ctx context.Context, c Client, name, pass string) (Proof, error) {
-	return s.inTurn(ctx, c, func(ctx context.Context) (Proof, error) {
+func (s *Service) verifyByName(ctx context.Context, c Client, name, pass string) (Proof, error) {
+	return s.withHashSlot(ctx, c, func(ctx context.Context) (Proof, error) {
 		u, err := s.Store.UserByLogin(ctx, name)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return Proof{}, fmt.Errorf("looking up a user: %w", err)
@@ -51,26 +51,27 @@ func (s *Service) password(ctx context.Context, c Client, name, pass string) (Pr
 	})
 }
 
-// Reverify checks the password of a person who is signed in already, for re-authentication and before a password
-// change. The same throttle counts, so that a stolen session is no way to guess. c.Session is that person's. Errors as of [Service.Password].
+// Reverify checks the password of a user who is signed in, for step-up and before a password change. It is throttled
+// like a sign-in, so that a stolen session cannot be used to guess. c.Session is that user's session. Errors are those
+// of [Service.Password].
 func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass string) (Proof, error) {
-	return s.inTurn(ctx, c, func(ctx context.Context) (Proof, error) {
+	return s.withHashSlot(ctx, c, func(ctx context.Context) (Proof, error) {
 		return s.verify(ctx, c, u, u.Username, pass, true)
 	})
 }
 
-// inTurn calls check with a place where passwords are checked and one of the address's attempts taken. Where there is no
-// place nothing is counted, and the store is not asked.
-func (s *Service) inTurn(ctx context.Context, c Client, check func(context.Context) (Proof, error)) (Proof, error) {
-	if err := s.Throttle.told(ctx, c.IP, s.Limits); err != nil {
+// withHashSlot calls check after admission to the hashing slots and after counting the attempt for the client address.
+// Without admission nothing is counted and the store is not queried, so that a flood costs next to nothing.
+func (s *Service) withHashSlot(ctx context.Context, c Client, check func(context.Context) (Proof, error)) (Proof, error) {
+	if err := s.Throttle.checkBlocked(ctx, c.IP, s.Limits); err != nil {
 		return Proof{}, err
 	}
-	ctx, leave, err := s.Hasher.Enter(ctx)
+	ctx, release, err := s.Hasher.Enter(ctx)
 	if err != nil {
 		return Proof{}, err
 	}
-	defer leave()
-	first, err := s.Throttle.client(ctx, c.IP, s.Limits)
+	defer release()
+	first, err := s.Throttle.countClient(ctx, c.IP, s.Limits)
 	if first {
 		s.audit(ctx, c, store.Event{Actor: store.NameAnonymous, Action: "session.throttle", Outcome: store.Denied,
 			Details: map[string]string{"reason": "too many attempts from this address"}})
@@ -81,86 +82,86 @@ func (s *Service) inTurn(ctx context.Context, c Client, check func(context.Conte
 	return check(ctx)
 }
 
-// verify counts the attempt and checks the password of u, which is the zero User for an unknown name. again is true for
-// a person who is signed in.
-func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass string, again bool) (Proof, error) {
-	a, err := s.attempt(ctx, c, u, name, again)
+// verify counts the attempt and checks the password of u, which is the zero User for an unknown name. reauth is true
+// for a user who is signed in.
+func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass string, reauth bool) (Proof, error) {
+	a, err := s.newAttempt(ctx, c, u, name, reauth)
 	if err != nil {
 		return Proof{}, err
 	}
-	hidden, err := s.Throttle.begin(ctx, a, s.Limits)
+	hidden, err := s.Throttle.count(ctx, a, s.Limits)
 	if err != nil {
 		if errors.As(err, new(*ThrottledError)) {
-			s.auditAttempt(ctx, c, u, again, store.Denied, "throttled")
+			s.auditAttempt(ctx, c, u, reauth, store.Denied, "throttled")
 		}
 		return Proof{}, err
 	}
 	if hidden {
 		err := s.Hasher.Dummy(ctx, password.Normalize(pass))
 		if err != nil {
-			s.forgive(ctx, a.shown)
+			s.forgive(ctx, a.visibleKey)
 			return Proof{}, err
 		}
-		s.auditAttempt(ctx, c, u, again, store.Denied, "throttled")
+		s.auditAttempt(ctx, c, u, reauth, store.Denied, "throttled")
 		return Proof{}, ErrWrong
 	}
-	p := Proof{User: u, counted: a}
-	ok, outdated, err := s.check(ctx, u, pass)
+	p := Proof{User: u, attempt: a}
+	ok, outdated, err := s.checkPassword(ctx, u, pass)
 	if err != nil {
 		s.Forgive(ctx, p)
 		return Proof{}, err
 	}
 	switch {
 	case !ok:
-		s.auditAttempt(ctx, c, u, again, store.Failure, "wrong password")
+		s.auditAttempt(ctx, c, u, reauth, store.Failure, "wrong password")
 		return Proof{}, ErrWrong
 	case !u.Active || u.Pending:
-		s.Forgive(ctx, p) // the password was right: this was no guess
-		s.auditAttempt(ctx, c, u, again, store.Denied, "account is not active")
+		s.Forgive(ctx, p) // the password was correct: this was no guess
+		s.auditAttempt(ctx, c, u, reauth, store.Denied, "account is not active")
 		return Proof{}, &DisabledError{Pending: u.Pending}
 	}
-	// A managed root is never re-hashed: its stored hash is compared with the deployment's at every start.
+	// A managed root is never rehashed: its stored hash is compared with the deployment's at every start.
 	if outdated && !u.Managed {
 		if p.rehash, err = s.Hasher.Hash(ctx, pass); err != nil {
-			s.Log.Info("kept an old password format for now", zap.Error(err))
+			s.Log.Info("could not rehash an outdated password hash; will try at the next sign-in", zap.Error(err))
 		}
 	}
 	return p, nil
 }
 
-// Forgive takes back the attempt of a proof that did not come to anything: the password was right.
+// Forgive uncounts the attempt of a proof that could not be used: the password was correct.
 func (s *Service) Forgive(ctx context.Context, p Proof) {
-	if p.counted.shown != "" { // of a password
-		s.forgive(ctx, p.counted.keys()...)
+	if p.attempt.visibleKey != "" { // a password was checked
+		s.forgive(ctx, p.attempt.keys()...)
 	}
 }
 
-// forgive takes back an attempt that was no wrong guess. Whoever has left meanwhile is forgiven, too.
+// forgive uncounts an attempt that was no wrong guess, also for a client that has disconnected meanwhile.
 func (s *Service) forgive(ctx context.Context, keys ...string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgiveTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgiveTimeout)
 	defer cancel()
 	for _, key := range keys {
 		if err := s.Store.ForgiveAttempt(ctx, key, s.Clock()); err != nil {
-			s.Log.Warn("could not take back a counted attempt", zap.Error(err))
+			s.Log.Warn("could not uncount a sign-in attempt", zap.Error(err))
 		}
 	}
 }
 
-const forgiveTime = 2 * time.Second
+const forgiveTimeout = 2 * time.Second
 
-// attempt chooses the keys: those of strangers, of a browser that is known for the account, or of the session in which
-// somebody is asked again, so that nobody who guesses elsewhere keeps them from proving it.
-func (s *Service) attempt(ctx context.Context, c Client, u store.User, name string, again bool) (attempt, error) {
-	secret, err := s.Throttle.secret(ctx)
+// newAttempt chooses the keys to count an attempt under: those of strangers, those of a browser that is known for the
+// account, or, for step-up, those of the session, so that guesses made elsewhere do not lock its user out.
+func (s *Service) newAttempt(ctx context.Context, c Client, u store.User, name string, reauth bool) (attempt, error) {
+	secret, err := s.Throttle.hashKey(ctx)
 	if err != nil {
 		return attempt{}, err
 	}
 	id := u.ID
-	a := attempt{shown: shownKey(secret, name), behind: AccountKey(id), open: again}
+	a := attempt{visibleKey: typedNameKey(secret, name), hiddenKey: AccountKey(id), showsWait: reauth}
 	if id == "" {
-		a.behind, id = nameKey(secret, nobodyPrefix, store.FoldName(name)), "unknown"
+		a.hiddenKey, id = nameKey(secret, unknownPrefix, store.FoldName(name)), "unknown"
 	}
-	// Asked for unknown names too, so that both ways cost the same.
+	// Queried for unknown names, too, so that the time does not tell whether a name exists (user enumeration).
 	for _, token := range c.Devices {
 		hash := store.HashToken(token)
 		known, err := s.Store.KnownDevice(ctx, hash, id)
@@ -168,38 +169,38 @@ func (s *Service) attempt(ctx context.Context, c Client, u store.User, name stri
 			return attempt{}, fmt.Errorf("looking up a browser: %w", err)
 		}
 		if known && u.ID != "" {
-			return attempt{shown: deviceKey(hash, id), behind: knownKey(id), device: token, own: true, open: true}, nil
+			return attempt{visibleKey: deviceKey(hash, id), hiddenKey: knownBrowsersKey(id), device: token, ownCount: true, showsWait: true}, nil
 		}
 	}
-	if again && store.ValidToken(c.Session) {
-		return attempt{shown: sessionKey(store.HashToken(c.Session), id), behind: sessionsKey(id), own: true, open: true}, nil
+	if reauth && store.ValidToken(c.Session) {
+		return attempt{visibleKey: sessionKey(store.HashToken(c.Session), id), hiddenKey: sessionsKey(id), ownCount: true, showsWait: true}, nil
 	}
 	return a, nil
 }
 
-// check compares the password, at one cost for everybody.
-func (s *Service) check(ctx context.Context, u store.User, pass string) (ok, outdated bool, err error) {
+// checkPassword compares the password, at the same cost whether or not there is one (user enumeration).
+func (s *Service) checkPassword(ctx context.Context, u store.User, pass string) (ok, outdated bool, err error) {
 	if u.ID == "" || u.PasswordHash == "" {
 		return false, false, s.Hasher.Dummy(ctx, password.Normalize(pass))
 	}
 	return s.Hasher.Verify(ctx, u.PasswordHash, password.Normalize(pass))
 }
 
-// auditAttempt notes a sign-in that was refused, or that somebody who is signed in did not prove who they are.
-func (s *Service) auditAttempt(ctx context.Context, c Client, u store.User, again bool, o store.Outcome, reason string) {
+// auditAttempt audits a failed or denied sign-in or step-up.
+func (s *Service) auditAttempt(ctx context.Context, c Client, u store.User, reauth bool, o store.Outcome, reason string) {
 	e := store.Event{Actor: store.NameAnonymous, Action: "session.sign_in", Outcome: o, Details: map[string]string{"reason": reason}}
 	if u.ID != "" {
 		e.TargetID, e.Target = u.ID, u.Username
 	} else {
-		e.Target = "unknown user" // never what was typed: people type passwords there
+		e.Target = "unknown user" // never the typed name: users type passwords there by mistake
 	}
-	if again {
+	if reauth {
 		e.Action, e.ActorID, e.Actor = "session.confirm", u.ID, u.Username
 	}
 	s.audit(ctx, c, e)
 }
 
-// audit writes an event of its own. A failure is logged and breaks nothing: the answer is a refusal anyway.
+// audit writes an event outside of a transaction. A failure is only logged: the request is denied anyway.
 func (s *Service) audit(ctx context.Context, c Client, e store.Event) {
 	e = c.stamp(e, s.Clock())
 	if err := s.Store.AddEvents(ctx, e); err != nil {

@@ -1,8 +1,8 @@
-// Package login proves who a person is and signs them in.
+// Package login authenticates users and signs them in.
 //
-// local.go checks passwords, throttle.go bounds how often, signin.go turns a proof into a session in one
-// transaction. Whatever way a person comes (form, API, provider, one-time link), signin.go is the one place where a
-// session begins, so that account state, limits and the audit log hold for every way.
+// local.go checks passwords, throttle.go limits how often, oidc*.go signs users in through providers, and signin.go
+// turns a proof into a session in one transaction. Whatever the method (form, API, provider, one-time link), sessions
+// are started in signin.go only, so that account state, limits and the audit log apply to all of them.
 package login
 
 import (
@@ -18,11 +18,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ErrWrong: the name or the password is wrong, or the account has none. One error for all, on purpose.
+// ErrWrong means that the name or the password is wrong, or that the account has no password. It is one error for all
+// of them so that it does not tell which names exist (user enumeration).
 var ErrWrong = errors.New("the username or password is incorrect")
 
-// DisabledError: the password was right, but the account is turned off or waits for an administrator. Only someone
-// who knew the password learns it.
+// DisabledError means that the password was correct but the account is inactive or pending. Only someone who knew the
+// password learns it.
 type DisabledError struct{ Pending bool }
 
 func (e *DisabledError) Error() string {
@@ -32,14 +33,14 @@ func (e *DisabledError) Error() string {
 	return "this account is turned off"
 }
 
-// Client is what is known of the browser or program that asks.
+// Client is what is known of the browser or program that makes a request.
 type Client struct {
 	IP        netip.Addr
 	UserAgent string
-	Host      string // the site signed in to
+	Host      string // of the request
 	RequestID string
-	Session   string   // the session token presented with the request, "" for none
-	Devices   []string // the device tokens presented, see signin.go
+	Session   string   // session token of the request, "" for none
+	Devices   []string // device tokens of the request, see signin.go
 }
 
 func (c Client) ip() string {
@@ -49,8 +50,8 @@ func (c Client) ip() string {
 	return c.IP.String()
 }
 
-// Service signs people in. One per configuration; what must survive a reload is in the store, the session manager
-// and the throttle.
+// Service signs users in. There is one per configuration; what must survive a reload is in the store, the session
+// manager and the throttle.
 type Service struct {
 	Store    store.Store
 	Sessions *session.Manager
@@ -60,26 +61,26 @@ type Service struct {
 	Lifetime session.Limits // of sessions
 	Clock    func() time.Time
 	Log      *zap.Logger
-	// Count is told of every attempt: method "password", "oidc" or "link", outcome "success", "wrong", "throttled",
-	// "disabled", "busy" or "error". It may be nil.
+	// Count is called for every attempt, for metrics: method "password", "oidc" or "link", outcome "success", "wrong",
+	// "throttled", "disabled", "busy" or "error". It may be nil.
 	Count func(method, outcome string)
 
-	turnedAway turnedAway
+	queueFull queueFull
 }
 
-// turnedAway makes one line of log out of a flood that finds the queue full: a stranger decides how many there are.
-type turnedAway struct{ since, noted atomic.Int64 }
+// queueFull rate-limits the log line about a full queue: otherwise a flood would fill the log.
+type queueFull struct{ unlogged, loggedAt atomic.Int64 }
 
-// turnedAwayEvery is the time between two such lines.
-const turnedAwayEvery = 10 * time.Second
+// queueFullLogEvery is the time between two such lines.
+const queueFullLogEvery = 10 * time.Second
 
-func (s *Service) noteBusy() {
-	n, last, now := s.turnedAway.since.Add(1), s.turnedAway.noted.Load(), s.Clock().UnixMilli()
-	if now-last < turnedAwayEvery.Milliseconds() || !s.turnedAway.noted.CompareAndSwap(last, now) {
+func (s *Service) logQueueFull() {
+	n, last, now := s.queueFull.unlogged.Add(1), s.queueFull.loggedAt.Load(), s.Clock().UnixMilli()
+	if now-last < queueFullLogEvery.Milliseconds() || !s.queueFull.loggedAt.CompareAndSwap(last, now) {
 		return
 	}
-	s.turnedAway.since.Add(-n)
-	s.Log.Warn("passwords are checked as fast as they can be; the queue is full, and sign-ins were turned away", zap.Int64("turned_away", n))
+	s.queueFull.unlogged.Add(-n)
+	s.Log.Warn("password hashing queue full: sign-ins rejected", zap.Int64("rejected", n))
 }
 
 func (s *Service) count(method, outcome string) {
@@ -88,7 +89,7 @@ func (s *Service) count(method, outcome string) {
 	}
 }
 
-func outcome(err error) string {
+func outcomeOf(err error) string {
 	var throttled *ThrottledError
 	var disabled *DisabledError
 	switch {

@@ -34,7 +34,7 @@ type OIDC struct {
 	callbacks *otter.Cache[string, *rate.Limiter]
 	refusals  *otter.Cache[string, *rate.Limiter] // by what and the name of a provider
 	denied    *otter.Cache[string, *rate.Limiter] // by issuer and subject
-	troubles  *otter.Cache[string, trouble]
+	unsaved   *otter.Cache[string, unsavedTokens]
 }
 
 // Arrival is the end of a sign-in through a provider. ReturnTo and Purpose are set with an error, too, as soon as they
@@ -63,7 +63,7 @@ func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
 	}
 	return &OIDC{
 		Service: s, Registry: reg, Reserved: reserved, starts: counts(), callbacks: counts(), refusals: counts(), denied: counts(),
-		troubles: otter.Must(&otter.Options[string, trouble]{MaximumSize: maxTroubles}),
+		unsaved: otter.Must(&otter.Options[string, unsavedTokens]{MaximumSize: maxUnsaved}),
 	}
 }
 
@@ -73,14 +73,14 @@ func (o *OIDC) Throttled(c Client) error {
 	if key == "" {
 		return nil
 	}
-	if !o.take(o.starts, key, startRefill, startBurst) {
+	if !o.allow(o.starts, key, startRefill, startBurst) {
 		return &ThrottledError{Wait: startRefill}
 	}
 	return nil
 }
 
-// take counts one more of key and reports whether there is room for it.
-func (o *OIDC) take(counts *otter.Cache[string, *rate.Limiter], key string, refill time.Duration, burst int) bool {
+// allow counts one more of key and reports whether there is room for it.
+func (o *OIDC) allow(counts *otter.Cache[string, *rate.Limiter], key string, refill time.Duration, burst int) bool {
 	l := o.limiter(counts, key, refill, burst)
 	return l == nil || l.AllowN(o.Service.Clock(), 1)
 }
@@ -102,9 +102,9 @@ const (
 	callbackWait   = 5 * time.Second
 )
 
-// countCallback counts a callback until forgive says that it was a good one. It returns a *[ThrottledError]. The provider's
+// limitCallback counts a callback until forgive says that it was a good one. It returns a *[ThrottledError]. The provider's
 // count comes last, so that one address alone cannot use it up.
-func (o *OIDC) countCallback(c Client, name string) (forgive func(), err error) {
+func (o *OIDC) limitCallback(c Client, name string) (forgive func(), err error) {
 	now := o.Service.Clock()
 	counts := []*rate.Limiter{o.limiter(o.refusals, "callback "+name, providerRefill, providerBurst)}
 	if key := ClientKey(c.IP); key != "" {
@@ -144,39 +144,39 @@ func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer,
 	forgive := func() {}
 	if _, known := o.Registry.Config(name); known && cookie(oidc.CookieName(a.State)) != "" { // else nothing happens
 		var err error
-		if forgive, err = o.countCallback(c, name); err != nil {
+		if forgive, err = o.limitCallback(c, name); err != nil {
 			return Arrival{}, err
 		}
 	}
 	f, err := o.Registry.Finish(ctx, name, a, cookie)
 	out := Arrival{Purpose: f.Purpose, ReturnTo: f.ReturnTo}
 	if err == nil {
-		err = o.arrive(ctx, c, name, f, live, &out)
+		err = o.complete(ctx, c, name, f, live, &out)
 	}
 	if err == nil || f.Person != nil { // nobody has guessed: the provider vouches for somebody, whom the rules here may not let in
 		forgive()
 	}
 	if err != nil {
-		o.refused(ctx, c, name, f, err)
+		o.recordFailure(ctx, c, name, f, err)
 	}
 	return out, err
 }
 
-func (o *OIDC) arrive(ctx context.Context, c Client, name string, f oidc.Finished, live *session.Live, out *Arrival) error {
+func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.CallbackResult, live *session.Live, out *Arrival) error {
 	cfg, ok := o.Registry.Config(name)
 	if !ok {
 		return oidc.ErrNoProvider
 	}
 	o.warnIgnored(name, f.Person)
-	if err := cfg.Admit(f.Person); err != nil {
+	if err := cfg.CheckAllowed(f.Person); err != nil {
 		if live != nil && live.Session.Provider == name && live.Session.Issuer == f.Person.Issuer && live.Session.Subject == f.Person.Subject {
 			// It is judged by what is said now; one of another client at the same issuer is judged by the rules of that one.
-			return errors.Join(err, o.takenBack(ctx, &live.Session, err))
+			return errors.Join(err, o.revokeSession(ctx, &live.Session, err))
 		}
 		return err
 	}
 	if f.Purpose == oidc.PurposeLogin {
-		if err := o.replaces(ctx, f, live); err != nil {
+		if err := o.checkReplacement(ctx, f, live); err != nil {
 			return err
 		}
 		return o.signIn(ctx, c, cfg, f, live, out)
@@ -185,14 +185,14 @@ func (o *OIDC) arrive(ctx context.Context, c Client, name string, f oidc.Finishe
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the session that asked for this has ended"}
 	}
 	if f.Purpose == oidc.PurposeLink {
-		return o.link(ctx, c, cfg, f.Person, live)
+		return o.linkIdentity(ctx, c, cfg, f.Person, live)
 	}
 	return o.reauth(ctx, c, cfg, f, live, out)
 }
 
-// replaces refuses to put another person's session in the place of the one that is there, when another site's page led to it.
-func (o *OIDC) replaces(ctx context.Context, f oidc.Finished, live *session.Live) error {
-	if !f.Foreign || live == nil {
+// checkReplacement refuses to put another person's session in the place of the one that is there, when another site's page led to it.
+func (o *OIDC) checkReplacement(ctx context.Context, f oidc.CallbackResult, live *session.Live) error {
+	if !f.CrossSite || live == nil {
 		return nil
 	}
 	id, err := o.Service.Store.Identity(ctx, f.Person.Issuer, f.Person.Subject)
@@ -214,8 +214,8 @@ func (o *OIDC) warnIgnored(name string, p *oidc.Person) {
 }
 
 // signIn turns a verified person into a session.
-func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Finished, live *session.Live, out *Arrival) error {
-	u, err := o.admit(ctx, c, cfg, f.Person, out)
+func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live, out *Arrival) error {
+	u, err := o.findOrCreateUser(ctx, c, cfg, f.Person, out)
 	if err != nil {
 		return err
 	}
@@ -226,27 +226,27 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Fi
 	}
 	out.SignedIn, err = o.Service.SignIn(ctx, c, Proof{User: u}, Via{
 		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Sealed: sealed, Remember: f.Remember,
-		Claims: p.Proved().Text(), AuthAt: p.AuthTime().UTC(),
+		Claims: p.Stored().Encode(), AuthAt: p.AuthTime().UTC(),
 		Check: func(ctx context.Context, tx store.Tx) error {
-			if err := o.stands(ctx, tx, f, live, u.ID); err != nil {
+			if err := o.checkNotEnded(ctx, tx, f, live, u.ID); err != nil {
 				return err
 			}
-			return theirs(ctx, tx, p, u.ID)
+			return checkIdentityOwner(ctx, tx, p, u.ID)
 		},
 	})
 	var disabled *DisabledError
 	switch {
 	case errors.As(err, &disabled):
-		return turnedOff(disabled.Pending)
+		return inactiveError(disabled.Pending)
 	case errors.Is(err, ErrWrong):
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the person's sessions were ended while the sign-in was under way"}
 	}
 	return err
 }
 
-// theirs returns nil while an identity belongs to the account for which it has just been looked up: it may have been unlinked
+// checkIdentityOwner returns nil while an identity belongs to the account for which it has just been looked up: it may have been unlinked
 // or moved since.
-func theirs(ctx context.Context, tx store.Tx, p *oidc.Person, userID string) error {
+func checkIdentityOwner(ctx context.Context, tx store.Tx, p *oidc.Person, userID string) error {
 	id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 	if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != userID) {
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the identity was unlinked or moved while the sign-in was under way"}
@@ -254,7 +254,7 @@ func theirs(ctx context.Context, tx store.Tx, p *oidc.Person, userID string) err
 	return err
 }
 
-func turnedOff(pending bool) error {
+func inactiveError(pending bool) error {
 	if pending {
 		return &oidc.Error{Kind: oidc.Pending, Reason: "the account waits for an administrator"}
 	}
@@ -263,15 +263,15 @@ func turnedOff(pending bool) error {
 
 // reauth renews the session of somebody whom the provider has just asked again. What the provider says now replaces what
 // it said before, in the same transaction.
-func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Finished, live *session.Live, out *Arrival) error {
+func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live, out *Arrival) error {
 	p := f.Person
 	sealed, err := o.Registry.Seal(ctx, p.Tokens, live.User.ID, p.Issuer, p.Subject)
 	if err != nil {
 		return err
 	}
-	out.SignedIn, err = o.Service.confirm(ctx, c, Proof{User: live.User}, live, p.AuthTime().UTC(),
+	out.SignedIn, err = o.Service.stepUp(ctx, c, Proof{User: live.User}, live, p.AuthTime().UTC(),
 		func(ctx context.Context, tx store.Tx, old *store.Session) error {
-			if err := o.stands(ctx, tx, f, live, live.User.ID); err != nil {
+			if err := o.checkNotEnded(ctx, tx, f, live, live.User.ID); err != nil {
 				return err
 			}
 			id, err := tx.Identity(ctx, p.Issuer, p.Subject)
@@ -281,14 +281,14 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Fi
 			if err != nil {
 				return err
 			}
-			if _, err := o.returning(ctx, tx, c, cfg, p, id); err != nil {
+			if _, err := o.updateKnownUser(ctx, tx, c, cfg, p, id); err != nil {
 				return err
 			}
 			if old.Issuer != p.Issuer || old.Subject != p.Subject {
 				// Only the proof comes from there, and a logout from there takes it back.
 				return tx.NameSession(ctx, old.ID, p.Issuer, p.Subject, p.SID)
 			}
-			old.Provider, old.Sealed, old.Claims = cfg.Name, sealed, p.Proved().Text()
+			old.Provider, old.Sealed, old.Claims = cfg.Name, sealed, p.Stored().Encode()
 			if p.SID != "" {
 				old.SID = p.SID
 			}
@@ -300,8 +300,8 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Fi
 	return err
 }
 
-// refused notes a sign-in that came to nothing. What nobody can be blamed for is logged only.
-func (o *OIDC) refused(ctx context.Context, c Client, name string, f oidc.Finished, err error) {
+// recordFailure notes a sign-in that came to nothing. What nobody can be blamed for is logged only.
+func (o *OIDC) recordFailure(ctx context.Context, c Client, name string, f oidc.CallbackResult, err error) {
 	kind := oidc.KindOf(err)
 	o.Service.Log.Info("a sign-in through a provider came to nothing", zap.String("provider", name), zap.String("kind", string(kind)),
 		zap.Error(err), zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
@@ -324,7 +324,7 @@ func (o *OIDC) refused(ctx context.Context, c Client, name string, f oidc.Finish
 		Details: map[string]string{"reason": string(kind), "provider": name},
 	}
 	if f.Person != nil {
-		if !o.take(o.denied, f.Person.Issuer+" "+f.Person.Subject, refusedRefill, refusedBurst) {
+		if !o.allow(o.denied, f.Person.Issuer+" "+f.Person.Subject, refusedRefill, refusedBurst) {
 			return // they may come back as often as they like
 		}
 		e.Details["subject"] = oidc.Clean(f.Person.Subject, 80)

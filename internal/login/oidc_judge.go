@@ -18,13 +18,13 @@ import (
 // openTimeout is for the key, which is read once for each configuration.
 const openTimeout = 2 * time.Second
 
-// dueness is when a session's tokens have to be refreshed, and what else they tell. It is kept beside the session in the
+// cachedCheck is when a session's tokens have to be refreshed, and what else they tell. It is kept beside the session in the
 // cache, so that a warm request costs one comparison.
-type dueness struct {
-	at      atomic.Int64 // ms; 0 for never
-	allowed atomic.Bool  // by the rules of this configuration
-	unread  bool         // what the provider gave could not be opened
-	live    *session.Live
+type cachedCheck struct {
+	refreshAt  atomic.Int64 // ms; 0 for never
+	allowed    atomic.Bool  // by the rules of this configuration
+	unreadable bool         // what the provider gave could not be opened
+	live       *session.Live
 }
 
 // Counts judges whether a session may be used with this configuration and returns it as it may act, or session.ErrNone. A
@@ -32,34 +32,34 @@ type dueness struct {
 // stays, for another Caddy may know the provider. Where the rules refuse it now, it is over. Other errors are technical. A
 // nil o is a configuration without any provider.
 func (o *OIDC) Counts(ctx context.Context, l *session.Live) (*session.Live, error) {
-	d, err := o.judge(ctx, l)
+	d, err := o.checkSession(ctx, l)
 	switch {
 	case err != nil:
 		return nil, err
 	case d == nil:
-		return o.as(l), nil
+		return o.withEffectiveUser(l), nil
 	}
 	return d.live, nil
 }
 
-// judge is Counts; it returns what there is beside the session, nil for one that came through no provider.
-func (o *OIDC) judge(ctx context.Context, l *session.Live) (*dueness, error) {
+// checkSession is Counts; it returns what there is beside the session, nil for one that came through no provider.
+func (o *OIDC) checkSession(ctx context.Context, l *session.Live) (*cachedCheck, error) {
 	switch {
 	case l.Session.Provider == "":
 		return nil, nil
 	case o == nil:
 		return nil, session.ErrNone
 	}
-	d, err := o.dueness(ctx, l)
+	d, err := o.loadCheck(ctx, l)
 	switch {
 	case err != nil:
 		return nil, err
-	case d.unread: // it could never be refreshed, and so never end as the provider wants it to
+	case d.unreadable: // it could never be refreshed, and so never end as the provider wants it to
 		return nil, session.ErrNone
 	case d.allowed.Load():
 		return d, nil
 	}
-	if err := o.stillAllowed(ctx, &l.Session); err != nil {
+	if err := o.checkRules(ctx, &l.Session); err != nil {
 		return nil, err
 	}
 	d.allowed.Store(true)
@@ -71,24 +71,24 @@ func (o *OIDC) judge(ctx context.Context, l *session.Live) (*dueness, error) {
 // takes the sign-in back ends the session at this request: session.ErrNone. One that cannot be asked changes nothing for
 // as long as its refresh_grace says.
 func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
-	d, err := o.judge(ctx, l)
+	d, err := o.checkSession(ctx, l)
 	switch {
 	case err != nil:
 		return nil, err
 	case d == nil:
-		return o.as(l), nil
+		return o.withEffectiveUser(l), nil
 	}
 	now := o.Service.Clock()
-	if at := d.at.Load(); at == 0 || now.UnixMilli() < at {
+	if at := d.refreshAt.Load(); at == 0 || now.UnixMilli() < at {
 		return d.live, nil
 	}
 	v, _, _ := o.flights.Do(l.Session.ID, func() (any, error) {
 		// The request may go away; a refresh token that was sent has to be replaced all the same.
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
 		defer cancel()
-		return o.refresh(bounded, &l.Session), nil
+		return o.refreshSession(bounded, &l.Session), nil
 	})
-	switch out, _ := v.(outcomeOfRefresh); out {
+	switch out, _ := v.(refreshOutcome); out {
 	case refreshEnded:
 		return nil, session.ErrNone
 	case refreshChanged:
@@ -97,7 +97,7 @@ func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*sessi
 		}
 		return o.Counts(ctx, l)
 	}
-	d.at.Store(now.Add(refreshBackoff).UnixMilli())
+	d.refreshAt.Store(now.Add(refreshBackoff).UnixMilli())
 	return d.live, nil
 }
 
@@ -106,46 +106,46 @@ func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*sessi
 func (o *OIDC) Judged(l *session.Live) (*session.Live, error) {
 	switch {
 	case l.Session.Provider == "":
-		return o.as(l), nil
+		return o.withEffectiveUser(l), nil
 	case o == nil:
 		return nil, session.ErrNone
 	}
 	known, _ := l.Known(o)
-	if d, ok := known.(*dueness); ok && d.allowed.Load() {
+	if d, ok := known.(*cachedCheck); ok && d.allowed.Load() {
 		return d.live, nil
 	}
 	return nil, fmt.Errorf("judging a session by what its provider said: %w", store.ErrUnavailable)
 }
 
-// dueness returns when a session is due. That the key could not be read says nothing, and nothing is kept of it.
-func (o *OIDC) dueness(ctx context.Context, l *session.Live) (*dueness, error) {
+// loadCheck returns when a session is due. That the key could not be read says nothing, and nothing is kept of it.
+func (o *OIDC) loadCheck(ctx context.Context, l *session.Live) (*cachedCheck, error) {
 	if known, ok := l.Known(o); ok {
-		if d, ok := known.(*dueness); ok {
+		if d, ok := known.(*cachedCheck); ok {
 			return d, nil
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	d := &dueness{live: o.as(l)}
+	d := &cachedCheck{live: o.withEffectiveUser(l)}
 	t, err := o.Registry.Open(ctx, &l.Session)
 	switch {
 	case errors.Is(err, seal.ErrSealed):
-		d.unread = true
+		d.unreadable = true
 		o.Service.Log.Warn("could not read the tokens of a session: the person has to sign in again",
 			zap.String("provider", l.Session.Provider), zap.Error(err))
 	case err != nil:
 		return nil, fmt.Errorf("reading the tokens of a session: %w", err)
-	case t.Refresh != "" && !t.Due.IsZero():
-		d.at.Store(t.Due.UnixMilli())
+	case t.Refresh != "" && !t.RefreshAt.IsZero():
+		d.refreshAt.Store(t.RefreshAt.UnixMilli())
 	}
-	kept, _ := l.Values(o, func(*session.Live) any { return d }).(*dueness)
+	kept, _ := l.Values(o, func(*session.Live) any { return d }).(*cachedCheck)
 	return kept, nil
 }
 
-// stillAllowed judges a session that this configuration sees for the first time by what its provider said last: a rule
+// checkRules judges a session that this configuration sees for the first time by what its provider said last: a rule
 // that was made stricter acts on the next request, not at the next sign-in. It returns session.ErrNone when the session
 // does not count.
-func (o *OIDC) stillAllowed(ctx context.Context, s *store.Session) error {
+func (o *OIDC) checkRules(ctx context.Context, s *store.Session) error {
 	cfg, ok := o.Registry.Config(s.Provider)
 	switch {
 	case !ok, cfg.Issuer != s.Issuer:
@@ -157,11 +157,11 @@ func (o *OIDC) stillAllowed(ctx context.Context, s *store.Session) error {
 	case len(cfg.Allow) == 0:
 		return nil
 	}
-	err := cfg.Admit(oidc.ReadProved(s.Claims).Person(s.Subject))
+	err := cfg.CheckAllowed(oidc.DecodeStoredClaims(s.Claims).Claims(s.Subject))
 	if err == nil {
 		return nil
 	}
-	if err := o.takenBack(ctx, s, err); err != nil {
+	if err := o.revokeSession(ctx, s, err); err != nil {
 		return err
 	}
 	return session.ErrNone

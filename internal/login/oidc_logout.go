@@ -20,7 +20,7 @@ import (
 func (o *OIDC) Backchannel(ctx context.Context, c Client, name, raw string) error {
 	l, err := o.Registry.VerifyLogout(ctx, name, raw)
 	if err == nil {
-		err = o.logOut(ctx, c, name, l)
+		err = o.applyLogoutToken(ctx, c, name, l)
 	}
 	if kind := oidc.KindOf(err); kind != "" && kind != oidc.Down {
 		o.RefusedLogout(ctx, c, name, err)
@@ -28,7 +28,7 @@ func (o *OIDC) Backchannel(ctx context.Context, c Client, name, raw string) erro
 	return err
 }
 
-func (o *OIDC) logOut(ctx context.Context, c Client, name string, l oidc.Logout) error {
+func (o *OIDC) applyLogoutToken(ctx context.Context, c Client, name string, l oidc.LogoutToken) error {
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		now := o.Service.Clock().UTC()
 		sum := sha256.Sum256([]byte(l.Issuer + "\n" + l.ID))
@@ -39,7 +39,7 @@ func (o *OIDC) logOut(ctx context.Context, c Client, name string, l oidc.Logout)
 		if !first {
 			return &oidc.Error{Kind: oidc.Invalid, Reason: "logout token: it has been used before"}
 		}
-		ended, err := endNamed(ctx, tx, l, now)
+		ended, err := endByLogoutToken(ctx, tx, l, now)
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func (o *OIDC) logOut(ctx context.Context, c Client, name string, l oidc.Logout)
 		if err := markLoggedOut(ctx, tx, l.Issuer, l.Subject, l.SID, now); err != nil {
 			return err
 		}
-		return o.noteEnded(ctx, tx, c, name, "back-channel logout", ended)
+		return o.auditEnded(ctx, tx, c, name, "back-channel logout", ended)
 	})
 	if err != nil {
 		return fmt.Errorf("logging out for a provider: %w", err)
@@ -59,19 +59,19 @@ func (o *OIDC) logOut(ctx context.Context, c Client, name string, l oidc.Logout)
 
 // signedLike reports whether a logout token is signed as the ID tokens of the sessions that it ends were. Without any, or
 // with none that says, it has to be signed as ID tokens usually are.
-func (o *OIDC) signedLike(ctx context.Context, l oidc.Logout, ended []store.Session) bool {
-	told := false
+func (o *OIDC) signedLike(ctx context.Context, l oidc.LogoutToken, ended []store.Session) bool {
+	compared := false
 	for i := range ended {
 		t, err := o.Registry.Open(ctx, &ended[i])
 		if err != nil || t.IDToken == "" {
 			continue
 		}
-		if !l.SignedLike(t) {
+		if !l.SignedLikeSession(t) {
 			return false
 		}
-		told = true
+		compared = true
 	}
-	return told || l.SignedAsUsual()
+	return compared || l.SignedLikeIDTokens()
 }
 
 // How many refused logout tokens of one provider are written down: anybody can send them.
@@ -82,7 +82,7 @@ const (
 
 // RefusedLogout notes a logout from a provider that was refused.
 func (o *OIDC) RefusedLogout(ctx context.Context, c Client, name string, err error) {
-	if !o.Registry.LogoutRefused(name, err) || !o.take(o.refusals, "logout "+name, refusedRefill, refusedBurst) {
+	if !o.Registry.RecordRefusedLogout(name, err) || !o.allow(o.refusals, "logout "+name, refusedRefill, refusedBurst) {
 		return
 	}
 	o.Service.Log.Warn("refused a logout from a provider: sessions that it was to end go on", zap.String("provider", name),
@@ -93,9 +93,9 @@ func (o *OIDC) RefusedLogout(ctx context.Context, c Client, name string, err err
 	})
 }
 
-// endNamed ends what a logout token names: one session at the provider by sid, or all of a person. Sessions of the
+// endByLogoutToken ends what a logout token names: one session at the provider by sid, or all of a person. Sessions of the
 // person that know no sid may be the meant one and end with it.
-func endNamed(ctx context.Context, tx store.Tx, l oidc.Logout, now time.Time) ([]store.Session, error) {
+func endByLogoutToken(ctx context.Context, tx store.Tx, l oidc.LogoutToken, now time.Time) ([]store.Session, error) {
 	ended, err := tx.EndSessions(ctx, store.SessionSelector{Issuer: l.Issuer, Subject: l.Subject, SID: l.SID})
 	if err != nil || l.SID == "" || l.Subject == "" {
 		return ended, err
@@ -104,22 +104,22 @@ func endNamed(ctx context.Context, tx store.Tx, l oidc.Logout, now time.Time) ([
 	if err != nil {
 		return ended, ignoreNotFound(err)
 	}
-	more, err := endWhere(ctx, tx, id.UserID, now, func(s *store.Session) bool {
+	more, err := endSessionsWhere(ctx, tx, id.UserID, now, func(s *store.Session) bool {
 		return s.Issuer == l.Issuer && s.Subject == l.Subject && s.SID == ""
 	})
 	return append(ended, more...), err
 }
 
-// endIdentity ends the sessions of a user that began with an identity, but for one.
-func endIdentity(ctx context.Context, tx store.Tx, userID string, id store.Identity, keep string, now time.Time) error {
-	_, err := endWhere(ctx, tx, userID, now, func(s *store.Session) bool {
+// endOtherIdentitySessions ends the sessions of a user that began with an identity, but for one.
+func endOtherIdentitySessions(ctx context.Context, tx store.Tx, userID string, id store.Identity, keep string, now time.Time) error {
+	_, err := endSessionsWhere(ctx, tx, userID, now, func(s *store.Session) bool {
 		return s.Issuer == id.Issuer && s.Subject == id.Subject && s.ID != keep
 	})
 	return err
 }
 
-// endWhere ends the sessions of a user that which chooses.
-func endWhere(ctx context.Context, tx store.Tx, userID string, now time.Time, which func(*store.Session) bool) ([]store.Session, error) {
+// endSessionsWhere ends the sessions of a user that which chooses.
+func endSessionsWhere(ctx context.Context, tx store.Tx, userID string, now time.Time, which func(*store.Session) bool) ([]store.Session, error) {
 	var ended []store.Session
 	q := store.SessionQuery{UserID: userID, Now: now, Limit: 1000}
 	for {
@@ -145,7 +145,7 @@ func endWhere(ctx context.Context, tx store.Tx, userID string, now time.Time, wh
 
 // Frontchannel ends the session that a provider's frame names. Errors as of [OIDC.Backchannel].
 func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid string) error {
-	if err := o.Registry.Front(name, issuer, sid); err != nil {
+	if err := o.Registry.CheckFrontchannel(name, issuer, sid); err != nil {
 		return err
 	}
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
@@ -156,7 +156,7 @@ func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid str
 		if err != nil {
 			return err
 		}
-		return o.noteEnded(ctx, tx, c, name, "front-channel logout", ended)
+		return o.auditEnded(ctx, tx, c, name, "front-channel logout", ended)
 	})
 	if err != nil {
 		return fmt.Errorf("logging out for a provider: %w", err)
@@ -164,8 +164,8 @@ func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid str
 	return nil
 }
 
-// noteEnded writes the audit log for sessions that a provider ended.
-func (o *OIDC) noteEnded(ctx context.Context, tx store.Tx, c Client, name, reason string, ended []store.Session) error {
+// auditEnded writes the audit log for sessions that a provider ended.
+func (o *OIDC) auditEnded(ctx context.Context, tx store.Tx, c Client, name, reason string, ended []store.Session) error {
 	for i := range ended {
 		u, err := tx.User(ctx, ended[i].UserID)
 		if err != nil {

@@ -17,34 +17,34 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// admit finds or makes the account of a person, and brings it up to date, in one transaction. The identity is issuer
+// findOrCreateUser finds or makes the account of a person, and brings it up to date, in one transaction. The identity is issuer
 // and subject (OpenID Connect Core 1.0, section 5.7): no name and no e-mail makes anybody somebody else, unless the
 // operator asked for link verified_email.
-func (o *OIDC) admit(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person, out *Arrival) (store.User, error) {
+func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person, out *Arrival) (store.User, error) {
 	var u store.User
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		*out = Arrival{Purpose: out.Purpose, ReturnTo: out.ReturnTo}
 		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 		switch {
 		case err == nil:
-			u, err = o.returning(ctx, tx, c, cfg, p, id)
+			u, err = o.updateKnownUser(ctx, tx, c, cfg, p, id)
 			return err
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}
-		twin, err := localTwin(ctx, tx, p)
+		local, err := localUserByEmail(ctx, tx, p)
 		if err != nil {
 			return err
 		}
-		joins, err := joinable(ctx, tx, p, twin)
+		linkable, err := mayLinkByEmail(ctx, tx, p, local)
 		if err != nil {
 			return err
 		}
-		if joins && cfg.Link == oidc.LinkVerifiedEmail {
-			u, err = o.join(ctx, tx, c, cfg, p, twin)
+		if linkable && cfg.Link == oidc.LinkVerifiedEmail {
+			u, err = o.linkByEmail(ctx, tx, c, cfg, p, local)
 			return err
 		}
-		out.Made, out.Twin = true, twin.ID != ""
+		out.Made, out.Twin = true, local.ID != ""
 		u, err = o.create(ctx, tx, c, cfg, p)
 		return err
 	})
@@ -52,21 +52,21 @@ func (o *OIDC) admit(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Pe
 	case err != nil:
 		return store.User{}, err
 	case u.Pending || !u.Active: // made just now: the account stays, the person waits
-		return store.User{}, turnedOff(u.Pending)
+		return store.User{}, inactiveError(u.Pending)
 	}
 	return u, nil
 }
 
-// returning brings the account of somebody known up to date.
-func (o *OIDC) returning(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, id store.Identity) (store.User, error) {
+// updateKnownUser brings the account of somebody known up to date.
+func (o *OIDC) updateKnownUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, id store.Identity) (store.User, error) {
 	u, err := tx.User(ctx, id.UserID)
 	if err != nil {
 		return u, err
 	}
 	if !u.Active || u.Pending {
-		return u, turnedOff(u.Pending) // whatever the provider says
+		return u, inactiveError(u.Pending) // whatever the provider says
 	}
-	if u, err = o.update(ctx, tx, c, cfg, p, u, true); err != nil {
+	if u, err = o.applyClaims(ctx, tx, c, cfg, p, u, true); err != nil {
 		return u, err
 	}
 	return u, tx.UpdateIdentity(ctx, o.identity(p, u.ID))
@@ -80,10 +80,10 @@ func (o *OIDC) identity(p *oidc.Person, userID string) store.Identity {
 	}
 }
 
-// localTwin returns the local account with the person's e-mail, the zero User for none. Both sides have to be vouched
+// localUserByEmail returns the local account with the person's e-mail, the zero User for none. Both sides have to be vouched
 // for: the person's by the provider, the account's by an administrator or the deployment, or somebody could wait
 // for the owner of an address in an account made with it (pre-hijacking).
-func localTwin(ctx context.Context, tx store.Tx, p *oidc.Person) (store.User, error) {
+func localUserByEmail(ctx context.Context, tx store.Tx, p *oidc.Person) (store.User, error) {
 	if p.Email.IsZero() || !p.EmailVerified {
 		return store.User{}, nil
 	}
@@ -99,23 +99,23 @@ func localTwin(ctx context.Context, tx store.Tx, p *oidc.Person) (store.User, er
 	return u, nil
 }
 
-// joinable reports whether a person may be joined to the account with the same e-mail. One that somebody of that issuer has
+// mayLinkByEmail reports whether a person may be joined to the account with the same e-mail. One that somebody of that issuer has
 // is theirs: whoever comes with the address and another subject is somebody else, who was given a recycled address.
-func joinable(ctx context.Context, tx store.Tx, p *oidc.Person, twin store.User) (bool, error) {
-	if twin.ID == "" {
+func mayLinkByEmail(ctx context.Context, tx store.Tx, p *oidc.Person, local store.User) (bool, error) {
+	if local.ID == "" {
 		return false, nil
 	}
-	ids, err := tx.Identities(ctx, twin.ID)
+	ids, err := tx.Identities(ctx, local.ID)
 	if err != nil {
 		return false, err
 	}
 	return !slices.ContainsFunc(ids, func(id store.Identity) bool { return id.Issuer == p.Issuer }), nil
 }
 
-// join links a person to the local account with the same verified e-mail.
-func (o *OIDC) join(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User) (store.User, error) {
+// linkByEmail links a person to the local account with the same verified e-mail.
+func (o *OIDC) linkByEmail(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User) (store.User, error) {
 	if !u.Active || u.Pending {
-		return u, turnedOff(u.Pending) // no new account beside a deactivated one: that would undo it
+		return u, inactiveError(u.Pending) // no new account beside a deactivated one: that would undo it
 	}
 	if err := tx.CreateIdentity(ctx, o.identity(p, u.ID)); err != nil {
 		return u, err
@@ -125,7 +125,7 @@ func (o *OIDC) join(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config
 	if err := tx.AddEvent(ctx, c.stamp(e, o.Service.Clock())); err != nil {
 		return u, err
 	}
-	return o.update(ctx, tx, c, cfg, p, u, true)
+	return o.applyClaims(ctx, tx, c, cfg, p, u, true)
 }
 
 func providerEvent(cfg *oidc.Config, action string, u store.User) store.Event {
@@ -140,7 +140,7 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	if cfg.Create == oidc.CreateDeny {
 		return store.User{}, &oidc.Error{Kind: oidc.Unknown, Reason: "nobody here has this identity, and create is deny"}
 	}
-	name, err := o.freeName(ctx, tx, p)
+	name, err := o.freeUsername(ctx, tx, p)
 	if err != nil {
 		return store.User{}, err
 	}
@@ -151,7 +151,7 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 		Role: store.RoleUser, Groups: p.Groups.Strings(), ProvidedGroups: p.Groups.Strings(), Active: !pending, Pending: pending, Origin: store.OriginOIDC,
 		CreatedAt: now, UpdatedAt: now,
 	}
-	if cfg.Administers(p) {
+	if cfg.IsAdmin(p) {
 		u.Role, u.RoleProvided = store.RoleAdmin, true
 	}
 	if err := tx.CreateUser(ctx, u); err != nil {
@@ -169,16 +169,16 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	return tx.User(ctx, u.ID)
 }
 
-// freeName returns a username that is nobody's, and was nobody else's (the app may know them by it still), no local
+// freeUsername returns a username that is nobody's, and was nobody else's (the app may know them by it still), no local
 // account's e-mail (its owner's sign-ins would be taken for this account's), and not reserved.
-func (o *OIDC) freeName(ctx context.Context, tx store.Tx, p *oidc.Person) (string, error) {
+func (o *OIDC) freeUsername(ctx context.Context, tx store.Tx, p *oidc.Person) (string, error) {
 	wish := p.Username
 	for n := 1; n <= 1000; n++ {
 		name := wish
 		if n > 1 {
 			name = identifier.Suffixed(wish, "-"+strconv.Itoa(n))
 		}
-		free, err := o.isFree(ctx, tx, p, name)
+		free, err := o.isUsernameFree(ctx, tx, p, name)
 		if err != nil {
 			return "", err
 		}
@@ -189,7 +189,7 @@ func (o *OIDC) freeName(ctx context.Context, tx store.Tx, p *oidc.Person) (strin
 	return "user-" + strings.ToLower(store.NewID(o.Service.Clock())), nil
 }
 
-func (o *OIDC) isFree(ctx context.Context, tx store.Tx, p *oidc.Person, name string) (bool, error) {
+func (o *OIDC) isUsernameFree(ctx context.Context, tx store.Tx, p *oidc.Person, name string) (bool, error) {
 	folded := store.FoldName(name)
 	if slices.ContainsFunc(o.Reserved, func(r string) bool { return store.FoldName(r) == folded }) {
 		return false, nil
@@ -204,15 +204,15 @@ func (o *OIDC) isFree(ctx context.Context, tx store.Tx, p *oidc.Person, name str
 	return !former, err
 }
 
-// update brings an account up to date with what the provider says. Name and e-mail of an account with a password are its
+// applyClaims brings an account up to date with what the provider says. Name and e-mail of an account with a password are its
 // own; groups that were given here stay.
-func (o *OIDC) update(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User, roles bool) (store.User, error) {
+func (o *OIDC) applyClaims(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User, roles bool) (store.User, error) {
 	after := u
 	others, err := otherGroups(ctx, tx, u.ID, p.Issuer, p.Subject)
 	if err != nil {
 		return u, err
 	}
-	provide(&after, slices.Concat(others, p.Groups.Strings()))
+	setProvidedGroups(&after, slices.Concat(others, p.Groups.Strings()))
 	if !u.Local {
 		after.Email, after.EmailVerified = p.Email.String(), p.EmailVerified
 		if p.Name != "" {
@@ -220,18 +220,18 @@ func (o *OIDC) update(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 		}
 	}
 	if roles {
-		if after.Role, after.RoleProvided, err = o.role(ctx, tx, c, cfg, u, cfg.Administers(p)); err != nil {
+		if after.Role, after.RoleProvided, err = o.roleFor(ctx, tx, c, cfg, u, cfg.IsAdmin(p)); err != nil {
 			return u, err
 		}
 	}
-	return o.save(ctx, tx, c, cfg, u, after)
+	return o.saveUser(ctx, tx, c, cfg, u, after)
 }
 
-// save writes what differs, if anything does.
-func (o *OIDC) save(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u, after store.User) (store.User, error) {
-	details := changed(u, after)
-	moved := after.RoleProvided != u.RoleProvided || !slices.Equal(after.ProvidedGroups, u.ProvidedGroups)
-	if len(details) == 0 && !moved {
+// saveUser writes what differs, if anything does.
+func (o *OIDC) saveUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u, after store.User) (store.User, error) {
+	details := userChanges(u, after)
+	provenance := after.RoleProvided != u.RoleProvided || !slices.Equal(after.ProvidedGroups, u.ProvidedGroups)
+	if len(details) == 0 && !provenance {
 		return u, nil
 	}
 	after.UpdatedAt = o.Service.Clock().UTC()
@@ -246,8 +246,8 @@ func (o *OIDC) save(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config
 	return stored, tx.AddEvent(ctx, c.stamp(e, after.UpdatedAt))
 }
 
-// changed answers before and after of what differs, for the audit log.
-func changed(u, after store.User) map[string]string {
+// userChanges answers before and after of what differs, for the audit log.
+func userChanges(u, after store.User) map[string]string {
 	d := make(map[string]string)
 	for _, f := range []struct{ name, from, to string }{
 		{"email", u.Email, after.Email}, {"name", u.Name, after.Name}, {"role", string(u.Role), string(after.Role)},
@@ -276,10 +276,10 @@ func otherGroups(ctx context.Context, tx store.Tx, userID, issuer, subject strin
 	return groups, nil
 }
 
-// role returns the role that the provider's groups give, and whether it is theirs. One that was given here stays, so does
+// roleFor returns the role that the provider's groups give, and whether it is theirs. One that was given here stays, so does
 // the deployment's root. The last-admin rule is the store's; here is only seen to it that nobody's sign-in leaves a store
 // behind that has no administrator at all, and so waits for a first one.
-func (o *OIDC) role(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u store.User, admin bool) (role store.Role, provided bool, err error) {
+func (o *OIDC) roleFor(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u store.User, admin bool) (role store.Role, provided bool, err error) {
 	switch {
 	case u.Managed || u.RoleGranted || (len(cfg.AdminGroups) == 0 && u.Origin != store.OriginOIDC && !u.RoleProvided):
 		return u.Role, u.RoleProvided, nil
@@ -302,8 +302,8 @@ func (o *OIDC) role(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config
 	return u.Role, u.RoleProvided, tx.AddEvent(ctx, c.stamp(e, o.Service.Clock()))
 }
 
-// link joins an identity to the account of the person who is signed in and asked for it.
-func (o *OIDC) link(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person, live *session.Live) error {
+// linkIdentity joins an identity to the account of the person who is signed in and asked for it.
+func (o *OIDC) linkIdentity(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person, live *session.Live) error {
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		s, u, err := tx.Session(ctx, live.Session.ID)
 		if errors.Is(err, store.ErrNotFound) || (err == nil && (s.Epoch != u.Epoch || !u.Active || u.Pending)) {
@@ -313,7 +313,7 @@ func (o *OIDC) link(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Per
 			return err
 		}
 		// Who asks was looked at when it began; that may be as long ago as a flow lasts.
-		if age := o.Service.Clock().Sub(s.AuthAt); age > linkFresh {
+		if age := o.Service.Clock().Sub(s.AuthAt); age > linkWindow {
 			return &oidc.Error{Kind: oidc.Expired, Reason: "the last sign-in of who asked for this is too long ago"}
 		}
 		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
@@ -333,7 +333,7 @@ func (o *OIDC) link(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Per
 		if err := tx.AddEvent(ctx, c.stamp(e, o.Service.Clock())); err != nil {
 			return err
 		}
-		_, err = o.update(ctx, tx, c, cfg, p, u, false)
+		_, err = o.applyClaims(ctx, tx, c, cfg, p, u, false)
 		return err
 	})
 	if err != nil {
@@ -342,9 +342,9 @@ func (o *OIDC) link(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Per
 	return nil
 }
 
-// linkFresh is how long after a sign-in, or a confirmation of it, an identity is linked: 10 minutes to ask for it, and the
+// linkWindow is how long after a sign-in, or a confirmation of it, an identity is linked: 10 minutes to ask for it, and the
 // life of a flow.
-const linkFresh = 10*time.Minute + oidc.FlowLife
+const linkWindow = 10*time.Minute + oidc.FlowLife
 
 // ErrLastWayIn: without this identity the person could not sign in any more.
 var ErrLastWayIn = errors.New("this is the only way to sign in to this account")
@@ -391,7 +391,7 @@ func (o *OIDC) unlink(ctx context.Context, tx store.Tx, c Client, u store.User, 
 	if err := tx.DeleteIdentity(ctx, id.Issuer, id.Subject); err != nil {
 		return err
 	}
-	if err := endIdentity(ctx, tx, u.ID, id, keep, o.Service.Clock()); err != nil {
+	if err := endOtherIdentitySessions(ctx, tx, u.ID, id, keep, o.Service.Clock()); err != nil {
 		return err
 	}
 	cfg, ok := o.Registry.Config(id.Provider)
@@ -408,15 +408,15 @@ func (o *OIDC) unlink(ctx context.Context, tx store.Tx, c Client, u store.User, 
 	for _, other := range others {
 		groups = append(groups, other.Groups...)
 		its, ok := o.Registry.Config(other.Provider)
-		administers = administers || ok && its.Issuer == other.Issuer && its.Administers(&oidc.Person{Groups: identifier.ParseGroups(other.Groups)})
+		administers = administers || ok && its.Issuer == other.Issuer && its.IsAdmin(&oidc.Person{Groups: identifier.ParseGroups(other.Groups)})
 	}
-	provide(&after, groups)
+	setProvidedGroups(&after, groups)
 	if u.RoleProvided && !administers {
-		if after.Role, after.RoleProvided, err = o.role(ctx, tx, c, cfg, u, false); err != nil {
+		if after.Role, after.RoleProvided, err = o.roleFor(ctx, tx, c, cfg, u, false); err != nil {
 			return err
 		}
 	}
-	if _, err := o.save(ctx, tx, c, cfg, u, after); err != nil {
+	if _, err := o.saveUser(ctx, tx, c, cfg, u, after); err != nil {
 		return err
 	}
 	e := providerEvent(cfg, "identity.unlink", u)

@@ -15,14 +15,14 @@ import (
 // A sign-in at a provider takes minutes, and the exchange of the code seconds. Whatever ends sessions meanwhile has to end
 // this one, too, although there is none yet: the transaction that makes it looks at what ended since the browser set out.
 
-// markLogout is the kind of mark that a logout from a provider leaves.
-const markLogout = "oidc.logout"
+// logoutMark is the kind of mark that a logout from a provider leaves.
+const logoutMark = "oidc.logout"
 
 // What a logout from a provider is about.
 const (
-	allOf  = "sub"     // all sessions of a person
-	oneOf  = "sid"     // one session at the provider
-	someOf = "sub+sid" // one session of a person: those that know no sid may be the meant one
+	bySubject        = "sub"     // all sessions of a person
+	bySID            = "sid"     // one session at the provider
+	bySubjectWithSID = "sub+sid" // one session of a person: those that know no sid may be the meant one
 )
 
 func logoutKey(about, issuer, value string) string {
@@ -32,15 +32,15 @@ func logoutKey(about, issuer, value string) string {
 
 // markLoggedOut notes a logout from a provider.
 func markLoggedOut(ctx context.Context, tx store.Tx, issuer, subject, sid string, now time.Time) error {
-	about := map[string]string{allOf: subject}
+	keys := map[string]string{bySubject: subject}
 	if sid != "" {
-		about = map[string]string{oneOf: sid, someOf: subject}
+		keys = map[string]string{bySID: sid, bySubjectWithSID: subject}
 	}
-	for what, value := range about {
+	for what, value := range keys {
 		if value == "" {
 			continue
 		}
-		if err := tx.Mark(ctx, markLogout, logoutKey(what, issuer, value), now.Add(store.EndedFor)); err != nil {
+		if err := tx.Mark(ctx, logoutMark, logoutKey(what, issuer, value), now.Add(store.EndedFor)); err != nil {
 			return err
 		}
 	}
@@ -48,23 +48,23 @@ func markLoggedOut(ctx context.Context, tx store.Tx, issuer, subject, sid string
 }
 
 // loggedOut reports whether the provider has told of a logout of the person or the session since begun.
-func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Person, begun time.Time) (bool, error) {
-	about := map[string]string{allOf: p.Subject, oneOf: p.SID}
+func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Person, started time.Time) (bool, error) {
+	keys := map[string]string{bySubject: p.Subject, bySID: p.SID}
 	if p.SID == "" {
-		about = map[string]string{allOf: p.Subject, someOf: p.Subject}
+		keys = map[string]string{bySubject: p.Subject, bySubjectWithSID: p.Subject}
 	}
-	for what, value := range about {
-		if gone, err := tx.Marked(ctx, markLogout, logoutKey(what, p.Issuer, value), begun.Add(store.EndedFor)); err != nil || gone {
-			return gone, err
+	for what, value := range keys {
+		if ended, err := tx.Marked(ctx, logoutMark, logoutKey(what, p.Issuer, value), started.Add(store.EndedFor)); err != nil || ended {
+			return ended, err
 		}
 	}
 	return false, nil
 }
 
-// stands returns nil while nothing was ended that a sign-in depends on since it began: the person's sessions, here or at the
+// checkNotEnded returns nil while nothing was ended that a sign-in depends on since it began: the person's sessions, here or at the
 // provider, everybody's, and the session of the browser that set out or came back. One that another sign-in or a renewal of
 // the same browser has replaced was not ended: many tabs may sign in at once.
-func (o *OIDC) stands(ctx context.Context, tx store.Tx, f oidc.Finished, live *session.Live, userID string) error {
+func (o *OIDC) checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackResult, live *session.Live, userID string) error {
 	keys := []string{userID, store.EndedAll}
 	if f.SessionID != "" {
 		keys = append(keys, f.SessionID)
@@ -72,17 +72,17 @@ func (o *OIDC) stands(ctx context.Context, tx store.Tx, f oidc.Finished, live *s
 	if live != nil {
 		keys = append(keys, live.Session.ID)
 	}
-	gone, err := loggedOut(ctx, tx, f.Person, f.BegunAt)
+	ended, err := loggedOut(ctx, tx, f.Person, f.StartedAt)
 	for _, key := range keys {
-		if err != nil || gone {
+		if err != nil || ended {
 			break
 		}
-		gone, err = tx.Marked(ctx, store.MarkEnded, key, f.BegunAt.Add(store.EndedFor))
+		ended, err = tx.Marked(ctx, store.MarkEnded, key, f.StartedAt.Add(store.EndedFor))
 	}
 	switch {
 	case err != nil:
 		return err
-	case gone:
+	case ended:
 		return &oidc.Error{Kind: oidc.Expired, Reason: "sessions of the person or the browser were ended while the sign-in was under way"}
 	}
 	return nil

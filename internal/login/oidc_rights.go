@@ -30,9 +30,9 @@ func (o *OIDC) Effective(s *store.Session, u store.User) store.User {
 	if !ok || cfg.Issuer != s.Issuer {
 		return u
 	}
-	p := oidc.ReadProved(s.Claims).Person(s.Subject)
+	p := oidc.DecodeStoredClaims(s.Claims).Claims(s.Subject)
 	u.Groups = union(u.Groups, p.Groups.Strings())
-	if !u.RoleGranted && !u.Managed && cfg.Administers(p) {
+	if !u.RoleGranted && !u.Managed && cfg.IsAdmin(p) {
 		u.Role = store.RoleAdmin
 	}
 	if !u.Local {
@@ -45,8 +45,8 @@ func (o *OIDC) Effective(s *store.Session, u store.User) store.User {
 	return u
 }
 
-// as returns the session with its user as it may act.
-func (o *OIDC) as(l *session.Live) *session.Live {
+// withEffectiveUser returns the session with its user as it may act.
+func (o *OIDC) withEffectiveUser(l *session.Live) *session.Live {
 	if l.Session.Provider == "" && !l.User.RoleProvided && len(l.User.ProvidedGroups) == 0 {
 		return l
 	}
@@ -65,9 +65,9 @@ func union(lists ...[]string) []string {
 	return slices.Compact(out)
 }
 
-// provide says that these groups come from providers, now: those of before that nobody gave here go, and what was given
+// setProvidedGroups says that these groups come from providers, now: those of before that nobody gave here go, and what was given
 // here stays.
-func provide(u *store.User, groups []string) {
+func setProvidedGroups(u *store.User, groups []string) {
 	own := slices.DeleteFunc(slices.Clone(u.Groups), func(g string) bool { return slices.Contains(u.ProvidedGroups, g) })
 	provided := slices.DeleteFunc(slices.Clone(groups), func(g string) bool { return slices.Contains(own, g) })
 	u.Groups, u.ProvidedGroups = union(own, provided), union(provided)

@@ -11,28 +11,28 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Recovery says how far an account is taken back from whoever else may have got in. The zero value takes all away but the
-// person's identities at providers, which are told.
+// Recovery says what is revoked when an account is recovered from an attacker. The zero value revokes everything but
+// the user's identities at providers, which are reported.
 type Recovery struct {
-	KeepSessions bool     // every session goes on
-	KeepSession  string   // the id of one that goes on
+	KeepSessions bool     // keep all sessions
+	KeepSession  string   // id of one session to keep
 	KeepBrowsers []string // device tokens of browsers that stay known
-	KeepLinks    bool     // a link on its way to the person stays good
+	KeepLinks    bool     // one-time links stay valid
 
-	Identities  bool      // unlink them all …
-	LinkedSince time.Time // … or those that were linked since, where it is not zero
+	Identities  bool      // unlink all identities …
+	LinkedSince time.Time // … or those that were linked since then, if not zero
 
-	// Note writes an event of the act's actor, with the time and all that is known of the client.
+	// Note writes an audit event with the actor and the client of the request.
 	Note func(ctx context.Context, tx store.Tx, e store.Event) error
 }
 
-// Recovered is what was taken away, and which identities are left.
+// Recovered says what was revoked, and which identities are left.
 type Recovered struct {
 	Sessions, Browsers, Links int
 	Unlinked, Left            []store.Identity
 }
 
-// Describe adds it to the details of an event.
+// Describe adds the counts to the details of an event.
 func (r Recovered) Describe(details map[string]string) {
 	if _, told := details["sessions_ended"]; !told || r.Sessions > 0 {
 		details["sessions_ended"] = strconv.Itoa(r.Sessions)
@@ -45,36 +45,36 @@ func (r Recovered) Describe(details map[string]string) {
 	}
 }
 
-// way is something that lets somebody into an account, or back in.
-type way struct {
-	table string // where the store keeps it
-	end   func(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error
+// accessPath is something that gives access to an account.
+type accessPath struct {
+	table  string // where the store keeps it
+	revoke func(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error
 }
 
-// ways are all of them. A table of the store that names users and is no way in is told so in a test, which fails for one
-// that it does not know: what outlives a recovery by being forgotten here is open to whoever it was meant to keep out.
-var ways = []way{
+// accessPaths are all of them. A path that is missing here would survive a recovery, and so would an attacker's access.
+// A test compares the list with the store's tables that refer to users, and fails for one that it does not know.
+var accessPaths = []accessPath{
 	{"sessions", endSessions},
-	{"devices", forgetBrowsers},
+	{"devices", forgetDevices},
 	{"links", cancelLinks},
 	{"flows", endFlows},
-	{"identities", endIdentities},
+	{"identities", unlinkIdentities},
 }
 
-// Recover takes an account back, in the change that gives it another password or turns it off. Passwords are the
-// caller's.
+// Recover revokes access to an account, in the transaction that changes its password or deactivates it. The password is
+// the caller's responsibility.
 func Recover(ctx context.Context, tx store.Tx, u store.User, r Recovery) (Recovered, error) {
 	var out Recovered
-	for _, w := range ways {
-		if err := w.end(ctx, tx, u, r, &out); err != nil {
+	for _, w := range accessPaths {
+		if err := w.revoke(ctx, tx, u, r, &out); err != nil {
 			return Recovered{}, err
 		}
 	}
 	return out, nil
 }
 
-// endSessions ends them by row and by epoch, so that none survives whatever happens to its row. A session that goes on
-// has to be renewed with the new epoch.
+// endSessions ends sessions by row and by epoch, so that none survives even if its row is written again concurrently. A
+// session to keep has to be rotated with the new epoch.
 func endSessions(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error {
 	if r.KeepSessions {
 		return nil
@@ -87,7 +87,7 @@ func endSessions(ctx context.Context, tx store.Tx, u store.User, r Recovery, out
 	return tx.BumpEpoch(ctx, u.ID)
 }
 
-func forgetBrowsers(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) (err error) {
+func forgetDevices(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) (err error) {
 	keep := make([]store.TokenHash, len(r.KeepBrowsers))
 	for i, token := range r.KeepBrowsers {
 		keep[i] = store.HashToken(token)
@@ -108,14 +108,14 @@ func endFlows(ctx context.Context, tx store.Tx, u store.User, _ Recovery, _ *Rec
 	return tx.EndFlows(ctx, u.ID)
 }
 
-func endIdentities(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error {
+func unlinkIdentities(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error {
 	ids, err := tx.Identities(ctx, u.ID)
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		since := !r.LinkedSince.IsZero() && !id.CreatedAt.Before(r.LinkedSince)
-		if !r.Identities && !since {
+		linkedSince := !r.LinkedSince.IsZero() && !id.CreatedAt.Before(r.LinkedSince)
+		if !r.Identities && !linkedSince {
 			out.Left = append(out.Left, id)
 			continue
 		}
@@ -137,11 +137,11 @@ func UnlinkIdentity(ctx context.Context, tx store.Tx, id store.Identity, note fu
 	if err := tx.DeleteIdentity(ctx, id.Issuer, id.Subject); err != nil {
 		return 0, err
 	}
-	ended, err := endOf(ctx, tx, id)
+	ended, err := endIdentitySessions(ctx, tx, id)
 	if err != nil {
 		return 0, err
 	}
-	if err := withoutIdentity(ctx, tx, u); err != nil || note == nil {
+	if err := withdrawRights(ctx, tx, u); err != nil || note == nil {
 		return ended, err
 	}
 	return ended, note(ctx, tx, store.Event{
@@ -158,39 +158,39 @@ func MoveIdentity(ctx context.Context, tx store.Tx, id store.Identity, userID st
 	if err != nil {
 		return 0, err
 	}
-	ended, err := endOf(ctx, tx, id)
+	ended, err := endIdentitySessions(ctx, tx, id)
 	if err != nil {
 		return 0, err
 	}
 	if err := tx.MoveIdentity(ctx, id.Issuer, id.Subject, userID); err != nil {
 		return 0, err
 	}
-	given := id
-	given.Groups = nil // until the provider says so again
-	if err := tx.UpdateIdentity(ctx, given); err != nil {
+	cleared := id
+	cleared.Groups = nil // until the provider says so again
+	if err := tx.UpdateIdentity(ctx, cleared); err != nil {
 		return 0, err
 	}
-	return ended, withoutIdentity(ctx, tx, u)
+	return ended, withdrawRights(ctx, tx, u)
 }
 
-// endOf ends the sessions that began with an identity.
-func endOf(ctx context.Context, tx store.Tx, id store.Identity) (int, error) {
+// endIdentitySessions ends the sessions that began with an identity.
+func endIdentitySessions(ctx context.Context, tx store.Tx, id store.Identity) (int, error) {
 	ended, err := tx.EndSessions(ctx, store.SessionSelector{Issuer: id.Issuer, Subject: id.Subject})
 	return len(ended), err
 }
 
-// withoutIdentity takes back what an identity gave an account that has lost it.
-func withoutIdentity(ctx context.Context, tx store.Tx, u store.User) error {
+// withdrawRights takes back what an identity gave an account that has lost it.
+func withdrawRights(ctx context.Context, tx store.Tx, u store.User) error {
 	others, err := tx.Identities(ctx, u.ID)
 	if err != nil {
 		return err
 	}
-	var stay []string
+	var groups []string
 	for _, o := range others {
-		stay = append(stay, o.Groups...)
+		groups = append(groups, o.Groups...)
 	}
 	after := u
-	provide(&after, stay)
+	setProvidedGroups(&after, groups)
 	if len(others) == 0 && !u.RoleGranted && !u.Managed {
 		after.Role, after.RoleProvided = store.RoleUser, false
 	}

@@ -13,14 +13,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Known browsers. A browser that signed in to an account keeps a random token; the store keeps its hash beside the
-// account. It proves nothing and opens nothing: it only gives the browser a count of wrong passwords of its own.
+// Known browsers. A browser that signed in to an account gets a random device token; the store has its hash with the
+// account. It authenticates nobody: it only gives the browser its own count of wrong passwords.
 const (
 	deviceLife = 365 * 24 * time.Hour
 	maxDevices = 4 // accounts that one browser is known for
 )
 
-// DeviceCookie is the name, after Gatehouse's own, of the cookie with the device tokens.
+// DeviceCookie is the name, after Gatehouse's prefix, of the cookie with the device tokens.
 const DeviceCookie = "device"
 
 // ParseDevices returns the device tokens in a cookie value; malformed ones are dropped.
@@ -34,36 +34,36 @@ func ParseDevices(value string) []string {
 	return tokens
 }
 
-// Via says how a proof was given.
+// Via says how a user authenticated, and holds the parameters of the session.
 type Via struct {
 	Method   string // "password", "oidc", "link"
 	Provider string
 	Issuer   string
 	Subject  string
 	SID      string
-	Claims   string // what the provider said, see store.Session
+	Claims   string // the provider's claims, see store.Session
 	Sealed   string
 	Remember bool
-	// AuthAt is when a provider says that the person proved it, zero when it does not say. Every other proof is given now.
+	// AuthAt is when the user authenticated at a provider, zero if it does not say. It is ignored for other methods.
 	AuthAt time.Time
-	// Check is asked in the transaction that begins the session. It may be nil.
+	// Check is called in the transaction that starts the session. It may be nil.
 	Check func(ctx context.Context, tx store.Tx) error
 }
 
-// SignedIn is a session that has just begun.
+// SignedIn is a session that was just started or rotated.
 type SignedIn struct {
 	Token   string // for the session cookie
 	Session store.Session
 	User    store.User
-	Devices string // for the device cookie, "" to leave it as it is
+	Devices string // new value of the device cookie, "" for no change
 }
 
 // DeviceLife returns how long the device cookie lasts.
 func DeviceLife() time.Duration { return deviceLife }
 
-// SignIn turns a proof into a session, in one transaction: the session that came with the request ends (session
-// fixation, a change of user), the new one begins, failures are forgotten, the browser is known, and the audit log
-// says so. The user is read again: what changed since the proof was given counts.
+// SignIn starts a session for a proof, in one transaction: the session of the request ends (session fixation, a change
+// of user), the new one starts, failed attempts are cleared, the browser becomes known, and the sign-in is audited. The
+// user is read again, so that changes since the proof take effect.
 func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via Via) (SignedIn, error) {
 	var out SignedIn
 	err := s.Store.Change(ctx, func(tx store.Tx) error {
@@ -74,10 +74,10 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via Via) (Signe
 		case err != nil:
 			return err
 		case u.PasswordHash != p.User.PasswordHash && via.Provider == "":
-			return ErrWrong // changed between proof and here
+			return ErrWrong // changed since the proof
 		case !u.Active || u.Pending:
 			return &DisabledError{Pending: u.Pending}
-		case u.Epoch != p.User.Epoch: // all sessions were ended meanwhile, and this one with them
+		case u.Epoch != p.User.Epoch: // all sessions were ended since the proof
 			return ErrWrong
 		}
 		if via.Check != nil {
@@ -102,9 +102,9 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via Via) (Signe
 			return err
 		}
 		out.User = u
-		return s.settle(ctx, tx, c, p, via, &out)
+		return s.recordSignIn(ctx, tx, c, p, via, &out)
 	})
-	s.count(via.Method, outcome(err))
+	s.count(via.Method, outcomeOf(err))
 	if err != nil {
 		s.Forgive(ctx, p)
 		return SignedIn{}, fmt.Errorf("signing in: %w", err)
@@ -114,7 +114,7 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via Via) (Signe
 	return out, nil
 }
 
-// endPresented ends the session whose cookie came with the request.
+// endPresented ends the session of the request.
 func (s *Service) endPresented(ctx context.Context, tx store.Tx, c Client) error {
 	if !store.ValidToken(c.Session) {
 		return nil
@@ -130,8 +130,8 @@ func (s *Service) endPresented(ctx context.Context, tx store.Tx, c Client) error
 	return err
 }
 
-// settle writes what goes with a sign-in.
-func (s *Service) settle(ctx context.Context, tx store.Tx, c Client, p Proof, via Via, out *SignedIn) error {
+// recordSignIn writes everything but the session: last sign-in, attempts, rehash, device, audit event.
+func (s *Service) recordSignIn(ctx context.Context, tx store.Tx, c Client, p Proof, via Via, out *SignedIn) error {
 	now := s.Clock().UTC()
 	if err := tx.SetLastLogin(ctx, out.User.ID, now); err != nil {
 		return err
@@ -146,8 +146,8 @@ func (s *Service) settle(ctx context.Context, tx store.Tx, c Client, p Proof, vi
 			return err
 		}
 	}
-	if via.Provider == "" { // whoever came by a link has given themselves a password
-		if err := s.knowDevice(ctx, tx, c, p, out, now); err != nil {
+	if via.Provider == "" { // also for a one-time link: its user has just set a password
+		if err := s.rememberDevice(ctx, tx, c, p, out, now); err != nil {
 			return err
 		}
 	}
@@ -158,10 +158,10 @@ func (s *Service) settle(ctx context.Context, tx store.Tx, c Client, p Proof, vi
 	}, now))
 }
 
-// knowDevice makes the browser known for the account. Only tokens made here are ever kept: one that somebody planted
-// in the browser is not adopted.
-func (s *Service) knowDevice(ctx context.Context, tx store.Tx, c Client, p Proof, out *SignedIn, now time.Time) error {
-	token := p.counted.device
+// rememberDevice makes the browser known for the account. Only tokens created here are stored: one that was planted in
+// the browser is not adopted.
+func (s *Service) rememberDevice(ctx context.Context, tx store.Tx, c Client, p Proof, out *SignedIn, now time.Time) error {
+	token := p.attempt.device
 	if token == "" {
 		token = store.NewToken()
 		tokens := append([]string{token}, c.Devices...)
@@ -170,16 +170,15 @@ func (s *Service) knowDevice(ctx context.Context, tx store.Tx, c Client, p Proof
 	return tx.PutDevice(ctx, store.HashToken(token), out.User.ID, now, now.Add(deviceLife))
 }
 
-// Confirm renews the session of a person who has just proved again who they are: new token, and admin writes are
-// allowed for a while. It returns store.ErrNotFound (wrapped) when the session ended meanwhile.
+// Confirm rotates the session of a user who has just authenticated again (step-up): it has a new token, and admin
+// writes are allowed for a while. It returns store.ErrNotFound (wrapped) if the session has ended meanwhile.
 func (s *Service) Confirm(ctx context.Context, c Client, p Proof, l *session.Live) (SignedIn, error) {
-	return s.confirm(ctx, c, p, l, s.Clock().UTC(), nil)
+	return s.stepUp(ctx, c, p, l, s.Clock().UTC(), nil)
 }
 
-// confirm is Confirm for a proof that was given at a time. apply, if there is one, changes the session that goes on and
-// what belongs to it. Session and user are those of the transaction: what was replaced since the request began does not
-// come back.
-func (s *Service) confirm(ctx context.Context, c Client, p Proof, l *session.Live, authAt time.Time,
+// stepUp is [Service.Confirm] for a proof given at authAt. apply, which may be nil, changes the session before it is
+// rotated. Session and user are read in the transaction, so that changes since the request began are not undone.
+func (s *Service) stepUp(ctx context.Context, c Client, p Proof, l *session.Live, authAt time.Time,
 	apply func(ctx context.Context, tx store.Tx, old *store.Session) error) (SignedIn, error) {
 	var out SignedIn
 	err := s.Store.Change(ctx, func(tx store.Tx) error {
@@ -212,12 +211,12 @@ func (s *Service) confirm(ctx context.Context, c Client, p Proof, l *session.Liv
 	})
 	if err != nil {
 		s.Forgive(ctx, p)
-		return SignedIn{}, fmt.Errorf("confirming a session: %w", err)
+		return SignedIn{}, fmt.Errorf("stepping up a session: %w", err)
 	}
 	return out, nil
 }
 
-// stamp completes an event with what is known of the client.
+// stamp adds id, time and the client's details to an event.
 func (c Client) stamp(e store.Event, now time.Time) store.Event {
 	e.ID, e.Time = store.NewID(now), now.UTC()
 	e.IP, e.UserAgent, e.RequestID = c.ip(), session.ClipUserAgent(c.UserAgent), c.RequestID

@@ -17,18 +17,18 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Limits say how fast passwords may be tried.
+// Limits limit how often passwords may be tried.
 type Limits struct {
-	Free    int           // wrong passwords for one account before it gets slower
-	Longest time.Duration // the longest wait
-	Client  int           // attempts of one client address …
-	Window  time.Duration // … in this time
+	Free    int           // wrong passwords for one account without a wait
+	Longest time.Duration // maximum wait
+	Client  int           // attempts per client address and Window
+	Window  time.Duration
 }
 
-// DefaultLimits are in force when the configuration says nothing.
+// DefaultLimits apply if the configuration sets none.
 var DefaultLimits = Limits{Free: 5, Longest: 15 * time.Minute, Client: 30, Window: time.Minute}
 
-// ThrottledError: too many attempts. It says nothing about the account, which may not exist.
+// ThrottledError means too many attempts. It says nothing about the account, which may not exist.
 type ThrottledError struct{ Wait time.Duration }
 
 func (e *ThrottledError) Error() string {
@@ -40,30 +40,30 @@ func (e *ThrottledError) RetryAfter() int {
 	return max(1, int((e.Wait+time.Second-1)/time.Second))
 }
 
-// Throttle counts attempts in the store, so that a restart or a second Caddy forgets nothing.
+// Throttle counts attempts in the store, so that they survive a restart and are shared by all Caddy processes.
 //
-// Attempts are counted before their outcome is known, so that a hundred guesses at once get no more than the free
-// ones. What is counted:
+// Attempts are counted before their outcome is known, so that parallel guesses gain nothing. What is counted:
 //
 //   - the client address (a /64 for IPv6), for every attempt;
-//   - for browsers that never signed in to the account: the name as it was typed, see [attempt], and behind it the
-//     account that it means;
-//   - for browsers that did: each by itself, so that strangers cannot make the owner wait, and all together;
-//   - for whoever is signed in and is asked again, in a browser that is not known: each session likewise.
+//   - for browsers that never signed in to the account: the typed name, see [attempt], and the account that it resolves
+//     to;
+//   - for browsers that did: each browser by itself, so that strangers cannot lock the owner out, and all of them
+//     together;
+//   - for step-up in a browser that is not known: each session by itself, and all sessions of the account together.
 //
-// Only the count of the typed name is ever told to a stranger, and it is kept, and dropped, alike for names that somebody
-// has and for others: the difference would tell which exist.
+// A stranger sees only the wait of the typed name. That count is kept, and dropped, in the same way for existing and
+// unknown names, so that it does not tell which exist (user enumeration).
 type Throttle struct {
 	store   store.Store
 	now     func() time.Time
-	blocked *otter.Cache[string, time.Time] // clients known to wait, to spare the store a flood
-	holds   password.Holds
+	blocked *otter.Cache[string, time.Time] // clients that have to wait, so that a flood does not reach the store
+	tarpit  password.Holds
 }
 
-// holdFor is about how long a client is held that was told to wait and comes all the same; see [password.Holds].
-const holdFor = time.Second / 2
+// tarpitDelay is the mean delay before the response to a blocked client; see [password.Holds].
+const tarpitDelay = time.Second / 2
 
-// NewThrottle counts in st.
+// NewThrottle returns a Throttle that counts in st.
 func NewThrottle(st store.Store, now func() time.Time) *Throttle {
 	return &Throttle{
 		store: st, now: now,
@@ -71,8 +71,9 @@ func NewThrottle(st store.Store, now func() time.Time) *Throttle {
 	}
 }
 
-// ClientKey returns the key of a client address: IPv4 addresses as they are, IPv6 by /64, which is what one
-// subscriber gets. "" for an unknown address (a unix socket): no key is shared by everybody behind it.
+// ClientKey returns the key of a client address: an IPv4 address as it is, an IPv6 address by its /64, which is what
+// one subscriber gets. It returns "" for an unknown address (a unix socket), so that those behind it do not share one
+// count.
 func ClientKey(ip netip.Addr) string {
 	ip = ip.Unmap().WithZone("")
 	switch {
@@ -89,28 +90,27 @@ func ClientKey(ip netip.Addr) string {
 	}
 }
 
-// told returns a *[ThrottledError] to a client that was told to wait and comes before its time, after a moment; or the
-// context's error.
-func (t *Throttle) told(ctx context.Context, ip netip.Addr, l Limits) error {
+// checkBlocked returns, after a delay, a *[ThrottledError] for a client that still has to wait, or the context's error.
+func (t *Throttle) checkBlocked(ctx context.Context, ip netip.Addr, l Limits) error {
 	key := ClientKey(ip)
-	if l.Client <= 0 || t.wait(key) == 0 {
+	if l.Client <= 0 || t.blockedFor(key) == 0 {
 		return nil
 	}
-	moment, end := t.holds.Begin(holdFor)
+	moment, end := t.tarpit.Begin(tarpitDelay)
 	defer end()
 	select {
 	case <-ctx.Done():
-		return fmt.Errorf("holding a sign-in back: %w", ctx.Err())
+		return fmt.Errorf("delaying a throttled sign-in: %w", ctx.Err())
 	case <-time.After(moment):
 	}
-	if wait := t.wait(key); wait > 0 {
+	if wait := t.blockedFor(key); wait > 0 {
 		return &ThrottledError{Wait: wait}
 	}
 	return nil
 }
 
-// wait returns how long a client is known to have to wait, 0 for not at all.
-func (t *Throttle) wait(key string) time.Duration {
+// blockedFor returns how long a client still has to wait, 0 for not at all.
+func (t *Throttle) blockedFor(key string) time.Duration {
 	until, ok := t.blocked.GetIfPresent(key)
 	if !ok {
 		return 0
@@ -118,13 +118,13 @@ func (t *Throttle) wait(key string) time.Duration {
 	return max(0, until.Sub(t.now()))
 }
 
-// client counts an attempt of a client address. first is true when it has just begun to wait.
-func (t *Throttle) client(ctx context.Context, ip netip.Addr, l Limits) (first bool, err error) {
+// countClient counts an attempt of a client address. first is true for the attempt that blocks it.
+func (t *Throttle) countClient(ctx context.Context, ip netip.Addr, l Limits) (first bool, err error) {
 	key := ClientKey(ip)
 	if key == "" || l.Client <= 0 {
 		return false, nil
 	}
-	if wait := t.wait(key); wait > 0 { // since it was let in
+	if wait := t.blockedFor(key); wait > 0 { // blocked since checkBlocked
 		return false, &ThrottledError{Wait: wait}
 	}
 	now := t.now()
@@ -136,62 +136,63 @@ func (t *Throttle) client(ctx context.Context, ip netip.Addr, l Limits) (first b
 		return false, nil
 	}
 	t.blocked.Compute(key, func(until time.Time, found bool) (time.Time, otter.ComputeOp) {
-		first = !found || !until.After(now) // of those who come at once one is the first
+		first = !found || !until.After(now) // only one of several concurrent attempts is the first
 		return now.Add(wait), otter.WriteOp
 	})
 	return first, &ThrottledError{Wait: wait}
 }
 
-// attempt says under which keys an attempt is counted. Every one of them is counted, and forgotten, together.
+// newAttempt holds the keys under which an attempt is counted. They are counted, and cleared, together.
 //
-// A stranger's has two. shown is the typed name up to its last @: a username and the address with that local part wait
-// together, whether they are one account, two, or none. behind is the account, which other names may mean as well
-// (CVE-2025-24806, CVE-2026-47203): where it waits and shown does not, the attempt is refused as a wrong password is, and
-// nothing is compared. A name that nobody has counts behind as well, so that it costs the same.
+// For a stranger, visibleKey is the typed name up to its last @: a username and the address with that local part share
+// one wait, whether they are one account, two, or none. hiddenKey is the account, which other names may resolve to as
+// well (CVE-2025-24806, CVE-2026-47203): if it has to wait and visibleKey has not, the attempt fails like a wrong
+// password, and nothing is compared. Unknown names have a hiddenKey as well, so that they cost the same.
 //
-// A known browser's are its own, and that of all known browsers of the account; a session's are its own, and that of all
-// sessions of the account.
+// For a known browser, the keys are its own and that of all known browsers of the account; for a session, its own and
+// that of all sessions of the account.
 type attempt struct {
-	shown, behind string
-	device        string // the presented device token that is known for the account, or ""
-	own           bool   // counted apart from strangers, who can do nothing about it
-	open          bool   // the person has been in the account: waits of behind are told
+	visibleKey, hiddenKey string
+	device                string // the request's device token that is known for the account, or ""
+	ownCount              bool   // counted apart from strangers, who cannot affect it
+	showsWait             bool   // waits of hiddenKey are reported, too: the user has signed in before
 }
 
-func (a attempt) keys() []string { return []string{a.shown, a.behind} }
+func (a attempt) keys() []string { return []string{a.visibleKey, a.hiddenKey} }
 
-// knownFree is how many times the free attempts all known browsers of an account have together, and all its sessions.
-const knownFree = 2
+// sharedFactor multiplies the free attempts for all known browsers, and for all sessions, of an account together.
+const sharedFactor = 2
 
-// begin counts an attempt. hidden is true when it has to look like a wrong password.
-func (t *Throttle) begin(ctx context.Context, a attempt, l Limits) (hidden bool, err error) {
+// count counts an attempt. hidden is true if it has to fail like a wrong password.
+func (t *Throttle) count(ctx context.Context, a attempt, l Limits) (hidden bool, err error) {
 	now, free := t.now(), l.Free
-	wait, err := t.store.BeginAttempt(ctx, a.shown, free, l.Longest, now)
+	wait, err := t.store.BeginAttempt(ctx, a.visibleKey, free, l.Longest, now)
 	if err != nil {
 		return false, fmt.Errorf("counting sign-in attempts: %w", err)
 	}
 	if wait > 0 {
 		return false, &ThrottledError{Wait: wait}
 	}
-	if a.own {
-		free *= knownFree
+	if a.ownCount {
+		free *= sharedFactor
 	}
-	ctx = context.WithoutCancel(ctx) // both or none, also of whoever leaves in between
-	if wait, err = t.store.BeginAttempt(ctx, a.behind, free, l.Longest, now); err != nil {
-		return false, errors.Join(fmt.Errorf("counting sign-in attempts: %w", err), t.store.ForgiveAttempt(ctx, a.shown, now))
+	ctx = context.WithoutCancel(ctx) // both counts or none, even if the client disconnects in between
+	if wait, err = t.store.BeginAttempt(ctx, a.hiddenKey, free, l.Longest, now); err != nil {
+		return false, errors.Join(fmt.Errorf("counting sign-in attempts: %w", err), t.store.ForgiveAttempt(ctx, a.visibleKey, now))
 	}
-	if wait > 0 && a.open {
-		return false, errors.Join(&ThrottledError{Wait: wait}, t.store.ForgiveAttempt(ctx, a.shown, now))
+	if wait > 0 && a.showsWait {
+		return false, errors.Join(&ThrottledError{Wait: wait}, t.store.ForgiveAttempt(ctx, a.visibleKey, now))
 	}
 	return wait > 0, nil
 }
 
-// AccountKey returns the key under which strangers' attempts on an account are counted.
+// AccountKey returns the key under which strangers' attempts for an account are counted.
 func AccountKey(userID string) string { return "a:" + userID }
 
-func knownKey(userID string) string { return "k:" + userID }
+func knownBrowsersKey(userID string) string { return "k:" + userID }
 
-// sessionsKey is the count of all sessions of an account. Whoever has stolen one makes no known browser wait.
+// sessionsKey returns the key of all sessions of an account. It is not that of known browsers: guesses with a stolen
+// session must not lock them out.
 func sessionsKey(userID string) string { return "s:" + userID }
 
 func sessionKey(h store.TokenHash, userID string) string {
@@ -200,42 +201,42 @@ func sessionKey(h store.TokenHash, userID string) string {
 
 func deviceKey(h store.TokenHash, userID string) string { return "d:" + h.String()[:22] + ":" + userID }
 
-// Prefixes of keys of which anybody can make up any number; the store keeps a bounded lot of each.
+// Prefixes of keys of which anybody can create any number; the store keeps a limited number of each.
 const (
-	shownPrefix  = "n:"
-	nobodyPrefix = "u:"
+	typedPrefix   = "n:"
+	unknownPrefix = "u:"
 )
 
-// nameKey returns the key of a typed name. People type passwords into the name field, so the store gets a few bytes of a
-// keyed hash: enough to count, too little to find out what was typed.
+// nameKey returns the key of a typed name. Users type passwords into the name field by mistake, so the store gets a few
+// bytes of a keyed hash: enough to count, too little to recover the text.
 func nameKey(secret, prefix, name string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(prefix + name))
 	return prefix + hex.EncodeToString(mac.Sum(nil)[:6])
 }
 
-// shownKey returns the key of the count that is told.
-func shownKey(secret, name string) string {
+// typedNameKey returns the key of the count whose wait is reported.
+func typedNameKey(secret, name string) string {
 	name = store.FoldName(name)
 	if at := strings.LastIndexByte(name, '@'); at > 0 {
 		name = name[:at]
 	}
-	return nameKey(secret, shownPrefix, name)
+	return nameKey(secret, typedPrefix, name)
 }
 
-// Forget forgets every wrong attempt on an account, in a change that gives it another password: what was guessed at is
-// not there any more.
+// Forget clears all failed attempts for an account, in the transaction that changes its password: they were guesses at
+// the old one.
 func Forget(ctx context.Context, tx store.Tx, u store.User) error {
-	keys := []string{AccountKey(u.ID), knownKey(u.ID), sessionsKey(u.ID)}
+	keys := []string{AccountKey(u.ID), knownBrowsersKey(u.ID), sessionsKey(u.ID)}
 	secret, err := tx.Setting(ctx, secretSetting)
 	switch {
 	case errors.Is(err, store.ErrNotFound): // no name was ever counted
 	case err != nil:
 		return err
 	default:
-		keys = append(keys, shownKey(secret, u.Username))
+		keys = append(keys, typedNameKey(secret, u.Username))
 		if u.Email != "" {
-			keys = append(keys, shownKey(secret, u.Email))
+			keys = append(keys, typedNameKey(secret, u.Email))
 		}
 	}
 	return forget(ctx, tx, keys)
@@ -252,8 +253,8 @@ func forget(ctx context.Context, tx store.Tx, keys []string) error {
 
 const secretSetting = "throttle.key"
 
-// secret returns the key for typed names, made once per store and shared by all that use it.
-func (t *Throttle) secret(ctx context.Context) (string, error) {
+// hashKey returns the HMAC key for typed names. It is created once per store and shared by all processes.
+func (t *Throttle) hashKey(ctx context.Context) (string, error) {
 	s, err := t.store.Setting(ctx, secretSetting)
 	if err == nil {
 		return s, nil
@@ -263,7 +264,7 @@ func (t *Throttle) secret(ctx context.Context) (string, error) {
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("keeping the throttle's key: %w", err)
+		return "", fmt.Errorf("storing the throttle's key: %w", err)
 	}
 	return s, nil
 }

@@ -8,122 +8,124 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
-// Person is somebody whom a provider vouches for. Subject, Email and Groups are exactly what the provider signed, and
-// decide; Username and Name are cleaned, and decide nothing.
+// Person holds the verified claims about one user. Subject, Email and Groups are exactly what the provider signed;
+// decisions are made by them. Username and Name are cleaned for display; no decision depends on them.
 type Person struct {
 	Provider string // name in the configuration
 	Issuer   string
 	Subject  string
-	SID      string // of the session at the provider, "" when it does not say
+	SID      string // session at the provider; "" if not given
 
-	Username      string           // wished for; never empty
-	Email         identifier.Email // zero when there is none that could be compared
-	EmailVerified bool             // never without an Email
+	Username      string           // preferred, not yet unique here; never empty
+	Email         identifier.Email // zero if there is none, or none that can be compared
+	EmailVerified bool             // only with an Email
 	Name          string
 	Groups        identifier.Groups // sorted, no duplicates
-	// Ignored are the values that prove nothing, for a warning: whoever made them may be missed somewhere.
-	Ignored []Ignored
+	// Ignored lists the claim values that were left out, for a warning: a rule that relies on one cannot match.
+	Ignored []IgnoredValue
 
 	Tokens Tokens
 
-	authTime time.Time // when the provider asked for credentials, zero when it does not say
+	authTime time.Time // auth_time: when the provider asked for credentials; zero if not given
 }
 
-// Ignored tells of values of one claim that were left out for one reason.
-type Ignored struct {
+// IgnoredValue counts the values of one claim that were left out for the same reason.
+type IgnoredValue struct {
 	Claim   string
 	Fault   identifier.Fault
-	Example string // of such a value, harmless to logs and terminals
+	Example string // one of the values, escaped for logs and terminals
 	Count   int
 }
 
-func (p *Person) ignore(claim string, fault identifier.Fault, example string) {
+func (p *Person) addIgnored(claim string, fault identifier.Fault, example string) {
 	for i := range p.Ignored {
 		if p.Ignored[i].Claim == claim && p.Ignored[i].Fault == fault {
 			p.Ignored[i].Count++
 			return
 		}
 	}
-	p.Ignored = append(p.Ignored, Ignored{claim, fault, identifier.Example(example), 1})
+	p.Ignored = append(p.Ignored, IgnoredValue{claim, fault, identifier.Example(example), 1})
 }
 
-// person reads the claims. Userinfo is fresher than the ID token, so it goes first.
-func (p *provider) person(v *verified, info claims) *Person {
-	all := merge(v.claims, info)
+// buildClaims reads the claims. Userinfo is newer than the ID token, so it takes precedence.
+func (p *provider) buildClaims(v *verifiedToken, info jsonObject) *Person {
+	all := mergeUserinfo(v.claims, info)
 	out := &Person{Provider: p.Config.Name, Issuer: p.Issuer, Subject: v.subject, SID: v.sid, authTime: v.authTime}
-	p.email(out, all)
-	out.Name = identifier.Name(all.lookup(or(p.Claims.Name, "name")).word())
-	p.groups(out, all)
+	p.setEmail(out, all)
+	out.Name = identifier.Name(all.lookup(orDefault(p.Claims.Name, "name")).scalar())
+	p.setGroups(out, all)
 	local, _, _ := strings.Cut(out.Email.String(), "@")
-	for _, wish := range []string{all.lookup(p.Claims.Username).word(), all.get("preferred_username").word(), local, v.subject, "user"} {
-		if out.Username = identifier.Username(wish); out.Username != "" {
+	for _, candidate := range []string{
+		all.lookup(p.Claims.Username).scalar(), all.get("preferred_username").scalar(), local, v.subject, "user",
+	} {
+		if out.Username = identifier.Username(candidate); out.Username != "" {
 			break
 		}
 	}
 	return out
 }
 
-func or(path, usual string) string {
+func orDefault(path, fallback string) string {
 	if path == "" {
-		return usual
+		return fallback
 	}
 	return path
 }
 
-// merge lays userinfo over the ID token. An e-mail and the word on it go together: a flag of the one never vouches for
-// the address of the other.
-func merge(id, info claims) claims {
-	out := id.over(info)
-	mail, has := info.get("email").only()
-	was, had := id.get("email").only()
+// mergeUserinfo overlays the ID token's claims with those of userinfo. email and email_verified stay together: the flag
+// in one document never vouches for the address in the other.
+func mergeUserinfo(id, info jsonObject) jsonObject {
+	out := id.overlay(info)
+	mail, has := info.get("email").singleString()
+	idMail, idHas := id.get("email").singleString()
 	switch {
-	case !info.get("email").there():
+	case !info.get("email").present():
 		out.set("email_verified", id.get("email_verified"))
-	case !has || !had || mail != was:
+	case !has || !idHas || mail != idMail:
 		out.set("email_verified", info.get("email_verified"))
 	}
 	return out
 }
 
-// email takes the address over, and whether the provider vouches for it. The word is beside the address in the same
-// object, and speaks of the claim "email" there: of exactly that text.
-func (p *provider) email(out *Person, all claims) {
-	path := or(p.Claims.Email, "email")
+// setEmail sets the address, and whether the provider has verified it. email_verified is read from the object that
+// holds the address, and counts only if that object's "email" is exactly the same text.
+func (p *provider) setEmail(out *Person, all jsonObject) {
+	path := orDefault(p.Claims.Email, "email")
 	claim := all.lookup(path)
-	signed, ok := claim.only()
+	signed, ok := claim.singleString()
 	switch {
-	case !claim.there(), ok && signed == "":
+	case !claim.present(), ok && signed == "":
 		return
 	case !ok:
-		out.ignore(path, identifier.Odd, "")
+		out.addIgnored(path, identifier.NotString, "")
 		return
 	}
 	mail, fault := identifier.ParseEmail(signed)
 	if fault != "" {
-		out.ignore(path, fault, signed)
+		out.addIgnored(path, fault, signed)
 		return
 	}
-	beside := ""
-	if i := strings.LastIndexByte(path, '.'); i >= 0 && !all.get(path).there() {
-		beside = path[:i+1]
+	parent := ""
+	if i := strings.LastIndexByte(path, '.'); i >= 0 && !all.get(path).present() {
+		parent = path[:i+1]
 	}
-	named, _ := all.lookup(beside + "email").only()
-	out.Email, out.EmailVerified = mail, all.lookup(beside+"email_verified").yes() && named == signed
+	verifiedText, _ := all.lookup(parent + "email").singleString()
+	out.Email, out.EmailVerified = mail, all.lookup(parent+"email_verified").isTrue() && verifiedText == signed
 }
 
-// groups takes a claim over that is one group or a list of them. Those that something here asks for come first, so that
-// nobody loses a right to one group more.
-func (p *provider) groups(out *Person, all claims) {
-	path := or(p.Claims.Groups, "groups")
+// setGroups reads a claim that is one group or a list of groups. Groups that the configuration names take precedence,
+// so that nobody loses a right because of being in one group too many.
+func (p *provider) setGroups(out *Person, all jsonObject) {
+	path := orDefault(p.Claims.Groups, "groups")
 	var found []string
-	for _, item := range all.lookup(path).list() {
-		signed, ok := item.text()
+	for _, item := range all.lookup(path).items() {
+		signed, ok := item.asString()
 		switch _, fault := identifier.ParseGroup(signed); {
-		case !item.there() || ok && signed == "":
+		case !item.present() || ok && signed == "":
 		case !ok:
-			out.ignore(path, identifier.Odd, "")
+			out.addIgnored(path, identifier.NotString, "")
 		case fault != "":
-			out.ignore(path, fault, signed)
+			out.addIgnored(path, fault, signed)
 		default:
 			found = append(found, signed)
 		}
@@ -131,17 +133,17 @@ func (p *provider) groups(out *Person, all claims) {
 	slices.Sort(found)
 	found = slices.Compact(found)
 	if len(found) > identifier.MaxProviderGroups {
-		found = p.cut(out, path, found)
+		found = p.limitGroups(out, path, found)
 	}
 	out.Groups = identifier.ParseGroups(found)
 }
 
-// cut leaves groups out beyond the limit, none of those that are asked for among them.
-func (p *provider) cut(out *Person, path string, found []string) []string {
-	asked := p.asked()
+// limitGroups drops groups beyond the limit, but none that the configuration names.
+func (p *provider) limitGroups(out *Person, path string, found []string) []string {
+	configured := p.configuredGroups()
 	var kept, rest []string
 	for _, g := range found {
-		if slices.Contains(asked, g) {
+		if slices.Contains(configured, g) {
 			kept = append(kept, g)
 		} else {
 			rest = append(rest, g)
@@ -149,36 +151,36 @@ func (p *provider) cut(out *Person, path string, found []string) []string {
 	}
 	room := max(identifier.MaxProviderGroups-len(kept), 0)
 	for _, g := range rest[min(room, len(rest)):] {
-		out.ignore(path, identifier.Many, g)
+		out.addIgnored(path, identifier.TooMany, g)
 	}
 	kept = append(kept, rest[:min(room, len(rest))]...)
 	slices.Sort(kept)
 	return kept
 }
 
-// asked returns the groups that rules, admin_group and the gates name.
-func (p *provider) asked() []string {
-	asked := slices.Clone(p.AdminGroups)
+// configuredGroups returns the groups that rules, admin_group and the gates name.
+func (p *provider) configuredGroups() []string {
+	names := slices.Clone(p.AdminGroups)
 	for _, a := range p.Allow {
 		if a.Field == "group" {
-			asked = append(asked, a.Values...)
+			names = append(names, a.Values...)
 		}
 	}
-	if p.required != nil {
-		asked = append(asked, p.required()...)
+	if p.gateGroups != nil {
+		names = append(names, p.gateGroups()...)
 	}
-	return asked
+	return names
 }
 
-// Admit reports whether the rules of the configuration let a person in: nil, or an *[Error] of kind NotAllowed, or
-// Unverified when only the provider's word on the e-mail is missing.
-func (c *Config) Admit(p *Person) error {
+// CheckAllowed returns nil if the allow rules of the configuration match, otherwise an *[Error] of kind NotAllowed, or
+// of kind Unverified if a rule would match but the provider has not verified the e-mail address.
+func (c *Config) CheckAllowed(p *Person) error {
 	if len(c.Allow) == 0 {
 		return nil
 	}
 	unverified := false
 	for _, a := range c.Allow {
-		if !a.holds(p) {
+		if !a.matches(p) {
 			continue
 		}
 		if p.EmailVerified || (a.Field != "email" && a.Field != "domain") {
@@ -187,12 +189,12 @@ func (c *Config) Admit(p *Person) error {
 		unverified = true
 	}
 	if unverified {
-		return fail(Unverified, "the provider does not vouch for the e-mail address")
+		return fail(Unverified, "the provider has not verified the e-mail address")
 	}
-	return fail(NotAllowed, "no allow rule lets this person in")
+	return fail(NotAllowed, "no allow rule matches")
 }
 
-func (a Allow) holds(p *Person) bool {
+func (a Allow) matches(p *Person) bool {
 	switch a.Field {
 	case "email":
 		return p.Email.Is(a.Values...)
@@ -207,5 +209,5 @@ func (a Allow) holds(p *Person) bool {
 	}
 }
 
-// Administers reports whether the person is in a group that makes administrators.
-func (c *Config) Administers(p *Person) bool { return p.Groups.AnyOf(c.AdminGroups) }
+// IsAdmin reports whether the user is in one of the AdminGroups.
+func (c *Config) IsAdmin(p *Person) bool { return p.Groups.AnyOf(c.AdminGroups) }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Bounds of what a provider can make us wait for or read.
+// Limits on the time and the bytes that a provider can cost us.
 const (
 	callTimeout = 10 * time.Second
 	dialTimeout = 5 * time.Second
@@ -21,12 +21,12 @@ const (
 	maxHeader   = 64 << 10
 )
 
-// newClient makes the one client that speaks with a provider. It follows no redirects (a redirected code or client
-// secret is a leaked one), uses no proxy from the environment (the check of addresses would see the proxy's), reads
-// 1 MiB at most, and, unless insecure, speaks only TLS to public addresses: an issuer or an endpoint in metadata that
-// leads into the operator's network is refused when it is dialled, after the name was resolved, so that DNS rebinding
-// changes nothing.
-func newClient(insecure bool, roots *x509.CertPool, seen func(date time.Time)) *http.Client {
+// newClient returns the HTTP client for requests to one provider. It follows no redirects (a redirected code or client
+// secret is a leaked one), uses no proxy from the environment (the address check would see the proxy's address), and
+// reads at most 1 MiB. Unless insecure, it connects only over TLS and only to public addresses (SSRF): an issuer or a
+// metadata endpoint that points into the operator's network is refused when it is dialed, after the name was resolved,
+// so that DNS rebinding does not help.
+func newClient(insecure bool, roots *x509.CertPool, onDate func(date time.Time)) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	if !insecure {
 		dialer.ControlContext = publicOnly
@@ -34,7 +34,7 @@ func newClient(insecure bool, roots *x509.CertPool, seen func(date time.Time)) *
 	return &http.Client{
 		Timeout:       callTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &datedTransport{seen: seen, next: &bounded{insecure: insecure, next: &http.Transport{
+		Transport: &datedTransport{onDate: onDate, next: &boundedTransport{insecure: insecure, next: &http.Transport{
 			Proxy:                  nil,
 			DialContext:            dialer.DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
@@ -49,16 +49,16 @@ func newClient(insecure bool, roots *x509.CertPool, seen func(date time.Time)) *
 	}
 }
 
-// bounded cuts bodies off and refuses what is not https.
-type bounded struct {
+// boundedTransport limits response bodies and refuses schemes other than https.
+type boundedTransport struct {
 	insecure bool
 	next     http.RoundTripper
 }
 
 // RoundTrip implements http.RoundTripper.
-func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+func (b *boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" && (!b.insecure || r.URL.Scheme != "http") {
-		return nil, fmt.Errorf("%s addresses are not used; the provider has to offer https", Clean(r.URL.Scheme, 10))
+		return nil, fmt.Errorf("scheme %s is not used; the provider has to offer https", Clean(r.URL.Scheme, 10))
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set("User-Agent", "Gatehouse")
@@ -69,52 +69,52 @@ func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	// After the transport has inflated it: a small answer may be a large one in disguise.
-	resp.Body = &limited{ReadCloser: resp.Body, left: maxBody}
+	// The limit applies after decompression: a small response may be a decompression bomb.
+	resp.Body = &limitedBody{ReadCloser: resp.Body, remaining: maxBody}
 	return resp, nil
 }
 
-// CloseIdleConnections lets http.Client.CloseIdleConnections through.
-func (b *bounded) CloseIdleConnections() { closeIdle(b.next) }
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
+func (b *boundedTransport) CloseIdleConnections() { closeIdle(b.next) }
 
-// limited returns an error, not a shorter body, when there is too much: half a document may read as a whole one.
-type limited struct {
+// limitedBody returns an error, not a truncated body, beyond the limit: half a document may parse as a whole one.
+type limitedBody struct {
 	io.ReadCloser
-	left int
+	remaining int
 }
 
 // Read implements io.Reader.
-func (l *limited) Read(p []byte) (int, error) {
-	if l.left < 0 {
+func (l *limitedBody) Read(p []byte) (int, error) {
+	if l.remaining < 0 {
 		return 0, errTooLarge
 	}
-	n, err := l.ReadCloser.Read(p[:min(len(p), l.left+1)])
-	if l.left -= n; l.left < 0 {
+	n, err := l.ReadCloser.Read(p[:min(len(p), l.remaining+1)])
+	if l.remaining -= n; l.remaining < 0 {
 		return 0, errTooLarge
 	}
 	return n, err
 }
 
-// shared is carrier-grade NAT and other space that is nobody's public address but that netip does not call private.
-var shared = []netip.Prefix{
+// reservedPrefixes are special-purpose networks, such as carrier-grade NAT, that netip does not report as private.
+var reservedPrefixes = []netip.Prefix{
 	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"),
 	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2002::/16"),
 }
 
-// publicOnly refuses connections to this machine and its networks (SSRF). It runs with the address that will be used.
+// publicOnly refuses connections to this machine and its networks (SSRF). It is called with the resolved address.
 func publicOnly(_ context.Context, _, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return errAddress
+		return errPrivateAddress
 	}
 	a := ap.Addr().Unmap().WithZone("")
 	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
-		return errAddress
+		return errPrivateAddress
 	}
-	for _, p := range shared {
+	for _, p := range reservedPrefixes {
 		if p.Contains(a) {
-			return errAddress
+			return errPrivateAddress
 		}
 	}
 	return nil

@@ -17,10 +17,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
-// Method is how we prove to the token endpoint who we are (OpenID Connect Core 1.0, section 9).
+// Method is the client authentication method at the token endpoint (OpenID Connect Core 1.0, section 9).
 type Method string
 
-// Methods of client authentication. The empty one means basic, or post where the metadata offers only that.
+// Client authentication methods. The empty value means basic, or post if the metadata offers only that.
 const (
 	Basic     Method = "client_secret_basic"
 	Post      Method = "client_secret_post"
@@ -34,42 +34,41 @@ func (m Method) Valid() bool {
 	return m == "" || slices.Contains([]Method{Basic, Post, SecretJWT, KeyJWT, NoSecret}, m)
 }
 
-// Create says what becomes of a person whom nobody here knows.
+// Create says what happens when an unknown identity signs in.
 type Create string
 
-// What becomes of unknown people. The empty value means auto.
+// Values of [Create]. The empty value means auto.
 const (
-	CreateAuto    Create = "auto"    // an account is made
-	CreatePending Create = "pending" // an account is made, which an administrator has to activate
-	CreateDeny    Create = "deny"    // they are sent away
+	CreateAuto    Create = "auto"    // an account is created
+	CreatePending Create = "pending" // an account is created that an administrator has to activate
+	CreateDeny    Create = "deny"    // the sign-in is refused
 )
 
-// Link says when an identity is joined to an account that exists, without the person asking for it.
+// Link says when an identity is linked to an existing account without the user asking for it.
 type Link string
 
-// When identities are joined. The empty value means never.
+// Values of [Link]. The empty value means never.
 const (
-	LinkNever         Link = "never"          // people link by themselves, signed in
-	LinkVerifiedEmail Link = "verified_email" // when both sides have the same verified e-mail
+	LinkNever         Link = "never"          // only the signed-in user links
+	LinkVerifiedEmail Link = "verified_email" // if both sides have the same verified e-mail
 )
 
-// Algorithms are the signatures that are accepted when nothing is configured. Never none, never HS*: with those,
-// whoever knows the client secret could sign in as anybody.
-var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+// defaultAlgorithms are the signature algorithms that are accepted if none is configured. Never none, and never HS*:
+// with it, whoever knows the client secret could sign in as anybody.
+var defaultAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
 
-// known are those that may be configured.
-var known = []jose.SignatureAlgorithm{
+// supportedAlgorithms are those that may be configured.
+var supportedAlgorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
 }
 
-// Allow is a rule about who may sign in: the person has any of the values. Several rules add up: any of them lets the
-// person in.
+// Allow is a rule about who may sign in: it matches a user with any of the values. One matching rule is enough.
 type Allow struct {
 	Field  string   `json:"field"`  // email, domain, group or subject
 	Values []string `json:"values"` // at least one
 }
 
-// Claims are the paths of claims, dots between the levels; "" means the default.
+// Claims are the paths of the claims to read, with dots between the levels; "" means the default.
 type Claims struct {
 	Username string // preferred_username, else the e-mail's local part, else sub
 	Email    string // email
@@ -84,9 +83,9 @@ type Key struct {
 	ID        string // kid, may be empty
 }
 
-// Config is one provider, with placeholders resolved and files read.
+// Config is the configuration of one provider, with placeholders resolved and files read.
 type Config struct {
-	Name     string // in addresses and rules; [NameForm]
+	Name     string // in URLs and rules; [NameForm]
 	Issuer   string
 	ClientID string
 	Secret   string // "" with the methods none and private_key_jwt
@@ -95,27 +94,28 @@ type Config struct {
 	Label    string
 	Icon     []byte
 	IconType string   // media type of Icon
-	SignAlgs []string // pinned algorithms, in no order; empty for what the metadata lists
+	SignAlgs []string // allowed algorithms, in no order; empty for those that the metadata lists
 	Scopes   []string // empty for openid profile email
 	Claims   Claims
 	Allow    []Allow
 	Create   Create
 	Link     Link
-	// AdminGroups make an administrator of a person in any of them.
+	// AdminGroups are the groups whose members are administrators.
 	AdminGroups []string
-	// RefreshGrace is how long a session goes on whose refreshes come to nothing; 0 for an hour.
+	// RefreshGrace is how long a session continues while its refreshes fail; 0 means one hour.
 	RefreshGrace time.Duration
-	// Insecure allows http and addresses of this machine and its network.
+	// Insecure allows http, and addresses of this machine and its networks.
 	Insecure bool
 }
 
-// NameForm is what a provider's name looks like. It is part of addresses that are registered at the provider.
+// NameForm is the form of a provider's name, which is part of the redirect URI registered at the provider.
 var NameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9_-]{0,38}[a-z0-9])?$`)
 
-// Validate reports the first thing wrong with c, naming the option. It asks nobody.
+// Validate returns the first problem with c, naming the option. It makes no requests.
 func (c *Config) Validate() error {
 	if !NameForm.MatchString(c.Name) || c.Name == policy.LocalProvider {
-		return fmt.Errorf("oidc: the name %q: use lower-case letters, digits, '-' and '_', at most 40, and not %q", c.Name, policy.LocalProvider)
+		return fmt.Errorf("oidc: the name %q: use lower-case letters, digits, '-' and '_', at most 40, and not %q", c.Name,
+			policy.LocalProvider)
 	}
 	for _, check := range []func() error{c.checkIssuer, c.checkClient, c.checkAlgorithms, c.checkRules} {
 		if err := check(); err != nil {
@@ -130,21 +130,23 @@ func (c *Config) checkIssuer() error {
 	switch {
 	case c.Issuer == "":
 		return errors.New("issuer: is missing; it is the address that the provider's discovery document gives as \"issuer\"")
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(c.Issuer, "?#"):
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		strings.ContainsAny(c.Issuer, "?#"):
 		return errors.New("issuer: is not an address such as https://id.example.com, without query and fragment")
 	case u.Scheme == "http" && !c.Insecure:
 		return errors.New("issuer: is http; use https, or add insecure_http for a test or a network of your own")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return errors.New("issuer: has to begin with https://")
-	case !plainHost(u): // it goes into our content policy, where ';', ',' and '*' would mean more than a host
-		return errors.New("issuer: its host is not one that browsers name so; write a name such as id.example.com, an international one in punycode")
+	case !plainHost(u): // it becomes part of our Content-Security-Policy, where ';', ',' and '*' have a meaning
+		return errors.New(
+			"issuer: its host is not one that browsers name so; write a name such as id.example.com, an international one in punycode")
 	case strings.HasSuffix(u.Path, "/.well-known/openid-configuration"):
 		return errors.New("issuer: leave /.well-known/openid-configuration out; it is added")
 	}
 	return nil
 }
 
-// plainHost reports whether an address has a host that stands for itself and nothing else wherever it is written.
+// plainHost reports whether a URL's host is nothing but a host name or address, wherever it is written.
 func plainHost(u *url.URL) bool {
 	_, ok := reqctx.OriginOf(u)
 	return ok
@@ -156,9 +158,11 @@ func (c *Config) checkClient() error {
 	case c.ClientID == "":
 		return errors.New("client_id: is missing; the provider gave it to you when you registered this site there")
 	case !c.Method.Valid():
-		return fmt.Errorf("auth_method: %q; use client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none", c.Method)
+		return fmt.Errorf(
+			"auth_method: %q; use client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none", c.Method)
 	case needsSecret && c.Secret == "":
-		return errors.New("client_secret: is missing; give client_secret or client_secret_file, or auth_method none for a public client")
+		return errors.New(
+			"client_secret: is missing; give client_secret or client_secret_file, or auth_method none for a public client")
 	case !needsSecret && c.Secret != "":
 		return fmt.Errorf("client_secret: is not used with auth_method %s; remove one of them", c.Method)
 	case c.Method == KeyJWT && c.Key == nil:
@@ -174,8 +178,9 @@ func (c *Config) checkClient() error {
 
 func (c *Config) checkAlgorithms() error {
 	for _, a := range c.SignAlgs {
-		if !slices.Contains(known, jose.SignatureAlgorithm(a)) {
-			return fmt.Errorf("sign_alg: %q; use RS256, PS256, ES256, EdDSA or one of their longer forms, never none or HS*", Clean(a, 20))
+		if !slices.Contains(supportedAlgorithms, jose.SignatureAlgorithm(a)) {
+			return fmt.Errorf("sign_alg: %q; use RS256, PS256, ES256, EdDSA or one of their longer forms, never none or HS*",
+				Clean(a, 20))
 		}
 	}
 	for _, s := range c.Scopes {
@@ -231,7 +236,7 @@ func (a Allow) validate() error {
 	return nil
 }
 
-// check reports why nobody could ever have a value.
+// check returns why no user could ever have a value.
 func (a Allow) check(v string) error {
 	switch a.Field {
 	case "email", "domain", "group":
@@ -248,7 +253,7 @@ func (a Allow) check(v string) error {
 	return errors.New("unknown field; use email, domain, group or subject")
 }
 
-// label returns what people call the provider.
+// label returns the provider's display name.
 func (c *Config) label() string {
 	if c.Label != "" {
 		return c.Label
@@ -256,8 +261,8 @@ func (c *Config) label() string {
 	return strings.ToUpper(c.Name[:1]) + c.Name[1:]
 }
 
-// RefreshGraceOr returns how long a session goes on whose refreshes come to nothing.
-func (c *Config) RefreshGraceOr() time.Duration {
+// RefreshGraceOrDefault returns how long a session continues while its refreshes fail.
+func (c *Config) RefreshGraceOrDefault() time.Duration {
 	if c.RefreshGrace <= 0 {
 		return time.Hour
 	}
@@ -271,9 +276,9 @@ func (c *Config) scopes() []string {
 	return c.Scopes
 }
 
-// fingerprint names what is known of a provider in a [Pool]: two configurations that differ in it share
-// nothing: what was learned over plain http must not be believed where https is asked for.
-func (c *Config) fingerprint() string {
+// poolKey returns the key of the provider's state in a [Pool]. It includes Insecure: metadata and keys that were
+// fetched over plain http must not be used by a configuration that asks for https.
+func (c *Config) poolKey() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%t %s", c.Insecure, c.Issuer)
 	return hex.EncodeToString(h.Sum(nil))

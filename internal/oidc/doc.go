@@ -1,23 +1,22 @@
-// Package oidc is the relying party's half of OpenID Connect: it speaks with providers and believes as little as it
-// can. Who a person is here, and what they may do, is decided elsewhere (internal/login); this package answers with
-// verified claims or with an error.
+// Package oidc is the relying party side of OpenID Connect: it exchanges codes with providers and returns verified
+// claims, or an error. Which account the claims belong to, and what it may do, is decided by internal/login.
 //
-// # The way of a sign-in
+// # The steps of a sign-in
 //
-// [Registry.Begin] makes state, nonce and PKCE verifier, keeps them sealed in the store and returns the address at the
-// provider. [Registry.Finish] takes them back, once, in the browser that began (a cookie for each flow), checks the
-// answer, exchanges the code and verifies ID token and userinfo (flow.go, exchange.go, verify.go). Nothing of a flow is
-// in this process's memory: a restart or another Caddy finishes what this one began.
+// [Registry.Begin] creates state, nonce and PKCE verifier, stores them sealed and returns the authorization URL.
+// [Registry.Finish] takes them from the store, once, and only in the browser that began the flow (each flow has a
+// cookie); it checks the response, exchanges the code and verifies ID token and userinfo (flow.go, exchange.go,
+// verify.go). No flow is kept in memory: after a restart, or at another Caddy, it can be finished.
 //
 // # What is checked
 //
-// go-oidc reads metadata and checks signature, issuer and audience; x/oauth2 speaks with the token endpoint. verify.go
-// adds what they leave out: exact member names, iat, azp, times with 60 s of leeway, typ, nonce, at_hash. keys.go keeps
-// the provider's keys: weak or foreign ones are refused, and an unknown key id makes it read them again, but never
-// faster than a few times a minute, whoever sends tokens. client.go bounds every answer in size, time and place.
+// go-oidc fetches the metadata and checks signature, issuer and audience; x/oauth2 calls the token endpoint. verify.go
+// adds the checks that they leave out: exact member names, iat, azp, times with 60 s of leeway, typ, nonce, at_hash.
+// keys.go caches the provider's keys: weak and unsuitable ones are ignored, and an unknown key id causes a refetch,
+// rate-limited, because anybody can send tokens. client.go limits the size, the time and the address of every request.
 //
 // # When a provider is down
 //
-// Nothing is asked of a provider before somebody wants to sign in there. Metadata and keys are kept in a [Pool] that
-// outlives configurations, with a back-off after failures (remote.go). Sessions that exist go on.
+// No request is made to a provider before somebody wants to sign in there. Metadata and keys are cached in a [Pool]
+// that outlives configuration reloads, with a back-off after failures (remote.go). Existing sessions continue.
 package oidc

@@ -12,25 +12,25 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
-// Kind says why a sign-in through a provider came to nothing, as far as a person can use it.
+// Kind is the kind of failure of a sign-in through a provider. It chooses the page that the user sees.
 type Kind string
 
-// Kinds of failures. The zero value is "invalid": a page that says that something went wrong.
+// Kinds of failures. Their values are in the audit log.
 const (
-	Invalid     Kind = "invalid"     // the provider's answer cannot be believed
-	Expired     Kind = "expired"     // no such sign-in under way: too old, used before, or begun in another browser
-	Canceled   Kind = "canceled"   // the person, or the provider, said no
-	Refused     Kind = "refused"     // the provider answered with another error
-	Down        Kind = "down"        // the provider cannot be reached, or gives no usable answer
-	Unverified  Kind = "unverified"  // the rules here go by e-mail, and the provider does not vouch for it
-	NotAllowed  Kind = "not_allowed" // the rules here do not let this person in
-	Unknown     Kind = "unknown"     // first sign-in, and accounts are not made by themselves
+	Invalid     Kind = "invalid"     // the response, a token or a claim fails verification
+	Expired     Kind = "expired"     // no such flow: too old, used before, or begun in another browser
+	Canceled    Kind = "canceled"    // the user, or the provider, declined
+	Refused     Kind = "refused"     // the provider returned another error
+	Down        Kind = "down"        // the provider cannot be reached, or its response cannot be used
+	Unverified  Kind = "unverified"  // an allow rule needs the e-mail address, and the provider has not verified it
+	NotAllowed  Kind = "not_allowed" // no allow rule matches
+	Unknown     Kind = "unknown"     // first sign-in, and accounts are not created automatically
 	Pending     Kind = "pending"     // the account waits for an administrator
-	Disabled    Kind = "disabled"    // the account is turned off
-	LinkTaken   Kind = "link_taken"  // the identity belongs to another account here
-	OtherPerson Kind = "other"       // re-authentication: somebody else signed in at the provider
-	Unproved    Kind = "unproved"    // re-authentication: the provider does not say that it asked the person again
-	TooMany     Kind = "too_many"    // too many sign-ins under way from this address
+	Disabled    Kind = "disabled"    // the account is inactive
+	LinkTaken   Kind = "link_taken"  // the identity is linked to another account
+	OtherPerson Kind = "other"       // step-up: a different user signed in at the provider
+	Unproved    Kind = "unproved"    // step-up: auth_time does not show that the user was asked again
+	TooMany     Kind = "too_many"    // too many flows from this address
 )
 
 // Error is a failed sign-in. Kind chooses the page; the text is for logs and the status page, and holds no secret.
@@ -39,7 +39,7 @@ type Error struct {
 	Reason string // in words, for the operator
 	Err    error  // cause, or nil
 
-	told bool // by the browser
+	fromBrowser bool // reported by the browser, which can make it up: says nothing about the provider
 }
 
 func (e *Error) Error() string {
@@ -52,7 +52,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf returns the kind of an error, "" for one that is no *[Error]: a technical one, on our side.
+// KindOf returns the kind of an *[Error], or "" for any other error, which is a technical one on our side.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {
@@ -65,18 +65,18 @@ func fail(k Kind, format string, args ...any) *Error {
 	return &Error{Kind: k, Reason: fmt.Sprintf(format, args...)}
 }
 
-// ErrNoProvider: the configuration has no provider of that name.
+// ErrNoProvider means that the configuration has no provider of that name.
 var ErrNoProvider = errors.New("there is no such provider")
 
-// errTooLarge: an answer of the provider has more than maxBody bytes.
-var errTooLarge = errors.New("the answer is too large")
+// errTooLarge means that a response has more than maxBody bytes.
+var errTooLarge = errors.New("the response is too large")
 
-// errAddress: the provider's name leads to an address of this machine or its network.
-var errAddress = errors.New("the address is private; add insecure_http to the provider if that is meant")
+// errPrivateAddress: means that the provider's host name resolves to an address of this machine or its networks.
+var errPrivateAddress = errors.New("the address is private; add insecure_http to the provider if that is meant")
 
-// words returns what went wrong between us and a provider, in words, without anything the provider or a proxy wrote:
-// bodies may hold tokens, and people read this.
-func words(err error) string {
+// describe returns the cause of a failed request to a provider as text for the operator. It never includes a response
+// body, which may hold tokens.
+func describe(err error) string {
 	var refused *oauth2.RetrieveError
 	var dns *net.DNSError
 	var op *net.OpError
@@ -84,21 +84,21 @@ func words(err error) string {
 	switch {
 	case err == nil:
 		return ""
-	case errors.Is(err, errTooLarge), errors.Is(err, errAddress):
-		return rootOf(err).Error()
+	case errors.Is(err, errTooLarge), errors.Is(err, errPrivateAddress):
+		return knownCause(err).Error()
 	case errors.As(err, &refused):
 		if refused.ErrorCode != "" {
-			return "the token endpoint answered " + Clean(refused.ErrorCode, 64)
+			return "the token endpoint returned the error " + Clean(refused.ErrorCode, 64)
 		}
-		return fmt.Sprintf("the token endpoint answered with status %d", refused.Response.StatusCode)
+		return fmt.Sprintf("the token endpoint returned status %d", refused.Response.StatusCode)
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return "no answer in time"
+		return "timeout: no response in time"
 	case errors.As(err, &dns):
 		return "the host name cannot be resolved"
 	case errors.As(err, &op) && op.Op == "dial":
 		return "no connection: " + Clean(op.Err.Error(), 120)
 	case errors.As(err, &op):
-		return "the connection broke: " + Clean(op.Err.Error(), 120)
+		return "the connection failed: " + Clean(op.Err.Error(), 120)
 	case errors.As(err, &u):
 		return Clean(u.Err.Error(), 160)
 	default:
@@ -106,8 +106,8 @@ func words(err error) string {
 	}
 }
 
-func rootOf(err error) error {
-	for _, known := range []error{errTooLarge, errAddress} {
+func knownCause(err error) error {
+	for _, known := range []error{errTooLarge, errPrivateAddress} {
 		if errors.Is(err, known) {
 			return known
 		}

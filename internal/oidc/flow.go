@@ -20,54 +20,54 @@ import (
 
 // Purposes of a flow.
 const (
-	PurposeLogin  = "login"  // somebody signs in
+	PurposeLogin  = "login"  // a user signs in
 	PurposeLink   = "link"   // a signed-in user links an identity
-	PurposeReauth = "reauth" // a signed-in user proves again who they are
-	purposeForm   = "form"   // no flow: a posted answer on its way to the browser's own request
+	PurposeReauth = "reauth" // step-up: a signed-in user authenticates again
+	purposeForm   = "form"   // no flow: a posted response, stored for the redirect that follows
 )
 
-// FlowLife is how long a sign-in may take at the provider.
+// FlowLife is how long a user may take to sign in at the provider.
 const FlowLife = 10 * time.Minute
 
-// formLife is how long a posted answer waits for the browser, which is on its way.
-const formLife = 2 * time.Minute
+// formTTL is how long a posted response is stored: the browser follows the redirect at once.
+const formTTL = 2 * time.Minute
 
-// MaxFlows is how many sign-ins one browser may have under way; the oldest give way.
+// MaxFlows is how many flows one browser may have at once; the oldest are dropped.
 const MaxFlows = 20
 
-// Start says what sign-in to begin.
+// Start holds the parameters of a new flow.
 type Start struct {
 	Purpose     string // PurposeLogin, PurposeLink or PurposeReauth
-	UserID      string // who links or re-authenticates
+	UserID      string // the user who links or steps up
 	RedirectURI string // our callback, absolute
-	ReturnTo    string // where to go at the end; judged again then
+	ReturnTo    string // where to redirect at the end; validated again then
 	Remember    bool
-	SessionID   string // the session of the browser that begins, "" for none
-	// Foreign: another site's page led here. It signs nobody in who is signed in by then.
+	SessionID   string // session of the browser that begins the flow, "" for none
+	// CrossSite: marks a flow that another site's page started (login CSRF): it never replaces another user's session.
 	Foreign bool
 }
 
-// Begun is a sign-in under way.
+// Begun is an authorization request: where to redirect the browser, and the cookie to set.
 type Begun struct {
-	URL    string // at the provider
+	URL    string // of the authorization endpoint, with parameters
 	Cookie FlowCookie
 }
 
-// FlowCookie binds a flow to the browser that began it. Each flow has one of its own, so that many tabs can sign in
-// at once.
+// FlowCookie binds a flow to the browser that began it. Each flow has its own, so that several tabs can sign in at
+// once.
 type FlowCookie struct{ Name, Value string }
 
-// FlowCookiePrefix is what the names of flow cookies begin with.
+// FlowCookiePrefix is the prefix of the names of flow cookies.
 const FlowCookiePrefix = "flow-"
 
-// CookieName returns the name of the cookie that goes with a state.
-func CookieName(state string) string { return cookieName(store.HashToken(state)) }
+// CookieName returns the name of the flow cookie for a state.
+func CookieName(state string) string { return cookieNameFor(store.HashToken(state)) }
 
-// cookieName is derived from the state, so that a callback finds its cookie.
-func cookieName(hash store.TokenHash) string { return FlowCookiePrefix + hash.String()[:12] }
+// cookieNameFor derives the name from the state, so that a callback finds its cookie.
+func cookieNameFor(hash store.TokenHash) string { return FlowCookiePrefix + hash.String()[:12] }
 
-// Surplus returns the names of the flow cookies to drop, oldest first, so that there is room for one more. have maps
-// names to values.
+// Surplus returns the names of the flow cookies to delete, oldest first, to make room for one more. have maps names to
+// values.
 func Surplus(have map[string]string) []string {
 	var drop []string
 	for len(have)-len(drop) >= MaxFlows {
@@ -83,7 +83,7 @@ func Surplus(have map[string]string) []string {
 	return drop
 }
 
-// cookieTime returns when a flow cookie was made, 0 for one that we did not make.
+// cookieTime returns when a flow cookie was created, or 0 for a value that is not ours.
 func cookieTime(value string) int64 {
 	began, _, _ := strings.Cut(value, ".")
 	t, err := strconv.ParseInt(began, 36, 64)
@@ -93,7 +93,7 @@ func cookieTime(value string) int64 {
 	return t
 }
 
-// flowData is what a flow has to know at its end. It is sealed.
+// flowData is stored, sealed, from the beginning of a flow to its end.
 type flowData struct {
 	Nonce       string `json:"n"`
 	Verifier    string `json:"v"`
@@ -102,28 +102,28 @@ type flowData struct {
 	Issuer      string `json:"i"`
 	Remember    bool   `json:"m,omitempty"`
 	SessionID   string `json:"s,omitempty"`
-	Foreign     bool   `json:"x,omitempty"`
+	CrossSite   bool   `json:"x,omitempty"`
 }
 
 const flowPurpose = "flow"
 
-// Begin begins a sign-in at a provider. Errors are *[Error] (Down), [ErrNoProvider], or technical.
+// Begin begins a flow at a provider. Errors are *[Error] (Down), [ErrNoProvider], or technical.
 func (g *Registry) Begin(ctx context.Context, name string, s Start) (Begun, error) {
 	p := g.names[name]
 	if p == nil {
 		return Begun{}, ErrNoProvider
 	}
-	m, err := p.remote.metadata(ctx, metadataLife)
+	m, err := p.remote.metadata(ctx, metadataTTL)
 	if err != nil {
 		return Begun{}, err
 	}
 	now := g.now().UTC()
 	state := store.NewToken()
 	hash := store.HashToken(state)
-	cookie := FlowCookie{Name: cookieName(hash), Value: strconv.FormatInt(now.UnixMilli(), 36) + "." + store.NewToken()}
+	cookie := FlowCookie{Name: cookieNameFor(hash), Value: strconv.FormatInt(now.UnixMilli(), 36) + "." + store.NewToken()}
 	d := flowData{
 		Nonce: store.NewToken(), Verifier: oauth2.GenerateVerifier(), RedirectURI: s.RedirectURI, ReturnTo: s.ReturnTo,
-		Issuer: p.Issuer, Remember: s.Remember, SessionID: s.SessionID, Foreign: s.Foreign,
+		Issuer: p.Issuer, Remember: s.Remember, SessionID: s.SessionID, CrossSite: s.Foreign,
 	}
 	data, err := g.sealJSON(ctx, d, flowPurpose, hash.String())
 	if err != nil {
@@ -136,7 +136,7 @@ func (g *Registry) Begin(ctx context.Context, name string, s Start) (Begun, erro
 		})
 	})
 	if err != nil {
-		return Begun{}, fmt.Errorf("keeping a sign-in under way: %w", err)
+		return Begun{}, fmt.Errorf("storing a flow: %w", err)
 	}
 	opts := []oauth2.AuthCodeOption{
 		oauth2.SetAuthURLParam("nonce", d.Nonce),
@@ -145,23 +145,23 @@ func (g *Registry) Begin(ctx context.Context, name string, s Start) (Begun, erro
 	if s.Purpose == PurposeReauth {
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
 	}
-	return Begun{URL: p.oauth(m, s.RedirectURI, credentials{}).AuthCodeURL(state, opts...), Cookie: cookie}, nil
+	return Begun{URL: p.oauthConfig(m, s.RedirectURI, credentials{}).AuthCodeURL(state, opts...), Cookie: cookie}, nil
 }
 
-// Answer is what the provider sent the browser back with.
+// Answer is an authorization response: the parameters of the redirect from the provider.
 type Answer struct {
 	State       string `json:"s,omitempty"`
 	Code        string `json:"c,omitempty"`
 	Error       string `json:"e,omitempty"`
-	Description string `json:"d,omitempty"` // for the log, cleaned; never shown
+	Description string `json:"d,omitempty"` // cleaned, for the log; never shown to the user
 	Issuer      string `json:"i,omitempty"`
 }
 
-// maxParam bounds a parameter of an answer, in bytes.
+// maxParam limits each parameter of a response, in bytes.
 const maxParam = 4 << 10
 
-// ParseAnswer reads the parameters of an answer. One that has a parameter twice, or both a code and an error, is
-// refused: what one reader checks another one would not use.
+// ParseAnswer reads the parameters of an authorization response. A duplicate parameter, and a code together with an
+// error, are refused: otherwise one parser could check a value and another one use a different value.
 func ParseAnswer(v url.Values) (Answer, error) {
 	var a Answer
 	for name, to := range map[string]*string{
@@ -169,7 +169,7 @@ func ParseAnswer(v url.Values) (Answer, error) {
 	} {
 		values := v[name]
 		if len(values) > 1 || (len(values) == 1 && len(values[0]) > maxParam) {
-			return Answer{}, fail(Invalid, "the answer has the parameter %s twice, or it is too long", name)
+			return Answer{}, fail(Invalid, "the parameter %s is duplicated or too long", name)
 		}
 		if len(values) == 1 {
 			*to = values[0]
@@ -177,19 +177,19 @@ func ParseAnswer(v url.Values) (Answer, error) {
 	}
 	switch {
 	case !store.ValidToken(a.State):
-		return Answer{}, fail(Expired, "the answer belongs to no sign-in: its state is missing or not ours")
+		return Answer{}, fail(Expired, "the response belongs to no flow: its state is missing or malformed")
 	case (a.Code == "") == (a.Error == ""):
-		return Answer{}, fail(Invalid, "the answer has neither a code nor an error, or both")
+		return Answer{}, fail(Invalid, "the response has neither a code nor an error, or both")
 	}
 	if a.Description = Clean(a.Description, 200); a.Error != "" {
-		a.Error = or(Clean(a.Error, 80), "unknown") // never none: what is judged above is what came
+		a.Error = orDefault(Clean(a.Error, 80), "unknown") // cleaning must not turn an error into none
 	}
 	return a, nil
 }
 
-// Stash keeps a posted answer for the browser's next request and returns the name of it. A POST from the provider's
-// page is cross-site and comes without our cookies (SameSite=Lax); the redirect that follows is a GET and has them.
-// The parameters stay out of addresses and logs.
+// Stash stores a posted response (response_mode form_post) for the browser's next request and returns its id. A POST
+// from the provider's page is cross-site and comes without our cookies (SameSite=Lax); the redirect that follows is a
+// GET and has them. This keeps the parameters out of URLs and logs.
 func (g *Registry) Stash(ctx context.Context, name string, a Answer) (string, error) {
 	if g.names[name] == nil {
 		return "", ErrNoProvider
@@ -203,93 +203,93 @@ func (g *Registry) Stash(ctx context.Context, name string, a Answer) (string, er
 	err = g.store.Change(ctx, func(tx store.Tx) error {
 		return tx.CreateFlow(ctx, store.Flow{
 			Hash: hash, Browser: store.HashToken(a.State), Provider: name, Purpose: purposeForm, Data: data,
-			CreatedAt: now, ExpiresAt: now.Add(formLife),
+			CreatedAt: now, ExpiresAt: now.Add(formTTL),
 		})
 	})
 	if err != nil {
-		return "", fmt.Errorf("keeping a posted answer: %w", err)
+		return "", fmt.Errorf("storing a posted response: %w", err)
 	}
 	return id, nil
 }
 
-// Unstash returns what was kept under id, once.
+// Unstash returns the response that was stored under id, once.
 func (g *Registry) Unstash(ctx context.Context, name, id string) (Answer, error) {
 	var a Answer
 	if !store.ValidToken(id) {
-		return a, fail(Expired, "the posted answer has a name that is not ours")
+		return a, fail(Expired, "the id of the posted response is malformed")
 	}
-	f, err := g.take(ctx, id)
+	f, err := g.takeFlow(ctx, id)
 	if err != nil {
 		return a, err
 	}
 	if f.Purpose != purposeForm || f.Provider != name {
-		return a, fail(Expired, "the posted answer was for another address")
+		return a, fail(Expired, "the posted response was for another callback")
 	}
 	return a, g.openJSON(ctx, f.Data, purposeForm, f.Hash.String(), &a)
 }
 
-// Finished is a sign-in that has come back. It is useful with an error, too: ReturnTo and Purpose are set as soon as
-// the flow is known.
-type Finished struct {
+// CallbackResult is the result of a flow. With an error, Purpose and ReturnTo are set, too, once the flow is known.
+type CallbackResult struct {
 	Person   *Person
 	Purpose  string
-	UserID   string // who links or re-authenticates
-	ReturnTo string // not judged
+	UserID   string // the user who links or steps up
+	ReturnTo string // not validated
 	Remember bool
 
-	BegunAt   time.Time
-	SessionID string // of the browser when it began, "" for none
-	Foreign   bool   // another site's page had led to it
+	StartedAt time.Time
+	SessionID string // session of the browser when the flow began, "" for none
+	CrossSite bool   // another site's page started the flow
 }
 
-// Finish ends a sign-in. cookie returns the value of one of our cookies, "" for none. The flow is taken, once, before
-// the provider is asked for anything; without the browser's cookie it is not even taken, so that nobody else can end
-// it (login CSRF: a callback with a valid code but the state of another browser).
-func (g *Registry) Finish(ctx context.Context, name string, a Answer, cookie func(name string) string) (Finished, error) {
-	var out Finished
+// Finish handles the callback of a flow. cookie returns the value of one of our cookies, "" for none. The flow is taken
+// from the store, once, before any request to the provider. Without the browser's cookie it is not even taken, so that
+// nobody else can use it up (login CSRF: a callback with a valid code but the state of another browser).
+func (g *Registry) Finish(ctx context.Context, name string, a Answer,
+	cookie func(name string) string) (CallbackResult, error) {
+	var out CallbackResult
 	p := g.names[name]
 	if p == nil {
 		return out, ErrNoProvider
 	}
 	hash := store.HashToken(a.State)
-	value := cookie(cookieName(hash))
+	value := cookie(cookieNameFor(hash))
 	if value == "" {
-		return out, fail(Expired, "the sign-in was not begun in this browser, or its cookie is gone")
+		return out, fail(Expired, "the flow was not begun in this browser, or its cookie is gone")
 	}
-	f, err := g.take(ctx, a.State)
+	f, err := g.takeFlow(ctx, a.State)
 	if err != nil {
 		return out, err
 	}
 	browser := store.HashToken(value)
 	if subtle.ConstantTimeCompare(browser[:], f.Browser[:]) != 1 || f.Provider != p.Name || f.Purpose == purposeForm {
-		return out, fail(Expired, "the sign-in was begun in another browser or with another provider")
+		return out, fail(Expired, "the flow was begun in another browser or with another provider")
 	}
 	var d flowData
 	if err := g.openJSON(ctx, f.Data, flowPurpose, f.Hash.String(), &d); err != nil {
 		return out, err
 	}
 	out.Purpose, out.UserID, out.ReturnTo, out.Remember = f.Purpose, f.UserID, d.ReturnTo, d.Remember
-	out.BegunAt, out.SessionID, out.Foreign = f.CreatedAt, d.SessionID, d.Foreign
-	out.Person, err = p.finish(ctx, a, &d, &f)
-	p.remote.record(p.Name, g.now(), err)
+	out.StartedAt, out.SessionID, out.CrossSite = f.CreatedAt, d.SessionID, d.CrossSite
+	out.Person, err = p.handleResponse(ctx, a, &d, &f)
+	p.remote.recordResult(p.Name, g.now(), err)
 	return out, err
 }
 
-// finish judges the provider's answer and exchanges the code.
-func (p *provider) finish(ctx context.Context, a Answer, d *flowData, f *store.Flow) (*Person, error) {
+// handleResponse checks the authorization response and exchanges the code.
+func (p *provider) handleResponse(ctx context.Context, a Answer, d *flowData, f *store.Flow) (*Person, error) {
 	if d.Issuer != p.Issuer {
-		return nil, fail(Expired, "the provider was configured anew while the sign-in was under way")
+		return nil, fail(Expired, "the provider's issuer was changed while the flow was in progress")
 	}
-	m, err := p.remote.metadata(ctx, metadataLife)
+	m, err := p.remote.metadata(ctx, metadataTTL)
 	if err != nil {
 		return nil, err
 	}
-	// RFC 9207: a code is sent to the provider that gave it, or two providers could be played against each other.
+	// RFC 9207: a code is sent only to the provider that issued it (mix-up attack).
 	if a.Issuer != p.Issuer && (a.Issuer != "" || m.IssParameter) {
-		return nil, told(fail(Invalid, "the answer comes from another provider: iss"))
+		return nil, markFromBrowser(fail(Invalid, "the response comes from another provider: iss"))
 	}
 	if a.Error != "" {
-		return nil, told(answerError(a))
+		return nil, markFromBrowser(authError(a))
 	}
 	person, err := p.exchange(ctx, m, d, a.Code)
 	if err != nil {
@@ -301,14 +301,15 @@ func (p *provider) finish(ctx context.Context, a Answer, d *flowData, f *store.F
 	return person, err
 }
 
-// told marks a failure that the browser tells of: whoever uses it can make it up, so it says nothing about the provider.
-func told(err *Error) *Error {
-	err.told = true
+// fromBrowser marks a failure that the browser reported. Its user can make it up, so it says nothing about the
+// provider.
+func markFromBrowser(err *Error) *Error {
+	err.fromBrowser = true
 	return err
 }
 
-// answerError maps an error answer (RFC 6749, section 4.1.2.1; Core, section 3.1.2.6).
-func answerError(a Answer) *Error {
+// authError maps an error response (RFC 6749, section 4.1.2.1; Core, section 3.1.2.6).
+func authError(a Answer) *Error {
 	kind := Refused
 	switch a.Error {
 	case "access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required":
@@ -317,23 +318,23 @@ func answerError(a Answer) *Error {
 		kind = Down
 	}
 	if a.Description != "" {
-		return fail(kind, "the provider answered %s (%s)", a.Error, a.Description)
+		return fail(kind, "the provider returned the error %s (%s)", a.Error, a.Description)
 	}
-	return fail(kind, "the provider answered %s", a.Error)
+	return fail(kind, "the provider returned the error %s", a.Error)
 }
 
-// take takes a flow, once.
-func (g *Registry) take(ctx context.Context, token string) (store.Flow, error) {
+// takeFlow removes a flow from the store and returns it: it can be used once.
+func (g *Registry) takeFlow(ctx context.Context, token string) (store.Flow, error) {
 	var f store.Flow
 	err := g.store.Change(ctx, func(tx store.Tx) (err error) {
 		f, err = tx.TakeFlow(ctx, store.HashToken(token), g.now().UTC())
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		return f, fail(Expired, "there is no such sign-in under way (any more)")
+		return f, fail(Expired, "there is no such flow (any more)")
 	}
 	if err != nil {
-		return f, fmt.Errorf("taking up a sign-in: %w", err)
+		return f, fmt.Errorf("taking a flow: %w", err)
 	}
 	return f, nil
 }

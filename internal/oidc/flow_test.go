@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// env is a gate's half of OpenID Connect and the provider it speaks with.
+// env is a relying party and its provider.
 type env struct {
 	t    testing.TB
 	idp  *provider.Provider
@@ -27,7 +27,8 @@ const callback = "https://app.example.com/_auth/oidc/test/callback"
 func newEnv(t testing.TB, change ...func(*oidc.Config)) *env {
 	t.Helper()
 	e := &env{t: t, idp: provider.New(t), db: testenv.Store(t), pool: oidc.NewPool(oidc.PoolOptions{})}
-	e.cfg = oidc.Config{Name: "test", Issuer: e.idp.Issuer, ClientID: e.idp.Client.ID, Secret: e.idp.Client.Secret, Insecure: true}
+	e.cfg = oidc.Config{Name: "test", Issuer: e.idp.Issuer, ClientID: e.idp.Client.ID, Secret: e.idp.Client.Secret,
+		Insecure: true}
 	for _, f := range change {
 		f(&e.cfg)
 	}
@@ -45,7 +46,7 @@ func (e *env) registry() *oidc.Registry {
 	return reg
 }
 
-// begin begins a sign-in and returns what the provider sends the browser back with.
+// begin begins a flow and returns the parameters of the provider's redirect.
 func (e *env) begin(s oidc.Start) (oidc.Begun, url.Values) {
 	e.t.Helper()
 	if s.RedirectURI == "" {
@@ -79,10 +80,10 @@ func (e *env) visit(address string) url.Values {
 	return back.Query()
 }
 
-func (e *env) finish(b oidc.Begun, params url.Values) (oidc.Finished, error) {
+func (e *env) finish(b oidc.Begun, params url.Values) (oidc.CallbackResult, error) {
 	a, err := oidc.ParseAnswer(params)
 	if err != nil {
-		return oidc.Finished{}, err
+		return oidc.CallbackResult{}, err
 	}
 	return e.reg.Finish(e.ctx(), "test", a, jar(b))
 }
@@ -104,7 +105,7 @@ func jar(b oidc.Begun) func(string) string {
 	}
 }
 
-func TestASignInAnswersWhatTheProviderVouchesFor(t *testing.T) {
+func TestASignInReturnsTheProvidersClaims(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.idp.Set("groups", []string{"staff", "admins"})
@@ -113,7 +114,8 @@ func TestASignInAnswersWhatTheProviderVouchesFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	if p.Issuer != e.idp.Issuer || p.Subject != "user-1" || p.Username != "ada" || p.Email.String() != "ada@example.com" ||
-		!p.EmailVerified || p.Name != "Ada Lovelace" || len(p.Groups) != 2 || p.SID == "" || p.Tokens.IDToken != e.idp.LastIDToken() {
+		!p.EmailVerified || p.Name != "Ada Lovelace" || len(p.Groups) != 2 || p.SID == "" ||
+		p.Tokens.IDToken != e.idp.LastIDToken() {
 		t.Errorf("got %+v", p)
 	}
 }

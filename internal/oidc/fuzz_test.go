@@ -27,23 +27,25 @@ func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		status = http.StatusNotFound
 	}
-	return &http.Response{StatusCode: status, Body: io.NopCloser(bytes.NewReader(body)), Header: http.Header{"Content-Type": {"application/json"}}, Request: r}, nil
+	return &http.Response{StatusCode: status, Body: io.NopCloser(bytes.NewReader(body)),
+		Header: http.Header{"Content-Type": {"application/json"}}, Request: r}, nil
 }
 
 const fuzzIssuer = "https://id.example.com"
 
 var fuzzNow = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// fuzzRemote is a remote that reads those documents.
+// fuzzRemote is a remote whose provider serves these documents.
 func fuzzRemote(discovery, jwks []byte) *remote {
 	c := canned{"/.well-known/openid-configuration": discovery, "/jwks": jwks}
 	return &remote{
 		issuer: fuzzIssuer, now: func() time.Time { return fuzzNow }, log: zap.NewNop(), client: &http.Client{Transport: c},
-		rereads: map[purpose]*budget{forSignIn: newBudget(5), forLogout: newBudget(3)},
+		refetches: map[purpose]*rateLimit{forSignIn: newRateLimit(5), forLogout: newRateLimit(3)},
 	}
 }
 
-var fuzzDiscovery = []byte(`{"issuer":"` + fuzzIssuer + `","authorization_endpoint":"https://id.example.com/a","token_endpoint":"https://id.example.com/t",` +
+var fuzzDiscovery = []byte(`{"issuer":"` + fuzzIssuer +
+	`","authorization_endpoint":"https://id.example.com/a","token_endpoint":"https://id.example.com/t",` +
 	`"jwks_uri":"https://id.example.com/jwks","userinfo_endpoint":"https://id.example.com/u","end_session_endpoint":"https://id.example.com/e",` +
 	`"id_token_signing_alg_values_supported":["RS256","ES256","none","HS256"],"authorization_response_iss_parameter_supported":false}`)
 
@@ -63,10 +65,11 @@ func fuzzJWKS(t testing.TB, keys ...idp.Key) []byte {
 var fuzzConfig = Config{Name: "test", Issuer: fuzzIssuer, ClientID: "gate", Secret: "s"}
 
 func fuzzClaims() map[string]any {
-	return map[string]any{"iss": fuzzIssuer, "sub": "user-1", "aud": "gate", "iat": fuzzNow.Unix(), "exp": fuzzNow.Unix() + 300, "nonce": "n-0123456789"}
+	return map[string]any{"iss": fuzzIssuer, "sub": "user-1", "aud": "gate", "iat": fuzzNow.Unix(),
+		"exp": fuzzNow.Unix() + 300, "nonce": "n-0123456789"}
 }
 
-// object returns an object as JSON.
+// asObject returns m as JSON.
 func object(t testing.TB, m map[string]any) []byte {
 	t.Helper()
 	b, err := json.Marshal(m)
@@ -76,8 +79,7 @@ func object(t testing.TB, m map[string]any) []byte {
 	return b
 }
 
-// FuzzIDToken signs whatever claims it is given with the provider's own key: only those that are about this sign-in
-// are believed.
+// FuzzIDToken signs arbitrary claims with the provider's own key: only those of this flow are accepted.
 func FuzzIDToken(f *testing.F) {
 	r := fuzzRemote(fuzzDiscovery, fuzzJWKS(f, idp.RSA(0)))
 	seeds := 0
@@ -103,7 +105,7 @@ func FuzzIDToken(f *testing.F) {
 		if !json.Valid(payload) {
 			return // the signer of this test wants JSON
 		}
-		v, err := r.verifyID(t.Context(), &fuzzConfig, m, signRaw(t, payload), expect{nonce: "n-0123456789"})
+		v, err := r.verifyID(t.Context(), &fuzzConfig, m, signRaw(t, payload), expectedToken{nonce: "n-0123456789"})
 		if err != nil {
 			if KindOf(err) != Invalid {
 				t.Errorf("kind %q: %v", KindOf(err), err)
@@ -112,19 +114,20 @@ func FuzzIDToken(f *testing.F) {
 		}
 		var c map[string]any
 		if err := json.Unmarshal(payload, &c); err != nil {
-			t.Fatalf("believed what is no object: %s", payload)
+			t.Fatalf("accepted a payload that is no object: %s", payload)
 		}
-		if c["iss"] != fuzzIssuer || c["sub"] != v.subject || v.subject == "" || len(v.subject) > maxSubject || c["nonce"] != "n-0123456789" {
-			t.Errorf("believed %s as %q", payload, v.subject)
+		if c["iss"] != fuzzIssuer || c["sub"] != v.subject || v.subject == "" || len(v.subject) > maxSubject ||
+			c["nonce"] != "n-0123456789" {
+			t.Errorf("accepted %s as %q", payload, v.subject)
 		}
 		if aud, ok := c["aud"].(string); (!ok || aud != "gate") && !strings.Contains(string(payload), "gate") {
-			t.Errorf("believed a token for somebody else: %s", payload)
+			t.Errorf("accepted a token for another client: %s", payload)
 		}
 		if exp, ok := c["exp"].(float64); !ok || exp < float64(fuzzNow.Unix()-60) {
-			t.Errorf("believed an expired token: %s", payload)
+			t.Errorf("accepted an expired token: %s", payload)
 		}
 		if iat, ok := c["iat"].(float64); !ok || iat > float64(fuzzNow.Unix()+61) {
-			t.Errorf("believed a token of the future: %s", payload)
+			t.Errorf("accepted a token from the future: %s", payload)
 		}
 	})
 }
@@ -134,7 +137,7 @@ func signRaw(t *testing.T, payload []byte) string {
 	return idp.RSA(0).SignBytes(payload, nil)
 }
 
-// FuzzToken takes whole tokens: without the key nobody makes one that is believed.
+// FuzzToken verifies arbitrary tokens: without the key none is accepted.
 func FuzzToken(f *testing.F) {
 	good := idp.RSA(0).Sign(fuzzClaims(), nil)
 	f.Add(good)
@@ -150,13 +153,14 @@ func FuzzToken(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v, err := r.verifyID(t.Context(), &fuzzConfig, m, token, expect{nonce: "n-0123456789"}); err == nil && token != good {
-			t.Errorf("believed %q as %q", token, v.subject)
+		if v, err := r.verifyID(t.Context(), &fuzzConfig, m, token, expectedToken{nonce: "n-0123456789"}); err == nil &&
+			token != good {
+			t.Errorf("accepted %q as %q", token, v.subject)
 		}
 	})
 }
 
-// FuzzLogoutToken signs whatever claims it is given: a token that ends sessions has the event, names somebody, and is
+// FuzzLogoutToken signs arbitrary claims: an accepted logout token has the event, names a subject or a session, and is
 // no ID token.
 func FuzzLogoutToken(f *testing.F) {
 	jwks := fuzzJWKS(f, idp.RSA(0))
@@ -172,25 +176,27 @@ func FuzzLogoutToken(f *testing.F) {
 			return
 		}
 		r := fuzzRemote(fuzzDiscovery, jwks)
-		g := &Registry{names: map[string]*provider{"test": {Config: fuzzConfig, remote: r, now: r.now}}, now: r.now, log: zap.NewNop()}
+		g := &Registry{names: map[string]*provider{"test": {Config: fuzzConfig, remote: r, now: r.now}}, now: r.now,
+			log: zap.NewNop()}
 		l, err := g.VerifyLogout(t.Context(), "test", signRaw(t, payload))
 		if err != nil {
 			return
 		}
 		var c map[string]any
 		if err := json.Unmarshal(payload, &c); err != nil {
-			t.Fatalf("believed what is no object: %s", payload)
+			t.Fatalf("accepted a payload that is no object: %s", payload)
 		}
 		events, _ := c["events"].(map[string]any)
 		_, event := events[logoutEvent].(map[string]any)
 		_, nonce := c["nonce"]
-		if !event || nonce || c["iss"] != fuzzIssuer || c["jti"] != l.ID || l.ID == "" || (l.Subject == "" && l.SID == "") || l.Expires.IsZero() {
-			t.Errorf("believed %s as %+v", payload, l)
+		if !event || nonce || c["iss"] != fuzzIssuer || c["jti"] != l.ID || l.ID == "" || (l.Subject == "" && l.SID == "") ||
+			l.Expires.IsZero() {
+			t.Errorf("accepted %s as %+v", payload, l)
 		}
 	})
 }
 
-// FuzzDiscovery reads whatever a provider publishes: what is used afterwards are addresses that we would dial.
+// FuzzDiscovery reads arbitrary discovery documents: every URL that is used afterwards is https.
 func FuzzDiscovery(f *testing.F) {
 	f.Add(fuzzDiscovery)
 	f.Add([]byte(`{"issuer":"https://id.example.com"}`))
@@ -214,7 +220,7 @@ func FuzzDiscovery(f *testing.F) {
 				t.Errorf("uses %q", u)
 			}
 		}
-		for _, a := range m.pinned(&fuzzConfig) {
+		for _, a := range m.allowedAlgorithms(&fuzzConfig) {
 			if strings.HasPrefix(string(a), "HS") || strings.EqualFold(string(a), "none") {
 				t.Errorf("accepts %s", a)
 			}
@@ -222,11 +228,12 @@ func FuzzDiscovery(f *testing.F) {
 	})
 }
 
-// FuzzJWKS reads whatever a provider publishes: only public keys of some strength are used.
+// FuzzJWKS reads arbitrary key sets: only public keys of sufficient strength are used.
 func FuzzJWKS(f *testing.F) {
 	f.Add(fuzzJWKS(f, idp.RSA(0), idp.EC(f, "ec"), idp.Ed(f, "ed")))
 	f.Add(fuzzJWKS(f, idp.Weak(f, "weak")))
-	f.Add([]byte(`{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"RSA","n":"AQAB","e":"AA"},null,[],{"kty":"EC","crv":"P-256","x":"","y":""}]}`))
+	f.Add([]byte(
+		`{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"RSA","n":"AQAB","e":"AA"},null,[],{"kty":"EC","crv":"P-256","x":"","y":""}]}`))
 	f.Add([]byte(`{"keys":null}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		keys, _, err := parseKeys(doc)
@@ -252,7 +259,7 @@ func FuzzJWKS(f *testing.F) {
 	})
 }
 
-// FuzzAnswer reads whatever a browser brings back.
+// FuzzAnswer reads arbitrary callback parameters.
 func FuzzAnswer(f *testing.F) {
 	f.Add("state=" + strings.Repeat("A", 43) + "&code=x")
 	f.Add("state=x&state=y")
@@ -263,7 +270,8 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		a, err := ParseAnswer(values)
-		if err == nil && (len(a.State) != 43 || (a.Code == "") == (a.Error == "") || strings.ContainsAny(a.Error+a.Description, "\r\n\x00")) {
+		if err == nil && (len(a.State) != 43 || (a.Code == "") == (a.Error == "") ||
+			strings.ContainsAny(a.Error+a.Description, "\r\n\x00")) {
 			t.Errorf("accepted %q as %+v", query, a)
 		}
 	})

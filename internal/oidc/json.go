@@ -12,25 +12,25 @@ import (
 	"time"
 )
 
-// claims is a JSON object as it was signed. Its members are reached by their exact names and through typed accessors
-// only: encoding/json takes "SUB" for "sub" when it fills a struct, comparing decoded values panics when they are lists
-// or objects, and a provider that lets people choose claims would let them choose which reader sees what.
+// jsonObject is a JSON object as it was signed. Its members are read by exact name and through typed accessors only:
+// encoding/json takes "SUB" for "sub" when it fills a struct, comparing decoded values panics if they are lists or
+// objects, and a provider that lets users choose claims would let them choose which parser sees what.
 //
-// A member twice is an error (RFC 7519, section 4, leaves that choice): readers differ in which one counts. A member
-// that is null is absent.
-type claims struct{ members map[string]any }
+// A duplicate member is an error (RFC 7519, section 4, leaves that choice): parsers differ in which one they use. A
+// member that is null counts as absent.
+type jsonObject struct{ members map[string]any }
 
-// value is one member; the zero value is an absent one. The first field keeps anybody from comparing it with ==.
-type value struct {
+// jsonValue is the value of one member; the zero value is an absent one. Its first field makes == a compile error.
+type jsonValue struct {
 	_ [0]func()
 	v any
 }
 
-// maxDepth of objects and lists within each other; no provider comes near it.
+// maxDepth limits the nesting of objects and lists; no real provider comes near it.
 const maxDepth = 32
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (c *claims) UnmarshalJSON(b []byte) error {
+func (c *jsonObject) UnmarshalJSON(b []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
 	v, err := decode(dec, 0)
@@ -75,7 +75,7 @@ func decodeObject(dec *json.Decoder, depth int) (any, error) {
 		}
 		name, _ := t.(string)
 		if seen[name] {
-			return nil, fmt.Errorf("the member %s is there twice", Clean(name, 40))
+			return nil, fmt.Errorf("duplicate member %s", Clean(name, 40))
 		}
 		seen[name] = true
 		v, err := decode(dec, depth+1)
@@ -104,62 +104,62 @@ func decodeList(dec *json.Decoder, depth int) (any, error) {
 }
 
 // get returns a member by its name.
-func (c claims) get(name string) value { return value{v: c.members[name]} }
+func (c jsonObject) get(name string) jsonValue { return jsonValue{v: c.members[name]} }
 
-// is reports whether a member is exactly that text.
-func (c claims) is(name, text string) bool {
-	s, ok := c.get(name).text()
+// is reports whether a member is exactly that string.
+func (c jsonObject) is(name, text string) bool {
+	s, ok := c.get(name).asString()
 	return ok && s == text
 }
 
-// lookup follows a path. Names with dots in them (https://example.com/groups) are found, too: at each level the
-// longest name that exists is taken.
-func (c claims) lookup(path string) value {
-	if v := c.get(path); v.there() {
+// lookup follows a path of names separated by dots. Names that contain dots (https://example.com/groups) are found,
+// too: at each level the longest existing name is used.
+func (c jsonObject) lookup(path string) jsonValue {
+	if v := c.get(path); v.present() {
 		return v
 	}
 	for i := len(path) - 1; i > 0; i-- {
 		if path[i] != '.' {
 			continue
 		}
-		if inner, ok := c.get(path[:i]).object(); ok {
-			if v := inner.lookup(path[i+1:]); v.there() {
+		if inner, ok := c.get(path[:i]).asObject(); ok {
+			if v := inner.lookup(path[i+1:]); v.present() {
 				return v
 			}
 		}
 	}
-	return value{}
+	return jsonValue{}
 }
 
-// over returns the members of c with those of top laid over them.
-func (c claims) over(top claims) claims {
+// overlay returns the members of c, overridden by those of top.
+func (c jsonObject) overlay(top jsonObject) jsonObject {
 	out := make(map[string]any, len(c.members)+len(top.members))
-	for _, layer := range []claims{c, top} {
+	for _, layer := range []jsonObject{c, top} {
 		for name, v := range layer.members {
 			out[name] = v
 		}
 	}
-	return claims{out}
+	return jsonObject{out}
 }
 
-// set puts a member in, or takes it out when v is absent.
-func (c claims) set(name string, v value) {
-	if !v.there() {
+// set sets a member, or deletes it if v is absent.
+func (c jsonObject) set(name string, v jsonValue) {
+	if !v.present() {
 		delete(c.members, name)
 		return
 	}
 	c.members[name] = v.v
 }
 
-func (v value) there() bool { return v.v != nil }
+func (v jsonValue) present() bool { return v.v != nil }
 
-func (v value) text() (string, bool) {
+func (v jsonValue) asString() (string, bool) {
 	s, ok := v.v.(string)
 	return s, ok
 }
 
-// word returns a text, or a number as it was written; "" for everything else.
-func (v value) word() string {
+// scalar returns a string, or a number as it was written; "" for everything else.
+func (v jsonValue) scalar() string {
 	switch t := v.v.(type) {
 	case string:
 		return t
@@ -169,45 +169,45 @@ func (v value) word() string {
 	return ""
 }
 
-// only returns a text, or the one text of a list of one: some providers send addresses so.
-func (v value) only() (string, bool) {
+// singleString returns a string, or the string in a list of one: some providers send addresses in that form.
+func (v jsonValue) singleString() (string, bool) {
 	if list, ok := v.v.([]any); ok && len(list) == 1 {
-		return value{v: list[0]}.text()
+		return jsonValue{v: list[0]}.asString()
 	}
-	return v.text()
+	return v.asString()
 }
 
-// yes reports whether the value is true, or the text that some providers send for it.
-func (v value) yes() bool {
+// isTrue reports whether the value is true, or the string "true" that some providers send.
+func (v jsonValue) isTrue() bool {
 	b, _ := v.v.(bool)
-	s, _ := v.text()
+	s, _ := v.asString()
 	return b || s == "true"
 }
 
-func (v value) object() (claims, bool) {
+func (v jsonValue) asObject() (jsonObject, bool) {
 	m, ok := v.v.(map[string]any)
-	return claims{m}, ok
+	return jsonObject{m}, ok
 }
 
-// list returns the members of a list, or the value itself as the only one; nil when it is absent.
-func (v value) list() []value {
+// items returns the items of a list, or the value itself as the only item; none if it is absent.
+func (v jsonValue) items() []jsonValue {
 	list, ok := v.v.([]any)
-	if !ok && v.there() {
-		return []value{v}
+	if !ok && v.present() {
+		return []jsonValue{v}
 	}
-	out := make([]value, len(list))
+	out := make([]jsonValue, len(list))
 	for i := range list {
 		out[i].v = list[i]
 	}
 	return out
 }
 
-// texts returns a text or a list of nothing but texts.
-func (v value) texts() ([]string, bool) {
-	list := v.list()
+// asStrings returns a string, or a list that holds only strings.
+func (v jsonValue) asStrings() ([]string, bool) {
+	list := v.items()
 	out := make([]string, 0, len(list))
 	for _, item := range list {
-		s, ok := item.text()
+		s, ok := item.asString()
 		if !ok {
 			return nil, false
 		}
@@ -216,8 +216,8 @@ func (v value) texts() ([]string, bool) {
 	return out, len(out) > 0
 }
 
-// instant reads a NumericDate (RFC 7519, section 2).
-func (v value) instant() (time.Time, bool) {
+// asTime reads a NumericDate (RFC 7519, section 2).
+func (v jsonValue) asTime() (time.Time, bool) {
 	n, ok := v.v.(json.Number)
 	if !ok {
 		return time.Time{}, false
@@ -229,8 +229,8 @@ func (v value) instant() (time.Time, bool) {
 	return time.Unix(int64(f), 0), true
 }
 
-// misspelt returns a member that differs from one of names only by case, "" for none.
-func (c claims) misspelt(names ...string) string {
+// wrongCase returns a member whose name differs from one of names only by case, "" for none.
+func (c jsonObject) wrongCase(names ...string) string {
 	for name := range c.members {
 		for _, n := range names {
 			if name != n && strings.EqualFold(name, n) && !slices.Contains(names, name) {

@@ -21,63 +21,63 @@ import (
 )
 
 const (
-	keysLife   = 10 * time.Minute // read again after this, so that withdrawn keys go
+	keysTTL    = 10 * time.Minute // refetched after this, so that withdrawn keys go
 	minRSABits = 2048
-	maxRSABits = 8192 // beyond, checking a signature keeps a processor busy: crypto/tls draws the line there, too
+	maxRSABits = 8192 // the limit of crypto/tls, too: verifying with larger keys is a denial of service
 	maxKeys    = 64
 )
 
-// keyring is a provider's keys as last read.
+// keyring holds a provider's keys as last fetched.
 type keyring struct {
-	keys    []jose.JSONWebKey
-	at      time.Time
-	gen     uint64 // goes up whenever they are read
-	ignored int    // keys that are weak, foreign or not for signatures
+	keys       []jose.JSONWebKey
+	at         time.Time
+	generation uint64 // incremented with each fetch
+	ignored    int    // keys that are weak, of an unknown kind or not for signatures
 }
 
-// keySet is a remote's keys, as go-oidc wants to have them, for one token.
+// keySet implements go-oidc's KeySet for one token, with a remote's keys.
 type keySet struct {
-	r    *remote
-	why  purpose
-	algs []jose.SignatureAlgorithm
+	remote  *remote
+	purpose purpose
+	algs    []jose.SignatureAlgorithm
 
-	failed error // what VerifySignature answered last: go-oidc keeps only its text
+	lastErr error // last error of VerifySignature: go-oidc keeps only its text
 }
 
-// VerifySignature implements go-oidc's KeySet. A key of the token's header (jwk, jku, x5u, x5c) is never looked at.
+// VerifySignature implements go-oidc's KeySet. Keys in the token's header (jwk, jku, x5u, x5c) are never used.
 func (k *keySet) VerifySignature(ctx context.Context, token string) (payload []byte, err error) {
 	payload, err = k.verify(ctx, token)
-	k.failed = err
+	k.lastErr = err
 	return payload, err
 }
 
 func (k *keySet) verify(ctx context.Context, token string) ([]byte, error) {
 	jws, err := jose.ParseSigned(token, k.algs)
 	if err != nil {
-		return nil, errors.New("the token is not signed in one of the expected ways")
+		return nil, errors.New("the token is not signed with an accepted algorithm")
 	}
 	if len(jws.Signatures) != 1 {
 		return nil, errors.New("the token has not exactly one signature")
 	}
-	ring, err := k.r.ring(ctx)
+	ring, err := k.remote.currentKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// Twice: keys may rotate while they are read, and another one's reading may have begun before that.
+	// Two retries: a shared fetch may have begun before the keys rotated.
 	for try := 0; ; try++ {
 		if payload, ok := ring.verify(jws); ok {
 			return payload, nil
 		}
 		if try == 2 {
-			return nil, errors.New("no key of the provider fits the token's signature")
+			return nil, errors.New("no key of the provider verifies the token's signature")
 		}
-		if ring, err = k.r.reread(ctx, ring.gen, k.why); err != nil {
+		if ring, err = k.remote.refetchKeys(ctx, ring.generation, k.purpose); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// verify tries the keys that the token may have been signed with: those with its key id, or all when it names none.
+// verify tries the keys with the token's key id, or all keys if it has none.
 func (ring keyring) verify(jws *jose.JSONWebSignature) ([]byte, bool) {
 	h := jws.Signatures[0].Header
 	for i := range ring.keys {
@@ -92,39 +92,40 @@ func (ring keyring) verify(jws *jose.JSONWebSignature) ([]byte, bool) {
 	return nil, false
 }
 
-// ring returns the keys, read when there are none yet or they are old.
-func (r *remote) ring(ctx context.Context) (keyring, error) {
+// currentKeys returns the keys, and fetches them if there are none yet or they are old.
+func (r *remote) currentKeys(ctx context.Context) (keyring, error) {
 	r.mu.Lock()
 	ring, now := r.keys, r.now()
 	r.mu.Unlock()
-	if ring.gen > 0 && age(now, ring.at) < keysLife {
+	if ring.generation > 0 && age(now, ring.at) < keysTTL {
 		return ring, nil
 	}
-	got, err := r.share(ctx, "keys", func(ctx context.Context) (any, error) { return r.readKeys(ctx, metadataLife) })
+	got, err := r.share(ctx, "keys", func(ctx context.Context) (any, error) { return r.updateKeys(ctx, metadataTTL) })
 	switch {
 	case err == nil:
 		return got.(keyring), nil
-	case ring.gen > 0 && age(now, ring.at) < staleLife:
+	case ring.generation > 0 && age(now, ring.at) < maxStale:
 		return ring, nil
 	default:
 		return keyring{}, err
 	}
 }
 
-// reread reads the keys again because those of generation gen did not fit, unless somebody has done so since, or too
-// many have lately.
-func (r *remote) reread(ctx context.Context, gen uint64, why purpose) (keyring, error) {
+// refetchKeys fetches the keys again because none of generation gen verified a token, unless that has been done since
+// or the rate limit is reached.
+func (r *remote) refetchKeys(ctx context.Context, gen uint64, why purpose) (keyring, error) {
 	got, err := r.share(ctx, "keys", func(ctx context.Context) (any, error) {
 		r.mu.Lock()
 		ring, now := r.keys, r.now()
 		r.mu.Unlock()
-		if ring.gen > gen {
+		if ring.generation > gen {
 			return ring, nil
 		}
-		if !r.rereads[why].take(now) {
-			return nil, errors.New("no key of the provider fits the token's signature, and they were read again a moment ago")
+		if !r.refetches[why].allow(now) {
+			return nil, errors.New(
+				"no key of the provider verifies the token's signature, and they were fetched again a moment ago")
 		}
-		return r.readKeys(ctx, 10*time.Second) // jwks_uri may have moved with the keys
+		return r.updateKeys(ctx, 10*time.Second) // jwks_uri may have moved with the keys
 	})
 	if err != nil {
 		return keyring{}, err
@@ -132,8 +133,8 @@ func (r *remote) reread(ctx context.Context, gen uint64, why purpose) (keyring, 
 	return got.(keyring), nil
 }
 
-// readKeys reads jwks_uri. maxAge is how old the metadata that name it may be.
-func (r *remote) readKeys(ctx context.Context, maxAge time.Duration) (keyring, error) {
+// updateKeys fetches jwks_uri and caches the keys. maxAge limits the age of the metadata that name it.
+func (r *remote) updateKeys(ctx context.Context, maxAge time.Duration) (keyring, error) {
 	m, err := r.metadata(ctx, maxAge)
 	if err != nil {
 		return keyring{}, err
@@ -143,11 +144,11 @@ func (r *remote) readKeys(ctx context.Context, maxAge time.Duration) (keyring, e
 	defer r.mu.Unlock()
 	if err != nil {
 		r.health.keyProblem = err.Error()
-		r.log.Warn("a provider's keys cannot be used", zap.String("problem", err.Error()))
+		r.log.Warn("provider keys unavailable", zap.String("problem", err.Error()))
 		return keyring{}, &Error{Kind: Down, Reason: "keys", Err: err}
 	}
 	r.health.keyProblem = ""
-	r.keys = keyring{keys: keys, ignored: ignored, at: r.now(), gen: r.keys.gen + 1}
+	r.keys = keyring{keys: keys, ignored: ignored, at: r.now(), generation: r.keys.generation + 1}
 	return r.keys, nil
 }
 
@@ -160,21 +161,21 @@ func (r *remote) fetchKeys(ctx context.Context, address string) ([]jose.JSONWebK
 	req.Header.Set("Cache-Control", "no-cache")
 	resp, err := r.client.Do(req)
 	if err != nil {
-		return nil, 0, errors.New("the keys cannot be read: " + words(err))
+		return nil, 0, errors.New("the keys cannot be fetched: " + describe(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	switch {
 	case err != nil:
-		return nil, 0, errors.New("the keys cannot be read: " + words(err))
+		return nil, 0, errors.New("the keys cannot be fetched: " + describe(err))
 	case resp.StatusCode != http.StatusOK:
-		return nil, 0, fmt.Errorf("the keys are not there: status %d", resp.StatusCode)
+		return nil, 0, fmt.Errorf("the keys cannot be fetched: status %d", resp.StatusCode)
 	}
 	return parseKeys(body)
 }
 
-// parseKeys returns the keys of a JWKS that signatures may be checked with, and how many others there are.
-// RFC 7517, section 5: keys that are not understood are left aside; so are those that could do harm.
+// parseKeys returns the keys of a JWKS that may verify signatures, and the number of ignored ones. Unknown keys are
+// ignored (RFC 7517, section 5), and so are weak ones.
 func parseKeys(body []byte) (keys []jose.JSONWebKey, ignored int, err error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -194,52 +195,53 @@ func parseKeys(body []byte) (keys []jose.JSONWebKey, ignored int, err error) {
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, ignored, fmt.Errorf("there is no usable key: %d are weak, damaged or not for signatures", ignored)
+		return nil, ignored, fmt.Errorf("there is no usable key: %d are weak, malformed or not for signatures", ignored)
 	}
 	return keys, ignored, nil
 }
 
-// parseKey reads one key, by the members that are used and no others: a certificate beside it that cannot be read makes no
-// key unusable, and go-jose takes no RSA keys over 4096 bits, but for a variable of the whole process, which is not ours.
+// parseKey reads one key from only the members that are needed, instead of with go-jose: a malformed certificate beside
+// a key must not make it unusable, and go-jose refuses RSA keys over 4096 bits unless a process-wide variable is set,
+// which is Caddy's to set.
 func parseKey(raw []byte) (key jose.JSONWebKey, err error) {
-	var m claims
+	var m jsonObject
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return key, err
 	}
-	if m.get("d").there() {
+	if m.get("d").present() {
 		return key, errors.New("the key is private")
 	}
-	switch kind, _ := m.get("kty").text(); kind {
+	switch kind, _ := m.get("kty").asString(); kind {
 	case "RSA":
 		key.Key, err = m.rsaKey()
 	case "EC", "OKP":
 		key.Key, err = m.curveKey()
 	default:
-		err = errors.New("keys of this kind are not used")
+		err = errors.New("unknown kty")
 	}
-	key.KeyID, _ = m.get("kid").text()
-	key.Algorithm, _ = m.get("alg").text()
-	key.Use, _ = m.get("use").text()
+	key.KeyID, _ = m.get("kid").asString()
+	key.Algorithm, _ = m.get("alg").asString()
+	key.Use, _ = m.get("use").asString()
 	return key, err
 }
 
-func (c claims) rsaKey() (*rsa.PublicKey, error) {
-	n, err := c.number("n")
+func (c jsonObject) rsaKey() (*rsa.PublicKey, error) {
+	n, err := c.bigInt("n")
 	if err != nil {
 		return nil, err
 	}
-	e, err := c.number("e")
+	e, err := c.bigInt("e")
 	if err != nil || !e.IsInt64() || e.Int64() > math.MaxInt32 {
 		return nil, errors.New("the exponent is not usable")
 	}
 	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
 }
 
-func (c claims) curveKey() (any, error) {
+func (c jsonObject) curveKey() (any, error) {
 	used := make(map[string]string)
 	for _, name := range []string{"kty", "crv", "x", "y"} {
-		if v := c.get(name); v.there() {
-			text, _ := v.text()
+		if v := c.get(name); v.present() {
+			text, _ := v.asString()
 			used[name] = strings.TrimRight(text, "=")
 		}
 	}
@@ -252,9 +254,9 @@ func (c claims) curveKey() (any, error) {
 	return key.Key, err
 }
 
-// number reads a Base64urlUInt (RFC 7518, section 2).
-func (c claims) number(name string) (*big.Int, error) {
-	text, _ := c.get(name).text()
+// bigInt reads a Base64urlUInt (RFC 7518, section 2).
+func (c jsonObject) bigInt(name string) (*big.Int, error) {
+	text, _ := c.get(name).asString()
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
 	if err != nil || len(b) == 0 {
 		return nil, errors.New("a number is malformed")
@@ -262,8 +264,8 @@ func (c claims) number(name string) (*big.Int, error) {
 	return new(big.Int).SetBytes(b), nil
 }
 
-// usable refuses symmetric and private keys (a provider that publishes one has no secret left), keys for encryption
-// and RSA below 2048 or over 8192 bits, or with numbers that no signature fits to.
+// usable reports whether a key may verify signatures. It refuses symmetric and private keys (a published one is no
+// secret), keys for encryption, and RSA keys below 2048 or over 8192 bits or with an even modulus or a bad exponent.
 func usable(key jose.JSONWebKey) bool {
 	if (key.Use != "" && key.Use != "sig") || !key.Valid() || !key.IsPublic() {
 		return false

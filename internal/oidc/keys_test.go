@@ -38,8 +38,8 @@ func usableOf(t *testing.T, key map[string]any) int {
 	return len(keys)
 }
 
-// Certificates beside keys are never looked at; those that providers publish cannot always be read.
-func TestWhatStandsBesideAKeyMakesItNeitherBetterNorWorse(t *testing.T) {
+// Certificates in a JWK are never used; those that providers publish are often malformed.
+func TestOtherMembersOfAJWKChangeNothing(t *testing.T) {
 	t.Parallel()
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -53,11 +53,15 @@ func TestWhatStandsBesideAKeyMakesItNeitherBetterNorWorse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for kind, key := range map[string]map[string]any{"EC": published(t, ec.Public()), "RSA": published(t, rs.Public()), "OKP": published(t, ed)} {
+	for kind, key := range map[string]map[string]any{"EC": published(t, ec.Public()), "RSA": published(t, rs.Public()),
+		"OKP": published(t, ed)} {
 		for name, beside := range map[string]map[string]any{
-			"nothing": {}, "an empty certificate": {"x5c": []string{""}}, "no certificate": {"x5c": []string{"AAAA"}}, "x5c of another type": {"x5c": 5},
-			"a thumbprint in hexadecimal": {"x5t": "0123456789abcdef0123456789abcdef01234567"}, "no thumbprint": {"x5t": "!", "x5t#S256": "!"},
-			"an address that is none": {"x5u": "::"}, "d that is null": {"d": nil}, "members nobody knows": {"iat": 1, "issuer": "x"},
+			"nothing": {}, "an empty certificate": {"x5c": []string{""}}, "no certificate": {"x5c": []string{"AAAA"}},
+			"x5c of another type":         {"x5c": 5},
+			"a thumbprint in hexadecimal": {"x5t": "0123456789abcdef0123456789abcdef01234567"},
+			"no thumbprint":               {"x5t": "!", "x5t#S256": "!"},
+			"an address that is none":     {"x5u": "::"}, "d that is null": {"d": nil},
+			"members nobody knows": {"iat": 1, "issuer": "x"},
 		} {
 			with := maps.Clone(key)
 			maps.Copy(with, beside)
@@ -66,8 +70,9 @@ func TestWhatStandsBesideAKeyMakesItNeitherBetterNorWorse(t *testing.T) {
 			}
 		}
 		for name, bad := range map[string]map[string]any{
-			"a private part": {"d": "AQ"}, "a private part of another type": {"d": 5}, "use enc": {"use": "enc"}, "another kind": {"kty": "oct", "k": "AQ"},
-			"no kind": {"kty": nil}, "kind of another type": {"kty": 5},
+			"a private part": {"d": "AQ"}, "a private part of another type": {"d": 5}, "use enc": {"use": "enc"},
+			"another kind": {"kty": "oct", "k": "AQ"},
+			"no kind":      {"kty": nil}, "kind of another type": {"kty": 5},
 		} {
 			with := maps.Clone(key)
 			maps.Copy(with, bad)
@@ -90,7 +95,7 @@ func TestWhatStandsBesideAKeyMakesItNeitherBetterNorWorse(t *testing.T) {
 	}
 }
 
-func TestOnlySoundNumbersAreRSAKeys(t *testing.T) {
+func TestOnlyValidNumbersAreRSAKeys(t *testing.T) {
 	t.Parallel()
 	rs, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -106,11 +111,16 @@ func TestOnlySoundNumbersAreRSAKeys(t *testing.T) {
 		n, e any
 		good bool
 	}{
-		"as it is": {text(n), "AQAB", true}, "leading zeros": {text(append([]byte{0, 0}, n...)), "AAEAAQ", true}, "padding": {text(n) + "==", "AQAB", true},
-		"exponent 3": {text(n), "Aw", true}, "exponent 1": {text(n), "AQ", false}, "exponent 2": {text(n), "Ag", false}, "even exponent": {text(n), "BA", false},
-		"exponent 0": {text(n), "AA", false}, "huge exponent": {text(n), text(n), false}, "even modulus": {text(new(big.Int).Sub(rs.N, big.NewInt(1)).Bytes()), "AQAB", false},
-		"8192 bits": {text(odd(8192)), "AQAB", true}, "8193 bits": {text(odd(8193)), "AQAB", false}, "2047 bits": {text(odd(2047)), "AQAB", false},
-		"a number as a number": {5, "AQAB", false}, "nothing": {"", "AQAB", false}, "not base64url": {"+/" + text(n)[2:], "AQAB", false},
+		"as it is": {text(n), "AQAB", true}, "leading zeros": {text(append([]byte{0, 0}, n...)), "AAEAAQ", true},
+		"padding":    {text(n) + "==", "AQAB", true},
+		"exponent 3": {text(n), "Aw", true}, "exponent 1": {text(n), "AQ", false}, "exponent 2": {text(n), "Ag", false},
+		"even exponent": {text(n), "BA", false},
+		"exponent 0":    {text(n), "AA", false}, "huge exponent": {text(n), text(n), false},
+		"even modulus": {text(new(big.Int).Sub(rs.N, big.NewInt(1)).Bytes()), "AQAB", false},
+		"8192 bits":    {text(odd(8192)), "AQAB", true}, "8193 bits": {text(odd(8193)), "AQAB", false},
+		"2047 bits":            {text(odd(2047)), "AQAB", false},
+		"a number as a number": {5, "AQAB", false}, "nothing": {"", "AQAB", false},
+		"not base64url": {"+/" + text(n)[2:], "AQAB", false},
 	} {
 		if got := usableOf(t, map[string]any{"kty": "RSA", "n": c.n, "e": c.e}) == 1; got != c.good {
 			t.Errorf("%s: used %t", name, got)

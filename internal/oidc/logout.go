@@ -13,58 +13,58 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Logout is a verified logout token: end what it names.
-type Logout struct {
+// LogoutToken is a verified logout token. It names the sessions to end.
+type LogoutToken struct {
 	Issuer  string
-	Subject string // may be "" when SID is not
+	Subject string // may be "" if SID is set
 	SID     string
-	ID      string    // jti: seen once
-	Expires time.Time // keep ID at least until then
-	// Algorithm is how it was signed. Pinned is false when the configuration does not say which it has to be: then it
-	// has to be the one of the session's ID token.
-	Algorithm string
-	Pinned    bool
-	usual     string // of the ID tokens
+	ID      string    // jti: accepted once
+	Expires time.Time // remember ID at least until then
+	// Algorithm is the signature algorithm. Pinned is false if more than one would be accepted: then it has to be the one
+	// of the session's ID token.
+	Algorithm      string
+	Pinned         bool
+	usualAlgorithm string // of the ID tokens
 }
 
 const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
-// VerifyLogout checks a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.6). An error of kind Down
-// means that it could not be checked; every other *[Error], that it is bad.
-func (g *Registry) VerifyLogout(ctx context.Context, name, raw string) (Logout, error) {
+// VerifyLogout verifies a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.6). An error of kind Down
+// means that it could not be verified; every other *[Error], that it is invalid.
+func (g *Registry) VerifyLogout(ctx context.Context, name, raw string) (LogoutToken, error) {
 	p := g.names[name]
 	if p == nil {
-		return Logout{}, ErrNoProvider
+		return LogoutToken{}, ErrNoProvider
 	}
-	m, err := p.remote.metadata(ctx, metadataLife)
+	m, err := p.remote.metadata(ctx, metadataTTL)
 	if err != nil {
-		return Logout{}, err
+		return LogoutToken{}, err
 	}
-	keys := &keySet{r: p.remote, why: forLogout, algs: m.pinned(&p.Config)}
-	v, err := p.remote.parse(raw, keys.algs, logoutKind)
+	keys := &keySet{remote: p.remote, purpose: forLogout, algs: m.allowedAlgorithms(&p.Config)}
+	v, err := p.remote.parse(raw, keys.algs, isLogoutType)
 	if err != nil {
-		return Logout{}, err
+		return LogoutToken{}, err
 	}
 	payload, err := keys.VerifySignature(ctx, raw)
 	if err != nil {
-		return Logout{}, keys.explain("logout token", err)
+		return LogoutToken{}, keys.explain("logout token", err)
 	}
 	if err := json.Unmarshal(payload, &v.claims); err != nil {
-		return Logout{}, fail(Invalid, "logout token: its claims are not an object, or one has a member twice")
+		return LogoutToken{}, fail(Invalid, "logout token: its claims are not an object, or one has a duplicate member")
 	}
 	if hasMember(payload, "nonce") {
-		return Logout{}, fail(Invalid, "logout token: it has a nonce, so it is an ID token")
+		return LogoutToken{}, fail(Invalid, "logout token: it has a nonce, so it is an ID token")
 	}
-	out, err := v.logout(&p.Config, g.now())
+	out, err := v.parseLogout(&p.Config, g.now())
 	if err != nil {
-		return Logout{}, err
+		return LogoutToken{}, err
 	}
-	out.usual = p.remote.algorithm(p.Name)
+	out.usualAlgorithm = p.remote.lastAlgorithm(p.Name)
 	out.Algorithm, out.Pinned = v.algorithm, len(keys.algs) == 1 || len(p.SignAlgs) > 0
 	return out, nil
 }
 
-// hasMember reports whether an object has a member, be it null, by its exact name.
+// hasMember reports whether an object has a member of exactly that name, even if its value is null.
 func hasMember(object []byte, name string) bool {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(object, &members) != nil {
@@ -74,77 +74,77 @@ func hasMember(object []byte, name string) bool {
 	return has
 }
 
-// logoutKind takes the kind that logout tokens should say they are, and those that say nothing of the sort, which older
-// providers send: what they are is then told by their event and the nonce that they may not have.
-func logoutKind(typ string) bool { return typ == "" || typ == "jwt" || typ == "logout+jwt" }
+// isLogoutType accepts the typ of logout tokens, and the generic or missing typ that older providers send: such tokens
+// are recognized by their events claim, and must not have a nonce.
+func isLogoutType(typ string) bool { return typ == "" || typ == "jwt" || typ == "logout+jwt" }
 
-// logoutLife is how old a logout token may be that does not say when it ends.
-const logoutLife = 10 * time.Minute
+// logoutTTL is how old a logout token without exp may be.
+const logoutTTL = 10 * time.Minute
 
-// logout checks the claims, by the exact names of the members, and returns what the token says.
-func (v *verified) logout(c *Config, now time.Time) (Logout, error) {
-	if !v.claims.get("exp").there() {
-		iat, ok := v.claims.get("iat").instant()
+// parseLogout checks the claims, by exact member names, and returns them.
+func (v *verifiedToken) parseLogout(c *Config, now time.Time) (LogoutToken, error) {
+	if !v.claims.get("exp").present() {
+		iat, ok := v.claims.get("iat").asTime()
 		if !ok {
-			return Logout{}, fail(Invalid, "logout token: it has neither exp nor iat")
+			return LogoutToken{}, fail(Invalid, "logout token: it has neither exp nor iat")
 		}
-		end := json.Number(strconv.FormatInt(iat.Add(logoutLife-leeway).Unix(), 10)) // common adds the leeway
-		v.claims.set("exp", value{v: end})
+		end := json.Number(strconv.FormatInt(iat.Add(logoutTTL-leeway).Unix(), 10)) // common adds the leeway
+		v.claims.set("exp", jsonValue{v: end})
 	}
 	if !v.claims.is("iss", c.Issuer) {
-		return Logout{}, fail(Invalid, "logout token: it comes from another provider: iss")
+		return LogoutToken{}, fail(Invalid, "logout token: iss is not this provider")
 	}
-	if err := v.common(c, now); err != nil {
-		return Logout{}, err
+	if err := v.checkCommon(c, now); err != nil {
+		return LogoutToken{}, err
 	}
-	out := Logout{Issuer: c.Issuer}
+	out := LogoutToken{Issuer: c.Issuer}
 	for name, to := range map[string]*string{"sub": &out.Subject, "sid": &out.SID, "jti": &out.ID} {
 		member := v.claims.get(name)
-		text, is := member.text()
-		if member.there() && (!is || len(text) > 512 || !plainText(text)) {
-			return Logout{}, fail(Invalid, "logout token: jti, sub or sid is malformed")
+		text, is := member.asString()
+		if member.present() && (!is || len(text) > 512 || !plainText(text)) {
+			return LogoutToken{}, fail(Invalid, "logout token: jti, sub or sid is malformed")
 		}
 		*to = text
 	}
-	events, _ := v.claims.get("events").object()
-	_, event := events.get(logoutEvent).object()
+	events, _ := v.claims.get("events").asObject()
+	_, event := events.get(logoutEvent).asObject()
 	switch {
 	case !event:
-		return Logout{}, fail(Invalid, "logout token: events is missing or another one")
+		return LogoutToken{}, fail(Invalid, "logout token: events is missing or another one")
 	case out.ID == "":
-		return Logout{}, fail(Invalid, "logout token: jti is missing")
+		return LogoutToken{}, fail(Invalid, "logout token: jti is missing")
 	case out.Subject == "" && out.SID == "" || len(out.Subject) > maxSubject:
-		return Logout{}, fail(Invalid, "logout token: it names neither a person nor a session")
+		return LogoutToken{}, fail(Invalid, "logout token: it names neither a person nor a session")
 	}
-	out.Expires, _ = v.claims.get("exp").instant()
+	out.Expires, _ = v.claims.get("exp").asTime()
 	out.Expires = out.Expires.Add(2 * leeway)
 	return out, nil
 }
 
-// SignedAsUsual reports whether the provider signs ID tokens with the logout token's algorithm, as far as that is known
-// without a session.
-func (l Logout) SignedAsUsual() bool { return l.Pinned || l.Algorithm == l.usual }
+// SignedLikeIDTokens reports whether the provider's last known ID token has the logout token's algorithm. It is for
+// logout tokens that match no session with an ID token.
+func (l LogoutToken) SignedLikeIDTokens() bool { return l.Pinned || l.Algorithm == l.usualAlgorithm }
 
-// SignedLike reports whether the ID token that a session was made with has the logout token's algorithm. A provider
-// signs both alike; a token that is signed by another of its keys was not made for us.
-func (l Logout) SignedLike(t Tokens) bool {
+// SignedLikeSession reports whether the ID token of a session has the logout token's algorithm. A provider signs both
+// for a client with the same algorithm; a token with another one was not issued for us.
+func (l LogoutToken) SignedLikeSession(t Tokens) bool {
 	if l.Pinned || t.IDToken == "" {
 		return true
 	}
-	jws, err := jose.ParseSigned(t.IDToken, known)
+	jws, err := jose.ParseSigned(t.IDToken, supportedAlgorithms)
 	return err == nil && len(jws.Signatures) == 1 && jws.Signatures[0].Protected.Algorithm == l.Algorithm
 }
 
 const (
-	endTimeout = 3 * time.Second // a provider that is down must not hold up a sign-out
-	maxHint    = 6 << 10         // longer addresses are cut or refused on the way
+	endSessionTimeout = 3 * time.Second // a provider that is down must not delay a sign-out
+	maxIDTokenHint    = 6 << 10         // longer URLs are truncated or refused by some proxies and servers
 )
 
-// EndSession returns where to send a browser so that the provider ends its session, too (OpenID Connect RP-Initiated
-// Logout 1.0). returnTo is our own absolute address for the way back. ok is false when the provider has no such
-// address, or it is not known.
+// EndSession returns the URL to redirect a browser to so that the provider ends its session, too (OpenID Connect
+// RP-Initiated Logout 1.0). returnTo is our absolute URL to return to. ok is false if the provider has no such
+// endpoint, or its metadata is unavailable.
 func (g *Registry) EndSession(ctx context.Context, s *store.Session, returnTo string) (address string, ok bool) {
-	m := g.endpoints(ctx, s)
+	m := g.metadataFor(ctx, s)
 	if m == nil || m.EndURL == "" {
 		return "", false
 	}
@@ -155,40 +155,40 @@ func (g *Registry) EndSession(ctx context.Context, s *store.Session, returnTo st
 	q := u.Query()
 	q.Set("client_id", g.names[s.Provider].ClientID)
 	q.Set("post_logout_redirect_uri", returnTo)
-	q.Set("state", store.NewToken()) // some providers ask for one; the page they return to changes nothing
-	if t, err := g.Open(ctx, s); err == nil && t.IDToken != "" && len(t.IDToken) <= maxHint {
+	q.Set("state", store.NewToken()) // some providers require it; the page at returnTo has no side effects
+	if t, err := g.Open(ctx, s); err == nil && t.IDToken != "" && len(t.IDToken) <= maxIDTokenHint {
 		q.Set("id_token_hint", t.IDToken)
 	}
 	u.RawQuery = q.Encode()
 	return u.String(), true
 }
 
-// EndOrigin returns the origin that a sign-out at the session's provider leads to, "" when there is none: pages that
-// post to it have to say so in their content policy.
+// EndOrigin returns the origin of the end-session endpoint of a session's provider, or "" if it has none: pages whose
+// sign-out form redirects there have to allow it in their Content-Security-Policy (form-action).
 func (g *Registry) EndOrigin(ctx context.Context, s *store.Session) string {
-	m := g.endpoints(ctx, s)
+	m := g.metadataFor(ctx, s)
 	if m == nil || m.EndURL == "" {
 		return ""
 	}
 	return origin(m.EndURL)
 }
 
-// endpoints returns the metadata of a session's provider, nil when they are not to be had quickly.
-func (g *Registry) endpoints(ctx context.Context, s *store.Session) *metadata {
+// metadataFor returns the metadata of a session's provider, or nil if it is not available within a short time.
+func (g *Registry) metadataFor(ctx context.Context, s *store.Session) *metadata {
 	p := g.names[s.Provider]
 	if p == nil || p.Issuer != s.Issuer {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	ctx, cancel := context.WithTimeout(ctx, endSessionTimeout)
 	defer cancel()
-	m, err := p.remote.metadata(ctx, staleLife)
+	m, err := p.remote.metadata(ctx, maxStale)
 	if err != nil {
 		return nil
 	}
 	return m
 }
 
-// FrameOrigins returns which pages may frame the front-channel logout of a provider: its own.
+// FrameOrigins returns the origins that may frame the front-channel logout of a provider: its own.
 func (g *Registry) FrameOrigins(name string) []string {
 	p := g.names[name]
 	if p == nil {
@@ -204,7 +204,7 @@ func (g *Registry) FrameOrigins(name string) []string {
 	return out
 }
 
-// origin returns scheme and host of an address, "" for one that browsers would not name so.
+// origin returns the origin of a URL, or "" if it has none in a browser's sense.
 func origin(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -214,16 +214,16 @@ func origin(address string) string {
 	return o
 }
 
-// Front checks what the provider's frame says: ours to end is only what this issuer names with a sid
-// (OpenID Connect Front-Channel Logout 1.0, section 2). Cookies do not come along, and are not looked at: with them any
-// page could sign people out.
-func (g *Registry) Front(name, issuer, sid string) error {
+// CheckFrontchannel validates the parameters of a front-channel logout (OpenID Connect Front-Channel Logout 1.0,
+// section 2): iss and sid are both required. The session to end is found by sid and never by the browser's cookie, with
+// which any page could sign users out.
+func (g *Registry) CheckFrontchannel(name, issuer, sid string) error {
 	p := g.names[name]
 	switch {
 	case p == nil:
 		return ErrNoProvider
 	case issuer != p.Issuer:
-		return fail(Invalid, "front-channel logout: iss is missing or another provider")
+		return fail(Invalid, "front-channel logout: iss is missing or not this provider")
 	case sid == "" || len(sid) > 512 || !plainText(sid):
 		return fail(Invalid, "front-channel logout: sid is missing or malformed")
 	}

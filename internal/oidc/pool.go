@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Pool keeps what is known of providers: metadata, keys, failures. It outlives configurations, so that a reload asks
-// no provider anything and forgets no back-off.
+// Pool caches the state of providers: metadata, keys, failures. It outlives configurations, so that a reload needs no
+// requests to providers and resets no back-off.
 type Pool struct {
 	now   func() time.Time
 	log   *zap.Logger
@@ -24,13 +24,13 @@ type Pool struct {
 type PoolOptions struct {
 	Clock func() time.Time // default time.Now
 	Log   *zap.Logger      // default none
-	Roots *x509.CertPool   // whom to trust; default the system's
+	Roots *x509.CertPool   // trusted CAs; default the system's
 }
 
-// maxRemotes bounds what reloads with ever new issuers can leave behind.
+// maxRemotes limits the memory that reloads with ever new issuers can use.
 const maxRemotes = 256
 
-// NewPool makes an empty pool.
+// NewPool returns an empty pool.
 func NewPool(o PoolOptions) *Pool {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -41,27 +41,27 @@ func NewPool(o PoolOptions) *Pool {
 	return &Pool{now: o.Clock, log: o.Log, roots: o.Roots, remotes: make(map[string]*remote)}
 }
 
-// remote returns what is known of c's provider, which may be nothing yet.
+// remote returns the state of c's provider, which may be empty yet.
 func (p *Pool) remote(c *Config) *remote {
-	key := c.fingerprint()
+	key := c.poolKey()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.remotes[key]
 	if r == nil {
 		if len(p.remotes) >= maxRemotes {
-			clear(p.remotes) // configurations in use hold on to theirs
+			clear(p.remotes) // configurations in use have their own references
 		}
 		r = &remote{
 			issuer: c.Issuer, insecure: c.Insecure, now: p.now, log: p.log.With(zap.String("issuer", c.Issuer)),
-			rereads: map[purpose]*budget{forSignIn: newBudget(5), forLogout: newBudget(3)},
+			refetches: map[purpose]*rateLimit{forSignIn: newRateLimit(5), forLogout: newRateLimit(3)},
 		}
-		r.client = newClient(c.Insecure, p.roots, r.noteDate)
+		r.client = newClient(c.Insecure, p.roots, r.recordDate)
 		p.remotes[key] = r
 	}
 	return r
 }
 
-// Close lets connections go that nobody uses.
+// Close closes idle connections and empties the pool.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,8 +71,8 @@ func (p *Pool) Close() {
 	clear(p.remotes)
 }
 
-// purpose says on whose behalf the keys are read again. Logout tokens come from whoever likes to send some: they must
-// not use up what sign-ins need.
+// purpose says why keys are refetched. Each has its own rate limit: anybody can send logout tokens, and must not use up
+// the refetches that sign-ins need.
 type purpose int
 
 const (
@@ -80,28 +80,28 @@ const (
 	forLogout
 )
 
-// budget allows n things a minute.
-type budget struct {
-	mu   sync.Mutex
-	last []time.Time
+// rateLimit allows n events per minute.
+type rateLimit struct {
+	mu     sync.Mutex
+	recent []time.Time
 }
 
-func newBudget(n int) *budget { return &budget{last: make([]time.Time, n)} }
+func newRateLimit(n int) *rateLimit { return &rateLimit{recent: make([]time.Time, n)} }
 
-func (b *budget) take(now time.Time) bool {
+func (b *rateLimit) allow(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if age := now.Sub(b.last[0]); !b.last[0].IsZero() && age >= 0 && age < time.Minute {
+	if age := now.Sub(b.recent[0]); !b.recent[0].IsZero() && age >= 0 && age < time.Minute {
 		return false
 	}
-	b.last = append(b.last[1:], now)
+	b.recent = append(b.recent[1:], now)
 	return true
 }
 
-// datedTransport tells the provider's clock from its answers.
+// datedTransport reports the Date header of each response, to measure clock skew.
 type datedTransport struct {
-	next http.RoundTripper
-	seen func(date time.Time)
+	next   http.RoundTripper
+	onDate func(date time.Time)
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -109,13 +109,13 @@ func (d *datedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := d.next.RoundTrip(r)
 	if err == nil {
 		if date, perr := http.ParseTime(resp.Header.Get("Date")); perr == nil {
-			d.seen(date)
+			d.onDate(date)
 		}
 	}
 	return resp, err
 }
 
-// CloseIdleConnections lets http.Client.CloseIdleConnections through.
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
 func (d *datedTransport) CloseIdleConnections() { closeIdle(d.next) }
 
 func closeIdle(rt http.RoundTripper) {

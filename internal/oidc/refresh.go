@@ -12,61 +12,63 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Refresh asks the provider of a session for new tokens and claims. A *[Error] of kind Down says nothing about the
-// person; with any other *[Error] the provider took the sign-in back, or its answer is about somebody else, and the session
-// has to end. ok is false when there is nothing to refresh with. keep is called with tokens that replace t, before anything
-// else is asked; what it returns is returned as it is.
-func (g *Registry) Refresh(ctx context.Context, s *store.Session, t Tokens, keep Keep) (person *Person, ok bool, err error) {
+// Refresh requests new tokens and claims from the provider of a session. A *[Error] of kind Down says nothing about the
+// user; any other *[Error] means that the provider has revoked the sign-in, or that its response is about another
+// subject, and the session has to end. ok is false if there is no refresh token. save is called with tokens that
+// replace t before any further request; its error is returned as it is.
+func (g *Registry) Refresh(ctx context.Context, s *store.Session, t Tokens,
+	save SaveTokens) (person *Person, ok bool, err error) {
 	p := g.names[s.Provider]
 	if p == nil || p.Issuer != s.Issuer || t.Refresh == "" {
 		return nil, false, nil
 	}
-	m, err := p.remote.metadata(ctx, metadataLife)
+	m, err := p.remote.metadata(ctx, metadataTTL)
 	if err != nil {
 		return nil, true, err
 	}
-	person, err = p.refresh(ctx, m, t, s.Subject, keep)
-	p.remote.record(p.Name, g.now(), err)
+	person, err = p.refresh(ctx, m, t, s.Subject, save)
+	p.remote.recordResult(p.Name, g.now(), err)
 	if err != nil {
 		return nil, true, err
 	}
 	return person, true, nil
 }
 
-// Keep keeps the tokens that a provider has given in the place of others. The provider takes the others for stolen from
-// then on, so it is called before anybody is asked for anything else.
-type Keep func(context.Context, Tokens) error
+// SaveTokens stores rotated tokens. From then on the provider takes the use of the old ones for theft, so it is called
+// before any further request.
+type SaveTokens func(context.Context, Tokens) error
 
-// refresh uses a refresh token (RFC 6749, section 6) and verifies what comes back: first that it is about the same person,
-// then the rest.
-func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens, subject string, keep Keep) (*Person, error) {
+// refresh uses a refresh token (RFC 6749, section 6) and verifies the response.
+func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens, subject string,
+	save SaveTokens) (*Person, error) {
 	tok, err := p.useRefreshToken(ctx, m, t)
 	if err != nil {
 		return nil, err
 	}
-	rotated := p.tokens(tok, t.IDToken, t.Nonce)
+	rotated := p.newTokens(tok, t.IDToken, t.Nonce)
 	if rotated.Refresh != t.Refresh {
-		if err := keep(ctx, rotated); err != nil {
+		if err := save(ctx, rotated); err != nil {
 			return nil, err
 		}
 	}
-	if err := bearer(tok); err != nil {
+	if err := checkTokenType(tok); err != nil {
 		return nil, err
 	}
-	v, raw := (*verified)(nil), idToken(tok)
+	v, raw := (*verifiedToken)(nil), rawIDToken(tok)
 	if raw == "" {
 		raw = t.IDToken
-		v, err = kept(raw)
+		v, err = parseStoredIDToken(raw)
 	} else {
-		v, err = p.remote.verifyID(ctx, &p.Config, m, raw, expect{nonce: t.Nonce, refresh: true, accessToken: tok.AccessToken})
+		v, err = p.remote.verifyID(ctx, &p.Config, m, raw, expectedToken{nonce: t.Nonce, refresh: true,
+			accessToken: tok.AccessToken})
 	}
 	if err != nil {
 		return nil, err
 	}
 	if v.subject != subject {
-		return nil, fail(Invalid, "refresh: the provider speaks of somebody else")
+		return nil, fail(Invalid, "refresh: the response is about a different subject: sub")
 	}
-	return p.believe(ctx, m, tok, v, p.tokens(tok, raw, t.Nonce))
+	return p.fetchClaims(ctx, m, tok, v, p.newTokens(tok, raw, t.Nonce))
 }
 
 func (p *provider) useRefreshToken(ctx context.Context, m *metadata, t Tokens) (*oauth2.Token, error) {
@@ -78,7 +80,8 @@ func (p *provider) useRefreshToken(ctx context.Context, m *metadata, t Tokens) (
 	for k, v := range cred.extra {
 		params[k] = v
 	}
-	// x/oauth2's own refresh takes no further parameters, so no assertion; its client credentials do, grant and all.
+	// x/oauth2's token source accepts no extra parameters, and so no client assertion. Its clientcredentials package does,
+	// and lets grant_type be overridden.
 	conf := clientcredentials.Config{
 		ClientID: p.ClientID, ClientSecret: cred.secret, TokenURL: m.TokenURL, AuthStyle: cred.style, EndpointParams: params,
 	}
@@ -89,18 +92,18 @@ func (p *provider) useRefreshToken(ctx context.Context, m *metadata, t Tokens) (
 	return tok, nil
 }
 
-// kept reads the ID token of before: a refresh answer need not have a new one. It was verified when it came, and sealed
-// since.
-func kept(raw string) (*verified, error) {
-	old, err := jose.ParseSigned(raw, known)
+// parseStoredIDToken reads the ID token of the session: a refresh response need not have a new one. It needs no
+// verification: it was verified when it was issued, and stored sealed.
+func parseStoredIDToken(raw string) (*verifiedToken, error) {
+	old, err := jose.ParseSigned(raw, supportedAlgorithms)
 	if err != nil {
-		return nil, fail(Invalid, "the ID token that was kept cannot be read")
+		return nil, fail(Invalid, "the stored ID token cannot be read")
 	}
-	v := &verified{raw: raw}
+	v := &verifiedToken{raw: raw}
 	if err := json.Unmarshal(old.UnsafePayloadWithoutVerification(), &v.claims); err != nil {
-		return nil, fail(Invalid, "the ID token that was kept cannot be read")
+		return nil, fail(Invalid, "the stored ID token cannot be read")
 	}
-	v.subject, _ = v.claims.get("sub").text()
-	v.sid, _ = v.claims.get("sid").text()
+	v.subject, _ = v.claims.get("sub").asString()
+	v.sid, _ = v.claims.get("sid").asString()
 	return v, nil
 }

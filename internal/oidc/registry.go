@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Registry are the providers of one configuration. It is safe for concurrent use, and holds nothing that a reload
+// Registry holds the providers of one configuration. It is safe for concurrent use, and has no state that a reload
 // would lose: flows are in the store, metadata and keys in the pool.
 type Registry struct {
 	list  []*provider
@@ -27,20 +27,20 @@ type Registry struct {
 // provider is one provider of the configuration.
 type provider struct {
 	Config
-	remote   *remote
-	now      func() time.Time
-	required func() []string // groups that the gates ask for; may be nil
+	remote     *remote
+	now        func() time.Time
+	gateGroups func() []string // groups that the gates require; may be nil
 }
 
 // Options of a [Registry]. The zero value is the default of each.
 type Options struct {
 	Clock func() time.Time // default time.Now
 	Log   *zap.Logger      // default none
-	// Groups returns the groups that gates ask for: of a person in more groups than are kept, these are kept first.
+	// Groups returns the groups that gates require: they are kept first for a user in more groups than the limit.
 	Groups func() []string
 }
 
-// NewRegistry checks configurations. It asks no provider for anything.
+// NewRegistry validates the configurations. It makes no requests to providers.
 func NewRegistry(pool *Pool, st store.Store, configs []Config, o Options) (*Registry, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -54,15 +54,15 @@ func NewRegistry(pool *Pool, st store.Store, configs []Config, o Options) (*Regi
 			return nil, err
 		}
 		if g.names[c.Name] != nil {
-			return nil, fmt.Errorf("oidc %s: is given twice", c.Name)
+			return nil, fmt.Errorf("oidc %s: duplicate name", c.Name)
 		}
-		p := &provider{Config: c, remote: pool.remote(&c), now: o.Clock, required: o.Groups}
+		p := &provider{Config: c, remote: pool.remote(&c), now: o.Clock, gateGroups: o.Groups}
 		g.list, g.names[c.Name] = append(g.list, p), p
 	}
 	return g, nil
 }
 
-// Config returns the configuration of a provider. It is shared: read only.
+// Config returns the configuration of a provider. It is shared and must not be changed.
 func (g *Registry) Config(name string) (*Config, bool) {
 	p := g.names[name]
 	if p == nil {
@@ -71,12 +71,12 @@ func (g *Registry) Config(name string) (*Config, bool) {
 	return &p.Config, true
 }
 
-// HasIssuer reports whether people of an issuer can sign in.
+// HasIssuer reports whether a provider with that issuer is configured.
 func (g *Registry) HasIssuer(issuer string) bool {
 	return slices.ContainsFunc(g.list, func(p *provider) bool { return p.Issuer == issuer })
 }
 
-// Label returns what people call a provider.
+// Label returns a provider's display name.
 func (g *Registry) Label(name string) (string, bool) {
 	p := g.names[name]
 	if p == nil {
@@ -93,29 +93,30 @@ type Choice struct {
 	Name    string
 	Label   string
 	HasIcon bool
-	Down    bool // could not be reached at the last try
+	Down    bool // the last request failed
 }
 
-// firstLook is how long the sign-in page waits for providers of which nothing is known yet.
-const firstLook = 400 * time.Millisecond
+// firstCheckWait is how long the sign-in page waits for providers that have not been checked yet.
+const firstCheckWait = 400 * time.Millisecond
 
-// Choices returns the providers in the order of the configuration. Those of which nothing is known, or nothing recent,
-// are looked at on the way, in parallel and only for a moment: the page says which is down before somebody tries it.
+// Choices returns the providers in the order of the configuration. Providers that have not been checked yet, or not
+// recently, are checked in parallel, with a short timeout, so that the page can say which is down before a user tries
+// it.
 func (g *Registry) Choices(ctx context.Context) []Choice {
-	ctx, cancel := context.WithTimeout(ctx, firstLook)
+	ctx, cancel := context.WithTimeout(ctx, firstCheckWait)
 	defer cancel()
-	var looks sync.WaitGroup
+	var checks sync.WaitGroup
 	for _, p := range g.list {
-		if first, due := p.remote.due(); due {
-			look := func() { _, _ = p.remote.metadata(ctx, metadataLife) } // noted in its health
+		if first, due := p.remote.checkDue(); due {
+			check := func() { _, _ = p.remote.metadata(ctx, metadataTTL) } // the result is recorded in its health
 			if first {
-				looks.Go(look)
+				checks.Go(check)
 			} else {
-				go look() // does not outlast ctx; what it set off does
+				go check() // ends with ctx; the shared fetch that it started goes on
 			}
 		}
 	}
-	looks.Wait()
+	checks.Wait()
 	out := make([]Choice, 0, len(g.list))
 	for _, p := range g.list {
 		out = append(out, Choice{Name: p.Name, Label: p.label(), HasIcon: len(p.Icon) > 0, Down: p.remote.down()})
@@ -123,38 +124,38 @@ func (g *Registry) Choices(ctx context.Context) []Choice {
 	return out
 }
 
-// due reports whether the metadata should be looked at: for the first time, or because they are old.
-func (r *remote) due() (first, due bool) {
+// checkDue reports whether the metadata should be fetched: for the first time, or because it is old.
+func (r *remote) checkDue() (first, due bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
 	if now.Before(r.retry) {
 		return false, false
 	}
-	return r.health.checkedAt.IsZero(), r.meta == nil || age(now, r.meta.at) >= metadataLife
+	return r.health.checkedAt.IsZero(), r.meta == nil || age(now, r.meta.at) >= metadataTTL
 }
 
-// down reports whether the last look at the provider failed.
+// down reports whether the last discovery failed.
 func (r *remote) down() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.health.problem != ""
 }
 
-// tokensPurpose is what sealed tokens are sealed for.
+// tokensPurpose is the purpose that sealed tokens are bound to.
 const tokensPurpose = "session.tokens"
 
-// tokensRow binds tokens to a person, not to the id of a session: that changes when a session is renewed.
+// tokensRow binds sealed tokens to user and identity, not to the session id, which changes when a session is rotated.
 func tokensRow(userID, issuer, subject string) string {
 	return fmt.Sprintf("%s %d:%s %s", userID, len(issuer), issuer, subject)
 }
 
-// Seal returns tokens as they are kept beside a session.
+// Seal returns tokens sealed, as they are stored with a session.
 func (g *Registry) Seal(ctx context.Context, t Tokens, userID, issuer, subject string) (string, error) {
 	return g.sealJSON(ctx, t, tokensPurpose, tokensRow(userID, issuer, subject))
 }
 
-// Open returns the tokens of a session, the zero value when it has none.
+// Open returns the tokens of a session, or the zero value if it has none.
 func (g *Registry) Open(ctx context.Context, s *store.Session) (Tokens, error) {
 	var t Tokens
 	if s.Sealed == "" {

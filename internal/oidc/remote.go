@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	metadataLife = 10 * time.Minute // read again after this
-	staleLife    = 24 * time.Hour   // used this long when it cannot be read again
+	metadataTTL  = 10 * time.Minute // refetched after this
+	maxStale     = 24 * time.Hour   // still used for this long if it cannot be refetched
 	firstBackoff = time.Second
-	longBackoff  = time.Minute
+	maxBackoff   = time.Minute
 )
 
-// metadata is a provider's discovery document. It is never changed.
+// metadata is a provider's discovery document. It is immutable.
 type metadata struct {
 	provider *gooidc.Provider
 	at       time.Time
@@ -40,7 +40,7 @@ type metadata struct {
 	PKCE         []string `json:"code_challenge_methods_supported"`
 }
 
-// metadataNames are the members of a discovery document that are used.
+// metadataNames are the members of a discovery document that are read.
 var metadataNames = []string{
 	"issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "end_session_endpoint",
 	"id_token_signing_alg_values_supported", "token_endpoint_auth_methods_supported",
@@ -48,27 +48,27 @@ var metadataNames = []string{
 	"code_challenge_methods_supported",
 }
 
-// remote is what is known of one provider.
+// remote is the cached state of one provider, shared by all configurations that use it.
 type remote struct {
-	issuer   string
-	insecure bool
-	client   *http.Client
-	now      func() time.Time
-	log      *zap.Logger
-	flights  singleflight.Group
-	rereads  map[purpose]*budget
+	issuer    string
+	insecure  bool
+	client    *http.Client
+	now       func() time.Time
+	log       *zap.Logger
+	flights   singleflight.Group
+	refetches map[purpose]*rateLimit
 
-	mu       sync.Mutex
-	meta     *metadata
-	keys     keyring
-	failures int       // of discovery, in a row
-	retry    time.Time // not before
-	health   health
-	records  map[string]*record // by the name of a configured provider
-	signed   map[string]string  // algorithm of the last ID token, by the same
+	mu             sync.Mutex
+	meta           *metadata
+	keys           keyring
+	failures       int       // of discovery, in a row
+	retry          time.Time // not before
+	health         health
+	records        map[string]*signInRecord // by the name of a configured provider
+	lastAlgorithms map[string]string        // of the last ID token, by the same name
 }
 
-// health is what the status page tells.
+// health is the provider's state for the status page.
 type health struct {
 	checkedAt  time.Time // last finished attempt at discovery
 	problem    string    // of that attempt, "" when it went well
@@ -77,8 +77,8 @@ type health struct {
 	skewKnown  bool
 }
 
-// metadata returns the discovery document, not older than maxAge if that can be had; an older one is better than
-// none, unless it is a day old.
+// metadata returns the discovery document. If it is older than maxAge it is refetched; if that fails, the old one is
+// returned unless it is older than maxStale.
 func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata, error) {
 	r.mu.Lock()
 	m, now := r.meta, r.now()
@@ -88,12 +88,12 @@ func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata,
 	if m != nil && age(now, m.at) < maxAge {
 		return m, nil
 	}
-	usable := m != nil && age(now, m.at) < staleLife
+	usable := m != nil && age(now, m.at) < maxStale
 	if waiting {
 		if usable {
 			return m, nil
 		}
-		return nil, fail(Down, "the provider cannot be used: %s", problem)
+		return nil, fail(Down, "the provider is unavailable: %s", problem)
 	}
 	got, err := r.share(ctx, "metadata", func(ctx context.Context) (any, error) { return r.discover(ctx) })
 	switch {
@@ -106,10 +106,10 @@ func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata,
 	}
 }
 
-// age never returns less than nothing: a clock that was set back makes things old, not young for long.
+// age is never negative: after a clock was set back, cached values are old, not fresh for long.
 func age(now, at time.Time) time.Duration { return now.Sub(at).Abs() }
 
-// share runs fn once for all who ask for it at the same time. It goes on when one of them leaves.
+// share runs fn once for all concurrent callers. It continues if one of them is canceled.
 func (r *remote) share(ctx context.Context, what string, fn func(context.Context) (any, error)) (any, error) {
 	ch := r.flights.DoChan(what, func() (any, error) {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
@@ -120,11 +120,11 @@ func (r *remote) share(ctx context.Context, what string, fn func(context.Context
 	case res := <-ch:
 		return res.Val, res.Err
 	case <-ctx.Done():
-		return nil, &Error{Kind: Down, Reason: "gave up waiting for the provider", Err: ctx.Err()}
+		return nil, &Error{Kind: Down, Reason: "timeout waiting for the provider", Err: ctx.Err()}
 	}
 }
 
-// discover reads the discovery document and notes how that went.
+// discover fetches the discovery document and records the result.
 func (r *remote) discover(ctx context.Context) (*metadata, error) {
 	m, err := r.readMetadata(ctx)
 	now := r.now()
@@ -133,9 +133,9 @@ func (r *remote) discover(ctx context.Context) (*metadata, error) {
 	r.health.checkedAt = now
 	if err != nil {
 		r.health.problem = err.Error()
-		r.retry = now.Add(min(firstBackoff<<min(r.failures, 10), longBackoff))
+		r.retry = now.Add(min(firstBackoff<<min(r.failures, 10), maxBackoff))
 		r.failures++
-		r.log.Warn("a provider cannot be used", zap.String("problem", err.Error()), zap.Time("next_try", r.retry))
+		r.log.Warn("provider unavailable", zap.String("problem", err.Error()), zap.Time("next_try", r.retry))
 		return nil, &Error{Kind: Down, Reason: "discovery", Err: err}
 	}
 	m.at = now
@@ -147,19 +147,20 @@ func (r *remote) readMetadata(ctx context.Context) (*metadata, error) {
 	p, err := gooidc.NewProvider(gooidc.ClientContext(ctx, r.client), r.issuer)
 	var mismatch *gooidc.IssuerMismatchError
 	if errors.As(err, &mismatch) {
-		return nil, errors.New("the provider calls itself " + Clean(mismatch.Discovered, 120) + "; write exactly that as issuer, if it is the right one")
+		return nil, errors.New("the provider's issuer is " + Clean(mismatch.Discovered, 120) +
+			"; configure exactly that, if it is the right one")
 	}
 	if err != nil {
-		return nil, errors.New(discoveryWords(err))
+		return nil, errors.New(describeDiscovery(err))
 	}
 	m := &metadata{provider: p}
-	var doc claims
+	var doc jsonObject
 	if p.Claims(&doc) != nil || p.Claims(m) != nil {
-		return nil, errors.New("the discovery document is not what it should be")
+		return nil, errors.New("the discovery document is malformed")
 	}
-	// encoding/json would take a member in another case for the one that is meant.
-	if name := doc.misspelt(metadataNames...); name != "" {
-		return nil, errors.New("the discovery document misspells a member: " + Clean(name, 60))
+	// encoding/json would accept a member whose name differs only by case.
+	if name := doc.wrongCase(metadataNames...); name != "" {
+		return nil, errors.New("the discovery document has a member in the wrong case: " + Clean(name, 60))
 	}
 	for _, e := range []struct {
 		name, url string
@@ -171,64 +172,64 @@ func (r *remote) readMetadata(ctx context.Context) (*metadata, error) {
 		if e.url == "" && !e.required {
 			continue
 		}
-		if !r.endpoint(e.url) {
+		if !r.isUsableURL(e.url) {
 			return nil, errors.New("the discovery document has no usable " + e.name)
 		}
 	}
 	return m, nil
 }
 
-// discoveryWords keeps the provider's answer, which go-oidc puts into its errors, out of ours.
-func discoveryWords(err error) string {
+// describeDiscovery is [describe] for discovery. go-oidc puts the response body into its errors; it is left out.
+func describeDiscovery(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) || errors.Is(err, errTooLarge) {
-		return words(err)
+		return describe(err)
 	}
 	text := err.Error()
 	if len(text) > 3 && text[0] >= '1' && text[0] <= '5' {
-		return "the discovery document is not there: status " + Clean(text[:3], 3)
+		return "the discovery document cannot be fetched: status " + Clean(text[:3], 3)
 	}
 	return "the discovery document cannot be read"
 }
 
-// endpoint judges an address in metadata: it must be one we would dial.
-func (r *remote) endpoint(s string) bool {
+// isUsableURL reports whether a URL in the metadata is absolute, well-formed and of an allowed scheme.
+func (r *remote) isUsableURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && plainHost(u) && u.User == nil && u.Fragment == "" && Clean(s, 2048) == s &&
 		(u.Scheme == "https" || (r.insecure && u.Scheme == "http"))
 }
 
-// noteDate compares the provider's clock with ours.
-func (r *remote) noteDate(date time.Time) {
+// recordDate records the difference between the provider's clock and ours.
+func (r *remote) recordDate(date time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.health.skew, r.health.skewKnown = date.Sub(r.now()).Round(time.Second), true
 }
 
-// noteAlgorithm notes how an ID token for a configured provider was signed.
-func (r *remote) noteAlgorithm(name, algorithm string) {
+// recordAlgorithm records the signature algorithm of an ID token for a configured provider.
+func (r *remote) recordAlgorithm(name, algorithm string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.signed == nil {
-		r.signed = make(map[string]string)
+	if r.lastAlgorithms == nil {
+		r.lastAlgorithms = make(map[string]string)
 	}
-	r.signed[name] = algorithm
+	r.lastAlgorithms[name] = algorithm
 }
 
-// algorithm returns how ID tokens for a configured provider are signed: as the last one, else in the way that holds where
-// nothing was agreed on (OpenID Connect Dynamic Client Registration 1.0, section 2).
-func (r *remote) algorithm(name string) string {
+// lastAlgorithm returns the algorithm of the last ID token for a configured provider, or the default of OpenID Connect
+// Dynamic Client Registration 1.0, section 2.
+func (r *remote) lastAlgorithm(name string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a := r.signed[name]; a != "" {
+	if a := r.lastAlgorithms[name]; a != "" {
 		return a
 	}
 	return string(jose.RS256)
 }
 
-// pinned returns the algorithms that tokens may be signed with: the configured ones, else those of the metadata that
-// are known to be good.
-func (m *metadata) pinned(c *Config) []jose.SignatureAlgorithm {
+// allowedAlgorithms returns the algorithms that tokens may be signed with: the configured ones, otherwise those in the
+// metadata that are among the defaults.
+func (m *metadata) allowedAlgorithms(c *Config) []jose.SignatureAlgorithm {
 	var algs []jose.SignatureAlgorithm
 	for _, a := range c.SignAlgs {
 		algs = append(algs, jose.SignatureAlgorithm(a))
@@ -239,7 +240,7 @@ func (m *metadata) pinned(c *Config) []jose.SignatureAlgorithm {
 	if len(m.Algorithms) == 0 {
 		return []jose.SignatureAlgorithm{jose.RS256} // which every provider has to support (Core, section 15.1)
 	}
-	for _, a := range algorithms {
+	for _, a := range defaultAlgorithms {
 		for _, offered := range m.Algorithms {
 			if string(a) == offered {
 				algs = append(algs, a)
@@ -249,8 +250,8 @@ func (m *metadata) pinned(c *Config) []jose.SignatureAlgorithm {
 	return algs
 }
 
-// method returns how to authenticate at the token endpoint.
-func (m *metadata) method(c *Config) Method {
+// authMethod returns the client authentication method at the token endpoint.
+func (m *metadata) authMethod(c *Config) Method {
 	if c.Method != "" {
 		return c.Method
 	}
@@ -264,5 +265,5 @@ func (m *metadata) method(c *Config) Method {
 	if post {
 		return Post
 	}
-	return Basic // also when nothing is said: the default of the metadata (Discovery, section 3)
+	return Basic // the default if the metadata has no list (Discovery, section 3)
 }

@@ -6,59 +6,59 @@ import (
 	"time"
 )
 
-// Status is what an administrator may know of a provider. It holds no secret.
+// Status is the state of a provider for administrators. It holds no secret.
 type Status struct {
 	Name, Label, Issuer, ClientID string
 
 	Scopes []string
 
-	CheckedAt    time.Time // last look at the provider, zero before the first
-	DiscoveredAt time.Time // when its metadata were read last
-	Problem      string    // of that look, in words; "" when it went well
-	Algs         []string  // signatures that are accepted
-	Method       string    // of client authentication
-	Keys         int       // usable ones
-	KeysRead     time.Time
-	KeyNote      string // what is wrong with the keys, "" for nothing
+	CheckedAt    time.Time // last discovery attempt, zero before the first
+	DiscoveredAt time.Time // last successful discovery
+	Problem      string    // why the last attempt failed, "" if it succeeded
+	Algs         []string  // accepted signature algorithms
+	Method       string    // client authentication method
+	Keys         int       // number of usable keys
+	KeysRead     time.Time // last fetch of the keys
+	KeyNote      string    // problem with the keys, "" for none
 
 	Skew      time.Duration // the provider's clock less ours
 	SkewKnown bool
-	SkewBad   bool // more than tokens may be off
+	SkewBad   bool // beyond the leeway of token times
 
 	LastSuccess time.Time // of a sign-in or refresh
 	LastFailure time.Time
-	LastError   string // of LastFailure, in words
-	// A logout token that was refused last. Anybody can send one, so this is no failure of the provider by itself.
+	LastError   string // text of LastFailure
+	// LogoutRefused is when a logout token was last refused. Anybody can send one: it need not be the provider's fault.
 	LogoutRefused time.Time
 	LogoutError   string
 
-	EndSession   bool // the provider can be signed out of
-	Backchannel  bool // it says that it can tell us of sign-outs
+	EndSession   bool // it has an end-session endpoint
+	Backchannel  bool // it supports back-channel logout
 	Frontchannel bool
 }
 
-// record is how the sign-ins of one configured provider went.
-type record struct {
+// signInRecord is the last success and failure of sign-ins at one configured provider.
+type signInRecord struct {
 	success, failure time.Time
 	problem          string
 	logoutRefused    time.Time
 	logoutProblem    string
 }
 
-// record notes how a sign-in or refresh went. What people did (they canceled, came too late, or are not allowed) says
-// nothing about the provider, and neither does what only the browser tells.
-func (r *remote) record(name string, now time.Time, err error) {
+// recordResult records the result of a sign-in or refresh. Errors of the user (canceled, expired, not allowed), and
+// those that only the browser reported, say nothing about the provider and are left out.
+func (r *remote) recordResult(name string, now time.Time, err error) {
 	switch KindOf(err) {
 	case Canceled, Expired, NotAllowed, Unverified:
 		return
 	}
 	var e *Error
-	if errors.As(err, &e) && e.told {
+	if errors.As(err, &e) && e.fromBrowser {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec := r.recordOf(name)
+	rec := r.recordFor(name)
 	if err == nil {
 		rec.success = now
 		return
@@ -66,31 +66,31 @@ func (r *remote) record(name string, now time.Time, err error) {
 	rec.failure, rec.problem = now, Clean(err.Error(), 300)
 }
 
-// recordOf returns the record of a configured provider. r.mu is held.
-func (r *remote) recordOf(name string) *record {
+// recordFor returns the record of a configured provider. r.mu is held.
+func (r *remote) recordFor(name string) *signInRecord {
 	if r.records == nil {
-		r.records = make(map[string]*record)
+		r.records = make(map[string]*signInRecord)
 	}
 	if r.records[name] == nil {
-		r.records[name] = &record{}
+		r.records[name] = &signInRecord{}
 	}
 	return r.records[name]
 }
 
-// LogoutRefused notes that a logout token was refused. It reports whether there is such a provider.
-func (g *Registry) LogoutRefused(name string, err error) bool {
+// RecordRefusedLogout records that a logout token was refused. It reports whether there is such a provider.
+func (g *Registry) RecordRefusedLogout(name string, err error) bool {
 	p := g.names[name]
 	if p == nil {
 		return false
 	}
 	p.remote.mu.Lock()
 	defer p.remote.mu.Unlock()
-	rec := p.remote.recordOf(name)
+	rec := p.remote.recordFor(name)
 	rec.logoutRefused, rec.logoutProblem = g.now(), Clean(err.Error(), 200)
 	return true
 }
 
-// Status returns how the providers do, in the order of the configuration, without asking them.
+// Status returns the state of the providers in the order of the configuration. It makes no requests.
 func (g *Registry) Status() []Status {
 	out := make([]Status, 0, len(g.list))
 	for _, p := range g.list {
@@ -115,13 +115,13 @@ func (p *provider) status() Status {
 	s.Scopes = p.scopes()
 	if m := r.meta; m != nil {
 		s.DiscoveredAt = m.at
-		for _, a := range m.pinned(&p.Config) {
+		for _, a := range m.allowedAlgorithms(&p.Config) {
 			s.Algs = append(s.Algs, string(a))
 		}
-		s.Method = string(m.method(&p.Config))
+		s.Method = string(m.authMethod(&p.Config))
 		s.EndSession, s.Backchannel, s.Frontchannel = m.EndURL != "", m.Backchannel, m.Frontchannel
 		if len(s.Algs) == 0 && s.Problem == "" {
-			s.Problem = "it signs in no way that is accepted here; see sign_alg"
+			s.Problem = "none of its signature algorithms is accepted; see sign_alg"
 		}
 	}
 	if rec := r.records[p.Name]; rec != nil {
@@ -131,7 +131,7 @@ func (p *provider) status() Status {
 	return s
 }
 
-// Check looks at a provider now: metadata and keys, whatever is known and whatever back-off there is.
+// Check fetches a provider's metadata and keys now, regardless of cache and back-off.
 func (g *Registry) Check(ctx context.Context, name string) (Status, error) {
 	p := g.names[name]
 	if p == nil {
@@ -140,12 +140,13 @@ func (g *Registry) Check(ctx context.Context, name string) (Status, error) {
 	r := p.remote
 	_, err := r.share(ctx, "metadata", func(ctx context.Context) (any, error) { return r.discover(ctx) })
 	if err == nil {
-		_, _ = r.share(ctx, "keys", func(ctx context.Context) (any, error) { return r.readKeys(ctx, metadataLife) }) // noted in its health
+		// the result is recorded in its health
+		_, _ = r.share(ctx, "keys", func(ctx context.Context) (any, error) { return r.updateKeys(ctx, metadataTTL) })
 	}
 	return p.status(), nil
 }
 
-// Icon returns the picture on a provider's button.
+// Icon returns the image on a provider's button.
 func (g *Registry) Icon(name string) (content []byte, mediaType string, ok bool) {
 	p := g.names[name]
 	if p == nil || len(p.Icon) == 0 {

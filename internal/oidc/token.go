@@ -12,20 +12,20 @@ import (
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 )
 
-// tokenContext returns a context in which x/oauth2 asks the token endpoint with our client.
+// tokenContext returns a context with which x/oauth2 calls the token endpoint with our HTTP client.
 func (p *provider) tokenContext(ctx context.Context) context.Context {
 	client := *p.remote.client
-	client.Transport = &tolerant{next: client.Transport}
+	client.Transport = &tolerantTransport{next: client.Transport}
 	return gooidc.ClientContext(ctx, &client)
 }
 
-// tolerant puts the life of an access token right before x/oauth2 reads it, which takes nothing but whole numbers, and would
-// lose the whole answer to another one: the refresh token that the provider has rotated with it. The life is optional, and
-// what cannot be read of it is absent.
-type tolerant struct{ next http.RoundTripper }
+// tolerantTransport normalizes expires_in before x/oauth2 reads it. x/oauth2 accepts only whole numbers and fails for
+// anything else, and the rotated refresh token in the response would be lost. expires_in is optional, so an unreadable
+// value is removed.
+type tolerantTransport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (t *tolerant) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *tolerantTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(r)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		return resp, err
@@ -35,11 +35,11 @@ func (t *tolerant) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	var answer claims
-	if json.Unmarshal(body, &answer) == nil {
-		life, _ := answer.get("expires_in").seconds()
-		answer.set("expires_in", life)
-		if body, err = json.Marshal(answer.members); err != nil {
+	var fields jsonObject
+	if json.Unmarshal(body, &fields) == nil {
+		seconds, _ := fields.get("expires_in").asSeconds()
+		fields.set("expires_in", seconds)
+		if body, err = json.Marshal(fields.members); err != nil {
 			return nil, err
 		}
 	}
@@ -47,11 +47,11 @@ func (t *tolerant) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// seconds returns a time in whole seconds, of a number or of the text that some providers send for it.
-func (v value) seconds() (value, bool) {
-	f, err := strconv.ParseFloat(v.word(), 64)
+// asSeconds returns a duration in whole seconds, from a number or from the string that some providers send.
+func (v jsonValue) asSeconds() (jsonValue, bool) {
+	f, err := strconv.ParseFloat(v.scalar(), 64)
 	if err != nil || math.IsNaN(f) {
-		return value{}, false
+		return jsonValue{}, false
 	}
-	return value{v: json.Number(strconv.FormatInt(int64(min(max(f, 0), 1e8)), 10))}, true
+	return jsonValue{v: json.Number(strconv.FormatInt(int64(min(max(f, 0), 1e8)), 10))}, true
 }

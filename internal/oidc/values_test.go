@@ -11,21 +11,22 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
-// decided is what the rules of a configuration make of claims.
+// decided returns the claims of two documents, and whether the rules of a configuration allow the user.
 func decided(t testing.TB, id, info []byte) (*Person, bool) {
 	t.Helper()
 	p := &provider{Config: Config{Name: "test", Issuer: fuzzIssuer, AdminGroups: []string{"admins"}, Allow: []Allow{
-		{Field: "domain", Values: []string{"company.com"}}, {Field: "email", Values: []string{"boss@other.example"}}, {Field: "group", Values: []string{"staff"}},
+		{Field: "domain", Values: []string{"company.com"}}, {Field: "email", Values: []string{"boss@other.example"}},
+		{Field: "group", Values: []string{"staff"}},
 	}}}
-	v := &verified{subject: "user-1"}
-	var top claims
+	v := &verifiedToken{subject: "user-1"}
+	var top jsonObject
 	if json.Unmarshal(id, &v.claims) != nil || json.Unmarshal(info, &top) != nil {
 		return nil, false
 	}
-	return p.person(v, top), true
+	return p.buildClaims(v, top), true
 }
 
-// signedTexts returns every text that the claim has in either object, as encoding/json reads it.
+// signedTexts returns every string that the claim has in either object, as encoding/json reads it.
 func signedTexts(name string, docs ...[]byte) []string {
 	var out []string
 	for _, doc := range docs {
@@ -46,7 +47,7 @@ func signedTexts(name string, docs ...[]byte) []string {
 	return out
 }
 
-// FuzzClaims holds that nothing is decided by a value that was not signed exactly so, whatever JSON the claims are.
+// FuzzClaims checks that no decision depends on a value other than exactly what was signed, for arbitrary JSON.
 func FuzzClaims(f *testing.F) {
 	seeds := 0
 	add := func(id, info string) {
@@ -55,7 +56,8 @@ func FuzzClaims(f *testing.F) {
 	}
 	add(`{"email":"a@company.com","email_verified":true,"groups":["admins","staff"]}`, `{}`)
 	add(`{"email":"`+strings.Repeat("a", 242)+`@company.com.evil.example","email_verified":true}`, `{}`)
-	add(`{"email":"a@company.com\u0000","email_verified":true,"groups":[" admins","admins\n"," staff"]}`, `{"email":"a@company.com"}`)
+	add(`{"email":"a@company.com\u0000","email_verified":true,"groups":[" admins","admins\n"," staff"]}`,
+		`{"email":"a@company.com"}`)
 	add(`{"email":["a"],"email_verified":true}`, `{"email":["a"]}`)
 	add(`{"email":{"a":1}}`, `{"email":{"a":1},"groups":{"admins":true}}`)
 	add(`{"email":"a@evil.example","email_verified":true}`, `{"email":"a@company.com"}`)
@@ -82,20 +84,20 @@ func FuzzClaims(f *testing.F) {
 				t.Errorf("the group %+q was never signed: %s, %s", g, id, info)
 			}
 		}
-		if cfg := (&Config{AdminGroups: []string{"admins"}}); cfg.Administers(p) && !slices.Contains(groups, "admins") {
+		if cfg := (&Config{AdminGroups: []string{"admins"}}); cfg.IsAdmin(p) && !slices.Contains(groups, "admins") {
 			t.Errorf("an administrator by %s, %s", id, info)
 		}
 		cfg := &Config{Allow: []Allow{{Field: "domain", Values: []string{"company.com"}}}}
 		in := func(s string) bool {
 			return strings.HasSuffix(identifier.FoldMail(s), "@company.com") && strings.Count(s, "@") == 1
 		}
-		if cfg.Admit(p) == nil && (!p.EmailVerified || !slices.ContainsFunc(mails, in)) {
+		if cfg.CheckAllowed(p) == nil && (!p.EmailVerified || !slices.ContainsFunc(mails, in)) {
 			t.Errorf("let in by the domain: %s, %s", id, info)
 		}
 	})
 }
 
-func TestAFlagVouchesForTheAddressBesideItOnly(t *testing.T) {
+func TestEmailVerifiedCountsOnlyForTheAddressBesideIt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		id, info string
@@ -122,18 +124,20 @@ func TestAFlagVouchesForTheAddressBesideItOnly(t *testing.T) {
 	}
 }
 
-func TestAMemberTwiceIsNoObject(t *testing.T) {
+func TestADuplicateMemberIsAnError(t *testing.T) {
 	t.Parallel()
-	for _, doc := range []string{`{"a":1,"a":1}`, `{"a":{"b":1,"b":2}}`, `{"a":[{"b":1,"b":2}]}`, `{"\ud800":1,"\udc00":2}`, `{"a":1}{}`, `[]`, `null`, `1`, strings.Repeat(`{"a":`, 99) + "1" + strings.Repeat("}", 99)} {
-		var c claims
+	for _, doc := range []string{`{"a":1,"a":1}`, `{"a":{"b":1,"b":2}}`, `{"a":[{"b":1,"b":2}]}`,
+		`{"\ud800":1,"\udc00":2}`, `{"a":1}{}`, `[]`, `null`, `1`, strings.Repeat(`{"a":`, 99) + "1" +
+			strings.Repeat("}", 99)} {
+		var c jsonObject
 		if err := json.Unmarshal([]byte(doc), &c); err == nil {
 			t.Errorf("%.60s was read as %v", doc, c)
 		}
 	}
 }
 
-// The keys are public, and so is what was signed with them: making one of this size takes minutes.
-func TestRSAKeysOfUpTo8192BitsAreTaken(t *testing.T) {
+// Keys and tokens are fixtures: to generate a key of this size takes minutes.
+func TestRSAKeysOfUpTo8192BitsAreAccepted(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("testdata/large-keys.json")
 	if err != nil {
@@ -153,7 +157,8 @@ func TestRSAKeysOfUpTo8192BitsAreTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.verifyID(t.Context(), &fuzzConfig, m, k.Token, expect{nonce: "n-0123456789"}); (err == nil) != good {
+		if _, err := r.verifyID(t.Context(), &fuzzConfig, m, k.Token,
+			expectedToken{nonce: "n-0123456789"}); (err == nil) != good {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -161,7 +166,8 @@ func TestRSAKeysOfUpTo8192BitsAreTaken(t *testing.T) {
 
 func TestADiscoveryDocumentInAnotherCaseIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, odd := range []string{`"Token_Endpoint":"https://evil.example/t",`, `"JWKS_URI":"https://evil.example/",`, `"issuer":"https://id.example.com",`} {
+	for _, odd := range []string{`"Token_Endpoint":"https://evil.example/t",`, `"JWKS_URI":"https://evil.example/",`,
+		`"issuer":"https://id.example.com",`} {
 		doc := strings.Replace(string(fuzzDiscovery), "{", "{"+odd, 1)
 		if m, err := fuzzRemote([]byte(doc), nil).metadata(t.Context(), time.Hour); err == nil {
 			t.Errorf("%s: uses %+v", odd, m)
@@ -169,10 +175,11 @@ func TestADiscoveryDocumentInAnotherCaseIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatIsLeftOutIsToldWithoutHarm(t *testing.T) {
+func TestIgnoredValuesAreReportedEscaped(t *testing.T) {
 	t.Parallel()
 	p, _ := decided(t, []byte(`{"email":"a@b.c\u001b[2J","groups":["x\u202e","y\u202e"," z",{"a":1}]}`), []byte(`{}`))
-	if len(p.Ignored) != 4 || p.Ignored[1].Count != 2 || p.Ignored[1].Fault != identifier.Invisible || p.Ignored[2].Fault != identifier.Space {
+	if len(p.Ignored) != 4 || p.Ignored[1].Count != 2 || p.Ignored[1].Fault != identifier.Invisible ||
+		p.Ignored[2].Fault != identifier.Space {
 		t.Errorf("%+v", p.Ignored)
 	}
 	for _, i := range p.Ignored {

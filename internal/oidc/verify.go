@@ -18,26 +18,27 @@ const (
 	maxSubject = 255         // Core, section 2: sub has 255 ASCII characters at most
 )
 
-// verified is a token whose signature, issuer, audience and times are right.
-type verified struct {
+// verifiedToken is a token whose signature, issuer, audience and times have been verified.
+type verifiedToken struct {
 	raw       string
 	subject   string
 	sid       string
 	algorithm string
-	authTime  time.Time // zero when it does not say
-	claims    claims
+	authTime  time.Time // zero if not given
+	claims    jsonObject
 }
 
-// expect is what an ID token has to fit to, besides the provider and us.
-type expect struct {
-	nonce       string // must be this; "" with refresh
-	accessToken string // at_hash must be its hash, if there is one
-	refresh     bool   // of a refresh answer: may come without a nonce (Core, section 12.2)
+// expectedToken holds the values that an ID token has to match, besides issuer and audience.
+type expectedToken struct {
+	nonce       string // required nonce
+	accessToken string // at_hash, if present, must be its hash
+	refresh     bool   // token of a refresh response: the nonce may be missing (Core, section 12.2)
 }
 
 // verifyID checks an ID token (OpenID Connect Core 1.0, section 3.1.3.7).
-func (r *remote) verifyID(ctx context.Context, c *Config, m *metadata, raw string, want expect) (*verified, error) {
-	keys := &keySet{r: r, why: forSignIn, algs: m.pinned(c)}
+func (r *remote) verifyID(ctx context.Context, c *Config, m *metadata, raw string,
+	want expectedToken) (*verifiedToken, error) {
+	keys := &keySet{remote: r, purpose: forSignIn, algs: m.allowedAlgorithms(c)}
 	v, err := r.parse(raw, keys.algs, func(typ string) bool { return !strings.HasSuffix(typ, "+jwt") })
 	if err != nil {
 		return nil, err
@@ -47,12 +48,12 @@ func (r *remote) verifyID(ctx context.Context, c *Config, m *metadata, raw strin
 		return nil, keys.explain("ID token", err)
 	}
 	if err := t.Claims(&v.claims); err != nil {
-		return nil, fail(Invalid, "ID token: its claims are not an object, or one has a member twice")
+		return nil, fail(Invalid, "ID token: its claims are not an object, or one has a duplicate member")
 	}
 	if !v.claims.is("iss", t.Issuer) || !v.claims.is("sub", t.Subject) {
-		return nil, fail(Invalid, "ID token: iss or sub is missing") // or in another case, which encoding/json takes for them
+		return nil, fail(Invalid, "ID token: iss or sub is missing") // or in another case, which encoding/json accepts
 	}
-	if err := v.common(c, r.now()); err != nil {
+	if err := v.checkCommon(c, r.now()); err != nil {
 		return nil, err
 	}
 	v.subject = t.Subject
@@ -62,26 +63,28 @@ func (r *remote) verifyID(ctx context.Context, c *Config, m *metadata, raw strin
 	return v, v.checkID(t, want)
 }
 
-// checkID checks what belongs to this one sign-in.
-func (v *verified) checkID(t *gooidc.IDToken, want expect) error {
-	nonce, _ := v.claims.get("nonce").text()
-	if fits := want.nonce != "" && subtle.ConstantTimeCompare([]byte(nonce), []byte(want.nonce)) == 1; !fits && (nonce != "" || !want.refresh) {
-		return fail(Invalid, "ID token: nonce is not the one of this sign-in")
+// checkID checks the claims that bind an ID token to this flow.
+func (v *verifiedToken) checkID(t *gooidc.IDToken, want expectedToken) error {
+	nonce, _ := v.claims.get("nonce").asString()
+	if fits := want.nonce != "" && subtle.ConstantTimeCompare([]byte(nonce), []byte(want.nonce)) == 1; !fits &&
+		(nonce != "" || !want.refresh) {
+		return fail(Invalid, "ID token: nonce does not match")
 	}
-	if v.claims.get("at_hash").there() {
-		if !v.claims.is("at_hash", t.AccessTokenHash) || want.accessToken == "" || t.VerifyAccessToken(want.accessToken) != nil {
-			return fail(Invalid, "ID token: at_hash does not fit the access token")
+	if v.claims.get("at_hash").present() {
+		if !v.claims.is("at_hash", t.AccessTokenHash) || want.accessToken == "" ||
+			t.VerifyAccessToken(want.accessToken) != nil {
+			return fail(Invalid, "ID token: at_hash does not match the access token")
 		}
 	}
-	if at := v.claims.get("auth_time"); at.there() {
-		when, ok := at.instant()
+	if at := v.claims.get("auth_time"); at.present() {
+		when, ok := at.asTime()
 		if !ok {
 			return fail(Invalid, "ID token: auth_time is not a time")
 		}
 		v.authTime = when
 	}
-	v.sid, _ = v.claims.get("sid").text()
-	if v.claims.get("sid").there() && (v.sid == "" || len(v.sid) > 512 || !plainText(v.sid)) {
+	v.sid, _ = v.claims.get("sid").asString()
+	if v.claims.get("sid").present() && (v.sid == "" || len(v.sid) > 512 || !plainText(v.sid)) {
 		return fail(Invalid, "ID token: sid is malformed")
 	}
 	return nil
@@ -92,31 +95,33 @@ func verifier(c *Config, keys *keySet) *gooidc.IDTokenVerifier {
 	for i, a := range keys.algs {
 		algs[i] = string(a)
 	}
-	// The times are checked in common, with leeway and with our clock.
-	return gooidc.NewVerifier(c.Issuer, keys, &gooidc.Config{ClientID: c.ClientID, SupportedSigningAlgs: algs, SkipExpiryCheck: true})
+	// The times are checked in checkCommon, with leeway and with our clock.
+	return gooidc.NewVerifier(c.Issuer, keys, &gooidc.Config{ClientID: c.ClientID, SupportedSigningAlgs: algs,
+		SkipExpiryCheck: true})
 }
 
-// parse looks at the form and the header of a token. Nothing of it is believed yet.
-func (r *remote) parse(raw string, algs []jose.SignatureAlgorithm, typ func(string) bool) (*verified, error) {
+// parse checks the form and the header of a token. Nothing in it is trusted yet.
+func (r *remote) parse(raw string, algs []jose.SignatureAlgorithm, typ func(string) bool) (*verifiedToken, error) {
 	if len(raw) > maxToken || strings.Count(raw, ".") != 2 || strings.ContainsAny(raw, "{ \t\r\n") {
 		return nil, fail(Invalid, "the token is not a compact JWS of at most 64 KiB")
 	}
 	if len(algs) == 0 {
-		return nil, fail(Invalid, "the provider signs in no way that is accepted here (RS256, PS256, ES256, EdDSA); see sign_alg")
+		return nil, fail(Invalid,
+			"none of the provider's signature algorithms is accepted (RS256, PS256, ES256, EdDSA); see sign_alg")
 	}
 	jws, err := jose.ParseSigned(raw, algs)
 	if err != nil || len(jws.Signatures) != 1 {
-		return nil, fail(Invalid, "the token is not signed in one of the expected ways (%s)", joinAlgs(algs))
+		return nil, fail(Invalid, "the token is not signed with an accepted algorithm (%s)", joinAlgs(algs))
 	}
 	h := jws.Signatures[0].Protected
 	if _, has := h.ExtraHeaders["crit"]; has {
-		return nil, fail(Invalid, "the token asks for an extension (crit)")
+		return nil, fail(Invalid, "the token requires an extension (crit)")
 	}
 	kind, _ := h.ExtraHeaders[jose.HeaderType].(string)
 	if !typ(strings.TrimPrefix(strings.ToLower(kind), "application/")) {
-		return nil, fail(Invalid, "the token is of another kind: typ %s", Clean(kind, 40))
+		return nil, fail(Invalid, "the token has the wrong typ: %s", Clean(kind, 40))
 	}
-	return &verified{raw: raw, algorithm: h.Algorithm}, nil
+	return &verifiedToken{raw: raw, algorithm: h.Algorithm}, nil
 }
 
 func joinAlgs(algs []jose.SignatureAlgorithm) string {
@@ -127,56 +132,56 @@ func joinAlgs(algs []jose.SignatureAlgorithm) string {
 	return strings.Join(s, ", ")
 }
 
-// common checks what holds for ID tokens and logout tokens: audience, authorized party, times.
-func (v *verified) common(c *Config, now time.Time) error {
-	aud, ok := v.claims.get("aud").texts()
+// checkCommon checks the claims that ID tokens and logout tokens share: audience, authorized party, times.
+func (v *verifiedToken) checkCommon(c *Config, now time.Time) error {
+	aud, ok := v.claims.get("aud").asStrings()
 	if !ok || !slices.Contains(aud, c.ClientID) {
-		return fail(Invalid, "the token is for somebody else: aud")
+		return fail(Invalid, "the token is for another client: aud")
 	}
-	// With several audiences only azp says for whom it was made; without it any of them could have passed it on.
-	if (v.claims.get("azp").there() || len(aud) > 1) && !v.claims.is("azp", c.ClientID) {
-		return fail(Invalid, "the token was issued to somebody else: azp")
+	// With several audiences only azp says to whom it was issued; without it any of them could have replayed it here.
+	if (v.claims.get("azp").present() || len(aud) > 1) && !v.claims.is("azp", c.ClientID) {
+		return fail(Invalid, "the token was issued to another client: azp")
 	}
-	if !v.claims.get("iat").there() || !v.claims.get("exp").there() {
-		return fail(Invalid, "the token does not say when it was issued, or it never expires: iat, exp")
+	if !v.claims.get("iat").present() || !v.claims.get("exp").present() {
+		return fail(Invalid, "iat or exp is missing")
 	}
-	return v.claims.timely(now)
+	return v.claims.checkTimes(now)
 }
 
-// timely checks the times that are given.
-func (c claims) timely(now time.Time) error {
-	if iat := c.get("iat"); iat.there() {
-		if t, ok := iat.instant(); !ok || t.After(now.Add(leeway)) {
-			return fail(Invalid, "iat is no time, or in the future")
+// checkTimes checks iat, exp and nbf, those that are given.
+func (c jsonObject) checkTimes(now time.Time) error {
+	if iat := c.get("iat"); iat.present() {
+		if t, ok := iat.asTime(); !ok || t.After(now.Add(leeway)) {
+			return fail(Invalid, "iat is malformed, or in the future")
 		}
 	}
-	if exp := c.get("exp"); exp.there() {
-		if t, ok := exp.instant(); !ok || !now.Before(t.Add(leeway)) {
-			return fail(Invalid, "it has expired: exp")
+	if exp := c.get("exp"); exp.present() {
+		if t, ok := exp.asTime(); !ok || !now.Before(t.Add(leeway)) {
+			return fail(Invalid, "the token has expired: exp")
 		}
 	}
-	if nbf := c.get("nbf"); nbf.there() {
-		if t, ok := nbf.instant(); !ok || t.After(now.Add(leeway)) {
-			return fail(Invalid, "it is not valid yet: nbf")
+	if nbf := c.get("nbf"); nbf.present() {
+		if t, ok := nbf.asTime(); !ok || t.After(now.Add(leeway)) {
+			return fail(Invalid, "the token is not valid yet: nbf")
 		}
 	}
 	return nil
 }
 
-// explain returns why go-oidc refused a token. It flattens causes, so that a provider whose keys cannot be read would
-// look like one that lies.
+// explain returns why go-oidc refused a token. go-oidc flattens causes, so without lastErr a provider whose keys cannot
+// be fetched would look like one that sends invalid tokens.
 func (k *keySet) explain(what string, err error) error {
-	if k.failed != nil {
-		if KindOf(k.failed) != "" {
-			return k.failed
+	if k.lastErr != nil {
+		if KindOf(k.lastErr) != "" {
+			return k.lastErr
 		}
-		return &Error{Kind: Invalid, Reason: what, Err: k.failed}
+		return &Error{Kind: Invalid, Reason: what, Err: k.lastErr}
 	}
 	return fail(Invalid, "%s: %s", what, Clean(strings.TrimPrefix(err.Error(), "oidc: "), 300))
 }
 
-// plainText reports whether s is text without control characters, and whole: what is no Unicode text, such as half of a
-// surrogate pair, is the same replacement character for everybody once it is decoded.
+// plainText reports whether s is valid text without control characters. Invalid Unicode, such as half of a surrogate
+// pair, is refused: decoding turns it into a replacement character, and different values would become equal.
 func plainText(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f && r <= 0x9f || r == utf8.RuneError })
 }

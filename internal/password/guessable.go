@@ -57,10 +57,10 @@ func checkGuessable(password string, context []string) error {
 	if utf8.RuneCountInString(folded) > maxGuessable {
 		return nil
 	}
-	own := contextWords(context)
+	contextual := contextWords(context)
 	listed := commonWords()
 	for core := range cores(folded) {
-		if own[squash(core)] || own[unrepeat(squash(core))] {
+		if contextual[squash(core)] || contextual[unrepeat(squash(core))] {
 			return &PolicyError{ReasonContext, "Choose something other than your name, your e-mail address or the name of this site."}
 		}
 		if isListed(listed, core) {
@@ -100,10 +100,10 @@ func isSample(folded string) bool {
 // contextWords folds the names to compare with, and adds the parts of e-mail addresses. What has fewer than three
 // characters says nothing.
 func contextWords(context []string) map[string]bool {
-	own := make(map[string]bool, 2*len(context))
+	words := make(map[string]bool, 2*len(context))
 	add := func(s string) {
 		if utf8.RuneCountInString(s) >= 3 {
-			own[s] = true
+			words[s] = true
 		}
 	}
 	for _, word := range context {
@@ -116,7 +116,7 @@ func contextWords(context []string) map[string]bool {
 			add(lettersOnly(local))
 		}
 	}
-	return own
+	return words
 }
 
 // cores yields what may be the word within a password: with symbols, or digits and symbols, taken off either end, as

@@ -75,7 +75,7 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, outd
 	password = Normalize(password)
 	stored, parseErr := parse(encoded)
 	if parseErr != nil || checkBytes(password) != nil {
-		h.burn(password)
+		h.verifyDummy(password)
 		return false, false, nil
 	}
 	if !stored.matches([]byte(password)) {
@@ -93,12 +93,12 @@ func (h *Hasher) Dummy(ctx context.Context, password string) error {
 		return err
 	}
 	defer release()
-	h.burn(Normalize(password))
+	h.verifyDummy(Normalize(password))
 	return nil
 }
 
-// burn spends the time of one check.
-func (h *Hasher) burn(password string) {
+// verifyDummy spends the time of one check.
+func (h *Hasher) verifyDummy(password string) {
 	_ = h.dummy.matches([]byte(password[:min(len(password), MaxBytes)]))
 }
 

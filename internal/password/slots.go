@@ -35,20 +35,20 @@ const defaultQueue = 64
 // typicalHash is what one hash takes, roughly, on a small server. It only serves to tell people when to come back.
 const typicalHash = 200 * time.Millisecond
 
-// holdFor is about how long somebody waits for a place before being sent away; see [Holds].
-const holdFor = time.Second
+// tarpitDelay is about how long somebody waits for a place before being sent away; see [Holds].
+const tarpitDelay = time.Second
 
 // Slots bounds how many hashes run at once. Share one between everything that hashes: memory is bounded by the
 // number of slots, whatever the number of callers. It is safe for concurrent use.
 type Slots struct {
-	sem     *semaphore.Weighted // first come, first served
-	places  *semaphore.Weighted // of strangers, who are in a slot or wait for one
-	holds   Holds
-	queue   int64
-	waiting atomic.Int64 // without a place
-	retry   time.Duration
-	running atomic.Int64
-	idle    *time.Timer // gives memory back when nothing was hashed for a while
+	sem        *semaphore.Weighted // first come, first served
+	admitted   *semaphore.Weighted // of strangers, who are in a slot or wait for one
+	tarpit     Holds
+	queue      int64
+	unadmitted atomic.Int64 // without a place
+	retry      time.Duration
+	running    atomic.Int64
+	idle       *time.Timer // gives memory back when nothing was hashed for a while
 }
 
 // idleAfter is how long nothing is hashed before the memory of the last hashes goes back to the system. The garbage
@@ -60,10 +60,10 @@ func NewSlots(parallel, queue int) *Slots {
 	parallel, queue = max(parallel, 1), max(queue, 0)
 	full := time.Duration(queue+parallel) * typicalHash / time.Duration(parallel)
 	s := &Slots{
-		sem:    semaphore.NewWeighted(int64(parallel)),
-		places: semaphore.NewWeighted(int64(parallel + queue)),
-		queue:  int64(queue),
-		retry:  max(time.Second, full.Round(time.Second)),
+		sem:      semaphore.NewWeighted(int64(parallel)),
+		admitted: semaphore.NewWeighted(int64(parallel + queue)),
+		queue:    int64(queue),
+		retry:    max(time.Second, full.Round(time.Second)),
 	}
 	s.idle = time.AfterFunc(time.Hour, func() {
 		if s.running.Load() == 0 {
@@ -91,31 +91,31 @@ func slotsFor(p Params, cores int, limit int64) int {
 	return max(1, int(min(int64(half), limit/4/perHash)))
 }
 
-type placeKey struct{}
+type admittedKey struct{}
 
 // Enter takes a place for a stranger whose password is going to be checked, before anything that costs. With the context
 // that it returns nothing is busy: who has a place gets a slot, in order of arrival. The caller calls leave once, after
 // the check. The error is a *[BusyError] when there is no place, also not after the moment for which the caller is held
 // then, or that of the context.
 func (s *Slots) Enter(ctx context.Context) (placed context.Context, leave func(), err error) {
-	if !s.places.TryAcquire(1) { // fails while others are held, so nobody overtakes them
-		if err := s.hold(ctx); err != nil {
+	if !s.admitted.TryAcquire(1) { // fails while others are held, so nobody overtakes them
+		if err := s.waitForPlace(ctx); err != nil {
 			return nil, nil, err
 		}
 	}
-	return context.WithValue(ctx, placeKey{}, s), func() { s.places.Release(1) }, nil
+	return context.WithValue(ctx, admittedKey{}, s), func() { s.admitted.Release(1) }, nil
 }
 
-// hold waits a moment for a place.
-func (s *Slots) hold(ctx context.Context) error {
-	moment, end := s.holds.Begin(holdFor)
+// waitForPlace waits a moment for a place.
+func (s *Slots) waitForPlace(ctx context.Context) error {
+	moment, end := s.tarpit.Begin(tarpitDelay)
 	defer end()
 	if moment == 0 {
 		return &BusyError{RetryAfter: s.retry}
 	}
 	bounded, cancel := context.WithTimeout(ctx, moment)
 	defer cancel()
-	err := s.places.Acquire(bounded, 1)
+	err := s.admitted.Acquire(bounded, 1)
 	switch {
 	case err == nil:
 		return nil
@@ -137,9 +137,9 @@ func (s *Slots) Acquire(ctx context.Context) (release func(), err error) {
 		s.running.Add(1)
 		return s.release, nil
 	}
-	if ctx.Value(placeKey{}) != s {
-		defer s.waiting.Add(-1)
-		if s.waiting.Add(1) > s.queue {
+	if ctx.Value(admittedKey{}) != s {
+		defer s.unadmitted.Add(-1)
+		if s.unadmitted.Add(1) > s.queue {
 			return nil, &BusyError{RetryAfter: s.retry}
 		}
 	}

@@ -17,9 +17,9 @@ import (
 func (s *Slots) waitFor(t *testing.T, waiting int64) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
-	for s.waiting.Load() != waiting {
+	for s.unadmitted.Load() != waiting {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d wait, want %d", s.waiting.Load(), waiting)
+			t.Fatalf("%d wait, want %d", s.unadmitted.Load(), waiting)
 		}
 		runtime.Gosched()
 	}
@@ -107,12 +107,12 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 		asked := time.Now()
 		var order []int
 		var busy atomic.Int64
-		for i := range maxHeld {
+		for i := range maxDelayed {
 			go func() {
 				switch _, _, err := s.Enter(t.Context()); {
 				case err == nil:
 					order = append(order, i) // one at a time
-				case errors.Is(err, ErrBusy) && time.Since(asked) >= holdFor/2 && time.Since(asked) < 3*holdFor/2:
+				case errors.Is(err, ErrBusy) && time.Since(asked) >= tarpitDelay/2 && time.Since(asked) < 3*tarpitDelay/2:
 					busy.Add(1)
 				default:
 					t.Errorf("%v after %v", err, time.Since(asked))
@@ -130,19 +130,19 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 		if !slices.Equal(order, []int{0, 1}) {
 			t.Errorf("let in %v", order)
 		}
-		time.Sleep(holdFor)
+		time.Sleep(tarpitDelay)
 		synctest.Wait()
-		if n := busy.Load(); n < maxHeld*2/5 || n > maxHeld*3/5 {
+		if n := busy.Load(); n < maxDelayed*2/5 || n > maxDelayed*3/5 {
 			t.Errorf("after the middle of the time %d are sent away: they are not spread", n)
 		}
-		time.Sleep(holdFor)
+		time.Sleep(tarpitDelay)
 		synctest.Wait()
-		if busy.Load() != maxHeld-2 || s.holds.held.Load() != 0 {
-			t.Errorf("%d sent away, %d still held", busy.Load(), s.holds.held.Load())
+		if busy.Load() != maxDelayed-2 || s.tarpit.delayed.Load() != 0 {
+			t.Errorf("%d sent away, %d still held", busy.Load(), s.tarpit.delayed.Load())
 		}
 
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(holdFor/4, cancel)
+		time.AfterFunc(tarpitDelay/4, cancel)
 		if _, _, err := s.Enter(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, ErrBusy) {
 			t.Errorf("a client that left: %v", err)
 		}

@@ -37,13 +37,13 @@ const maxLag = 700 * time.Millisecond
 type cache struct {
 	entries *otter.Cache[store.TokenHash, *entry]
 
-	seq     atomic.Uint64
-	floor   atomic.Uint64
-	recent  atomic.Int64 // how many subjects are in subjects: 0 spares the look-up
-	newest  atomic.Int64 // nanoseconds since epoch0 at which the last finished poll began
-	epoch0  time.Time
-	mu      sync.RWMutex
-	subject map[string]uint64 // session or user id → number of its last change
+	seq          atomic.Uint64
+	floor        atomic.Uint64
+	subjectCount atomic.Int64 // how many subjects are in subjects: 0 spares the look-up
+	syncedAt     atomic.Int64 // nanoseconds since epoch0 at which the last finished poll began
+	start        time.Time
+	mu           sync.RWMutex
+	lastChange   map[string]uint64 // session or user id → number of its last change
 }
 
 // maxSubjects bounds the list of recent changes: about 1 MiB.
@@ -52,36 +52,36 @@ const maxSubjects = 10_000
 // entry is a resolved session in the cache.
 type entry struct {
 	live     Live
-	mark     uint64
-	read     int64                 // nanoseconds since epoch0 at which its store read began
-	lastSeen atomic.Int64          // ms
-	written  atomic.Int64          // ms; last use handed to the janitor
-	values   atomic.Pointer[value] // see Live.Values
+	seq      uint64
+	readAt   int64                // nanoseconds since epoch0 at which its store read began
+	lastSeen atomic.Int64         // ms
+	written  atomic.Int64         // ms; last use handed to the janitor
+	memos    atomic.Pointer[memo] // see Live.Values
 }
 
-func newEntry(s store.Session, u store.User, seen time.Time, mark uint64, read int64) *entry {
+func newEntry(s store.Session, u store.User, seen time.Time, seq uint64, readAt int64) *entry {
 	s.UserID = u.ID
 	for _, text := range []*string{&s.Method, &s.Provider, &s.Issuer, &s.UserAgent, &s.Host, (*string)(&u.Role), (*string)(&u.Origin)} {
 		*text = unique.Make(*text).Value() // the same in many sessions: kept once
 	}
-	e := &entry{live: Live{Session: s, User: u}, mark: mark, read: read}
+	e := &entry{live: Live{Session: s, User: u}, seq: seq, readAt: readAt}
 	e.live.entry = e
 	e.lastSeen.Store(seen.UnixMilli())
 	e.written.Store(s.LastSeenAt.UnixMilli())
 	return e
 }
 
-// value is one of the few values kept beside a session: a list of them takes a fifth of the memory of a map.
-type value struct {
+// memo is one of the few values kept beside a session: a list of them takes a fifth of the memory of a map.
+type memo struct {
 	key, value any
-	next       *value
+	next       *memo
 }
 
-// maxValues bounds the list: each configuration that a session outlives leaves a value behind.
-const maxValues = 8
+// maxMemos bounds the list: each configuration that a session outlives leaves a value behind.
+const maxMemos = 8
 
-func (e *entry) value(key any) (any, bool) {
-	for v := e.values.Load(); v != nil; v = v.next {
+func (e *entry) memo(key any) (any, bool) {
+	for v := e.memos.Load(); v != nil; v = v.next {
 		if v.key == key {
 			return v.value, true
 		}
@@ -89,21 +89,21 @@ func (e *entry) value(key any) (any, bool) {
 	return nil, false
 }
 
-// keep adds a value, unless another request was faster, and returns the one that counts.
-func (e *entry) keep(key, made any) any {
-	added := &value{key: key, value: made}
+// setMemo adds a value, unless another request was faster, and returns the one that counts.
+func (e *entry) setMemo(key, made any) any {
+	added := &memo{key: key, value: made}
 	for {
-		first := e.values.Load()
+		first := e.memos.Load()
 		n := 0
 		for v := first; v != nil; v, n = v.next, n+1 {
 			if v.key == key {
 				return v.value
 			}
 		}
-		if added.next = first; n >= maxValues {
+		if added.next = first; n >= maxMemos {
 			added.next = nil // the others are made again
 		}
-		if e.values.CompareAndSwap(first, added) {
+		if e.memos.CompareAndSwap(first, added) {
 			return made
 		}
 	}
@@ -113,79 +113,79 @@ func (e *entry) seen() time.Time { return time.UnixMilli(e.lastSeen.Load()) }
 
 func newCache(capacity int) *cache {
 	c := &cache{
-		entries: otter.Must(&otter.Options[store.TokenHash, *entry]{MaximumSize: capacity}),
-		epoch0:  time.Now(),
-		subject: make(map[string]uint64),
+		entries:    otter.Must(&otter.Options[store.TokenHash, *entry]{MaximumSize: capacity}),
+		start:      time.Now(),
+		lastChange: make(map[string]uint64),
 	}
-	c.newest.Store(noNews)
+	c.syncedAt.Store(neverSynced)
 	return c
 }
 
-// noNews stands for a time long before the cache was made: nothing is known yet.
-const noNews = -int64(time.Hour)
+// neverSynced stands for a time long before the cache was made: nothing is known yet.
+const neverSynced = -int64(time.Hour)
 
-// mark returns the number and the time to give to an entry whose store read begins after this call.
-func (c *cache) mark() (mark uint64, read int64) { return c.seq.Load(), c.sinceEpoch() }
+// seq returns the number and the time to give to an entry whose store read begins after this call.
+func (c *cache) snapshot() (seq uint64, readAt int64) { return c.seq.Load(), c.sinceEpoch() }
 
-func (c *cache) sinceEpoch() int64 { return int64(time.Since(c.epoch0)) }
+func (c *cache) sinceEpoch() int64 { return int64(time.Since(c.start)) }
 
 func (c *cache) put(hash store.TokenHash, e *entry) { c.entries.Set(hash, e) }
 
 // get returns the entry if it may still answer, nil otherwise.
 func (c *cache) get(hash store.TokenHash) *entry {
-	if c.stale() {
+	if c.syncStale() {
 		return nil
 	}
 	e, ok := c.entries.GetIfPresent(hash)
 	if !ok {
 		return nil
 	}
-	if !c.current(e) {
+	if !c.isCurrent(e) {
 		c.entries.Invalidate(hash)
 		return nil
 	}
 	return e
 }
 
-// stale reports whether the news are too old for the cache to answer.
-func (c *cache) stale() bool { return c.age() > maxLag }
+// syncStale reports whether the news are too old for the cache to answer.
+func (c *cache) syncStale() bool { return c.syncAge() > maxLag }
 
-// age returns how old the news from the store are. It is long while there were none yet.
-func (c *cache) age() time.Duration { return time.Duration(c.sinceEpoch() - c.newest.Load()) }
+// syncAge returns how old the news from the store are. It is long while there were none yet.
+func (c *cache) syncAge() time.Duration { return time.Duration(c.sinceEpoch() - c.syncedAt.Load()) }
 
 // lastKnown answers an entry that may stand for what the store would say, while that is away: the news that came last
 // are not older than grace and would have told of its end, and none told of it.
 func (c *cache) lastKnown(hash store.TokenHash, grace time.Duration) *entry {
-	newest := c.newest.Load()
-	if c.sinceEpoch()-newest > int64(grace) {
+	syncedAt := c.syncedAt.Load()
+	if c.sinceEpoch()-syncedAt > int64(grace) {
 		return nil
 	}
 	e, ok := c.entries.GetIfPresent(hash)
-	if !ok || e.read >= newest || !c.current(e) {
+	if !ok || e.readAt >= syncedAt || !c.isCurrent(e) {
 		return nil
 	}
 	return e
 }
 
-// ended notes that the store, asked, does not know the session or calls it over. News may not come while it is away,
+// markEnded notes that the store, asked, does not know the session or calls it over. News may not come while it is away,
 // and what is known to be over must not go on then.
-func (c *cache) ended(hash store.TokenHash) {
+func (c *cache) markEnded(hash store.TokenHash) {
 	if e, ok := c.entries.GetIfPresent(hash); ok {
 		c.changed([]store.Change{{Kind: store.ChangeSession, Subject: e.live.Session.ID}})
 		c.entries.Invalidate(hash)
 	}
 }
 
-func (c *cache) current(e *entry) bool {
-	if e.mark < c.floor.Load() {
+func (c *cache) isCurrent(e *entry) bool {
+	if e.seq < c.floor.Load() {
 		return false
 	}
-	if c.recent.Load() == 0 {
+	if c.subjectCount.Load() == 0 {
 		return true
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.subject[e.live.Session.ID] <= e.mark && c.subject[e.live.User.ID] <= e.mark
+	return c.lastChange[e.live.Session.ID] <= e.seq && c.lastChange[e.live.User.ID] <= e.seq
 }
 
 func (c *cache) changed(changes []store.Change) {
@@ -195,27 +195,27 @@ func (c *cache) changed(changes []store.Change) {
 	for _, ch := range changes {
 		switch ch.Kind {
 		case store.ChangeSession, store.ChangeUser:
-			c.subject[ch.Subject] = n
+			c.lastChange[ch.Subject] = n
 		case store.ChangeSetting:
 		default: // everything, and kinds that a newer version may tell
 			c.floor.Store(n)
 		}
 	}
-	if len(c.subject) > maxSubjects {
+	if len(c.lastChange) > maxSubjects {
 		c.floor.Store(n)
 	}
 	if c.floor.Load() == n {
-		clear(c.subject)
+		clear(c.lastChange)
 		c.entries.InvalidateAll()
 	}
-	c.recent.Store(int64(len(c.subject)))
+	c.subjectCount.Store(int64(len(c.lastChange)))
 }
 
 func (c *cache) synced(at time.Time) {
-	ns := int64(at.Sub(c.epoch0))
+	ns := int64(at.Sub(c.start))
 	for {
-		old := c.newest.Load()
-		if ns <= old || c.newest.CompareAndSwap(old, ns) {
+		old := c.syncedAt.Load()
+		if ns <= old || c.syncedAt.CompareAndSwap(old, ns) {
 			return
 		}
 	}

@@ -118,8 +118,8 @@ func (c Cookie) cookie(name, value string) *http.Cookie {
 	}
 }
 
-// ours reports whether a cookie name is one of Gatehouse's: what the upstream never sees.
-func ours(name string) bool {
+// isGatehouseCookie reports whether a cookie name is one of Gatehouse's: what the upstream never sees.
+func isGatehouseCookie(name string) bool {
 	rest, ok := strings.CutPrefix(name, hostName)
 	if !ok {
 		if rest, ok = strings.CutPrefix(name, secureName); !ok {
@@ -157,7 +157,7 @@ func stripLine(line string) string {
 	b.Grow(len(line))
 	for part := range strings.SplitSeq(line, ";") {
 		name, _, _ := strings.Cut(part, "=")
-		if ours(strings.Trim(name, " \t")) {
+		if isGatehouseCookie(strings.Trim(name, " \t")) {
 			continue
 		}
 		if b.Len() > 0 {

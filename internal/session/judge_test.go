@@ -21,21 +21,21 @@ func followed(s *streams, id string) *Follower {
 func TestAJudgmentCountsOnlyForWhatItBeganWith(t *testing.T) {
 	t.Parallel()
 	for name, between := range map[string]func(s *streams){
-		"told again":                   func(s *streams) { s.suspect("x") },
-		"gone, come back and told":     func(s *streams) { s.byID["x"].first.Release(); followed(s, "x"); s.suspect("x") },
-		"the same, another in between": func(s *streams) { s.byID["x"].first.Release(); followed(s, "y"); followed(s, "x"); s.suspect("x") },
+		"told again":                   func(s *streams) { s.markStale("x") },
+		"gone, come back and told":     func(s *streams) { s.byID["x"].first.Release(); followed(s, "x"); s.markStale("x") },
+		"the same, another in between": func(s *streams) { s.byID["x"].first.Release(); followed(s, "y"); followed(s, "x"); s.markStale("x") },
 	} {
 		s := newStreams()
 		followed(s, "x")
-		s.suspect("x")
+		s.markStale("x")
 		judged := s.due(time.Now())
 		between(s)
-		s.clear(judged[0], time.Now().Add(time.Hour))
+		s.markLive(judged[0], time.Now().Add(time.Hour))
 		if due := s.due(time.Now()); len(due) != 1 || due[0].id != "x" {
 			t.Errorf("%s: to judge are %v", name, due)
 			continue
 		}
-		s.clear(s.due(time.Now())[0], time.Now().Add(time.Hour))
+		s.markLive(s.due(time.Now())[0], time.Now().Add(time.Hour))
 		if due := s.due(time.Now()); len(due) != 0 {
 			t.Errorf("%s: judged, and still to judge are %v", name, due)
 		}

@@ -65,16 +65,18 @@ func (m *Manager) Close() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		m.flush(ctx)
-		m.streams.cutAll(ErrEnded)
+		m.streams.cancelAll(ErrEnded)
 	})
 }
 
-// awayAfter is how long there are no news from the store before it counts as away for those whom it is not asked for. In
+// unavailableAfter is how long there are no news from the store before it counts as away for those whom it is not asked for. In
 // health there are several a second.
-const awayAfter = 2 * time.Second
+const unavailableAfter = 2 * time.Second
 
 // Away reports whether the store has not answered for a while: nobody could sign in.
-func (m *Manager) Away() bool { return m.cache.newest.Load() != noNews && m.cache.age() > awayAfter }
+func (m *Manager) Away() bool {
+	return m.cache.syncedAt.Load() != neverSynced && m.cache.syncAge() > unavailableAfter
+}
 
 // Resolve returns the live session of a token and counts this as a use of it. ErrNone when there is none; any other
 // error means that it could not be found out, and the gate stays closed.
@@ -92,7 +94,7 @@ func (m *Manager) resolve(ctx context.Context, token string, use bool) (*Live, e
 		return nil, ErrNone
 	}
 	hash, now := store.HashToken(token), m.now()
-	if e := m.cache.get(hash); e != nil && alive(&e.live.Session, &e.live.User, e.seen(), now) {
+	if e := m.cache.get(hash); e != nil && isLive(&e.live.Session, &e.live.User, e.seen(), now) {
 		if use {
 			m.used(e, now)
 		}
@@ -109,10 +111,10 @@ const loadTimeout = 3 * time.Second
 func (m *Manager) load(ctx context.Context, hash store.TokenHash, now time.Time, use bool) (*Live, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	mark, read := m.cache.mark() // before the read: see cache.go
+	seq, readAt := m.cache.snapshot() // before the read: see cache.go
 	s, u, err := m.store.SessionByToken(ctx, hash)
 	if errors.Is(err, store.ErrNotFound) {
-		m.cache.ended(hash)
+		m.cache.markEnded(hash)
 		return nil, ErrNone
 	}
 	if err != nil {
@@ -122,11 +124,11 @@ func (m *Manager) load(ctx context.Context, hash store.TokenHash, now time.Time,
 	if p := m.touches.pending(s.ID); p.After(seen) {
 		seen = p // used, but not yet written
 	}
-	if !alive(&s, &u, seen, now) {
-		m.cache.ended(hash)
+	if !isLive(&s, &u, seen, now) {
+		m.cache.markEnded(hash)
 		return nil, ErrNone
 	}
-	e := newEntry(s, u, seen, mark, read)
+	e := newEntry(s, u, seen, seq, readAt)
 	m.cache.put(hash, e)
 	if use {
 		m.used(e, now)
@@ -141,7 +143,7 @@ func (m *Manager) used(e *entry, now time.Time) {
 	if ms <= last || !e.lastSeen.CompareAndSwap(last, ms) {
 		return
 	}
-	if w := e.written.Load(); ms-w >= touchEvery(e.live.Session.Idle).Milliseconds() && e.written.CompareAndSwap(w, ms) {
+	if w := e.written.Load(); ms-w >= touchInterval(e.live.Session.Idle).Milliseconds() && e.written.CompareAndSwap(w, ms) {
 		m.touches.add(e.live.Session.ID, now)
 	}
 }
@@ -168,24 +170,24 @@ func (m *Manager) janitor() {
 		select {
 		case <-m.done:
 			return
-		case <-m.streams.wake:
+		case <-m.streams.wakeup:
 		case <-tick.C:
 		}
-		m.streams.doubt(m.cache.age())
-		m.bounded(func(ctx context.Context) {
-			if !m.judgeStreams(ctx) {
-				m.streams.stir()
+		m.streams.markUnverified(m.cache.syncAge())
+		m.withTimeout(func(ctx context.Context) {
+			if !m.checkStreams(ctx) {
+				m.streams.wake()
 			}
 		})
 		if m.touches.due(time.Since(lastFlush)) {
-			m.bounded(m.flush)
+			m.withTimeout(m.flush)
 			lastFlush = time.Now()
 		}
 	}
 }
 
-// bounded does a piece of the janitor's work, for two seconds at the most.
-func (m *Manager) bounded(work func(context.Context)) {
+// withTimeout does a piece of the janitor's work, for two seconds at the most.
+func (m *Manager) withTimeout(work func(context.Context)) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	work(ctx)
@@ -196,7 +198,7 @@ const janitorEvery = 250 * time.Millisecond
 
 // flush writes the uses noted so far. What could not be written stays noted.
 func (m *Manager) flush(ctx context.Context) {
-	batch := m.touches.take()
+	batch := m.touches.drain()
 	if len(batch) == 0 {
 		return
 	}

@@ -76,10 +76,10 @@ func (l *Live) Values(key any, compute func(*Live) any) any {
 	if l.entry == nil {
 		return compute(l)
 	}
-	if v, ok := l.entry.value(key); ok {
+	if v, ok := l.entry.memo(key); ok {
 		return v
 	}
-	return l.entry.keep(key, compute(l))
+	return l.entry.setMemo(key, compute(l))
 }
 
 // Known answers what [Live.Values] made for key before, without making anything.
@@ -87,11 +87,11 @@ func (l *Live) Known(key any) (v any, ok bool) {
 	if l.entry == nil {
 		return nil, false
 	}
-	return l.entry.value(key)
+	return l.entry.memo(key)
 }
 
-// alive judges a session against its user and the time. It is the only place that does.
-func alive(s *store.Session, u *store.User, lastSeen, now time.Time) bool {
+// isLive judges a session against its user and the time. It is the only place that does.
+func isLive(s *store.Session, u *store.User, lastSeen, now time.Time) bool {
 	return s.UserID == u.ID && s.Epoch == u.Epoch &&
 		u.Active && !u.Pending &&
 		now.Before(s.ExpiresAt) &&

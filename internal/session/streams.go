@@ -28,8 +28,8 @@ func (m *Manager) Follow(ctx context.Context, l *Live, f *Follower) context.Cont
 	f.live, f.streams = l, m.streams
 	m.streams.add(f)
 	// The session may have been ended between resolve and here, when nobody was listening yet.
-	if l.entry != nil && !m.cache.current(l.entry) {
-		m.streams.suspect(l.Session.ID)
+	if l.entry != nil && !m.cache.isCurrent(l.entry) {
+		m.streams.markStale(l.Session.ID)
 	}
 	return ctx
 }
@@ -55,8 +55,8 @@ type Follower struct {
 	released bool
 }
 
-// breakAfter is what a request has to notice that its context is canceled, and to be answered for that.
-const breakAfter = 400 * time.Millisecond
+// abortAfter is what a request has to notice that its context is canceled, and to be answered for that.
+const abortAfter = 400 * time.Millisecond
 
 // Release ends the following; it may be called without Follow, and again.
 func (f *Follower) Release() {
@@ -76,45 +76,45 @@ func (f *Follower) end(cause error) {
 	if f.Breaker == nil {
 		return
 	}
-	time.AfterFunc(breakAfter, func() { f.breakUp(breakAgain) })
+	time.AfterFunc(abortAfter, func() { f.abort(abortRetry) })
 }
 
-// breakAgain is when a request that was broken and still goes on is broken again; then half as often each time.
-const breakAgain = 100 * time.Millisecond
+// abortRetry is when a request that was broken and still goes on is broken again; then half as often each time.
+const abortRetry = 100 * time.Millisecond
 
-func (f *Follower) breakUp(again time.Duration) {
+func (f *Follower) abort(again time.Duration) {
 	f.mu.Lock() // Release waits: its connection may serve another request afterwards
 	defer f.mu.Unlock()
 	if f.released {
 		return
 	}
 	f.Breaker.Break()
-	time.AfterFunc(again, func() { f.breakUp(min(2*again, streamGrace)) })
+	time.AfterFunc(again, func() { f.abort(min(2*again, streamGrace)) })
 }
 
 // group holds the followers of one session.
 type group struct {
-	first   *Follower
-	userID  string
-	suspect bool      // something changed: ask the store
-	mark    uint64    // when it last became suspect, or was made: a change told during a judgment is not lost
-	named   bool      // the change named this session or its user: it is judged before others
-	since   time.Time // when it became suspect
-	dueAt   time.Time // idle or absolute expiry, as far as known
-	doubted time.Time // when it was last asked for because there were no news
+	first        *Follower
+	userID       string
+	stale        bool      // something changed: ask the store
+	generation   uint64    // when it last became suspect, or was made: a change told during a judgment is not lost
+	priority     bool      // the change named this session or its user: it is judged before others
+	staleSince   time.Time // when it became suspect
+	expiresAt    time.Time // idle or absolute expiry, as far as known
+	unverifiedAt time.Time // when it was last asked for because there were no news
 }
 
 type streams struct {
-	mu    sync.Mutex
-	byID  map[string]*group
-	total int
-	marks uint64 // the last mark
-	spare *group // of the last session that has no request any more: most requests come one at a time
-	wake  chan struct{}
+	mu             sync.Mutex
+	byID           map[string]*group
+	total          int
+	lastGeneration uint64 // the last mark
+	spare          *group // of the last session that has no request any more: most requests come one at a time
+	wakeup         chan struct{}
 }
 
 func newStreams() *streams {
-	return &streams{byID: make(map[string]*group), wake: make(chan struct{}, 1)}
+	return &streams{byID: make(map[string]*group), wakeup: make(chan struct{}, 1)}
 }
 
 func (s *streams) add(f *Follower) {
@@ -130,14 +130,14 @@ func (s *streams) add(f *Follower) {
 		} else {
 			g = &group{}
 		}
-		g.userID, g.mark = f.live.User.ID, s.next()
+		g.userID, g.generation = f.live.User.ID, s.nextGeneration()
 		s.byID[id] = g
 	}
 	if f.next = g.first; f.next != nil {
 		f.next.prev = f
 	}
 	g.first = f
-	g.dueAt = due
+	g.expiresAt = due
 	s.total++
 }
 
@@ -170,33 +170,33 @@ func (s *streams) count() int {
 	return s.total
 }
 
-// suspect marks a session for judgment and wakes the janitor.
-func (s *streams) suspect(id string) {
+// stale marks a session for judgment and wakes the janitor.
+func (s *streams) markStale(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.byID[id]; g != nil {
-		s.mark(g, true)
+		s.seq(g, true)
 	}
 }
 
-func (s *streams) mark(g *group, named bool) {
-	g.mark, g.named = s.next(), g.named || named
-	if !g.suspect {
-		g.suspect, g.since = true, time.Now()
+func (s *streams) seq(g *group, priority bool) {
+	g.generation, g.priority = s.nextGeneration(), g.priority || priority
+	if !g.stale {
+		g.stale, g.staleSince = true, time.Now()
 	}
-	s.stir()
+	s.wake()
 }
 
-// next returns a mark that none has had.
-func (s *streams) next() uint64 {
-	s.marks++
-	return s.marks
+// nextGeneration returns a mark that none has had.
+func (s *streams) nextGeneration() uint64 {
+	s.lastGeneration++
+	return s.lastGeneration
 }
 
-// stir wakes the janitor.
-func (s *streams) stir() {
+// wake wakes the janitor.
+func (s *streams) wake() {
 	select {
-	case s.wake <- struct{}{}:
+	case s.wakeup <- struct{}{}:
 	default:
 	}
 }
@@ -212,22 +212,22 @@ func (s *streams) changed(changes []store.Change) {
 		case store.ChangeSetting:
 		case store.ChangeSession:
 			if g := s.byID[c.Subject]; g != nil {
-				s.mark(g, true)
+				s.seq(g, true)
 			}
 		default:
 			one := c.Kind == store.ChangeUser
 			for _, g := range s.byID {
 				if !one || g.userID == c.Subject {
-					s.mark(g, one)
+					s.seq(g, one)
 				}
 			}
 		}
 	}
 }
 
-// doubt marks every session for judgment for which there have been no news for longer than it may go on without: an
+// markUnverified marks every session for judgment for which there have been no news for longer than it may go on without: an
 // ending elsewhere would not have been told. The store is asked, and when it does not answer the streams are cut.
-func (s *streams) doubt(age time.Duration) {
+func (s *streams) markUnverified(age time.Duration) {
 	if age <= streamGrace {
 		return
 	}
@@ -235,48 +235,48 @@ func (s *streams) doubt(age time.Duration) {
 	defer s.mu.Unlock()
 	now := time.Now()
 	for _, g := range s.byID {
-		if g.suspect || now.Sub(g.doubted) < streamGrace/2 {
+		if g.stale || now.Sub(g.unverifiedAt) < streamGrace/2 {
 			continue
 		}
-		g.mark = s.next()
-		g.suspect, g.since, g.doubted = true, now.Add(-age), now
+		g.generation = s.nextGeneration()
+		g.stale, g.staleSince, g.unverifiedAt = true, now.Add(-age), now
 	}
 }
 
-// judgment is a session to judge, and its mark when that began.
-type judgment struct {
-	id   string
-	mark uint64
+// pendingCheck is a session to judge, and its mark when that began.
+type pendingCheck struct {
+	id         string
+	generation uint64
 }
 
 // due returns the sessions to judge now: those that a change has named, then other suspects and those whose known expiry
 // has passed.
-func (s *streams) due(now time.Time) []judgment {
+func (s *streams) due(now time.Time) []pendingCheck {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var named, others []judgment
+	var priority, others []pendingCheck
 	for id, g := range s.byID {
 		switch {
-		case g.named:
-			named = append(named, judgment{id, g.mark})
-		case g.suspect || !now.Before(g.dueAt):
-			others = append(others, judgment{id, g.mark})
+		case g.priority:
+			priority = append(priority, pendingCheck{id, g.generation})
+		case g.stale || !now.Before(g.expiresAt):
+			others = append(others, pendingCheck{id, g.generation})
 		}
 	}
-	return append(named, others...)
+	return append(priority, others...)
 }
 
-// clear notes that a session was found live until due; it stays suspect if it became so again meanwhile.
-func (s *streams) clear(j judgment, due time.Time) {
+// markLive notes that a session was found live until due; it stays suspect if it became so again meanwhile.
+func (s *streams) markLive(j pendingCheck, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if g := s.byID[j.id]; g != nil && g.mark == j.mark {
-		g.suspect, g.named, g.dueAt = false, false, due
+	if g := s.byID[j.id]; g != nil && g.generation == j.generation {
+		g.stale, g.priority, g.expiresAt = false, false, due
 	}
 }
 
-// cut cancels the requests of a session.
-func (s *streams) cut(id string, cause error) {
+// cancel cancels the requests of a session.
+func (s *streams) cancel(id string, cause error) {
 	s.mu.Lock()
 	g := s.byID[id]
 	delete(s.byID, id)
@@ -297,53 +297,53 @@ func (s *streams) cut(id string, cause error) {
 	}
 }
 
-func (s *streams) cutAll(cause error) {
+func (s *streams) cancelAll(cause error) {
 	for _, j := range s.due(time.Unix(1<<40, 0)) {
-		s.cut(j.id, cause)
+		s.cancel(j.id, cause)
 	}
 }
 
-// unknownSince returns since when a session could not be judged; it starts to count at the first call.
-func (s *streams) unknownSince(id string) time.Time {
+// staleSince returns since when a session could not be judged; it starts to count at the first call.
+func (s *streams) staleSince(id string) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.byID[id]
 	if g == nil {
 		return time.Now()
 	}
-	if !g.suspect {
-		g.suspect, g.since = true, time.Now()
+	if !g.stale {
+		g.stale, g.staleSince = true, time.Now()
 	}
-	return g.since
+	return g.staleSince
 }
 
-// judgeTime is for how long one round of judgments goes on while others wait. The next round begins with what changes
+// checkBudget is for how long one round of judgments goes on while others wait. The next round begins with what changes
 // have named meanwhile, so that an ending is not late when all streams are doubted at once.
-const judgeTime = 250 * time.Millisecond
+const checkBudget = 250 * time.Millisecond
 
-// judgeStreams asks the store about the sessions that may have ended and cuts the streams of those that did. It reports
+// checkStreams asks the store about the sessions that may have ended and cuts the streams of those that did. It reports
 // whether that was all.
-func (m *Manager) judgeStreams(ctx context.Context) (all bool) {
-	now, began, answered := m.now(), time.Now(), false
+func (m *Manager) checkStreams(ctx context.Context) (all bool) {
+	now, began, storeAnswered := m.now(), time.Now(), false
 	for _, j := range m.streams.due(now) {
-		if answered && time.Since(began) > judgeTime {
+		if storeAnswered && time.Since(began) > checkBudget {
 			return false
 		}
 		id := j.id
 		s, u, err := m.store.Session(ctx, id)
-		answered = answered || err == nil || errors.Is(err, store.ErrNotFound)
+		storeAnswered = storeAnswered || err == nil || errors.Is(err, store.ErrNotFound)
 		seen := s.LastSeenAt
 		if p := m.touches.pending(id); p.After(seen) {
 			seen = p
 		}
 		switch {
-		case err == nil && alive(&s, &u, seen, now):
-			m.streams.clear(j, earlier(seen.Add(s.Idle), s.ExpiresAt))
+		case err == nil && isLive(&s, &u, seen, now):
+			m.streams.markLive(j, earlier(seen.Add(s.Idle), s.ExpiresAt))
 		case err == nil || errors.Is(err, store.ErrNotFound):
-			m.streams.cut(id, ErrEnded)
-		case time.Since(m.streams.unknownSince(id)) > streamGrace:
+			m.streams.cancel(id, ErrEnded)
+		case time.Since(m.streams.staleSince(id)) > streamGrace:
 			m.log.Warn("cutting streams: the store does not say whether their session lives", zap.Error(err))
-			m.streams.cut(id, ErrEnded)
+			m.streams.cancel(id, ErrEnded)
 		}
 	}
 	return true

@@ -21,9 +21,9 @@ const (
 	maxTouch = 30 * time.Second
 )
 
-// touchEvery returns how often a session's use is written: a tenth of its idle time, between 0.1 s and 30 s, so that
+// touchInterval returns how often a session's use is written: a tenth of its idle time, between 0.1 s and 30 s, so that
 // another process or a restart misjudges idleness by a tenth at most.
-func touchEvery(idle time.Duration) time.Duration { return min(max(idle/10, minTouch), maxTouch) }
+func touchInterval(idle time.Duration) time.Duration { return min(max(idle/10, minTouch), maxTouch) }
 
 func (t *touches) add(id string, at time.Time) {
 	t.mu.Lock()
@@ -46,7 +46,7 @@ func (t *touches) due(since time.Duration) bool {
 	return len(t.seen) > 0 && since >= janitorEvery
 }
 
-func (t *touches) take() []store.Touch {
+func (t *touches) drain() []store.Touch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	batch := make([]store.Touch, 0, len(t.seen))

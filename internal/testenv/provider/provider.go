@@ -60,7 +60,7 @@ type Provider struct {
 	mu      sync.Mutex
 	lies    Lies
 	keys    []Key // the first one signs
-	people  map[string]map[string]any
+	users   map[string]map[string]any
 	subject string // who signs in unless login_hint says otherwise
 	codes   map[string]grant
 	tokens  map[string]grant // access and refresh tokens
@@ -84,7 +84,7 @@ func NewAt(t testing.TB, now func() time.Time) *Provider {
 	p := &Provider{
 		t: t, now: now, keys: []Key{RSA(0)}, subject: "user-1", codes: map[string]grant{}, tokens: map[string]grant{}, calls: map[string]int{},
 		Client: Client{ID: "gate", Secret: "s3cret of the gate: 32 bytes or more"},
-		people: map[string]map[string]any{"user-1": {
+		users: map[string]map[string]any{"user-1": {
 			"preferred_username": "ada", "name": "Ada Lovelace", "email": "ada@example.com", "email_verified": true,
 		}},
 	}
@@ -119,19 +119,19 @@ func (p *Provider) Truth() { p.Lie(func(l *Lies) { *l = Lies{} }) }
 func (p *Provider) Know(subject string, claims map[string]any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.people[subject] = maps.Clone(claims)
+	p.users[subject] = maps.Clone(claims)
 }
 
 // Set changes a claim of the person who signs in; nil removes it.
 func (p *Provider) Set(claim string, v any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	claims := maps.Clone(p.people[p.subject])
+	claims := maps.Clone(p.users[p.subject])
 	claims[claim] = v
 	if v == nil {
 		delete(claims, claim)
 	}
-	p.people[p.subject] = claims
+	p.users[p.subject] = claims
 }
 
 // As says who signs in.
@@ -237,7 +237,7 @@ func (p *Provider) endpoint(name string, h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func (p *Provider) lie() Lies {
+func (p *Provider) currentLies() Lies {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lies
@@ -259,7 +259,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"},
 		"backchannel_logout_supported":          true, "frontchannel_logout_supported": true,
 	}
-	if l := p.lie(); l.Metadata != nil {
+	if l := p.currentLies(); l.Metadata != nil {
 		l.Metadata(m)
 	}
 	writeJSON(w, http.StatusOK, m)
@@ -289,7 +289,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad authorization request", http.StatusBadRequest)
 		return
 	}
-	params, l := p.grant(q)
+	params, l := p.newGrant(q)
 	if l.Callback != nil {
 		l.Callback(params)
 	}
@@ -310,7 +310,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusFound)
 }
 
-func (p *Provider) grant(q url.Values) (url.Values, Lies) {
+func (p *Provider) newGrant(q url.Values) (url.Values, Lies) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	subject := p.subject
@@ -406,7 +406,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	p.mu.Lock()
 	g, known := p.tokens["a:"+token]
-	claims := maps.Clone(p.people[g.subject])
+	claims := maps.Clone(p.users[g.subject])
 	l, key := p.lies, p.keys[0]
 	p.mu.Unlock()
 	if !ok || !known || r.URL.RawQuery != "" {
