@@ -20,13 +20,12 @@ import (
 // MethodOIDC is the method of sign-ins through a provider.
 const MethodOIDC = "oidc"
 
-// OIDC signs people in through providers. internal/oidc finds out whom a provider vouches for; here is decided who
-// that is, and what they may do. One per configuration; see [NewOIDC].
+// OIDC signs users in through providers. internal/oidc verifies a provider's claims; OIDC decides which account they
+// belong to, and what it may do. There is one per configuration; see [NewOIDC].
 type OIDC struct {
 	Service  *Service
 	Registry *oidc.Registry
-	// Reserved usernames are given to nobody who comes from a provider: the one that the environment makes an
-	// administrator of, above all.
+	// Reserved are usernames that no provider's user gets, above all that of the administrator in the environment.
 	Reserved []string
 
 	flights   singleflight.Group
@@ -37,26 +36,25 @@ type OIDC struct {
 	unsaved   *otter.Cache[string, unsavedTokens]
 }
 
-// Arrival is the end of a sign-in through a provider. ReturnTo and Purpose are set with an error, too, as soon as they
-// are known.
+// Arrival is the result of a flow at a provider. With an error, Purpose and ReturnTo are set, too, once they are known.
 type Arrival struct {
 	Purpose  string // oidc.PurposeLogin, PurposeLink or PurposeReauth
-	ReturnTo string // not judged
+	ReturnTo string // not validated
 	SignedIn SignedIn
-	Made     bool // an account was made
-	// Twin: a local account has the same verified e-mail. It was not joined: that is for its owner to do.
+	Made     bool // an account was created
+	// Twin reports that a local account has the same verified e-mail. It was not linked: that is for its owner to do.
 	Twin bool
 }
 
-// Starts and posted answers of one client address: each is a row in the store, and costs its sender nothing. They are
-// counted in memory: what they are kept from is filling the store, and a count there would be a write as well.
+// Limits on new flows and posted responses of one client address: each adds a row to the store, without authentication.
+// They are counted in memory: a count in the store would be a write as well.
 const (
 	startBurst   = 300
 	startRefill  = 200 * time.Millisecond
-	startClients = 10_000 // addresses that are counted at the same time
+	startClients = 10_000 // addresses that are counted at once
 )
 
-// NewOIDC makes an OIDC for one configuration.
+// NewOIDC returns an OIDC for one configuration.
 func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
 	counts := func() *otter.Cache[string, *rate.Limiter] {
 		return otter.Must(&otter.Options[string, *rate.Limiter]{MaximumSize: startClients})
@@ -67,7 +65,8 @@ func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
 	}
 }
 
-// Throttled counts a request that makes a row in the store without any proof. It returns a *[ThrottledError].
+// Throttled counts an unauthenticated request that adds a row to the store. It returns a *[ThrottledError] beyond the
+// limit.
 func (o *OIDC) Throttled(c Client) error {
 	key := ClientKey(c.IP)
 	if key == "" {
@@ -79,7 +78,7 @@ func (o *OIDC) Throttled(c Client) error {
 	return nil
 }
 
-// allow counts one more of key and reports whether there is room for it.
+// allow counts an event for key and reports whether it is within the limit.
 func (o *OIDC) allow(counts *otter.Cache[string, *rate.Limiter], key string, refill time.Duration, burst int) bool {
 	l := o.limiter(counts, key, refill, burst)
 	return l == nil || l.AllowN(o.Service.Clock(), 1)
@@ -92,8 +91,8 @@ func (o *OIDC) limiter(counts *otter.Cache[string, *rate.Limiter], key string, r
 	return l
 }
 
-// Callbacks make us ask the token endpoint with our credentials, for whatever code somebody makes up. Those that come to
-// nothing are counted, as wrong passwords are, and those under way: a whole office may sign in at nine.
+// Limits on callbacks. Each makes us send a request to the token endpoint with our credentials, even for a made-up
+// code. Only failed callbacks and those in progress count: a whole office may sign in at nine.
 const (
 	callbackBurst  = 100
 	callbackRefill = time.Second
@@ -102,8 +101,8 @@ const (
 	callbackWait   = 5 * time.Second
 )
 
-// limitCallback counts a callback until forgive says that it was a good one. It returns a *[ThrottledError]. The provider's
-// count comes last, so that one address alone cannot use it up.
+// limitCallback counts a callback until forgive uncounts it. It returns a *[ThrottledError] beyond the limit. The
+// provider's count comes last, so that one address alone cannot use it up.
 func (o *OIDC) limitCallback(c Client, name string) (forgive func(), err error) {
 	now := o.Service.Clock()
 	counts := []*rate.Limiter{o.limiter(o.refusals, "callback "+name, providerRefill, providerBurst)}
@@ -130,7 +129,7 @@ func (o *OIDC) limitCallback(c Client, name string) (forgive func(), err error) 
 	return forgive, nil
 }
 
-// Begin begins a sign-in at a provider. Errors: *[oidc.Error], [oidc.ErrNoProvider], *[ThrottledError], or technical.
+// Begin begins a flow at a provider. Errors: *[oidc.Error], [oidc.ErrNoProvider], *[ThrottledError], or technical.
 func (o *OIDC) Begin(ctx context.Context, c Client, name string, s oidc.Start) (oidc.Begun, error) {
 	if err := o.Throttled(c); err != nil {
 		return oidc.Begun{}, err
@@ -138,11 +137,11 @@ func (o *OIDC) Begin(ctx context.Context, c Client, name string, s oidc.Start) (
 	return o.Registry.Begin(ctx, name, s)
 }
 
-// Finish ends a sign-in that a provider sent back. live is the session of the request, nil for none; cookie returns
-// the value of one of our cookies. A failed one is in the audit log.
+// Finish handles the callback of a flow. live is the session of the request, nil for none; cookie returns the value of
+// one of our cookies. Failures are audited.
 func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer, cookie func(string) string, live *session.Live) (Arrival, error) {
 	forgive := func() {}
-	if _, known := o.Registry.Config(name); known && cookie(oidc.CookieName(a.State)) != "" { // else nothing happens
+	if _, known := o.Registry.Config(name); known && cookie(oidc.CookieName(a.State)) != "" { // otherwise no request is sent
 		var err error
 		if forgive, err = o.limitCallback(c, name); err != nil {
 			return Arrival{}, err
@@ -153,7 +152,7 @@ func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer,
 	if err == nil {
 		err = o.complete(ctx, c, name, f, live, &out)
 	}
-	if err == nil || f.Person != nil { // nobody has guessed: the provider vouches for somebody, whom the rules here may not let in
+	if err == nil || f.Person != nil { // the code was valid, even if the rules deny the user
 		forgive()
 	}
 	if err != nil {
@@ -170,7 +169,8 @@ func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.Callb
 	o.warnIgnored(name, f.Person)
 	if err := cfg.CheckAllowed(f.Person); err != nil {
 		if live != nil && live.Session.Provider == name && live.Session.Issuer == f.Person.Issuer && live.Session.Subject == f.Person.Subject {
-			// It is judged by what is said now; one of another client at the same issuer is judged by the rules of that one.
+			// The new claims apply to the present session, too, if it came through the same provider. One of another client at
+			// the same issuer is subject to that client's rules.
 			return errors.Join(err, o.revokeSession(ctx, &live.Session, err))
 		}
 		return err
@@ -182,7 +182,7 @@ func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.Callb
 		return o.signIn(ctx, c, cfg, f, live, out)
 	}
 	if live == nil || live.User.ID != f.UserID {
-		return &oidc.Error{Kind: oidc.Expired, Reason: "the session that asked for this has ended"}
+		return &oidc.Error{Kind: oidc.Expired, Reason: "the session that began the flow has ended"}
 	}
 	if f.Purpose == oidc.PurposeLink {
 		return o.linkIdentity(ctx, c, cfg, f.Person, live)
@@ -190,7 +190,8 @@ func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.Callb
 	return o.reauth(ctx, c, cfg, f, live, out)
 }
 
-// checkReplacement refuses to put another person's session in the place of the one that is there, when another site's page led to it.
+// checkReplacement refuses to replace a session with that of another user if another site's page started the flow
+// (login CSRF).
 func (o *OIDC) checkReplacement(ctx context.Context, f oidc.CallbackResult, live *session.Live) error {
 	if !f.CrossSite || live == nil {
 		return nil
@@ -200,20 +201,20 @@ func (o *OIDC) checkReplacement(ctx context.Context, f oidc.CallbackResult, live
 		return fmt.Errorf("looking up an identity: %w", err)
 	}
 	if err != nil || id.UserID != live.User.ID {
-		return &oidc.Error{Kind: oidc.Expired, Reason: "another site began the sign-in, and somebody else has signed in here meanwhile"}
+		return &oidc.Error{Kind: oidc.Expired, Reason: "another site started the flow, and a different user has signed in meanwhile"}
 	}
 	return nil
 }
 
-// warnIgnored tells of what a provider signed and nothing here is decided by.
+// warnIgnored logs the claim values that were left out.
 func (o *OIDC) warnIgnored(name string, p *oidc.Person) {
 	for _, i := range p.Ignored {
-		o.Service.Log.Warn("a value of a provider proves nothing and was left out", zap.String("provider", name), zap.String("claim", i.Claim),
+		o.Service.Log.Warn("ignored a claim value of a provider", zap.String("provider", name), zap.String("claim", i.Claim),
 			zap.String("reason", i.Fault.Error()), zap.String("example", i.Example), zap.Int("values", i.Count))
 	}
 }
 
-// signIn turns a verified person into a session.
+// signIn starts a session for verified claims.
 func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live, out *Arrival) error {
 	u, err := o.findOrCreateUser(ctx, c, cfg, f.Person, out)
 	if err != nil {
@@ -239,17 +240,16 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 	case errors.As(err, &disabled):
 		return inactiveError(disabled.Pending)
 	case errors.Is(err, ErrWrong):
-		return &oidc.Error{Kind: oidc.Expired, Reason: "the person's sessions were ended while the sign-in was under way"}
+		return &oidc.Error{Kind: oidc.Expired, Reason: "the user's sessions were ended while the flow was in progress"}
 	}
 	return err
 }
 
-// checkIdentityOwner returns nil while an identity belongs to the account for which it has just been looked up: it may have been unlinked
-// or moved since.
+// checkIdentityOwner returns an error if the identity has been unlinked or moved since its account was looked up.
 func checkIdentityOwner(ctx context.Context, tx store.Tx, p *oidc.Person, userID string) error {
 	id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 	if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != userID) {
-		return &oidc.Error{Kind: oidc.Expired, Reason: "the identity was unlinked or moved while the sign-in was under way"}
+		return &oidc.Error{Kind: oidc.Expired, Reason: "the identity was unlinked or moved while the flow was in progress"}
 	}
 	return err
 }
@@ -258,11 +258,11 @@ func inactiveError(pending bool) error {
 	if pending {
 		return &oidc.Error{Kind: oidc.Pending, Reason: "the account waits for an administrator"}
 	}
-	return &oidc.Error{Kind: oidc.Disabled, Reason: "the account is turned off"}
+	return &oidc.Error{Kind: oidc.Disabled, Reason: "the account is inactive"}
 }
 
-// reauth renews the session of somebody whom the provider has just asked again. What the provider says now replaces what
-// it said before, in the same transaction.
+// reauth rotates the session of a user whom the provider has just authenticated again (step-up). The new claims replace
+// the session's in the same transaction.
 func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live, out *Arrival) error {
 	p := f.Person
 	sealed, err := o.Registry.Seal(ctx, p.Tokens, live.User.ID, p.Issuer, p.Subject)
@@ -276,7 +276,7 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 			}
 			id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 			if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != live.User.ID) {
-				return &oidc.Error{Kind: oidc.OtherPerson, Reason: "somebody else signed in at the provider"}
+				return &oidc.Error{Kind: oidc.OtherPerson, Reason: "a different user signed in at the provider"}
 			}
 			if err != nil {
 				return err
@@ -285,7 +285,7 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 				return err
 			}
 			if old.Issuer != p.Issuer || old.Subject != p.Subject {
-				// Only the proof comes from there, and a logout from there takes it back.
+				// The session keeps its own identity, but a logout from this provider ends it, too.
 				return tx.NameSession(ctx, old.ID, p.Issuer, p.Subject, p.SID)
 			}
 			old.Provider, old.Sealed, old.Claims = cfg.Name, sealed, p.Stored().Encode()
@@ -295,15 +295,15 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 			return nil
 		})
 	if errors.Is(err, ErrWrong) || errors.Is(err, store.ErrNotFound) {
-		return &oidc.Error{Kind: oidc.Expired, Reason: "the session that asked for this has ended"}
+		return &oidc.Error{Kind: oidc.Expired, Reason: "the session that began the flow has ended"}
 	}
 	return err
 }
 
-// recordFailure notes a sign-in that came to nothing. What nobody can be blamed for is logged only.
+// recordFailure logs, counts and audits a failed flow. Failures that anybody can cause are not audited.
 func (o *OIDC) recordFailure(ctx context.Context, c Client, name string, f oidc.CallbackResult, err error) {
 	kind := oidc.KindOf(err)
-	o.Service.Log.Info("a sign-in through a provider came to nothing", zap.String("provider", name), zap.String("kind", string(kind)),
+	o.Service.Log.Info("sign-in through a provider failed", zap.String("provider", name), zap.String("kind", string(kind)),
 		zap.Error(err), zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
 	outcome, count := store.Failure, "wrong"
 	switch kind {
@@ -317,7 +317,7 @@ func (o *OIDC) recordFailure(ctx context.Context, c Client, name string, f oidc.
 		o.Service.count(MethodOIDC, count)
 	}
 	if kind == "" || kind == oidc.Expired || kind == oidc.Canceled {
-		return // anybody can send these by the thousand
+		return // anybody can cause these by the thousand
 	}
 	e := store.Event{
 		Actor: byProvider(name), Action: "session.sign_in", Target: "unknown user", Outcome: outcome,
@@ -325,7 +325,7 @@ func (o *OIDC) recordFailure(ctx context.Context, c Client, name string, f oidc.
 	}
 	if f.Person != nil {
 		if !o.allow(o.denied, f.Person.Issuer+" "+f.Person.Subject, refusedRefill, refusedBurst) {
-			return // they may come back as often as they like
+			return // a denied user can retry without limit
 		}
 		e.Details["subject"] = oidc.Clean(f.Person.Subject, 80)
 		if id, err := o.Service.Store.Identity(ctx, f.Person.Issuer, f.Person.Subject); err == nil {

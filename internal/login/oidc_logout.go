@@ -13,10 +13,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Backchannel ends the sessions that a provider's logout token names. A bad token is an *[oidc.Error] of any kind but
-// Down; one whose sessions have ended already is none. The token counts once (jti), in the same transaction: one that
-// failed for a reason of ours may come again. A refused one is in the log, the audit log and the provider's status: a
-// provider that cannot sign people out is not as well as it looks.
+// Backchannel ends the sessions that a provider's logout token names. An invalid token is an *[oidc.Error] of any kind
+// but Down; a token that matches no session is not an error. A token is accepted once (jti), recorded in the same
+// transaction, so that it can be sent again after a technical error. A refused token is logged, audited and shown in
+// the provider's status: a provider that cannot sign users out is not healthy.
 func (o *OIDC) Backchannel(ctx context.Context, c Client, name, raw string) error {
 	l, err := o.Registry.VerifyLogout(ctx, name, raw)
 	if err == nil {
@@ -44,7 +44,7 @@ func (o *OIDC) applyLogoutToken(ctx context.Context, c Client, name string, l oi
 			return err
 		}
 		if !o.signedLike(ctx, l, ended) {
-			return &oidc.Error{Kind: oidc.Invalid, Reason: "logout token: it is not signed as the ID tokens are"}
+			return &oidc.Error{Kind: oidc.Invalid, Reason: "logout token: its algorithm is not that of the ID tokens"}
 		}
 		if err := markLoggedOut(ctx, tx, l.Issuer, l.Subject, l.SID, now); err != nil {
 			return err
@@ -52,13 +52,13 @@ func (o *OIDC) applyLogoutToken(ctx context.Context, c Client, name string, l oi
 		return o.auditEnded(ctx, tx, c, name, "back-channel logout", ended)
 	})
 	if err != nil {
-		return fmt.Errorf("logging out for a provider: %w", err)
+		return fmt.Errorf("ending sessions for a provider: %w", err)
 	}
 	return nil
 }
 
-// signedLike reports whether a logout token is signed as the ID tokens of the sessions that it ends were. Without any, or
-// with none that says, it has to be signed as ID tokens usually are.
+// signedLike reports whether a logout token has the algorithm of the ID tokens of all sessions that it ends. If none of
+// them has an ID token, it has to have that of the provider's last ID token.
 func (o *OIDC) signedLike(ctx context.Context, l oidc.LogoutToken, ended []store.Session) bool {
 	compared := false
 	for i := range ended {
@@ -74,18 +74,18 @@ func (o *OIDC) signedLike(ctx context.Context, l oidc.LogoutToken, ended []store
 	return compared || l.SignedLikeIDTokens()
 }
 
-// How many refused logout tokens of one provider are written down: anybody can send them.
+// Rate limit of audit events about refused logout tokens of one provider: anybody can send them.
 const (
 	refusedBurst  = 10
 	refusedRefill = time.Minute
 )
 
-// RefusedLogout notes a logout from a provider that was refused.
+// RefusedLogout logs and audits a refused logout from a provider.
 func (o *OIDC) RefusedLogout(ctx context.Context, c Client, name string, err error) {
 	if !o.Registry.RecordRefusedLogout(name, err) || !o.allow(o.refusals, "logout "+name, refusedRefill, refusedBurst) {
 		return
 	}
-	o.Service.Log.Warn("refused a logout from a provider: sessions that it was to end go on", zap.String("provider", name),
+	o.Service.Log.Warn("refused a logout token: the sessions that it names continue", zap.String("provider", name),
 		zap.Error(err), zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
 	o.Service.audit(ctx, c, store.Event{
 		Actor: byProvider(name), Action: "session.end", Target: "unknown user", Outcome: store.Denied,
@@ -93,8 +93,8 @@ func (o *OIDC) RefusedLogout(ctx context.Context, c Client, name string, err err
 	})
 }
 
-// endByLogoutToken ends what a logout token names: one session at the provider by sid, or all of a person. Sessions of the
-// person that know no sid may be the meant one and end with it.
+// endByLogoutToken ends the sessions that a logout token names: those of one session at the provider (sid), or all of a
+// subject. Sessions of the subject without a sid end, too, for they may belong to that session.
 func endByLogoutToken(ctx context.Context, tx store.Tx, l oidc.LogoutToken, now time.Time) ([]store.Session, error) {
 	ended, err := tx.EndSessions(ctx, store.SessionSelector{Issuer: l.Issuer, Subject: l.Subject, SID: l.SID})
 	if err != nil || l.SID == "" || l.Subject == "" {
@@ -110,7 +110,7 @@ func endByLogoutToken(ctx context.Context, tx store.Tx, l oidc.LogoutToken, now 
 	return append(ended, more...), err
 }
 
-// endOtherIdentitySessions ends the sessions of a user that began with an identity, but for one.
+// endOtherIdentitySessions ends the sessions of a user that were started with an identity, except one.
 func endOtherIdentitySessions(ctx context.Context, tx store.Tx, userID string, id store.Identity, keep string, now time.Time) error {
 	_, err := endSessionsWhere(ctx, tx, userID, now, func(s *store.Session) bool {
 		return s.Issuer == id.Issuer && s.Subject == id.Subject && s.ID != keep
@@ -118,7 +118,7 @@ func endOtherIdentitySessions(ctx context.Context, tx store.Tx, userID string, i
 	return err
 }
 
-// endSessionsWhere ends the sessions of a user that which chooses.
+// endSessionsWhere ends the sessions of a user for which the predicate is true.
 func endSessionsWhere(ctx context.Context, tx store.Tx, userID string, now time.Time, which func(*store.Session) bool) ([]store.Session, error) {
 	var ended []store.Session
 	q := store.SessionQuery{UserID: userID, Now: now, Limit: 1000}
@@ -143,7 +143,7 @@ func endSessionsWhere(ctx context.Context, tx store.Tx, userID string, now time.
 	}
 }
 
-// Frontchannel ends the session that a provider's frame names. Errors as of [OIDC.Backchannel].
+// Frontchannel ends the session that a front-channel logout names. Errors are those of [OIDC.Backchannel].
 func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid string) error {
 	if err := o.Registry.CheckFrontchannel(name, issuer, sid); err != nil {
 		return err
@@ -159,12 +159,12 @@ func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid str
 		return o.auditEnded(ctx, tx, c, name, "front-channel logout", ended)
 	})
 	if err != nil {
-		return fmt.Errorf("logging out for a provider: %w", err)
+		return fmt.Errorf("ending sessions for a provider: %w", err)
 	}
 	return nil
 }
 
-// auditEnded writes the audit log for sessions that a provider ended.
+// auditEnded audits sessions that a provider ended.
 func (o *OIDC) auditEnded(ctx context.Context, tx store.Tx, c Client, name, reason string, ended []store.Session) error {
 	for i := range ended {
 		u, err := tx.User(ctx, ended[i].UserID)

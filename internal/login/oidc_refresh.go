@@ -16,30 +16,30 @@ import (
 
 const (
 	refreshTimeout = 15 * time.Second
-	refreshBackoff = 30 * time.Second // after a provider that could not be asked
+	refreshBackoff = 30 * time.Second // after a failed refresh
 	leaseLife      = refreshTimeout + 5*time.Second
 	leasePoll      = 50 * time.Millisecond
-	saveRetryDelay = 100 * time.Millisecond // between tries to keep tokens that nobody else has
-	maxUnsaved     = 10_000                 // sessions of which is remembered what the store did not take
+	saveRetryDelay = 100 * time.Millisecond // between attempts to store rotated tokens
+	maxUnsaved     = 10_000                 // sessions with state that could not be stored
 )
 
-// refreshOutcome is what became of a session.
+// refreshOutcome is the effect of a refresh on the session.
 type refreshOutcome int
 
 const (
-	refreshUnchanged refreshOutcome = iota // it goes on as it is, for now
-	refreshChanged                         // its row is another one, whoever did it
+	refreshUnchanged refreshOutcome = iota // it continues as it is, for now
+	refreshChanged                         // its row was changed, by this process or another one
 	refreshEnded
 )
 
-// unsavedTokens is what the store could not be told of a session.
+// unsavedTokens is state of a session that could not be stored.
 type unsavedTokens struct {
-	failingSince time.Time // since when refreshes come to nothing
-	replaces     string    // the sealed tokens that
-	sealed       string    // these replace; "" for none
+	failingSince time.Time // since when refreshes have failed
+	replaces     string    // sealed tokens in the store
+	sealed       string    // sealed tokens to store in their place; "" for none
 }
 
-// tokenRefresh is a refresh under way. session is what the store holds, as far as this process has written it.
+// tokenRefresh is a refresh in progress. session is the row as this process last read or wrote it.
 type tokenRefresh struct {
 	*OIDC
 	cfg     *oidc.Config
@@ -63,18 +63,18 @@ func (o *OIDC) refreshSession(ctx context.Context, s *store.Session) refreshOutc
 	case kind == oidc.Down, kind == "" && isTransient(err):
 		return r.handleFailure(ctx, err)
 	case kind == "":
-		// What the provider says now cannot be kept: to go on with what it said before would be to keep what it took away.
-		err = &oidc.Error{Kind: oidc.Invalid, Reason: "what the provider says cannot be applied", Err: err}
+		// The new claims cannot be stored. To continue with the old ones would keep rights that the provider has revoked.
+		err = &oidc.Error{Kind: oidc.Invalid, Reason: "the provider's claims cannot be applied", Err: err}
 	}
 	return r.endSession(ctx, err)
 }
 
-// isTransient reports whether a technical error may be gone at the next try.
+// isTransient reports whether a technical error may be gone at the next attempt.
 func isTransient(err error) bool {
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// revoke ends the session. When the store does not take that, nobody comes in with it here all the same.
+// revoke ends the session. If that cannot be stored, this request is denied all the same.
 func (r *tokenRefresh) endSession(ctx context.Context, why error) refreshOutcome {
 	if err := r.revokeSession(ctx, &r.session, why); err != nil {
 		r.Service.Log.Error("could not end a session", zap.String("provider", r.cfg.Name), zap.Error(err))
@@ -82,17 +82,17 @@ func (r *tokenRefresh) endSession(ctx context.Context, why error) refreshOutcome
 	return refreshEnded
 }
 
-// run is the way of a refresh when all goes well.
+// run does the refresh; its errors are handled by the caller.
 func (r *tokenRefresh) run(ctx context.Context) (refreshOutcome, error) {
 	switch err := r.retryUnsaved(ctx); {
-	case errors.Is(err, store.ErrStale), errors.Is(err, store.ErrNotFound): // something newer is there, or it has ended
+	case errors.Is(err, store.ErrStale), errors.Is(err, store.ErrNotFound): // changed concurrently, or ended
 		return refreshChanged, nil
 	case err != nil:
 		return refreshUnchanged, err
 	}
 	t, err := r.Registry.Open(ctx, &r.session)
 	if err != nil {
-		return refreshUnchanged, fmt.Errorf("reading the tokens of a session: %w", errors.Join(store.ErrUnavailable, err))
+		return refreshUnchanged, fmt.Errorf("opening the tokens of a session: %w", errors.Join(store.ErrUnavailable, err))
 	}
 	r.tokens = t
 	leased, err := r.lease(ctx, &r.session)
@@ -104,7 +104,7 @@ func (r *tokenRefresh) run(ctx context.Context) (refreshOutcome, error) {
 	}
 	p, ok, err := r.Registry.Refresh(ctx, &r.session, t, r.saveRotated)
 	switch {
-	case errors.Is(err, store.ErrStale): // something newer is there
+	case errors.Is(err, store.ErrStale): // changed concurrently
 		return refreshChanged, nil
 	case err != nil || !ok:
 		return refreshUnchanged, err
@@ -120,8 +120,8 @@ func (r *tokenRefresh) run(ctx context.Context) (refreshOutcome, error) {
 	return refreshChanged, err
 }
 
-// handleFailure notes that a refresh came to nothing, and ends the session when that goes on for too long: a provider that cannot
-// be asked could not take the sign-in back either.
+// handleFailure records a failed refresh, and ends the session if refreshes have failed for refresh_grace: while they
+// fail, the provider has no way to revoke the sign-in.
 func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutcome {
 	now := r.Service.Clock().UTC()
 	unsaved, _ := r.unsaved.GetIfPresent(r.session.ID)
@@ -134,13 +134,13 @@ func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutc
 	case since.IsZero():
 		unsaved.failingSince = now
 	case now.Sub(since) >= r.cfg.RefreshGraceOrDefault():
-		log.Warn("could not refresh a session for longer than refresh_grace: the person has to sign in again")
-		return r.endSession(ctx, &oidc.Error{Kind: oidc.Down, Reason: "the provider could not be asked for longer than refresh_grace", Err: why})
+		log.Warn("session refreshes have failed for longer than refresh_grace: session ended")
+		return r.endSession(ctx, &oidc.Error{Kind: oidc.Down, Reason: "refreshes have failed for longer than refresh_grace", Err: why})
 	default:
-		log.Warn("could not refresh a session; it goes on for now")
+		log.Warn("could not refresh a session; it continues")
 		return refreshUnchanged
 	}
-	log.Warn("could not refresh a session; it goes on for as long as refresh_grace says")
+	log.Warn("could not refresh a session; it continues for refresh_grace")
 	r.unsaved.Set(r.session.ID, unsaved)
 	if r.tokens.Refresh == "" || unsaved.sealed != "" {
 		return refreshUnchanged
@@ -148,15 +148,15 @@ func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutc
 	t := r.tokens
 	t.FailingSince, t.RefreshAt = now, now.Add(refreshBackoff)
 	if err := r.replaceTokens(ctx, t, r.session.Claims, nil); err != nil {
-		return refreshUnchanged // it is remembered here
+		return refreshUnchanged // it is kept in memory
 	}
 	return refreshChanged
 }
 
-// saveRotated keeps tokens that the provider has just given for those that were sent, which are spent. Nobody else has them, so
-// it is tried for as long as there is time, and then they are remembered.
+// saveRotated stores tokens that have just replaced the session's, which are used up. Without the new ones the session
+// would be lost, so it retries until the deadline, and then keeps them in memory.
 func (r *tokenRefresh) saveRotated(ctx context.Context, t oidc.Tokens) error {
-	// Others leave the session alone while this goes on.
+	// Other processes do not refresh the session meanwhile.
 	t.RefreshAt, t.FailingSince = r.Service.Clock().UTC().Add(refreshBackoff), r.tokens.FailingSince
 	replaced := r.session.Sealed
 	err := r.replaceTokens(ctx, t, r.session.Claims, nil)
@@ -179,7 +179,7 @@ func (r *tokenRefresh) saveRotated(ctx context.Context, t oidc.Tokens) error {
 	return err
 }
 
-// retryUnsaved writes what the store did not take before.
+// retryUnsaved stores tokens that could not be stored before.
 func (r *tokenRefresh) retryUnsaved(ctx context.Context) error {
 	unsaved, ok := r.unsaved.GetIfPresent(r.session.ID)
 	if !ok || unsaved.sealed == "" || unsaved.replaces != r.session.Sealed {
@@ -189,15 +189,15 @@ func (r *tokenRefresh) retryUnsaved(ctx context.Context) error {
 		return tx.SetSessionTokens(ctx, r.session.ID, unsaved.replaces, store.SessionTokens{Sealed: unsaved.sealed, Claims: r.session.Claims})
 	})
 	if err != nil {
-		return fmt.Errorf("keeping tokens that the provider gave before: %w", err)
+		return fmt.Errorf("storing rotated tokens of an earlier refresh: %w", err)
 	}
 	r.session.Sealed, unsaved.replaces, unsaved.sealed = unsaved.sealed, "", ""
 	r.unsaved.Set(r.session.ID, unsaved)
 	return nil
 }
 
-// replaceTokens replaces the tokens that the session had when this refresh wrote it last. With others in their place, which are
-// newer, it is store.ErrStale. also is done in the same transaction.
+// replaceTokens replaces the tokens that this refresh last read or wrote. It returns store.ErrStale if they have been
+// changed concurrently. apply, which may be nil, runs in the same transaction.
 func (r *tokenRefresh) replaceTokens(ctx context.Context, t oidc.Tokens, claims string, apply func(tx store.Tx) error) error {
 	s := r.session
 	sealed, err := r.Registry.Seal(ctx, t, s.UserID, s.Issuer, s.Subject)
@@ -209,7 +209,7 @@ func (r *tokenRefresh) replaceTokens(ctx context.Context, t oidc.Tokens, claims 
 		next := store.SessionTokens{Sealed: sealed, Claims: claims}
 		err := tx.SetSessionTokens(ctx, s.ID, s.Sealed, next)
 		if errors.Is(err, store.ErrNotFound) {
-			// A renewal with a password takes the tokens along: to lose the new ones would end that session.
+			// The session was rotated, by a step-up with a password, and its tokens moved to the new row.
 			if s.ID, err = successor(ctx, tx, &s, r.Service.Clock()); err == nil {
 				err = tx.SetSessionTokens(ctx, s.ID, s.Sealed, next)
 			}
@@ -223,13 +223,13 @@ func (r *tokenRefresh) replaceTokens(ctx context.Context, t oidc.Tokens, claims 
 		return store.ErrStale // it has ended
 	}
 	if err != nil {
-		return fmt.Errorf("keeping tokens of a session: %w", err)
+		return fmt.Errorf("storing tokens of a session: %w", err)
 	}
 	r.session.ID, r.session.Sealed, r.session.Claims = s.ID, sealed, claims
 	return nil
 }
 
-// successor returns the session that goes on with the tokens of one that is there no more.
+// successor returns the id of the session that has the tokens of a rotated one.
 func successor(ctx context.Context, tx store.Tx, s *store.Session, now time.Time) (string, error) {
 	page, err := tx.Sessions(ctx, store.SessionQuery{UserID: s.UserID, Now: now, Limit: 1000})
 	if err != nil {
@@ -243,7 +243,7 @@ func successor(ctx context.Context, tx store.Tx, s *store.Session, now time.Time
 	return "", store.ErrNotFound
 }
 
-// apply keeps new tokens and brings the account up to date, if nothing newer has come in between.
+// apply stores new tokens and updates the account, unless the tokens were changed concurrently.
 func (r *tokenRefresh) apply(ctx context.Context, p *oidc.Person) error {
 	return r.replaceTokens(ctx, p.Tokens, p.Stored().Encode(), func(tx store.Tx) error {
 		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
@@ -258,8 +258,8 @@ func (r *tokenRefresh) apply(ctx context.Context, p *oidc.Person) error {
 	})
 }
 
-// lease makes this process the one that uses a refresh token: providers that rotate them take a second use for theft
-// and end everything.
+// lease lets only one process use a refresh token: providers that rotate them take a second use for theft and revoke
+// everything.
 func (o *OIDC) lease(ctx context.Context, s *store.Session) (leased bool, err error) {
 	sum := sha256.Sum256([]byte(s.Sealed))
 	err = o.Service.Store.Change(ctx, func(tx store.Tx) (err error) {
@@ -268,12 +268,12 @@ func (o *OIDC) lease(ctx context.Context, s *store.Session) (leased bool, err er
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("taking turns at a refresh: %w", err)
+		return false, fmt.Errorf("leasing a refresh: %w", err)
 	}
 	return leased, nil
 }
 
-// awaitOther waits for another process that refreshes the session, for a moment.
+// awaitOther waits up to three seconds for another process that refreshes the session.
 func (o *OIDC) awaitOther(ctx context.Context, s *store.Session) (refreshOutcome, error) {
 	tick := time.NewTicker(leasePoll)
 	defer tick.Stop()
@@ -303,9 +303,9 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// revokeSession ends a session whose sign-in the provider takes back.
+// revokeSession ends a session that the provider has revoked or the rules deny.
 func (o *OIDC) revokeSession(ctx context.Context, s *store.Session, why error) error {
-	o.Service.Log.Info("a sign-in through a provider does not count any more", zap.String("provider", s.Provider), zap.Error(why))
+	o.Service.Log.Info("session revoked by its provider or denied by the rules", zap.String("provider", s.Provider), zap.Error(why))
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		ended, err := tx.EndSessions(ctx, store.SessionSelector{ID: s.ID})
 		if err != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Rights that a provider gives are bound to it. What the store keeps of a user is what was given here and what providers
-// said last, told apart by RoleProvided and ProvidedGroups; what a person may do is worked out anew for each session and
-// configuration: what was given here, and what the provider of this session said at its own sign-in, confirmation or last
-// refresh. So they end with a sign-in in another way, with the identity, and with the provider's lines in the
-// configuration, and nothing has to be tidied up for that.
+// Rights that a provider gives are bound to it. The store has, for each user, the rights that were granted here and
+// those of the providers' last claims, told apart by RoleProvided and ProvidedGroups. Effective rights are computed for
+// each session and configuration: those granted here, and those of the claims of this session's provider at its
+// sign-in, step-up or last refresh. So a provider's rights do not apply to a session of another sign-in method, and end
+// with the identity or when the provider is removed from the configuration, without any clean-up.
 
-// Effective returns the user as the session may act. A nil o is a configuration without any provider.
+// Effective returns the user with the effective rights of the session. A nil o is a configuration without providers.
 func (o *OIDC) Effective(s *store.Session, u store.User) store.User {
 	if s.Provider == "" && !u.RoleProvided && len(u.ProvidedGroups) == 0 {
 		return u
@@ -36,7 +36,7 @@ func (o *OIDC) Effective(s *store.Session, u store.User) store.User {
 		u.Role = store.RoleAdmin
 	}
 	if !u.Local {
-		// The address of now and this session's word on it are one, also where another session has another one.
+		// Address and email_verified are both from this session's claims, even if another session has different ones.
 		if !p.Email.IsZero() {
 			u.Email = p.Email.String()
 		}
@@ -45,7 +45,7 @@ func (o *OIDC) Effective(s *store.Session, u store.User) store.User {
 	return u
 }
 
-// withEffectiveUser returns the session with its user as it may act.
+// withEffectiveUser returns the session with the effective rights of its user.
 func (o *OIDC) withEffectiveUser(l *session.Live) *session.Live {
 	if l.Session.Provider == "" && !l.User.RoleProvided && len(l.User.ProvidedGroups) == 0 {
 		return l
@@ -65,8 +65,7 @@ func union(lists ...[]string) []string {
 	return slices.Compact(out)
 }
 
-// setProvidedGroups says that these groups come from providers, now: those of before that nobody gave here go, and what was given
-// here stays.
+// setProvidedGroups replaces the groups that come from providers. Groups that were granted here stay.
 func setProvidedGroups(u *store.User, groups []string) {
 	own := slices.DeleteFunc(slices.Clone(u.Groups), func(g string) bool { return slices.Contains(u.ProvidedGroups, g) })
 	provided := slices.DeleteFunc(slices.Clone(groups), func(g string) bool { return slices.Contains(own, g) })

@@ -127,8 +127,8 @@ func unlinkIdentities(ctx context.Context, tx store.Tx, u store.User, r Recovery
 	return nil
 }
 
-// UnlinkIdentity takes an identity from its account, and with it all that came through it: sessions, groups, and the role
-// of an account whose role no one here gave. It returns how many sessions ended. note may be nil.
+// UnlinkIdentity removes an identity from its account, and everything that came with it: sessions, groups, and the role
+// unless it was granted here. It returns how many sessions ended. note may be nil.
 func UnlinkIdentity(ctx context.Context, tx store.Tx, id store.Identity, note func(context.Context, store.Tx, store.Event) error) (int, error) {
 	u, err := tx.User(ctx, id.UserID)
 	if err != nil {
@@ -151,7 +151,7 @@ func UnlinkIdentity(ctx context.Context, tx store.Tx, id store.Identity, note fu
 	})
 }
 
-// MoveIdentity links an identity to another account, and takes from its present one what came through it. It returns how
+// MoveIdentity links an identity to another account, and removes from its present one what came with it. It returns how
 // many sessions ended.
 func MoveIdentity(ctx context.Context, tx store.Tx, id store.Identity, userID string) (int, error) {
 	u, err := tx.User(ctx, id.UserID)
@@ -166,20 +166,20 @@ func MoveIdentity(ctx context.Context, tx store.Tx, id store.Identity, userID st
 		return 0, err
 	}
 	cleared := id
-	cleared.Groups = nil // until the provider says so again
+	cleared.Groups = nil // until the next sign-in or refresh
 	if err := tx.UpdateIdentity(ctx, cleared); err != nil {
 		return 0, err
 	}
 	return ended, withdrawRights(ctx, tx, u)
 }
 
-// endIdentitySessions ends the sessions that began with an identity.
+// endIdentitySessions ends the sessions that were started with an identity.
 func endIdentitySessions(ctx context.Context, tx store.Tx, id store.Identity) (int, error) {
 	ended, err := tx.EndSessions(ctx, store.SessionSelector{Issuer: id.Issuer, Subject: id.Subject})
 	return len(ended), err
 }
 
-// withdrawRights takes back what an identity gave an account that has lost it.
+// withdrawRights removes from an account the rights of an identity that it has lost.
 func withdrawRights(ctx context.Context, tx store.Tx, u store.User) error {
 	others, err := tx.Identities(ctx, u.ID)
 	if err != nil {
@@ -198,7 +198,7 @@ func withdrawRights(ctx context.Context, tx store.Tx, u store.User) error {
 		return nil
 	}
 	_, err = tx.UpdateUser(ctx, after)
-	if errors.Is(err, store.ErrLastAdmin) { // nobody else could undo it
+	if errors.Is(err, store.ErrLastAdmin) { // keep the role: no other administrator could undo this
 		after.Role, after.RoleProvided = u.Role, u.RoleProvided
 		_, err = tx.UpdateUser(ctx, after)
 	}

@@ -15,22 +15,22 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// openTimeout is for the key, which is read once for each configuration.
+// openTimeout limits the read of the sealing key, which happens once per configuration.
 const openTimeout = 2 * time.Second
 
-// cachedCheck is when a session's tokens have to be refreshed, and what else they tell. It is kept beside the session in the
-// cache, so that a warm request costs one comparison.
+// cachedCheck is the result of a check of a session, and when its tokens have to be refreshed. It is cached with the
+// session, so that a warm request costs one comparison.
 type cachedCheck struct {
 	refreshAt  atomic.Int64 // ms; 0 for never
 	allowed    atomic.Bool  // by the rules of this configuration
-	unreadable bool         // what the provider gave could not be opened
+	unreadable bool         // the sealed tokens could not be opened
 	live       *session.Live
 }
 
-// Counts judges whether a session may be used with this configuration and returns it as it may act, or session.ErrNone. A
-// provider that is not configured any more, or is another one under the same name, vouches for nobody, but the session
-// stays, for another Caddy may know the provider. Where the rules refuse it now, it is over. Other errors are technical. A
-// nil o is a configuration without any provider.
+// Counts checks whether a session is valid under this configuration. It returns the session with its effective rights,
+// or session.ErrNone. If its provider is not configured any more, or has another issuer now, the session is not valid
+// here, but not ended either, for another Caddy may know the provider. If the rules now deny its user, it is ended.
+// Other errors are technical. A nil o is a configuration without providers.
 func (o *OIDC) Counts(ctx context.Context, l *session.Live) (*session.Live, error) {
 	d, err := o.checkSession(ctx, l)
 	switch {
@@ -42,7 +42,7 @@ func (o *OIDC) Counts(ctx context.Context, l *session.Live) (*session.Live, erro
 	return d.live, nil
 }
 
-// checkSession is Counts; it returns what there is beside the session, nil for one that came through no provider.
+// checkSession does the check and returns what is cached with the session, or nil for a session without a provider.
 func (o *OIDC) checkSession(ctx context.Context, l *session.Live) (*cachedCheck, error) {
 	switch {
 	case l.Session.Provider == "":
@@ -54,7 +54,7 @@ func (o *OIDC) checkSession(ctx context.Context, l *session.Live) (*cachedCheck,
 	switch {
 	case err != nil:
 		return nil, err
-	case d.unreadable: // it could never be refreshed, and so never end as the provider wants it to
+	case d.unreadable: // it could never be refreshed, so the provider could never revoke it
 		return nil, session.ErrNone
 	case d.allowed.Load():
 		return d, nil
@@ -66,10 +66,9 @@ func (o *OIDC) checkSession(ctx context.Context, l *session.Live) (*cachedCheck,
 	return d, nil
 }
 
-// Fresh returns the session as the provider sees it, if it counts: when its tokens are due, they are refreshed first,
-// once, however many requests and processes ask at the same time, and groups, names and roles follow. A provider that
-// takes the sign-in back ends the session at this request: session.ErrNone. One that cannot be asked changes nothing for
-// as long as its refresh_grace says.
+// Fresh is Counts after a refresh: if the session's tokens are due, they are refreshed first, once for all concurrent
+// requests and processes, and groups, names and roles are updated. If the provider has revoked the sign-in, the session
+// ends with this request: session.ErrNone. If the provider is down, the session continues for refresh_grace.
 func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
 	d, err := o.checkSession(ctx, l)
 	switch {
@@ -83,7 +82,7 @@ func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*sessi
 		return d.live, nil
 	}
 	v, _, _ := o.flights.Do(l.Session.ID, func() (any, error) {
-		// The request may go away; a refresh token that was sent has to be replaced all the same.
+		// Not canceled with the request: once a refresh token was sent, its replacement has to be stored.
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
 		defer cancel()
 		return o.refreshSession(bounded, &l.Session), nil
@@ -101,8 +100,8 @@ func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*sessi
 	return d.live, nil
 }
 
-// Judged returns a session that goes on without the store if this configuration admitted it before, as Fresh does;
-// otherwise it cannot be told whether it may, and the gate stays closed.
+// Judged is the check while the store is unavailable: it returns the session if this configuration has allowed it
+// before, as cached by Counts or Fresh. Otherwise it returns an error, and the gate denies.
 func (o *OIDC) Judged(l *session.Live) (*session.Live, error) {
 	switch {
 	case l.Session.Provider == "":
@@ -114,10 +113,10 @@ func (o *OIDC) Judged(l *session.Live) (*session.Live, error) {
 	if d, ok := known.(*cachedCheck); ok && d.allowed.Load() {
 		return d.live, nil
 	}
-	return nil, fmt.Errorf("judging a session by what its provider said: %w", store.ErrUnavailable)
+	return nil, fmt.Errorf("checking a session against its provider's claims: %w", store.ErrUnavailable)
 }
 
-// loadCheck returns when a session is due. That the key could not be read says nothing, and nothing is kept of it.
+// loadCheck returns the cached check of a session, or creates it. A failure to read the sealing key is not cached.
 func (o *OIDC) loadCheck(ctx context.Context, l *session.Live) (*cachedCheck, error) {
 	if known, ok := l.Known(o); ok {
 		if d, ok := known.(*cachedCheck); ok {
@@ -131,10 +130,10 @@ func (o *OIDC) loadCheck(ctx context.Context, l *session.Live) (*cachedCheck, er
 	switch {
 	case errors.Is(err, seal.ErrSealed):
 		d.unreadable = true
-		o.Service.Log.Warn("could not read the tokens of a session: the person has to sign in again",
+		o.Service.Log.Warn("could not open the sealed tokens of a session: the user has to sign in again",
 			zap.String("provider", l.Session.Provider), zap.Error(err))
 	case err != nil:
-		return nil, fmt.Errorf("reading the tokens of a session: %w", err)
+		return nil, fmt.Errorf("opening the tokens of a session: %w", err)
 	case t.Refresh != "" && !t.RefreshAt.IsZero():
 		d.refreshAt.Store(t.RefreshAt.UnixMilli())
 	}
@@ -142,17 +141,17 @@ func (o *OIDC) loadCheck(ctx context.Context, l *session.Live) (*cachedCheck, er
 	return kept, nil
 }
 
-// checkRules judges a session that this configuration sees for the first time by what its provider said last: a rule
-// that was made stricter acts on the next request, not at the next sign-in. It returns session.ErrNone when the session
-// does not count.
+// checkRules checks the stored claims of a session against the rules, when this configuration sees it for the first
+// time: a stricter rule takes effect on the next request, not at the next sign-in. It returns session.ErrNone if the
+// session is not valid.
 func (o *OIDC) checkRules(ctx context.Context, s *store.Session) error {
 	cfg, ok := o.Registry.Config(s.Provider)
 	switch {
 	case !ok, cfg.Issuer != s.Issuer:
 		return session.ErrNone
 	case s.Claims == "":
-		// Begun by a version that did not keep what the provider said. The person signs in anew, which is more than to be
-		// refused for want of a right that nobody can tell of; nothing is ended, for that version may run beside this one.
+		// Started by a version that did not store claims. The user has to sign in again instead of getting a session without
+		// rights. The session is not ended, for that version may still run beside this one.
 		return session.ErrNone
 	case len(cfg.Allow) == 0:
 		return nil

@@ -17,9 +17,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// findOrCreateUser finds or makes the account of a person, and brings it up to date, in one transaction. The identity is issuer
-// and subject (OpenID Connect Core 1.0, section 5.7): no name and no e-mail makes anybody somebody else, unless the
-// operator asked for link verified_email.
+// findOrCreateUser finds or creates the account for claims and updates it, in one transaction. The account is found by
+// issuer and subject only (OpenID Connect Core 1.0, section 5.7), never by name or e-mail, unless the operator has
+// configured link verified_email.
 func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person, out *Arrival) (store.User, error) {
 	var u store.User
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
@@ -51,20 +51,20 @@ func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config,
 	switch {
 	case err != nil:
 		return store.User{}, err
-	case u.Pending || !u.Active: // made just now: the account stays, the person waits
+	case u.Pending || !u.Active: // just created: the account stays and waits for activation
 		return store.User{}, inactiveError(u.Pending)
 	}
 	return u, nil
 }
 
-// updateKnownUser brings the account of somebody known up to date.
+// updateKnownUser updates the account of a known identity.
 func (o *OIDC) updateKnownUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, id store.Identity) (store.User, error) {
 	u, err := tx.User(ctx, id.UserID)
 	if err != nil {
 		return u, err
 	}
 	if !u.Active || u.Pending {
-		return u, inactiveError(u.Pending) // whatever the provider says
+		return u, inactiveError(u.Pending) // a provider cannot override it
 	}
 	if u, err = o.applyClaims(ctx, tx, c, cfg, p, u, true); err != nil {
 		return u, err
@@ -80,9 +80,9 @@ func (o *OIDC) identity(p *oidc.Person, userID string) store.Identity {
 	}
 }
 
-// localUserByEmail returns the local account with the person's e-mail, the zero User for none. Both sides have to be vouched
-// for: the person's by the provider, the account's by an administrator or the deployment, or somebody could wait
-// for the owner of an address in an account made with it (pre-hijacking).
+// localUserByEmail returns the local account with the same e-mail, or the zero User. Both sides have to be verified,
+// the claim by the provider and the account's address by an administrator or the deployment: otherwise an attacker
+// could create an account with the address and wait for its owner (pre-hijacking).
 func localUserByEmail(ctx context.Context, tx store.Tx, p *oidc.Person) (store.User, error) {
 	if p.Email.IsZero() || !p.EmailVerified {
 		return store.User{}, nil
@@ -99,8 +99,9 @@ func localUserByEmail(ctx context.Context, tx store.Tx, p *oidc.Person) (store.U
 	return u, nil
 }
 
-// mayLinkByEmail reports whether a person may be joined to the account with the same e-mail. One that somebody of that issuer has
-// is theirs: whoever comes with the address and another subject is somebody else, who was given a recycled address.
+// mayLinkByEmail reports whether an identity may be linked to the account with the same e-mail. Not if the account has
+// an identity of the same issuer already: the same address with another subject is a recycled address of a different
+// user.
 func mayLinkByEmail(ctx context.Context, tx store.Tx, p *oidc.Person, local store.User) (bool, error) {
 	if local.ID == "" {
 		return false, nil
@@ -112,10 +113,10 @@ func mayLinkByEmail(ctx context.Context, tx store.Tx, p *oidc.Person, local stor
 	return !slices.ContainsFunc(ids, func(id store.Identity) bool { return id.Issuer == p.Issuer }), nil
 }
 
-// linkByEmail links a person to the local account with the same verified e-mail.
+// linkByEmail links an identity to the local account with the same verified e-mail.
 func (o *OIDC) linkByEmail(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User) (store.User, error) {
 	if !u.Active || u.Pending {
-		return u, inactiveError(u.Pending) // no new account beside a deactivated one: that would undo it
+		return u, inactiveError(u.Pending) // no new account either: it would undo the deactivation
 	}
 	if err := tx.CreateIdentity(ctx, o.identity(p, u.ID)); err != nil {
 		return u, err
@@ -135,10 +136,10 @@ func providerEvent(cfg *oidc.Config, action string, u store.User) store.Event {
 	}
 }
 
-// create makes an account for somebody unknown.
+// create creates an account for an unknown identity.
 func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person) (store.User, error) {
 	if cfg.Create == oidc.CreateDeny {
-		return store.User{}, &oidc.Error{Kind: oidc.Unknown, Reason: "nobody here has this identity, and create is deny"}
+		return store.User{}, &oidc.Error{Kind: oidc.Unknown, Reason: "no account has this identity, and create is deny"}
 	}
 	name, err := o.freeUsername(ctx, tx, p)
 	if err != nil {
@@ -169,8 +170,8 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	return tx.User(ctx, u.ID)
 }
 
-// freeUsername returns a username that is nobody's, and was nobody else's (the app may know them by it still), no local
-// account's e-mail (its owner's sign-ins would be taken for this account's), and not reserved.
+// freeUsername returns a username that is not taken, was not another user's before (the app may still know them by it),
+// is no local account's e-mail (its owner's sign-ins would reach this account), and is not reserved.
 func (o *OIDC) freeUsername(ctx context.Context, tx store.Tx, p *oidc.Person) (string, error) {
 	wish := p.Username
 	for n := 1; n <= 1000; n++ {
@@ -204,8 +205,8 @@ func (o *OIDC) isUsernameFree(ctx context.Context, tx store.Tx, p *oidc.Person, 
 	return !former, err
 }
 
-// applyClaims brings an account up to date with what the provider says. Name and e-mail of an account with a password are its
-// own; groups that were given here stay.
+// applyClaims updates an account from claims. The name and e-mail of an account with a password, and groups that were
+// granted here, are not changed.
 func (o *OIDC) applyClaims(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User, roles bool) (store.User, error) {
 	after := u
 	others, err := otherGroups(ctx, tx, u.ID, p.Issuer, p.Subject)
@@ -227,7 +228,7 @@ func (o *OIDC) applyClaims(ctx context.Context, tx store.Tx, c Client, cfg *oidc
 	return o.saveUser(ctx, tx, c, cfg, u, after)
 }
 
-// saveUser writes what differs, if anything does.
+// saveUser writes and audits the changes, if there are any.
 func (o *OIDC) saveUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u, after store.User) (store.User, error) {
 	details := userChanges(u, after)
 	provenance := after.RoleProvided != u.RoleProvided || !slices.Equal(after.ProvidedGroups, u.ProvidedGroups)
@@ -246,7 +247,7 @@ func (o *OIDC) saveUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Co
 	return stored, tx.AddEvent(ctx, c.stamp(e, after.UpdatedAt))
 }
 
-// userChanges answers before and after of what differs, for the audit log.
+// userChanges returns old and new values of the changed fields, for the audit log.
 func userChanges(u, after store.User) map[string]string {
 	d := make(map[string]string)
 	for _, f := range []struct{ name, from, to string }{
@@ -261,7 +262,7 @@ func userChanges(u, after store.User) map[string]string {
 	return d
 }
 
-// otherGroups returns the groups that a user's other identities give.
+// otherGroups returns the groups of a user's other identities.
 func otherGroups(ctx context.Context, tx store.Tx, userID, issuer, subject string) ([]string, error) {
 	ids, err := tx.Identities(ctx, userID)
 	if err != nil {
@@ -276,9 +277,9 @@ func otherGroups(ctx context.Context, tx store.Tx, userID, issuer, subject strin
 	return groups, nil
 }
 
-// roleFor returns the role that the provider's groups give, and whether it is theirs. One that was given here stays, so does
-// the deployment's root. The last-admin rule is the store's; here is only seen to it that nobody's sign-in leaves a store
-// behind that has no administrator at all, and so waits for a first one.
+// roleFor returns the role according to the provider's groups, and whether the provider gives it. A role that was
+// granted here, and the deployment's root, are not changed. The store enforces the last-admin rule; the check here
+// keeps a sign-in from removing the last administrator, after which the set-up link would open again.
 func (o *OIDC) roleFor(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u store.User, admin bool) (role store.Role, provided bool, err error) {
 	switch {
 	case u.Managed || u.RoleGranted || (len(cfg.AdminGroups) == 0 && u.Origin != store.OriginOIDC && !u.RoleProvided):
@@ -295,33 +296,33 @@ func (o *OIDC) roleFor(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Con
 	if len(admins) > 1 && (u.RoleProvided || slices.ContainsFunc(admins, func(a store.User) bool { return a.ID != u.ID && !a.RoleProvided })) {
 		return store.RoleUser, false, nil
 	}
-	o.Service.Log.Warn("the only active administrator is no longer in a group that makes administrators; make another one here: caddy gatehouse user set-role",
+	o.Service.Log.Warn("the only active administrator is no longer in an admin_group: role kept; grant another administrator here: caddy gatehouse user set-role",
 		zap.String("user", u.Username), zap.String("provider", cfg.Name))
 	e := providerEvent(cfg, "user.update", u)
 	e.Outcome, e.Details["reason"] = store.Denied, "last-admin"
 	return u.Role, u.RoleProvided, tx.AddEvent(ctx, c.stamp(e, o.Service.Clock()))
 }
 
-// linkIdentity joins an identity to the account of the person who is signed in and asked for it.
+// linkIdentity links an identity to the account of the signed-in user who began the flow.
 func (o *OIDC) linkIdentity(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person, live *session.Live) error {
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		s, u, err := tx.Session(ctx, live.Session.ID)
 		if errors.Is(err, store.ErrNotFound) || (err == nil && (s.Epoch != u.Epoch || !u.Active || u.Pending)) {
-			return &oidc.Error{Kind: oidc.Expired, Reason: "the session that asked for this has ended"}
+			return &oidc.Error{Kind: oidc.Expired, Reason: "the session that began the flow has ended"}
 		}
 		if err != nil {
 			return err
 		}
-		// Who asks was looked at when it began; that may be as long ago as a flow lasts.
+		// Checked again: freshness was checked when the flow began, up to oidc.FlowLife ago.
 		if age := o.Service.Clock().Sub(s.AuthAt); age > linkWindow {
-			return &oidc.Error{Kind: oidc.Expired, Reason: "the last sign-in of who asked for this is too long ago"}
+			return &oidc.Error{Kind: oidc.Expired, Reason: "the user's last authentication is too long ago"}
 		}
 		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 		switch {
 		case err == nil && id.UserID != u.ID:
-			return &oidc.Error{Kind: oidc.LinkTaken, Reason: "the identity belongs to another account here"}
+			return &oidc.Error{Kind: oidc.LinkTaken, Reason: "the identity is linked to another account"}
 		case err == nil:
-			return nil // linked before
+			return nil // already linked
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}
@@ -342,14 +343,14 @@ func (o *OIDC) linkIdentity(ctx context.Context, c Client, cfg *oidc.Config, p *
 	return nil
 }
 
-// linkWindow is how long after a sign-in, or a confirmation of it, an identity is linked: 10 minutes to ask for it, and the
-// life of a flow.
+// linkWindow is how long after a sign-in or step-up an identity can be linked: 10 minutes to begin the flow, and its
+// lifetime.
 const linkWindow = 10*time.Minute + oidc.FlowLife
 
-// ErrLastWayIn: without this identity the person could not sign in any more.
+// ErrLastWayIn means that without this identity the user could not sign in any more.
 var ErrLastWayIn = errors.New("this is the only way to sign in to this account")
 
-// Unlink takes an identity from the account of the person who is signed in. Other sessions that began with it end.
+// Unlink removes an identity from the account of the signed-in user. Other sessions that were started with it end.
 // Errors: store.ErrNotFound, [ErrLastWayIn], or technical.
 func (o *OIDC) Unlink(ctx context.Context, c Client, live *session.Live, issuer, subject string) error {
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
@@ -369,7 +370,7 @@ func (o *OIDC) Unlink(ctx context.Context, c Client, live *session.Live, issuer,
 		for i, id := range ids {
 			if id.Issuer == issuer && id.Subject == subject {
 				gone = &ids[i]
-			} else if o.Registry.HasIssuer(id.Issuer) { // whatever it was called when it was used last
+			} else if o.Registry.HasIssuer(id.Issuer) { // by issuer: the provider may have been renamed
 				ways++
 			}
 		}

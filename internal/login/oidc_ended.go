@@ -12,17 +12,17 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// A sign-in at a provider takes minutes, and the exchange of the code seconds. Whatever ends sessions meanwhile has to end
-// this one, too, although there is none yet: the transaction that makes it looks at what ended since the browser set out.
+// A sign-in at a provider takes minutes, and the exchange of the code seconds. A logout in that time has to prevent the
+// session that is about to be started: the transaction that starts it checks which sessions ended since the flow began.
 
-// logoutMark is the kind of mark that a logout from a provider leaves.
+// logoutMark is the kind of mark that records a logout at a provider.
 const logoutMark = "oidc.logout"
 
-// What a logout from a provider is about.
+// What a logout at a provider applies to.
 const (
-	bySubject        = "sub"     // all sessions of a person
+	bySubject        = "sub"     // all sessions of a subject
 	bySID            = "sid"     // one session at the provider
-	bySubjectWithSID = "sub+sid" // one session of a person: those that know no sid may be the meant one
+	bySubjectWithSID = "sub+sid" // one session of a subject: recorded for sessions without sid, which may be that one
 )
 
 func logoutKey(about, issuer, value string) string {
@@ -30,7 +30,7 @@ func logoutKey(about, issuer, value string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// markLoggedOut notes a logout from a provider.
+// markLoggedOut records a logout at a provider.
 func markLoggedOut(ctx context.Context, tx store.Tx, issuer, subject, sid string, now time.Time) error {
 	keys := map[string]string{bySubject: subject}
 	if sid != "" {
@@ -47,7 +47,7 @@ func markLoggedOut(ctx context.Context, tx store.Tx, issuer, subject, sid string
 	return nil
 }
 
-// loggedOut reports whether the provider has told of a logout of the person or the session since begun.
+// loggedOut reports whether a logout of the subject or of the session at the provider was recorded since started.
 func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Person, started time.Time) (bool, error) {
 	keys := map[string]string{bySubject: p.Subject, bySID: p.SID}
 	if p.SID == "" {
@@ -61,9 +61,9 @@ func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Person, started time.Ti
 	return false, nil
 }
 
-// checkNotEnded returns nil while nothing was ended that a sign-in depends on since it began: the person's sessions, here or at the
-// provider, everybody's, and the session of the browser that set out or came back. One that another sign-in or a renewal of
-// the same browser has replaced was not ended: many tabs may sign in at once.
+// checkNotEnded returns an error if, since the flow began, sessions were ended that the sign-in depends on: the user's,
+// here or at the provider, all sessions, or the browser's own at the beginning or at the callback. A session that was
+// replaced by another sign-in or rotated in the same browser does not count as ended: several tabs may sign in at once.
 func (o *OIDC) checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackResult, live *session.Live, userID string) error {
 	keys := []string{userID, store.EndedAll}
 	if f.SessionID != "" {
@@ -83,7 +83,7 @@ func (o *OIDC) checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackRe
 	case err != nil:
 		return err
 	case ended:
-		return &oidc.Error{Kind: oidc.Expired, Reason: "sessions of the person or the browser were ended while the sign-in was under way"}
+		return &oidc.Error{Kind: oidc.Expired, Reason: "sessions of the user or the browser were ended while the flow was in progress"}
 	}
 	return nil
 }
