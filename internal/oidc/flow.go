@@ -43,7 +43,7 @@ type Start struct {
 	ReturnTo    string // where to redirect at the end; validated again then
 	Remember    bool
 	SessionID   string // session of the browser that begins the flow, "" for none
-	// CrossSite: marks a flow that another site's page started (login CSRF): it never replaces another user's session.
+	// Foreign marks a flow that another site's page started (login CSRF): it never replaces another user's session.
 	Foreign bool
 }
 
@@ -301,7 +301,7 @@ func (p *provider) handleResponse(ctx context.Context, a Answer, d *flowData, f 
 	return person, err
 }
 
-// fromBrowser marks a failure that the browser reported. Its user can make it up, so it says nothing about the
+// markFromBrowser marks a failure that the browser reported. Its user can make it up, so it says nothing about the
 // provider.
 func markFromBrowser(err *Error) *Error {
 	err.fromBrowser = true

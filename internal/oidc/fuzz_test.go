@@ -69,7 +69,7 @@ func fuzzClaims() map[string]any {
 		"exp": fuzzNow.Unix() + 300, "nonce": "n-0123456789"}
 }
 
-// asObject returns m as JSON.
+// object returns m as JSON.
 func object(t testing.TB, m map[string]any) []byte {
 	t.Helper()
 	b, err := json.Marshal(m)

@@ -7,15 +7,15 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
-// Stored are the claims of one response of a provider that decisions depend on, as they are stored with a session. They
-// are one set: no decision mixes them with claims of another response.
+// StoredClaims are the claims of one response of a provider that decisions depend on, as they are stored with a
+// session. They are one set: no decision mixes them with claims of another response.
 type StoredClaims struct {
 	Email         string   `json:"e,omitempty"`
 	EmailVerified bool     `json:"v,omitempty"`
 	Groups        []string `json:"g,omitempty"`
 }
 
-// StoredClaims returns the claims to store with a session.
+// Stored returns the claims to store with a session.
 func (p *Person) Stored() StoredClaims {
 	return StoredClaims{Email: p.Email.String(), EmailVerified: p.EmailVerified, Groups: p.Groups.Strings()}
 }
