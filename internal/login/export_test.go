@@ -1,6 +1,6 @@
 package login
 
-// Ways returns the tables that a recovery goes through.
+// Ways returns the tables that a recovery revokes.
 func Ways() []string {
 	names := make([]string, len(accessPaths))
 	for i, w := range accessPaths {

@@ -14,9 +14,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// P-RACE/DoS: what is turned away in a flood asks the store nothing, counts against nobody, and a stranger can't fill
-// the log with it.
-func TestAFloodIsTurnedAwayBeforeTheStore(t *testing.T) {
+// Denial of service: requests rejected because the queue is full make no query, are not counted as attempts, and do not
+// fill the log.
+func TestAFloodIsRejectedBeforeTheStoreIsQueried(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	slots := password.NewSlots(1, 0)
@@ -48,12 +48,12 @@ func TestAFloodIsTurnedAwayBeforeTheStore(t *testing.T) {
 	flood.Wait()
 	w.clock.Advance(11 * time.Second)
 	_, _ = w.Password(t.Context(), from("192.0.2.1"), "ada", right)
-	told := int64(0)
+	rejected := int64(0)
 	for _, line := range lines.All() {
-		n, _ := line.ContextMap()["turned_away"].(int64)
-		told += n
+		n, _ := line.ContextMap()["rejected"].(int64)
+		rejected += n
 	}
-	if lines.Len() != 2 || told != 51 {
+	if lines.Len() != 2 || rejected != 51 {
 		t.Errorf("logged %v", lines.All())
 	}
 	leave()

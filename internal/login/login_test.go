@@ -127,7 +127,8 @@ func (w *world) signIn(c login.Client, name string) login.SignedIn {
 	return in
 }
 
-// P-ENUM: an unknown name, an account without a password and a deactivated one cost a hash each, like a known one.
+// User enumeration: an unknown name, an account without a password and an inactive one cost a hash each, like a known
+// one.
 func TestEveryFailureCostsOneHash(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -139,7 +140,7 @@ func TestEveryFailureCostsOneHash(t *testing.T) {
 	}
 	w.addWith("known", "", hash)
 	w.Limits.Free = 100
-	// The fastest of several, in turn, so that what else the machine does weighs on all of them.
+	// The fastest of several interleaved runs, so that other load on the machine affects all of them.
 	best := map[string]time.Duration{"known": time.Hour, "nobody": time.Hour, "oidc-only": time.Hour}
 	for range 7 {
 		for name := range best {
@@ -155,8 +156,7 @@ func TestEveryFailureCostsOneHash(t *testing.T) {
 	}
 }
 
-// P-SESS: signing in ends the session that came with the request, and never takes over a token it was given
-// (GHSA-f24x-5g9q-753f).
+// Session fixation: signing in ends the session of the request and never adopts its token (GHSA-f24x-5g9q-753f).
 func TestSigningInEndsThePresentedSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -177,7 +177,7 @@ func TestSigningInEndsThePresentedSession(t *testing.T) {
 	}
 }
 
-// P-PATHWAY: only someone who knows the password learns that an account is off; what changed since the proof counts.
+// Only someone who knows the password learns that an account is inactive. It is checked again at the sign-in.
 func TestAccountStateIsJudgedAfterThePasswordAndAgainAtSignIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -202,15 +202,15 @@ func TestAccountStateIsJudgedAfterThePasswordAndAgainAtSignIn(t *testing.T) {
 	if got := w.try(c, "ada", wrong); got != "wrong" {
 		t.Errorf("a wrong password at a deactivated account: %s", got)
 	}
-	for range 6 { // the right one is no guess, however often
+	for range 6 { // a correct password is never counted as a guess
 		if got := w.try(c, "ada", right); got != "disabled" {
 			t.Fatalf("the right password at a deactivated account: %s", got)
 		}
 	}
 }
 
-// A password that was changed between proof and sign-in proves nothing any more.
-func TestAProofEndsWithThePasswordItWasGivenBy(t *testing.T) {
+// A proof is void once the password has been changed.
+func TestAProofIsVoidAfterAPasswordChange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	proof, err := w.Password(t.Context(), from("192.0.2.1"), "ada", right)
@@ -224,12 +224,14 @@ func TestAProofEndsWithThePasswordItWasGivenBy(t *testing.T) {
 	w.change(func(tx store.Tx) error {
 		return tx.SetPassword(t.Context(), w.user.ID, store.PasswordChange{Hash: hash, At: w.clock.Now()})
 	})
-	if _, err := w.SignIn(t.Context(), from("192.0.2.1"), proof, login.Via{Method: "password"}); !errors.Is(err, login.ErrWrong) {
+	if _, err := w.SignIn(t.Context(), from("192.0.2.1"), proof, login.Via{Method: "password"}); !errors.Is(err,
+		login.ErrWrong) {
 		t.Errorf("%v", err)
 	}
 }
 
-// Imported hashes work at once and are quietly replaced; a managed root's is left as the deployment gave it.
+// Imported hashes work at once and are replaced at the first sign-in; a managed root's hash stays as the deployment set
+// it.
 func TestForeignHashesAreRehashedQuietlyUnlessManaged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -276,8 +278,8 @@ func TestPasswordsAreComparedComposed(t *testing.T) {
 	}
 }
 
-// Confirming (sudo) gives a new token, ends the old one, and is throttled as a sign-in is.
-func TestConfirmingRenewsTheSession(t *testing.T) {
+// Step-up gives a new token, ends the old one, and is throttled like a sign-in.
+func TestStepUpRotatesTheSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := from("192.0.2.1")
@@ -317,7 +319,7 @@ func TestConfirmingRenewsTheSession(t *testing.T) {
 	}
 }
 
-// The audit log knows who, what and from where; what was typed as an unknown name is not in it.
+// The audit log says who, what and from where, but never contains an unknown name as typed: it may be a password.
 func TestAttemptsAreAudited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -336,7 +338,8 @@ func TestAttemptsAreAudited(t *testing.T) {
 		if e.IP != "192.0.2.1" || e.RequestID != "r" || len(e.UserAgent) > 512 || strings.ContainsRune(e.UserAgent, 0) {
 			t.Errorf("event %+v", e)
 		}
-		if text := fmt.Sprintf("%+v", e); strings.Contains(text, "my secret") || strings.Contains(text, right) || strings.Contains(text, wrong) {
+		if text := fmt.Sprintf("%+v", e); strings.Contains(text, "my secret") || strings.Contains(text, right) ||
+			strings.Contains(text, wrong) {
 			t.Errorf("a secret is in the audit log: %s", text)
 		}
 	}

@@ -60,7 +60,8 @@ func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
 		return otter.Must(&otter.Options[string, *rate.Limiter]{MaximumSize: startClients})
 	}
 	return &OIDC{
-		Service: s, Registry: reg, Reserved: reserved, starts: counts(), callbacks: counts(), refusals: counts(), denied: counts(),
+		Service: s, Registry: reg, Reserved: reserved, starts: counts(), callbacks: counts(), refusals: counts(),
+		denied:  counts(),
 		unsaved: otter.Must(&otter.Options[string, unsavedTokens]{MaximumSize: maxUnsaved}),
 	}
 }
@@ -84,7 +85,8 @@ func (o *OIDC) allow(counts *otter.Cache[string, *rate.Limiter], key string, ref
 	return l == nil || l.AllowN(o.Service.Clock(), 1)
 }
 
-func (o *OIDC) limiter(counts *otter.Cache[string, *rate.Limiter], key string, refill time.Duration, burst int) *rate.Limiter {
+func (o *OIDC) limiter(counts *otter.Cache[string, *rate.Limiter], key string, refill time.Duration,
+	burst int) *rate.Limiter {
 	l, _ := counts.ComputeIfAbsent(key, func() (*rate.Limiter, bool) {
 		return rate.NewLimiter(rate.Every(refill), burst), false
 	})
@@ -139,9 +141,11 @@ func (o *OIDC) Begin(ctx context.Context, c Client, name string, s oidc.Start) (
 
 // Finish handles the callback of a flow. live is the session of the request, nil for none; cookie returns the value of
 // one of our cookies. Failures are audited.
-func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer, cookie func(string) string, live *session.Live) (Arrival, error) {
+func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer, cookie func(string) string,
+	live *session.Live) (Arrival, error) {
 	forgive := func() {}
-	if _, known := o.Registry.Config(name); known && cookie(oidc.CookieName(a.State)) != "" { // otherwise no request is sent
+	// otherwise no request is sent
+	if _, known := o.Registry.Config(name); known && cookie(oidc.CookieName(a.State)) != "" {
 		var err error
 		if forgive, err = o.limitCallback(c, name); err != nil {
 			return Arrival{}, err
@@ -161,14 +165,16 @@ func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer,
 	return out, err
 }
 
-func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.CallbackResult, live *session.Live, out *Arrival) error {
+func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.CallbackResult, live *session.Live,
+	out *Arrival) error {
 	cfg, ok := o.Registry.Config(name)
 	if !ok {
 		return oidc.ErrNoProvider
 	}
 	o.warnIgnored(name, f.Person)
 	if err := cfg.CheckAllowed(f.Person); err != nil {
-		if live != nil && live.Session.Provider == name && live.Session.Issuer == f.Person.Issuer && live.Session.Subject == f.Person.Subject {
+		if live != nil && live.Session.Provider == name && live.Session.Issuer == f.Person.Issuer &&
+			live.Session.Subject == f.Person.Subject {
 			// The new claims apply to the present session, too, if it came through the same provider. One of another client at
 			// the same issuer is subject to that client's rules.
 			return errors.Join(err, o.revokeSession(ctx, &live.Session, err))
@@ -201,7 +207,8 @@ func (o *OIDC) checkReplacement(ctx context.Context, f oidc.CallbackResult, live
 		return fmt.Errorf("looking up an identity: %w", err)
 	}
 	if err != nil || id.UserID != live.User.ID {
-		return &oidc.Error{Kind: oidc.Expired, Reason: "another site started the flow, and a different user has signed in meanwhile"}
+		return &oidc.Error{Kind: oidc.Expired,
+			Reason: "another site started the flow, and a different user has signed in meanwhile"}
 	}
 	return nil
 }
@@ -215,7 +222,8 @@ func (o *OIDC) warnIgnored(name string, p *oidc.Person) {
 }
 
 // signIn starts a session for verified claims.
-func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live, out *Arrival) error {
+func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live,
+	out *Arrival) error {
 	u, err := o.findOrCreateUser(ctx, c, cfg, f.Person, out)
 	if err != nil {
 		return err
@@ -226,8 +234,9 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 		return err
 	}
 	out.SignedIn, err = o.Service.SignIn(ctx, c, Proof{User: u}, Via{
-		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Sealed: sealed, Remember: f.Remember,
-		Claims: p.Stored().Encode(), AuthAt: p.AuthTime().UTC(),
+		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Sealed: sealed,
+		Remember: f.Remember,
+		Claims:   p.Stored().Encode(), AuthAt: p.AuthTime().UTC(),
 		Check: func(ctx context.Context, tx store.Tx) error {
 			if err := o.checkNotEnded(ctx, tx, f, live, u.ID); err != nil {
 				return err
@@ -263,7 +272,8 @@ func inactiveError(pending bool) error {
 
 // reauth rotates the session of a user whom the provider has just authenticated again (step-up). The new claims replace
 // the session's in the same transaction.
-func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live, out *Arrival) error {
+func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live,
+	out *Arrival) error {
 	p := f.Person
 	sealed, err := o.Registry.Seal(ctx, p.Tokens, live.User.ID, p.Issuer, p.Subject)
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 // findOrCreateUser finds or creates the account for claims and updates it, in one transaction. The account is found by
 // issuer and subject only (OpenID Connect Core 1.0, section 5.7), never by name or e-mail, unless the operator has
 // configured link verified_email.
-func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person, out *Arrival) (store.User, error) {
+func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person,
+	out *Arrival) (store.User, error) {
 	var u store.User
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		*out = Arrival{Purpose: out.Purpose, ReturnTo: out.ReturnTo}
@@ -58,7 +59,8 @@ func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config,
 }
 
 // updateKnownUser updates the account of a known identity.
-func (o *OIDC) updateKnownUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, id store.Identity) (store.User, error) {
+func (o *OIDC) updateKnownUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person,
+	id store.Identity) (store.User, error) {
 	u, err := tx.User(ctx, id.UserID)
 	if err != nil {
 		return u, err
@@ -114,7 +116,8 @@ func mayLinkByEmail(ctx context.Context, tx store.Tx, p *oidc.Person, local stor
 }
 
 // linkByEmail links an identity to the local account with the same verified e-mail.
-func (o *OIDC) linkByEmail(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User) (store.User, error) {
+func (o *OIDC) linkByEmail(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person,
+	u store.User) (store.User, error) {
 	if !u.Active || u.Pending {
 		return u, inactiveError(u.Pending) // no new account either: it would undo the deactivation
 	}
@@ -137,7 +140,8 @@ func providerEvent(cfg *oidc.Config, action string, u store.User) store.Event {
 }
 
 // create creates an account for an unknown identity.
-func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person) (store.User, error) {
+func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config,
+	p *oidc.Person) (store.User, error) {
 	if cfg.Create == oidc.CreateDeny {
 		return store.User{}, &oidc.Error{Kind: oidc.Unknown, Reason: "no account has this identity, and create is deny"}
 	}
@@ -149,7 +153,8 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	pending := cfg.Create == oidc.CreatePending
 	u := store.User{
 		ID: store.NewID(now), Username: name, Email: p.Email.String(), EmailVerified: p.EmailVerified, Name: p.Name,
-		Role: store.RoleUser, Groups: p.Groups.Strings(), ProvidedGroups: p.Groups.Strings(), Active: !pending, Pending: pending, Origin: store.OriginOIDC,
+		Role: store.RoleUser, Groups: p.Groups.Strings(), ProvidedGroups: p.Groups.Strings(), Active: !pending,
+		Pending: pending, Origin: store.OriginOIDC,
 		CreatedAt: now, UpdatedAt: now,
 	}
 	if cfg.IsAdmin(p) {
@@ -163,7 +168,8 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 	}
 	e := providerEvent(cfg, "user.create", u)
 	e.Details["subject"], e.Details["role"] = oidc.Clean(p.Subject, 80), string(u.Role)
-	e.Details["pending"], e.Details["groups"] = strconv.FormatBool(pending), oidc.Clean(identifier.JoinGroups(u.Groups, ","), 500)
+	e.Details["pending"] = strconv.FormatBool(pending)
+	e.Details["groups"] = oidc.Clean(identifier.JoinGroups(u.Groups, ","), 500)
 	if err := tx.AddEvent(ctx, c.stamp(e, now)); err != nil {
 		return u, err
 	}
@@ -207,7 +213,8 @@ func (o *OIDC) isUsernameFree(ctx context.Context, tx store.Tx, p *oidc.Person, 
 
 // applyClaims updates an account from claims. The name and e-mail of an account with a password, and groups that were
 // granted here, are not changed.
-func (o *OIDC) applyClaims(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User, roles bool) (store.User, error) {
+func (o *OIDC) applyClaims(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User,
+	roles bool) (store.User, error) {
 	after := u
 	others, err := otherGroups(ctx, tx, u.ID, p.Issuer, p.Subject)
 	if err != nil {
@@ -229,7 +236,8 @@ func (o *OIDC) applyClaims(ctx context.Context, tx store.Tx, c Client, cfg *oidc
 }
 
 // saveUser writes and audits the changes, if there are any.
-func (o *OIDC) saveUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u, after store.User) (store.User, error) {
+func (o *OIDC) saveUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config,
+	u, after store.User) (store.User, error) {
 	details := userChanges(u, after)
 	provenance := after.RoleProvided != u.RoleProvided || !slices.Equal(after.ProvidedGroups, u.ProvidedGroups)
 	if len(details) == 0 && !provenance {
@@ -280,7 +288,8 @@ func otherGroups(ctx context.Context, tx store.Tx, userID, issuer, subject strin
 // roleFor returns the role according to the provider's groups, and whether the provider gives it. A role that was
 // granted here, and the deployment's root, are not changed. The store enforces the last-admin rule; the check here
 // keeps a sign-in from removing the last administrator, after which the set-up link would open again.
-func (o *OIDC) roleFor(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u store.User, admin bool) (role store.Role, provided bool, err error) {
+func (o *OIDC) roleFor(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u store.User,
+	admin bool) (role store.Role, provided bool, err error) {
 	switch {
 	case u.Managed || u.RoleGranted || (len(cfg.AdminGroups) == 0 && u.Origin != store.OriginOIDC && !u.RoleProvided):
 		return u.Role, u.RoleProvided, nil
@@ -293,10 +302,12 @@ func (o *OIDC) roleFor(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Con
 	if err != nil {
 		return u.Role, u.RoleProvided, err
 	}
-	if len(admins) > 1 && (u.RoleProvided || slices.ContainsFunc(admins, func(a store.User) bool { return a.ID != u.ID && !a.RoleProvided })) {
+	if len(admins) > 1 && (u.RoleProvided ||
+		slices.ContainsFunc(admins, func(a store.User) bool { return a.ID != u.ID && !a.RoleProvided })) {
 		return store.RoleUser, false, nil
 	}
-	o.Service.Log.Warn("the only active administrator is no longer in an admin_group: role kept; grant another administrator here: caddy gatehouse user set-role",
+	o.Service.Log.Warn(
+		"the only active administrator is no longer in an admin_group: role kept; grant another administrator here: caddy gatehouse user set-role",
 		zap.String("user", u.Username), zap.String("provider", cfg.Name))
 	e := providerEvent(cfg, "user.update", u)
 	e.Outcome, e.Details["reason"] = store.Denied, "last-admin"
@@ -346,81 +357,3 @@ func (o *OIDC) linkIdentity(ctx context.Context, c Client, cfg *oidc.Config, p *
 // linkWindow is how long after a sign-in or step-up an identity can be linked: 10 minutes to begin the flow, and its
 // lifetime.
 const linkWindow = 10*time.Minute + oidc.FlowLife
-
-// ErrLastWayIn means that without this identity the user could not sign in any more.
-var ErrLastWayIn = errors.New("this is the only way to sign in to this account")
-
-// Unlink removes an identity from the account of the signed-in user. Other sessions that were started with it end.
-// Errors: store.ErrNotFound, [ErrLastWayIn], or technical.
-func (o *OIDC) Unlink(ctx context.Context, c Client, live *session.Live, issuer, subject string) error {
-	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
-		s, u, err := tx.Session(ctx, live.Session.ID)
-		if err != nil {
-			return err
-		}
-		ids, err := tx.Identities(ctx, u.ID)
-		if err != nil {
-			return err
-		}
-		var gone *store.Identity
-		ways := 0
-		if u.PasswordHash != "" {
-			ways++
-		}
-		for i, id := range ids {
-			if id.Issuer == issuer && id.Subject == subject {
-				gone = &ids[i]
-			} else if o.Registry.HasIssuer(id.Issuer) { // by issuer: the provider may have been renamed
-				ways++
-			}
-		}
-		switch {
-		case gone == nil || s.Epoch != u.Epoch:
-			return store.ErrNotFound
-		case ways == 0:
-			return ErrLastWayIn
-		}
-		return o.unlink(ctx, tx, c, u, *gone, live.Session.ID)
-	})
-	if err != nil {
-		return fmt.Errorf("unlinking: %w", err)
-	}
-	return nil
-}
-
-func (o *OIDC) unlink(ctx context.Context, tx store.Tx, c Client, u store.User, id store.Identity, keep string) error {
-	if err := tx.DeleteIdentity(ctx, id.Issuer, id.Subject); err != nil {
-		return err
-	}
-	if err := endOtherIdentitySessions(ctx, tx, u.ID, id, keep, o.Service.Clock()); err != nil {
-		return err
-	}
-	cfg, ok := o.Registry.Config(id.Provider)
-	if !ok {
-		cfg = &oidc.Config{Name: id.Provider}
-	}
-	others, err := tx.Identities(ctx, u.ID)
-	if err != nil {
-		return err
-	}
-	after := u
-	var groups []string
-	administers := false
-	for _, other := range others {
-		groups = append(groups, other.Groups...)
-		its, ok := o.Registry.Config(other.Provider)
-		administers = administers || ok && its.Issuer == other.Issuer && its.IsAdmin(&oidc.Person{Groups: identifier.ParseGroups(other.Groups)})
-	}
-	setProvidedGroups(&after, groups)
-	if u.RoleProvided && !administers {
-		if after.Role, after.RoleProvided, err = o.roleFor(ctx, tx, c, cfg, u, false); err != nil {
-			return err
-		}
-	}
-	if _, err := o.saveUser(ctx, tx, c, cfg, u, after); err != nil {
-		return err
-	}
-	e := providerEvent(cfg, "identity.unlink", u)
-	e.ActorID, e.Actor, e.Details["subject"] = u.ID, u.Username, oidc.Clean(id.Subject, 80)
-	return tx.AddEvent(ctx, c.stamp(e, o.Service.Clock()))
-}

@@ -54,7 +54,8 @@ func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Person, started time.Ti
 		keys = map[string]string{bySubject: p.Subject, bySubjectWithSID: p.Subject}
 	}
 	for what, value := range keys {
-		if ended, err := tx.Marked(ctx, logoutMark, logoutKey(what, p.Issuer, value), started.Add(store.EndedFor)); err != nil || ended {
+		if ended, err := tx.Marked(ctx, logoutMark, logoutKey(what, p.Issuer, value),
+			started.Add(store.EndedFor)); err != nil || ended {
 			return ended, err
 		}
 	}
@@ -64,7 +65,8 @@ func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Person, started time.Ti
 // checkNotEnded returns an error if, since the flow began, sessions were ended that the sign-in depends on: the user's,
 // here or at the provider, all sessions, or the browser's own at the beginning or at the callback. A session that was
 // replaced by another sign-in or rotated in the same browser does not count as ended: several tabs may sign in at once.
-func (o *OIDC) checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackResult, live *session.Live, userID string) error {
+func (o *OIDC) checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackResult, live *session.Live,
+	userID string) error {
 	keys := []string{userID, store.EndedAll}
 	if f.SessionID != "" {
 		keys = append(keys, f.SessionID)
@@ -83,7 +85,8 @@ func (o *OIDC) checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackRe
 	case err != nil:
 		return err
 	case ended:
-		return &oidc.Error{Kind: oidc.Expired, Reason: "sessions of the user or the browser were ended while the flow was in progress"}
+		return &oidc.Error{Kind: oidc.Expired,
+			Reason: "sessions of the user or the browser were ended while the flow was in progress"}
 	}
 	return nil
 }

@@ -110,16 +110,9 @@ func endByLogoutToken(ctx context.Context, tx store.Tx, l oidc.LogoutToken, now 
 	return append(ended, more...), err
 }
 
-// endOtherIdentitySessions ends the sessions of a user that were started with an identity, except one.
-func endOtherIdentitySessions(ctx context.Context, tx store.Tx, userID string, id store.Identity, keep string, now time.Time) error {
-	_, err := endSessionsWhere(ctx, tx, userID, now, func(s *store.Session) bool {
-		return s.Issuer == id.Issuer && s.Subject == id.Subject && s.ID != keep
-	})
-	return err
-}
-
 // endSessionsWhere ends the sessions of a user for which the predicate is true.
-func endSessionsWhere(ctx context.Context, tx store.Tx, userID string, now time.Time, which func(*store.Session) bool) ([]store.Session, error) {
+func endSessionsWhere(ctx context.Context, tx store.Tx, userID string, now time.Time,
+	which func(*store.Session) bool) ([]store.Session, error) {
 	var ended []store.Session
 	q := store.SessionQuery{UserID: userID, Now: now, Limit: 1000}
 	for {
@@ -165,7 +158,8 @@ func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid str
 }
 
 // auditEnded audits sessions that a provider ended.
-func (o *OIDC) auditEnded(ctx context.Context, tx store.Tx, c Client, name, reason string, ended []store.Session) error {
+func (o *OIDC) auditEnded(ctx context.Context, tx store.Tx, c Client, name, reason string,
+	ended []store.Session) error {
 	for i := range ended {
 		u, err := tx.User(ctx, ended[i].UserID)
 		if err != nil {

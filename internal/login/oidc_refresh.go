@@ -71,10 +71,11 @@ func (o *OIDC) refreshSession(ctx context.Context, s *store.Session) refreshOutc
 
 // isTransient reports whether a technical error may be gone at the next attempt.
 func isTransient(err error) bool {
-	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, context.Canceled)
 }
 
-// revoke ends the session. If that cannot be stored, this request is denied all the same.
+// endSession ends the session. If that cannot be stored, this request is denied all the same.
 func (r *tokenRefresh) endSession(ctx context.Context, why error) refreshOutcome {
 	if err := r.revokeSession(ctx, &r.session, why); err != nil {
 		r.Service.Log.Error("could not end a session", zap.String("provider", r.cfg.Name), zap.Error(err))
@@ -135,7 +136,8 @@ func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutc
 		unsaved.failingSince = now
 	case now.Sub(since) >= r.cfg.RefreshGraceOrDefault():
 		log.Warn("session refreshes have failed for longer than refresh_grace: session ended")
-		return r.endSession(ctx, &oidc.Error{Kind: oidc.Down, Reason: "refreshes have failed for longer than refresh_grace", Err: why})
+		return r.endSession(ctx, &oidc.Error{Kind: oidc.Down, Reason: "refreshes have failed for longer than refresh_grace",
+			Err: why})
 	default:
 		log.Warn("could not refresh a session; it continues")
 		return refreshUnchanged
@@ -171,7 +173,8 @@ func (r *tokenRefresh) saveRotated(ctx context.Context, t oidc.Tokens) error {
 		r.tokens = t
 		return nil
 	}
-	if sealed, serr := r.Registry.Seal(context.WithoutCancel(ctx), t, r.session.UserID, r.session.Issuer, r.session.Subject); serr == nil && isTransient(err) {
+	if sealed, serr := r.Registry.Seal(context.WithoutCancel(ctx), t, r.session.UserID, r.session.Issuer,
+		r.session.Subject); serr == nil && isTransient(err) {
 		unsaved, _ := r.unsaved.GetIfPresent(r.session.ID)
 		unsaved.replaces, unsaved.sealed = replaced, sealed
 		r.unsaved.Set(r.session.ID, unsaved)
@@ -186,7 +189,8 @@ func (r *tokenRefresh) retryUnsaved(ctx context.Context) error {
 		return nil
 	}
 	err := r.Service.Store.Change(ctx, func(tx store.Tx) error {
-		return tx.SetSessionTokens(ctx, r.session.ID, unsaved.replaces, store.SessionTokens{Sealed: unsaved.sealed, Claims: r.session.Claims})
+		return tx.SetSessionTokens(ctx, r.session.ID, unsaved.replaces,
+			store.SessionTokens{Sealed: unsaved.sealed, Claims: r.session.Claims})
 	})
 	if err != nil {
 		return fmt.Errorf("storing rotated tokens of an earlier refresh: %w", err)
@@ -198,7 +202,8 @@ func (r *tokenRefresh) retryUnsaved(ctx context.Context) error {
 
 // replaceTokens replaces the tokens that this refresh last read or wrote. It returns store.ErrStale if they have been
 // changed concurrently. apply, which may be nil, runs in the same transaction.
-func (r *tokenRefresh) replaceTokens(ctx context.Context, t oidc.Tokens, claims string, apply func(tx store.Tx) error) error {
+func (r *tokenRefresh) replaceTokens(ctx context.Context, t oidc.Tokens, claims string,
+	apply func(tx store.Tx) error) error {
 	s := r.session
 	sealed, err := r.Registry.Seal(ctx, t, s.UserID, s.Issuer, s.Subject)
 	if err != nil {
@@ -305,13 +310,15 @@ func ignoreNotFound(err error) error {
 
 // revokeSession ends a session that the provider has revoked or the rules deny.
 func (o *OIDC) revokeSession(ctx context.Context, s *store.Session, why error) error {
-	o.Service.Log.Info("session revoked by its provider or denied by the rules", zap.String("provider", s.Provider), zap.Error(why))
+	o.Service.Log.Info("session revoked by its provider or denied by the rules", zap.String("provider", s.Provider),
+		zap.Error(why))
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		ended, err := tx.EndSessions(ctx, store.SessionSelector{ID: s.ID})
 		if err != nil {
 			return err
 		}
-		return o.auditEnded(ctx, tx, Client{}, s.Provider, "no longer vouched for or allowed: "+string(oidc.KindOf(why)), ended)
+		return o.auditEnded(ctx, tx, Client{}, s.Provider, "no longer vouched for or allowed: "+string(oidc.KindOf(why)),
+			ended)
 	})
 	if err != nil {
 		return fmt.Errorf("ending a session: %w", err)

@@ -19,7 +19,8 @@ func (o *OIDC) Effective(s *store.Session, u store.User) store.User {
 	if s.Provider == "" && !u.RoleProvided && len(u.ProvidedGroups) == 0 {
 		return u
 	}
-	u.Groups = slices.DeleteFunc(slices.Clone(u.Groups), func(g string) bool { return slices.Contains(u.ProvidedGroups, g) })
+	u.Groups = slices.DeleteFunc(slices.Clone(u.Groups),
+		func(g string) bool { return slices.Contains(u.ProvidedGroups, g) })
 	if u.RoleProvided {
 		u.Role = store.RoleUser
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// answer is all that a stranger can see of a wrong guess.
+// answer is all that a stranger can observe of a wrong guess.
 func (w *world) answer(c login.Client, name string) string {
 	w.t.Helper()
 	_, err := w.Password(w.t.Context(), c, name, wrong)
@@ -65,14 +65,16 @@ func (w *world) people(kind string) {
 	}
 }
 
-var kinds = []string{"nobody", "one account", "one account, the address another one", "two accounts", "the address is a username",
+var kinds = []string{"nobody", "one account", "one account, the address another one", "two accounts",
+	"the address is a username",
 	"turned off", "waiting", "of a provider"}
 
-// What a stranger is told of guesses depends on what they did before, and not on whose the names are, or whether they are
-// anybody's: whatever the order, the spelling, the address and the pauses.
+// User enumeration: what a stranger observes depends on their own earlier attempts, and not on which accounts the names
+// belong to, if any, for any order, spelling, address and pauses.
 func TestGuessingTellsNothingAboutAccounts(t *testing.T) {
 	t.Parallel()
-	names := []string{"bob", "BOB", " ｂｏｂ ", "bob@corp.test", "Bob@Corp.Test", "bob＠corp.test", "robert@corp.test", "robert", "nobody", "bob@elsewhere.test"}
+	names := []string{"bob", "BOB", " ｂｏｂ ", "bob@corp.test", "Bob@Corp.Test", "bob＠corp.test", "robert@corp.test",
+		"robert", "nobody", "bob@elsewhere.test"}
 	for seed := range uint64(3) {
 		var told [][]string
 		for _, kind := range kinds {
@@ -106,7 +108,8 @@ func TestGuessingTellsNothingAboutAccounts(t *testing.T) {
 // Seven requests: six for the one name, one for the other.
 func TestTwoNamesOfOneAccountWaitLikeTwoNamesOfNobody(t *testing.T) {
 	t.Parallel()
-	for _, pair := range [][2]string{{"bob", "bob@corp.test"}, {"bob@corp.test", "bob"}, {"bob", "robert@corp.test"}, {"robert@corp.test", "bob"}} {
+	for _, pair := range [][2]string{{"bob", "bob@corp.test"}, {"bob@corp.test", "bob"}, {"bob", "robert@corp.test"},
+		{"robert@corp.test", "bob"}} {
 		var first []string
 		for i, kind := range kinds {
 			w := newWorld(t)
@@ -124,7 +127,8 @@ func TestTwoNamesOfOneAccountWaitLikeTwoNamesOfNobody(t *testing.T) {
 	}
 }
 
-// Counts of names that are typed are dropped alike, whoever has them: when there are too many, the oldest.
+// User enumeration: when there are too many counts of typed names, the oldest are dropped, for existing and unknown
+// names alike.
 func TestSweepingCountsTellsNothingAboutAccounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -152,7 +156,7 @@ func TestSweepingCountsTellsNothingAboutAccounts(t *testing.T) {
 	}
 }
 
-// Every name that means an account shares the account's guesses, also those that are told another wait.
+// All names that resolve to an account share its guesses, also if their own waits differ.
 func TestNoNameOfAnAccountHasGuessesOfItsOwn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -169,7 +173,7 @@ func TestNoNameOfAnAccountHasGuessesOfItsOwn(t *testing.T) {
 	}
 }
 
-// Of right passwords at once all are taken: an attempt that need not wait makes no other one wait.
+// Concurrent sign-ins with the correct password all succeed: attempts in progress do not block each other.
 func TestManyRightSignInsAtOnceAllSucceed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -190,7 +194,7 @@ func TestManyRightSignInsAtOnceAllSucceed(t *testing.T) {
 	}
 }
 
-// The browsers that an account knows have guesses together, and no more of them are known than a few.
+// The known browsers of an account share their guesses, and their number is limited.
 func TestKnownBrowsersGuessTogether(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -2,12 +2,9 @@ package login
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"strconv"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -125,82 +122,4 @@ func unlinkIdentities(ctx context.Context, tx store.Tx, u store.User, r Recovery
 		out.Unlinked = append(out.Unlinked, id)
 	}
 	return nil
-}
-
-// UnlinkIdentity removes an identity from its account, and everything that came with it: sessions, groups, and the role
-// unless it was granted here. It returns how many sessions ended. note may be nil.
-func UnlinkIdentity(ctx context.Context, tx store.Tx, id store.Identity, note func(context.Context, store.Tx, store.Event) error) (int, error) {
-	u, err := tx.User(ctx, id.UserID)
-	if err != nil {
-		return 0, err
-	}
-	if err := tx.DeleteIdentity(ctx, id.Issuer, id.Subject); err != nil {
-		return 0, err
-	}
-	ended, err := endIdentitySessions(ctx, tx, id)
-	if err != nil {
-		return 0, err
-	}
-	if err := withdrawRights(ctx, tx, u); err != nil || note == nil {
-		return ended, err
-	}
-	return ended, note(ctx, tx, store.Event{
-		Action: "identity.unlink", TargetID: u.ID, Target: u.Username, Outcome: store.Success,
-		Details: map[string]string{"provider": id.Provider, "issuer": oidc.Clean(id.Issuer, 200), "subject": oidc.Clean(id.Subject, 80),
-			"identity": id.ID(), "sessions_ended": strconv.Itoa(ended)},
-	})
-}
-
-// MoveIdentity links an identity to another account, and removes from its present one what came with it. It returns how
-// many sessions ended.
-func MoveIdentity(ctx context.Context, tx store.Tx, id store.Identity, userID string) (int, error) {
-	u, err := tx.User(ctx, id.UserID)
-	if err != nil {
-		return 0, err
-	}
-	ended, err := endIdentitySessions(ctx, tx, id)
-	if err != nil {
-		return 0, err
-	}
-	if err := tx.MoveIdentity(ctx, id.Issuer, id.Subject, userID); err != nil {
-		return 0, err
-	}
-	cleared := id
-	cleared.Groups = nil // until the next sign-in or refresh
-	if err := tx.UpdateIdentity(ctx, cleared); err != nil {
-		return 0, err
-	}
-	return ended, withdrawRights(ctx, tx, u)
-}
-
-// endIdentitySessions ends the sessions that were started with an identity.
-func endIdentitySessions(ctx context.Context, tx store.Tx, id store.Identity) (int, error) {
-	ended, err := tx.EndSessions(ctx, store.SessionSelector{Issuer: id.Issuer, Subject: id.Subject})
-	return len(ended), err
-}
-
-// withdrawRights removes from an account the rights of an identity that it has lost.
-func withdrawRights(ctx context.Context, tx store.Tx, u store.User) error {
-	others, err := tx.Identities(ctx, u.ID)
-	if err != nil {
-		return err
-	}
-	var groups []string
-	for _, o := range others {
-		groups = append(groups, o.Groups...)
-	}
-	after := u
-	setProvidedGroups(&after, groups)
-	if len(others) == 0 && !u.RoleGranted && !u.Managed {
-		after.Role, after.RoleProvided = store.RoleUser, false
-	}
-	if after.Role == u.Role && slices.Equal(after.Groups, u.Groups) && slices.Equal(after.ProvidedGroups, u.ProvidedGroups) {
-		return nil
-	}
-	_, err = tx.UpdateUser(ctx, after)
-	if errors.Is(err, store.ErrLastAdmin) { // keep the role: no other administrator could undo this
-		after.Role, after.RoleProvided = u.Role, u.RoleProvided
-		_, err = tx.UpdateUser(ctx, after)
-	}
-	return err
 }

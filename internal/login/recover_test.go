@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 )
 
-// notWaysIn are tables that name users, and why what they hold lets nobody in.
+// notWaysIn are tables that refer to users but give no access, with the reason.
 var notWaysIn = map[string]string{
 	"user_search":        "the index of names",
 	"user_search_rows":   "the index of names",
@@ -23,7 +23,7 @@ var (
 	ofUser  = regexp.MustCompile(`(?m)^\s*(user_id|owner_id|account_id)\b`)
 )
 
-// Whatever the store keeps of a user either ends when the account is taken back, or is said here to let nobody in.
+// Every table that refers to users is either revoked by a recovery or listed above as giving no access.
 func TestNoWayIntoAnAccountIsForgottenWhenItIsTakenBack(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../store/sqlstore/migrations/*.sql")
@@ -46,7 +46,8 @@ func TestNoWayIntoAnAccountIsForgottenWhenItIsTakenBack(t *testing.T) {
 			}
 			seen++
 			if _, harmless := notWaysIn[name]; !harmless && !slices.Contains(login.Ways(), name) {
-				t.Errorf("%s: the table %s belongs to a user: does it let somebody in? Then end it in recover.go, else say why here", file, name)
+				t.Errorf(
+					"%s: the table %s belongs to a user: does it let somebody in? Then end it in recover.go, else say why here", file, name)
 			}
 		}
 	}

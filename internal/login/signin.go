@@ -160,7 +160,8 @@ func (s *Service) recordSignIn(ctx context.Context, tx store.Tx, c Client, p Pro
 
 // rememberDevice makes the browser known for the account. Only tokens created here are stored: one that was planted in
 // the browser is not adopted.
-func (s *Service) rememberDevice(ctx context.Context, tx store.Tx, c Client, p Proof, out *SignedIn, now time.Time) error {
+func (s *Service) rememberDevice(ctx context.Context, tx store.Tx, c Client, p Proof, out *SignedIn,
+	now time.Time) error {
 	token := p.attempt.device
 	if token == "" {
 		token = store.NewToken()

@@ -11,30 +11,32 @@ import (
 	"time"
 )
 
-// P-RACE/DoS: whoever was told to wait and comes all the same is held for a moment before the refusal, or a flood of
-// refusals takes the time of those who are signed in. The number of those who are held is bounded, and who was not told
-// to wait is not held.
+// Denial of service: a client that has to wait and retries anyway gets its refusal after a delay, or a flood of
+// refusals would slow down everybody else. The number of delayed requests is limited, and other clients are not
+// delayed.
 func TestThoseWhoWereToldToWaitAreHeld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		eve, ada := netip.MustParseAddr("2001:db8:1:2::3"), netip.MustParseAddr("192.0.2.1")
 		began := time.Now()
-		th := NewThrottle(nil, time.Now) // the store is not asked
+		th := NewThrottle(nil, time.Now) // the store is not queried
 		th.blocked.Set(ClientKey(eve), began.Add(time.Minute))
 		var held, others sync.WaitGroup
 		var wrong atomic.Int64
-		const many = 512 // as many as may be held
+		const many = 512 // as many as may be delayed
 		for range many {
 			held.Go(func() {
 				err := th.checkBlocked(t.Context(), netip.MustParseAddr("2001:db8:1:2::4"), DefaultLimits) // the same subscriber
-				if late := new(ThrottledError); !errors.As(err, &late) || late.Wait != time.Minute-time.Since(began) || time.Since(began) < tarpitDelay/2 || time.Since(began) >= 3*tarpitDelay/2 {
+				if late := new(ThrottledError); !errors.As(err, &late) || late.Wait != time.Minute-time.Since(began) ||
+					time.Since(began) < tarpitDelay/2 || time.Since(began) >= 3*tarpitDelay/2 {
 					wrong.Add(1)
 				}
 			})
 		}
 		synctest.Wait()
 		others.Go(func() {
-			if err := th.checkBlocked(t.Context(), eve, DefaultLimits); !errors.As(err, new(*ThrottledError)) || time.Since(began) > 0 {
+			if err := th.checkBlocked(t.Context(), eve, DefaultLimits); !errors.As(err, new(*ThrottledError)) ||
+				time.Since(began) > 0 {
 				t.Errorf("one more than may be held: %v after %v", err, time.Since(began))
 			}
 			if err := th.checkBlocked(t.Context(), ada, DefaultLimits); err != nil || time.Since(began) > 0 {

@@ -142,7 +142,7 @@ func (t *Throttle) countClient(ctx context.Context, ip netip.Addr, l Limits) (fi
 	return first, &ThrottledError{Wait: wait}
 }
 
-// newAttempt holds the keys under which an attempt is counted. They are counted, and cleared, together.
+// attempt holds the keys under which an attempt is counted. They are counted, and cleared, together.
 //
 // For a stranger, visibleKey is the typed name up to its last @: a username and the address with that local part share
 // one wait, whether they are one account, two, or none. hiddenKey is the account, which other names may resolve to as
@@ -178,7 +178,8 @@ func (t *Throttle) count(ctx context.Context, a attempt, l Limits) (hidden bool,
 	}
 	ctx = context.WithoutCancel(ctx) // both counts or none, even if the client disconnects in between
 	if wait, err = t.store.BeginAttempt(ctx, a.hiddenKey, free, l.Longest, now); err != nil {
-		return false, errors.Join(fmt.Errorf("counting sign-in attempts: %w", err), t.store.ForgiveAttempt(ctx, a.visibleKey, now))
+		return false, errors.Join(fmt.Errorf("counting sign-in attempts: %w", err),
+			t.store.ForgiveAttempt(ctx, a.visibleKey, now))
 	}
 	if wait > 0 && a.showsWait {
 		return false, errors.Join(&ThrottledError{Wait: wait}, t.store.ForgiveAttempt(ctx, a.visibleKey, now))

@@ -17,7 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// P-LIMIT: every spelling of one account counts together (CVE-2025-24806, CVE-2026-47203), from every address.
+// All names and spellings of an account share one count, from every address (CVE-2025-24806, CVE-2026-47203).
 func TestAllSpellingsOfAnAccountShareOneCount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -33,7 +33,7 @@ func TestAllSpellingsOfAnAccountShareOneCount(t *testing.T) {
 	}
 }
 
-// P-LIMIT: each further wrong attempt makes the wait twice as long, up to the longest; a success forgets them.
+// Each further wrong attempt doubles the wait, up to the maximum; a success clears the count.
 func TestTheWaitDoublesAndASuccessForgets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -64,7 +64,7 @@ func TestTheWaitDoublesAndASuccessForgets(t *testing.T) {
 	}
 }
 
-// P-LIMIT: strangers cannot lock the owner out: a browser that signed in before has its own count, which is bounded too.
+// Strangers cannot lock the owner out: a browser that signed in before has its own count, which is limited, too.
 func TestAKnownBrowserHasItsOwnCount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -90,7 +90,7 @@ func TestAKnownBrowserHasItsOwnCount(t *testing.T) {
 	if got := w.try(owner, "ada", right); got != "throttled" {
 		t.Errorf("a stolen browser guesses without end: %s", got)
 	}
-	// A token known for one account is nobody for another, and one that was planted is not adopted.
+	// A device token of one account is unknown for another, and one that was planted is not adopted.
 	bob := w.add("bob", "")
 	for range 3 {
 		w.try(from("203.0.113.9"), "bob", wrong)
@@ -110,8 +110,8 @@ func TestAKnownBrowserHasItsOwnCount(t *testing.T) {
 	}
 }
 
-// Strangers who guess on and on keep nobody who is signed in from proving it again, whatever the session began with; and a
-// session that was stolen is no way to guess, nor are many of them.
+// Strangers who keep guessing do not block the step-up of a signed-in user, whatever the sign-in method was; and stolen
+// sessions, one or many, cannot be used to guess.
 func TestStrangersKeepNobodyFromConfirmingASession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -119,7 +119,8 @@ func TestStrangersKeepNobodyFromConfirmingASession(t *testing.T) {
 		w.try(from("203.0.113.5"), "ada", wrong)
 		w.try(from("203.0.113.5"), "ada@example.com", wrong)
 	}
-	in, err := w.SignIn(t.Context(), from("192.0.2.1"), login.Proof{User: w.user}, login.Via{Method: "oidc", Provider: "corp"})
+	in, err := w.SignIn(t.Context(), from("192.0.2.1"), login.Proof{User: w.user},
+		login.Via{Method: "oidc", Provider: "corp"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestStrangersKeepNobodyFromConfirmingASession(t *testing.T) {
 	}
 }
 
-// A browser in which somebody set a password by a link has been in the account as much as one that typed it.
+// A browser that set a password through a one-time link becomes known, like one that signed in with it.
 func TestABrowserThatCameByALinkIsKnown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -175,8 +176,8 @@ func TestABrowserThatCameByALinkIsKnown(t *testing.T) {
 	}
 }
 
-// Whatever takes an account back while somebody signs in has to end that, too, in whichever way they come.
-func TestASignInThatWasOvertakenByAResetComesToNothing(t *testing.T) {
+// A recovery that happens during a sign-in prevents the session, for every sign-in method.
+func TestASignInFailsIfTheAccountIsResetMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"password", "link"} {
 		for name, act := range map[string]func(w *world, tx store.Tx) error{
@@ -188,14 +189,15 @@ func TestASignInThatWasOvertakenByAResetComesToNothing(t *testing.T) {
 			w := newWorld(t)
 			proof := login.Proof{User: w.user}
 			w.change(func(tx store.Tx) error { return act(w, tx) })
-			if _, err := w.SignIn(t.Context(), from("192.0.2.1"), proof, login.Via{Method: method}); !errors.Is(err, login.ErrWrong) {
+			if _, err := w.SignIn(t.Context(), from("192.0.2.1"), proof, login.Via{Method: method}); !errors.Is(err,
+				login.ErrWrong) {
 				t.Errorf("by %s, %s meanwhile: %v", method, name, err)
 			}
 		}
 	}
 }
 
-// P-LIMIT, P-RACE: a hundred guesses at once are no more than the free ones.
+// Race: a hundred guesses in parallel get no more attempts than the free ones.
 func TestParallelGuessesGainNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -204,7 +206,7 @@ func TestParallelGuessesGainNothing(t *testing.T) {
 	for i := range 100 {
 		wg.Go(func() {
 			_, err := w.Password(t.Context(), from(fmt.Sprintf("192.0.2.%d", i)), "ada", wrong)
-			for errors.Is(err, password.ErrBusy) { // a slow machine: whoever was turned away comes again
+			for errors.Is(err, password.ErrBusy) { // a slow machine: retry
 				_, err = w.Password(t.Context(), from(fmt.Sprintf("192.0.2.%d", i)), "ada", wrong)
 			}
 			if errors.Is(err, login.ErrWrong) {
@@ -220,7 +222,7 @@ func TestParallelGuessesGainNothing(t *testing.T) {
 	}
 }
 
-// P-ENUM: an unknown name is answered and throttled as a known one.
+// User enumeration: an unknown name gets the same responses and waits as a known one.
 func TestUnknownNamesAreThrottledLikeKnownOnes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -233,7 +235,8 @@ func TestUnknownNamesAreThrottledLikeKnownOnes(t *testing.T) {
 	}
 }
 
-// P-LIMIT: a flood of bogus names and addresses harms nobody who is real (CVE-2026-77561), and stores a bounded lot.
+// A flood of made-up names and addresses does not affect real users (CVE-2026-77561), and adds a limited number of
+// rows.
 func TestAFloodOfBogusNamesLocksNobodyOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -245,7 +248,7 @@ func TestAFloodOfBogusNamesLocksNobodyOut(t *testing.T) {
 	}
 }
 
-// P-LIMIT: one address is limited whatever the names; an IPv6 /64 is one address, another /64 another one.
+// A client address is limited across all names; an IPv6 /64 is one address.
 func TestOneClientAddressIsLimited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -265,14 +268,14 @@ func TestOneClientAddressIsLimited(t *testing.T) {
 	if got := w.try(from("2001:db8:1:1::1"), "ada", right); got != "ok" {
 		t.Errorf("a minute later: %s", got)
 	}
-	// Nobody shares a count for having no address (unix sockets).
+	// Clients without an address (unix sockets) share no count.
 	for range 10 {
 		w.signIn(login.Client{}, "ada")
 	}
 }
 
-// Each time that an address begins to wait is in the audit log, once, however many come at that moment.
-func TestEveryWaitOfAnAddressIsAudited(t *testing.T) {
+// Each block of an address is audited once, however many requests are concurrent.
+func TestEveryBlockOfAnAddressIsAudited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.Limits.Client = 1
@@ -295,8 +298,8 @@ func TestEveryWaitOfAnAddressIsAudited(t *testing.T) {
 	}
 }
 
-// Whoever leaves while the password is checked has not guessed: impatience must not lock anybody out.
-func TestAClientThatLeavesHasNotGuessed(t *testing.T) {
+// A client that disconnects while the password is checked has not guessed: impatience must not lock a user out.
+func TestADisconnectIsNotCountedAsAGuess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	slots := password.NewSlots(1, 8)
@@ -323,15 +326,16 @@ func TestAClientThatLeavesHasNotGuessed(t *testing.T) {
 	}
 }
 
-// Whoever guesses behind a stolen session counts against the address, too, and is told of in the audit log, once.
-func TestAsksForThePasswordAgainCountAndAreAudited(t *testing.T) {
+// Guesses with a stolen session count for the address, too, and are audited, once.
+func TestStepUpAttemptsAreCountedAndAudited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.Limits.Client = 2
 	c := from("192.0.2.1")
 	for i := range 4 {
 		_, err := w.Reverify(t.Context(), c, w.user, wrong)
-		if throttled := errors.As(err, new(*login.ThrottledError)); throttled != (i >= 2) || !throttled && !errors.Is(err, login.ErrWrong) {
+		if throttled := errors.As(err, new(*login.ThrottledError)); throttled != (i >= 2) || !throttled &&
+			!errors.Is(err, login.ErrWrong) {
 			t.Errorf("attempt %d: %v", i+1, err)
 		}
 	}
@@ -345,7 +349,8 @@ func TestAsksForThePasswordAgainCountAndAreAudited(t *testing.T) {
 }
 
 func TestClientKeys(t *testing.T) {
-	for ip, want := range map[string]string{"192.0.2.1": "c:192.0.2.1", "::ffff:192.0.2.1": "c:192.0.2.1", "2001:db8::5": "c:2001:db8::/64", "fe80::1%eth0": "c:fe80::/64"} {
+	for ip, want := range map[string]string{"192.0.2.1": "c:192.0.2.1", "::ffff:192.0.2.1": "c:192.0.2.1",
+		"2001:db8::5": "c:2001:db8::/64", "fe80::1%eth0": "c:fe80::/64"} {
 		if got := login.ClientKey(netip.MustParseAddr(ip)); got != want {
 			t.Errorf("%s: %q, want %q", ip, got, want)
 		}
@@ -355,7 +360,7 @@ func TestClientKeys(t *testing.T) {
 	}
 }
 
-// P-LIMIT: counts survive a restart.
+// Counts survive a restart.
 func TestCountsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	place := testenv.NewPlace(t)
