@@ -36,7 +36,7 @@ func TestWithStoreGraceOnlyRequestsOfSessionsInUseGoOn(t *testing.T) {
 		t.Errorf("nobody is answered %d", a.StatusCode)
 	}
 	proxy.Heal()
-	s.logs.waitFor(t, "the store answers again")
+	s.logs.waitFor(t, "store available again")
 	eventually(t, "the grace to end", func() bool {
 		return b.reaches("/") && grep(b.fetch("/metrics").body, "gatehouse_store_grace ") == "gatehouse_store_grace 0\n"
 	})
@@ -88,7 +88,7 @@ func onlyRequestsGoOn(t *testing.T, s *caddyServer, proxy *testenv.Proxy, b, unu
 			t.Errorf("%s is answered %d", what, a.StatusCode)
 		}
 	}
-	s.logs.waitFor(t, "the store cannot be reached: sessions that were in use go on")
+	s.logs.waitFor(t, "store unavailable: sessions in use continue")
 	return true
 }
 

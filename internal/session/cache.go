@@ -11,58 +11,60 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// maxLag is how old the news from the store may be while the cache answers. Other processes' changes are polled
-// several times as often, so that in health the cache is always on, and a session ended elsewhere is over here
-// within a second: at most maxLag plus the time of one poll.
+// maxLag is the maximum age of the last poll of the store with which the cache is used. Other processes' changes are
+// polled several times as often, so that normally the cache is always used, and a session that was ended elsewhere is
+// over here within a second: at most maxLag plus the time of one poll.
 const maxLag = 700 * time.Millisecond
 
-// cache keeps resolved sessions.
+// cache holds resolved sessions.
 //
-// # Why an answer from it is never stale
+// # Why a cached session is never stale
 //
-// Every change is given a number when it is told to us (seq), and the subjects of recent changes are kept with the
-// number of their last one. An entry carries the number that stood before its store read began (its mark). It
-// answers only if neither its session nor its user has a change with a number above its mark.
+// Every reported change gets a sequence number, and recently changed subjects (sessions and users) are listed with the
+// number of their last change. An entry has the sequence number from before its store read began. It is used only if
+// neither its session nor its user has a change with a higher number.
 //
-//   - A change told before the mark was taken had been committed by then, so the read saw it.
-//   - A change told after it has a number above the mark, so the entry no longer counts, whether the entry was
-//     put into the cache before or after the change was told. There is no window between the two.
-//   - This process's own changes are told before the call that made them returns: over on the next request.
-//   - Other processes' changes are told by the store's poll. The entry answers only while the last finished poll
-//     began less than maxLag ago (measured by the monotonic clock), so a broken channel turns the cache off
-//     instead of letting it go stale.
+//   - A change reported before that number was taken had been committed by then, so the read saw it.
+//   - A change reported after it has a higher number, so the entry is not used, whether it was put into the cache
+//     before or after the change was reported. There is no window between the two.
+//   - This process's own changes are reported before the call that made them returns: they take effect on the next
+//     request.
+//   - Other processes' changes are reported by the store's poll. An entry is used only while the last finished poll
+//     began less than maxLag ago (by the monotonic clock), so a failing poll turns the cache off instead of letting it
+//     become stale.
 //
-// The list of changed subjects is bounded: when it is full, the floor is raised to the present number, which makes
-// every entry of before refuse, and the list starts again.
+// The list of changed subjects is bounded: when it is full, floor is raised to the present sequence number, which
+// invalidates every older entry, and the list is cleared.
 type cache struct {
 	entries *otter.Cache[store.TokenHash, *entry]
 
 	seq          atomic.Uint64
 	floor        atomic.Uint64
-	subjectCount atomic.Int64 // how many subjects are in subjects: 0 spares the look-up
-	syncedAt     atomic.Int64 // nanoseconds since epoch0 at which the last finished poll began
+	subjectCount atomic.Int64 // length of lastChange: 0 saves the lookup
+	syncedAt     atomic.Int64 // nanoseconds from start to the beginning of the last finished poll
 	start        time.Time
 	mu           sync.RWMutex
-	lastChange   map[string]uint64 // session or user id → number of its last change
+	lastChange   map[string]uint64 // session or user id → sequence number of its last change
 }
 
-// maxSubjects bounds the list of recent changes: about 1 MiB.
+// maxSubjects limits the list of recent changes: about 1 MiB.
 const maxSubjects = 10_000
 
 // entry is a resolved session in the cache.
 type entry struct {
 	live     Live
 	seq      uint64
-	readAt   int64                // nanoseconds since epoch0 at which its store read began
+	readAt   int64                // nanoseconds from start to the beginning of its store read
 	lastSeen atomic.Int64         // ms
-	written  atomic.Int64         // ms; last use handed to the janitor
+	written  atomic.Int64         // ms; last use passed to the janitor
 	memos    atomic.Pointer[memo] // see Live.Values
 }
 
 func newEntry(s store.Session, u store.User, seen time.Time, seq uint64, readAt int64) *entry {
 	s.UserID = u.ID
-	for _, text := range []*string{&s.Method, &s.Provider, &s.Issuer, &s.UserAgent, &s.Host, (*string)(&u.Role), (*string)(&u.Origin)} {
-		*text = unique.Make(*text).Value() // the same in many sessions: kept once
+	for _, text := range []*string{&s.Method, &s.Provider, &s.Issuer, &s.UserAgent, &s.Host, (*string)(&u.Role),
+		(*string)(&u.Origin)} {
+		*text = unique.Make(*text).Value() // interned: the same in many sessions
 	}
 	e := &entry{live: Live{Session: s, User: u}, seq: seq, readAt: readAt}
 	e.live.entry = e
@@ -71,13 +73,13 @@ func newEntry(s store.Session, u store.User, seen time.Time, seq uint64, readAt 
 	return e
 }
 
-// memo is one of the few values kept beside a session: a list of them takes a fifth of the memory of a map.
+// memo is one of the few values cached with a session, in a linked list: it takes a fifth of the memory of a map.
 type memo struct {
 	key, value any
 	next       *memo
 }
 
-// maxMemos bounds the list: each configuration that a session outlives leaves a value behind.
+// maxMemos limits the list: each configuration that a session outlives leaves a value behind.
 const maxMemos = 8
 
 func (e *entry) memo(key any) (any, bool) {
@@ -89,7 +91,7 @@ func (e *entry) memo(key any) (any, bool) {
 	return nil, false
 }
 
-// setMemo adds a value, unless another request was faster, and returns the one that counts.
+// setMemo adds a value, unless another request was faster, and returns the value that is stored.
 func (e *entry) setMemo(key, made any) any {
 	added := &memo{key: key, value: made}
 	for {
@@ -101,7 +103,7 @@ func (e *entry) setMemo(key, made any) any {
 			}
 		}
 		if added.next = first; n >= maxMemos {
-			added.next = nil // the others are made again
+			added.next = nil // the others are computed again
 		}
 		if e.memos.CompareAndSwap(first, added) {
 			return made
@@ -121,17 +123,17 @@ func newCache(capacity int) *cache {
 	return c
 }
 
-// neverSynced stands for a time long before the cache was made: nothing is known yet.
+// neverSynced stands for a time long before the cache was created: no poll has finished yet.
 const neverSynced = -int64(time.Hour)
 
-// seq returns the number and the time to give to an entry whose store read begins after this call.
+// snapshot returns the sequence number and the time for an entry whose store read begins after this call.
 func (c *cache) snapshot() (seq uint64, readAt int64) { return c.seq.Load(), c.sinceEpoch() }
 
 func (c *cache) sinceEpoch() int64 { return int64(time.Since(c.start)) }
 
 func (c *cache) put(hash store.TokenHash, e *entry) { c.entries.Set(hash, e) }
 
-// get returns the entry if it may still answer, nil otherwise.
+// get returns the entry if it is still valid, nil otherwise.
 func (c *cache) get(hash store.TokenHash) *entry {
 	if c.syncStale() {
 		return nil
@@ -147,14 +149,14 @@ func (c *cache) get(hash store.TokenHash) *entry {
 	return e
 }
 
-// syncStale reports whether the news are too old for the cache to answer.
+// syncStale reports whether the last poll is too long ago for the cache to be used.
 func (c *cache) syncStale() bool { return c.syncAge() > maxLag }
 
-// syncAge returns how old the news from the store are. It is long while there were none yet.
+// syncAge returns the age of the last finished poll of the store. It is large before the first one.
 func (c *cache) syncAge() time.Duration { return time.Duration(c.sinceEpoch() - c.syncedAt.Load()) }
 
-// lastKnown answers an entry that may stand for what the store would say, while that is away: the news that came last
-// are not older than grace and would have told of its end, and none told of it.
+// lastKnown returns the entry if it may be used while the store is unavailable: it was read before the last finished
+// poll, which is not older than grace and would have reported the session's end, and no end was reported.
 func (c *cache) lastKnown(hash store.TokenHash, grace time.Duration) *entry {
 	syncedAt := c.syncedAt.Load()
 	if c.sinceEpoch()-syncedAt > int64(grace) {
@@ -167,8 +169,8 @@ func (c *cache) lastKnown(hash store.TokenHash, grace time.Duration) *entry {
 	return e
 }
 
-// markEnded notes that the store, asked, does not know the session or calls it over. News may not come while it is away,
-// and what is known to be over must not go on then.
+// markEnded records that a read found the session missing or over. The poll may not report this if the store becomes
+// unavailable, and during the outage the session must not be used.
 func (c *cache) markEnded(hash store.TokenHash) {
 	if e, ok := c.entries.GetIfPresent(hash); ok {
 		c.changed([]store.Change{{Kind: store.ChangeSession, Subject: e.live.Session.ID}})
@@ -197,7 +199,7 @@ func (c *cache) changed(changes []store.Change) {
 		case store.ChangeSession, store.ChangeUser:
 			c.lastChange[ch.Subject] = n
 		case store.ChangeSetting:
-		default: // everything, and kinds that a newer version may tell
+		default: // all subjects, and kinds that a newer version may report
 			c.floor.Store(n)
 		}
 	}

@@ -11,19 +11,26 @@ import (
 )
 
 func followed(s *streams, id string) *Follower {
-	f := &Follower{live: &Live{Session: store.Session{ID: id, Idle: time.Hour, LastSeenAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}}, streams: s, cancel: func(error) {}}
+	f := &Follower{live: &Live{Session: store.Session{ID: id, Idle: time.Hour, LastSeenAt: time.Now(),
+		ExpiresAt: time.Now().Add(time.Hour)}}, streams: s, cancel: func(error) {}}
 	s.add(f)
 	return f
 }
 
-// A judgment that began before a session's last request went, and ended after the next one came, says nothing about what
-// was told meanwhile.
-func TestAJudgmentCountsOnlyForWhatItBeganWith(t *testing.T) {
+// A check that began before a session's last request was released, and ended after its next one was followed, does not
+// cover changes in between.
+func TestACheckCoversOnlyChangesFromBeforeItBegan(t *testing.T) {
 	t.Parallel()
 	for name, between := range map[string]func(s *streams){
-		"told again":                   func(s *streams) { s.markStale("x") },
-		"gone, come back and told":     func(s *streams) { s.byID["x"].first.Release(); followed(s, "x"); s.markStale("x") },
-		"the same, another in between": func(s *streams) { s.byID["x"].first.Release(); followed(s, "y"); followed(s, "x"); s.markStale("x") },
+		"told again":               func(s *streams) { s.markStale("x") },
+		"gone, come back and told": func(s *streams) { s.byID["x"].first.Release(); followed(s, "x"); s.markStale("x") },
+		"the same, another in between": func(s *streams) {
+			s.byID["x"].first.Release()
+			followed(s, "y")
+			followed(s,
+				"x")
+			s.markStale("x")
+		},
 	} {
 		s := newStreams()
 		followed(s, "x")
@@ -42,7 +49,7 @@ func TestAJudgmentCountsOnlyForWhatItBeganWith(t *testing.T) {
 	}
 }
 
-// slow is a store that takes its time, and has all sessions but one.
+// slow is a store with slow reads, which has all sessions but one.
 type slow struct {
 	store.Store
 	ended atomic.Pointer[string]
@@ -60,23 +67,25 @@ func (s *slow) Session(ctx context.Context, id string) (store.Session, store.Use
 		return store.Session{}, store.User{}, store.ErrNotFound
 	}
 	now := time.Now()
-	return store.Session{ID: id, UserID: "u", LastSeenAt: now, Idle: time.Hour, ExpiresAt: now.Add(time.Hour)}, store.User{ID: "u", Active: true}, nil
+	return store.Session{ID: id, UserID: "u", LastSeenAt: now, Idle: time.Hour,
+		ExpiresAt: now.Add(time.Hour)}, store.User{ID: "u", Active: true}, nil
 }
 
 func (*slow) Watch(store.Watcher) func() { return func() {} }
 
-// When all streams are doubted at once an ending does not wait until they are all judged, and none of the others is cut
-// for that they take longer than the time there is.
-func TestAnEndingDoesNotWaitForOtherJudgments(t *testing.T) {
+// When all streams have to be checked at once, an ended session's are canceled before all checks are done, and no live
+// stream is canceled because the checks take longer than their budget.
+func TestAnEndDoesNotWaitForOtherChecks(t *testing.T) {
 	t.Parallel()
-	const many = 120 // 2.4 s of questions, more than one look may take
+	const many = 120 // 2.4 s of reads, more than one round may take
 	st := new(slow)
 	m := NewManager(st, Options{})
 	defer m.Close()
 	var followers [many]Follower
 	var ctxs [many]context.Context
 	for i := range followers {
-		l := &Live{Session: store.Session{ID: fmt.Sprint(i), UserID: "u", Idle: time.Hour, LastSeenAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}, User: store.User{ID: "u"}}
+		l := &Live{Session: store.Session{ID: fmt.Sprint(i), UserID: "u", Idle: time.Hour, LastSeenAt: time.Now(),
+			ExpiresAt: time.Now().Add(time.Hour)}, User: store.User{ID: "u"}}
 		ctxs[i] = m.Follow(t.Context(), l, &followers[i])
 		defer followers[i].Release()
 	}
@@ -93,7 +102,7 @@ func TestAnEndingDoesNotWaitForOtherJudgments(t *testing.T) {
 	if n := st.asked.Load() - before; n > many/4 {
 		t.Errorf("%d other sessions were judged first", n)
 	}
-	m.Synced(time.Now()) // until here there were no news, so that all were doubted again and again
+	m.Synced(time.Now()) // until here no poll succeeded, so that all sessions were checked again and again
 	for deadline := time.Now().Add(time.Minute); len(m.streams.due(time.Now())) > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the judgments come to no end")

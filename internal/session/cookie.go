@@ -16,11 +16,11 @@ import (
 // __Secure-gatehouse; over plain HTTP neither prefix would be accepted.
 type Cookie struct {
 	Secure bool
-	Domain string // "" keeps the cookie to this host
+	Domain string // "" for a host-only cookie
 }
 
-// CookieFor returns the cookie's scope for a site. A configured domain counts only on hosts below it: on others a
-// browser would refuse the cookie, and signing in would never end. host may have a port.
+// CookieFor returns the cookie's scope for a site. A configured domain applies only to itself and hosts below it: on
+// others a browser would reject the cookie, and each sign-in would lead back to the sign-in page. host may have a port.
 func CookieFor(secure bool, host, domain string) Cookie {
 	c := Cookie{Secure: secure}
 	if domain == "" {
@@ -50,8 +50,8 @@ func (c Cookie) Name() string {
 	}
 }
 
-// Token returns the session token that the request carries, or "" for none. Values that do not have a token's shape
-// are skipped. Two different well-formed tokens mean that someone planted one: the request is anonymous then.
+// Token returns the session token of the request, or "" for none. Malformed values are skipped. With two different
+// well-formed tokens, one was planted (cookie tossing): the request is anonymous then.
 func (c Cookie) Token(h http.Header) string {
 	name, token := c.Name(), ""
 	for _, line := range h["Cookie"] {
@@ -69,8 +69,8 @@ func (c Cookie) Token(h http.Header) string {
 	return token
 }
 
-// Set makes the browser keep token. A remembered session's cookie lasts until the session does, any other one ends
-// with the browser.
+// Set sets the session cookie. A remembered session's cookie lasts as long as the session, any other one until the
+// browser is closed.
 func (c Cookie) Set(w http.ResponseWriter, token string, s store.Session, now time.Time) {
 	ck := c.cookie(c.Name(), token)
 	if s.Remember {
@@ -79,15 +79,15 @@ func (c Cookie) Set(w http.ResponseWriter, token string, s store.Session, now ti
 	http.SetCookie(w, ck)
 }
 
-// Clear makes the browser forget the session cookie.
+// Clear deletes the session cookie.
 func (c Cookie) Clear(w http.ResponseWriter) {
 	ck := c.cookie(c.Name(), "")
 	ck.MaxAge = -1
 	http.SetCookie(w, ck)
 }
 
-// Own makes a cookie of ours with the site's scope under name, such as "device": HttpOnly, SameSite=Lax, Path=/.
-// It is always kept to this host. A negative maxAge makes the browser forget it; 0 lasts as long as the browser.
+// Own returns a cookie with Gatehouse's prefix and a name such as "device": host-only, HttpOnly, SameSite=Lax, Path=/.
+// A negative maxAge deletes it; 0 makes it last until the browser is closed.
 func (c Cookie) Own(name, value string, maxAge time.Duration) *http.Cookie {
 	ck := Cookie{Secure: c.Secure}.cookie(c.OwnName(name), value)
 	switch {
@@ -99,10 +99,10 @@ func (c Cookie) Own(name, value string, maxAge time.Duration) *http.Cookie {
 	return ck
 }
 
-// OwnName returns the full name of such a cookie.
+// OwnName returns the full name of a cookie with Gatehouse's prefix.
 func (c Cookie) OwnName(name string) string { return Cookie{Secure: c.Secure}.Name() + "-" + name }
 
-// OwnValue returns the value of such a cookie, "" when the request has none or several.
+// OwnValue returns the value of such a cookie, or "" if the request has none or several.
 func (c Cookie) OwnValue(r *http.Request, name string) string {
 	cks := r.CookiesNamed(c.OwnName(name))
 	if len(cks) != 1 {
@@ -118,7 +118,7 @@ func (c Cookie) cookie(name, value string) *http.Cookie {
 	}
 }
 
-// isGatehouseCookie reports whether a cookie name is one of Gatehouse's: what the upstream never sees.
+// isGatehouseCookie reports whether a cookie is one of Gatehouse's, which are never passed to the upstream.
 func isGatehouseCookie(name string) bool {
 	rest, ok := strings.CutPrefix(name, hostName)
 	if !ok {
@@ -129,8 +129,8 @@ func isGatehouseCookie(name string) bool {
 	return ok && (rest == "" || rest[0] == '-')
 }
 
-// StripCookies removes Gatehouse's cookies from a request's header, whatever scheme they were set for, and leaves the
-// others byte for byte. The header's new value is kept in backing, which spares an allocation per request.
+// StripCookies removes Gatehouse's cookies from a request's header, for any scheme, and leaves the others byte for
+// byte. The header's new value is stored in backing, which saves an allocation per request.
 func StripCookies(h http.Header, backing *[1]string) {
 	lines := h["Cookie"]
 	kept := backing[:0:1]

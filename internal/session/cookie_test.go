@@ -34,7 +34,7 @@ func TestAConfiguredDomainCountsOnItsOwnHostsOnly(t *testing.T) {
 	}
 }
 
-// P-SESS: the cookie is out of reach for scripts, plain HTTP and other sites, and is small.
+// The cookie is not accessible to scripts, plain HTTP and other sites, and is small.
 func TestSessionCookieAttributes(t *testing.T) {
 	now := time.Now()
 	w := httptest.NewRecorder()
@@ -52,7 +52,8 @@ func TestSessionCookieAttributes(t *testing.T) {
 		t.Errorf("the cookie takes %d bytes", len(pair))
 	}
 	w = httptest.NewRecorder()
-	session.Cookie{Secure: true}.Set(w, store.NewToken(), store.Session{ExpiresAt: now.Add(time.Hour), Remember: true}, now)
+	session.Cookie{Secure: true}.Set(w, store.NewToken(), store.Session{ExpiresAt: now.Add(time.Hour), Remember: true},
+		now)
 	if line := w.Header().Get("Set-Cookie"); !strings.Contains(line, "Max-Age=3600") {
 		t.Errorf("a remembered session's cookie %q does not last as long as the session", line)
 	}
@@ -102,11 +103,12 @@ func TestTheUpstreamSeesEveryCookieButOurs(t *testing.T) {
 	}
 }
 
-// FuzzCookie: arbitrary Cookie headers give no token or a well-formed one that stands in them, and what is passed on
-// holds none of ours.
+// FuzzCookie checks that arbitrary Cookie headers give no token or a well-formed one that they contain, and that none
+// of Gatehouse's cookies reaches the upstream.
 func FuzzCookie(f *testing.F) {
 	token := store.NewToken()
-	seeds := []string{"", "gatehouse=" + token, "a=b; gatehouse=" + token + "; __Host-gatehouse=\x00", ";;;=;", "gatehouse", "gatehouse==" + token}
+	seeds := []string{"", "gatehouse=" + token, "a=b; gatehouse=" + token + "; __Host-gatehouse=\x00", ";;;=;",
+		"gatehouse", "gatehouse==" + token}
 	if len(seeds) < 5 {
 		f.Fatal("the corpus is empty")
 	}

@@ -13,18 +13,18 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ResolveWithin is Resolve for requests that may go on for a while when the store cannot be reached: graced says that
-// the answer is what the store said before. It is given only
+// ResolveWithin is Resolve with a grace period for store outages (store_grace): graced reports that the session is the
+// last known one. It is returned only
 //
-//   - while no poll of the store has succeeded for longer than the cache may answer, and the store, asked for this
-//     session, does not answer either;
-//   - until grace after the last poll that did (0: never, this is Resolve);
-//   - for a session that was read before that poll, so that an ending of until then would have been told;
-//   - when nothing is known to have ended it: a change of this process, one that was told, an answer of the store;
+//   - while the last successful poll is too long ago for the cache to be used, and a read of this session fails, too;
+//   - until grace after the last successful poll (0: never, this is Resolve);
+//   - for a session that was read before that poll, so that its end before then would have been reported;
+//   - if it is not known to have ended: by a change of this process, a reported change, or a read of the store;
 //   - within its idle and absolute lifetime.
 //
-// What is given up: an ending elsewhere during the outage is not seen for that long.
-func (m *Manager) ResolveWithin(ctx context.Context, token string, grace time.Duration) (l *Live, graced bool, err error) {
+// The trade-off: a session that another process ends during the outage continues here for that long.
+func (m *Manager) ResolveWithin(ctx context.Context, token string,
+	grace time.Duration) (l *Live, graced bool, err error) {
 	if grace <= 0 || !m.cache.syncStale() || !store.ValidToken(token) {
 		l, err = m.Resolve(ctx, token)
 		return l, false, err
@@ -42,10 +42,10 @@ func (m *Manager) ResolveWithin(ctx context.Context, token string, grace time.Du
 		m.outage.start(grace)
 	}
 	switch {
-	case !m.cache.syncStale(): // there were news meanwhile
+	case !m.cache.syncStale(): // a poll has succeeded meanwhile
 		l, err = m.Resolve(ctx, token)
 		return l, false, err
-	case m.cache.lastKnown(hash, grace) != e: // over meanwhile, or the time is
+	case m.cache.lastKnown(hash, grace) != e: // the session has ended meanwhile, or the grace period has
 		return nil, false, fmt.Errorf("looking up a session: %w", store.ErrUnavailable)
 	}
 	m.used(e, now)
@@ -53,14 +53,15 @@ func (m *Manager) ResolveWithin(ctx context.Context, token string, grace time.Du
 	return &e.live, true, nil
 }
 
-// outageLoadTimeout bounds how long a request with a session that may go on waits for a store that hangs. It is asked once:
-// afterwards it is known to be away.
+// outageLoadTimeout limits how long a request with a last known session waits for a store that hangs. Only the first
+// requests wait: afterwards the store is known to be unavailable.
 const outageLoadTimeout = time.Second
 
-// errStoreUnavailable tells requests that wait for the store that another one waited in vain.
-var errStoreUnavailable = fmt.Errorf("%w: it does not answer others either", store.ErrUnavailable)
+// errStoreUnavailable is the cause with which waiting requests are canceled once another one has found the store
+// unavailable.
+var errStoreUnavailable = fmt.Errorf("%w: other requests have timed out", store.ErrUnavailable)
 
-// loadDuringOutage asks the store for a session, no longer than until another request has found it away.
+// loadDuringOutage reads a session from the store, but gives up once another request has found it unavailable.
 func (m *Manager) loadDuringOutage(ctx, available context.Context, hash store.TokenHash, now time.Time) (*Live, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, outageLoadTimeout, errStoreUnavailable)
 	defer cancel()
@@ -74,18 +75,18 @@ func (m *Manager) loadDuringOutage(ctx, available context.Context, hash store.To
 	return l, err
 }
 
-// isUnavailable reports whether err means that the store could not be reached, and not that it said something.
+// isUnavailable reports whether err means that the store could not be reached.
 func isUnavailable(err error) bool { return errors.Is(err, store.ErrUnavailable) }
 
-// outage is what is known of a store that does not answer.
+// outage is the state of store outages.
 type outage struct {
-	served atomic.Uint64 // requests that went on
+	served atomic.Uint64 // requests served from the grace period
 
 	mu        sync.Mutex
-	available context.Context // ends when the store is found away; nil while it is
+	available context.Context // canceled when an outage begins; nil during one
 	cancel    context.CancelFunc
 	grace     time.Duration
-	started   chan struct{} // wakes the one who waits for the end
+	started   chan struct{} // wakes watchOutages
 }
 
 func newOutage() *outage {
@@ -94,7 +95,7 @@ func newOutage() *outage {
 	return o
 }
 
-// whileAvailable answers nil while the store is known to be away, otherwise what ends when it becomes known.
+// whileAvailable returns nil during an outage, otherwise a context that is canceled when one begins.
 func (o *outage) whileAvailable() context.Context {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -109,7 +110,7 @@ func (o *outage) start(grace time.Duration) {
 	}
 	o.cancel()
 	o.available, o.grace = nil, grace
-	o.started <- struct{}{} // empty: it was taken before the last outage could end
+	o.started <- struct{}{} // never blocks: it was received before the last outage could end
 }
 
 func (o *outage) end() {
@@ -118,17 +119,18 @@ func (o *outage) end() {
 	o.available, o.cancel = context.WithCancel(context.Background())
 }
 
-// Graced returns how many requests went on without the store since the manager began, and whether such may go on now.
+// Graced returns how many requests were served from the grace period since the manager was created, and whether it
+// applies now.
 func (m *Manager) Graced() (served uint64, active bool) {
 	m.outage.mu.Lock()
 	defer m.outage.mu.Unlock()
 	return m.outage.served.Load(), m.outage.available == nil && m.cache.syncAge() <= m.outage.grace
 }
 
-// pingInterval is how often the store is asked, off the request path, whether it is back.
+// pingInterval is how often the store is pinged during an outage, off the request path.
 const pingInterval = 500 * time.Millisecond
 
-// watchOutages asks a store that is away until it answers.
+// watchOutages pings an unavailable store until it is available again.
 func (m *Manager) watchOutages() {
 	for {
 		select {
@@ -141,7 +143,7 @@ func (m *Manager) watchOutages() {
 }
 
 func (m *Manager) awaitStore() {
-	m.log.Warn("the store cannot be reached: sessions that were in use go on for as long as store_grace says; nobody can sign in",
+	m.log.Warn("store unavailable: sessions in use continue for store_grace, sign-ins are denied",
 		zap.Duration("store_grace", m.outage.grace))
 	tick := time.NewTicker(pingInterval)
 	defer tick.Stop()
@@ -153,12 +155,13 @@ func (m *Manager) awaitStore() {
 		}
 		if !m.cache.syncStale() || m.ping() {
 			m.outage.end()
-			m.log.Info("the store answers again", zap.Uint64("graced_requests", m.outage.served.Load()))
+			m.log.Info("store available again", zap.Uint64("graced_requests", m.outage.served.Load()))
 			return
 		}
 		if !over && m.cache.syncAge() > m.outage.grace {
 			over = true
-			m.log.Warn("the store has been away for longer than store_grace: the gate is closed", zap.Duration("store_grace", m.outage.grace))
+			m.log.Warn("store unavailable for longer than store_grace: requests are denied",
+				zap.Duration("store_grace", m.outage.grace))
 		}
 	}
 }

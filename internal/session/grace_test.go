@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 const longGrace = 5 * time.Minute
 
-// outage is a manager on PostgreSQL behind a proxy that fails on demand.
+// outage is a manager on PostgreSQL behind a proxy that can be made to fail.
 type outage struct {
 	*fixture
 	proxy *testenv.Proxy
@@ -34,11 +34,11 @@ func setUpOutage(t *testing.T) *outage {
 	t.Cleanup(f.m.Close)
 	f.user = f.addUser(t, "ada")
 	o := &outage{f, proxy, logs}
-	o.confirm(t) // the first look at the store clears the cache
+	o.confirm(t) // the first poll of the store clears the cache
 	return o
 }
 
-// known makes a session and waits until a poll has confirmed what was read of it.
+// known creates a session and waits until a poll has finished after it was read.
 func (o *outage) known(t *testing.T) (string, store.Session) {
 	t.Helper()
 	token, s := o.start(t, o.user, false)
@@ -49,7 +49,7 @@ func (o *outage) known(t *testing.T) (string, store.Session) {
 	return token, s
 }
 
-// confirm waits for news of the store that began after now.
+// confirm waits for a poll of the store that began after now.
 func (o *outage) confirm(t *testing.T) {
 	t.Helper()
 	news := &newsWatcher{after: time.Now(), came: make(chan struct{})}
@@ -97,7 +97,7 @@ func (o *outage) within(t *testing.T, token string) (graced bool, err error) {
 	return graced, err
 }
 
-// refused fails the test when a request with the token goes on.
+// refused fails the test if a request with the token is served.
 func (o *outage) refused(t *testing.T, token, why string) {
 	t.Helper()
 	if graced, err := o.within(t, token); err == nil {
@@ -113,11 +113,12 @@ func (o *outage) end(t *testing.T, s store.Session) {
 	})
 }
 
-// A store that is away delays no request for long, and not each of them: it is known to be away after the first, and
-// asked again in the background.
+// An unavailable store delays the first requests only, and not for long: after that it is known to be unavailable, and
+// pinged in the background.
 func TestWithinTheGraceASessionGoesOnWithoutTheStore(t *testing.T) {
 	t.Parallel()
-	for name, fail := range map[string]func(*testenv.Proxy){"gone": (*testenv.Proxy).Cut, "hanging": (*testenv.Proxy).Hang} {
+	for name, fail := range map[string]func(*testenv.Proxy){"gone": (*testenv.Proxy).Cut,
+		"hanging": (*testenv.Proxy).Hang} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := setUpOutage(t)
@@ -136,13 +137,13 @@ func TestWithinTheGraceASessionGoesOnWithoutTheStore(t *testing.T) {
 					t.Fatalf("graced=%v, %v", graced, err)
 				}
 			}
-			if took := time.Since(began); took > 5*time.Second { // with a wait for each: at least 100 s
+			if took := time.Since(began); took > 5*time.Second { // with a timeout for each: at least 100 s
 				t.Errorf("100 requests took %v", took)
 			}
 			if n, active := o.m.Graced(); n != 101 || !active {
 				t.Errorf("%d requests counted, active=%v", n, active)
 			}
-			// Without the option, and for pages, nothing goes on.
+			// Without store_grace, and for pages, requests are denied.
 			for _, resolve := range []func(context.Context, string) (*session.Live, error){o.m.Resolve, o.m.Peek} {
 				if _, err := resolve(t.Context(), token); !errors.Is(err, store.ErrUnavailable) {
 					t.Errorf("without grace: %v", err)
@@ -159,7 +160,7 @@ func TestWithinTheGraceASessionGoesOnWithoutTheStore(t *testing.T) {
 					t.Fatalf("the store is back: graced=%v, %v", graced, err)
 				}
 			}
-			for _, text := range []string{"the store cannot be reached", "the store answers again"} {
+			for _, text := range []string{"store unavailable", "store available again"} {
 				if o.logs.FilterMessageSnippet(text).Len() != 1 {
 					t.Errorf("the log does not say once: %s", text)
 				}
@@ -199,7 +200,7 @@ func TestTheGraceEndsOnTime(t *testing.T) {
 	}
 }
 
-// P-SESS, P-FAILCLOSED: what is known to have ended does not go on because the store is away, however it is known.
+// Fail closed: a session that is known to have ended does not continue during an outage, however that is known.
 func TestWhatIsKnownToHaveEndedHasNoGrace(t *testing.T) {
 	t.Parallel()
 	o := setUpOutage(t)
@@ -228,7 +229,7 @@ func TestWhatIsKnownToHaveEndedHasNoGrace(t *testing.T) {
 	if graced, err := o.within(t, during); err != nil || !graced {
 		t.Fatalf("graced=%v, %v", graced, err)
 	}
-	o.m.Changed([]store.Change{{Kind: store.ChangeSession, Subject: d.ID}}) // as a commit whose answer was lost
+	o.m.Changed([]store.Change{{Kind: store.ChangeSession, Subject: d.ID}}) // as after a commit whose response was lost
 	o.refused(t, during, "ended by this process during the outage")
 	o.clock.Advance(40 * time.Minute)
 	if _, err := o.within(t, live); err != nil {
@@ -246,7 +247,7 @@ func TestWhatIsKnownToHaveEndedHasNoGrace(t *testing.T) {
 	o.refused(t, live, "beyond its absolute time")
 }
 
-// News may fail while the store still responds: then it is asked, and what it said last counts when it falls silent.
+// Polls may fail while reads still work: then the store is read, and the last read counts once it is unavailable.
 func TestWhatTheStoreSaidLastCountsInAnOutage(t *testing.T) {
 	t.Parallel()
 	o := setUpOutage(t)
@@ -271,7 +272,7 @@ func TestWhatTheStoreSaidLastCountsInAnOutage(t *testing.T) {
 	o.refused(t, live, "read after the last news: an ending since would not have been told")
 }
 
-// fresh reports whether the cache answers by itself.
+// fresh reports whether the cache is used.
 func (o *outage) fresh(token string) bool {
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -279,7 +280,7 @@ func (o *outage) fresh(token string) bool {
 	return err == nil
 }
 
-// Open streams go on for ten seconds, the longest that requests may, and no longer.
+// Open streams continue for ten seconds, the maximum of store_grace, and no longer.
 func TestStreamsAreCutWhenTheStoreStaysSilent(t *testing.T) {
 	t.Parallel()
 	o := setUpOutage(t)
@@ -298,7 +299,7 @@ func TestStreamsAreCutWhenTheStoreStaysSilent(t *testing.T) {
 		if took := time.Since(began); took < 5*time.Second {
 			t.Errorf("cut after %v, before the store could come back", took)
 		}
-	case <-time.After(30 * time.Second): // ten by contract
+	case <-time.After(30 * time.Second): // the limit is ten
 		t.Error("the stream goes on although nothing is known of its session")
 	}
 }

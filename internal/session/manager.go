@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Manager resolves sessions of one store. It outlives configurations: one per store and process.
+// Manager resolves the sessions of one store. It outlives configurations: there is one per store and process.
 type Manager struct {
 	store   store.Store
 	now     func() time.Time
@@ -21,7 +21,7 @@ type Manager struct {
 	streams *streams
 	touches *touches
 	outage  *outage
-	stop    func() // ends the watch
+	stop    func() // stops watching the store
 	done    chan struct{}
 	wg      sync.WaitGroup
 	closing sync.Once
@@ -29,12 +29,12 @@ type Manager struct {
 
 // Options of a Manager. The zero value is the default of each.
 type Options struct {
-	Clock    func() time.Time // default time.Now; judges expiry
+	Clock    func() time.Time // default time.Now; for expiry
 	Log      *zap.Logger      // default none
-	Capacity int              // resolved sessions kept in memory; default 10,000
+	Capacity int              // resolved sessions in the cache; default 10,000
 }
 
-// NewManager starts a manager for st. Close it to let go.
+// NewManager starts a manager for st. Call Close to stop it.
 func NewManager(st store.Store, o Options) *Manager {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -56,7 +56,7 @@ func NewManager(st store.Store, o Options) *Manager {
 	return m
 }
 
-// Close writes what is pending, cuts every stream and stops. The store stays open.
+// Close writes pending last uses, cancels every stream and stops the manager. The store stays open.
 func (m *Manager) Close() {
 	m.closing.Do(func() {
 		m.stop()
@@ -69,22 +69,22 @@ func (m *Manager) Close() {
 	})
 }
 
-// unavailableAfter is how long there are no news from the store before it counts as away for those whom it is not asked for. In
-// health there are several a second.
+// unavailableAfter is the age of the last poll after which the store counts as unavailable for requests that do not
+// read it. Normally there are several polls a second.
 const unavailableAfter = 2 * time.Second
 
-// Away reports whether the store has not answered for a while: nobody could sign in.
+// Away reports whether the store has been unavailable for a while, so that nobody can sign in.
 func (m *Manager) Away() bool {
 	return m.cache.syncedAt.Load() != neverSynced && m.cache.syncAge() > unavailableAfter
 }
 
-// Resolve returns the live session of a token and counts this as a use of it. ErrNone when there is none; any other
-// error means that it could not be found out, and the gate stays closed.
+// Resolve returns the live session of a token and records a use of it. It returns ErrNone if there is none. Any other
+// error means that the lookup failed, and the gate has to deny.
 func (m *Manager) Resolve(ctx context.Context, token string) (*Live, error) {
 	return m.resolve(ctx, token, true)
 }
 
-// Peek is Resolve without counting as a use.
+// Peek is Resolve without recording a use.
 func (m *Manager) Peek(ctx context.Context, token string) (*Live, error) {
 	return m.resolve(ctx, token, false)
 }
@@ -103,11 +103,11 @@ func (m *Manager) resolve(ctx context.Context, token string, use bool) (*Live, e
 	return m.load(ctx, hash, now, use)
 }
 
-// loadTimeout bounds how long a request waits for a store that hangs before it is told to come back later.
+// loadTimeout limits how long a request waits for a store that hangs before it gets a 503.
 const loadTimeout = 3 * time.Second
 
-// load reads the session from the store and keeps it, live ones only: an unknown token costs a query, so that a
-// flood of them cannot push real sessions out of the cache.
+// load reads the session from the store, and caches it if it is live. Unknown tokens are not cached: a flood of them
+// must not evict real sessions.
 func (m *Manager) load(ctx context.Context, hash store.TokenHash, now time.Time, use bool) (*Live, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
@@ -136,32 +136,33 @@ func (m *Manager) load(ctx context.Context, hash store.TokenHash, now time.Time,
 	return &e.live, nil
 }
 
-// used notes a use in memory; the janitor writes it (touches.go).
+// used records a use in memory; the janitor writes it (touches.go).
 func (m *Manager) used(e *entry, now time.Time) {
 	ms := now.UnixMilli()
 	last := e.lastSeen.Load()
 	if ms <= last || !e.lastSeen.CompareAndSwap(last, ms) {
 		return
 	}
-	if w := e.written.Load(); ms-w >= touchInterval(e.live.Session.Idle).Milliseconds() && e.written.CompareAndSwap(w, ms) {
+	if w := e.written.Load(); ms-w >= touchInterval(e.live.Session.Idle).Milliseconds() &&
+		e.written.CompareAndSwap(w, ms) {
 		m.touches.add(e.live.Session.ID, now)
 	}
 }
 
-// Changed implements store.Watcher: what was read before is stale for the subjects of changes.
+// Changed implements store.Watcher: it invalidates what was read before about the changed subjects.
 func (m *Manager) Changed(changes []store.Change) {
 	m.cache.changed(changes)
 	m.streams.changed(changes)
 }
 
-// Refresh forgets what was computed for cached sessions: a new configuration begins, and values that the old one keyed
-// by its own objects must not keep those in memory.
+// Refresh empties the cache, when a configuration is replaced: memos that the old one keyed by its own objects must not
+// keep those in memory.
 func (m *Manager) Refresh() { m.cache.changed([]store.Change{{Kind: store.ChangeAll}}) }
 
 // Synced implements store.Watcher.
 func (m *Manager) Synced(at time.Time) { m.cache.synced(at) }
 
-// janitor writes uses and judges open streams, off the request path.
+// janitor writes last uses and checks open streams, off the request path.
 func (m *Manager) janitor() {
 	tick := time.NewTicker(janitorEvery)
 	defer tick.Stop()
@@ -186,17 +187,17 @@ func (m *Manager) janitor() {
 	}
 }
 
-// withTimeout does a piece of the janitor's work, for two seconds at the most.
+// withTimeout runs a part of the janitor's work, for two seconds at the most.
 func (m *Manager) withTimeout(work func(context.Context)) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	work(ctx)
 }
 
-// janitorEvery bounds how late an expired session's streams are cut.
+// janitorEvery limits how late an expired session's streams are canceled.
 const janitorEvery = 250 * time.Millisecond
 
-// flush writes the uses noted so far. What could not be written stays noted.
+// flush writes the recorded uses. Those that could not be written are retried.
 func (m *Manager) flush(ctx context.Context) {
 	batch := m.touches.drain()
 	if len(batch) == 0 {
@@ -204,6 +205,6 @@ func (m *Manager) flush(ctx context.Context) {
 	}
 	if err := m.store.Touch(ctx, batch); err != nil {
 		m.touches.putBack(batch)
-		m.log.Warn("could not note the last use of sessions; will try again", zap.Int("sessions", len(batch)), zap.Error(err))
+		m.log.Warn("could not write the last use of sessions; will retry", zap.Int("sessions", len(batch)), zap.Error(err))
 	}
 }

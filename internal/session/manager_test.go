@@ -58,7 +58,8 @@ func (f *fixture) start(t testing.TB, u store.User, remember bool) (string, stor
 		if err != nil {
 			return err
 		}
-		token, s, err = f.m.Create(context.Background(), tx, session.Start{User: u, Remember: remember, Method: "password", AuthAt: f.clock.Now(),
+		token, s, err = f.m.Create(context.Background(), tx, session.Start{User: u, Remember: remember, Method: "password",
+			AuthAt: f.clock.Now(),
 			Limits: session.Limits{Idle: time.Hour, Absolute: 24 * time.Hour, Remember: 48 * time.Hour}})
 		return err
 	})
@@ -78,7 +79,7 @@ func (f *fixture) alive(t testing.TB, token string) bool {
 	return false
 }
 
-// P-SESS: each way of ending a session holds on the next request, cached or not.
+// Each way of ending a session takes effect on the next request, cached or not.
 func TestASessionIsOverOnTheNextRequestAfterEveryWayOfEndingIt(t *testing.T) {
 	ctx := context.Background()
 	for name, end := range map[string]func(f *fixture, tx store.Tx, s store.Session) error{
@@ -211,7 +212,7 @@ func TestRememberedSessionsLastLonger(t *testing.T) {
 	}
 }
 
-// P-SESS: a renewed session has another token and another id; the old token is worth nothing.
+// A rotated session has a new token and a new id; the old token is worthless.
 func TestRenewingMakesTheOldTokenWorthless(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -235,7 +236,7 @@ func TestRenewingMakesTheOldTokenWorthless(t *testing.T) {
 	}
 }
 
-// The uses noted in memory reach the store in batches, also at a graceful stop, and never revive an ended session.
+// Uses recorded in memory reach the store in batches, also at a graceful stop, and never revive an ended session.
 func TestUsesAreWrittenBehindTheRequests(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -259,7 +260,7 @@ func TestUsesAreWrittenBehindTheRequests(t *testing.T) {
 	}
 }
 
-// P-RACE: a resolve that runs while the session is being ended never leaves a stale answer behind.
+// Race: a Resolve that runs while the session is being ended never leaves a stale entry in the cache.
 func TestResolvingDuringEveryEndingLeavesNothingStale(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -290,8 +291,8 @@ func TestResolvingDuringEveryEndingLeavesNothingStale(t *testing.T) {
 	}
 }
 
-// When the store stops telling of changes, the cache stops answering: what can't be known is asked.
-func TestWithoutNewsTheCacheIsNotUsed(t *testing.T) {
+// When polls of the store fail, the cache is not used: sessions are read from the store.
+func TestWithoutPollsTheCacheIsNotUsed(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	token, _ := f.start(t, f.user, false)
@@ -315,7 +316,7 @@ func TestWithoutNewsTheCacheIsNotUsed(t *testing.T) {
 	}
 }
 
-func TestMalformedTokensAreNobody(t *testing.T) {
+func TestMalformedTokensAreAnonymous(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	for _, token := range []string{"", "x", store.NewToken(), store.NewToken() + "A", "\x00", "é"} {

@@ -1,9 +1,9 @@
-// Package session starts, resolves, rotates and ends sessions, and cuts the streams of those that ended.
+// Package session starts, resolves, rotates and ends sessions, and cancels the requests and streams of ended ones.
 //
-// A session is a row in the store; the browser holds an opaque 256-bit token, the store its SHA-256. [Manager.Resolve]
-// answers from a bounded cache when that is provably not stale (see cache.go) and from the store otherwise.
-// Ending is done in the store, in the transaction that has the reason for it; the manager watches the store's
-// changes and drops what it knows, so no caller can forget to.
+// A session is a row in the store; the browser has an opaque 256-bit token, the store its SHA-256. [Manager.Resolve]
+// reads from a bounded cache if that is provably not stale (see cache.go), otherwise from the store. Sessions are ended
+// in the store, in the transaction of the change that ends them; the manager watches the store's changes and
+// invalidates its cache, so that no caller can forget to.
 package session
 
 import (
@@ -15,17 +15,18 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ErrNone: there is no live session for this token. Any other error of Resolve is technical and must close the gate.
+// ErrNone means that there is no live session for a token. For any other error of Resolve, which is technical, the gate
+// has to deny.
 var ErrNone = errors.New("no live session")
 
 // Limits are the lifetimes of new sessions, all positive.
 type Limits struct {
-	Idle     time.Duration // over when unused for this long; capped by the absolute lifetime
-	Absolute time.Duration // over after this long, whatever happens
-	Remember time.Duration // both, for "keep me signed in"
+	Idle     time.Duration // maximum time without use; capped by Absolute
+	Absolute time.Duration // maximum lifetime
+	Remember time.Duration // replaces both for "keep me signed in"
 }
 
-// DefaultLimits are the lifetimes when the configuration says nothing.
+// DefaultLimits are the lifetimes if the configuration sets none.
 var DefaultLimits = Limits{Idle: 12 * time.Hour, Absolute: 7 * 24 * time.Hour, Remember: 30 * 24 * time.Hour}
 
 // lifetimes returns idle and absolute lifetime of a new session.
@@ -36,7 +37,8 @@ func (l Limits) lifetimes(remember bool) (idle, absolute time.Duration) {
 	return min(l.Idle, l.Absolute), l.Absolute
 }
 
-// Live is a session that was live when it was resolved, with its user. It is shared by requests: read only.
+// Live is a session that was live when it was resolved, with its user. It is shared by requests and must not be
+// changed.
 type Live struct {
 	Session store.Session
 	User    store.User
@@ -44,7 +46,7 @@ type Live struct {
 	entry *entry
 }
 
-// IdleExpiresAt returns when the session is over if it is not used again.
+// IdleExpiresAt returns when the session expires if it is not used again.
 func (l *Live) IdleExpiresAt() time.Time {
 	t := l.lastSeen().Add(l.Session.Idle)
 	if t.After(l.Session.ExpiresAt) {
@@ -63,15 +65,15 @@ func (l *Live) lastSeen() time.Time {
 	return time.UnixMilli(l.entry.lastSeen.Load()).UTC()
 }
 
-// Fresh reports whether the person proved who they are within the last window (10 minutes for admin writes).
+// Fresh reports whether the user authenticated within the last window (10 minutes for admin writes).
 func (l *Live) Fresh(now time.Time, window time.Duration) bool {
 	age := now.Sub(l.Session.AuthAt)
 	return age > -time.Minute && age < window // another Caddy's clock may be a little ahead
 }
 
-// Values returns what compute made for this session, computing it at most a few times per cached session: identity
-// headers and decisions are kept beside the session they belong to and vanish with it. key must be comparable and
-// stand for one configuration (a pointer to it).
+// Values memoizes compute for this session: concurrent first calls may each compute, and all get the same result.
+// Identity headers and decisions are cached with the session they belong to, and are dropped with it. key must be
+// comparable and stand for one configuration (a pointer to it).
 func (l *Live) Values(key any, compute func(*Live) any) any {
 	if l.entry == nil {
 		return compute(l)
@@ -82,7 +84,7 @@ func (l *Live) Values(key any, compute func(*Live) any) any {
 	return l.entry.setMemo(key, compute(l))
 }
 
-// Known answers what [Live.Values] made for key before, without making anything.
+// Known returns what [Live.Values] memoized for key, without computing anything.
 func (l *Live) Known(key any) (v any, ok bool) {
 	if l.entry == nil {
 		return nil, false
@@ -90,7 +92,8 @@ func (l *Live) Known(key any) (v any, ok bool) {
 	return l.entry.memo(key)
 }
 
-// isLive judges a session against its user and the time. It is the only place that does.
+// isLive reports whether a session is live: same epoch as its user, who is active, and not expired. It is the only
+// place that decides it.
 func isLive(s *store.Session, u *store.User, lastSeen, now time.Time) bool {
 	return s.UserID == u.ID && s.Epoch == u.Epoch &&
 		u.Active && !u.Pending &&
@@ -98,7 +101,7 @@ func isLive(s *store.Session, u *store.User, lastSeen, now time.Time) bool {
 		now.Before(lastSeen.Add(s.Idle))
 }
 
-// Start says what session to make.
+// Start holds the parameters of a new session.
 type Start struct {
 	User     store.User
 	Limits   Limits
@@ -110,18 +113,18 @@ type Start struct {
 	SID      string
 	Claims   string
 	Sealed   string
-	// AuthAt is when the person proved who they are, zero when nobody knows: such a session is never fresh.
+	// AuthAt is when the user authenticated, zero if unknown: such a session is never fresh.
 	AuthAt    time.Time
 	IP        string
 	UserAgent string
 	Host      string
 }
 
-// maxUserAgent bounds what a client can make us keep.
+// maxUserAgent limits what a client can make us store.
 const maxUserAgent = 512
 
-// Create makes a session inside tx and returns the token for the cookie, which is kept nowhere.
-// A new sign-in always gets a new token (session fixation).
+// Create starts a session inside tx and returns the token for the cookie, which is stored nowhere. Every sign-in gets a
+// new token (session fixation).
 func (m *Manager) Create(ctx context.Context, tx store.Tx, p Start) (token string, s store.Session, err error) {
 	now := m.now().UTC()
 	idle, absolute := p.Limits.lifetimes(p.Remember)
@@ -129,17 +132,19 @@ func (m *Manager) Create(ctx context.Context, tx store.Tx, p Start) (token strin
 	s = store.Session{
 		ID: store.NewID(now), TokenHash: store.HashToken(token),
 		UserID: p.User.ID, Epoch: p.User.Epoch,
-		CreatedAt: now, AuthAt: notAfter(p.AuthAt, now), LastSeenAt: now, Idle: idle, ExpiresAt: now.Add(absolute), Remember: p.Remember,
-		Method: p.Method, Provider: p.Provider, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Claims: p.Claims, Sealed: p.Sealed,
-		IP: p.IP, UserAgent: ClipUserAgent(p.UserAgent), Host: p.Host,
+		CreatedAt: now, AuthAt: notAfter(p.AuthAt, now), LastSeenAt: now, Idle: idle, ExpiresAt: now.Add(absolute),
+		Remember: p.Remember,
+		Method:   p.Method, Provider: p.Provider, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Claims: p.Claims,
+		Sealed: p.Sealed,
+		IP:     p.IP, UserAgent: ClipUserAgent(p.UserAgent), Host: p.Host,
 	}
 	if err := tx.CreateSession(ctx, s); err != nil {
-		return "", store.Session{}, fmt.Errorf("making a session: %w", err)
+		return "", store.Session{}, fmt.Errorf("creating a session: %w", err)
 	}
 	return token, s, nil
 }
 
-// notAfter returns at, or now when at is later: no proof is newer than what it is judged by.
+// notAfter returns at, or now if at is in the future.
 func notAfter(at, now time.Time) time.Time {
 	if at.After(now) {
 		return now
@@ -147,11 +152,12 @@ func notAfter(at, now time.Time) time.Time {
 	return at
 }
 
-// Renew replaces a live session by one with a new id and a new token inside tx: after a password change or a
-// re-authentication the old cookie is worth nothing. Lifetimes go on. old is the session as tx has read it, so that
-// nothing that was replaced meanwhile comes back, with what the renewal changes about it; authAt is when the person
-// proved who they are, and never moves back. It returns store.ErrNotFound when the session ended meanwhile.
-func (m *Manager) Renew(ctx context.Context, tx store.Tx, old store.Session, epoch int64, authAt time.Time) (token string, s store.Session, err error) {
+// Renew rotates a live session inside tx: it gets a new id and a new token, so that the old cookie is worthless after a
+// password change or a step-up. Its lifetimes continue. old is the session as read in tx, with the caller's changes, so
+// that concurrent changes are not undone; authAt is when the user authenticated, and never moves back. It returns
+// store.ErrNotFound if the session has ended meanwhile.
+func (m *Manager) Renew(ctx context.Context, tx store.Tx, old store.Session, epoch int64,
+	authAt time.Time) (token string, s store.Session, err error) {
 	now := m.now().UTC()
 	token = store.NewToken()
 	s = old
@@ -160,12 +166,13 @@ func (m *Manager) Renew(ctx context.Context, tx store.Tx, old store.Session, epo
 		s.AuthAt = at
 	}
 	if err := tx.ReplaceSession(ctx, old.ID, s); err != nil {
-		return "", store.Session{}, fmt.Errorf("renewing a session: %w", err)
+		return "", store.Session{}, fmt.Errorf("rotating a session: %w", err)
 	}
 	return token, s, nil
 }
 
-// ClipUserAgent cuts a User-Agent to 512 bytes and drops what is not printable: it ends up in pages, logs and exports.
+// ClipUserAgent truncates a User-Agent to 512 bytes and drops control characters: it is shown in pages, logs and
+// exports.
 func ClipUserAgent(s string) string {
 	if len(s) > maxUserAgent {
 		s = s[:maxUserAgent]

@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// skew is how far the clocks of two Caddys are apart here: half of what docs/operations.md calls tolerable.
+// skew is the difference of the clocks of two Caddys: half of what docs/operations.md tolerates.
 const skew = 30 * time.Second
 
 // twoClocks are two managers of one store; the second one's clock is behind.
@@ -39,7 +39,8 @@ func (f *fixture) both(o *fixture, d time.Duration) {
 func TestClocksThatAreApartMakeNoWrongDecision(t *testing.T) {
 	t.Parallel()
 	ahead, behind := twoClocks(t)
-	for name, pair := range map[string][2]*fixture{"signed in ahead": {ahead, behind}, "signed in behind": {behind, ahead}} {
+	for name, pair := range map[string][2]*fixture{"signed in ahead": {ahead, behind},
+		"signed in behind": {behind, ahead}} {
 		here, there := pair[0], pair[1]
 		token, s := here.start(t, here.user, false)
 		for _, f := range pair {
@@ -51,7 +52,7 @@ func TestClocksThatAreApartMakeNoWrongDecision(t *testing.T) {
 				t.Errorf("%s: the sign-in does not count as recent at once", name)
 			}
 		}
-		// An ending acts by its change and not by a time.
+		// An end takes effect through its change, independent of clocks.
 		there.change(t, func(tx store.Tx) error {
 			_, err := tx.EndSessions(t.Context(), store.SessionSelector{ID: s.ID})
 			return err
@@ -67,7 +68,7 @@ func TestClocksThatAreApartMakeNoWrongDecision(t *testing.T) {
 	}
 }
 
-// Lifetimes are misjudged by the difference, and by no more.
+// Lifetimes are off by the difference, and by no more.
 func TestClocksThatAreApartMisjudgeLifetimesByTheDifference(t *testing.T) {
 	t.Parallel()
 	ahead, behind := twoClocks(t)
@@ -88,8 +89,8 @@ func TestClocksThatAreApartMisjudgeLifetimesByTheDifference(t *testing.T) {
 	}
 }
 
-// A wait for the next try of a password is shorter or longer by the difference, but counts are common: turning to the
-// Caddy whose clock is ahead gains half a minute of a wait that gets longer each time.
+// A throttle's wait is shorter or longer by the difference, but the counts are shared: using the Caddy whose clock is
+// ahead saves half a minute of a wait that doubles each time.
 func TestClocksThatAreApartLiftNoThrottle(t *testing.T) {
 	t.Parallel()
 	ahead, behind := twoClocks(t)
@@ -101,7 +102,8 @@ func TestClocksThatAreApartLiftNoThrottle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if w, err := ahead.BeginAttempt(t.Context(), "ada", 1, longest, ahead.clock.Now()); err != nil || w < longest-skew-time.Second {
+	if w, err := ahead.BeginAttempt(t.Context(), "ada", 1, longest, ahead.clock.Now()); err != nil ||
+		w < longest-skew-time.Second {
 		t.Errorf("the Caddy whose clock is ahead asks to wait %v, %v", w, err)
 	}
 }

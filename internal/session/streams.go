@@ -11,39 +11,39 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ErrEnded is the cause with which the context of a request is canceled when its session is over.
+// ErrEnded is the cause with which the context of a request is canceled when its session ends.
 var ErrEnded = errors.New("the session has ended")
 
-// streamGrace is how long an open stream may go on while the store does not say whether its session lives.
+// streamGrace is how long an open stream may continue while its session cannot be checked.
 const streamGrace = 10 * time.Second
 
-// Follow binds a request to its session: the returned context is canceled, with cause [ErrEnded], within a second
-// of the session's end, whatever ended it and wherever. The caller gives a Follower of its own, which must not move, and
-// calls its Release when the request is over.
+// Follow binds a request to its session: the returned context is canceled, with cause [ErrEnded], within a second of
+// the session's end, also if another process ends it. The caller provides f, which must not be copied, and calls its
+// Release when the request is done.
 //
-// Every request is followed, not only what looks like a stream: whether an answer turns out to be a download that
-// takes an hour is not known before it begins, and registering costs less than telling the two apart.
+// Every request is followed, not only what looks like a stream: a response may turn out to be a download that takes an
+// hour, and registering costs less than telling the two apart.
 func (m *Manager) Follow(ctx context.Context, l *Live, f *Follower) context.Context {
 	ctx, f.cancel = context.WithCancelCause(ctx)
 	f.live, f.streams = l, m.streams
 	m.streams.add(f)
-	// The session may have been ended between resolve and here, when nobody was listening yet.
+	// The session may have ended between Resolve and here, before f was registered.
 	if l.entry != nil && !m.cache.isCurrent(l.entry) {
 		m.streams.markStale(l.Session.ID)
 	}
 	return ctx
 }
 
-// Streams returns how many requests are being followed.
+// Streams returns the number of followed requests.
 func (m *Manager) Streams() int { return m.streams.count() }
 
-// Breaker makes all further reading and writing of a request fail. It may be told so again.
+// Breaker makes all further reads and writes of a request fail. Break may be called more than once.
 type Breaker interface{ Break() }
 
-// Follower is one request under way. Those of one session form a list.
+// Follower is one followed request. Those of one session form a linked list.
 type Follower struct {
-	// Breaker ends a request that goes on although its context is canceled, as one does that serves a file. It is
-	// never called after Release. It may be nil.
+	// Breaker ends a request that ignores the cancelation of its context, such as one that serves a file. It is never
+	// called after Release. It may be nil.
 	Breaker Breaker
 
 	live       *Live
@@ -55,10 +55,10 @@ type Follower struct {
 	released bool
 }
 
-// abortAfter is what a request has to notice that its context is canceled, and to be answered for that.
+// abortAfter is the time a request has to notice that its context is canceled, and to respond.
 const abortAfter = 400 * time.Millisecond
 
-// Release ends the following; it may be called without Follow, and again.
+// Release stops following. It may be called without Follow, and more than once.
 func (f *Follower) Release() {
 	if f.streams == nil {
 		return
@@ -70,7 +70,7 @@ func (f *Follower) Release() {
 	f.cancel(nil)
 }
 
-// end cancels the request, and breaks it if that does not help.
+// end cancels the request, and aborts it if it does not stop.
 func (f *Follower) end(cause error) {
 	f.cancel(cause)
 	if f.Breaker == nil {
@@ -79,7 +79,7 @@ func (f *Follower) end(cause error) {
 	time.AfterFunc(abortAfter, func() { f.abort(abortRetry) })
 }
 
-// abortRetry is when a request that was broken and still goes on is broken again; then half as often each time.
+// abortRetry is when a request that still continues is aborted again; the interval doubles each time.
 const abortRetry = 100 * time.Millisecond
 
 func (f *Follower) abort(again time.Duration) {
@@ -92,24 +92,24 @@ func (f *Follower) abort(again time.Duration) {
 	time.AfterFunc(again, func() { f.abort(min(2*again, streamGrace)) })
 }
 
-// group holds the followers of one session.
+// group holds the followed requests of one session.
 type group struct {
 	first        *Follower
 	userID       string
-	stale        bool      // something changed: ask the store
-	generation   uint64    // when it last became suspect, or was made: a change told during a judgment is not lost
-	priority     bool      // the change named this session or its user: it is judged before others
-	staleSince   time.Time // when it became suspect
+	stale        bool      // something changed: check the session in the store
+	generation   uint64    // when it last became stale: a change during a check is not lost
+	priority     bool      // the change was about this session or its user: checked before others
+	staleSince   time.Time // when it became stale
 	expiresAt    time.Time // idle or absolute expiry, as far as known
-	unverifiedAt time.Time // when it was last asked for because there were no news
+	unverifiedAt time.Time // when it was last marked by markUnverified
 }
 
 type streams struct {
 	mu             sync.Mutex
 	byID           map[string]*group
 	total          int
-	lastGeneration uint64 // the last mark
-	spare          *group // of the last session that has no request any more: most requests come one at a time
+	lastGeneration uint64
+	spare          *group // a free group for reuse: most sessions have one request at a time
 	wakeup         chan struct{}
 }
 
@@ -146,7 +146,7 @@ func (s *streams) remove(f *Follower) {
 	defer s.mu.Unlock()
 	g := s.byID[f.live.Session.ID]
 	if g == nil || (f.prev == nil && g.first != f) {
-		return // cut already
+		return // already canceled
 	}
 	if f.prev != nil {
 		f.prev.next = f.next
@@ -170,7 +170,7 @@ func (s *streams) count() int {
 	return s.total
 }
 
-// stale marks a session for judgment and wakes the janitor.
+// markStale marks a session to be checked and wakes the janitor.
 func (s *streams) markStale(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,7 +187,7 @@ func (s *streams) seq(g *group, priority bool) {
 	s.wake()
 }
 
-// nextGeneration returns a mark that none has had.
+// nextGeneration returns a number that was not used before.
 func (s *streams) nextGeneration() uint64 {
 	s.lastGeneration++
 	return s.lastGeneration
@@ -225,8 +225,8 @@ func (s *streams) changed(changes []store.Change) {
 	}
 }
 
-// markUnverified marks every session for judgment for which there have been no news for longer than it may go on without: an
-// ending elsewhere would not have been told. The store is asked, and when it does not answer the streams are cut.
+// markUnverified marks all sessions to be checked if the last poll of the store is older than streamGrace, for an end
+// elsewhere would not have been reported. If the store cannot be read either, the streams are canceled.
 func (s *streams) markUnverified(age time.Duration) {
 	if age <= streamGrace {
 		return
@@ -243,14 +243,14 @@ func (s *streams) markUnverified(age time.Duration) {
 	}
 }
 
-// pendingCheck is a session to judge, and its mark when that began.
+// pendingCheck is a session to check, and its generation when the check began.
 type pendingCheck struct {
 	id         string
 	generation uint64
 }
 
-// due returns the sessions to judge now: those that a change has named, then other suspects and those whose known expiry
-// has passed.
+// due returns the sessions to check now: first those with priority, then other stale ones and those that may have
+// expired.
 func (s *streams) due(now time.Time) []pendingCheck {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -266,7 +266,8 @@ func (s *streams) due(now time.Time) []pendingCheck {
 	return append(priority, others...)
 }
 
-// markLive notes that a session was found live until due; it stays suspect if it became so again meanwhile.
+// markLive records that a check found the session live until due. It stays stale if it was marked again during the
+// check.
 func (s *streams) markLive(j pendingCheck, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -303,7 +304,7 @@ func (s *streams) cancelAll(cause error) {
 	}
 }
 
-// staleSince returns since when a session could not be judged; it starts to count at the first call.
+// staleSince returns since when a session could not be checked, beginning with the first call.
 func (s *streams) staleSince(id string) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -317,12 +318,12 @@ func (s *streams) staleSince(id string) time.Time {
 	return g.staleSince
 }
 
-// checkBudget is for how long one round of judgments goes on while others wait. The next round begins with what changes
-// have named meanwhile, so that an ending is not late when all streams are doubted at once.
+// checkBudget limits the time of one round of checks. The next round begins with the sessions that were changed
+// meanwhile, so that their end is not noticed late while all streams are being checked.
 const checkBudget = 250 * time.Millisecond
 
-// checkStreams asks the store about the sessions that may have ended and cuts the streams of those that did. It reports
-// whether that was all.
+// checkStreams checks the due sessions in the store and cancels the streams of those that have ended. It reports
+// whether all due ones were checked.
 func (m *Manager) checkStreams(ctx context.Context) (all bool) {
 	now, began, storeAnswered := m.now(), time.Now(), false
 	for _, j := range m.streams.due(now) {
@@ -342,7 +343,7 @@ func (m *Manager) checkStreams(ctx context.Context) (all bool) {
 		case err == nil || errors.Is(err, store.ErrNotFound):
 			m.streams.cancel(id, ErrEnded)
 		case time.Since(m.streams.staleSince(id)) > streamGrace:
-			m.log.Warn("cutting streams: the store does not say whether their session lives", zap.Error(err))
+			m.log.Warn("store unavailable: canceling the streams of a session that cannot be checked", zap.Error(err))
 			m.streams.cancel(id, ErrEnded)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Another process ends the session: over here within a second, streams too.
+// A session that another process ends is over here within a second, and its streams are canceled.
 func TestAnEndingByAnotherProcessArrivesWithinASecond(t *testing.T) {
 	t.Parallel()
 	place := testenv.NewPlace(t)
@@ -38,7 +38,7 @@ func TestAnEndingByAnotherProcessArrivesWithinASecond(t *testing.T) {
 		if !errors.Is(context.Cause(ctx), session.ErrEnded) {
 			t.Errorf("cause %v", context.Cause(ctx))
 		}
-	case <-time.After(10 * time.Second): // a second by contract; a loaded test machine gets more
+	case <-time.After(10 * time.Second): // the limit is a second; a loaded test machine gets more
 		t.Error("the stream goes on")
 	}
 	if f.alive(t, token) {
@@ -46,7 +46,7 @@ func TestAnEndingByAnotherProcessArrivesWithinASecond(t *testing.T) {
 	}
 }
 
-// Streams of an ended session are cut, those of others stay, nothing leaks.
+// Streams of an ended session are canceled, those of others continue, nothing leaks.
 func TestOnlyTheEndedSessionsStreamsAreCut(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
@@ -107,7 +107,7 @@ func TestAnExpiredSessionsStreamsAreCut(t *testing.T) {
 	}
 }
 
-// A session ended between resolving and following is noticed all the same.
+// An end between Resolve and Follow is noticed.
 func TestAnEndingBetweenResolveAndFollowIsNotMissed(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)

@@ -7,7 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// touches gathers uses of sessions until the janitor writes them, so that a request costs no write.
+// touches collects uses of sessions until the janitor writes them, so that a request needs no write.
 type touches struct {
 	mu       sync.Mutex
 	seen     map[string]time.Time
@@ -31,15 +31,15 @@ func (t *touches) add(id string, at time.Time) {
 	t.seen[id] = at
 }
 
-// pending returns the noted use of a session that is not written yet, or the zero time.
+// pending returns the last use of a session that is not written yet, or the zero time.
 func (t *touches) pending(id string) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.seen[id]
 }
 
-// due reports whether there is something to write, since long enough: uses are noted at most once per touchEvery and
-// session, so that writing them at every tick is one small transaction per tick at most.
+// due reports whether there is something to write and janitorEvery has passed: uses are recorded at most once per
+// touchInterval and session, so that this is one small transaction per tick at most.
 func (t *touches) due(since time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,7 +57,7 @@ func (t *touches) drain() []store.Touch {
 	return batch
 }
 
-// putBack keeps a batch that could not be written, up to a bound, for the next try.
+// putBack keeps a batch that could not be written, up to maxPending, for the next attempt.
 func (t *touches) putBack(batch []store.Touch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,5 +71,5 @@ func (t *touches) putBack(batch []store.Touch) {
 	}
 }
 
-// maxPending bounds the memory of uses not yet written while the store is away.
+// maxPending limits the memory of uses not yet written while the store is unavailable.
 const maxPending = 100_000
