@@ -15,10 +15,10 @@ import (
 	"golang.org/x/crypto/scrypt"
 )
 
-// Ceilings on what checking one foreign hash may cost: a few seconds of a core, 1 GiB.
+// Ceilings on the cost of verifying one imported hash: a few seconds of a core, 1 GiB.
 const (
 	maxBcryptCost   = 16
-	bcryptBytes     = 72 // bcrypt ignores what comes after
+	bcryptBytes     = 72 // bcrypt ignores further bytes
 	maxScryptMemory = 1 << 30
 	maxScryptWork   = 1 << 24 // N·r·p
 	maxScryptP      = 64
@@ -30,13 +30,13 @@ type bcryptHash string
 
 func (bcryptHash) format() string { return "bcrypt" }
 
-// matches looks at the first 72 bytes as bcrypt does, and then refuses a longer password all the same.
+// matches compares the first 72 bytes as bcrypt does, and then refuses a longer password, at the same cost.
 func (h bcryptHash) matches(password []byte) bool {
 	err := bcrypt.CompareHashAndPassword([]byte(h), password[:min(len(password), bcryptBytes)])
 	return err == nil && len(password) <= bcryptBytes
 }
 
-// parseBcrypt takes the whole hash and what follows its identifier: two digits of cost, then salt and tag.
+// parseBcrypt parses a hash; rest is what follows its identifier: two digits of cost, then salt and tag.
 func parseBcrypt(encoded, rest string) (hash, error) {
 	cost, tail, found := strings.Cut(rest, "$")
 	if !found || len(cost) != 2 || len(tail) != 53 {
@@ -69,7 +69,8 @@ func (h scryptHash) matches(password []byte) bool {
 	return err == nil && subtle.ConstantTimeCompare(tag, h.tag) == 1
 }
 
-// withinCeilings holds N to powers of two above one (RFC 7914 section 2), and memory and work to their bounds.
+// withinCeilings reports whether N is a power of two above one (RFC 7914 section 2), and memory and work are within
+// their limits.
 func (h scryptHash) withinCeilings() bool {
 	if h.n < 2 || h.r < 1 || h.p < 1 || bits.OnesCount(uint(h.n)) != 1 {
 		return false
@@ -114,7 +115,7 @@ func (h pbkdf2Hash) matches(password []byte) bool {
 	return err == nil && subtle.ConstantTimeCompare(tag, h.tag) == 1
 }
 
-// digests returns the hash function of that name, nil for an unknown one.
+// digests returns the hash function of that name, or nil.
 func digests(name string) func() stdhash.Hash {
 	switch name {
 	case "sha1":

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// common.txt lists what people choose most: words, names, phrases and strings, folded, separated by white space.
+// common.txt lists the most common passwords and their parts: words, names, phrases and strings, folded, separated by
+// white space.
 //
 //go:embed common.txt
 var commonText string
@@ -31,8 +32,8 @@ var commonWords = sync.OnceValue(func() map[string]bool {
 	return set
 })
 
-// samples are what documentation, example files and placeholders say. Letters only: separators do not count. They are
-// looked for anywhere in a password, so only what nobody would come up with by themselves is here.
+// samples are passwords from documentation, example files and placeholders, letters only. They are searched for
+// anywhere in a password, so the list has only texts that nobody would choose independently.
 var samples = []string{
 	"changeme", "changethis", "changeit", "pleasechange", "replaceme", "replacethis", "replacewith",
 	"yourpassword", "youradminpassword", "yourownpassword", "yoursecret", "yourstrongpassword", "yoursecurepassword",
@@ -41,14 +42,15 @@ var samples = []string{
 	"putapassword", "setapassword", "typeapassword",
 }
 
-// maxTrivial is how many digits and symbols around a word are no secret: all of them are tried within minutes.
+// maxTrivial is how many digits and symbols around a word add no strength: all combinations are tried within minutes.
 const maxTrivial = 6
 
-// maxGuessable is the length in characters beyond which nothing is judged: no list and no rule makes guesses that long.
+// maxGuessable is the length in characters beyond which a password is not checked: no list or rule makes guesses that
+// long.
 const maxGuessable = 64
 
-// checkGuessable refuses what is guessed first: samples, the person's own names, and what is on the list. Attackers
-// vary a word by rules (case, digits behind it, look-alikes, twice in a row); the same rules are undone here.
+// checkGuessable refuses passwords that are guessed first: samples, the user's own names, and common ones. Attackers
+// vary words by rules (case, appended digits, look-alikes, repetition); the same rules are undone here.
 func checkGuessable(password string, context []string) error {
 	folded := strings.ToLower(norm.NFKC.String(password))
 	if isSample(folded) {
@@ -61,7 +63,8 @@ func checkGuessable(password string, context []string) error {
 	listed := commonWords()
 	for core := range cores(folded) {
 		if contextual[squash(core)] || contextual[unrepeat(squash(core))] {
-			return &PolicyError{ReasonContext, "Choose something other than your name, your e-mail address or the name of this site."}
+			return &PolicyError{ReasonContext,
+				"Choose something other than your name, your e-mail address or the name of this site."}
 		}
 		if isListed(listed, core) {
 			return errCommon()
@@ -74,21 +77,22 @@ func checkGuessable(password string, context []string) error {
 }
 
 func errCommon() error {
-	return &PolicyError{ReasonCommon, "This password is among the first that attackers try. Choose another one, for example four random words."}
+	return &PolicyError{ReasonCommon,
+		"This password is among the first that attackers try. Choose another one, for example four random words."}
 }
 
-// isListed also finds a listed word that is repeated, with or without something in between.
+// isListed reports whether s is a listed word, or repeats one, with or without separators.
 func isListed(listed map[string]bool, s string) bool {
 	if listed[s] {
 		return true
 	}
 	joined := squash(s)
 	unit := unrepeat(joined)
-	// Some listed words repeat something themselves ("bazbaz"), so twice the shortest unit counts, too.
+	// Some listed words are repetitions themselves ("bazbaz"), so twice the shortest unit is looked up, too.
 	return unit != joined && (listed[unit] || listed[unit+unit])
 }
 
-// isSample looks for a sample anywhere in the password: the rest of it is from the same example.
+// isSample reports whether a password contains a sample: the rest of it is probably from the same example.
 func isSample(folded string) bool {
 	plain := lettersOnly(folded)
 	leet := lettersOnly(unleet(folded, 'i'))
@@ -97,8 +101,8 @@ func isSample(folded string) bool {
 	})
 }
 
-// contextWords folds the names to compare with, and adds the parts of e-mail addresses. What has fewer than three
-// characters says nothing.
+// contextWords returns the folded context words, and the parts of e-mail addresses. Words of fewer than three
+// characters are left out: they would refuse too much.
 func contextWords(context []string) map[string]bool {
 	words := make(map[string]bool, 2*len(context))
 	add := func(s string) {
@@ -119,8 +123,8 @@ func contextWords(context []string) map[string]bool {
 	return words
 }
 
-// cores yields what may be the word within a password: with symbols, or digits and symbols, taken off either end, as
-// long as they are few or predictable, and with look-alikes read as letters. '1' and '!' stand for i as well as for l.
+// cores yields candidates for the word within a password: with symbols, or digits and symbols, trimmed from either end,
+// if they are few or predictable, and with look-alikes replaced by letters. '1' and '!' stand for i as well as for l.
 func cores(folded string) func(yield func(string) bool) {
 	symbol := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
 	other := func(r rune) bool { return !unicode.IsLetter(r) }
@@ -145,7 +149,7 @@ func cores(folded string) func(yield func(string) bool) {
 	}
 }
 
-// isTrivial reports whether what stands before and after a word adds nothing.
+// isTrivial reports whether a prefix and a suffix of a word add no strength.
 func isTrivial(before, after string) bool {
 	n := utf8.RuneCountInString(before) + utf8.RuneCountInString(after)
 	if n <= maxTrivial {
@@ -155,7 +159,7 @@ func isTrivial(before, after string) bool {
 	return simple(before) && simple(after)
 }
 
-// unleet reads look-alikes as letters.
+// unleet replaces look-alikes by letters.
 func unleet(s string, one rune) string {
 	return strings.Map(func(r rune) rune {
 		switch r {
@@ -210,7 +214,7 @@ func unrepeat(s string) string {
 	return s[:period]
 }
 
-// walks are the ways along a keyboard, the alphabet and the digits.
+// walks are sequences along a keyboard, the alphabet and the digits.
 var walks = sync.OnceValue(func() string {
 	lines := []string{
 		"abcdefghijklmnopqrstuvwxyz", "01234567890", "1234567890-=", "`1234567890", "02468", "13579",
@@ -230,11 +234,11 @@ var walks = sync.OnceValue(func() string {
 	return all.String()
 })
 
-// isPredictable reports a string that is made of patterns: few different characters, a short unit over and over, ways
-// along the keyboard, dates and years.
+// isPredictable reports whether a string is made of patterns: few different characters, a repeated short unit, keyboard
+// walks, dates and years.
 func isPredictable(s string) bool {
 	if s == "" {
-		return false // nothing was left over of something: that is judged by itself
+		return false // nothing is left after trimming: the untrimmed text is checked by itself
 	}
 	distinct := make(map[rune]bool)
 	for _, r := range s {
@@ -246,7 +250,7 @@ func isPredictable(s string) bool {
 		isWalk(s) || isWalk(unshift(s)) || isDates(s)
 }
 
-// unshift reads the symbols above the digits as digits: !QAZ2wsx is a way down the keyboard, too.
+// unshift replaces the symbols above the digits by digits: !QAZ2wsx is a keyboard walk, too.
 func unshift(s string) string {
 	const symbols, digits = "!@#$%^&*()", "1234567890"
 	return strings.Map(func(r rune) rune {
@@ -291,7 +295,7 @@ func walkFrom(text []rune) int {
 	return max(same, n)
 }
 
-// isDates reports digits that are a date (20240131, 31012024, 01312024) or a row of years.
+// isDates reports whether s is a date (20240131, 31012024, 01312024) or a sequence of years.
 func isDates(s string) bool {
 	digits := strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {
@@ -317,7 +321,7 @@ func isDates(s string) bool {
 
 func isYear(s string) bool { return s >= "1900" && s <= "2099" }
 
-// isMonthDay takes either order.
+// isMonthDay reports whether s is a month and a day, in either order.
 func isMonthDay(s string) bool {
 	a, _ := strconv.Atoi(s[:2])
 	b, _ := strconv.Atoi(s[2:])

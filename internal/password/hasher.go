@@ -10,21 +10,20 @@ import (
 // MaxBytes is the longest password, in bytes after [Normalize].
 const MaxBytes = 1024
 
-// Normalize returns the one spelling under which a password is hashed and checked: NFC. Keyboards and systems differ
-// in how they compose "é"; people do not know. The Hasher applies it itself.
+// Normalize returns the form in which a password is hashed and verified: NFC. Keyboards and systems differ in how they
+// compose "é". The Hasher applies it itself.
 func Normalize(password string) string { return norm.NFC.String(password) }
 
-// Hasher makes and checks password hashes. It is safe for concurrent use.
+// Hasher creates and verifies password hashes. It is safe for concurrent use.
 type Hasher struct {
 	params Params
 	slots  *Slots
-	// dummy is a hash of nothing in particular with the current parameters: what is checked when there is nothing
-	// to check.
+	// dummy is a hash of no password, with the current parameters: it is verified if there is no other hash.
 	dummy argon2idHash
 }
 
-// NewHasher makes a Hasher of cost p whose work is bounded by s (nil: [DefaultSlots]). It takes p as it is, also
-// below the [Floor]: the configuration validates, tests want cheap hashes.
+// NewHasher returns a Hasher of cost p that uses the slots s (nil: [DefaultSlots]). It does not validate p, for tests
+// need hashes below the [Floor]; the configuration does.
 func NewHasher(p Params, s *Slots) *Hasher {
 	if s == nil {
 		s = DefaultSlots(p)
@@ -39,13 +38,13 @@ func NewHasher(p Params, s *Slots) *Hasher {
 // Params returns the cost of new hashes.
 func (h *Hasher) Params() Params { return h.params }
 
-// Enter is [Slots.Enter]: what is turned away in a flood must be next to free.
-func (h *Hasher) Enter(ctx context.Context) (placed context.Context, leave func(), err error) {
+// Enter is [Slots.Enter].
+func (h *Hasher) Enter(ctx context.Context) (admitted context.Context, leave func(), err error) {
 	return h.slots.Enter(ctx)
 }
 
-// Hash returns the argon2id hash of a password in PHC form, with a salt of its own. It refuses what could never be
-// checked again (a *[PolicyError]: empty, too long, not UTF-8) but does not judge strength: see [Policy]. Other errors
+// Hash returns the argon2id hash of a password in PHC form, with a new salt. It refuses passwords that could never be
+// verified (a *[PolicyError]: empty, too long, not UTF-8) but does not check their strength: see [Policy]. Other errors
 // are technical: a *[BusyError], or the context's.
 func (h *Hasher) Hash(ctx context.Context, password string) (phc string, err error) {
 	password = Normalize(password)
@@ -63,9 +62,8 @@ func (h *Hasher) Hash(ctx context.Context, password string) (phc string, err err
 }
 
 // Verify reports whether password is the one that was hashed into encoded, and, if so, whether the hash is outdated:
-// not what [Hasher.Hash] would make today. A hash that cannot be read, and a password that cannot be one, are no match
-// and no error, at the cost of one hash. Errors are technical only (a *[BusyError], or the context's): nothing was
-// found out, and the answer is never ok.
+// not what [Hasher.Hash] would create now. A malformed hash and an invalid password do not match, without an error and
+// at the cost of one hash. Errors are technical only (a *[BusyError], or the context's); ok is false then.
 func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, outdated bool, err error) {
 	release, err := h.slots.Acquire(ctx)
 	if err != nil {
@@ -85,8 +83,8 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, outd
 	return true, !isArgon || !current.isCurrent(h.params), nil
 }
 
-// Dummy takes as long as Verify does with a hash of the current parameters. Call it where there is no hash to check
-// (unknown user, account without a password): otherwise the quick answer would tell which names exist.
+// Dummy takes as long as Verify with a hash of the current parameters. Call it if there is no hash to verify (unknown
+// user, account without a password): otherwise the response time would tell which names exist.
 func (h *Hasher) Dummy(ctx context.Context, password string) error {
 	release, err := h.slots.Acquire(ctx)
 	if err != nil {
@@ -97,7 +95,7 @@ func (h *Hasher) Dummy(ctx context.Context, password string) error {
 	return nil
 }
 
-// verifyDummy spends the time of one check.
+// verifyDummy takes the time of one verification.
 func (h *Hasher) verifyDummy(password string) {
 	_ = h.dummy.matches([]byte(password[:min(len(password), MaxBytes)]))
 }

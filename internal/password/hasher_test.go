@@ -12,7 +12,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// cheap keeps tests fast; no configuration could ask for it.
+// cheap keeps tests fast; it is below what a configuration may set.
 var cheap = Params{MemoryKiB: 64, Time: 1, Threads: 1}
 
 func newTestHasher() *Hasher { return NewHasher(cheap, NewSlots(2, 64)) }
@@ -115,9 +115,9 @@ func TestOtherParametersAreOutdated(t *testing.T) {
 	}
 }
 
-// P-ENUM: a sign-in for an unknown user, a user without a password, a damaged hash and a wrong password cost the same.
-// Time is too uncertain to assert, work is not: each must fill the memory of one hash. (Not parallel: it reads what the
-// whole process allocates.)
+// User enumeration: a sign-in for an unknown user, a user without a password, a malformed hash and a wrong password
+// cost the same. Time is too uncertain to assert, memory is not: each must allocate that of one hash. (Not parallel: it
+// reads what the whole process allocates.)
 func TestNoMatchCostsOneHash(t *testing.T) {
 	p := Params{MemoryKiB: 32 * 1024, Time: 1, Threads: 1}
 	h := NewHasher(p, NewSlots(1, 0))

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// maxDelayed is how many callers are held at once at the most.
+// maxDelayed limits how many callers are delayed at once.
 const maxDelayed = 512
 
-// Holds are callers that are held for a moment before they are refused. Programs that are refused at once come back at
-// once, and to refuse them ten thousand times takes the time of those who are signed in. The number of those who are
-// held is bounded, so that nothing piles up. The zero value holds nobody yet; it is safe for concurrent use.
+// Holds is a tarpit: it delays callers before they are refused. Programs that are refused at once retry at once, and
+// refusing them ten thousand times takes processor time from signed-in users. The number of delayed callers is limited,
+// so that they do not accumulate. The zero value is ready to use; it is safe for concurrent use.
 type Holds struct {
 	delayed atomic.Int64
 	last    atomic.Uint32
 }
 
-// Begin returns how long to hold a caller: about a time, from half of it to one and a half. Those who come at once
-// are spread over it, or they would come back at once, too. It returns 0 when nobody else may be held. The caller calls
-// end when the moment is over.
+// Begin returns how long to delay a caller: about as long as given, from half of it to one and a half. Concurrent
+// callers get different delays, or they would retry at the same time, too. It returns 0 beyond the limit. The caller
+// calls end after the delay.
 func (h *Holds) Begin(about time.Duration) (moment time.Duration, end func()) {
 	end = func() { h.delayed.Add(-1) }
 	if h.delayed.Add(1) > maxDelayed {

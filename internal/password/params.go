@@ -6,33 +6,34 @@ import "fmt"
 type Params struct {
 	MemoryKiB uint32 // memory, in KiB
 	Time      uint32 // passes over the memory
-	Threads   uint8  // lanes computed side by side
+	Threads   uint8  // lanes computed in parallel
 }
 
-// Default is what new hashes cost unless configured otherwise: the memory and passes of the second choice of RFC 9106
+// Default is the cost of new hashes unless configured otherwise: memory and passes of the second choice of RFC 9106
 // section 4, on one lane because a server has other work for its cores.
 var Default = Params{MemoryKiB: 64 * 1024, Time: 3, Threads: 1}
 
-// Floor is the least that a configuration may ask for (OWASP Password Storage Cheat Sheet).
+// Floor is the minimum for a configuration (OWASP Password Storage Cheat Sheet).
 var Floor = Params{MemoryKiB: 19 * 1024, Time: 2, Threads: 1}
 
-// Ceilings. They hold for the configuration and for stored hashes alike, so that nothing is ever hashed with
-// parameters that checking would then refuse.
+// Ceilings. They apply to the configuration and to stored hashes alike, so that no hash is created with parameters that
+// Verify refuses.
 const (
 	maxMemoryKiB = 1 << 20 // 1 GiB
 	maxTime      = 64
 	maxThreads   = 64
-	// maxWork bounds memory times passes. Without it both ceilings together would take a minute of a core.
+	// maxWork limits memory times passes. Without it both ceilings together would take a minute of a core.
 	maxWork = 4 << 20
 )
 
-// Validate reports parameters outside of what a configuration may ask for. The text is for people.
+// Validate returns an error for parameters that a configuration may not have. Its text is for the operator.
 func (p Params) Validate() error {
 	if p.MemoryKiB < Floor.MemoryKiB || p.Time < Floor.Time || p.Threads < Floor.Threads {
 		return fmt.Errorf("argon2id %s is too weak: use at least %s", p, Floor)
 	}
 	if !p.withinCeilings() {
-		return fmt.Errorf("argon2id %s is too much: memory may be at most 1GiB, time %d, threads %d, and memory times time 4GiB",
+		return fmt.Errorf(
+			"argon2id %s is too much: memory may be at most 1GiB, time %d, threads %d, and memory times time 4GiB",
 			p, maxTime, maxThreads)
 	}
 	return nil
@@ -46,8 +47,8 @@ func (p Params) String() string {
 	return fmt.Sprintf("%dKiB %d %d", p.MemoryKiB, p.Time, p.Threads)
 }
 
-// withinCeilings also holds the lower bound of RFC 9106 section 3.1: at least 8 KiB per lane. The library would
-// raise smaller values silently, and the hash would claim something else than what was computed.
+// withinCeilings also checks the lower limit of RFC 9106 section 3.1: at least 8 KiB per lane. The library would raise
+// smaller values silently, and the hash would have been computed with other parameters than it says.
 func (p Params) withinCeilings() bool {
 	return p.Time >= 1 && p.Threads >= 1 &&
 		p.MemoryKiB <= maxMemoryKiB && p.Time <= maxTime && p.Threads <= maxThreads &&

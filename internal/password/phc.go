@@ -17,7 +17,7 @@ const (
 	tagBytes  = 32
 )
 
-// Bounds on what a stored hash may hold. A short tag would match by chance, a long one is no hash of ours.
+// Limits on the parts of a stored hash. A short tag would match by chance.
 const (
 	maxEncoded = 1024
 	minTag     = 16
@@ -25,22 +25,22 @@ const (
 	maxSalt    = 128
 )
 
-// errMalformed is all that is said about a hash that cannot be read: its text must not reach a log.
+// errMalformed is the error for every malformed hash. It never includes the hash, which must not reach a log.
 var errMalformed = errors.New("not a password hash in a known format")
 
-// hash is a stored hash that was read and lies within the ceilings.
+// hash is a parsed stored hash within the ceilings.
 type hash interface {
-	// format names the kind of hash for people.
+	// format returns the name of the format for people.
 	format() string
 	// matches compares in constant time. It takes as long as hashing does.
 	matches(password []byte) bool
 }
 
-// KnownFormats lists for people which hashes can be checked.
+// KnownFormats lists for people which hashes can be verified.
 const KnownFormats = "argon2id, bcrypt, scrypt or PBKDF2, in PHC form ($argon2id$…) or as Werkzeug writes it (scrypt:…)"
 
-// Identify returns the format of a stored hash that [Hasher.Verify] can check, such as "argon2id" or "bcrypt". The
-// error says which formats are known; it never repeats the value.
+// Identify returns the format of a stored hash that [Hasher.Verify] supports, such as "argon2id" or "bcrypt". The error
+// says which formats are known; it never repeats the value.
 func Identify(encoded string) (format string, err error) {
 	h, err := parse(encoded)
 	if err != nil {
@@ -101,7 +101,7 @@ func argon2id(password, salt []byte, p Params, length int) []byte {
 }
 
 // parseArgon2id reads what follows $argon2id$. Version 0x13 is required: hashes without v= are of version 0x10, which
-// computes something else.
+// is computed differently.
 func parseArgon2id(rest string) (hash, error) {
 	version, rest, _ := strings.Cut(rest, "$")
 	if version != "v="+strconv.Itoa(argon2.Version) {
@@ -141,7 +141,7 @@ func parseParams(s string, names ...string) ([]uint32, bool) {
 	return values, true
 }
 
-// parseNumber reads a decimal number in its one spelling: no sign, no leading zero.
+// parseNumber reads a decimal number in its canonical form: no sign, no leading zero.
 func parseNumber(s string) (uint32, bool) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || strconv.FormatUint(n, 10) != s {
@@ -150,7 +150,7 @@ func parseNumber(s string) (uint32, bool) {
 	return uint32(n), true
 }
 
-// parseSaltAndTag reads "salt$tag" and holds both to their bounds.
+// parseSaltAndTag reads "salt$tag" and checks their lengths.
 func parseSaltAndTag(s string, decode func(string) ([]byte, bool)) (salt, tag []byte, ok bool) {
 	saltText, tagText, found := strings.Cut(s, "$")
 	salt, saltOK := decode(saltText)
@@ -162,12 +162,12 @@ func parseSaltAndTag(s string, decode func(string) ([]byte, bool)) (salt, tag []
 
 var phcBase64 = base64.RawStdEncoding.Strict()
 
-// decodePHC decodes base64 without padding. The decoder of the standard library skips line breaks; comparing with what
-// it would write leaves one spelling per value.
+// decodePHC decodes canonical base64 without padding. The standard library's decoder skips line breaks, so the result
+// is encoded again and compared.
 func decodePHC(s string) ([]byte, bool) {
 	b, err := phcBase64.DecodeString(s)
 	return b, err == nil && phcBase64.EncodeToString(b) == s
 }
 
-// decodeAB64 decodes base64 as passlib writes it, with '.' for '+'; '+' is taken as well.
+// decodeAB64 decodes base64 as passlib writes it, with '.' for '+'; '+' is accepted as well.
 func decodeAB64(s string) ([]byte, bool) { return decodePHC(strings.ReplaceAll(s, ".", "+")) }

@@ -9,8 +9,8 @@ import (
 
 // Lengths in characters (code points).
 const (
-	DefaultMinLength = 12 // of a [Policy] that says nothing
-	LeastMinLength   = 8  // what a configuration may not go below
+	DefaultMinLength = 12 // of the zero [Policy]
+	LeastMinLength   = 8  // minimum for a configuration
 )
 
 // Reasons of a [PolicyError].
@@ -33,10 +33,10 @@ type PolicyError struct {
 
 func (e *PolicyError) Error() string { return e.Text }
 
-// Policy says which passwords people may choose (NIST SP 800-63B-4 section 3.1.1.2): a length, no rules of
-// composition, and nothing that attackers try first. It judges new passwords only, never those at a sign-in.
+// Policy says which passwords users may choose (NIST SP 800-63B-4 section 3.1.1.2): a minimum length, no composition
+// rules, and nothing that attackers try first. It applies to new passwords only, never at a sign-in.
 type Policy struct {
-	MinLength int // in code points; 0 means DefaultMinLength, and less than LeastMinLength means that
+	MinLength int // in code points; 0 means DefaultMinLength; it is at least LeastMinLength
 }
 
 // Min returns the length in force.
@@ -47,9 +47,9 @@ func (p Policy) Min() int {
 	return max(p.MinLength, LeastMinLength)
 }
 
-// Check returns nil or a *[PolicyError]. context holds what an attacker knows about the person and the place: username,
+// Check returns nil or a *[PolicyError]. context holds what an attacker knows about the user and the site: username,
 // e-mail, site title. A password that is one of them, or one of them with some digits, symbols, look-alikes or
-// repeated, is refused. Of an e-mail, the part before the @ counts by itself as well.
+// repeated, is refused. Of an e-mail, the part before the @ is a word by itself as well.
 func (p Policy) Check(password string, context ...string) error {
 	password = Normalize(password)
 	if err := checkBytes(password); err != nil {
@@ -69,13 +69,15 @@ func (p Policy) Check(password string, context ...string) error {
 	return checkGuessable(password, context)
 }
 
-// checkBytes refuses what no password can be, whatever the policy.
+// checkBytes refuses what cannot be a password under any policy.
 func checkBytes(password string) error {
 	switch {
 	case password == "":
 		return &PolicyError{ReasonEmpty, "Enter a password."}
 	case len(password) > MaxBytes:
-		return &PolicyError{ReasonLong, fmt.Sprintf("This password is too long: use at most %d bytes (as many letters, or half as many with accents).", MaxBytes)}
+		return &PolicyError{ReasonLong,
+			fmt.Sprintf("This password is too long: use at most %d bytes (as many letters, or half as many with accents).",
+				MaxBytes)}
 	case !utf8.ValidString(password):
 		return &PolicyError{ReasonEncoding, "The password is not valid UTF-8 text."}
 	}

@@ -8,10 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// P-SECRETS: refusals are shown on pages and logged at start.
+// Secrets in logs: policy errors are shown on pages and logged at start.
 func TestPolicyNeverRepeatsThePassword(t *testing.T) {
 	t.Parallel()
-	for _, password := range []string{"canary", "canary canary", "canary\x00canarycanary", "canary\xff", strings.Repeat("canary", 200), "canary1234567", "changeme-canary"} {
+	for _, password := range []string{"canary", "canary canary", "canary\x00canarycanary", "canary\xff",
+		strings.Repeat("canary", 200), "canary1234567", "changeme-canary"} {
 		err := Policy{}.Check(password, "canary")
 		if err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%.20q: %v", password, err)
@@ -19,7 +20,7 @@ func TestPolicyNeverRepeatsThePassword(t *testing.T) {
 	}
 }
 
-// reason returns why a password is refused, "" when it is taken.
+// reason returns why a password is refused, "" if it is accepted.
 func reason(t *testing.T, p Policy, password string, context ...string) string {
 	t.Helper()
 	err := p.Check(password, context...)
@@ -33,16 +34,19 @@ func reason(t *testing.T, p Policy, password string, context ...string) string {
 	return refused.Reason
 }
 
-func TestPolicyTakesWhatIsLongAndUncommon(t *testing.T) {
+func TestPolicyAcceptsLongUncommonPasswords(t *testing.T) {
 	t.Parallel()
 	for _, password := range []string{
-		"correct horse battery staple", "correct-horse-battery-staple", "Tr0ub4dor&3 and more", "vq8Zk2mWx9Lp", "k7#mQ2!xR9$w", "walnut-ginger-velvet",
+		"correct horse battery staple", "correct-horse-battery-staple", "Tr0ub4dor&3 and more", "vq8Zk2mWx9Lp",
+		"k7#mQ2!xR9$w", "walnut-ginger-velvet",
 		"zwölf Boxkämpfer jagen", "пингвины на луне", "東京都千代田区丸の内一丁目一番", "🦊🦉🐳🐢🦔🦋🐝🦀🐙🦑🦜🦩", "    leading and trailing    ",
-		"a-long-enough-password", "EnvPw1-and-some-more", "test-password-for-the-gate", "my dog ate 3 red boots", "839201746512", "S3cure!Horse-Battery",
+		"a-long-enough-password", "EnvPw1-and-some-more", "test-password-for-the-gate", "my dog ate 3 red boots",
+		"839201746512", "S3cure!Horse-Battery",
 		strings.Repeat("vq8Zk2mWx9Lp", 85), "ⅷ quiet otters sing", "admin likes 7 tulips", "passwords are a nuisance",
 		"e\u0301t\u00e9 sans soleil", "x\u200dy\u200dz zebra crossing",
 		// Longer than any list or rule goes, whatever it is made of.
-		strings.Repeat("a", 72) + "b", strings.Repeat("x", 1024), strings.Repeat("é", 512), strings.Repeat("0123456789abcdef", 64),
+		strings.Repeat("a", 72) + "b", strings.Repeat("x", 1024), strings.Repeat("é", 512),
+		strings.Repeat("0123456789abcdef", 64),
 	} {
 		if got := reason(t, Policy{}, password, "admin", "admin@example.com", "Gatehouse"); got != "" {
 			t.Errorf("%q is refused: %s", password, got)
@@ -57,8 +61,10 @@ func TestPolicyLengthCountsCharacters(t *testing.T) {
 		password string
 		want     string
 	}{
-		{0, "vq8Zk2mWx9L", ReasonShort}, {0, "vq8Zk2mWx9Lp", ""}, {12, "vq8Zk2mWx9L", ReasonShort}, {8, "vq8Zk2mW", ""}, {8, "vq8Zk2m", ReasonShort},
-		{1, "vq8Zk2m", ReasonShort}, {-5, "vq8Zk2m", ReasonShort}, {20, "vq8Zk2mWx9Lpvq8Zk2mZ", ""}, {20, "vq8Zk2mWx9Lpvq8Zk2m", ReasonShort},
+		{0, "vq8Zk2mWx9L", ReasonShort}, {0, "vq8Zk2mWx9Lp", ""}, {12, "vq8Zk2mWx9L", ReasonShort}, {8, "vq8Zk2mW", ""},
+		{8, "vq8Zk2m", ReasonShort},
+		{1, "vq8Zk2m", ReasonShort}, {-5, "vq8Zk2m", ReasonShort}, {20, "vq8Zk2mWx9Lpvq8Zk2mZ", ""},
+		{20, "vq8Zk2mWx9Lpvq8Zk2m", ReasonShort},
 		{12, "äöüßéèêàçñø", ReasonShort}, {12, "äöüßéèêàçñøå", ""}, // 22 and 24 bytes
 		{12, strings.Repeat("e\u0301", 6) + "xyzab", ReasonShort}, // 11 characters once composed
 		{12, "🦊🦉🐳🐢🦔🦋🐝🦀🐙🦑🦜", ReasonShort},
@@ -73,12 +79,15 @@ func TestPolicyLengthCountsCharacters(t *testing.T) {
 	}
 }
 
-func TestPolicyRefusesWhatIsNoText(t *testing.T) {
+func TestPolicyRefusesInvalidText(t *testing.T) {
 	t.Parallel()
 	for password, want := range map[string]string{
-		"": ReasonEmpty, "              ": ReasonEmpty, "\u00a0\u2003\u3000\u00a0\u2003\u3000\u00a0\u2003\u3000\u00a0\u2003\u3000": ReasonEmpty,
-		"a long password\n": ReasonControl, "a long\x00 password": ReasonControl, "a long\tpassword": ReasonControl, "a long password\x7f": ReasonControl, "a long\u0085 password": ReasonControl,
-		"a long password \xff": ReasonEncoding, "\xc0\xafa long password": ReasonEncoding, "a long \xed\xa0\x80 password": ReasonEncoding,
+		"": ReasonEmpty, "              ": ReasonEmpty,
+		"\u00a0\u2003\u3000\u00a0\u2003\u3000\u00a0\u2003\u3000\u00a0\u2003\u3000": ReasonEmpty,
+		"a long password\n": ReasonControl, "a long\x00 password": ReasonControl, "a long\tpassword": ReasonControl,
+		"a long password\x7f": ReasonControl, "a long\u0085 password": ReasonControl,
+		"a long password \xff": ReasonEncoding, "\xc0\xafa long password": ReasonEncoding,
+		"a long \xed\xa0\x80 password":     ReasonEncoding,
 		strings.Repeat("vq8Zk2mWx9Lp", 86): ReasonLong, strings.Repeat("ö", 513): ReasonLong,
 	} {
 		if got := reason(t, Policy{}, password); got != want {
@@ -95,17 +104,28 @@ func TestPolicyRefusesCommonPasswords(t *testing.T) {
 	t.Parallel()
 	eight := Policy{MinLength: 8}
 	for _, password := range []string{
-		"password", "PASSWORD", "Password", "p@ssw0rd", "P@$$w0rd!", "passw0rd123", "password1", "password123", "password1234", "Password2024!", "Password!2026",
-		"1password1", "!!password!!", "password password", "passwordpassword", "password-password", "Password123456", "password20240131",
-		"12345678", "123456789", "1234567890", "123456789012", "0987654321", "87654321", "11111111", "00000000000000", "12121212", "123123123", "112233445566",
-		"147258369", "1q2w3e4r", "1q2w3e4r5t6y", "1qaz2wsx", "1qaz2wsx3edc", "!QAZ2wsx", "!QAZ@WSX#EDC", "zaq12wsx", "qazwsxedc", "qwertyuiop", "qwertyuiop123", "Qwerty123456", "qwerty!2345",
-		"asdfghjkl", "asdfghjkl123", "zxcvbnm123", "azertyuiop", "qwertzuiop", "abcdefgh", "abcdefghijkl", "abcd1234", "abc123abc123", "a1b2c3d4e5f6",
-		"!@#$%^&*", "!@#$%^&*()_+", "iloveyou", "ILoveYou123", "1loveyou!", "letmein123", "welcome1", "Welcome2026!", "sunshine1", "princess123", "football1", "superman123", "trustno1",
-		"monkey123", "dragon2023", "michael1", "jennifer!", "charlie123", "liverpool1", "chelsea2024", "starwars!", "pokemon123", "batman1234", "whatever1", "shadow123456",
-		"passwort123", "Sommer2024!", "geheim123456", "azerty123456", "motdepasse1", "bonjour123", "contraseña", "contrasena1", "teamo123", "senha12345", "wachtwoord1", "welkom123",
-		"haslo123", "qwerty123456", "пароль123", "йцукенгшщз", "woaini1314", "5201314520", "juventus1", "barcelona10", "adminadmin", "administrator1", "admin12345", "root12345", "toor1234",
-		"20240131", "31121999", "12311999", "31.12.1999", "1999-12-31", "19901991", "199019911992", "aaaaaaaa", "aaaabbbb", "abababababab", "xyxyxyxyxyxy", "        a", "correcthorsebatterystaple",
-		"P4SSW0RD", "pa55word1", "h4ck3r123", "l3tm31n1", "m0nk3y123", "ｐａｓｓｗｏｒｄ１", "superadmin1", "gatehouse1", "gatekeeper!",
+		"password", "PASSWORD", "Password", "p@ssw0rd", "P@$$w0rd!", "passw0rd123", "password1", "password123",
+		"password1234", "Password2024!", "Password!2026",
+		"1password1", "!!password!!", "password password", "passwordpassword", "password-password", "Password123456",
+		"password20240131",
+		"12345678", "123456789", "1234567890", "123456789012", "0987654321", "87654321", "11111111", "00000000000000",
+		"12121212", "123123123", "112233445566",
+		"147258369", "1q2w3e4r", "1q2w3e4r5t6y", "1qaz2wsx", "1qaz2wsx3edc", "!QAZ2wsx", "!QAZ@WSX#EDC", "zaq12wsx",
+		"qazwsxedc", "qwertyuiop", "qwertyuiop123", "Qwerty123456", "qwerty!2345",
+		"asdfghjkl", "asdfghjkl123", "zxcvbnm123", "azertyuiop", "qwertzuiop", "abcdefgh", "abcdefghijkl", "abcd1234",
+		"abc123abc123", "a1b2c3d4e5f6",
+		"!@#$%^&*", "!@#$%^&*()_+", "iloveyou", "ILoveYou123", "1loveyou!", "letmein123", "welcome1", "Welcome2026!",
+		"sunshine1", "princess123", "football1", "superman123", "trustno1",
+		"monkey123", "dragon2023", "michael1", "jennifer!", "charlie123", "liverpool1", "chelsea2024", "starwars!",
+		"pokemon123", "batman1234", "whatever1", "shadow123456",
+		"passwort123", "Sommer2024!", "geheim123456", "azerty123456", "motdepasse1", "bonjour123", "contraseña",
+		"contrasena1", "teamo123", "senha12345", "wachtwoord1", "welkom123",
+		"haslo123", "qwerty123456", "пароль123", "йцукенгшщз", "woaini1314", "5201314520", "juventus1", "barcelona10",
+		"adminadmin", "administrator1", "admin12345", "root12345", "toor1234",
+		"20240131", "31121999", "12311999", "31.12.1999", "1999-12-31", "19901991", "199019911992", "aaaaaaaa", "aaaabbbb",
+		"abababababab", "xyxyxyxyxyxy", "        a", "correcthorsebatterystaple",
+		"P4SSW0RD", "pa55word1", "h4ck3r123", "l3tm31n1", "m0nk3y123", "ｐａｓｓｗｏｒｄ１", "superadmin1", "gatehouse1",
+		"gatekeeper!",
 	} {
 		if got := reason(t, eight, password); got != ReasonCommon {
 			t.Errorf("%q is %q, want %q", password, got, ReasonCommon)
@@ -116,9 +136,12 @@ func TestPolicyRefusesCommonPasswords(t *testing.T) {
 func TestPolicyRefusesSamples(t *testing.T) {
 	t.Parallel()
 	for _, password := range []string{
-		"changeme", "ChangeMe!", "change-me-please", "please-change-me", "please-change-me-now", "PLEASE_CHANGE_THIS", "changeme123456", "CHANGE_ME_123", "ch4nge-m3-n0w",
-		"your-password", "your-password-here", "<your password>", "your_strong_password", "YourSecurePassword1!", "put-a-password-here", "enter password here",
-		"replace-me-with-a-password", "placeholder-value", "example-password", "sample password 1", "default-password", "your-secret-here", "choose-a-password",
+		"changeme", "ChangeMe!", "change-me-please", "please-change-me", "please-change-me-now", "PLEASE_CHANGE_THIS",
+		"changeme123456", "CHANGE_ME_123", "ch4nge-m3-n0w",
+		"your-password", "your-password-here", "<your password>", "your_strong_password", "YourSecurePassword1!",
+		"put-a-password-here", "enter password here",
+		"replace-me-with-a-password", "placeholder-value", "example-password", "sample password 1", "default-password",
+		"your-secret-here", "choose-a-password",
 	} {
 		if got := reason(t, Policy{MinLength: 8}, password); got != ReasonSample {
 			t.Errorf("%q is %q, want %q", password, got, ReasonSample)
@@ -128,17 +151,21 @@ func TestPolicyRefusesSamples(t *testing.T) {
 
 func TestPolicyRefusesTheirOwnNames(t *testing.T) {
 	t.Parallel()
-	context := []string{"Rosalind.Franklin", "rfranklin@crystal-lab.example", "Rosalind Elsie Franklin", "Crystal Gazette", "xy", ""}
+	context := []string{"Rosalind.Franklin", "rfranklin@crystal-lab.example", "Rosalind Elsie Franklin", "Crystal Gazette",
+		"xy", ""}
 	for _, password := range []string{
-		"rosalind.franklin", "RosalindFranklin", "rosalind franklin", "rosalindfranklin1", "Rosalind.Franklin2026!", "123rosalindfranklin", "r0s4l1ndfr4nkl1n", "rosalindfranklinrosalindfranklin",
-		"rfranklin@crystal-lab.example", "rfranklin123", "rfranklin-rfranklin", "RFRANKLIN!!!", "rosalindelsiefranklin", "crystalgazette", "Crystal Gazette 1", "crystal-gazette-99", "!crystal.gazette!",
+		"rosalind.franklin", "RosalindFranklin", "rosalind franklin", "rosalindfranklin1", "Rosalind.Franklin2026!",
+		"123rosalindfranklin", "r0s4l1ndfr4nkl1n", "rosalindfranklinrosalindfranklin",
+		"rfranklin@crystal-lab.example", "rfranklin123", "rfranklin-rfranklin", "RFRANKLIN!!!", "rosalindelsiefranklin",
+		"crystalgazette", "Crystal Gazette 1", "crystal-gazette-99", "!crystal.gazette!",
 		"rfranklin1234567890", "rfranklin20261231",
 	} {
 		if got := reason(t, Policy{MinLength: 8}, password, context...); got != ReasonContext {
 			t.Errorf("%q is %q, want %q", password, got, ReasonContext)
 		}
 	}
-	for _, password := range []string{"rosalind likes 7 tulips", "franklin stove at dawn", "crystal clear waters", "xyxz vq8Zk2m xy"} {
+	for _, password := range []string{"rosalind likes 7 tulips", "franklin stove at dawn", "crystal clear waters",
+		"xyxz vq8Zk2m xy"} {
 		if got := reason(t, Policy{MinLength: 8}, password, context...); got != "" {
 			t.Errorf("%q is refused: %s", password, got)
 		}
@@ -185,13 +212,15 @@ func TestBlocklistIsLargeAtEveryLength(t *testing.T) {
 	}
 }
 
-// Judging must not cost more than hashing, or a form with a long pattern would be the cheaper flood. The bound is far
-// above what it takes and far below what a quadratic search would.
+// The policy check must not cost more than hashing, or a long password would be a cheaper denial of service. The limit
+// is far above what the check takes and far below what a quadratic search would.
 func TestPolicyIsQuickForLongPasswords(t *testing.T) {
 	t.Parallel()
 	for _, password := range []string{
-		strings.Repeat("q", 1024), strings.Repeat("qw", 512), strings.Repeat("1q2w3e4r5t6y7u8i9o0p", 51), strings.Repeat("ab!", 341),
-		strings.Repeat("abcdefgh", 128), strings.Repeat("qazx", 256), strings.Repeat("1", 512) + strings.Repeat("x", 511), strings.Repeat("йцукенгшщзхъ", 42),
+		strings.Repeat("q", 1024), strings.Repeat("qw", 512), strings.Repeat("1q2w3e4r5t6y7u8i9o0p", 51),
+		strings.Repeat("ab!", 341),
+		strings.Repeat("abcdefgh", 128), strings.Repeat("qazx", 256), strings.Repeat("1", 512) + strings.Repeat("x", 511),
+		strings.Repeat("йцукенгшщзхъ", 42),
 	} {
 		begin := time.Now()
 		for range 10 {
@@ -206,14 +235,16 @@ func TestPolicyIsQuickForLongPasswords(t *testing.T) {
 }
 
 func FuzzPolicy(f *testing.F) {
-	for _, s := range []string{"correct horse battery staple", "Passw0rd!", "\xff", "e\u0301", "🦊", "1q2w3e4r", strings.Repeat("ab", 600)} {
+	for _, s := range []string{"correct horse battery staple", "Passw0rd!", "\xff", "e\u0301", "🦊", "1q2w3e4r",
+		strings.Repeat("ab", 600)} {
 		f.Add(s, "admin", 8)
 	}
 	f.Fuzz(func(t *testing.T, password, context string, min int) {
 		err := Policy{MinLength: min}.Check(password, context)
 		normal := Normalize(password)
 		switch {
-		case err == nil && (utf8.RuneCountInString(normal) < LeastMinLength || len(normal) > MaxBytes || !utf8.ValidString(password) || strings.ContainsAny(password, "\x00\r\n")):
+		case err == nil && (utf8.RuneCountInString(normal) < LeastMinLength || len(normal) > MaxBytes ||
+			!utf8.ValidString(password) || strings.ContainsAny(password, "\x00\r\n")):
 			t.Errorf("%q was taken", password)
 		case err != nil && len(password) > 40 && strings.Contains(err.Error(), password):
 			t.Error("the refusal repeats the password")

@@ -13,10 +13,11 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// ErrBusy: too many passwords are being checked at once, and the queue is full. The concrete error is a *[BusyError].
+// ErrBusy means that too many passwords are being checked at once, and the queue is full. The concrete error is a
+// *[BusyError].
 var ErrBusy = errors.New("too many passwords are being checked at the moment")
 
-// BusyError says when to try again. It matches [ErrBusy].
+// BusyError says when to retry. It matches [ErrBusy].
 type BusyError struct {
 	RetryAfter time.Duration // whole seconds, at least one
 }
@@ -28,34 +29,34 @@ func (e *BusyError) Error() string {
 // Is makes errors.Is(err, ErrBusy) true.
 func (e *BusyError) Is(target error) bool { return target == ErrBusy }
 
-// defaultQueue is how many wait by default, strangers and others each: at a few hashes per second and slot, the last of
-// them still gets its answer before a browser gives up.
+// defaultQueue is the default length of each queue, that of strangers and that of others: at a few hashes per second
+// and slot, the last in it still gets its response before a browser times out.
 const defaultQueue = 64
 
-// typicalHash is what one hash takes, roughly, on a small server. It only serves to tell people when to come back.
+// typicalHash is the rough time of one hash on a small server. It is used for Retry-After only.
 const typicalHash = 200 * time.Millisecond
 
-// tarpitDelay is about how long somebody waits for a place before being sent away; see [Holds].
+// tarpitDelay is about how long a caller waits for admission before it is rejected; see [Holds].
 const tarpitDelay = time.Second
 
-// Slots bounds how many hashes run at once. Share one between everything that hashes: memory is bounded by the
-// number of slots, whatever the number of callers. It is safe for concurrent use.
+// Slots limits how many hashes run at once. All hashing shares one, so that memory is limited by the number of slots,
+// whatever the number of callers. It is safe for concurrent use.
 type Slots struct {
 	sem        *semaphore.Weighted // first come, first served
-	admitted   *semaphore.Weighted // of strangers, who are in a slot or wait for one
+	admitted   *semaphore.Weighted // admitted strangers, in a slot or waiting for one
 	tarpit     Holds
 	queue      int64
-	unadmitted atomic.Int64 // without a place
+	unadmitted atomic.Int64 // waiting without admission
 	retry      time.Duration
 	running    atomic.Int64
-	idle       *time.Timer // gives memory back when nothing was hashed for a while
+	idle       *time.Timer // returns memory to the system after a while without hashing
 }
 
-// idleAfter is how long nothing is hashed before the memory of the last hashes goes back to the system. The garbage
-// collector alone would hold on to it for minutes, and a gate that sits idle would look three times its size.
+// idleAfter is how long nothing is hashed before the memory of the last hashes is returned to the system. The garbage
+// collector alone would keep it for minutes, and an idle gate would seem to use three times its memory.
 const idleAfter = 3 * time.Second
 
-// NewSlots lets parallel hashes run at once (at least one) and queue more callers wait for their turn.
+// NewSlots returns Slots with so many parallel hashes (at least one), and so many callers in the queue.
 func NewSlots(parallel, queue int) *Slots {
 	parallel, queue = max(parallel, 1), max(queue, 0)
 	full := time.Duration(queue+parallel) * typicalHash / time.Duration(parallel)
@@ -74,9 +75,9 @@ func NewSlots(parallel, queue int) *Slots {
 	return s
 }
 
-// DefaultSlots makes half as many slots as there are cores, so that a flood of sign-ins leaves the other half to the
-// people who are signed in, and fewer where a quarter of the memory limit of the process
-// (GOMEMLIMIT; Caddy sets it from the container's limit) does not hold that many hashes of cost p.
+// DefaultSlots returns half as many slots as there are cores, so that a flood of sign-ins leaves the other half to
+// signed-in users, and fewer if that many hashes of cost p do not fit into a quarter of the memory limit of the process
+// (GOMEMLIMIT; Caddy sets it from the container's limit).
 func DefaultSlots(p Params) *Slots {
 	return NewSlots(slotsFor(p, runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1)), defaultQueue)
 }
@@ -93,12 +94,11 @@ func slotsFor(p Params, cores int, limit int64) int {
 
 type admittedKey struct{}
 
-// Enter takes a place for a stranger whose password is going to be checked, before anything that costs. With the context
-// that it returns nothing is busy: who has a place gets a slot, in order of arrival. The caller calls leave once, after
-// the check. The error is a *[BusyError] when there is no place, also not after the moment for which the caller is held
-// then, or that of the context.
-func (s *Slots) Enter(ctx context.Context) (placed context.Context, leave func(), err error) {
-	if !s.admitted.TryAcquire(1) { // fails while others are held, so nobody overtakes them
+// Enter admits a stranger whose password is going to be checked, before anything expensive. With the returned context
+// Acquire always gets a slot, in order of arrival. The caller calls leave once, after the check. If the queue is full,
+// Enter waits a moment for room, and then returns a *[BusyError]; other errors are the context's.
+func (s *Slots) Enter(ctx context.Context) (admitted context.Context, leave func(), err error) {
+	if !s.admitted.TryAcquire(1) { // fails while others wait for admission, so nobody overtakes them
 		if err := s.waitForPlace(ctx); err != nil {
 			return nil, nil, err
 		}
@@ -106,7 +106,7 @@ func (s *Slots) Enter(ctx context.Context) (placed context.Context, leave func()
 	return context.WithValue(ctx, admittedKey{}, s), func() { s.admitted.Release(1) }, nil
 }
 
-// waitForPlace waits a moment for a place.
+// waitForPlace waits a moment for admission.
 func (s *Slots) waitForPlace(ctx context.Context) error {
 	moment, end := s.tarpit.Begin(tarpitDelay)
 	defer end()
@@ -125,9 +125,9 @@ func (s *Slots) waitForPlace(ctx context.Context) error {
 	return &BusyError{RetryAfter: s.retry}
 }
 
-// Acquire waits for a slot. The caller calls release once. Without a place the error is a *[BusyError] when that many
-// wait without one: those who hash without are known already (administrators, holders of a link, whoever has just proved
-// the old password), so strangers can't fill their queue. Otherwise it is that of the context.
+// Acquire waits for a slot. The caller calls release once. Callers without admission have a queue of their own, and get
+// a *[BusyError] if it is full: they are authenticated already (administrators, users of a one-time link, or who has
+// just given the old password), so strangers cannot fill that queue. Other errors are the context's.
 func (s *Slots) Acquire(ctx context.Context) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("waiting to hash a password: %w", err)

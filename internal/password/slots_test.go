@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// waitFor polls until the slots have that many callers in the queue.
+// waitFor polls until that many callers wait in the queue.
 func (s *Slots) waitFor(t *testing.T, waiting int64) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
@@ -61,7 +61,7 @@ func TestSlotsServeInOrderOfArrival(t *testing.T) {
 	})
 }
 
-// P-RACE/DoS: beyond the queue callers are sent away at once, and nothing piles up.
+// Denial of service: callers beyond the queue are rejected at once, and nothing accumulates.
 func TestSlotsSendAwayBeyondTheQueue(t *testing.T) {
 	t.Parallel()
 	s := NewSlots(1, 2)
@@ -81,7 +81,8 @@ func TestSlotsSendAwayBeyondTheQueue(t *testing.T) {
 	for range 100 {
 		_, err := s.Acquire(t.Context())
 		var busy *BusyError
-		if !errors.Is(err, ErrBusy) || !errors.As(err, &busy) || busy.RetryAfter < time.Second || busy.RetryAfter%time.Second != 0 {
+		if !errors.Is(err, ErrBusy) || !errors.As(err, &busy) || busy.RetryAfter < time.Second ||
+			busy.RetryAfter%time.Second != 0 {
 			t.Fatalf("%v", err)
 		}
 	}
@@ -90,8 +91,8 @@ func TestSlotsSendAwayBeyondTheQueue(t *testing.T) {
 	mustAcquire(t, s)()
 }
 
-// A flood that was answered at once would come back at once. Whoever finds no place is held for a second, gets one when
-// it comes free, in order of arrival, and is sent away otherwise. Beyond the number that may be held nobody waits.
+// Clients that are rejected at once retry at once. A caller that is not admitted waits about a second, is admitted in
+// order of arrival when there is room, and is rejected otherwise. The number of waiting callers is limited.
 func TestSlotsHoldAFloodBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -118,7 +119,7 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 					t.Errorf("%v after %v", err, time.Since(asked))
 				}
 			}()
-			synctest.Wait() // until it is held
+			synctest.Wait() // until it is delayed
 		}
 		if _, _, err := s.Enter(t.Context()); !errors.Is(err, ErrBusy) || time.Since(asked) > 0 {
 			t.Fatalf("one more than may be held: %v after %v", err, time.Since(asked))
@@ -149,8 +150,8 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 	})
 }
 
-// A flood of strangers takes nothing from those who are known already, and the other way round: who has a place is sure
-// of a slot, and who needs none finds the queue of those without one empty.
+// A flood of strangers does not affect callers that are known already, and the other way round: an admitted caller
+// always gets a slot, and those without admission have a queue of their own.
 func TestSlotsKeepStrangersAndOthersApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -191,14 +192,15 @@ func TestSlotsKeepStrangersAndOthersApart(t *testing.T) {
 		run("known, late", t.Context())
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if want := []string{"first", "known", "known", "stranger", "stranger", "stranger", "known, late"}; !slices.Equal(served, want) {
+		if want := []string{"first", "known", "known", "stranger", "stranger", "stranger",
+			"known, late"}; !slices.Equal(served, want) {
 			t.Errorf("served %v", served)
 		}
 	})
 }
 
-// A client who leaves the queue frees the place.
-func TestSlotsForgetWhoLeaves(t *testing.T) {
+// A caller that is canceled while it waits frees its place.
+func TestACanceledCallerFreesItsPlaceInTheQueue(t *testing.T) {
 	t.Parallel()
 	s := NewSlots(1, 1)
 	release := mustAcquire(t, s)
@@ -255,8 +257,10 @@ func TestSlotsFollowCoresAndMemory(t *testing.T) {
 		limit int64
 		want  int
 	}{
-		{Default, 8, math.MaxInt64, 4}, {Default, 0, math.MaxInt64, 1}, {Default, 1, math.MaxInt64, 1}, {Default, 8, 0, 4}, {Default, 8, 4096 * mib, 4}, {Default, 8, 1024 * mib, 4},
-		{Default, 8, 512 * mib, 2}, {Default, 8, 256 * mib, 1}, {Default, 8, 32 * mib, 1}, {Floor, 16, 512 * mib, 6}, {Params{}, 4, 64 * mib, 2},
+		{Default, 8, math.MaxInt64, 4}, {Default, 0, math.MaxInt64, 1}, {Default, 1, math.MaxInt64, 1}, {Default, 8, 0, 4},
+		{Default, 8, 4096 * mib, 4}, {Default, 8, 1024 * mib, 4},
+		{Default, 8, 512 * mib, 2}, {Default, 8, 256 * mib, 1}, {Default, 8, 32 * mib, 1}, {Floor, 16, 512 * mib, 6},
+		{Params{}, 4, 64 * mib, 2},
 	} {
 		if got := slotsFor(c.p, c.cores, c.limit); got != c.want {
 			t.Errorf("%s, %d cores, %d MiB: %d slots, want %d", c.p, c.cores, c.limit/mib, got, c.want)
@@ -266,7 +270,7 @@ func TestSlotsFollowCoresAndMemory(t *testing.T) {
 	mustAcquire(t, NewSlots(-1, -1))()
 }
 
-// P-RACE/DoS: a flood takes no more memory than its slots.
+// Denial of service: a flood takes no more memory than the slots.
 func TestMemoryStaysFlatUnderAFlood(t *testing.T) {
 	p := Params{MemoryKiB: 16 * 1024, Time: 1, Threads: 1}
 	h := NewHasher(p, NewSlots(2, 8))
@@ -306,7 +310,7 @@ func TestMemoryStaysFlatUnderAFlood(t *testing.T) {
 	}
 	wg.Wait()
 	close(stop)
-	// 64 callers at once would take 1 GiB. Two slots take 32 MiB, and the collector lets about as much garbage lie.
+	// 64 concurrent hashes would take 1 GiB. Two slots take 32 MiB, and about as much is garbage.
 	if most := <-sampled; most > 256<<20 {
 		t.Errorf("the heap grew to %d MiB", most>>20)
 	}
@@ -322,7 +326,8 @@ func TestParamsValidate(t *testing.T) {
 			t.Errorf("%s: %v", p, err)
 		}
 	}
-	for _, p := range []Params{{}, {19455, 2, 1}, {19456, 1, 1}, {19456, 2, 0}, {1<<20 + 1, 2, 1}, {65536, 65, 1}, {65536, 2, 65}, {1 << 20, 5, 1}, {math.MaxUint32, math.MaxUint32, 255}} {
+	for _, p := range []Params{{}, {19455, 2, 1}, {19456, 1, 1}, {19456, 2, 0}, {1<<20 + 1, 2, 1}, {65536, 65, 1},
+		{65536, 2, 65}, {1 << 20, 5, 1}, {math.MaxUint32, math.MaxUint32, 255}} {
 		if err := p.Validate(); err == nil {
 			t.Errorf("%s was taken", p)
 		}
