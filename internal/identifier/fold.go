@@ -8,21 +8,21 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// MaxKey is the longest folded name, in bytes, that is kept. Some characters fold into many: a name of 254 of them is
-// too long.
+// MaxKey is the maximum length of a folded name in bytes. Some characters fold into many: 254 of them would be too
+// long.
 const MaxKey = 1024
 
 var caseFold = cases.Fold()
 
 // Fold returns the key under which a username or e-mail address is unique: Unicode's toNFKC_Casefold (The Unicode
-// Standard, section 3.13, R5), with outer white space dropped. Two spellings with one key are one name, those that
-// differ only in characters which nobody sees among them.
+// Standard, section 3.13, R5), without outer white space. Two spellings with the same key are the same name, also if
+// they differ only in invisible characters.
 func Fold(s string) string {
 	if isASCII(s) {
 		return strings.ToLower(strings.Trim(s, " "))
 	}
-	// Each step can make work for the others: what is dropped joins a letter with its accent, and a compatibility form
-	// may be a space. NFKC_Casefold is defined as the point where nothing changes any more.
+	// Each step can require the others again: dropping a character may join a letter with its accent, and a compatibility
+	// form may be a space. NFKC_Casefold is defined as the fixed point.
 	for range maxRounds {
 		next := strings.Map(dropIgnorable, norm.NFKC.String(foldCase(norm.NFKC.String(s))))
 		if next = strings.TrimSpace(next); next == s {
@@ -33,13 +33,13 @@ func Fold(s string) string {
 	return s
 }
 
-// maxRounds is far more than any text needs. Who sends a name must not be able to keep a processor busy with it.
+// maxRounds is far more than any text needs. It limits the time that a hostile name can take.
 const maxRounds = 16
 
-// foldCase is full case folding. x/text turns the case of Cherokee round instead of folding it to one.
+// foldCase is full case folding. x/text swaps the case of Cherokee letters instead of folding them.
 func foldCase(s string) string { return strings.Map(foldCherokee, caseFold.String(s)) }
 
-// foldCherokee folds to the capitals, as CaseFolding.txt does for this one script.
+// foldCherokee folds to upper case, as CaseFolding.txt does for this script only.
 func foldCherokee(r rune) rune {
 	switch {
 	case r >= 0xab70 && r <= 0xabbf:
@@ -67,8 +67,8 @@ func dropIgnorable(r rune) rune {
 	return r
 }
 
-// Ignorable reports whether a character has the property Default_Ignorable_Code_Point: it shows nothing at all where
-// software does not know it. unicode has no table of it, but all of those from which UAX #44 derives it
+// Ignorable reports whether a character has the property Default_Ignorable_Code_Point: it is invisible in software that
+// does not support it. Package unicode has no table of it, but all of those from which UAX #44 derives it
 // (DerivedCoreProperties.txt): Other_Default_Ignorable_Code_Point, Cf and Variation_Selector, less White_Space, the
 // interlinear annotation characters, the Egyptian hieroglyph format controls and Prepended_Concatenation_Mark.
 func Ignorable(r rune) bool {

@@ -9,11 +9,11 @@ import (
 // Limits of accounts.
 const (
 	MaxLength         = 254 // characters of a username, display name or group; bytes of an e-mail address
-	MaxGroups         = 100 // groups that are given to one account here
-	MaxProviderGroups = 200 // groups that one identity of a provider keeps
+	MaxGroups         = 100 // groups granted to one account here
+	MaxProviderGroups = 200 // groups stored for one identity
 )
 
-// Fault is what is wrong with a value; "" is nothing.
+// Fault is what is wrong with a value, "" for nothing.
 type Fault string
 
 // Faults.
@@ -32,7 +32,7 @@ const (
 // Error implements error.
 func (f Fault) Error() string { return string(f) }
 
-// CheckUsername judges a username: 1 to 254 characters that can be seen, without outer white space.
+// CheckUsername checks a username: 1 to 254 visible characters, without outer white space.
 func CheckUsername(s string) Fault {
 	fault := checkText(s)
 	switch {
@@ -46,11 +46,11 @@ func CheckUsername(s string) Fault {
 	return ""
 }
 
-// CheckGroup judges the name of a group as providers sign them: a comma is no fault, see [InHeader].
+// CheckGroup checks a group name of a provider. A comma is allowed; see [InHeader].
 func CheckGroup(s string) Fault { return checkText(s) }
 
-// CheckName judges a display name, which may be empty. It is compared with nothing, so the joiners that Persian and
-// Devanagari need, and the variation selectors of emoji, are fine.
+// CheckName checks a display name, which may be empty. It is never compared, so the joiners that Persian and Devanagari
+// need, and the variation selectors of emoji, are allowed.
 func CheckName(s string) Fault {
 	switch {
 	case isInvalidText(s):
@@ -65,7 +65,7 @@ func CheckName(s string) Fault {
 	return ""
 }
 
-// CheckEmail judges an address as it was typed here; "" is a fault.
+// CheckEmail checks an e-mail address; "" is a fault.
 func CheckEmail(s string) Fault {
 	_, fault := ParseEmail(s)
 	return fault
@@ -87,13 +87,14 @@ func checkText(s string) Fault {
 	return ""
 }
 
-// isInvalidText reports whether something of s was lost before it came here: decoders replace what is no Unicode text, such as
-// half of a surrogate pair in JSON, and so make one of different values.
+// isInvalidText reports whether s is invalid, or was before it was decoded: decoders replace invalid text, such as half
+// of a surrogate pair in JSON, so that different values become equal.
 func isInvalidText(s string) bool {
 	return !utf8.ValidString(s) || strings.ContainsRune(s, utf8.RuneError)
 }
 
-// isInvisible reports whether a character has no place in what is compared: nobody would see that two names differ.
+// isInvisible reports whether a character is not allowed in compared text: users could not see the difference of two
+// names.
 func isInvisible(r rune) bool {
 	if r < 0x7f {
 		return r < ' '
@@ -101,12 +102,12 @@ func isInvisible(r rune) bool {
 	return r == brailleBlank || isJoiner(r) || isUnsafe(r) || Ignorable(r)
 }
 
-// brailleBlank is a symbol without any dot, so that it is no white space to Unicode.
+// brailleBlank is blank, but is a symbol and no white space in Unicode.
 const brailleBlank = '\u2800'
 
-// isUnsafe reports whether a character has no place in any text of one line: control characters forge log lines and
+// isUnsafe reports whether a character is not allowed in any one-line text: control characters forge log lines and
 // headers, format characters such as the right-to-left override make one name look like another, and private-use
-// characters look like whatever a font says.
+// characters look as a font defines them.
 func isUnsafe(r rune) bool {
 	return r == utf8.RuneError || unicode.IsControl(r) ||
 		unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs) && !isJoiner(r)

@@ -6,12 +6,12 @@ import (
 	"unicode"
 )
 
-// Email is an e-mail address exactly as it was signed, vouched for or typed. The zero value is none, and equals nothing.
+// Email is a valid e-mail address exactly as it was received. The zero value is no address, and equals nothing.
 type Email struct{ text string }
 
-// ParseEmail returns the address that s is, or what is wrong with it. Only the plain form is one ([SplitEmail]), and
-// only when folding would change nothing of it but A to Z: the store looks addresses up by their fold, and two
-// mailboxes must not become one there.
+// ParseEmail returns s as an address, or what is wrong with it. Only the plain form is accepted ([SplitEmail]), and
+// only if folding changes nothing but A to Z: the store looks addresses up by their fold, and two mailboxes must not
+// become one there.
 func ParseEmail(s string) (Email, Fault) {
 	switch fault := checkText(s); {
 	case fault != "":
@@ -28,13 +28,13 @@ func ParseEmail(s string) (Email, Fault) {
 	return Email{text: s}, ""
 }
 
-// String returns the address as it came, "" for none.
+// String returns the address as received, "" for none.
 func (e Email) String() string { return e.text }
 
 // IsZero reports whether there is no address.
 func (e Email) IsZero() bool { return e.text == "" }
 
-// Same reports whether two addresses are one: A to Z in either case, everything else as it is.
+// Same reports whether two addresses are equal: A to Z in either case, everything else exactly.
 func (e Email) Same(other Email) bool {
 	return e.text != "" && FoldMail(e.text) == FoldMail(other.text)
 }
@@ -50,7 +50,7 @@ func (e Email) In(domains ...string) bool {
 	return ok && slices.ContainsFunc(domains, func(v string) bool { return sameEmail(v, domain) })
 }
 
-// Group is the name of a group exactly as it was signed or given. The zero value is none, and equals nothing.
+// Group is a valid group name exactly as it was received. The zero value is no group, and equals nothing.
 type Group struct{ text string }
 
 // ParseGroup returns the group that s names, or what is wrong with the name.
@@ -61,13 +61,13 @@ func ParseGroup(s string) (Group, Fault) {
 	return Group{text: s}, ""
 }
 
-// String returns the name as it came, "" for none.
+// String returns the name as received, "" for none.
 func (g Group) String() string { return g.text }
 
 // Groups are the groups of one person.
 type Groups []Group
 
-// ParseGroups returns those of names that are groups; the others are no group at all.
+// ParseGroups returns the valid groups of names, and drops the others.
 func ParseGroups(names []string) Groups {
 	var out Groups
 	for _, name := range names {
@@ -95,17 +95,17 @@ func (list Groups) AnyOf(names []string) bool {
 	return slices.ContainsFunc(list, func(g Group) bool { return g.text != "" && slices.Contains(names, g.text) })
 }
 
-// HasGroup reports whether any of names is among the groups that are kept of a person. It is [Groups.AnyOf] for a way
-// on which every request comes by: only a name that is asked for is parsed.
+// HasGroup reports whether any of names is among the stored groups of a user. It is [Groups.AnyOf] for the request
+// path: only matching names are validated.
 func HasGroup(kept, names []string) bool {
 	return slices.ContainsFunc(kept, func(g string) bool { return slices.Contains(names, g) && CheckGroup(g) == "" })
 }
 
-// InHeader reports whether a group can travel to an app in a comma-separated list: a comma would forge membership of
-// another group there, and so would what the app trims off.
+// InHeader reports whether a group can be sent to an app in a comma-separated header: a comma would forge membership of
+// another group there, and so would characters that the app trims.
 func InHeader(group string) bool { return !strings.Contains(group, ",") && CheckGroup(group) == "" }
 
-// JoinGroups returns groups as people read them in one line: a name that has a comma stands in quotation marks.
+// JoinGroups joins groups for display: a name that contains a comma is quoted.
 func JoinGroups(groups []string, between string) string {
 	out := make([]string, len(groups))
 	for i, g := range groups {
@@ -116,8 +116,8 @@ func JoinGroups(groups []string, between string) string {
 	return strings.Join(out, between)
 }
 
-// FoldMail returns what addresses have in common that are one: only A to Z fold, for what else Unicode calls alike may
-// be two mailboxes.
+// FoldMail returns the key by which addresses are equal. Only A to Z are folded, for other characters that Unicode
+// folds may belong to different mailboxes.
 func FoldMail(s string) string {
 	b := []byte(s)
 	for i, c := range b {
@@ -145,9 +145,9 @@ func lower(c byte) byte {
 	return c
 }
 
-// SplitEmail splits an address into local part and domain. Only the plain form is one: a single '@', no white space,
-// control characters, quotes, comments, brackets or separators, a domain of letters, digits, '-' and dots inside.
-// Everything else has no domain that a rule could trust.
+// SplitEmail splits an address into local part and domain. Only the plain form is accepted: a single '@', no white
+// space, control characters, quotes, comments, brackets or separators, a domain of letters, digits, '-' and inner dots.
+// Any other form has no domain that a rule could rely on.
 func SplitEmail(s string) (local, domain string, ok bool) {
 	local, domain, found := strings.Cut(s, "@")
 	if !found || local == "" || len(s) > MaxLength || strings.ContainsAny(local, "\"(),:;<>@[\\]") || !IsDomain(domain) {
@@ -169,7 +169,7 @@ func IsDomain(s string) bool {
 	for _, r := range s {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '.':
-		case r > 0xa0 && !unicode.IsSpace(r) && !isInvisible(r): // a name that is written in another script
+		case r > 0xa0 && !unicode.IsSpace(r) && !isInvisible(r): // an internationalized domain name
 		default:
 			return false
 		}

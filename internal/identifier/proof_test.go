@@ -8,9 +8,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
-// altered are spellings that cleaning, trimming or folding would make into something else.
+// altered are texts that cleaning, trimming or folding would change into something else.
 func altered(s string) []string {
-	out := []string{" " + s, s + " ", s + "\n", "\t" + s, s + "\r\n", s + "\x00", s + "\u00a0", "\u2003" + s, s + "\u3000", s + "\u2028", s + "\ufffd", s + "\xff", s + "\ue000", s + "\U000f0000", s + "\u202e", s + "\u2066", s + "\u2800", s + "\x7f", s + "\u0085"}
+	out := []string{" " + s, s + " ", s + "\n", "\t" + s, s + "\r\n", s + "\x00", s + "\u00a0", "\u2003" + s, s + "\u3000",
+		s + "\u2028", s + "\ufffd", s + "\xff", s + "\ue000", s + "\U000f0000", s + "\u202e", s + "\u2066", s + "\u2800", s +
+			"\x7f", s + "\u0085"}
 	for _, span := range ignorable {
 		out = append(out, s+string(span[0]), string(span[1])+s, s[:1]+string(span[0])+s[1:])
 	}
@@ -46,8 +48,10 @@ func TestAnAddressThatCleaningWouldChangeIsNoAddress(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", 242) + "@company.com.evil.example"
 	for _, s := range append(altered("a@company.com"),
-		"", long, "a@company.com.", "a@.company.com", "a@evil.example@company.com", `"a@evil.example"@company.com`, "a@company.com,b@company.com",
-		"<a@company.com>", "a@[127.0.0.1]", "a@com pany.com", "a@company\u3002com\u200b", "\u212aim@company.com", "a@\uff43ompany.com", "stra\u00dfe@company.com",
+		"", long, "a@company.com.", "a@.company.com", "a@evil.example@company.com", `"a@evil.example"@company.com`,
+		"a@company.com,b@company.com",
+		"<a@company.com>", "a@[127.0.0.1]", "a@com pany.com", "a@company\u3002com\u200b", "\u212aim@company.com",
+		"a@\uff43ompany.com", "stra\u00dfe@company.com",
 		strings.Repeat("\ufdfa", 70)+"@x.com", "a\u1680@company.com", "a@company.com\u3000",
 	) {
 		e, fault := identifier.ParseEmail(s)
@@ -55,7 +59,8 @@ func TestAnAddressThatCleaningWouldChangeIsNoAddress(t *testing.T) {
 			t.Errorf("%+q is the address %q", s, e)
 		}
 	}
-	for _, s := range []string{"a@company.com", "A.B+tag@Company.com", "o'hara@company.com", "j\u00fcrgen@b\u00fccher.example", strings.Repeat("a", 242) + "@company.com"} {
+	for _, s := range []string{"a@company.com", "A.B+tag@Company.com", "o'hara@company.com",
+		"j\u00fcrgen@b\u00fccher.example", strings.Repeat("a", 242) + "@company.com"} {
 		e, fault := identifier.ParseEmail(s)
 		if fault != "" || e.String() != s || !e.Is(s) {
 			t.Errorf("%q is no address: %v", s, fault)
@@ -69,7 +74,7 @@ func TestAnAddressThatCleaningWouldChangeIsNoAddress(t *testing.T) {
 	if none := (identifier.Email{}); none.Same(none) || none.Is("") || none.In("") {
 		t.Error("no address is an address")
 	}
-	// Another spelling of a domain is another domain: nobody decodes one on the way to a rule.
+	// Another spelling of a domain is another domain: domains are not decoded before they are compared with rules.
 	if idn, _ := identifier.ParseEmail("a@b\u00fccher.example"); idn.In("xn--bcher-kva.example") {
 		t.Error("a domain is taken for its other form")
 	}
@@ -87,26 +92,30 @@ func TestUsernamesWithInvisibleCharactersAreRefused(t *testing.T) {
 			t.Errorf("%q may not be a username: %v", s, fault)
 		}
 	}
-	if identifier.CheckName("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645") != "" || identifier.CheckName("Ada \u2764\ufe0f") != "" || identifier.CheckName("") != "" {
+	if identifier.CheckName("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645") != "" ||
+		identifier.CheckName("Ada \u2764\ufe0f") != "" || identifier.CheckName("") != "" {
 		t.Error("a name that people have is refused")
 	}
-	if identifier.CheckName("Ada\u202e") == "" || identifier.CheckName("A\nB") == "" || identifier.CheckName(" A") == "" || identifier.CheckName("A\xff") == "" {
+	if identifier.CheckName("Ada\u202e") == "" || identifier.CheckName("A\nB") == "" || identifier.CheckName(" A") == "" ||
+		identifier.CheckName("A\xff") == "" {
 		t.Error("a hostile display name is taken")
 	}
 }
 
-func TestAWishedUsernameIsMended(t *testing.T) {
+func TestASuggestedUsernameIsSanitized(t *testing.T) {
 	t.Parallel()
 	for wish, want := range map[string]string{
-		"admin\u034f": "admin", "a\r\nb,c": "abc", " ada ": "ada", "\u200b,": "", "\u3164": "", strings.Repeat("\ufdfa", 80): "",
-		strings.Repeat("x", 300): strings.Repeat("x", 254),
+		"admin\u034f": "admin", "a\r\nb,c": "abc", " ada ": "ada", "\u200b,": "", "\u3164": "",
+		strings.Repeat("\ufdfa", 80): "",
+		strings.Repeat("x", 300):     strings.Repeat("x", 254),
 	} {
 		if got := identifier.Username(wish); got != want {
 			t.Errorf("%+q becomes %q, want %q", wish, got, want)
 		}
 	}
 	for _, name := range []string{"ada", strings.Repeat("x", 254), strings.Repeat("\ufdfa", 31)} {
-		if got := identifier.Suffixed(name, "-1000"); identifier.CheckUsername(got) != "" || !strings.HasSuffix(got, "-1000") {
+		if got := identifier.Suffixed(name, "-1000"); identifier.CheckUsername(got) != "" ||
+			!strings.HasSuffix(got, "-1000") {
 			t.Errorf("%q with a suffix is %q", name, got)
 		}
 	}
@@ -114,7 +123,8 @@ func TestAWishedUsernameIsMended(t *testing.T) {
 
 func TestCleaningAgainChangesNothing(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"", "a b", strings.Repeat("x", 100), strings.Repeat("é", 100), "a\x00b\n", "  x", strings.Repeat("a ", 50), "x\u202ey"} {
+	for _, s := range []string{"", "a b", strings.Repeat("x", 100), strings.Repeat("é", 100), "a\x00b\n", "  x",
+		strings.Repeat("a ", 50), "x\u202ey"} {
 		for limit := range 70 {
 			cleaned(t, s, limit)
 		}
@@ -135,7 +145,7 @@ func cleaned(t *testing.T, s string, limit int) {
 	}
 }
 
-// FuzzProof holds that what is compared is what came, whatever comes.
+// FuzzProof checks that values are compared exactly as received, for arbitrary input.
 func FuzzProof(f *testing.F) {
 	seeds := append(altered("a@company.com"), altered("admins")...)
 	if len(seeds) < 50 {
@@ -150,7 +160,8 @@ func FuzzProof(f *testing.F) {
 			t.Errorf("%+q proves the group %+q", s, g)
 		}
 		if e, fault := identifier.ParseEmail(s); fault == "" {
-			if e.String() != s || string(identifier.Show(s)) != s || strings.ContainsFunc(s, unicode.IsSpace) || strings.Count(s, "@") != 1 {
+			if e.String() != s || string(identifier.Show(s)) != s || strings.ContainsFunc(s, unicode.IsSpace) ||
+				strings.Count(s, "@") != 1 {
 				t.Errorf("%+q proves the address %+q", s, e)
 			}
 			if identifier.Fold(s) != identifier.FoldMail(s) || len(identifier.Fold(s)) > identifier.MaxKey {

@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// Shown is a text of somebody else as people, logs and headers get it: cleaned and cut. It is a type of its own so that
-// nothing compares it.
+// Shown is untrusted text for people, logs and headers: cleaned and truncated. It has its own type so that it is not
+// compared.
 type Shown string
 
-// Show returns s for people: without characters that have no place in a name, and cut to what a name may have.
+// Show returns s for display: without characters that are not allowed in a name, and truncated to MaxLength.
 func Show(s string) Shown { return Shown(sanitize(s, isInvisible)) }
 
-// sanitize returns a name without the characters that drop reports, cut to what a name may have.
+// sanitize returns a name without the characters for which drop is true, truncated to MaxLength.
 func sanitize(s string, drop func(rune) bool) string {
 	var b strings.Builder
 	n := 0
@@ -30,8 +30,8 @@ func sanitize(s string, drop func(rune) bool) string {
 	return strings.TrimSpace(b.String())
 }
 
-// Name returns the display name that somebody from outside gets for the one they have there, "" when nothing of it can be
-// seen. What [CheckName] takes stays as it is: words of many scripts, and many emoji, need characters that nobody sees.
+// Name returns a valid display name for one of a provider, "" if nothing of it is visible. What [CheckName] accepts is
+// not changed: many scripts and emoji need invisible characters.
 func Name(wish string) string {
 	name := sanitize(wish, isUnsafe)
 	if Fold(name) == "" || CheckName(name) != "" {
@@ -40,8 +40,8 @@ func Name(wish string) string {
 	return name
 }
 
-// Username returns the username that somebody from outside would get for a name they wish for, "" when nothing of the
-// wish can be one. A wish proves nothing, so it may be mended; commas go, as apps take names apart at them.
+// Username returns a valid username for a suggested one, "" if nothing of it is valid. A suggestion decides nothing, so
+// it may be changed; commas are removed, because apps split lists of names at them.
 func Username(wish string) string {
 	name := string(Show(strings.ReplaceAll(wish, ",", "")))
 	if CheckUsername(name) != "" {
@@ -50,7 +50,7 @@ func Username(wish string) string {
 	return name
 }
 
-// Suffixed returns a username with a suffix behind it, cut so that it stays one.
+// Suffixed returns a username with a suffix, truncated so that it stays valid.
 func Suffixed(name, suffix string) string {
 	for name != "" && CheckUsername(name+suffix) == Long {
 		_, size := utf8.DecodeLastRuneInString(name)
@@ -59,12 +59,11 @@ func Suffixed(name, suffix string) string {
 	return strings.TrimSpace(name) + suffix
 }
 
-// Clean returns text of somebody else for a log line or a page: one line, printable, of at most limit bytes. Cleaning
-// it again changes nothing.
+// Clean returns untrusted text for a log line or a page: one line, printable, of at most limit bytes. It is idempotent.
 func Clean(s string, limit int) string {
 	const more = "…"
 	var b strings.Builder
-	fits := 0 // of what was written, how much leaves room for the mark
+	fits := 0 // length of the prefix that leaves room for the ellipsis
 	for _, r := range s {
 		switch {
 		case r == '\n' || r == '\t':
@@ -90,7 +89,7 @@ func cutMark(mark string, limit int) string {
 	return mark
 }
 
-// Example returns the beginning of a hostile text in a form that harms no log and no terminal.
+// Example returns the beginning of a hostile text, escaped for logs and terminals.
 func Example(s string) string {
 	const most = 60
 	if len(s) > most {
