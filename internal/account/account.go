@@ -1,14 +1,14 @@
-// Package account is the one place where accounts change: for the pages, the JSON API and the command line alike, so
-// that a rule which holds here holds on every way in.
+// Package account makes all changes of accounts, for the pages, the JSON API and the command line alike, so that its
+// rules apply to all of them.
 //
-// Every act reads the actor and the target again inside the transaction that makes the change ([store.Store.Change]
+// Every action reads the actor and the target again inside the transaction that makes the change ([store.Store.Change]
 // runs one at a time), checks the guards there, and writes its audit event in the same transaction. A refusal by a
-// guard is audited as well, after the roll-back. What a change does to open sessions is decided here or in the
-// store, never by a caller.
+// guard is audited as well, after the rollback. The effect of a change on sessions is decided here or in the store,
+// never by a caller.
 //
-// Errors for people are *[InvalidError] (bad input, per field), *[ForbiddenError] (a guard), *[LinkError] (a one-time
-// link that is of no use), *[store.ConflictError], [store.ErrNotFound] and [store.ErrStale]; those of the login and
-// password packages pass through. Anything else is technical.
+// Errors for users are *[InvalidError] (bad input, per field), *[ForbiddenError] (a guard), *[LinkError] (a one-time
+// link that cannot be used), *[store.ConflictError], [store.ErrNotFound] and [store.ErrStale]; those of the login and
+// password packages are passed through. Any other error is technical.
 package account
 
 import (
@@ -24,45 +24,45 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Kind says what kind of actor acts. The zero value is a person, who has to satisfy every guard.
+// Kind is the kind of an actor. The zero value is a person, to whom every guard applies.
 type Kind int
 
 // Kinds of actors.
 const (
-	// Person is someone with a session.
+	// Person is a user with a session.
 	Person Kind = iota
-	// CommandLine is whoever may read and write the store's files: no session, no role, but the managed root and
-	// the last administrator are protected from it, too.
+	// CommandLine is whoever can read and write the store: it has no session and no role, but the managed root and the
+	// last administrator are protected from it, too.
 	CommandLine
 	// Startup is the server itself.
 	Startup
 )
 
-// Actor is who acts.
+// Actor is the originator of a change.
 type Actor struct {
 	UserID    string // "" unless a person
 	Name      string // username
 	Kind      Kind
-	SessionID string    // the session that the request came with; people act with a session only, never with a token
-	AuthAt    time.Time // when the person last proved who they are: Session.AuthAt
+	SessionID string    // session of the request; a person needs one, API tokens are not enough
+	AuthAt    time.Time // when the user last authenticated: Session.AuthAt
 	Client    login.Client
 }
 
-// FreshFor is how long after a sign-in or re-authentication a person may change other people's accounts.
+// FreshFor is how long after a sign-in or step-up an administrator may change other users' accounts.
 const FreshFor = 10 * time.Minute
 
 // Service changes accounts. The fields are set once; all methods are safe for concurrent use.
 type Service struct {
 	Store    store.Store
-	Sessions *session.Manager // nil on the command line: nothing there goes on with a session
-	Login    *login.Service   // nil on the command line: nobody proves a current password there
+	Sessions *session.Manager // nil on the command line, which has no sessions
+	Login    *login.Service   // nil on the command line, which checks no current passwords
 	Hasher   *password.Hasher
 	Policy   password.Policy
-	Title    string // of the site: no password may be it
-	// Effective returns a user as a session may act: rights that a provider gave are bound to it. nil means that no
-	// provider gives any.
+	Title    string // of the site; passwords must not be similar to it
+	// Effective returns a user with the effective rights of a session, see login.OIDC. nil means that there are no
+	// providers.
 	Effective func(*store.Session, store.User) store.User
-	// EnvPrefix is before the names of the variables that make the administrator, such as "APP_": refusals name them.
+	// EnvPrefix is the prefix of the environment variables of the managed root, such as "APP_": refusals name them.
 	EnvPrefix string
 	Clock     func() time.Time // nil means time.Now
 	Log       *zap.Logger      // nil means none
@@ -84,7 +84,7 @@ func (s *Service) log() *zap.Logger {
 	return s.Log
 }
 
-// auditName returns how the audit log and people name the actor.
+// auditName returns the actor's name for the audit log.
 func (a Actor) auditName() string {
 	switch a.Kind {
 	case CommandLine:
@@ -99,7 +99,7 @@ func (a Actor) auditName() string {
 	return store.NameAnonymous
 }
 
-// displayName returns the label for where nothing beside it tells a person from what has no account.
+// displayName returns the actor's name for places that do not otherwise tell users from the system.
 func (a Actor) displayName() string {
 	if a.Kind == Person && a.Name != "" {
 		return store.ByPerson(a.Name)
@@ -107,9 +107,10 @@ func (a Actor) displayName() string {
 	return a.auditName()
 }
 
-// change runs fn in one transaction of the store and adds the event that fn completes. When fn clears the event's
-// action, nothing was changed and nothing is audited. A guard's refusal is audited on its own, after the roll-back.
-func (s *Service) change(ctx context.Context, a Actor, e store.Event, fn func(tx store.Tx, e *store.Event) error) error {
+// change runs fn in a transaction of the store and adds the event that fn completes. If fn clears the event's action,
+// nothing was changed and nothing is audited. A guard's refusal is audited separately, after the rollback.
+func (s *Service) change(ctx context.Context, a Actor, e store.Event,
+	fn func(tx store.Tx, e *store.Event) error) error {
 	e.ActorID, e.Actor = a.UserID, a.auditName()
 	if e.Details == nil {
 		e.Details = map[string]string{}
@@ -134,11 +135,11 @@ func (s *Service) change(ctx context.Context, a Actor, e store.Event, fn func(tx
 	return err
 }
 
-// auditTimeout bounds the write of a refusal, which goes on when the client has gone away meanwhile.
+// auditTimeout limits the write of a refusal, which is not canceled with the request.
 const auditTimeout = 5 * time.Second
 
-// auditRefusal notes that a guard said no, and returns what to answer: err, or that there were too many of them. After
-// some in a minute it notes only how many more there were.
+// auditRefusal audits a guard's refusal. It returns err, or a *[login.ThrottledError] after too many of them. Beyond
+// maxAuditedRefusals in a minute it audits only the number of further ones.
 func (s *Service) auditRefusal(ctx context.Context, a Actor, e store.Event, refused *ForbiddenError, err error) error {
 	e.Outcome = store.Denied
 	e.Details = map[string]string{"reason": refused.Code}
@@ -155,7 +156,7 @@ func (s *Service) auditRefusal(ctx context.Context, a Actor, e store.Event, refu
 	return err
 }
 
-// addEvent writes an event outside of any change. A failure is logged and changes nothing: the answer is a refusal anyway.
+// addEvent writes an event outside of a transaction. A failure is only logged: the request is refused anyway.
 func (s *Service) addEvent(ctx context.Context, a Actor, e store.Event) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
@@ -164,5 +165,5 @@ func (s *Service) addEvent(ctx context.Context, a Actor, e store.Event) {
 	}
 }
 
-// setTarget names the user whom an event is about.
+// setTarget sets the user whom an event is about.
 func setTarget(e *store.Event, u store.User) { e.TargetID, e.Target = u.ID, u.Username }

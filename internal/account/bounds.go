@@ -10,28 +10,28 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// What people may cause to be written without having proved lately who they are is bounded, in each minute, for a person
-// and for an address: whoever is signed in could else fill the store, and the audit log first. It is counted in memory,
-// as a count in the store would be a write as well.
+// Writes that a user can cause without a step-up are limited, per minute, for a user and for an address: otherwise any
+// signed-in user could fill the store, above all the audit log. They are counted in memory: a count in the store would
+// be a write as well.
 const (
 	limitWindow = time.Minute
-	// maxOwnActions are acts on one's own account, and copies that an administrator takes.
+	// maxOwnActions limits actions on one's own account, and exports by an administrator.
 	maxOwnActions = 60
-	// maxAuditedRefusals are refused acts that the audit log tells one by one; of more it tells how many there were.
+	// maxAuditedRefusals limits refusals that are audited one by one; of further ones only the number is audited.
 	maxAuditedRefusals = 30
-	// maxRefusals are refused acts that are answered as what they are; more are 429.
+	// maxRefusals limits refusals that get their own response; further ones get a 429.
 	maxRefusals = 120
-	// addressFactor is how many people's worth an address has.
+	// addressFactor multiplies the limits for an address.
 	addressFactor = 5
-	// maxCounters is how many people and addresses are counted at the same time.
+	// maxCounters limits how many users and addresses are counted at once.
 	maxCounters = 10_000
 
-	// exportRows of one list in exportPeriod are a copy of it, which the audit log tells once.
+	// exportRows of one list read in exportPeriod count as an export, which is audited once.
 	exportRows   = 500
 	exportPeriod = 10 * time.Minute
 )
 
-// rateLimits counts in periods. The zero value is ready.
+// rateLimits counts events per key and period. The zero value is ready to use.
 type rateLimits struct {
 	mu        sync.Mutex
 	counts    map[string]*counter
@@ -51,11 +51,12 @@ func (b *rateLimits) after(d time.Duration, fn func()) {
 type counter struct {
 	end       time.Time
 	n         int
-	unaudited int // of these, how many the audit log was not told of
+	unaudited int // those that were not audited
 	audited   bool
 }
 
-// counter returns the count under a key, of the period at now. Called with the lock held. What is over goes when there is much.
+// counter returns the counter of a key for the period at now. The lock is held. Expired counters are deleted if there
+// are too many.
 func (b *rateLimits) counter(key string, now time.Time, long time.Duration) *counter {
 	if b.counts == nil {
 		b.counts = make(map[string]*counter)
@@ -69,7 +70,7 @@ func (b *rateLimits) counter(key string, now time.Time, long time.Duration) *cou
 				}
 			}
 		}
-		if len(b.counts) >= maxCounters { // nobody of them is counted better than this one
+		if len(b.counts) >= maxCounters { // all are current: start over
 			clear(b.counts)
 		}
 		c = &counter{end: now.Add(long)}
@@ -78,7 +79,7 @@ func (b *rateLimits) counter(key string, now time.Time, long time.Duration) *cou
 	return c
 }
 
-// limitKeys are under which an actor is counted, and how many times over each.
+// limitKeys returns the keys under which an actor is counted, with the factor of each limit.
 func (a Actor) limitKeys() map[string]int {
 	keys := map[string]int{"person " + a.UserID: 1}
 	if key := login.ClientKey(a.Client.IP); key != "" {
@@ -87,7 +88,7 @@ func (a Actor) limitKeys() map[string]int {
 	return keys
 }
 
-// limitWrite counts an act of a person that needs no proof. It returns a *[login.ThrottledError] when there were too many.
+// limitWrite counts an action of a user that needs no step-up. It returns a *[login.ThrottledError] beyond the limit.
 func (s *Service) limitWrite(a Actor) error {
 	if a.Kind != Person {
 		return nil
@@ -106,8 +107,8 @@ func (s *Service) limitWrite(a Actor) error {
 	return nil
 }
 
-// countRefusal counts a refused act. tell reports whether the audit log is to be told of it alone; wait is positive when it is
-// one too many. later is true for the first one that it is not told of.
+// countRefusal counts a refused action. audit reports whether to audit it by itself; first is true for the first one
+// that is not; wait is positive beyond maxRefusals.
 func (s *Service) countRefusal(a Actor) (audit, first bool, wait time.Duration) {
 	if a.Kind != Person {
 		return true, false, 0
@@ -129,13 +130,13 @@ func (s *Service) countRefusal(a Actor) (audit, first bool, wait time.Duration) 
 	if audit {
 		return true, false, 0
 	}
-	c := s.rateLimits.counter("more "+a.UserID, now, 10*limitWindow) // until it is told
+	c := s.rateLimits.counter("more "+a.UserID, now, 10*limitWindow) // until it is audited
 	c.unaudited++
 	return false, c.unaudited == 1, wait
 }
 
-// auditUnaudited writes how many refused acts of a person the audit log was not told of one by one. It runs when their minute is
-// over, in real time: that clocks are set changes nothing about when somebody looks.
+// auditUnaudited audits the number of a user's refusals that were not audited one by one. It runs at the end of their
+// minute, in real time and not by the injected clock.
 func (s *Service) auditUnaudited(a Actor, e store.Event) {
 	s.rateLimits.mu.Lock()
 	key, unaudited := "more "+a.UserID, 0
@@ -152,9 +153,9 @@ func (s *Service) auditUnaudited(a Actor, e store.Event) {
 	s.addEvent(context.Background(), a, e)
 }
 
-// NoteRead audits that the actor reads so much of a list that it is a copy: once for each list in a while, however many
-// pages there are. rows is how many the answer may have; details say what was selected. Until the audit log has been told,
-// every further page is refused as the first one was.
+// NoteRead audits, as an export, that the actor reads a large part of a list: once per list and period, for any number
+// of pages. rows is the maximum number of rows of the response; details say what was selected. If the event cannot be
+// written, this page is refused, and so is every further one until it can.
 func (s *Service) NoteRead(ctx context.Context, a Actor, action string, rows int, details map[string]string) error {
 	now := s.now()
 	s.rateLimits.mu.Lock()

@@ -17,7 +17,7 @@ func throttled(err error) bool { return errors.As(err, new(*login.ThrottledError
 
 func (w *world) rows() int { return len(w.events(store.EventQuery{})) }
 
-// Whoever is signed in and is refused again and again is told to wait, and the audit log says how often it was.
+// A signed-in user whose actions are refused again and again has to wait, and the audit log has the number of refusals.
 func TestRefusedActsAreBoundedAndCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -76,7 +76,7 @@ func TestRefusedActsAreBoundedAndCounted(t *testing.T) {
 	}
 }
 
-// What needs no proof is bounded for a person and an address, whatever it is.
+// All actions without a step-up are limited per user and per address.
 func TestWhatPeopleWriteWithoutAProofIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(w *world, a account.Actor, i int) error{
@@ -121,8 +121,8 @@ func TestWhatPeopleWriteWithoutAProofIsBounded(t *testing.T) {
 	}
 }
 
-// An address has no more than a few people's worth, whoever acts from there.
-func TestAnAddressHasAFewPeoplesWorth(t *testing.T) {
+// An address has the limit of a few users, whoever acts from there.
+func TestAnAddressHasTheLimitOfAFewUsers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	done := 0
@@ -146,7 +146,7 @@ func TestAnAddressHasAFewPeoplesWorth(t *testing.T) {
 	}
 }
 
-// Who reads a whole list by the API has taken a copy, in however many pieces: the audit log says so, once.
+// Reading a whole list through the API is an export, in however many pages: it is audited, once.
 func TestReadingAWholeListIsAuditedOnce(t *testing.T) {
 	t.Parallel()
 	for _, page := range []int{1000, 100, 20} {
@@ -158,7 +158,8 @@ func TestReadingAWholeListIsAuditedOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if list := w.events(store.EventQuery{Action: "audit.export"}); len(list) != 1 || list[0].Actor != "ada" || list[0].Details["format"] != "json" {
+		if list := w.events(store.EventQuery{Action: "audit.export"}); len(list) != 1 || list[0].Actor != "ada" ||
+			list[0].Details["format"] != "json" {
 			t.Errorf("in pages of %d: %+v", page, list)
 		}
 		w.clock.Advance(10 * time.Minute)
@@ -171,9 +172,8 @@ func TestReadingAWholeListIsAuditedOnce(t *testing.T) {
 	}
 }
 
-// A page of a copy that the audit log could not be told of is refused, and so is the next one: what was refused once does not
-// count as told.
-func TestNothingIsReadOfAListThatTheAuditLogWasNotToldOf(t *testing.T) {
+// A page is refused if its export could not be audited, and so is the next one: a failed audit does not count.
+func TestAListIsNotReadIfTheExportCannotBeAudited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.add("ada", store.RoleAdmin)
@@ -186,7 +186,7 @@ func TestNothingIsReadOfAListThatTheAuditLogWasNotToldOf(t *testing.T) {
 			t.Error("a client that left has read a list, and nobody was told")
 		}
 	}
-	for i := range 60 { // no more acts for this minute
+	for i := range 60 { // no more actions in this minute
 		_, _ = w.UpdateProfile(w.ctx, a, a.UserID, fmt.Sprint("Name ", i))
 	}
 	for range 3 {
@@ -205,8 +205,8 @@ func TestNothingIsReadOfAListThatTheAuditLogWasNotToldOf(t *testing.T) {
 	}
 }
 
-// A wrong password before an act that asks for it is the person's, by name, and no anonymous sign-in.
-func TestAWrongPasswordOfSomebodySignedInIsTheirs(t *testing.T) {
+// A wrong password at a step-up is audited with the user's name, and not as an anonymous sign-in.
+func TestAWrongPasswordAtAStepUpIsAuditedByName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)

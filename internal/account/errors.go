@@ -7,15 +7,16 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// FieldError is what is wrong with one field. Text is a sentence for people that says what to do: in English, with Say
-// for those who answer in another language. Where Say is zero, Text has been put into a language already.
+// FieldError is the problem with one field. Text says in English what to do; Say is the same for translation. If Say is
+// zero, Text has been translated already.
 type FieldError struct {
-	Field string // as in forms and JSON: "username", "email", "name", "role", "groups", "password", "new_password", "expires", "active"
+	// as in forms and JSON: "username", "email", "name", "role", "groups", "password", "new_password", "expires", "active"
+	Field string
 	Text  string
 	Say   i18n.Text
 }
 
-// InvalidError: the input is refused. Nothing was changed.
+// InvalidError means that the input is invalid. Nothing was changed.
 type InvalidError struct{ Fields []FieldError }
 
 func (e *InvalidError) Error() string {
@@ -26,7 +27,7 @@ func (e *InvalidError) Error() string {
 	return strings.Join(parts, " ")
 }
 
-// Field returns the text for a field, "" when nothing is wrong with it.
+// Field returns the text for a field, "" if it is valid.
 func (e *InvalidError) Field(name string) string {
 	for _, f := range e.Fields {
 		if f.Field == name {
@@ -36,7 +37,7 @@ func (e *InvalidError) Field(name string) string {
 	return ""
 }
 
-// newFieldError makes a refused field from the id of its sentence and what the sentence has room for.
+// newFieldError returns the error of a field from a text id and its arguments.
 func newFieldError(field, id string, args ...any) FieldError {
 	t := i18n.New(id, args...)
 	return FieldError{Field: field, Text: t.String(), Say: t}
@@ -49,24 +50,24 @@ func invalid(field, id string) *InvalidError {
 // Codes of a [ForbiddenError].
 const (
 	CodeRole       = "role"            // the actor is not an administrator
-	CodeReauth     = "reauth-required" // the last sign-in is too long ago for this
-	CodeSelf       = "self"            // nobody takes away their own access
+	CodeReauth     = "reauth-required" // a step-up is needed
+	CodeSelf       = "self"            // the actor's own access would be removed
 	CodeManaged    = "managed"         // the deployment's root administrator is locked
 	CodeLastAdmin  = "last-admin"      // no active administrator would be left
 	CodeSignedOut  = "signed-out"      // the actor's session ended meanwhile
 	CodeMustChange = "must-change"     // the actor has to choose a new password first
 	CodeNoPassword = "no-password"     // the account has no password that could be changed
-	CodeSetupDone  = "setup-done"      // there is an administrator already
+	CodeSetupDone  = "setup-done"      // an administrator exists already
 )
 
-// ForbiddenError: a guard refused the act. Nothing was changed; the refusal is in the audit log.
+// ForbiddenError means that a guard refused the action. Nothing was changed; the refusal is audited.
 type ForbiddenError struct {
 	Code string    // one of the Code constants
-	Text string    // a sentence for people that says what to do
-	Say  i18n.Text // the same, to be put into a language; zero where Text is in one already
+	Text string    // says in English what to do
+	Say  i18n.Text // the same for translation; zero if Text has been translated already
 }
 
-// refuse makes a refusal from the id of its sentence and what the sentence has room for.
+// refuse returns a refusal from a text id and its arguments.
 func refuse(code, id string, args ...any) *ForbiddenError {
 	t := i18n.New(id, args...)
 	return &ForbiddenError{Code: code, Text: t.String(), Say: t}
@@ -83,12 +84,12 @@ func errLastAdmin() *ForbiddenError { return refuse(CodeLastAdmin, "refused.last
 
 func errSignedOut() *ForbiddenError { return refuse(CodeSignedOut, "refused.signed_out") }
 
-// errManaged refuses to change what the deployment decides: email, role, state or password.
+// errManaged refuses to change what the deployment manages: email, role, state or password.
 func (s *Service) errManaged(what string) *ForbiddenError {
 	return refuse(CodeManaged, "refused.managed_"+what, "env", s.EnvPrefix)
 }
 
-// LinkError: a one-time link is of no use (any more). It matches [store.ErrNotFound].
+// LinkError means that a one-time link cannot be used (any more). It matches [store.ErrNotFound].
 type LinkError struct{ State LinkState }
 
 func (e *LinkError) Error() string {

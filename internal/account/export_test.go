@@ -2,5 +2,5 @@ package account
 
 import "time"
 
-// Later has s hand over what it would do later.
+// Later replaces time.AfterFunc in s.
 func Later(s *Service, later func(time.Duration, func())) { s.rateLimits.afterFunc = later }

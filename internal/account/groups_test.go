@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// fromProvider makes a person whose provider gave n groups.
+// fromProvider creates a user whose provider gives n groups.
 func (w *world) fromProvider(n int) store.User {
 	w.t.Helper()
 	groups := make([]string, n)
@@ -18,14 +18,16 @@ func (w *world) fromProvider(n int) store.User {
 	}
 	now := w.clock.Now()
 	u := store.User{
-		ID: store.NewID(now), Username: "kim", Email: "kim@corp.example", EmailVerified: true, Role: store.RoleUser, Groups: groups,
+		ID: store.NewID(now), Username: "kim", Email: "kim@corp.example", EmailVerified: true, Role: store.RoleUser,
+		Groups: groups,
 		Active: true, Origin: store.OriginOIDC, CreatedAt: now,
 	}
 	err := w.Store.Change(w.ctx, func(tx store.Tx) error {
 		if err := tx.CreateUser(w.ctx, u); err != nil {
 			return err
 		}
-		return tx.CreateIdentity(w.ctx, store.Identity{Issuer: "https://id.example", Subject: "s", UserID: u.ID, Provider: "test", Groups: groups, CreatedAt: now})
+		return tx.CreateIdentity(w.ctx, store.Identity{Issuer: "https://id.example", Subject: "s", UserID: u.ID,
+			Provider: "test", Groups: groups, CreatedAt: now})
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -33,13 +35,14 @@ func (w *world) fromProvider(n int) store.User {
 	return w.user(u.ID)
 }
 
-func TestWhatAProviderGaveIsNotJudgedAgain(t *testing.T) {
+func TestAProvidersGroupsAreNotCheckedAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	u := w.fromProvider(150)
 	name, same := "Kim Renamed", slices.Clone(u.Groups)
 	slices.Reverse(same)
-	if got, err := w.Update(w.ctx, operator, u.ID, account.Patch{Name: &name, Username: &u.Username, Email: &u.Email, Groups: &same}); err != nil || !slices.Equal(got.Groups, u.Groups) || got.Name != name {
+	if got, err := w.Update(w.ctx, operator, u.ID, account.Patch{Name: &name, Username: &u.Username, Email: &u.Email,
+		Groups: &same}); err != nil || !slices.Equal(got.Groups, u.Groups) || got.Name != name {
 		t.Fatalf("a form with everything as it was: %v", err)
 	}
 	more := append(slices.Clone(u.Groups), "given here")
@@ -59,7 +62,7 @@ func TestWhatAProviderGaveIsNotJudgedAgain(t *testing.T) {
 	}
 }
 
-// Accounts of before a rule became stricter can be edited; what is typed anew is judged.
+// Accounts from before a rule became stricter can be edited; only new values are checked.
 func TestAnOldNameThatIsRefusedNowCanStay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// requireSession reads a person again: the session that the request came with must still stand. What the caller resolved
-// a moment ago may be over by now (signed out elsewhere, deactivated, password changed).
+// requireSession reads the actor's session and user again. The session that the caller resolved may have ended since
+// (signed out elsewhere, deactivated, password changed).
 func (s *Service) requireSession(ctx context.Context, tx store.Reader, a Actor) (store.Session, store.User, error) {
 	if a.Kind != Person || a.UserID == "" || a.SessionID == "" {
 		return store.Session{}, store.User{}, errSignedOut()
@@ -28,14 +28,14 @@ func (s *Service) requireSession(ctx context.Context, tx store.Reader, a Actor) 
 	return sess, u, nil
 }
 
-// requireFreshAdmin lets administrators through who signed in or confirmed it lately, and the command line. API tokens have no
+// requireFreshAdmin allows administrators with a fresh sign-in or step-up, and the command line. API tokens have no
 // session, so they can never manage users.
 func (s *Service) requireFreshAdmin(ctx context.Context, tx store.Reader, a Actor) error {
 	sess, err := s.requireAdmin(ctx, tx, a)
 	if err != nil || a.Kind != Person {
 		return err
 	}
-	authAt := sess.AuthAt // the store's word counts, not the caller's alone
+	authAt := sess.AuthAt // from the store, not only from the caller
 	if a.AuthAt.Before(authAt) {
 		authAt = a.AuthAt
 	}
@@ -46,7 +46,7 @@ func (s *Service) requireFreshAdmin(ctx context.Context, tx store.Reader, a Acto
 	return nil
 }
 
-// requireAdmin lets administrators through, however long ago they signed in: for what changes no account.
+// requireAdmin allows administrators regardless of freshness, for actions that change no account.
 func (s *Service) requireAdmin(ctx context.Context, tx store.Reader, a Actor) (store.Session, error) {
 	switch a.Kind {
 	case CommandLine, Startup:
@@ -68,7 +68,7 @@ func (s *Service) requireAdmin(ctx context.Context, tx store.Reader, a Actor) (s
 	return sess, nil
 }
 
-// effective returns a user as the session may act.
+// effective returns a user with the effective rights of the session.
 func (s *Service) effective(sess *store.Session, u store.User) store.User {
 	if s.Effective != nil {
 		return s.Effective(sess, u)
@@ -80,7 +80,7 @@ const clockSkew = FreshFor / 10
 
 func errRole() *ForbiddenError { return refuse(CodeRole, "refused.role") }
 
-// refuseSelf refuses what would take away the actor's own access: a slip that nobody else might be there to undo.
+// refuseSelf refuses to remove the actor's own access: there might be nobody else to undo a mistake.
 func refuseSelf(a Actor, u store.User, id string) error {
 	if a.Kind == Person && a.UserID == u.ID {
 		return refuse(CodeSelf, id)
@@ -88,7 +88,8 @@ func refuseSelf(a Actor, u store.User, id string) error {
 	return nil
 }
 
-// guardPatch refuses changes to what is locked. before and after are the target as it is and as it would be.
+// guardPatch refuses changes to managed fields and to the actor's own access. before and after are the target before
+// and after the change.
 func (s *Service) guardPatch(a Actor, before, after store.User) error {
 	if before.Managed {
 		switch {
@@ -111,10 +112,10 @@ func (s *Service) guardPatch(a Actor, before, after store.User) error {
 	return nil
 }
 
-// checkDistinctNames keeps usernames and e-mails of sign-ins apart. A sign-in looks for a username first, so whoever had
-// someone else's e-mail as a username would catch that person's sign-ins, password included. Who comes from a provider
-// only, and chose the name there, catches none (see [store.Reader.UserByLogin]): they do not keep the owner of an address
-// from being invited with it. named is false where the username stays what it was.
+// checkDistinctNames keeps usernames and e-mails of sign-ins distinct. A sign-in looks for a username first, so a user
+// with another user's e-mail as username would receive that user's sign-ins, passwords included. Accounts that sign in
+// only through a provider, where their username was chosen, receive none (see [store.Reader.UserByLogin]), and must not
+// block an invitation of the address's owner. newUsername is false if the username does not change.
 func checkDistinctNames(ctx context.Context, tx store.Reader, u store.User, newUsername bool) error {
 	if !u.Local && !newUsername {
 		return nil

@@ -12,10 +12,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// adminActs is every act that only an administrator may do, on a victim.
-var adminActs = map[string]func(ctx context.Context, s *account.Service, a account.Actor, victim store.User, victimSession string) error{
+// adminActs is every action that only an administrator may do, on a victim.
+var adminActs = map[string]func(ctx context.Context, s *account.Service, a account.Actor, victim store.User,
+	victimSession string) error{
 	"create": func(ctx context.Context, s *account.Service, a account.Actor, _ store.User, _ string) error {
-		_, _, err := s.Create(ctx, a, account.NewUser{Username: "intruder", Password: goodPass, Role: store.RoleAdmin, Active: true})
+		_, _, err := s.Create(ctx, a, account.NewUser{Username: "intruder", Password: goodPass, Role: store.RoleAdmin,
+			Active: true})
 		return err
 	},
 	"create by link": func(ctx context.Context, s *account.Service, a account.Actor, _ store.User, _ string) error {
@@ -56,8 +58,8 @@ var adminActs = map[string]func(ctx context.Context, s *account.Service, a accou
 	},
 }
 
-// TestOnlyAFreshAdministratorActsOnOthers tries every administrator's act (P-PATHWAY) as everybody who must not, and
-// looks that nothing changed and the refusal is in the audit log.
+// TestOnlyAFreshAdministratorActsOnOthers tries every administrator's action as everybody who must not, and checks that
+// nothing changed and that the refusal was audited.
 func TestOnlyAFreshAdministratorActsOnOthers(t *testing.T) {
 	t.Parallel()
 	actors := map[string]struct {
@@ -255,7 +257,8 @@ func TestTheManagedRootIsLocked(t *testing.T) {
 		if err := w.Delete(w.ctx, a, root.ID); code(err) != account.CodeManaged {
 			t.Errorf("delete: %v", err)
 		}
-		for name, r := range map[string]account.Reset{"password": {Password: otherPass}, "link": {}, "block": {BlockNow: true}} {
+		for name, r := range map[string]account.Reset{"password": {Password: otherPass}, "link": {},
+			"block": {BlockNow: true}} {
 			if _, err := w.ResetPassword(w.ctx, a, root.ID, r); code(err) != account.CodeManaged {
 				t.Errorf("reset by %s: %v", name, err)
 			}
@@ -264,7 +267,7 @@ func TestTheManagedRootIsLocked(t *testing.T) {
 	if got := w.user(root.ID); fmt.Sprint(got) != fmt.Sprint(root) {
 		t.Errorf("the managed root changed:\n%v\n%v", root, got)
 	}
-	// The form sends every field: those that stay the same are no change.
+	// The form sends every field: unchanged ones are no change.
 	same := account.Patch{Email: &root.Email, Role: &root.Role, Active: &root.Active, Name: ptr("The Root")}
 	if u, err := w.Update(w.ctx, admin, root.ID, same); err != nil || u.Name != "The Root" {
 		t.Errorf("a new display name: %v %v", u.Name, err)
@@ -312,8 +315,8 @@ func TestTheLastAdministratorStaysWhoeverAsks(t *testing.T) {
 	}
 }
 
-// TestOfTwoAdministratorsWhoRemoveEachOtherOneSucceeds holds the last-admin rule and the role check against the race
-// (P-RACE): whoever comes second is no administrator any more.
+// TestOfTwoAdministratorsWhoRemoveEachOtherOneSucceeds checks the last-admin rule and the role check in a race: the
+// second one is no administrator any more.
 func TestOfTwoAdministratorsWhoRemoveEachOtherOneSucceeds(t *testing.T) {
 	t.Parallel()
 	for round := range 8 {

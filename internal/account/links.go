@@ -18,13 +18,13 @@ const (
 	minLinkLife     = time.Minute
 )
 
-// IssuedLink is a one-time link that was just made. Token is a secret and is kept nowhere else.
+// IssuedLink is a new one-time link. Token is a secret and is stored nowhere.
 type IssuedLink struct {
 	Token     string
 	ExpiresAt time.Time
 }
 
-// Path returns the address of the link below a mount point such as "/_auth".
+// Path returns the path of the link below a prefix such as "/_auth".
 func (l IssuedLink) Path(prefix string) string { return prefix + "/link/" + l.Token }
 
 // LinkState says whether a link can be used.
@@ -35,11 +35,11 @@ const (
 	LinkValid    LinkState = "valid"
 	LinkUsed     LinkState = "used"
 	LinkExpired  LinkState = "expired"
-	LinkCanceled LinkState = "canceled" // withdrawn, replaced by a newer one, or its account is not there to set up any more
+	LinkCanceled LinkState = "canceled" // withdrawn, replaced by a newer one, or its purpose is void
 	LinkUnknown  LinkState = "unknown"
 )
 
-// LinkInfo is what a person with a link may know about it.
+// LinkInfo is what the holder of a link may know about it.
 type LinkInfo struct {
 	ID        string // of the link; "" for an unknown one
 	Purpose   store.LinkPurpose
@@ -58,8 +58,9 @@ func (f *fields) expires(d time.Duration) {
 	}
 }
 
-// createLink makes a one-time link inside tx.
-func (s *Service) createLink(ctx context.Context, tx store.Tx, a Actor, p store.LinkPurpose, userID string, life time.Duration, end bool) (*IssuedLink, error) {
+// createLink creates a one-time link inside tx.
+func (s *Service) createLink(ctx context.Context, tx store.Tx, a Actor, p store.LinkPurpose, userID string,
+	life time.Duration, end bool) (*IssuedLink, error) {
 	if life == 0 {
 		life = DefaultLinkLife
 	}
@@ -75,8 +76,8 @@ func (s *Service) createLink(ctx context.Context, tx store.Tx, a Actor, p store.
 	return &out, nil
 }
 
-// IssueSetupLink makes a link whose page makes the first administrator. It is refused (setup-done) while there is an
-// active one.
+// IssueSetupLink creates the link for setting up the first administrator. It is refused (setup-done) if there is an
+// active administrator.
 func (s *Service) IssueSetupLink(ctx context.Context) (IssuedLink, error) {
 	var link *IssuedLink
 	a := Actor{Kind: Startup}
@@ -98,7 +99,7 @@ func (s *Service) IssueSetupLink(ctx context.Context) (IssuedLink, error) {
 	return *link, nil
 }
 
-// setupOpen reports whether the first administrator is still to be made.
+// setupOpen reports whether there is no active administrator.
 func setupOpen(ctx context.Context, r store.Reader) (bool, error) {
 	admins, err := r.ActiveAdmins(ctx, 1)
 	if err != nil {
@@ -107,13 +108,13 @@ func setupOpen(ctx context.Context, r store.Reader) (bool, error) {
 	return len(admins) == 0, nil
 }
 
-// LinkStatus tells about a link without spending it. An unknown or malformed token is a state, not an error.
+// LinkStatus returns the state of a link without using it. An unknown or malformed token is a state, not an error.
 func (s *Service) LinkStatus(ctx context.Context, token string) (LinkInfo, error) {
 	info, _, err := s.lookUpLink(ctx, token)
 	return info, err
 }
 
-// lookUpLink returns what is known of a link, and its user.
+// lookUpLink returns the state of a link, and its user.
 func (s *Service) lookUpLink(ctx context.Context, token string) (LinkInfo, store.User, error) {
 	unknown := LinkInfo{State: LinkUnknown}
 	if !store.ValidToken(token) {
@@ -126,7 +127,8 @@ func (s *Service) lookUpLink(ctx context.Context, token string) (LinkInfo, store
 	if err != nil {
 		return unknown, store.User{}, fmt.Errorf("looking up a link: %w", err)
 	}
-	info := LinkInfo{ID: l.ID, Purpose: l.Purpose, UserID: l.UserID, CreatedBy: l.CreatedBy, ExpiresAt: l.ExpiresAt, UsedAt: l.UsedAt}
+	info := LinkInfo{ID: l.ID, Purpose: l.Purpose, UserID: l.UserID, CreatedBy: l.CreatedBy, ExpiresAt: l.ExpiresAt,
+		UsedAt: l.UsedAt}
 	var u store.User
 	if l.UserID != "" {
 		u, err = s.Store.User(ctx, l.UserID)
@@ -147,7 +149,7 @@ func (s *Service) lookUpLink(ctx context.Context, token string) (LinkInfo, store
 	return info, u, nil
 }
 
-// linkState judges a link by itself.
+// linkState returns the state of a link, regardless of its purpose.
 func (s *Service) linkState(l store.Link) LinkState {
 	switch {
 	case !l.UsedAt.IsZero():
@@ -161,8 +163,8 @@ func (s *Service) linkState(l store.Link) LinkState {
 	}
 }
 
-// usable judges what a link is for: there is nobody to set up any more, or the account is turned off or locked. A
-// link must not be a way round a deactivation.
+// usable checks the purpose of a link: it is void if there is an administrator already, or if the account is inactive
+// or managed. A link must not bypass a deactivation.
 func usable(ctx context.Context, r store.Reader, p store.LinkPurpose, u store.User) (LinkState, error) {
 	switch p {
 	case store.LinkPassword:
@@ -184,7 +186,7 @@ func usable(ctx context.Context, r store.Reader, p store.LinkPurpose, u store.Us
 	}
 }
 
-// LinkForm is what a person fills in on the page of a link. Username, Email and Name count for set-up links only.
+// LinkForm is the form on the page of a link. Username, Email and Name are for set-up links only.
 type LinkForm struct {
 	Username string
 	Email    string
@@ -192,9 +194,9 @@ type LinkForm struct {
 	Password string
 }
 
-// UseLink spends a link: it sets the password of its user, or makes the first administrator. Of any number of callers
-// at once, one succeeds; a refused form does not spend the link. The proof is to be turned into a session by
-// login.Service.SignIn with method "link". A link of no use is a *[LinkError].
+// UseLink redeems a link: it sets the password of its user, or creates the first administrator. Of several concurrent
+// callers one succeeds; an invalid form does not use up the link. The returned proof is for login.Service.SignIn with
+// method "link". A link that cannot be used is a *[LinkError].
 func (s *Service) UseLink(ctx context.Context, c login.Client, token string, form LinkForm) (login.Proof, error) {
 	info, u, err := s.lookUpLink(ctx, token)
 	if err != nil {
@@ -229,9 +231,10 @@ func (s *Service) UseLink(ctx context.Context, c login.Client, token string, for
 	return login.Proof{User: u}, nil
 }
 
-// redeem takes the link and does what it is for. Everything that was looked at before is looked at again: any of it
-// may have changed while the password was being hashed.
-func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Event, token string, p store.LinkPurpose, u *store.User, hash string) error {
+// redeem takes the link from the store and applies it. Everything is checked again: it may have changed while the
+// password was being hashed.
+func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Event, token string, p store.LinkPurpose,
+	u *store.User, hash string) error {
 	l, err := tx.TakeLink(ctx, store.HashToken(token), s.now())
 	if errors.Is(err, store.ErrNotFound) {
 		return &LinkError{LinkUsed}
@@ -265,9 +268,10 @@ func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Eve
 	return s.redeemPassword(ctx, tx, a, e, l, u, hash)
 }
 
-// redeemPassword sets the password that the person chose. What was linked to the account since the link was made goes with
-// the old password: whoever knew that could have left themselves a way in.
-func (s *Service) redeemPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, l store.Link, u *store.User, hash string) error {
+// redeemPassword sets the chosen password. Identities that were linked since the link was created are unlinked: whoever
+// knew the old password could have linked one to keep access.
+func (s *Service) redeemPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, l store.Link, u *store.User,
+	hash string) error {
 	setTarget(e, *u)
 	if err := checkDistinctIfLocal(ctx, tx, *u); err != nil {
 		return err
@@ -286,7 +290,7 @@ func (s *Service) redeemPassword(ctx context.Context, tx store.Tx, a Actor, e *s
 	return err
 }
 
-// firstAdmin validates the account that a set-up link makes.
+// firstAdmin validates the account that a set-up link creates.
 func (s *Service) firstAdmin(f *fields, form LinkForm) store.User {
 	now := s.now()
 	u := store.User{

@@ -7,8 +7,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Authorize returns nil when the actor may change other people's accounts now. A refusal is audited as one of action on
-// targetID ("" for none). It lets a page say no before it reads a form; the act itself asks again in its transaction.
+// Authorize returns nil if the actor may change other users' accounts now. A refusal is audited for action and targetID
+// ("" for none). Pages call it before they read a form; the action itself checks again in its transaction.
 func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID string) error {
 	err := s.requireFreshAdmin(ctx, s.Store, a)
 	var refused *ForbiddenError
@@ -22,15 +22,15 @@ func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID strin
 	return err
 }
 
-// MayLook returns nil while the actor may see what administrators see. A long answer asks again on the way: who was
-// signed out or demoted meanwhile gets no more of it.
+// MayLook returns nil while the actor may see administrators' pages. A long response checks again while it is written:
+// an actor who is signed out or demoted meanwhile gets no more of it.
 func (s *Service) MayLook(ctx context.Context, a Actor) error {
 	_, err := s.requireAdmin(ctx, s.Store, a)
 	return err
 }
 
-// NoteExport audits that the actor takes data away, before the first byte of it goes out. action is such as
-// "user.export"; details say what was selected.
+// NoteExport audits an export, before its first byte is sent. action is such as "user.export"; details say what was
+// selected.
 func (s *Service) NoteExport(ctx context.Context, a Actor, action string, details map[string]string) error {
 	if err := s.limitWrite(a); err != nil {
 		return err
@@ -41,19 +41,20 @@ func (s *Service) NoteExport(ctx context.Context, a Actor, action string, detail
 	})
 }
 
-// NoteCheck audits that the actor had a provider asked how it is doing. problem is what was found amiss, "" when nothing
-// was; details of a request of ours, and nothing that a person typed.
+// NoteCheck audits that the actor had a provider checked. problem is what the check found, "" for nothing; it contains
+// no user input.
 func (s *Service) NoteCheck(ctx context.Context, a Actor, provider, problem string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
-	e := store.Event{Action: "provider.check", ActorID: a.UserID, Actor: a.auditName(), Target: provider, Outcome: store.Success}
+	e := store.Event{Action: "provider.check", ActorID: a.UserID, Actor: a.auditName(), Target: provider,
+		Outcome: store.Success}
 	if problem != "" {
 		e.Outcome, e.Details = store.Failure, map[string]string{"reason": problem}
 	}
 	return s.Store.AddEvents(ctx, a.Client.Stamp(e, s.now()))
 }
 
-// CancelLink withdraws the unspent link with which a user could set a password. store.ErrNotFound when there is none.
+// CancelLink withdraws a user's unused one-time link. store.ErrNotFound if there is none.
 func (s *Service) CancelLink(ctx context.Context, a Actor, userID string) error {
 	return s.change(ctx, a, store.Event{Action: "link.cancel", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
 		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
@@ -72,21 +73,23 @@ func (s *Service) CancelLink(ctx context.Context, a Actor, userID string) error 
 	})
 }
 
-// RequireChange makes a user choose a new password before anything else. The present one goes on working for that, and
-// sessions go on, held at the page where it is changed.
+// RequireChange requires a user to choose a new password before anything else. The present one still works for that,
+// and sessions continue, restricted to the page where it is changed.
 func (s *Service) RequireChange(ctx context.Context, a Actor, id string) error {
-	return s.change(ctx, a, store.Event{Action: "password.require_change", TargetID: id}, func(tx store.Tx, e *store.Event) error {
-		u, err := s.resettable(ctx, tx, a, id, e)
-		if err != nil {
-			return err
-		}
-		switch {
-		case u.PasswordHash == "":
-			return invalid("password", "fault.no_password")
-		case u.MustChange:
-			e.Action = ""
-			return nil
-		}
-		return tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: u.PasswordHash, MustChange: true, At: u.PasswordChangedAt})
-	})
+	return s.change(ctx, a, store.Event{Action: "password.require_change", TargetID: id},
+		func(tx store.Tx, e *store.Event) error {
+			u, err := s.resettable(ctx, tx, a, id, e)
+			if err != nil {
+				return err
+			}
+			switch {
+			case u.PasswordHash == "":
+				return invalid("password", "fault.no_password")
+			case u.MustChange:
+				e.Action = ""
+				return nil
+			}
+			return tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: u.PasswordHash, MustChange: true,
+				At: u.PasswordChangedAt})
+		})
 }

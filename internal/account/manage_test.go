@@ -28,7 +28,8 @@ func TestACancelledLinkIsOfNoUse(t *testing.T) {
 	if err := w.CancelLink(w.ctx, admin, ada.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); linkState(err) != account.LinkCanceled {
+	if _, err := w.UseLink(w.ctx, browser, link.Token,
+		account.LinkForm{Password: otherPass}); linkState(err) != account.LinkCanceled {
 		t.Errorf("%v, want the state canceled", err)
 	}
 	if err := w.CancelLink(w.ctx, admin, ada.ID); !errors.Is(err, store.ErrNotFound) {
@@ -74,12 +75,13 @@ func TestLookingNeedsAnAdministratorButNoFreshOne(t *testing.T) {
 	if err := w.NoteExport(w.ctx, admin, "user.export", map[string]string{"role": "admin"}); err != nil {
 		t.Errorf("an export: %v", err)
 	}
-	if ev := w.events(store.EventQuery{Action: "user.export", Outcome: store.Success}); len(ev) != 1 || ev[0].Details["role"] != "admin" {
+	if ev := w.events(store.EventQuery{Action: "user.export", Outcome: store.Success}); len(ev) != 1 ||
+		ev[0].Details["role"] != "admin" {
 		t.Errorf("%+v", ev)
 	}
 }
 
-// TestAReadyHashIsForTheCommandLine: a page could otherwise set a password that nobody judged.
+// TestAReadyHashIsForTheCommandLine: a page could otherwise set a password that the policy has not checked.
 func TestAReadyHashIsForTheCommandLine(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -90,13 +92,16 @@ func TestAReadyHashIsForTheCommandLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.ResetPassword(w.ctx, admin, ada.ID, account.Reset{Hash: hash}); err == nil || !w.passwordWorks(ada, goodPass) {
+	if _, err := w.ResetPassword(w.ctx, admin, ada.ID, account.Reset{Hash: hash}); err == nil ||
+		!w.passwordWorks(ada, goodPass) {
 		t.Errorf("by a person: %v", err)
 	}
-	if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{Hash: "plain text"}); err == nil || !w.passwordWorks(ada, goodPass) {
+	if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{Hash: "plain text"}); err == nil ||
+		!w.passwordWorks(ada, goodPass) {
 		t.Errorf("no hash at all: %v", err)
 	}
-	if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{Hash: hash}); err != nil || !w.passwordWorks(ada, otherPass) {
+	if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{Hash: hash}); err != nil ||
+		!w.passwordWorks(ada, otherPass) {
 		t.Errorf("by the command line: %v", err)
 	}
 }

@@ -12,53 +12,55 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// UpdateProfile changes the display name of the actor's own account. What identifies a person (username, e-mail) is an
-// administrator's to change.
+// UpdateProfile changes the display name of the actor's own account. Only an administrator can change username and
+// e-mail.
 func (s *Service) UpdateProfile(ctx context.Context, a Actor, userID, name string) (store.User, error) {
 	if err := s.limitWrite(a); err != nil {
 		return store.User{}, err
 	}
 	var out store.User
-	err := s.change(ctx, a, store.Event{Action: "profile.update", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
-		_, before, err := s.requireSession(ctx, tx, a)
-		if err != nil {
+	err := s.change(ctx, a, store.Event{Action: "profile.update", TargetID: userID},
+		func(tx store.Tx, e *store.Event) error {
+			_, before, err := s.requireSession(ctx, tx, a)
+			if err != nil {
+				return err
+			}
+			if before.ID != userID {
+				return errRole()
+			}
+			setTarget(e, before)
+			p := Patch{Name: &name}
+			if err := p.validate(before, nil); err != nil {
+				return err
+			}
+			after := before
+			p.apply(&after)
+			if !describeChanges(e, before, after) {
+				e.Action, out = "", before
+				return nil
+			}
+			after.UpdatedAt = s.now()
+			out, err = tx.UpdateUser(ctx, after)
 			return err
-		}
-		if before.ID != userID {
-			return errRole()
-		}
-		setTarget(e, before)
-		p := Patch{Name: &name}
-		if err := p.validate(before, nil); err != nil {
-			return err
-		}
-		after := before
-		p.apply(&after)
-		if !describeChanges(e, before, after) {
-			e.Action, out = "", before
-			return nil
-		}
-		after.UpdatedAt = s.now()
-		out, err = tx.UpdateUser(ctx, after)
-		return err
-	})
+		})
 	if err != nil {
 		return store.User{}, err
 	}
 	return out, nil
 }
 
-// errNoService: a method that needs sessions was called on the command line's service.
+// errNoService means that a method that needs sessions was called on the command line's service.
 var errNoService = errors.New("changing one's own password needs the server's sessions")
 
-// ChangeOwnPassword changes the password of the person who is signed in by live, after checking the current one under
-// the sign-in's throttle. The browser goes on with a new session id. With endOthers the session epoch moves on and
-// every other session is over; without it the others go on.
+// ChangeOwnPassword changes the password of the user of live, after checking the current one under the sign-in's
+// throttle. The browser's session is rotated. With endOthers the session epoch is incremented and every other session
+// ends; without it they continue.
 //
 // Errors: login.ErrWrong for the current password, *login.ThrottledError, password.ErrBusy, *[InvalidError] for
 // "new_password", *[ForbiddenError] (managed, no-password, signed-out), store.ErrStale when the password was changed
 // by someone else at the same time.
-func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.Live, currentPassword, newPassword string, endOthers bool) (login.SignedIn, error) {
+func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.Live,
+	currentPassword, newPassword string, endOthers bool) (login.SignedIn, error) {
 	if s.Login == nil || s.Sessions == nil {
 		return login.SignedIn{}, errNoService
 	}
@@ -74,8 +76,9 @@ func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.
 	return out, nil
 }
 
-// savePassword changes the password of somebody who has proved the current one.
-func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, newPassword string, endOthers bool) (login.SignedIn, error) {
+// savePassword changes the password of a user whose current one was verified.
+func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, newPassword string,
+	endOthers bool) (login.SignedIn, error) {
 	hash, err := s.hash(ctx, newPassword)
 	if err != nil {
 		return login.SignedIn{}, err
@@ -91,7 +94,7 @@ func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, 
 			return err
 		}
 		if u.PasswordHash != proof.User.PasswordHash {
-			return store.ErrStale // the proof was for another password
+			return store.ErrStale // the password was changed since the proof
 		}
 		setTarget(e, u)
 		if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
@@ -115,19 +118,22 @@ func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, 
 	return out, nil
 }
 
-// endOthers ends the other sessions if asked to, and moves the epoch so that none of them can come back. No other browser
-// stays known. Identities stay: they are the person's own, who has just proved it.
-func (s *Service) endOthers(ctx context.Context, tx store.Tx, a Actor, e *store.Event, keep store.Session, end bool) error {
+// endOthers ends the other sessions if requested, and increments the epoch so that none of them can be revived. Other
+// browsers are forgotten. Identities stay: the user, who has just authenticated, linked them.
+func (s *Service) endOthers(ctx context.Context, tx store.Tx, a Actor, e *store.Event, keep store.Session,
+	end bool) error {
 	e.Details["end_others"] = strconv.FormatBool(end)
 	if !end {
 		return nil
 	}
-	_, err := s.recoverAccount(ctx, tx, a, e, store.User{ID: keep.UserID}, login.Recovery{KeepSession: keep.ID, KeepBrowsers: a.Client.Devices})
+	_, err := s.recoverAccount(ctx, tx, a, e, store.User{ID: keep.UserID},
+		login.Recovery{KeepSession: keep.ID, KeepBrowsers: a.Client.Devices})
 	return err
 }
 
-// prepareChange judges the new password and checks the current one, outside of any transaction.
-func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live, currentPassword, newPassword string) (login.Proof, error) {
+// prepareChange checks the new password against the policy and verifies the current one, outside of any transaction.
+func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live,
+	currentPassword, newPassword string) (login.Proof, error) {
 	if live == nil || live.User.ID != a.UserID || live.Session.ID != a.SessionID {
 		return login.Proof{}, errSignedOut()
 	}
@@ -160,7 +166,7 @@ func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live
 	return proof, nil
 }
 
-// checkChangeable refuses accounts whose password is not theirs to change.
+// checkChangeable refuses accounts whose password cannot be changed by their user.
 func (s *Service) checkChangeable(u store.User) error {
 	switch {
 	case u.Managed:

@@ -16,7 +16,7 @@ func TestAPasswordChangeEndsTheOthersAndGoesOnHere(t *testing.T) {
 	ada := w.add("ada", store.RoleUser)
 	other, _, _ := w.signIn("ada", goodPass)
 	here, live, a := w.signIn("ada", goodPass)
-	w.clock.Advance(time.Hour) // a session that is not fresh may do it: the password is asked for
+	w.clock.Advance(time.Hour) // the session need not be fresh: the password is required
 	in, err := w.ChangeOwnPassword(w.ctx, a, live, goodPass, otherPass, true)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,8 @@ func TestAPasswordChangeEndsTheOthersAndGoesOnHere(t *testing.T) {
 	if !in.Session.AuthAt.Equal(w.clock.Now()) || !in.Session.ExpiresAt.Equal(live.Session.ExpiresAt) {
 		t.Errorf("the change does not count as a proof, or moved the end: %+v", in.Session)
 	}
-	if ev := w.events(store.EventQuery{Action: "password.change"}); len(ev) != 1 || ev[0].Details["sessions_ended"] != "1" || ev[0].Actor != "ada" {
+	if ev := w.events(store.EventQuery{Action: "password.change"}); len(ev) != 1 ||
+		ev[0].Details["sessions_ended"] != "1" || ev[0].Actor != "ada" {
 		t.Errorf("audit: %+v", ev)
 	}
 }
@@ -57,7 +58,8 @@ func TestAPasswordChangeEndsTheDutyToChangeIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
-	if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{Password: otherPass, MustChange: true}); err != nil {
+	if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{Password: otherPass,
+		MustChange: true}); err != nil {
 		t.Fatal(err)
 	}
 	_, live, a := w.signIn("ada", otherPass)
@@ -85,7 +87,7 @@ func TestABadPasswordChangeChangesNothing(t *testing.T) {
 	}
 }
 
-// TestAStolenSessionIsNoWayToGuess: the current password is throttled as it is at the sign-in (P-LIMIT).
+// TestAStolenSessionIsNoWayToGuess: the current password is throttled like a sign-in.
 func TestAStolenSessionIsNoWayToGuess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -178,7 +180,8 @@ func TestOneChangesOnlyOnesOwnName(t *testing.T) {
 		t.Errorf("a line break: %v", err)
 	}
 	before := len(w.events(store.EventQuery{}))
-	if _, err := w.UpdateProfile(w.ctx, a, ada.ID, "Ada Lovelace"); err != nil || len(w.events(store.EventQuery{})) != before {
+	if _, err := w.UpdateProfile(w.ctx, a, ada.ID, "Ada Lovelace"); err != nil ||
+		len(w.events(store.EventQuery{})) != before {
 		t.Errorf("the same name again was audited: %v", err)
 	}
 	if _, err := w.UpdateProfile(w.ctx, account.Actor{UserID: ada.ID}, ada.ID, "x"); code(err) != account.CodeSignedOut {

@@ -7,8 +7,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// recoverAccount takes an account back from whoever else may have got in, and notes in e what went.
-func (s *Service) recoverAccount(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User, r login.Recovery) (login.Recovered, error) {
+// recoverAccount revokes access to an account, see [login.Recover], and records in e what was revoked.
+func (s *Service) recoverAccount(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User,
+	r login.Recovery) (login.Recovered, error) {
 	r.Note = s.auditAs(a)
 	out, err := login.Recover(ctx, tx, u, r)
 	if err == nil {
@@ -17,7 +18,7 @@ func (s *Service) recoverAccount(ctx context.Context, tx store.Tx, a Actor, e *s
 	return out, err
 }
 
-// auditAs writes events of an actor beside that of the act.
+// auditAs returns a function that writes further events of an actor.
 func (s *Service) auditAs(a Actor) func(context.Context, store.Tx, store.Event) error {
 	return func(ctx context.Context, tx store.Tx, e store.Event) error {
 		e.ActorID, e.Actor = a.UserID, a.auditName()

@@ -10,19 +10,21 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ways are everything that lets somebody into an account, as the store has it.
+// ways is everything in the store that gives access to an account.
 type ways struct {
 	session, browser, link, flow, identity bool
 }
 
 const knownBrowser = "browser"
 
-// open gives an account everything at once, as somebody would who found it open; link is the state of the store's link.
+// open gives an account every kind of access, as an attacker would; link is the state of the store's link.
 func (w *world) open(u store.User) (look func() ways) {
 	w.t.Helper()
 	now := w.clock.Now()
-	flow := store.Flow{Hash: store.HashToken("flow " + u.ID), Browser: store.HashToken("b"), UserID: u.ID, Purpose: "link", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
-	link := store.Link{ID: store.NewID(now), Hash: store.HashToken("link " + u.ID), Purpose: store.LinkPassword, UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	flow := store.Flow{Hash: store.HashToken("flow " + u.ID), Browser: store.HashToken("b"), UserID: u.ID, Purpose: "link",
+		CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	link := store.Link{ID: store.NewID(now), Hash: store.HashToken("link " + u.ID), Purpose: store.LinkPassword,
+		UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
 	w.change(func(tx store.Tx) error {
 		return errors.Join(tx.CreateFlow(w.ctx, flow), tx.CreateLink(w.ctx, link),
 			tx.PutDevice(w.ctx, store.HashToken(knownBrowser+u.ID), u.ID, now, now.Add(time.Hour)))
@@ -60,12 +62,13 @@ var errRollback = errors.New("roll back")
 
 func (w *world) link(u store.User, subject string) store.Identity {
 	w.t.Helper()
-	id := store.Identity{Issuer: "https://idp", Subject: subject, UserID: u.ID, Provider: "corp", Groups: []string{"theirs"}, CreatedAt: w.clock.Now()}
+	id := store.Identity{Issuer: "https://idp", Subject: subject, UserID: u.ID, Provider: "corp",
+		Groups: []string{"theirs"}, CreatedAt: w.clock.Now()}
 	w.change(func(tx store.Tx) error { return tx.CreateIdentity(w.ctx, id) })
 	return id
 }
 
-// Each act that takes an account back, and what it leaves: nothing but what it says.
+// Each action that recovers an account, and the access that it leaves.
 func TestTakingAnAccountBackEndsEveryWayIn(t *testing.T) {
 	t.Parallel()
 	left := ways{identity: true}
@@ -96,7 +99,7 @@ func TestTakingAnAccountBackEndsEveryWayIn(t *testing.T) {
 			}
 			_, err = w.UseLink(w.ctx, login.Client{}, link.Token, account.LinkForm{Password: otherPass})
 			return err
-		}, ways{}}, // what was linked in the moment before the link was made
+		}, ways{}}, // linked just before the one-time link was created
 		"sessions ended": {func(w *world, a account.Actor, u store.User) error {
 			_, err := w.EndSessions(w.ctx, a, u.ID)
 			return err
@@ -131,7 +134,7 @@ func TestTakingAnAccountBackEndsEveryWayIn(t *testing.T) {
 	}
 }
 
-// People who sign others out keep their own browser, and their own identities.
+// Users who end their other sessions keep their own browser, and their own identities.
 func TestSigningOthersOutForgetsTheirBrowsers(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(w *world, a account.Actor) error{
@@ -159,8 +162,8 @@ func TestSigningOthersOutForgetsTheirBrowsers(t *testing.T) {
 	}
 }
 
-// What was linked while a reset link was on its way goes when it is used; what was there before stays.
-func TestWhatIsLinkedBehindAResetGoesWithIt(t *testing.T) {
+// Identities that were linked after a reset link was created are unlinked when it is used; older ones stay.
+func TestIdentitiesLinkedDuringAResetAreUnlinked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
@@ -181,7 +184,7 @@ func TestWhatIsLinkedBehindAResetGoesWithIt(t *testing.T) {
 	}
 }
 
-// Administrators unlink and move identities; sessions and groups that came through them go.
+// Administrators unlink and move identities; their sessions end and their groups are removed.
 func TestAdministratorsUnlinkAndMoveIdentities(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -190,7 +193,8 @@ func TestAdministratorsUnlinkAndMoveIdentities(t *testing.T) {
 	_, _, a := w.signIn("root", goodPass)
 	id := w.link(ada, "s")
 	w.edit(ada.ID, func(u *store.User) { u.Groups, u.ProvidedGroups = []string{"given", "theirs"}, []string{"theirs"} })
-	in, err := w.Login.SignIn(w.ctx, browser, login.Proof{User: w.user(ada.ID)}, login.Via{Method: "oidc", Provider: "corp", Issuer: id.Issuer, Subject: id.Subject})
+	in, err := w.Login.SignIn(w.ctx, browser, login.Proof{User: w.user(ada.ID)},
+		login.Via{Method: "oidc", Provider: "corp", Issuer: id.Issuer, Subject: id.Subject})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +229,8 @@ func TestAdministratorsUnlinkAndMoveIdentities(t *testing.T) {
 	if u := w.user(ada.ID); len(u.Groups) != 1 || u.Groups[0] != "given" {
 		t.Errorf("groups %v", u.Groups)
 	}
-	if got, err := w.Store.Identity(w.ctx, id.Issuer, id.Subject); err != nil || got.UserID != old.ID || len(got.Groups) != 0 {
+	if got, err := w.Store.Identity(w.ctx, id.Issuer, id.Subject); err != nil || got.UserID != old.ID ||
+		len(got.Groups) != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if err := w.UnlinkIdentity(w.ctx, a, old.ID, id.ID()); err != nil {
@@ -241,7 +246,7 @@ func TestAdministratorsUnlinkAndMoveIdentities(t *testing.T) {
 	}
 }
 
-// The owner of an address is invited with it, whoever calls themselves so at a provider.
+// The owner of an address can be invited, even if a provider's user has it as a username.
 func TestANameAtAProviderKeepsNobodyFromBeingInvited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -250,7 +255,8 @@ func TestANameAtAProviderKeepsNobodyFromBeingInvited(t *testing.T) {
 	w.edit(stranger.ID, func(u *store.User) {
 		u.Username, u.Email, u.Local, u.Origin = "boss@corp.test", "", false, store.OriginOIDC
 	})
-	boss, _, err := w.Create(w.ctx, operator, account.NewUser{Username: "boss", Email: "boss@corp.test", Password: goodPass, Active: true})
+	boss, _, err := w.Create(w.ctx, operator, account.NewUser{Username: "boss", Email: "boss@corp.test",
+		Password: goodPass, Active: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +267,8 @@ func TestANameAtAProviderKeepsNobodyFromBeingInvited(t *testing.T) {
 	if _, err := w.Update(w.ctx, operator, stranger.ID, account.Patch{Active: ptr(false)}); err != nil {
 		t.Errorf("the stranger cannot be turned off: %v", err)
 	}
-	if _, err := w.ResetPassword(w.ctx, operator, stranger.ID, account.Reset{Password: otherPass}); !errors.Is(err, store.ErrConflict) {
+	if _, err := w.ResetPassword(w.ctx, operator, stranger.ID, account.Reset{Password: otherPass}); !errors.Is(err,
+		store.ErrConflict) {
 		t.Errorf("with a password, the stranger would catch the owner's sign-ins: %v", err)
 	}
 }

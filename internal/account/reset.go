@@ -10,25 +10,24 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Reset says how a person gets a new password.
+// Reset says how a user gets a new password.
 type Reset struct {
-	Password string // "" makes a one-time link, with which the person sets one
-	// Hash is taken instead of Password, as it is: the command line brings it from the environment, where it was judged.
+	Password string // "" creates a one-time link to set one
+	// Hash is stored instead of that of Password. Only the command line may set it, from the environment.
 	Hash       string
-	MustChange bool // with Password or Hash: has to be replaced at the next sign-in
-	// KeepSessions leaves sessions alone when the link is used. A password that is set here always ends them.
+	MustChange bool // with Password or Hash: it has to be changed at the next sign-in
+	// KeepSessions keeps sessions when the link is used. A password that is set here always ends them.
 	KeepSessions bool
-	// BlockNow, for a link: the present password and every session are over at once, not only when the link is used.
+	// BlockNow, with a link, removes the present password and ends all sessions at once, not only when it is used.
 	BlockNow bool
-	// Identities unlinks the person at every provider, at once: otherwise whoever can sign in there still can.
+	// Identities unlinks all identities at once: otherwise they can still be used to sign in.
 	Identities bool
 	Expires    time.Duration // of the link; 0 means DefaultLinkLife
 }
 
-// ResetPassword gives an account a new password, or a one-time link to set one. The account's present password
-// works until the link is used, unless BlockNow. An administrator's own password is changed under the account, where
-// the present one is asked for: a session left open is not enough. Identities that are left are a way in still: who shows
-// what was done shows them.
+// ResetPassword sets a new password, or creates a one-time link to set one. The present password works until the link
+// is used, unless BlockNow. Administrators change their own password on the account pages, where the present one is
+// required: an unattended session is not enough. Remaining identities still give access: callers should report them.
 func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset) (*IssuedLink, error) {
 	hash, err := s.prepareReset(ctx, a, id, r)
 	if err != nil {
@@ -69,8 +68,8 @@ func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset
 	return link, nil
 }
 
-// prepareReset does what must not happen inside a transaction: it judges and hashes the password. Whether the actor
-// may do this is asked first, so that nobody else makes the server hash.
+// prepareReset checks and hashes the password, which is too slow for a transaction. The actor's permission is checked
+// first, so that nobody else can make the server hash.
 func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset) (hash string, err error) {
 	var f fields
 	switch {
@@ -88,7 +87,7 @@ func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset)
 		return "", err
 	}
 	if err := s.requireFreshAdmin(ctx, s.Store, a); err != nil {
-		return "", nil //nolint:nilerr // the transaction asks again, refuses and audits it
+		return "", nil //nolint:nilerr // the transaction checks again, refuses and audits it
 	}
 	if err := f.password(s, "password", r.Password, u); err != nil {
 		return "", err
@@ -99,7 +98,7 @@ func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset)
 	return s.hash(ctx, r.Password)
 }
 
-// errHashNotAllowed: people type passwords; a hash from a page would be one that nobody judged.
+// errHashNotAllowed: refuses a ready hash from pages and API: its password would bypass the policy.
 var errHashNotAllowed = errors.New("a ready hash is for the command line, and not beside a password")
 
 // resettable returns the target if the actor may reset its password.
@@ -118,9 +117,10 @@ func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id strin
 	return u, refuseSelf(a, u, "refused.self_password")
 }
 
-// setPassword writes a password that somebody else chose ("" takes it away) and takes the account back: see
-// [login.Recover]. Strangers' wrong guesses are forgotten: the new password is not what they guessed at.
-func (s *Service) setPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User, hash string, r Reset) error {
+// setPassword sets a password that an administrator chose ("" removes it) and revokes access: see [login.Recover].
+// Failed attempts are cleared: they were guesses at the old password.
+func (s *Service) setPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User, hash string,
+	r Reset) error {
 	if hash != "" {
 		if err := checkDistinctIfLocal(ctx, tx, u); err != nil {
 			return err
@@ -137,7 +137,8 @@ func (s *Service) setPassword(ctx context.Context, tx store.Tx, a Actor, e *stor
 	return err
 }
 
-// checkDistinctIfLocal checks names as if the account had a password already: then its e-mail counts for sign-ins.
+// checkDistinctIfLocal is checkDistinctNames for an account that is about to get a password: its e-mail can be used to
+// sign in then.
 func checkDistinctIfLocal(ctx context.Context, tx store.Reader, u store.User) error {
 	u.Local = true
 	return checkDistinctNames(ctx, tx, u, true)

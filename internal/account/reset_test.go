@@ -21,7 +21,8 @@ func TestAResetPasswordEndsEverySession(t *testing.T) {
 	one, _, _ := w.signIn("ada", goodPass)
 	two, _, _ := w.signIn("ada", goodPass)
 	_, _, a := w.signIn("root", goodPass)
-	link, err := w.ResetPassword(w.ctx, a, ada.ID, account.Reset{Password: otherPass, MustChange: true, KeepSessions: true})
+	link, err := w.ResetPassword(w.ctx, a, ada.ID, account.Reset{Password: otherPass, MustChange: true,
+		KeepSessions: true})
 	if err != nil || link != nil {
 		t.Fatal(link, err)
 	}
@@ -140,7 +141,7 @@ func TestNoLinkForAnAccountThatIsTurnedOff(t *testing.T) {
 	}
 }
 
-// TestEachReasonAgainstALinkAlone holds P-ONCE: every reason why a link is of no use, by itself.
+// TestEachReasonAgainstALinkAlone checks every reason why a link cannot be used, by itself.
 func TestEachReasonAgainstALinkAlone(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
@@ -217,7 +218,8 @@ func TestEachReasonAgainstALinkAlone(t *testing.T) {
 				t.Errorf("status %q %v, want %q", info.State, err, c.want)
 			}
 			const mine = "my own words at last"
-			if _, err := w.UseLink(w.ctx, browser, token, account.LinkForm{Password: mine}); linkState(err) != c.want || !errors.Is(err, store.ErrNotFound) {
+			if _, err := w.UseLink(w.ctx, browser, token, account.LinkForm{Password: mine}); linkState(err) != c.want ||
+				!errors.Is(err, store.ErrNotFound) {
 				t.Errorf("use: %v, want the state %q", err, c.want)
 			}
 			if u, err := w.Store.User(w.ctx, ada.ID); err == nil && w.passwordWorks(u, mine) {
@@ -263,7 +265,8 @@ func TestOfManyAtOnceOneGetsTheLink(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
-			_, errs[i] = w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Password: fmt.Sprintf("number %d of the callers", i)})
+			_, errs[i] = w.UseLink(w.ctx, browser, link.Token,
+				account.LinkForm{Password: fmt.Sprintf("number %d of the callers", i)})
 		})
 	}
 	wg.Wait()
@@ -304,7 +307,8 @@ func TestTheSetupLinkMakesTheFirstAdministratorOnce(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if info, err := w.LinkStatus(w.ctx, second.Token); err != nil || info.State != account.LinkValid || info.Purpose != store.LinkSetup {
+	if info, err := w.LinkStatus(w.ctx, second.Token); err != nil || info.State != account.LinkValid ||
+		info.Purpose != store.LinkSetup {
 		t.Fatal(info, err)
 	}
 	proof, err := w.UseLink(w.ctx, browser, first.Token, form)
@@ -316,7 +320,8 @@ func TestTheSetupLinkMakesTheFirstAdministratorOnce(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	for _, token := range []string{first.Token, second.Token} {
-		if _, err := w.UseLink(w.ctx, browser, token, account.LinkForm{Username: "eve", Password: goodPass}); linkState(err) == "" {
+		if _, err := w.UseLink(w.ctx, browser, token, account.LinkForm{Username: "eve",
+			Password: goodPass}); linkState(err) == "" {
 			t.Errorf("set-up goes on: %v", err)
 		}
 	}
@@ -343,7 +348,8 @@ func TestOfTwoSetupLinksAtOnceOneMakesTheAdministrator(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
-			_, errs[i] = w.UseLink(w.ctx, browser, links[i].Token, account.LinkForm{Username: fmt.Sprint("boss", i), Password: goodPass})
+			_, errs[i] = w.UseLink(w.ctx, browser, links[i].Token, account.LinkForm{Username: fmt.Sprint("boss", i),
+				Password: goodPass})
 		})
 	}
 	wg.Wait()
@@ -360,8 +366,8 @@ func TestOfTwoSetupLinksAtOnceOneMakesTheAdministrator(t *testing.T) {
 	}
 }
 
-// TestASetupLinkDiesWithTheFirstAdministrator: one made before somebody became administrator in another way
-// (environment, command line) is of no use afterwards.
+// TestASetupLinkDiesWithTheFirstAdministrator: a link is void once there is an administrator by other means
+// (environment, command line).
 func TestASetupLinkDiesWithTheFirstAdministrator(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -373,12 +379,13 @@ func TestASetupLinkDiesWithTheFirstAdministrator(t *testing.T) {
 	if info, err := w.LinkStatus(w.ctx, link.Token); err != nil || info.State != account.LinkCanceled {
 		t.Errorf("%+v %v", info, err)
 	}
-	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Username: "eve", Password: goodPass}); linkState(err) != account.LinkCanceled {
+	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Username: "eve",
+		Password: goodPass}); linkState(err) != account.LinkCanceled {
 		t.Errorf("%v", err)
 	}
 }
 
-// TestNoSecretReachesTheStoreOrTheAuditLog is a canary search (P-SECRETS) through every file of the store.
+// TestNoSecretReachesTheStoreOrTheAuditLog searches every file of the store for canary secrets.
 func TestNoSecretReachesTheStoreOrTheAuditLog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

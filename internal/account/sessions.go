@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// SignOut ends the session that the actor came with. One that is over already is signed out.
+// SignOut ends the actor's session. It succeeds if the session has ended already.
 func (s *Service) SignOut(ctx context.Context, a Actor) error {
 	if a.SessionID == "" {
 		return nil
@@ -30,7 +30,7 @@ func (s *Service) SignOut(ctx context.Context, a Actor) error {
 	})
 }
 
-// EndOwnSession ends one of the actor's own sessions. Someone else's is store.ErrNotFound.
+// EndOwnSession ends one of the actor's own sessions. Another user's is store.ErrNotFound.
 func (s *Service) EndOwnSession(ctx context.Context, a Actor, sessionID string) error {
 	if err := s.limitWrite(a); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (s *Service) EndOwnSession(ctx context.Context, a Actor, sessionID string) 
 	})
 }
 
-// EndOtherSessions ends all sessions of the actor but the present one, and returns how many.
+// EndOtherSessions ends all sessions of the actor except the present one, and returns how many.
 func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 	if err := s.limitWrite(a); err != nil {
 		return 0, err
@@ -71,7 +71,8 @@ func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 			return err
 		}
 		n = len(ended)
-		out, err := s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepSessions: true, KeepLinks: true, KeepBrowsers: a.Client.Devices})
+		out, err := s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepSessions: true, KeepLinks: true,
+			KeepBrowsers: a.Client.Devices})
 		out.Sessions = n
 		out.Describe(e.Details)
 		return err
@@ -79,7 +80,7 @@ func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 	return n, err
 }
 
-// EndAllOwn signs the actor out everywhere, here too.
+// EndAllOwn ends all sessions of the actor, including the present one.
 func (s *Service) EndAllOwn(ctx context.Context, a Actor) error {
 	return s.change(ctx, a, store.Event{Action: "session.end_all"}, func(tx store.Tx, e *store.Event) error {
 		_, u, err := s.requireSession(ctx, tx, a)
@@ -97,27 +98,27 @@ func (s *Service) EndSessions(ctx context.Context, a Actor, userID string) (int,
 	return s.EndWays(ctx, a, userID, false)
 }
 
-// EndWays ends every session of a user, and forgets browsers and half-finished sign-ins; with identities it unlinks the
-// person at every provider, too. A link that an administrator made stays good. It returns how many sessions
-// there were.
+// EndWays ends every session of a user, forgets known browsers and drops flows in progress; with identities it unlinks
+// all identities, too. One-time links stay valid. It returns how many sessions ended.
 func (s *Service) EndWays(ctx context.Context, a Actor, userID string, identities bool) (int, error) {
 	var out login.Recovered
-	err := s.change(ctx, a, store.Event{Action: "session.end_all", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
-		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
+	err := s.change(ctx, a, store.Event{Action: "session.end_all", TargetID: userID},
+		func(tx store.Tx, e *store.Event) error {
+			if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
+				return err
+			}
+			u, err := tx.User(ctx, userID)
+			if err != nil {
+				return err
+			}
+			setTarget(e, u)
+			out, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, Identities: identities})
 			return err
-		}
-		u, err := tx.User(ctx, userID)
-		if err != nil {
-			return err
-		}
-		setTarget(e, u)
-		out, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, Identities: identities})
-		return err
-	})
+		})
 	return out.Sessions, err
 }
 
-// EndSession ends one session of anybody.
+// EndSession ends one session of any user.
 func (s *Service) EndSession(ctx context.Context, a Actor, sessionID string) error {
 	return s.change(ctx, a, store.Event{Action: "session.end"}, func(tx store.Tx, e *store.Event) error {
 		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
@@ -134,7 +135,7 @@ func (s *Service) EndSession(ctx context.Context, a Actor, sessionID string) err
 	})
 }
 
-// EndEveryone ends every session there is, the actor's too, and returns how many there were.
+// EndEveryone ends all sessions of all users, the actor's included, and returns how many.
 func (s *Service) EndEveryone(ctx context.Context, a Actor) (int, error) {
 	n := 0
 	err := s.change(ctx, a, store.Event{Action: "session.end_everyone"}, func(tx store.Tx, e *store.Event) error {

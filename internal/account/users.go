@@ -11,20 +11,20 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// NewUser says what account to make.
+// NewUser holds the fields of a new account.
 type NewUser struct {
 	Username   string
 	Email      string     // may be empty
 	Name       string     // may be empty
 	Role       store.Role // "" means user
 	Groups     []string
-	Password   string // "" makes a one-time link, with which the person sets one
-	MustChange bool   // the person has to replace Password at the first sign-in
+	Password   string // "" creates a one-time link to set one
+	MustChange bool   // Password has to be changed at the first sign-in
 	Active     bool
 	Expires    time.Duration // of the link; 0 means DefaultLinkLife
 }
 
-// Create makes a local account. Without a password it returns a one-time link, which is shown once and kept hashed.
+// Create creates a local account. Without a password it returns a one-time link, which is shown once and stored hashed.
 // A taken name is a *store.ConflictError.
 func (s *Service) Create(ctx context.Context, a Actor, n NewUser) (store.User, *IssuedLink, error) {
 	u, err := s.newUser(n)
@@ -49,7 +49,7 @@ func (s *Service) Create(ctx context.Context, a Actor, n NewUser) (store.User, *
 		if err != nil {
 			return err
 		}
-		if former { // the administrator knows whose it was, or learns it here
+		if former { // another account had this name before: recorded for the administrator
 			e.Details["former_name"] = "true"
 		}
 		e.Details["password"] = "set"
@@ -67,7 +67,7 @@ func (s *Service) Create(ctx context.Context, a Actor, n NewUser) (store.User, *
 	return u, link, nil
 }
 
-// newUser validates, before anything slow or anything written.
+// newUser validates the fields before anything is hashed or written.
 func (s *Service) newUser(n NewUser) (store.User, error) {
 	if n.Role == "" {
 		n.Role = store.RoleUser
@@ -102,7 +102,7 @@ func (s *Service) hash(ctx context.Context, pass string) (string, error) {
 	return h, nil
 }
 
-// insert writes a new user and its password, and reads it back.
+// insert stores a new user with its password, and reads it back.
 func (s *Service) insert(ctx context.Context, tx store.Tx, u *store.User, hash string, mustChange bool) error {
 	if err := checkDistinctNames(ctx, tx, *u, true); err != nil {
 		return err
@@ -130,18 +130,18 @@ type Patch struct {
 	Email    *string
 	Name     *string
 	Role     *store.Role
-	// PinRole makes the role one that was given here even if it stays the same, so that a provider's groups no longer
-	// decide it. A role that Patch changes is always given here.
+	// PinRole marks the role as granted here even if it does not change, so that a provider's groups no longer decide it.
+	// A role that Patch changes is always marked so.
 	PinRole bool
 	Groups  *[]string
-	Active  *bool  // true also admits a user who was pending
-	Unlink  bool   // the person at every provider: whoever can sign in there is no way back in when it is active again
-	Note    string // why, in the administrator's own words, for the audit log; may be empty
-	Version int64  // refuse with store.ErrStale if the account is no longer at this version; 0: the last write wins
+	Active  *bool  // true also activates a pending user
+	Unlink  bool   // unlink all identities, so that they give no access once the account is active again
+	Note    string // the administrator's reason, for the audit log; may be empty
+	Version int64  // store.ErrStale if the account is no longer at this version; 0: last write wins
 }
 
-// Update changes an account and returns it as it is now. Deactivation ends every session of the user for good; a
-// changed role or group acts on the next request.
+// Update changes an account and returns the result. Deactivation ends every session of the user for good; a changed
+// role or group takes effect on the next request.
 func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (store.User, error) {
 	var out store.User
 	err := s.change(ctx, a, store.Event{Action: "user.update", TargetID: id}, func(tx store.Tx, e *store.Event) error {
@@ -195,8 +195,8 @@ func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (stor
 	return out, nil
 }
 
-// validate judges what the patch changes of an account, and trims it. What stays as it is is not judged: limits may have
-// become stricter, and a provider's are others.
+// validate checks and trims the fields that the patch changes. Unchanged values are not checked: limits may have become
+// stricter since, and those for providers differ.
 func (p *Patch) validate(before store.User, provided []string) error {
 	var f fields
 	for _, text := range []struct {
@@ -220,7 +220,7 @@ func (p *Patch) validate(before store.User, provided []string) error {
 	return f.err()
 }
 
-// providedGroups returns the groups that the providers of a user gave.
+// providedGroups returns the groups that a user's providers gave.
 func providedGroups(ctx context.Context, tx store.Tx, userID string) ([]string, error) {
 	ids, err := tx.Identities(ctx, userID)
 	if err != nil {
@@ -243,7 +243,7 @@ func (p Patch) apply(u *store.User) {
 	if p.Name != nil {
 		u.Name = *p.Name
 	}
-	// Pages send the whole form. A role that was only sent along has not been given by anybody.
+	// Pages send the whole form: an unchanged role does not count as granted here.
 	if p.Role != nil && (*p.Role != u.Role || p.PinRole) {
 		u.Role, u.RoleGranted = *p.Role, true
 	}
@@ -286,14 +286,14 @@ func (s *Service) DeleteVersion(ctx context.Context, a Actor, id string, version
 	})
 }
 
-// describeUser notes what an account was or became. It holds no secret.
+// describeUser adds the fields of an account to an event. They include no secret.
 func describeUser(e *store.Event, when string, u store.User) {
 	for k, v := range auditFields(u) {
 		e.Details[when+"."+k] = v
 	}
 }
 
-// describeChanges notes what changes, and reports whether anything does.
+// describeChanges adds the changed fields to an event, and reports whether there are any.
 func describeChanges(e *store.Event, before, after store.User) bool {
 	changed := false
 	old, fresh := auditFields(before), auditFields(after)
@@ -306,7 +306,7 @@ func describeChanges(e *store.Event, before, after store.User) bool {
 	return changed
 }
 
-// auditFields are what an administrator can change about an account.
+// auditFields are the fields that an administrator can change.
 func auditFields(u store.User) map[string]string {
 	return map[string]string{
 		"username": u.Username, "email": u.Email, "name": u.Name, "role": string(u.Role),

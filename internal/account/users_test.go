@@ -22,10 +22,12 @@ func TestCreateWithAPassword(t *testing.T) {
 	if err != nil || link != nil {
 		t.Fatal(link, err)
 	}
-	if u.Username != "Ada" || u.Email != "ada@example.com" || u.Name != "Ada L." || !slices.Equal(u.Groups, []string{"a", "b"}) {
+	if u.Username != "Ada" || u.Email != "ada@example.com" || u.Name != "Ada L." ||
+		!slices.Equal(u.Groups, []string{"a", "b"}) {
 		t.Errorf("not tidied: %+v", u)
 	}
-	if u.Role != store.RoleUser || !u.RoleGranted || !u.EmailVerified || !u.Local || !u.MustChange || !u.Active || u.Origin != store.OriginLocal {
+	if u.Role != store.RoleUser || !u.RoleGranted || !u.EmailVerified || !u.Local || !u.MustChange || !u.Active ||
+		u.Origin != store.OriginLocal {
 		t.Errorf("wrong account: %+v", u)
 	}
 	if fmt.Sprint(u) != fmt.Sprint(w.user(u.ID)) {
@@ -36,7 +38,7 @@ func TestCreateWithAPassword(t *testing.T) {
 	}
 }
 
-func TestCreateWithoutAPasswordAnswersALinkForThreeDays(t *testing.T) {
+func TestCreateWithoutAPasswordReturnsALinkForThreeDays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	u, link, err := w.Create(w.ctx, operator, account.NewUser{Username: "ada", Active: true})
@@ -150,7 +152,8 @@ func TestNoNameCatchesSomeoneElsesSignIns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
-	if _, _, err := w.Create(w.ctx, operator, account.NewUser{Username: "grace@example.org", Password: goodPass, Active: true}); err != nil {
+	if _, _, err := w.Create(w.ctx, operator, account.NewUser{Username: "grace@example.org", Password: goodPass,
+		Active: true}); err != nil {
 		t.Fatal(err)
 	}
 	conflict := func(err error) string {
@@ -207,7 +210,8 @@ func TestNoNameCatchesSomeoneElsesSignIns(t *testing.T) {
 	if _, err := w.Update(w.ctx, operator, foreign.ID, account.Patch{Email: ptr("grace@example.org")}); err != nil {
 		t.Errorf("an e-mail that identifies nobody: %v", err)
 	}
-	if _, err := w.ResetPassword(w.ctx, operator, foreign.ID, account.Reset{Password: otherPass}); conflict(err) != "email" {
+	if _, err := w.ResetPassword(w.ctx, operator, foreign.ID,
+		account.Reset{Password: otherPass}); conflict(err) != "email" {
 		t.Errorf("a password would make that e-mail count: %v", err)
 	}
 	if _, err := w.ResetPassword(w.ctx, operator, foreign.ID, account.Reset{}); conflict(err) != "email" {
@@ -223,9 +227,10 @@ func TestUpdateWritesWhatChangedAndSaysSo(t *testing.T) {
 	ada = w.edit(ada.ID, func(u *store.User) { u.RoleGranted, u.EmailVerified = false, false })
 	_, _, a := w.signIn("root", goodPass)
 
-	// The whole form comes back unchanged: nothing is written, and nobody gave the role.
+	// The whole form comes back unchanged: nothing is written, and the role was not granted.
 	u, err := w.Update(w.ctx, a, ada.ID, account.Patch{
-		Username: &ada.Username, Email: &ada.Email, Name: &ada.Name, Role: &ada.Role, Groups: &ada.Groups, Active: &ada.Active,
+		Username: &ada.Username, Email: &ada.Email, Name: &ada.Name, Role: &ada.Role, Groups: &ada.Groups,
+		Active: &ada.Active,
 	})
 	if err != nil || fmt.Sprint(u) != fmt.Sprint(ada) || fmt.Sprint(w.user(ada.ID)) != fmt.Sprint(ada) {
 		t.Errorf("no change: %v\n%v\n%v", err, ada, u)
@@ -234,11 +239,13 @@ func TestUpdateWritesWhatChangedAndSaysSo(t *testing.T) {
 		t.Errorf("no change was audited: %v", ev)
 	}
 
-	u, err = w.Update(w.ctx, a, ada.ID, account.Patch{Email: ptr("ada@new.example"), Role: ptr(store.RoleAdmin), Groups: ptr([]string{"z", "a"})})
+	u, err = w.Update(w.ctx, a, ada.ID, account.Patch{Email: ptr("ada@new.example"), Role: ptr(store.RoleAdmin),
+		Groups: ptr([]string{"z", "a"})})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !u.RoleGranted || !u.EmailVerified || u.Role != store.RoleAdmin || !slices.Equal(u.Groups, []string{"a", "z"}) || u.Version == ada.Version {
+	if !u.RoleGranted || !u.EmailVerified || u.Role != store.RoleAdmin || !slices.Equal(u.Groups, []string{"a", "z"}) ||
+		u.Version == ada.Version {
 		t.Errorf("%+v", u)
 	}
 	ev := w.events(store.EventQuery{Action: "user.update"})
@@ -246,7 +253,8 @@ func TestUpdateWritesWhatChangedAndSaysSo(t *testing.T) {
 		t.Fatalf("%d events", len(ev))
 	}
 	e := ev[0]
-	if e.Actor != "root" || e.ActorID != a.UserID || e.TargetID != ada.ID || e.Target != "ada" || e.Outcome != store.Success || e.IP != "192.0.2.7" || e.RequestID != "req-1" {
+	if e.Actor != "root" || e.ActorID != a.UserID || e.TargetID != ada.ID || e.Target != "ada" ||
+		e.Outcome != store.Success || e.IP != "192.0.2.7" || e.RequestID != "req-1" {
 		t.Errorf("%+v", e)
 	}
 	for k, want := range map[string]string{
@@ -280,13 +288,15 @@ func TestUpdateRefusesAStaleVersion(t *testing.T) {
 	if _, err := w.Update(w.ctx, operator, ada.ID, account.Patch{Name: ptr("one"), Version: ada.Version}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Update(w.ctx, operator, ada.ID, account.Patch{Name: ptr("two"), Version: ada.Version}); !errors.Is(err, store.ErrStale) {
+	if _, err := w.Update(w.ctx, operator, ada.ID, account.Patch{Name: ptr("two"), Version: ada.Version}); !errors.Is(err,
+		store.ErrStale) {
 		t.Errorf("%v, want ErrStale", err)
 	}
 	if u, err := w.Update(w.ctx, operator, ada.ID, account.Patch{Name: ptr("three")}); err != nil || u.Name != "three" {
 		t.Errorf("without a version the last write wins: %v", err)
 	}
-	if _, err := w.Update(w.ctx, operator, store.NewID(w.clock.Now()), account.Patch{Name: ptr("x")}); !errors.Is(err, store.ErrNotFound) {
+	if _, err := w.Update(w.ctx, operator, store.NewID(w.clock.Now()), account.Patch{Name: ptr("x")}); !errors.Is(err,
+		store.ErrNotFound) {
 		t.Errorf("an unknown id: %v", err)
 	}
 }
@@ -329,7 +339,8 @@ func TestDeletionEndsSessionsAndKeepsTheAuditLog(t *testing.T) {
 	if err := w.Delete(w.ctx, operator, ada.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("twice: %v", err)
 	}
-	if ev := w.events(store.EventQuery{UserID: ada.ID, Action: "user.delete"}); len(ev) != 1 || ev[0].Details["before.username"] != "ada" {
+	if ev := w.events(store.EventQuery{UserID: ada.ID, Action: "user.delete"}); len(ev) != 1 ||
+		ev[0].Details["before.username"] != "ada" {
 		t.Errorf("audit: %v", ev)
 	}
 }
@@ -350,7 +361,8 @@ func TestARoleChangeActsOnTheNextRequest(t *testing.T) {
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
 	token, _, _ := w.signIn("ada", goodPass)
-	if _, err := w.Update(w.ctx, operator, ada.ID, account.Patch{Role: ptr(store.RoleAdmin), Groups: ptr([]string{"ops"})}); err != nil {
+	if _, err := w.Update(w.ctx, operator, ada.ID, account.Patch{Role: ptr(store.RoleAdmin),
+		Groups: ptr([]string{"ops"})}); err != nil {
 		t.Fatal(err)
 	}
 	l, err := w.Sessions.Resolve(w.ctx, token)

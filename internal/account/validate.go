@@ -11,13 +11,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// maxNote is how long a reason may be, in characters.
+// maxNote is the maximum length of a note in characters.
 const maxNote = 500
 
-// fields gathers what is wrong, so that a person learns everything at once.
+// fields collects the errors of all fields, so that a form can show them at once.
 type fields struct{ list []FieldError }
 
-// add notes a fault: the id of its sentence, and what the sentence has room for.
+// add adds an error from a text id and its arguments.
 func (f *fields) add(field, id string, args ...any) {
 	f.list = append(f.list, newFieldError(field, id, args...))
 }
@@ -66,9 +66,10 @@ func (f *fields) name(v string) string {
 	return v
 }
 
-// note checks what an administrator writes beside an act.
+// note checks an administrator's note.
 func (f *fields) note(v string) {
-	if fault := identifier.CheckName(strings.TrimSpace(v)); utf8.RuneCountInString(v) > maxNote || fault != "" && fault != identifier.Long {
+	if fault := identifier.CheckName(strings.TrimSpace(v)); utf8.RuneCountInString(v) > maxNote || fault != "" &&
+		fault != identifier.Long {
 		f.add("note", "fault.note", "most", maxNote)
 	}
 }
@@ -80,9 +81,9 @@ func (f *fields) role(v store.Role) store.Role {
 	return v
 }
 
-// groups returns the groups sorted, each once. had are those that the person has already: what a provider or an earlier
-// version gave is not judged again because somebody saves a form, and only groups that are given here count. A comma
-// stands between groups where they are typed, and in the header that apps get, so none has one that is typed.
+// groups returns the groups sorted and without duplicates. had are the user's present groups: those that a provider or
+// an earlier version gave are not checked again when a form is saved, and only groups that are granted here count
+// towards the limit. A typed group has no comma: it separates groups in forms and in the header for apps.
 func (f *fields) groups(list, had, provided []string) []string {
 	out := make([]string, 0, len(list))
 	given := 0
@@ -108,7 +109,7 @@ func (f *fields) groups(list, had, provided []string) []string {
 	return out
 }
 
-// groupFault returns the sentence about the name of a group that is typed here, "" for a good one.
+// groupFault returns the text id of the problem with a typed group name, "" for a valid one.
 func groupFault(g string) string {
 	switch fault := identifier.CheckGroup(g); {
 	case fault == identifier.Missing:
@@ -121,7 +122,7 @@ func groupFault(g string) string {
 	return ""
 }
 
-// password judges a new password of u.
+// password checks a new password of u against the policy.
 func (f *fields) password(s *Service, field, v string, u store.User) error {
 	words := []string{u.Username, u.Email, u.Name, s.Title}
 	words = append(words, strings.Fields(u.Name)...)
@@ -134,7 +135,7 @@ func (f *fields) password(s *Service, field, v string, u store.User) error {
 	return err
 }
 
-// passwordFault says why a password is refused. A reason that has no sentence here keeps the words that came with it.
+// passwordFault returns the error for a refused password. A reason without a text id keeps the policy's text.
 func passwordFault(field string, refused *password.PolicyError, v string, p password.Policy) FieldError {
 	switch refused.Reason {
 	case password.ReasonEmpty:

@@ -11,13 +11,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// What a policy says in English is what an account says in every language: each reason has its own sentence here, in
-// the same words.
-func TestPasswordFaultsHaveTheWordsOfThePolicy(t *testing.T) {
+// Each reason of the password policy has a text in every language, and the English one is that of the policy.
+func TestPasswordErrorsHaveTheTextOfThePolicy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	seen := map[string]bool{}
-	for _, pass := range []string{"              ", "short", strings.Repeat("vq8Zk2mWx9Lp", 90), "a long password \xff", "a long\tpassword", "password1234", "changeme-changeme", "nina nina nina"} {
+	for _, pass := range []string{"              ", "short", strings.Repeat("vq8Zk2mWx9Lp", 90), "a long password \xff",
+		"a long\tpassword", "password1234", "changeme-changeme", "nina nina nina"} {
 		var policy *password.PolicyError
 		if err := w.Policy.Check(pass, "nina", "", "", "Orchard"); !errors.As(err, &policy) {
 			t.Fatalf("%.20q: %v", pass, err)
@@ -37,8 +37,8 @@ func TestPasswordFaultsHaveTheWordsOfThePolicy(t *testing.T) {
 	}
 }
 
-// Each refusal has a sentence in every language, and its English is what the command line prints.
-func TestRefusalsCanBeSaidInEveryLanguage(t *testing.T) {
+// Each refusal has a text in every language, and the English one is what the command line prints.
+func TestRefusalsAreTranslated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.EnvPrefix = "APP_"

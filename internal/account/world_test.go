@@ -63,7 +63,7 @@ func (w *world) add(username string, role store.Role) store.User {
 	return u
 }
 
-// change runs fn on the store itself.
+// change runs fn in a transaction of the store.
 func (w *world) change(fn func(tx store.Tx) error) {
 	w.t.Helper()
 	if err := w.Store.Change(w.ctx, fn); err != nil {
@@ -95,7 +95,8 @@ func (w *world) user(id string) store.User {
 	return u
 }
 
-var browser = login.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "test", Host: "app.example.com", RequestID: "req-1"}
+var browser = login.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "test", Host: "app.example.com",
+	RequestID: "req-1"}
 
 // signIn signs someone in and returns the token, the live session and the actor of the requests to come.
 func (w *world) signIn(username, pass string) (string, *session.Live, account.Actor) {
