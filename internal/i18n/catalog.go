@@ -12,8 +12,8 @@ import (
 	"golang.org/x/text/language"
 )
 
-// English is the language that everything is written in first. Pseudo is a made-up one, longer and accented, in which
-// a text that bypassed the catalog stands out and a layout that is too tight breaks; tests use it.
+// English is the source language. Pseudo is a pseudolocale for tests, longer and accented: texts that bypass the
+// catalog stand out in it, and layouts that are too tight break.
 const (
 	English = "en"
 	Pseudo  = "en-XA"
@@ -26,10 +26,10 @@ type Catalog struct {
 	texts map[string]message
 }
 
-// message has its text under "other", and further plural forms beside it.
+// message maps plural forms to texts. The form "other" is always present.
 type message map[string]string
 
-// UnmarshalJSON takes a string or an object of plural forms.
+// UnmarshalJSON accepts a string or an object of plural forms.
 func (m *message) UnmarshalJSON(b []byte) error {
 	var s string
 	if err := json.Unmarshal(b, &s); err == nil {
@@ -72,7 +72,7 @@ func Load(lang string, sources ...fs.FS) (*Catalog, error) {
 	return c, nil
 }
 
-// langFile names the file with the texts of a language: the made-up one is made from English.
+// langFile returns the file with the texts of a language; Pseudo is generated from English.
 func langFile(lang string) string {
 	if lang == Pseudo {
 		lang = English
@@ -92,7 +92,7 @@ func (c *Catalog) Tag() language.Tag { return c.tag }
 // Has reports whether there is a text with that id.
 func (c *Catalog) Has(id string) bool { _, ok := c.texts[id]; return ok }
 
-// Needs returns the names of the arguments that a text has room for; ok is false when there is no such text.
+// Needs returns the names of a text's placeholders; ok is false if there is no such text.
 func (c *Catalog) Needs(id string) (names map[string]bool, ok bool) {
 	m, ok := c.texts[id]
 	if !ok {
@@ -105,11 +105,11 @@ func (c *Catalog) Needs(id string) (names map[string]bool, ok bool) {
 	return names, true
 }
 
-// Say returns a text in the language of the catalog.
+// Say returns t in the language of the catalog.
 func (c *Catalog) Say(t Text) string { return c.Text(t.id, t.args...) }
 
 // Text returns the text for id with its placeholders filled from pairs of name and value. A value may be a [Text], or
-// [AnyOf]. An id that does not exist shows as itself.
+// [AnyOf]. An unknown id is returned as it is.
 func (c *Catalog) Text(id string, args ...any) string {
 	m, ok := c.texts[id]
 	if !ok {
@@ -127,7 +127,7 @@ func (c *Catalog) Text(id string, args ...any) string {
 	return c.fill(text, args)
 }
 
-// fill replaces placeholders in one pass: a value is never searched for placeholders.
+// fill replaces placeholders in one pass, so that placeholders in values are not replaced.
 func (c *Catalog) fill(text string, args []any) string {
 	var b strings.Builder
 	b.Grow(len(text) + 32)
@@ -158,7 +158,7 @@ func findArg(args []any, name string) (any, bool) {
 	return nil, false
 }
 
-// formatArg returns an argument in words.
+// formatArg returns an argument as text.
 func (c *Catalog) formatArg(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -216,11 +216,12 @@ func (m message) placeholders() map[string]bool {
 	return names
 }
 
-// accents replaces letters by accented ones that are still legible.
-var accents = strings.NewReplacer("a", "å", "e", "é", "i", "î", "o", "ø", "u", "û", "y", "ý", "n", "ñ", "c", "ç", "s", "š",
+// accents replaces letters by legible accented ones.
+var accents = strings.NewReplacer("a", "å", "e", "é", "i", "î", "o", "ø", "u", "û", "y", "ý", "n", "ñ", "c", "ç", "s",
+	"š",
 	"A", "Å", "E", "É", "I", "Î", "O", "Ø", "U", "Û", "Y", "Ý", "N", "Ñ", "C", "Ç", "S", "Š")
 
-// pseudo returns the message in the made-up language: accented and 40 % longer, placeholders kept.
+// pseudo returns the message in the pseudolocale: accented and 40 % longer, with the same placeholders.
 func (m message) pseudo() message {
 	out := make(message, len(m))
 	for form, text := range m {

@@ -1,9 +1,8 @@
-// Package i18n holds what is said to people: sentences that wait to be put into a language, and the catalogs of
-// texts that do so.
+// Package i18n holds translatable texts, and the catalogs that translate them.
 //
-// Packages without pages (accounts, the reading of input, the gate) refuse things in sentences. They name the sentence
-// by an id and give it arguments; whoever answers the person says it in that person's language, from the same catalog
-// as everything else on the page. The command line and the log have [Text.String], which is English.
+// Packages without pages (accounts, input parsing, the gate) return errors with texts for users. A [Text] is an id with
+// arguments; the handler that writes the response translates it into the user's language, with the same catalog as the
+// rest of the page. The command line and the log use [Text.String], which is English.
 package i18n
 
 import (
@@ -11,31 +10,31 @@ import (
 	"sync"
 )
 
-// Files are the sentences of packages without pages, as a source of a [Catalog].
+// Files are the texts of packages without pages, as a source of a [Catalog].
 //
 //go:embed lang
 var Files embed.FS
 
-// Text is a sentence in no language yet: an id of a catalog, and pairs of name and value for its placeholders. The
-// zero value says nothing.
+// Text is a translatable text: an id of a catalog, and pairs of name and value for its placeholders. The zero value is
+// no text.
 type Text struct {
 	id   string
 	args []any
 }
 
-// New makes a text from an id and pairs of name and value.
+// New returns a text from an id and pairs of name and value.
 func New(id string, args ...any) Text { return Text{id, args} }
 
-// AnyOf is a list of values of which one is enough, as an argument: "staff or ops".
+// AnyOf is an argument that is formatted as a list of alternatives: "staff or ops".
 type AnyOf []string
 
 // ID returns the id.
 func (t Text) ID() string { return t.id }
 
-// IsZero reports whether the text says nothing.
+// IsZero reports whether t is no text.
 func (t Text) IsZero() bool { return t.id == "" }
 
-// String returns the text in English. It is for sentences of [Files]; one of another source returns its id.
+// String returns the text in English. It is for texts of [Files]; for one of another source it returns the id.
 func (t Text) String() string {
 	if t.IsZero() {
 		return ""
@@ -43,11 +42,11 @@ func (t Text) String() string {
 	return english().Say(t)
 }
 
-// english is read when somebody first asks: most processes that refuse nothing never do.
+// english is loaded at the first use: most processes never need it.
 var english = sync.OnceValue(func() *Catalog {
 	c, err := Load(English, Files)
 	if err != nil {
-		return &Catalog{} // the tests load every file; ids are still something to go by
+		return &Catalog{} // tests load every file; without texts, the ids are returned
 	}
 	return c
 })

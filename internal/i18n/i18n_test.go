@@ -10,11 +10,11 @@ import (
 	"testing/fstest"
 )
 
-// asked are ids in code; those that end in a dot or an underscore are completed by a value.
+// asked are text ids in code; those that end in a dot or an underscore are completed by a value.
 var asked = regexp.MustCompile(`"((?:fault|refused|input|gate|warning)\.[a-z_]*)"`)
 
-// What packages without pages ask for is there, and what is there is asked for.
-func TestSentencesAndCodeAgree(t *testing.T) {
+// Every text id that packages without pages use is defined, and every defined one is used.
+func TestTextsAndCodeAgree(t *testing.T) {
 	t.Parallel()
 	c, err := Load(English, Files)
 	if err != nil {
@@ -40,13 +40,14 @@ func TestSentencesAndCodeAgree(t *testing.T) {
 		}
 	}
 	for id := range c.texts {
-		if !names[id] && !slices.ContainsFunc([]string{"fault.password_", "refused.managed_", "gate."}, func(p string) bool { return strings.HasPrefix(id, p) && names[p] }) {
+		if !names[id] && !slices.ContainsFunc([]string{"fault.password_", "refused.managed_", "gate."},
+			func(p string) bool { return strings.HasPrefix(id, p) && names[p] }) {
 			t.Errorf("nothing asks for %q", id)
 		}
 	}
 	for id := range names {
 		begun := strings.HasSuffix(id, "_") || strings.HasSuffix(id, ".")
-		if !begun && !c.Has(id) && !strings.HasPrefix(id, "warning.") { // the admin pages have warnings of their own
+		if !begun && !c.Has(id) && !strings.HasPrefix(id, "warning.") { // the admin pages have their own warnings
 			t.Errorf("the code asks for %q, which is not there", id)
 		}
 	}
@@ -57,26 +58,29 @@ func TestSentencesAndCodeAgree(t *testing.T) {
 
 func TestTextsAreFilledOnce(t *testing.T) {
 	t.Parallel()
-	c, err := Load(English, Files, fstest.MapFS{"lang/en.json": {Data: []byte(`{"a":"{x} and {y}","b":"<{x}>","n":{"one":"{n} {x}","other":"{n} {x}s"},"open":"{x} {","none":"{z}"}`)}})
+	c, err := Load(English, Files,
+		fstest.MapFS{"lang/en.json": {Data: []byte(
+			`{"a":"{x} and {y}","b":"<{x}>","n":{"one":"{n} {x}","other":"{n} {x}s"},"open":"{x} {","none":"{z}"}`)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for got, want := range map[string]string{
-		c.Text("a", "x", "{y}", "y", "{x}"):                             "{y} and {x}", // a value is never looked through
-		c.Text("a", "x", 1):                                             "1 and {y}",
-		c.Text("a", "x", New("b", "x", "in"), "y", New("none")):         "<in> and {z}",
-		c.Text("a", "x", AnyOf{"ops", "staff"}, "y", AnyOf{"one"}):      "ops or staff and one",
-		c.Text("n", "n", 1, "x", "day"):                                 "1 day",
-		c.Text("n", "n", 21, "x", "day"):                                "21 days",
-		c.Text("n", "n", "many", "x", "day"):                            "many days",
-		c.Text("n", "n", -1, "x", "day"):                                "-1 days",
-		c.Text("open", "x", "y"):                                        "y {",
-		c.Text("a", "x"):                                                "{x} and {y}", // half a pair
-		c.Text("gone"):                                                  "gone",
-		c.Say(Text{}):                                                   "",
-		New("refused.role").String():                                    "Only an administrator can do this.",
-		New("gate.group", "values", AnyOf{"staff", "ops"}).String():     "This part of the site asks for membership of staff or ops.",
-		Text{}.String():                                                 "",
+		c.Text("a", "x", "{y}", "y", "{x}"):                        "{y} and {x}", // a value is never looked through
+		c.Text("a", "x", 1):                                        "1 and {y}",
+		c.Text("a", "x", New("b", "x", "in"), "y", New("none")):    "<in> and {z}",
+		c.Text("a", "x", AnyOf{"ops", "staff"}, "y", AnyOf{"one"}): "ops or staff and one",
+		c.Text("n", "n", 1, "x", "day"):                            "1 day",
+		c.Text("n", "n", 21, "x", "day"):                           "21 days",
+		c.Text("n", "n", "many", "x", "day"):                       "many days",
+		c.Text("n", "n", -1, "x", "day"):                           "-1 days",
+		c.Text("open", "x", "y"):                                   "y {",
+		c.Text("a", "x"):                                           "{x} and {y}", // half a pair
+		c.Text("gone"):                                             "gone",
+		c.Say(Text{}):                                              "",
+		New("refused.role").String():                               "Only an administrator can do this.",
+		New("gate.group", "values", AnyOf{"staff",
+			"ops"}).String(): "This part of the site asks for membership of staff or ops.",
+		Text{}.String(): "",
 		New("fault.too_long", "most", 254).String():                     "Use at most 254 characters.",
 		New("input.large", "size", int64(64)).String():                  "The request is larger than 64 KiB.",
 		New("fault.password_short", "least", 12, "surplus", 1).String(): "Use at least 12 characters.",
@@ -90,7 +94,7 @@ func TestTextsAreFilledOnce(t *testing.T) {
 	}
 }
 
-// A language of which a source knows nothing is not spoken, and one that is broken is an error.
+// A language without a file is not available, and a malformed file is an error.
 func TestLanguagesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	broken := fstest.MapFS{"lang/en.json": {Data: []byte(`{"a":{"one":"x"}}`)}}
