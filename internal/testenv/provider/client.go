@@ -10,7 +10,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// authenticate judges how a client proves who it is, by the method it is registered with and no other.
+// authenticate checks the client authentication, with the registered method only.
 func (p *Provider) authenticate(r *http.Request) error {
 	id, secret, basic := r.BasicAuth()
 	f := r.PostForm
@@ -19,7 +19,7 @@ func (p *Provider) authenticate(r *http.Request) error {
 		method = "client_secret_basic"
 	}
 	if basic != (method == "client_secret_basic") {
-		return errors.New("the Authorization header is there or not, against the registration")
+		return errors.New("the Authorization header does not match the registered method")
 	}
 	switch method {
 	case "client_secret_basic":
@@ -46,7 +46,8 @@ func (p *Provider) authenticate(r *http.Request) error {
 }
 
 func (p *Provider) assertion(f url.Values, alg jose.SignatureAlgorithm, key any) error {
-	if f.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" || f.Has("client_secret") {
+	if f.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" ||
+		f.Has("client_secret") {
 		return errors.New("no assertion")
 	}
 	tok, err := jwt.ParseSigned(f.Get("client_assertion"), []jose.SignatureAlgorithm{alg})

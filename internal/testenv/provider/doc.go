@@ -1,5 +1,5 @@
-// Package provider is an OpenID provider for tests that can lie. It speaks plain HTTP on 127.0.0.1, signs people in
-// without asking them, and does everything else right unless a test makes it lie (see [Lies]).
+// Package provider is an OpenID provider for tests with injectable faults. It serves plain HTTP on 127.0.0.1, signs
+// users in without asking them, and otherwise conforms unless a test injects a fault (see [Lies]).
 //
-// Nothing but tests imports it.
+// Only tests import it.
 package provider

@@ -24,7 +24,7 @@ type Key struct {
 	Use     string // "sig" when ""
 }
 
-// rsaPool makes RSA keys once for all tests of a process: they are slow to make, more so with the race detector.
+// rsaPool generates RSA keys once for all tests of a process: that is slow, more so with the race detector.
 var rsaPool = [3]func() *rsa.PrivateKey{sync.OnceValue(newRSA), sync.OnceValue(newRSA), sync.OnceValue(newRSA)}
 
 func newRSA() *rsa.PrivateKey {
@@ -40,7 +40,7 @@ func RSA(n int) Key {
 	return Key{Private: rsaPool[n](), Alg: jose.RS256, ID: "rsa" + string(rune('0'+n))}
 }
 
-// EC makes a P-256 key with kid id.
+// EC generates a P-256 key with kid id.
 func EC(t testing.TB, id string) Key {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -50,7 +50,7 @@ func EC(t testing.TB, id string) Key {
 	return Key{Private: k, Alg: jose.ES256, ID: id}
 }
 
-// Ed makes an Ed25519 key with kid id.
+// Ed generates an Ed25519 key with kid id.
 func Ed(t testing.TB, id string) Key {
 	t.Helper()
 	_, k, err := ed25519.GenerateKey(rand.Reader)
@@ -60,7 +60,7 @@ func Ed(t testing.TB, id string) Key {
 	return Key{Private: k, Alg: jose.EdDSA, ID: id}
 }
 
-// Weak makes an RSA key of 1024 bits.
+// Weak generates an RSA key of 1024 bits.
 func Weak(t testing.TB, id string) Key {
 	t.Helper()
 	k, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -70,7 +70,7 @@ func Weak(t testing.TB, id string) Key {
 	return Key{Private: k, Alg: jose.RS256, ID: id}
 }
 
-// JWK returns the public half.
+// JWK returns the public key.
 func (k Key) JWK() map[string]any {
 	b, err := json.Marshal(jose.JSONWebKey{Key: k.Private.Public(), KeyID: k.ID, Algorithm: string(k.Alg), Use: "sig"})
 	if err != nil {

@@ -23,28 +23,28 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Lies are what the provider does wrong, or otherwise than usual. A nil function is the truth.
+// Lies are the faults of the provider, and deviations from its usual behavior. A nil function changes nothing.
 type Lies struct {
 	Metadata func(m map[string]any)          // changes the discovery document
 	JWKS     func(keys []any) any            // returns what to publish instead
 	ID       func(claims map[string]any)     // changes the claims of an ID token
 	Header   map[string]any                  // members of an ID token's header; nil ones are removed
 	Sign     func(claims map[string]any) any // returns the id_token instead
-	UserInfo func(claims map[string]any)     // changes the userinfo answer
-	Token    func(answer map[string]any)     // changes the token answer
-	Callback func(params url.Values)         // changes what the browser is sent back with
-	FormPost bool                            // answer by form_post
-	JWTInfo  bool                            // answer userinfo as a signed JWT
-	// Handle answers instead of an endpoint ("discovery", "jwks", "authorize", "token", "userinfo", "end_session")
-	// when it answers true.
+	UserInfo func(claims map[string]any)     // changes the userinfo response
+	Token    func(answer map[string]any)     // changes the token response
+	Callback func(params url.Values)         // changes the parameters of the redirect to the client
+	FormPost bool                            // use response_mode form_post
+	JWTInfo  bool                            // send userinfo as a signed JWT
+	// Handle replaces an endpoint ("discovery", "jwks", "authorize", "token", "userinfo", "end_session") if it returns
+	// true.
 	Handle func(endpoint string, w http.ResponseWriter, r *http.Request) bool
-	Delay  time.Duration // before every answer of the token and userinfo endpoints
+	Delay  time.Duration // before every response of the token and userinfo endpoints
 }
 
-// Client is what a site registered with.
+// Client is the registered client.
 type Client struct {
 	ID, Secret string
-	Method     string // token_endpoint_auth_method; "" takes client_secret_basic
+	Method     string // token_endpoint_auth_method; "" means client_secret_basic
 	Key        any    // public key for private_key_jwt
 }
 
@@ -75,14 +75,15 @@ type grant struct {
 	authTime                                        time.Time
 }
 
-// New starts a provider that knows one person, with subject "user-1". It stops with the test.
+// New starts a provider with one user, with subject "user-1". It stops with the test.
 func New(t testing.TB) *Provider { return NewAt(t, time.Now) }
 
 // NewAt is New with a clock.
 func NewAt(t testing.TB, now func() time.Time) *Provider {
 	t.Helper()
 	p := &Provider{
-		t: t, now: now, keys: []Key{RSA(0)}, subject: "user-1", codes: map[string]grant{}, tokens: map[string]grant{}, calls: map[string]int{},
+		t: t, now: now, keys: []Key{RSA(0)}, subject: "user-1", codes: map[string]grant{}, tokens: map[string]grant{},
+		calls:  map[string]int{},
 		Client: Client{ID: "gate", Secret: "s3cret of the gate: 32 bytes or more"},
 		users: map[string]map[string]any{"user-1": {
 			"preferred_username": "ada", "name": "Ada Lovelace", "email": "ada@example.com", "email_verified": true,
@@ -93,7 +94,8 @@ func NewAt(t testing.TB, now func() time.Time) *Provider {
 		name string
 		h    http.HandlerFunc
 	}{
-		"/.well-known/openid-configuration": {"discovery", p.discovery}, "/jwks": {"jwks", p.jwks}, "/jwks2": {"jwks", p.jwks},
+		"/.well-known/openid-configuration": {"discovery", p.discovery}, "/jwks": {"jwks", p.jwks},
+		"/jwks2":     {"jwks", p.jwks},
 		"/authorize": {"authorize", p.authorize}, "/token": {"token", p.token}, "/userinfo": {"userinfo", p.userinfo},
 		"/end": {"end_session", p.end},
 	} {
@@ -105,24 +107,24 @@ func NewAt(t testing.TB, now func() time.Time) *Provider {
 	return p
 }
 
-// Lie changes what the provider does wrong.
+// Lie changes the faults of the provider.
 func (p *Provider) Lie(change func(l *Lies)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change(&p.lies)
 }
 
-// Truth ends all lies.
+// Truth removes all faults.
 func (p *Provider) Truth() { p.Lie(func(l *Lies) { *l = Lies{} }) }
 
-// Know makes somebody known by subject, with claims.
+// Know adds a user by subject, with claims.
 func (p *Provider) Know(subject string, claims map[string]any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.users[subject] = maps.Clone(claims)
 }
 
-// Set changes a claim of the person who signs in; nil removes it.
+// Set changes a claim of the user who signs in; nil removes it.
 func (p *Provider) Set(claim string, v any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -134,7 +136,7 @@ func (p *Provider) Set(claim string, v any) {
 	p.users[p.subject] = claims
 }
 
-// As says who signs in.
+// As sets the user who signs in.
 func (p *Provider) As(subject string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,7 +150,7 @@ func (p *Provider) Keys(keys ...Key) {
 	p.keys = keys
 }
 
-// Down makes every connection break, or ends that.
+// Down makes every connection fail, or ends that.
 func (p *Provider) Down(down bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -179,18 +181,19 @@ func (p *Provider) Ended() []url.Values {
 	return append([]url.Values(nil), p.ended...)
 }
 
-// Revoke makes every refresh token and access token of before worthless.
+// Revoke revokes all refresh tokens and access tokens.
 func (p *Provider) Revoke() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	clear(p.tokens)
 }
 
-// LogoutToken returns a logout token for a subject and a session ("" leaves either out). change may make it a bad one.
+// LogoutToken returns a logout token for a subject and a session ("" leaves either out). change may make it invalid.
 func (p *Provider) LogoutToken(subject, sid string, change func(claims, header map[string]any)) string {
 	now := p.now()
 	claims := map[string]any{
-		"iss": p.Issuer, "aud": p.Client.ID, "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(), "jti": store.NewToken(),
+		"iss": p.Issuer, "aud": p.Client.ID, "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(),
+		"jti":           store.NewToken(),
 		"events":        map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
 		"ignored_claim": "x",
 	}
@@ -210,7 +213,7 @@ func (p *Provider) LogoutToken(subject, sid string, change func(claims, header m
 	return key.Sign(claims, header)
 }
 
-// endpoint counts a call and gives lies the first word.
+// endpoint counts a call and applies faults before h.
 func (p *Provider) endpoint(name string, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
@@ -253,11 +256,13 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	m := map[string]any{
 		"issuer": p.Issuer, "authorization_endpoint": p.Issuer + "/authorize", "token_endpoint": p.Issuer + "/token",
-		"userinfo_endpoint": p.Issuer + "/userinfo", "jwks_uri": p.Issuer + "/jwks", "end_session_endpoint": p.Issuer + "/end",
+		"userinfo_endpoint": p.Issuer + "/userinfo", "jwks_uri": p.Issuer + "/jwks",
+		"end_session_endpoint":     p.Issuer + "/end",
 		"response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"},
 		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "EdDSA"},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"},
-		"backchannel_logout_supported":          true, "frontchannel_logout_supported": true,
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "client_secret_jwt",
+			"private_key_jwt", "none"},
+		"backchannel_logout_supported": true, "frontchannel_logout_supported": true,
 	}
 	if l := p.currentLies(); l.Metadata != nil {
 		l.Metadata(m)
@@ -280,7 +285,7 @@ func (p *Provider) jwks(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, doc)
 }
 
-// authorize sends the browser back at once. It refuses what a conforming client never sends.
+// authorize redirects back at once. It refuses requests that a conforming client never sends.
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if q.Get("client_id") != p.Client.ID || q.Get("response_type") != "code" || q.Get("redirect_uri") == "" ||
@@ -295,7 +300,8 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if l.FormPost {
 		var b strings.Builder
-		b.WriteString("<!doctype html><body onload=document.forms[0].submit()><form method=post action=\"" + html.EscapeString(q.Get("redirect_uri")) + "\">")
+		b.WriteString("<!doctype html><body onload=document.forms[0].submit()><form method=post action=\"" +
+			html.EscapeString(q.Get("redirect_uri")) + "\">")
 		for k, v := range params {
 			for _, one := range v {
 				b.WriteString("<input type=hidden name=\"" + html.EscapeString(k) + "\" value=\"" + html.EscapeString(one) + "\">")
