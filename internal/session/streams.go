@@ -175,11 +175,12 @@ func (s *streams) markStale(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.byID[id]; g != nil {
-		s.seq(g, true)
+		s.markGroup(g, true)
 	}
 }
 
-func (s *streams) seq(g *group, priority bool) {
+// markGroup marks a session to be checked. s.mu is held.
+func (s *streams) markGroup(g *group, priority bool) {
 	g.generation, g.priority = s.nextGeneration(), g.priority || priority
 	if !g.stale {
 		g.stale, g.staleSince = true, time.Now()
@@ -212,13 +213,13 @@ func (s *streams) changed(changes []store.Change) {
 		case store.ChangeSetting:
 		case store.ChangeSession:
 			if g := s.byID[c.Subject]; g != nil {
-				s.seq(g, true)
+				s.markGroup(g, true)
 			}
 		default:
 			one := c.Kind == store.ChangeUser
 			for _, g := range s.byID {
 				if !one || g.userID == c.Subject {
-					s.seq(g, one)
+					s.markGroup(g, one)
 				}
 			}
 		}
