@@ -2,8 +2,8 @@ package store
 
 import "strings"
 
-// ActorKind says what kind of actor did something. Names of actors are for people; that no username can pose as one of
-// what is no account, the kind tells.
+// ActorKind says what kind of actor did something. Actor names are for display only: a user could choose the name of
+// a system actor, so code compares the kind.
 type ActorKind string
 
 // Kinds of actors.
@@ -17,18 +17,18 @@ const (
 	ActorSystem      ActorKind = "system" // anything else without an account
 )
 
-// ActorKinds are all kinds.
+// ActorKinds lists all kinds.
 var ActorKinds = []ActorKind{
 	ActorPerson, ActorCommandLine, ActorEnvironment, ActorStartUp, ActorProvider, ActorAnonymous, ActorSystem,
 }
 
-// Names of actors that have no account, as Event.Actor has them.
+// Names of actors without an account, as used in Event.Actor.
 const (
 	NameCommandLine = "command line"
 	NameEnvironment = "environment"
 	NameStartUp     = "start-up"
 	NameAnonymous   = "anonymous"
-	// ProviderPrefix is before the name of a provider.
+	// ProviderPrefix precedes the name of a provider.
 	ProviderPrefix = "provider:"
 )
 
@@ -50,8 +50,8 @@ func ActorKindOf(name string) ActorKind {
 	return ActorSystem
 }
 
-// ActorKind returns what kind of actor an event has. Every event of a person has the id of their account, and no other
-// event has one; so it holds for events of any age.
+// ActorKind returns the kind of an event's actor. Exactly the events of people have an account id, whatever version
+// wrote them.
 func (e Event) ActorKind() ActorKind {
 	if e.ActorID != "" {
 		return ActorPerson
@@ -59,8 +59,8 @@ func (e Event) ActorKind() ActorKind {
 	return ActorKindOf(e.Actor)
 }
 
-// ByPerson returns how a person is named where no id stands beside the name: in quotation marks if it is, or looks like,
-// the name of what has no account.
+// ByPerson returns a username for display without its id: quoted if it is, or looks like, the name of an actor
+// without an account.
 func ByPerson(username string) string {
 	if Ambiguous(username) {
 		return "account \"" + username + "\""

@@ -12,11 +12,11 @@ const (
 	Denied  Outcome = "denied"
 )
 
-// Event is one row of the audit log. Rows are only ever added, and dropped by age.
+// Event is one row of the audit log. Rows are append-only and deleted by age.
 type Event struct {
 	ID        string // time-ordered, made by NewID
 	Time      time.Time
-	ActorID   string // of the account of a person, and of nobody else; see ActorKind
+	ActorID   string // set only for people with an account; see ActorKind
 	Actor     string // username at that time, or one of the names of actors without an account
 	Action    string // noun.verb, e.g. "session.sign_in", "user.update", "password.change"
 	TargetID  string
@@ -25,19 +25,20 @@ type Event struct {
 	IP        string
 	UserAgent string
 	RequestID string
-	// Details holds before/after values and reasons. Never a secret, and never what was typed as an unknown
-	// username: people type passwords there.
+	// Details holds before/after values and reasons. Never a secret, and never the input of the username field for an
+	// unknown user: people type passwords there.
 	Details map[string]string
 }
 
 // EventQuery selects a page of events, newest first.
 type EventQuery struct {
-	// Text is a part of actor, target, action or IP, folded. A whole IP address means that address alone, and a whole
-	// RequestID its events.
+	// Text matches a part of actor, target, action or IP, folded. A complete IP address matches that address only, and a
+	// complete RequestID its events.
 	Text   string
 	UserID string // actor or target
 	Actor  string // exact username or other name, folded
-	// ActorKind is what kind of actor: with Actor, it tells a person from what they may be named after.
+	// ActorKind restricts the kind of actor: together with Actor it distinguishes a person from a system actor of that
+	// name.
 	ActorKind ActorKind
 	Action    string // exact, or a group ending in "." such as "session."
 	Outcome   Outcome
@@ -51,6 +52,6 @@ type EventQuery struct {
 type EventPage struct {
 	Items []Event
 	Next  string
-	// Searched is how far back a search has come that has not filled its page and goes on at Next; otherwise zero.
+	// Searched is how far back an incomplete search has come that continues at Next; otherwise zero.
 	Searched time.Time
 }

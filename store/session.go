@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// TokenHash is the SHA-256 of a secret token. Only this is kept: a stolen database gives no usable token.
+// TokenHash is the SHA-256 of a secret token. Only the hash is stored: a stolen database gives no usable token.
 type TokenHash [sha256.Size]byte
 
-// HashToken hashes a token as it travels (the text, not its decoded bytes).
+// HashToken hashes a token in its encoded form (the text, not the decoded bytes).
 func HashToken(token string) TokenHash {
-	var buf [64]byte // spares an allocation per request: tokens are 43 bytes
+	var buf [64]byte // saves an allocation per request: tokens are 43 bytes
 	if n := copy(buf[:], token); n == len(token) {
 		return sha256.Sum256(buf[:n])
 	}
 	return sha256.Sum256([]byte(token))
 }
 
-// String returns the hash as it is kept: 43 characters of base64url.
+// String returns the hash as it is stored: 43 characters of base64url.
 func (h TokenHash) String() string { return base64.RawURLEncoding.EncodeToString(h[:]) }
 
 // Value implements driver.Valuer.
@@ -50,36 +50,36 @@ type Session struct {
 	ID        string // public: shown in lists and the API; never the cookie's value nor derived from it
 	TokenHash TokenHash
 	UserID    string
-	Epoch     int64 // the user's epoch when the session was made
+	Epoch     int64 // the user's epoch when the session was created
 
-	CreatedAt  time.Time     // of the first sign-in; kept when the token is rotated
-	AuthAt     time.Time     // last time the person proved who they are (sign-in or reauth), zero if that is not known
+	CreatedAt  time.Time     // of the first sign-in; unchanged when the token is rotated
+	AuthAt     time.Time     // last authentication (sign-in or step-up), zero if unknown
 	LastSeenAt time.Time     // written in batches
-	Idle       time.Duration // over when unused for this long
-	ExpiresAt  time.Time     // over at this time, whatever happens
+	Idle       time.Duration // expires when unused for this long
+	ExpiresAt  time.Time     // absolute expiry
 	Remember   bool          // the cookie outlives the browser
 
 	Method   string // "password", "oidc", "link"
 	Provider string // name of the provider, "" for local sign-ins
-	// Issuer, Subject and SID are what the provider said, for logout from there.
+	// Issuer, Subject and SID come from the ID token and are needed for back-channel logout.
 	Issuer, Subject, SID string
-	// Claims are what the provider said of the person when the session began, was confirmed or refreshed last, as one
-	// set and as internal/login writes it; "" where nobody knows, as an older version kept none.
+	// Claims are the provider's claims as of sign-in, step-up or the last refresh, serialized by internal/login; "" for
+	// sessions of an older version, which stored none.
 	Claims string
-	Sealed string // provider tokens, sealed; "" for none
+	Sealed string // provider tokens, encrypted; "" for none
 
-	IP        string // client address at sign-in, kept without its zone, "" if unknown
+	IP        string // client address at sign-in, without its zone, "" if unknown
 	UserAgent string // at most 512 bytes
 	Host      string // the site signed in to
 }
 
-// SessionTokens are what a provider gave anew for a session that goes on.
+// SessionTokens are refreshed tokens and claims of a live session.
 type SessionTokens struct {
 	Sealed string
 	Claims string
 }
 
-// Touch notes a use of a session.
+// Touch records the use of a session.
 type Touch struct {
 	SessionID string
 	LastSeen  time.Time
@@ -94,14 +94,15 @@ type SessionSelector struct {
 	Subject string
 	SID     string
 	All     bool
-	// Replaced, with ID: another session begins in its place. Otherwise what ends is marked with [MarkEnded].
+	// Replaced, with ID, means that another session takes its place. Otherwise ended sessions are marked with
+	// [MarkEnded].
 	Replaced bool
 }
 
 // SessionQuery selects a page of sessions.
 type SessionQuery struct {
 	UserID string // "" for everyone's
-	Text   string // part of the username or IP, folded; a whole IP address means that address alone
+	Text   string // part of the username or IP, folded; a complete IP address matches that address only
 	Now    time.Time
 	Cursor string
 	Limit  int // 1–1000; 0 means 50
@@ -119,48 +120,49 @@ type SessionRow struct {
 	Username string
 }
 
-// MarkEnded is the kind of mark that is kept for [EndedFor] of sessions that were ended: by the id of a user whose sessions
-// all were, by that of a session, and by [EndedAll]. A sign-in that had begun by then makes none.
+// MarkEnded is the kind of mark that is stored for [EndedFor] when sessions are ended: under the id of the user if
+// all of the user's sessions ended, under the id of a single session, or under [EndedAll]. A sign-in that started
+// before the mark creates no session.
 const MarkEnded = "ended"
 
-// EndedAll is the key of the mark that the sessions of everybody were ended.
+// EndedAll is the key of the mark that all sessions of all users were ended.
 const EndedAll = "*"
 
-// EndedFor is how long it is kept that sessions were ended, at least as long as a sign-in may be under way.
+// EndedFor is how long a mark of ended sessions is stored: at least as long as a sign-in may take.
 const EndedFor = 15 * time.Minute
 
-// Flow is a sign-in under way at a provider. It is taken once.
+// Flow is a sign-in in progress at a provider. It can be taken once.
 type Flow struct {
-	Hash      TokenHash // of the value that travels as state
-	Browser   TokenHash // of the cookie that binds it to the browser
+	Hash      TokenHash // of the state parameter
+	Browser   TokenHash // of the cookie that binds the flow to the browser
 	Provider  string
-	UserID    string // with Purpose "link", "reauth": who does it
-	Purpose   string // what for, such as "login"; internal/oidc names them
-	Data      string // sealed: nonce, PKCE verifier, return-to
+	UserID    string // with Purpose "link", "reauth": the signed-in user
+	Purpose   string // such as "login"; defined in internal/oidc
+	Data      string // encrypted: nonce, PKCE verifier, return URL
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }
 
-// LinkPurpose is what a one-time link may be used for; a link of one purpose never serves another.
+// LinkPurpose is what a one-time link may be used for; it cannot be used for another purpose.
 type LinkPurpose string
 
 // Purposes of links.
 const (
-	LinkSetup    LinkPurpose = "setup"    // make the first administrator
+	LinkSetup    LinkPurpose = "setup"    // create the first administrator
 	LinkPassword LinkPurpose = "password" // set a password: invitation or reset
 )
 
-// Link is a one-time link. Its token is shown once and kept hashed.
+// Link is a one-time link. Its token is shown once and stored hashed.
 type Link struct {
 	ID          string
 	Hash        TokenHash
 	Purpose     LinkPurpose
 	UserID      string // "" for set-up links
-	CreatedBy   string // actor, for people: a username, "command line", "start-up"
+	CreatedBy   string // display name of the actor: a username, "command line", "start-up"
 	EndSessions bool   // end the user's sessions when it is used
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
-	UsedAt      time.Time // zero: unspent
+	UsedAt      time.Time // zero: unused
 	CancelledAt time.Time // zero: not canceled
 }
 

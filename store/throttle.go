@@ -5,18 +5,17 @@ import (
 	"time"
 )
 
-// Throttle counts attempts. Both methods are one atomic statement, so that parallel guesses cannot slip past, and
-// both survive a restart. Keys are hashed by the caller where they hold what a person typed.
+// Throttle counts attempts. Counting is one atomic statement, so that parallel guesses cannot bypass a limit, and
+// counts survive a restart. The caller hashes keys that contain user input.
 type Throttle interface {
-	// TakeTurn counts an attempt under key, of which there may be limit in a period. The period begins with the first
-	// attempt and is over after window; then nothing is left of it. It returns 0 when it counted one, else how long the
-	// period still lasts.
+	// TakeTurn counts an attempt under key and allows limit attempts per window (a fixed window that starts with the
+	// first attempt). It returns 0 if the attempt was counted, else how long the window still lasts.
 	TakeTurn(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (wait time.Duration, err error)
-	// BeginAttempt counts an attempt under key before its outcome is known (the caller clears it on success).
-	// While key waits it counts nothing and returns the remaining wait. After free counted attempts each further
-	// one makes the key wait twice as long as the one before, from [FirstWait] up to longest.
+	// BeginAttempt counts an attempt under key before its outcome is known (the caller clears it on success). While key
+	// is blocked it counts nothing and returns the remaining wait. After free counted attempts each further one makes
+	// the key wait twice as long as the one before, from [FirstWait] up to longest.
 	BeginAttempt(ctx context.Context, key string, free int, longest time.Duration, now time.Time) (wait time.Duration, err error)
-	// ForgiveAttempt takes back one attempt that came to no verdict (the server was too busy to check it).
+	// ForgiveAttempt undoes one attempt that was not checked (the server was too busy).
 	ForgiveAttempt(ctx context.Context, key string, now time.Time) error
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
-// Role is what a user is to Gatehouse itself. The zero value is no role at all and passes no rule.
+// Role is a user's role in Gatehouse. The zero value is no role and satisfies no rule.
 type Role string
 
 // The two roles.
@@ -25,25 +25,25 @@ type User struct {
 	ID       string // 26 characters, made by NewID; never reused
 	Username string // unique when folded; 1–254 characters, no control characters
 	Email    string // may be empty; unique when folded among local accounts
-	// EmailVerified: an administrator, the deployment or a provider vouches for Email. Rules by e-mail or domain
-	// count only then.
+	// EmailVerified means that an administrator, the deployment or a provider has verified Email. Rules by e-mail
+	// address or domain apply only then.
 	EmailVerified bool
 	Name          string // display name; may be empty
 	Role          Role
-	// RoleGranted: an administrator, the deployment or the command line gave Role here. Otherwise a provider's
-	// groups decide it again at every sign-in.
+	// RoleGranted means that an administrator, the deployment or the command line set Role. Otherwise a provider's
+	// groups decide it at every sign-in.
 	RoleGranted bool
-	// RoleProvided: Role is admin by the word of a provider. It holds in sessions that the provider vouches for, and
-	// counts neither elsewhere nor for the last-admin rule. The store drops it where it cannot be true.
+	// RoleProvided means that a provider made the user an administrator. The role is effective only in sessions from
+	// that provider, and does not count for the last-admin rule. The store clears it where it cannot be true.
 	RoleProvided bool
 	Groups       []string // sorted, no duplicates, no commas
-	// ProvidedGroups are those of Groups that nobody gave here: they hold in sessions whose own provider gave them. The
+	// ProvidedGroups are those of Groups that come from a provider: they are effective only in sessions from it. The
 	// store drops what is not in Groups.
 	ProvidedGroups []string
 	Active         bool // may sign in
-	Pending        bool // made by a first sign-in, waits for an administrator; a pending user is never let through
+	Pending        bool // created by a first sign-in, waits for an administrator's approval; never let through
 	Managed        bool // the deployment's root administrator: e-mail, password, role and state are locked
-	Local          bool // has, or may set, a password; false for people who come from a provider only
+	Local          bool // has, or may set, a password; false for accounts that come from a provider only
 	Origin         Origin
 
 	PasswordHash      string // PHC or an imported format; "" means no password
@@ -58,8 +58,8 @@ type User struct {
 	LastLoginAt time.Time // zero: never signed in
 }
 
-// IsActiveAdmin reports whether u administers. For the last-admin rule only those count who can sign in, too; see
-// [Reader.ActiveAdmins].
+// IsActiveAdmin reports whether u is an active administrator. For the last-admin rule only those count who can also
+// sign in; see [Reader.ActiveAdmins].
 func (u User) IsActiveAdmin() bool { return u.Role == RoleAdmin && u.Active && !u.Pending }
 
 // Origin says where an account came from.
@@ -67,10 +67,10 @@ type Origin string
 
 // Origins.
 const (
-	OriginLocal    Origin = "local"    // made here: admin page, command line, set-up link
-	OriginEnv      Origin = "env"      // made from the environment
-	OriginOIDC     Origin = "oidc"     // made by a provider sign-in
-	OriginImported Origin = "imported" // brought from another system
+	OriginLocal    Origin = "local"    // created in Gatehouse: admin page, command line, set-up link
+	OriginEnv      Origin = "env"      // created from the environment
+	OriginOIDC     Origin = "oidc"     // created by a sign-in through a provider
+	OriginImported Origin = "imported" // imported from another system
 )
 
 // PasswordChange is the argument of [Tx.SetPassword].
@@ -96,13 +96,13 @@ type Identity struct {
 	LastLoginAt time.Time
 }
 
-// ID names the identity in addresses: 32 characters, made of issuer and subject and not to be turned back.
+// ID identifies the identity in URLs: 32 characters, a one-way hash of issuer and subject.
 func (i Identity) ID() string {
 	sum := sha256.Sum256([]byte(i.Issuer + "\x00" + i.Subject))
 	return hex.EncodeToString(sum[:16])
 }
 
-// UserSort names an order of users. A leading '-' turns it round.
+// UserSort names an order of users. A leading '-' reverses it.
 type UserSort string
 
 // Orders of users. Every order is made total by the id.
@@ -125,15 +125,15 @@ type UserQuery struct {
 	Limit    int    // 1–1000; 0 means 50
 }
 
-// UserPage is one page of users; Next is "" on the last one. Prev leads back: it is the cursor for the turned order,
-// whose first page comes nearest before this one; "" when the page was asked for without a cursor.
+// UserPage is one page of users; Next is "" on the last one. Prev is the cursor of the previous page, to be read in
+// the reversed order; "" when the page was requested without a cursor.
 type UserPage struct {
 	Items []User
 	Next  string
 	Prev  string
 }
 
-// MaxKey is the longest key, in bytes, that a store keeps.
+// MaxKey is the maximum length of a key in bytes.
 const MaxKey = identifier.MaxKey
 
 // FoldName returns the key under which a username or e-mail is unique. Two spellings with one key are one name.
