@@ -32,12 +32,12 @@ var adminTests = []test{
 		if got := getUser(t, s, admin.ID); !got.IsActiveAdmin() {
 			t.Fatal("the last administrator is gone")
 		}
-		admin.Name = "renamed" // what does not touch the rule goes through
+		admin.Name = "renamed" // an unrelated edit succeeds
 		change(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.UpdateUser(ctx, admin); return err })
 		addUser(t, s, "second", asAdmin)
 		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, admin.ID) })
 	}},
-	{"an administrator who cannot sign in is no other administrator", func(t *testing.T, s store.Store) {
+	{"an administrator who cannot sign in does not count", func(t *testing.T, s store.Store) {
 		admin := addUser(t, s, "admin", asAdmin)
 		invited := addUser(t, s, "invited", func(u *store.User) { u.Role = store.RoleAdmin })
 		link := func(userID string) {
@@ -84,7 +84,7 @@ var adminTests = []test{
 			t.Fatal(err)
 		}
 	}},
-	{"a name that somebody had is known, and who had it last", func(t *testing.T, s store.Store) {
+	{"former usernames are recorded with their last holder", func(t *testing.T, s store.Store) {
 		former := func(name, issuer, subject string) bool {
 			ok, err := s.FormerName(t.Context(), name, issuer, subject)
 			if err != nil {
@@ -97,7 +97,7 @@ var adminTests = []test{
 			return tx.CreateIdentity(ctx, store.Identity{Issuer: "i", Subject: "s", UserID: u.ID})
 		})
 		if former("bob", "", "") {
-			t.Fatal("a name in use is no former one")
+			t.Fatal("a name in use is not a former one")
 		}
 		v.Username = "new"
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
@@ -118,10 +118,10 @@ var adminTests = []test{
 		again := addUser(t, s, "bob")
 		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, again.ID) })
 		if !former("bob", "i", "s") {
-			t.Error("somebody had it since")
+			t.Error("another account had the name since")
 		}
 	}},
-	{"a name at a provider catches nobody's sign-in", func(t *testing.T, s store.Store) {
+	{"a provider account cannot take over a local sign-in name", func(t *testing.T, s store.Store) {
 		stranger := addUser(t, s, "boss@corp.test", func(u *store.User) { u.Local = false })
 		if u, err := s.UserByLogin(t.Context(), "boss@corp.test"); err != nil || u.ID != stranger.ID {
 			t.Fatalf("%v, %v", u, err)

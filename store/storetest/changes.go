@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// recorder is a watcher that remembers what it is told.
+// recorder is a watcher that records its calls.
 type recorder struct {
 	mu      sync.Mutex
 	changes []store.Change
@@ -69,7 +69,7 @@ func syncedSince(t *testing.T, r *recorder, at time.Time) {
 }
 
 var changeTests = []test{
-	{"what a failed change wrote is gone", func(t *testing.T, s store.Store) {
+	{"a failed change is rolled back", func(t *testing.T, s store.Store) {
 		r, fail := watch(t, s), errors.New("no")
 		u := newUser("u")
 		got := try(t, s, func(ctx context.Context, tx store.Tx) error {
@@ -87,11 +87,11 @@ var changeTests = []test{
 		_, err := s.User(t.Context(), u.ID)
 		wantErr(t, err, store.ErrNotFound)
 		syncedSince(t, r, time.Now())
-		if told := r.take(); len(told) != 0 {
-			t.Fatalf("watchers were told of %v", told)
+		if got := r.take(); len(got) != 0 {
+			t.Fatalf("watchers were notified of %v", got)
 		}
 	}},
-	{"a panic in a change undoes it, goes on, and blocks nobody", func(t *testing.T, s store.Store) {
+	{"a panic in a change rolls back, propagates and blocks nobody", func(t *testing.T, s store.Store) {
 		u := newUser("u")
 		func() {
 			defer func() {
@@ -110,7 +110,7 @@ var changeTests = []test{
 		wantErr(t, err, store.ErrNotFound)
 		addUser(t, s, "next")
 	}},
-	{"a transaction is of no use after its change", func(t *testing.T, s store.Store) {
+	{"a transaction cannot be used after its change", func(t *testing.T, s store.Store) {
 		var kept store.Tx
 		change(t, s, func(_ context.Context, tx store.Tx) error { kept = tx; return nil })
 		if err := kept.CreateUser(t.Context(), newUser("u")); err == nil {
@@ -120,8 +120,8 @@ var changeTests = []test{
 			t.Fatalf("it read: %v", err)
 		}
 	}},
-	{"nothing is committed after a statement of it failed, whatever the function answers", func(t *testing.T, s store.Store) {
-		// Where an engine rolls back by itself, later statements would run outside of any transaction.
+	{"nothing is committed after a failed statement", func(t *testing.T, s store.Store) {
+		// If an engine rolls back by itself, later statements would run outside of any transaction.
 		u := newUser("u")
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -143,7 +143,7 @@ var changeTests = []test{
 		_, err = s.Setting(t.Context(), "after")
 		wantErr(t, err, store.ErrNotFound)
 	}},
-	{"a caller that has gone away gets its own error", func(t *testing.T, s store.Store) {
+	{"a canceled call returns context.Canceled", func(t *testing.T, s store.Store) {
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		for name, call := range map[string]func() error{
@@ -157,7 +157,7 @@ var changeTests = []test{
 			}
 		}
 	}},
-	{"watchers know a change before its caller does", func(t *testing.T, s store.Store) {
+	{"watchers are notified before Change returns", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		old, doomed := addSession(t, s, u), addSession(t, s, u)
 		next, _ := newSession(u)
@@ -197,15 +197,15 @@ var changeTests = []test{
 		} {
 			change(t, s, c.fn)
 			if got := r.take(); !slices.Equal(got, c.want) {
-				t.Errorf("%s: told %v, want %v", c.name, got, c.want)
+				t.Errorf("%s: delivered %v, want %v", c.name, got, c.want)
 			}
 		}
 		syncedSince(t, r, time.Now())
 		if again := r.take(); len(again) != 0 {
-			t.Errorf("told again of its own changes: %v", again)
+			t.Errorf("its own changes were delivered again: %v", again)
 		}
 	}},
-	{"ending very many sessions is one change: everything", func(t *testing.T, s store.Store) {
+	{"ending very many sessions is reported as one change", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
 			for range 501 {
@@ -221,10 +221,10 @@ var changeTests = []test{
 			t.Fatalf("ended %d", n)
 		}
 		if got := r.take(); !slices.Equal(got, []store.Change{{Kind: store.ChangeAll}}) {
-			t.Fatalf("told %d changes", len(got))
+			t.Fatalf("delivered %d changes", len(got))
 		}
 	}},
-	{"a watcher that is stopped is told no more, and stopping waits for it", func(t *testing.T, s store.Store) {
+	{"stopping a watcher waits for it, and it is not called again", func(t *testing.T, s store.Store) {
 		entered, leave := make(chan struct{}), make(chan struct{})
 		slow := &slowWatcher{entered: entered, leave: leave}
 		stop := s.Watch(slow)
@@ -240,7 +240,7 @@ var changeTests = []test{
 		go func() { stop(); close(stopped) }()
 		select {
 		case <-stopped:
-			t.Error("stop did not wait for the call under way")
+			t.Error("stop did not wait for the call in progress")
 		case <-time.After(20 * time.Millisecond): // waits: to see that stop goes on waiting
 		}
 		close(leave)
@@ -249,12 +249,11 @@ var changeTests = []test{
 		before := slow.count()
 		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.SetSetting(ctx, "k", "w") })
 		if after := slow.count(); after != before {
-			t.Fatalf("told %d times after it was stopped", after-before)
+			t.Fatalf("called %d times after it was stopped", after-before)
 		}
 		stop() // twice is fine
 	}},
-	{"after Close every call says that the store is unavailable", func(t *testing.T, s store.Store) {
-		// P-FAILCLOSED
+	{"after Close every call returns ErrUnavailable", func(t *testing.T, s store.Store) {
 		r := watch(t, s)
 		for range 2 {
 			if err := s.Close(); err != nil {
@@ -283,7 +282,7 @@ var changeTests = []test{
 		s.Watch(&recorder{})()
 		time.Sleep(50 * time.Millisecond) // waits: to see that nothing comes; a poll comes sooner
 		if r.lastSynced() != at {
-			t.Error("Synced comes from a closed store")
+			t.Error("a closed store calls Synced")
 		}
 	}},
 }

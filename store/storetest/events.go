@@ -31,7 +31,7 @@ func allEvents(t *testing.T, s store.Reader, q store.EventQuery) []store.Event {
 }
 
 var eventTests = []test{
-	{"events are found by the kind of their actor, whatever people are called", func(t *testing.T, s store.Store) {
+	{"events are found by actor kind, whatever the usernames", func(t *testing.T, s store.Store) {
 		at := now()
 		names := []string{
 			store.NameCommandLine, store.NameEnvironment, store.NameStartUp, store.NameAnonymous, store.ProviderPrefix + "corp", "the sweeper", "Ann",
@@ -62,7 +62,7 @@ var eventTests = []test{
 			t.Error("an unknown kind finds events")
 		}
 	}},
-	{"an event comes back as it was added, inside and outside of a change", func(t *testing.T, s store.Store) {
+	{"an event is returned as added, inside and outside of a change", func(t *testing.T, s store.Store) {
 		at := now()
 		want := store.Event{
 			ID: store.NewID(at), Time: at, ActorID: "a", Actor: "Ann", Action: "user.update", TargetID: "b", Target: "Bob",
@@ -89,7 +89,7 @@ var eventTests = []test{
 			t.Fatalf("got %+v", got)
 		}
 	}},
-	{"events of one millisecond come out in the order in which they happened", func(t *testing.T, s store.Store) {
+	{"events of one millisecond are listed in order", func(t *testing.T, s store.Store) {
 		at := now()
 		const n = 60
 		var batch []store.Event
@@ -114,7 +114,7 @@ var eventTests = []test{
 			t.Errorf("%d events", len(got))
 		}
 	}},
-	{"a whole address and a whole request id are found as such", func(t *testing.T, s store.Store) {
+	{"a complete IP address or request id is matched exactly", func(t *testing.T, s store.Store) {
 		var events []store.Event
 		for i, ip := range []string{"192.0.2.3", "192.0.2.30", "2001:db8::1", "192.0.2.3"} {
 			events = append(events, store.Event{Action: "a.b", IP: ip, RequestID: fmt.Sprintf("Request-%d", i/2), Target: fmt.Sprint(i)})
@@ -134,7 +134,7 @@ var eventTests = []test{
 			}
 		}
 	}},
-	{"what clients send cannot keep an event out of the log", func(t *testing.T, s store.Store) {
+	{"client input cannot keep an event out of the log", func(t *testing.T, s store.Store) {
 		for _, text := range hostileTexts {
 			err := s.AddEvents(t.Context(), store.Event{Actor: text, Target: text, Action: "session.sign_in", IP: text,
 				UserAgent: text, RequestID: text, ActorID: text, TargetID: text, Details: map[string]string{text: text}})
@@ -149,7 +149,7 @@ var eventTests = []test{
 			t.Fatalf("%d events of %d", n, len(hostileTexts))
 		}
 	}},
-	{"every filter of events agrees with a plain search, on every page", func(t *testing.T, s store.Store) {
+	{"every filter of events agrees with a linear search", func(t *testing.T, s store.Store) {
 		at := now().Add(-time.Hour)
 		actions := []string{"session.sign_in", "session.sign_out", "user.update", "user.identity.link", "users.import", "plain"}
 		var events []store.Event
@@ -199,7 +199,7 @@ var eventTests = []test{
 	}},
 }
 
-// eventMatches is what an EventQuery means, said in the plainest way.
+// eventMatches is a simple reference implementation of EventQuery.
 func eventMatches(e store.Event, q store.EventQuery) bool {
 	text := store.FoldName(e.Actor) + "\n" + store.FoldName(e.Target) + "\n" + store.FoldName(e.Action) + "\n" + store.FoldName(e.IP)
 	for _, holds := range []bool{

@@ -31,7 +31,7 @@ func takeFlow(t *testing.T, s store.Store, f store.Flow) error {
 	return try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.TakeFlow(ctx, f.Hash, now()); return err })
 }
 
-// allLinks walks all pages of a query.
+// allLinks returns the links of all pages of a query.
 func allLinks(t *testing.T, s store.Reader, q store.LinkQuery) (links []store.Link) {
 	t.Helper()
 	for range 10_000 {
@@ -87,7 +87,7 @@ var linkTests = []test{
 			t.Errorf("a cursor that is none: %v", err)
 		}
 	}},
-	{"a link comes back as it was stored and is not spent by reading", func(t *testing.T, s store.Store) {
+	{"a link is returned as stored and is not used by reading", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		at := now()
 		want := store.Link{
@@ -101,8 +101,8 @@ var linkTests = []test{
 			}
 		}
 	}},
-	{"a link is spent once, in time, and not when canceled", func(t *testing.T, s store.Store) {
-		// P-ONCE: each refusal alone.
+	{"a link can be used once, in time, and not when canceled", func(t *testing.T, s store.Store) {
+		// Each reason for refusal alone.
 		u := addUser(t, s, "u")
 		spent := addLink(t, s, store.LinkPassword, u.ID)
 		var got store.Link
@@ -132,7 +132,7 @@ var linkTests = []test{
 		}
 		wantErr(t, takeLink(t, s, store.Link{Hash: store.HashToken("unknown")}), store.ErrNotFound)
 	}},
-	{"a link that a failed change took is unspent again", func(t *testing.T, s store.Store) {
+	{"a link taken in a failed change is unused again", func(t *testing.T, s store.Store) {
 		l, fail := addLink(t, s, store.LinkSetup, ""), errors.New("refused password")
 		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error {
 			if _, err := tx.TakeLink(ctx, l.Hash, now()); err != nil {
@@ -176,7 +176,7 @@ var linkTests = []test{
 		})
 		wantErr(t, takeLink(t, s, setup2), store.ErrNotFound)
 	}},
-	{"a link for nobody or without an end is refused", func(t *testing.T, s store.Store) {
+	{"a link without a user or an expiry is refused", func(t *testing.T, s store.Store) {
 		at := now()
 		good := store.Link{ID: store.NewID(at), Hash: store.HashToken("t"), Purpose: store.LinkPassword, CreatedAt: at, ExpiresAt: at.Add(time.Hour)}
 		for name, edit := range map[string]func(*store.Link){
@@ -195,8 +195,8 @@ var linkTests = []test{
 }
 
 var flowTests = []test{
-	{"a flow comes back once, in time", func(t *testing.T, s store.Store) {
-		// P-ONCE and P-OIDC: a state is taken once.
+	{"a flow can be taken once, in time", func(t *testing.T, s store.Store) {
+		// A state can be taken only once.
 		want := newFlow("login", "")
 		late := newFlow("login", "")
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
@@ -220,13 +220,13 @@ var flowTests = []test{
 			f.Browser = store.TokenHash{}
 			return tx.CreateFlow(ctx, f)
 		}); err == nil {
-			t.Error("a flow that is bound to no browser was stored")
+			t.Error("a flow without a browser was stored")
 		}
 	}},
 }
 
 var identityTests = []test{
-	{"an identity comes back as it was stored and links once", func(t *testing.T, s store.Store) {
+	{"an identity is returned as stored and links once", func(t *testing.T, s store.Store) {
 		u, v, at := addUser(t, s, "u"), addUser(t, s, "v"), now()
 		want := store.Identity{
 			Issuer: "https://i", Subject: "Sub", UserID: u.ID, Provider: "corp", Email: "a@b", Name: "N", Groups: []string{"g"},
@@ -244,7 +244,8 @@ var identityTests = []test{
 		stolen := want
 		stolen.UserID = v.ID
 		wantConflict(t, create(stolen), "identity")
-		// Issuer and subject are compared exactly (OpenID Connect Core 1.0, section 2): another case is another person.
+		// Issuer and subject are compared exactly (OpenID Connect Core 1.0, section 2): a different case is a different
+		// person.
 		_, err := s.Identity(t.Context(), want.Issuer, "sub")
 		wantErr(t, err, store.ErrNotFound)
 		nobodys := want
@@ -303,7 +304,7 @@ var smallTests = []test{
 			t.Fatal("an expired device is known")
 		}
 	}},
-	{"a user is known by a few devices: the one seen longest ago goes", func(t *testing.T, s store.Store) {
+	{"a user has a few known devices: the least recently seen is dropped", func(t *testing.T, s store.Store) {
 		u, v, at := addUser(t, s, "u"), addUser(t, s, "v"), now()
 		put := func(id, name string, seen time.Duration) {
 			change(t, s, func(ctx context.Context, tx store.Tx) error {
@@ -332,7 +333,7 @@ var smallTests = []test{
 			t.Fatalf("known: %v", list)
 		}
 	}},
-	{"devices are forgotten, but those that are kept", func(t *testing.T, s store.Store) {
+	{"devices are deleted except the given ones", func(t *testing.T, s store.Store) {
 		u, v := addUser(t, s, "u"), addUser(t, s, "v")
 		a, b := store.HashToken("a"), store.HashToken("b")
 		var counts [3]int
@@ -356,7 +357,7 @@ var smallTests = []test{
 			t.Fatalf("forgotten: %v", counts)
 		}
 		if ok, err := s.KnownDevice(t.Context(), a, v.ID); err != nil || !ok {
-			t.Fatalf("somebody else's: %v, %v", ok, err)
+			t.Fatalf("another user's: %v, %v", ok, err)
 		}
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
 			_, err := tx.ForgetDevices(ctx, store.Everybody)
@@ -366,7 +367,7 @@ var smallTests = []test{
 			t.Fatalf("everybody's: %v, %v", ok, err)
 		}
 	}},
-	{"the flows of a user end, and nobody else's", func(t *testing.T, s store.Store) {
+	{"EndFlows ends the flows of that user only", func(t *testing.T, s store.Store) {
 		u, v := addUser(t, s, "u"), addUser(t, s, "v")
 		mine, other, nobodys := newFlow("link", u.ID), newFlow("link", v.ID), newFlow("login", "")
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
@@ -382,7 +383,7 @@ var smallTests = []test{
 			}
 		}
 	}},
-	{"a once-value counts once until it expires", func(t *testing.T, s store.Store) {
+	{"a one-time value counts once until it expires", func(t *testing.T, s store.Store) {
 		at := now()
 		once := func(kind, key string, at, until time.Time) (first bool, err error) {
 			err = try(t, s, func(ctx context.Context, tx store.Tx) (err error) {
@@ -405,10 +406,10 @@ var smallTests = []test{
 			}
 		}
 		if first, err := once("jti", "late", at, at); err == nil || first {
-			t.Error("a value that is forgotten at once was accepted")
+			t.Error("a value that expires at once was accepted")
 		}
 		if first, err := once("jti", "a\x00", at, at.Add(time.Hour)); err == nil || first {
-			t.Error("a value that cannot be kept was accepted")
+			t.Error("a value that cannot be stored was accepted")
 		}
 	}},
 	{"settings are written, or written once", func(t *testing.T, s store.Store) {
@@ -430,7 +431,7 @@ var smallTests = []test{
 			t.Fatalf("got %q, %v", v, err)
 		}
 	}},
-	{"a store tells what it is and that it answers", func(t *testing.T, s store.Store) {
+	{"a store describes itself and responds to a ping", func(t *testing.T, s store.Store) {
 		info := s.Info()
 		if info.Engine == "" || info.Location == "" || info.Schema < 1 {
 			t.Fatalf("got %+v", info)

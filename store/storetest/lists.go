@@ -14,7 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// allUsers walks all pages of a query.
+// allUsers returns the users of all pages of a query.
 func allUsers(t *testing.T, s store.Reader, q store.UserQuery) []store.User {
 	t.Helper()
 	var users []store.User
@@ -37,7 +37,7 @@ func allUsers(t *testing.T, s store.Reader, q store.UserQuery) []store.User {
 }
 
 var userListTests = []test{
-	{"every order of users walks everyone once, both ways", func(t *testing.T, s store.Store) {
+	{"every order lists every user once, in both directions", func(t *testing.T, s store.Store) {
 		at := now()
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
 			for i := range 23 {
@@ -78,7 +78,7 @@ var userListTests = []test{
 			}
 		}
 	}},
-	{"a page leads back to the one before it", func(t *testing.T, s store.Store) {
+	{"Prev leads to the previous page", func(t *testing.T, s store.Store) {
 		for i := range 10 {
 			addUser(t, s, fmt.Sprintf("n%d", i))
 		}
@@ -109,7 +109,7 @@ var userListTests = []test{
 			}
 		}
 	}},
-	{"a group is found as a whole, whatever signs are in its name", func(t *testing.T, s store.Store) {
+	{"a group is found by its full name, whatever characters it has", func(t *testing.T, s store.Store) {
 		groups := []string{"x", `foo"x`, `x"y`, `,"x`, `["x`, `\"x`, "X", "xx", "y,x", "<x>", "é", `\u00e9`, `a","b`, "a", "b"}
 		for i, g := range groups {
 			addUser(t, s, fmt.Sprintf("u%02d", i), func(u *store.User) { u.Groups = []string{g} })
@@ -126,7 +126,7 @@ var userListTests = []test{
 			}
 		}
 	}},
-	{"rows that come while a list is walked neither repeat nor hide others", func(t *testing.T, s store.Store) {
+	{"rows inserted between pages neither repeat nor hide others", func(t *testing.T, s store.Store) {
 		for i := range 6 {
 			addUser(t, s, fmt.Sprintf("n%02d", i*2))
 		}
@@ -142,7 +142,7 @@ var userListTests = []test{
 			t.Fatalf("got %v after %v", got, usernames(first.Items))
 		}
 	}},
-	{"filters of users hold, and counting agrees with listing", func(t *testing.T, s store.Store) {
+	{"filters of users work, and counting agrees with listing", func(t *testing.T, s store.Store) {
 		addUser(t, s, "root", asAdmin, func(u *store.User) { u.LastLoginAt = now() })
 		addUser(t, s, "wait", func(u *store.User) { u.Pending = true })
 		addUser(t, s, "off", func(u *store.User) { u.Active = false })
@@ -190,7 +190,7 @@ var userListTests = []test{
 			}
 		}
 	}},
-	{"a cursor that is not one is told apart from a failure", func(t *testing.T, s store.Store) {
+	{"an invalid cursor is distinguished from a failure", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "a")
 		addUser(t, s, "b")
 		addSession(t, s, u)
@@ -242,7 +242,7 @@ var userListTests = []test{
 }
 
 var sessionListTests = []test{
-	{"sessions are listed newest use first, without those that are over", func(t *testing.T, s store.Store) {
+	{"sessions are listed by last use, without expired ones", func(t *testing.T, s store.Store) {
 		at := now()
 		u := addUser(t, s, "Ürsula")
 		other := addUser(t, s, "other")

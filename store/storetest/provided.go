@@ -10,9 +10,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// What providers gave, and what ends with it.
+// Provided roles and groups, and what ends with an identity.
 var providedTests = []test{
-	{"what a provider gave is kept apart, and never outlives what it was part of", func(t *testing.T, s store.Store) {
+	{"provided roles and groups are cleared where they cannot hold", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u", asAdmin, func(u *store.User) {
 			u.RoleProvided, u.Groups, u.ProvidedGroups = true, []string{"a", "b", "c"}, []string{"b", "c", "gone"}
 		})
@@ -45,12 +45,12 @@ var providedTests = []test{
 			}
 		}
 	}},
-	{"a role is a provider's where nobody here gave one to somebody from a provider", func(t *testing.T, s store.Store) {
-		// As an older version writes it that runs beside this one: without saying where the role comes from.
+	{"an ungranted role of an account from a provider is provided", func(t *testing.T, s store.Store) {
+		// As written by an older version during an update: without the origin of the role.
 		bare := func(u *store.User) { u.RoleGranted, u.RoleProvided, u.Origin = false, false, store.OriginOIDC }
 		own := addUser(t, s, "own", asAdmin)
 		if u := addUser(t, s, "theirs", asAdmin, bare); !getUser(t, s, u.ID).RoleProvided {
-			t.Error("it counts as given here")
+			t.Error("it counts as granted")
 		}
 		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, own.ID) }), store.ErrLastAdmin)
 		for name, set := range map[string]func(*store.User){
@@ -60,11 +60,11 @@ var providedTests = []test{
 			"no such role": func(u *store.User) { u.Role = store.RoleUser },
 		} {
 			if u := addUser(t, s, name, asAdmin, bare, set); getUser(t, s, u.ID).RoleProvided {
-				t.Errorf("%s: it counts as a provider's", name)
+				t.Errorf("%s: it counts as provided", name)
 			}
 		}
 	}},
-	{"an administrator by a provider's word is not the one that has to stay", func(t *testing.T, s store.Store) {
+	{"a provided administrator does not count as the last one", func(t *testing.T, s store.Store) {
 		own := addUser(t, s, "own", asAdmin)
 		provided := addUser(t, s, "provided", asAdmin, func(u *store.User) { u.RoleProvided = true })
 		demote := func(u store.User) error {
@@ -74,10 +74,10 @@ var providedTests = []test{
 		wantErr(t, demote(own), store.ErrLastAdmin)
 		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, own.ID) }), store.ErrLastAdmin)
 		if err := demote(provided); err != nil {
-			t.Fatalf("a role that a provider gave cannot go: %v", err)
+			t.Fatalf("a provided role cannot be removed: %v", err)
 		}
 	}},
-	{"of administrators by a provider's word the last one stays where nobody was made one here", func(t *testing.T, s store.Store) {
+	{"the last provided administrator stays if none was granted", func(t *testing.T, s store.Store) {
 		provided := func(name string) store.User {
 			u := addUser(t, s, name, func(u *store.User) {
 				u.Role, u.RoleProvided, u.Local, u.Origin = store.RoleAdmin, true, false, store.OriginOIDC
@@ -107,13 +107,13 @@ var providedTests = []test{
 		}
 		invited := addUser(t, s, "invited", func(u *store.User) { u.Role, u.RoleGranted = store.RoleAdmin, true })
 		if err := try(t, s, ends(one)["off"]); !errors.Is(err, store.ErrLastAdmin) {
-			t.Errorf("somebody who was invited and never came is relied on: %v", err)
+			t.Errorf("an invited administrator who never signed in counts: %v", err)
 		}
-		change(t, s, ends(invited)["deleted"]) // by mistake: they could not sign in, and others can
+		change(t, s, ends(invited)["deleted"]) // allowed: they could not sign in, and others can
 		addUser(t, s, "own", asAdmin)
 		change(t, s, ends(one)["off"])
 	}},
-	{"a session ends by every name that a provider has for it, also after it was replaced", func(t *testing.T, s store.Store) {
+	{"a session ends by every provider session id, even if replaced", func(t *testing.T, s store.Store) {
 		for name, sel := range map[string]store.SessionSelector{
 			"first": {Issuer: "i", SID: "1"}, "second": {Issuer: "i", SID: "2"}, "named": {Issuer: "j", SID: "3"},
 			"person": {Issuer: "j", Subject: "t"}, "both": {Issuer: "i", Subject: "s", SID: "1"},
@@ -142,7 +142,7 @@ var providedTests = []test{
 		}
 		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.NameSession(ctx, "nobody", "i", "s", "1") }), store.ErrNotFound)
 	}},
-	{"what an identity gave ends when it is unlinked", func(t *testing.T, s store.Store) {
+	{"unlinking an identity clears the claims of its sessions", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		of := addSession(t, s, u, func(x *store.Session) { x.Issuer, x.Subject, x.Claims = "i", "s", "claims" })
 		other := addSession(t, s, u, func(x *store.Session) { x.Issuer, x.Subject, x.Claims = "i", "t", "claims" })
@@ -156,7 +156,7 @@ var providedTests = []test{
 			}
 		}
 	}},
-	{"a mark lasts until its end, and a later end counts", func(t *testing.T, s store.Store) {
+	{"a mark lasts until its expiry, and a later expiry counts", func(t *testing.T, s store.Store) {
 		at := now()
 		marked := func(key string, at time.Time) (is bool) {
 			change(t, s, func(ctx context.Context, tx store.Tx) (err error) {
@@ -169,7 +169,7 @@ var providedTests = []test{
 			change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.Mark(ctx, "kind", "key", at.Add(until)) })
 		}
 		if !marked("key", at) || !marked("key", at.Add(59*time.Minute)) || marked("key", at.Add(time.Hour)) || marked("other", at) {
-			t.Error("the mark is not there, or for too long")
+			t.Error("the mark is missing, or lasts too long")
 		}
 		u := addUser(t, s, "u")
 		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.BumpEpoch(ctx, u.ID) })

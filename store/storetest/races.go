@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// race runs n functions at once and returns how many had no error; other errors than allowed fail the test.
+// race runs n functions concurrently and returns how many succeeded; errors other than allowed fail the test.
 func race(t *testing.T, n int, allowed error, fn func(i int) error) int {
 	t.Helper()
 	var won atomic.Int64
@@ -36,14 +36,14 @@ func race(t *testing.T, n int, allowed error, fn func(i int) error) int {
 }
 
 var raceTests = []test{
-	{"of many who spend one link, one does", func(t *testing.T, s store.Store) { raceLink(t, s, s) }},
-	{"of many who take one flow, one does", func(t *testing.T, s store.Store) { raceFlow(t, s, s) }},
-	{"of many who give one once-value, one is first", func(t *testing.T, s store.Store) { raceOnce(t, s, s) }},
-	{"of many who make one name, one does", func(t *testing.T, s store.Store) { raceName(t, s, s) }},
-	{"of administrators who demote each other at once, one stays", func(t *testing.T, s store.Store) { raceAdmins(t, s, s) }},
-	{"a session that is rotated while all are ended does not survive", func(t *testing.T, s store.Store) { raceRotation(t, s, s) }},
-	{"of edits of one version, one is written", func(t *testing.T, s store.Store) { raceEdits(t, s, s) }},
-	{"touches, sweeps, throttling and changes at once disturb nobody", func(t *testing.T, s store.Store) { raceEverything(t, s, s) }},
+	{"of concurrent uses of a link, one succeeds", func(t *testing.T, s store.Store) { raceLink(t, s, s) }},
+	{"of concurrent uses of a flow, one succeeds", func(t *testing.T, s store.Store) { raceFlow(t, s, s) }},
+	{"of concurrent uses of a one-time value, one is the first", func(t *testing.T, s store.Store) { raceOnce(t, s, s) }},
+	{"of concurrent creations of a username, one succeeds", func(t *testing.T, s store.Store) { raceName(t, s, s) }},
+	{"of administrators who demote each other, one stays", func(t *testing.T, s store.Store) { raceAdmins(t, s, s) }},
+	{"a session rotated while all sessions end does not survive", func(t *testing.T, s store.Store) { raceRotation(t, s, s) }},
+	{"of concurrent edits of one version, one is written", func(t *testing.T, s store.Store) { raceEdits(t, s, s) }},
+	{"concurrent touches, sweeps, throttling and changes all succeed", func(t *testing.T, s store.Store) { raceEverything(t, s, s) }},
 }
 
 func raceLink(t *testing.T, a, b store.Store) {
@@ -51,7 +51,7 @@ func raceLink(t *testing.T, a, b store.Store) {
 	l := addLink(t, a, store.LinkPassword, u.ID)
 	won := race(t, 16, store.ErrNotFound, func(i int) error { return takeLink(t, pick(i, a, b), l) })
 	if won != 1 {
-		t.Fatalf("%d spent it", won)
+		t.Fatalf("%d calls succeeded", won)
 	}
 }
 
@@ -60,7 +60,7 @@ func raceFlow(t *testing.T, a, b store.Store) {
 	change(t, a, func(ctx context.Context, tx store.Tx) error { return tx.CreateFlow(ctx, f) })
 	won := race(t, 16, store.ErrNotFound, func(i int) error { return takeFlow(t, pick(i, a, b), f) })
 	if won != 1 {
-		t.Fatalf("%d took it", won)
+		t.Fatalf("%d calls succeeded", won)
 	}
 }
 
@@ -129,7 +129,7 @@ func raceRotation(t *testing.T, a, b store.Store) {
 				return try(t, a, func(ctx context.Context, tx store.Tx) error { return tx.ReplaceSession(ctx, old.ID, next) })
 			}
 			return try(t, b, func(ctx context.Context, tx store.Tx) error {
-				// As "sign out everywhere" does: the epoch catches what the rows cannot.
+				// Like "sign out everywhere": the new epoch invalidates a session that is created concurrently.
 				if err := tx.BumpEpoch(ctx, u.ID); err != nil {
 					return err
 				}
@@ -161,7 +161,7 @@ func raceEdits(t *testing.T, a, b store.Store) {
 	}
 }
 
-// raceEverything looks for deadlocks between what writes the same rows in different orders.
+// raceEverything looks for deadlocks between writers of the same rows in different orders.
 func raceEverything(t *testing.T, a, b store.Store) {
 	u := addUser(t, a, "u")
 	var sessions []store.Session
@@ -209,15 +209,15 @@ func pick(i int, a, b store.Store) store.Store {
 }
 
 var sharedTests = []sharedTest{
-	{"across handles: of many who spend one link, one does", raceLink},
-	{"across handles: of many who take one flow, one does", raceFlow},
-	{"across handles: of many who give one once-value, one is first", raceOnce},
-	{"across handles: of many who make one name, one does", raceName},
-	{"across handles: of administrators who demote each other at once, one stays", raceAdmins},
-	{"across handles: a session that is rotated while all are ended does not survive", raceRotation},
-	{"across handles: of edits of one version, one is written", raceEdits},
-	{"across handles: touches, sweeps, throttling and changes at once disturb nobody", raceEverything},
-	{"a change of another process is told within a second, in order", func(t *testing.T, a, b store.Store) {
+	{"two handles: of concurrent uses of a link, one succeeds", raceLink},
+	{"two handles: of concurrent uses of a flow, one succeeds", raceFlow},
+	{"two handles: of concurrent uses of a one-time value, one is the first", raceOnce},
+	{"two handles: of concurrent creations of a username, one succeeds", raceName},
+	{"two handles: of administrators who demote each other, one stays", raceAdmins},
+	{"two handles: a session rotated while all sessions end does not survive", raceRotation},
+	{"two handles: of concurrent edits of one version, one is written", raceEdits},
+	{"two handles: concurrent touches, sweeps and changes all succeed", raceEverything},
+	{"changes of another process arrive within a second, in order", func(t *testing.T, a, b store.Store) {
 		u := addUser(t, a, "u")
 		r := watch(t, b)
 		var took []time.Duration
@@ -243,30 +243,31 @@ var sharedTests = []sharedTest{
 		}
 		within(t, 10*time.Second, "the last change", func() bool { return r.has(want[19]) })
 		if got := r.take(); fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Fatalf("told %v, want %v", got, want)
+			t.Fatalf("delivered %v, want %v", got, want)
 		}
 	}},
-	{"Synced never covers a change that was not told", func(t *testing.T, a, b store.Store) {
-		// The promise that lets a cache answer: committed before at means told before Synced(at).
-		o := &orderWatcher{t: t, committed: map[string]time.Time{}, told: map[string]bool{}}
+	{"Synced never covers an undelivered change", func(t *testing.T, a, b store.Store) {
+		// Caches depend on it: what was committed before at is delivered before Synced(at).
+		o := &orderWatcher{t: t, committed: map[string]time.Time{}, delivered: map[string]bool{}}
 		defer b.Watch(o)()
-		// The first look tells that everything changed: it may cover a change that is committed, but not noted here yet.
-		within(t, 10*time.Second, "the first look", o.begun)
+		// The first poll reports that everything changed: it may cover a change that is committed, but not recorded here
+		// yet.
+		within(t, 10*time.Second, "the first poll", o.started)
 		for i := range 60 {
 			key := fmt.Sprintf("k%d", i)
 			change(t, a, func(ctx context.Context, tx store.Tx) error { return tx.SetSetting(ctx, key, "v") })
 			o.commit(key)
 			time.Sleep(time.Duration(i%7) * time.Millisecond) // waits: spreads the changes over the polls
 		}
-		within(t, 10*time.Second, "all changes told", o.allTold)
+		within(t, 10*time.Second, "all changes to be delivered", o.allDelivered)
 	}},
-	{"a watcher begins with everything", func(t *testing.T, a, b store.Store) {
+	{"a new watcher first hears that everything changed", func(t *testing.T, a, b store.Store) {
 		change(t, a, func(ctx context.Context, tx store.Tx) error { return tx.SetSetting(ctx, "k", "v") })
 		r := &recorder{}
 		defer b.Watch(r)()
 		syncedSince(t, r, time.Now())
 		if !r.has(store.Change{Kind: store.ChangeAll}) {
-			t.Fatal("what was read before the watching began counts as fresh")
+			t.Fatal("data read before the watch counts as fresh")
 		}
 	}},
 	{"a change at one handle is read at the other", func(t *testing.T, a, b store.Store) {
@@ -287,7 +288,7 @@ type orderWatcher struct {
 	t         *testing.T
 	mu        sync.Mutex
 	committed map[string]time.Time
-	told      map[string]bool
+	delivered map[string]bool
 	all       bool
 }
 
@@ -304,11 +305,11 @@ func (o *orderWatcher) Changed(changes []store.Change) {
 	for _, c := range changes {
 		if c.Kind == store.ChangeAll {
 			for key := range o.committed {
-				o.told[key] = true
+				o.delivered[key] = true
 			}
 			o.all = true
 		}
-		o.told[c.Subject] = true
+		o.delivered[c.Subject] = true
 	}
 }
 
@@ -316,23 +317,23 @@ func (o *orderWatcher) Synced(at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for key, committed := range o.committed {
-		if committed.Before(at) && !o.told[key] {
-			o.t.Errorf("Synced(%v) covers %s of %v, which was not told", at, key, committed)
+		if committed.Before(at) && !o.delivered[key] {
+			o.t.Errorf("Synced(%v) covers %s of %v, which was not delivered", at, key, committed)
 		}
 	}
 }
 
-func (o *orderWatcher) begun() bool {
+func (o *orderWatcher) started() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.all
 }
 
-func (o *orderWatcher) allTold() bool {
+func (o *orderWatcher) allDelivered() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for key := range o.committed {
-		if !o.told[key] {
+		if !o.delivered[key] {
 			return false
 		}
 	}

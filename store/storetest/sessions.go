@@ -19,7 +19,7 @@ func endSessions(t *testing.T, s store.Store, sel store.SessionSelector) []store
 }
 
 var sessionTests = []test{
-	{"a session comes back as it was stored, with its user", func(t *testing.T, s store.Store) {
+	{"a session is returned as stored, with its user", func(t *testing.T, s store.Store) {
 		at := now()
 		u := addUser(t, s, "u", asAdmin, func(u *store.User) { u.Groups = []string{"g"} })
 		want := store.Session{
@@ -40,7 +40,7 @@ var sessionTests = []test{
 			}
 		}
 	}},
-	{"a session needs a user, a token, an id and an end", func(t *testing.T, s store.Store) {
+	{"a session needs a user, a token, an id and an expiry", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		for name, edit := range map[string]func(*store.Session){
 			"token": func(x *store.Session) { x.TokenHash = store.TokenHash{} },
@@ -61,8 +61,8 @@ var sessionTests = []test{
 		again.TokenHash = first.TokenHash
 		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateSession(ctx, again) }), store.ErrConflict)
 	}},
-	{"a replaced session is over and a dead one cannot be replaced", func(t *testing.T, s store.Store) {
-		// P-SESS: rotation of a session that was ended meanwhile must not bring it back.
+	{"a replaced session has ended, and an ended one cannot be replaced", func(t *testing.T, s store.Store) {
+		// Rotating a session that has ended in the meantime must not revive it.
 		u := addUser(t, s, "u")
 		old := addSession(t, s, u)
 		next, _ := newSession(u)
@@ -73,7 +73,7 @@ var sessionTests = []test{
 		third, _ := newSession(u)
 		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.ReplaceSession(ctx, old.ID, third) }), store.ErrNotFound)
 		if lives(t, s, third) {
-			t.Fatal("a session came from a dead one")
+			t.Fatal("an ended session was replaced")
 		}
 	}},
 	{"each selector ends its sessions and no others", func(t *testing.T, s store.Store) {
@@ -122,11 +122,11 @@ var sessionTests = []test{
 			}
 			slices.Sort(got)
 			if !slices.Equal(got, c.want) || len(ended) != len(c.want) {
-				t.Errorf("%s: ended %v, answered %d, want %v", c.name, got, len(ended), c.want)
+				t.Errorf("%s: ended %v, returned %d, want %v", c.name, got, len(ended), c.want)
 			}
 		}
 	}},
-	{"a selector that selects nothing ends nothing", func(t *testing.T, s store.Store) {
+	{"an empty selector is refused and ends nothing", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		sess := addSession(t, s, u)
 		for _, sel := range []store.SessionSelector{
@@ -142,7 +142,7 @@ var sessionTests = []test{
 			t.Fatal("a session ended")
 		}
 	}},
-	{"touching moves the last use forward only and revives nothing", func(t *testing.T, s store.Store) {
+	{"touching only moves the last use forward and revives nothing", func(t *testing.T, s store.Store) {
 		u, at := addUser(t, s, "u"), now()
 		sess := addSession(t, s, u, func(x *store.Session) { x.LastSeenAt = at; x.Idle = time.Hour })
 		dead := addSession(t, s, u)
@@ -162,7 +162,7 @@ var sessionTests = []test{
 			t.Fatalf("last seen %v, %v", got.LastSeenAt, err)
 		}
 		if lives(t, s, dead) {
-			t.Fatal("a dead session came back")
+			t.Fatal("an ended session was revived")
 		}
 		// The use counts for the idle time of lists.
 		if n, err := s.CountSessions(t.Context(), at.Add(65*time.Minute), 0); err != nil || n != 1 {
@@ -182,7 +182,7 @@ var sessionTests = []test{
 			t.Fatalf("last seen %v", got.LastSeenAt)
 		}
 	}},
-	{"sealed tokens are replaced only over the ones they came from", func(t *testing.T, s store.Store) {
+	{"tokens replace only those from which they were refreshed", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		sess := addSession(t, s, u, func(x *store.Session) { x.Sealed = "one" })
 		set := func(id, old, sealed string) error {
@@ -199,7 +199,7 @@ var sessionTests = []test{
 			t.Fatalf("sealed %q, %q, %v", got.Sealed, got.Claims, err)
 		}
 	}},
-	{"a bumped epoch reaches the next read", func(t *testing.T, s store.Store) {
+	{"a new epoch is visible in the next read", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		sess := addSession(t, s, u)
 		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.BumpEpoch(ctx, u.ID) })

@@ -1,7 +1,6 @@
-// Package storetest is the conformance suite of the store contract: what a store promises in package store, both
-// engines have to keep.
+// Package storetest is the conformance suite for implementations of package store.
 //
-// [Run] tests one handle, [RunShared] two handles on one store, as two processes have them.
+// [Run] tests one handle, [RunShared] two handles on one store, like those of two processes.
 package storetest
 
 import (
@@ -14,8 +13,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Run runs the suite on stores that open makes: a fresh one for each test, closed when that test ends. The stores must
-// use the clock of the machine.
+// Run runs the suite on stores that open returns: a fresh one for each test, closed when that test ends. The stores
+// must use the machine's clock.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, group := range [][]test{
 		userTests, adminTests, userListTests, passwordTests, sessionTests, sessionListTests, providedTests, identityTests, linkTests, flowTests,
@@ -51,7 +50,7 @@ type sharedTest struct {
 	run  func(t *testing.T, a, b store.Store)
 }
 
-// now returns the time as a store keeps it.
+// now returns the time in the precision of a store.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // change runs fn in a change that has to succeed.
@@ -89,7 +88,7 @@ func addUser(t *testing.T, s store.Store, name string, with ...func(*store.User)
 	return getUser(t, s, u.ID)
 }
 
-// asAdmin makes an administrator who can sign in.
+// asAdmin makes u an administrator who can sign in.
 func asAdmin(u *store.User) { u.Role, u.PasswordHash = store.RoleAdmin, "hash" }
 
 func withEmail(email string) func(*store.User) { return func(u *store.User) { u.Email = email } }
@@ -103,7 +102,7 @@ func getUser(t *testing.T, s store.Reader, id string) store.User {
 	return u
 }
 
-// newSession returns a session of the user that lasts, and its token.
+// newSession returns a long-lived session of the user, and its token.
 func newSession(u store.User) (store.Session, string) {
 	at, token := now(), store.NewToken()
 	return store.Session{
@@ -122,7 +121,7 @@ func addSession(t *testing.T, s store.Store, u store.User, with ...func(*store.S
 	return sess
 }
 
-// lives reports whether the session can be found by its token.
+// lives reports whether the session is found by its token.
 func lives(t *testing.T, s store.Reader, sess store.Session) bool {
 	t.Helper()
 	_, _, err := s.SessionByToken(t.Context(), sess.TokenHash)
@@ -159,7 +158,7 @@ func wantConflict(t *testing.T, err error, field string) {
 	}
 }
 
-// within polls until ok returns true; what is not true after a generous time never is.
+// within polls until ok returns true, with a generous time limit.
 func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); ; time.Sleep(2 * time.Millisecond) {
@@ -172,13 +171,13 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	}
 }
 
-// hostileTexts are texts that clients can send and engines like to refuse or to mix up.
+// hostileTexts are texts that clients can send and that engines reject or confuse.
 var hostileTexts = []string{
 	"\x00", "a\x00b", "\xff\xfe", "a\xc3", "'; DROP TABLE users; --", `%_\`, "$1 ?1 :x", strings.Repeat("ä", 2000),
 	"\u202Egro.live", "line\nbreak", strings.Repeat("\uFDFA", 200), incompressible(6000),
 }
 
-// incompressible returns a text of n bytes that an engine cannot make shorter, to be too long for an index.
+// incompressible returns a text of n bytes that an engine cannot compress, to exceed the limits of an index.
 func incompressible(n int) string {
 	var b strings.Builder
 	for b.Len() < n {

@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// sweepAll sweeps until nothing is left and returns how many rows went.
+// sweepAll sweeps until nothing is left and returns the number of deleted rows.
 func sweepAll(t *testing.T, s store.Store, at time.Time, keepEvents time.Duration, limit int) int {
 	t.Helper()
 	total := 0
@@ -28,7 +28,7 @@ func sweepAll(t *testing.T, s store.Store, at time.Time, keepEvents time.Duratio
 }
 
 var sweepTests = []test{
-	{"sweeping takes what has expired and nothing else", func(t *testing.T, s store.Store) {
+	{"sweeping deletes expired rows and nothing else", func(t *testing.T, s store.Store) {
 		u, at := addUser(t, s, "u"), now()
 		live := addSession(t, s, u)
 		over := addSession(t, s, u, func(x *store.Session) { x.ExpiresAt = at.Add(-time.Second) })
@@ -46,19 +46,19 @@ var sweepTests = []test{
 		})
 		sweepAll(t, s, at, 24*time.Hour, 1)
 		if lives(t, s, over) || lives(t, s, idle) {
-			t.Error("sessions that are over stayed")
+			t.Error("expired sessions were kept")
 		}
 		if !lives(t, s, live) {
-			t.Error("a live session went")
+			t.Error("a live session was deleted")
 		}
 		if !lives(t, s, justIdle) {
-			t.Error("a session went whose last use may be on its way to the store")
+			t.Error("a session was deleted whose last use may not be written yet")
 		}
 		if err := takeFlow(t, s, liveFlow); err != nil {
-			t.Errorf("a live flow went: %v", err)
+			t.Errorf("a live flow was deleted: %v", err)
 		}
 		if known, err := s.KnownDevice(t.Context(), store.HashToken("new"), u.ID); err != nil || !known {
-			t.Errorf("a live device went: %v", err)
+			t.Errorf("a live device was deleted: %v", err)
 		}
 		if events := allEvents(t, s, store.EventQuery{}); len(events) != 1 || events[0].Action != "new.event" {
 			t.Errorf("events: %+v", events)
@@ -67,7 +67,7 @@ var sweepTests = []test{
 			t.Errorf("%d rows were left", n)
 		}
 	}},
-	{"events stay for good when no time is set", func(t *testing.T, s store.Store) {
+	{"events are kept forever without a retention time", func(t *testing.T, s store.Store) {
 		if err := s.AddEvents(t.Context(), store.Event{Time: now().Add(-10 * 365 * 24 * time.Hour), Action: "a.b"}); err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ var sweepTests = []test{
 			t.Fatalf("%d events", n)
 		}
 	}},
-	{"a step takes no more of a kind than its limit", func(t *testing.T, s store.Store) {
+	{"a sweep deletes at most limit rows of each kind", func(t *testing.T, s store.Store) {
 		u, at := addUser(t, s, "u"), now()
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
 			for range 25 {
@@ -97,7 +97,7 @@ var sweepTests = []test{
 			t.Fatalf("with a limit of 0: %d, %v", n, err)
 		}
 	}},
-	{"a link says for a week that it has expired, then it goes", func(t *testing.T, s store.Store) {
+	{"an expired link is kept for a week", func(t *testing.T, s store.Store) {
 		l := addLink(t, s, store.LinkSetup, "")
 		sweepAll(t, s, l.ExpiresAt.Add(24*time.Hour), 0, 100)
 		if _, err := s.Link(t.Context(), l.Hash); err != nil {
@@ -107,7 +107,7 @@ var sweepTests = []test{
 		_, err := s.Link(t.Context(), l.Hash)
 		wantErr(t, err, store.ErrNotFound)
 	}},
-	{"throttle counts go when they say nothing any more", func(t *testing.T, s store.Store) {
+	{"throttle counts are deleted when they have no effect", func(t *testing.T, s store.Store) {
 		at := now()
 		for i := range 3 {
 			key := fmt.Sprintf("k%d", i)
@@ -119,13 +119,13 @@ var sweepTests = []test{
 			}
 		}
 		if n := sweepAll(t, s, at.Add(30*time.Second), 0, 100); n != 0 {
-			t.Fatalf("%d counts went that still count", n)
+			t.Fatalf("%d effective counts were deleted", n)
 		}
 		if n := sweepAll(t, s, at.Add(time.Minute), 0, 100); n != 3 {
-			t.Fatalf("%d periods that are over went, want 3", n)
+			t.Fatalf("%d expired windows were deleted, want 3", n)
 		}
 		if n := sweepAll(t, s, at.Add(24*time.Hour), 0, 100); n != 3 {
-			t.Fatalf("%d attempts of yesterday went, want 3", n)
+			t.Fatalf("%d attempts of yesterday were deleted, want 3", n)
 		}
 	}},
 }

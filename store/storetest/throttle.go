@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// attemptModel is the rule of BeginAttempt in the plainest way.
+// attemptModel is a simple reference implementation of BeginAttempt.
 type attemptModel struct {
 	failures    int
 	until, last time.Time
@@ -30,7 +30,7 @@ func (m *attemptModel) begin(free int, longest time.Duration, at time.Time) time
 }
 
 var throttleTests = []test{
-	{"a period gives its turns and no more, and ends as a whole", func(t *testing.T, s store.Store) {
+	{"a window allows its limit and no more, and ends as a whole", func(t *testing.T, s store.Store) {
 		at := now()
 		take := func(d time.Duration) time.Duration {
 			t.Helper()
@@ -60,12 +60,12 @@ var throttleTests = []test{
 			window time.Duration
 		}{{0, time.Second}, {-1, time.Second}, {1, 0}, {1, -time.Second}} {
 			if _, err := s.TakeTurn(t.Context(), "bad", bad.limit, bad.window, at); err == nil {
-				t.Errorf("a period of %+v gave a turn", bad)
+				t.Errorf("a window of %+v allowed an attempt", bad)
 			}
 		}
 	}},
-	{"attempts wait as the rule says, whatever the order", func(t *testing.T, s store.Store) {
-		// P-LIMIT. The times are drawn, the rule is not: both must agree at every step.
+	{"waits match the reference model, whatever the order", func(t *testing.T, s store.Store) {
+		// The times are random; the store and the model must agree at every step.
 		for seed := range uint64(4) {
 			r := rand.New(rand.NewPCG(seed, 1)) // a reproducible sequence for a test
 			free := int(seed) * 2
@@ -96,8 +96,8 @@ var throttleTests = []test{
 			}
 		}
 	}},
-	{"of guesses sent at once no more than the free ones go through", func(t *testing.T, s store.Store) {
-		// P-LIMIT, P-RACE: the count comes before the check, in one statement.
+	{"of concurrent guesses only the free ones are allowed", func(t *testing.T, s store.Store) {
+		// The attempt is counted before the password check, in one statement.
 		const free = 5
 		at := now()
 		var through atomic.Int64
@@ -115,10 +115,10 @@ var throttleTests = []test{
 		}
 		wg.Wait()
 		if got := through.Load(); got != free {
-			t.Fatalf("%d guesses went through, want %d", got, free)
+			t.Fatalf("%d guesses were allowed, want %d", got, free)
 		}
 	}},
-	{"of attempts made at once no more than the period allows are counted", func(t *testing.T, s store.Store) {
+	{"of concurrent attempts only the limit of the window is allowed", func(t *testing.T, s store.Store) {
 		at := now()
 		var given atomic.Int64
 		var wg sync.WaitGroup
@@ -135,10 +135,10 @@ var throttleTests = []test{
 		}
 		wg.Wait()
 		if got := given.Load(); got != 7 {
-			t.Fatalf("%d turns were given, want 7", got)
+			t.Fatalf("%d attempts were allowed, want 7", got)
 		}
 	}},
-	{"a forgiven attempt gains no further guess and costs no wait", func(t *testing.T, s store.Store) {
+	{"a forgiven attempt grants no extra guess and costs no wait", func(t *testing.T, s store.Store) {
 		at := now()
 		begin := func(at time.Time) time.Duration {
 			t.Helper()
@@ -154,7 +154,7 @@ var throttleTests = []test{
 				t.Fatal(err)
 			}
 		}
-		forgive(at) // nothing to forgive is no error and no credit
+		forgive(at) // without an attempt there is no error and no credit
 		for i, want := range []time.Duration{0, 0, 2 * time.Second} {
 			if got := begin(at); got != want {
 				t.Fatalf("attempt %d waits %v, want %v: two free attempts, then two seconds", i+1, got, want)
@@ -162,13 +162,13 @@ var throttleTests = []test{
 		}
 		forgive(at)
 		if begin(at) != 0 { // the second again
-			t.Fatal("the forgiven attempt was not given back")
+			t.Fatal("the forgiven attempt still counts")
 		}
 		if got := begin(at); got != 2*time.Second {
 			t.Fatalf("wait %v", got)
 		}
 	}},
-	{"an attempt that need not wait makes none wait, in whatever order and by whichever clock they come", func(t *testing.T, s store.Store) {
+	{"allowed attempts never block others, whatever order or clock", func(t *testing.T, s store.Store) {
 		at := now()
 		for i, d := range []time.Duration{0, -time.Millisecond, -time.Second, time.Minute, -time.Hour, time.Hour, -48 * time.Hour, 0} {
 			if wait, err := s.BeginAttempt(t.Context(), "k", 100, time.Minute, at.Add(d)); err != nil || wait != 0 {
@@ -181,7 +181,7 @@ var throttleTests = []test{
 			}
 		}
 	}},
-	{"a wait is never longer than the one that is due, and outlives no clock that is set back", func(t *testing.T, s store.Store) {
+	{"a wait never exceeds its length, even if a clock is set back", func(t *testing.T, s store.Store) {
 		at, due := now(), 2*store.FirstWait
 		begin := func(at time.Time) time.Duration {
 			t.Helper()
@@ -213,7 +213,7 @@ var throttleTests = []test{
 			}
 		}
 	}},
-	{"success forgets the attempts of that key alone", func(t *testing.T, s store.Store) {
+	{"success resets the attempts of that key only", func(t *testing.T, s store.Store) {
 		at := now()
 		for _, key := range []string{"a", "b"} {
 			if _, err := s.BeginAttempt(t.Context(), key, 0, time.Minute, at); err != nil {

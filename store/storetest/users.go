@@ -12,7 +12,7 @@ import (
 )
 
 var userTests = []test{
-	{"a user comes back as it was stored", func(t *testing.T, s store.Store) {
+	{"a user is returned as stored", func(t *testing.T, s store.Store) {
 		at := now()
 		u := store.User{
 			ID: store.NewID(at), Username: "Grüße.Ø", Email: "A@Example.com", EmailVerified: true, Name: "Zoë \"Z\" 🙂",
@@ -27,10 +27,10 @@ var userTests = []test{
 		}
 		plain := addUser(t, s, "plain")
 		if plain.Groups != nil || !plain.LastLoginAt.IsZero() || plain.Managed || plain.EmailVerified {
-			t.Fatalf("a plain user came back with what it never had: %+v", plain)
+			t.Fatalf("a new user has provided roles or groups: %+v", plain)
 		}
 	}},
-	{"what is not there is not found, never nil", func(t *testing.T, s store.Store) {
+	{"a missing row is ErrNotFound, never nil", func(t *testing.T, s store.Store) {
 		ctx := t.Context()
 		for name, call := range map[string]func() error{
 			"user":     func() error { _, err := s.User(ctx, "nobody"); return err },
@@ -102,7 +102,7 @@ var userTests = []test{
 		if err != nil || got.ID != local.ID {
 			t.Fatalf("got %v, %v", got.Username, err)
 		}
-		// A person who comes from a provider cannot become local beside the one who has the address.
+		// An account from a provider cannot become local if a local account has its e-mail address.
 		r1, err := s.UserByUsername(t.Context(), "r1")
 		if err != nil {
 			t.Fatal(err)
@@ -125,13 +125,13 @@ var userTests = []test{
 		root := addUser(t, s, "root", withEmail("root@example.com"), func(u *store.User) { u.Managed = true })
 		addUser(t, s, "root@example.com")
 		if got, err := s.UserByLogin(t.Context(), "Root@example.com"); err != nil || got.ID != root.ID {
-			t.Fatalf("the managed root's e-mail does not come before a username: %v, %v", got.Username, err)
+			t.Fatalf("the managed administrator's e-mail does not precede a username: %v, %v", got.Username, err)
 		}
 		addUser(t, s, "remote", withEmail("remote@example.com"), func(u *store.User) { u.Local = false })
 		_, err := s.UserByLogin(t.Context(), "remote@example.com")
 		wantErr(t, err, store.ErrNotFound) // an e-mail never identifies a person who comes from a provider
 	}},
-	{"a name that is broken is nobody's", func(t *testing.T, s store.Store) {
+	{"an invalid name finds nobody", func(t *testing.T, s store.Store) {
 		addUser(t, s, "a\uFFFDb")
 		for _, name := range []string{"a\xffb", "a\x00b"} {
 			_, err := s.UserByLogin(t.Context(), name)
@@ -141,7 +141,7 @@ var userTests = []test{
 			}
 		}
 	}},
-	{"a name that folding makes too long for a key is refused, not broken", func(t *testing.T, s store.Store) {
+	{"a name whose folded form is too long is refused", func(t *testing.T, s store.Store) {
 		for _, name := range []string{strings.Repeat("\uFDFA", 84), incompressible(3000)} {
 			long := newUser(name)
 			mail := newUser("short")
@@ -154,7 +154,7 @@ var userTests = []test{
 			}
 		}
 	}},
-	{"an update writes all but what belongs to the password", func(t *testing.T, s store.Store) {
+	{"an update writes everything except password fields", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "before", func(u *store.User) { u.PasswordHash = "hash"; u.MustChange = true; u.Epoch = 4 })
 		seen := now().Add(time.Minute)
 		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.SetLastLogin(ctx, u.ID, seen) })
@@ -175,10 +175,10 @@ var userTests = []test{
 			t.Fatalf("got  %+v\nwant %+v", stored, want)
 		}
 		if _, err := s.UserByUsername(t.Context(), "before"); !errors.Is(err, store.ErrNotFound) {
-			t.Fatalf("the old name still leads somewhere: %v", err)
+			t.Fatalf("the old name is still found: %v", err)
 		}
 	}},
-	{"an update of what somebody else changed is refused", func(t *testing.T, s store.Store) {
+	{"an update of a stale version is refused", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		first, second := u, u
 		first.Name, second.Name = "first", "second"
@@ -188,8 +188,8 @@ var userTests = []test{
 			t.Fatalf("the name is %q", got)
 		}
 	}},
-	{"a user who is made inactive loses every way back in", func(t *testing.T, s store.Store) {
-		// P-SESS: sessions, links and flows end, and re-activation revives nothing.
+	{"an inactive user loses every way to get in", func(t *testing.T, s store.Store) {
+		// Sessions, links and flows end, and re-activation revives nothing.
 		u := addUser(t, s, "u")
 		sess := addSession(t, s, u)
 		link := addLink(t, s, store.LinkPassword, u.ID)
@@ -222,7 +222,7 @@ var userTests = []test{
 		wantErr(t, takeLink(t, s, link), store.ErrNotFound)
 		wantErr(t, takeFlow(t, s, flow), store.ErrNotFound)
 	}},
-	{"a user who is deleted takes all along", func(t *testing.T, s store.Store) {
+	{"deleting a user deletes everything of the user", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
 		sess, link, flow := addSession(t, s, u), addLink(t, s, store.LinkPassword, u.ID), newFlow("link", u.ID)
 		device := store.HashToken("device")
@@ -244,7 +244,7 @@ var userTests = []test{
 			t.Errorf("the device is known: %v, %v", known, err)
 		}
 	}},
-	{"hostile text is kept out of keys and cannot fail a write elsewhere", func(t *testing.T, s store.Store) {
+	{"hostile text is rejected in keys and cannot fail other writes", func(t *testing.T, s store.Store) {
 		for _, text := range hostileTexts {
 			u := addUser(t, s, "u"+store.NewID(now()), func(u *store.User) { u.Name = text; u.Groups = []string{text} })
 			addSession(t, s, u, func(sess *store.Session) { sess.UserAgent, sess.IP, sess.Host = text, text, text })
@@ -280,12 +280,12 @@ var passwordTests = []test{
 		}
 		wantErr(t, takeLink(t, s, link), store.ErrNotFound)
 		if err := takeLink(t, s, setup); err != nil {
-			t.Errorf("the set-up link went, too: %v", err)
+			t.Errorf("the set-up link was canceled, too: %v", err)
 		}
 		if !lives(t, s, sess) || got.Epoch != u.Epoch {
-			t.Error("it ended a session: that is EndSessions' work")
+			t.Error("it ended a session, which EndSessions does")
 		}
-		// An edit that began before cannot take the password's account away again.
+		// A concurrent edit cannot reset Local again.
 		u.Name = "late"
 		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.UpdateUser(ctx, u); return err }), store.ErrStale)
 	}},
@@ -298,7 +298,7 @@ var passwordTests = []test{
 			t.Fatalf("got %+v", got)
 		}
 	}},
-	{"a re-hash writes over the hash it was made from and nothing else", func(t *testing.T, s store.Store) {
+	{"a re-hash replaces only the hash it was computed from", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u", func(u *store.User) { u.PasswordHash = "v1"; u.MustChange = true })
 		link := addLink(t, s, store.LinkPassword, u.ID)
 		rehash := func(from, to string) error {
@@ -314,10 +314,10 @@ var passwordTests = []test{
 		if got := getUser(t, s, u.ID); !reflect.DeepEqual(got, want) {
 			t.Fatalf("got  %+v\nwant %+v", got, want)
 		}
-		// A password that was changed while the old one was being checked stays.
+		// A password that was changed while the old one was being checked is not overwritten.
 		wantErr(t, rehash("v1", "v3"), store.ErrStale)
 		if err := rehash("", "v3"); err == nil {
-			t.Error("it wrote over a hash it does not know")
+			t.Error("it replaced another hash")
 		}
 		if got := getUser(t, s, u.ID).PasswordHash; got != "v2" {
 			t.Fatalf("the hash is %q", got)
@@ -326,7 +326,7 @@ var passwordTests = []test{
 			t.Errorf("the link went: %v", err)
 		}
 	}},
-	{"the time of the last sign-in only grows and moves no version", func(t *testing.T, s store.Store) {
+	{"the last sign-in only moves forward and keeps the version", func(t *testing.T, s store.Store) {
 		u, late := addUser(t, s, "u"), now().Add(time.Hour)
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
 			return errors.Join(tx.SetLastLogin(ctx, u.ID, late), tx.SetLastLogin(ctx, u.ID, late.Add(-time.Minute)))
