@@ -52,7 +52,7 @@ func onlyRequestsGoOn(t *testing.T, s *caddyServer, proxy *testenv.Proxy, b, unu
 	time.Sleep(time.Second) // waits: for news that confirm what was read, which come four times as often and show nowhere
 	cut := time.Now()
 	proxy.Cut()
-	s.logs.waitFor(t, "cannot look for changes")
+	s.logs.waitFor(t, "store polling failed")
 	cacheExpires(t, b)
 	goesOn := func() bool {
 		ok := b.reaches("/")

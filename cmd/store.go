@@ -218,7 +218,7 @@ func storeMigrate(c *call) error {
 		return err
 	}
 	from.Migrate = false
-	to.Migrate, to.Filling = true, true
+	to.Migrate, to.Resume = true, true
 	return c.openSide("from", from, func(_ *sqlstore.DB, source storecopy.Side) error {
 		return c.openSide("to", to, func(_ *sqlstore.DB, target storecopy.Side) error {
 			if source.Engine == target.Engine && source.Location == target.Location {

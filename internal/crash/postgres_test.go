@@ -33,7 +33,7 @@ func optionsOf(at string) sqlstore.Options {
 
 func moveBetween(ctx context.Context, from, to string) error {
 	target := optionsOf(to)
-	target.Filling = true
+	target.Resume = true
 	return with(ctx, optionsOf(from), func(a *sqlstore.DB) error {
 		return with(ctx, target, func(b *sqlstore.DB) error {
 			_, err := storecopy.Move(ctx, side(a), side(b), storecopy.Options{Batch: 20})
@@ -174,7 +174,7 @@ func TestAKilledMoveGoesOn(t *testing.T) {
 				err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error {
 					return errors.Join(whole(t.Context(), db), marked(t.Context(), db, map[string]int{"": 0, "source": 100}))
 				})
-				if err != nil && !errors.Is(err, sqlstore.ErrFilling) {
+				if err != nil && !errors.Is(err, sqlstore.ErrIncomplete) {
 					t.Errorf("from %s: a start after the kill: %v", other, err)
 				}
 				if err := moveBetween(t.Context(), source, at); err != nil && !(errors.Is(err, storecopy.ErrNotEmpty) && (done || !isFilling(t, at))) {
@@ -199,7 +199,7 @@ func TestAKilledMoveGoesOn(t *testing.T) {
 func isFilling(t *testing.T, at string) bool {
 	t.Helper()
 	err := with(t.Context(), optionsOf(at), func(*sqlstore.DB) error { return nil })
-	return errors.Is(err, sqlstore.ErrFilling)
+	return errors.Is(err, sqlstore.ErrIncomplete)
 }
 
 func TestAKilledRestoreLeavesTheOldOrTheNewStore(t *testing.T) {

@@ -269,7 +269,7 @@ func prepareResumed(ctx context.Context, dir string) error {
 
 func move(ctx context.Context, dir string, progress func(table string, rows, of int64)) error {
 	target := options(filepath.Join(dir, storeName))
-	target.Filling = true
+	target.Resume = true
 	return with(ctx, options(beside(dir, "source.db")), func(from *sqlstore.DB) error {
 		return with(ctx, target, func(to *sqlstore.DB) error {
 			_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 10, Progress: progress})

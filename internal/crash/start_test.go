@@ -156,7 +156,7 @@ func judge(ctx context.Context, r recording, dir string, acks []note) error {
 	if !strings.HasSuffix(r.name, "move") {
 		return err
 	}
-	if err != nil && (!errors.Is(err, sqlstore.ErrFilling) || !strings.Contains(err.Error(), `run the same "store migrate" again`)) {
+	if err != nil && (!errors.Is(err, sqlstore.ErrIncomplete) || !strings.Contains(err.Error(), `run the same "store migrate" again`)) {
 		return err
 	}
 	if err == nil && len(acks) > 0 {

@@ -57,7 +57,7 @@ func open(t *testing.T, opts sqlstore.Options) *sqlstore.DB {
 }
 
 func filling(opts sqlstore.Options) sqlstore.Options {
-	opts.Filling = true
+	opts.Resume = true
 	return opts
 }
 

@@ -108,7 +108,7 @@ func TestMoveGoesOnAfterEveryInterruption(t *testing.T) {
 				t.Fatalf("run %d: %v", runs, err)
 			}
 			_, err = sqlstore.Open(t.Context(), toOpts)
-			if !errors.Is(err, sqlstore.ErrFilling) || !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "store migrate") {
+			if !errors.Is(err, sqlstore.ErrIncomplete) || !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "store migrate") {
 				t.Fatalf("a server would use half a store: %v", err)
 			}
 		}

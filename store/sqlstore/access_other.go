@@ -2,5 +2,5 @@
 
 package sqlstore
 
-// writable cannot tell without writing; Open will.
+// writable cannot be determined without writing; Open will fail instead.
 func writable(string) error { return nil }

@@ -10,26 +10,26 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// errTxOver returns the use of a transaction after its function has returned.
-var errTxOver = errors.New("the transaction is over")
+// errTxDone is returned when a transaction is used after its function has returned.
+var errTxDone = errors.New("the transaction is over")
 
-// tx is a change under way. It implements [store.Tx].
+// tx is a change in progress. It implements [store.Tx].
 type tx struct {
 	reader
 	d       *DB
 	sql     *sql.Tx
 	cancel  context.CancelFunc
 	changes []store.Change
-	noted   map[store.Change]struct{}
-	// failed is the first failure of the engine in this transaction. PostgreSQL refuses all that follows, SQLite may
-	// have rolled back already and would run what follows outside of any transaction: so nothing may follow, and
-	// whatever fn returns, nothing is committed.
+	seen    map[store.Change]struct{}
+	// failed is the first failure of the engine in this transaction. PostgreSQL rejects all further statements; SQLite
+	// may have rolled back already and would run them outside of any transaction. So no statement may follow, and
+	// nothing is committed, whatever fn returns.
 	failed error
 }
 
 var _ store.Tx = (*tx)(nil)
 
-// runIn is the run of a transaction.
+// runIn is reader.run inside of a transaction.
 func (t *tx) runIn(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error {
 	if t.failed != nil {
 		return t.failed
@@ -41,28 +41,28 @@ func (t *tx) runIn(ctx context.Context, op string, fn func(ctx context.Context, 
 		return nil
 	}
 	mapped := mapError(ctx, op, err)
-	if !isOurs(err) && !errors.Is(err, sql.ErrNoRows) {
+	if !isContractError(err) && !errors.Is(err, sql.ErrNoRows) {
 		t.failed = mapped
 	}
 	return mapped
 }
 
-// note remembers a change; it is written when fn has returned.
-func (t *tx) note(kind store.ChangeKind, subject string) {
+// recordChange remembers a change; it is written when fn has returned.
+func (t *tx) recordChange(kind store.ChangeKind, subject string) {
 	c := store.Change{Kind: kind, Subject: subject}
-	if _, ok := t.noted[c]; ok {
+	if _, ok := t.seen[c]; ok {
 		return
 	}
-	if t.noted == nil {
-		t.noted = make(map[store.Change]struct{})
+	if t.seen == nil {
+		t.seen = make(map[store.Change]struct{})
 	}
-	t.noted[c] = struct{}{}
+	t.seen[c] = struct{}{}
 	t.changes = append(t.changes, c)
 }
 
-// manyChanges is the number of changes in one transaction from which on one row says that everything changed. An
-// import of a hundred thousand users is not worth a hundred thousand messages.
-const manyChanges = 500
+// maxChangeRows is the number of changes in one transaction above which a single row says that everything changed: an
+// import of a hundred thousand users must not cause as many notifications.
+const maxChangeRows = 500
 
 // NoteChange implements [store.Tx].
 func (t *tx) NoteChange(_ context.Context, c store.Change) error {
@@ -75,35 +75,35 @@ func (t *tx) NoteChange(_ context.Context, c store.Change) error {
 	if c.Kind == "" {
 		return fmt.Errorf("%w: a change needs a kind", errArgument)
 	}
-	t.note(c.Kind, c.Subject)
+	t.recordChange(c.Kind, c.Subject)
 	return nil
 }
 
 // Change implements [store.Store].
 func (d *DB) Change(ctx context.Context, fn func(tx store.Tx) error) error {
-	leave, err := d.enter()
+	done, err := d.trackCall()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer done()
 	changes, err := d.change(ctx, fn)
-	// After a commit whose answer was lost, too: what may have happened is told as if it had.
-	d.hub.changed(changes)
+	// Also after a commit whose outcome is unknown: it is treated as if it had succeeded.
+	d.hub.notifyChanged(changes)
 	return err
 }
 
 // change returns the changes that were, or may have been, committed.
-func (d *DB) change(ctx context.Context, fn func(tx store.Tx) error) (told []store.Change, err error) {
+func (d *DB) change(ctx context.Context, fn func(tx store.Tx) error) (reported []store.Change, err error) {
 	t, done, err := d.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	committed := false
 	defer func() {
-		if !committed { // an error, or a panic of fn on its way through
-			_ = t.sql.Rollback() // what is not committed is undone when the connection goes, at the latest
+		if !committed { // an error, or a panic in fn
+			_ = t.sql.Rollback() // an uncommitted change is undone when the connection closes, at the latest
 		}
-		t.failed = errTxOver
+		t.failed = errTxDone
 		done()
 	}()
 	if err := fn(t); err != nil {
@@ -118,16 +118,15 @@ func (d *DB) change(ctx context.Context, fn func(tx store.Tx) error) (told []sto
 	}
 	committed = true
 	if err := t.commit(); err != nil {
-		// Nobody knows whether it was committed, nor when it will be: from now on the poller must not take rows of
-		// this origin for ones that were told at the right time.
-		d.poller.renounce(origin)
+		// It is unknown whether it was committed, or when it will be: from now on the poller must not treat rows of this
+		// origin as already delivered.
+		d.poller.resetOrigin(origin)
 		return t.changes, mapError(context.WithoutCancel(ctx), "commit a change", err)
 	}
 	return t.changes, nil
 }
 
-// begin starts a change: it waits for the writing connection and for the changes of others. done gives the connection
-// back.
+// begin starts a change: it waits for the writing connection and for other changes. done releases the connection.
 func (d *DB) begin(ctx context.Context) (t *tx, done func(), err error) {
 	const op = "begin a change"
 	waiting, stop := context.WithTimeout(ctx, queueTimeout)
@@ -136,14 +135,14 @@ func (d *DB) begin(ctx context.Context) (t *tx, done func(), err error) {
 	if err != nil {
 		return nil, nil, mapError(ctx, op, err)
 	}
-	// The transaction does not hang on ctx, each statement does: a client that goes away while the commit is under
-	// way must not leave everyone in doubt about it.
+	// Statements are bound to ctx, but the transaction is not: a client that disconnects during the commit must not make
+	// its outcome unknown.
 	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done = func() {
 		cancel()
-		_ = conn.Close() // gives it back to the pool
+		_ = conn.Close() // returns it to the pool
 	}
-	guard := time.AfterFunc(queueTimeout, cancel) // for BEGIN and the lock
+	guard := time.AfterFunc(queueTimeout, cancel) // for BEGIN and the change lock
 	sqlTx, err := conn.BeginTx(detached, nil)
 	if err != nil {
 		done()
@@ -160,23 +159,23 @@ func (d *DB) begin(ctx context.Context) (t *tx, done func(), err error) {
 		return nil, nil, unavailable(op, context.DeadlineExceeded)
 	}
 	t = &tx{d: d, sql: sqlTx, cancel: cancel}
-	t.reader = reader{run: t.runIn, dia: &d.dia, now: d.opts.Clock, reach: d.reach}
+	t.reader = reader{run: t.runIn, dia: &d.dia, now: d.opts.Clock, budget: d.budget}
 	return t, done, nil
 }
 
-// commit commits, in bounded time where the answer has to come over a network.
+// commit commits, with a timeout for stores on a network.
 func (t *tx) commit() error {
 	defer time.AfterFunc(statementTimeout, t.cancel).Stop()
 	return t.sql.Commit()
 }
 
-// writeChanges leaves the changes for other processes. Their numbers are in the order of the commits, as the counter's
-// row is locked until this transaction has committed.
+// writeChanges writes the changes for other processes. Sequence numbers are in commit order, since the counter's row
+// is locked until this transaction has committed.
 func (t *tx) writeChanges(ctx context.Context, origin string) error {
 	if len(t.changes) == 0 {
 		return nil
 	}
-	if len(t.changes) > manyChanges {
+	if len(t.changes) > maxChangeRows {
 		t.changes = []store.Change{{Kind: store.ChangeAll}}
 	}
 	return t.run(ctx, "record a change", func(ctx context.Context, q queryer) error {
@@ -200,14 +199,14 @@ func (t *tx) writeChanges(ctx context.Context, origin string) error {
 	})
 }
 
-// bulk runs writes that are no changes in one transaction. It takes the same lock as a change: two transactions that
-// write the same sessions in another order would wait for each other.
+// bulk runs writes that record no changes in one transaction. It takes the same lock as a change: two transactions
+// that write the same sessions in different order would deadlock.
 func (d *DB) bulk(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error {
-	leave, err := d.enter()
+	done, err := d.trackCall()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer done()
 	_, err = d.change(ctx, func(inner store.Tx) error {
 		return inner.(*tx).run(ctx, op, fn)
 	})

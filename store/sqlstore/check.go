@@ -17,13 +17,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Check refuses a store that Open would certainly refuse, and changes nothing: no file, no folder, no log beside the
-// database. It is what `caddy validate` asks, and every start and reload before it opens the store. Of PostgreSQL it
-// reads the connection string only.
+// Check refuses a store that Open would certainly refuse, and changes nothing: no file, no directory, no log beside
+// the database. It runs in `caddy validate`, and at every start and reload before the store is opened. For PostgreSQL
+// it parses the connection string only.
 //
-// No error does not say that the store is whole. That is known only to Open, which reads the file together with its log:
-// while a server writes, and after one was killed, the file alone is no consistent database. So Check looks into a file
-// that nobody uses and that has no log, and leaves every other one, and whatever else it cannot tell, to Open.
+// No error does not mean that the store is intact. Only Open can tell, which reads the file together with its log:
+// while a server writes, and after one was killed, the file alone is not a consistent database. So Check reads a file
+// only if it is not in use and has no log, and leaves everything else to Open.
 func Check(ctx context.Context, opts Options) error {
 	opts = opts.defaults()
 	switch opts.Engine {
@@ -53,22 +53,22 @@ func checkSQLite(ctx context.Context, opts Options) error {
 			path, err)
 	}
 	if info.Size() == 0 {
-		return nil // made, but never filled
+		return nil // created but still empty
 	}
 	return checkContent(ctx, opts)
 }
 
-// companions are the files that SQLite keeps beside a database, by the ends of their names.
+// companions are the suffixes of the files that SQLite keeps beside a database.
 var companions = []string{"-wal", "-shm", "-journal"}
 
-// hasCompanions reports whether SQLite's files are there already, so that it makes none.
+// hasCompanions reports whether these files exist already, so that SQLite creates none.
 func hasCompanions(path string) bool {
 	_, wal := os.Stat(realPath(path) + "-wal")
 	_, shm := os.Stat(realPath(path) + "-shm")
 	return wal == nil && shm == nil
 }
 
-// realPath resolves symbolic links: SQLite keeps its files beside the database and not beside a link to it.
+// realPath resolves symbolic links: SQLite keeps its files beside the target and not beside the link.
 func realPath(path string) string {
 	if resolved, err := filepath.EvalSymlinks(path); err == nil {
 		return resolved
@@ -76,9 +76,9 @@ func realPath(path string) string {
 	return path
 }
 
-// statFile describes the file of a store. It refuses what is no file, and what another user decides about: a file that
-// somebody has left where the store is looked for would hand them the password hashes, and a log beside it would tell
-// SQLite what is in the store.
+// statFile returns the info of a store's file. It refuses what is not a regular file, and files that another user
+// controls: a file planted at the store's path would give them the password hashes, and a log planted beside it would
+// let them write to the store.
 func statFile(path string) (fs.FileInfo, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("the path of the store must be absolute, not %q", path)
@@ -104,9 +104,9 @@ func statFile(path string) (fs.FileInfo, error) {
 	return info, nil
 }
 
-// refuseOrphanedLog refuses a store of which there is the log alone: SQLite throws a log away whose database is empty,
-// and a new store would begin in place of what can still be put together. No process that is killed leaves that behind;
-// a file that was moved or lost does.
+// refuseOrphanedLog refuses a store of which only the log exists: SQLite deletes the log of an empty database, and a
+// new store would replace one that can still be recovered. A killed process does not leave that state behind; a moved
+// or lost file does.
 func refuseOrphanedLog(path string) error {
 	log := realPath(path) + "-wal"
 	info, err := os.Stat(log)
@@ -129,7 +129,7 @@ func refuseForeign(path string) error {
 	return nil
 }
 
-// checkParent looks for the nearest folder that exists: Open will make the others in it.
+// checkParent checks the nearest existing directory: Open will create the others in it.
 func checkParent(path string) error {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
@@ -148,19 +148,19 @@ func checkParent(path string) error {
 	}
 }
 
-// checkContent reads the version of the schema where the file alone is the whole database, before and after.
+// checkContent reads the schema version if the file alone is the complete database, before and after reading.
 func checkContent(ctx context.Context, opts Options) error {
 	unknown := func(why string, cause error) error {
-		opts.Log.Info("the check did not look into the store, the start does", zap.String("file", opts.Path),
-			zap.String("because", why), zap.Error(cause))
+		opts.Log.Info("store content not checked before the start", zap.String("file", opts.Path),
+			zap.String("reason", why), zap.Error(cause))
 		return nil
 	}
-	before := settled(opts.Path)
+	before := statCheckpointed(opts.Path)
 	if before == nil {
 		return unknown("it is in use, or was not closed", nil)
 	}
 	version, err := readVersion(ctx, opts.Path)
-	after := settled(opts.Path)
+	after := statCheckpointed(opts.Path)
 	if after == nil || !os.SameFile(before, after) || before.Size() != after.Size() || !before.ModTime().Equal(after.ModTime()) {
 		return unknown("it came into use meanwhile", err)
 	}
@@ -180,9 +180,9 @@ func checkContent(ctx context.Context, opts Options) error {
 	return nil
 }
 
-// settled describes a file that has all of the database in it; nil is for one that has not, or that may not have. It
-// opens nothing: closing a file takes away every lock that this process has on it (fcntl, POSIX), SQLite's among them.
-func settled(path string) fs.FileInfo {
+// statCheckpointed returns the info of a file that certainly holds the complete database, else nil. It opens nothing:
+// closing a file drops every lock that this process holds on it (fcntl, POSIX), including SQLite's.
+func statCheckpointed(path string) fs.FileInfo {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil
@@ -196,8 +196,8 @@ func settled(path string) fs.FileInfo {
 	return info
 }
 
-// readVersion opens the file as one that nobody changes (immutable), so that SQLite makes no files beside it. What it
-// reads holds only where that is true.
+// readVersion opens the file as immutable, so that SQLite creates no files beside it. The result is valid only if
+// nobody writes to the file.
 func readVersion(ctx context.Context, path string) (int64, error) {
 	query := "mode=ro&immutable=1&_query_only=1&_defensive=1&_error_rc=1"
 	connector, err := sqlite.NewConnector(fileURI(path, query))

@@ -98,9 +98,9 @@ func TestConnectionStringsAreCheckedAndNeverRepeated(t *testing.T) {
 		}
 	}
 	if err := sqlstore.Check(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: "postgres://u:" + secret + "@nowhere.invalid/db"}); err != nil {
-		t.Errorf("a check reached for the network: %v", err)
+		t.Errorf("the check used the network: %v", err)
 	}
-	// A server that is not there: the answer comes, names the place and not the password.
+	// A server that does not exist: the error names the address and not the password.
 	_, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: "postgres://u:" + secret + "@127.0.0.1:1/db?sslmode=disable"})
 	if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("got %v", err)

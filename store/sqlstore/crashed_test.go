@@ -14,8 +14,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// crashed unpacks the store of a server that was killed between two pages of a checkpoint: the file alone is no
-// database, the file with its log is whole. It returns the path of the store.
+// crashed unpacks the store of a server that was killed during a checkpoint: the file alone is not a valid database,
+// the file with its log is. It returns the path of the store.
 func crashed(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func crashed(t *testing.T) string {
 	return filepath.Join(dir, "gatehouse.db")
 }
 
-func TestStoreThatWasKilledInACheckpointStartsWhole(t *testing.T) {
+func TestStoreKilledDuringACheckpointRecovers(t *testing.T) {
 	t.Parallel()
 	path := crashed(t)
 	before := snapshot(t, filepath.Dir(path))
@@ -59,7 +59,7 @@ func TestStoreThatWasKilledInACheckpointStartsWhole(t *testing.T) {
 	if rows["users"] != 562 || rows["events"] != 1710 || rows["links"] != 560 || rows["sessions"] != 1 {
 		t.Errorf("it holds %v", rows)
 	}
-	page, err := db.Users(t.Context(), store.UserQuery{Text: "renamed 229"}) // by the index of texts
+	page, err := db.Users(t.Context(), store.UserQuery{Text: "renamed 229"}) // by the trigram index
 	if err != nil || len(page.Items) != 1 || page.Items[0].Username != "made111" {
 		t.Errorf("a search finds %v, %v", page.Items, err)
 	}

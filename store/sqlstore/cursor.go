@@ -8,8 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// cursor is the place of the last row of a page in an order. It travels through clients: it is opaque to them and
-// hostile to us.
+// cursor is the position of the last row of a page in an order. It comes back from clients, so it is untrusted.
 type cursor struct {
 	List string `json:"l"`           // which list and order it belongs to
 	Text string `json:"t,omitempty"` // sort key, where that is text
@@ -17,7 +16,7 @@ type cursor struct {
 	ID   string `json:"i"`
 }
 
-// maxCursor bounds what is decoded: the longest key is an e-mail address, which no rule bounds but the form's size.
+// maxCursor bounds what is decoded: the longest key is an e-mail address, bounded only by the size of the form.
 const maxCursor = 8192
 
 func (c cursor) String() string {
@@ -25,7 +24,7 @@ func (c cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// text returns the cursor as it travels; "" for nil, behind which there is nothing.
+// text returns the encoded cursor; "" for nil, which means that there is no further page.
 func (c *cursor) text() string {
 	if c == nil {
 		return ""
@@ -50,7 +49,7 @@ func parseCursor(text, list string) (c cursor, ok bool, err error) {
 	if err := dec.Decode(&c); err != nil || dec.More() {
 		return cursor{}, false, store.ErrBadCursor
 	}
-	if c.List != list || c.ID == "" || !keepable(c.Text, c.ID) {
+	if c.List != list || c.ID == "" || !storable(c.Text, c.ID) {
 		return cursor{}, false, store.ErrBadCursor
 	}
 	return c, true, nil

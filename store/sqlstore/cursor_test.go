@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// A cursor comes from a client: whatever it is, the answer is a page or ErrBadCursor.
+// A cursor comes from a client: whatever it is, the result is a page or ErrBadCursor.
 func FuzzCursor(f *testing.F) {
 	db := testenv.SQLite(f)
 	fill(f, db, 3)

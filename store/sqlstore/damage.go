@@ -13,22 +13,22 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ErrDamaged is matched by the refusal of a file that is proven to be damaged, or to be no database.
+// ErrDamaged is matched by the error for a file that is proven to be damaged, or not a database.
 var ErrDamaged = errors.New("the store is damaged")
 
-// proofTimeout bounds the search for a proof of damage.
+// proofTimeout bounds the integrity check.
 const proofTimeout = time.Minute
 
-// keepAll is what to do before anything else with a file that may be damaged: what is in the log is not in the file.
-const keepAll = "stop Caddy and copy the file together with those of the same name that end in -wal and -shm to a safe place"
+// backUpFirst says what to do first with a file that may be damaged: the log holds data that is not in the file.
+const backUpFirst = "stop Caddy and copy the file together with those of the same name that end in -wal and -shm to a safe place"
 
-// isCorrupt reports whether SQLite says that the file is damaged or is no database.
+// isCorrupt reports whether SQLite found the file to be damaged or not a database.
 func isCorrupt(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB)
 }
 
-// isNoDatabase reports whether SQLite says that the file does not begin as a database does.
+// isNoDatabase reports whether SQLite found that the file does not have the header of a database.
 func isNoDatabase(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_NOTADB
@@ -36,11 +36,11 @@ func isNoDatabase(err error) bool {
 
 func noDatabase(path string, cause error) error {
 	return fmt.Errorf("%w: %w: %s is not a SQLite database: check the path. If it was the store, %s, then move them all "+
-		"away and restore a backup: %w", store.ErrUnavailable, ErrDamaged, path, keepAll, cause)
+		"away and restore a backup: %w", store.ErrUnavailable, ErrDamaged, path, backUpFirst, cause)
 }
 
-// damageError says what is known of a store in which SQLite found something wrong when it was opened with its log. That
-// it is lost is said only when SQLite's own check of the whole file says so, too.
+// damageError returns the error for a store in which SQLite found damage when opening it with its log. It says that
+// data is lost only if SQLite's integrity check confirms it.
 func damageError(ctx context.Context, path string, cause error) error {
 	if isNoDatabase(cause) {
 		return noDatabase(path, cause)
@@ -51,16 +51,16 @@ func damageError(ctx context.Context, path string, cause error) error {
 		finding = "it cannot be read"
 	case err != nil:
 		return fmt.Errorf("%w: SQLite found something wrong in the store %s, and whether it is damaged could not be told: "+
-			"%s and try again: %w", store.ErrUnavailable, path, keepAll, errors.Join(cause, err))
+			"%s and try again: %w", store.ErrUnavailable, path, backUpFirst, errors.Join(cause, err))
 	case finding == "":
 		return fmt.Errorf("%w: SQLite found something wrong in the store %s, but nothing when it looked at all of it: "+
 			"nothing is lost; try again: %w", store.ErrUnavailable, path, cause)
 	}
 	return fmt.Errorf("%w: %w: %s: %s, see what \"caddy gatehouse store check\" says of it, then move them all away and "+
-		"restore a backup (%s): %w", store.ErrUnavailable, ErrDamaged, path, keepAll, finding, cause)
+		"restore a backup (%s): %w", store.ErrUnavailable, ErrDamaged, path, backUpFirst, finding, cause)
 }
 
-// integrity lets SQLite look at the whole database, log included, and returns the first thing that it finds wrong.
+// integrity runs SQLite's integrity check on the whole database, including the log, and returns the first finding.
 func integrity(ctx context.Context, path string) (finding string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()

@@ -11,8 +11,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// Nothing that a message advises may cost what can still be saved: the log holds what is not in the file.
-func TestNoErrorAdvisesToThrowAStoreAway(t *testing.T) {
+// Following the advice of an error must not lose data that can still be recovered: the log holds data that is not in
+// the file.
+func TestErrorsNeverAdviseToDeleteAStore(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile(filled(t))
 	if err != nil {
@@ -34,12 +35,12 @@ func TestNoErrorAdvisesToThrowAStoreAway(t *testing.T) {
 			}
 			_, opened := sqlstore.Open(t.Context(), sqliteOptions(path))
 			if !errors.Is(opened, sqlstore.ErrDamaged) {
-				t.Errorf("it is not told of: %v", opened)
+				t.Errorf("damage is not reported: %v", opened)
 			}
 			checked := sqlstore.Check(t.Context(), sqliteOptions(path))
 			for _, err := range []error{opened, checked} {
 				if err == nil {
-					continue // a check need not find what opening finds
+					continue // the check need not find what opening finds
 				}
 				text := err.Error()
 				keep, away := strings.Index(text, "copy the file together with those of the same name"), strings.Index(text, "away")
@@ -55,8 +56,8 @@ func TestNoErrorAdvisesToThrowAStoreAway(t *testing.T) {
 	}
 }
 
-// SQLite would throw the log away, and a new store would begin.
-func TestALogWithoutItsStoreIsKept(t *testing.T) {
+// SQLite would delete the log and start a new store.
+func TestALogWithoutItsStoreIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(path string) error{
 		"gone":  os.Remove,
@@ -83,24 +84,24 @@ func TestALogWithoutItsStoreIsKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := testenv.OpenSQLite(t, path).Ping(t.Context()); err != nil {
-				t.Errorf("put back, it does not go on: %v", err)
+				t.Errorf("put back, the store does not open: %v", err)
 			}
 		})
 	}
 }
 
-func TestTheCheckFindsWhatIsCertain(t *testing.T) {
+func TestTheCheckReportsOnlyWhatIsCertain(t *testing.T) {
 	t.Parallel()
 	path := filled(t)
 	setVersion(t, path, 4711)
 	if err := sqlstore.Check(t.Context(), sqliteOptions(path)); err == nil || !strings.Contains(err.Error(), "4711") {
 		t.Errorf("a newer schema: %v", err)
 	}
-	// With a log beside it, what the file says may be of yesterday.
+	// With a log beside it, the file may be outdated.
 	if err := os.WriteFile(path+"-wal", []byte("frames"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := sqlstore.Check(t.Context(), sqliteOptions(path)); err != nil {
-		t.Errorf("it was judged without its log: %v", err)
+		t.Errorf("it was checked without its log: %v", err)
 	}
 }

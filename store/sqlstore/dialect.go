@@ -17,22 +17,23 @@ const (
 type dialect struct {
 	engine string
 	goose  goose.Dialect
-	// contains is the function that finds a part in a text, without the wildcards of LIKE: what is searched for
-	// comes from people and may hold any character.
+	// contains is the SQL function that finds a substring, without the wildcards of LIKE: the search text is user input.
 	contains string
-	// unindexed comes before a column that a query must not walk by its index; nothing where the engine decides well.
+	// unindexed is the prefix that keeps a column's index from being used; empty where the planner decides well.
 	unindexed string
-	// usersWith returns the set of users in whose search text a part of at least three characters stands, usersIn that
-	// of the members of a group. Others may be among them: the filter looks again.
-	usersWith func(part string) set
-	usersIn   func(group string) set
-	// clock is the time of the database's server, in milliseconds since 1970, where that may not be this machine's.
+	// usersMatching returns the set of users whose search text contains a part of at least three characters,
+	// usersInGroup the members of a group. Both may contain false positives: the filter checks again.
+	usersMatching func(part string) set
+	usersInGroup  func(group string) set
+	// clock is the SQL expression for the server's time in Unix milliseconds; empty where the server shares this
+	// machine's clock.
 	clock string
 	// keyType replaces the mark of a key column in the schema.
 	keyType string
-	// hasVersionTable returns a row when the schema was ever made.
+	// hasVersionTable returns a row if the schema exists.
 	hasVersionTable string
-	// beginMigration starts the transaction of a migration and takes the locks: one process migrates, and no change runs.
+	// beginMigration starts the transaction of a migration and takes the locks: one process migrates, and no change runs
+	// meanwhile.
 	beginMigration []string
 }
 
@@ -45,12 +46,12 @@ func sqliteDialect() dialect {
 		goose:     goose.DialectSQLite3,
 		contains:  "instr",
 		unindexed: "+",
-		usersWith: func(part string) set {
-			phrase := `search : "` + strings.ReplaceAll(part, `"`, `""`) + `"` // nothing in a phrase is an operator
+		usersMatching: func(part string) set {
+			phrase := `search : "` + strings.ReplaceAll(part, `"`, `""`) + `"` // a phrase contains no operators
 			return set{query: `SELECT m.user_id FROM user_search s JOIN user_search_rows m ON m.num = s.rowid
 				WHERE s.user_search MATCH %s`, values: []any{phrase}}
 		},
-		usersIn: func(group string) set {
+		usersInGroup: func(group string) set {
 			return set{query: `SELECT g.user_id FROM user_search_groups g WHERE g.name = %s`, values: []any{group}}
 		},
 		hasVersionTable: `SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '` + versionTable + `'`,
@@ -64,18 +65,18 @@ func postgresDialect() dialect {
 		goose:    goose.DialectPostgres,
 		contains: "strpos",
 		clock:    `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`,
-		usersWith: func(part string) set {
+		usersMatching: func(part string) set {
 			return set{query: `SELECT s.user_id FROM user_search s WHERE s.search @> gatehouse_grams(%s)`, values: []any{part}}
 		},
-		usersIn: func(group string) set { // cut as in the index
+		usersInGroup: func(group string) set { // truncated like in the index
 			return set{query: `SELECT s.user_id FROM user_search s WHERE s.group_names @> ARRAY[left(%s, 254)]`, values: []any{group}}
 		},
 		keyType: `COLLATE "C"`,
 		hasVersionTable: `SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = '` +
 			versionTable + `'`,
-		// The lock of a transaction, not of a session: behind a pooler a session is nobody's. Then that of all changes,
-		// see lockChanges: a migration locks tables in another order than they do, and each would wait for the other.
-		// Before, what lets the server find out within a minute that the machine of this process is gone.
+		// Keepalives first, so that the server detects within a minute that this machine is gone. Then a transaction lock,
+		// not a session lock: behind a pooler a session belongs to no client. Then the lock of all changes (lockChanges): a
+		// migration locks tables in another order, which would deadlock.
 		beginMigration: []string{"BEGIN", `SELECT set_config('tcp_keepalives_idle', '20', true),
 			set_config('tcp_keepalives_interval', '10', true), set_config('tcp_keepalives_count', '3', true)`, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock), `DO $$ BEGIN
 			IF to_regclass('change_counter') IS NOT NULL THEN PERFORM seq FROM change_counter WHERE id = 1 FOR UPDATE; END IF;
@@ -83,7 +84,7 @@ func postgresDialect() dialect {
 	}
 }
 
-// sorted returns the key of an order for rows that are found in another way: no planner takes the order's index for it.
+// sorted returns the key of an order as an expression for which no planner uses the order's index.
 func (dia dialect) sorted(o order) string {
 	switch {
 	case dia.engine == EngineSQLite:
@@ -94,7 +95,8 @@ func (dia dialect) sorted(o order) string {
 	return "(" + o.key + " || '')"
 }
 
-// where gathers conditions and their arguments. Conditions come from this package only; values go through arg.
+// where collects conditions and their arguments. Conditions come from this package only; values are passed as
+// arguments.
 type where struct {
 	terms []string
 	args  []any

@@ -17,9 +17,9 @@ import (
 // errClosed is the cause of ErrUnavailable after Close.
 var errClosed = errors.New("the store is closed")
 
-// isOurs reports whether err is an answer of the contract (or a refusal of the argument) and not a failure of the
-// engine.
-func isOurs(err error) bool {
+// isContractError reports whether err is defined by package store (or rejects an argument), as opposed to a failure
+// of the engine.
+func isContractError(err error) bool {
 	for _, target := range []error{
 		store.ErrNotFound, store.ErrConflict, store.ErrStale, store.ErrLastAdmin, store.ErrBadCursor,
 		store.ErrUnavailable, errBadText, errBadQuery, errArgument,
@@ -31,21 +31,21 @@ func isOurs(err error) bool {
 	return false
 }
 
-// errArgument is matched by refusals of arguments that make no sense, such as a selector that selects nothing.
+// errArgument is matched by errors about invalid arguments, such as a selector that selects nothing.
 var errArgument = errors.New("invalid argument")
 
-// mapError turns what the driver said into an error of the contract. ctx is the caller's own context, op says what
-// was tried. What nobody foresaw counts as the engine's failure: callers fail closed either way.
+// mapError converts a driver's error to one of package store. ctx is the caller's context, op names the operation.
+// Unknown errors count as failures of the engine: callers fail closed either way.
 func mapError(ctx context.Context, op string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, sql.ErrNoRows):
 		return store.ErrNotFound
-	case isOurs(err):
+	case isContractError(err):
 		return err
 	case errors.Is(ctx.Err(), context.Canceled):
-		// The drivers answer a canceled query in many ways (interrupted, connection closed, transaction done).
+		// The drivers report a canceled query in many ways (interrupted, connection closed, transaction done).
 		return fmt.Errorf("%s: %w", op, context.Canceled)
 	}
 	if mapped := mapSQLite(err); mapped != nil {
@@ -57,7 +57,7 @@ func mapError(ctx context.Context, op string, err error) error {
 	return fmt.Errorf("%s: %w: %w", op, store.ErrUnavailable, err)
 }
 
-// mapSQLite returns nil for what is not an error of SQLite's, and for SQLite's errors that mean that it cannot answer.
+// mapSQLite returns nil for errors that are not SQLite's, and for those that mean that the database is unavailable.
 func mapSQLite(err error) error {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -69,21 +69,21 @@ func mapSQLite(err error) error {
 	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
 		return fmt.Errorf("the user: %w", store.ErrNotFound)
 	}
-	if isUprooted(e.Error()) {
+	if isSchemaError(e.Error()) {
 		return nil
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_MISUSE,
 		sqlite3.SQLITE_RANGE, sqlite3.SQLITE_TOOBIG:
-		return err // a mistake in a statement or a value: trying again does not help
+		return err // a bug in a statement or a value: retrying does not help
 	}
 	return nil
 }
 
-// isUprooted reports whether SQLite misses a table or column, or cannot read its schema: the file is not as we left it,
+// isSchemaError reports whether SQLite misses a table or column, or cannot read its schema: the file is not as we left it,
 // and asking again may help once it was restored. The code is the same as for a mistake in a statement, only the words
-// tell; statements of ours that name no table of ours would fail in every test.
-func isUprooted(message string) bool {
+// notify; statements of ours that name no table of ours would fail in every test.
+func isSchemaError(message string) bool {
 	for _, part := range []string{"no such table", "no such column", "has no column named", "malformed database schema"} {
 		if strings.Contains(message, part) {
 			return true
@@ -92,8 +92,8 @@ func isUprooted(message string) bool {
 	return false
 }
 
-// sqliteConflictField reads the field from "UNIQUE constraint failed: table.column": SQLite tells it in no other way.
-// An unknown text costs only the name of the field, as the code has told already what happened.
+// sqliteConflictField reads the field from "UNIQUE constraint failed: table.column": SQLite reports it in no other
+// way. An unknown message costs only the name of the field, since the error code is known.
 func sqliteConflictField(message string) string {
 	for part, field := range map[string]string{
 		"users.username_key": "username",
@@ -118,7 +118,7 @@ func mapPostgres(err error) error {
 		return &store.ConflictError{Field: postgresConflictField(e.ConstraintName)}
 	case "23503":
 		return fmt.Errorf("the user: %w", store.ErrNotFound)
-	case "42501", "42P01", "42703", "3F000": // no permission, table, column, schema: the database is not as we left it
+	case "42501", "42P01", "42703", "3F000": // no permission, table, column or schema: the database was changed
 		return nil
 	}
 	switch e.Code[:2] {

@@ -42,8 +42,8 @@ func actorKey(actor string) string {
 	return clip(store.FoldName(clip(actor, maxEventText)), maxEventText)
 }
 
-// CompleteEvent gives an event that has none its time and its id, as adding it does. Who keeps events for a while calls
-// it when they come, so that those of one millisecond stay in the order in which they happened.
+// CompleteEvent sets the time and the id of an event if they are missing, as AddEvents does. A caller that buffers
+// events calls it early, so that events of the same millisecond stay in order.
 func (d *DB) CompleteEvent(e store.Event) store.Event {
 	if e.Time.IsZero() {
 		e.Time = d.opts.Clock()
@@ -57,7 +57,7 @@ func (d *DB) CompleteEvent(e store.Event) store.Event {
 // maxEventText bounds each text of an event but its details: five of them are in indexes.
 const maxEventText = 512
 
-// insertEvent cleans and cuts every text: an event must not stay out of the log because of what a client sent.
+// insertEvent cleans and truncates every text: client input must not be able to keep an event out of the audit log.
 func insertEvent(ctx context.Context, q queryer, e store.Event) error {
 	text := func(s string) string { return clip(s, maxEventText) }
 	actor, target, action, ip := text(e.Actor), text(e.Target), text(e.Action), text(withoutZone(e.IP))
@@ -69,7 +69,7 @@ func insertEvent(ctx context.Context, q queryer, e store.Event) error {
 	return err
 }
 
-// eventSearch is the text in which the audit log looks.
+// eventSearch returns the text that searches of the audit log match.
 func eventSearch(actor, target, action, ip string) string {
 	return store.FoldName(actor) + "\n" + store.FoldName(target) + "\n" + store.FoldName(action) + "\n" + store.FoldName(ip)
 }
@@ -98,71 +98,70 @@ func (d *DB) AddEvents(ctx context.Context, events ...store.Event) error {
 
 var eventOrder = order{list: "events", key: "happened_at", id: "id", isTime: true, desc: true}
 
-func eventPlace(e store.Event) cursor {
+func eventCursor(e store.Event) cursor {
 	return cursor{List: eventOrder.list, Num: toMillis(e.Time), ID: e.ID}
 }
 
-// eventFilter holds the conditions of a query. Each of indexes is answered by an index of its own, which has the order
-// of the list; rows of any of them are rows of the list. What else there is the walk through them has to look at.
+// eventFilter holds the conditions of a query. Each of indexes is one index scan in the order of the list, and the
+// list is their union; each scan filters by rest.
 type eventFilter struct {
 	indexes []func(*where)
 	rest    []func(*where)
 }
 
-// by takes a condition as that of the index, or as one of the rest when there is an index already.
-func (f *eventFilter) by(hide, column, condition string, value any) {
+// addIndexed adds a condition as that of the index scan, or to rest if there is an index scan already.
+func (f *eventFilter) addIndexed(noIndex, column, condition string, value any) {
 	if len(f.indexes) == 0 {
 		f.indexes = append(f.indexes, func(w *where) { w.add(column+condition, value) })
 		return
 	}
-	f.also(hide+column+condition, value)
+	f.add(noIndex+column+condition, value)
 }
 
-func (f *eventFilter) also(condition string, values ...any) {
+func (f *eventFilter) add(condition string, values ...any) {
 	f.rest = append(f.rest, func(w *where) { w.add(condition, values...) })
 }
 
-func (f *eventFilter) others(w *where) {
+func (f *eventFilter) applyRest(w *where) {
 	for _, add := range f.rest {
 		add(w)
 	}
 }
 
-// eventFilter orders the conditions by how few rows satisfy them: the first one is that of the index.
-func (r reader) eventFilter(ctx context.Context, q store.EventQuery) (eventFilter, error) {
+// newEventFilter considers the conditions from the most to the least selective: the first one uses the index.
+func (r reader) newEventFilter(ctx context.Context, q store.EventQuery) (eventFilter, error) {
 	var f eventFilter
 	if err := r.addEventText(ctx, &f, q.Text); err != nil {
 		return f, err
 	}
-	// The notes of partial indexes repeat their conditions: a planner has to see that they hold.
-	hide := r.dia.unindexed
+	// Conditions of partial indexes are repeated so that the planner recognizes them.
+	noIndex := r.dia.unindexed
 	if user := clean(q.UserID); user != "" && len(f.indexes) == 0 {
-		// Two walks, of what they did and of what was done to them: one condition with OR would sort all of a user's
-		// events for every page.
+		// Two scans, as actor and as target: one condition with OR would sort all of a user's events for every page.
 		f.indexes = append(f.indexes,
 			func(w *where) { w.add("actor_id = %s AND actor_id <> ''", user) },
 			func(w *where) { w.add("target_id = %s AND target_id <> ''", user) })
 	} else if user != "" {
-		f.also("("+hide+"actor_id = %s OR "+hide+"target_id = %s)", user, user)
+		f.add("("+noIndex+"actor_id = %s OR "+noIndex+"target_id = %s)", user, user)
 	}
 	if q.Actor != "" {
-		f.by(hide, "actor_key", " = %s", actorKey(q.Actor))
+		f.addIndexed(noIndex, "actor_key", " = %s", actorKey(q.Actor))
 	}
-	if err := f.addActorKind(hide, q.ActorKind); err != nil {
+	if err := f.addActorKind(noIndex, q.ActorKind); err != nil {
 		return f, err
 	}
 	switch action := clip(q.Action, maxEventText); {
 	case action == "":
 	case !strings.HasSuffix(action, "."):
-		f.by(hide, "action", " = %s", action)
+		f.addIndexed(noIndex, "action", " = %s", action)
 	default:
-		f.by(hide, "action_group", " = %s", actionGroup(action))
+		f.addIndexed(noIndex, "action_group", " = %s", actionGroup(action))
 		if action != actionGroup(action) { // a group within a group
-			f.also(hide+"action >= %s AND "+hide+"action < %s", action, strings.TrimSuffix(action, ".")+"/") // '/' follows '.' in ASCII
+			f.add(noIndex+"action >= %s AND "+noIndex+"action < %s", action, strings.TrimSuffix(action, ".")+"/") // '/' follows '.' in ASCII
 		}
 	}
 	if q.Outcome != "" {
-		f.by(hide, "outcome", " = %s", clean(string(q.Outcome)))
+		f.addIndexed(noIndex, "outcome", " = %s", clean(string(q.Outcome)))
 	}
 	if len(f.indexes) == 0 {
 		f.indexes = append(f.indexes, func(*where) {})
@@ -170,8 +169,8 @@ func (r reader) eventFilter(ctx context.Context, q store.EventQuery) (eventFilte
 	return f, nil
 }
 
-// addActorKind adds the condition of a kind of actors, which every row answers by its id and its name.
-func (f *eventFilter) addActorKind(hide string, kind store.ActorKind) error {
+// addActorKind adds the condition for a kind of actor, which follows from the actor's id and name.
+func (f *eventFilter) addActorKind(noIndex string, kind store.ActorKind) error {
 	if kind == "" {
 		return nil
 	}
@@ -179,31 +178,31 @@ func (f *eventFilter) addActorKind(hide string, kind store.ActorKind) error {
 		return fmt.Errorf("%w: no kind of actors is named %q", errBadQuery, kind)
 	}
 	if kind == store.ActorPerson {
-		f.also(hide + "actor_id <> ''")
+		f.add(noIndex + "actor_id <> ''")
 		return nil
 	}
-	f.also(hide + "actor_id = ''")
-	own := []string{store.NameCommandLine, store.NameEnvironment, store.NameStartUp, store.NameAnonymous}
-	for _, name := range own {
+	f.add(noIndex + "actor_id = ''")
+	names := []string{store.NameCommandLine, store.NameEnvironment, store.NameStartUp, store.NameAnonymous}
+	for _, name := range names {
 		switch {
 		case store.ActorKindOf(name) == kind:
-			f.by(hide, "actor_key", " = %s", actorKey(name))
+			f.addIndexed(noIndex, "actor_key", " = %s", actorKey(name))
 		case kind == store.ActorSystem:
-			f.also(hide+"actor_key <> %s", actorKey(name))
+			f.add(noIndex+"actor_key <> %s", actorKey(name))
 		}
 	}
 	prefix := store.ProviderPrefix
 	end := strings.TrimSuffix(prefix, ":") + ";" // ';' follows ':' in ASCII
 	switch kind {
 	case store.ActorProvider:
-		f.also(hide+"actor_key >= %s AND "+hide+"actor_key < %s", prefix, end)
+		f.add(noIndex+"actor_key >= %s AND "+noIndex+"actor_key < %s", prefix, end)
 	case store.ActorSystem:
-		f.also("("+hide+"actor_key < %s OR "+hide+"actor_key >= %s)", prefix, end)
+		f.add("("+noIndex+"actor_key < %s OR "+noIndex+"actor_key >= %s)", prefix, end)
 	}
 	return nil
 }
 
-// addEventText adds what a text means: events of a request or of an address where it is one of those, else a part.
+// addEventText adds the condition for a search text: a request id, an IP address, else a substring.
 func (r reader) addEventText(ctx context.Context, f *eventFilter, query string) error {
 	text := store.FoldName(clean(query))
 	if text == "" {
@@ -222,14 +221,14 @@ func (r reader) addEventText(ctx context.Context, f *eventFilter, query string) 
 	case n > 0:
 		f.indexes = append(f.indexes, func(w *where) { w.add("request_id = %s AND request_id <> ''", request) })
 	default:
-		f.also(r.dia.contains+"(search, %s) > 0", text)
+		f.add(r.dia.contains+"(search, %s) > 0", text)
 	}
 	return nil
 }
 
 // Event implements [store.Reader].
 func (r reader) Event(ctx context.Context, id string) (store.Event, error) {
-	if !keepable(id) {
+	if !storable(id) {
 		return store.Event{}, store.ErrNotFound
 	}
 	return one(ctx, r, "read the audit log", scanEvent, `SELECT `+columns("", eventColumns)+` FROM events WHERE id = $1`, id)
@@ -237,11 +236,11 @@ func (r reader) Event(ctx context.Context, id string) (store.Event, error) {
 
 // Events implements [store.Reader].
 func (r reader) Events(ctx context.Context, q store.EventQuery) (store.EventPage, error) {
-	from, err := eventOrder.place(q.Cursor)
+	from, err := eventOrder.parseCursor(q.Cursor)
 	if err != nil {
 		return store.EventPage{}, err
 	}
-	f, err := r.eventFilter(ctx, q)
+	f, err := r.newEventFilter(ctx, q)
 	if err != nil {
 		return store.EventPage{}, err
 	}
@@ -251,25 +250,25 @@ func (r reader) Events(ctx context.Context, q store.EventQuery) (store.EventPage
 	for _, index := range f.indexes {
 		l := listing[store.Event]{
 			op: "list the audit log", cols: columns("", eventColumns), from: "FROM events", keys: "FROM events",
-			order: eventOrder, scan: scanEvent, at: eventPlace,
-			index: func(w *where) { index(w); addPeriod(w, q) },
+			order: eventOrder, scan: scanEvent, cursorOf: eventCursor,
+			index: func(w *where) { index(w); addTimeRange(w, q) },
 		}
 		if len(f.rest) > 0 {
-			l.filter = f.others
+			l.filter = f.applyRest
 		}
 		found, stopped, err := l.read(ctx, r, from, size+1)
 		if err != nil {
 			return store.EventPage{}, err
 		}
 		rows = append(rows, found...)
-		if stopped != nil && (stop == nil || newer(*stopped, *stop) < 0) {
+		if stopped != nil && (stop == nil || compareNewestFirst(*stopped, *stop) < 0) {
 			stop = stopped
 		}
 	}
 	return eventPage(rows, stop, size, len(f.indexes) > 1), nil
 }
 
-func addPeriod(w *where, q store.EventQuery) {
+func addTimeRange(w *where, q store.EventQuery) {
 	if !q.From.IsZero() {
 		w.add("happened_at >= %s", toMillis(q.From))
 	}
@@ -278,27 +277,27 @@ func addPeriod(w *where, q store.EventQuery) {
 	}
 }
 
-// newer compares places: the newer one comes first.
-func newer(a, b cursor) int {
+// compareNewestFirst orders positions in the list: the newer one comes first.
+func compareNewestFirst(a, b cursor) int {
 	if c := cmp.Compare(b.Num, a.Num); c != 0 {
 		return c
 	}
 	return strings.Compare(b.ID, a.ID)
 }
 
-// eventPage makes a page of what the walks have found. Behind the place where the first of them stopped, the others
-// know of rows that do not come yet.
+// eventPage merges the results of the scans into a page. Rows after the position where a scan stopped early are left
+// for the next page.
 func eventPage(rows []store.Event, stop *cursor, size int, several bool) store.EventPage {
 	if several {
-		slices.SortFunc(rows, func(a, b store.Event) int { return newer(eventPlace(a), eventPlace(b)) })
+		slices.SortFunc(rows, func(a, b store.Event) int { return compareNewestFirst(eventCursor(a), eventCursor(b)) })
 		rows = slices.CompactFunc(rows, func(a, b store.Event) bool { return a.ID == b.ID })
 	}
 	if stop != nil {
-		rows = slices.DeleteFunc(rows, func(e store.Event) bool { return newer(eventPlace(e), *stop) > 0 })
+		rows = slices.DeleteFunc(rows, func(e store.Event) bool { return compareNewestFirst(eventCursor(e), *stop) > 0 })
 	}
 	switch {
 	case len(rows) > size:
-		return store.EventPage{Items: rows[:size], Next: eventPlace(rows[size-1]).String()}
+		return store.EventPage{Items: rows[:size], Next: eventCursor(rows[size-1]).String()}
 	case stop != nil:
 		return store.EventPage{Items: rows, Next: stop.String(), Searched: fromMillis(stop.Num)}
 	}

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// What tests need to look behind the contract.
+// Accessors for tests.
 
-// Writer returns the connections that write.
+// Writer returns the writing connections.
 func (d *DB) Writer() *sql.DB { return d.writer }
 
-// Pool returns the connections that read.
+// Pool returns the reading connections.
 func (d *DB) Pool() *sql.DB { return d.pool }
 
-// Origin returns the name under which changes are written now.
+// Origin returns the origin of changes written now.
 func (d *DB) Origin() string { return d.poller.origin() }
 
 // LatestMigration returns the version of the schema that this package knows.
@@ -31,18 +31,18 @@ func MigrationNames() ([]string, error) {
 	return names, err
 }
 
-// OnMachine gives the store the clock of a machine, and reads that of the store's server as if it were not the same.
-func (d *DB) OnMachine(clock func() time.Time) {
+// SetMachineClock sets the clock of this machine, and makes SQLite have a clock of its own, like a server.
+func (d *DB) SetMachineClock(clock func() time.Time) {
 	d.skew.machine = clock
 	if d.dia.clock == "" {
 		d.dia.clock = `CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)`
 	}
 }
 
-// MapError turns an error of a driver into one of the contract.
+// MapError maps a driver's error.
 func MapError(ctx context.Context, err error) error { return mapError(ctx, "test", err) }
 
-// FirstWaitSQL is the first wait as the throttle's statement has it.
+// FirstWaitSQL is the first wait in the throttle's statement.
 const FirstWaitSQL = firstWaitSQL
 
 // Recorded is a query that was run.
@@ -51,14 +51,14 @@ type Recorded struct {
 	Args  []any
 }
 
-// Recorder keeps the queries of a store's readers.
+// Recorder records the queries of a store's readers.
 type Recorder struct {
 	queryer
 	mu   sync.Mutex
 	list []Recorded
 }
 
-// Record starts to keep the queries of the readers. Call it before the store is used by several goroutines.
+// Record starts to record the queries of the readers. Call it before the store is used by several goroutines.
 func Record(d *DB) *Recorder {
 	r := &Recorder{queryer: d.reads}
 	d.reads = r
@@ -74,26 +74,26 @@ func (r *Recorder) Take() []Recorded {
 	return list
 }
 
-func (r *Recorder) keep(query string, args []any) {
+func (r *Recorder) add(query string, args []any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.list = append(r.list, Recorded{query, args})
 }
 
-// QueryContext keeps the query and runs it.
+// QueryContext records the query and runs it.
 func (r *Recorder) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	r.keep(query, args)
+	r.add(query, args)
 	return r.queryer.QueryContext(ctx, query, args...)
 }
 
-// QueryRowContext keeps the query and runs it.
+// QueryRowContext records the query and runs it.
 func (r *Recorder) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	r.keep(query, args)
+	r.add(query, args)
 	return r.queryer.QueryRowContext(ctx, query, args...)
 }
 
-// SetReach bounds the pages of a store more tightly, so that few rows show what many would: the entries passed over in
-// each step, and how many rows found by an index of texts are sorted at once and in the end.
-func SetReach(d *DB, walk []int, few, many int) {
-	d.reach = &reach{walk: walk, few: few, many: many}
+// SetSearchBudget lowers the budget of a page, so that few rows show what many would: the entries scanned in each
+// step, and how many rows from a text index are sorted after the first and after the last step.
+func SetSearchBudget(d *DB, scanSteps []int, firstSort, lastSort int) {
+	d.budget = &searchBudget{scanSteps: scanSteps, firstSort: firstSort, lastSort: lastSort}
 }

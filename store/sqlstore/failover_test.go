@@ -10,10 +10,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// P-SESS: a failover that loses changes which this process was told of numbers the changes of afterwards as if they
-// followed the lost ones. Whoever goes on counting never hears of the first of them: a session that was ended in one
-// would live on in memory.
-func TestAfterAFailoverThatLosesChangesEverythingIsReadAnew(t *testing.T) {
+// After a failover that loses changes which this process has seen, later changes reuse their sequence numbers. A
+// process that continued to count would miss them: a session that was ended in one would stay in its cache.
+func TestAFailoverThatLosesChangesDropsCachedData(t *testing.T) {
 	t.Parallel()
 	primary := testenv.NewServer(t)
 	old := testenv.OpenPostgres(t, primary.DSN())
@@ -22,7 +21,7 @@ func TestAfterAFailoverThatLosesChangesEverythingIsReadAnew(t *testing.T) {
 	db := testenv.OpenPostgres(t, dsn)
 	r := watch(t, db)
 
-	// The standby hears nothing any more, and the primary acknowledges all the same.
+	// The standby receives nothing any more, and the primary still acknowledges.
 	testenv.PostgresExec(t, primary.DSN(), "ALTER SYSTEM RESET synchronous_standby_names")
 	testenv.PostgresExec(t, primary.DSN(), "SELECT pg_reload_conf()")
 	testenv.PostgresExec(t, standby.DSN(), "ALTER SYSTEM SET primary_conninfo = ''")
@@ -47,7 +46,7 @@ func TestAfterAFailoverThatLosesChangesEverythingIsReadAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.forget()
+	r.reset()
 	proxy.Redirect(standby.Addr())
 	within(t, 30*time.Second, "word that everything may have changed", func() bool {
 		return r.count(store.Change{Kind: store.ChangeAll}) > 0

@@ -18,7 +18,7 @@ import (
 
 func TestLockedStoreIsUnavailableInBoundedTime(t *testing.T) {
 	t.Parallel()
-	// P-FAILCLOSED: another process holds the lock and does not let go.
+	// Another process holds the lock and does not release it.
 	path := filepath.Join(t.TempDir(), "gatehouse.db")
 	db := testenv.OpenSQLite(t, path)
 	dsn := testenv.PostgresDSN(t)
@@ -48,13 +48,13 @@ func TestLockedStoreIsUnavailableInBoundedTime(t *testing.T) {
 				t.Error(err)
 			}
 			if err := setSetting(t.Context(), pair[1], "k"); err != nil {
-				t.Errorf("it does not go on: %v", err)
+				t.Errorf("after the lock is released: %v", err)
 			}
 		})
 	}
 }
 
-// P-FAILCLOSED: tables that are gone are no mistake of the one who asks, and the health check tells.
+// A missing table is a failure of the store and not a bug in a query, and the health check reports it.
 func TestStoreWithoutATableIsUnavailable(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "gatehouse.db")
@@ -91,7 +91,7 @@ func TestStoreWithoutATableIsUnavailable(t *testing.T) {
 	}
 }
 
-func TestFullStoreIsUnavailableAndKeepsWhatItHad(t *testing.T) {
+func TestFullStoreIsUnavailableAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	db := testenv.SQLite(t)
 	if err := setSetting(t.Context(), db, "before"); err != nil {
@@ -121,7 +121,7 @@ func TestFullStoreIsUnavailableAndKeepsWhatItHad(t *testing.T) {
 	}
 }
 
-func TestNoStatementHasANameOnTheServer(t *testing.T) {
+func TestNoStatementIsNamedOnTheServer(t *testing.T) {
 	t.Parallel()
 	// A pooler in transaction mode gives every transaction another connection, which knows no earlier statement.
 	dsn := testenv.PostgresDSN(t)
@@ -146,7 +146,7 @@ func TestNoStatementHasANameOnTheServer(t *testing.T) {
 	}
 }
 
-func TestClosingWaitsForChangesUnderWay(t *testing.T) {
+func TestCloseWaitsForChangesInProgress(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "gatehouse.db")
 	db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
@@ -168,7 +168,7 @@ func TestClosingWaitsForChangesUnderWay(t *testing.T) {
 	}
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(entries) != 1 {
-		t.Fatalf("the log was not brought in: %v, %v", entries, err)
+		t.Fatalf("the log was not checkpointed: %v, %v", entries, err)
 	}
 	if v, err := testenv.OpenSQLite(t, path).Setting(t.Context(), "k"); err != nil || v != "v" {
 		t.Fatalf("got %q, %v", v, err)
@@ -183,7 +183,7 @@ func TestTypedNamesCannotFillTheStore(t *testing.T) {
 }
 
 func typedNamesAreSwept(t *testing.T, prefix string) {
-	// P-LIMIT: anyone can make up names; the newest ten thousand counts stay.
+	// A client can invent any number of names; the newest ten thousand counts are kept.
 	db := testenv.SQLite(t)
 	at := time.Now()
 	_, err := db.Writer().ExecContext(t.Context(), `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12500)
@@ -207,7 +207,7 @@ func typedNamesAreSwept(t *testing.T, prefix string) {
 	}
 }
 
-func TestFirstWaitIsTheOneOfTheContract(t *testing.T) {
+func TestFirstWaitMatchesTheStatement(t *testing.T) {
 	t.Parallel()
 	if want := fmt.Sprintf("CAST(%d AS BIGINT)", store.FirstWait.Milliseconds()); sqlstore.FirstWaitSQL != want {
 		t.Fatalf("got %s, want %s", sqlstore.FirstWaitSQL, want)
@@ -216,7 +216,7 @@ func TestFirstWaitIsTheOneOfTheContract(t *testing.T) {
 
 func TestStoreHoldsNoUsableToken(t *testing.T) {
 	t.Parallel()
-	// P-SECRETS: what a thief of the file gets signs nobody in.
+	// A stolen file holds nothing with which one can sign in.
 	path := filepath.Join(t.TempDir(), "gatehouse.db")
 	db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
 	if err != nil {
@@ -251,9 +251,9 @@ func TestStoreHoldsNoUsableToken(t *testing.T) {
 	}
 }
 
-func TestEnginesRefuseWhatTheSchemaForbidsAndAreUnderstood(t *testing.T) {
+func TestSchemaViolationsAreMappedToConflicts(t *testing.T) {
 	t.Parallel()
-	// The checks before a write answer first; the indexes behind them have to hold alone.
+	// Checks before a write usually catch these; the indexes have to enforce them alone.
 	for name, db := range map[string]*sqlstore.DB{"sqlite": testenv.SQLite(t), "postgres": testenv.Postgres(t)} {
 		fill(t, db, 2)
 		ctx := t.Context()
@@ -284,7 +284,7 @@ func TestEnginesRefuseWhatTheSchemaForbidsAndAreUnderstood(t *testing.T) {
 		}
 		_, err = db.Writer().ExecContext(ctx, `UPDATE sessions SET user_id = 'nobody'`)
 		if err := sqlstore.MapError(ctx, err); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("%s: a session of nobody: %v", name, err)
+			t.Errorf("%s: a session without a user: %v", name, err)
 		}
 		_, err = db.Writer().ExecContext(ctx, `SELECT nonsense FRM users WHERE`)
 		if err := sqlstore.MapError(ctx, err); err == nil || errors.Is(err, store.ErrUnavailable) {

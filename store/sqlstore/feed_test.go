@@ -15,7 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// recorder is a watcher that remembers what it is told.
+// recorder is a watcher that records its calls.
 type recorder struct {
 	mu      sync.Mutex
 	changes []store.Change
@@ -45,7 +45,7 @@ func (r *recorder) count(c store.Change) (n int) {
 	return n
 }
 
-func (r *recorder) forget() {
+func (r *recorder) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.changes = nil
@@ -66,14 +66,14 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	}
 }
 
-// watch starts a recorder that is up to date.
+// watch starts a recorder and waits until it is up to date.
 func watch(t *testing.T, db *sqlstore.DB) *recorder {
 	t.Helper()
 	r := &recorder{}
 	t.Cleanup(db.Watch(r))
 	at := time.Now()
 	within(t, 10*time.Second, "Synced", func() bool { return r.syncedAfter(at) })
-	r.forget()
+	r.reset()
 	return r
 }
 
@@ -81,7 +81,7 @@ func setSetting(ctx context.Context, db *sqlstore.DB, key string) error {
 	return db.Change(ctx, func(tx store.Tx) error { return tx.SetSetting(ctx, key, "v") })
 }
 
-func TestLostRowsOfTheFeedTellThatEverythingChanged(t *testing.T) {
+func TestMissingChangeRowsReportThatEverythingChanged(t *testing.T) {
 	t.Parallel()
 	all := store.Change{Kind: store.ChangeAll}
 	for name, db := range map[string]*sqlstore.DB{"sqlite": testenv.SQLite(t), "postgres": testenv.Postgres(t)} {
@@ -92,10 +92,10 @@ func TestLostRowsOfTheFeedTellThatEverythingChanged(t *testing.T) {
 		}
 		r := watch(t, db)
 		for _, statement := range []string{
-			`UPDATE change_counter SET seq = seq + 3`, // as if their rows were pruned
-			`UPDATE change_counter SET seq = 2`,       // as if the store was put back to an earlier state
+			`UPDATE change_counter SET seq = seq + 3`, // as if their rows were deleted
+			`UPDATE change_counter SET seq = 2`,       // as if the store was restored to an earlier state
 		} {
-			r.forget()
+			r.reset()
 			if _, err := db.Writer().ExecContext(t.Context(), statement); err != nil {
 				t.Fatal(err)
 			}
@@ -106,7 +106,7 @@ func TestLostRowsOfTheFeedTellThatEverythingChanged(t *testing.T) {
 
 func TestReplacedFileIsNoticed(t *testing.T) {
 	t.Parallel()
-	// A process alone with a deleted file would never learn of sessions that are ended in the new one.
+	// A process that keeps a deleted file open would never learn of sessions that are ended in the new one.
 	for name, break_ := range map[string]func(path string) error{
 		"deleted": os.Remove,
 		"replaced": func(path string) error {
@@ -122,17 +122,17 @@ func TestReplacedFileIsNoticed(t *testing.T) {
 		if err := db.Ping(t.Context()); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: ping says %v", name, err)
 		}
-		// One poll may be under way; after that no Synced comes, so that nobody answers from memory.
+		// One poll may be in progress; after that Synced is not called, so that caches are not used.
 		time.Sleep(300 * time.Millisecond) // waits: for that poll, which nothing else shows
 		at := time.Now()
 		time.Sleep(300 * time.Millisecond) // waits: longer than a poll takes to come, to see that none does
 		if r.syncedAfter(at) {
-			t.Errorf("%s: Synced still comes", name)
+			t.Errorf("%s: Synced is still called", name)
 		}
 	}
 }
 
-func TestLostConnectionsAreMadeAgainAndNothingIsMissed(t *testing.T) {
+func TestReconnectsWithoutMissingChanges(t *testing.T) {
 	t.Parallel()
 	dsn := testenv.PostgresDSN(t)
 	a, b := testenv.OpenPostgres(t, dsn), testenv.OpenPostgres(t, dsn)
@@ -147,9 +147,9 @@ func TestLostConnectionsAreMadeAgainAndNothingIsMissed(t *testing.T) {
 	}
 }
 
-func TestChangesOverAPoolerThatSwallowsNotify(t *testing.T) {
+func TestChangesArriveThroughAPoolerWithoutNotify(t *testing.T) {
 	t.Parallel()
-	// LISTEN does not work through PgBouncer in transaction mode: the poll has to do alone.
+	// LISTEN does not work through PgBouncer in transaction mode: polling has to be enough.
 	dsn := testenv.PostgresDSN(t)
 	a := testenv.OpenPostgres(t, dsn)
 	proxy := startProxy(t, dsn)
@@ -165,14 +165,14 @@ func TestChangesOverAPoolerThatSwallowsNotify(t *testing.T) {
 		within(t, 5*time.Second, "news", func() bool { return r.count(want) == 1 })
 	}
 	if proxy.refused.Load() == 0 {
-		t.Fatal("nobody tried to listen: the test shows nothing")
+		t.Fatal("LISTEN was never tried: the test proves nothing")
 	}
 }
 
-func TestCommitWhoseAnswerIsLostIsToldAsIfItHappened(t *testing.T) {
+func TestCommitWithUnknownOutcomeIsReported(t *testing.T) {
 	t.Parallel()
-	// A cut line between commit and answer: the sessions may be ended, so this process must forget them, and once more
-	// when the poll shows when it really happened.
+	// The connection is cut between commit and response: sessions may have ended, so this process must drop them from
+	// its cache, and once more when the poll finds the commit.
 	dsn := testenv.PostgresDSN(t)
 	proxy := startProxy(t, dsn)
 	db := testenv.OpenPostgres(t, proxy.dsn)
@@ -185,14 +185,14 @@ func TestCommitWhoseAnswerIsLostIsToldAsIfItHappened(t *testing.T) {
 	}
 	want := store.Change{Kind: store.ChangeSetting, Subject: "k"}
 	if r.count(want) == 0 {
-		t.Error("it was not told before the call returned")
+		t.Error("it was not reported before the call returned")
 	}
 	if proxy.cuts.Load() == 0 {
-		t.Fatal("no commit was cut: the test shows nothing")
+		t.Fatal("no commit was cut: the test proves nothing")
 	}
 	within(t, 10*time.Second, "the commit", func() bool { v, err := db.Setting(t.Context(), "k"); return err == nil && v == "v" })
-	within(t, 10*time.Second, "told again", func() bool { return r.count(want) == 2 })
+	within(t, 10*time.Second, "the second report", func() bool { return r.count(want) == 2 })
 	if db.Origin() == origin {
-		t.Error("its later changes carry the origin that is told of")
+		t.Error("later changes carry the abandoned origin")
 	}
 }

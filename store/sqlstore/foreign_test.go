@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// giveAway makes a file another user's.
+// giveAway gives a file to another user.
 func giveAway(t *testing.T, path string) {
 	t.Helper()
 	const stranger = 54321
@@ -22,9 +22,9 @@ func giveAway(t *testing.T, path string) {
 	}
 }
 
-// Somebody who can write beside the store, or where a store will be, would go on reading the password hashes of a file
-// that is theirs, and decide by a log of theirs what is in the store.
-func TestStoreThatAnotherUserOwnsIsRefused(t *testing.T) {
+// A user who can write in the directory of the store could plant a file to read the password hashes, or a log to
+// write to the store.
+func TestStoreOwnedByAnotherUserIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, plant := range map[string]func(t *testing.T, dir, path string) error{
 		"an empty file in a folder like /tmp": func(t *testing.T, dir, path string) error {
@@ -99,10 +99,10 @@ func theirs(t *testing.T, path, content string) error {
 	t.Helper()
 	err := os.WriteFile(path, []byte(content), 0o600)
 	giveAway(t, path)
-	return errors.Join(err, os.Chmod(path, 0o666)) // what the test is about: all may write it
+	return errors.Join(err, os.Chmod(path, 0o666)) // writable by all, which is what the test is about
 }
 
-func TestStoreOfOursInASharedFolderIsTaken(t *testing.T) {
+func TestOwnStoreInASharedFolderIsOpened(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "shared")
 	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777|fs.ModeSticky)); err != nil {

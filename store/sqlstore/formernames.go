@@ -10,7 +10,7 @@ import (
 // FormerName implements [store.Reader].
 func (r reader) FormerName(ctx context.Context, username, issuer, subject string) (bool, error) {
 	key := store.FoldName(username)
-	if !keepable(key) || key == "" {
+	if !storable(key) || key == "" {
 		return false, nil
 	}
 	holder := ""
@@ -22,8 +22,9 @@ func (r reader) FormerName(ctx context.Context, username, issuer, subject string
 	return n > 0, err
 }
 
-// leaveName remembers whose name a user's was. Only whoever had it last may have it back.
-func leaveName(ctx context.Context, q queryer, u store.User, at time.Time) error {
+// recordFormerName records that a username was used by this account. Only its last holder may get it back: otherwise
+// somebody at a provider could take over the name, and what applications associate with it.
+func recordFormerName(ctx context.Context, q queryer, u store.User, at time.Time) error {
 	key := store.FoldName(u.Username)
 	if _, err := q.ExecContext(ctx, `DELETE FROM former_names WHERE name_key = $1`, key); err != nil {
 		return err

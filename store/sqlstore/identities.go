@@ -26,7 +26,7 @@ var selectIdentity = `SELECT ` + columns("", identityColumns) + ` FROM identitie
 
 // Identity implements [store.Reader].
 func (r reader) Identity(ctx context.Context, issuer, subject string) (store.Identity, error) {
-	if !keepable(issuer, subject) {
+	if !storable(issuer, subject) {
 		return store.Identity{}, store.ErrNotFound
 	}
 	return one(ctx, r, "read an identity", scanIdentity, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject)
@@ -34,7 +34,7 @@ func (r reader) Identity(ctx context.Context, issuer, subject string) (store.Ide
 
 // Identities implements [store.Reader].
 func (r reader) Identities(ctx context.Context, userID string) ([]store.Identity, error) {
-	if !keepable(userID) {
+	if !storable(userID) {
 		return nil, nil
 	}
 	return all(ctx, r, "list identities", scanIdentity,
@@ -66,59 +66,59 @@ func (t *tx) CreateIdentity(ctx context.Context, i store.Identity) error {
 
 // UpdateIdentity implements [store.Tx].
 func (t *tx) UpdateIdentity(ctx context.Context, i store.Identity) error {
-	if !keepable(i.Issuer, i.Subject) {
+	if !storable(i.Issuer, i.Subject) {
 		return store.ErrNotFound
 	}
-	return t.touchOne(ctx, "update an identity", `UPDATE identities SET email = $3, display_name = $4, group_names = $5,
+	return t.updateOne(ctx, "update an identity", `UPDATE identities SET email = $3, display_name = $4, group_names = $5,
 		last_login_at = $6, provider = CASE WHEN $7 = '' THEN provider ELSE $7 END WHERE issuer = $1 AND subject = $2`,
 		i.Issuer, i.Subject, clean(i.Email), clean(i.Name), groupsText(i.Groups), toMillis(i.LastLoginAt), clean(i.Provider))
 }
 
 // DeleteIdentity implements [store.Tx].
 func (t *tx) DeleteIdentity(ctx context.Context, issuer, subject string) error {
-	if !keepable(issuer, subject) {
+	if !storable(issuer, subject) {
 		return store.ErrNotFound
 	}
-	return t.takeIdentity(ctx, "unlink an identity", issuer, subject, `DELETE FROM identities WHERE issuer = $1 AND subject = $2`)
+	return t.detachIdentity(ctx, "unlink an identity", issuer, subject, `DELETE FROM identities WHERE issuer = $1 AND subject = $2`)
 }
 
 // MoveIdentity implements [store.Tx].
 func (t *tx) MoveIdentity(ctx context.Context, issuer, subject, userID string) error {
-	if !keepable(issuer, subject) || !keepable(userID) {
+	if !storable(issuer, subject) || !storable(userID) {
 		return store.ErrNotFound
 	}
-	return t.takeIdentity(ctx, "move an identity", issuer, subject,
+	return t.detachIdentity(ctx, "move an identity", issuer, subject,
 		`UPDATE identities SET user_id = $3 WHERE issuer = $1 AND subject = $2`, userID)
 }
 
-// takeIdentity takes an identity from its user by a statement, and from sessions what it gave them.
-func (t *tx) takeIdentity(ctx context.Context, op, issuer, subject, statement string, more ...any) error {
-	var bereft []string
+// detachIdentity runs the statement that deletes or moves an identity, and clears the claims of sessions that began
+// with it.
+func (t *tx) detachIdentity(ctx context.Context, op, issuer, subject, statement string, extra ...any) error {
+	var sessionIDs []string
 	err := t.run(ctx, op, func(ctx context.Context, q queryer) error {
 		id, err := scanIdentity(q.QueryRowContext(ctx, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject))
 		if err != nil {
 			return err
 		}
-		if _, err := q.ExecContext(ctx, statement, append([]any{issuer, subject}, more...)...); err != nil {
+		if _, err := q.ExecContext(ctx, statement, append([]any{issuer, subject}, extra...)...); err != nil {
 			return err
 		}
-		if bereft, err = takeClaims(ctx, q, issuer, subject); err != nil {
+		if sessionIDs, err = clearClaims(ctx, q, issuer, subject); err != nil {
 			return err
 		}
-		return checkAble(ctx, q, id.UserID)
+		return checkLostSignIn(ctx, q, id.UserID)
 	})
-	for _, id := range bereft {
-		t.note(store.ChangeSession, id)
+	for _, id := range sessionIDs {
+		t.recordChange(store.ChangeSession, id)
 	}
 	return err
 }
 
-// noClaims is a set of claims in which the provider says nothing. Without any, a session is one of an older version, of which
-// is not known what it said.
+// noClaims is an empty set of claims. "" would instead mean a session of an older version with unknown claims.
 const noClaims = "{}"
 
-// takeClaims takes from sessions what an identity gave them, and returns their ids.
-func takeClaims(ctx context.Context, q queryer, issuer, subject string) ([]string, error) {
+// clearClaims clears the claims of sessions that began with an identity, and returns their ids.
+func clearClaims(ctx context.Context, q queryer, issuer, subject string) ([]string, error) {
 	ids, err := collect(ctx, q, scanText, `SELECT id FROM sessions WHERE issuer = $1 AND subject = $2`, issuer, subject)
 	if err != nil {
 		return nil, err

@@ -34,16 +34,16 @@ var linkOrder = order{list: "links", key: "created_at", id: "id", isTime: true, 
 
 // Links implements [store.Reader].
 func (r reader) Links(ctx context.Context, q store.LinkQuery) (store.LinkPage, error) {
-	from, err := linkOrder.place(q.Cursor)
+	from, err := linkOrder.parseCursor(q.Cursor)
 	if err != nil {
 		return store.LinkPage{}, err
 	}
 	l := listing[store.Link]{
 		op: "list links", cols: columns("", linkColumns), from: "FROM links", keys: "FROM links", order: linkOrder,
-		index:  func(w *where) { openLinks(w, q) },
-		filter: func(w *where) { r.linkFilter(w, q) },
-		scan:   scanLink,
-		at:     func(l store.Link) cursor { return cursor{Num: toMillis(l.CreatedAt), ID: l.ID} },
+		index:    func(w *where) { addOpenLinks(w, q) },
+		filter:   func(w *where) { r.linkFilter(w, q) },
+		scan:     scanLink,
+		cursorOf: func(l store.Link) cursor { return cursor{Num: toMillis(l.CreatedAt), ID: l.ID} },
 	}
 	list, err := l.page(ctx, r, from, pageSize(q.Limit))
 	if err != nil {
@@ -52,8 +52,8 @@ func (r reader) Links(ctx context.Context, q store.LinkQuery) (store.LinkPage, e
 	return store.LinkPage{Items: list.rows, Next: list.next.text()}, nil
 }
 
-// openLinks adds the condition of the partial indexes.
-func openLinks(w *where, q store.LinkQuery) {
+// addOpenLinks adds the condition of the partial indexes.
+func addOpenLinks(w *where, q store.LinkQuery) {
 	w.add("used_at = 0 AND cancelled_at = 0")
 	if q.UserID != "" {
 		w.add("user_id = %s", clean(q.UserID))
@@ -70,7 +70,7 @@ func (r reader) linkFilter(w *where, q store.LinkQuery) {
 // CountLinks implements [store.Reader].
 func (r reader) CountLinks(ctx context.Context, q store.LinkQuery) (int, error) {
 	var w where
-	openLinks(&w, q)
+	addOpenLinks(&w, q)
 	r.linkFilter(&w, q)
 	return r.countTo(ctx, "count links", "FROM links", w, q.Limit)
 }
@@ -103,9 +103,9 @@ func (t *tx) CreateLink(ctx context.Context, l store.Link) error {
 	})
 }
 
-// TakeLink implements [store.Tx]. The conditions and the spending are one statement.
+// TakeLink implements [store.Tx]. Check and update are one statement.
 func (t *tx) TakeLink(ctx context.Context, hash store.TokenHash, now time.Time) (store.Link, error) {
-	return one(ctx, t.reader, "spend a link", scanLink, `UPDATE links SET used_at = $2
+	return one(ctx, t.reader, "use a link", scanLink, `UPDATE links SET used_at = $2
 		WHERE token_hash = $1 AND used_at = 0 AND cancelled_at = 0 AND expires_at > $2
 		RETURNING `+columns("", linkColumns), hash.String(), toMillis(now))
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// order is an order of rows: by one column, made total by the id.
+// order is an order of rows: by one column, with the id as tie-breaker.
 type order struct {
 	list   string // names the order in cursors
-	key    string // the column, as queries write it
+	key    string // the column, as written in queries
 	id     string // the id's column
 	isTime bool
-	unique bool // the column needs no id beside it
+	unique bool // the column is unique: no tie-breaker
 	desc   bool
 }
 
@@ -45,8 +45,8 @@ func (o order) after(w *where, c cursor) {
 	o.compare(w, cmp, c)
 }
 
-// until adds the condition that rows come no later than the cursor. The column alone is compared, too: SQLite ends
-// its walk through an index by that and not by a pair of columns where another pair begins it.
+// until adds the condition that rows come no later than the cursor. The column alone is compared, too: SQLite does
+// not use a pair of columns as upper bound of an index scan whose lower bound is another pair.
 func (o order) until(w *where, c cursor) {
 	cmp := "<="
 	if o.desc {
@@ -66,78 +66,79 @@ func (o order) compare(w *where, cmp string, c cursor) {
 	w.add("("+o.key+", "+o.id+") "+cmp+" (%s, %s)", o.value(c), c.ID)
 }
 
-// reach is how far a page may go. A row that is passed over costs some microseconds.
-type reach struct {
-	// walk are the entries of an index that a page passes over in search of rows, in steps: the first step is enough
-	// where many rows match.
-	walk []int
-	// few rows that an index of texts has found are sorted after the first step, rather than looked for any further.
-	few int
-	// many is how many are sorted when the whole walk has not filled the page.
-	many int
+// searchBudget bounds the work for a page. A skipped row costs some microseconds.
+type searchBudget struct {
+	// scanSteps are the numbers of index entries that a page scans, in steps: the first step is enough if many rows
+	// match.
+	scanSteps []int
+	// firstSort is the maximum number of rows from a text index that are sorted after the first step instead of scanning
+	// on.
+	firstSort int
+	// lastSort is that maximum after the last step.
+	lastSort int
 }
 
-// pageReach bounds a page to about a tenth of a second where nothing helps.
-var pageReach = reach{walk: []int{250, 10_000}, few: 1000, many: 20_000}
+// defaultBudget bounds a page to about a tenth of a second in the worst case.
+var defaultBudget = searchBudget{scanSteps: []int{250, 10_000}, firstSort: 1000, lastSort: 20_000}
 
-// listing is a list that is read page by page in an order that an index has.
+// listing is a paginated list in the order of an index.
 type listing[T any] struct {
 	op    string
 	from  string // "FROM …" of the rows
 	cols  string // what scan reads
 	keys  string // "FROM …" of the table whose index has the order
 	order order
-	// index adds the conditions that the index answers by itself; nil for none.
+	// index adds the conditions that the index covers; nil for none.
 	index func(w *where)
 	// filter adds all others; nil: every entry of the index is a row of the list.
 	filter func(w *where)
-	// sets are subqueries that answer the ids of all rows which can match, each from an index of its own.
-	sets []set
-	scan func(scanner) (T, error)
-	at   func(T) cursor
+	// sets are subqueries for the ids of all rows that can match, each from its own index.
+	sets     []set
+	scan     func(scanner) (T, error)
+	cursorOf func(T) cursor
 }
 
 // set is a subquery without its limit. Its %s are the placeholders of values.
 type set struct {
 	query  string
 	values []any
-	ids    []string // all of them, where they are known already
+	ids    []string // all ids, if known
 }
 
-// sheet is what a page holds: rows, and where to go on unless that is the end.
-type sheet[T any] struct {
+// pageResult holds the rows of a page and the cursor of the next one, nil at the end.
+type pageResult[T any] struct {
 	rows    []T
 	next    *cursor
-	stopped bool // the search has not come to the end, nor filled the page
+	partial bool // the search stopped before the page was full
 }
 
-// page reads the page of at most size rows behind the cursor, which is nil for the first one.
-func (l listing[T]) page(ctx context.Context, r reader, from *cursor, size int) (sheet[T], error) {
-	rows, stop, err := l.read(ctx, r, from, size+1) // one more tells whether there is a next page
+// page reads the page of at most size rows after the cursor, which is nil for the first page.
+func (l listing[T]) page(ctx context.Context, r reader, from *cursor, size int) (pageResult[T], error) {
+	rows, stop, err := l.read(ctx, r, from, size+1) // one more row shows whether there is a next page
 	if err != nil {
-		return sheet[T]{}, err
+		return pageResult[T]{}, err
 	}
-	p := sheet[T]{rows: rows, next: stop, stopped: stop != nil}
+	p := pageResult[T]{rows: rows, next: stop, partial: stop != nil}
 	if len(rows) > size {
 		p.rows = rows[:size]
-		next := l.at(rows[size-1])
+		next := l.cursorOf(rows[size-1])
 		next.List = l.order.list
-		p.next, p.stopped = &next, false
+		p.next, p.partial = &next, false
 	}
 	return p, nil
 }
 
-// read returns up to n rows behind the cursor, and where it stopped when it gave up before their number or the end.
+// read returns up to n rows after the cursor, and the position where it stopped if it used up its budget before.
 func (l listing[T]) read(ctx context.Context, r reader, from *cursor, n int) (rows []T, stop *cursor, err error) {
 	if l.filter == nil {
 		rows, err = l.between(ctx, r, from, nil, nil, n)
 		return rows, nil, err
 	}
-	// The few ids that an index finds at once need no walk.
-	if found, ok, err := l.amongFew(ctx, r, from, min(maxIDs, r.reach.few), n); err != nil || ok {
+	// A small set of ids from an index needs no scan.
+	if found, ok, err := l.fromSmallSet(ctx, r, from, min(maxIDs, r.budget.firstSort), n); err != nil || ok {
 		return found, nil, err
 	}
-	for i, steps := range r.reach.walk {
+	for i, steps := range r.budget.scanSteps {
 		bound, err := l.bound(ctx, r, from, steps)
 		if err != nil {
 			return nil, nil, err
@@ -150,20 +151,21 @@ func (l listing[T]) read(ctx context.Context, r reader, from *cursor, n int) (ro
 			return rows, nil, nil
 		}
 		from = bound
-		limit := r.reach.few
-		if i == len(r.reach.walk)-1 {
-			limit = r.reach.many
+		limit := r.budget.firstSort
+		if i == len(r.budget.scanSteps)-1 {
+			limit = r.budget.lastSort
 		}
-		if found, ok, err := l.amongFew(ctx, r, from, limit, n-len(rows)); err != nil || ok {
+		if found, ok, err := l.fromSmallSet(ctx, r, from, limit, n-len(rows)); err != nil || ok {
 			return append(rows, found...), nil, err
 		}
 	}
 	return rows, from, nil
 }
 
-// amongFew returns rows behind the cursor from a set of no more than limit ids, sorted; ok is false when there is none.
-func (l listing[T]) amongFew(ctx context.Context, r reader, from *cursor, limit, n int) (rows []T, ok bool, err error) {
-	few, err := r.fewest(ctx, l.op, l.sets, limit)
+// fromSmallSet returns sorted rows after the cursor from a set of at most limit ids; ok is false if there is no such
+// set.
+func (l listing[T]) fromSmallSet(ctx context.Context, r reader, from *cursor, limit, n int) (rows []T, ok bool, err error) {
+	few, err := r.firstSmallSet(ctx, l.op, l.sets, limit)
 	if err != nil || few == nil {
 		return nil, false, err
 	}
@@ -174,13 +176,13 @@ func (l listing[T]) amongFew(ctx context.Context, r reader, from *cursor, limit,
 	return rows, true, err
 }
 
-// fewest returns a set of no more than limit ids, nil when there is none.
-func (r reader) fewest(ctx context.Context, op string, sets []set, limit int) (*set, error) {
+// firstSmallSet returns the first set of at most limit ids, nil if there is none.
+func (r reader) firstSmallSet(ctx context.Context, op string, sets []set, limit int) (*set, error) {
 	for _, s := range sets {
 		if s.ids != nil {
 			return &s, nil
 		}
-		n, err := r.measure(ctx, op, &s, limit)
+		n, err := r.countSet(ctx, op, &s, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -191,12 +193,12 @@ func (r reader) fewest(ctx context.Context, op string, sets []set, limit int) (*
 	return nil, nil
 }
 
-// measure returns how many ids a set has, as far as one more than limit, and keeps them where they are few enough to be
-// given to the next query as they are: an index of texts is asked once then.
-func (r reader) measure(ctx context.Context, op string, s *set, limit int) (int, error) {
+// countSet returns how many ids a set has, up to limit+1, and stores them in s if they are few enough to be passed to
+// the next query directly: then the text index is queried only once.
+func (r reader) countSet(ctx context.Context, op string, s *set, limit int) (int, error) {
 	var w where
 	query := s.limited(&w, limit+1)
-	if limit > r.reach.few {
+	if limit > r.budget.firstSort {
 		return one(ctx, r, op, scanInt, `SELECT count(*) FROM (`+query+`) AS found`, w.args...)
 	}
 	ids, err := all(ctx, r, op, scanText, query, w.args...)
@@ -206,11 +208,11 @@ func (r reader) measure(ctx context.Context, op string, s *set, limit int) (int,
 	return len(ids), err
 }
 
-// maxIDs bounds the ids that are given to a query one by one.
+// maxIDs bounds the ids that are passed to a query as arguments.
 const maxIDs = 64
 
-// holds writes the condition that a column is one of the set's ids, of which there are no more than limit.
-func (s set) holds(w *where, column string, limit int) string {
+// inCondition returns the condition that a column is one of the set's at most limit ids.
+func (s set) inCondition(w *where, column string, limit int) string {
 	if s.ids == nil {
 		return column + " IN (SELECT * FROM (" + s.limited(w, limit) + ") AS few)"
 	}
@@ -221,7 +223,8 @@ func (s set) holds(w *where, column string, limit int) string {
 	return column + " IN (" + strings.Join(marks, ", ") + ")"
 }
 
-// padded returns the ids in one of two lengths, the last one again and again: each length is a statement to prepare.
+// padded returns the ids padded to one of two lengths by repeating the last one, so that only two statements are
+// prepared.
 func (s set) padded() []any {
 	n := maxIDs
 	if len(s.ids) <= 4 {
@@ -234,8 +237,8 @@ func (s set) padded() []any {
 	return list
 }
 
-// of answers the set of a query whose last column has to be one of this set's ids.
-func (s set) of(query string) set {
+// within returns the set of a query whose last column has to be one of this set's ids.
+func (s set) within(query string) set {
 	if s.ids == nil {
 		return set{query: query + ` IN (` + s.query + `)`, values: s.values}
 	}
@@ -243,7 +246,8 @@ func (s set) of(query string) set {
 	return set{query: query + ` IN (%s` + strings.Repeat(", %s", len(ids)-1) + `)`, values: ids}
 }
 
-// limited writes the subquery. The limit also keeps PostgreSQL from walking the list's order instead.
+// limited returns the subquery with a limit, which also keeps PostgreSQL from scanning in the order of the list
+// instead.
 func (s set) limited(w *where, limit int) string {
 	var inner where
 	inner.args = w.args
@@ -253,7 +257,7 @@ func (s set) limited(w *where, limit int) string {
 	return query
 }
 
-// bound returns the entry of the index that many steps behind the cursor, nil when the index ends before.
+// bound returns the index entry that many steps after the cursor, nil if the index ends before.
 func (l listing[T]) bound(ctx context.Context, r reader, from *cursor, steps int) (*cursor, error) {
 	var w where
 	if l.index != nil {
@@ -283,13 +287,13 @@ func (o order) scan(s scanner) (cursor, error) {
 	return c, err
 }
 
-// between returns at most n rows behind one cursor and no later than the other one, each nil for the end of the list,
-// in the order of the index or, with few, those of the set, sorted.
+// between returns at most n rows after one cursor and up to the other one (nil means no bound), in the order of the
+// index or, with few, sorted from that set.
 func (l listing[T]) between(ctx context.Context, r reader, from, to *cursor, few *set, n int) ([]T, error) {
 	var w where
 	by := l.order
 	if few != nil {
-		w.terms = append(w.terms, few.holds(&w, by.id, r.reach.many))
+		w.terms = append(w.terms, few.inCondition(&w, by.id, r.budget.lastSort))
 		by.key = r.dia.sorted(by)
 	}
 	for _, add := range []func(*where){l.index, l.filter} {
@@ -307,8 +311,8 @@ func (l listing[T]) between(ctx context.Context, r reader, from, to *cursor, few
 	return all(ctx, r, l.op, l.scan, `SELECT `+l.cols+` `+l.from+w.String()+by.clause()+` LIMIT `+limit, w.args...)
 }
 
-// place reads a cursor of the list; nil is the first page.
-func (o order) place(text string) (*cursor, error) {
+// parseCursor reads a cursor of the list; nil is the first page.
+func (o order) parseCursor(text string) (*cursor, error) {
 	c, ok, err := parseCursor(text, o.list)
 	if err != nil || !ok {
 		return nil, err
@@ -316,7 +320,7 @@ func (o order) place(text string) (*cursor, error) {
 	return &c, nil
 }
 
-// countTo counts the rows of "FROM … WHERE …" as far as one more than limit, or all of them for 0.
+// countTo counts the rows of "FROM … WHERE …" up to limit+1, or all of them for 0.
 func (r reader) countTo(ctx context.Context, op, rows string, w where, limit int) (int, error) {
 	if limit <= 0 {
 		return one(ctx, r, op, scanInt, `SELECT count(*) `+rows+w.String(), w.args...)

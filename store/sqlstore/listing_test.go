@@ -11,13 +11,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// reaches are ways to come to a page: all at once, in steps that are far too short, with and without the index of texts.
-var reaches = []struct {
-	walk      []int
-	few, many int
+// budgets reach a page in different ways: at once, in steps that are far too short, with and without the text index.
+var budgets = []struct {
+	scanSteps           []int
+	firstSort, lastSort int
 }{{[]int{1000}, 0, 0}, {[]int{1, 3}, 0, 0}, {[]int{2, 3}, 0, 20}, {[]int{4}, 3, 5}, {[]int{2, 5}, 1000, 1000}}
 
-// walkPages returns the keys of all pages, and how many pages did not come to the end and yet were not full.
+// walkPages returns the keys of all pages, and how many pages were not full before the end.
 func walkPages(t *testing.T, what string, size int, page func(cursor string) (keys []string, next string, err error)) (all []string, short int) {
 	t.Helper()
 	cursor := ""
@@ -42,7 +42,7 @@ func walkPages(t *testing.T, what string, size int, page func(cursor string) (ke
 	return nil, 0
 }
 
-// However short the way that a page may go: walking on finds every row once, in the list's order.
+// However small the budget of a page: following Next finds every row once, in order.
 func TestPagesThatStopEarlyLoseNothing(t *testing.T) {
 	t.Parallel()
 	onEngines(t, 40, func(t *testing.T, db *sqlstore.DB) {
@@ -56,14 +56,14 @@ func TestPagesThatStopEarlyLoseNothing(t *testing.T) {
 		stopped := 0
 		for what, list := range lists(t, db, user.ID) {
 			var want []string
-			for i, r := range reaches {
-				sqlstore.SetReach(db, r.walk, r.few, r.many)
+			for i, r := range budgets {
+				sqlstore.SetSearchBudget(db, r.scanSteps, r.firstSort, r.lastSort)
 				got, short := walkPages(t, what, 3, list)
 				if i == 0 {
 					want = got
 				}
 				if stopped += short; i == 0 && short > 0 {
-					t.Errorf("%s: stopped with all the room it needs", what)
+					t.Errorf("%s: stopped within a sufficient budget", what)
 				}
 				if !slices.Equal(got, want) {
 					t.Errorf("%s with %+v: got %v, want %v", what, r, got, want)
@@ -79,7 +79,7 @@ func TestPagesThatStopEarlyLoseNothing(t *testing.T) {
 	})
 }
 
-// lists are searches that hit much, little and nothing.
+// lists returns searches that match much, little and nothing.
 func lists(t *testing.T, db *sqlstore.DB, userID string) map[string]func(string) ([]string, string, error) {
 	ctx, now, all := t.Context(), time.Now(), map[string]func(string) ([]string, string, error){}
 	for _, q := range []store.UserQuery{
@@ -124,15 +124,15 @@ func lists(t *testing.T, db *sqlstore.DB, userID string) map[string]func(string)
 	return all
 }
 
-// The index of texts follows every way in which a user changes, those of other versions of this program included.
+// The text index follows every change of a user, including those written by other versions.
 func TestSearchFollowsEveryChange(t *testing.T) {
 	t.Parallel()
 	onEngines(t, 12, func(t *testing.T, db *sqlstore.DB) {
 		ctx := t.Context()
 		want := func(text string, n int) {
 			t.Helper()
-			for _, few := range []int{1000, 0} { // by the index, and by walking
-				sqlstore.SetReach(db, []int{1000}, few, few)
+			for _, few := range []int{1000, 0} { // by the index, and by scanning
+				sqlstore.SetSearchBudget(db, []int{1000}, few, few)
 				page, err := db.Users(ctx, store.UserQuery{Text: text})
 				if err != nil || len(page.Items) != n {
 					t.Errorf("%q finds %d, %v, want %d", text, len(page.Items), err, n)
@@ -174,8 +174,8 @@ func TestSearchFollowsEveryChange(t *testing.T) {
 	})
 }
 
-// An address is found whole and by any part of it, whichever way a page goes, and never by the zone that it came with.
-func TestAddressesAreKeptWithoutTheirZone(t *testing.T) {
+// An address is found as a whole and by any part, whatever the budget of a page, and never by its zone.
+func TestAddressesAreStoredWithoutTheirZone(t *testing.T) {
 	t.Parallel()
 	onEngines(t, 12, func(t *testing.T, db *sqlstore.DB) {
 		u, err := db.UserByUsername(t.Context(), "user3")
@@ -195,8 +195,8 @@ func TestAddressesAreKeptWithoutTheirZone(t *testing.T) {
 			t.Fatal(err)
 		}
 		for text, want := range map[string]int{"fe80::1": 1, "FE80::1%eth0": 1, "fe80::1%Other": 1, "e80:": 1, ":1": 1, "eth0": 0, "%eth": 0} {
-			for _, way := range reaches {
-				sqlstore.SetReach(db, way.walk, way.few, way.many)
+			for _, way := range budgets {
+				sqlstore.SetSearchBudget(db, way.scanSteps, way.firstSort, way.lastSort)
 				sessions, _ := walkPages(t, text, 3, func(c string) (ips []string, next string, err error) {
 					page, err := db.Sessions(t.Context(), store.SessionQuery{Text: text, Now: at, Cursor: c, Limit: 3})
 					for _, s := range page.Items {

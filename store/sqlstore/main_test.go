@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// openEnv makes the test binary a process that opens the SQLite store at that path and ends.
+// openEnv makes the test binary open the SQLite store at that path and exit.
 const openEnv = "GATEHOUSE_TEST_OPEN_SQLITE"
 
 func TestMain(m *testing.M) {

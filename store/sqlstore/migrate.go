@@ -18,13 +18,13 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// versionTable is where goose keeps which migrations were applied.
+// versionTable is the table in which goose records applied migrations.
 const versionTable = "gatehouse_schema"
 
 // keyMark marks the key columns in the schema; see dialect.keyType.
 const keyMark = "/*key*/"
 
-// migrationTimeout bounds all migrations together, waiting for another process's included.
+// migrationTimeout bounds all migrations together, including the wait for another process.
 const migrationTimeout = 10 * time.Minute
 
 // migrate brings the schema up to date and returns its version. An up-to-date schema is only read.
@@ -86,7 +86,7 @@ func schemaVersion(ctx context.Context, q queryer, dia dialect) (int64, error) {
 }
 
 // latestMigration returns the version that this Gatehouse needs. Migrations are numbered from 1 without gaps: a test
-// holds it.
+// inCondition it.
 func latestMigration() (int64, error) {
 	files, err := fs.Glob(migrationFiles, "migrations/*.sql")
 	if err != nil {
@@ -95,7 +95,7 @@ func latestMigration() (int64, error) {
 	return int64(len(files)), nil
 }
 
-// migrations makes goose's provider, which locks and commits for one version; see migrationLocker.
+// migrations returns goose's provider for one version; migrationLocker locks and commits.
 func (d *DB) migrations(version int64) (*goose.Provider, error) {
 	sub, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
@@ -109,10 +109,10 @@ func (d *DB) migrations(version int64) (*goose.Provider, error) {
 	)
 }
 
-// migrationStep returns what a migration does beyond its SQL, nil for most. It is found by the name of the file, whose
-// number may change before it is released.
+// migrationStep returns the Go part of a migration, nil for most. It is found by the file's name, since the number
+// may change before a release.
 func (d *DB) migrationStep(version int64) func(context.Context, queryer) error {
-	files, _ := fs.Glob(migrationFiles, fmt.Sprintf("migrations/%04d_*.sql", version)) // the pattern is a good one
+	files, _ := fs.Glob(migrationFiles, fmt.Sprintf("migrations/%04d_*.sql", version)) // the pattern is valid
 	if len(files) == 1 && strings.HasSuffix(files[0], "_fold_names.sql") {
 		return d.refold
 	}
@@ -126,7 +126,7 @@ func (d *DB) applyMigration(ctx context.Context, version int64) error {
 	}
 	_, err = provider.ApplyVersion(ctx, version, true)
 	if errors.Is(err, goose.ErrAlreadyApplied) {
-		return nil // by another process, while this one waited
+		return nil // by another process in the meantime
 	}
 	if err != nil {
 		return fmt.Errorf("migrate the schema to version %d: %w", version, err)
@@ -134,9 +134,9 @@ func (d *DB) applyMigration(ctx context.Context, version int64) error {
 	return nil
 }
 
-// migrationLocker runs one migration in one transaction, which also is the lock: on SQLite that of BEGIN IMMEDIATE, on
-// PostgreSQL an advisory lock of the transaction. goose calls SessionUnlock whether the migration went well or not, so
-// it looks: the row of the version is written last.
+// migrationLocker runs one migration in one transaction that is also the lock: BEGIN IMMEDIATE on SQLite, an advisory
+// transaction lock on PostgreSQL. goose calls SessionUnlock whether the migration succeeded or not, so it checks for
+// the row of the version, which is written last.
 type migrationLocker struct {
 	dia     dialect
 	version int64
@@ -153,7 +153,7 @@ func (l migrationLocker) SessionLock(ctx context.Context, conn *sql.Conn) error 
 		}
 		if err != nil {
 			if i > 0 {
-				_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // the first error counts
+				_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // the first error is returned
 			}
 			return fmt.Errorf("wait for the lock of migrations: %w", err)
 		}
@@ -171,7 +171,7 @@ func (l migrationLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) erro
 	err := conn.QueryRowContext(ctx, `SELECT count(*) FROM `+versionTable+` WHERE version_id = $1`, l.version).Scan(&rows)
 	if err == nil && rows == 1 && l.step != nil {
 		err = l.step(long, conn)
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), statementTimeout) // it may have taken long
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), statementTimeout) // the step may have taken long
 		defer cancel()
 	}
 	if err != nil || rows != 1 {
@@ -182,7 +182,7 @@ func (l migrationLocker) SessionUnlock(ctx context.Context, conn *sql.Conn) erro
 	return err
 }
 
-// schemaFS serves the migrations as one engine gets them.
+// schemaFS serves the migrations in the form of one engine.
 type schemaFS struct {
 	fs.FS
 	dia dialect
@@ -206,19 +206,19 @@ func (s schemaFS) Open(name string) (fs.File, error) {
 	return schemaFile{strings.NewReader(s.dia.schema(string(text))), info}, nil
 }
 
-// engineMark begins a part of a migration that is for the engine named after it, or for all.
+// engineMark starts a section of a migration for the engine named after it, or for all.
 const engineMark = "-- engine "
 
-// schema returns a migration with the marks of key columns replaced and without the parts of other engines.
+// schema returns a migration with the key column marks replaced and without the sections of other engines.
 func (dia dialect) schema(text string) string {
 	var b strings.Builder
-	mine := true
+	include := true
 	for line := range strings.Lines(text) {
 		if engine, ok := strings.CutPrefix(strings.TrimSpace(line), engineMark); ok {
-			mine = engine == "all" || engine == dia.engine
+			include = engine == "all" || engine == dia.engine
 			continue
 		}
-		if mine {
+		if include {
 			b.WriteString(strings.ReplaceAll(line, keyMark, dia.keyType))
 		}
 	}

@@ -17,19 +17,19 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-func TestManyWhoMakeOneStoreAtOnceMakeOne(t *testing.T) {
+func TestConcurrentOpensCreateOneStore(t *testing.T) {
 	t.Parallel()
 	t.Run("handles", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "new", "gatehouse.db")
-		openAtOnce(t, func() error {
+		openConcurrently(t, func() error {
 			db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
 			if err != nil {
 				return err
 			}
 			return errors.Join(db.Ping(t.Context()), db.Close())
 		})
-		checkOneSchema(t, testenv.OpenSQLite(t, path, asItIs))
+		checkOneSchema(t, testenv.OpenSQLite(t, path, withoutMigrate))
 	})
 	t.Run("processes", func(t *testing.T) {
 		t.Parallel()
@@ -38,7 +38,7 @@ func TestManyWhoMakeOneStoreAtOnceMakeOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(t.TempDir(), "new", "gatehouse.db")
-		openAtOnce(t, func() error {
+		openConcurrently(t, func() error {
 			cmd := exec.CommandContext(t.Context(), exe)
 			cmd.Env = append(os.Environ(), openEnv+"="+path)
 			if out, err := cmd.CombinedOutput(); err != nil {
@@ -46,26 +46,26 @@ func TestManyWhoMakeOneStoreAtOnceMakeOne(t *testing.T) {
 			}
 			return nil
 		})
-		checkOneSchema(t, testenv.OpenSQLite(t, path, asItIs))
+		checkOneSchema(t, testenv.OpenSQLite(t, path, withoutMigrate))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		dsn := testenv.PostgresDSN(t)
-		openAtOnce(t, func() error {
+		openConcurrently(t, func() error {
 			db, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true})
 			if err != nil {
 				return err
 			}
 			return errors.Join(db.Ping(t.Context()), db.Close())
 		})
-		checkOneSchema(t, testenv.OpenPostgres(t, dsn, asItIs))
+		checkOneSchema(t, testenv.OpenPostgres(t, dsn, withoutMigrate))
 	})
 }
 
-// asItIs opens a store without making or migrating anything.
-func asItIs(o *sqlstore.Options) { o.Migrate = false }
+// withoutMigrate opens a store without creating or migrating anything.
+func withoutMigrate(o *sqlstore.Options) { o.Migrate = false }
 
-func openAtOnce(t *testing.T, open func() error) {
+func openConcurrently(t *testing.T, open func() error) {
 	t.Helper()
 	var wg sync.WaitGroup
 	start := make(chan struct{})
@@ -109,7 +109,7 @@ func TestMigrationsAreNumberedWithoutGaps(t *testing.T) {
 	}
 }
 
-// setVersion makes the store one of a newer Gatehouse.
+// setVersion gives the store the schema version of a newer Gatehouse.
 func setVersion(t *testing.T, path string, version int) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)

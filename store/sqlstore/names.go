@@ -7,21 +7,21 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// name is what a provider calls a session.
-type name struct{ issuer, subject, sid string }
+// sessionName identifies a session at a provider.
+type sessionName struct{ issuer, subject, sid string }
 
-func scanName(s scanner) (n name, err error) {
+func scanName(s scanner) (n sessionName, err error) {
 	err = s.Scan(&n.issuer, &n.subject, &n.sid)
 	return n, err
 }
 
-// sessionNames returns every name of a session, that of its own row included.
-func sessionNames(ctx context.Context, q queryer, id string) ([]name, error) {
+// sessionNames returns every name of a session, including that of its own row.
+func sessionNames(ctx context.Context, q queryer, id string) ([]sessionName, error) {
 	return collect(ctx, q, scanName, `SELECT issuer, subject, sid FROM sessions WHERE id = $1 AND issuer <> ''
 		UNION SELECT issuer, subject, sid FROM session_sids WHERE session_id = $1`, id)
 }
 
-func nameSession(ctx context.Context, q queryer, id string, n name) error {
+func nameSession(ctx context.Context, q queryer, id string, n sessionName) error {
 	_, err := q.ExecContext(ctx, `INSERT INTO session_sids (session_id, issuer, subject, sid) VALUES ($1, $2, $3, $4)
 		ON CONFLICT DO NOTHING`, id, n.issuer, n.subject, n.sid)
 	return err
@@ -36,12 +36,12 @@ func (t *tx) NameSession(ctx context.Context, id, issuer, subject, sid string) e
 		return fmt.Errorf("%w: a name of a session needs issuer and subject", errArgument)
 	}
 	return t.run(ctx, "name a session", func(ctx context.Context, q queryer) error {
-		return nameSession(ctx, q, id, name{issuer, subject, sid})
+		return nameSession(ctx, q, id, sessionName{issuer, subject, sid})
 	})
 }
 
-// selectNamed selects sessions by what a provider calls them, now or before. Each half has an index of its own.
-func selectNamed(sel store.SessionSelector) (where, error) {
+// selectByProviderName selects sessions by their current or earlier names. Each half of the union has its own index.
+func selectByProviderName(sel store.SessionSelector) (where, error) {
 	var w where
 	if err := checkKeys(sel.Issuer, sel.Subject, sel.SID); err != nil {
 		return w, err

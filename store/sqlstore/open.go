@@ -13,32 +13,32 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// How long things may take. Together they bound how long a request waits for a store that hangs.
+// Timeouts. Together they bound how long a request waits for a store that hangs.
 const (
 	statementTimeout = 10 * time.Second // one statement, or one read
 	lockTimeout      = 5 * time.Second  // waiting for another process's change
-	queueTimeout     = 10 * time.Second // waiting for a connection, behind other changes of this process
-	closeTimeout     = 10 * time.Second // waiting for calls under way
+	queueTimeout     = 10 * time.Second // waiting for the connection behind other changes of this process
+	closeTimeout     = 10 * time.Second // waiting for calls in progress
 )
 
-// Options say which store to open.
+// Options selects the store to open.
 type Options struct {
 	Engine string // EngineSQLite or EnginePostgres
 	Path   string // SQLite: absolute path of the file
-	DSN    string // PostgreSQL: URL or key=value pairs; may hold a password and is never shown
+	DSN    string // PostgreSQL: URL or key=value pairs; may hold a password and is never logged
 
 	Clock        func() time.Time // time.Now when nil
 	Log          *zap.Logger      // discarded when nil
 	PollInterval time.Duration    // how often to look for other processes' changes; 0: 100 ms SQLite, 250 ms PostgreSQL
 
-	// Migrate makes the file and the schema, or brings the schema up to date. Without it Open refuses a store that
-	// is missing or older.
+	// Migrate creates the file and the schema, or migrates the schema. Without it Open refuses a store that is missing
+	// or older.
 	Migrate bool
-	// Filling opens a store that is being filled from another one, to go on with that; see FillingTable.
-	Filling bool
+	// Resume opens a store whose copy from another one was interrupted, to continue it; see CopyTable.
+	Resume bool
 }
 
-// defaults fills in what was left out.
+// defaults sets the defaults of unset fields.
 func (o Options) defaults() Options {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -67,7 +67,7 @@ type DB struct {
 	reads  queryer // pool, with prepared statements where that pays
 	skew   clockSkew
 
-	ids *store.IDs // of events
+	ids *store.IDs // within events
 
 	hub    hub
 	poller poller
@@ -80,19 +80,19 @@ type DB struct {
 
 var _ store.Store = (*DB)(nil)
 
-// engine is what an engine does in its own way while the store is open.
+// engine holds the operations of an open store that differ between the engines.
 type engine interface {
-	// lockChanges makes the transaction the only change, on SQLite by nothing more than having begun it.
+	// lockChanges makes the transaction the only running change. On SQLite, BEGIN IMMEDIATE has done that already.
 	lockChanges(ctx context.Context, tx *sql.Tx) error
-	// announce tells other processes, when tx commits, that there are changes.
+	// announce notifies other processes of the changes when tx commits.
 	announce(ctx context.Context, tx *sql.Tx, origin string) error
 	// healthy returns an error when the database under the connections is no longer the one that was opened.
 	healthy() error
 	// listen runs until ctx ends and calls wake when another process may have changed something.
 	listen(ctx context.Context, wake func())
-	// moved returns whether anything may have been committed since it last answered, given a connection that the
-	// poller keeps; anew, whether what answers now may not have all that was told before.
-	moved(ctx context.Context, conn *sql.Conn) (moved, anew bool, err error)
+	// pollCommits reports whether anything may have been committed since the last call, on the poller's own connection,
+	// and with reset, whether this server may lack changes that were already delivered (a failover).
+	pollCommits(ctx context.Context, conn *sql.Conn) (committed, reset bool, err error)
 }
 
 // Open opens a store. Errors name the file or the host and what to do; they hold no secret.
@@ -100,7 +100,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	opts = opts.defaults()
 	d := &DB{opts: opts, ids: store.NewIDs()}
 	d.skew.machine = time.Now
-	d.reader = reader{run: d.read, dia: &d.dia, now: opts.Clock, reach: &pageReach}
+	d.reader = reader{run: d.read, dia: &d.dia, now: opts.Clock, budget: &defaultBudget}
 	d.poller.init(d)
 	var err error
 	switch opts.Engine {
@@ -112,7 +112,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 		err = fmt.Errorf("unknown store engine %q: use %q or %q", opts.Engine, EngineSQLite, EnginePostgres)
 	}
 	if err == nil {
-		err = d.refuseFilling(ctx)
+		err = d.refuseIncomplete(ctx)
 	}
 	if err != nil {
 		d.closePools()
@@ -121,8 +121,8 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	return d, nil
 }
 
-// enter counts a call under way, so that Close can wait for it; leave ends it.
-func (d *DB) enter() (leave func(), err error) {
+// trackCall counts a call in progress, so that Close can wait for it; done ends it.
+func (d *DB) trackCall() (done func(), err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -134,44 +134,44 @@ func (d *DB) enter() (leave func(), err error) {
 
 // read runs a query outside of any transaction.
 func (d *DB) read(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error {
-	leave, err := d.enter()
+	done, err := d.trackCall()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer done()
 	bounded, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	return mapError(ctx, op, fn(bounded, d.reads))
 }
 
-// exec runs single statements that change something outside of any change; each is a transaction of its own.
+// exec runs single statements outside of any change; each is its own transaction.
 func (d *DB) exec(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error {
-	leave, err := d.enter()
+	done, err := d.trackCall()
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer done()
 	bounded, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	return mapError(ctx, op, fn(bounded, d.writer))
 }
 
-// vital are tables without which nobody can sign in or be let through.
-var vital = []string{"users", "sessions", "links", "devices", "throttle_buckets", "throttle_attempts", "settings", "changes"}
+// requiredTables are the tables that sign-ins and session lookups depend on.
+var requiredTables = []string{"users", "sessions", "links", "devices", "throttle_buckets", "throttle_attempts", "settings", "changes"}
 
-// Ping implements [store.Store]. It reads a row of every table that the gate cannot do without: a store that answers,
-// but has lost one of them, is no healthy one.
+// Ping implements [store.Store]. It reads a row of every required table: a store that responds but has lost one of
+// them is not healthy.
 func (d *DB) Ping(ctx context.Context) error {
 	return d.read(ctx, "ping the store", func(ctx context.Context, q queryer) error {
 		if err := d.engine.healthy(); err != nil {
 			return err
 		}
-		for _, table := range vital {
+		for _, table := range requiredTables {
 			rows, err := q.QueryContext(ctx, `SELECT * FROM `+table+` LIMIT 1`)
 			if err != nil {
 				return err
 			}
-			for rows.Next() { // a damaged page shows only when it is read
+			for rows.Next() { // a damaged page is detected only when it is read
 			}
 			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 				return err
@@ -185,7 +185,7 @@ func (d *DB) Ping(ctx context.Context) error {
 // Info implements [store.Store].
 func (d *DB) Info() store.Info { return d.info }
 
-// Close implements [store.Store]. It waits for calls under way, within bounds.
+// Close implements [store.Store]. It waits for calls in progress, up to closeTimeout.
 func (d *DB) Close() error {
 	d.mu.Lock()
 	if d.closed {
@@ -204,12 +204,12 @@ func (d *DB) Close() error {
 	select {
 	case <-done:
 	case <-time.After(closeTimeout):
-		d.opts.Log.Warn("closing the store while calls are still under way")
+		d.opts.Log.Warn("store closed with calls still in progress")
 	}
 	return d.closePools()
 }
 
-// closePools closes the readers first: the last connection to close is the writer, which can then bring the
+// closePools closes the readers first: the last connection to close is the writer, which then checkpoints the
 // write-ahead log into the database file.
 func (d *DB) closePools() error {
 	var errs []error

@@ -22,7 +22,7 @@ func sqliteOptions(path string) sqlstore.Options {
 	return sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true}
 }
 
-// filled makes a store with something in it, closed again.
+// filled creates a store with some content and closes it.
 func filled(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "gatehouse.db")
@@ -37,7 +37,7 @@ func filled(t *testing.T) string {
 	return path
 }
 
-func TestFolderAndFilesAreForTheirOwnerAlone(t *testing.T) {
+func TestFolderAndFilesArePrivateToTheOwner(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()
 	if err := os.Chmod(parent, 0o755); err != nil { // a folder that others can read
@@ -49,7 +49,7 @@ func TestFolderAndFilesAreForTheirOwnerAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]fs.FileMode{
-		parent: 0o755, filepath.Dir(dir): 0o700, dir: 0o700, // one that was there stays as it is
+		parent: 0o755, filepath.Dir(dir): 0o700, dir: 0o700, // an existing directory is not changed
 		filepath.Join(dir, "gatehouse.db"): 0o600, filepath.Join(dir, "gatehouse.db-wal"): 0o600, filepath.Join(dir, "gatehouse.db-shm"): 0o600,
 	} {
 		info, err := os.Stat(path)
@@ -59,7 +59,7 @@ func TestFolderAndFilesAreForTheirOwnerAlone(t *testing.T) {
 	}
 }
 
-func TestFileThatOthersCanReadIsTakenBackAndToldOf(t *testing.T) {
+func TestReadableFileIsRestrictedWithAWarning(t *testing.T) {
 	t.Parallel()
 	path := filled(t)
 	if err := os.Chmod(path, 0o664); err != nil { // what the test is about
@@ -71,12 +71,12 @@ func TestFileThatOthersCanReadIsTakenBackAndToldOf(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("%v, %v", info.Mode(), err)
 	}
-	if logs.FilterMessageSnippet("could be read by other users").Len() != 1 {
+	if logs.FilterMessageSnippet("was readable by other users").Len() != 1 {
 		t.Fatalf("the log says %v", logs.All())
 	}
 }
 
-func TestPathsWithSignsOfURIsWork(t *testing.T) {
+func TestPathsWithURICharactersWork(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"a b", "what?mode=memory", "x#y", "100%41", "ü", "semi;colon&x=1", "'quote\"", "file:x", `back\slash`, "%3f"} {
 		dir := filepath.Join(t.TempDir(), name)
@@ -111,7 +111,7 @@ func TestUpToDateStoreIsOpenedWithoutAWrite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A change that changes nothing, as a start that finds all in order, writes nothing either.
+		// A change that changes nothing, as at most starts, writes nothing either.
 		err = db.Change(t.Context(), func(tx store.Tx) error { _, err := tx.Setting(t.Context(), "k"); return err })
 		if err := errors.Join(err, db.Close()); err != nil {
 			t.Fatal(err)
@@ -127,7 +127,7 @@ func TestUpToDateStoreIsOpenedWithoutAWrite(t *testing.T) {
 	}
 }
 
-func TestWithoutMigrateNothingIsMade(t *testing.T) {
+func TestWithoutMigrateNothingIsCreated(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x", "gatehouse.db")
 	_, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path})
@@ -151,7 +151,7 @@ func TestWithoutMigrateNothingIsMade(t *testing.T) {
 	}
 }
 
-func TestStoresThatCannotBeOpenedSayWhatToDo(t *testing.T) {
+func TestErrorsOfUnusableStoresSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write := func(name, content string) string {
@@ -165,7 +165,7 @@ func TestStoresThatCannotBeOpenedSayWhatToDo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	copy(broken[100:], strings.Repeat("\xfe", 3000)) // the header is right, the root page is not
+	copy(broken[100:], strings.Repeat("\xfe", 3000)) // a valid header, an invalid root page
 	for name, c := range map[string]struct {
 		opts sqlstore.Options
 		want string
@@ -186,7 +186,7 @@ func TestStoresThatCannotBeOpenedSayWhatToDo(t *testing.T) {
 	}
 }
 
-func TestPostgresTellsWhereItIsWithoutThePassword(t *testing.T) {
+func TestPostgresLocationHasNoPassword(t *testing.T) {
 	t.Parallel()
 	dsn := testenv.PostgresDSN(t)
 	db := testenv.OpenPostgres(t, strings.Replace(dsn, "@", ":c4nary@", 1))
@@ -196,7 +196,7 @@ func TestPostgresTellsWhereItIsWithoutThePassword(t *testing.T) {
 	}
 }
 
-func TestEveryConnectionOfSQLiteIsSetUp(t *testing.T) {
+func TestEverySQLiteConnectionIsConfigured(t *testing.T) {
 	t.Parallel()
 	db := testenv.SQLite(t)
 	for name, c := range map[string]struct {
@@ -231,7 +231,7 @@ func TestEveryConnectionOfSQLiteIsSetUp(t *testing.T) {
 	}
 }
 
-// Every statement relies on it: $n means the n-th argument, wherever and however often it stands.
+// Every statement relies on it: $n means the n-th argument, wherever and however often it is used.
 func TestNumberedPlaceholdersMeanTheSameInBothEngines(t *testing.T) {
 	t.Parallel()
 	for name, db := range map[string]*sqlstore.DB{"sqlite": testenv.SQLite(t), "postgres": testenv.Postgres(t)} {

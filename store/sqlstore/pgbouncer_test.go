@@ -10,9 +10,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/storetest"
 )
 
-// Behind PgBouncer in transaction mode every transaction may run on another connection, and notifications are lost. The
-// whole contract holds there, across two processes, too: changes arrive by the poll.
-func TestPgBouncerKeepsTheContract(t *testing.T) {
+// Behind PgBouncer in transaction mode every transaction may run on another connection, and notifications are lost.
+// The conformance suite still passes, also across two processes: changes arrive by polling.
+func TestPgBouncerPassesTheConformanceSuite(t *testing.T) {
 	t.Parallel()
 	storetest.RunShared(t, func(t *testing.T) (a, b store.Store) {
 		through, direct := testenv.PgBouncerDSN(t)
@@ -24,9 +24,9 @@ func TestPgBouncerKeepsTheContract(t *testing.T) {
 	})
 }
 
-// Why that works: whatever is done, nothing stays on a connection of the server for the next one who gets it, neither
-// a prepared statement nor a setting nor a lock.
-func TestConnectionsOfPostgresKeepNothing(t *testing.T) {
+// Why that works: no state stays on a server connection for the next client, neither a prepared statement nor a
+// setting nor a lock.
+func TestPostgresConnectionsKeepNoState(t *testing.T) {
 	t.Parallel()
 	dsn := testenv.PostgresDSN(t)
 	db := testenv.OpenPostgres(t, dsn)
@@ -60,7 +60,7 @@ func TestConnectionsOfPostgresKeepNothing(t *testing.T) {
 		"settings":            `SELECT count(*) FROM pg_settings WHERE source = 'session' AND name <> 'application_name'`,
 	} {
 		var n int64
-		// Without arguments in the simple protocol: the question itself leaves no trace.
+		// Without arguments in the simple protocol: the query itself leaves no state.
 		if err := conn.QueryRowContext(t.Context(), query, pgx.QueryExecModeSimpleProtocol).Scan(&n); err != nil || n != 0 {
 			t.Errorf("%s: %d, %v", what, n, err)
 		}

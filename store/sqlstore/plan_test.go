@@ -13,15 +13,15 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// plan returns how the engine would run the query. PostgreSQL reads small tables from front to back and sorts what is
-// little: told not to, it shows whether it could do without.
+// plan returns the engine's query plan. PostgreSQL scans small tables sequentially and sorts few rows: with these
+// disabled, it shows whether it could do without.
 func plan(t *testing.T, db *sqlstore.DB, q sqlstore.Recorded) string {
 	t.Helper()
-	explain, tell := "EXPLAIN QUERY PLAN ", []string(nil)
+	explain, disable := "EXPLAIN QUERY PLAN ", []string(nil)
 	if db.Info().Engine == sqlstore.EnginePostgres {
-		explain, tell = "EXPLAIN ", []string{"enable_seqscan", "enable_sort", "enable_incremental_sort", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"}
+		explain, disable = "EXPLAIN ", []string{"enable_seqscan", "enable_sort", "enable_incremental_sort", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"}
 		if strings.Contains(q.Query, "@>") {
-			tell = slices.DeleteFunc(tell, func(s string) bool { return s == "enable_bitmapscan" }) // such an index knows no other way
+			disable = slices.DeleteFunc(disable, func(s string) bool { return s == "enable_bitmapscan" }) // such an index supports no other scan
 		}
 	}
 	tx, err := db.Writer().BeginTx(t.Context(), nil)
@@ -29,7 +29,7 @@ func plan(t *testing.T, db *sqlstore.DB, q sqlstore.Recorded) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	for _, setting := range tell {
+	for _, setting := range disable {
 		if _, err := tx.ExecContext(t.Context(), "SET LOCAL "+setting+" = off"); err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func plan(t *testing.T, db *sqlstore.DB, q sqlstore.Recorded) string {
 		var id, parent, unused int64
 		var detail string
 		dest := []any{&id, &parent, &unused, &detail}
-		if tell != nil {
+		if disable != nil {
 			dest = dest[3:]
 		}
 		if err := rows.Scan(dest...); err != nil {
@@ -58,8 +58,8 @@ func plan(t *testing.T, db *sqlstore.DB, q sqlstore.Recorded) string {
 	return b.String()
 }
 
-// readsAll finds the steps of a plan that read a whole table, and sorts those that sort it. What a subquery with a
-// limit has answered may be read and sorted: it is called few, found or counted.
+// readsAll finds the steps of a plan that read a whole table, and sorts those that sort it. The result of a subquery
+// with a limit may be read and sorted: its alias is few, found or counted.
 var (
 	readsAll = regexp.MustCompile(`(?m)^SCAN (?:[a-z]+|\(subquery-\d+\))$|Seq Scan on `)
 	bounded  = regexp.MustCompile(`^SCAN (few|found|counted)$`)
@@ -67,13 +67,13 @@ var (
 	sorts    = regexp.MustCompile(`TEMP B-TREE FOR ORDER BY|Sort Key`)
 )
 
-// pages looks at the queries of the first two pages of lists.
+// pages checks the queries of the first two pages of lists.
 type pages struct {
 	db  *sqlstore.DB
 	rec *sqlstore.Recorder
 }
 
-// check looks at the plans of the first two pages of a list.
+// check checks the plans of the first two pages of a list.
 func (p pages) check(t *testing.T, name string, list func(cursor string) (next string, err error)) {
 	t.Helper()
 	p.rec.Take()
@@ -99,9 +99,9 @@ func (p pages) check(t *testing.T, name string, list func(cursor string) (next s
 	}
 }
 
-// With a million rows a list that sorts them, or reads the whole table for a page, is of no use. A page walks an index,
-// or sorts the bounded number of rows that an index of texts has found.
-func TestListsWalkAnIndex(t *testing.T) {
+// With a million rows a list must not sort them, or read the whole table for a page. A page scans an index, or sorts
+// the bounded number of rows that a text index has found.
+func TestListsUseAnIndex(t *testing.T) {
 	t.Parallel()
 	onEngines(t, 30, func(t *testing.T, db *sqlstore.DB) {
 		for _, set := range []string{`role = 'admin'`, `pending = 1`, `active = 0`} { // enough of each for a second page
@@ -109,9 +109,9 @@ func TestListsWalkAnIndex(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// Once by the index of texts, once by walking, and once by walking first.
+		// Once by the text index, once by scanning, and once by scanning first.
 		for _, few := range []int{1000, 0} {
-			sqlstore.SetReach(db, []int{2, 5}, few, 20*few)
+			sqlstore.SetSearchBudget(db, []int{2, 5}, few, 20*few)
 			p := pages{db, sqlstore.Record(db)}
 			checkUserLists(t, p)
 			checkSessionLists(t, p)
@@ -197,7 +197,7 @@ func checkEventLists(t *testing.T, p pages) {
 	}
 }
 
-func TestLookUpsUseAnIndex(t *testing.T) {
+func TestLookupsUseAnIndex(t *testing.T) {
 	t.Parallel()
 	db := testenv.SQLite(t)
 	fill(t, db, 5)

@@ -18,19 +18,19 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// notifyChannel is the channel of NOTIFY. It only wakes: what happened is read from the table.
+// notifyChannel is the channel of NOTIFY. It only wakes the poller, which reads the changes from the table.
 const notifyChannel = "gatehouse_changes"
 
-// postgresEngine is the part of an open PostgreSQL store that is PostgreSQL's own.
+// postgresEngine implements engine on PostgreSQL.
 type postgresEngine struct {
-	config *pgx.ConnConfig
-	log    *zap.Logger
-	origin func() string
-	since  string // when the server started that the last poll asked
+	config  *pgx.ConnConfig
+	log     *zap.Logger
+	origin  func() string
+	started string // start time of the server at the last poll
 }
 
-// parseDSN reads a connection string. The driver's own error repeats parts of it, the password perhaps among them, so
-// it is not passed on.
+// parseDSN reads a connection string. The driver's error repeats parts of it, possibly the password, so it is not
+// wrapped.
 func parseDSN(dsn string) (*pgx.ConnConfig, error) {
 	if strings.TrimSpace(dsn) == "" {
 		return nil, errors.New("the connection string of PostgreSQL is empty")
@@ -47,8 +47,8 @@ func parseDSN(dsn string) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout <= 0 {
 		config.ConnectTimeout = lockTimeout
 	}
-	// Types follow from the arguments, in one round trip and with nothing kept on the server: PgBouncer in
-	// transaction mode gives every transaction another connection.
+	// Types are derived from the arguments, in one round trip and without state on the server: PgBouncer in transaction
+	// mode may give every transaction another connection.
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.StatementCacheCapacity = 0
 	config.DescriptionCacheCapacity = 0
@@ -58,14 +58,14 @@ func parseDSN(dsn string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// cutPassword reports whether a part of the password was taken for one of the host or the database, which are shown: an
-// '@' that is not encoded ends the password before its end.
+// cutPassword reports whether part of the password was parsed as host or database, which errors show: an unencoded
+// '@' ends the password early.
 func cutPassword(dsn string, config *pgx.ConnConfig) bool {
 	hosts := []string{config.Host}
 	for _, f := range config.Fallbacks {
 		hosts = append(hosts, f.Host)
 	}
-	// The folder of a socket may have an '@' in it; "@name" is an abstract one.
+	// The directory of a socket may contain an '@'; "@name" is an abstract socket.
 	cut := func(h string) bool { return !strings.HasPrefix(h, "/") && strings.LastIndexByte(h, '@') > 0 }
 	return slices.ContainsFunc(hosts, cut) ||
 		strings.Contains(config.Database, "@") && strings.Contains(dsn, "://") && strings.Count(dsn, "@") > 1
@@ -110,8 +110,8 @@ func (d *DB) postgresOpenError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: open the store in PostgreSQL at %s: %w", store.ErrUnavailable, d.info.Location, err)
 }
 
-// lockChanges implements engine: it waits until every earlier change has committed and keeps later ones waiting. The
-// limits hold for this transaction only; a process that stops in the middle must not hold up all others.
+// lockChanges implements engine: it waits until every earlier change has committed and blocks later ones. The
+// timeouts apply to this transaction only; a process that stops in the middle must not block all others.
 func (e *postgresEngine) lockChanges(ctx context.Context, tx *sql.Tx) error {
 	text := fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d; "+
 		"SET LOCAL idle_in_transaction_session_timeout = %d; SELECT seq FROM change_counter WHERE id = 1 FOR UPDATE",
@@ -127,22 +127,22 @@ func (e *postgresEngine) announce(ctx context.Context, tx *sql.Tx, origin string
 	return err
 }
 
-// healthy implements engine. The query that goes with it tells all there is.
+// healthy implements engine. Queries fail by themselves when the server is gone.
 func (e *postgresEngine) healthy() error { return nil }
 
-// moved implements engine: the poll is cheap enough to ask every time. It is another server since the last time when
-// that one started at another moment, whatever address or pooler leads to it. One that was promoted may lack the last
-// changes, and gives their numbers to later ones.
-func (e *postgresEngine) moved(ctx context.Context, conn *sql.Conn) (moved, anew bool, err error) {
-	var since string
-	if err := conn.QueryRowContext(ctx, `SELECT extract(epoch FROM pg_postmaster_start_time())::text`).Scan(&since); err != nil {
+// pollCommits implements engine: the poll is cheap enough to run every time. A different start time means a different
+// server, whatever the address or pooler. A promoted standby may lack the last changes, and reuses their sequence
+// numbers for later ones.
+func (e *postgresEngine) pollCommits(ctx context.Context, conn *sql.Conn) (committed, reset bool, err error) {
+	var started string
+	if err := conn.QueryRowContext(ctx, `SELECT extract(epoch FROM pg_postmaster_start_time())::text`).Scan(&started); err != nil {
 		return false, false, err
 	}
-	anew, e.since = e.since != "" && since != e.since, since
-	return true, anew, nil
+	reset, e.started = e.started != "" && started != e.started, started
+	return true, reset, nil
 }
 
-// listen implements engine: it keeps a connection that listens, and makes a new one when that is lost.
+// listen implements engine: it runs LISTEN on a dedicated connection and reconnects when that is lost.
 func (e *postgresEngine) listen(ctx context.Context, wake func()) {
 	const shortest, longest = 100 * time.Millisecond, 5 * time.Second
 	for wait := shortest; ctx.Err() == nil; {
@@ -154,7 +154,7 @@ func (e *postgresEngine) listen(ctx context.Context, wake func()) {
 		if time.Since(began) > longest {
 			wait = shortest
 		}
-		e.log.Debug("no longer listening for changes; the poll goes on", zap.Error(err))
+		e.log.Debug("LISTEN connection lost: polling continues", zap.Error(err))
 		select {
 		case <-ctx.Done():
 			return
@@ -174,12 +174,12 @@ func (e *postgresEngine) listenOnce(ctx context.Context, wake func()) error {
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		_ = conn.Close(closing) // it only listened
+		_ = conn.Close(closing) // nothing was written
 	}()
 	if _, err := conn.Exec(connecting, "LISTEN "+notifyChannel); err != nil {
 		return err
 	}
-	wake() // what was announced before is not told again
+	wake() // earlier notifications are not repeated
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {

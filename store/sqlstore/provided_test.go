@@ -17,8 +17,8 @@ var backToThree = []string{
 	`ALTER TABLE sessions DROP COLUMN claims`, `DELETE FROM gatehouse_schema WHERE version_id >= 4`,
 }
 
-// A store of an older version: what providers gave is found out from the identities, and what was given here stays.
-func TestAnUpdateTellsWhatProvidersGaveFromWhatWasGivenHere(t *testing.T) {
+// A store of an older version: provided roles and groups are derived from the identities, and granted ones are kept.
+func TestMigrationSeparatesProvidedFromGrantedRoles(t *testing.T) {
 	t.Parallel()
 	path, dsn := testenv.SQLitePath(t), testenv.MigratedDSN(t)
 	for name, open := range map[string]func(with ...func(*sqlstore.Options)) *sqlstore.DB{
@@ -65,9 +65,9 @@ func TestAnUpdateTellsWhatProvidersGaveFromWhatWasGivenHere(t *testing.T) {
 	}
 }
 
-// During an update an older version gives somebody a role who had it from a provider. The column that it does not know stays
-// as it was, and they are an administrator made here all the same, also for the rule of the last one.
-func TestARoleThatAnOlderVersionGaveIsGivenHere(t *testing.T) {
+// During an update an older version grants a role to a user who had it from a provider. It does not write the new
+// column, but the role counts as granted, also for the last-admin rule.
+func TestARoleGrantedByAnOlderVersionCounts(t *testing.T) {
 	t.Parallel()
 	db := testenv.SQLite(t)
 	var users []store.User
@@ -86,7 +86,7 @@ func TestARoleThatAnOlderVersionGaveIsGivenHere(t *testing.T) {
 		t.Errorf("%+v, %v", u, err)
 	}
 	if err := db.Change(t.Context(), func(tx store.Tx) error { return tx.DeleteUser(t.Context(), users[0].ID) }); err != nil {
-		t.Errorf("they are not relied on: %v", err)
+		t.Errorf("they do not count: %v", err)
 	}
 }
 

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// proxy stands between a store and PostgreSQL.
+// proxy forwards the traffic between a store and PostgreSQL.
 type proxy struct {
 	dsn      string
 	refuse   []byte      // what a client sends with this in it ends its connection
-	cutAfter atomic.Bool // the next commit is passed on, its answer is not
+	cutAfter atomic.Bool // the next commit is forwarded, its response is not
 	cuts     atomic.Int64
 	refused  atomic.Int64
 }
@@ -52,21 +52,21 @@ func (p *proxy) serve(client net.Conn, upstream string) {
 		return
 	}
 	var mute atomic.Bool
-	var answers sync.WaitGroup
-	answers.Go(func() { passAnswers(client, server, &mute) })
-	p.passQueries(client, server, &mute)
+	var responses sync.WaitGroup
+	responses.Go(func() { forwardResponses(client, server, &mute) })
+	p.forwardQueries(client, server, &mute)
 	if mute.Load() {
-		// The commit is on its way. PostgreSQL carries it out before it notices that nobody is there any more.
+		// The commit has been sent. PostgreSQL runs it before it notices that the client is gone.
 		_ = server.(*net.TCPConn).CloseWrite()
 	} else {
 		_ = server.Close()
 	}
-	answers.Wait()
+	responses.Wait()
 	_ = server.Close()
 }
 
-// passAnswers passes on what the server says until it is mute: then the client loses its connection instead.
-func passAnswers(client, server net.Conn, mute *atomic.Bool) {
+// forwardResponses forwards the server's responses until it is muted: then the client's connection is closed instead.
+func forwardResponses(client, server net.Conn, mute *atomic.Bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(buf)
@@ -80,7 +80,7 @@ func passAnswers(client, server net.Conn, mute *atomic.Bool) {
 	}
 }
 
-func (p *proxy) passQueries(client, server net.Conn, mute *atomic.Bool) {
+func (p *proxy) forwardQueries(client, server net.Conn, mute *atomic.Bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := client.Read(buf)

@@ -14,14 +14,14 @@ type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// scanner is a row to scan.
+// scanner is the common part of *sql.Row and *sql.Rows.
 type scanner interface{ Scan(dest ...any) error }
 
-// maxPrepared bounds the statements kept prepared: the lists have many variants.
+// maxPrepared bounds the number of prepared statements: lists have many variants.
 const maxPrepared = 200
 
-// preparedPool keeps statements prepared by their text. SQLite compiles a query in about the time it takes to answer
-// it, and resolving a session is on the way of requests.
+// preparedPool caches prepared statements by their text. SQLite takes about as long to compile a query as to run it,
+// and sessions are resolved on the request path.
 type preparedPool struct {
 	*sql.DB
 	mu    sync.RWMutex
@@ -32,7 +32,7 @@ func newPreparedPool(db *sql.DB) *preparedPool {
 	return &preparedPool{DB: db, stmts: make(map[string]*sql.Stmt)}
 }
 
-// stmt returns the statement prepared, or nil when there is none and no place for one.
+// stmt returns the prepared statement, or nil if there is none and the cache is full.
 func (p *preparedPool) stmt(ctx context.Context, query string) *sql.Stmt {
 	p.mu.RLock()
 	s, full := p.stmts[query], len(p.stmts) >= maxPrepared
@@ -42,7 +42,7 @@ func (p *preparedPool) stmt(ctx context.Context, query string) *sql.Stmt {
 	}
 	s, err := p.PrepareContext(ctx, query)
 	if err != nil {
-		return nil // the query itself will tell the error
+		return nil // the query itself will return the error
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,8 +81,8 @@ func (p *preparedPool) close() error {
 	return errors.Join(errs...)
 }
 
-// collect runs a query and scans all its rows. The rows are closed when it returns: a connection of PostgreSQL can do
-// one thing at a time.
+// collect runs a query and scans all its rows. The rows are closed when it returns: a PostgreSQL connection runs one
+// query at a time.
 func collect[T any](ctx context.Context, q queryer, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -103,7 +103,7 @@ func collect[T any](ctx context.Context, q queryer, scan func(scanner) (T, error
 	return list, rows.Close()
 }
 
-// affected runs a statement and returns how many rows it touched.
+// affected runs a statement and returns the number of affected rows.
 func affected(ctx context.Context, q queryer, query string, args ...any) (int64, error) {
 	res, err := q.ExecContext(ctx, query, args...)
 	if err != nil {

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// reader runs queries, in a transaction or outside: run says where.
+// reader implements [store.Reader]; run runs a query inside or outside of a transaction.
 type reader struct {
 	run func(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error
 	dia *dialect
 	now func() time.Time
-	// reach bounds what a page of a list may cost.
-	reach *reach
+	// budget bounds what a page of a list may cost.
+	budget *searchBudget
 }
 
 // one runs a query for one row.
@@ -54,7 +54,7 @@ func scanText(s scanner) (text string, err error) {
 
 // Setting implements [store.Reader].
 func (r reader) Setting(ctx context.Context, key string) (string, error) {
-	if !keepable(key) {
+	if !storable(key) {
 		return "", errBadText
 	}
 	return one(ctx, r, "read a setting", scanText, `SELECT value FROM settings WHERE name = $1`, key)

@@ -15,20 +15,19 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// refoldBatch is how many rows are read at a time: a connection runs one statement after the other.
+// refoldBatch is how many rows are read at a time: a connection can run only one statement at a time.
 const refoldBatch = 1000
 
-// refold folds the keys that are kept again, after the rule of folding has changed. No account is lost, and no start
-// fails, where two names become one: who is spelled without what the fold drops keeps the name, of two others the older
-// one; the other account gets a name of its own, its address goes, and both stand in the audit log. Running it again
-// changes nothing.
+// refold recomputes the folded keys after the folding rule has changed. If two names become equal, no account is lost
+// and no start fails: the name without ignorable characters keeps it, else the older one; the other account gets a
+// new name and loses its e-mail address, and both changes are in the audit log. It is idempotent.
 func (d *DB) refold(ctx context.Context, q queryer) error {
 	stale, err := staleUsers(ctx, q)
 	if err != nil {
 		return err
 	}
 	slices.SortFunc(stale, precedence)
-	for _, u := range stale { // none of them stands in another's way with an old key
+	for _, u := range stale { // old keys must not conflict with new ones
 		if _, err := q.ExecContext(ctx, `UPDATE users SET username_key = $2, email_key = '' WHERE id = $1`, u.ID, "\x01"+u.ID); err != nil {
 			return fmt.Errorf("fold names again: %w", err)
 		}
@@ -41,7 +40,8 @@ func (d *DB) refold(ctx context.Context, q queryer) error {
 	return refoldEvents(ctx, q)
 }
 
-// precedence is the order in which accounts get their names: the deployment's root, then plain spellings, then by age.
+// precedence is the order in which accounts keep their names: the managed administrator, then names without ignorable
+// characters, then by age.
 func precedence(a, b store.User) int {
 	rank := func(u store.User) int {
 		switch {
@@ -55,11 +55,11 @@ func precedence(a, b store.User) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
 }
 
-// staleUsers returns the users whose keys were folded otherwise.
+// staleUsers returns the users whose keys were folded by another rule.
 func staleUsers(ctx context.Context, q queryer) ([]store.User, error) {
 	type row struct {
 		store.User
-		kept userKeys
+		stored userKeys
 	}
 	var stale []store.User
 	for after := ""; ; {
@@ -67,7 +67,7 @@ func staleUsers(ctx context.Context, q queryer) ([]store.User, error) {
 			var r row
 			var created int64
 			err := s.Scan(&r.ID, &r.Username, &r.Email, intBool{&r.EmailVerified}, &r.Name, intBool{&r.Managed}, intBool{&r.Local}, &created,
-				&r.kept.username, &r.kept.email, &r.kept.search)
+				&r.stored.username, &r.stored.email, &r.stored.search)
 			r.CreatedAt = fromMillis(created)
 			return r, err
 		}, `SELECT id, username, email, email_verified, display_name, managed, is_local, created_at, username_key, email_key, search
@@ -76,7 +76,7 @@ func staleUsers(ctx context.Context, q queryer) ([]store.User, error) {
 			return nil, err
 		}
 		for _, r := range found {
-			if after = r.ID; r.kept != keysOf(r.User) {
+			if after = r.ID; r.stored != keysOf(r.User) {
 				stale = append(stale, r.User)
 			}
 		}
@@ -90,7 +90,7 @@ func keysOf(u store.User) userKeys {
 	return userKeys{username: store.FoldName(u.Username), email: store.FoldName(u.Email), search: userSearch(u)}
 }
 
-// refoldUser writes the keys of one user, and another name or no address where those are somebody else's now.
+// refoldUser writes the keys of one user, with another name or no e-mail address if those are taken now.
 func (d *DB) refoldUser(ctx context.Context, q queryer, u store.User) error {
 	before := u
 	for n := 1; ; n++ {
@@ -102,44 +102,44 @@ func (d *DB) refoldUser(ctx context.Context, q queryer, u store.User) error {
 		case errors.As(err, &taken) && taken.Field == "email":
 			u.Email, u.EmailVerified = "", false
 		case err == nil, taken != nil:
-			u.Username = freshName(before, n)
+			u.Username = candidateName(before, n)
 		default:
 			return err
 		}
 	}
 }
 
-// freshName returns the nth name to try for an account that cannot keep its own; in the end one that nobody has.
-func freshName(u store.User, n int) string {
+// candidateName returns the nth name to try for an account that cannot keep its own, finally one that is unique.
+func candidateName(u store.User, n int) string {
 	name := cmp.Or(identifier.Username(u.Username), "user")
-	if n > maxFreshNames {
+	if n > maxCandidateNames {
 		return "user-" + strings.ToLower(u.ID)
 	}
 	return identifier.Suffixed(name, "-"+strconv.Itoa(n+1))
 }
 
-const maxFreshNames = 1000
+const maxCandidateNames = 1000
 
 func (d *DB) writeRefolded(ctx context.Context, q queryer, before, u store.User) error {
 	keys := keysOf(u)
-	moves := int64(0)
+	versionStep := int64(0)
 	if u.Username != before.Username || u.Email != before.Email {
-		moves = 1
+		versionStep = 1
 	}
 	if _, err := q.ExecContext(ctx, `UPDATE users SET username = $2, email = $3, email_verified = $4, username_key = $5,
 		email_key = $6, search = $7, version = version + $8 WHERE id = $1`,
-		u.ID, u.Username, u.Email, toInt(u.EmailVerified), keys.username, keys.email, keys.search, moves); err != nil {
+		u.ID, u.Username, u.Email, toInt(u.EmailVerified), keys.username, keys.email, keys.search, versionStep); err != nil {
 		return err
 	}
 	if _, err := q.ExecContext(ctx, `UPDATE sessions SET search = $2 || lower(ip) WHERE user_id = $1`,
 		u.ID, sessionSearch(u.Username, "")); err != nil {
 		return err
 	}
-	if moves == 0 {
+	if versionStep == 0 {
 		return nil
 	}
-	d.opts.Log.Warn("an account shared its username or e-mail address with another one, but for characters that nobody sees, and was given another",
-		zap.String("user_id", u.ID), zap.String("was", identifier.Example(before.Username)), zap.String("is", u.Username),
+	d.opts.Log.Warn("account renamed: its username or e-mail address equaled another one except for invisible characters",
+		zap.String("user_id", u.ID), zap.String("before", identifier.Example(before.Username)), zap.String("after", u.Username),
 		zap.Bool("email_removed", u.Email != before.Email))
 	return insertEvent(ctx, q, d.CompleteEvent(store.Event{
 		Actor: store.NameStartUp, Action: "user.update", TargetID: u.ID, Target: u.Username, Outcome: store.Success,
@@ -150,7 +150,7 @@ func (d *DB) writeRefolded(ctx context.Context, q queryer, before, u store.User)
 	}))
 }
 
-// refoldEvents folds what the audit log is searched by. Plain ASCII folds as it always did.
+// refoldEvents recomputes the search text of the audit log. The folding of ASCII has not changed.
 func refoldEvents(ctx context.Context, q queryer) error {
 	type row struct{ id, actor, target, action, ip, actorKey, search string }
 	for after := ""; ; {

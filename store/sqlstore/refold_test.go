@@ -12,14 +12,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// olderStore fills a store and takes it back to the fold that told names by characters which nobody sees.
+// olderStore fills a store and reverts it to the folding rule that distinguished names by invisible characters.
 type olderStore struct {
 	t  *testing.T
 	db *sqlstore.DB
 	at time.Time
 }
 
-// add makes a user under a plain name, and then has the text and the keys be what an older version kept.
+// add creates a user with a plain name, and then sets the text and the keys as an older version stored them.
 func (o *olderStore) add(u store.User) store.User {
 	o.t.Helper()
 	o.at = o.at.Add(time.Minute)
@@ -55,7 +55,7 @@ func (o *olderStore) exec(query string, args ...any) {
 	}
 }
 
-func TestAStoreOfAnOlderFoldLosesNobody(t *testing.T) {
+func TestRefoldingLosesNoAccount(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
@@ -117,7 +117,7 @@ func refolds(t *testing.T, open func() *sqlstore.DB) {
 	if u, err := db.UserByLogin(ctx, "jim"); err != nil || u.ID != alone.ID {
 		t.Errorf("jim is %q, %v", u.Username, err)
 	}
-	told(ctx, t, db, early.ID, third.ID, blank.ID)
+	checkAuditLog(ctx, t, db, early.ID, third.ID, blank.ID)
 	if page, err := db.Events(ctx, store.EventQuery{Actor: "jim", Text: "jim"}); err != nil || len(page.Items) != 1 {
 		t.Errorf("what jim did is not found: %d, %v", len(page.Items), err)
 	}
@@ -126,8 +126,8 @@ func refolds(t *testing.T, open func() *sqlstore.DB) {
 	}
 }
 
-// told makes sure that the audit log tells of those accounts, and of no other.
-func told(ctx context.Context, t *testing.T, db *sqlstore.DB, ids ...string) {
+// checkAuditLog checks that the audit log has an entry for exactly these accounts.
+func checkAuditLog(ctx context.Context, t *testing.T, db *sqlstore.DB, ids ...string) {
 	t.Helper()
 	page, err := db.Events(ctx, store.EventQuery{Action: "user.update", ActorKind: store.ActorStartUp})
 	if err != nil || len(page.Items) != len(ids) {

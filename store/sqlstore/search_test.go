@@ -15,8 +15,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// backToOne and takeBack take a schema back to what its first migration made, as an update finds it.
-var backToOne = map[string][]string{
+// downToFirst and revertToFirst revert a schema to its first migration.
+var downToFirst = map[string][]string{
 	sqlstore.EngineSQLite: {
 		`DROP TRIGGER user_search_insert`, `DROP TRIGGER user_search_update`, `DROP TRIGGER user_search_regroup`, `DROP TRIGGER user_search_delete`,
 		`DROP TABLE user_search`, `DROP TABLE user_search_rows`, `DROP TABLE user_search_groups`,
@@ -27,9 +27,9 @@ var backToOne = map[string][]string{
 	},
 }
 
-func takeBack(t *testing.T, db *sqlstore.DB) {
+func revertToFirst(t *testing.T, db *sqlstore.DB) {
 	t.Helper()
-	statements := append(slices.Concat(backToThree, backToOne[db.Info().Engine]), `DELETE FROM gatehouse_schema WHERE version_id >= 2`,
+	statements := append(slices.Concat(backToThree, downToFirst[db.Info().Engine]), `DELETE FROM gatehouse_schema WHERE version_id >= 2`,
 		`ALTER TABLE throttle_buckets DROP COLUMN used`,
 		`DROP INDEX identities_by_provider`, `DROP INDEX users_local`, `DROP INDEX sessions_by_ip`, `DROP INDEX links_open_by_user`,
 		`DROP INDEX events_by_ip`, `DROP INDEX events_by_request`)
@@ -40,8 +40,8 @@ func takeBack(t *testing.T, db *sqlstore.DB) {
 	}
 }
 
-// An update puts the accounts that are there already into the index of texts, one with broken groups among them.
-func TestAnUpdateIndexesTheAccountsThatAreThere(t *testing.T) {
+// A migration adds existing accounts to the text index, including one with malformed groups.
+func TestMigrationIndexesExistingAccounts(t *testing.T) {
 	t.Parallel()
 	path, dsn := filepath.Join(t.TempDir(), "gatehouse.db"), testenv.PostgresDSN(t)
 	for engine, opts := range map[string]sqlstore.Options{
@@ -56,7 +56,7 @@ func TestAnUpdateIndexesTheAccountsThatAreThere(t *testing.T) {
 			}
 			fill(t, old, 300)
 			member := withManyGroups(t, old)
-			takeBack(t, old)
+			revertToFirst(t, old)
 			if _, err := old.Writer().ExecContext(t.Context(), `UPDATE users SET group_names = 'broken' WHERE username_key = 'user7'`); err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +70,7 @@ func TestAnUpdateIndexesTheAccountsThatAreThere(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer db.Close()
-			sqlstore.SetReach(db, []int{1, 1}, 1000, 1000) // so that only the index can find them
+			sqlstore.SetSearchBudget(db, []int{1, 1}, 1000, 1000) // so that only the index can find them
 			for text, want := range map[string]int{"user29": 11, "ser299": 1, "@example.com": 301, "any groups": 1, "nobody": 0} {
 				got, _ := walkPages(t, text, 1000, func(c string) (keys []string, next string, err error) {
 					page, err := db.Users(t.Context(), store.UserQuery{Text: text, Cursor: c, Limit: 1000})
@@ -92,9 +92,9 @@ func TestAnUpdateIndexesTheAccountsThatAreThere(t *testing.T) {
 	}
 }
 
-// A sign-in and an update at the same moment: the tables that one has locked are those that the other one wants next
-// (P-RACE). The update waits, and both succeed.
-func TestAnUpdateWaitsForChangesUnderWay(t *testing.T) {
+// A sign-in and a migration at the same time could deadlock, as each locks tables that the other needs next. The
+// migration waits, and both succeed.
+func TestMigrationWaitsForChangesInProgress(t *testing.T) {
 	t.Parallel()
 	dsn := testenv.PostgresDSN(t)
 	opts := sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true}
@@ -105,7 +105,7 @@ func TestAnUpdateWaitsForChangesUnderWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	takeBack(t, old)
+	revertToFirst(t, old)
 	updated := make(chan error, 1)
 	err = old.Change(ctx, func(tx store.Tx) error {
 		at := time.Now()
@@ -133,13 +133,13 @@ func TestAnUpdateWaitsForChangesUnderWay(t *testing.T) {
 	if err := <-updated; err != nil {
 		t.Errorf("the update: %v", err)
 	}
-	db := testenv.OpenPostgres(t, dsn, asItIs)
+	db := testenv.OpenPostgres(t, dsn, withoutMigrate)
 	if n, err := db.CountUsers(ctx, store.UserQuery{Provider: "corp"}); n != 1 || err != nil {
 		t.Errorf("%d with the identity, %v", n, err)
 	}
 }
 
-// repair gives the account with broken groups good ones: triggers that read the old ones must not stumble.
+// repair sets valid groups on the account with malformed ones: triggers that read the old value must not fail.
 func repair(t *testing.T, db *sqlstore.DB) {
 	t.Helper()
 	ctx := t.Context()
@@ -165,8 +165,8 @@ func repair(t *testing.T, db *sqlstore.DB) {
 	}
 }
 
-// withManyGroups makes an account in as many and as long groups as a provider may name, and in two that only an
-// administrator of the store can have written: too long for a key of an index, and alike in their first characters.
+// withManyGroups creates an account with as many and as long groups as a provider may send, and with two that are too
+// long for an index key and share their first characters.
 func withManyGroups(t *testing.T, db *sqlstore.DB) store.User {
 	t.Helper()
 	at := time.Now()
@@ -189,10 +189,10 @@ func withManyGroups(t *testing.T, db *sqlstore.DB) store.User {
 	return u
 }
 
-// inGroups looks for an account by its groups, in the index alone.
+// inGroups finds an account by its groups, by the index alone.
 func inGroups(t *testing.T, db *sqlstore.DB, u store.User) {
 	t.Helper()
-	sqlstore.SetReach(db, []int{1, 1}, 1000, 1000)
+	sqlstore.SetSearchBudget(db, []int{1, 1}, 1000, 1000)
 	for i, group := range append([]string{"nobody's", u.Groups[0] + "x", u.Groups[0][:3]}, u.Groups...) {
 		page, err := db.Users(t.Context(), store.UserQuery{Group: group})
 		if found := len(page.Items) == 1 && page.Items[0].ID == u.ID; err != nil || found != (i >= 3) || !found && len(page.Items) > 0 {
@@ -201,11 +201,11 @@ func inGroups(t *testing.T, db *sqlstore.DB, u store.User) {
 	}
 }
 
-// Everybody's changes wait while one account is written. Its size comes from a provider (P-LIMIT): a sign-in that
-// brings very many groups takes no longer than others, and is not refused for what an index cannot hold.
-func TestManyGroupsHoldNobodyUp(t *testing.T) {
+// All changes wait while one account is written, and a provider determines its size. A sign-in with very many groups
+// takes no longer than others, and does not fail because of the limits of an index.
+func TestManyGroupsDoNotSlowDownChanges(t *testing.T) {
 	t.Parallel()
-	onEngines(t, 12, func(t *testing.T, db *sqlstore.DB) { // so that the one is not found by walking
+	onEngines(t, 12, func(t *testing.T, db *sqlstore.DB) { // so that the account is not found by scanning
 		began := time.Now()
 		u := withManyGroups(t, db)
 		at := time.Now()
@@ -239,8 +239,8 @@ func TestManyGroupsHoldNobodyUp(t *testing.T) {
 	})
 }
 
-// The parts of a text are all three characters that follow each other, however long the text.
-func TestPartsOfATextOnPostgreSQL(t *testing.T) {
+// gatehouse_grams returns all trigrams of a text, however long it is.
+func TestTrigramsOnPostgreSQL(t *testing.T) {
 	t.Parallel()
 	db := testenv.Postgres(t)
 	parts := func(text string) string {

@@ -87,7 +87,7 @@ func (r reader) SessionByToken(ctx context.Context, hash store.TokenHash) (store
 
 // Session implements [store.Reader].
 func (r reader) Session(ctx context.Context, id string) (store.Session, store.User, error) {
-	if !keepable(id) {
+	if !storable(id) {
 		return store.Session{}, store.User{}, store.ErrNotFound
 	}
 	su, err := one(ctx, r, "read a session", scanSessionUser, querySessionByID, id)
@@ -96,14 +96,14 @@ func (r reader) Session(ctx context.Context, id string) (store.Session, store.Us
 
 var sessionOrder = order{list: "sessions", key: "s.last_seen_at", id: "s.id", isTime: true, desc: true}
 
-// Sessions implements [store.Reader]. Sessions of an epoch that is over are not listed.
+// Sessions implements [store.Reader]. Sessions of an earlier epoch are not listed.
 func (r reader) Sessions(ctx context.Context, q store.SessionQuery) (store.SessionPage, error) {
-	from, err := sessionOrder.place(q.Cursor)
+	from, err := sessionOrder.parseCursor(q.Cursor)
 	if err != nil {
 		return store.SessionPage{}, err
 	}
 	l := listing[store.SessionRow]{
-		// Users are asked for row by row: PostgreSQL would else read all of them for a join with a few sessions.
+		// A subquery per row: for a join, PostgreSQL would read all users for a few sessions.
 		op: "list sessions", cols: columns("s.", sessionColumns) + ", (SELECT u.username FROM users u WHERE u.id = s.user_id)",
 		from: "FROM sessions s", keys: "FROM sessions s", order: sessionOrder,
 		index: func(w *where) {
@@ -111,9 +111,9 @@ func (r reader) Sessions(ctx context.Context, q store.SessionQuery) (store.Sessi
 				w.add("s.user_id = %s", clean(q.UserID))
 			}
 		},
-		filter: func(w *where) { r.sessionFilter(w, q) },
-		scan:   scanListedSession,
-		at:     func(s store.SessionRow) cursor { return cursor{Num: toMillis(s.LastSeenAt), ID: s.ID} },
+		filter:   func(w *where) { r.sessionFilter(w, q) },
+		scan:     scanListedSession,
+		cursorOf: func(s store.SessionRow) cursor { return cursor{Num: toMillis(s.LastSeenAt), ID: s.ID} },
 	}
 	if text := store.FoldName(clean(q.Text)); text != "" && q.UserID == "" {
 		if l.sets, err = r.sessionSets(ctx, text); err != nil {
@@ -129,7 +129,7 @@ func (r reader) Sessions(ctx context.Context, q store.SessionQuery) (store.Sessi
 
 func (r reader) sessionFilter(w *where, q store.SessionQuery) {
 	w.add("s.epoch = (SELECT u.epoch FROM users u WHERE u.id = s.user_id)")
-	// Hidden from SQLite as an index: nearly all sessions are not over, and it would then sort them.
+	// Without SQLite's index: nearly all sessions match, and it would then sort them.
 	w.add(r.dia.unindexed+"s.over_at > %s", toMillis(q.Now))
 	text := store.FoldName(clean(q.Text))
 	switch ip, whole := wholeIP(text); {
@@ -141,34 +141,34 @@ func (r reader) sessionFilter(w *where, q store.SessionQuery) {
 	}
 }
 
-// sessionSets returns where to find the sessions with a text: by the whole address, or by their users if there are few
-// and no address can hold the text.
+// sessionSets returns the sets of sessions that can match a text: by complete IP address, or by users if they are few
+// and no IP address can contain the text.
 func (r reader) sessionSets(ctx context.Context, text string) ([]set, error) {
 	if ip, whole := wholeIP(text); whole {
 		return []set{{query: `SELECT c.id FROM sessions c WHERE c.ip = %s AND c.ip <> ''`, values: []any{ip}}}, nil
 	}
-	users, ok := r.usersWith(text)
+	users, ok := r.usersMatching(text)
 	if !ok || strings.Trim(text, "0123456789abcdef.:") == "" {
 		return nil, nil
 	}
-	few, err := r.fewest(ctx, "list sessions", []set{users}, r.reach.few)
+	few, err := r.firstSmallSet(ctx, "list sessions", []set{users}, r.budget.firstSort)
 	if err != nil || few == nil {
 		return nil, err
 	}
 	if few.ids != nil && len(few.ids) == 0 {
 		return []set{*few}, nil // nobody, so no session
 	}
-	return []set{few.of(`SELECT c.id FROM sessions c WHERE c.user_id`)}, nil
+	return []set{few.within(`SELECT c.id FROM sessions c WHERE c.user_id`)}, nil
 }
 
-// wholeIP reads a text that is an address, in the form in which addresses are kept.
+// wholeIP parses an IP address and returns it in its stored form.
 func wholeIP(text string) (string, bool) {
 	ip, err := netip.ParseAddr(text)
 	return ip.WithZone("").String(), err == nil
 }
 
-// withoutZone is an address as it is kept. A zone is the name of an interface of the Caddy that served the request: it
-// says nothing of the client, and could be any text, so that no search could leave addresses out.
+// withoutZone returns an address in its stored form. A zone names a network interface of the server, not of the
+// client, and could be any text that a search has to consider.
 func withoutZone(ip string) string {
 	ip, _, _ = strings.Cut(ip, "%")
 	return ip
@@ -193,7 +193,7 @@ func insertSession(ctx context.Context, q queryer, s store.Session) error {
 		return fmt.Errorf("the session: %w", err)
 	}
 	if s.ID == "" || s.TokenHash == (store.TokenHash{}) || s.ExpiresAt.IsZero() || s.Idle <= 0 {
-		// A session that never ends, or that an empty cookie could name, is a mistake of the caller.
+		// A session that never expires, or that an empty cookie could resolve to, is a bug of the caller.
 		return fmt.Errorf("%w: a session needs an id, a token, an idle time and an end", errArgument)
 	}
 	if s.LastSeenAt.IsZero() {
@@ -215,19 +215,19 @@ func insertSession(ctx context.Context, q queryer, s store.Session) error {
 	return err
 }
 
-// What a client sends of itself is cut: in bytes, an address, the header, a name of the DNS and a port.
+// Client input is truncated; limits in bytes for an address, the header, a DNS name with port.
 const (
 	maxIP        = 64
 	maxUserAgent = 512
 	maxHost      = 260
 )
 
-// sessionSearch is the text in which lists of sessions look: the folded username and the address.
+// sessionSearch returns the text that searches of sessions match: the folded username and the IP address.
 func sessionSearch(username, ip string) string {
 	return clip(store.FoldName(username), maxUserKey) + "\n" + strings.ToLower(ip)
 }
 
-// idleMillis rounds up: a positive time stays one.
+// idleMillis rounds up, so that a positive duration does not become 0.
 func idleMillis(d time.Duration) int64 {
 	return int64((d + time.Millisecond - 1) / time.Millisecond)
 }
@@ -259,7 +259,7 @@ func (t *tx) ReplaceSession(ctx context.Context, oldID string, s store.Session) 
 	if err != nil {
 		return err
 	}
-	t.note(store.ChangeSession, oldID)
+	t.recordChange(store.ChangeSession, oldID)
 	return nil
 }
 
@@ -285,12 +285,12 @@ func (t *tx) EndSessions(ctx context.Context, sel store.SessionSelector) ([]stor
 		return nil, err
 	}
 	for _, s := range ended {
-		t.note(store.ChangeSession, s.ID)
+		t.recordChange(store.ChangeSession, s.ID)
 	}
 	return ended, nil
 }
 
-// markEnded marks what was ended, so that a sign-in under way in the same browser does not survive it.
+// markEnded marks ended sessions, so that a sign-in in progress in the same browser does not survive them.
 func (t *tx) markEnded(ctx context.Context, q queryer, sel store.SessionSelector, ended []store.Session) error {
 	until := t.now().Add(store.EndedFor)
 	switch {
@@ -307,8 +307,8 @@ func (t *tx) markEnded(ctx context.Context, q queryer, sel store.SessionSelector
 	return nil
 }
 
-// selectSessions refuses a selector that selects nothing or in two ways: an empty field that a caller forgot to check
-// must not end everyone's sessions.
+// selectSessions rejects a selector that is empty or ambiguous: an empty field that a caller forgot to check must not
+// end all sessions.
 func selectSessions(sel store.SessionSelector) (where, error) {
 	var w where
 	ways := 0
@@ -326,7 +326,7 @@ func selectSessions(sel store.SessionSelector) (where, error) {
 		return w, fmt.Errorf("%w: Issuer goes with Subject or SID, and they with it", errArgument)
 	}
 	if sel.Issuer != "" {
-		return selectNamed(sel)
+		return selectByProviderName(sel)
 	}
 	for _, part := range []struct{ condition, value string }{
 		{"s.id = %s", sel.ID},
@@ -345,7 +345,7 @@ func (t *tx) SetSessionTokens(ctx context.Context, id string, old string, tokens
 	if err := checkKeys(id, old, tokens.Sealed, tokens.Claims); err != nil {
 		return err
 	}
-	err := t.run(ctx, "keep tokens of a session", func(ctx context.Context, q queryer) error {
+	err := t.run(ctx, "store tokens of a session", func(ctx context.Context, q queryer) error {
 		n, err := affected(ctx, q, `UPDATE sessions SET sealed = $3, claims = $4 WHERE id = $1 AND sealed = $2`,
 			id, old, tokens.Sealed, tokens.Claims)
 		if err != nil || n > 0 {
@@ -360,6 +360,6 @@ func (t *tx) SetSessionTokens(ctx context.Context, id string, old string, tokens
 	if err != nil {
 		return err
 	}
-	t.note(store.ChangeSession, id)
+	t.recordChange(store.ChangeSession, id)
 	return nil
 }

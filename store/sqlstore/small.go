@@ -10,7 +10,7 @@ import (
 
 // KnownDevice implements [store.Reader].
 func (r reader) KnownDevice(ctx context.Context, hash store.TokenHash, userID string) (bool, error) {
-	if !keepable(userID) {
+	if !storable(userID) {
 		return false, nil
 	}
 	n, err := one(ctx, r, "look a device up", scanInt, `SELECT count(*) FROM devices
@@ -39,7 +39,7 @@ func (t *tx) PutDevice(ctx context.Context, hash store.TokenHash, userID string,
 
 // ForgetDevices implements [store.Tx].
 func (t *tx) ForgetDevices(ctx context.Context, userID string, keep ...store.TokenHash) (int, error) {
-	if !keepable(userID) {
+	if !storable(userID) {
 		return 0, nil
 	}
 	var n int64
@@ -60,7 +60,7 @@ func (t *tx) ForgetDevices(ctx context.Context, userID string, keep ...store.Tok
 
 // EndFlows implements [store.Tx].
 func (t *tx) EndFlows(ctx context.Context, userID string) error {
-	if !keepable(userID) || userID == "" {
+	if !storable(userID) || userID == "" {
 		return nil
 	}
 	return t.run(ctx, "end the flows of a user", func(ctx context.Context, q queryer) error {
@@ -75,7 +75,7 @@ func (t *tx) Once(ctx context.Context, kind, key string, now, expires time.Time)
 		return false, err
 	}
 	if !expires.After(now) {
-		// It would be forgotten at once and could come again.
+		// It would expire at once and could be replayed.
 		return false, fmt.Errorf("%w: a once-value must be kept for some time", errArgument)
 	}
 	var n int64
@@ -97,8 +97,8 @@ func (t *tx) Mark(ctx context.Context, kind, key string, until time.Time) error 
 	return t.run(ctx, "note what happened", func(ctx context.Context, q queryer) error { return t.mark(ctx, q, kind, key, until) })
 }
 
-// mark keeps the time by the store's clock, as [tx.CreateFlow] does: what one machine ended is compared with what began on
-// another.
+// mark stores the time by the store's clock, like [tx.CreateFlow]: sessions ended on one machine are compared with
+// sign-ins started on another.
 func (t *tx) mark(ctx context.Context, q queryer, kind, key string, until time.Time) error {
 	until, err := t.d.storeTime(ctx, t.reader, until)
 	if err != nil {
@@ -139,7 +139,7 @@ func (t *tx) SetSetting(ctx context.Context, key, value string) error {
 	if err != nil {
 		return err
 	}
-	t.note(store.ChangeSetting, key)
+	t.recordChange(store.ChangeSetting, key)
 	return nil
 }
 
@@ -148,7 +148,7 @@ func (t *tx) SetSettingOnce(ctx context.Context, key, value string) (string, err
 	if err := checkKeys(key, value); err != nil {
 		return "", err
 	}
-	var stands string
+	var current string
 	var written int64
 	err := t.run(ctx, "write a setting", func(ctx context.Context, q queryer) error {
 		var err error
@@ -157,18 +157,18 @@ func (t *tx) SetSettingOnce(ctx context.Context, key, value string) (string, err
 		if err != nil {
 			return err
 		}
-		return q.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = $1`, key).Scan(&stands)
+		return q.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = $1`, key).Scan(&current)
 	})
 	if err != nil {
 		return "", err
 	}
 	if written > 0 {
-		t.note(store.ChangeSetting, key)
+		t.recordChange(store.ChangeSetting, key)
 	}
-	return stands, nil
+	return current, nil
 }
 
-// touchBatch bounds how many sessions one transaction touches: others wait for it.
+// touchBatch bounds how many sessions one transaction updates: others wait for it.
 const touchBatch = 500
 
 // Touch implements [store.Store].
@@ -187,7 +187,7 @@ func (d *DB) Touch(ctx context.Context, touches []store.Touch) error {
 
 func touchSessions(ctx context.Context, q queryer, batch []store.Touch) error {
 	for _, t := range batch {
-		if !keepable(t.SessionID) {
+		if !storable(t.SessionID) {
 			continue
 		}
 		_, err := q.ExecContext(ctx, `UPDATE sessions SET last_seen_at = $2,

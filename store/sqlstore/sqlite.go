@@ -20,7 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// sqliteEngine is the part of an open SQLite store that is SQLite's own.
+// sqliteEngine implements engine on SQLite.
 type sqliteEngine struct {
 	path    string
 	opened  os.FileInfo
@@ -38,15 +38,15 @@ func fileURI(path, query string) string {
 	return u.String()
 }
 
-// sqliteDSN returns the connection string of a file. mode=rw: connections never make a file; openSQLite does, with
-// narrow rights.
+// sqliteDSN returns the connection string of a file. mode=rw: connections never create a file; openSQLite does, with
+// restrictive permissions.
 func sqliteDSN(path string, writer bool) string {
 	q := url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_defensive": {"1"}, "_dqs": {"0"}, "_error_rc": {"1"}}
 	pragmas := []string{
 		fmt.Sprintf("busy_timeout(%d)", lockTimeout.Milliseconds()),
 		"foreign_keys(1)",
 		"journal_mode(WAL)",
-		"synchronous(FULL)", // what was acknowledged (a revocation, too) survives a power cut
+		"synchronous(FULL)", // an acknowledged change, such as a revocation, survives a power cut
 		"temp_store(MEMORY)",
 		"trusted_schema(0)",
 		"cache_size(-2000)", // KiB for each connection; the file is in the system's cache anyway
@@ -105,8 +105,8 @@ func (d *DB) openSQLite(ctx context.Context) error {
 	return nil
 }
 
-// pingSQLite opens the first connection. Turning a new file to write-ahead logging takes a lock that SQLite does not
-// wait for, so that processes which start at once have to try again.
+// pingSQLite opens the first connection. Switching a new file to write-ahead logging takes a lock that SQLite does
+// not wait for, so processes that start at the same time have to retry.
 func pingSQLite(ctx context.Context, db *sql.DB) error {
 	deadline := time.Now().Add(lockTimeout)
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
@@ -122,7 +122,7 @@ func pingSQLite(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-// sqliteOpenError says what a person can do about a file that cannot be opened.
+// sqliteOpenError adds to the error of a file that cannot be opened what to do about it.
 func sqliteOpenError(ctx context.Context, path string, err error) error {
 	switch {
 	case errors.Is(err, store.ErrNewerSchema), errors.Is(ctx.Err(), context.Canceled):
@@ -136,8 +136,8 @@ func sqliteOpenError(ctx context.Context, path string, err error) error {
 	return fmt.Errorf("%w: open the store %s: %w", store.ErrUnavailable, path, err)
 }
 
-// prepareFile makes the folder (0700) and the file (0600) before the driver can make them with wider rights, and takes
-// rights of others away from a file that is there: it holds password hashes.
+// prepareFile creates the directory (0700) and the file (0600) before the driver can create them with wider
+// permissions, and restricts an existing file: it holds password hashes.
 func (d *DB) prepareFile(path string) error {
 	info, err := statFile(path)
 	switch {
@@ -157,8 +157,8 @@ func createFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make the folder of the store: %w", err)
 	}
-	// Never one that is there: another process has made it meanwhile, or somebody has left it there. Nor is it opened,
-	// for closing it would take away the locks that another handle of this process may have on it already.
+	// Never use an existing file: another process may have created it in the meantime, or an attacker planted it. It
+	// isn't opened either, since closing it would drop the locks that another handle of this process may hold on it.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		_, err = statFile(path)
@@ -170,14 +170,14 @@ func createFile(path string) error {
 	return f.Close()
 }
 
-// restrictCompanions looks at the files that SQLite keeps beside the database: an earlier process may have made them
-// when the database was open to all. They are there by now, so that nobody can have put theirs in their place since.
+// restrictCompanions checks the files that SQLite keeps beside the database: an earlier process may have created them
+// with wide permissions. They exist by now, so nobody can plant theirs in their place afterwards.
 func (d *DB) restrictCompanions(path string) error {
 	if err := refuseForeign(path); err != nil {
 		return err
 	}
 	for _, dir := range owner.Above(realPath(path)) {
-		d.opts.Log.Warn("another user can move the store away, as a folder above it belongs to them or everyone may write in it",
+		d.opts.Log.Warn("store can be moved or replaced by another user: a parent directory is owned or writable by others",
 			zap.String("folder", dir), zap.String("file", path))
 	}
 	for _, suffix := range companions {
@@ -195,22 +195,22 @@ func (d *DB) restrict(path string, info os.FileInfo) {
 		return
 	}
 	if err := os.Chmod(path, mode&0o700); err != nil {
-		d.opts.Log.Warn("the store can be read by other users of this machine and that could not be changed: "+
-			"change the rights of the file to 0600", zap.String("file", path), zap.Error(err))
+		d.opts.Log.Warn("store file is readable by other users and its mode could not be changed: set it to 0600",
+			zap.String("file", path), zap.Error(err))
 		return
 	}
-	d.opts.Log.Warn("the store could be read by other users of this machine: took their rights away",
+	d.opts.Log.Warn("store file was readable by other users: mode restricted",
 		zap.String("file", path), zap.String("mode_before", mode.String()))
 }
 
-// lockChanges implements engine. BEGIN IMMEDIATE has the lock already.
+// lockChanges implements engine. BEGIN IMMEDIATE holds the lock already.
 func (e *sqliteEngine) lockChanges(context.Context, *sql.Tx) error { return nil }
 
-// announce implements engine. Other processes see data_version move.
+// announce implements engine. Other processes see data_version change.
 func (e *sqliteEngine) announce(context.Context, *sql.Tx, string) error { return nil }
 
-// healthy implements engine. A file that was moved, deleted or replaced while open would leave this process alone with
-// the old one: it would never learn of sessions that are ended in the new one.
+// healthy implements engine. If the file is moved, deleted or replaced while it is open, this process would keep
+// using the old one and never learn of sessions that are ended in the new one.
 func (e *sqliteEngine) healthy() error {
 	now, err := os.Stat(e.path)
 	if err != nil {
@@ -222,12 +222,12 @@ func (e *sqliteEngine) healthy() error {
 	return nil
 }
 
-// listen implements engine. There is nothing to hear from SQLite: the poller looks often.
+// listen implements engine. SQLite has no notifications: the poller polls often.
 func (e *sqliteEngine) listen(ctx context.Context, _ func()) { <-ctx.Done() }
 
-// moved implements engine by data_version, which differs on one connection when another one, of any process, has
+// pollCommits implements engine by data_version, which changes on a connection when another one, of any process, has
 // committed (SQLite documentation, PRAGMA data_version).
-func (e *sqliteEngine) moved(ctx context.Context, conn *sql.Conn) (moved, anew bool, err error) {
+func (e *sqliteEngine) pollCommits(ctx context.Context, conn *sql.Conn) (committed, reset bool, err error) {
 	var version int64
 	if err := conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version); err != nil {
 		return false, false, err

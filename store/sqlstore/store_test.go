@@ -8,7 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/storetest"
 )
 
-func TestSQLiteKeepsTheContract(t *testing.T) {
+func TestSQLitePassesTheConformanceSuite(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) store.Store { return testenv.SQLite(t) })
 	storetest.RunShared(t, func(t *testing.T) (a, b store.Store) {
@@ -17,7 +17,7 @@ func TestSQLiteKeepsTheContract(t *testing.T) {
 	})
 }
 
-func TestPostgresKeepsTheContract(t *testing.T) {
+func TestPostgresPassesTheConformanceSuite(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) store.Store { return testenv.Postgres(t) })
 	storetest.RunShared(t, func(t *testing.T) (a, b store.Store) {

@@ -14,8 +14,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// Several machines on one store: what their clocks say is no matter, neither for the person nor for who guesses.
-func TestMachinesWhoseClocksAreApartCountByTheStoresClock(t *testing.T) {
+// Several machines share a store: differences between their clocks help neither the user nor an attacker.
+func TestAttemptsAreCountedByTheStoresClock(t *testing.T) {
 	t.Parallel()
 	path, dsn := filepath.Join(t.TempDir(), "gatehouse.db"), testenv.PostgresDSN(t)
 	for _, opts := range []sqlstore.Options{
@@ -41,7 +41,7 @@ func machinesCount(t *testing.T, opts sqlstore.Options) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = db.Close() })
-		db.OnMachine(clock)
+		db.SetMachineClock(clock)
 		machines = append(machines, machine{db, clock})
 	}
 	begin := func(m machine, d time.Duration) time.Duration {
@@ -69,9 +69,9 @@ func machinesCount(t *testing.T, opts sqlstore.Options) {
 	}
 }
 
-// Somebody is signed out on one machine while a sign-in is under way on another, or just before it begins: the order counts,
-// and no clock.
-func TestMachinesWhoseClocksAreApartAgreeOnWhatEndedFirst(t *testing.T) {
+// A user is signed out on one machine during or just before a sign-in on another: the order counts, whatever their
+// clocks say.
+func TestSignOutAndSignInAreOrderedByTheStoresClock(t *testing.T) {
 	t.Parallel()
 	dsn := testenv.PostgresDSN(t)
 	type machine struct {
@@ -87,7 +87,7 @@ func TestMachinesWhoseClocksAreApartAgreeOnWhatEndedFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = db.Close() })
-		db.OnMachine(func() time.Time { return time.Now().Add(off) })
+		db.SetMachineClock(func() time.Time { return time.Now().Add(off) })
 		machines = append(machines, machine{db, clock})
 	}
 	change := func(m machine, fn func(tx store.Tx) error) {
@@ -128,7 +128,7 @@ func TestMachinesWhoseClocksAreApartAgreeOnWhatEndedFirst(t *testing.T) {
 	}
 }
 
-// A change works with its own connection alone: one that waited for another would wait for changes that wait for it.
+// A change uses a single connection: waiting for a second one could deadlock with changes that wait for this one.
 func TestAChangeNeedsNoSecondConnection(t *testing.T) {
 	t.Parallel()
 	db := testenv.OpenPostgres(t, testenv.MigratedDSN(t))

@@ -6,26 +6,27 @@ import (
 )
 
 const (
-	// sessionGrace is how long a session that was not used stays: its last uses may still be on their way here.
+	// sessionGrace is how long an idle session is kept: its last uses may not have been written yet.
 	sessionGrace = 5 * time.Minute
-	// linkGrace is how long a link stays after its end, so that its page can say "expired" and not "unknown".
+	// linkGrace is how long an expired link is kept, so that its page can say "expired" and not "unknown".
 	linkGrace = 7 * 24 * time.Hour
-	// changesKept is how long changes stay for other processes. One that was away longer forgets all it knew.
-	changesKept = time.Hour
-	// namesKept bounds the counts kept for names as they were typed: anyone can make up any number of them.
-	namesKept = 10_000
+	// changeRetention is how long changes are kept for other processes. A process that missed more than that drops its
+	// cache.
+	changeRetention = time.Hour
+	// maxTypedNames bounds the attempt counts of entered names: a client can invent any number of them.
+	maxTypedNames = 10_000
 )
 
-// typedNames are the beginnings of the keys of such counts: of all names, and of those that nobody has.
-var typedNames = []string{"n:", "u:"}
+// typedNamePrefixes are the key prefixes of such counts: of all names, and of unknown ones.
+var typedNamePrefixes = []string{"n:", "u:"}
 
-// sweepStep deletes expired rows of one kind: it is the query of the rows' keys.
+// sweepStep selects the keys of expired rows of one kind.
 type sweepStep struct {
 	table, key, rows string
 	args             []any
 }
 
-// Sweep implements [store.Store]. Each kind is a transaction of its own, so that nobody waits long.
+// Sweep implements [store.Store]. Each kind is a separate transaction, so that other changes do not wait long.
 func (d *DB) Sweep(ctx context.Context, now time.Time, keepEvents time.Duration, limit int) (int, error) {
 	if limit <= 0 {
 		return 0, nil
@@ -45,7 +46,7 @@ func (d *DB) Sweep(ctx context.Context, now time.Time, keepEvents time.Duration,
 	return total, nil
 }
 
-// sweepSteps are the kinds. counts is now by the store's clock, by which attempts are counted.
+// sweepSteps returns a step per kind. counts is now by the store's clock, which attempt counts use.
 func sweepSteps(now, counts time.Time, keepEvents time.Duration) []sweepStep {
 	ms := func(d time.Duration) int64 { return toMillis(now.Add(-d)) }
 	steps := []sweepStep{
@@ -54,16 +55,16 @@ func sweepSteps(now, counts time.Time, keepEvents time.Duration) []sweepStep {
 		{"links", "id", `expires_at <= $2`, []any{ms(linkGrace)}},
 		{"throttle_buckets", "bucket", `tat <= $2`, []any{counts.UnixMicro()}},
 		{"throttle_attempts", "account", `last_at <= $2`, []any{toMillis(counts.Add(-forgetAttempts))}},
-		{"changes", "seq", `at <= $2`, []any{ms(changesKept)}},
-		// The pairs of these two are deleted by their whole key.
+		{"changes", "seq", `at <= $2`, []any{ms(changeRetention)}},
+		// These two have composite keys.
 		{"devices", "device_hash, user_id", `expires_at <= $2`, []any{ms(0)}},
 		{"once_values", "kind, value_key", `expires_at <= $2`, []any{ms(0)}},
 	}
-	for _, prefix := range typedNames {
+	for _, prefix := range typedNamePrefixes {
 		after := prefix[:1] + ";" // what comes after ':'
 		steps = append(steps, sweepStep{"throttle_attempts", "account", `account >= $2 AND account < $3 AND last_at < (
 			SELECT last_at FROM throttle_attempts WHERE account >= $2 AND account < $3
-			ORDER BY last_at DESC, account LIMIT 1 OFFSET $4)`, []any{prefix, after, int64(namesKept - 1)}})
+			ORDER BY last_at DESC, account LIMIT 1 OFFSET $4)`, []any{prefix, after, int64(maxTypedNames - 1)}})
 	}
 	if keepEvents > 0 {
 		steps = append(steps, sweepStep{"events", "id", `happened_at <= $2`, []any{ms(keepEvents)}})
@@ -71,7 +72,7 @@ func sweepSteps(now, counts time.Time, keepEvents time.Duration) []sweepStep {
 	return steps
 }
 
-// sweep looks with a reader first: mostly there is nothing to do, and nobody need wait for that.
+// sweep queries with a reader first: usually there is nothing to delete, and then no change has to wait.
 func (d *DB) sweep(ctx context.Context, step sweepStep, limit int) (int, error) {
 	keys := `SELECT ` + step.key + ` FROM ` + step.table + ` WHERE ` + step.rows + ` LIMIT $1`
 	args := append([]any{int64(limit)}, step.args...)

@@ -9,11 +9,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// forgetAttempts is how long after the last attempt a count starts again from nothing.
+// forgetAttempts is how long after the last attempt a count is reset.
 const forgetAttempts = 24 * time.Hour
 
-// TakeTurn implements [store.Throttle]. One statement decides; where no turn is left the row is only read, so that a
-// flood costs no writes.
+// TakeTurn implements [store.Throttle]. One statement decides; if the limit is reached the row is only read, so that
+// a flood of requests causes no writes.
 func (d *DB) TakeTurn(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (time.Duration, error) {
 	if err := checkKeys(key); err != nil {
 		return 0, err
@@ -53,14 +53,14 @@ func (d *DB) TakeTurn(ctx context.Context, key string, limit int, window time.Du
 	return max(p.wait(at, long, limit), time.Microsecond), nil
 }
 
-// period is one in which a client's attempts are counted.
+// period is a window in which a client's attempts are counted.
 type period struct {
 	end  int64 // microseconds
 	used int64
 }
 
-// wait returns how long there is no turn: never longer than a whole period. One that ends much later than a period that
-// begins now is of a clock that was set back since, and is over.
+// wait returns how long the client is blocked: at most a whole window. A window that ends much later than one that
+// begins now stems from a clock that was set back since, and counts as over.
 func (p period) wait(at, long int64, limit int) time.Duration {
 	if p.end <= at || p.end > at+long+clockTolerance.Microseconds() || p.used < int64(limit) {
 		return 0
@@ -68,7 +68,7 @@ func (p period) wait(at, long int64, limit int) time.Duration {
 	return time.Duration(min(p.end-at, long)) * time.Microsecond
 }
 
-// period returns the zero period where there is none.
+// period returns the current window of key, or the zero period.
 func (d *DB) period(ctx context.Context, key string) (period, error) {
 	p, err := one(ctx, d.reader, "read a count of a client", func(s scanner) (p period, err error) {
 		err = s.Scan(&p.end, &p.used)
@@ -80,11 +80,11 @@ func (d *DB) period(ctx context.Context, key string) (period, error) {
 	return p, err
 }
 
-// BeginAttempt implements [store.Throttle]. The statement counts only where there is no wait, or it is over, so that of
-// guesses sent at once no more are counted, and answered with no wait, than the rule allows.
+// BeginAttempt implements [store.Throttle]. The statement counts only if there is no wait or it is over, so that of
+// concurrent guesses no more are allowed than the rule permits.
 //
-// A row says how long to wait by wait_until - last_at: nothing, where no wait is due. So attempts that may be made are
-// counted in whatever order they arrive, and by whichever clock.
+// A row stores the wait as wait_until - last_at, 0 for none. So allowed attempts are counted in whatever order they
+// arrive, and by whichever clock.
 func (d *DB) BeginAttempt(ctx context.Context, key string, free int, longest time.Duration, now time.Time) (time.Duration, error) {
 	if err := checkKeys(key); err != nil {
 		return 0, err
@@ -128,8 +128,8 @@ func (d *DB) BeginAttempt(ctx context.Context, key string, free int, longest tim
 	return max(wait, time.Millisecond), err
 }
 
-// remaining returns how long key has to wait still, 0 for not at all: never longer than the wait that is due, whatever
-// the clocks say. A wait that began in the future is one of before the clock was set back: it begins again.
+// remaining returns how long key still has to wait, 0 for not at all: at most the stored wait, whatever the clocks
+// say. A wait that began in the future stems from before the clock was set back: it is restarted.
 func (d *DB) remaining(ctx context.Context, key string, at int64) (time.Duration, error) {
 	type attempts struct{ until, last int64 }
 	a, err := one(ctx, d.reader, "read a count of attempts", func(s scanner) (a attempts, err error) {
@@ -145,7 +145,7 @@ func (d *DB) remaining(ctx context.Context, key string, at int64) (time.Duration
 		return 0, nil
 	}
 	if a.last-at > clockTolerance.Milliseconds() {
-		err = d.exec(ctx, "begin a wait again", func(ctx context.Context, q queryer) error {
+		err = d.exec(ctx, "restart a wait", func(ctx context.Context, q queryer) error {
 			_, err := q.ExecContext(ctx, `UPDATE throttle_attempts SET wait_until = $2 + wait_until - last_at, last_at = $2
 				WHERE account = $1 AND last_at = $3`, key, at, a.last)
 			return err
@@ -157,13 +157,13 @@ func (d *DB) remaining(ctx context.Context, key string, at int64) (time.Duration
 // firstWaitSQL is store.FirstWait in milliseconds, as a number of 64 bits; a test compares the two.
 const firstWaitSQL = `CAST(2000 AS BIGINT)`
 
-// ForgiveAttempt implements [store.Throttle]. The wait that began with the attempt ends: the count alone says how long
-// the next one is, so that forgiving gains no further guess.
+// ForgiveAttempt implements [store.Throttle]. The wait that began with the attempt ends, but the count still
+// determines the next wait, so that this grants no additional guess.
 func (d *DB) ForgiveAttempt(ctx context.Context, key string, _ time.Time) error {
 	if err := checkKeys(key); err != nil {
 		return err
 	}
-	return d.exec(ctx, "take an attempt back", func(ctx context.Context, q queryer) error {
+	return d.exec(ctx, "undo an attempt", func(ctx context.Context, q queryer) error {
 		_, err := q.ExecContext(ctx, `UPDATE throttle_attempts SET failures = failures - 1,
 			wait_until = last_at WHERE account = $1 AND failures > 0`, key)
 		return err

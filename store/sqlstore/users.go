@@ -35,7 +35,7 @@ func (r *userRow) dest() []any {
 
 func (r *userRow) user() (store.User, error) {
 	r.u.Groups, r.u.ProvidedGroups = parseGroups(r.groups), parseGroups(r.provided)
-	onlyProvided(&r.u)
+	normalizeProvided(&r.u)
 	r.u.PasswordChangedAt = fromMillis(r.changedAt)
 	r.u.CreatedAt = fromMillis(r.created)
 	r.u.UpdatedAt = fromMillis(r.updated)
@@ -57,25 +57,25 @@ var (
 	queryUserByID       = selectUser + ` WHERE u.id = $1`
 	queryUserByUsername = selectUser + ` WHERE u.username_key = $1`
 	queryUserByEmail    = selectUser + ` WHERE u.email_key = $1 AND u.is_local = 1 AND u.email_key <> ''`
-	// One statement, so that a name that is unknown costs what a known one does.
+	// One statement, so that unknown and known names take the same time.
 	queryUserByLogin = selectUser + ` WHERE u.username_key = $1
 		OR (u.email_key = $1 AND u.is_local = 1 AND u.email_key <> '')
 		ORDER BY CASE WHEN u.managed = 1 AND u.is_local = 1 AND u.email_key = $1 THEN 0 WHEN u.is_local = 0 THEN 3
 			WHEN u.username_key = $1 THEN 1 ELSE 2 END LIMIT 1`
-	queryActiveAdmins = selectUser + ` WHERE ` + ableAdmin + ` ORDER BY u.created_at, u.id LIMIT $1`
+	queryActiveAdmins = selectUser + ` WHERE ` + canSignInAsAdmin + ` ORDER BY u.created_at, u.id LIMIT $1`
 )
 
-// ableAdmin is the condition that a user u is an administrator who can sign in. Whoever was invited and never came is
-// nobody to rely on: a store whose other administrators are gone would have none.
-const ableAdmin = `u.role = 'admin' AND u.active = 1 AND u.pending = 0
+// canSignInAsAdmin is the condition that a user u is an administrator who can sign in. An invited administrator who
+// never signed in does not count: without the others, the store would have none.
+const canSignInAsAdmin = `u.role = 'admin' AND u.active = 1 AND u.pending = 0
 	AND (u.password_hash <> '' OR EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id))`
 
-// grantedHere is the condition that the role of a user u is no provider's, as onlyProvided says it.
-const grantedHere = `NOT (` + roleProvided + `)`
+// grantedLocally is the condition that the role of a user u does not come from a provider, as in normalizeProvided.
+const grantedLocally = `NOT (` + roleProvided + `)`
 
 // User implements [store.Reader].
 func (r reader) User(ctx context.Context, id string) (store.User, error) {
-	if !keepable(id) {
+	if !storable(id) {
 		return store.User{}, store.ErrNotFound
 	}
 	return one(ctx, r, "read a user", scanUser, queryUserByID, id)
@@ -96,10 +96,10 @@ func (r reader) UserByLocalEmail(ctx context.Context, email string) (store.User,
 	return r.userByName(ctx, queryUserByEmail, email)
 }
 
-// userByName looks a folded name up. A name that no user can have is not folded: folding replaces what is broken in it,
-// and could make it somebody's. Neither is one that is too long: folding a form full of text takes a while.
+// userByName looks up a folded name. An invalid name is not folded: folding replaces invalid characters, and the
+// result could be the name of a user. Nor is one that is too long: folding a large form value is expensive.
 func (r reader) userByName(ctx context.Context, query, name string) (store.User, error) {
-	if !keepable(name) || len(name) > utf8.UTFMax*identifier.MaxLength {
+	if !storable(name) || len(name) > utf8.UTFMax*identifier.MaxLength {
 		return store.User{}, store.ErrNotFound
 	}
 	key := store.FoldName(name)
@@ -145,15 +145,15 @@ func usersList(column string, desc bool) string {
 	return "users " + column
 }
 
-// turned is the order turned round.
-func (o order) turned() order {
+// reversed returns the reversed order.
+func (o order) reversed() order {
 	o.desc = !o.desc
 	o.list = usersList(strings.TrimPrefix(o.key, "u."), o.desc)
 	return o
 }
 
-// userPlace returns the place of a user in an order.
-func userPlace(o order, u store.User) cursor {
+// userCursor returns the position of a user in an order.
+func userCursor(o order, u store.User) cursor {
 	c := cursor{List: o.list, ID: u.ID}
 	switch o.key {
 	case "u.username_key":
@@ -168,7 +168,7 @@ func userPlace(o order, u store.User) cursor {
 	return c
 }
 
-// userStatus are the conditions of a status. Those of partial indexes have to be written as the schema does.
+// userStatus maps a status to its condition. Those of partial indexes have to be written as in the schema.
 var userStatus = map[string]string{
 	"":         "",
 	"active":   "u.active = 1 AND u.pending = 0",
@@ -177,25 +177,25 @@ var userStatus = map[string]string{
 	"never":    "u.last_login_at <= 0",
 }
 
-// userFilter holds the conditions of a query: index that of a partial index, if there is one, rest all others.
+// userFilter holds the conditions of a query: index is that of a partial index, if there is one; rest are all others.
 type userFilter struct {
 	index string
 	rest  []func(*where)
 	sets  []set
 }
 
-func (r reader) userFilter(q store.UserQuery) (userFilter, error) {
+func (r reader) newUserFilter(q store.UserQuery) (userFilter, error) {
 	var f userFilter
 	status, ok := userStatus[q.Status]
 	if !ok {
 		return f, fmt.Errorf("%w: no status of users is named %q", errBadQuery, q.Status)
 	}
-	// What is no index's condition is hidden from the planner, which would else walk an index of that and sort.
-	hide := r.dia.unindexed
+	// Other conditions are written so that the planner does not use an index for them and sort.
+	noIndex := r.dia.unindexed
 	switch {
 	case status == "":
 	case q.Status == "active":
-		f.also(hide + "u.active = 1 AND " + hide + "u.pending = 0")
+		f.add(noIndex + "u.active = 1 AND " + noIndex + "u.pending = 0")
 	default:
 		f.index = status
 	}
@@ -204,7 +204,7 @@ func (r reader) userFilter(q store.UserQuery) (userFilter, error) {
 	case q.Role == store.RoleAdmin && f.index == "":
 		f.index = "u.role = 'admin'"
 	default:
-		f.also(hide+"u.role = %s", clean(string(q.Role)))
+		f.add(noIndex+"u.role = %s", clean(string(q.Role)))
 	}
 	r.addUserText(&f, q)
 	r.addUserGroup(&f, q)
@@ -212,12 +212,12 @@ func (r reader) userFilter(q store.UserQuery) (userFilter, error) {
 	return f, nil
 }
 
-func (f *userFilter) also(condition string, values ...any) {
+func (f *userFilter) add(condition string, values ...any) {
 	f.rest = append(f.rest, func(w *where) { w.add(condition, values...) })
 }
 
-// A part needs at least minGram characters to be found by the index of texts, and is looked for by no more than its
-// first maxGram: each costs a look-up, and a text may be as long as an address.
+// A text needs at least minGram characters to be found by the trigram index, and only its first maxGram are used:
+// each costs a lookup, and a text may be as long as an e-mail address.
 const (
 	minGram = 3
 	maxGram = 64
@@ -228,14 +228,14 @@ func (r reader) addUserText(f *userFilter, q store.UserQuery) {
 	if text == "" {
 		return
 	}
-	f.also(r.dia.contains+"(u.search, %s) > 0", text)
-	if set, ok := r.usersWith(text); ok {
+	f.add(r.dia.contains+"(u.search, %s) > 0", text)
+	if set, ok := r.usersMatching(text); ok {
 		f.sets = append(f.sets, set)
 	}
 }
 
-// usersWith returns the set of users in whose names or address a folded text stands.
-func (r reader) usersWith(text string) (set, bool) {
+// usersMatching returns the set of users whose names or e-mail address contain a folded text.
+func (r reader) usersMatching(text string) (set, bool) {
 	n := 0
 	for at := range text {
 		if n == maxGram {
@@ -244,42 +244,42 @@ func (r reader) usersWith(text string) (set, bool) {
 		}
 		n++
 	}
-	return r.dia.usersWith(text), n >= minGram
+	return r.dia.usersMatching(text), n >= minGram
 }
 
 func (r reader) addUserGroup(f *userFilter, q store.UserQuery) {
 	if q.Group == "" {
 		return
 	}
-	// In a JSON list of texts a name is whole between its quotation mark, with what comes before that, and the next
-	// one: a quotation mark within a name has a backslash before it.
+	// In a JSON list, a complete name is preceded by [ or a comma and enclosed in quotation marks; those within a name
+	// are escaped.
 	raw, _ := json.Marshal(clean(q.Group)) // a string always marshals
 	name := string(raw)
-	f.also("("+r.dia.contains+"(u.group_names, %s) > 0 OR "+r.dia.contains+"(u.group_names, %s) > 0)", "["+name, ","+name)
-	f.sets = append(f.sets, r.dia.usersIn(clean(q.Group)))
+	f.add("("+r.dia.contains+"(u.group_names, %s) > 0 OR "+r.dia.contains+"(u.group_names, %s) > 0)", "["+name, ","+name)
+	f.sets = append(f.sets, r.dia.usersInGroup(clean(q.Group)))
 }
 
 func (r reader) addUserProvider(f *userFilter, q store.UserQuery) {
 	switch q.Provider {
 	case "":
 	case "local":
-		f.also(r.dia.unindexed + "u.is_local = 1")
+		f.add(r.dia.unindexed + "u.is_local = 1")
 		f.sets = append(f.sets, set{query: `SELECT c.id FROM users c WHERE c.is_local = 1`})
 	default:
-		f.also("EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id AND i.provider = %s)", clean(q.Provider))
+		f.add("EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id AND i.provider = %s)", clean(q.Provider))
 		f.sets = append(f.sets, set{query: `SELECT i.user_id FROM identities i WHERE i.provider = %s`, values: []any{clean(q.Provider)}})
 	}
 }
 
-// conditions adds the condition of the partial index.
-func (f userFilter) conditions(w *where) {
+// applyIndex adds the condition of the partial index.
+func (f userFilter) applyIndex(w *where) {
 	if f.index != "" {
 		w.add(f.index)
 	}
 }
 
-// others adds all other conditions.
-func (f userFilter) others(w *where) {
+// applyRest adds all other conditions.
+func (f userFilter) applyRest(w *where) {
 	for _, add := range f.rest {
 		add(w)
 	}
@@ -291,21 +291,21 @@ func (r reader) Users(ctx context.Context, q store.UserQuery) (store.UserPage, e
 	if err != nil {
 		return store.UserPage{}, err
 	}
-	f, err := r.userFilter(q)
+	f, err := r.newUserFilter(q)
 	if err != nil {
 		return store.UserPage{}, err
 	}
-	from, err := order.place(q.Cursor)
+	from, err := order.parseCursor(q.Cursor)
 	if err != nil {
 		return store.UserPage{}, err
 	}
 	l := listing[store.User]{
 		op: "list users", cols: columns("u.", userColumns), from: "FROM users u", keys: "FROM users u", order: order,
-		index: f.conditions, sets: f.sets, scan: scanUser,
-		at: func(u store.User) cursor { return userPlace(order, u) },
+		index: f.applyIndex, sets: f.sets, scan: scanUser,
+		cursorOf: func(u store.User) cursor { return userCursor(order, u) },
 	}
 	if len(f.rest) > 0 {
-		l.filter = f.others
+		l.filter = f.applyRest
 	}
 	list, err := l.page(ctx, r, from, pageSize(q.Limit))
 	if err != nil {
@@ -313,21 +313,21 @@ func (r reader) Users(ctx context.Context, q store.UserQuery) (store.UserPage, e
 	}
 	page := store.UserPage{Items: list.rows, Next: list.next.text()}
 	if from != nil && len(list.rows) > 0 {
-		page.Prev = userPlace(order.turned(), list.rows[0]).String()
+		page.Prev = userCursor(order.reversed(), list.rows[0]).String()
 	}
 	return page, nil
 }
 
 // CountUsers implements [store.Reader].
 func (r reader) CountUsers(ctx context.Context, q store.UserQuery) (int, error) {
-	f, err := r.userFilter(q)
+	f, err := r.newUserFilter(q)
 	if err != nil {
 		return 0, err
 	}
 	var w where
-	f.conditions(&w)
-	f.others(&w)
-	few, err := r.fewest(ctx, "count users", f.sets, r.reach.few)
+	f.applyIndex(&w)
+	f.applyRest(&w)
+	few, err := r.firstSmallSet(ctx, "count users", f.sets, r.budget.firstSort)
 	if err != nil {
 		return 0, err
 	}
@@ -336,12 +336,12 @@ func (r reader) CountUsers(ctx context.Context, q store.UserQuery) (int, error) 
 	case few.ids != nil && len(few.ids) == 0:
 		return 0, nil
 	default:
-		w.terms = append(w.terms, few.holds(&w, "u.id", r.reach.few))
+		w.terms = append(w.terms, few.inCondition(&w, "u.id", r.budget.firstSort))
 	}
 	return r.countTo(ctx, "count users", "FROM users u", w, q.Limit)
 }
 
-// userSearch is the text in which lists look for a part of a user.
+// userSearch returns the text that searches of users match.
 func userSearch(u store.User) string {
 	return store.FoldName(u.Username) + "\n" + store.FoldName(u.Email) + "\n" + store.FoldName(u.Name)
 }

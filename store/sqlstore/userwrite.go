@@ -12,8 +12,8 @@ import (
 // userKeys are the derived columns of a user.
 type userKeys struct{ username, email, search string }
 
-// maxUserKey bounds a folded username or e-mail, in bytes. Folding can make a short text long, and PostgreSQL keeps no
-// long keys.
+// maxUserKey bounds a folded username or e-mail address in bytes. Folding can make a short text long, and PostgreSQL
+// limits the length of index keys.
 const maxUserKey = store.MaxKey
 
 // prepareUser checks and cleans a user for writing.
@@ -22,7 +22,7 @@ func prepareUser(u *store.User) (userKeys, error) {
 		return userKeys{}, fmt.Errorf("the user: %w", err)
 	}
 	u.Name = clean(u.Name)
-	onlyProvided(u)
+	normalizeProvided(u)
 	keys := userKeys{
 		username: store.FoldName(u.Username),
 		email:    store.FoldName(u.Email),
@@ -37,9 +37,9 @@ func prepareUser(u *store.User) (userKeys, error) {
 	return keys, nil
 }
 
-// checkUnique returns which unique value of u another user has. Changes run one at a time, so nobody takes it between
-// this and the write; asking first keeps a transaction of PostgreSQL usable, for example to go on with the next row of
-// an import. The unique indexes stand behind it.
+// checkUnique returns a ConflictError if another user has a unique value of u. Changes run one at a time, so it
+// cannot be taken before the write; checking first keeps a PostgreSQL transaction usable, for example to continue
+// with the next row of an import. The unique indexes enforce it in any case.
 func checkUnique(ctx context.Context, q queryer, id string, keys userKeys, local bool) error {
 	var username, email int64
 	err := q.QueryRowContext(ctx, `SELECT
@@ -72,7 +72,7 @@ func (t *tx) CreateUser(ctx context.Context, u store.User) error {
 		return err
 	}
 	if u.CreatedAt.IsZero() {
-		return fmt.Errorf("%w: a user needs the time of its making", errArgument)
+		return fmt.Errorf("%w: a user needs a creation time", errArgument)
 	}
 	if u.UpdatedAt.IsZero() {
 		u.UpdatedAt = u.CreatedAt
@@ -118,12 +118,12 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 			return err
 		}
 		if keys.username != store.FoldName(before.Username) {
-			if err := leaveName(ctx, q, before, t.now()); err != nil {
+			if err := recordFormerName(ctx, q, before, t.now()); err != nil {
 				return err
 			}
 		}
 		if u.Username != before.Username {
-			// The text in which lists of sessions look.
+			// The username is part of the search text of sessions.
 			if _, err := q.ExecContext(ctx, `UPDATE sessions SET search = $2 || lower(ip) WHERE user_id = $1`,
 				u.ID, sessionSearch(u.Username, "")); err != nil {
 				return err
@@ -140,16 +140,16 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 	if err != nil {
 		return store.User{}, err
 	}
-	t.note(store.ChangeUser, u.ID)
+	t.recordChange(store.ChangeUser, u.ID)
 	return stored, nil
 }
 
-// checkUpdate returns what speaks against writing u over before.
+// checkUpdate returns an error if u must not replace before.
 func checkUpdate(ctx context.Context, q queryer, u, before store.User, keys userKeys) error {
 	if before.Version != u.Version {
 		return store.ErrStale
 	}
-	if isLastAdminsPeer(before) && !isLastAdminsPeer(u) || before.IsActiveAdmin() && !u.IsActiveAdmin() {
+	if isGrantedAdmin(before) && !isGrantedAdmin(u) || before.IsActiveAdmin() && !u.IsActiveAdmin() {
 		if err := checkLastAdmin(ctx, q, before); err != nil {
 			return err
 		}
@@ -157,23 +157,24 @@ func checkUpdate(ctx context.Context, q queryer, u, before store.User, keys user
 	return checkUnique(ctx, q, u.ID, keys, u.Local)
 }
 
-// checkAble returns ErrLastAdmin when a user who has just lost a way to sign in was the last administrator with any.
-func checkAble(ctx context.Context, q queryer, id string) error {
+// checkLostSignIn returns ErrLastAdmin if a user who has just lost a sign-in method was the last administrator with
+// one.
+func checkLostSignIn(ctx context.Context, q queryer, id string) error {
 	u, err := scanUser(q.QueryRowContext(ctx, queryUserByID, id))
 	if err != nil || !u.IsActiveAdmin() {
 		return err
 	}
-	able, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+` AND u.id = $1`, id)
+	able, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+canSignInAsAdmin+` AND u.id = $1`, id)
 	if err != nil || able {
 		return err
 	}
-	return checkOthers(ctx, q, u, !u.RoleProvided)
+	return requireOtherAdmin(ctx, q, u, !u.RoleProvided)
 }
 
 func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, keys userKeys) error {
 	updated := u.UpdatedAt
 	if updated.Equal(before.UpdatedAt) || updated.IsZero() {
-		updated = t.now() // the caller left what it had read
+		updated = t.now() // unchanged since the caller read it
 	}
 	// A sign-in between the caller's read and this write must not be forgotten: last_login_at only grows.
 	n, err := affected(ctx, q, `UPDATE users SET username = $3, email = $4, email_verified = $5, display_name = $6,
@@ -195,19 +196,20 @@ func (t *tx) writeUser(ctx context.Context, q queryer, u, before store.User, key
 	return nil
 }
 
-// isLastAdminsPeer reports whether a user counts as an administrator made here. Who is one by the word of a provider does
-// not: the provider, or a change of the configuration, takes that away without asking anybody here. Where there is nobody
-// else, one of those has to stay all the same: a store without any administrator waits for a first one, and nobody comes in.
-func isLastAdminsPeer(u store.User) bool { return u.IsActiveAdmin() && !u.RoleProvided }
+// isGrantedAdmin reports whether a user is an administrator whose role was granted in Gatehouse. One made by a
+// provider does not count: the provider, or a change of the configuration, can revoke that at any time. If there is
+// nobody else, the last of those has to stay all the same: a store without any administrator waits for the set-up of
+// a first one.
+func isGrantedAdmin(u store.User) bool { return u.IsActiveAdmin() && !u.RoleProvided }
 
-// roleProvided is the condition that an administrator u is one by the word of a provider, as onlyProvided says it. Whoever
-// came from a provider and was given no role here is, whatever the column says: an older version that runs beside this one
-// during an update does not know it.
+// roleProvided is the condition that a provider made u an administrator, as in normalizeProvided. It also holds for a
+// user from a provider without a granted role, whatever the column says: an older version that runs during an update
+// does not write the column.
 const roleProvided = `u.role_granted = 0 AND u.managed = 0 AND (u.role_provided = 1 OR u.origin = 'oidc')`
 
-// onlyProvided drops what cannot have come from a provider: a role that was given here, groups that are not there. And it
-// says of a role that can have come from nowhere else that it did.
-func onlyProvided(u *store.User) {
+// normalizeProvided clears what cannot come from a provider: a granted role, groups that are not in Groups. And it
+// sets RoleProvided for a role that can only come from a provider.
+func normalizeProvided(u *store.User) {
 	u.RoleProvided = (u.RoleProvided || u.Origin == store.OriginOIDC) && u.Role == store.RoleAdmin && !u.RoleGranted && !u.Managed
 	var provided []string
 	for _, g := range u.ProvidedGroups {
@@ -218,27 +220,27 @@ func onlyProvided(u *store.User) {
 	u.ProvidedGroups = provided
 }
 
-// checkLastAdmin returns ErrLastAdmin when nobody would be left to rely on without that administrator. Whoever could not
-// sign in was nobody to rely on before: they may go while others can.
+// checkLastAdmin returns ErrLastAdmin if no administrator who can sign in would be left without u. If u cannot sign
+// in, any other one is enough.
 func checkLastAdmin(ctx context.Context, q queryer, u store.User) error {
-	own := isLastAdminsPeer(u)
-	if own {
+	granted := isGrantedAdmin(u)
+	if granted {
 		var err error
-		if own, err = exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+` AND u.id = $1`, u.ID); err != nil {
+		if granted, err = exists(ctx, q, `SELECT 1 FROM users u WHERE `+canSignInAsAdmin+` AND u.id = $1`, u.ID); err != nil {
 			return err
 		}
 	}
-	return checkOthers(ctx, q, u, own)
+	return requireOtherAdmin(ctx, q, u, granted)
 }
 
-// checkOthers returns ErrLastAdmin when nobody else is an administrator who can sign in; with own, none by what was given
-// here.
-func checkOthers(ctx context.Context, q queryer, u store.User, own bool) error {
+// requireOtherAdmin returns ErrLastAdmin unless another administrator can sign in; with granted, one whose role was
+// granted in Gatehouse.
+func requireOtherAdmin(ctx context.Context, q queryer, u store.User, granted bool) error {
 	which := ""
-	if own {
-		which = ` AND ` + grantedHere
+	if granted {
+		which = ` AND ` + grantedLocally
 	}
-	other, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+ableAdmin+which+` AND u.id <> $1`, u.ID)
+	other, err := exists(ctx, q, `SELECT 1 FROM users u WHERE `+canSignInAsAdmin+which+` AND u.id <> $1`, u.ID)
 	if err != nil {
 		return err
 	}
@@ -248,8 +250,8 @@ func checkOthers(ctx context.Context, q queryer, u store.User, own bool) error {
 	return nil
 }
 
-// deactivate ends all that could bring a user back in. The epoch moves, so that re-activation revives nothing that a
-// process still remembers.
+// deactivate deletes everything with which a user could get in. The epoch is incremented, so that re-activation does
+// not revive sessions that a process has cached.
 func (t *tx) deactivate(ctx context.Context, q queryer, id string, now time.Time) error {
 	if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = $1`, id); err != nil {
 		return err
@@ -272,7 +274,7 @@ func (t *tx) deactivate(ctx context.Context, q queryer, id string, now time.Time
 
 // DeleteUser implements [store.Tx].
 func (t *tx) DeleteUser(ctx context.Context, id string) error {
-	if !keepable(id) {
+	if !storable(id) {
 		return store.ErrNotFound
 	}
 	err := t.run(ctx, "delete a user", func(ctx context.Context, q queryer) error {
@@ -285,12 +287,12 @@ func (t *tx) DeleteUser(ctx context.Context, id string) error {
 				return err
 			}
 		}
-		if err := leaveName(ctx, q, before, t.now()); err != nil {
+		if err := recordFormerName(ctx, q, before, t.now()); err != nil {
 			return err
 		}
 		for _, statement := range []string{
-			// Sessions, identities and devices go with their user (ON DELETE CASCADE); these have no foreign key, as
-			// some of them belong to nobody.
+			// Sessions, identities and devices go with their user (ON DELETE CASCADE); these have no foreign key, since some
+			// of them have no user.
 			`DELETE FROM links WHERE user_id = $1`,
 			`DELETE FROM flows WHERE user_id = $1 AND user_id <> ''`,
 			`DELETE FROM users WHERE id = $1`,
@@ -304,7 +306,7 @@ func (t *tx) DeleteUser(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	t.note(store.ChangeUser, id)
+	t.recordChange(store.ChangeUser, id)
 	return nil
 }
 
@@ -327,7 +329,7 @@ func (t *tx) SetPassword(ctx context.Context, userID string, p store.PasswordCha
 		return err
 	}
 	if !p.Rehash {
-		t.note(store.ChangeUser, userID)
+		t.recordChange(store.ChangeUser, userID)
 	}
 	return nil
 }
@@ -350,19 +352,19 @@ func rehash(ctx context.Context, q queryer, userID string, p store.PasswordChang
 
 func setPassword(ctx context.Context, q queryer, before store.User, p store.PasswordChange) error {
 	local := before.Local || p.Hash != ""
-	moves := int64(0)
+	versionStep := int64(0)
 	if local != before.Local {
 		keys := userKeys{username: store.FoldName(before.Username), email: store.FoldName(before.Email)}
 		if err := checkUnique(ctx, q, before.ID, keys, local); err != nil {
 			return err
 		}
-		moves = 1 // an edit that began before would write Local back
+		versionStep = 1 // a concurrent edit would write the old value of Local
 	}
 	_, err := q.ExecContext(ctx, `UPDATE users SET password_hash = $2, must_change = $3, password_changed_at = $4,
 		updated_at = $4, is_local = $5, version = version + $6 WHERE id = $1`,
-		before.ID, p.Hash, toInt(p.MustChange), toMillis(p.At), toInt(local), moves)
+		before.ID, p.Hash, toInt(p.MustChange), toMillis(p.At), toInt(local), versionStep)
 	if err == nil && p.Hash == "" {
-		err = checkAble(ctx, q, before.ID)
+		err = checkLostSignIn(ctx, q, before.ID)
 	}
 	if err != nil {
 		return err
@@ -375,26 +377,26 @@ func setPassword(ctx context.Context, q queryer, before store.User, p store.Pass
 
 // SetLastLogin implements [store.Tx].
 func (t *tx) SetLastLogin(ctx context.Context, userID string, at time.Time) error {
-	return t.touchOne(ctx, "note a sign-in", `UPDATE users SET
+	return t.updateOne(ctx, "note a sign-in", `UPDATE users SET
 		last_login_at = CASE WHEN last_login_at > $2 THEN last_login_at ELSE $2 END WHERE id = $1`,
 		clean(userID), toMillis(at))
 }
 
 // BumpEpoch implements [store.Tx].
 func (t *tx) BumpEpoch(ctx context.Context, userID string) error {
-	err := t.touchOne(ctx, "move a user's epoch", `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, clean(userID))
+	err := t.updateOne(ctx, "increment a user's epoch", `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, clean(userID))
 	if err == nil {
 		err = t.Mark(ctx, store.MarkEnded, userID, t.now().Add(store.EndedFor))
 	}
 	if err != nil {
 		return err
 	}
-	t.note(store.ChangeUser, userID)
+	t.recordChange(store.ChangeUser, userID)
 	return nil
 }
 
-// touchOne runs a statement that has to find a row.
-func (t *tx) touchOne(ctx context.Context, op, statement string, args ...any) error {
+// updateOne runs a statement that has to affect a row.
+func (t *tx) updateOne(ctx context.Context, op, statement string, args ...any) error {
 	return t.run(ctx, op, func(ctx context.Context, q queryer) error {
 		n, err := affected(ctx, q, statement, args...)
 		if err != nil {

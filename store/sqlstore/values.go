@@ -10,14 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// errBadText returns a key that PostgreSQL could not keep. Keys are refused, never mended: two different keys that
-// become one would make two people one.
+// errBadText rejects a key that PostgreSQL could not store. Keys are rejected, never repaired: two different keys
+// that become equal would merge two users.
 var errBadText = errors.New("the text is not valid UTF-8 or holds a NUL character")
 
-// errBadQuery returns a list query that names an order or a filter that does not exist.
+// errBadQuery rejects a list query with an unknown order or filter.
 var errBadQuery = errors.New("unknown order or filter")
 
-// toMillis returns how a time is kept.
+// toMillis returns a time as it is stored.
 func toMillis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -39,14 +39,14 @@ func toInt(b bool) int64 {
 	return 0
 }
 
-// clean makes free text keepable in both engines. PostgreSQL refuses a NUL and broken UTF-8, and a User-Agent header
-// must not be able to fail a sign-in or keep an event out of the log.
+// clean makes free text storable in both engines. PostgreSQL rejects NUL and invalid UTF-8, and a User-Agent header
+// must not be able to make a sign-in fail or keep an event out of the audit log.
 func clean(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	return strings.ReplaceAll(s, "\x00", "\uFFFD")
 }
 
-// clip cleans a text and cuts it to at most n bytes, between characters. PostgreSQL refuses rows of an index that are
+// clip cleans a text and truncates it to at most n bytes, at a character boundary. PostgreSQL rejects index rows
 // longer than about 2700 bytes.
 func clip(s string, n int) string {
 	s = clean(s)
@@ -59,8 +59,8 @@ func clip(s string, n int) string {
 	return s[:n]
 }
 
-// keepable reports whether the keys can be kept and looked up as they are.
-func keepable(keys ...string) bool {
+// storable reports whether the keys can be stored and looked up unchanged.
+func storable(keys ...string) bool {
 	for _, k := range keys {
 		if !utf8.ValidString(k) || strings.IndexByte(k, 0) >= 0 {
 			return false
@@ -70,17 +70,18 @@ func keepable(keys ...string) bool {
 }
 
 func checkKeys(keys ...string) error {
-	if !keepable(keys...) {
+	if !storable(keys...) {
 		return errBadText
 	}
 	return nil
 }
 
-// groupsText returns groups as they are kept: sorted, without duplicates, empty names and names that cannot be kept.
+// groupsText returns groups as they are stored: sorted, without duplicates, empty names and names that cannot be
+// stored.
 func groupsText(groups []string) string {
 	list := make([]string, 0, len(groups))
 	for _, g := range groups {
-		if g != "" && keepable(g) { // a name that is mended could be that of another group
+		if g != "" && storable(g) { // a repaired name could be that of another group
 			list = append(list, g)
 		}
 	}
@@ -89,8 +90,8 @@ func groupsText(groups []string) string {
 	return string(b)
 }
 
-// parseGroups reads a list of groups. One that somebody has broken reads as none: that lets nobody in, and it must not
-// take the list of all users, through which it can be repaired, away with it.
+// parseGroups parses a list of groups. A malformed list reads as empty: that grants nothing, and keeps the list of
+// users, through which it can be repaired, usable.
 func parseGroups(text string) []string {
 	var groups []string
 	if text == "[]" || json.Unmarshal([]byte(text), &groups) != nil {
@@ -122,7 +123,7 @@ func parseDetails(text string) (map[string]string, error) {
 	return details, nil
 }
 
-// pageSize brings a limit into 1–1000; anything below means the default of 50.
+// pageSize clamps a limit to 1–1000; anything below means the default of 50.
 func pageSize(limit int) int {
 	if limit <= 0 {
 		return 50
@@ -130,7 +131,7 @@ func pageSize(limit int) int {
 	return min(limit, 1000)
 }
 
-// columns returns a comma-separated list of columns, each behind a prefix such as "u.".
+// columns returns a comma-separated list of columns, each with a prefix such as "u.".
 func columns(prefix, list string) string {
 	fields := strings.Fields(list)
 	for i, f := range fields {

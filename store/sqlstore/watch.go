@@ -12,52 +12,51 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// hub tells watchers. No lock of its own is held while a watcher runs, but for the watcher's own, which only stopping
-// it takes.
+// hub notifies watchers. While a watcher runs only its own lock is held, for which only its removal waits.
 type hub struct {
 	mu       sync.Mutex
-	watchers map[*watching]struct{}
+	watchers map[*watcherEntry]struct{}
 }
 
-type watching struct {
+type watcherEntry struct {
 	store.Watcher
 	mu      sync.RWMutex // held for reading while the watcher runs
 	stopped bool
 }
 
-func (h *hub) add(w store.Watcher) *watching {
+func (h *hub) add(w store.Watcher) *watcherEntry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watchers == nil {
-		h.watchers = make(map[*watching]struct{})
+		h.watchers = make(map[*watcherEntry]struct{})
 	}
-	entry := &watching{Watcher: w}
+	entry := &watcherEntry{Watcher: w}
 	h.watchers[entry] = struct{}{}
 	return entry
 }
 
-func (h *hub) remove(w *watching) {
+func (h *hub) remove(w *watcherEntry) {
 	h.mu.Lock()
 	delete(h.watchers, w)
 	h.mu.Unlock()
-	w.mu.Lock() // waits for calls under way
+	w.mu.Lock() // waits for calls in progress
 	w.stopped = true
 	w.mu.Unlock()
 }
 
 func (h *hub) each(call func(store.Watcher)) {
 	h.mu.Lock()
-	list := make([]*watching, 0, len(h.watchers))
+	list := make([]*watcherEntry, 0, len(h.watchers))
 	for w := range h.watchers {
 		list = append(list, w)
 	}
 	h.mu.Unlock()
 	for _, w := range list {
-		w.tell(call)
+		w.notify(call)
 	}
 }
 
-func (w *watching) tell(call func(store.Watcher)) {
+func (w *watcherEntry) notify(call func(store.Watcher)) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if !w.stopped {
@@ -65,22 +64,22 @@ func (w *watching) tell(call func(store.Watcher)) {
 	}
 }
 
-func (h *hub) changed(changes []store.Change) {
+func (h *hub) notifyChanged(changes []store.Change) {
 	if len(changes) > 0 {
 		h.each(func(w store.Watcher) { w.Changed(changes) })
 	}
 }
 
-func (h *hub) synced(at time.Time) { h.each(func(w store.Watcher) { w.Synced(at) }) }
+func (h *hub) notifySynced(at time.Time) { h.each(func(w store.Watcher) { w.Synced(at) }) }
 
-// Watch implements [store.Store]. Looking for the changes of other processes begins with the first watcher.
+// Watch implements [store.Store]. Polling for the changes of other processes starts with the first watcher.
 func (d *DB) Watch(w store.Watcher) (stop func()) {
 	entry := d.hub.add(w)
 	d.poller.start()
 	return sync.OnceFunc(func() { d.hub.remove(entry) })
 }
 
-// poller learns of the changes of other processes.
+// poller detects the changes of other processes.
 type poller struct {
 	d      *DB
 	cancel context.CancelFunc
@@ -90,16 +89,16 @@ type poller struct {
 
 	mu      sync.Mutex
 	started bool
-	current string // names this process in the rows of its changes
+	current string // identifies this process in the rows of its changes
 
-	last int64 // number of the last change that was told; -1: none yet
+	last int64 // sequence number of the last delivered change; -1: none yet
 	conn *sql.Conn
 }
 
-// pollTimeout bounds one poll: a poll that hangs must not keep the next one from finding the way.
+// pollTimeout bounds one poll: a poll that hangs must not block the next one, which may get another connection.
 const pollTimeout = 2 * time.Second
 
-// longestBackoff bounds the pause after polls that failed.
+// longestBackoff bounds the pause after failed polls.
 const longestBackoff = time.Second
 
 func (p *poller) init(d *DB) {
@@ -110,15 +109,16 @@ func (p *poller) init(d *DB) {
 	p.last = -1
 }
 
-// origin names this process in the rows of its changes, which it need not be told of.
+// origin identifies this process in the rows of its changes, which are not delivered to it again.
 func (p *poller) origin() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.current
 }
 
-// renounce gives up an origin: its changes, which may be committed at any time, are told like those of others.
-func (p *poller) renounce(origin string) {
+// resetOrigin abandons an origin: its changes, which may be committed at any time, are delivered like those of
+// others.
+func (p *poller) resetOrigin(origin string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.current == origin {
@@ -147,7 +147,7 @@ func (p *poller) stop() {
 func (p *poller) wake() {
 	select {
 	case p.wakeup <- struct{}{}:
-	default: // one is waiting already
+	default: // a wake-up is pending already
 	}
 }
 
@@ -168,13 +168,13 @@ func (p *poller) loop() {
 			return
 		case err == nil:
 			if failing {
-				p.d.opts.Log.Info("looking for changes works again", zap.String("store", p.d.info.Location))
+				p.d.opts.Log.Info("store polling works again", zap.String("store", p.d.info.Location))
 			}
 			failing, wait = false, interval
 		default:
 			if !failing {
-				p.d.opts.Log.Warn("cannot look for changes that others make to the store; sessions are not answered "+
-					"from memory until it works again", zap.String("store", p.d.info.Location), zap.Error(err))
+				p.d.opts.Log.Warn("store polling failed: cached sessions are not used until it works again",
+					zap.String("store", p.d.info.Location), zap.Error(err))
 			}
 			failing, wait = true, min(max(2*wait, interval), longestBackoff)
 			p.release()
@@ -182,10 +182,10 @@ func (p *poller) loop() {
 	}
 }
 
-// poll tells what was committed since the last poll, and that nothing else was.
+// poll delivers what was committed since the last poll, and then Synced.
 func (p *poller) poll() error {
-	// Before the query goes out: what is committed while it runs may be missing in the answer. This is the time of the
-	// machine and not of the injected clock, as watchers measure the age of what they know with it.
+	// Taken before the query: what is committed while it runs may be missing in the result. This is the machine's time
+	// and not that of the injected clock, since watchers measure the age of their data with it.
 	at := time.Now()
 	ctx, cancel := context.WithTimeout(p.ctx, pollTimeout)
 	defer cancel()
@@ -199,23 +199,23 @@ func (p *poller) poll() error {
 		}
 		p.conn = conn
 	}
-	moved, anew, err := p.d.engine.moved(ctx, p.conn)
+	committed, reset, err := p.d.engine.pollCommits(ctx, p.conn)
 	if err != nil {
 		return err
 	}
-	if anew {
+	if reset {
 		p.last = -1
 	}
-	for more := moved; more; {
-		if more, err = p.tellNew(ctx); err != nil {
+	for more := committed; more; {
+		if more, err = p.deliverChanges(ctx); err != nil {
 			return err
 		}
 	}
-	p.d.hub.synced(at)
+	p.d.hub.notifySynced(at)
 	return nil
 }
 
-// changeRow is a row of changes, beside the number of the last one there is.
+// changeRow is a row of changes, with the sequence number of the last one.
 type changeRow struct {
 	head, seq             int64
 	kind, subject, origin string
@@ -229,8 +229,8 @@ func scanChange(s scanner) (c changeRow, err error) {
 // pollBatch bounds the rows of one query.
 const pollBatch = 1000
 
-// tellNew tells changes after the last one and reports whether there are more.
-func (p *poller) tellNew(ctx context.Context) (more bool, err error) {
+// deliverChanges delivers changes after the last one and reports whether there are more.
+func (p *poller) deliverChanges(ctx context.Context) (more bool, err error) {
 	// One statement, so that the counter and the rows belong together.
 	rows, err := collect(ctx, p.conn, scanChange, `SELECT n.seq, coalesce(c.seq, 0), coalesce(c.kind, ''),
 		coalesce(c.subject, ''), coalesce(c.origin, '')
@@ -247,18 +247,18 @@ func (p *poller) tellNew(ctx context.Context) (more bool, err error) {
 	case head == p.last:
 		return false, nil
 	case p.last < 0, head < p.last, rows[0].seq != p.last+1:
-		// The first look, another server, a store that was put back to an earlier state, or rows that are pruned already.
+		// The first poll, another server, a store restored to an earlier state, or rows that are already deleted.
 		p.last = head
-		p.d.hub.changed([]store.Change{{Kind: store.ChangeAll}})
+		p.d.hub.notifyChanged([]store.Change{{Kind: store.ChangeAll}})
 		return false, nil
 	}
-	p.d.hub.changed(p.foreign(rows))
+	p.d.hub.notifyChanged(p.fromOthers(rows))
 	p.last = rows[len(rows)-1].seq
 	return p.last < head, nil
 }
 
-// foreign returns the changes that this process did not make itself.
-func (p *poller) foreign(rows []changeRow) []store.Change {
+// fromOthers returns the changes of other processes.
+func (p *poller) fromOthers(rows []changeRow) []store.Change {
 	own := p.origin()
 	var changes []store.Change
 	for _, r := range rows {
@@ -269,7 +269,7 @@ func (p *poller) foreign(rows []changeRow) []store.Change {
 	return changes
 }
 
-// release gives the connection up, so that the next poll takes another one.
+// release returns the connection, so that the next poll takes another one.
 func (p *poller) release() {
 	if p.conn != nil {
 		_ = p.conn.Close() // back to the pool, which drops broken ones
