@@ -54,9 +54,9 @@ func backup(c *call) error {
 	})
 }
 
-// ended are the tables whose rows grant something until they are used or ended. A backup does not know what happened
-// since.
-var ended = []string{"sessions", "flows", "links"}
+// grantTables are the tables whose rows grant access until they are used or ended. A backup does not know whether
+// that has happened since.
+var grantTables = []string{"sessions", "flows", "links"}
 
 func restore(c *call) (err error) {
 	app, err := c.loadApp()
@@ -80,13 +80,13 @@ func restore(c *call) (err error) {
 		return err
 	}
 	opts := storecopy.Options{
-		Progress: c.progress(), Replace: c.has("replace"), NeedAdmin: true,
-		Empty: []string{"changes"}, // those of the store that was lost mean nothing to the servers of this one
+		Progress: c.progress(), Replace: c.boolFlag("replace"), NeedAdmin: true,
+		Empty: []string{"changes"}, // change rows of the old store mean nothing to servers on this one
 	}
-	if !c.has("keep-sessions") {
-		opts.Empty = append(opts.Empty, ended...)
+	if !c.boolFlag("keep-sessions") {
+		opts.Empty = append(opts.Empty, grantTables...)
 	}
-	unpacked := sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true} // an older schema is brought up to date
+	unpacked := sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true} // an older schema is migrated
 	whole := false
 	err = c.openSide("unpacked backup", unpacked, func(_ *sqlstore.DB, from storecopy.Side) error {
 		damage, err := storecopy.Damage(c.ctx, from)
@@ -97,7 +97,7 @@ func restore(c *call) (err error) {
 		return c.restoreFrom(from, app.StoreOptions(zap.NewNop()), opts)
 	})
 	if errors.Is(err, sqlstore.ErrDamaged) && !whole {
-		err = sqlstore.ErrDamaged // what to do with a store is not what to do with a copy of a backup
+		err = sqlstore.ErrDamaged // the advice for a store does not apply to a copy of a backup
 	}
 	if err != nil && !whole && c.ctx.Err() == nil {
 		return fmt.Errorf("the backup %s cannot be read, and nothing was changed; take another one: %w", c.args[0], err)
@@ -105,7 +105,7 @@ func restore(c *call) (err error) {
 	return err
 }
 
-// restoreFrom fills the store from an unpacked backup.
+// restoreFrom loads an unpacked backup into the store.
 func (c *call) restoreFrom(from storecopy.Side, target sqlstore.Options, opts storecopy.Options) error {
 	return c.openSide("store", target, func(_ *sqlstore.DB, to storecopy.Side) error {
 		content, err := storecopy.Load(c.ctx, from, to, opts)

@@ -27,20 +27,20 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// TestMain makes the test binary the command: scripts run it as "caddy".
+// TestMain makes the test binary usable as the command: scripts run it as "caddy".
 func TestMain(m *testing.M) {
-	testscript.Main(withServers{m}, map[string]func(){"caddy": caddycmd.Main})
+	testscript.Main(testMain{m}, map[string]func(){"caddy": caddycmd.Main})
 }
 
-// withServers ends the servers that tests started.
-type withServers struct{ *testing.M }
+// testMain stops the servers that tests started.
+type testMain struct{ *testing.M }
 
 // Run implements testscript.TestingM.
-func (w withServers) Run() int { return testenv.Run(w.M) }
+func (w testMain) Run() int { return testenv.Run(w.M) }
 
-var _ = caddyauth.App{} // the configuration that the commands read
+var _ = caddyauth.App{} // registers the module whose configuration the commands read
 
-// TestScripts runs every script of testdata. What a script may use beside testscript's own commands is below.
+// TestScripts runs every script of testdata. The commands beyond testscript's own are below.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	scripts, err := filepath.Glob("testdata/*.txt")
@@ -50,7 +50,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, params("testdata", nil))
 }
 
-// params returns how to run the scripts of a folder. setup may be nil.
+// params returns the parameters to run the scripts of a folder. setup may be nil.
 func params(dir string, setup func(env *testscript.Env)) testscript.Params {
 	return testscript.Params{
 		Dir:                 dir,
@@ -92,13 +92,13 @@ func withStore(ts *testscript.TestScript, fn func(ctx context.Context, st store.
 	fn(ctx, st)
 }
 
-func lookUp(ts *testscript.TestScript, ctx context.Context, st store.Store, name string) store.User {
+func lookup(ts *testscript.TestScript, ctx context.Context, st store.Store, name string) store.User {
 	u, err := st.UserByLogin(ctx, name)
 	ts.Check(err)
 	return u
 }
 
-// mode 600 file: the file has these permissions.
+// mode 600 file: checks the permissions of the file.
 func modeCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: mode <octal> <file>")
@@ -112,7 +112,7 @@ func modeCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// [!] password user file: the password in the file is (not) the user's.
+// [!] password user file: checks that the password in the file is (not) the user's.
 func passwordCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: [!] password <user> <file>")
@@ -122,7 +122,7 @@ func passwordCmd(ts *testscript.TestScript, neg bool, args []string) {
 		pass = pass[:len(pass)-1]
 	}
 	withStore(ts, func(ctx context.Context, st store.Store) {
-		u := lookUp(ts, ctx, st, args[0])
+		u := lookup(ts, ctx, st, args[0])
 		ok, _, err := password.NewHasher(password.Floor, nil).Verify(ctx, u.PasswordHash, pass)
 		ts.Check(err)
 		if ok == neg {
@@ -149,7 +149,7 @@ func manageCmd(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// signin user NAME: makes a session and puts its id into the variable NAME and its token into NAME_TOKEN.
+// signin user NAME: creates a session and puts its id into the variable NAME and its token into NAME_TOKEN.
 func signInCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: signin <user> <variable>")
@@ -157,7 +157,7 @@ func signInCmd(ts *testscript.TestScript, neg bool, args []string) {
 	withStore(ts, func(ctx context.Context, st store.Store) {
 		m := session.NewManager(st, session.Options{})
 		defer m.Close()
-		u := lookUp(ts, ctx, st, args[0])
+		u := lookup(ts, ctx, st, args[0])
 		ts.Check(st.Change(ctx, func(tx store.Tx) error {
 			token, s, err := m.Create(ctx, tx, session.Start{
 				User: u, Limits: session.DefaultLimits, Method: "password", AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: "Fire\x1b[31mfox",
@@ -169,20 +169,20 @@ func signInCmd(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// link user SUBJECT: links a person at a provider to a user.
+// link user SUBJECT: links an identity at a provider to a user.
 func linkCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: link <user> <subject>")
 	}
 	withStore(ts, func(ctx context.Context, st store.Store) {
-		u := lookUp(ts, ctx, st, args[0])
+		u := lookup(ts, ctx, st, args[0])
 		ts.Check(st.Change(ctx, func(tx store.Tx) error {
 			return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp.example", Subject: args[1], UserID: u.ID, Provider: "corp", CreatedAt: time.Now()})
 		}))
 	})
 }
 
-// [!] live token: the session of the token is (not) live.
+// [!] live token: checks that the session of the token is (not) live.
 func liveCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: [!] live <token>")
@@ -200,8 +200,9 @@ func liveCmd(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// json [member...]: the last command printed one JSON value and nothing else on standard output. It is an object with
-// exactly these members, or a list of at least one such object. Without members, it is a list of anything.
+// json [member...]: checks that the last command printed one JSON value and nothing else on standard output. It is an
+// object with exactly these members, or a list of at least one such object. Without members, it is a list of
+// anything.
 func jsonCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: json [member...]")
@@ -224,7 +225,7 @@ func jsonCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// break statement: runs SQL in the store, as nobody should.
+// break statement: runs SQL in the store to damage it.
 func breakCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: break <statement>")
@@ -235,8 +236,8 @@ func breakCmd(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// TestACommandActsOnARunningServerWithinASecond watches a store as a server does while another process changes it.
-func TestACommandActsOnARunningServerWithinASecond(t *testing.T) {
+// TestCommandsTakeEffectOnARunningServerWithinASecond watches a store like a server while another process changes it.
+func TestCommandsTakeEffectOnARunningServerWithinASecond(t *testing.T) {
 	t.Parallel()
 	for _, verb := range [][]string{
 		{"user", "disable", "ada"},
@@ -280,7 +281,7 @@ func TestACommandActsOnARunningServerWithinASecond(t *testing.T) {
 			select {
 			case <-stream.Done():
 			case <-time.After(time.Second):
-				t.Error("an open stream went on for a second")
+				t.Error("an open stream was not closed within a second")
 			}
 			for ; ; time.Sleep(5 * time.Millisecond) {
 				_, err := m.Resolve(ctx, token)

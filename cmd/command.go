@@ -1,8 +1,8 @@
 // Package cmd is the command line of Gatehouse: `caddy gatehouse <verb>`, one file per noun.
 //
-// Every verb works on the store itself, whether Caddy runs or not; a running server learns of a change by the
-// store's own feed within a second. Accounts change through internal/account only, as they do for the pages, so that
-// its guards hold here, too.
+// Every verb works on the store directly, whether Caddy runs or not; a running server is notified of a change through
+// the store within a second. Accounts change through internal/account only, like on the pages, so that the same
+// checks apply.
 //
 // Results go to standard output, as text for people or, with --json, as JSON whose members are named as in the JSON
 // API; docs/operations.md lists them. Everything else (the location of the store, notes, prompts, errors) goes to
@@ -55,24 +55,24 @@ func build(root *cobra.Command) {
 
 // call is one invocation of a verb.
 type call struct {
-	ctx  context.Context
-	cmd  *cobra.Command
-	args []string
-	in   *os.File
-	out  io.Writer // results
-	note io.Writer // everything else
+	ctx    context.Context
+	cmd    *cobra.Command
+	args   []string
+	in     *os.File
+	out    io.Writer // results
+	stderr io.Writer // everything else
 
 	envFrom map[string]string // which --envfile a variable was read from
 }
 
-// verb makes a command, which takes --json. Its error is printed on standard error and makes the exit code 1.
+// verb returns a command with the flag --json. Its error is printed on standard error, with exit code 1.
 func verb(use, short, long string, args cobra.PositionalArgs, run func(c *call) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long, Args: args,
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return run(&call{
 				ctx: cmd.Context(), cmd: cmd, args: a,
-				in: os.Stdin, out: cmd.OutOrStdout(), note: cmd.ErrOrStderr(), envFrom: make(map[string]string),
+				in: os.Stdin, out: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), envFrom: make(map[string]string),
 			})
 		},
 	}
@@ -80,8 +80,8 @@ func verb(use, short, long string, args cobra.PositionalArgs, run func(c *call) 
 	return cmd
 }
 
-// group makes a command that only holds others. Without this, cobra would answer an unknown verb with a help text
-// and the exit code of success.
+// group makes a command that only has subcommands. Without this, cobra would respond to an unknown verb with a help
+// text and exit code 0.
 func group(cmd *cobra.Command) {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -93,22 +93,22 @@ func group(cmd *cobra.Command) {
 }
 
 func (c *call) flag(name string) string {
-	v, _ := c.cmd.Flags().GetString(name) // the flag is defined beside the verb that asks for it
+	v, _ := c.cmd.Flags().GetString(name) // the flag is defined with the verb that uses it
 	return v
 }
 
-func (c *call) has(name string) bool {
+func (c *call) boolFlag(name string) bool {
 	v, _ := c.cmd.Flags().GetBool(name)
 	return v
 }
 
-// given reports whether a flag is on the command line, with whatever value.
+// given reports whether a flag is on the command line.
 func (c *call) given(name string) bool { return c.cmd.Flags().Changed(name) }
 
-// notef tells the person something that is no result.
-func (c *call) notef(format string, args ...any) { _, _ = fmt.Fprintf(c.note, format+"\n", args...) }
+// notef prints a note, which is not part of the result, to standard error.
+func (c *call) notef(format string, args ...any) { _, _ = fmt.Fprintf(c.stderr, format+"\n", args...) }
 
-// printf writes a line of the result.
+// printf prints a line of the result.
 func (c *call) printf(format string, args ...any) error {
 	_, err := fmt.Fprintf(c.out, format+"\n", args...)
 	return err

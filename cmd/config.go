@@ -21,7 +21,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// errNoConfig: there is nothing that says where the store is. Guessing would change another store than the server's.
+// errNoConfig means that nothing says where the store is. A guess could change another store than the server's.
 var errNoConfig = errors.New("no configuration found: give --config <Caddyfile>, or --store <file or DSN>, or run this where the Caddyfile is")
 
 // loadApp returns the configuration of Gatehouse, resolved with the environment of this process as the server would.
@@ -39,7 +39,7 @@ func (c *call) loadApp() (*caddyauth.App, error) {
 	return app, nil
 }
 
-// loadEnv reads the files of --envfile. As for `caddy run`, what is set already stands.
+// loadEnv reads the files of --envfile. Like in `caddy run`, variables that are already set are not changed.
 func (c *call) loadEnv() error {
 	files, _ := c.cmd.Flags().GetStringArray("envfile")
 	for _, name := range files {
@@ -82,11 +82,11 @@ func (c *call) readApp() (*caddyauth.App, error) {
 	if len(raw) == 0 {
 		return nil, errNoConfig
 	}
-	return appFrom(raw)
+	return parseApp(raw)
 }
 
-// appFrom picks Gatehouse's part out of a configuration of Caddy.
-func appFrom(raw []byte) (*caddyauth.App, error) {
+// parseApp returns Gatehouse's part of a configuration of Caddy.
+func parseApp(raw []byte) (*caddyauth.App, error) {
 	var cfg caddy.Config
 	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), &cfg); err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
@@ -94,7 +94,7 @@ func appFrom(raw []byte) (*caddyauth.App, error) {
 	app := new(caddyauth.App)
 	part, configured := cfg.AppsRaw["gatehouse"]
 	if !configured {
-		// A site may use the gate without any global option; then everything has its default.
+		// A site may use the gate without a global option; then all options have their defaults.
 		if !usesGate.Match(raw) {
 			return nil, errors.New("this configuration does not use gatehouse; check --config, or give --store <file or DSN>")
 		}
@@ -108,16 +108,16 @@ func appFrom(raw []byte) (*caddyauth.App, error) {
 
 var usesGate = regexp.MustCompile(`"handler"\s*:\s*"gatehouse"`)
 
-// dsnForm recognizes PostgreSQL DSNs: URLs, key=value pairs, and placeholders, which stand for a DSN because they
-// hold a password.
+// dsnForm matches PostgreSQL DSNs: URLs, key=value pairs, and placeholders, which mean a DSN since those hold a
+// password.
 var dsnForm = regexp.MustCompile(`^(postgres(ql)?://|(host|hostaddr|dbname|user|service|port|sslmode)\s*=|\{(env|file)\.)`)
 
-// urlForm recognizes addresses of what is no store, and DSNs that are misspelled: as a path they would be shown, with the
-// password in them.
+// urlForm matches URLs that are not stores, and misspelled DSNs: as a path they would be shown, including the
+// password.
 var urlForm = regexp.MustCompile(`(?i)^\s*([a-z][a-z0-9+.-]*\s*://|postgres(ql)?\s*(:|//))|password\s*=`)
 
-// storeConfig reads the value of --store: with the engine before it, or a path or DSN alone. An empty one, of a
-// variable that is not set, must not become the default store.
+// storeConfig parses the value of --store: with an engine prefix, or a path or DSN alone. An empty value, from an
+// unset variable, must not become the default store.
 func storeConfig(at string) (*caddyauth.StoreConfig, error) {
 	cfg := engineForm(at)
 	switch {
@@ -128,13 +128,13 @@ func storeConfig(at string) (*caddyauth.StoreConfig, error) {
 		cfg = &caddyauth.StoreConfig{Engine: sqlstore.EngineSQLite, Path: at}
 	}
 	if cfg == nil || cfg.Path == "" && cfg.DSN == "" {
-		// What was given may hold a password.
+		// The value may hold a password, so it is not shown.
 		return nil, errors.New("--store needs [sqlite:]<path> or [postgres:]<dsn>")
 	}
 	return cfg, nil
 }
 
-// engineForm reads sqlite:<path> or postgres:<dsn>; nil when it is neither.
+// engineForm parses sqlite:<path> or postgres:<dsn>; nil when it is neither.
 func engineForm(at string) *caddyauth.StoreConfig {
 	switch {
 	case strings.HasPrefix(at, "sqlite:"):
@@ -147,25 +147,26 @@ func engineForm(at string) *caddyauth.StoreConfig {
 	return nil
 }
 
-// desk is an open store and the service that changes accounts in it.
-type desk struct {
+// env is an open store with the services that verbs need.
+type env struct {
 	app      *caddyauth.App
 	store    store.Store
 	hasher   *password.Hasher
 	accounts *account.Service
 }
 
-// operator is who acts: whoever can write the store's files may change accounts.
+// operator is the actor of all changes: who can write the store's files may change accounts.
 var operator = account.Actor{Kind: account.CommandLine}
 
-// open opens the store that the flags name, tells where it is, and runs fn. It makes no new store unless create.
-func (c *call) open(create bool, fn func(d *desk) error) (err error) {
+// open opens the store selected by the flags, prints its location, and runs fn. It creates no new store unless
+// create.
+func (c *call) open(create bool, fn func(e *env) error) (err error) {
 	app, err := c.loadApp()
 	if err != nil {
 		return err
 	}
 	opts := app.StoreOptions(zap.NewNop())
-	if err := c.present(opts, create); err != nil {
+	if err := c.requireStore(opts, create); err != nil {
 		return err
 	}
 	st, err := sqlstore.Open(c.ctx, opts)
@@ -180,20 +181,20 @@ func (c *call) open(create bool, fn func(d *desk) error) (err error) {
 	info := st.Info()
 	c.notef("store: %s (%s)", info.Location, info.Engine)
 	hasher := password.NewHasher(app.HashParams(), nil)
-	return fn(&desk{app: app, store: st, hasher: hasher, accounts: &account.Service{
+	return fn(&env{app: app, store: st, hasher: hasher, accounts: &account.Service{
 		Store: st, Hasher: hasher, Policy: app.PasswordPolicy(), Title: app.SiteTitle(), EnvPrefix: app.EnvPrefix(),
 	}})
 }
 
-// present refuses a SQLite file that is not there: a mistyped path would silently become a new, empty store, beside
-// the one that the server uses. Where one may be made it says that it is.
-func (c *call) present(opts sqlstore.Options, create bool) error {
+// requireStore rejects a missing SQLite file: a mistyped path would silently become a new, empty store, other than
+// the server's. If creating one is allowed it prints a note instead.
+func (c *call) requireStore(opts sqlstore.Options, create bool) error {
 	if opts.Engine != sqlstore.EngineSQLite {
 		return nil
 	}
 	_, err := os.Stat(opts.Path)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return nil // there, or opening it tells what is wrong
+		return nil // it exists, or opening it returns the error
 	}
 	if create {
 		c.notef("making a new store: there was none at %s", opts.Path)
@@ -202,7 +203,7 @@ func (c *call) present(opts sqlstore.Options, create bool) error {
 	return fmt.Errorf("there is no store at %s: start Caddy once with this configuration, or check --config, --store and XDG_DATA_HOME", opts.Path)
 }
 
-// absolute returns a path for people, absolute where that is possible.
+// absolute returns a path for display, absolute if possible.
 func absolute(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs
@@ -212,34 +213,34 @@ func absolute(path string) string {
 
 // readsStdin reports whether the verb takes a password from standard input.
 func (c *call) readsStdin() bool {
-	return c.cmd.Flags().Lookup("password-stdin") != nil && c.has("password-stdin")
+	return c.cmd.Flags().Lookup("password-stdin") != nil && c.boolFlag("password-stdin")
 }
 
-// user returns the account that a person names: by id, username, or e-mail of a local account. An id is one account's
-// alone, also where somebody at a provider has chosen it for a username. What names two accounts is refused: the wrong
-// one would be turned off, or be made an administrator.
-func (d *desk) user(c *call, name string) (store.User, error) {
+// user returns the account named on the command line by id, username, or e-mail address of a local account. An id
+// takes precedence, even if a user at a provider has chosen it as username. An ambiguous name is rejected: the wrong
+// account could be turned off, or become an administrator.
+func (e *env) user(c *call, name string) (store.User, error) {
 	if store.ValidID(name) {
-		if u, err := d.store.User(c.ctx, name); !errors.Is(err, store.ErrNotFound) {
+		if u, err := e.store.User(c.ctx, name); !errors.Is(err, store.ErrNotFound) {
 			return u, err
 		}
 	}
-	named, err := d.store.UserByUsername(c.ctx, name)
+	byName, err := e.store.UserByUsername(c.ctx, name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return store.User{}, err
 	}
-	reached, err := d.store.UserByLocalEmail(c.ctx, name)
+	byEmail, err := e.store.UserByLocalEmail(c.ctx, name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return store.User{}, err
 	}
 	switch {
-	case named.ID == "" && reached.ID == "":
+	case byName.ID == "" && byEmail.ID == "":
 		return store.User{}, fmt.Errorf("there is no user %q; see %q", name, "caddy gatehouse user list")
-	case reached.ID == "" || reached.ID == named.ID:
-		return named, nil
-	case named.ID == "":
-		return reached, nil
+	case byEmail.ID == "" || byEmail.ID == byName.ID:
+		return byName, nil
+	case byName.ID == "":
+		return byEmail, nil
 	}
 	return store.User{}, fmt.Errorf("%q is the username of the account %s and the e-mail address of the account %s (%s): give the id of the one that is meant",
-		name, named.ID, reached.ID, plain(reached.Username))
+		name, byName.ID, byEmail.ID, sanitize(byEmail.Username))
 }

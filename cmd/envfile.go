@@ -12,7 +12,7 @@ import (
 // envFile is an env file as `caddy run --envfile` reads it: KEY=VALUE lines, comments from '#' on (also within
 // quotes), values in single or double quotes that may go over several lines, no expansion of any kind.
 //
-// It is read here with the same rules, so that what is written comes back the same: see quoteEnv.
+// It is parsed here by the same rules, so that a written value is read back unchanged: see quoteEnv.
 type envFile struct {
 	lines   []string // with their line ends
 	entries []envEntry
@@ -24,10 +24,10 @@ type envEntry struct {
 	key, value  string
 }
 
-// maxEnvLine is where Caddy's reader stops.
+// maxEnvLine is the maximum line length of Caddy's parser.
 const maxEnvLine = 64<<10 - 1
 
-// parseEnv reads an env file. Its errors name lines, never what is on them.
+// parseEnv parses an env file. Its errors name line numbers, never content.
 func parseEnv(data []byte) (*envFile, error) {
 	f := &envFile{lines: strings.SplitAfter(string(data), "\n")}
 	if f.lines[len(f.lines)-1] == "" {
@@ -58,7 +58,7 @@ func (f *envFile) text(i int) string {
 	return strings.TrimSuffix(strings.TrimSuffix(f.lines[i], "\n"), "\r")
 }
 
-// entry reads the assignment that begins on line i.
+// entry parses the assignment that begins on line i.
 func (f *envFile) entry(i int, line string) (envEntry, error) {
 	key, value, ok := strings.Cut(line, "=")
 	key = strings.TrimPrefix(key, "export ")
@@ -90,7 +90,7 @@ func (f *envFile) entry(i int, line string) (envEntry, error) {
 	return e, nil
 }
 
-// values returns what the file sets; the last assignment of a name counts.
+// values returns the variables of the file; the last assignment of a name counts.
 func (f *envFile) values() map[string]string {
 	m := make(map[string]string, len(f.entries))
 	for _, e := range f.entries {
@@ -99,11 +99,11 @@ func (f *envFile) values() map[string]string {
 	return m
 }
 
-// safeEnv are values that need no quotes anywhere: here, in a shell, in Docker Compose and in systemd.
+// safeEnv matches values that need no quotes in Caddy, a shell, Docker Compose or systemd.
 var safeEnv = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// quoteEnv returns a value as it is to stand in an env file. A value that would come back as another one is refused:
-// a password cut short at a '#' would lock people out, or be weaker than they think.
+// quoteEnv returns a value quoted for an env file. A value that would be read back differently is rejected: a
+// password truncated at a '#' would lock users out, or be weaker than intended.
 func quoteEnv(value string) (string, error) {
 	if safeEnv.MatchString(value) {
 		return value, nil
@@ -118,7 +118,7 @@ func quoteEnv(value string) (string, error) {
 		forms = []string{value, single, double}
 	}
 	for _, form := range forms {
-		if comesBack(form, value) {
+		if roundTrips(form, value) {
 			return form, nil
 		}
 	}
@@ -131,16 +131,16 @@ func quoteEnv(value string) (string, error) {
 	return "", errors.New("an env file can't hold this mix of quotes, spaces and backslashes at the beginning and the end: put another character there, or keep the password in a file of its own and name it in ADMIN_PASSWORD_FILE")
 }
 
-func comesBack(form, value string) bool {
+func roundTrips(form, value string) bool {
 	f, err := parseEnv([]byte("X=" + form + "\nY=1\n"))
 	return err == nil && maps.Equal(f.values(), map[string]string{"X": value, "Y": "1"})
 }
 
-// errNotSet: the file does not set the variable, so rewriting it would not reach the server.
+// errNotSet means that the file does not set the variable, so changing it there would not affect the server.
 var errNotSet = errors.New("not set there")
 
-// set returns the file with a new value for key, wherever it is set. Everything else stays: other lines, comments,
-// the kind of line ends.
+// set returns the file with a new value for key, wherever it is set. Everything else is unchanged: other lines,
+// comments, line endings.
 func (f *envFile) set(key, value string) ([]byte, error) {
 	form, err := quoteEnv(value)
 	if err != nil {
@@ -165,8 +165,8 @@ func (f *envFile) set(key, value string) ([]byte, error) {
 	return out, nil
 }
 
-// rewritten returns the lines of an assignment with another value. A comment behind a plain value is kept, on a line
-// of its own if the new value has quotes: Caddy takes nothing behind a closing quote.
+// rewritten returns the lines of an assignment with another value. A comment after an unquoted value is preserved, on
+// a separate line if the new value has quotes: Caddy allows nothing after a closing quote.
 func (f *envFile) rewritten(e envEntry, form string) []string {
 	whole := f.lines[e.first]
 	text := f.text(e.first)
@@ -175,7 +175,7 @@ func (f *envFile) rewritten(e envEntry, form string) []string {
 	indent := whole[:len(whole)-len(strings.TrimLeft(whole, " \t"))]
 	plainOld := !strings.HasPrefix(old, `"`) && !strings.HasPrefix(old, "'")
 	gap, comment := "", ""
-	// A '#' right behind a character was part of a password, cut short there; it is not kept.
+	// A '#' directly after a character was part of a password, truncated there; it is dropped.
 	if i := strings.IndexByte(old, '#'); i >= 0 && plainOld && (i == 0 || old[i-1] == ' ' || old[i-1] == '\t') {
 		value := strings.TrimRight(old[:i], " \t")
 		gap, comment = old[len(value):i], old[i:]

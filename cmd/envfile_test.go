@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// envValues are values that people choose and that env files are known to spoil.
+// envValues are values that users choose and that env files are known to change.
 var envValues = []string{
 	"plain", "with space", " leading", "trailing ", "dollar$HOME", "$", "`id`", `dou"ble`, "sin'gle", `back\slash`, `ends\`,
 	`"quoted"`, `'quoted'`, `"`, `'`, `"'`, `'"`, `a'b"c$d`, `\'`, `a\'b`, "semi;colon&pipe|", "=equals=", "ünïcödé ☃", "日本語のパスワード",
@@ -22,7 +22,7 @@ var envValues = []string{
 // unwritable are values that Caddy's env files can't hold.
 var unwritable = []string{"hash#tag", "#", "a #b", "'#'", "carriage\r\nreturn", `"ends\`, "' \\"}
 
-func TestWhatIsQuotedComesBack(t *testing.T) {
+func TestQuotedValuesRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, v := range envValues {
 		form, err := quoteEnv(v)
@@ -37,7 +37,7 @@ func TestWhatIsQuotedComesBack(t *testing.T) {
 	}
 }
 
-func TestWhatCannotComeBackIsRefusedWithoutRepeatingIt(t *testing.T) {
+func TestUnwritableValuesAreRefusedAndNotShown(t *testing.T) {
 	t.Parallel()
 	for _, v := range unwritable {
 		form, err := quoteEnv(v)
@@ -49,7 +49,7 @@ func TestWhatCannotComeBackIsRefusedWithoutRepeatingIt(t *testing.T) {
 	}
 }
 
-// TestCaddyReadsBackWhatIsWritten asks Caddy itself, all values at once.
+// TestCaddyReadsBackWhatIsWritten has Caddy read all values.
 func TestCaddyReadsBackWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	for _, v := range envValues {
@@ -109,7 +109,7 @@ func TestEnvFilesAreReadAsCaddyReadsThem(t *testing.T) {
 	}
 }
 
-func TestBrokenEnvFilesAreRefusedByLineWithoutRepeatingIt(t *testing.T) {
+func TestErrorsOfEnvFilesNameTheLineOnly(t *testing.T) {
 	t.Parallel()
 	for content, where := range map[string]string{
 		"A=1\nsecret":              "line 2",
@@ -126,7 +126,7 @@ func TestBrokenEnvFilesAreRefusedByLineWithoutRepeatingIt(t *testing.T) {
 	}
 }
 
-func TestSettingAVariableKeepsTheRest(t *testing.T) {
+func TestSettingAVariableChangesNothingElse(t *testing.T) {
 	t.Parallel()
 	cases := []struct{ name, before, value, after string }{
 		{"plain", "A=1\nP=old\nB=2\n", "new", "A=1\nP=new\nB=2\n"},
@@ -162,7 +162,7 @@ func TestSettingAVariableKeepsTheRest(t *testing.T) {
 		t.Errorf("not set: %v", err)
 	}
 	if _, err := f.set("XP", "a#b"); err == nil {
-		t.Error("a value that does not come back was written")
+		t.Error("a value that does not round-trip was written")
 	}
 }
 

@@ -43,14 +43,14 @@ func hashPassword(c *call) error {
 	return c.result(map[string]string{"password_hash": hash}, "%s", hash)
 }
 
-// passwordRules returns what the configuration says about new passwords; where nobody named one, the defaults will do.
+// passwordRules returns the configured rules for new passwords; without --config, the defaults are good enough.
 func (c *call) passwordRules() (*caddyauth.App, error) {
 	if err := c.loadEnv(); err != nil {
 		return nil, err
 	}
 	app, err := c.readApp()
 	if err == nil {
-		app, err = rulesOf(app)
+		app, err = resolvePasswordRules(app)
 	}
 	if err == nil || c.flag("config") != "" {
 		return app, err
@@ -58,18 +58,18 @@ func (c *call) passwordRules() (*caddyauth.App, error) {
 	if !errors.Is(err, errNoConfig) {
 		c.notef("note: using the defaults: %v", err)
 	}
-	return rulesOf(new(caddyauth.App))
+	return resolvePasswordRules(new(caddyauth.App))
 }
 
-// rulesOf resolves nothing but the rules for passwords and their cost. A store and providers have no part in them, and
-// may not be there yet: on a fresh machine, in a service without a home, before secrets are in place.
-func rulesOf(app *caddyauth.App) (*caddyauth.App, error) {
+// resolvePasswordRules resolves only the rules for passwords and the hash cost. The store and providers may not exist
+// yet: on a fresh machine, in a service without a home directory, before secrets are in place.
+func resolvePasswordRules(app *caddyauth.App) (*caddyauth.App, error) {
 	rules := &caddyauth.App{
 		Store:    &caddyauth.StoreConfig{Engine: sqlstore.EngineSQLite, Path: os.DevNull}, // never opened
 		Password: app.Password,
 	}
 	if app.Brand != nil {
-		rules.Brand = &caddyauth.BrandConfig{Title: app.Brand.Title} // no password may be the title
+		rules.Brand = &caddyauth.BrandConfig{Title: app.Brand.Title} // a password must not equal the title
 	}
 	if err := rules.Resolve(); err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)

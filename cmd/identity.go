@@ -32,16 +32,16 @@ the old one back. Sessions that began so end at once; what the sign-in gave the 
 }
 
 func identityList(c *call) error {
-	return c.open(false, func(d *desk) error {
-		_, ids, err := d.identities(c, c.args[0])
+	return c.open(false, func(e *env) error {
+		_, ids, err := e.identities(c, c.args[0])
 		if err != nil {
 			return err
 		}
-		out := listing{w: c.out, json: c.has("json"), header: []string{"ID", "PROVIDER", "SUBJECT", "E-MAIL", "LINKED", "LAST SIGN-IN", "ISSUER"}}
+		out := listing{w: c.out, json: c.boolFlag("json"), header: []string{"ID", "PROVIDER", "SUBJECT", "E-MAIL", "LINKED", "LAST SIGN-IN", "ISSUER"}}
 		values, rows := make([]any, len(ids)), make([][]string, len(ids))
 		for i, id := range ids {
 			values[i] = portal.NewIdentityJSON(id)
-			rows[i] = []string{id.ID(), id.Provider, id.Subject, id.Email, when(id.CreatedAt), when(id.LastLoginAt), id.Issuer}
+			rows[i] = []string{id.ID(), id.Provider, id.Subject, id.Email, formatTime(id.CreatedAt), formatTime(id.LastLoginAt), id.Issuer}
 		}
 		if err := out.page(values, rows); err != nil {
 			return err
@@ -50,20 +50,20 @@ func identityList(c *call) error {
 	})
 }
 
-// identities returns a user whom a person names, and their identities.
-func (d *desk) identities(c *call, name string) (store.User, []store.Identity, error) {
-	u, err := d.user(c, name)
+// identities returns a user by name, and the user's identities.
+func (e *env) identities(c *call, name string) (store.User, []store.Identity, error) {
+	u, err := e.user(c, name)
 	if err != nil {
 		return u, nil, err
 	}
-	ids, err := d.store.Identities(c.ctx, u.ID)
+	ids, err := e.store.Identities(c.ctx, u.ID)
 	if err != nil {
 		return u, nil, fmt.Errorf("looking up identities: %w", err)
 	}
 	return u, ids, nil
 }
 
-// pickIdentity returns the identity that a person names: by id, or by subject or provider where that is only one.
+// pickIdentity returns the identity named on the command line by id, or by subject or provider if that is unique.
 func pickIdentity(u store.User, ids []store.Identity, name string) (store.Identity, error) {
 	for _, is := range []func(store.Identity) bool{
 		func(i store.Identity) bool { return i.ID() == name },
@@ -80,13 +80,13 @@ func pickIdentity(u store.User, ids []store.Identity, name string) (store.Identi
 		case len(found) == 1:
 			return found[0], nil
 		case len(found) > 1:
-			return store.Identity{}, fmt.Errorf("%q is several sign-ins of %s: give the id that %q shows", name, plain(u.Username), "caddy gatehouse identity list")
+			return store.Identity{}, fmt.Errorf("%q is several sign-ins of %s: give the id that %q shows", name, sanitize(u.Username), "caddy gatehouse identity list")
 		}
 	}
-	return store.Identity{}, fmt.Errorf("%s has no sign-in through a provider named %q; see %q", plain(u.Username), name, "caddy gatehouse identity list")
+	return store.Identity{}, fmt.Errorf("%s has no sign-in through a provider named %q; see %q", sanitize(u.Username), name, "caddy gatehouse identity list")
 }
 
-// identityChange is what became of identities.
+// identityChange is the output of unlink and move.
 type identityChange struct {
 	User       string                `json:"user"`
 	Identities []portal.IdentityJSON `json:"identities"`
@@ -94,15 +94,15 @@ type identityChange struct {
 
 func identityUnlink(c *call) error {
 	names := c.args[1:]
-	if c.has("all") != (len(names) == 0) {
+	if c.boolFlag("all") != (len(names) == 0) {
 		return errors.New("say which sign-ins to unlink: their ids, or --all")
 	}
-	return c.open(false, func(d *desk) error {
-		u, ids, err := d.identities(c, c.args[0])
+	return c.open(false, func(e *env) error {
+		u, ids, err := e.identities(c, c.args[0])
 		if err != nil {
 			return err
 		}
-		if !c.has("all") {
+		if !c.boolFlag("all") {
 			picked := make([]store.Identity, len(names))
 			for i, name := range names {
 				if picked[i], err = pickIdentity(u, ids, name); err != nil {
@@ -113,18 +113,18 @@ func identityUnlink(c *call) error {
 		}
 		out := identityChange{User: u.Username, Identities: []portal.IdentityJSON{}}
 		for _, id := range ids {
-			if err := d.accounts.UnlinkIdentity(c.ctx, operator, u.ID, id.ID()); err != nil {
-				return people(err)
+			if err := e.accounts.UnlinkIdentity(c.ctx, operator, u.ID, id.ID()); err != nil {
+				return userError(err)
 			}
 			out.Identities = append(out.Identities, portal.NewIdentityJSON(id))
 		}
-		return c.result(out, "unlinked %d sign-in(s) of %s", len(ids), plain(u.Username))
+		return c.result(out, "unlinked %d sign-in(s) of %s", len(ids), sanitize(u.Username))
 	})
 }
 
 func identityMove(c *call) error {
-	return c.open(false, func(d *desk) error {
-		u, ids, err := d.identities(c, c.args[0])
+	return c.open(false, func(e *env) error {
+		u, ids, err := e.identities(c, c.args[0])
 		if err != nil {
 			return err
 		}
@@ -132,31 +132,32 @@ func identityMove(c *call) error {
 		if err != nil {
 			return err
 		}
-		to, err := d.user(c, c.args[2])
+		to, err := e.user(c, c.args[2])
 		if err != nil {
 			return err
 		}
-		if err := d.accounts.MoveIdentity(c.ctx, operator, u.ID, id.ID(), to.ID); err != nil {
-			return people(err)
+		if err := e.accounts.MoveIdentity(c.ctx, operator, u.ID, id.ID(), to.ID); err != nil {
+			return userError(err)
 		}
 		if u.PasswordHash == "" && len(ids) == 1 && u.ID != to.ID {
-			c.notef("note: nobody can sign in to %s any more; see %q", plain(u.Username), "caddy gatehouse user delete")
+			c.notef("note: nobody can sign in to %s any more; see %q", sanitize(u.Username), "caddy gatehouse user delete")
 		}
 		return c.result(identityChange{to.Username, []portal.IdentityJSON{portal.NewIdentityJSON(id)}},
-			"%s at %s now signs in to %s", plain(id.Subject), plain(id.Provider), plain(to.Username))
+			"%s at %s now signs in to %s", sanitize(id.Subject), sanitize(id.Provider), sanitize(to.Username))
 	})
 }
 
-// tellLeft notes the sign-ins through providers that an act which took an account back has left, and returns them.
-func (c *call) tellLeft(d *desk, u store.User) ([]portal.IdentityJSON, error) {
-	ids, err := d.store.Identities(c.ctx, u.ID)
+// noteIdentities prints a note about the identities with which an account can still be signed in to, and returns
+// them.
+func (c *call) noteIdentities(e *env, u store.User) ([]portal.IdentityJSON, error) {
+	ids, err := e.store.Identities(c.ctx, u.ID)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
 	names, list := make([]string, len(ids)), make([]portal.IdentityJSON, len(ids))
 	for i, id := range ids {
-		names[i], list[i] = plain(id.Provider), portal.NewIdentityJSON(id)
+		names[i], list[i] = sanitize(id.Provider), portal.NewIdentityJSON(id)
 	}
-	c.notef("note: %s can still be signed in to through %s; see %q", plain(u.Username), strings.Join(names, ", "), "caddy gatehouse identity unlink")
+	c.notef("note: %s can still be signed in to through %s; see %q", sanitize(u.Username), strings.Join(names, ", "), "caddy gatehouse identity unlink")
 	return list, nil
 }

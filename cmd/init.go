@@ -48,7 +48,7 @@ func initialize(c *call) error {
 			return fmt.Errorf("%s exists already; nothing was written", absolute(path))
 		}
 	}
-	starter, err := starterCaddyfile(c.flag("site"), c.flag("upstream"), c.has("managed"))
+	starter, err := starterCaddyfile(c.flag("site"), c.flag("upstream"), c.boolFlag("managed"))
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func initialize(c *call) error {
 		return errors.Join(err, os.Remove(env))
 	}
 	c.notef("start with: caddy run --envfile .env")
-	c.notef("then open %s and sign in; %s holds the password, keep it to yourself", plain(c.flag("site")), env)
+	c.notef("then open %s and sign in; %s holds the password, keep it to yourself", sanitize(c.flag("site")), env)
 	files := map[string]string{"env_file": absolute(env), "caddyfile": absolute(caddyfile)}
 	return c.result(files, "%s\n%s", absolute(env), absolute(caddyfile))
 }
@@ -73,7 +73,7 @@ func (c *call) starterEnv() (string, error) {
 	email := strings.TrimSpace(c.flag("email"))
 	if email == "" {
 		var err error
-		if email, err = c.line("E-mail address of the administrator: "); err != nil {
+		if email, err = c.readLine("E-mail address of the administrator: "); err != nil {
 			return "", fmt.Errorf("%w; use --email", err)
 		}
 	}
@@ -84,7 +84,7 @@ func (c *call) starterEnv() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defaults, err := rulesOf(new(caddyauth.App))
+	defaults, err := resolvePasswordRules(new(caddyauth.App))
 	if err != nil {
 		return "", err
 	}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 )
 
-// maxInput bounds what is read as a password; a longer one is refused by the policy anyway.
+// maxInput bounds the input read as a password; the policy rejects a longer one anyway.
 const maxInput = 64 << 10
 
 // newPassword asks for a new password twice, or reads it from standard input with --password-stdin.
@@ -23,14 +23,14 @@ func (c *call) newPassword() (string, error) {
 	if !term.IsTerminal(int(c.in.Fd())) {
 		return "", errors.New("standard input is no terminal to ask for a password on: use --password-stdin")
 	}
-	first, err := c.ask("New password: ")
+	first, err := c.askPassword("New password: ")
 	if err != nil {
 		return "", err
 	}
 	if first == "" {
 		return "", errors.New("no password was entered; nothing was changed")
 	}
-	second, err := c.ask("Again: ")
+	second, err := c.askPassword("Again: ")
 	if err != nil {
 		return "", err
 	}
@@ -56,8 +56,8 @@ func (c *call) stdinPassword() (string, error) {
 	return s, nil
 }
 
-// ask reads a line from the terminal without showing it.
-func (c *call) ask(prompt string) (string, error) {
+// askPassword reads a line from the terminal without echo.
+func (c *call) askPassword(prompt string) (string, error) {
 	fd := int(c.in.Fd())
 	state, err := term.GetState(fd)
 	if err != nil {
@@ -73,32 +73,32 @@ func (c *call) ask(prompt string) (string, error) {
 		select {
 		case <-stop:
 			_ = term.Restore(fd, state)
-			_, _ = fmt.Fprintln(c.note)
+			_, _ = fmt.Fprintln(c.stderr)
 			os.Exit(exitInterrupted)
 		case <-done:
 		}
 	}()
-	_, _ = fmt.Fprint(c.note, prompt)
+	_, _ = fmt.Fprint(c.stderr, prompt)
 	line, err := term.ReadPassword(fd)
-	_, _ = fmt.Fprintln(c.note)
+	_, _ = fmt.Fprintln(c.stderr)
 	if err != nil {
 		return "", fmt.Errorf("reading the password: %w", err)
 	}
 	return string(line), nil
 }
 
-// exitInterrupted is what shells report for a program that an interrupt ended.
+// exitInterrupted is the exit code that shells report for an interrupted program.
 const exitInterrupted = 130
 
-// interactive reports whether there is somebody to ask.
+// interactive reports whether standard input is a terminal.
 func (c *call) interactive() bool { return term.IsTerminal(int(c.in.Fd())) }
 
-// line asks for a line of text that may be seen.
-func (c *call) line(prompt string) (string, error) {
+// readLine reads a line from the terminal with echo.
+func (c *call) readLine(prompt string) (string, error) {
 	if !c.interactive() {
 		return "", errors.New("standard input is no terminal to ask on")
 	}
-	_, _ = fmt.Fprint(c.note, prompt)
+	_, _ = fmt.Fprint(c.stderr, prompt)
 	var b strings.Builder
 	buf := make([]byte, 1)
 	for b.Len() < maxInput { // byte by byte: what follows the line belongs to the next prompt
@@ -120,16 +120,16 @@ func (c *call) line(prompt string) (string, error) {
 	return strings.TrimSpace(b.String()), nil
 }
 
-// confirm asks for the word before something that can't be undone. Without a terminal, --yes says it.
+// confirm asks to type word before an action that can't be undone. Without a terminal, --yes confirms.
 func (c *call) confirm(what, word string) error {
-	if c.has("yes") {
+	if c.boolFlag("yes") {
 		return nil
 	}
-	answer, err := c.line(fmt.Sprintf("%s This can't be undone. Type %q to go on: ", what, word))
+	input, err := c.readLine(fmt.Sprintf("%s This can't be undone. Type %q to go on: ", what, word))
 	if err != nil {
 		return fmt.Errorf("%w; use --yes to go on without a question", err)
 	}
-	if answer != word {
+	if input != word {
 		return errors.New("that was not what was asked for; nothing was changed")
 	}
 	return nil

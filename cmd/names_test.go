@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// population is a store with users in it, for commands.
+// population is a store with users, for commands.
 type population struct {
 	t    *testing.T
 	path string
@@ -52,8 +52,9 @@ func (p population) run(args ...string) (stdout, stderr string, err error) {
 	return out.String(), errs.String(), err
 }
 
-// Somebody at a provider chooses their username. It is never taken for the account that an operator means.
-func TestAnOperatorWhoNamesAnAccountMeansNoOther(t *testing.T) {
+// Users at a provider choose their usernames. Such a name must never be mistaken for another account on the command
+// line.
+func TestAmbiguousAccountNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	bob, eve, mail := store.NewID(time.Now()), store.NewID(time.Now()), store.NewID(time.Now())
 	p := populate(t,
@@ -79,8 +80,9 @@ func TestAnOperatorWhoNamesAnAccountMeansNoOther(t *testing.T) {
 	}
 }
 
-// The environment means accounts that were made here, as at a start: a stranger may have chosen ADMIN_USER for a username.
-func TestThePasswordOfTheEnvironmentIsGivenToNobodyFromAProvider(t *testing.T) {
+// Like at a start, the environment refers to local accounts only: a stranger at a provider may have chosen ADMIN_USER
+// as username.
+func TestEnvironmentPasswordIsNotSetOnProviderAccounts(t *testing.T) {
 	t.Parallel()
 	for _, local := range []bool{false, true} { // an administrator may have given them a password
 		p := populate(t, store.User{ID: store.NewID(time.Now()), Username: "admin", Local: local, Origin: store.OriginOIDC})
@@ -91,8 +93,9 @@ func TestThePasswordOfTheEnvironmentIsGivenToNobodyFromAProvider(t *testing.T) {
 	}
 }
 
-// A browser and a provider send what they like. JSON on a terminal is as harmless as text, and says the same.
-func TestWhatIsPrintedAsJSONDoesNothingToATerminal(t *testing.T) {
+// Names and User-Agents are untrusted: JSON output must be as safe for a terminal as text, and decode to the same
+// values.
+func TestJSONOutputIsSafeForTerminals(t *testing.T) {
 	t.Parallel()
 	const name = "a\u009b31mb\u202ec\u007fd\U000e0001e"
 	p := populate(t, store.User{ID: store.NewID(time.Now()), Username: name, Origin: store.OriginOIDC})

@@ -14,20 +14,20 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// result writes what the verb did or found: v with --json, else the text.
+// result prints the result of a verb: v with --json, else the text.
 func (c *call) result(v any, format string, args ...any) error {
-	if c.has("json") {
+	if c.boolFlag("json") {
 		return c.printJSON(v)
 	}
 	return c.printf(format, args...)
 }
 
-// accountJSON is an account in the output, as the JSON API shows it, with the way in that was made for it.
+// accountJSON is an account in the output, as in the JSON API, with a one-time link if one was created.
 type accountJSON struct {
 	portal.UserJSON
 	Link      string     `json:"link,omitempty"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // of the link
-	// Identities with which the account can still be signed in to, after it was taken back.
+	// Identities with which the account can still be signed in to after a reset.
 	Identities []portal.IdentityJSON `json:"identities,omitempty"`
 }
 
@@ -43,8 +43,8 @@ func (c *call) printJSON(v any) error {
 	return err
 }
 
-// indented returns a value as JSON that is safe for a terminal, too: encoding/json escapes only some of the characters
-// that plain replaces.
+// indented returns a value as indented JSON that is safe for a terminal: encoding/json escapes only some of the
+// characters that sanitize replaces.
 func indented(v any, prefix string) (string, error) {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -55,7 +55,7 @@ func indented(v any, prefix string) (string, error) {
 	}
 	var out strings.Builder
 	for _, r := range strings.TrimSuffix(b.String(), "\n") {
-		if r != '\n' && acts(r) {
+		if r != '\n' && isUnsafe(r) {
 			for _, unit := range utf16.Encode([]rune{r}) {
 				fmt.Fprintf(&out, `\u%04x`, unit)
 			}
@@ -66,8 +66,8 @@ func indented(v any, prefix string) (string, error) {
 	return out.String(), nil
 }
 
-// acts reports whether a character does something on a terminal.
-func acts(r rune) bool {
+// isUnsafe reports whether a character can affect a terminal.
+func isUnsafe(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
@@ -77,7 +77,7 @@ func table(w io.Writer, header []string, rows [][]string) error {
 	for _, row := range append([][]string{header}, rows...) {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = plain(cell)
+			cells[i] = sanitize(cell)
 		}
 		if _, err := fmt.Fprintln(tw, strings.Join(cells, "\t")); err != nil {
 			return err
@@ -119,7 +119,7 @@ func (l *listing) page(values []any, cells [][]string) error {
 	return nil
 }
 
-// end closes the list.
+// end completes the list.
 func (l *listing) end() error {
 	if !l.json {
 		return nil
@@ -132,22 +132,22 @@ func (l *listing) end() error {
 	return err
 }
 
-// plain makes text safe for a terminal: a name or User-Agent must not move the cursor, change colors or turn the
-// direction of writing.
-func plain(s string) string {
+// sanitize makes text safe for a terminal: a name or User-Agent must not move the cursor, change colors or reverse
+// the writing direction.
+func sanitize(s string) string {
 	if s == "" {
 		return "-"
 	}
 	return strings.Map(func(r rune) rune {
-		if acts(r) {
+		if isUnsafe(r) {
 			return unicode.ReplacementChar
 		}
 		return r
 	}, s)
 }
 
-// when writes a time for people; the zero time is "never".
-func when(t time.Time) string {
+// formatTime formats a time for text output; the zero time is "never".
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// create writes a new file and never an existing one, nor through a link that somebody left there.
+// create writes a new file, never an existing one, nor through a planted symbolic link.
 func create(path string, data []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, fs.ErrExist) {
@@ -23,10 +23,10 @@ func create(path string, data []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// replace puts data in place of a file's content, all or nothing, and keeps its mode and owner: a file that the
-// server can no longer read would stop its next start.
+// replace replaces a file's content atomically, and keeps its mode and owner: a file that the server can no longer
+// read would prevent its next start.
 func replace(path string, data []byte) error {
-	path, err := filepath.EvalSymlinks(path) // a link goes on pointing to the file
+	path, err := filepath.EvalSymlinks(path) // keep a symbolic link
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func replace(path string, data []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// writeAndClose has the data on the disk before it returns.
+// writeAndClose writes data and syncs it to disk.
 func writeAndClose(f *os.File, data []byte) error {
 	_, err := f.Write(data)
 	if err == nil {

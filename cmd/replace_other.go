@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// keepOwner does nothing where files inherit their owner from the folder.
+// keepOwner does nothing on systems without Unix ownership.
 func keepOwner(*os.File, fs.FileInfo) error { return nil }
 
-// syncDir does nothing where folders can't be synced.
+// syncDir does nothing where directories can't be synced.
 func syncDir(string) error { return nil }

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// keepOwner gives a new file the owner of the one that it replaces. Only root can, and only root needs to.
+// keepOwner gives a new file the owner of the one it replaces. Only root can, and only root needs to.
 func keepOwner(f *os.File, old fs.FileInfo) error {
 	st, ok := old.Sys().(*syscall.Stat_t)
 	if !ok || (int(st.Uid) == os.Geteuid() && int(st.Gid) == os.Getegid()) {
@@ -18,7 +18,7 @@ func keepOwner(f *os.File, old fs.FileInfo) error {
 	return f.Chown(int(st.Uid), int(st.Gid))
 }
 
-// syncDir makes a rename last.
+// syncDir makes a rename durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -40,88 +40,88 @@ server. --env-file .env writes a new value there.`, cobra.MaximumNArgs(1), reset
 }
 
 func resetPassword(c *call) error {
-	life, site, err := c.linkOptions()
+	lifetime, site, err := c.linkOptions()
 	if err != nil {
 		return err
 	}
-	return c.open(false, func(d *desk) error {
-		u, hash, err := c.resetTarget(d)
+	return c.open(false, func(e *env) error {
+		u, hash, err := c.resetTarget(e)
 		if err != nil {
 			return err
 		}
 		if u.Managed {
-			return c.rotate(d, u)
+			return c.rotate(e, u)
 		}
 		if c.flag("env-file") != "" {
-			return fmt.Errorf("%s is not managed by the deployment, so its password is in the store, not in an env file: leave --env-file out", plain(u.Username))
+			return fmt.Errorf("%s is not managed by the deployment, so its password is in the store, not in an env file: leave --env-file out", sanitize(u.Username))
 		}
-		r := account.Reset{Hash: hash, MustChange: c.has("must-change"), Expires: life, Identities: c.has("unlink")}
-		if !c.has("link") && hash == "" {
+		r := account.Reset{Hash: hash, MustChange: c.boolFlag("must-change"), Expires: lifetime, Identities: c.boolFlag("unlink")}
+		if !c.boolFlag("link") && hash == "" {
 			if r.Password, err = c.newPassword(); err != nil {
 				return err
 			}
 		}
-		link, err := d.accounts.ResetPassword(c.ctx, operator, u.ID, r)
+		link, err := e.accounts.ResetPassword(c.ctx, operator, u.ID, r)
 		if err != nil {
-			return people(err)
+			return userError(err)
 		}
-		left, err := c.tellLeft(d, u)
+		identities, err := c.noteIdentities(e, u)
 		if err != nil {
 			return fmt.Errorf("it is done, but looking up what is left failed: %w", err)
 		}
 		if link != nil {
-			c.notef("one-time link for %s", plain(u.Username))
-			return c.printLink(d, u, *link, site, left...)
+			c.notef("one-time link for %s", sanitize(u.Username))
+			return c.printLink(e, u, *link, site, identities...)
 		}
 		if !u.Active || u.Pending {
 			c.notef("note: the account is still turned off; see %q", "caddy gatehouse user enable")
 		}
-		if u, err = d.store.User(c.ctx, u.ID); err != nil {
-			return fmt.Errorf("the new password is set, but reading the account again failed: %w", people(err))
+		if u, err = e.store.User(c.ctx, u.ID); err != nil {
+			return fmt.Errorf("the new password is set, but reading the account again failed: %w", userError(err))
 		}
 		out := newAccountJSON(u)
-		out.Identities = left
-		return c.result(out, "%s has a new password; its sessions are over", plain(u.Username))
+		out.Identities = identities
+		return c.result(out, "%s has a new password; its sessions are over", sanitize(u.Username))
 	})
 }
 
-// resetTarget returns the account that is meant and, with --from-env, the hash of the password there.
-func (c *call) resetTarget(d *desk) (u store.User, hash string, err error) {
+// resetTarget returns the account to reset and, with --from-env, the hash of the password in the environment.
+func (c *call) resetTarget(e *env) (u store.User, hash string, err error) {
 	name := ""
-	if c.has("from-env") {
-		if name, hash, err = c.envPassword(d); err != nil {
+	if c.boolFlag("from-env") {
+		if name, hash, err = c.envPassword(e); err != nil {
 			return store.User{}, "", err
 		}
 	}
 	switch {
 	case len(c.args) == 1:
-		u, err = d.user(c, c.args[0])
+		u, err = e.user(c, c.args[0])
 		return u, hash, err
 	case name != "":
-		u, err = d.store.UserByUsername(c.ctx, name)
+		u, err = e.store.UserByUsername(c.ctx, name)
 		if err == nil && !seed.MadeHere(&u) {
-			// As at a start: the environment means accounts that were made here.
-			return store.User{}, "", fmt.Errorf("%s comes from a provider, so it is not the administrator of the environment: name the account", plain(u.Username))
+			// Like at a start: the environment refers to local accounts only.
+			return store.User{}, "", fmt.Errorf("%s comes from a provider, so it is not the administrator of the environment: name the account", sanitize(u.Username))
 		}
 		if err == nil || !errors.Is(err, store.ErrNotFound) {
 			return u, hash, err
 		}
 	}
-	u, err = c.onlyAdmin(d)
+	u, err = c.onlyAdmin(e)
 	return u, hash, err
 }
 
-// envPassword returns the name and the hash of the password of the administrator in the environment, read and judged
-// as the server does at its start.
-func (c *call) envPassword(d *desk) (name, hash string, err error) {
-	values, err := d.app.SeedValues()
+// envPassword returns username and password hash of the administrator in the environment, read and checked like at a
+// server's start.
+func (c *call) envPassword(e *env) (name, hash string, err error) {
+	values, err := e.app.SeedValues()
 	if err != nil {
 		return "", "", err
 	}
 	if !values.HasPassword() {
 		return "", "", fmt.Errorf("%s is not set here; --envfile reads it from a file", values.PasswordSource())
 	}
-	if hash, err = values.HashPassword(c.ctx, d.hasher); err != nil {
+	if hash, err = values.HashPassword(c.ctx, e.hasher); err != nil {
 		return "", "", err
 	}
 	c.notef("the password comes from %s", values.PasswordSource())
@@ -129,9 +129,9 @@ func (c *call) envPassword(d *desk) (name, hash string, err error) {
 }
 
 // onlyAdmin returns the administrator when there is exactly one.
-func (c *call) onlyAdmin(d *desk) (store.User, error) {
+func (c *call) onlyAdmin(e *env) (store.User, error) {
 	const shown = 10
-	admins, err := d.store.ActiveAdmins(c.ctx, shown)
+	admins, err := e.store.ActiveAdmins(c.ctx, shown)
 	switch {
 	case err != nil:
 		return store.User{}, fmt.Errorf("looking up the administrators: %w", err)
@@ -140,17 +140,17 @@ func (c *call) onlyAdmin(d *desk) (store.User, error) {
 	case len(admins) > 1:
 		names := make([]string, len(admins))
 		for i, a := range admins {
-			names[i] = plain(a.Username)
+			names[i] = sanitize(a.Username)
 		}
 		return store.User{}, fmt.Errorf("there are several administrators (%s): say which one", strings.Join(names, ", "))
 	}
 	return admins[0], nil
 }
 
-// rotate changes the password of a managed administrator where it is kept: in the server's environment. The store
-// follows at the next start.
-func (c *call) rotate(d *desk, u store.User) error {
-	variable, err := passwordVariable(d.app)
+// rotate changes the password of a managed administrator in the server's env file. The store follows at the next
+// start.
+func (c *call) rotate(e *env, u store.User) error {
+	variable, err := passwordVariable(e.app)
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (c *call) rotate(d *desk, u store.User) error {
 	if path == "" {
 		return fmt.Errorf("%s is managed by the deployment: its password is the value of %s in the environment of the server. "+
 			"To change it, set a new value there and restart Caddy; the start writes it once and ends the sessions of the account. "+
-			"\"caddy gatehouse reset-password --env-file .env\" rewrites the variable in an env file", plain(u.Username), variable)
+			"\"caddy gatehouse reset-password --env-file .env\" rewrites the variable in an env file", sanitize(u.Username), variable)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -175,7 +175,7 @@ func (c *call) rotate(d *desk, u store.User) error {
 	if err != nil {
 		return err
 	}
-	if err := d.app.PasswordPolicy().Check(pass, u.Username, u.Email, u.Name, d.app.SiteTitle()); err != nil {
+	if err := e.app.PasswordPolicy().Check(pass, u.Username, u.Email, u.Name, e.app.SiteTitle()); err != nil {
 		return fmt.Errorf("this password is refused: %w", err)
 	}
 	out, err := file.set(variable, pass)
@@ -185,7 +185,7 @@ func (c *call) rotate(d *desk, u store.User) error {
 	if err := replace(path, out); err != nil {
 		return err
 	}
-	c.notef("the present password works until Caddy is restarted with this file (a reload keeps the old environment); then the new one counts and the sessions of %s are over", plain(u.Username))
+	c.notef("the present password works until Caddy is restarted with this file (a reload keeps the old environment); then the new one counts and the sessions of %s are over", sanitize(u.Username))
 	return c.result(rotatedJSON{newAccountJSON(u), absolute(path), variable}, "wrote %s to %s", variable, absolute(path))
 }
 

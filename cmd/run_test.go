@@ -20,8 +20,7 @@ func runCaddy(t *testing.T, args ...string) {
 	}
 }
 
-// cleanEnv returns an environment with nothing of this machine's in it but where programs are, and what the race
-// detector of a child does.
+// cleanEnv returns an environment with only PATH and the race detector's options of this machine.
 func cleanEnv(home string) []string {
 	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE")}
 }

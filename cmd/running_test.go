@@ -15,7 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
-// server is a Caddy that runs in a process of its own, from the files that `init` wrote.
+// server is a Caddy process that uses the files of `init`.
 type server struct {
 	t    *testing.T
 	dir  string
@@ -23,8 +23,8 @@ type server struct {
 	log  string
 }
 
-// startStarter runs init and then Caddy, as its text says.
-func startStarter(t *testing.T, pass string, flags ...string) *server {
+// newServer runs init.
+func newServer(t *testing.T, pass string, flags ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server{t: t, dir: dir, site: "http://" + testenv.Address(t), log: filepath.Join(dir, "log")}
@@ -32,7 +32,7 @@ func startStarter(t *testing.T, pass string, flags ...string) *server {
 	return s
 }
 
-// start starts Caddy and returns when the gate is open; stop ends it.
+// start starts Caddy and returns when the gate is ready; stop stops it.
 func (s *server) start() (stop func()) {
 	s.t.Helper()
 	log, err := os.Create(s.log)
@@ -80,7 +80,7 @@ func (s *server) logged() string {
 	return string(data)
 }
 
-// run runs a verb of the command beside the server; it has to succeed.
+// run runs a verb in another process; it has to succeed.
 func (s *server) run(stdin string, args ...string) {
 	s.t.Helper()
 	c := exec.Command("caddy", append([]string{"gatehouse"}, args...)...)
@@ -136,7 +136,7 @@ const (
 
 func TestTheStarterRunsAndItsPasswordSignsIn(t *testing.T) {
 	t.Parallel()
-	s := startStarter(t, firstPass)
+	s := newServer(t, firstPass)
 	defer s.start()()
 	if code, to := s.get("/", ""); code != http.StatusFound || !strings.HasPrefix(to, "/_auth/login") {
 		t.Errorf("without a session: %d %s", code, to)
@@ -155,9 +155,9 @@ func TestTheStarterRunsAndItsPasswordSignsIn(t *testing.T) {
 	}
 }
 
-func TestAResetOnTheCommandLineActsOnTheRunningServer(t *testing.T) {
+func TestAResetTakesEffectOnARunningServer(t *testing.T) {
 	t.Parallel()
-	s := startStarter(t, firstPass)
+	s := newServer(t, firstPass)
 	defer s.start()()
 	cookie := s.signIn("admin", firstPass)
 	if code, _ := s.get("/", cookie); code != http.StatusOK {
@@ -169,7 +169,7 @@ func TestAResetOnTheCommandLineActsOnTheRunningServer(t *testing.T) {
 			break
 		}
 		if time.Since(done) > time.Second {
-			t.Fatal("the session goes on for a second after the reset")
+			t.Fatal("the session is still valid a second after the reset")
 		}
 	}
 	if s.signIn("admin", firstPass) != "" {
@@ -182,7 +182,7 @@ func TestAResetOnTheCommandLineActsOnTheRunningServer(t *testing.T) {
 
 func TestAManagedPasswordRotatesThroughTheEnvFile(t *testing.T) {
 	t.Parallel()
-	s := startStarter(t, firstPass, "--managed")
+	s := newServer(t, firstPass, "--managed")
 	stop := s.start()
 	cookie := s.signIn("ada@example.com", firstPass)
 	if cookie == "" {
@@ -205,10 +205,10 @@ func TestAManagedPasswordRotatesThroughTheEnvFile(t *testing.T) {
 	}
 }
 
-// TestALinkFromTheCommandLineIsOneTheServerKnows looks at the page of a link that the command line printed.
-func TestALinkFromTheCommandLineIsOneTheServerKnows(t *testing.T) {
+// TestALinkFromTheCommandLineWorksOnTheServer opens a link that the command line printed.
+func TestALinkFromTheCommandLineWorksOnTheServer(t *testing.T) {
 	t.Parallel()
-	s := startStarter(t, firstPass)
+	s := newServer(t, firstPass)
 	defer s.start()()
 	c := exec.Command("caddy", "gatehouse", "user", "add", "bob", "--link", "--site", s.site)
 	c.Dir, c.Env = s.dir, s.env()
@@ -219,6 +219,6 @@ func TestALinkFromTheCommandLineIsOneTheServerKnows(t *testing.T) {
 	link := strings.TrimPrefix(strings.TrimSpace(string(out)), s.site)
 	code, to := s.get(link, "")
 	if code != http.StatusSeeOther || to != "/_auth/welcome" {
-		t.Errorf("the link answers %d %s, want a redirect to an address without the token", code, to)
+		t.Errorf("the link returns %d %s, want a redirect to a URL without the token", code, to)
 	}
 }

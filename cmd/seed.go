@@ -28,7 +28,7 @@ Give it the environment of the server, for example with --envfile.`, cobra.NoArg
 }
 
 func dryRun(c *call) error {
-	if !c.has("dry-run") {
+	if !c.boolFlag("dry-run") {
 		return errors.New("the start of Caddy applies the values; give --dry-run to see what it would do")
 	}
 	app, err := c.loadApp()
@@ -39,7 +39,7 @@ func dryRun(c *call) error {
 	if err != nil {
 		return err
 	}
-	st, err := c.openUnchanged(app.StoreOptions(zap.NewNop()))
+	st, err := c.openExisting(app.StoreOptions(zap.NewNop()))
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func dryRun(c *call) error {
 	for i, l := range lines {
 		lines[i].Source = c.origin(app.Admin, l)
 	}
-	if c.has("json") {
+	if c.boolFlag("json") {
 		return c.printJSON(lines)
 	}
 	rows := make([][]string, len(lines))
@@ -63,8 +63,8 @@ func dryRun(c *call) error {
 	return table(c.out, []string{"KIND", "NAME", "WHAT", "FROM"}, rows)
 }
 
-// origin tells more exactly where a value comes from: an environment variable may be of an env file, and an option may
-// name another variable or a file.
+// origin returns the exact source of a value: an environment variable may come from an env file, and an option may be
+// a placeholder for another variable or a file.
 func (c *call) origin(admin *caddyauth.AdminConfig, l seed.Line) string {
 	if file, ok := c.envFrom[l.Name]; ok && l.Source == seed.SourceEnv {
 		return fmt.Sprintf("%s (read from %s)", l.Source, file)
@@ -82,12 +82,11 @@ func (c *call) origin(admin *caddyauth.AdminConfig, l seed.Line) string {
 	return fmt.Sprintf("%s (%s)", l.Source, *option)
 }
 
-// wholePlaceholder recognizes a value that is a placeholder and nothing else.
+// wholePlaceholder matches a value that is a single placeholder.
 var wholePlaceholder = regexp.MustCompile(`^\{(env|file)\.[^{}]+\}$`)
 
-// openUnchanged opens a store to look at it: it makes none and brings no schema up to date. nil stands for a store
-// that does not exist yet.
-func (c *call) openUnchanged(opts sqlstore.Options) (store.Store, error) {
+// openExisting opens a store without creating or migrating it. It returns nil if the store does not exist yet.
+func (c *call) openExisting(opts sqlstore.Options) (store.Store, error) {
 	if opts.Engine == sqlstore.EngineSQLite {
 		if _, err := os.Stat(opts.Path); errors.Is(err, fs.ErrNotExist) {
 			c.notef("store: %s (sqlite, not made yet)", opts.Path)

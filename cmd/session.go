@@ -30,18 +30,18 @@ func sessionCommand() *cobra.Command {
 }
 
 func sessionList(c *call) error {
-	return c.open(false, func(d *desk) error {
+	return c.open(false, func(e *env) error {
 		q := store.SessionQuery{Now: time.Now(), Limit: pageSize}
 		if name := c.flag("user"); name != "" {
-			u, err := d.user(c, name)
+			u, err := e.user(c, name)
 			if err != nil {
 				return err
 			}
 			q.UserID = u.ID
 		}
-		out := listing{w: c.out, json: c.has("json"), header: []string{"ID", "USER", "SIGNED IN", "LAST USED", "ADDRESS", "BY", "BROWSER"}}
+		out := listing{w: c.out, json: c.boolFlag("json"), header: []string{"ID", "USER", "SIGNED IN", "LAST USED", "ADDRESS", "BY", "BROWSER"}}
 		for {
-			page, err := d.store.Sessions(c.ctx, q)
+			page, err := e.store.Sessions(c.ctx, q)
 			if err != nil {
 				return fmt.Errorf("listing sessions: %w", err)
 			}
@@ -49,10 +49,10 @@ func sessionList(c *call) error {
 			var rows [][]string
 			for _, s := range page.Items {
 				if !q.Now.Before(s.LastSeenAt.Add(s.Idle)) {
-					continue // idle for too long; the store judges the absolute expiry only
+					continue // idle for too long; the store checks the absolute expiry only
 				}
 				values = append(values, portal.NewSessionJSON(s, ""))
-				rows = append(rows, []string{s.ID, s.Username, when(s.CreatedAt), when(s.LastSeenAt), s.IP, s.Method, s.UserAgent})
+				rows = append(rows, []string{s.ID, s.Username, formatTime(s.CreatedAt), formatTime(s.LastSeenAt), s.IP, s.Method, s.UserAgent})
 			}
 			if err := out.page(values, rows); err != nil {
 				return err
@@ -66,7 +66,7 @@ func sessionList(c *call) error {
 
 func sessionRevoke(c *call) error {
 	ways := 0
-	for _, given := range []bool{len(c.args) > 0, c.flag("user") != "", c.has("all")} {
+	for _, given := range []bool{len(c.args) > 0, c.flag("user") != "", c.boolFlag("all")} {
 		if given {
 			ways++
 		}
@@ -74,70 +74,70 @@ func sessionRevoke(c *call) error {
 	if ways != 1 {
 		return errors.New("say which sessions to end: their ids, or --user <user>, or --all")
 	}
-	return c.open(false, func(d *desk) error {
+	return c.open(false, func(e *env) error {
 		switch {
-		case c.has("all"):
-			return revokeAll(c, d)
+		case c.boolFlag("all"):
+			return revokeAll(c, e)
 		case c.flag("user") != "":
-			return revokeUser(c, d)
+			return revokeUser(c, e)
 		}
-		return revokeThese(c, d)
+		return revokeByID(c, e)
 	})
 }
 
-// endedJSON is how many sessions were ended, and the ways in through providers that are left.
+// endedJSON is the number of ended sessions, and the identities with which the account can still be signed in to.
 type endedJSON struct {
 	Ended      int                   `json:"sessions_ended"`
 	Identities []portal.IdentityJSON `json:"identities,omitempty"`
 }
 
-// revokeThese ends the sessions whose ids are given. When one of them can't be ended, those before it stay ended, and
-// are told.
-func revokeThese(c *call, d *desk) error {
+// revokeByID ends the sessions with the given ids. If one of them can't be ended, those before it are ended and
+// reported.
+func revokeByID(c *call, e *env) error {
 	var failed error
 	n := 0
 	for _, id := range c.args {
-		if failed = d.accounts.EndSession(c.ctx, operator, id); errors.Is(failed, store.ErrNotFound) {
+		if failed = e.accounts.EndSession(c.ctx, operator, id); errors.Is(failed, store.ErrNotFound) {
 			failed = fmt.Errorf("there is no session %q; see %q", id, "caddy gatehouse session list")
 		}
 		if failed != nil {
 			break
 		}
 		n++
-		if c.has("json") {
+		if c.boolFlag("json") {
 			continue
 		}
 		if err := c.printf("ended session %s", id); err != nil {
 			return err
 		}
 	}
-	if c.has("json") && n > 0 {
+	if c.boolFlag("json") && n > 0 {
 		return errors.Join(failed, c.printJSON(endedJSON{Ended: n}))
 	}
 	return failed
 }
 
-func revokeUser(c *call, d *desk) error {
-	u, err := d.user(c, c.flag("user"))
+func revokeUser(c *call, e *env) error {
+	u, err := e.user(c, c.flag("user"))
 	if err != nil {
 		return err
 	}
-	n, err := d.accounts.EndSessions(c.ctx, operator, u.ID)
+	n, err := e.accounts.EndSessions(c.ctx, operator, u.ID)
 	if err != nil {
-		return people(err)
+		return userError(err)
 	}
-	left, err := c.tellLeft(d, u)
+	identities, err := c.noteIdentities(e, u)
 	if err != nil {
 		return fmt.Errorf("they are ended, but looking up what is left failed: %w", err)
 	}
-	return c.result(endedJSON{n, left}, "ended %d session(s) of %s", n, plain(u.Username))
+	return c.result(endedJSON{n, identities}, "ended %d session(s) of %s", n, sanitize(u.Username))
 }
 
-func revokeAll(c *call, d *desk) error {
+func revokeAll(c *call, e *env) error {
 	if err := c.confirm("Everyone is signed out.", "everyone"); err != nil {
 		return err
 	}
-	n, err := d.accounts.EndEveryone(c.ctx, operator)
+	n, err := e.accounts.EndEveryone(c.ctx, operator)
 	if err != nil {
 		return err
 	}

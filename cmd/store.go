@@ -45,20 +45,20 @@ way from now on. What earlier keys sealed can still be opened; no session ends.`
 	return root
 }
 
-// withStore opens the configured store as it is, beneath the contract.
+// withStore opens the configured store for maintenance.
 func (c *call) withStore(fn func(db *sqlstore.DB, side storecopy.Side) error) error {
 	app, err := c.loadApp()
 	if err != nil {
 		return err
 	}
 	opts := app.StoreOptions(zap.NewNop())
-	if err := c.present(opts, false); err != nil {
+	if err := c.requireStore(opts, false); err != nil {
 		return err
 	}
 	return c.openSide("store", opts, fn)
 }
 
-// openSide opens a store and tells where it is.
+// openSide opens a store and prints its location.
 func (c *call) openSide(what string, opts sqlstore.Options, fn func(db *sqlstore.DB, side storecopy.Side) error) (err error) {
 	db, err := sqlstore.Open(c.ctx, opts)
 	if err != nil {
@@ -93,7 +93,7 @@ func storeInfo(c *call) error {
 			return err
 		}
 		info := db.Info()
-		if c.has("json") {
+		if c.boolFlag("json") {
 			tables := make([]tableJSON, len(counts))
 			for i, t := range counts {
 				tables[i] = tableJSON{Table: t.Table, Rows: t.Rows}
@@ -114,7 +114,7 @@ func storeCheck(c *call) error {
 		return err
 	}
 	opts := app.StoreOptions(zap.NewNop())
-	if err := c.present(opts, false); err != nil {
+	if err := c.requireStore(opts, false); err != nil {
 		return err
 	}
 	opts.Migrate = false // a check changes nothing
@@ -126,16 +126,16 @@ func storeCheck(c *call) error {
 		for _, note := range report.Notes {
 			c.notef("note: %s", note)
 		}
-		return c.tellReport(report)
+		return c.reportFindings(report)
 	})
-	if errors.Is(err, sqlstore.ErrDamaged) { // so that it could not even be opened
-		return c.tellReport(storecopy.Report{Findings: []storecopy.Finding{{Check: "damaged file", Detail: err.Error()}}})
+	if errors.Is(err, sqlstore.ErrDamaged) { // too damaged to be opened
+		return c.reportFindings(storecopy.Report{Findings: []storecopy.Finding{{Check: "damaged file", Detail: err.Error()}}})
 	}
 	return err
 }
 
-// tellReport prints a report, and fails for a store in which something is wrong.
-func (c *call) tellReport(report storecopy.Report) error {
+// reportFindings prints a report, and returns an error if it has findings.
+func (c *call) reportFindings(report storecopy.Report) error {
 	if err := c.printReport(report); err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (c *call) tellReport(report storecopy.Report) error {
 }
 
 func (c *call) printReport(report storecopy.Report) error {
-	if c.has("json") {
+	if c.boolFlag("json") {
 		findings := report.Findings
 		if findings == nil {
 			findings = []storecopy.Finding{}
@@ -185,7 +185,7 @@ func storeRotateKeys(c *call) error {
 	})
 }
 
-// sideOptions reads sqlite:<path> or postgres:<dsn>.
+// sideOptions parses a flag with sqlite:<path> or postgres:<dsn>.
 func (c *call) sideOptions(flag string) (sqlstore.Options, error) {
 	cfg := engineForm(c.flag(flag))
 	if cfg == nil || cfg.Path == "" && cfg.DSN == "" {
@@ -214,7 +214,7 @@ func storeMigrate(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.present(from, false); err != nil {
+	if err := c.requireStore(from, false); err != nil {
 		return err
 	}
 	from.Migrate = false
@@ -228,15 +228,15 @@ func storeMigrate(c *call) error {
 			if err != nil {
 				return err
 			}
-			return c.moved(content)
+			return c.printMoved(content)
 		})
 	})
 }
 
-// moved prints what the target holds now.
-func (c *call) moved(content []storecopy.Content) error {
+// printMoved prints the content of the target.
+func (c *call) printMoved(content []storecopy.Content) error {
 	c.notef("both stores hold the same, checked row by row")
-	if c.has("json") {
+	if c.boolFlag("json") {
 		if err := c.printJSON(map[string]any{"tables": tablesJSON(content)}); err != nil {
 			return err
 		}
@@ -254,7 +254,7 @@ func (c *call) moved(content []storecopy.Content) error {
 	return nil
 }
 
-// progress tells about each table once, and about long ones every few seconds.
+// progress reports each table once, and long ones every few seconds.
 func (c *call) progress() func(table string, rows, of int64) {
 	var last time.Time
 	return func(table string, rows, of int64) {

@@ -10,8 +10,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
-// TestStoreScripts runs the scripts about stores as a whole, on SQLite and on PostgreSQL. An empty store is at
-// $DB ($FROM with its engine), one of the other engine at $OTHER ($TO).
+// TestStoreScripts runs the scripts about whole stores on SQLite and PostgreSQL. $DB is an empty store ($FROM with
+// its engine), $OTHER one of the other engine ($TO).
 func TestStoreScripts(t *testing.T) {
 	t.Parallel()
 	for engine, at := range map[string]func(env *testscript.Env, dsn string) string{
@@ -25,13 +25,13 @@ func TestStoreScripts(t *testing.T) {
 					t.Parallel()
 					one, two := testenv.PostgresDSN(t), testenv.PostgresDSN(t)
 					p := params("", func(env *testscript.Env) {
-						full := map[string]string{"sqlite": two, "postgres": one}[engine] // the one of PostgreSQL that is filled
+						full := map[string]string{"sqlite": two, "postgres": one}[engine] // the non-empty one on PostgreSQL
 						if err := os.WriteFile(filepath.Join(env.WorkDir, "pg.env"), []byte("FULL_DSN="+full+"\n"), 0o600); err != nil {
 							t.Fatal(err)
 						}
 						env.Setenv("DB", at(env, one))
 						env.Setenv("ENGINE", engine)
-						// Where the other store is, of the other engine.
+						// The location of the store on the other engine.
 						other := map[string]string{"sqlite": two, "postgres": filepath.Join(env.WorkDir, "other.db")}[engine]
 						env.Setenv("OTHER", other)
 						env.Setenv("FROM", engine+":"+env.Getenv("DB"))

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal returns both ends of a terminal: ours, and the program's.
+// openTerminal returns both ends of a pseudo-terminal: the test's and the program's.
 func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -38,8 +38,8 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// echoes waits until the terminal shows, or does not show, what is typed.
-func echoes(t *testing.T, tty *os.File, want bool) {
+// waitEcho waits until the terminal's echo is on or off.
+func waitEcho(t *testing.T, tty *os.File, want bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		state, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
@@ -55,7 +55,7 @@ func echoes(t *testing.T, tty *os.File, want bool) {
 	}
 }
 
-// startPrompt starts a program that asks for a new password, and returns what it says on its standard error.
+// startPrompt starts a program that asks for a new password, and returns its standard error.
 func startPrompt(t *testing.T, theirs *os.File) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
 	c := exec.Command("caddy", "gatehouse", "user", "add", "ada", "--store", filepath.Join(t.TempDir(), "gate.db"))
@@ -78,14 +78,14 @@ func startPrompt(t *testing.T, theirs *os.File) (*exec.Cmd, *bufio.Reader) {
 	return c, bufio.NewReader(stderr)
 }
 
-func TestAPromptShowsNothingOfThePassword(t *testing.T) {
+func TestThePasswordPromptHasNoEcho(t *testing.T) {
 	t.Parallel()
 	ours, theirs := openTerminal(t)
 	c, stderr := startPrompt(t, theirs)
 	const secret = "seven quiet otters 42"
 	for _, prompt := range []string{"New password: ", "Again: "} {
 		readUntil(t, stderr, prompt)
-		echoes(t, theirs, false)
+		waitEcho(t, theirs, false)
 		if _, err := io.WriteString(ours, secret+"\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,7 @@ func TestAPromptShowsNothingOfThePassword(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	echoes(t, theirs, true)
+	waitEcho(t, theirs, true)
 	if err := theirs.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -120,17 +120,17 @@ func readUntil(t *testing.T, r *bufio.Reader, prompt string) {
 	}
 }
 
-func TestAnInterruptedPromptLeavesTheTerminalAsItWas(t *testing.T) {
+func TestAnInterruptedPromptRestoresTheTerminal(t *testing.T) {
 	t.Parallel()
 	_, theirs := openTerminal(t)
 	c, stderr := startPrompt(t, theirs)
 	readUntil(t, stderr, "New password: ")
-	echoes(t, theirs, false)
+	waitEcho(t, theirs, false)
 	if err := c.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Wait(); err == nil || c.ProcessState.ExitCode() != 130 {
 		t.Errorf("exit code %d, want 130", c.ProcessState.ExitCode())
 	}
-	echoes(t, theirs, true)
+	waitEcho(t, theirs, true)
 }

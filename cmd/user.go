@@ -73,7 +73,7 @@ func status(u store.User) string {
 	return s
 }
 
-// pageSize is how many rows a listing reads at once.
+// pageSize is the number of rows that a listing reads at once.
 const pageSize = 500
 
 func userList(c *call) error {
@@ -84,17 +84,17 @@ func userList(c *call) error {
 	case !oneOf(q.Status, "", "active", "inactive", "pending", "never"):
 		return fmt.Errorf("--status %q: use active, inactive, pending or never", q.Status)
 	}
-	return c.open(false, func(d *desk) error {
-		out := listing{w: c.out, json: c.has("json"), header: []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"}}
+	return c.open(false, func(e *env) error {
+		out := listing{w: c.out, json: c.boolFlag("json"), header: []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"}}
 		for {
-			page, err := d.store.Users(c.ctx, q)
+			page, err := e.store.Users(c.ctx, q)
 			if err != nil {
 				return fmt.Errorf("listing users: %w", err)
 			}
 			values, rows := make([]any, len(page.Items)), make([][]string, len(page.Items))
 			for i, u := range page.Items {
 				values[i] = portal.NewUserJSON(u)
-				rows[i] = []string{u.Username, u.Email, u.Name, string(u.Role), status(u), when(u.LastLoginAt)}
+				rows[i] = []string{u.Username, u.Email, u.Name, string(u.Role), status(u), formatTime(u.LastLoginAt)}
 			}
 			if err := out.page(values, rows); err != nil {
 				return err
@@ -116,15 +116,15 @@ func oneOf(s string, list ...string) bool {
 }
 
 func userShow(c *call) error {
-	return c.open(false, func(d *desk) error {
-		u, err := d.user(c, c.args[0])
+	return c.open(false, func(e *env) error {
+		u, err := e.user(c, c.args[0])
 		if err != nil {
 			return err
 		}
-		if c.has("json") {
+		if c.boolFlag("json") {
 			return c.printJSON(newAccountJSON(u))
 		}
-		ids, err := d.store.Identities(c.ctx, u.ID)
+		ids, err := e.store.Identities(c.ctx, u.ID)
 		if err != nil {
 			return fmt.Errorf("looking up identities: %w", err)
 		}
@@ -138,34 +138,34 @@ func userShow(c *call) error {
 		return table(c.out, []string{"username", u.Username}, [][]string{
 			{"id", u.ID}, {"e-mail", u.Email}, {"name", u.Name}, {"role", string(u.Role)},
 			{"groups", identifier.JoinGroups(u.Groups, ", ")}, {"status", status(u)}, {"signs in by", strings.Join(ways, ", ")},
-			{"created", when(u.CreatedAt)}, {"updated", when(u.UpdatedAt)}, {"last sign-in", when(u.LastLoginAt)},
+			{"created", formatTime(u.CreatedAt)}, {"updated", formatTime(u.UpdatedAt)}, {"last sign-in", formatTime(u.LastLoginAt)},
 		})
 	})
 }
 
 func userAdd(c *call) error {
-	life, site, err := c.linkOptions()
+	lifetime, site, err := c.linkOptions()
 	if err != nil {
 		return err
 	}
 	groups, _ := c.cmd.Flags().GetStringArray("group")
 	n := account.NewUser{
 		Username: c.args[0], Email: c.flag("email"), Name: c.flag("name"), Role: store.Role(c.flag("role")),
-		Groups: groups, MustChange: c.has("must-change"), Active: !c.has("disabled"), Expires: life,
+		Groups: groups, MustChange: c.boolFlag("must-change"), Active: !c.boolFlag("disabled"), Expires: lifetime,
 	}
-	if !c.has("link") {
+	if !c.boolFlag("link") {
 		if n.Password, err = c.newPassword(); err != nil {
 			return err
 		}
 	}
-	return c.open(true, func(d *desk) error {
-		u, link, err := d.accounts.Create(c.ctx, operator, n)
+	return c.open(true, func(e *env) error {
+		u, link, err := e.accounts.Create(c.ctx, operator, n)
 		if err != nil {
-			return people(err)
+			return userError(err)
 		}
-		c.notef("added %s (%s)", plain(u.Username), u.Role)
+		c.notef("added %s (%s)", sanitize(u.Username), u.Role)
 		if link != nil {
-			return c.printLink(d, u, *link, site)
+			return c.printLink(e, u, *link, site)
 		}
 		return c.result(newAccountJSON(u), "%s", u.ID)
 	})
@@ -185,38 +185,38 @@ func userSetRole(c *call) error {
 
 // patch changes the account that the first argument names.
 func (c *call) patch(p account.Patch, done string) error {
-	return c.open(false, func(d *desk) error {
-		u, err := d.user(c, c.args[0])
+	return c.open(false, func(e *env) error {
+		u, err := e.user(c, c.args[0])
 		if err != nil {
 			return err
 		}
-		if u, err = d.accounts.Update(c.ctx, operator, u.ID, p); err != nil {
-			return people(err)
+		if u, err = e.accounts.Update(c.ctx, operator, u.ID, p); err != nil {
+			return userError(err)
 		}
-		return c.result(newAccountJSON(u), "%s %s", plain(u.Username), done)
+		return c.result(newAccountJSON(u), "%s %s", sanitize(u.Username), done)
 	})
 }
 
 func userDelete(c *call) error {
-	return c.open(false, func(d *desk) error {
-		u, err := d.user(c, c.args[0])
+	return c.open(false, func(e *env) error {
+		u, err := e.user(c, c.args[0])
 		if err != nil {
 			return err
 		}
-		if c.interactive() { // a script knows what it asks for
-			if err := c.confirm(fmt.Sprintf("Deleting %s (%s).", plain(u.Username), u.ID), u.Username); err != nil {
+		if c.interactive() { // scripts are not asked
+			if err := c.confirm(fmt.Sprintf("Deleting %s (%s).", sanitize(u.Username), u.ID), u.Username); err != nil {
 				return err
 			}
 		}
-		if err := d.accounts.Delete(c.ctx, operator, u.ID); err != nil {
-			return people(err)
+		if err := e.accounts.Delete(c.ctx, operator, u.ID); err != nil {
+			return userError(err)
 		}
-		return c.result(newAccountJSON(u), "%s is deleted", plain(u.Username))
+		return c.result(newAccountJSON(u), "%s is deleted", sanitize(u.Username))
 	})
 }
 
-// people words errors of the account service for the command line.
-func people(err error) error {
+// userError turns errors of the account service into messages for the command line.
+func userError(err error) error {
 	var conflict *store.ConflictError
 	switch {
 	case errors.As(err, &conflict):

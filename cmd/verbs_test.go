@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Every verb takes --json; a script looks at what it prints, and the documentation tells it.
+// Every verb takes --json; a script checks its output, and the documentation describes it.
 func TestEveryVerbPrintsJSON(t *testing.T) {
 	t.Parallel()
 	script, err := os.ReadFile("testdata/json.txt")
