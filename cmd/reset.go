@@ -99,7 +99,7 @@ func (c *call) resetTarget(e *env) (u store.User, hash string, err error) {
 		return u, hash, err
 	case name != "":
 		u, err = e.store.UserByUsername(c.ctx, name)
-		if err == nil && !seed.MadeHere(&u) {
+		if err == nil && !seed.IsLocalAccount(&u) {
 			// Like at a start: the environment refers to local accounts only.
 			return store.User{}, "", fmt.Errorf("%s comes from a provider, so it is not the administrator of the environment: name the account", sanitize(u.Username))
 		}

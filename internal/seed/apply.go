@@ -20,38 +20,37 @@ type Options struct {
 	Log   *zap.Logger      // discarded when nil
 }
 
-// Result is what a start did.
+// Result is the outcome of [Apply].
 type Result struct {
 	Action string     // one of the Action constants
-	Admin  store.User // the administrator that the values mean, without the password's hash; zero when there is none
-	// NeedsSetup: there is no active administrator and no password to make one with.
+	Admin  store.User // the administrator of the values, without the password hash; zero if there is none
+	// NeedsSetup means that there is no active administrator and no password to create one with.
 	NeedsSetup bool
 	Warnings   []string // logged already
-	Ignored    string   // why the password in the environment was not used; "" when it was, or when that is for Later
-	// Later, when not nil, compares the password with the administrator's and logs one line when it is ignored. It
-	// takes as long as a sign-in, so run it beside the start. It ends early with its context.
+	Ignored    string   // why the password in the environment was not used; "" if it was, or if Later reports it
+	// Later, if not nil, compares the password with the administrator's and logs a warning if it is ignored. It takes as
+	// long as a sign-in, so run it in the background. It stops when its context ends.
 	Later func(ctx context.Context)
 }
 
-// maxAttempts bounds how often a start decides anew because the store moved. Each time another process has made
-// progress.
+// maxAttempts bounds the retries after concurrent changes of the store. Each time another process has made progress.
 const maxAttempts = 10
 
-// errMoved: the store is no longer what the plan was made for.
-var errMoved = errors.New("the store keeps changing; try again")
+// errConflict means that the store has changed since the plan was made.
+var errConflict = errors.New("the store keeps changing; try again")
 
-// Apply brings the store in line with v, in at most one transaction, and with none at all when there is nothing to
-// write. It may be repeated at any time and run at the same time in several processes.
+// Apply applies v to the store in at most one transaction, and in none if there is nothing to write. It is idempotent
+// and may run concurrently in several processes.
 func Apply(ctx context.Context, st store.Store, v *Values, h *password.Hasher, opt Options) (Result, error) {
 	s := newSeeder(v, h, opt)
-	var moved error
+	var lastErr error
 	for range maxAttempts {
 		p, err := s.plan(ctx, st)
 		if err != nil {
 			return Result{}, err
 		}
-		if p.setsPassword() && s.know.hash == "" {
-			if s.know.hash, err = patiently(ctx, func() (string, error) { return v.HashPassword(ctx, h) }); err != nil {
+		if p.setsPassword() && s.computed.hash == "" {
+			if s.computed.hash, err = retryBusy(ctx, func() (string, error) { return v.HashPassword(ctx, h) }); err != nil {
 				return Result{}, fmt.Errorf("hashing the administrator's password: %w", err)
 			}
 		}
@@ -65,21 +64,21 @@ func Apply(ctx context.Context, st store.Store, v *Values, h *password.Hasher, o
 		switch {
 		case err == nil:
 			return s.finish(ctx, st, p)
-		case !errors.Is(err, errMoved) && !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrConflict):
+		case !errors.Is(err, errConflict) && !errors.Is(err, store.ErrStale) && !errors.Is(err, store.ErrConflict):
 			return Result{}, fmt.Errorf("writing the administrator: %w", err)
 		}
-		moved = err
+		lastErr = err
 	}
-	return Result{}, fmt.Errorf("writing the administrator: %w (%w)", errMoved, moved)
+	return Result{}, fmt.Errorf("writing the administrator: %w (%w)", errConflict, lastErr)
 }
 
 // seeder is one run of [Apply] or [Describe].
 type seeder struct {
-	v    *Values
-	h    *password.Hasher
-	now  time.Time
-	log  *zap.Logger
-	know *knowledge
+	v        *Values
+	h        *password.Hasher
+	now      time.Time
+	log      *zap.Logger
+	computed *computed
 }
 
 func newSeeder(v *Values, h *password.Hasher, opt Options) *seeder {
@@ -89,51 +88,51 @@ func newSeeder(v *Values, h *password.Hasher, opt Options) *seeder {
 	if opt.Log == nil {
 		opt.Log = zap.NewNop()
 	}
-	return &seeder{v: v, h: h, now: opt.Clock().UTC(), log: opt.Log, know: &knowledge{
+	return &seeder{v: v, h: h, now: opt.Clock().UTC(), log: opt.Log, computed: &computed{
 		same: map[string]bool{}, fingerprints: map[string]string{}, newSalt: h.NewFingerprintSalt(),
 	}}
 }
 
-// plan reads the store and decides, computing what the decision asks for.
+// plan reads the store and decides, computing what the decision needs.
 func (s *seeder) plan(ctx context.Context, r store.Reader) (plan, error) {
 	for range maxAttempts {
-		st, err := readState(ctx, r, s.v, s.know)
+		st, err := readState(ctx, r, s.v, s.computed)
 		if err != nil {
 			return plan{}, err
 		}
-		p := decide(s.v, st, s.know)
+		p := decide(s.v, st, s.computed)
 		if !p.incomplete() {
 			return p, nil
 		}
-		if err := s.learn(ctx, p); err != nil {
+		if err := s.compute(ctx, p); err != nil {
 			return plan{}, err
 		}
 	}
-	return plan{}, errMoved
+	return plan{}, errConflict
 }
 
-// learn computes what a plan asks for.
-func (s *seeder) learn(ctx context.Context, p plan) error {
+// compute computes the hashes and comparisons that a plan needs.
+func (s *seeder) compute(ctx context.Context, p plan) error {
 	if stored := p.needSame; stored != "" {
-		same, err := patiently(ctx, func() (bool, error) { return s.v.sameAs(ctx, s.h, stored) })
+		same, err := retryBusy(ctx, func() (bool, error) { return s.v.sameAs(ctx, s.h, stored) })
 		if err != nil {
 			return fmt.Errorf("comparing the administrator's password: %w", err)
 		}
-		s.know.same[stored] = same
+		s.computed.same[stored] = same
 	}
 	if salt := p.needFingerprint; salt != "" {
-		fp, err := patiently(ctx, func() (string, error) { return s.v.fingerprint(ctx, s.h, salt) })
+		fp, err := retryBusy(ctx, func() (string, error) { return s.v.fingerprint(ctx, s.h, salt) })
 		if err != nil {
 			return fmt.Errorf("recognizing the administrator's password (setting %s): %w", saltSetting, err)
 		}
-		s.know.fingerprints[salt] = fp
+		s.computed.fingerprints[salt] = fp
 	}
 	return nil
 }
 
-// patiently repeats fn while all hashing slots are taken: people who sign in at that moment must not make a start or
-// a reload fail.
-func patiently[T any](ctx context.Context, fn func() (T, error)) (T, error) {
+// retryBusy repeats fn while all hashing slots are in use: concurrent sign-ins must not make a start or a reload
+// fail.
+func retryBusy[T any](ctx context.Context, fn func() (T, error)) (T, error) {
 	for {
 		out, err := fn()
 		if !errors.Is(err, password.ErrBusy) {
@@ -149,15 +148,15 @@ func patiently[T any](ctx context.Context, fn func() (T, error)) (T, error) {
 	}
 }
 
-// write decides again on what is true in the transaction, and does it.
+// write decides again inside the transaction, and executes the plan.
 func (s *seeder) write(ctx context.Context, tx store.Tx) (plan, error) {
-	st, err := readState(ctx, tx, s.v, s.know)
+	st, err := readState(ctx, tx, s.v, s.computed)
 	if err != nil {
 		return plan{}, err
 	}
-	p := decide(s.v, st, s.know)
-	if p.incomplete() || (p.setsPassword() && s.know.hash == "") {
-		return plan{}, errMoved
+	p := decide(s.v, st, s.computed)
+	if p.incomplete() || (p.setsPassword() && s.computed.hash == "") {
+		return plan{}, errConflict
 	}
 	return p, s.execute(ctx, tx, &p)
 }
@@ -177,7 +176,7 @@ func (s *seeder) execute(ctx context.Context, tx store.Tx, p *plan) error {
 		}
 	}
 	if p.setsPassword() {
-		// There is an administrator now: a set-up link that is still about must not make another one.
+		// There is an administrator now: an open set-up link must not create another one.
 		if _, err := tx.CancelLinks(ctx, store.LinkSetup, ""); err != nil {
 			return err
 		}
@@ -188,23 +187,24 @@ func (s *seeder) execute(ctx context.Context, tx store.Tx, p *plan) error {
 	return nil
 }
 
-// recordApplied remembers the values. When another process chose the salt meanwhile, it starts over with that.
+// recordApplied records that the values were applied. If another process has set the salt in the meantime, Apply
+// starts over with that one.
 func (s *seeder) recordApplied(ctx context.Context, tx store.Tx, salt string) error {
-	stands, err := tx.SetSettingOnce(ctx, saltSetting, salt)
+	current, err := tx.SetSettingOnce(ctx, saltSetting, salt)
 	if err != nil {
 		return err
 	}
-	if stands != salt {
-		return errMoved
+	if current != salt {
+		return errConflict
 	}
-	_, err = tx.SetSettingOnce(ctx, appliedSetting+s.know.fingerprints[salt], s.now.Format(time.RFC3339))
+	_, err = tx.SetSettingOnce(ctx, appliedSetting+s.computed.fingerprints[salt], s.now.Format(time.RFC3339))
 	return err
 }
 
 func (s *seeder) create(ctx context.Context, tx store.Tx, e *edit) error {
 	u := &e.after
 	u.ID, u.CreatedAt, u.UpdatedAt = store.NewID(s.now), s.now, s.now
-	u.PasswordHash, u.PasswordChangedAt = s.know.hash, s.now
+	u.PasswordHash, u.PasswordChangedAt = s.computed.hash, s.now
 	if err := tx.CreateUser(ctx, *u); err != nil {
 		return err
 	}
@@ -229,15 +229,15 @@ func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
 			return err
 		}
 	}
-	if e.takeBack {
-		if err := s.takeBack(ctx, tx, e); err != nil {
+	if e.revokeAccess {
+		if err := s.revokeAccess(ctx, tx, e); err != nil {
 			return err
 		}
 	}
 	switch {
 	case e.password:
 		return s.setPassword(ctx, tx, e)
-	case e.noMustChange:
+	case e.clearMustChange:
 		err := tx.SetPassword(ctx, e.after.ID, store.PasswordChange{Hash: e.after.PasswordHash, At: s.now})
 		if err != nil {
 			return err
@@ -247,9 +247,9 @@ func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
 	return nil
 }
 
-// takeBack ends whatever lets somebody into the account but its password: the environment says who has it from now on.
-// Sessions of whoever knew the password that the environment names go on, but for those through a provider.
-func (s *seeder) takeBack(ctx context.Context, tx store.Tx, e *edit) error {
+// revokeAccess ends all access to the account except by its password: from now on the environment determines who has
+// it. If the password did not change, its sessions stay, except those through a provider.
+func (s *seeder) revokeAccess(ctx context.Context, tx store.Tx, e *edit) error {
 	out, err := login.Recover(ctx, tx, e.after, login.Recovery{Identities: true, KeepSessions: !e.password, Note: func(ctx context.Context, tx store.Tx, ev store.Event) error {
 		ev.Details["reason"] = e.reason
 		return tx.AddEvent(ctx, s.stamp(ev))
@@ -257,8 +257,8 @@ func (s *seeder) takeBack(ctx context.Context, tx store.Tx, e *edit) error {
 	if err != nil {
 		return err
 	}
-	e.taken = make(map[string]string)
-	out.Describe(e.taken)
+	e.revoked = make(map[string]string)
+	out.Describe(e.revoked)
 	for _, id := range out.Unlinked {
 		s.log.Warn(unlinkedText,
 			zap.String("user", e.after.Username), zap.String("provider", id.Provider))
@@ -267,23 +267,23 @@ func (s *seeder) takeBack(ctx context.Context, tx store.Tx, e *edit) error {
 	return err
 }
 
-// setPassword sets the password. The count of wrong passwords goes: who writes the environment is not locked out.
+// setPassword sets the password and resets the count of wrong ones, so that the administrator is not locked out.
 func (s *seeder) setPassword(ctx context.Context, tx store.Tx, e *edit) error {
 	id := e.after.ID
-	if err := tx.SetPassword(ctx, id, store.PasswordChange{Hash: s.know.hash, At: s.now}); err != nil {
+	if err := tx.SetPassword(ctx, id, store.PasswordChange{Hash: s.computed.hash, At: s.now}); err != nil {
 		return err
 	}
 	if err := login.Forget(ctx, tx, e.after); err != nil {
 		return err
 	}
-	details := e.taken
+	details := e.revoked
 	if details == nil {
 		details = map[string]string{}
 	}
 	return s.audit(ctx, tx, "password.reset", e, details)
 }
 
-// audit adds the event of an edit. Details name variables and states, never a value of a secret.
+// audit adds the event of an edit. Details name variables and states, never a secret.
 func (s *seeder) audit(ctx context.Context, tx store.Tx, action string, e *edit, details map[string]string) error {
 	details["reason"] = e.reason
 	details["mode"] = string(s.v.mode)
@@ -296,7 +296,7 @@ func (s *seeder) audit(ctx context.Context, tx store.Tx, action string, e *edit,
 	}))
 }
 
-// stamp completes an event of the environment.
+// stamp sets id, time and actor of an event.
 func (s *seeder) stamp(e store.Event) store.Event {
 	e.ID, e.Time, e.Actor = store.NewID(s.now), s.now, store.NameEnvironment
 	return e

@@ -10,34 +10,34 @@ import (
 // Actions of a [Result].
 const (
 	ActionNone    = "none"    // nothing was written
-	ActionCreated = "created" // an administrator was made
-	ActionUpdated = "updated" // an account was made the administrator, or given the password, or both
-	// ActionReleased: accounts that were managed by the deployment are not any more; nothing else was written.
+	ActionCreated = "created" // an administrator was created
+	ActionUpdated = "updated" // an account became the administrator, or got the password, or both
+	// ActionReleased means that accounts are no longer managed by the deployment; nothing else was written.
 	ActionReleased = "released"
 )
 
-// knowledge is what was computed so far: everything slow, so that the decision itself is quick and pure.
-type knowledge struct {
-	same         map[string]bool   // by stored hash: whether it is one of the password
+// computed caches all slow results, so that the decision itself is quick and pure.
+type computed struct {
+	same         map[string]bool   // by stored hash: whether it matches the password
 	fingerprints map[string]string // by salt
 	newSalt      string            // for a store without one
 	hash         string            // of the password
 }
 
-// plan is what a start does.
+// plan describes what a start does.
 type plan struct {
 	edits    []edit
-	record   bool   // remember that these values were applied by force
-	salt     string // with record: whose fingerprint to remember
+	record   bool   // recordForce that these values were applied by force
+	salt     string // with record: the salt of the fingerprint
 	warnings []string
 	notes    []string
-	ignored  string      // why the password in the environment is not used; "" when it is
-	compare  *store.User // say that the password is ignored if it is not this user's
-	admin    *store.User // the administrator as things stand; nil for none, or one that is yet to be made
-	setup    bool        // there is no administrator, and nothing to make one from
+	ignored  string      // why the password in the environment is not used; "" if it is
+	compare  *store.User // warn that the password is ignored if it is not this user's
+	admin    *store.User // the existing administrator, or nil
+	setup    bool        // there is no administrator and no password to create one
 
-	// What has to be computed before the plan can be made. Such a plan does nothing yet.
-	needSame        string // whether this stored hash is one of the password
+	// What has to be computed before the plan is complete. An incomplete plan does nothing.
+	needSame        string // whether this stored hash matches the password
 	needFingerprint string // with this salt
 }
 
@@ -57,28 +57,28 @@ func (p plan) setsPassword() bool {
 	return false
 }
 
-// edit is what becomes of one account.
+// edit is the change of one account.
 type edit struct {
-	create        bool
-	before, after store.User
-	password      bool // set the password from the environment
-	takeBack      bool // whatever else lets somebody into it ends
-	noMustChange  bool // keep the password, but do not ask for a new one: a managed root could not give one
-	reason        string
+	create          bool
+	before, after   store.User
+	password        bool // set the password from the environment
+	revokeAccess    bool // end all other access
+	clearMustChange bool // keep the password, but do not require a new one: a managed administrator can't change it
+	reason          string
 
-	taken map[string]string // what ended with takeBack, for the audit log
+	revoked map[string]string // what revokeAccess ended, for the audit log
 }
 
-// decide returns what a start does. It is pure.
-func decide(v *Values, s state, k *knowledge) plan {
+// decide returns the plan of a start. It is pure.
+func decide(v *Values, s state, k *computed) plan {
 	if v.mode == ModeManaged {
 		return decideManaged(v, s, k)
 	}
 	return decideSeed(v, s, k)
 }
 
-// decideSeed follows the policy of the first seed: the environment makes the administrator when the store has none.
-func decideSeed(v *Values, s state, k *knowledge) plan {
+// decideSeed implements the seed mode: the environment creates the administrator if the store has none.
+func decideSeed(v *Values, s state, k *computed) plan {
 	p := plan{admin: activeAdmin(s.user)}
 	if v.force && !v.HasPassword() {
 		p.warnings = append(p.warnings, fmt.Sprintf("%s is on, but there is no password to apply: set %s, or unset the flag",
@@ -87,17 +87,17 @@ func decideSeed(v *Values, s state, k *knowledge) plan {
 	switch {
 	case len(s.admins) == 0 && v.HasPassword():
 		p.makeAdmin(v, s, "no administrator")
-		p.remember(v, s, k)
+		p.recordForce(v, s, k)
 	case len(s.admins) == 0:
 		p.setup = true
 	case v.force && v.HasPassword():
 		p.forceSync(v, s, k)
 	case p.admin == nil && (v.HasPassword() || v.user.set()):
-		p.renamed(v, s)
+		p.warnNotAdmin(v, s)
 	case v.HasPassword():
 		p.compare = p.admin
 	}
-	p.release(s, "no longer managed by the deployment")
+	p.releaseManaged(s, "no longer managed by the deployment")
 	return p
 }
 
@@ -108,9 +108,9 @@ func activeAdmin(u *store.User) *store.User {
 	return u
 }
 
-// forceSync applies the values once. They stay applied for good: a flag that is left on must not write over a
-// password that was changed later.
-func (p *plan) forceSync(v *Values, s state, k *knowledge) {
+// forceSync applies the values once: if the flag stays on, later starts must not overwrite a password that was
+// changed since.
+func (p *plan) forceSync(v *Values, s state, k *computed) {
 	if _, known := k.fingerprints[s.salt]; s.salt != "" && !known {
 		p.needFingerprint = s.salt
 		return
@@ -122,12 +122,12 @@ func (p *plan) forceSync(v *Values, s state, k *knowledge) {
 		return
 	}
 	p.makeAdmin(v, s, "forced by "+v.forceFrom.name)
-	p.remember(v, s, k)
+	p.recordForce(v, s, k)
 }
 
-// remember notes that the values were applied by force. At the first start, too: otherwise the next one would write
-// over a password that was changed in between.
-func (p *plan) remember(v *Values, s state, k *knowledge) {
+// recordForce records that the values were applied by force, also at the first start: otherwise the next one would
+// overwrite a password that was changed in between.
+func (p *plan) recordForce(v *Values, s state, k *computed) {
 	if !v.force {
 		return
 	}
@@ -140,8 +140,7 @@ func (p *plan) remember(v *Values, s state, k *knowledge) {
 	}
 }
 
-// makeAdmin makes the account that the values mean an active administrator with the password, creating it if there is
-// none.
+// makeAdmin makes the account of the values an active administrator with the password, and creates it if necessary.
 func (p *plan) makeAdmin(v *Values, s state, reason string) {
 	if s.user == nil {
 		p.create(v, s, reason)
@@ -149,7 +148,7 @@ func (p *plan) makeAdmin(v *Values, s state, reason string) {
 	}
 	after := *s.user
 	after.Role, after.RoleGranted, after.Active, after.Pending, after.Managed = store.RoleAdmin, true, true, false, false
-	p.edits = append(p.edits, edit{before: *s.user, after: after, password: true, takeBack: true, reason: reason})
+	p.edits = append(p.edits, edit{before: *s.user, after: after, password: true, revokeAccess: true, reason: reason})
 }
 
 func (p *plan) create(v *Values, s state, reason string) {
@@ -157,7 +156,7 @@ func (p *plan) create(v *Values, s state, reason string) {
 		Username: s.name, Email: v.email.text, Name: v.name.text, Role: store.RoleAdmin, RoleGranted: true,
 		Active: true, Local: true, Managed: v.mode == ModeManaged, Origin: store.OriginEnv,
 	}
-	if s.emailTaken && !u.Managed { // who is managed is known by it
+	if s.emailTaken && !u.Managed { // a managed administrator is identified by it
 		u.Email = ""
 		p.warnings = append(p.warnings, fmt.Sprintf("%s belongs to another account; the administrator %q is made without an e-mail address",
 			v.email.name, u.Username))
@@ -170,8 +169,8 @@ func (p *plan) create(v *Values, s state, reason string) {
 	p.edits = append(p.edits, edit{create: true, after: u, password: true, reason: reason})
 }
 
-// renamed warns that the values mean nobody who is an administrator.
-func (p *plan) renamed(v *Values, s state) {
+// warnNotAdmin warns that the account of the values is not an administrator.
+func (p *plan) warnNotAdmin(v *Values, s state) {
 	names := make([]string, 0, shownAdmins+1)
 	for i, u := range s.admins {
 		if i == shownAdmins {
@@ -190,10 +189,10 @@ func (p *plan) renamed(v *Values, s state) {
 		v.user.key, v.Username(), who, v.user.key, remedy))
 }
 
-// release clears the flag of managed roots that the deployment does not manage any more.
-func (p *plan) release(s state, reason string) {
+// releaseManaged clears the flag of managed administrators that the deployment no longer manages.
+func (p *plan) releaseManaged(s state, reason string) {
 	for _, u := range s.managed {
-		if p.edited(u.ID) {
+		if p.hasEdit(u.ID) {
 			continue // its edit clears the flag
 		}
 		after := u
@@ -202,7 +201,7 @@ func (p *plan) release(s state, reason string) {
 	}
 }
 
-func (p *plan) edited(id string) bool {
+func (p *plan) hasEdit(id string) bool {
 	for _, e := range p.edits {
 		if e.before.ID == id {
 			return true
@@ -211,16 +210,16 @@ func (p *plan) edited(id string) bool {
 	return false
 }
 
-// decideManaged follows the policy of the second seed: the environment is the truth.
-func decideManaged(v *Values, s state, k *knowledge) plan {
+// decideManaged implements the managed mode: the environment determines the administrator at every start.
+func decideManaged(v *Values, s state, k *computed) plan {
 	p := plan{admin: s.user}
 	if s.emailTaken {
 		p.warnings = append(p.warnings, fmt.Sprintf("%s is the username of another account, too: give that account another one, "+
 			"so that a sign-in with it can mean nobody else", v.email.name))
 	}
 	if s.user == nil {
-		if s.emailOf != nil {
-			p.dropEmail(v, *s.emailOf)
+		if s.emailHolder != nil {
+			p.dropEmail(v, *s.emailHolder)
 		}
 		p.create(v, s, "no account has the e-mail address")
 	} else {
@@ -228,13 +227,14 @@ func decideManaged(v *Values, s state, k *knowledge) plan {
 	}
 	for _, u := range s.managed {
 		if s.user == nil || u.ID != s.user.ID {
-			p.former(v, u)
+			p.updateFormerAdmin(v, u)
 		}
 	}
 	return p
 }
 
-// dropEmail takes the root's e-mail from somebody who brought it from a provider. They stay who they are.
+// dropEmail removes the managed administrator's e-mail address from an account that got it from a provider. The
+// account is not taken over.
 func (p *plan) dropEmail(v *Values, u store.User) {
 	after := u
 	after.Email, after.EmailVerified = "", false
@@ -243,9 +243,9 @@ func (p *plan) dropEmail(v *Values, u store.User) {
 	p.edits = append(p.edits, edit{before: u, after: after, reason: v.email.key + " is the managed administrator's"})
 }
 
-// reconcile brings the root's account in line. What matches is not written: name, username and the case of the e-mail
-// are people's own, and no reason to write.
-func (p *plan) reconcile(s state, u store.User, k *knowledge) {
+// reconcile updates the managed administrator's account. Name, username and the case of the e-mail address can be
+// changed elsewhere, so differences there are not written.
+func (p *plan) reconcile(s state, u store.User, k *computed) {
 	same, known := false, true
 	if u.PasswordHash != "" {
 		same, known = k.same[u.PasswordHash]
@@ -254,20 +254,21 @@ func (p *plan) reconcile(s state, u store.User, k *knowledge) {
 		p.needSame = u.PasswordHash
 		return
 	}
-	e := edit{before: u, after: u, password: !same, takeBack: !same || !u.Managed || s.broughtAlong, noMustChange: same && u.MustChange, reason: "managed by the deployment"}
+	e := edit{before: u, after: u, password: !same, revokeAccess: !same || !u.Managed || s.linkedOIDC, clearMustChange: same && u.MustChange, reason: "managed by the deployment"}
 	e.after.Role, e.after.RoleGranted, e.after.Active, e.after.Pending = store.RoleAdmin, true, true, false
 	e.after.Managed, e.after.EmailVerified = true, true
-	if e.password || e.noMustChange || s.broughtAlong || len(changed(e.before, e.after)) > 0 {
+	if e.password || e.clearMustChange || s.linkedOIDC || len(changed(e.before, e.after)) > 0 {
 		p.edits = append(p.edits, e)
 	}
 }
 
-// former decides what becomes of an earlier root. It runs after the new root is one, so the last-admin rule holds.
-func (p *plan) former(v *Values, u store.User) {
+// updateFormerAdmin changes an earlier managed administrator. It runs after the new one is set, so that the
+// last-admin rule holds.
+func (p *plan) updateFormerAdmin(v *Values, u store.User) {
 	e := edit{before: u, after: u, reason: v.email.key + " names another administrator"}
 	e.after.Managed = false
 	what := "stays an administrator"
-	switch v.former {
+	switch v.formerAdmin {
 	case FormerDemote:
 		e.after.Role, e.after.RoleGranted = store.RoleUser, true
 		what = "is an ordinary user from now on"
@@ -276,11 +277,11 @@ func (p *plan) former(v *Values, u store.User) {
 		what = "is disabled"
 	}
 	p.warnings = append(p.warnings, fmt.Sprintf("%s changed: the former managed administrator %q %s (former_admin %s)",
-		v.email.key, u.Username, what, v.former))
+		v.email.key, u.Username, what, v.formerAdmin))
 	p.edits = append(p.edits, e)
 }
 
-// changed returns what differs between two states of an account, for the audit log: field, before, after.
+// changed returns the differences between two states of an account, for the audit log: field, before, after.
 func changed(before, after store.User) [][3]string {
 	var list [][3]string
 	add := func(field string, b, a any) {

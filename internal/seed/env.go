@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 )
 
-// Mode is the policy. The zero value is none and is refused.
+// Mode is the policy. The zero value is invalid.
 type Mode string
 
 // The two policies.
@@ -21,38 +21,38 @@ const (
 	ModeManaged Mode = "managed"
 )
 
-// What becomes of an earlier managed root.
+// What happens to an earlier managed administrator.
 const (
 	FormerKeep    = "keep"    // stays an administrator, no longer managed
 	FormerDemote  = "demote"  // becomes an ordinary user
-	FormerDisable = "disable" // may not sign in any more
+	FormerDisable = "disable" // can no longer sign in
 )
 
-// Config is what the configuration says. Values that are not nil are taken instead of the variable of that name;
-// placeholders in them are replaced already. An empty value counts as not given.
+// Config holds the options of the configuration. Values that are not nil take precedence over the variable of that
+// name; placeholders are already replaced. An empty value counts as unset.
 type Config struct {
 	Mode        Mode
-	ModeDefault bool   // nobody chose Mode; for what is told about it
-	EnvPrefix   string // put before the names of the variables
+	ModeDefault bool   // Mode is the default, for Describe
+	EnvPrefix   string // prefix of the variable names
 
 	User, Email, Name, Password, PasswordFile, PasswordHash, ForceSync *string
 
 	FormerAdmin string // one of the Former constants; "" means FormerKeep
-	Title       string // of the site: no password may be it
+	Title       string // of the site: a password must not equal it
 }
 
-// defaultUser is the name of the administrator unless told otherwise.
+// defaultUser is the default username of the administrator.
 const defaultUser = "admin"
 
-// maxFile is the longest password file, in bytes.
+// maxFile is the maximum size of a password file in bytes.
 const maxFile = 4096
 
-// Parse reads the administrator's values from the configuration and the environment and checks them. It changes
-// nothing and, apart from readFile for ADMIN_PASSWORD_FILE, touches nothing. The error lists every problem by the name
-// of the variable or option, and never a value: people put secrets into the wrong variable.
+// Parse reads the administrator's values from the configuration and the environment and checks them. It has no side
+// effects and, apart from readFile for ADMIN_PASSWORD_FILE, no I/O. The error lists every problem by the name of the
+// variable or option, and never a value: people put secrets into the wrong variable.
 func Parse(cfg Config, lookup func(string) (string, bool), readFile func(string) ([]byte, error), pol password.Policy) (*Values, error) {
 	p := &parser{cfg: cfg, lookup: lookup, readFile: readFile}
-	v := &Values{mode: cfg.Mode, modeFrom: SourceConfig, former: cfg.FormerAdmin, formerFrom: SourceConfig}
+	v := &Values{mode: cfg.Mode, modeFrom: SourceConfig, formerAdmin: cfg.FormerAdmin, formerFrom: SourceConfig}
 	if cfg.ModeDefault {
 		v.modeFrom = SourceDefault
 	}
@@ -63,7 +63,7 @@ func Parse(cfg Config, lookup func(string) (string, bool), readFile func(string)
 	}
 	switch cfg.FormerAdmin {
 	case "":
-		v.former, v.formerFrom = FormerKeep, SourceDefault
+		v.formerAdmin, v.formerFrom = FormerKeep, SourceDefault
 	case FormerKeep, FormerDemote, FormerDisable:
 	default:
 		return nil, fmt.Errorf("unknown former_admin %q: use keep, demote or disable", cfg.FormerAdmin)
@@ -75,7 +75,7 @@ func Parse(cfg Config, lookup func(string) (string, bool), readFile func(string)
 		p.require(v)
 	}
 	if v.password != nil {
-		p.judge(v, pol)
+		p.checkPassword(v, pol)
 	}
 	if len(p.problems) > 0 {
 		return nil, errors.New("admin: " + strings.Join(p.problems, "; "))
@@ -83,7 +83,7 @@ func Parse(cfg Config, lookup func(string) (string, bool), readFile func(string)
 	return v, nil
 }
 
-// parser gathers problems, so that a person learns of all at once.
+// parser collects problems, so that all are reported at once.
 type parser struct {
 	cfg      Config
 	lookup   func(string) (string, bool)
@@ -93,7 +93,7 @@ type parser struct {
 
 func (p *parser) problem(name, text string) { p.problems = append(p.problems, name+" "+text) }
 
-// variable returns the whole name of a variable.
+// variable returns the full name of a variable.
 func (p *parser) variable(suffix string) string { return p.cfg.EnvPrefix + "ADMIN_" + suffix }
 
 // value reads one setting: the option if given, else the variable.
@@ -108,7 +108,7 @@ func (p *parser) value(suffix, option string, explicit *string) value {
 	return value{key: variable, name: variable}
 }
 
-// identity reads who the administrator is.
+// identity reads username, e-mail address and name of the administrator.
 func (p *parser) identity(v *Values) {
 	v.user = p.value("USER", "user", p.cfg.User)
 	v.email = p.value("EMAIL", "email", p.cfg.Email)
@@ -121,7 +121,7 @@ func (p *parser) identity(v *Values) {
 		}
 	}
 	if v.user.text != "" {
-		p.judged(v.user, identifier.CheckUsername(v.user.text))
+		p.checkIdentifier(v.user, identifier.CheckUsername(v.user.text))
 	}
 	if v.email.text != "" && identifier.CheckEmail(v.email.text) != "" {
 		p.problem(v.email.name, "must be a valid e-mail address, such as ada@example.com")
@@ -131,9 +131,9 @@ func (p *parser) identity(v *Values) {
 	}
 }
 
-// judged notes what is wrong with a value by the rules of all accounts. A blank name would make the administrator of
-// whoever sends an empty form.
-func (p *parser) judged(v value, fault identifier.Fault) {
+// checkIdentifier checks a value by the rules for all accounts. With a blank username, an empty sign-in form would
+// identify the administrator.
+func (p *parser) checkIdentifier(v value, fault identifier.Fault) {
 	switch fault {
 	case "":
 	case identifier.Missing:
@@ -145,8 +145,8 @@ func (p *parser) judged(v value, fault identifier.Fault) {
 	}
 }
 
-// secret reads the password in the one form in which it is given. What the configuration says wins over all forms in
-// the environment.
+// secret reads the password in the one form in which it is given. The configuration takes precedence over all forms
+// in the environment.
 func (p *parser) secret(v *Values) {
 	forms := []value{
 		p.value("PASSWORD", "password", p.cfg.Password),
@@ -160,7 +160,7 @@ func (p *parser) secret(v *Values) {
 			given = append(given, form)
 		}
 	}
-	if explicit := fromConfiguration(given); len(explicit) > 0 {
+	if explicit := explicitValues(given); len(explicit) > 0 {
 		given = explicit
 	}
 	switch {
@@ -172,7 +172,7 @@ func (p *parser) secret(v *Values) {
 		return
 	}
 	v.secret = given[0]
-	v.secret.text = "" // kept once, where nothing prints it
+	v.secret.text = "" // stored only where nothing prints it
 	switch text := given[0].text; given[0].key {
 	case forms[0].key:
 		p.plain(v, text)
@@ -191,7 +191,7 @@ func (p *parser) secret(v *Values) {
 	}
 }
 
-func fromConfiguration(list []value) []value {
+func explicitValues(list []value) []value {
 	var explicit []value
 	for _, v := range list {
 		if v.source == SourceConfig {
@@ -209,7 +209,7 @@ func (p *parser) plain(v *Values, text string) {
 	v.password = &text
 }
 
-// file reads a password file without its last line break, which editors add and nobody sees.
+// file reads a password file without the trailing newline that editors add.
 func (p *parser) file(name, path string) (content string, ok bool) {
 	b, err := p.readFile(path)
 	var pathErr *fs.PathError
@@ -227,7 +227,7 @@ func (p *parser) file(name, path string) (content string, ok bool) {
 	}
 	content = string(b)
 	if strings.HasPrefix(content, "\ufeff") {
-		// Nobody would ever type it.
+		// It can't be typed.
 		p.problem(name, "names a file that begins with a byte order mark: save it as UTF-8 without one")
 		return "", false
 	}
@@ -235,8 +235,8 @@ func (p *parser) file(name, path string) (content string, ok bool) {
 	return strings.TrimSuffix(content, "\r"), true
 }
 
-// forceSync reads the flag. Anything that is neither yes nor no is an error: half of the readings of a typo would
-// write over a password.
+// forceSync parses the flag. Anything that is neither yes nor no is an error: a misread typo could overwrite a
+// password.
 func (p *parser) forceSync(v *Values) {
 	flag := p.value("PASSWORD_FORCE_SYNC", "force_sync", p.cfg.ForceSync)
 	v.forceFrom = flag
@@ -249,18 +249,18 @@ func (p *parser) forceSync(v *Values) {
 	}
 }
 
-// require refuses a managed administrator without e-mail or password.
+// require rejects a managed administrator without e-mail address or password.
 func (p *parser) require(v *Values) {
-	if !v.email.set() && !p.mentioned(v.email.name) {
+	if !v.email.set() && !p.hasProblem(v.email.name) {
 		p.problem(v.email.name, "must be set to the e-mail address of the managed administrator")
 	}
-	if !v.HasPassword() && !p.mentioned(v.secret.name) {
+	if !v.HasPassword() && !p.hasProblem(v.secret.name) {
 		p.problem(v.secret.name, "must be set to the password of the managed administrator")
 	}
 }
 
-// mentioned reports whether something was wrong with that variable already.
-func (p *parser) mentioned(name string) bool {
+// hasProblem reports whether there is a problem with that variable already.
+func (p *parser) hasProblem(name string) bool {
 	for _, text := range p.problems {
 		if strings.HasPrefix(text, name+" ") {
 			return true
@@ -269,8 +269,8 @@ func (p *parser) mentioned(name string) bool {
 	return false
 }
 
-// judge holds the password to the policy.
-func (p *parser) judge(v *Values, pol password.Policy) {
+// checkPassword checks the password against the policy.
+func (p *parser) checkPassword(v *Values, pol password.Policy) {
 	err := pol.Check(*v.password, v.Username(), v.email.text, v.name.text, p.cfg.Title)
 	var refused *password.PolicyError
 	switch {

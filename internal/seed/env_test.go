@@ -25,8 +25,8 @@ func parseSeed(cfg Config, v vars) (*Values, error) {
 	return Parse(cfg, v.lookup, ReadFile, password.Policy{})
 }
 
-// plainOf returns the password as it was understood.
-func plainOf(v *Values) string {
+// plaintext returns the parsed password.
+func plaintext(v *Values) string {
 	if v.password == nil {
 		return ""
 	}
@@ -36,7 +36,7 @@ func plainOf(v *Values) string {
 func TestParseDefaults(t *testing.T) {
 	t.Parallel()
 	v, err := parseSeed(Config{}, vars{"ADMIN_USER": "", "ADMIN_PASSWORD": "", "ADMIN_PASSWORD_FILE": "", "ADMIN_PASSWORD_HASH": ""})
-	if err != nil || v.Username() != "admin" || v.HasPassword() || v.force || v.Email() != "" || v.former != FormerKeep || v.Mode() != ModeSeed {
+	if err != nil || v.Username() != "admin" || v.HasPassword() || v.force || v.Email() != "" || v.formerAdmin != FormerKeep || v.Mode() != ModeSeed {
 		t.Errorf("%v, %v", v, err)
 	}
 }
@@ -45,7 +45,7 @@ func TestParseReadsOnlyThePrefixedVariables(t *testing.T) {
 	t.Parallel()
 	all := vars{"ADMIN_PASSWORD": first, "ADMIN_USER": "wrong", "APP_ADMIN_PASSWORD": second, "APP_ADMIN_USER": "alice", "APP_ADMIN_EMAIL": "a@example.com"}
 	v, err := parseSeed(Config{EnvPrefix: "APP_"}, all)
-	if err != nil || v.Username() != "alice" || plainOf(v) != second || v.Email() != "a@example.com" || v.PasswordSource() != "APP_ADMIN_PASSWORD" {
+	if err != nil || v.Username() != "alice" || plaintext(v) != second || v.Email() != "a@example.com" || v.PasswordSource() != "APP_ADMIN_PASSWORD" {
 		t.Errorf("%v, %v", v, err)
 	}
 	v, err = parseSeed(Config{EnvPrefix: "OTHER_"}, all)
@@ -63,7 +63,7 @@ func TestParseConfigurationOverridesTheEnvironment(t *testing.T) {
 	v, err := parseSeed(
 		Config{User: ptr("alice"), Password: ptr(first), ForceSync: ptr("no"), Email: ptr(""), Name: ptr("Alice")},
 		vars{"ADMIN_USER": "bob", "ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true", "ADMIN_EMAIL": "env@example.com", "ADMIN_PASSWORD_FILE": "/nowhere"})
-	if err != nil || v.Username() != "alice" || plainOf(v) != first || v.force || v.Email() != "env@example.com" {
+	if err != nil || v.Username() != "alice" || plaintext(v) != first || v.force || v.Email() != "env@example.com" {
 		t.Errorf("%v, %v", v, err)
 	}
 	if v.PasswordSource() != "option admin password" {
@@ -95,7 +95,7 @@ func TestParsePasswordFileDropsOneTrailingNewline(t *testing.T) {
 		}
 		v, err := parseSeed(Config{}, vars{"ADMIN_PASSWORD_FILE": path})
 		switch {
-		case want != "" && (err != nil || plainOf(v) != want):
+		case want != "" && (err != nil || plaintext(v) != want):
 			t.Errorf("%q: %v", content, err)
 		case want == "" && (err == nil || !strings.Contains(err.Error(), "ADMIN_PASSWORD_FILE ") || strings.Contains(err.Error(), "CANARY")):
 			t.Errorf("%.30q: %v", content, err)
@@ -123,7 +123,7 @@ func TestParsePasswordFileErrorsDoNotRepeatThePath(t *testing.T) {
 	}
 }
 
-// A device never ends; reading it must.
+// Reading a device without end must stop.
 func TestReadFileIsBounded(t *testing.T) {
 	t.Parallel()
 	if b, err := ReadFile("/dev/zero"); err == nil || len(b) > maxFile+1 {
@@ -201,12 +201,12 @@ func TestParseRefusesBadValuesByName(t *testing.T) {
 			t.Errorf("%s=%.40q: %v", c.name, c.text, err)
 		}
 		if err != nil && strings.Count(err.Error(), ";") > 0 {
-			t.Errorf("%s=%.40q is said to be wrong twice: %v", c.name, c.text, err)
+			t.Errorf("%s=%.40q is reported twice: %v", c.name, c.text, err)
 		}
 	}
 }
 
-func TestParseTellsEveryProblemAtOnce(t *testing.T) {
+func TestParseReportsEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := parseSeed(Config{}, vars{"ADMIN_USER": " ", "ADMIN_EMAIL": "x", "ADMIN_PASSWORD": "x", "ADMIN_PASSWORD_FORCE_SYNC": "x"})
 	for _, name := range []string{"ADMIN_USER ", "ADMIN_EMAIL ", "ADMIN_PASSWORD ", "ADMIN_PASSWORD_FORCE_SYNC "} {
@@ -216,7 +216,7 @@ func TestParseTellsEveryProblemAtOnce(t *testing.T) {
 	}
 }
 
-func TestParsePasswordMayNotBeWhoOrWhereOneIs(t *testing.T) {
+func TestParsePasswordMustNotEqualNamesOrTitle(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []Config{
 		{User: ptr("rosalind.franklin"), Password: ptr("Rosalind.Franklin1")},
@@ -235,15 +235,15 @@ func TestParseRefusesUnknownModes(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []Config{{Mode: "x"}, {Mode: "Seed"}, {Mode: ModeSeed, FormerAdmin: "delete"}} {
 		if _, err := Parse(cfg, vars{}.lookup, ReadFile, password.Policy{}); err == nil {
-			t.Errorf("%+v was taken", cfg)
+			t.Errorf("%+v was accepted", cfg)
 		}
 	}
 	if _, err := Parse(Config{}, vars{"ADMIN_PASSWORD": first}.lookup, ReadFile, password.Policy{}); err == nil {
-		t.Error("the zero mode was taken")
+		t.Error("the zero mode was accepted")
 	}
 }
 
-// P-SECRETS: no way of printing the values shows the password.
+// No way of printing the values shows the password.
 func TestValuesNeverShowTheSecret(t *testing.T) {
 	t.Parallel()
 	const hash = "$2b$12$6uBdJ01URu.UR4UBq4uvjOba7QwwRpHISxc2LYedrzl7ATny0AXJq"
@@ -333,8 +333,8 @@ func FuzzEnv(f *testing.F) {
 	})
 }
 
-// The rules of names are those of all accounts: what a page takes, the environment may say.
-func TestTheEnvironmentMaySayWhatAPageTakes(t *testing.T) {
+// The rules for names are those of all accounts: what a page accepts, the environment may contain.
+func TestParseAcceptsTheNamesThatPagesAccept(t *testing.T) {
 	t.Parallel()
 	if _, err := parseSeed(Config{}, vars{"ADMIN_NAME": "می\u200cخواهم", "ADMIN_USER": "Jürgen Groß"}); err != nil {
 		t.Error(err)

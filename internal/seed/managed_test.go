@@ -75,7 +75,7 @@ func managedCreates(e *env) {
 	if res.Action != ActionCreated || res.Admin.Username != "root" || res.NeedsSetup {
 		e.Errorf("%+v", res)
 	}
-	e.mustOpen("root", first)
+	e.mustSignInWith("root", first)
 	if u := e.user("root"); !u.Managed || !u.RoleGranted || !u.EmailVerified || u.Email != "root@example.com" || u.Origin != store.OriginEnv {
 		e.Errorf("%+v", u)
 	}
@@ -87,23 +87,23 @@ func managedPromotes(e *env) {
 	if res.Action != ActionUpdated || e.countUsers() != 1 {
 		e.Errorf("%+v, %d users", res, e.countUsers())
 	}
-	e.mustOpen("alice", first)
+	e.mustSignInWith("alice", first)
 	if u := e.user("alice"); !u.Managed || u.Email != "ROOT@Example.com" || u.Origin != store.OriginLocal {
 		e.Errorf("%+v", u)
 	}
-	e.startWritesNothing(ModeManaged, rootVars)
+	e.mustStartWithoutWrites(ModeManaged, rootVars)
 }
 
 func managedPromotesOnly(e *env) {
 	before := e.add("alice", "root@example.com", first, func(u *store.User) { u.MustChange = true })
 	session := e.signIn("alice")
 	e.start(ModeManaged, rootVars)
-	e.mustOpen("alice", first)
+	e.mustSignInWith("alice", first)
 	after := e.user("alice")
 	if !e.live(session) || after.Epoch != before.Epoch || after.PasswordHash != before.PasswordHash || after.MustChange {
 		e.Errorf("session live %t, %+v", e.live(session), after)
 	}
-	e.startWritesNothing(ModeManaged, rootVars)
+	e.mustStartWithoutWrites(ModeManaged, rootVars)
 }
 
 func managedCreatesBeside(e *env) {
@@ -113,9 +113,9 @@ func managedCreatesBeside(e *env) {
 	if res.Action != ActionCreated || res.Admin.Username != "root-admin-2" || len(res.Warnings) != 1 {
 		e.Errorf("%+v", res)
 	}
-	e.mustOpen("root-admin-2", first)
-	e.mustOpen("root", second)
-	e.startWritesNothing(ModeManaged, rootVars)
+	e.mustSignInWith("root-admin-2", first)
+	e.mustSignInWith("root", second)
+	e.mustStartWithoutWrites(ModeManaged, rootVars)
 }
 
 func managedMatches(e *env) {
@@ -126,14 +126,14 @@ func managedMatches(e *env) {
 		rootVars, rootVars.with(vars{"ADMIN_EMAIL": " Root@EXAMPLE.com "}), rootVars.with(vars{"ADMIN_USER": "another", "ADMIN_NAME": "Another"}),
 		rootVars.with(vars{"ADMIN_PASSWORD_FORCE_SYNC": "true"}),
 	} {
-		e.startWritesNothing(ModeManaged, v)
+		e.mustStartWithoutWrites(ModeManaged, v)
 	}
 	if !e.live(session) || e.logs.Len() != lines {
 		e.Errorf("session live %t, logged %+v", e.live(session), e.logs.All()[lines:])
 	}
-	// Other parameters of hashes are no other password.
+	// Other hash parameters are not another password.
 	e.hasher = password.NewHasher(password.Params{MemoryKiB: 128, Time: 1, Threads: 1}, nil)
-	e.startWritesNothing(ModeManaged, rootVars)
+	e.mustStartWithoutWrites(ModeManaged, rootVars)
 }
 
 func managedRotates(e *env) {
@@ -143,35 +143,35 @@ func managedRotates(e *env) {
 	if res := e.start(ModeManaged, rotated); res.Action != ActionUpdated {
 		e.Errorf("%+v", res)
 	}
-	e.mustOpen("root", second)
+	e.mustSignInWith("root", second)
 	if e.live(session) || e.user("root").Epoch != epoch+1 {
 		e.Errorf("session live %t, epoch %d, was %d", e.live(session), e.user("root").Epoch, epoch)
 	}
 	if n := len(e.events("password.reset")); n != 1 {
 		e.Errorf("%d audit events", n)
 	}
-	e.startWritesNothing(ModeManaged, rotated)
+	e.mustStartWithoutWrites(ModeManaged, rotated)
 }
 
-// changeEmail starts with one root and then with another.
-func (e *env) changeEmail(former string) (session string) {
+// changeEmail starts with one managed administrator and then with another.
+func (e *env) changeEmail(formerAdmin string) (session string) {
 	e.Helper()
 	e.start(ModeManaged, rootVars)
 	session = e.signIn("root")
-	v := vars{"ADMIN_EMAIL": "new@example.com", "ADMIN_PASSWORD": second, "former": former}
+	v := vars{"ADMIN_EMAIL": "new@example.com", "ADMIN_PASSWORD": second, "former": formerAdmin}
 	res := e.start(ModeManaged, v)
 	if res.Action != ActionCreated || res.Admin.Username != "new" || len(res.Warnings) != 1 || e.user("root").Managed {
 		e.Errorf("%+v, %+v", res, e.user("root"))
 	}
-	e.mustOpen("new", second)
+	e.mustSignInWith("new", second)
 	e.mustLog(1, zap.WarnLevel, `the former managed administrator "root"`)
-	e.startWritesNothing(ModeManaged, v)
+	e.mustStartWithoutWrites(ModeManaged, v)
 	return session
 }
 
 func managedKeeps(e *env) {
 	session := e.changeEmail("")
-	e.mustOpen("root", first)
+	e.mustSignInWith("root", first)
 	if !e.live(session) {
 		e.Error("the session of the former root ended")
 	}
@@ -191,39 +191,39 @@ func managedDisables(e *env) {
 	}
 }
 
-// P-OIDC: an e-mail never identifies a person who comes from a provider; anybody may have it there.
-func TestManagedNeverMatchesAPersonFromAProvider(t *testing.T) {
+// An e-mail address never identifies an account from a provider; anybody may have it there.
+func TestManagedNeverMatchesAProviderAccount(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	before := e.add("stranger", "root@example.com", "", func(u *store.User) {
 		u.Local, u.Origin, u.EmailVerified = false, store.OriginOIDC, true
 	})
 	e.start(ModeManaged, rootVars)
-	e.mustOpen("root", first)
+	e.mustSignInWith("root", first)
 	if after := e.user("stranger"); after.Role != store.RoleUser || after.Managed || after.PasswordHash != "" || after.Version != before.Version {
 		t.Errorf("%+v", after)
 	}
-	e.startWritesNothing(ModeManaged, rootVars)
+	e.mustStartWithoutWrites(ModeManaged, rootVars)
 }
 
-func TestManagedHashIsKeptAsGivenAndComparedAsText(t *testing.T) {
+func TestManagedHashIsStoredUnchangedAndComparedAsText(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	hashes := []string{e.hash(first), e.hash(first)}
 	v := vars{"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD_HASH": hashes[0]}
 	e.start(ModeManaged, v)
-	e.mustOpen("root", first)
-	e.startWritesNothing(ModeManaged, v)
+	e.mustSignInWith("root", first)
+	e.mustStartWithoutWrites(ModeManaged, v)
 	session := e.signIn("root")
 	e.start(ModeManaged, v.with(vars{"ADMIN_PASSWORD_HASH": hashes[1]}))
 	if got := e.user("root").PasswordHash; got != hashes[1] || e.live(session) {
 		t.Errorf("kept %q, session live %t", got, e.live(session))
 	}
-	// The plain form of the same password matches whatever hash is there.
-	e.startWritesNothing(ModeManaged, rootVars)
+	// The plaintext of the same password matches any hash of it.
+	e.mustStartWithoutWrites(ModeManaged, rootVars)
 }
 
-func TestManagedHealsWhatWasTamperedWith(t *testing.T) {
+func TestManagedRestoresChangedFields(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.start(ModeManaged, rootVars)
@@ -240,13 +240,13 @@ func TestManagedHealsWhatWasTamperedWith(t *testing.T) {
 		return tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: "", At: e.clock.Now()})
 	})
 	e.start(ModeManaged, rootVars)
-	e.mustOpen("root", first)
+	e.mustSignInWith("root", first)
 	if !e.user("root").Managed {
 		t.Error("not managed")
 	}
 }
 
-func TestManagedTakesOverFromSeedAndGivesBack(t *testing.T) {
+func TestSwitchingFromSeedToManagedAndBack(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_EMAIL": "root@example.com"})
@@ -263,23 +263,23 @@ func TestManagedTakesOverFromSeedAndGivesBack(t *testing.T) {
 	if len(events) != 2 || events[0].Details["after.managed"] != "false" || events[0].Actor != "environment" {
 		t.Errorf("%+v", events)
 	}
-	e.mustOpen("admin", first)
-	e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD": first})
+	e.mustSignInWith("admin", first)
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": first})
 }
 
-func TestSeedReleasesAndForcesTheSameAccountInOneWrite(t *testing.T) {
+func TestSeedReleasesAndForcesAnAccountInOneWrite(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.start(ModeManaged, rootVars)
 	e.start(ModeSeed, vars{"ADMIN_USER": "root", "ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true"})
-	e.mustOpen("root", second)
+	e.mustSignInWith("root", second)
 	if e.user("root").Managed {
 		t.Error("still managed")
 	}
 }
 
-// The managed administrator keeps the e-mail address, by which the deployment knows it, whoever has it for a username.
-func TestManagedSaysThatAnotherAccountIsNamedAfterItsEmail(t *testing.T) {
+// The managed administrator keeps the e-mail address that identifies it, even if another account has it as username.
+func TestManagedWarnsIfItsEmailIsAnotherUsername(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	other := e.add("root@example.com", "", second, nil)
@@ -288,8 +288,8 @@ func TestManagedSaysThatAnotherAccountIsNamedAfterItsEmail(t *testing.T) {
 		!strings.Contains(res.Warnings[0], "ADMIN_EMAIL is the username of another account, too") {
 		t.Errorf("%+v", res)
 	}
-	e.mustOpen("root", first)
-	if res = e.startWritesNothing(ModeManaged, rootVars); len(res.Warnings) != 1 {
+	e.mustSignInWith("root", first)
+	if res = e.mustStartWithoutWrites(ModeManaged, rootVars); len(res.Warnings) != 1 {
 		t.Errorf("%+v", res)
 	}
 	if u := e.user("root@example.com"); u.ID != other.ID || u.Version != other.Version {
@@ -297,7 +297,7 @@ func TestManagedSaysThatAnotherAccountIsNamedAfterItsEmail(t *testing.T) {
 	}
 }
 
-func TestManagedTakesNoNameThatSomebodySignsInWith(t *testing.T) {
+func TestManagedAvoidsNamesUsedAsEmail(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.add("bob", "bob@example.com", second, nil)
@@ -306,5 +306,5 @@ func TestManagedTakesNoNameThatSomebodySignsInWith(t *testing.T) {
 	if res.Action != ActionCreated || res.Admin.Username != "bob@example.com-admin" || len(res.Warnings) != 1 {
 		t.Errorf("%+v", res)
 	}
-	e.startWritesNothing(ModeManaged, v)
+	e.mustStartWithoutWrites(ModeManaged, v)
 }

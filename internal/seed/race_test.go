@@ -7,8 +7,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// startTogether starts several servers on one store at the same time, each with its own connections as processes have.
-func (e *env) startTogether(stores []*countingStore, mode Mode, v vars) {
+// startConcurrently starts several servers on one store at the same time, each with its own connections like a
+// process.
+func (e *env) startConcurrently(stores []*countingStore, mode Mode, v vars) {
 	e.Helper()
 	var begin, done sync.WaitGroup
 	begin.Add(1)
@@ -25,45 +26,45 @@ func (e *env) startTogether(stores []*countingStore, mode Mode, v vars) {
 	done.Wait()
 }
 
-// P-RACE/DoS: two Caddys that start at once on one store make one administrator, rotate once, and force once.
-func TestTwoStartsAtOnce(t *testing.T) {
+// Two servers that start at the same time on one store create one administrator, rotate once, and force once.
+func TestConcurrentStartsActOnce(t *testing.T) {
 	t.Parallel()
 	for round := range 12 {
 		e := newEnv(t)
 		stores := []*countingStore{e.db, e.open(), e.open()}
 		switch round % 2 {
 		case 0:
-			e.startTogether(stores, ModeSeed, vars{"ADMIN_PASSWORD": first})
-			e.mustOpen("admin", first)
+			e.startConcurrently(stores, ModeSeed, vars{"ADMIN_PASSWORD": first})
+			e.mustSignInWith("admin", first)
 			epoch := e.user("admin").Epoch
 			force := vars{"ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true"}
-			e.startTogether(stores, ModeSeed, force)
-			e.mustOpen("admin", second)
+			e.startConcurrently(stores, ModeSeed, force)
+			e.mustSignInWith("admin", second)
 			if got := e.user("admin").Epoch; got != epoch+1 {
-				t.Errorf("round %d: the epoch moved by %d", round, got-epoch)
+				t.Errorf("round %d: the epoch grew by %d", round, got-epoch)
 			}
-			e.startWritesNothing(ModeSeed, force)
+			e.mustStartWithoutWrites(ModeSeed, force)
 		case 1:
-			e.startTogether(stores, ModeManaged, rootVars)
-			e.mustOpen("root", first)
+			e.startConcurrently(stores, ModeManaged, rootVars)
+			e.mustSignInWith("root", first)
 			epoch := e.user("root").Epoch
-			e.startTogether(stores, ModeManaged, rootVars.with(vars{"ADMIN_PASSWORD": second}))
-			e.mustOpen("root", second)
+			e.startConcurrently(stores, ModeManaged, rootVars.with(vars{"ADMIN_PASSWORD": second}))
+			e.mustSignInWith("root", second)
 			if got := e.user("root").Epoch; got != epoch+1 {
-				t.Errorf("round %d: the epoch moved by %d", round, got-epoch)
+				t.Errorf("round %d: the epoch grew by %d", round, got-epoch)
 			}
 		}
 		if n := e.countUsers(); n != 1 {
 			t.Errorf("round %d: %d users", round, n)
 		}
 		if creates, resets := len(e.events("user.create")), len(e.events("password.reset")); creates != 1 || resets != 1 {
-			t.Errorf("round %d: %d made, %d passwords set", round, creates, resets)
+			t.Errorf("round %d: %d created, %d passwords set", round, creates, resets)
 		}
 	}
 }
 
 // Two servers with different environments must not lock each other out or leave the store without an administrator.
-func TestContradictoryStartsAtOnceLeaveOneManagedRoot(t *testing.T) {
+func TestConflictingStartsLeaveOneManagedAdministrator(t *testing.T) {
 	t.Parallel()
 	for range 5 {
 		e := newEnv(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// finish logs what was done and returns it.
+// finish logs the plan's result and returns it.
 func (s *seeder) finish(ctx context.Context, st store.Reader, p plan) (Result, error) {
 	res := Result{Action: p.action(), NeedsSetup: p.setup, Warnings: p.warnings, Ignored: p.ignored}
 	if p.admin != nil {
@@ -22,7 +22,7 @@ func (s *seeder) finish(ctx context.Context, st store.Reader, p plan) (Result, e
 		res.Admin = u
 	}
 	for _, e := range p.edits {
-		s.log.Info(e.sentence(s.v), zap.String("user", e.after.Username), zap.String("reason", e.reason))
+		s.log.Info(e.describe(s.v), zap.String("user", e.after.Username), zap.String("reason", e.reason))
 	}
 	for _, text := range p.notes {
 		s.log.Info(text)
@@ -36,14 +36,14 @@ func (s *seeder) finish(ctx context.Context, st store.Reader, p plan) (Result, e
 	return res, nil
 }
 
-// action sums the edits up.
+// action summarizes the edits.
 func (p plan) action() string {
 	action := ActionNone
 	for _, e := range p.edits {
 		switch {
 		case e.create:
 			return ActionCreated
-		case e.password || e.after.Managed || e.noMustChange:
+		case e.password || e.after.Managed || e.clearMustChange:
 			action = ActionUpdated
 		case action == ActionNone:
 			action = ActionReleased
@@ -52,8 +52,8 @@ func (p plan) action() string {
 	return action
 }
 
-// sentence tells people what becomes of an account.
-func (e edit) sentence(v *Values) string {
+// describe returns a sentence about the change of an account.
+func (e edit) describe(v *Values) string {
 	switch {
 	case e.create:
 		return fmt.Sprintf("administrator %q made, with the password from %s", e.after.Username, v.secret.name)
@@ -71,9 +71,9 @@ func (e edit) sentence(v *Values) string {
 	return fmt.Sprintf("account %q is not managed by the deployment any more", e.after.Username)
 }
 
-// compareLater says in one line that the password in the environment is ignored, if it is not the administrator's.
+// compareLater logs a warning that the password in the environment is ignored, if it is not the administrator's.
 func (s *seeder) compareLater(ctx context.Context, u store.User) {
-	same, err := patiently(ctx, func() (bool, error) { return s.v.sameAs(ctx, s.h, u.PasswordHash) })
+	same, err := retryBusy(ctx, func() (bool, error) { return s.v.sameAs(ctx, s.h, u.PasswordHash) })
 	switch {
 	case err != nil:
 		s.log.Debug("did not compare the environment's password with the administrator's", zap.Error(err))
@@ -99,7 +99,7 @@ const (
 	LineNote    = "note"
 )
 
-// Line is one line of what [Describe] tells.
+// Line is one line of the result of [Describe].
 type Line struct {
 	Kind   string `json:"kind"`             // one of the Line constants
 	Name   string `json:"name,omitempty"`   // of a value: the variable
@@ -107,7 +107,7 @@ type Line struct {
 	Source string `json:"source,omitempty"` // of a value: where it comes from
 }
 
-// Describe returns what a start would do, and which value comes from where. It writes nothing. A nil store is an empty
+// Describe returns what a start would do, and the source of each value. It writes nothing. A nil store means an empty
 // one.
 func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher) ([]Line, error) {
 	s := newSeeder(v, h, Options{})
@@ -121,7 +121,7 @@ func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher
 	}
 	lines := v.lines()
 	for _, e := range p.edits {
-		lines = append(lines, Line{Kind: LineAction, Text: e.sentence(v) + " (" + e.reason + ")"})
+		lines = append(lines, Line{Kind: LineAction, Text: e.describe(v) + " (" + e.reason + ")"})
 		unlinked, err := unlinks(ctx, r, e)
 		if err != nil {
 			return nil, fmt.Errorf("reading who signs in to the administrator's account through a provider: %w", err)
@@ -138,7 +138,7 @@ func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher
 		lines = append(lines, Line{Kind: LineNote, Text: text})
 	}
 	if p.compare != nil {
-		same, err := patiently(ctx, func() (bool, error) { return v.sameAs(ctx, h, p.compare.PasswordHash) })
+		same, err := retryBusy(ctx, func() (bool, error) { return v.sameAs(ctx, h, p.compare.PasswordHash) })
 		if err != nil {
 			return nil, fmt.Errorf("comparing the administrator's password: %w", err)
 		}
@@ -152,9 +152,9 @@ func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher
 	return lines, nil
 }
 
-// unlinks tells which sign-ins through providers an edit takes from an account.
+// unlinks returns which identities an edit unlinks from an account.
 func unlinks(ctx context.Context, r store.Reader, e edit) ([]Line, error) {
-	if !e.takeBack {
+	if !e.revokeAccess {
 		return nil, nil
 	}
 	ids, err := r.Identities(ctx, e.before.ID)
@@ -170,7 +170,7 @@ func unlinks(ctx context.Context, r store.Reader, e edit) ([]Line, error) {
 
 const unlinkedText = "a sign-in through a provider is unlinked from the administrator's account: the environment says who it is"
 
-// lines tells which value comes from where.
+// lines returns each value with its source.
 func (v *Values) lines() []Line {
 	from := func(val value, otherwise string) string {
 		if val.set() {
@@ -198,7 +198,7 @@ func (v *Values) lines() []Line {
 		{LineValue, v.secret.key, secret.text, secret.source},
 	}
 	if v.mode == ModeManaged {
-		return append(out, Line{LineValue, "former_admin", v.former, v.formerFrom})
+		return append(out, Line{LineValue, "former_admin", v.formerAdmin, v.formerFrom})
 	}
 	return append(out, Line{LineValue, v.forceFrom.key, force, from(v.forceFrom, SourceDefault)})
 }

@@ -18,7 +18,7 @@ func (e *env) describe(mode Mode, v vars) string {
 	e.Helper()
 	look, done := e.place.Watch(e)
 	defer done()
-	before, begun := e.checked(look()), e.db.changes.Load()
+	before, begun := e.snapshot(look()), e.db.changes.Load()
 	lines, err := Describe(e.Context(), e.db, e.parse(mode, v), e.hasher)
 	if err != nil {
 		e.Fatal(err)
@@ -46,7 +46,7 @@ func (e *env) mustDescribe(mode Mode, v vars, want ...string) {
 	}
 }
 
-func TestDescribeTellsWhatAStartWouldDo(t *testing.T) {
+func TestDescribeReportsWhatAStartWouldDo(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	force := vars{"ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true"}
@@ -68,8 +68,8 @@ func TestDescribeTellsWhatAStartWouldDo(t *testing.T) {
 	e.mustDescribe(ModeSeed, vars{}, `account "root" is not managed by the deployment any more`)
 }
 
-// Each value is said to come from where it does, and "the default" is what nobody set.
-func TestDescribeTellsWhereValuesComeFrom(t *testing.T) {
+// Each value has the right source, and "the default" only if it is not set.
+func TestDescribeReportsTheSourcesOfValues(t *testing.T) {
 	t.Parallel()
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte(first+"\n"), 0o600); err != nil {
@@ -130,14 +130,14 @@ func TestDescribeWithoutAStore(t *testing.T) {
 	}
 }
 
-// A reload while all slots are busy with sign-ins waits; it does not fail, and it gives up with its context.
+// A reload while all hashing slots are busy waits; it does not fail, and it stops with its context.
 func TestApplyWaitsWhileHashingIsBusy(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	// One slot, no queue: two starts at once get in each other's way all the time.
+	// One slot, no queue: two concurrent starts always contend.
 	e.hasher = password.NewHasher(password.Params{MemoryKiB: 16 * 1024, Time: 2, Threads: 1}, password.NewSlots(1, 0))
-	e.startTogether([]*countingStore{e.db, e.open(), e.open(), e.open()}, ModeManaged, rootVars)
-	e.mustOpen("root", first)
+	e.startConcurrently([]*countingStore{e.db, e.open(), e.open(), e.open()}, ModeManaged, rootVars)
+	e.mustSignInWith("root", first)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Apply(gone, e.db, e.parse(ModeManaged, rootVars), e.hasher, Options{}); !errors.Is(err, context.Canceled) {
@@ -145,7 +145,7 @@ func TestApplyWaitsWhileHashingIsBusy(t *testing.T) {
 	}
 }
 
-// P-FAILCLOSED: a store that cannot be reached makes a start fail, and nothing is made up.
+// A start fails if the store is unavailable, instead of assuming an empty one.
 func TestApplyFailsWithTheStore(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -161,7 +161,7 @@ func TestApplyFailsWithTheStore(t *testing.T) {
 	}
 }
 
-// A change that fails half-way leaves nothing behind.
+// A change that fails halfway is rolled back.
 func TestApplyIsOneTransaction(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -175,10 +175,10 @@ func TestApplyIsOneTransaction(t *testing.T) {
 	if e.countUsers() != 1 || !e.user("root").Managed {
 		t.Errorf("%d users, %+v", e.countUsers(), e.user("root"))
 	}
-	e.startWritesNothing(ModeManaged, rootVars)
+	e.mustStartWithoutWrites(ModeManaged, rootVars)
 }
 
-// failingStore is a store whose transactions fail after all was written, before the commit.
+// failingStore is a store whose transactions fail after the last write, before the commit.
 type failingStore struct {
 	store.Store
 	err error

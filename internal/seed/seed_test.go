@@ -27,7 +27,7 @@ const (
 	third  = "CANARY-third-c04d-velvet"
 )
 
-// env is one deployment: a store on disk, and what its starts log.
+// env is one deployment: a store on disk and its log.
 type env struct {
 	*testing.T
 	place  testenv.Place
@@ -38,7 +38,7 @@ type env struct {
 	log    *zap.Logger
 }
 
-// countingStore counts the transactions that were begun. It is the real store otherwise.
+// countingStore is a real store that counts its transactions.
 type countingStore struct {
 	store.Store
 	changes atomic.Int64
@@ -60,7 +60,7 @@ func newEnv(t *testing.T) *env {
 	var core zapcore.Core
 	core, e.logs = observer.New(zapcore.DebugLevel)
 	e.log = zap.New(core)
-	t.Cleanup(e.nothingLeaked)
+	t.Cleanup(e.checkNoLeaks)
 	return e
 }
 
@@ -69,8 +69,8 @@ func (e *env) open() *countingStore {
 	return &countingStore{Store: e.place.Open(e.T, func(o *sqlstore.Options) { o.Clock = e.clock.Now })}
 }
 
-// nothingLeaked looks for the passwords and their hashes in all that people may read.
-func (e *env) nothingLeaked() {
+// checkNoLeaks looks for the passwords and their hashes in logs, errors and the audit log.
+func (e *env) checkNoLeaks() {
 	var all strings.Builder
 	for _, entry := range e.logs.All() {
 		fmt.Fprintln(&all, entry.Message, entry.ContextMap())
@@ -101,7 +101,7 @@ func (e *env) parse(mode Mode, v vars) *Values {
 	return values
 }
 
-// start is a start of the server, a reload, or a restart: they are the same.
+// start is a start, a restart or a reload of the server, which are the same.
 func (e *env) start(mode Mode, v vars) Result {
 	e.Helper()
 	res, err := Apply(e.Context(), e.db, e.parse(mode, v), e.hasher, Options{Clock: e.clock.Now, Log: e.log})
@@ -115,12 +115,12 @@ func (e *env) start(mode Mode, v vars) Result {
 	return res
 }
 
-// startWritesNothing is a start that has to leave every byte of the store as it is.
-func (e *env) startWritesNothing(mode Mode, v vars) Result {
+// mustStartWithoutWrites is a start that must not change a byte of the store.
+func (e *env) mustStartWithoutWrites(mode Mode, v vars) Result {
 	e.Helper()
 	look, done := e.place.Watch(e)
 	defer done()
-	before, begun := e.checked(look()), e.db.changes.Load()
+	before, begun := e.snapshot(look()), e.db.changes.Load()
 	res := e.start(mode, v)
 	if res.Later != nil {
 		res.Later(e.Context())
@@ -137,8 +137,8 @@ func (e *env) startWritesNothing(mode Mode, v vars) Result {
 	return res
 }
 
-// checked returns a look at the store if it could notice a write.
-func (e *env) checked(look string) string {
+// snapshot returns look after checking that it would notice a write.
+func (e *env) snapshot(look string) string {
 	e.Helper()
 	if !strings.Contains(look, "\nusers ") && e.countUsers() > 0 {
 		e.Fatal("the look misses the users: it could not notice a write")
@@ -164,7 +164,7 @@ func (e *env) user(name string) store.User {
 	return u
 }
 
-// change writes as the pages would.
+// change writes like the pages.
 func (e *env) change(fn func(ctx context.Context, tx store.Tx) error) {
 	e.Helper()
 	if err := e.db.Store.Change(e.Context(), func(tx store.Tx) error { return fn(e.Context(), tx) }); err != nil {
@@ -172,7 +172,7 @@ func (e *env) change(fn func(ctx context.Context, tx store.Tx) error) {
 	}
 }
 
-// add makes a user; edit may be nil.
+// add creates a user; edit may be nil.
 func (e *env) add(name, email, pass string, edit func(*store.User)) store.User {
 	e.Helper()
 	u := store.User{
@@ -208,8 +208,8 @@ func (e *env) setPassword(name, pass string) {
 	})
 }
 
-// opens reports whether the password opens the account: an active administrator's.
-func (e *env) opens(name, pass string) bool {
+// canSignIn reports whether the account is an active administrator with this password.
+func (e *env) canSignIn(name, pass string) bool {
 	e.Helper()
 	u := e.user(name)
 	ok, _, err := e.hasher.Verify(e.Context(), u.PasswordHash, pass)
@@ -219,17 +219,17 @@ func (e *env) opens(name, pass string) bool {
 	return ok && u.IsActiveAdmin() && u.Local && !u.MustChange
 }
 
-// mustOpen says which of the passwords opens the account, and that the others do not.
-func (e *env) mustOpen(name, pass string) {
+// mustSignInWith checks that exactly this of the passwords signs in.
+func (e *env) mustSignInWith(name, pass string) {
 	e.Helper()
 	for _, p := range []string{first, second, third} {
-		if got := e.opens(name, p); got != (p == pass) {
+		if got := e.canSignIn(name, p); got != (p == pass) {
 			e.Errorf("%q opens %q: %t", p, name, got)
 		}
 	}
 }
 
-// signIn makes a session and returns its id.
+// signIn creates a session and returns its id.
 func (e *env) signIn(name string) string {
 	e.Helper()
 	u, now := e.user(name), e.clock.Now()
@@ -241,7 +241,7 @@ func (e *env) signIn(name string) string {
 	return s.ID
 }
 
-// live reports whether a session would still be let through.
+// live reports whether a session is still valid.
 func (e *env) live(id string) bool {
 	e.Helper()
 	s, u, err := e.db.Session(e.Context(), id)

@@ -38,7 +38,7 @@ func seedCreates(e *env) {
 	if res.Action != ActionCreated || res.NeedsSetup || res.Admin.Username != "admin" {
 		e.Errorf("%+v", res)
 	}
-	e.mustOpen("admin", first)
+	e.mustSignInWith("admin", first)
 	u := e.user("admin")
 	if u.Email != "Root@Example.com" || !u.EmailVerified || u.Name != "Rosa" || !u.RoleGranted || u.Managed || u.Origin != store.OriginEnv {
 		e.Errorf("%+v", u)
@@ -46,28 +46,28 @@ func seedCreates(e *env) {
 	if n := len(e.events("user.create")); n != 1 {
 		e.Errorf("%d audit events", n)
 	}
-	e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_EMAIL": "Root@Example.com", "ADMIN_NAME": "Rosa"})
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_EMAIL": "Root@Example.com", "ADMIN_NAME": "Rosa"})
 }
 
 func seedNeedsSetup(e *env) {
-	res := e.startWritesNothing(ModeSeed, vars{})
+	res := e.mustStartWithoutWrites(ModeSeed, vars{})
 	if !res.NeedsSetup || e.countUsers() != 0 {
 		e.Errorf("%+v, %d users", res, e.countUsers())
 	}
 	e.add("bob", "", second, nil)
-	if res := e.startWritesNothing(ModeSeed, vars{}); !res.NeedsSetup {
+	if res := e.mustStartWithoutWrites(ModeSeed, vars{}); !res.NeedsSetup {
 		e.Error("an ordinary user counts as an administrator")
 	}
 	e.add("alice", "", second, isAdmin)
-	if res := e.startWritesNothing(ModeSeed, vars{}); res.NeedsSetup || len(res.Warnings) > 0 {
+	if res := e.mustStartWithoutWrites(ModeSeed, vars{}); res.NeedsSetup || len(res.Warnings) > 0 {
 		e.Errorf("with an administrator: %+v", res)
 	}
 }
 
 func seedIgnores(e *env) {
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
-	e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD": second})
-	e.mustOpen("admin", first)
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": second})
+	e.mustSignInWith("admin", first)
 	e.mustLog(1, zap.WarnLevel, "ADMIN_PASSWORD is ignored")
 	e.mustLog(1, zap.WarnLevel, "store already has an administrator")
 	e.mustLog(1, zap.WarnLevel, "ADMIN_PASSWORD_FORCE_SYNC")
@@ -77,7 +77,7 @@ func seedIgnores(e *env) {
 func seedMatches(e *env) {
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
 	lines := e.logs.Len()
-	e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD": first})
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": first})
 	if e.logs.Len() != lines {
 		e.Errorf("logged: %+v", e.logs.All()[lines:])
 	}
@@ -88,7 +88,7 @@ func seedForces(e *env) {
 	session := e.signIn("admin")
 	epoch := e.user("admin").Epoch
 	res := e.start(ModeSeed, vars{"ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true"})
-	e.mustOpen("admin", second)
+	e.mustSignInWith("admin", second)
 	if res.Action != ActionUpdated || e.live(session) || e.user("admin").Epoch != epoch+1 {
 		e.Errorf("%+v, session live %t, epoch %d", res, e.live(session), e.user("admin").Epoch)
 	}
@@ -105,60 +105,60 @@ func seedForceCreates(e *env) {
 	if res.Action != ActionCreated || res.Admin.Username != "rescue" {
 		e.Errorf("%+v", res)
 	}
-	e.mustOpen("rescue", second)
-	e.mustOpen("admin", first)
-	e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD": second, "ADMIN_USER": "Rescue", "ADMIN_PASSWORD_FORCE_SYNC": "1"})
+	e.mustSignInWith("rescue", second)
+	e.mustSignInWith("admin", first)
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": second, "ADMIN_USER": "Rescue", "ADMIN_PASSWORD_FORCE_SYNC": "1"})
 }
 
 func seedForceOnce(e *env) {
 	flag := vars{"ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "yes"}
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
 	e.start(ModeSeed, flag)
-	e.mustOpen("admin", second)
+	e.mustSignInWith("admin", second)
 	e.setPassword("admin", third)
 	for range 3 {
-		e.startWritesNothing(ModeSeed, flag)
+		e.mustStartWithoutWrites(ModeSeed, flag)
 	}
-	e.mustOpen("admin", third)
+	e.mustSignInWith("admin", third)
 	e.mustLog(3, zap.InfoLevel, "was applied at 2026-03-01T12:01:00Z already")
 
-	// Another value is applied, and going back to the first one is a restart with an old file, not a new wish.
+	// Another value is applied, but going back to the first one is a restart with an old file and not a new request.
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_PASSWORD_FORCE_SYNC": "yes"})
-	e.mustOpen("admin", first)
-	e.startWritesNothing(ModeSeed, flag)
-	e.mustOpen("admin", first)
+	e.mustSignInWith("admin", first)
+	e.mustStartWithoutWrites(ModeSeed, flag)
+	e.mustSignInWith("admin", first)
 }
 
 func seedForcesNothing(e *env) {
 	flag := vars{"ADMIN_PASSWORD_FORCE_SYNC": "true"}
-	if res := e.startWritesNothing(ModeSeed, flag); !res.NeedsSetup || len(res.Warnings) != 1 {
+	if res := e.mustStartWithoutWrites(ModeSeed, flag); !res.NeedsSetup || len(res.Warnings) != 1 {
 		e.Errorf("without an administrator: %+v", res)
 	}
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
 	for _, v := range []vars{flag, {"ADMIN_PASSWORD_FORCE_SYNC": "yes", "ADMIN_PASSWORD": ""}} {
-		if res := e.startWritesNothing(ModeSeed, v); res.NeedsSetup || len(res.Warnings) != 1 {
+		if res := e.mustStartWithoutWrites(ModeSeed, v); res.NeedsSetup || len(res.Warnings) != 1 {
 			e.Errorf("with an administrator: %+v", res)
 		}
 	}
 	e.mustLog(3, zap.WarnLevel, "ADMIN_PASSWORD_FORCE_SYNC is on, but there is no password to apply: set ADMIN_PASSWORD, or unset the flag")
-	res := e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD_FORCE_SYNC": "true", "ADMIN_USER": "rescue"})
+	res := e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD_FORCE_SYNC": "true", "ADMIN_USER": "rescue"})
 	if len(res.Warnings) != 2 || !strings.Contains(res.Warnings[1], "Correct ADMIN_USER, or set ADMIN_PASSWORD to make this one.") {
 		e.Errorf("renamed: %q", res.Warnings)
 	}
-	e.mustOpen("admin", first)
+	e.mustSignInWith("admin", first)
 }
 
 func seedForceAtFirstStart(e *env) {
 	flag := vars{"ADMIN_PASSWORD": first, "ADMIN_PASSWORD_FORCE_SYNC": "TRUE"}
 	e.start(ModeSeed, flag)
 	e.setPassword("admin", second)
-	e.startWritesNothing(ModeSeed, flag)
-	e.mustOpen("admin", second)
+	e.mustStartWithoutWrites(ModeSeed, flag)
+	e.mustSignInWith("admin", second)
 }
 
 func seedRenamed(e *env) {
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
-	res := e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_USER": "root"})
+	res := e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_USER": "root"})
 	if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], `"admin"`) || !strings.Contains(res.Warnings[0], "ADMIN_USER") || res.Ignored == "" {
 		e.Errorf("%+v", res)
 	}
@@ -169,15 +169,14 @@ func seedRenamed(e *env) {
 	for _, name := range []string{"b", "c", "d", "e", "f", "g"} {
 		e.add(name, "", second, isAdmin)
 	}
-	res = e.startWritesNothing(ModeSeed, vars{"ADMIN_USER": "root"})
+	res = e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_USER": "root"})
 	if len(res.Warnings) != 1 || strings.Count(res.Warnings[0], `", "`) != 4 || !strings.Contains(res.Warnings[0], "…") {
 		e.Errorf("with many administrators: %+v", res.Warnings)
 	}
 }
 
-// P-OIDC: who names themselves "admin" at a provider gets nothing from the environment's password, with or without
-// the flag.
-func TestSeedTakesNobodyOverWhoCameFromAProvider(t *testing.T) {
+// A user called "admin" at a provider never gets the environment's password, with or without the flag.
+func TestSeedNeverTakesOverAProviderAccount(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	fromProvider := func(u *store.User) { u.Local, u.Origin = false, store.OriginOIDC }
@@ -186,26 +185,26 @@ func TestSeedTakesNobodyOverWhoCameFromAProvider(t *testing.T) {
 	if res.Admin.Username != "admin-admin" || len(res.Warnings) != 1 {
 		t.Errorf("%+v", res)
 	}
-	e.mustOpen("admin-admin", first)
+	e.mustSignInWith("admin-admin", first)
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true"})
-	e.mustOpen("admin-admin", second)
+	e.mustSignInWith("admin-admin", second)
 	if after := e.user("admin"); after.Role != store.RoleUser || after.PasswordHash != "" || after.Version != before.Version {
-		t.Errorf("the person from the provider: %+v", after)
+		t.Errorf("the account from the provider: %+v", after)
 	}
 	if e.countUsers() != 2 {
 		t.Errorf("%d users", e.countUsers())
 	}
-	e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD": second})
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": second})
 }
 
-func TestSeedMakesADisabledLocalAccountOfThatNameTheAdministrator(t *testing.T) {
+func TestSeedPromotesADisabledLocalAccount(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.add("admin", "", second, func(u *store.User) { u.Active, u.Pending, u.MustChange = false, true, true })
 	if res := e.start(ModeSeed, vars{"ADMIN_PASSWORD": first}); res.Action != ActionUpdated {
 		t.Errorf("%+v", res)
 	}
-	e.mustOpen("admin", first)
+	e.mustSignInWith("admin", first)
 }
 
 func TestSeedForceRestoresADemotedAdministrator(t *testing.T) {
@@ -222,9 +221,9 @@ func TestSeedForceRestoresADemotedAdministrator(t *testing.T) {
 		_, err = tx.UpdateUser(ctx, u)
 		return err
 	})
-	e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD": first})
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": first})
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_PASSWORD_FORCE_SYNC": "true"})
-	e.mustOpen("admin", first)
+	e.mustSignInWith("admin", first)
 }
 
 func TestSeedEmailOfAnotherAccountIsNotTaken(t *testing.T) {
@@ -235,11 +234,11 @@ func TestSeedEmailOfAnotherAccountIsNotTaken(t *testing.T) {
 	if res.Action != ActionCreated || res.Admin.Email != "" || len(res.Warnings) != 1 {
 		t.Errorf("%+v", res)
 	}
-	e.mustOpen("admin", first)
+	e.mustSignInWith("admin", first)
 }
 
-// A sign-in takes a username or an e-mail address: none may mean two accounts, whoever makes the second one.
-func TestSeedTakesNoNameThatSomebodySignsInWith(t *testing.T) {
+// A sign-in takes a username or an e-mail address, and must never be ambiguous between two accounts.
+func TestSeedAvoidsNamesUsedAsEmail(t *testing.T) {
 	t.Parallel()
 	for what, v := range map[string]vars{
 		"at the first start": {"ADMIN_PASSWORD": first, "ADMIN_USER": "Boss@example.com"},
@@ -256,16 +255,16 @@ func TestSeedTakesNoNameThatSomebodySignsInWith(t *testing.T) {
 			if res.Action != ActionCreated || res.Admin.Username != "Boss@example.com-admin" || len(res.Warnings) != 1 {
 				t.Errorf("%+v", res)
 			}
-			e.mustOpen("boss@example.com-admin", first)
+			e.mustSignInWith("boss@example.com-admin", first)
 			if u, err := e.db.UserByLogin(t.Context(), "boss@example.com"); err != nil || u.ID != bob.ID || u.Version != bob.Version {
-				t.Errorf("bob's e-mail means %q, %v", u.Username, err)
+				t.Errorf("bob's e-mail identifies %q, %v", u.Username, err)
 			}
-			e.startWritesNothing(ModeSeed, v)
+			e.mustStartWithoutWrites(ModeSeed, v)
 		})
 	}
 }
 
-func TestSeedEmailThatIsAUsernameIsNotTaken(t *testing.T) {
+func TestSeedAvoidsAnEmailUsedAsUsername(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.add("root@example.com", "", second, nil)
@@ -274,18 +273,18 @@ func TestSeedEmailThatIsAUsernameIsNotTaken(t *testing.T) {
 	if res.Action != ActionCreated || res.Admin.Email != "" || len(res.Warnings) != 1 {
 		t.Errorf("%+v", res)
 	}
-	e.mustOpen("admin", first)
-	e.startWritesNothing(ModeSeed, v)
-	// One's own e-mail address is a good username.
+	e.mustSignInWith("admin", first)
+	e.mustStartWithoutWrites(ModeSeed, v)
+	// The own e-mail address may be the username.
 	own := newEnv(t)
 	both := vars{"ADMIN_PASSWORD": first, "ADMIN_USER": "root@example.com", "ADMIN_EMAIL": "root@example.com"}
 	if res := own.start(ModeSeed, both); res.Admin.Email != "root@example.com" || len(res.Warnings) != 0 {
 		t.Errorf("%+v", res)
 	}
-	own.startWritesNothing(ModeSeed, both)
+	own.mustStartWithoutWrites(ModeSeed, both)
 }
 
-func TestSeedHashIsKeptAsGiven(t *testing.T) {
+func TestSeedHashIsStoredUnchanged(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	const werkzeug = "pbkdf2:sha256:1000$NaCl$c6f8af5b0ab4a0ab4f4a3b4d9a0d2e1a5b4b9f0d3f1e2a3b4c5d6e7f80910111"
@@ -293,15 +292,15 @@ func TestSeedHashIsKeptAsGiven(t *testing.T) {
 	if got := e.user("admin").PasswordHash; got != werkzeug {
 		t.Errorf("kept %q", got)
 	}
-	e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD_HASH": werkzeug})
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD_HASH": werkzeug})
 	e.mustLog(0, zap.WarnLevel, "ignored")
 	e.setPassword("admin", first)
-	e.startWritesNothing(ModeSeed, vars{"ADMIN_PASSWORD_HASH": werkzeug})
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD_HASH": werkzeug})
 	e.mustLog(1, zap.WarnLevel, "ADMIN_PASSWORD_HASH is ignored")
-	e.mustOpen("admin", first)
+	e.mustSignInWith("admin", first)
 }
 
-// A set-up link that is still about when an administrator was made otherwise must not make another one.
+// An open set-up link must not create another administrator after one was created by the seed.
 func TestSeedCancelsSetupLinks(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -317,7 +316,7 @@ func TestSeedCancelsSetupLinks(t *testing.T) {
 	}
 }
 
-func TestForceSyncForgivesWrongPasswords(t *testing.T) {
+func TestForceSyncResetsTheThrottle(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
@@ -344,5 +343,5 @@ func TestForceSyncRefusesADamagedSalt(t *testing.T) {
 	if _, err := Apply(t.Context(), e.db, flag, e.hasher, Options{}); err == nil || !strings.Contains(err.Error(), saltSetting) {
 		t.Errorf("error %v", err)
 	}
-	e.mustOpen("admin", first)
+	e.mustSignInWith("admin", first)
 }

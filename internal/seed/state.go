@@ -16,31 +16,32 @@ const (
 	appliedSetting = "seed.force_sync.applied." // and the fingerprint of what was applied
 )
 
-// state is what of the store the decision depends on.
+// state is the part of the store that the decision depends on.
 type state struct {
-	// user is the account that the values mean: the local account named ADMIN_USER, or with managed values the one
-	// with that e-mail. nil: there is none.
+	// user is the account of the values: the local account named ADMIN_USER, or in managed mode the one with
+	// ADMIN_EMAIL. nil if there is none.
 	user *store.User
-	// name is free for a new account; only set when user is nil.
+	// name is an unused name for a new account; only set if user is nil.
 	name string
-	// emailTaken: ADMIN_EMAIL means another account than user at a sign-in, by its e-mail or its username.
+	// emailTaken means that ADMIN_EMAIL identifies another account at sign-in, by its e-mail address or its username.
 	emailTaken bool
-	// emailOf is an account that came from a provider and has ADMIN_EMAIL of a managed root as its own to sign in with.
-	emailOf *store.User
-	// broughtAlong: user came from a provider, was taken over by an earlier version, and can still sign in there.
-	broughtAlong bool
-	admins       []store.User // active, oldest first, some of them
-	managed      []store.User // flagged as managed roots
+	// emailHolder is an account from a provider that can sign in with the managed administrator's ADMIN_EMAIL.
+	emailHolder *store.User
+	// linkedOIDC means that user came from a provider, was taken over by an earlier version, and can still sign in
+	// there.
+	linkedOIDC bool
+	admins     []store.User // active, oldest first, at most shownAdmins+1
+	managed    []store.User // flagged as managed
 
-	salt      string // of the fingerprints; "" when none was ever made
-	appliedAt string // when these values were applied by force; "" when never, or when the fingerprint is not known yet
+	salt      string // of the fingerprints; "" if there is none
+	appliedAt string // when these values were applied by force; "" if never, or if the fingerprint is not computed yet
 }
 
 // shownAdmins is how many administrators a warning names; one more is read to know whether there are more.
 const shownAdmins = 5
 
-// readState reads what matters. A nil reader is an empty store.
-func readState(ctx context.Context, r store.Reader, v *Values, k *knowledge) (state, error) {
+// readState reads the state. A nil reader means an empty store.
+func readState(ctx context.Context, r store.Reader, v *Values, k *computed) (state, error) {
 	if r == nil {
 		return state{name: v.Username()}, nil
 	}
@@ -49,7 +50,7 @@ func readState(ctx context.Context, r store.Reader, v *Values, k *knowledge) (st
 	if s.admins, err = r.ActiveAdmins(ctx, shownAdmins+1); err != nil {
 		return state{}, fmt.Errorf("reading the administrators: %w", err)
 	}
-	if s.managed, err = managedRoots(ctx, r); err != nil {
+	if s.managed, err = managedAdmins(ctx, r); err != nil {
 		return state{}, fmt.Errorf("reading the managed administrators: %w", err)
 	}
 	if err := s.readUser(ctx, r, v); err != nil {
@@ -63,8 +64,8 @@ func readState(ctx context.Context, r store.Reader, v *Values, k *knowledge) (st
 	return s, nil
 }
 
-// managedRoots returns the flagged accounts. They are administrators: their role is locked as long as they are.
-func managedRoots(ctx context.Context, r store.Reader) ([]store.User, error) {
+// managedAdmins returns the accounts flagged as managed. They are administrators, since their role is locked.
+func managedAdmins(ctx context.Context, r store.Reader) ([]store.User, error) {
 	var roots []store.User
 	q := store.UserQuery{Role: store.RoleAdmin, Limit: 1000}
 	for {
@@ -84,7 +85,7 @@ func managedRoots(ctx context.Context, r store.Reader) ([]store.User, error) {
 	}
 }
 
-// readUser finds the account that the values mean, or a free name for it.
+// readUser finds the account of the values, or a free name for it.
 func (s *state) readUser(ctx context.Context, r store.Reader, v *Values) error {
 	byEmail, err := optional(r.UserByLocalEmail(ctx, v.email.text))
 	if err != nil {
@@ -95,15 +96,15 @@ func (s *state) readUser(ctx context.Context, r store.Reader, v *Values) error {
 		return err
 	}
 	if v.mode == ModeManaged {
-		if s.user = byEmail; !MadeHere(s.user) {
-			s.emailOf, s.user = byEmail, nil
+		if s.user = byEmail; !IsLocalAccount(s.user) {
+			s.emailHolder, s.user = byEmail, nil
 		}
 		if s.user != nil && s.user.Origin == store.OriginOIDC {
 			ids, err := r.Identities(ctx, s.user.ID)
 			if err != nil {
 				return err
 			}
-			s.broughtAlong = len(ids) > 0
+			s.linkedOIDC = len(ids) > 0
 		}
 		if s.user == nil {
 			_, err = s.findName(ctx, r, v, false)
@@ -111,28 +112,30 @@ func (s *state) readUser(ctx context.Context, r store.Reader, v *Values) error {
 	} else {
 		s.user, err = s.findName(ctx, r, v, true)
 	}
-	s.emailTaken = (s.isOther(byEmail) && s.emailOf == nil) || (s.isOther(byName) && byName.Local)
+	s.emailTaken = (s.isOtherAccount(byEmail) && s.emailHolder == nil) || (s.isOtherAccount(byName) && byName.Local)
 	return err
 }
 
-// MadeHere reports whether an account was made by an administrator, the command line or the environment, so that its name
-// and e-mail are what somebody here meant them to be, and it may be taken over by them. A provider lets people choose both.
-// A root that is managed already was taken over before.
-func MadeHere(u *store.User) bool {
+// IsLocalAccount reports whether an account was created by an administrator, the command line or the environment, so
+// that it may be identified by username or e-mail address and taken over. At a provider, users choose both. An
+// account that is already managed was taken over before.
+func IsLocalAccount(u *store.User) bool {
 	return u != nil && u.Local && (u.Origin != store.OriginOIDC || u.Managed)
 }
 
-// isOther reports whether u is an account, and not the one that the values mean.
-func (s *state) isOther(u *store.User) bool { return u != nil && (s.user == nil || s.user.ID != u.ID) }
+// isOtherAccount reports whether u is an account other than that of the values.
+func (s *state) isOtherAccount(u *store.User) bool {
+	return u != nil && (s.user == nil || s.user.ID != u.ID)
+}
 
 // maxNames bounds the search for a free name.
 const maxNames = 1000
 
 // findName tries base, base-admin, base-admin-2 and so on until a name is free. With take it also stops at an account
-// that may be taken over: one made here of that very name, or one that the environment made under a name further on.
-// Whoever came from a provider with that name keeps it, and gets nothing: they chose the name themselves. A name that
-// somebody signs in with as an e-mail address is not free either: a sign-in looks for usernames first, so they could
-// not sign in any more, and would send their password to another account.
+// that may be taken over: a local one with the name base, or one that the environment created with a later name. An
+// account from a provider keeps its name and is not taken over: its user chose the name. A name that equals an
+// account's e-mail address is not free either: sign-in looks for usernames first, so that user could not sign in any
+// more, and would send their password to another account.
 func (s *state) findName(ctx context.Context, r store.Reader, v *Values, take bool) (*store.User, error) {
 	base := v.Username()
 	stem := base
@@ -161,7 +164,7 @@ func (s *state) findName(ctx context.Context, r store.Reader, v *Values, take bo
 			s.name = name
 			return nil, nil
 		}
-		if take && MadeHere(u) && (i == 0 || u.Origin == store.OriginEnv) {
+		if take && IsLocalAccount(u) && (i == 0 || u.Origin == store.OriginEnv) {
 			return u, nil
 		}
 	}
@@ -169,7 +172,7 @@ func (s *state) findName(ctx context.Context, r store.Reader, v *Values, take bo
 }
 
 // readApplied finds out whether these values were applied by force before.
-func (s *state) readApplied(ctx context.Context, r store.Reader, k *knowledge) error {
+func (s *state) readApplied(ctx context.Context, r store.Reader, k *computed) error {
 	var err error
 	if s.salt, err = setting(ctx, r, saltSetting); err != nil || s.salt == "" {
 		return err

@@ -10,8 +10,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// linked gives an account everything that lets somebody in beside the password.
-func (e *env) linked(u store.User) (session string) {
+// addOtherAccess adds all kinds of access besides the password to an account.
+func (e *env) addOtherAccess(u store.User) (session string) {
 	e.Helper()
 	e.change(func(ctx context.Context, tx store.Tx) error {
 		now := e.clock.Now()
@@ -25,8 +25,8 @@ func (e *env) linked(u store.User) (session string) {
 	return e.signIn(u.Username)
 }
 
-// mustBeAlone looks for anything that could let somebody in but the password.
-func (e *env) mustBeAlone(u store.User, session string) {
+// mustHaveNoOtherAccess checks that only the password gives access.
+func (e *env) mustHaveNoOtherAccess(u store.User, session string) {
 	e.Helper()
 	if ids, err := e.db.Identities(e.Context(), u.ID); err != nil || len(ids) > 0 {
 		e.Errorf("identities %v, %v", ids, err)
@@ -48,15 +48,15 @@ func (e *env) mustBeAlone(u store.User, session string) {
 	}
 }
 
-// Whoever is taken over by the environment brings nothing along that lets them in.
-func TestNobodyBringsAWayInAlong(t *testing.T) {
+// An account that the environment takes over loses all other access.
+func TestTakingOverAnAccountEndsOtherAccess(t *testing.T) {
 	t.Parallel()
 	force := vars{"ADMIN_PASSWORD": first, "ADMIN_PASSWORD_FORCE_SYNC": "true"}
 	for name, c := range map[string]struct {
 		mode          Mode
 		vars          vars
 		email         string
-		other, before bool // there is another administrator already; the environment made the account
+		other, before bool // there is another administrator; the environment created the account
 	}{
 		"managed, by e-mail":               {ModeManaged, rootVars, "Root@Example.com", false, false},
 		"seed, by name, the first one":     {ModeSeed, vars{"ADMIN_PASSWORD": first}, "", false, false},
@@ -76,25 +76,25 @@ func TestNobodyBringsAWayInAlong(t *testing.T) {
 				name = e.add("admin", c.email, second, nil).Username
 			}
 			u := e.user(name)
-			session := e.linked(u)
+			session := e.addOtherAccess(u)
 			e.mustDescribe(c.mode, c.vars, unlinkedText)
 			e.start(c.mode, c.vars)
 			if u = e.user(name); !u.IsActiveAdmin() {
 				t.Fatalf("%+v", u)
 			}
-			e.mustBeAlone(u, session)
+			e.mustHaveNoOtherAccess(u, session)
 			page, err := e.db.Events(t.Context(), store.EventQuery{Action: "identity.unlink"})
 			if err != nil || len(page.Items) != 1 || page.Items[0].TargetID != u.ID || page.Items[0].Actor != "environment" {
 				t.Errorf("audited %+v, %v", page.Items, err)
 			}
-			e.startWritesNothing(c.mode, c.vars)
+			e.mustStartWithoutWrites(c.mode, c.vars)
 		})
 	}
 }
 
-// Whoever came from a provider stays who they are, whatever name and e-mail they brought, verified or not, and whatever
-// password an administrator gave them since.
-func TestNobodyFromAProviderBecomesTheAdministrator(t *testing.T) {
+// An account from a provider is not taken over, whatever its username and e-mail address, verified or not, even if an
+// administrator has set a password.
+func TestProviderAccountsNeverBecomeTheAdministrator(t *testing.T) {
 	t.Parallel()
 	force := vars{"ADMIN_PASSWORD": first, "ADMIN_PASSWORD_FORCE_SYNC": "true"}
 	for name, c := range map[string]struct {
@@ -117,7 +117,7 @@ func TestNobodyFromAProviderBecomesTheAdministrator(t *testing.T) {
 						return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp", Subject: "mallory", UserID: mallory.ID, Provider: "corp"})
 					})
 					res := e.start(c.mode, c.vars)
-					e.mustOpen(res.Admin.Username, first)
+					e.mustSignInWith(res.Admin.Username, first)
 					after, err := e.db.User(t.Context(), mallory.ID)
 					if err != nil || after.Role != store.RoleUser || after.Managed || after.PasswordHash != mallory.PasswordHash || res.Admin.ID == mallory.ID {
 						t.Errorf("%+v, %v", after, err)
@@ -131,22 +131,22 @@ func TestNobodyFromAProviderBecomesTheAdministrator(t *testing.T) {
 							t.Errorf("the address signs in to %+v, %v", u, err)
 						}
 					}
-					e.startWritesNothing(c.mode, c.vars)
+					e.mustStartWithoutWrites(c.mode, c.vars)
 				})
 			}
 		}
 	}
 }
 
-// A root that an earlier version made of somebody from a provider loses what they brought along.
-func TestARootFromAProviderLosesItsIdentities(t *testing.T) {
+// A managed administrator that an earlier version took over from a provider loses its identities.
+func TestManagedUnlinksIdentitiesOfAProviderAccount(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	u := e.add("mallory", "root@example.com", first, func(u *store.User) {
 		u.Origin, u.Managed, u.Role, u.RoleGranted, u.EmailVerified = store.OriginOIDC, true, store.RoleAdmin, true, true
 	})
-	e.linked(u)
+	e.addOtherAccess(u)
 	e.start(ModeManaged, rootVars)
-	e.mustBeAlone(u, "")
-	e.startWritesNothing(ModeManaged, rootVars)
+	e.mustHaveNoOtherAccess(u, "")
+	e.mustStartWithoutWrites(ModeManaged, rootVars)
 }

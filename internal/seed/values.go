@@ -10,34 +10,34 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Where a value comes from, as [Describe] tells it. A password may come from a file, too, and the name from the e-mail.
+// Sources of values in [Describe]. A password may also come from a file, and the username from the e-mail address.
 const (
 	SourceConfig  = "the configuration"
 	SourceEnv     = "the environment"
-	SourceDefault = "the default" // nobody set it
-	SourceNone    = "not set"     // nobody set it, and there is no default
+	SourceDefault = "the default" // not set
+	SourceNone    = "not set"     // not set, without a default
 )
 
-// value is one setting and where it came from.
+// value is one setting with its source.
 type value struct {
 	text   string
 	key    string // name of the variable
-	name   string // what to call it in errors: the variable, or the option
-	source string // for people; "" when not given
+	name   string // name in errors: the variable or the option
+	source string // for display; "" if not given
 }
 
 func (v value) set() bool { return v.source != "" }
 
-// Values are the administrator's values, checked. They hold a secret, which no way of printing shows.
+// Values are the checked values of the administrator. They hold a secret, which is never printed.
 type Values struct {
 	mode                 Mode
-	former               string
+	formerAdmin          string
 	modeFrom, formerFrom string // a source
 
 	user, email, name value
 
 	secret   value   // the form in which the password is given, without its text
-	password *string // as pointers: printing a struct shows addresses
+	password *string // pointers, since printing a struct then shows addresses only
 	hash     *string
 
 	force     bool
@@ -65,7 +65,7 @@ func (v *Values) Email() string { return v.email.text }
 // HasPassword reports whether a password is given in any form.
 func (v *Values) HasPassword() bool { return v.password != nil || v.hash != nil }
 
-// PasswordSource names for people what gives the password: a variable or an option.
+// PasswordSource returns the name of the variable or option that sets the password.
 func (v *Values) PasswordSource() string { return v.secret.name }
 
 // HashPassword returns a hash of the password: the one that was given, or a new one. Errors are those of
@@ -90,7 +90,7 @@ func (v *Values) sameAs(ctx context.Context, h *password.Hasher, stored string) 
 	return ok, err
 }
 
-// fingerprint recognizes these values again.
+// fingerprint returns a keyed hash by which these values are recognized.
 func (v *Values) fingerprint(ctx context.Context, h *password.Hasher, salt string) (string, error) {
 	form, secret := "password", v.password
 	if v.hash != nil {
