@@ -11,22 +11,22 @@ import (
 	"os"
 	"path/filepath"
 
-	_ "modernc.org/sqlite" // the driver that reads a backup again
+	_ "modernc.org/sqlite" // the driver that verifies a backup
 )
 
-// ErrExists: there is a file already where a backup should go.
+// ErrExists means that the file of a backup exists already.
 var ErrExists = errors.New("there is a file of this name already")
 
-// Backup writes a store to a new SQLite file with mode 0600, as it is at one moment, while servers go on using it. For
-// PostgreSQL, fill makes an empty store at a path, to copy into; it is not called for SQLite.
+// Backup writes a consistent snapshot of a store to a new SQLite file with mode 0600, while servers use it. For
+// PostgreSQL, fill creates an empty store at a path to copy into; it is not called for SQLite.
 //
-// The file appears under its name only when it is complete, has been checked and is on the disk.
+// The file gets its name only when it is complete, verified and synced to disk.
 func Backup(ctx context.Context, from Side, file string, fill func(path string, copyTo func(Side) error) error, o Options) (err error) {
-	defer func() { err = ended(ctx, err) }()
+	defer func() { err = contextError(ctx, err) }()
 	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", file, ErrExists)
 	}
-	// A folder of its own: SQLite keeps files beside the database, and nobody else may read any of them.
+	// A separate directory: SQLite keeps files beside the database, and nobody else may read any of them.
 	dir, remove, err := WorkFolder(filepath.Dir(file), ".gatehouse-backup-")
 	if err != nil {
 		return fmt.Errorf("writing the backup: %w", err)
@@ -54,9 +54,9 @@ func Backup(ctx context.Context, from Side, file string, fill func(path string, 
 	return publish(tmp, file)
 }
 
-// vacuumInto copies a SQLite store. It reads in one transaction, which keeps no writer waiting.
+// vacuumInto copies a SQLite store in one read transaction, which does not block writers.
 func vacuumInto(ctx context.Context, from Side, tmp string) error {
-	// SQLite takes an empty file, and would make its own with wider rights.
+	// SQLite accepts an empty file, and would create one with wider permissions.
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing the backup: %w", err)
@@ -70,13 +70,13 @@ func vacuumInto(ctx context.Context, from Side, tmp string) error {
 	return nil
 }
 
-// verify reads the whole file once more: a backup that can't be read is found out too late otherwise.
+// verify reads the whole file again: otherwise an unreadable backup would be noticed too late.
 func verify(ctx context.Context, path string) error {
-	// The file alone is the backup: what is still in a log beside it would be left behind.
-	if logged(path) != "" {
+	// The file alone is the backup: data in a log beside it would be lost.
+	if pendingLog(path) != "" {
 		return errors.New("the backup could not be brought into one file, try again")
 	}
-	if err := errors.Join(os.Chmod(path, 0o600), flush(path)); err != nil {
+	if err := errors.Join(os.Chmod(path, 0o600), syncPath(path)); err != nil {
 		return fmt.Errorf("writing the backup: %w", err)
 	}
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: "mode=ro&immutable=1"}
@@ -96,7 +96,8 @@ func verify(ctx context.Context, path string) error {
 	return nil
 }
 
-// publish gives the file its name. A link, unlike renaming, never replaces a file that came into being meanwhile.
+// publish gives the file its name. A hard link, unlike a rename, never replaces a file that was created in the
+// meantime.
 func publish(tmp, file string) error {
 	err := os.Link(tmp, file)
 	if errors.Is(err, fs.ErrExist) {
@@ -107,13 +108,13 @@ func publish(tmp, file string) error {
 			return err
 		}
 	}
-	if err := flush(filepath.Dir(file)); err != nil {
+	if err := syncPath(filepath.Dir(file)); err != nil {
 		return fmt.Errorf("writing the backup: %w", err)
 	}
 	return nil
 }
 
-// copyNew copies a file to one that must not be there, mode 0600.
+// copyNew copies a file to one that must not exist, with mode 0600.
 func copyNew(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -135,8 +136,8 @@ func copyNew(from, to string) error {
 	return nil
 }
 
-// flush brings a file or a folder to the disk.
-func flush(path string) error {
+// syncPath syncs a file or a directory to disk.
+func syncPath(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -144,11 +145,11 @@ func flush(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// magic is what every SQLite file begins with.
+// magic is the header of every SQLite file.
 const magic = "SQLite format 3\x00"
 
-// Unpack copies a backup into a folder and returns the path of the copy, so that a schema can be brought up to date
-// without touching the backup.
+// Unpack copies a backup into a directory and returns the path of the copy, so that its schema can be migrated
+// without changing the backup.
 func Unpack(file, dir string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -162,8 +163,8 @@ func Unpack(file, dir string) (string, error) {
 	if err != nil || string(head) != magic {
 		return "", fmt.Errorf("%s is no backup: \"caddy gatehouse backup\" writes SQLite files", file)
 	}
-	if log := logged(file); log != "" {
-		// What is missing in the file is in its log: such a copy of a running store is not one moment of it.
+	if log := pendingLog(file); log != "" {
+		// The log holds data that is missing in the file: a copy of a running store's file is not a consistent snapshot.
 		return "", fmt.Errorf("%s has a log beside it (%s): it belongs to a store in use or one that was killed, and is no "+
 			"backup. Open it once (\"caddy gatehouse store check --store %s\"), which brings the log in, and make a backup of it",
 			file, log, file)
@@ -172,9 +173,9 @@ func Unpack(file, dir string) (string, error) {
 	return path, copyNew(file, path)
 }
 
-// logged returns the name's end of a log that holds what is not in the file of a database yet, "" for none. SQLite keeps
-// it beside the database and not beside a link to it.
-func logged(path string) string {
+// pendingLog returns the suffix of a log with data that is not in the database file yet, "" for none. SQLite keeps it
+// beside the database and not beside a link to it.
+func pendingLog(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}

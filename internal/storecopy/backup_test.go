@@ -16,7 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// backup writes a backup as the command does.
+// backup writes a backup like the command.
 func backup(ctx context.Context, db *sqlstore.DB, file string) error {
 	return storecopy.Backup(ctx, side(db), file, func(path string, copyTo func(storecopy.Side) error) error {
 		to, err := sqlstore.Open(ctx, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true})
@@ -39,7 +39,7 @@ func restore(t *testing.T, file string, to *sqlstore.DB, o storecopy.Options) er
 	return err
 }
 
-// The original is gone for good; what the backup had is there again, on either engine.
+// After the loss of the original, the backup restores everything, on either engine.
 func TestBackupSurvivesTheLossOfTheOriginal(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, lostOpts, newOpts sqlstore.Options) {
@@ -63,12 +63,12 @@ func TestBackupSurvivesTheLossOfTheOriginal(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, before, dump(t, to.Maintenance()))
-		lives(t, to, c)
+		checkMoved(t, to, c)
 	})
 }
 
-// Each change writes two settings; a backup with two that differ would be of no moment that there was.
-func TestBackupWhileServersWriteIsOfOneMoment(t *testing.T) {
+// Each change writes two equal settings; a backup in which they differ would not be a consistent snapshot.
+func TestBackupOfABusyStoreIsConsistent(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
 		db, server := open(t, opts), open(t, opts)
@@ -110,7 +110,7 @@ func TestBackupWhileServersWriteIsOfOneMoment(t *testing.T) {
 	})
 }
 
-func TestBackupIsForItsOwnerAndReplacesNothing(t *testing.T) {
+func TestBackupIsPrivateAndReplacesNothing(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
 		db := open(t, opts)
@@ -149,14 +149,14 @@ func TestBackupIsForItsOwnerAndReplacesNothing(t *testing.T) {
 	})
 }
 
-// watcher hands out what a store tells.
+// watcher passes on the changes of a store.
 type watcher chan []store.Change
 
 func (w watcher) Changed(c []store.Change) { w <- c }
 func (watcher) Synced(time.Time)           {}
 
-// Restoring over a store that servers use: it is the one or the other, sessions that the backup remembers stay ended,
-// and the servers forget what they knew (P-REVOKE).
+// Restoring over a store that servers use is atomic, ended sessions in the backup stay ended, and the servers drop
+// their cached data.
 func TestRestoreReplacesAStoreInUse(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
@@ -170,9 +170,9 @@ func TestRestoreReplacesAStoreInUse(t *testing.T) {
 			_, err := tx.EndSessions(ctx, store.SessionSelector{UserID: c.users[1].ID})
 			return errors.Join(err, tx.DeleteUser(ctx, c.users[2].ID))
 		})
-		told := make(watcher, 100)
-		defer server.Watch(told)()
-		awaitAll(t, told) // the first look
+		notifications := make(watcher, 100)
+		defer server.Watch(notifications)()
+		awaitAll(t, notifications) // the first poll
 
 		if err := restore(t, file, db, storecopy.Options{}); !errors.Is(err, storecopy.ErrNotEmpty) {
 			t.Fatalf("without being asked: %v", err)
@@ -181,7 +181,7 @@ func TestRestoreReplacesAStoreInUse(t *testing.T) {
 		if err := restore(t, file, db, o); err != nil {
 			t.Fatal(err)
 		}
-		awaitAll(t, told)
+		awaitAll(t, notifications)
 		if _, err := server.User(t.Context(), c.users[2].ID); err != nil {
 			t.Errorf("what the backup had is missing: %v", err)
 		}
@@ -197,12 +197,12 @@ func TestRestoreReplacesAStoreInUse(t *testing.T) {
 	})
 }
 
-func awaitAll(t *testing.T, told watcher) {
+func awaitAll(t *testing.T, notifications watcher) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
 	for {
 		select {
-		case list := <-told:
+		case list := <-notifications:
 			for _, c := range list {
 				if c.Kind == store.ChangeAll {
 					return
@@ -214,7 +214,7 @@ func awaitAll(t *testing.T, told watcher) {
 	}
 }
 
-// A restore that fails, at whatever table, leaves the store as it was.
+// A restore that fails, at any table, leaves the store unchanged.
 func TestRestoreIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
@@ -246,7 +246,7 @@ func TestRestoreIsAllOrNothing(t *testing.T) {
 	})
 }
 
-func TestUnpackTakesBackupsOnly(t *testing.T) {
+func TestUnpackAcceptsBackupsOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write := func(name, content string) string {

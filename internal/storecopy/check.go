@@ -10,24 +10,24 @@ import (
 	"strings"
 )
 
-// Finding is something that is wrong with a store.
+// Finding is a fault of a store.
 type Finding struct {
 	Check  string `json:"check"`
 	Detail string `json:"detail"`
 }
 
-// Report is what Check found.
+// Report is the result of Check.
 type Report struct {
 	Tables   []Content
 	Findings []Finding
-	// Notes are no faults of the store itself: settings of the engine that weaken what it promises.
+	// Notes are not faults of the store: settings of the engine that weaken its durability.
 	Notes []string
 }
 
-// Check reads everything there is in a store, as it is at one moment, and changes nothing. An error means that it could
-// not be read; what is wrong with it is in the report.
+// Check reads a consistent snapshot of everything in a store, and changes nothing. An error means that it could not
+// be read; faults are in the report.
 func Check(ctx context.Context, s Side) (r Report, err error) {
-	defer func() { err = ended(ctx, err) }()
+	defer func() { err = contextError(ctx, err) }()
 	tx, err := s.snapshot(ctx)
 	if err != nil {
 		return r, fmt.Errorf("reading %s: %w", s.Location, err)
@@ -46,7 +46,7 @@ func Check(ctx context.Context, s Side) (r Report, err error) {
 	for _, t := range tables {
 		content, err := t.content(ctx, tx)
 		if damage := new(DamageError); errors.As(err, &damage) {
-			c.found("malformed value", "%s", damage.Error())
+			c.addFinding("malformed value", "%s", damage.Error())
 		} else if err != nil {
 			return r, err
 		}
@@ -61,10 +61,10 @@ func Check(ctx context.Context, s Side) (r Report, err error) {
 	return r, c.durability(ctx, s)
 }
 
-// damagedFile is what a finding is called that SQLite has about its own structures.
+// damagedFile is the Check of findings of SQLite's integrity check.
 const damagedFile = "damaged file"
 
-// Damage reads a store whole and returns what is wrong with the file itself, "" for nothing.
+// Damage reads the whole store and returns a fault of the file itself, "" for none.
 func Damage(ctx context.Context, s Side) (string, error) {
 	report, err := Check(ctx, s)
 	if err != nil {
@@ -81,11 +81,11 @@ type checker struct {
 	q queryer
 }
 
-func (c checker) found(check, format string, args ...any) {
+func (c checker) addFinding(check, format string, args ...any) {
 	c.Findings = append(c.Findings, Finding{check, fmt.Sprintf(format, args...)})
 }
 
-// integrity lets SQLite look at its own structures: pages, indexes, constraints.
+// integrity runs SQLite's check of its structures: pages, indexes, constraints.
 func (c checker) integrity(ctx context.Context) error {
 	rows, err := c.q.QueryContext(ctx, `PRAGMA integrity_check(20)`)
 	if err != nil {
@@ -98,14 +98,14 @@ func (c checker) integrity(ctx context.Context) error {
 			return fmt.Errorf("checking the file: %w", err)
 		}
 		if line != "ok" {
-			c.found(damagedFile, "%s", line)
+			c.addFinding(damagedFile, "%s", line)
 		}
 	}
 	return rows.Err()
 }
 
-// references looks for rows of nobody: those of a foreign key, and those where some rows belong to nobody on purpose,
-// so that the schema has none.
+// references looks for orphans: by foreign keys, and by user_id columns without one, since some of their rows have no
+// user.
 func (c checker) references(ctx context.Context, tables []table) error {
 	for _, t := range tables {
 		refs := slices.Clone(t.references)
@@ -120,14 +120,14 @@ func (c checker) references(ctx context.Context, tables []table) error {
 				return fmt.Errorf("checking the table %s: %w", t.name, err)
 			}
 			if n > 0 {
-				c.found("orphans", "%d row(s) of %s name a row of %s that is not there", n, t.name, r.table)
+				c.addFinding("orphans", "%d row(s) of %s name a row of %s that is not there", n, t.name, r.table)
 			}
 		}
 	}
 	return nil
 }
 
-// rules are what always holds, whatever happens: each query counts what breaks one.
+// rules checks invariants: each query counts violations.
 func (c checker) rules(ctx context.Context) error {
 	for _, rule := range []struct{ check, query, detail string }{
 		{"no administrator", `SELECT CASE WHEN (` + activeAdmins + `) = 0 THEN 1 ELSE 0 END`,
@@ -145,13 +145,14 @@ func (c checker) rules(ctx context.Context) error {
 			return fmt.Errorf("checking %s: %w", rule.check, err)
 		}
 		if n > 0 {
-			c.found(rule.check, "%s", strings.ReplaceAll(rule.detail, "%d", strconv.FormatInt(n, 10)))
+			c.addFinding(rule.check, "%s", strings.ReplaceAll(rule.detail, "%d", strconv.FormatInt(n, 10)))
 		}
 	}
 	return nil
 }
 
-// durability looks whether PostgreSQL keeps what it has acknowledged. SQLite is opened in the right way here.
+// durability checks whether PostgreSQL keeps acknowledged changes after a power cut. SQLite is always opened with the
+// right settings.
 func (c checker) durability(ctx context.Context, s Side) error {
 	if !s.postgres() {
 		return nil
@@ -177,7 +178,7 @@ func (c checker) durability(ctx context.Context, s Side) error {
 	return nil
 }
 
-// Count returns how many rows each table holds, in the order of their names.
+// Count returns the number of rows of each table, sorted by name.
 func Count(ctx context.Context, s Side) ([]Content, error) {
 	tables, err := s.schema(ctx, s.DB)
 	if err != nil {

@@ -38,8 +38,8 @@ func findings(t *testing.T, db *sqlstore.DB) []string {
 	return list
 }
 
-// Each fault is found, and nothing else is taken for one.
-func TestCheckFindsWhatIsWrong(t *testing.T) {
+// Each fault is found, and nothing else is reported.
+func TestCheckFindsEachFault(t *testing.T) {
 	t.Parallel()
 	for want, statements := range map[string][]string{
 		"":                 nil,
@@ -68,8 +68,8 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// What only SQLite lets happen: rows whose parent is gone, values of another kind.
-func TestCheckFindsWhatSQLiteLetsHappen(t *testing.T) {
+// Faults that only SQLite allows: orphaned rows, values of another type.
+func TestCheckFindsFaultsThatSQLiteAllows(t *testing.T) {
 	t.Parallel()
 	for want, statements := range map[string][]string{
 		"orphans":         {`PRAGMA foreign_keys = OFF`, `UPDATE sessions SET user_id = 'nobody' WHERE ip <> ''`, `PRAGMA foreign_keys = ON`},
@@ -96,7 +96,7 @@ func TestCheckFindsWhatSQLiteLetsHappen(t *testing.T) {
 	}
 }
 
-// An index that no longer agrees with its table: queries would not find a session, and could not end it.
+// An index that disagrees with its table: queries would not find a session, and could not end it.
 func TestCheckFindsADamagedFile(t *testing.T) {
 	t.Parallel()
 	opts := engines["sqlite"](t)
@@ -124,8 +124,8 @@ func TestCheckFindsADamagedFile(t *testing.T) {
 	}
 }
 
-// The servers of tests do without what survives a power cut; the check tells of it.
-func TestCheckTellsOfPostgresThatForgets(t *testing.T) {
+// The test servers run without durability settings, which the check reports.
+func TestCheckReportsUnsafePostgresSettings(t *testing.T) {
 	t.Parallel()
 	db := open(t, engines["postgres"](t))
 	db.Maintenance().SetMaxOpenConns(1) // the setting is that of one connection
@@ -140,8 +140,8 @@ func TestCheckTellsOfPostgresThatForgets(t *testing.T) {
 	}
 }
 
-// Sums do not depend on the order of rows, and depend on everything else.
-func TestSumsTellRowsApart(t *testing.T) {
+// Sums depend on everything except the order of rows.
+func TestSumsDifferForDifferentRows(t *testing.T) {
 	t.Parallel()
 	h := func(s string) [sha256.Size]byte { return sha256.Sum256([]byte(s)) }
 	sum := func(rows ...string) (s storecopy.Sum) {
@@ -171,7 +171,7 @@ func TestSumsTellRowsApart(t *testing.T) {
 	}
 }
 
-func TestCountTellsEveryTable(t *testing.T) {
+func TestCountReturnsEveryTable(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
 		db := open(t, opts)
@@ -188,8 +188,8 @@ func TestCountTellsEveryTable(t *testing.T) {
 	})
 }
 
-// Whatever page of a backup is noise: that is found out before anything is replaced, or the page held nothing.
-func TestADamagedBackupIsFoundOut(t *testing.T) {
+// Whichever page of a backup is overwritten: it is detected before anything is replaced, unless the page was unused.
+func TestADamagedBackupIsDetected(t *testing.T) {
 	t.Parallel()
 	db := open(t, engines["sqlite"](t))
 	fill(t, db, 150)
@@ -202,7 +202,7 @@ func TestADamagedBackupIsFoundOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, dir := 0, t.TempDir()
+	addFinding, dir := 0, t.TempDir()
 	for page := 1; page < len(content)/4096; page += 3 {
 		spoilt := slices.Clone(content)
 		copy(spoilt[page*4096+8:(page+1)*4096], bytes.Repeat([]byte{0xa5}, 4088))
@@ -216,7 +216,7 @@ func TestADamagedBackupIsFoundOut(t *testing.T) {
 		}
 		damage, err := storecopy.Damage(t.Context(), storecopy.Side{DB: raw, Engine: "sqlite", Location: path})
 		if err != nil || damage != "" {
-			found++
+			addFinding++
 		} else {
 			same(t, want, dump(t, raw))
 		}
@@ -224,7 +224,7 @@ func TestADamagedBackupIsFoundOut(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if found < 10 {
-		t.Errorf("only %d damages were found", found)
+	if addFinding < 10 {
+		t.Errorf("only %d damages were found", addFinding)
 	}
 }

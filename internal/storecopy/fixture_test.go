@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// engines open fresh stores, and stores that a move left behind.
+// engines open fresh stores.
 var engines = map[string]func(t *testing.T) sqlstore.Options{
 	"sqlite": func(t *testing.T) sqlstore.Options {
 		return sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: testenv.SQLitePath(t), Migrate: true}
@@ -31,7 +31,7 @@ var engines = map[string]func(t *testing.T) sqlstore.Options{
 	},
 }
 
-// onBoth runs a test on each engine.
+// onBoth runs a test on both engines.
 func onBoth(t *testing.T, test func(t *testing.T, opts sqlstore.Options)) {
 	t.Helper()
 	for name, fresh := range engines {
@@ -56,7 +56,7 @@ func open(t *testing.T, opts sqlstore.Options) *sqlstore.DB {
 	return db
 }
 
-func filling(opts sqlstore.Options) sqlstore.Options {
+func resuming(opts sqlstore.Options) sqlstore.Options {
 	opts.Resume = true
 	return opts
 }
@@ -73,14 +73,14 @@ func change(t *testing.T, db store.Store, fn func(ctx context.Context, tx store.
 	}
 }
 
-// content is what a fixture made, to look for on the other side.
+// content is the content of a fixture, to check on the other side.
 type content struct {
 	users    []store.User
 	sessions []string // tokens
 	link     string   // token
 }
 
-// fill puts rows in every table; people and their sessions in several batches.
+// fill inserts rows into every table; users and sessions in several batches.
 func fill(t *testing.T, db *sqlstore.DB, people int) content {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Millisecond)
@@ -125,7 +125,7 @@ func fill(t *testing.T, db *sqlstore.DB, people int) content {
 	return c
 }
 
-// small puts a row in each of the other tables.
+// small inserts a row into each of the other tables.
 func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 	u, later := c.users[0], now.Add(time.Hour)
 	signedIn, _, err := tx.SessionByToken(ctx, store.HashToken(c.sessions[0]))
@@ -151,7 +151,7 @@ func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 
 var createTable = regexp.MustCompile(`(?m)^CREATE TABLE (\w+)`)
 
-// tables returns every table of content that the migrations make.
+// tables returns every content table of the migrations.
 func tables(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../store/sqlstore/migrations/*.sql")
@@ -165,7 +165,7 @@ func tables(t *testing.T) []string {
 			t.Fatal(err)
 		}
 		for _, m := range createTable.FindAllStringSubmatch(string(text), -1) {
-			if !strings.HasPrefix(m[1], "user_search") { // the index of texts, which is no content
+			if !strings.HasPrefix(m[1], "user_search") { // the text index, which is not content
 				list = append(list, m[1])
 			}
 		}
@@ -176,7 +176,7 @@ func tables(t *testing.T) []string {
 	return list
 }
 
-// dump returns every row of every table as text, with the names of its columns. It shares no code with what it tests.
+// dump returns every row of every table as text, with column names. It shares no code with the package under test.
 func dump(t *testing.T, db *sql.DB) map[string][]string {
 	t.Helper()
 	all := make(map[string][]string)
@@ -212,7 +212,7 @@ func dump(t *testing.T, db *sql.DB) map[string][]string {
 	return all
 }
 
-// same compares two stores, and makes sure that there was something to compare in every table.
+// same compares two stores, and checks that no table is empty.
 func same(t *testing.T, a, b map[string][]string, but ...string) {
 	t.Helper()
 	for _, name := range tables(t) {

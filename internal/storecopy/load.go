@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// Load fills a store from another one in a single transaction: all of it, or nothing. The source is read as it was at
-// one moment, whoever writes to it meanwhile. Servers that run on the target learn that everything changed.
+// Load copies one store to another in a single transaction. The source is read as a consistent snapshot, even while
+// others write to it. Servers that run on the target are notified that everything changed.
 func Load(ctx context.Context, from, to Side, o Options) (_ []Content, err error) {
-	defer func() { err = ended(ctx, err) }()
+	defer func() { err = contextError(ctx, err) }()
 	dst, err := to.DB.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the target: %w", err)
@@ -25,7 +25,7 @@ func Load(ctx context.Context, from, to Side, o Options) (_ []Content, err error
 		return nil, fmt.Errorf("reading %s: %w", from.Location, err)
 	}
 	defer func() { _ = src.Rollback() }() // it only read
-	m := &mover{from: from, to: to, src: src, dst: dst, tables: tables, opts: o}
+	m := &copier{from: from, to: to, src: src, dst: dst, tables: tables, opts: o}
 	if m.counts, err = count(ctx, src, tables); err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func Load(ctx context.Context, from, to Side, o Options) (_ []Content, err error
 	return content, err
 }
 
-// snapshot begins a transaction that sees the database as it is now.
+// snapshot begins a transaction on a consistent snapshot.
 func (s Side) snapshot(ctx context.Context) (*sql.Tx, error) {
 	if s.postgres() {
 		return s.DB.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
@@ -45,9 +45,9 @@ func (s Side) snapshot(ctx context.Context) (*sql.Tx, error) {
 	return s.DB.BeginTx(ctx, nil)
 }
 
-// withRows returns the tables that are not to stay empty: neither the named ones nor what belongs to rows of those. tables
-// come in the order of their references.
-func withRows(tables []table, empty []string) (filled []table) {
+// tablesToFill returns the tables to copy: all except the named ones and those that refer to them. tables are in the
+// order of their references.
+func tablesToFill(tables []table, empty []string) (filled []table) {
 	stays := slices.Clone(empty)
 	for _, t := range tables {
 		belongs := func(r reference) bool { return r.table != t.name && slices.Contains(stays, r.table) }
@@ -60,12 +60,12 @@ func withRows(tables []table, empty []string) (filled []table) {
 	return filled
 }
 
-func (m *mover) load(ctx context.Context, tx *sql.Tx) ([]Content, error) {
+func (m *copier) load(ctx context.Context, tx *sql.Tx) ([]Content, error) {
 	if err := m.to.lock(ctx, tx, m.tables); err != nil {
 		return nil, fmt.Errorf("locking %s: stop Caddy and try again: %w", m.to.Location, err)
 	}
 	if !m.opts.Replace {
-		if err := m.to.refuseFilled(ctx, tx, m.tables); err != nil {
+		if err := m.to.requireEmpty(ctx, tx, m.tables); err != nil {
 			return nil, err
 		}
 	}
@@ -76,10 +76,10 @@ func (m *mover) load(ctx context.Context, tx *sql.Tx) ([]Content, error) {
 	if err := empty(ctx, tx, m.tables); err != nil {
 		return nil, err
 	}
-	filled := withRows(m.tables, m.opts.Empty)
+	filled := tablesToFill(m.tables, m.opts.Empty)
 	for _, t := range filled {
 		var rows int64
-		err := t.batches(ctx, m.src, nil, m.opts.batch(), func(batch []row) error {
+		err := t.eachBatch(ctx, m.src, nil, m.opts.batch(), func(batch []row) error {
 			rows += int64(len(batch))
 			m.opts.progress(t.name, rows, m.counts[t.name])
 			return m.to.insert(ctx, tx, t, batch)
@@ -93,19 +93,19 @@ func (m *mover) load(ctx context.Context, tx *sql.Tx) ([]Content, error) {
 		return nil, err
 	}
 	if m.opts.NeedAdmin {
-		if err := needAdmin(ctx, tx); err != nil {
+		if err := requireAdmin(ctx, tx); err != nil {
 			return nil, err
 		}
 	}
 	if before > 0 || m.opts.Replace {
-		return content, outrun(ctx, tx, before)
+		return content, advanceCounter(ctx, tx, before)
 	}
 	return content, nil
 }
 
-// outrun moves the counter of changes beyond what any server on the target has seen, past a number that no change has:
-// a server that finds such a gap forgets all it knew.
-func outrun(ctx context.Context, q queryer, before int64) error {
+// advanceCounter sets the change counter beyond what any server on the target has seen, leaving a gap: a server that
+// finds a gap drops its cached data.
+func advanceCounter(ctx context.Context, q queryer, before int64) error {
 	_, err := q.ExecContext(ctx, `UPDATE `+counterTable+` SET seq = (CASE WHEN seq < $1 THEN $1 ELSE seq END) + 2`, before)
 	if err != nil {
 		return fmt.Errorf("telling servers that everything changed: %w", err)

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// lockWait is how long to wait for a server to finish the change that it is making.
+// lockWait is how long to wait for a change in progress of a server.
 const lockWait = 10 * time.Second
 
-// Options say how to copy.
+// Options of [Move], [Load] and [Backup].
 type Options struct {
-	// Progress is told after each batch: rows that are in the target, of how many. May be nil.
+	// Progress is called after each batch with the number of rows in the target, and in total. May be nil.
 	Progress func(table string, rows, of int64)
 	// Batch bounds the rows of a batch. 0: 1000.
 	Batch int
@@ -24,7 +24,7 @@ type Options struct {
 	Empty []string
 	// Replace lets Load replace what the target holds.
 	Replace bool
-	// NeedAdmin refuses a content without an active administrator. Move always does.
+	// NeedAdmin refuses content without an active administrator. Move always does.
 	NeedAdmin bool
 }
 
@@ -41,18 +41,18 @@ func (o Options) progress(table string, rows, of int64) {
 	}
 }
 
-// Errors that callers tell apart.
+// Errors for callers.
 var (
-	// ErrNotEmpty: the target holds something that would be mixed with what comes.
+	// ErrNotEmpty means that the target already holds data.
 	ErrNotEmpty = errors.New("the target is not empty")
-	// ErrNoAdmin: what would be in the target has no active administrator.
+	// ErrNoAdmin means that the content has no active administrator.
 	ErrNoAdmin = errors.New("there is no active administrator in what was to be copied")
-	// errDiffers: after copying, the two sides are not the same.
+	// errDiffers means that source and target differ after copying.
 	errDiffers = errors.New("the target differs from the source")
 )
 
-// mover is a move under way.
-type mover struct {
+// copier is a copy in progress.
+type copier struct {
 	from, to Side
 	src      *sql.Tx // keeps the source from changing
 	dst      *sql.Conn
@@ -61,10 +61,10 @@ type mover struct {
 	opts     Options
 }
 
-// Move copies everything from one store to another, which has to be empty or left behind by an earlier Move that was
-// interrupted. The source can't be changed meanwhile. It returns what the target holds, compared with the source.
+// Move copies everything from one store to another, which has to be empty or the target of an earlier, interrupted
+// Move. The source is locked meanwhile. It returns the target's content, which equals the source's.
 func Move(ctx context.Context, from, to Side, o Options) (_ []Content, err error) {
-	defer func() { err = ended(ctx, err) }()
+	defer func() { err = contextError(ctx, err) }()
 	dst, err := to.DB.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the target: %w", err)
@@ -74,28 +74,27 @@ func Move(ctx context.Context, from, to Side, o Options) (_ []Content, err error
 	if err != nil {
 		return nil, err
 	}
-	src, err := from.freeze(ctx, tables)
+	src, err := from.lockSource(ctx, tables)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = src.Rollback() }() // it only read
-	m := &mover{from: from, to: to, src: src, dst: dst, tables: tables, opts: o}
+	m := &copier{from: from, to: to, src: src, dst: dst, tables: tables, opts: o}
 	if m.counts, err = count(ctx, src, tables); err != nil {
 		return nil, err
 	}
-	if err := needAdmin(ctx, src); err != nil {
+	if err := requireAdmin(ctx, src); err != nil {
 		return nil, err
 	}
-	resumed, err := m.claim(ctx)
+	resumed, err := m.markTarget(ctx)
 	if err != nil {
 		return nil, err
 	}
 	content, err := m.copyAndFinish(ctx)
 	if resumed && err != nil && ctx.Err() == nil {
-		// The source went on after the interruption: what was copied before is of another time. That shows in the end,
-		// or earlier, where a row does not go with those of then: a name that another account had, a session of somebody
-		// who was passed by. Whatever it was, running the same again has to get over it.
-		if cleared := m.clear(ctx); cleared != nil {
+		// The source may have changed after the interruption, so that rows copied before are outdated. That shows in the
+		// final comparison, or earlier as a conflict with such a row. Starting over has to succeed in any case.
+		if cleared := m.clearTarget(ctx); cleared != nil {
 			return nil, errors.Join(err, cleared)
 		}
 		content, err = m.copyAndFinish(ctx)
@@ -103,9 +102,9 @@ func Move(ctx context.Context, from, to Side, o Options) (_ []Content, err error
 	return content, err
 }
 
-// ended makes err tell that the caller's context was over: the drivers answer a statement that is canceled while it runs
-// in many ways of their own (interrupted, connection closed, transaction done).
-func ended(ctx context.Context, err error) error {
+// contextError adds the error of the caller's context to err: the drivers report a canceled statement in many ways
+// (interrupted, connection closed, transaction done).
+func contextError(ctx context.Context, err error) error {
 	over := ctx.Err()
 	if err == nil || over == nil || errors.Is(err, over) {
 		return err
@@ -122,12 +121,12 @@ func compareSchemas(ctx context.Context, from, to Side, dst queryer) ([]table, e
 	if err != nil {
 		return nil, err
 	}
-	return shared(a, b)
+	return matchSchemas(a, b)
 }
 
-// freeze begins a transaction that keeps everybody else from writing. A sign-out that was acknowledged after its
-// session had been copied would be undone by the move.
-func (s Side) freeze(ctx context.Context, tables []table) (*sql.Tx, error) {
+// lockSource begins a transaction that blocks all other writers. Otherwise the move would undo a sign-out that is
+// acknowledged after its session was copied.
+func (s Side) lockSource(ctx context.Context, tables []table) (*sql.Tx, error) {
 	tx, err := s.DB.BeginTx(ctx, nil) // SQLite: BEGIN IMMEDIATE
 	if err == nil {
 		err = s.lock(ctx, tx, tables)
@@ -141,11 +140,11 @@ func (s Side) freeze(ctx context.Context, tables []table) (*sql.Tx, error) {
 	return tx, nil
 }
 
-// keepAlive lets PostgreSQL find out within a minute that the machine of this program is gone, and let go of the locks.
+// keepAlive lets PostgreSQL detect within a minute that this machine is gone, and release the locks.
 const keepAlive = `SELECT set_config('tcp_keepalives_idle', '20', true), set_config('tcp_keepalives_interval', '10', true),
 	set_config('tcp_keepalives_count', '3', true)`
 
-// lock keeps others from writing until tx ends; they may read. SQLite's transaction does that from its beginning.
+// lock blocks other writers until tx ends; they may read. SQLite's transaction does so from its beginning.
 func (s Side) lock(ctx context.Context, tx *sql.Tx, tables []table) error {
 	if !s.postgres() {
 		return nil
@@ -180,11 +179,11 @@ func count(ctx context.Context, q queryer, tables []table) (map[string]int64, er
 	return counts, nil
 }
 
-// counterTable has a row from the beginning, in a store that holds nothing, too.
+// counterTable has a row even in an empty store.
 const counterTable = "change_counter"
 
-// refuseFilled returns ErrNotEmpty when there is a row in any table.
-func (s Side) refuseFilled(ctx context.Context, q queryer, tables []table) error {
+// requireEmpty returns ErrNotEmpty if any table has a row.
+func (s Side) requireEmpty(ctx context.Context, q queryer, tables []table) error {
 	counts, err := count(ctx, q, tables)
 	if err != nil {
 		return err
@@ -203,13 +202,13 @@ func (s Side) refuseFilled(ctx context.Context, q queryer, tables []table) error
 }
 
 // inTarget runs fn in a transaction of the target.
-func (m *mover) inTarget(ctx context.Context, fn func(tx *sql.Tx) error) error {
+func (m *copier) inTarget(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	tx, err := m.dst.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("writing to %s: %w", m.to.Location, err)
 	}
 	if err := fn(tx); err != nil {
-		_ = tx.Rollback() // the first error counts
+		_ = tx.Rollback() // the first error is returned
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -218,8 +217,8 @@ func (m *mover) inTarget(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	return nil
 }
 
-// claim marks the target as being filled and reports whether it was already.
-func (m *mover) claim(ctx context.Context) (resumed bool, err error) {
+// markTarget marks the target as incomplete and reports whether it was marked already.
+func (m *copier) markTarget(ctx context.Context) (resumed bool, err error) {
 	query := `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1`
 	if m.to.postgres() {
 		query = `SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = $1`
@@ -229,17 +228,17 @@ func (m *mover) claim(ctx context.Context) (resumed bool, err error) {
 			return fmt.Errorf("locking %s: stop Caddy and try again: %w", m.to.Location, err)
 		}
 		var n int64
-		if err := tx.QueryRowContext(ctx, query, fillingTable).Scan(&n); err != nil {
+		if err := tx.QueryRowContext(ctx, query, copyTableName).Scan(&n); err != nil {
 			return fmt.Errorf("looking at %s: %w", m.to.Location, err)
 		}
 		if resumed = n > 0; resumed {
 			return nil
 		}
-		if err := m.to.refuseFilled(ctx, tx, m.tables); err != nil {
+		if err := m.to.requireEmpty(ctx, tx, m.tables); err != nil {
 			return err
 		}
 		for _, statement := range []string{
-			`CREATE TABLE ` + fillingTable + ` (table_name TEXT NOT NULL PRIMARY KEY, last_key TEXT NOT NULL, row_count BIGINT NOT NULL)`,
+			`CREATE TABLE ` + copyTableName + ` (table_name TEXT NOT NULL PRIMARY KEY, last_key TEXT NOT NULL, row_count BIGINT NOT NULL)`,
 			`DELETE FROM ` + counterTable,
 		} {
 			if _, err := tx.ExecContext(ctx, statement); err != nil {
@@ -251,10 +250,10 @@ func (m *mover) claim(ctx context.Context) (resumed bool, err error) {
 	return resumed, err
 }
 
-// clear empties the target, which is marked as being filled: nothing in it came from anywhere else.
-func (m *mover) clear(ctx context.Context) error {
+// clearTarget empties the target, which is marked as incomplete, so all its rows were copied.
+func (m *copier) clearTarget(ctx context.Context) error {
 	return m.inTarget(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM `+fillingTable); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM `+copyTableName); err != nil {
 			return fmt.Errorf("emptying %s: %w", m.to.Location, err)
 		}
 		return empty(ctx, tx, m.tables)
@@ -270,7 +269,7 @@ func empty(ctx context.Context, q queryer, tables []table) error {
 	return nil
 }
 
-func (m *mover) copyAndFinish(ctx context.Context) ([]Content, error) {
+func (m *copier) copyAndFinish(ctx context.Context) ([]Content, error) {
 	for _, t := range m.tables {
 		if err := m.copyTable(ctx, t); err != nil {
 			return nil, err
@@ -284,10 +283,10 @@ func (m *mover) copyAndFinish(ctx context.Context) ([]Content, error) {
 		if content, err = compare(ctx, m.src, tx, m.tables); err != nil {
 			return err
 		}
-		if err := needAdmin(ctx, tx); err != nil {
+		if err := requireAdmin(ctx, tx); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DROP TABLE `+fillingTable); err != nil {
+		if _, err := tx.ExecContext(ctx, `DROP TABLE `+copyTableName); err != nil {
 			return fmt.Errorf("releasing %s: %w", m.to.Location, err)
 		}
 		return nil
@@ -295,14 +294,14 @@ func (m *mover) copyAndFinish(ctx context.Context) ([]Content, error) {
 	return content, err
 }
 
-// copyTable copies what the target does not have yet. Each batch and the note of it are one transaction.
-func (m *mover) copyTable(ctx context.Context, t table) error {
-	after, rows, err := m.reached(ctx, t)
+// copyTable copies the remaining rows. Each batch is written in one transaction with the progress.
+func (m *copier) copyTable(ctx context.Context, t table) error {
+	after, rows, err := m.savedProgress(ctx, t)
 	if err != nil {
 		return err
 	}
 	m.opts.progress(t.name, rows, m.counts[t.name])
-	return t.batches(ctx, m.src, after, m.opts.batch(), func(batch []row) error {
+	return t.eachBatch(ctx, m.src, after, m.opts.batch(), func(batch []row) error {
 		last, err := json.Marshal(t.keyOf(batch[len(batch)-1]))
 		if err != nil {
 			return fmt.Errorf("noting the progress: %w", err)
@@ -312,7 +311,7 @@ func (m *mover) copyTable(ctx context.Context, t table) error {
 			if err := m.to.insert(ctx, tx, t, batch); err != nil {
 				return err
 			}
-			_, err := tx.ExecContext(ctx, `INSERT INTO `+fillingTable+` (table_name, last_key, row_count) VALUES ($1, $2, $3)
+			_, err := tx.ExecContext(ctx, `INSERT INTO `+copyTableName+` (table_name, last_key, row_count) VALUES ($1, $2, $3)
 				ON CONFLICT (table_name) DO UPDATE SET last_key = excluded.last_key, row_count = excluded.row_count`,
 				t.name, string(last), rows)
 			return err
@@ -325,10 +324,10 @@ func (m *mover) copyTable(ctx context.Context, t table) error {
 	})
 }
 
-// reached returns how far an earlier run came.
-func (m *mover) reached(ctx context.Context, t table) (after []any, rows int64, err error) {
+// savedProgress returns the progress of an earlier run.
+func (m *copier) savedProgress(ctx context.Context, t table) (after []any, rows int64, err error) {
 	var last string
-	err = m.dst.QueryRowContext(ctx, `SELECT last_key, row_count FROM `+fillingTable+` WHERE table_name = $1`, t.name).Scan(&last, &rows)
+	err = m.dst.QueryRowContext(ctx, `SELECT last_key, row_count FROM `+copyTableName+` WHERE table_name = $1`, t.name).Scan(&last, &rows)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, 0, nil
 	}
@@ -350,7 +349,7 @@ func (m *mover) reached(ctx context.Context, t table) (after []any, rows int64, 
 	return after, rows, nil
 }
 
-// compare reads both sides whole.
+// compare compares all rows of both sides.
 func compare(ctx context.Context, a, b queryer, tables []table) ([]Content, error) {
 	list := make([]Content, 0, len(tables))
 	for _, t := range tables {
@@ -371,10 +370,10 @@ func compare(ctx context.Context, a, b queryer, tables []table) ([]Content, erro
 	return list, nil
 }
 
-// activeAdmins counts administrators, also those who were invited and have not come yet: a store of theirs can be moved.
+// activeAdmins counts administrators, including invited ones who have never signed in: such a store can be moved.
 const activeAdmins = `SELECT count(*) FROM users WHERE role = 'admin' AND active = 1 AND pending = 0`
 
-func needAdmin(ctx context.Context, q queryer) error {
+func requireAdmin(ctx context.Context, q queryer) error {
 	var n int64
 	if err := q.QueryRowContext(ctx, activeAdmins).Scan(&n); err != nil {
 		return fmt.Errorf("looking for an administrator: %w", err)

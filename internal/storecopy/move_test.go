@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// onPairs runs a test for every way between the engines.
+// onPairs runs a test for every pair of engines.
 func onPairs(t *testing.T, test func(t *testing.T, from, to sqlstore.Options)) {
 	t.Helper()
 	for a, from := range engines {
@@ -25,13 +25,13 @@ func onPairs(t *testing.T, test func(t *testing.T, from, to sqlstore.Options)) {
 	}
 }
 
-// Every table, every column, every row; and what was counted, spent and signed in goes on in the new store.
-func TestMoveCarriesEverything(t *testing.T) {
+// Every table, column and row is copied; counts, used links and sessions are valid in the new store.
+func TestMoveCopiesEverything(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from := open(t, fromOpts)
 		c := fill(t, from, 75)
-		to := open(t, filling(toOpts))
+		to := open(t, resuming(toOpts))
 		list, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{Batch: 20})
 		if err != nil {
 			t.Fatal(err)
@@ -41,12 +41,12 @@ func TestMoveCarriesEverything(t *testing.T) {
 			t.Errorf("told of %d tables, there are %d", len(list), len(tables(t)))
 		}
 		moved := open(t, toOpts) // as a server does
-		lives(t, moved, c)
+		checkMoved(t, moved, c)
 	})
 }
 
-// lives looks at a moved store through the contract.
-func lives(t *testing.T, db *sqlstore.DB, c content) {
+// checkMoved checks a moved store through its interface.
+func checkMoved(t *testing.T, db *sqlstore.DB, c content) {
 	t.Helper()
 	ctx, now := t.Context(), time.Now().UTC()
 	for _, i := range []int{0, 1, len(c.users) - 1} {
@@ -55,10 +55,10 @@ func lives(t *testing.T, db *sqlstore.DB, c content) {
 			t.Errorf("session %d: %q, %v", i, u.Username, err)
 		}
 	}
-	// The index of texts is not copied: it has to have followed.
-	found, err := db.Users(ctx, store.UserQuery{Text: strings.ToUpper(c.users[1].Username), Group: c.users[1].Groups[0]})
-	if err != nil || len(found.Items) != 1 || found.Items[0].ID != c.users[1].ID {
-		t.Errorf("a search finds %+v, %v", found.Items, err)
+	// The text index is not copied but filled by triggers.
+	addFinding, err := db.Users(ctx, store.UserQuery{Text: strings.ToUpper(c.users[1].Username), Group: c.users[1].Groups[0]})
+	if err != nil || len(addFinding.Items) != 1 || addFinding.Items[0].ID != c.users[1].ID {
+		t.Errorf("a search finds %+v, %v", addFinding.Items, err)
 	}
 	if wait, err := db.BeginAttempt(ctx, "account", 2, time.Hour, now); err != nil || wait <= 0 {
 		t.Errorf("the throttle forgot: %v, %v", wait, err)
@@ -79,20 +79,20 @@ func lives(t *testing.T, db *sqlstore.DB, c content) {
 
 var errInterrupt = errors.New("interrupted by the test")
 
-// TestMoveGoesOnAfterEveryInterruption ends each run after one more batch, until one comes to the end. In between no
+// TestMoveContinuesAfterEveryInterruption ends each run after one more batch, until one comes to the end. In between no
 // server opens the target.
-func TestMoveGoesOnAfterEveryInterruption(t *testing.T) {
+func TestMoveContinuesAfterEveryInterruption(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from := open(t, fromOpts)
 		fill(t, from, 75)
 		runs, batches := 0, 0
 		for ; ; runs++ {
-			to := open(t, filling(toOpts))
+			to := open(t, resuming(toOpts))
 			ctx, cancel := context.WithCancelCause(t.Context())
 			first := make(map[string]bool)
 			_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 20, Progress: func(table string, _, _ int64) {
-				if !first[table] { // told where it goes on from; no batch yet
+				if !first[table] { // the saved progress; no batch yet
 					first[table] = true
 					return
 				}
@@ -112,7 +112,7 @@ func TestMoveGoesOnAfterEveryInterruption(t *testing.T) {
 				t.Fatalf("a server would use half a store: %v", err)
 			}
 		}
-		// Nothing was copied twice: there are as many batches as one run without interruption has.
+		// Nothing was copied twice: there are as many batches as in a run without interruption.
 		if runs < len(tables(t)) || batches != runs {
 			t.Errorf("%d runs, %d batches", runs, batches)
 		}
@@ -120,13 +120,13 @@ func TestMoveGoesOnAfterEveryInterruption(t *testing.T) {
 	})
 }
 
-// The drivers have many words for a statement that was canceled while it ran; a caller has to know one.
-func TestACancelledMoveSaysSo(t *testing.T) {
+// The drivers have many errors for a canceled statement; callers have to check for one.
+func TestACanceledMoveReturnsTheContextError(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from := open(t, fromOpts)
 		fill(t, from, 20)
-		to := open(t, filling(toOpts))
+		to := open(t, resuming(toOpts))
 		canceled := 0
 		for after := time.Duration(0); ; after += 4 * time.Millisecond {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -134,7 +134,7 @@ func TestACancelledMoveSaysSo(t *testing.T) {
 			_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 5})
 			timer.Stop()
 			cancel()
-			if err == nil || canceled > 0 && errors.Is(err, storecopy.ErrNotEmpty) { // the one before ended as it was canceled
+			if err == nil || canceled > 0 && errors.Is(err, storecopy.ErrNotEmpty) { // the previous run completed when it was canceled
 				break
 			}
 			if !errors.Is(err, context.Canceled) {
@@ -149,13 +149,13 @@ func TestACancelledMoveSaysSo(t *testing.T) {
 	})
 }
 
-// What was ended in the source between two runs must not live in the target (P-REVOKE).
-func TestMoveBeginsAnewWhenTheSourceWentOn(t *testing.T) {
+// A session that was ended in the source between two runs must not be valid in the target.
+func TestMoveStartsOverIfTheSourceChanged(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from := open(t, fromOpts)
 		c := fill(t, from, 45)
-		to := open(t, filling(toOpts))
+		to := open(t, resuming(toOpts))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 20, Progress: func(table string, rows, of int64) {
@@ -175,18 +175,18 @@ func TestMoveBeginsAnewWhenTheSourceWentOn(t *testing.T) {
 		}
 		same(t, dump(t, from.Maintenance()), dump(t, to.Maintenance()))
 		if _, _, err := to.SessionByToken(t.Context(), store.HashToken(c.sessions[5])); !errors.Is(err, store.ErrNotFound) {
-			t.Fatalf("an ended session came back: %v", err)
+			t.Fatalf("an ended session was revived: %v", err)
 		}
 	})
 }
 
-// While a store is moved nobody can end a session in it and be told that it worked.
-func TestSourceCannotChangeWhileItIsMoved(t *testing.T) {
+// While a store is moved, ending a session must not be acknowledged: the move could undo it.
+func TestSourceCannotChangeDuringAMove(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from, server := open(t, fromOpts), open(t, fromOpts)
 		c := fill(t, from, 10)
-		to := open(t, filling(toOpts))
+		to := open(t, resuming(toOpts))
 		tried := 0
 		_, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{Progress: func(table string, rows, of int64) {
 			if table != "sessions" || rows != of {
@@ -213,7 +213,7 @@ func TestSourceCannotChangeWhileItIsMoved(t *testing.T) {
 	})
 }
 
-func TestMoveRefusesATargetWithSomethingInIt(t *testing.T) {
+func TestMoveRefusesANonEmptyTarget(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from, to := open(t, fromOpts), open(t, toOpts)
@@ -232,7 +232,7 @@ func TestMoveRefusesATargetWithSomethingInIt(t *testing.T) {
 	})
 }
 
-// The last administrator: no move makes a store that nobody can administer.
+// A move must not create a store without an administrator.
 func TestMoveRefusesASourceWithoutAdministrator(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
@@ -248,7 +248,7 @@ func TestMoveRefusesASourceWithoutAdministrator(t *testing.T) {
 	})
 }
 
-// A migration that one side lacks: a column that would be left behind is found before anything is copied.
+// If one side lacks a migration, a missing column is detected before anything is copied.
 func TestMoveRefusesOtherSchemas(t *testing.T) {
 	t.Parallel()
 	for name, statement := range map[string]string{
@@ -273,11 +273,11 @@ func TestMoveRefusesOtherSchemas(t *testing.T) {
 	}
 }
 
-// A new column on both sides is carried without a word of code about it.
-func TestMoveCarriesColumnsOfLaterMigrations(t *testing.T) {
+// A new column on both sides is copied without a change of code.
+func TestMoveCopiesColumnsOfLaterMigrations(t *testing.T) {
 	t.Parallel()
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
-		from, to := open(t, fromOpts), open(t, filling(toOpts))
+		from, to := open(t, fromOpts), open(t, resuming(toOpts))
 		fill(t, from, 3)
 		for _, db := range []*sqlstore.DB{from, to} {
 			for _, statement := range []string{
@@ -305,7 +305,7 @@ func TestMoveCarriesColumnsOfLaterMigrations(t *testing.T) {
 	})
 }
 
-// SQLite keeps anything anywhere. The error names the place and never the value, which may be a secret (P-SECRETS).
+// SQLite allows any value in any column. The error names the column and never the value, which may be a secret.
 func TestMoveNamesMalformedValues(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
@@ -313,7 +313,7 @@ func TestMoveNamesMalformedValues(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			from, to := open(t, engines["sqlite"](t)), open(t, filling(engines["postgres"](t)))
+			from, to := open(t, engines["sqlite"](t)), open(t, resuming(engines["postgres"](t)))
 			fill(t, from, 3)
 			column := "password_hash"
 			if name == "nothing" || name == "a float" {

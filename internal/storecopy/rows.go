@@ -13,10 +13,10 @@ import (
 )
 
 // Sum is a checksum over the rows of a table that does not depend on their order: each row is hashed in one canonical
-// form, and the hashes are added (modulo 2^256). Adding, unlike exclusive or, also tells a row that is there twice.
+// form, and the hashes are added (modulo 2^256). Adding, unlike exclusive or, also detects duplicate rows.
 type Sum [sha256.Size]byte
 
-// String returns the beginning of the sum, enough to compare by eye.
+// String returns the beginning of the sum for display.
 func (s Sum) String() string { return hex.EncodeToString(s[:8]) }
 
 func (s *Sum) add(h [sha256.Size]byte) {
@@ -31,7 +31,7 @@ func (s *Sum) add(h [sha256.Size]byte) {
 // row holds the values of a row, in the order of the table's columns: int64 or string.
 type row []any
 
-// size is about how many bytes the row takes.
+// size returns the approximate size of the row in bytes.
 func (r row) size() int {
 	n := 0
 	for _, v := range r {
@@ -43,7 +43,7 @@ func (r row) size() int {
 	return n
 }
 
-// hash hashes the row. Lengths keep ("ab", "c") and ("a", "bc") apart.
+// hash hashes the row. Lengths make ("ab", "c") and ("a", "bc") different.
 func (r row) hash(buf []byte) ([sha256.Size]byte, []byte) {
 	buf = buf[:0]
 	for _, v := range r {
@@ -60,7 +60,7 @@ func (r row) hash(buf []byte) ([sha256.Size]byte, []byte) {
 	return sha256.Sum256(buf), buf
 }
 
-// key returns the values of the primary key.
+// keyOf returns the values of the primary key.
 func (t table) keyOf(r row) []any {
 	values := make([]any, len(t.key))
 	for i, k := range t.key {
@@ -73,7 +73,7 @@ func (t table) keyOf(r row) []any {
 	return values
 }
 
-// each reads the rows behind a key (all of them for nil) in the order of the keys. Keys compare byte by byte on both
+// each reads the rows after a key (all of them for nil) in the order of the keys. Keys compare bytewise on both
 // engines.
 func (t table) each(ctx context.Context, q queryer, after []any, do func(row) error) error {
 	query := `SELECT ` + names(t.columns) + ` FROM ` + quote(t.name)
@@ -108,8 +108,8 @@ func (t table) each(ctx context.Context, q queryer, after []any, do func(row) er
 	return nil
 }
 
-// read takes values as the drivers give them. SQLite keeps any type in any column, and bytes that are no text in a text:
-// PostgreSQL would refuse them in the middle of a batch, without a word about where.
+// read converts the drivers' values. SQLite stores any type in any column, and invalid UTF-8 in text: PostgreSQL
+// would reject those in the middle of a batch, without saying where.
 func (t table) read(values []any) (row, error) {
 	r := make(row, len(values))
 	for i, v := range values {
@@ -134,7 +134,7 @@ func (t table) read(values []any) (row, error) {
 	return r, nil
 }
 
-// DamageError says that a value is not of the kind that its column holds. It does not repeat the value.
+// DamageError says that a value does not have the type of its column. It does not contain the value.
 type DamageError struct{ Table, Column string }
 
 func (e *DamageError) Error() string {
@@ -142,7 +142,7 @@ func (e *DamageError) Error() string {
 		"tool and put it right, or restore a backup", e.Table, e.Column)
 }
 
-// Content tells what a table holds.
+// Content is the number of rows and the checksum of a table.
 type Content struct {
 	Table string
 	Rows  int64
@@ -175,21 +175,21 @@ func marks(from, n int) string {
 	return b.String()
 }
 
-// What a batch holds at most, unless [Options] say less. A row with sealed tokens can have hundreds of kilobytes.
+// The maximum size of a batch, unless [Options] lower it. A row with encrypted tokens can have hundreds of kilobytes.
 const (
 	batchRows  = 1000
 	batchBytes = 4 << 20
 )
 
-// How many arguments one INSERT has. PostgreSQL takes 65535 and gains by few round trips. SQLite looks for the name of
-// each among all names before it, so that many make it slow.
+// The number of arguments of one INSERT. PostgreSQL allows 65535 and gains from few round trips. SQLite searches all
+// earlier names for the name of each, so many arguments are slow.
 const (
 	postgresArgs = 16_000
 	sqliteArgs   = 400
 )
 
-// batches reads the rows behind a key and gives them out in batches of at most so many rows.
-func (t table) batches(ctx context.Context, q queryer, after []any, most int, flush func([]row) error) error {
+// eachBatch reads the rows after a key and calls flush with batches of at most so many rows.
+func (t table) eachBatch(ctx context.Context, q queryer, after []any, most int, syncPath func([]row) error) error {
 	var batch []row
 	size := 0
 	err := t.each(ctx, q, after, func(r row) error {
@@ -197,17 +197,17 @@ func (t table) batches(ctx context.Context, q queryer, after []any, most int, fl
 		if len(batch) < most && size < batchBytes {
 			return nil
 		}
-		err := flush(batch)
+		err := syncPath(batch)
 		batch, size = batch[:0], 0
 		return err
 	})
 	if err != nil || len(batch) == 0 {
 		return err
 	}
-	return flush(batch)
+	return syncPath(batch)
 }
 
-// insert writes rows, in as many statements as the engine likes.
+// insert writes rows, in statements of a size that suits the engine.
 func (s Side) insert(ctx context.Context, q queryer, t table, rows []row) error {
 	args := sqliteArgs
 	if s.postgres() {

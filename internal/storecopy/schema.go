@@ -9,22 +9,22 @@ import (
 	"strings"
 )
 
-// Side is a database with the schema of a store in it.
+// Side is the database of a store.
 type Side struct {
 	DB       *sql.DB
 	Engine   string // "sqlite" or "postgres"
-	Location string // for people; no secret in it
+	Location string // for display; holds no secret
 }
 
 func (s Side) postgres() bool { return s.Engine == "postgres" }
 
-// The tables that are no part of what a store holds.
+// Tables that are not content.
 const (
-	versionTable = "gatehouse_schema"
-	fillingTable = "gatehouse_transfer"
+	versionTable  = "gatehouse_schema"
+	copyTableName = "gatehouse_transfer"
 )
 
-// kind is a type of values. The schema uses text and whole numbers only.
+// kind is the type of a column. The schema uses text and integers only.
 type kind byte
 
 const (
@@ -44,7 +44,7 @@ type reference struct{ column, table, to string }
 // table describes a table.
 type table struct {
 	name       string
-	columns    []column // by name, as the order differs where a migration added some
+	columns    []column // sorted by name, since their order depends on migrations
 	key        []column // primary key, in its order
 	references []reference
 }
@@ -65,7 +65,7 @@ func names(columns []column) string {
 	return strings.Join(list, ", ")
 }
 
-// quote makes an identifier of a name that was read from the schema.
+// quote quotes an identifier that was read from the schema.
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // queryer is a connection or a transaction.
@@ -75,9 +75,9 @@ type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Where the engines keep what is known about tables. Each query returns rows of texts: table, column and more.
+// Queries of the engines' catalogs. Each returns rows of four texts: table, column and more.
 const (
-	// The index of texts is a set of tables; triggers fill it. It is no content.
+	// The text index is a set of tables filled by triggers, and not content.
 	sqliteColumns = `SELECT m.name, c.name, lower(c.type), CAST(c.pk AS TEXT) FROM sqlite_master m, pragma_table_info(m.name) c
 		WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' AND m.name NOT GLOB 'user_search*' ORDER BY m.name, c.name`
 	sqliteReferences = `SELECT m.name, f."from", f."table", f."to" FROM sqlite_master m, pragma_foreign_key_list(m.name) f
@@ -96,7 +96,7 @@ const (
 		WHERE f.contype = 'f' AND n.nspname = current_schema() AND c.relname NOT LIKE 'user\_search%' ORDER BY 1, 2`
 )
 
-// schema reads which tables there are, those that others refer to first.
+// schema reads the tables; those that others refer to come first.
 func (s Side) schema(ctx context.Context, q queryer) ([]table, error) {
 	columnsOf, referencesOf := sqliteColumns, sqliteReferences
 	if s.postgres() {
@@ -104,8 +104,8 @@ func (s Side) schema(ctx context.Context, q queryer) ([]table, error) {
 	}
 	tables := make(map[string]*table)
 	keys := make(map[string]map[string]column)
-	err := four(ctx, q, columnsOf, func(name, col, typ, pos string) error {
-		if name == versionTable || name == fillingTable {
+	err := queryTexts(ctx, q, columnsOf, func(name, col, typ, pos string) error {
+		if name == versionTable || name == copyTableName {
 			return nil
 		}
 		t := tables[name]
@@ -126,7 +126,7 @@ func (s Side) schema(ctx context.Context, q queryer) ([]table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the tables of %s: %w", s.Location, err)
 	}
-	err = four(ctx, q, referencesOf, func(name, col, to, toCol string) error {
+	err = queryTexts(ctx, q, referencesOf, func(name, col, to, toCol string) error {
 		if t := tables[name]; t != nil {
 			t.references = append(t.references, reference{col, to, toCol})
 		}
@@ -153,30 +153,30 @@ func kindOf(typ string) (kind, error) {
 	return 0, fmt.Errorf("values of the type %q can't be moved", typ)
 }
 
-// ordered sorts tables so that rows can be inserted: what is referred to comes first.
+// ordered sorts tables for inserting: referenced tables come first.
 func ordered(tables map[string]*table) ([]table, error) {
-	left := make([]string, 0, len(tables))
+	pending := make([]string, 0, len(tables))
 	for name := range tables {
-		left = append(left, name)
+		pending = append(pending, name)
 	}
-	slices.Sort(left)
+	slices.Sort(pending)
 	var list []table
 	done := make(map[string]bool)
-	for len(left) > 0 {
-		ready := slices.IndexFunc(left, func(name string) bool {
+	for len(pending) > 0 {
+		ready := slices.IndexFunc(pending, func(name string) bool {
 			return !slices.ContainsFunc(tables[name].references, func(r reference) bool { return !done[r.table] && r.table != name })
 		})
 		if ready < 0 {
 			return nil, errors.New("the tables refer to each other in a circle")
 		}
-		list, done[left[ready]] = append(list, *tables[left[ready]]), true
-		left = slices.Delete(left, ready, ready+1)
+		list, done[pending[ready]] = append(list, *tables[pending[ready]]), true
+		pending = slices.Delete(pending, ready, ready+1)
 	}
 	return list, nil
 }
 
-// four runs a query whose rows are four texts.
-func four(ctx context.Context, q queryer, query string, each func(a, b, c, d string) error) error {
+// queryTexts runs a query with four text columns.
+func queryTexts(ctx context.Context, q queryer, query string, each func(a, b, c, d string) error) error {
 	rows, err := q.QueryContext(ctx, query)
 	if err != nil {
 		return err
@@ -194,9 +194,9 @@ func four(ctx context.Context, q queryer, query string, each func(a, b, c, d str
 	return rows.Err()
 }
 
-// shared returns the tables of the source, which the target has to have just so. Tables that only the target has are
-// somebody else's: a schema of PostgreSQL may be shared.
-func shared(from, to []table) ([]table, error) {
+// matchSchemas returns the tables of the source after checking that the target has the same. Additional tables of the
+// target are ignored: a PostgreSQL schema may be shared.
+func matchSchemas(from, to []table) ([]table, error) {
 	if len(from) == 0 {
 		return nil, errors.New("there is no table in the source")
 	}

@@ -10,12 +10,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/owner"
 )
 
-// lockName is the file in a work folder that its process keeps locked. The kernel lets go of that with the process.
+// lockName is the file in a work folder that its process keeps locked. The kernel releases the lock when the process
+// ends.
 const lockName = "lock"
 
-// WorkFolder makes a folder that only this user can look into, for what is thrown away in the end, and removes those of
-// the same name that killed processes have left: password hashes are in them. It refuses a place in which another user
-// could put a folder of theirs in its stead.
+// WorkFolder creates a private temporary directory, and removes those with the same prefix that killed processes left
+// behind, since they hold password hashes. It refuses a parent in which another user could replace the directory.
 func WorkFolder(parent, prefix string) (dir string, remove func() error, err error) {
 	if err := owner.Folder(parent); err != nil {
 		return "", nil, err
@@ -31,24 +31,23 @@ func WorkFolder(parent, prefix string) (dir string, remove func() error, err err
 	return dir, func() error { return errors.Join(os.RemoveAll(dir), release()) }, nil
 }
 
-// youngest is how long a folder may be without its lock: making both is not one step.
-const youngest = time.Minute
+// minAge is the age below which a directory may still lack its lock: creating both is not atomic.
+const minAge = time.Minute
 
-// removeLeftovers removes work folders whose process is gone. What it cannot look at or remove stays: another user's, or
-// one that somebody works in.
+// removeLeftovers removes work folders whose process is gone. Folders of other users and those in use are kept.
 func removeLeftovers(parent, prefix string, now time.Time) {
 	entries, err := os.ReadDir(parent)
 	if err != nil {
-		return // making the folder tells
+		return // creating the directory will fail, too
 	}
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), prefix)
 		info, err := e.Info()
-		if !ok || rest == "" || strings.Trim(rest, "0123456789") != "" || err != nil || !info.IsDir() || now.Sub(info.ModTime()) < youngest {
+		if !ok || rest == "" || strings.Trim(rest, "0123456789") != "" || err != nil || !info.IsDir() || now.Sub(info.ModTime()) < minAge {
 			continue
 		}
-		if dir := filepath.Join(parent, e.Name()); abandoned(dir, info) {
-			_ = os.RemoveAll(dir) // the next one tries again
+		if dir := filepath.Join(parent, e.Name()); isAbandoned(dir, info) {
+			_ = os.RemoveAll(dir) // the next run tries again
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// lockFolder keeps the file of a work folder open.
+// lockFolder creates the lock file of a work folder and keeps it open.
 func lockFolder(path string) (release func() error, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
@@ -16,5 +16,5 @@ func lockFolder(path string) (release func() error, err error) {
 	return f.Close, nil
 }
 
-// abandoned cannot tell whether a process works in a folder.
-func abandoned(string, fs.FileInfo) bool { return false }
+// isAbandoned cannot be determined here.
+func isAbandoned(string, fs.FileInfo) bool { return false }

@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-func TestWhatKilledBackupsLeaveIsRemovedByTheNext(t *testing.T) {
+func TestLeftoversOfKilledBackupsAreRemoved(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()
 	const prefix = ".gatehouse-backup-"
@@ -59,8 +59,8 @@ func TestWhatKilledBackupsLeaveIsRemovedByTheNext(t *testing.T) {
 	}
 }
 
-// Whoever may replace what is in a folder gets the next backup written into a file of theirs.
-func TestNoBackupGoesWhereAnotherUserDecides(t *testing.T) {
+// A user who can replace files in a directory could have a backup written into their own file.
+func TestBackupRefusesFoldersOfOtherUsers(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, opts sqlstore.Options) {
 		db := open(t, opts)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFolder makes and locks the file of a work folder.
+// lockFolder creates and locks the lock file of a work folder.
 func lockFolder(path string) (release func() error, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
@@ -24,15 +24,15 @@ func lockFolder(path string) (release func() error, err error) {
 	return f.Close, nil
 }
 
-// abandoned reports whether a work folder is this user's and no process holds its lock.
-func abandoned(dir string, info fs.FileInfo) bool {
+// isAbandoned reports whether a work folder is this user's and no process holds its lock.
+func isAbandoned(dir string, info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(st.Uid) != os.Geteuid() {
 		return false
 	}
 	f, err := os.Open(filepath.Join(dir, lockName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return true // killed before it was made
+		return true // killed before the lock was created
 	}
 	if err != nil {
 		return false
