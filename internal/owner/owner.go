@@ -1,8 +1,8 @@
-// Package owner tells who decides about a file: whoever owns it, or may put another in its place, goes on reading and
-// changing it whatever its mode says now.
+// Package owner checks who controls a file: a user who owns it, or may replace it, can read and change it whatever
+// its current mode.
 //
-// It matters for files that hold secrets or say who may sign in. A file that another user has left where ours is looked
-// for is refused, not taken over: its owner may hold it open.
+// It matters for files that hold secrets or determine who may sign in. A planted file of another user is refused and
+// not taken over with chown: its owner may hold it open.
 package owner
 
 import (
@@ -13,15 +13,15 @@ import (
 	"path/filepath"
 )
 
-// ErrForeign is matched by the refusal of a file or folder that somebody else than root and this user decides about.
+// ErrForeign is matched by the error for a file or directory that a user other than root and this one controls.
 var ErrForeign = errors.New("another user decides about it")
 
-// maxLinks bounds a chain of symbolic links, as the kernel does.
+// maxLinks bounds a chain of symbolic links, like the kernel.
 const maxLinks = 40
 
-// File refuses a file that another user owns, or that lies in a folder that Folder refuses. Each symbolic link that
-// leads to it is held to the same. A file that is not there is judged by its folder, and a folder that is not there by
-// nothing: whoever makes it owns it.
+// File refuses a file that another user owns, or in a directory that Folder refuses. The same applies to each
+// symbolic link on the way. For a missing file only the directory is checked, and a missing directory is accepted:
+// this user will create and own it.
 func File(path string) error {
 	for range maxLinks {
 		info, err := os.Lstat(path)
@@ -31,7 +31,7 @@ func File(path string) error {
 		case err != nil:
 			return err
 		}
-		if err := errors.Join(owned(path, info), Folder(filepath.Dir(path))); err != nil {
+		if err := errors.Join(checkOwner(path, info), Folder(filepath.Dir(path))); err != nil {
 			return err
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {
@@ -44,10 +44,10 @@ func File(path string) error {
 	return fmt.Errorf("too many symbolic links lead to %s", path)
 }
 
-// Folder refuses a folder that another user owns, one in which everyone may replace the files of others, and one that a
-// symbolic link of another user leads to.
+// Folder refuses a directory that another user owns, one in which everyone may replace files, and one behind another
+// user's symbolic link.
 func Folder(path string) error {
-	if err := links(path, maxLinks); err != nil {
+	if err := checkLinks(path, maxLinks); err != nil {
 		return err
 	}
 	info, err := os.Stat(path)
@@ -57,21 +57,21 @@ func Folder(path string) error {
 	case err != nil:
 		return err
 	}
-	if err := owned(path, info); err != nil {
+	if err := checkOwner(path, info); err != nil {
 		return err
 	}
-	if open(info) {
+	if isWorldWritable(info) {
 		return fmt.Errorf("%w: in the folder %s everyone may replace files: take that right away (chmod o-w), or use a folder of its own in it", ErrForeign, path)
 	}
 	return nil
 }
 
-// Above returns the folders above path's folder that Folder would refuse for who owns them or may write there. Who
-// decides about one of them can move away what is below, though not read it.
+// Above returns the parents of path's directory that another user owns or everyone may write to. Who controls one of
+// them can move away the directories below, but not read them.
 func Above(path string) []string {
 	var list []string
 	for dir := filepath.Dir(filepath.Dir(path)); ; dir = filepath.Dir(dir) {
-		if info, err := os.Stat(dir); err == nil && (owned(dir, info) != nil || open(info)) {
+		if info, err := os.Stat(dir); err == nil && (checkOwner(dir, info) != nil || isWorldWritable(info)) {
 			list = append(list, dir)
 		}
 		if dir == filepath.Dir(dir) {
@@ -80,38 +80,38 @@ func Above(path string) []string {
 	}
 }
 
-// links refuses a link of another user anywhere in the path of a folder.
-func links(path string, left int) error {
+// checkLinks refuses a symbolic link of another user anywhere in the path of a directory.
+func checkLinks(path string, remaining int) error {
 	if path == filepath.Dir(path) {
 		return nil
 	}
-	if left == 0 {
+	if remaining == 0 {
 		return fmt.Errorf("too many symbolic links lead to %s", path)
 	}
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		if err := owned(path, info); err != nil {
+		if err := checkOwner(path, info); err != nil {
 			return err
 		}
 		to, err := target(path)
 		if err != nil {
 			return err
 		}
-		if err := links(to, left-1); err != nil {
+		if err := checkLinks(to, remaining-1); err != nil {
 			return err
 		}
 	}
-	return links(filepath.Dir(path), left)
+	return checkLinks(filepath.Dir(path), remaining)
 }
 
-// target returns where a symbolic link leads.
+// target returns the target of a symbolic link.
 func target(link string) (string, error) {
 	to, err := os.Readlink(link)
 	if err != nil {
 		return "", err
 	}
 	if !filepath.IsAbs(to) {
-		// Not the name of the folder but the folder itself: ".." in a link counts from where that really is.
+		// Resolved, since ".." in a link is relative to the real directory.
 		dir, err := filepath.EvalSymlinks(filepath.Dir(link))
 		if err != nil {
 			return "", err

@@ -4,8 +4,8 @@ package owner
 
 import "io/fs"
 
-// owned knows nothing of access lists, which decide here: files inherit them from their folder.
-func owned(string, fs.FileInfo) error { return nil }
+// checkOwner does not support ACLs, which apply here: files inherit them from their directory.
+func checkOwner(string, fs.FileInfo) error { return nil }
 
-// open knows nothing of them either.
-func open(fs.FileInfo) bool { return false }
+// isWorldWritable does not support them either.
+func isWorldWritable(fs.FileInfo) bool { return false }

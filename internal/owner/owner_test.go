@@ -10,10 +10,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/owner"
 )
 
-// stranger is a user that is neither root nor the one that runs the tests.
+// stranger is a user other than root and the one that runs the tests.
 const stranger = 54321
 
-// give makes a file or link the stranger's.
+// give gives a file or link to the stranger.
 func give(t *testing.T, path string) {
 	t.Helper()
 	if err := os.Lchown(path, stranger, stranger); err != nil {
@@ -21,8 +21,8 @@ func give(t *testing.T, path string) {
 	}
 }
 
-// place is a folder that all may enter, with a folder of ours and a file in it.
-func place(t *testing.T) (dir, file string) {
+// sharedFolder returns a directory in a world-accessible one, and a file in it.
+func sharedFolder(t *testing.T) (dir, file string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "ours")
 	file = filepath.Join(dir, "file")
@@ -47,7 +47,7 @@ func mode(t *testing.T, path string, m fs.FileMode) {
 	}
 }
 
-func TestFilesThatAnotherUserDecidesAboutAreRefused(t *testing.T) {
+func TestFilesThatAnotherUserControlsAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(t *testing.T, dir, file string) string{
 		"the file is another user's": func(t *testing.T, _, file string) string { give(t, file); return file },
@@ -80,7 +80,9 @@ func TestFilesThatAnotherUserDecidesAboutAreRefused(t *testing.T) {
 			give(t, file)
 			return link(t, "file", filepath.Join(dir, "link"))
 		},
-		"a link that all may change": func(t *testing.T, dir, file string) string { return link(t, file, filepath.Join(open(t), "link")) },
+		"a link that all may change": func(t *testing.T, dir, file string) string {
+			return link(t, file, filepath.Join(worldWritable(t), "link"))
+		},
 		"a folder by a link of another user's": func(t *testing.T, dir, file string) string {
 			l := link(t, dir, filepath.Join(filepath.Dir(dir), "link"))
 			give(t, l)
@@ -106,7 +108,7 @@ func TestFilesThatAnotherUserDecidesAboutAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir, file := place(t)
+			dir, file := sharedFolder(t)
 			path := set(t, dir, file)
 			if err := owner.File(path); !errors.Is(err, owner.ErrForeign) {
 				t.Errorf("got %v", err)
@@ -115,8 +117,8 @@ func TestFilesThatAnotherUserDecidesAboutAreRefused(t *testing.T) {
 	}
 }
 
-// open makes a folder in which all may replace files.
-func open(t *testing.T) string {
+// worldWritable creates a directory in which everyone may replace files.
+func worldWritable(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "open")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -126,7 +128,7 @@ func open(t *testing.T) string {
 	return dir
 }
 
-func TestFilesOfOursAreTaken(t *testing.T) {
+func TestOwnFilesAreAccepted(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(t *testing.T, dir, file string) string{
 		"a file":                func(_ *testing.T, _, file string) string { return file },
@@ -143,7 +145,7 @@ func TestFilesOfOursAreTaken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir, file := place(t)
+			dir, file := sharedFolder(t)
 			if err := owner.File(set(t, dir, file)); err != nil {
 				t.Errorf("got %v", err)
 			}
@@ -151,9 +153,9 @@ func TestFilesOfOursAreTaken(t *testing.T) {
 	}
 }
 
-func TestLinksInACircleEnd(t *testing.T) {
+func TestCircularLinksAreRefused(t *testing.T) {
 	t.Parallel()
-	dir, _ := place(t)
+	dir, _ := sharedFolder(t)
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	link(t, a, b)
 	link(t, b, a)
@@ -165,9 +167,9 @@ func TestLinksInACircleEnd(t *testing.T) {
 	}
 }
 
-func TestFoldersAboveThatOthersOwnAreTold(t *testing.T) {
+func TestAboveReturnsFoldersOfOthers(t *testing.T) {
 	t.Parallel()
-	dir, file := place(t)
+	dir, file := sharedFolder(t)
 	if list := owner.Above(file); len(list) != 0 {
 		t.Errorf("without a reason: %v", list)
 	}

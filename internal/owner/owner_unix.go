@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// owned refuses what belongs to somebody else than root and this user.
-func owned(path string, info fs.FileInfo) error {
+// checkOwner refuses what belongs to a user other than root and this one.
+func checkOwner(path string, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return fmt.Errorf("%w: the owner of %s cannot be told", ErrForeign, path)
@@ -24,8 +24,8 @@ func owned(path string, info fs.FileInfo) error {
 		"give it to the one that runs Caddy (chown)", ErrForeign, path, name(int(st.Uid)), name(os.Geteuid()))
 }
 
-// open reports whether everyone may put files of their own in place of others'.
-func open(info fs.FileInfo) bool {
+// isWorldWritable reports whether everyone may replace files in the directory.
+func isWorldWritable(info fs.FileInfo) bool {
 	return info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0
 }
 

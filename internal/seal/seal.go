@@ -1,10 +1,9 @@
-// Package seal encrypts small values that are kept in the store: provider tokens and the data of a sign-in under way.
-// Whoever reads a backup of the database without its settings table, or a row that a query shows by mistake, reads
-// nothing; nobody can move a sealed value from one row to another, or change a bit of it.
+// Package seal encrypts small values in the store: provider tokens and the data of a sign-in in progress. A single
+// table or row that leaks reveals nothing, and a sealed value cannot be moved to another row or modified.
 //
-// The key is made once per store and kept in its settings, so that every Caddy that shares the store can open what
-// another one sealed, and a restart loses nothing. It protects against partial disclosure (a log, an export, one
-// table), not against whoever has the whole database.
+// The key is generated once per store and stored in its settings, so that every Caddy that shares the store can open
+// what another one sealed, also after a restart. It protects against partial disclosure (a log, an export, one
+// table), not against an attacker who has the whole database.
 package seal
 
 import (
@@ -23,17 +22,17 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ErrSealed: the value was not sealed here, for this purpose and this row, or was changed since. It says no more on
-// purpose.
+// ErrSealed means that the value was not sealed with this store's keys for this purpose and row, or was modified. It
+// deliberately says no more.
 var ErrSealed = errors.New("the sealed value cannot be opened")
 
-// Store is what a Sealer needs of a store.
+// Store is the part of [store.Store] that a Sealer needs.
 type Store interface {
 	Setting(ctx context.Context, key string) (string, error)
 	Change(ctx context.Context, fn func(tx store.Tx) error) error
 }
 
-// Sealer seals with a key of the store. It is safe for concurrent use.
+// Sealer encrypts with a key of the store. It is safe for concurrent use.
 type Sealer struct {
 	store Store
 
@@ -41,24 +40,24 @@ type Sealer struct {
 	keys map[int]cipher.AEAD
 }
 
-// New makes a Sealer. It asks the store for nothing yet.
+// New returns a Sealer. It does not access the store yet.
 func New(st Store) *Sealer { return &Sealer{store: st, keys: make(map[int]cipher.AEAD)} }
 
 const (
-	// first is the number of the key that new values are sealed with until Rotate makes the next one. Values name the
-	// key they were sealed with, so that old ones can still be opened.
+	// first is the number of the first key. Values contain the number of their key, so that old ones can still be opened
+	// after a rotation.
 	first = 1
-	// currentSetting holds the number of the key for new values, once there was a rotation.
+	// currentSetting holds the number of the key for new values, after a rotation.
 	currentSetting = "seal.current"
-	// format is what a sealed value begins with: version of the form, then the number of the key.
+	// format is the version with which a sealed value begins; the number of the key follows.
 	format = "s1"
-	// maxSealed bounds what is opened, in bytes; longer values were not made here.
+	// maxSealed bounds the values that are opened, in bytes.
 	maxSealed = 256 << 10
 )
 
 func setting(key int) string { return "seal.key." + strconv.Itoa(key) }
 
-// Seal returns plain, encrypted for a purpose and a row. What is opened has to name the same purpose and row.
+// Seal encrypts plain for a purpose and a row. Open needs the same purpose and row.
 func (s *Sealer) Seal(ctx context.Context, plain []byte, purpose, row string) (string, error) {
 	n, err := current(ctx, s.store)
 	if err != nil {
@@ -68,24 +67,24 @@ func (s *Sealer) Seal(ctx context.Context, plain []byte, purpose, row string) (s
 	if err != nil {
 		return "", err
 	}
-	// XChaCha20-Poly1305: its nonce is long enough to be drawn at random, however many values one key seals.
+	// The nonce of XChaCha20-Poly1305 is long enough to be random, however many values one key encrypts.
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
 	_, _ = rand.Read(nonce) // never fails (crypto/rand, Go 1.24)
 	out := aead.Seal(nonce, nonce, plain, bind(purpose, row))
 	return format + "." + strconv.Itoa(n) + "." + base64.RawURLEncoding.EncodeToString(out), nil
 }
 
-// Rotate makes a new key for the values to come and returns its number. Every process that shares the store uses it
-// from the next value on; what earlier keys sealed can still be opened.
+// Rotate generates a new key for new values and returns its number. Every process that shares the store uses it from
+// the next value on; older values can still be opened.
 func (s *Sealer) Rotate(ctx context.Context) (int, error) {
 	n := 0
 	err := s.store.Change(ctx, func(tx store.Tx) (err error) {
 		if n, err = current(ctx, tx); err != nil {
 			return err
 		}
-		for fresh, stands := store.NewToken(), ""; stands != fresh; {
-			n++ // past every key there is: one that was written over could open nothing any more
-			if stands, err = tx.SetSettingOnce(ctx, setting(n), fresh); err != nil {
+		for fresh, stored := store.NewToken(), ""; stored != fresh; {
+			n++ // after all existing keys, as overwriting one would make its values unreadable
+			if stored, err = tx.SetSettingOnce(ctx, setting(n), fresh); err != nil {
 				return err
 			}
 		}
@@ -97,8 +96,8 @@ func (s *Sealer) Rotate(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// current returns the number of the key for new values. It is read each time: a process that kept it would seal with
-// the old key after a rotation elsewhere, for as long as it runs.
+// current returns the number of the key for new values. It is not cached: after a rotation by another process this
+// one would continue to use the old key.
 func current(ctx context.Context, r interface {
 	Setting(ctx context.Context, key string) (string, error)
 }) (int, error) {
@@ -116,7 +115,7 @@ func current(ctx context.Context, r interface {
 	return n, nil
 }
 
-// Open returns what was sealed for that purpose and row. An error that matches [ErrSealed] is final; any other one is
+// Open decrypts a value sealed for that purpose and row. An error that matches [ErrSealed] is final; any other one is
 // technical.
 func (s *Sealer) Open(ctx context.Context, sealed, purpose, row string) ([]byte, error) {
 	head, rest, _ := strings.Cut(sealed, ".")
@@ -143,12 +142,12 @@ func (s *Sealer) Open(ctx context.Context, sealed, purpose, row string) ([]byte,
 	return plain, nil
 }
 
-// bind makes the additional data. The length keeps ("ab", "c") and ("a", "bc") apart.
+// bind returns the additional data. The length makes ("ab", "c") and ("a", "bc") different.
 func bind(purpose, row string) []byte {
 	return []byte(strconv.Itoa(len(purpose)) + ":" + purpose + row)
 }
 
-// key returns a key of the store, made when it is the current one and nobody made it before.
+// key returns a key of the store. With create it is generated if it does not exist.
 func (s *Sealer) key(ctx context.Context, n int, create bool) (cipher.AEAD, error) {
 	s.mu.Lock()
 	aead := s.keys[n]

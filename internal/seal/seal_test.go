@@ -21,7 +21,7 @@ func sealed(t *testing.T, s *seal.Sealer, plain, purpose, row string) string {
 	return v
 }
 
-func TestAnotherProcessOpensWhatThisOneSealed(t *testing.T) {
+func TestAnotherProcessOpensASealedValue(t *testing.T) {
 	t.Parallel()
 	db := testenv.Store(t)
 	v := sealed(t, seal.New(db), "a refresh token", "session", "row1")
@@ -31,8 +31,8 @@ func TestAnotherProcessOpensWhatThisOneSealed(t *testing.T) {
 	}
 }
 
-// P-SECRETS: what is kept shows nothing, and two values that are equal do not look equal.
-func TestASealedValueShowsNothing(t *testing.T) {
+// A sealed value reveals nothing, not even that two plaintexts are equal.
+func TestASealedValueRevealsNothing(t *testing.T) {
 	t.Parallel()
 	s := seal.New(testenv.Store(t))
 	a, b := sealed(t, s, "canary-secret", "session", "row1"), sealed(t, s, "canary-secret", "session", "row1")
@@ -45,7 +45,7 @@ func TestASealedValueShowsNothing(t *testing.T) {
 }
 
 // A value that is moved to another row, used for another purpose or changed in any byte is refused (advisory 56).
-func TestASealedValueIsBoundToPurposeRowAndEveryBit(t *testing.T) {
+func TestASealedValueIsBoundToPurposeAndRow(t *testing.T) {
 	t.Parallel()
 	s := seal.New(testenv.Store(t))
 	v := sealed(t, s, "value", "flow", "row1")
@@ -78,7 +78,7 @@ func TestASealedValueIsBoundToPurposeRowAndEveryBit(t *testing.T) {
 	}
 }
 
-func TestADamagedKeyIsAClearErrorAndNotAnEmptyKey(t *testing.T) {
+func TestADamagedKeyIsAnErrorAndNotAnEmptyKey(t *testing.T) {
 	t.Parallel()
 	db := testenv.Store(t)
 	err := db.Change(t.Context(), func(tx store.Tx) error { return tx.SetSetting(t.Context(), "seal.key.1", "AAAA") })
@@ -120,9 +120,9 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// After a rotation, new values have the new key, in processes that were running before too, and what the old key sealed
-// can still be opened.
-func TestRotationMakesANewKeyAndKeepsTheOld(t *testing.T) {
+// After a rotation, new values have the new key, also in processes that were running before, and older values can
+// still be opened.
+func TestRotationCreatesAKeyAndKeepsTheOldOnes(t *testing.T) {
 	t.Parallel()
 	db := testenv.Store(t)
 	running := seal.New(db)
@@ -145,8 +145,8 @@ func TestRotationMakesANewKeyAndKeepsTheOld(t *testing.T) {
 	}
 }
 
-// A rotation before anything was sealed, and one after the note of the current key was lost, write over no key.
-func TestRotationWritesOverNoKey(t *testing.T) {
+// A rotation overwrites no key, even before the first value and after the setting of the current key was lost.
+func TestRotationOverwritesNoKey(t *testing.T) {
 	t.Parallel()
 	db := testenv.Store(t)
 	s := seal.New(db)
