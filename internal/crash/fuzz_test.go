@@ -9,11 +9,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// FuzzRecovery takes the files as they stand at any moment of commits and checkpoints, with a write that is done in
-// part, and what a power cut may leave, and then changes bytes of them.
+// FuzzRecovery takes the files at any moment of commits and checkpoints, with a partial write or after a power cut,
+// and then changes some of their bytes.
 //
-// Whatever is in the files, the check refuses nothing that opens. Where no byte was changed, it opens with everything
-// that was acknowledged.
+// Whatever is in the files, the check refuses nothing that opens. If no byte was changed, the store opens with
+// everything that was acknowledged.
 func FuzzRecovery(f *testing.F) {
 	r := recordScenario(f, "commits")
 	steps := r.steps()
@@ -37,7 +37,7 @@ func FuzzRecovery(f *testing.F) {
 			t.Fatal(err)
 		}
 		if !changed {
-			if err := judge(t.Context(), r, dir, r.acks(step)); err != nil {
+			if err := checkMoment(t.Context(), r, dir, r.acks(step)); err != nil {
 				t.Fatalf("step %d: %v", step, err)
 			}
 			return
@@ -50,7 +50,7 @@ func FuzzRecovery(f *testing.F) {
 	})
 }
 
-// flip changes bytes of the files: four bytes of the input say where and how. The first one chooses the file.
+// flip changes bytes of the files as determined by four bytes of the input each. The first one selects the file.
 func flip(f files, how []byte) (changed bool) {
 	for ; len(how) >= 4; how = how[4:] {
 		name := storeName
@@ -61,7 +61,7 @@ func flip(f files, how []byte) (changed bool) {
 		if len(content) == 0 {
 			continue
 		}
-		// Mostly in the headers: there is where small changes matter.
+		// Mostly in the headers, where small changes matter.
 		at := (int(how[1])<<8 | int(how[2])) % len(content)
 		if how[0]%4 >= 2 {
 			at %= 100

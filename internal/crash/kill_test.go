@@ -17,21 +17,21 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// anew is after how many kills a fresh store is taken, so that looking at all of it stays short.
-const anew = 25
+// freshAfter is the number of kills after which a new store is used, so that checking all of it stays fast.
+const freshAfter = 25
 
-func TestItStartsAfterAKillUnderLoad(t *testing.T) {
+func TestStoreStartsAfterAKillUnderLoad(t *testing.T) {
 	t.Parallel()
 	n, _ := rounds(t, 8)
-	random := chance(t)
+	random := newRand(t)
 	began, commits := time.Now(), 0
 	var dir string
 	var acks []note
 	for i := range n {
-		if i%anew == 0 {
+		if i%freshAfter == 0 {
 			commits += committed(acks)
 			dir, acks = folder(t), nil
-			if random.IntN(2) == 0 { // not the very first start as well
+			if random.IntN(2) == 0 { // but not in the very first start
 				if err := prepareStore(t.Context(), dir); err != nil {
 					t.Fatal(err)
 				}
@@ -39,17 +39,17 @@ func TestItStartsAfterAKillUnderLoad(t *testing.T) {
 		}
 		acks = append(acks, killUnderLoad(t, dir, random)...)
 		if random.IntN(3) == 0 {
-			continue // killed again before anybody has looked
+			continue // killed again before a check
 		}
 		look := dir
 		if random.IntN(2) == 0 {
-			look = copied(t, dir) // the next process finds what this one has left
+			look = copied(t, dir) // the next process starts on these files
 		}
-		err := start(t.Context(), look, func(db *sqlstore.DB) error { return keptWhole(t, db, acks) })
+		err := start(t.Context(), look, func(db *sqlstore.DB) error { return checkAcked(t, db, acks) })
 		if err != nil {
 			t.Fatalf("round %d: %v", i, err)
 		}
-		if look != dir || i%anew == anew-1 { // there are thousands
+		if look != dir || i%freshAfter == freshAfter-1 { // there are thousands
 			if err := os.RemoveAll(look); err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +58,7 @@ func TestItStartsAfterAKillUnderLoad(t *testing.T) {
 	t.Logf("%d kills, %d things acknowledged, %v", n, commits+committed(acks), time.Since(began).Round(time.Millisecond))
 }
 
-// committed counts what was acknowledged, without what was only begun.
+// committed counts acknowledged commits, without those that were only started.
 func committed(acks []note) (n int) {
 	for _, a := range acks {
 		if !strings.HasPrefix(a.Name, "ending ") {
@@ -68,15 +68,15 @@ func committed(acks []note) (n int) {
 	return n
 }
 
-func keptWhole(t *testing.T, db *sqlstore.DB, acks []note) error {
+func checkAcked(t *testing.T, db *sqlstore.DB, acks []note) error {
 	t.Helper()
-	if err := whole(t.Context(), db); err != nil {
+	if err := checkWhole(t.Context(), db); err != nil {
 		return err
 	}
-	return kept(t.Context(), db, acks)
+	return checkAcks(t.Context(), db, acks)
 }
 
-// copied copies the files of a store that nobody uses.
+// copied copies the files of a store that is not in use.
 func copied(t *testing.T, dir string) string {
 	t.Helper()
 	f, err := everything(dir)
@@ -90,9 +90,9 @@ func copied(t *testing.T, dir string) string {
 	return to
 }
 
-// killUnderLoad runs a process that changes the store and kills it at a random moment: while it opens the store, or
-// while it works. It returns what was acknowledged. Checks that come meanwhile, as of a reload or `caddy validate`, have
-// nothing to find fault with.
+// killUnderLoad runs a process that changes the store and kills it at a random moment, while it opens the store or
+// while it works. It returns what was acknowledged. Concurrent checks, like those of a reload or `caddy validate`,
+// must pass.
 func killUnderLoad(t *testing.T, dir string, random *rand.Rand) []note {
 	t.Helper()
 	cmd := worker(t, "load", dir)
@@ -107,7 +107,7 @@ func killUnderLoad(t *testing.T, dir string, random *rand.Rand) []note {
 	}
 	lines := bufio.NewReader(out)
 	var output strings.Builder
-	if random.IntN(5) > 0 { // otherwise it is killed while it starts
+	if random.IntN(5) > 0 { // otherwise it is killed during its start
 		first, err := lines.ReadString('\n')
 		if err != nil {
 			t.Fatalf("the process did not begin: %v: %s", err, failed.String())
@@ -133,12 +133,12 @@ func killUnderLoad(t *testing.T, dir string, random *rand.Rand) []note {
 	if failed.Len() > 0 {
 		t.Fatalf("the process failed: %s", failed.String())
 	}
-	return slices.DeleteFunc(told(output.String()), func(n note) bool { return n.Name == "ready" })
+	return slices.DeleteFunc(parseReports(output.String()), func(n note) bool { return n.Name == "ready" })
 }
 
-// A check closes no file of a store that this process uses: that would take away the locks that this process has on
-// it (POSIX), and let another one throw the log away.
-func TestACheckTakesNoLockAway(t *testing.T) {
+// A check must not close a file of a store that this process uses: that would drop this process's locks on it
+// (POSIX), and let another process delete the log.
+func TestACheckDropsNoLocks(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(db *sqlstore.DB) error{
 		"a log in use": func(db *sqlstore.DB) error { return people(t.Context(), db, "old", 3) },
@@ -150,10 +150,10 @@ func TestACheckTakesNoLockAway(t *testing.T) {
 		if err := db.Close(); err != nil { // everything is in the file
 			t.Fatal(err)
 		}
-		if err := errors.Join(change(testenv.OpenSQLite(t, path)), os.Symlink(path, beside(dir, "link.db"))); err != nil {
+		if err := errors.Join(change(testenv.OpenSQLite(t, path)), os.Symlink(path, sibling(dir, "link.db"))); err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range []string{path, beside(dir, "link.db")} {
+		for _, p := range []string{path, sibling(dir, "link.db")} {
 			if err := sqlstore.Check(t.Context(), options(p)); err != nil {
 				t.Fatal(err)
 			}

@@ -15,38 +15,38 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// works are what a process can be told to do until it is killed. Each tells on standard output what was acknowledged,
-// one line for each, written at once.
-var works = map[string]func(ctx context.Context, dir string) error{
+// workers are the functions that a process can run until it is killed. Each reports what was acknowledged on standard
+// output, in lines that are written at once.
+var workers = map[string]func(ctx context.Context, dir string) error{
 	"load":   load,
 	"locked": func(_ context.Context, dir string) error { return locked(filepath.Join(dir, storeName)) },
 }
 
-// tell writes a line that the one who kills reads. A line of this length is written whole or not at all (pipe(7)).
-func tell(what, value string) error {
+// reportLine writes a line for the killing process. A write of this length to a pipe is atomic (pipe(7)).
+func reportLine(what, value string) error {
 	_, err := os.Stdout.WriteString(what + "\t" + value + "\n")
 	return err
 }
 
-// told reads what a process has told until it was killed.
-func told(output string) []note {
+// parseReports parses what a process reported until it was killed.
+func parseReports(output string) []note {
 	var list []note
 	for line := range strings.Lines(output) {
 		if what, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t"); ok && strings.HasSuffix(line, "\n") {
-			list = append(list, note{Kind: acked, Name: what, Data: []byte(value)})
+			list = append(list, note{Kind: acknowledged, Name: what, Data: []byte(value)})
 		}
 	}
 	return list
 }
 
-// load changes a store as hard as it can.
+// load changes a store as fast as it can.
 func load(ctx context.Context, dir string) error {
 	return with(ctx, options(filepath.Join(dir, storeName)), func(db *sqlstore.DB) error {
-		// Bring the log in after every few commits, so that many kills fall into that.
+		// Checkpoint after every few commits, so that many kills happen during that.
 		if _, err := db.Maintenance().ExecContext(ctx, `PRAGMA wal_autocheckpoint = 60`); err != nil {
 			return err
 		}
-		if err := tell("ready", ""); err != nil {
+		if err := reportLine("ready", ""); err != nil {
 			return err
 		}
 		var wg sync.WaitGroup
@@ -59,7 +59,7 @@ func load(ctx context.Context, dir string) error {
 	})
 }
 
-// loadOne begins sessions and ends every second one, until something fails. Names go on where an earlier process
+// loadOne creates sessions and ends every second one, until something fails. Names continue where an earlier process
 // stopped.
 func loadOne(ctx context.Context, db *sqlstore.DB, number int) error {
 	last := ""
@@ -72,11 +72,11 @@ func loadOne(ctx context.Context, db *sqlstore.DB, number int) error {
 			}
 			return tx.SetSetting(ctx, fmt.Sprintf("count%d", number), name)
 		})
-		if err := errors.Join(err, tell("begun "+token, "")); err != nil {
+		if err := errors.Join(err, reportLine("begun "+token, "")); err != nil {
 			return err
 		}
 		if last != "" && i%2 == 1 {
-			if err := errors.Join(tell("ending "+last, ""), end(ctx, db, last), tell("ended "+last, "")); err != nil {
+			if err := errors.Join(reportLine("ending "+last, ""), end(ctx, db, last), reportLine("ended "+last, "")); err != nil {
 				return err
 			}
 		}
@@ -84,14 +84,14 @@ func loadOne(ctx context.Context, db *sqlstore.DB, number int) error {
 	}
 }
 
-// Where SQLite's shared lock is in a file; see "os.h" of SQLite.
+// The position of SQLite's shared lock in a file; see "os.h" of SQLite.
 const (
 	sharedFirst = 0x40000002
 	sharedSize  = 510
 )
 
-// locked returns an error unless another process has the lock on a store that each has that uses it: as long as it holds,
-// nobody else brings the log in and deletes it.
+// locked returns an error unless another process holds the shared lock on a store: while it is held, nobody else
+// checkpoints and deletes the log.
 func locked(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
-// The test binary is also the process that is recorded or killed: these say what it does then.
+// The test binary is also the process that is recorded or killed, controlled by these variables.
 const (
-	workEnv       = "GATEHOUSE_CRASH_WORK" // a scenario to record, or one of the works below
+	workEnv       = "GATEHOUSE_CRASH_WORK" // a scenario to record, or one of the workers
 	dirEnv        = "GATEHOUSE_CRASH_DIR"
 	notesEnv      = "GATEHOUSE_CRASH_NOTES"
 	migrationsEnv = "GATEHOUSE_CRASH_MIGRATIONS"
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 
 func runWork(work, dir string) error {
 	ctx := context.Background()
-	if f, ok := works[work]; ok {
+	if f, ok := workers[work]; ok {
 		return f(ctx, dir)
 	}
 	s, ok := scenarios[work]
@@ -51,7 +51,7 @@ func runWork(work, dir string) error {
 	return errors.Join(s.run(ctx, dir, r.ack), r.close())
 }
 
-// worker makes the process that does a piece of work in a folder.
+// worker returns the process that runs a worker in a directory.
 func worker(t testing.TB, work, dir string, env ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -63,7 +63,7 @@ func worker(t testing.TB, work, dir string, env ...string) *exec.Cmd {
 	return cmd
 }
 
-// rounds returns how many kills to run: those of CRASH_ROUNDS, which also means the long form, or a few.
+// rounds returns the number of kills: CRASH_ROUNDS, which also selects the long form, or a few.
 func rounds(t testing.TB, few int) (n int, long bool) {
 	t.Helper()
 	text := os.Getenv("CRASH_ROUNDS")
@@ -77,8 +77,8 @@ func rounds(t testing.TB, few int) (n int, long bool) {
 	return n, true
 }
 
-// chance returns the randomness of a test: that of CRASH_SEED, or another one every time, which is told.
-func chance(t testing.TB) *rand.Rand {
+// newRand returns a random generator with the seed CRASH_SEED, or with a random one, which is logged.
+func newRand(t testing.TB) *rand.Rand {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("CRASH_SEED"); text != "" {
@@ -91,7 +91,7 @@ func chance(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// folder makes the folder of a store, with room beside it that goes with the test.
+// folder creates the directory of a store inside a temporary one.
 func folder(t testing.TB) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "store")

@@ -18,7 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// Where the stores are that a process works with: paths of SQLite or connection strings of PostgreSQL.
+// The stores of a worker: paths of SQLite or connection strings of PostgreSQL.
 const (
 	fromEnv = "GATEHOUSE_CRASH_FROM"
 	toEnv   = "GATEHOUSE_CRASH_TO"
@@ -64,13 +64,13 @@ func init() {
 	between := func(f func(ctx context.Context, from, to string) error) func(context.Context, string) error {
 		return func(ctx context.Context, _ string) error { return f(ctx, os.Getenv(fromEnv), os.Getenv(toEnv)) }
 	}
-	works["move between"], works["restore between"], works["backup between"] = between(moveBetween), between(restoreInto), between(backupTo)
-	works["open between"] = between(func(ctx context.Context, _, to string) error {
+	workers["move between"], workers["restore between"], workers["backup between"] = between(moveBetween), between(restoreInto), between(backupTo)
+	workers["open between"] = between(func(ctx context.Context, _, to string) error {
 		return with(ctx, optionsOf(to), func(db *sqlstore.DB) error { return db.Ping(ctx) })
 	})
 }
 
-// killAt lets a process work for a while and kills it; it reports whether the process had come to its end before.
+// killAt lets a process work for a while and kills it; it reports whether the process had ended before.
 func killAt(t *testing.T, work, from, to string, after time.Duration) (done bool) {
 	t.Helper()
 	cmd := worker(t, work, "", fromEnv+"="+from, toEnv+"="+to)
@@ -95,12 +95,12 @@ func killAt(t *testing.T, work, from, to string, after time.Duration) (done bool
 	return <-ended == nil
 }
 
-// moments for kills: within about the time that the work takes when nobody disturbs it.
+// within returns a random moment for a kill within about the time that the work takes.
 func within(random *rand.Rand, took time.Duration) time.Duration {
 	return time.Duration(random.Int64N(int64(took)))
 }
 
-// engines make places for stores. Each has nothing in it yet.
+// engines return locations for new stores.
 var engines = map[string]func(t *testing.T) string{
 	"sqlite":   func(t *testing.T) string { return filepath.Join(folder(t), storeName) },
 	"postgres": testenvDSN,
@@ -108,7 +108,7 @@ var engines = map[string]func(t *testing.T) string{
 
 func testenvDSN(t *testing.T) string { return testenv.PostgresDSN(t) }
 
-// filledAt makes a store with people in it.
+// filledAt creates a store with users.
 func filledAt(t *testing.T, at, mark string, n int) string {
 	t.Helper()
 	if err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error { return people(t.Context(), db, mark, n) }); err != nil {
@@ -117,7 +117,7 @@ func filledAt(t *testing.T, at, mark string, n int) string {
 	return at
 }
 
-// eachEngine runs a test on both engines, so many times, with what the work takes without being killed.
+// eachEngine runs a test on both engines.
 func eachEngine(t *testing.T, test func(t *testing.T, fresh func(t *testing.T) string, random *rand.Rand, times int)) {
 	t.Helper()
 	for name, fresh := range engines {
@@ -127,7 +127,7 @@ func eachEngine(t *testing.T, test func(t *testing.T, fresh func(t *testing.T) s
 			if long {
 				n = max(2, n/20)
 			}
-			test(t, fresh, chance(t), n)
+			test(t, fresh, newRand(t), n)
 		})
 	}
 }
@@ -141,17 +141,17 @@ func took(t *testing.T, work, from, to string) time.Duration {
 	return time.Since(began)
 }
 
-func TestItStartsAfterAKillInAMigration(t *testing.T) {
+func TestStoreStartsAfterAKillInAMigration(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, fresh func(t *testing.T) string, random *rand.Rand, times int) {
 		full := took(t, "open between", "", fresh(t))
 		for range times {
 			at := fresh(t)
-			for range 2 { // the second one finds what the first one left
+			for range 2 { // the second run starts on the result of the first
 				killAt(t, "open between", "", at, within(random, full))
 			}
 			began := time.Now()
-			if err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error { return whole(t.Context(), db) }); err != nil {
+			if err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error { return checkWhole(t.Context(), db) }); err != nil {
 				t.Errorf("after a kill: %v", err)
 			}
 			if waited := time.Since(began); waited > 30*time.Second {
@@ -161,7 +161,7 @@ func TestItStartsAfterAKillInAMigration(t *testing.T) {
 	})
 }
 
-func TestAKilledMoveGoesOn(t *testing.T) {
+func TestAKilledMoveContinues(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, fresh func(t *testing.T) string, random *rand.Rand, times int) {
 		for other, freshSource := range engines {
@@ -170,18 +170,18 @@ func TestAKilledMoveGoesOn(t *testing.T) {
 			for range times {
 				at := fresh(t)
 				done := killAt(t, "move between", source, at, within(random, full))
-				// A server that starts now finds a whole store, or is told what to do; never a part of one.
+				// A server that starts now finds a complete store, or an error that says what to do; never an incomplete one.
 				err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error {
-					return errors.Join(whole(t.Context(), db), marked(t.Context(), db, map[string]int{"": 0, "source": 100}))
+					return errors.Join(checkWhole(t.Context(), db), hasContent(t.Context(), db, map[string]int{"": 0, "source": 100}))
 				})
 				if err != nil && !errors.Is(err, sqlstore.ErrIncomplete) {
 					t.Errorf("from %s: a start after the kill: %v", other, err)
 				}
-				if err := moveBetween(t.Context(), source, at); err != nil && !(errors.Is(err, storecopy.ErrNotEmpty) && (done || !isFilling(t, at))) {
+				if err := moveBetween(t.Context(), source, at); err != nil && !(errors.Is(err, storecopy.ErrNotEmpty) && (done || !isCopying(t, at))) {
 					t.Errorf("from %s: moving again: %v", other, err)
 				}
 				if err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error {
-					return errors.Join(whole(t.Context(), db), marked(t.Context(), db, map[string]int{"source": 100}))
+					return errors.Join(checkWhole(t.Context(), db), hasContent(t.Context(), db, map[string]int{"source": 100}))
 				}); err != nil {
 					t.Errorf("from %s: after moving again: %v", other, err)
 				}
@@ -196,7 +196,7 @@ func TestAKilledMoveGoesOn(t *testing.T) {
 	})
 }
 
-func isFilling(t *testing.T, at string) bool {
+func isCopying(t *testing.T, at string) bool {
 	t.Helper()
 	err := with(t.Context(), optionsOf(at), func(*sqlstore.DB) error { return nil })
 	return errors.Is(err, sqlstore.ErrIncomplete)
@@ -214,7 +214,7 @@ func TestAKilledRestoreLeavesTheOldOrTheNewStore(t *testing.T) {
 				delete(contents, "old")
 			}
 			if err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error {
-				return errors.Join(whole(t.Context(), db), marked(t.Context(), db, contents))
+				return errors.Join(checkWhole(t.Context(), db), hasContent(t.Context(), db, contents))
 			}); err != nil {
 				t.Errorf("after a kill: %v", err)
 			}
@@ -225,7 +225,7 @@ func TestAKilledRestoreLeavesTheOldOrTheNewStore(t *testing.T) {
 	})
 }
 
-func TestAKilledBackupIsWholeOrNotThere(t *testing.T) {
+func TestAKilledBackupIsCompleteOrMissing(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, fresh func(t *testing.T) string, random *rand.Rand, times int) {
 		at := filledAt(t, fresh(t), "old", 60)
@@ -238,7 +238,7 @@ func TestAKilledBackupIsWholeOrNotThere(t *testing.T) {
 				continue
 			}
 			if err := with(t.Context(), options(file), func(db *sqlstore.DB) error {
-				return errors.Join(whole(t.Context(), db), marked(t.Context(), db, map[string]int{"old": 60}))
+				return errors.Join(checkWhole(t.Context(), db), hasContent(t.Context(), db, map[string]int{"old": 60}))
 			}); err != nil {
 				t.Errorf("a backup: %v", err)
 			}

@@ -15,19 +15,19 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// kindOf says what a note in a recording is about.
+// kindOf is the kind of a note in a recording.
 type kindOf string
 
 const (
-	opened    kindOf = "open"     // the file is there from now on
-	wrote     kindOf = "write"    // Data at Offset
-	truncated kindOf = "truncate" // to Offset bytes
-	synced    kindOf = "sync"
-	deleted   kindOf = "delete"
-	acked     kindOf = "ack" // something was acknowledged; Name and Data say what
+	opened       kindOf = "open"     // the file was created
+	wrote        kindOf = "write"    // Data at Offset
+	truncated    kindOf = "truncate" // to Offset bytes
+	synced       kindOf = "sync"
+	deleted      kindOf = "delete"
+	acknowledged kindOf = "ack" // Name and Data were acknowledged
 )
 
-// note is one step of a recording. Name is the file's, without its folder.
+// note is one step of a recording. Name is the name of the file, without its directory.
 type note struct {
 	Kind   kindOf
 	Name   string
@@ -35,7 +35,7 @@ type note struct {
 	Data   []byte
 }
 
-// recorder notes what SQLite does to the files in a folder.
+// recorder records SQLite's operations on the files in a directory.
 type recorder struct {
 	mu    sync.Mutex
 	dir   string
@@ -46,8 +46,8 @@ type recorder struct {
 	names map[uintptr]string // open files
 }
 
-// tape is the recorder of this process: SQLite's layers are the process's, too.
-var tape *recorder
+// rec is the recorder of this process: SQLite's VFS is global, too.
+var rec *recorder
 
 func (r *recorder) add(n note) {
 	if r.err == nil {
@@ -55,37 +55,36 @@ func (r *recorder) add(n note) {
 	}
 }
 
-// ack notes that something was acknowledged: all that is noted later happened after it.
+// ack records that something was acknowledged: all later notes happened after it.
 func (r *recorder) ack(name, value string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.add(note{Kind: acked, Name: name, Data: []byte(value)})
+	r.add(note{Kind: acknowledged, Name: name, Data: []byte(value)})
 }
 
 func (r *recorder) close() error { return errors.Join(r.err, r.out.Flush(), r.file.Close()) }
 
-// within returns the name of a file in the folder that is watched.
+// within returns the name of a file in the recorded directory.
 func (r *recorder) within(path string) (string, bool) {
 	rest, ok := strings.CutPrefix(path, r.dir+string(filepath.Separator))
 	return rest, ok && !strings.ContainsRune(rest, filepath.Separator)
 }
 
-// The layer is SQLite's own for this system with a few of its functions replaced: each of ours notes what is asked and
-// passes it on.
+// The VFS is SQLite's default one with a few functions replaced: each records the call and passes it on.
 var (
-	original   sqlite3.Tsqlite3_vfs
-	methods    = make(map[uintptr]*sqlite3.Tsqlite3_io_methods) // SQLite's → ours
-	underneath = make(map[uintptr]uintptr)                      // an open file → SQLite's
+	original        sqlite3.Tsqlite3_vfs
+	methods         = make(map[uintptr]*sqlite3.Tsqlite3_io_methods) // SQLite's → ours
+	originalMethods = make(map[uintptr]uintptr)                      // an open file → SQLite's
 )
 
-// record puts the recorder beneath every connection of this process.
+// record installs the recorder below every connection of this process.
 func record(dir, out string) (*recorder, error) {
 	f, err := os.Create(out)
 	if err != nil {
 		return nil, err
 	}
 	buffered := bufio.NewWriter(f)
-	tape = &recorder{dir: dir, out: buffered, enc: gob.NewEncoder(buffered), file: f, names: make(map[uintptr]string)}
+	rec = &recorder{dir: dir, out: buffered, enc: gob.NewEncoder(buffered), file: f, names: make(map[uintptr]string)}
 	tls := libc.NewTLS()
 	defer tls.Close()
 	vfs := at[sqlite3.Tsqlite3_vfs](sqlite3.Xsqlite3_vfs_find(tls, 0))
@@ -94,16 +93,16 @@ func record(dir, out string) (*recorder, error) {
 	}
 	original = *vfs
 	vfs.FxOpen, vfs.FxDelete = pointer(openFile), pointer(deleteFile)
-	return tape, nil
+	return rec, nil
 }
 
-// at turns an address of SQLite's memory into a pointer.
+// at converts an address of SQLite's memory to a pointer.
 func at[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) }
 
-// pointer turns a function into what SQLite calls; see cFuncPointer in modernc.org/sqlite.
+// pointer converts a function to a C function pointer; see cFuncPointer in modernc.org/sqlite.
 func pointer[T any](f T) uintptr { return *(*uintptr)(unsafe.Pointer(&struct{ f T }{f})) }
 
-// function turns what SQLite calls into a function.
+// function converts a C function pointer to a function.
 func function[T any](p uintptr) T { return *(*T)(unsafe.Pointer(&struct{ p uintptr }{p})) }
 
 func openFile(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uintptr) int32 {
@@ -111,77 +110,77 @@ func openFile(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uintptr) 
 	if code != sqlite3.SQLITE_OK || name == 0 {
 		return code
 	}
-	tape.mu.Lock()
-	defer tape.mu.Unlock()
-	if short, ok := tape.within(libc.GoString(name)); ok {
-		tape.add(note{Kind: opened, Name: short})
-		tape.names[file] = short
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if short, ok := rec.within(libc.GoString(name)); ok {
+		rec.add(note{Kind: opened, Name: short})
+		rec.names[file] = short
 		theirs := at[sqlite3.Tsqlite3_file](file).FpMethods
 		if methods[theirs] == nil {
 			ours := *at[sqlite3.Tsqlite3_io_methods](theirs)
 			ours.FxWrite, ours.FxTruncate, ours.FxSync, ours.FxClose = pointer(writeFile), pointer(truncateFile), pointer(syncFile), pointer(closeFile)
 			methods[theirs] = &ours
 		}
-		underneath[file] = theirs
+		originalMethods[file] = theirs
 		at[sqlite3.Tsqlite3_file](file).FpMethods = uintptr(unsafe.Pointer(methods[theirs]))
 	}
 	return code
 }
 
-// calls returns SQLite's own functions of an open file, and its name. The lock keeps the notes in the order of the
-// writes.
+// calls returns SQLite's original functions for an open file, and its name. The lock keeps the notes in the order of
+// the writes.
 func calls(file uintptr) (*sqlite3.Tsqlite3_io_methods, string) {
-	return at[sqlite3.Tsqlite3_io_methods](underneath[file]), tape.names[file]
+	return at[sqlite3.Tsqlite3_io_methods](originalMethods[file]), rec.names[file]
 }
 
 func writeFile(tls *libc.TLS, file, buf uintptr, size int32, offset int64) int32 {
-	tape.mu.Lock()
-	defer tape.mu.Unlock()
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
 	m, name := calls(file)
 	data := append([]byte(nil), unsafe.Slice(at[byte](buf), int(size))...)
 	code := function[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](m.FxWrite)(tls, file, buf, size, offset)
-	tape.add(note{Kind: wrote, Name: name, Offset: offset, Data: data})
+	rec.add(note{Kind: wrote, Name: name, Offset: offset, Data: data})
 	return code
 }
 
 func truncateFile(tls *libc.TLS, file uintptr, size int64) int32 {
-	tape.mu.Lock()
-	defer tape.mu.Unlock()
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
 	m, name := calls(file)
 	code := function[func(*libc.TLS, uintptr, int64) int32](m.FxTruncate)(tls, file, size)
-	tape.add(note{Kind: truncated, Name: name, Offset: size})
+	rec.add(note{Kind: truncated, Name: name, Offset: size})
 	return code
 }
 
 func syncFile(tls *libc.TLS, file uintptr, flags int32) int32 {
-	tape.mu.Lock()
-	defer tape.mu.Unlock()
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
 	m, name := calls(file)
 	code := function[func(*libc.TLS, uintptr, int32) int32](m.FxSync)(tls, file, flags)
-	tape.add(note{Kind: synced, Name: name})
+	rec.add(note{Kind: synced, Name: name})
 	return code
 }
 
 func closeFile(tls *libc.TLS, file uintptr) int32 {
-	tape.mu.Lock()
+	rec.mu.Lock()
 	m, _ := calls(file)
-	delete(tape.names, file)
-	delete(underneath, file)
-	tape.mu.Unlock()
+	delete(rec.names, file)
+	delete(originalMethods, file)
+	rec.mu.Unlock()
 	return function[func(*libc.TLS, uintptr) int32](m.FxClose)(tls, file)
 }
 
 func deleteFile(tls *libc.TLS, vfs, name uintptr, syncDir int32) int32 {
-	tape.mu.Lock()
-	defer tape.mu.Unlock()
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
 	code := function[func(*libc.TLS, uintptr, uintptr, int32) int32](original.FxDelete)(tls, vfs, name, syncDir)
-	if short, ok := tape.within(libc.GoString(name)); ok && code == sqlite3.SQLITE_OK {
-		tape.add(note{Kind: deleted, Name: short})
+	if short, ok := rec.within(libc.GoString(name)); ok && code == sqlite3.SQLITE_OK {
+		rec.add(note{Kind: deleted, Name: short})
 	}
 	return code
 }
 
-// readNotes reads a recording whole.
+// readNotes reads a recording.
 func readNotes(path string) ([]note, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// files are the files of a store, by name. What SQLite keeps in -shm is memory, not data: it is not among them.
+// files are the files of a store, by name, without -shm, which holds no data.
 type files map[string][]byte
 
 func readFiles(dir string) (files, error) {
@@ -48,7 +48,7 @@ func (f files) clone() files {
 	return c
 }
 
-// apply does what a note says.
+// apply applies a note.
 func (f files) apply(n note) {
 	switch n.Kind {
 	case opened:
@@ -71,33 +71,33 @@ func (f files) apply(n note) {
 	}
 }
 
-// recording is what happened to the files of a store, from how they were before.
+// recording is the initial state of a store's files and the operations on them.
 type recording struct {
-	name   string
-	beside files // what the scenario needs and does not change
-	before files
-	notes  []note
+	name    string
+	sibling files // inputs of the scenario, which it does not change
+	before  files
+	notes   []note
 }
 
-// recordScenario lets a process of its own run a scenario and reads what was noted. The notes have to lead to the files
-// that the process left, byte by byte: a write that was missed would be a moment that is not tried.
+// recordScenario runs a scenario in a separate process and reads the recording. Replaying it has to result in the
+// same files, byte by byte: a missed write would be a moment that is not tested.
 func recordScenario(t testing.TB, name string) recording {
 	t.Helper()
 	dir := folder(t)
 	if err := scenarios[name].prepare(t.Context(), dir); err != nil {
 		t.Fatalf("preparing: %v", err)
 	}
-	r := recording{name: name, beside: make(files)}
+	r := recording{name: name, sibling: make(files)}
 	for _, file := range []string{"source.db", "backup.db"} {
-		if content, err := os.ReadFile(beside(dir, file)); err == nil {
-			r.beside[file] = content
+		if content, err := os.ReadFile(sibling(dir, file)); err == nil {
+			r.sibling[file] = content
 		}
 	}
 	var err error
 	if r.before, err = readFiles(dir); err != nil {
 		t.Fatal(err)
 	}
-	at := beside(dir, "notes")
+	at := sibling(dir, "notes")
 	if out, err := worker(t, name, dir, notesEnv+"="+at).CombinedOutput(); err != nil {
 		t.Fatalf("recording %s: %v: %s", name, err, out)
 	}
@@ -118,7 +118,7 @@ func recordScenario(t testing.TB, name string) recording {
 	return r
 }
 
-// steps returns the notes after which the files are other than before.
+// steps returns the notes that change the files.
 func (r recording) steps() []int {
 	var list []int
 	for i, n := range r.notes {
@@ -133,14 +133,14 @@ func (r recording) steps() []int {
 func (r recording) acks(step int) []note {
 	var list []note
 	for _, n := range r.notes[:step] {
-		if n.Kind == acked {
+		if n.Kind == acknowledged {
 			list = append(list, n)
 		}
 	}
 	return list
 }
 
-// at returns the files as a kill at a step leaves them: part of the step's write is done, all of it for 1.
+// at returns the files after a kill at a step, when that part of the step's write is done (1 means all).
 func (r recording) at(step int, part float64) files {
 	f := r.before.clone()
 	for _, n := range r.notes[:step] {
@@ -154,13 +154,13 @@ func (r recording) at(step int, part float64) files {
 	return f
 }
 
-// sector is what a disk writes whole.
+// sector is the unit that a disk writes atomically.
 const sector = 512
 
-// cut returns the files as a power cut after a step may leave them: of what was not synced since, keep decides for each
-// sector whether it is there. Deleting takes everything before it along.
+// cut returns the files as a power cut after a step may leave them: keep decides for each unsynced sector whether it
+// was written. A deletion implies everything before it.
 func (r recording) cut(step int, keep func() bool) files {
-	synced := make(map[string]int) // the last step that is certainly on the disk
+	synced := make(map[string]int) // the last step that is certainly on disk
 	for i, n := range r.notes[:step+1] {
 		if n.Kind == "sync" || n.Kind == deleted {
 			synced[n.Name] = i
@@ -190,7 +190,7 @@ type moment struct {
 	files func() files
 }
 
-// moments returns those of a step: after the write, after half of it, and after a power cut.
+// moments returns the moments of a step: after the write, after half of it, and after a power cut.
 func (r recording) moments(step int, random *rand.Rand) []moment {
 	seed := random.Uint64()
 	list := []moment{

@@ -15,15 +15,15 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// storeName is the file of the store that is interrupted, in a folder of its own. What else a scenario needs is beside
-// that folder.
+// storeName is the file of the interrupted store, in a separate directory. Other inputs of a scenario are beside that
+// directory.
 const storeName = "gatehouse.db"
 
 // scenario is something that can be interrupted.
 type scenario struct {
-	// prepare fills the folder and what is beside it, before anything is recorded.
+	// prepare creates the inputs, before the recording starts.
 	prepare func(ctx context.Context, dir string) error
-	// run is recorded. ack notes what was acknowledged.
+	// run is recorded. It calls ack for what was acknowledged.
 	run func(ctx context.Context, dir string, ack func(name, value string)) error
 }
 
@@ -56,7 +56,7 @@ func side(db *sqlstore.DB) storecopy.Side {
 	return storecopy.Side{DB: db.Maintenance(), Engine: info.Engine, Location: info.Location}
 }
 
-// person adds an account with a name, long enough that few fit on a page, and a session.
+// person adds an account, long enough that few fit on a page, and a session.
 func person(ctx context.Context, tx store.Tx, name string, role store.Role) (token string, err error) {
 	now := time.Now()
 	u := store.User{ID: store.NewID(now), Username: name, Email: name + "@example.com", Name: "Person " + name, Role: role,
@@ -69,7 +69,7 @@ func person(ctx context.Context, tx store.Tx, name string, role store.Role) (tok
 		AuthAt: now, LastSeenAt: now, Idle: time.Hour, ExpiresAt: now.Add(24 * time.Hour), Method: "password", IP: "192.0.2.7", UserAgent: "a browser"})
 }
 
-// people adds an administrator and others, and a setting that tells this content from another.
+// people adds an administrator and users, and a setting that identifies this content.
 func people(ctx context.Context, db *sqlstore.DB, mark string, n int) error {
 	return db.Change(ctx, func(tx store.Tx) error {
 		for i := range n {
@@ -99,7 +99,7 @@ func makeStore(ctx context.Context, dir string, ack func(name, value string)) er
 	})
 }
 
-// changeAndCheckpoint begins and ends sessions and edits, and brings the log into the file in between and at the end.
+// changeAndCheckpoint creates and ends sessions, edits users, and checkpoints in between and at the end.
 func changeAndCheckpoint(ctx context.Context, dir string, ack func(name, value string)) error {
 	return with(ctx, options(filepath.Join(dir, storeName)), func(db *sqlstore.DB) error {
 		var last string
@@ -146,7 +146,7 @@ func end(ctx context.Context, db *sqlstore.DB, token string) error {
 	})
 }
 
-// prepareOld makes a store as the first release of its schema did.
+// prepareOld creates a store with the first version of the schema.
 func prepareOld(ctx context.Context, dir string) (err error) {
 	text, err := os.ReadFile(filepath.Join(migrations(), "0001_init.sql"))
 	if err != nil {
@@ -195,7 +195,7 @@ func prepareOld(ctx context.Context, dir string) (err error) {
 	return err
 }
 
-// migrations is where the schema is, seen from this package's folder.
+// migrations returns the directory of the migrations.
 func migrations() string {
 	if dir := os.Getenv(migrationsEnv); dir != "" {
 		return dir
@@ -211,15 +211,15 @@ func migrateStore(ctx context.Context, dir string, ack func(name, value string))
 	return with(ctx, options(filepath.Join(dir, storeName)), func(*sqlstore.DB) error { ack("migrated", ""); return nil })
 }
 
-func beside(dir, name string) string { return filepath.Join(filepath.Dir(dir), name) }
+func sibling(dir, name string) string { return filepath.Join(filepath.Dir(dir), name) }
 
 func prepareRestore(ctx context.Context, dir string) error {
 	return errors.Join(prepareStore(ctx, dir),
-		with(ctx, options(beside(dir, "backup.db")), func(db *sqlstore.DB) error { return people(ctx, db, "new", 40) }))
+		with(ctx, options(sibling(dir, "backup.db")), func(db *sqlstore.DB) error { return people(ctx, db, "new", 40) }))
 }
 
 func restoreStore(ctx context.Context, dir string, ack func(name, value string)) error {
-	return with(ctx, options(beside(dir, "backup.db")), func(from *sqlstore.DB) error {
+	return with(ctx, options(sibling(dir, "backup.db")), func(from *sqlstore.DB) error {
 		return with(ctx, options(filepath.Join(dir, storeName)), func(to *sqlstore.DB) error {
 			_, err := storecopy.Load(ctx, side(from), side(to), storecopy.Options{Replace: true, NeedAdmin: true, Batch: 10, Empty: []string{"changes", "sessions"}})
 			if err == nil {
@@ -231,13 +231,13 @@ func restoreStore(ctx context.Context, dir string, ack func(name, value string))
 }
 
 func prepareMove(ctx context.Context, dir string) error {
-	return with(ctx, options(beside(dir, "source.db")), func(db *sqlstore.DB) error { return people(ctx, db, "source", 40) })
+	return with(ctx, options(sibling(dir, "source.db")), func(db *sqlstore.DB) error { return people(ctx, db, "source", 40) })
 }
 
 // errEnough interrupts a move.
 var errEnough = errors.New("enough")
 
-// prepareResumed leaves a move interrupted, and changes in the source what was moved already.
+// prepareResumed interrupts a move, and changes copied rows in the source.
 func prepareResumed(ctx context.Context, dir string) error {
 	if err := prepareMove(ctx, dir); err != nil {
 		return err
@@ -252,7 +252,7 @@ func prepareResumed(ctx context.Context, dir string) error {
 	if !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("the move was not interrupted: %w", err)
 	}
-	return with(ctx, options(beside(dir, "source.db")), func(db *sqlstore.DB) error {
+	return with(ctx, options(sibling(dir, "source.db")), func(db *sqlstore.DB) error {
 		return db.Change(ctx, func(tx store.Tx) error {
 			u, err := tx.UserByUsername(ctx, "source3")
 			if err != nil {
@@ -261,7 +261,7 @@ func prepareResumed(ctx context.Context, dir string) error {
 			if err := tx.DeleteUser(ctx, u.ID); err != nil {
 				return err
 			}
-			_, err = person(ctx, tx, "source3", store.RoleUser) // the name of one that was moved
+			_, err = person(ctx, tx, "source3", store.RoleUser) // the name of a copied account
 			return err
 		})
 	})
@@ -270,7 +270,7 @@ func prepareResumed(ctx context.Context, dir string) error {
 func move(ctx context.Context, dir string, progress func(table string, rows, of int64)) error {
 	target := options(filepath.Join(dir, storeName))
 	target.Resume = true
-	return with(ctx, options(beside(dir, "source.db")), func(from *sqlstore.DB) error {
+	return with(ctx, options(sibling(dir, "source.db")), func(from *sqlstore.DB) error {
 		return with(ctx, target, func(to *sqlstore.DB) error {
 			_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 10, Progress: progress})
 			return err

@@ -18,8 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// start does with the store in a folder what Caddy does: the check, which has to change nothing, and the opening. fn
-// gets the open store.
+// start starts on a store like Caddy: the check, which must change nothing, and the opening. fn gets the open store.
 func start(ctx context.Context, dir string, fn func(db *sqlstore.DB) error) error {
 	before, err := everything(dir)
 	if err != nil {
@@ -56,24 +55,24 @@ func everything(dir string) (files, error) {
 	return all, nil
 }
 
-// whole looks at everything in a store.
-func whole(ctx context.Context, db *sqlstore.DB) error {
+// checkWhole checks everything in a store.
+func checkWhole(ctx context.Context, db *sqlstore.DB) error {
 	report, err := storecopy.Check(ctx, side(db))
 	if err != nil {
 		return err
 	}
 	for _, f := range report.Findings {
-		if f.Check != "no administrator" { // not made yet
+		if f.Check != "no administrator" { // not created yet
 			return fmt.Errorf("%s: %s", f.Check, f.Detail)
 		}
 	}
 	return nil
 }
 
-// kept looks whether everything acknowledged is there, and nothing is alive that was ended.
-func kept(ctx context.Context, db *sqlstore.DB, acks []note) error {
+// checkAcks checks that everything acknowledged is there, and that no ended session is valid.
+func checkAcks(ctx context.Context, db *sqlstore.DB, acks []note) error {
 	settings := make(map[string]string)
-	sessions := make(map[string]string) // token → begun, ending (either is right) or ended
+	sessions := make(map[string]string) // token → begun, ending (both results are allowed) or ended
 	for _, a := range acks {
 		what, name, _ := strings.Cut(a.Name, " ")
 		if what == "setting" {
@@ -84,7 +83,7 @@ func kept(ctx context.Context, db *sqlstore.DB, acks []note) error {
 	}
 	for name, want := range settings {
 		got, err := db.Setting(ctx, name)
-		if err != nil || !reached(got, want) {
+		if err != nil || !isAtLeast(got, want) {
 			return fmt.Errorf("the setting %s is %q, %w; %q was acknowledged", name, got, err, want)
 		}
 	}
@@ -102,16 +101,16 @@ func kept(ctx context.Context, db *sqlstore.DB, acks []note) error {
 	return nil
 }
 
-// reached reports whether a value is the one that was acknowledged, or of two numbers a later one: a commit comes before
-// it is acknowledged.
-func reached(got, want string) bool {
+// isAtLeast reports whether a value is the acknowledged one, or a later number: a commit happens before it is
+// acknowledged.
+func isAtLeast(got, want string) bool {
 	a, errA := strconv.Atoi(got)
 	b, errB := strconv.Atoi(want)
 	return got == want || errA == nil && errB == nil && a >= b
 }
 
-// marked looks whether a store holds all of one content: the mark and so many people whose names begin with it.
-func marked(ctx context.Context, db *sqlstore.DB, contents map[string]int) error {
+// hasContent checks that a store holds one complete content: the mark and that many users whose names begin with it.
+func hasContent(ctx context.Context, db *sqlstore.DB, contents map[string]int) error {
 	mark, err := db.Setting(ctx, "mark")
 	if errors.Is(err, store.ErrNotFound) {
 		mark, err = "", nil
@@ -134,15 +133,15 @@ func marked(ctx context.Context, db *sqlstore.DB, contents map[string]int) error
 	return nil
 }
 
-// judge starts on the files of a moment and looks whether what has to be there is.
-func judge(ctx context.Context, r recording, dir string, acks []note) error {
+// checkMoment starts on the files of a moment and checks the content.
+func checkMoment(ctx context.Context, r recording, dir string, acks []note) error {
 	contents := map[string]map[string]int{
 		"restore": {"old": 60, "new": 40},
 		"move":    {"": 0, "source": 40}, "resumed move": {"source": 40},
 		"migration": nil, "new store": nil, "commits": nil,
 	}[r.name]
 	err := start(ctx, dir, func(db *sqlstore.DB) error {
-		if err := errors.Join(whole(ctx, db), kept(ctx, db, acks)); err != nil {
+		if err := errors.Join(checkWhole(ctx, db), checkAcks(ctx, db, acks)); err != nil {
 			return err
 		}
 		if r.name == "migration" {
@@ -151,7 +150,7 @@ func judge(ctx context.Context, r recording, dir string, acks []note) error {
 		if contents == nil {
 			return nil
 		}
-		return marked(ctx, db, contents)
+		return hasContent(ctx, db, contents)
 	})
 	if !strings.HasSuffix(r.name, "move") {
 		return err
@@ -160,18 +159,18 @@ func judge(ctx context.Context, r recording, dir string, acks []note) error {
 		return err
 	}
 	if err == nil && len(acks) > 0 {
-		return nil // it is done; another move would be refused, as there is something in the target
+		return nil // the move is complete; another one would be refused, since the target is not empty
 	}
-	if err := again(ctx, dir); err != nil {
+	if err := moveAgain(ctx, dir); err != nil {
 		return fmt.Errorf("moving again: %w", err)
 	}
 	return start(ctx, dir, func(db *sqlstore.DB) error {
-		return errors.Join(whole(ctx, db), marked(ctx, db, map[string]int{"source": 40}))
+		return errors.Join(checkWhole(ctx, db), hasContent(ctx, db, map[string]int{"source": 40}))
 	})
 }
 
-// again runs a move once more; one that was through, though it could not tell, says that the target is filled.
-func again(ctx context.Context, dir string) error {
+// moveAgain runs a move again. If the first one had completed before the kill, it returns ErrNotEmpty.
+func moveAgain(ctx context.Context, dir string) error {
 	err := move(ctx, dir, nil)
 	if errors.Is(err, storecopy.ErrNotEmpty) {
 		return nil
@@ -179,7 +178,7 @@ func again(ctx context.Context, dir string) error {
 	return err
 }
 
-// migrated looks at the accounts of before the migration, by the index that it made.
+// migrated checks the accounts from before the migration, by the index that it created.
 func migrated(ctx context.Context, db *sqlstore.DB) error {
 	page, err := db.Users(ctx, store.UserQuery{Text: "username77", Limit: 10})
 	switch {
@@ -192,6 +191,6 @@ func migrated(ctx context.Context, db *sqlstore.DB) error {
 	if err != nil || n != 150 {
 		return fmt.Errorf("%d accounts, %w", n, err)
 	}
-	_, err = db.Sweep(ctx, time.Now(), 0, 10) // and it can be written
+	_, err = db.Sweep(ctx, time.Now(), 0, 10) // and the store is writable
 	return err
 }

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// few is how many steps of a scenario the short form takes.
+// few is the number of steps per scenario in the short form.
 const few = 8
 
-func TestItStartsAfterAKillAtAnyWrite(t *testing.T) {
+func TestStoreStartsAfterAKillAtAnyWrite(t *testing.T) {
 	t.Parallel()
 	for name := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := recordScenario(t, name)
-			random, began := chance(t), time.Now()
+			random, began := newRand(t), time.Now()
 			steps := r.steps()
 			if len(steps) < 20 {
 				t.Fatalf("only %d writes were noted", len(steps))
@@ -45,7 +45,7 @@ func TestItStartsAfterAKillAtAnyWrite(t *testing.T) {
 	}
 }
 
-// try starts on the files of a moment, in a folder of its own that goes again: there are thousands.
+// try starts on the files of a moment, in a directory that is removed afterwards: there are thousands.
 func try(t *testing.T, r recording, m moment) (err error) {
 	t.Helper()
 	parent, err := os.MkdirTemp("", "gatehouse-crash-")
@@ -54,13 +54,13 @@ func try(t *testing.T, r recording, m moment) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(parent)) }()
 	dir := filepath.Join(parent, "store")
-	if err := errors.Join(os.Mkdir(dir, 0o700), r.beside.write(parent), m.files().write(dir)); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o700), r.sibling.write(parent), m.files().write(dir)); err != nil {
 		return fmt.Errorf("writing the files: %w", err)
 	}
-	if m.step%3 == 0 { // what an earlier process had in memory means nothing
+	if m.step%3 == 0 { // the -shm file of an earlier process has no meaning
 		if err := os.WriteFile(filepath.Join(dir, storeName+"-shm"), make([]byte, 32768), 0o600); err != nil {
 			return err
 		}
 	}
-	return judge(t.Context(), r, dir, r.acks(m.step))
+	return checkMoment(t.Context(), r, dir, r.acks(m.step))
 }
