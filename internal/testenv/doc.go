@@ -1,3 +1,3 @@
-// Package testenv is what the tests run in: real stores on SQLite and PostgreSQL, and a clock that a test moves.
-// Nothing but tests imports it.
+// Package testenv provides the environment of tests: real stores on SQLite and PostgreSQL, and a clock that a test
+// controls. Only tests import it.
 package testenv

@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// Folders of servers lie outside of those of the tests (see startPostgres), so nobody removes them when the tests are
-// killed. Each carries a file that its owner keeps locked; the kernel lets go of that with the owner.
+// The directories of servers are not inside those of tests (see startPostgres), so they are left behind when the
+// tests are killed. Each holds a file that its owner keeps locked; the kernel releases the lock when the owner ends.
 
-// ownLock is the name of that file.
-const ownLock = "owner.lock"
+// lockFile is the name of that file.
+const lockFile = "owner.lock"
 
-// ownFolder are the names that os.MkdirTemp gives to serverFolder's folders, and nothing else.
-var ownFolder = regexp.MustCompile(`^ghpgb?[0-9]+$`)
+// serverFolderName matches the names that os.MkdirTemp gives to the directories of serverFolder.
+var serverFolderName = regexp.MustCompile(`^ghpgb?[0-9]+$`)
 
-// serverFolder makes a folder for a server under a short path, and removes those that killed tests have left.
+// serverFolder creates a directory for a server with a short path, and removes those that killed tests left behind.
 func serverFolder(prefix string) (dir string, remove func(), err error) {
 	removeLeftovers(os.TempDir(), time.Now())
 	if dir, err = os.MkdirTemp("", prefix); err != nil {
 		return "", nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, ownLock), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err == nil {
 		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
@@ -34,31 +34,31 @@ func serverFolder(prefix string) (dir string, remove func(), err error) {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return dir, func() {
-		_ = os.RemoveAll(dir) // what is left is found the next time
+		_ = os.RemoveAll(dir) // leftovers are removed by the next run
 		_ = lock.Close()
 	}, nil
 }
 
-// youngest is how long a folder may be without its lock: making both is not one step.
-const youngest = time.Minute
+// minAge is the age below which a directory may still lack its lock: creating both is not atomic.
+const minAge = time.Minute
 
-// removeLeftovers removes the folders of servers in temp whose owner and whose server are dead.
+// removeLeftovers removes the directories of servers in temp whose owner and server have ended.
 func removeLeftovers(temp string, now time.Time) {
-	entries, _ := os.ReadDir(temp) // there is always one, and nothing depends on it
+	entries, _ := os.ReadDir(temp) // temp always exists, and nothing depends on the result
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || !e.IsDir() || !ownFolder.MatchString(e.Name()) || now.Sub(info.ModTime()) < youngest {
+		if err != nil || !e.IsDir() || !serverFolderName.MatchString(e.Name()) || now.Sub(info.ModTime()) < minAge {
 			continue
 		}
-		if dir := filepath.Join(temp, e.Name()); !owned(dir) && !serverLives(dir) {
-			_ = os.RemoveAll(dir) // another user's stays
+		if dir := filepath.Join(temp, e.Name()); !isLocked(dir) && !serverLives(dir) {
+			_ = os.RemoveAll(dir) // another user's is not removed
 		}
 	}
 }
 
-// owned reports whether a process holds the folder's lock.
-func owned(dir string) bool {
-	lock, err := os.Open(filepath.Join(dir, ownLock))
+// isLocked reports whether a process holds the directory's lock.
+func isLocked(dir string) bool {
+	lock, err := os.Open(filepath.Join(dir, lockFile))
 	if err != nil {
 		return !errors.Is(err, os.ErrNotExist)
 	}
@@ -66,7 +66,7 @@ func owned(dir string) bool {
 	return syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil
 }
 
-// serverLives reports whether the process that runs the folder's server, as the server has noted it, is there.
+// serverLives reports whether the process in the server's pid file is running.
 func serverLives(dir string) bool {
 	for _, name := range []string{"data/postmaster.pid", "pgbouncer.pid"} {
 		text, err := os.ReadFile(filepath.Join(dir, name))

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestFoldersOfDeadServersGoAndAllOthersStay(t *testing.T) {
+func TestOnlyFoldersOfDeadServersAreRemoved(t *testing.T) {
 	t.Parallel()
 	temp := t.TempDir()
 	make := func(name, file, content string) {
@@ -21,19 +21,19 @@ func TestFoldersOfDeadServersGoAndAllOthersStay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const nobody = "2147483646\n" // no process has it: above every limit
+	const nobody = "2147483646\n" // above the limit of process ids
 	make("ghpg101", "data/postmaster.pid", nobody)
-	make("ghpg102", ownLock, "")
+	make("ghpg102", lockFile, "")
 	make("ghpgb103", "pgbouncer.ini", "")
 	make("ghpg201", "data/postmaster.pid", strconv.Itoa(os.Getpid())+"\n/x\n")
 	make("ghpgx", "data/postmaster.pid", nobody)
 	make("ghpg1-mine", "data/postmaster.pid", nobody)
 	make("other", "data/postmaster.pid", nobody)
 	later := time.Now().Add(time.Hour)
-	removeLeftovers(temp, time.Now()) // all are young
-	stays(t, temp, "ghpg101", "ghpg102", "ghpgb103")
+	removeLeftovers(temp, time.Now()) // all are below minAge
+	mustRemain(t, temp, "ghpg101", "ghpg102", "ghpgb103")
 	removeLeftovers(temp, later)
-	stays(t, temp, "ghpg201", "ghpgx", "ghpg1-mine", "other")
+	mustRemain(t, temp, "ghpg201", "ghpgx", "ghpg1-mine", "other")
 	for _, name := range []string{"ghpg101", "ghpg102", "ghpgb103"} {
 		if _, err := os.Stat(filepath.Join(temp, name)); !os.IsNotExist(err) {
 			t.Errorf("%s is left: %v", name, err)
@@ -41,22 +41,22 @@ func TestFoldersOfDeadServersGoAndAllOthersStay(t *testing.T) {
 	}
 }
 
-func TestAFolderInUseIsNoLeftover(t *testing.T) {
+func TestAFolderInUseIsNotRemoved(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	dir, remove, err := serverFolder("ghpg")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer remove()
-	removeLeftovers(filepath.Dir(dir), time.Now().Add(2*youngest))
-	stays(t, filepath.Dir(dir), filepath.Base(dir))
+	removeLeftovers(filepath.Dir(dir), time.Now().Add(2*minAge))
+	mustRemain(t, filepath.Dir(dir), filepath.Base(dir))
 	remove()
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("the folder is left: %v", err)
 	}
 }
 
-func stays(t *testing.T, temp string, names ...string) {
+func mustRemain(t *testing.T, temp string, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if _, err := os.Stat(filepath.Join(temp, name)); err != nil {

@@ -18,14 +18,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// bouncer is the one PgBouncer of a test.
-type bouncer struct {
+// pgBouncer is the PgBouncer of a test process.
+type pgBouncer struct {
 	port int
 	out  *lockedBuffer
 }
 
-// PgBouncerDSN makes a fresh database and returns how to connect to it through a PgBouncer in transaction mode: each
-// transaction may have another connection, and what a session leaves behind meets somebody else. direct leads past it.
+// PgBouncerDSN creates a database and returns how to connect to it through a PgBouncer in transaction mode: each
+// transaction may have another connection, with the session state of another client. direct bypasses it.
 func PgBouncerDSN(t testing.TB) (through, direct string) {
 	t.Helper()
 	direct = PostgresDSN(t)
@@ -37,8 +37,8 @@ func PgBouncerDSN(t testing.TB) (through, direct string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 5 { // another program may take the port that was free a moment ago
-		var b *bouncer
+	for range 5 { // another program may take the free port first
+		var b *pgBouncer
 		if b, err = startPgBouncer(t, bin, config); err == nil {
 			u := url.URL{Scheme: "postgres", User: url.User(config.User), Host: "127.0.0.1:" + strconv.Itoa(b.port),
 				Path: "/" + config.Database, RawQuery: "sslmode=disable"}
@@ -53,14 +53,14 @@ func pgBouncerBin() (string, error) {
 	if path, err := exec.LookPath("pgbouncer"); err == nil {
 		return path, nil
 	}
-	const debian = "/usr/sbin/pgbouncer" // not on everybody's path
+	const debian = "/usr/sbin/pgbouncer" // not on every PATH
 	if _, err := os.Stat(debian); err != nil {
 		return "", errors.New("there is no PgBouncer: install the package \"pgbouncer\" (Debian: apt-get install pgbouncer)")
 	}
 	return debian, nil
 }
 
-// pgBouncerConfig: few server connections, so that clients take turns on them as they do under load.
+// pgBouncerConfig has few server connections, so that clients share them like under load.
 const pgBouncerConfig = `[databases]
 * = %s
 [pgbouncer]
@@ -74,7 +74,7 @@ default_pool_size = 4
 server_idle_timeout = 5
 `
 
-func startPgBouncer(t testing.TB, bin string, config *pgx.ConnConfig) (*bouncer, error) {
+func startPgBouncer(t testing.TB, bin string, config *pgx.ConnConfig) (*pgBouncer, error) {
 	t.Helper()
 	addr, release, err := Reserve()
 	if err != nil {
@@ -87,7 +87,7 @@ func startPgBouncer(t testing.TB, bin string, config *pgx.ConnConfig) (*bouncer,
 		return nil, err
 	}
 	t.Cleanup(remove)
-	attr, err := postgresUser(dir) // it refuses to run as root, too
+	attr, err := postgresUser(dir) // it also refuses to run as root
 	if err != nil {
 		return nil, err
 	}
@@ -105,16 +105,16 @@ func startPgBouncer(t testing.TB, bin string, config *pgx.ConnConfig) (*bouncer,
 			return nil, err
 		}
 	}
-	b := &bouncer{port: port, out: new(lockedBuffer)}
+	b := &pgBouncer{port: port, out: new(lockedBuffer)}
 	cmd := exec.Command(bin, ini)
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = attr, dir, b.out, b.out
 	started, exited := make(chan error, 1), make(chan struct{})
 	go func() {
-		runtime.LockOSThread() // the kernel ends it with the thread that started it
+		runtime.LockOSThread() // the kernel kills it with the thread that started it
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended is told by its output
+			_ = cmd.Wait() // its output shows how it ended
 		}
 		close(exited)
 	}()
@@ -122,7 +122,7 @@ func startPgBouncer(t testing.TB, bin string, config *pgx.ConnConfig) (*bouncer,
 		return nil, err
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // at once
+		_ = cmd.Process.Signal(syscall.SIGTERM) // immediate shutdown
 		<-exited
 	})
 	dsn := fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", config.User, port, config.Database)
@@ -139,7 +139,7 @@ func startPgBouncer(t testing.TB, bin string, config *pgx.ConnConfig) (*bouncer,
 	return nil, fmt.Errorf("pgbouncer does not answer: %w: %s", err, b.out)
 }
 
-// lockedBuffer keeps the output of a program that is still running.
+// lockedBuffer holds the output of a running program.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  []byte
@@ -153,7 +153,7 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String returns what was written so far.
+// String returns the output so far.
 func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

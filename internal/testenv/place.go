@@ -14,21 +14,21 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// storeEnv names the variable with the engine that tests of behavior run on: sqlite, the default, or postgres. What
-// Gatehouse does must not depend on it, so the suite runs them on both.
+// storeEnv is the environment variable with the engine for tests of behavior: sqlite, the default, or postgres.
+// Gatehouse's behavior must not depend on it, so the suite runs on both.
 const storeEnv = "GATEHOUSE_TEST_STORE"
 
-// Place is where one store is kept, on the engine that the tests run on. Several handles and Caddys may open it.
+// Place is the location of a store on the engine under test. Several handles and Caddys may open it.
 type Place struct {
 	Engine string // sqlstore.EngineSQLite or sqlstore.EnginePostgres
 	Path   string // SQLite: of the file
 	DSN    string // PostgreSQL
 }
 
-// NewPlace returns a place of its own for each call, with the schema in it and nothing else. It goes with the test.
+// NewPlace returns a new location with a migrated, empty store, which is removed after the test.
 func NewPlace(t testing.TB) Place {
 	t.Helper()
-	p := barePlace(t)
+	p := newPlace(t)
 	if p.Engine == sqlstore.EnginePostgres {
 		p.DSN = MigratedDSN(t)
 	} else {
@@ -37,17 +37,17 @@ func NewPlace(t testing.TB) Place {
 	return p
 }
 
-// BarePlace is NewPlace where certainly nothing is yet, not even a schema.
+// BarePlace is NewPlace without a store, not even a schema.
 func BarePlace(t testing.TB) Place {
 	t.Helper()
-	p := barePlace(t)
+	p := newPlace(t)
 	if p.Engine == sqlstore.EnginePostgres {
 		p.DSN = PostgresDSN(t)
 	}
 	return p
 }
 
-func barePlace(t testing.TB) Place {
+func newPlace(t testing.TB) Place {
 	t.Helper()
 	switch engine := os.Getenv(storeEnv); engine {
 	case "", sqlstore.EngineSQLite:
@@ -60,19 +60,19 @@ func barePlace(t testing.TB) Place {
 	}
 }
 
-// Store opens a fresh store on the engine that the tests run on, and closes it at the end.
+// Store opens a fresh store on the engine under test, and closes it at the end.
 func Store(t testing.TB, with ...func(*sqlstore.Options)) *sqlstore.DB {
 	t.Helper()
 	return NewPlace(t).Open(t, with...)
 }
 
-// Open opens the store, as one more process would, and closes it at the end of the test.
+// Open opens the store like a further process, and closes it at the end of the test.
 func (p Place) Open(t testing.TB, with ...func(*sqlstore.Options)) *sqlstore.DB {
 	t.Helper()
 	return openStore(t, sqlstore.Options{Engine: p.Engine, Path: p.Path, DSN: p.DSN, Migrate: true}, with)
 }
 
-// Caddyfile returns the line of the global option that names the place.
+// Caddyfile returns the line of the global option that configures the store.
 func (p Place) Caddyfile() string {
 	if p.Engine == sqlstore.EnginePostgres {
 		return fmt.Sprintf("store postgres %q", p.DSN)
@@ -80,7 +80,7 @@ func (p Place) Caddyfile() string {
 	return "store sqlite " + p.Path
 }
 
-// Made reports whether anything was made there.
+// Made reports whether a store was created there.
 func (p Place) Made(t testing.TB) bool {
 	t.Helper()
 	if p.Engine == sqlstore.EnginePostgres {
@@ -90,8 +90,8 @@ func (p Place) Made(t testing.TB) bool {
 	return !errors.Is(err, os.ErrNotExist)
 }
 
-// Rows returns every table with every row, as somebody sees them who steals the store: for SQLite the bytes of its
-// files as well, where deleted rows may be left.
+// Rows returns all rows of all tables, like an attacker who steals the store would see them: for SQLite also the
+// bytes of its files, which may contain deleted rows.
 func (p Place) Rows(t testing.TB) string {
 	t.Helper()
 	look, done := p.Watch(t)
@@ -103,8 +103,8 @@ func (p Place) Rows(t testing.TB) string {
 	return text
 }
 
-// Watch returns a function that shows the content of the store, each time as it is then. What it shows differs after
-// anything was written, also where it left all values as they were.
+// Watch returns a function that returns the current content of the store. The result differs after any write, even
+// one that changes no value.
 func (p Place) Watch(t testing.TB) (look func() string, done func()) {
 	t.Helper()
 	driver, source := "pgx", p.DSN
@@ -117,7 +117,7 @@ func (p Place) Watch(t testing.TB) (look func() string, done func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db.SetMaxOpenConns(1) // SQLite's data_version is told per connection
+	db.SetMaxOpenConns(1) // SQLite's data_version is per connection
 	return func() string {
 		t.Helper()
 		var out strings.Builder
@@ -179,7 +179,7 @@ func query(t testing.TB, db *sql.DB, text string) (out []string) {
 	return out
 }
 
-// Exec runs a statement in the store as somebody else would, past everything that guards it.
+// Exec runs a statement in the store directly, bypassing all checks.
 func (p Place) Exec(t testing.TB, statement string) {
 	t.Helper()
 	if p.Engine == sqlstore.EnginePostgres {
@@ -196,7 +196,7 @@ func (p Place) Exec(t testing.TB, statement string) {
 	}
 }
 
-// Lock keeps everybody else from opening the store, until release is called: whoever tries waits.
+// Lock blocks all others from opening the store until release is called: they wait.
 func (p Place) Lock(t testing.TB) (release func()) {
 	t.Helper()
 	driver, source, lock := "pgx", p.DSN, "BEGIN; LOCK TABLE gatehouse_schema IN ACCESS EXCLUSIVE MODE"
@@ -211,14 +211,14 @@ func (p Place) Lock(t testing.TB) (release func()) {
 	if _, err := db.ExecContext(context.Background(), lock); err != nil {
 		t.Fatal(err)
 	}
-	return func() { // the lock goes with the connection
+	return func() { // closing the connection releases the lock
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// Break makes the store unusable for whoever has it open: the file is overwritten, the tables are gone.
+// Break makes the store unusable: the file is overwritten, or the tables are dropped.
 func (p Place) Break(t testing.TB) {
 	t.Helper()
 	if p.Engine == sqlstore.EnginePostgres {

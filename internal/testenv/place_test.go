@@ -14,8 +14,8 @@ import (
 
 func TestMain(m *testing.M) { Main(m) }
 
-// make test runs on both engines every package whose tests leave the engine open.
-func TestEveryPackageThatLeavesTheEngineOpenRunsOnBoth(t *testing.T) {
+// make test runs every package with engine-independent tests on both engines.
+func TestEngineIndependentPackagesRunOnBothEngines(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
 	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
@@ -49,8 +49,8 @@ func TestEveryPackageThatLeavesTheEngineOpenRunsOnBoth(t *testing.T) {
 	}
 }
 
-// What the tests look for writes with notices each, on either engine.
-func TestAPlaceIsOnTheEngineThatWasAskedForAndShowsEveryWrite(t *testing.T) {
+// Watch and Rows show every write on both engines.
+func TestAPlaceUsesTheEngineUnderTestAndShowsWrites(t *testing.T) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Setenv(storeEnv, engine)
 		if BarePlace(t).Made(t) {

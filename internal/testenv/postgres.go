@@ -25,11 +25,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// postgresEnv names the variable with the connection string of a PostgreSQL to use. Its user must be allowed to make
-// databases. Without it the tests start a private server.
+// postgresEnv is the environment variable with the DSN of a PostgreSQL server to use, whose user must be allowed to
+// create databases. Without it the tests start a private server.
 const postgresEnv = "GATEHOUSE_TEST_POSTGRES"
 
-// server is the one PostgreSQL of this test process.
+// server is the PostgreSQL server of this test process.
 var server struct {
 	once sync.Once
 	err  error
@@ -38,19 +38,19 @@ var server struct {
 
 	schema    sync.Once
 	schemaErr error
-	template  string // a database with the schema in it
+	template  string // a migrated database
 }
 
 // Main runs the tests of a package that uses PostgreSQL and stops the server at the end. Call it from TestMain.
 func Main(m *testing.M) { os.Exit(Run(m)) }
 
-// Run is Main for packages that have something to do afterwards; it returns the exit code.
+// Run is Main for packages with further clean-up; it returns the exit code.
 func Run(m *testing.M) int {
 	code := m.Run()
 	switch {
 	case server.stop != nil:
 		server.stop()
-	case server.template != "": // a server that stays
+	case server.template != "": // an external server
 		if err := adminExec("DROP DATABASE IF EXISTS " + server.template); err != nil {
 			fmt.Fprintln(os.Stderr, "drop the template:", err)
 		}
@@ -58,17 +58,17 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// PostgresDSN makes a fresh database, which goes with the test, and returns how to connect to it. Where there is no
-// PostgreSQL the test fails: one that is passed over tells nothing.
+// PostgresDSN creates a database, which is dropped after the test, and returns its DSN. Without PostgreSQL the test
+// fails: a skipped test proves nothing.
 func PostgresDSN(t testing.TB) string {
 	t.Helper()
 	return newDatabase(t, "template1")
 }
 
-// MigratedDSN is PostgresDSN with the schema in it, copied from one that was made once: cheaper than making it anew.
+// MigratedDSN is PostgresDSN with the schema, copied from a template, which is faster than migrating.
 func MigratedDSN(t testing.TB) string {
 	t.Helper()
-	needServer(t)
+	requireServer(t)
 	server.schema.Do(func() {
 		server.template = "gatehouse_template_" + strings.ToLower(store.NewID(time.Now()))
 		server.schemaErr = makeTemplate(server.template)
@@ -94,7 +94,7 @@ func makeTemplate(name string) error {
 	return db.Close()
 }
 
-func needServer(t testing.TB) {
+func requireServer(t testing.TB) {
 	t.Helper()
 	server.once.Do(func() {
 		if server.dsn = os.Getenv(postgresEnv); server.dsn == "" {
@@ -108,7 +108,7 @@ func needServer(t testing.TB) {
 
 func newDatabase(t testing.TB, template string) string {
 	t.Helper()
-	needServer(t)
+	requireServer(t)
 	name := "gatehouse_" + strings.ToLower(store.NewID(time.Now()))
 	if err := adminExec("CREATE DATABASE " + name + " TEMPLATE " + template); err != nil {
 		t.Fatalf("make a database: %v", err)
@@ -125,7 +125,7 @@ func newDatabase(t testing.TB, template string) string {
 	return dsn
 }
 
-// PostgresExec runs a statement in the database at dsn, as somebody else would.
+// PostgresExec runs a statement in the database at dsn on a separate connection.
 func PostgresExec(t testing.TB, dsn, statement string) {
 	t.Helper()
 	if err := execOn(dsn, statement); err != nil {
@@ -133,7 +133,7 @@ func PostgresExec(t testing.TB, dsn, statement string) {
 	}
 }
 
-// PostgresText returns the one value, a number or a text, of a query in the database at dsn.
+// PostgresText returns the single value of a query in the database at dsn as text.
 func PostgresText(t testing.TB, dsn, text string) string {
 	t.Helper()
 	db, err := sql.Open("pgx", dsn)
@@ -173,15 +173,15 @@ func withDatabase(dsn, name string) (string, error) {
 	return dsn + " dbname=" + name, nil
 }
 
-// startPostgres makes a cluster in a temporary folder and runs it on a free port of 127.0.0.1. Nothing of it is
-// written through to the disk: it lives as long as the tests.
+// startPostgres creates a cluster in a temporary directory and runs it on a free port of 127.0.0.1, without fsync,
+// since it lives only as long as the tests.
 func startPostgres() (dsn string, stop func(), err error) {
 	bin, err := postgresBin()
 	if err != nil {
 		return "", nil, err
 	}
-	// Not under the folder of a test: those belong to this user, and PostgreSQL may have to run as another one. The
-	// path stays short, as a socket's has to.
+	// Not in a test's directory: that belongs to this user, and PostgreSQL may have to run as another one. The path has
+	// to be short, like that of any Unix socket.
 	dir, remove, err := serverFolder("ghpg")
 	if err != nil {
 		return "", nil, err
@@ -219,11 +219,11 @@ func runPostgres(bin, dir, data string, port int, attr *syscall.SysProcAttr, mor
 	args := []string{"-D", data, "-p", strconv.Itoa(port), "-k", dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
 		"-c", "max_connections=300", "-c", "shared_buffers=32MB"}
-	cmd := exec.Command(filepath.Join(bin, "postgres"), append(args, more...)...) // of two settings the last one counts
+	cmd := exec.Command(filepath.Join(bin, "postgres"), append(args, more...)...) // the last one of duplicate settings applies
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = attr, dir, &out, &out
 	started, exited := make(chan error, 1), make(chan struct{})
 	go func() {
-		// The kernel ends the server with the thread that started it: this one stays until then.
+		// The kernel kills the server when the thread that started it ends, so this goroutine keeps its thread.
 		runtime.LockOSThread()
 		err := cmd.Start()
 		started <- err
@@ -236,7 +236,7 @@ func runPostgres(bin, dir, data string, port int, attr *syscall.SysProcAttr, mor
 		return "", nil, err
 	}
 	stop := func() {
-		_ = cmd.Process.Signal(syscall.SIGQUIT) // at once; there is nothing to keep
+		_ = cmd.Process.Signal(syscall.SIGQUIT) // immediate shutdown; nothing has to be kept
 		<-exited
 	}
 	dsn := fmt.Sprintf("postgres://gatehouse@127.0.0.1:%d/postgres?sslmode=disable", port)
@@ -255,17 +255,17 @@ func runPostgres(bin, dir, data string, port int, attr *syscall.SysProcAttr, mor
 	return "", nil, fmt.Errorf("postgres does not answer: %w: %s", err, out.String())
 }
 
-// postgresBin finds the folder of initdb and postgres.
+// postgresBin finds the directory of initdb and postgres.
 func postgresBin() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil { // not every program beside it need be linked, too
+		if real, err := filepath.EvalSymlinks(path); err == nil { // other programs may not be linked beside it
 			path = real
 		}
 		if _, err := exec.LookPath(filepath.Join(filepath.Dir(path), "postgres")); err == nil {
 			return filepath.Dir(path), nil
 		}
 	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is right
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // the pattern is valid
 	best, version := "", -1
 	for _, path := range found {
 		n, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
@@ -280,7 +280,7 @@ func postgresBin() (string, error) {
 	return best, nil
 }
 
-// postgresUser returns the user to run the server, and gives that user the folder: PostgreSQL refuses to run as root.
+// postgresUser returns the user that runs the server and gives it the directory: PostgreSQL refuses to run as root.
 func postgresUser(dir string) (*syscall.SysProcAttr, error) {
 	attr := dieWithParent()
 	if os.Geteuid() != 0 {

@@ -2,5 +2,5 @@ package testenv
 
 import "syscall"
 
-// dieWithParent lets the kernel end the server when the test process is killed and cannot do it.
+// dieWithParent lets the kernel stop the server when the test process is killed.
 func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT} }

@@ -4,5 +4,5 @@ package testenv
 
 import "syscall"
 
-// dieWithParent can promise nothing on this system.
+// dieWithParent is not supported on this system.
 func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }

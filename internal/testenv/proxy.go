@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Proxy stands between a client and a server and breaks the connection in the ways networks do.
+// Proxy forwards TCP connections and breaks them in the ways networks do.
 type Proxy struct {
 	direct string
 	ln     net.Listener
@@ -16,7 +16,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	target string
 	state  proxyState
-	heal   chan struct{} // closed when a hanging proxy goes on
+	heal   chan struct{} // closed when a hanging proxy continues
 	conns  map[net.Conn]struct{}
 }
 
@@ -24,17 +24,17 @@ type proxyState int
 
 const (
 	proxyOpen proxyState = iota
-	proxyCut             // connections are closed, new ones at once
-	proxyHang            // connections stay open and nothing comes through
+	proxyCut             // connections are closed, including new ones
+	proxyHang            // connections stay open, but no data is forwarded
 )
 
-// PostgresProxy makes a fresh database and returns a connection string that leads to it through a proxy.
+// PostgresProxy creates a database and returns a DSN for it through a proxy.
 func PostgresProxy(t testing.TB) (*Proxy, string) {
 	t.Helper()
 	return ProxyTo(t, PostgresDSN(t))
 }
 
-// ProxyTo returns a connection string that leads to the database at dsn, a URL, through a proxy.
+// ProxyTo returns a DSN for the database at dsn, a URL, through a proxy.
 func ProxyTo(t testing.TB, dsn string) (*Proxy, string) {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -55,11 +55,11 @@ func ProxyTo(t testing.TB, dsn string) (*Proxy, string) {
 	return p, u.String()
 }
 
-// Direct returns the connection string that leads past the proxy.
+// Direct returns the DSN that bypasses the proxy.
 func (p *Proxy) Direct() string { return p.direct }
 
-// Redirect leads new connections to another server (host:port) and closes those to the one before, as a virtual
-// address does that moves.
+// Redirect directs new connections to another server (host:port) and closes existing ones, like a virtual IP address
+// that moves.
 func (p *Proxy) Redirect(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,14 +80,14 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Hang keeps connections open, lets nothing through, and accepts new ones that it does not serve, until Heal.
+// Hang keeps connections open without forwarding data, and accepts new ones without serving them, until Heal.
 func (p *Proxy) Hang() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.set(proxyHang)
 }
 
-// Heal lets everything through again.
+// Heal restores normal operation.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,7 +105,7 @@ func (p *Proxy) set(s proxyState) {
 	p.state = s
 }
 
-// gate waits while the proxy hangs and returns whether to go on.
+// gate waits while the proxy hangs and reports whether to continue.
 func (p *Proxy) gate() bool {
 	for {
 		p.mu.Lock()
@@ -166,7 +166,7 @@ func (p *Proxy) track(c net.Conn, add bool) {
 	}
 }
 
-// copy moves bytes while the proxy is open.
+// copy forwards bytes while the proxy is open.
 func (p *Proxy) copy(dst io.Writer, src io.Reader) {
 	buf := make([]byte, 32<<10)
 	for {

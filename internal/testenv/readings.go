@@ -8,17 +8,17 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Readings are how upstreams read the path of a request that are more lenient than Caddy. Each takes the path as it is
-// on the wire, without the query, and returns the one that is served.
+// Readings are the path normalizations of upstreams that are more lenient than Caddy. Each takes the raw path without
+// the query and returns the path that the upstream serves.
 var Readings = map[string]func(path string) string{
-	// Decodes once, merges slashes and resolves dots, ends at NUL; what is decoded to '?' or '#' ends the path for what it
-	// runs.
+	// Decodes once, merges slashes, resolves dot segments and ends at NUL; a decoded '?' or '#' ends the path.
 	"a file server": func(path string) string { return clean(cutAt(decode(path), "\x00?#")) },
-	// Cuts path parameters segment by segment, before and after it decodes, takes '\\' for '/', and resolves dots then.
+	// Strips path parameters of each segment before and after decoding, treats '\\' as '/', and then resolves dot
+	// segments.
 	"a servlet container": func(path string) string {
 		return clean(cutParams(strings.ReplaceAll(decode(cutParams(path)), `\`, "/")))
 	},
-	// Decodes twice, folds full-width forms, drops dots and blanks from the ends of segments, and knows no letter case.
+	// Decodes twice, folds full-width forms, strips trailing dots and blanks of segments, and ignores case.
 	"a script on a case-insensitive file system": func(path string) string {
 		segs := strings.Split(strings.ReplaceAll(norm.NFKC.String(decode(decode(path))), `\`, "/"), "/")
 		for i, seg := range segs {
@@ -48,7 +48,7 @@ func cutAt(s, any string) string {
 	return s
 }
 
-// cutParams drops path parameters segment by segment.
+// cutParams strips path parameters of each segment.
 func cutParams(p string) string {
 	segs := strings.Split(p, "/")
 	for i, s := range segs {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Server is a PostgreSQL of one test, to be stopped, started and replaced.
+// Server is a PostgreSQL server of one test that can be stopped, started and replaced.
 type Server struct {
 	t    testing.TB
 	bin  string
@@ -25,8 +25,8 @@ type Server struct {
 	stop func() // nil while it is stopped
 }
 
-// NewServer starts a PostgreSQL for this test alone; args go to its command line. It keeps what it acknowledges over
-// a restart.
+// NewServer starts a PostgreSQL server for this test; args are added to its command line. Acknowledged changes
+// survive a restart.
 func NewServer(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := emptyServer(t, args)
@@ -73,7 +73,7 @@ func (s *Server) run(cmd *exec.Cmd) {
 	}
 }
 
-// Start starts it, after Stop at the address that it had.
+// Start starts the server, after Stop at the same address.
 func (s *Server) Start() {
 	s.t.Helper()
 	s.mu.Lock()
@@ -84,7 +84,7 @@ func (s *Server) Start() {
 	}
 }
 
-// Stop ends it at once, as a crash of the machine does.
+// Stop kills the server like a crash.
 func (s *Server) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,8 +106,7 @@ func (s *Server) Addr() string {
 	return u.Host
 }
 
-// Standby starts a second server that follows this one and can be read. From then on this one acknowledges a commit
-// only when the standby has it.
+// Standby starts a readable, synchronous standby: from then on a commit is acknowledged only when the standby has it.
 func (s *Server) Standby() *Server {
 	s.t.Helper()
 	standby := emptyServer(s.t, s.args)
@@ -123,7 +122,7 @@ func (s *Server) Standby() *Server {
 	return standby
 }
 
-// Promote makes a standby a server of its own that can be written to.
+// Promote promotes a standby to a writable server.
 func (s *Server) Promote() {
 	s.t.Helper()
 	s.run(exec.Command(filepath.Join(s.bin, "pg_ctl"), "promote", "-w", "-t", strconv.Itoa(60), "-D", s.data()))

@@ -13,13 +13,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// SQLite opens a fresh SQLite store in a folder of the test and closes it at the end. Change the options with with.
+// SQLite opens a fresh SQLite store in a directory of the test and closes it at the end. with changes the options.
 func SQLite(t testing.TB, with ...func(*sqlstore.Options)) *sqlstore.DB {
 	t.Helper()
 	return OpenSQLite(t, SQLitePath(t), with...)
 }
 
-// SQLitePath returns the path of a fresh SQLite store, for tests with several handles on one file. It goes with the test.
+// SQLitePath returns the path of a fresh SQLite store, for tests with several handles on one file. It is removed
+// after the test.
 func SQLitePath(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "gatehouse.db")
@@ -29,8 +30,8 @@ func SQLitePath(t testing.TB) string {
 
 var errUnclean = errors.New("the file alone is not the whole store")
 
-// emptySQLite returns the bytes of a store with the schema in it and nothing else. The race detector makes each schema
-// cost half a second, and most tests want one.
+// emptySQLite returns the bytes of a migrated, empty store. With the race detector each migration takes half a
+// second, and most tests need one.
 var emptySQLite = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "gatehouse-template-")
 	if err != nil {
@@ -42,7 +43,7 @@ var emptySQLite = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.Close(); err != nil { // which brings everything into the one file
+	if err := db.Close(); err != nil { // which checkpoints the log into the file
 		return nil, err
 	}
 	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
@@ -51,7 +52,7 @@ var emptySQLite = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
-// fillSQLite makes a store with the schema in it at path.
+// fillSQLite creates a migrated, empty store at path.
 func fillSQLite(t testing.TB, path string) {
 	t.Helper()
 	content, err := emptySQLite()
@@ -63,13 +64,13 @@ func fillSQLite(t testing.TB, path string) {
 	}
 }
 
-// OpenSQLite opens the SQLite store at path, with a new schema where there is no file yet, and closes it at the end.
+// OpenSQLite opens the SQLite store at path, which is created if there is no file, and closes it at the end.
 func OpenSQLite(t testing.TB, path string, with ...func(*sqlstore.Options)) *sqlstore.DB {
 	t.Helper()
 	return openStore(t, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true}, with)
 }
 
-// Postgres opens a store in a fresh database of PostgreSQL and closes it at the end.
+// Postgres opens a store in a new PostgreSQL database and closes it at the end.
 func Postgres(t testing.TB, with ...func(*sqlstore.Options)) *sqlstore.DB {
 	t.Helper()
 	return OpenPostgres(t, MigratedDSN(t), with...)

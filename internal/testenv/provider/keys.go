@@ -151,7 +151,7 @@ func SignHMAC(claims map[string]any, secret []byte) string {
 	return serialize(signer, payload)
 }
 
-// Break changes the signature of a token.
+// Break invalidates the signature of a token.
 func Break(token string) string {
 	i := strings.LastIndexByte(token, '.') + 10
 	c := byte('A')

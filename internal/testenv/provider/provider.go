@@ -143,7 +143,7 @@ func (p *Provider) As(subject string) {
 	p.subject = subject
 }
 
-// Keys replaces the keys. The first one signs.
+// Keys replaces the keys. The first one is used for signing.
 func (p *Provider) Keys(keys ...Key) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -164,7 +164,7 @@ func (p *Provider) Calls(endpoint string) int {
 	return p.calls[endpoint]
 }
 
-// LastIDToken returns the ID token that was issued last.
+// LastIDToken returns the last issued ID token.
 func (p *Provider) LastIDToken() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +174,7 @@ func (p *Provider) LastIDToken() string {
 	return p.issued[len(p.issued)-1]
 }
 
-// Ended returns the parameters of the calls of the end-session endpoint.
+// Ended returns the parameters of calls of the end-session endpoint.
 func (p *Provider) Ended() []url.Values {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -357,7 +357,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	case "refresh_token":
 		token := r.PostForm.Get("refresh_token")
 		g, ok = p.tokens["r:"+token]
-		delete(p.tokens, "r:"+token) // rotated: using one twice is refused
+		delete(p.tokens, "r:"+token) // rotated: reuse is rejected
 	}
 	p.mu.Unlock()
 	if !ok {
@@ -372,7 +372,7 @@ func (p *Provider) issue(g grant, refresh bool) map[string]any {
 	defer p.mu.Unlock()
 	access, next := store.NewToken(), store.NewToken()
 	p.tokens["a:"+access], p.tokens["r:"+next] = g, g
-	answer := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 300, "refresh_token": next}
+	response := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 300, "refresh_token": next}
 	now := p.now()
 	claims := map[string]any{
 		"iss": p.Issuer, "sub": g.subject, "aud": p.Client.ID, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
@@ -388,14 +388,14 @@ func (p *Provider) issue(g grant, refresh bool) map[string]any {
 	if p.lies.Sign != nil {
 		id = p.lies.Sign(claims)
 	}
-	answer["id_token"] = id
+	response["id_token"] = id
 	if s, ok := id.(string); ok {
 		p.issued = append(p.issued, s)
 	}
 	if p.lies.Token != nil {
-		p.lies.Token(answer)
+		p.lies.Token(response)
 	}
-	return answer
+	return response
 }
 
 func atHash(alg jose.SignatureAlgorithm, access string) string {
