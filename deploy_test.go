@@ -21,7 +21,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// manifest is as much of a Kubernetes object as the tests look at.
+// manifest is the part of a Kubernetes object that the tests check.
 type manifest struct {
 	Kind       string
 	Metadata   struct{ Name string }
@@ -123,7 +123,7 @@ func manifests(t *testing.T) map[string]manifest {
 	return byKind
 }
 
-// The manifests refer to each other and to the program by names that there are.
+// The names by which manifests refer to each other and to the program exist.
 func TestKubernetesManifestsFitTogether(t *testing.T) {
 	all := manifests(t)
 	deployment, secret := all["Deployment"].Spec, all["Secret"]
@@ -176,7 +176,7 @@ func TestKubernetesManifestsFitTogether(t *testing.T) {
 	}
 }
 
-// Nobody gets more out of a pod than it needs, nor another version than was tested.
+// Pods have minimal privileges and run the tested version.
 func TestKubernetesPodsAreConfined(t *testing.T) {
 	pod := manifests(t)["Deployment"].Spec.Template.Spec
 	c := pod.Containers[0]
@@ -195,8 +195,8 @@ func TestKubernetesPodsAreConfined(t *testing.T) {
 	}
 }
 
-// The Caddyfile is one that Caddy takes, the variables are ones that something reads, and the DSN can be read.
-func TestKubernetesConfigurationIsRight(t *testing.T) {
+// Caddy accepts the Caddyfile, every variable is used, and the DSN is valid.
+func TestKubernetesConfigurationIsValid(t *testing.T) {
 	all := manifests(t)
 	pod := all["Deployment"].Spec.Template.Spec
 	source := all["ConfigMap"].Data["Caddyfile"]

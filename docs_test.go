@@ -76,8 +76,8 @@ func adapt(t *testing.T, source string) []byte {
 	return config
 }
 
-// Whoever copies a Caddyfile from the documentation gets one that Caddy takes, in the form that `caddy fmt` gives it.
-func TestDocumentedCaddyfilesAreRight(t *testing.T) {
+// Caddyfiles in the documentation are valid and formatted like by `caddy fmt`.
+func TestDocumentedCaddyfilesAreValid(t *testing.T) {
 	n := 0
 	for name, page := range documents(t) {
 		for _, source := range blocks(page, "caddyfile") {
@@ -93,7 +93,7 @@ func TestDocumentedCaddyfilesAreRight(t *testing.T) {
 	}
 }
 
-// validate does what `caddy validate` does, with the files and variables that the documentation speaks of.
+// validate does the same as `caddy validate`, with the files and variables that the documentation mentions.
 func validate(t *testing.T, name string, config []byte) {
 	t.Helper()
 	dir := t.TempDir()
@@ -127,8 +127,8 @@ func validate(t *testing.T, name string, config []byte) {
 	}
 }
 
-// secretFiles makes files such as the documentation's secrets, and returns the file for each name: a hash, a key, a
-// connection string or a password.
+// secretFiles creates files like the secrets in the documentation, and returns the file for each name: a hash, a key,
+// a connection string or a password.
 func secretFiles(t *testing.T, dir string) func(name string) string {
 	t.Helper()
 	write := func(name string, content []byte) string {
@@ -223,7 +223,7 @@ func documented(t *testing.T) map[string]string {
 	return defaults
 }
 
-// The page of the configuration and the configuration know the same options.
+// docs/configuration.md and the configuration have the same options.
 func TestConfigurationIsDocumented(t *testing.T) {
 	have, want := documented(t), options()
 	if len(want) < 30 {
@@ -241,8 +241,8 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	}
 }
 
-// The defaults that the page gives are those in force.
-func TestDocumentedDefaultsAreInForce(t *testing.T) {
+// The documented defaults are the actual ones.
+func TestDocumentedDefaultsAreCorrect(t *testing.T) {
 	have := documented(t)
 	for path, want := range map[string]string{
 		"session.idle":             span(session.DefaultLimits.Idle.Hours()),
@@ -275,7 +275,7 @@ func TestDocumentedDefaultsAreInForce(t *testing.T) {
 
 func itoa(n int) string { return string(must(json.Marshal(n))) }
 
-// span writes hours as a Caddyfile does.
+// span formats hours like a Caddyfile.
 func span(hours float64) string {
 	if h := int(hours); h%24 == 0 {
 		return itoa(h/24) + "d"
@@ -283,7 +283,7 @@ func span(hours float64) string {
 	return itoa(int(hours)) + "h"
 }
 
-// Each option can be seen at work in some Caddyfile of the documentation.
+// Each option is used in a Caddyfile of the documentation.
 func TestEveryOptionHasAnExample(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, page := range documents(t) {
@@ -302,7 +302,7 @@ func TestEveryOptionHasAnExample(t *testing.T) {
 	}
 }
 
-// collect notes the JSON paths below the app and the handlers in a configuration.
+// collect records the JSON paths below the app and the handlers in a configuration.
 func collect(v any, seen map[string]bool) {
 	switch v := v.(type) {
 	case map[string]any:

@@ -1,6 +1,6 @@
 // Package gatehouse is a login gate for Caddy: one directive in front of reverse_proxy gives any web app local
-// accounts, server-side sessions that end at once when they should, an administrator made from the environment, and
-// built-in pages for accounts.
+// accounts, server-side sessions that can be ended immediately, an administrator created from the environment, and
+// built-in account pages.
 //
 // Importing this package registers everything with Caddy; it has no API of its own:
 //

@@ -20,8 +20,8 @@ func read(t *testing.T, name string) string {
 	return string(raw)
 }
 
-// The example is formatted, and every line of it means something to this Caddy. A browser test runs it.
-func TestExampleCaddyfileIsRight(t *testing.T) {
+// The example is formatted and valid. A browser test runs it.
+func TestExampleCaddyfileIsValid(t *testing.T) {
 	source := read(t, "Caddyfile.example")
 	if got := string(caddyfile.Format([]byte(source))); got != source {
 		t.Error("Caddyfile.example is not formatted: run caddy fmt --overwrite Caddyfile.example")
@@ -67,8 +67,8 @@ func TestModuleStandsAlone(t *testing.T) {
 
 var link = regexp.MustCompile(`(?:\]\(|src="|srcset="|href=")([^)"\s]+)`)
 
-// Links between the pages lead somewhere, to the heading that they name.
-func TestDocumentationLinksLeadSomewhere(t *testing.T) {
+// Links between the pages have existing targets, including headings.
+func TestDocumentationLinksAreValid(t *testing.T) {
 	pages := documents(t)
 	n := 0
 	for name, page := range pages {
@@ -106,7 +106,7 @@ func anchors(page string) map[string]bool {
 	return names
 }
 
-// What the pages tell people to make exists.
+// Make targets in the documentation exist.
 func TestDocumentedTargetsExist(t *testing.T) {
 	makefile := read(t, "Makefile")
 	for name, page := range documents(t) {

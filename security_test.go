@@ -36,7 +36,7 @@ func sources(t *testing.T, visit func(path string, file *ast.File)) {
 	}
 }
 
-// A promise that names a test which does not exist (any more) is not shown by anything.
+// Every test that the documentation names exists.
 func TestEachPromiseNamesItsTests(t *testing.T) {
 	exist := make(map[string]bool)
 	sources(t, func(path string, file *ast.File) {
@@ -65,7 +65,7 @@ var (
 	actionRow  = regexp.MustCompile("(?m)^\\| `([a-z]+\\.[a-z_]+)` \\|")
 )
 
-// The inventory of the audit log is complete, and lists nothing that is never written.
+// The documented audit events are complete, and all are used.
 func TestAuditLogIsDocumented(t *testing.T) {
 	have := make(map[string]bool)
 	for _, m := range actionRow.FindAllStringSubmatch(documents(t)["docs/security.md"], -1) {
@@ -95,8 +95,8 @@ func TestAuditLogIsDocumented(t *testing.T) {
 	}
 }
 
-// actions returns the actions that a file writes to the audit log: the field Action of events, what is assigned to it,
-// and the arguments of the functions that make events.
+// actions returns the actions that a file writes to the audit log: the field Action of events, assignments to it, and
+// the arguments of functions that create events.
 func actions(file *ast.File) (found []string) {
 	take := func(e ast.Expr) {
 		if l, ok := e.(*ast.BasicLit); ok {

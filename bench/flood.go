@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// attackers try to sign in at the same time, and again as soon as they are answered, whatever Retry-After says.
+// attackers is the number of concurrent sign-in attempts, repeated immediately, whatever Retry-After says.
 const attackers = 200
 
-// flood compares the latency of signed-in people with and without a flood of sign-ins, at a load that leaves the
-// machine room: on a saturated one every figure is that of the queue in front of the cores.
+// flood compares the latency of signed-in users with and without a flood of sign-ins, at a load below saturation: on
+// a saturated machine, every figure would be that of the run queue.
 func flood(ctx context.Context, kind string, gated *server, rounds int, sample time.Duration) error {
 	cookie, err := gated.signIn(ctx)
 	if err != nil {
@@ -58,7 +58,7 @@ func flood(ctx context.Context, kind string, gated *server, rounds int, sample t
 	return nil
 }
 
-// paced asks 200 times per second, whatever the answers take.
+// paced sends 200 requests per second, however long the responses take.
 func paced(ctx context.Context, t target, sample time.Duration) (figures, error) {
 	const every = 5 * time.Millisecond
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
@@ -87,10 +87,10 @@ func paced(ctx context.Context, t target, sample time.Duration) (figures, error)
 	return figures{p50: times[len(times)/2], p99: times[len(times)*99/100]}, nil
 }
 
-// attempts counts how sign-ins were answered.
+// attempts counts the results of sign-ins.
 type attempts struct{ wrong, throttled, busy, other, names atomic.Int64 }
 
-// run floods until the function that it returns is called.
+// run floods until the returned function is called.
 func (a *attempts) run(ctx context.Context, srv *server) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: attackers}}

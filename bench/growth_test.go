@@ -32,7 +32,7 @@ type grown struct {
 	ids    []string
 }
 
-// fill makes a store with n users who are all signed in.
+// fill creates a store with n signed-in users.
 func fill(b *testing.B, n int) *grown {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "gatehouse.db")
@@ -126,7 +126,7 @@ func (g *grown) benchCold(b *testing.B, st store.Store) {
 func (g *grown) benchWarm(b *testing.B, st store.Store) {
 	m := session.NewManager(st, session.Options{})
 	defer m.Close()
-	for range 2 { // the first look at the changes of others clears what was read before it
+	for range 2 { // the first poll of changes clears the cache
 		for _, token := range g.tokens {
 			if _, err := m.Resolve(context.Background(), token); err != nil {
 				b.Fatal(err)
@@ -144,7 +144,7 @@ func (g *grown) benchWarm(b *testing.B, st store.Store) {
 	}
 }
 
-// benchSignIn measures all of a sign-in but the password's hash, which costs what it is configured to.
+// benchSignIn measures a sign-in without the password hash, whose cost is configurable.
 func (g *grown) benchSignIn(b *testing.B, st store.Store) {
 	m := session.NewManager(st, session.Options{})
 	defer m.Close()

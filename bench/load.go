@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// figures are what one sample shows.
+// figures are the results of one sample.
 type figures struct {
 	cpu      float64 // seconds of the server's process per request
 	rate     float64 // requests per second
 	p50, p99 time.Duration
 }
 
-// load asks t for as long as sample says, over conns kept connections, and checks every answer.
+// load sends requests to t for the duration of sample, over conns keep-alive connections, and checks every response.
 func load(ctx context.Context, t target, sample time.Duration, conns int) (figures, error) {
 	client := &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: conns, DisableCompression: true},
@@ -114,7 +114,7 @@ func ask(ctx context.Context, client *http.Client, t target) error {
 	return nil
 }
 
-// series gathers a target's samples as ratios to the plain samples around them.
+// series collects a target's samples as ratios to the plain samples around them.
 type series struct {
 	cpu, rate, p50, p99, micros []float64
 }

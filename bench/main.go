@@ -2,8 +2,8 @@
 //
 // The main figure is CPU seconds of the Caddy process per request, as a ratio to the same binary without the
 // directive, in the same round: absolute times move with the neighbors of the machine. Every sample has a plain
-// sample before and after it, and a second, identical plain Caddy (the A/A control) shows how far the method itself
-// strays. Load generator and upstream run in this process and are charged to nobody. See docs/performance.md.
+// sample before and after it, and a second, identical plain Caddy (the A/A control) shows the error of the method.
+// Load generator and upstream run in this process and are not counted. See docs/performance.md.
 package main
 
 import (
@@ -71,7 +71,7 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 		return err
 	}
 	defer gated.stop()
-	// What Caddy itself does with six more headers: clone them, note them for a log line, write them to the upstream.
+	// What Caddy itself does with six more headers: clone them, record them for a log line, write them to the upstream.
 	headers, err := startCaddy(ctx, binary, dir, "headers", identityHeaders, "", up)
 	if err != nil {
 		return err
@@ -115,10 +115,10 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 	return manySessions(ctx, plain, gated)
 }
 
-// manyAttempts lets one address, that of the load generator, try as often as it likes.
+// manyAttempts lifts the throttle for the address of the load generator.
 const manyAttempts = "\tgatehouse {\n\t\tthrottle {\n\t\t\tclient 1000000/1m\n\t\t}\n\t}\n"
 
-// identityHeaders are those that the gate sends for the administrator.
+// identityHeaders are the identity headers of the administrator.
 const identityHeaders = `request_header Remote-User admin
 	request_header Remote-Id 01kxzq3v4w5x6y7z8a9b0c1d2e
 	request_header Remote-Email admin@example.com
@@ -126,14 +126,14 @@ const identityHeaders = `request_header Remote-User admin
 	request_header Remote-Groups ""
 	request_header Remote-Role admin`
 
-// settle lets the background work of a start pass, and the memory of the last password hash go back.
+// settle waits for the background work of a start, and for the memory of the last password hash to be released.
 const settle = 6 * time.Second
 
 func starts(ctx context.Context, plain, gated *server, cookie string) error {
 	var took [2][]float64
 	for range 5 {
 		for i, srv := range []*server{plain, gated} {
-			if err := srv.again(ctx); err != nil {
+			if err := srv.restart(ctx); err != nil {
 				return err
 			}
 			took[i] = append(took[i], srv.startup.Seconds()*1000)
@@ -145,7 +145,8 @@ func starts(ctx context.Context, plain, gated *server, cookie string) error {
 	return nil
 }
 
-// manySessions tells what memory is resident when a hundred thousand people have been seen. Both serve as many requests.
+// manySessions reports the resident memory after requests of a hundred thousand users. Both servers handle the same
+// number of requests.
 func manySessions(ctx context.Context, plain, gated *server) error {
 	const n = 100_000
 	gated.stop()
@@ -154,7 +155,7 @@ func manySessions(ctx context.Context, plain, gated *server) error {
 		return err
 	}
 	for _, srv := range []*server{plain, gated} {
-		if err := srv.again(ctx); err != nil {
+		if err := srv.restart(ctx); err != nil {
 			return err
 		}
 		if err := eachOnce(ctx, srv, cookies); err != nil {

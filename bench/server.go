@@ -21,7 +21,7 @@ import (
 
 const adminPassword = "correct horse battery staple"
 
-// upstream answers 1 KiB.
+// upstream responds with 1 KiB.
 func upstream() *httptest.Server {
 	body := bytes.Repeat([]byte("x"), 1024)
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
@@ -45,14 +45,14 @@ type server struct {
 	home    string
 	startup time.Duration
 	begin   func() *exec.Cmd
-	log     bytes.Buffer // what it wrote; read it when it has ended
+	log     bytes.Buffer // its output; read it only after the process has ended
 }
 
-// store is where the server's gate keeps its store.
+// store returns the path of the gate's store.
 func (s *server) store() string { return filepath.Join(s.home, "caddy", "gatehouse", "gatehouse.db") }
 
-// again stops the server and starts it anew, so that what is measured is a start with a store that exists.
-func (s *server) again(ctx context.Context) error {
+// restart restarts the server, so that a start with an existing store is measured.
+func (s *server) restart(ctx context.Context) error {
 	s.stop()
 	return s.start(ctx)
 }
@@ -100,7 +100,7 @@ func startCaddy(ctx context.Context, binary, dir, name, directive, global string
 	return s, nil
 }
 
-// await polls until the site answers what it should.
+// await polls until the site responds as expected.
 func (s *server) await(ctx context.Context) error {
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/", nil)
@@ -170,7 +170,7 @@ func (s *server) rss() float64 {
 	return pages * float64(os.Getpagesize()) / (1 << 20)
 }
 
-// stop ends the process that this program started.
+// stop stops the process.
 func (s *server) stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	done := make(chan struct{})

@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// addSessions signs n people in, in the store of a Caddy that is not running, and returns their Cookie headers.
+// addSessions creates n sessions in the store of a stopped Caddy, and returns their Cookie headers.
 func addSessions(ctx context.Context, path string, n int) ([]string, error) {
 	db, err := sqlstore.Open(ctx, sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path})
 	if err != nil {

@@ -3,7 +3,7 @@
 //
 //	buildcaddy <xcaddy.json> <output>
 //
-// Paths in "replacements" are relative to the file. CGO stays off unless the environment turns it on, as with xcaddy.
+// Paths in "replacements" are relative to the file. CGO stays off unless the environment turns it on, like in xcaddy.
 package main
 
 import (
@@ -63,7 +63,7 @@ func read(name string) (*xcaddy.Builder, error) {
 		if !strings.HasPrefix(r.New.String(), ".") {
 			continue
 		}
-		// go.mod of the temporary build folder would take the path as relative to itself.
+		// go.mod of the temporary build directory would resolve the path relative to itself.
 		dir, err := filepath.Abs(filepath.Join(filepath.Dir(name), r.New.String()))
 		if err != nil {
 			return nil, err
