@@ -9,8 +9,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// One's own name, password and colors are changed with and without scripts.
-func TestAccountPagesDoWhatTheySay(t *testing.T) {
+// Users change their name, password and theme with and without scripts.
+func TestAccountPagesChangeTheAccount(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
 	for i, v := range []browser.View{{}, {NoScript: true}} {
@@ -60,7 +60,7 @@ func TestAccountPagesDoWhatTheySay(t *testing.T) {
 	}
 }
 
-// What is refused is said at the field, several problems first in a list, and passwords are never sent back.
+// Errors are shown at the field, several ones also in a summary, and passwords are never sent back.
 func TestRefusedPasswordChangeIsExplained(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -84,7 +84,7 @@ func TestRefusedPasswordChangeIsExplained(t *testing.T) {
 	}
 }
 
-// A session can be ended from the list, which names each and marks the present one.
+// A session can be ended from the list, which describes each and marks the current one.
 func TestEndASessionFromTheList(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -97,7 +97,7 @@ func TestEndASessionFromTheList(t *testing.T) {
 	}
 	p.Find("button", "Revoke session on Chrome on Linux").Follow()
 	if p.Has("link", "Cancel") {
-		p.Find("button", "Revoke session").Follow() // it asked first
+		p.Find("button", "Revoke session").Follow() // after the confirmation
 	}
 	if !strings.Contains(p.Text(), "The session was ended.") {
 		t.Errorf("the page says %s", p.Text())

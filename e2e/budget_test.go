@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// Pages are light: few requests, little to carry, and nothing but the page itself the second time.
+// Pages are light: few and small requests, and only the page itself on the second visit.
 func TestPagesKeepTheirBudgets(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -42,9 +42,9 @@ func TestPagesKeepTheirBudgets(t *testing.T) {
 			case network.ResourceTypeDocument:
 				page = r.Bytes
 			case network.ResourceTypeStylesheet:
-				weigh(t, c.p, r, 10<<10, 3500)
+				checkBudget(t, c.p, r, 10<<10, 3500)
 			case network.ResourceTypeScript:
-				weigh(t, c.p, r, 8<<10, 3<<10)
+				checkBudget(t, c.p, r, 8<<10, 3<<10)
 			}
 		}
 		t.Logf("%s: %d requests, %v bytes, %v of them the page", c.path, len(cold), total, page)
@@ -64,8 +64,8 @@ func TestPagesKeepTheirBudgets(t *testing.T) {
 	}
 }
 
-// weigh compares a part of a page with its budget, as it is and compressed.
-func weigh(t *testing.T, p *browser.Page, r browser.Request, raw, compressed int) {
+// checkBudget compares a resource of a page with its budget, uncompressed and compressed.
+func checkBudget(t *testing.T, p *browser.Page, r browser.Request, raw, compressed int) {
 	t.Helper()
 	body := p.Body(r)
 	var packed bytes.Buffer

@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// attacks are forms that another site would like to have sent, by path.
+// attacks are forms that an attacker's site submits, by path.
 var attacks = map[string]url.Values{
 	"/_auth/logout":           {"everywhere": {"1"}},
 	"/_auth/account/password": {"current_password": {gate.AdminPassword}, "new_password": {"the password of an attacker"}},
@@ -20,8 +20,8 @@ var attacks = map[string]url.Values{
 	"/_auth/login":            {"username": {gate.Admin}, "password": {gate.AdminPassword}},
 }
 
-// attacker is a site of somebody else's with the forms of attacks against a gate; each has its path for a name. It
-// answers under every host name.
+// attacker is a malicious site with forms that attack a gate, each named after its path. It responds to every host
+// name.
 func attacker(t *testing.T, g *gate.Gate) (port string) {
 	t.Helper()
 	var forms strings.Builder
@@ -41,8 +41,8 @@ func attacker(t *testing.T, g *gate.Gate) (port string) {
 	return server.URL[strings.LastIndex(server.URL, ":")+1:]
 }
 
-// CSRF: no other site can make a signed-in browser do anything, neither a strange one nor one on another port or a
-// sibling host, with which cookies are shared; over HTTPS and over plain HTTP, where browsers say less about who asks.
+// CSRF: no other site can act with a signed-in browser, whether cross-site, on another port or on a sibling host,
+// which share cookies; over HTTPS and over plain HTTP, where browsers send fewer Sec-Fetch headers.
 func TestOtherSitesCannotAct(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -73,8 +73,8 @@ func TestOtherSitesCannotAct(t *testing.T) {
 					t.Errorf("%s: afterwards the app says %s", path, p.Text())
 				}
 			}
-			// Nothing of it happened.
-			if a := must[gate.Answer](t)(g.SignIn(g.Client(), gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
+			// Nothing has changed.
+			if a := must[gate.Response](t)(g.SignIn(g.Client(), gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
 				t.Errorf("the password is another one now: %d", a.Status)
 			}
 		})
@@ -94,8 +94,8 @@ func sameSession(a, b string) bool {
 	return find(a) == find(b) && find(a) != ""
 }
 
-// Our own forms work over plain HTTP under a name that browsers do not trust: they send no Sec-Fetch-Site there, and
-// with another referrer policy they would send no Origin either.
+// The pages' own forms work over plain HTTP under a name that browsers do not treat as secure: there they send no
+// Sec-Fetch-Site, and with another referrer policy no Origin either.
 func TestFormsWorkOverPlainHTTP(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{Hosts: []string{"app.gate.test"}})
@@ -109,13 +109,13 @@ func TestFormsWorkOverPlainHTTP(t *testing.T) {
 	}
 }
 
-// Over HTTPS the cookie is bound to the host and to HTTPS, and everything works as well.
+// Over HTTPS the cookie is bound to the host and to HTTPS.
 func TestHTTPS(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{Hosts: []string{"app.gate.test"}, HTTPS: true})
 	p := open(t, g, browser.View{})
 	p.Go(g.URL + "/wanted")
-	enter(p, gate.Admin, gate.AdminPassword)
+	submitSignIn(p, gate.Admin, gate.AdminPassword)
 	if p.Path() != "/wanted" || !strings.Contains(p.Cookies(), "__Host-gatehouse=") {
 		t.Errorf("it ends at %s with the cookies %s", p.Path(), p.Cookies())
 	}
@@ -124,7 +124,7 @@ func TestHTTPS(t *testing.T) {
 	p.Find("heading", ".*signed out.*")
 }
 
-// A sign-in may return to another host when the configuration says so, and only then. Browsers hold every hop after a
+// A sign-in may return to another host only if the configuration allows it. Browsers check every redirect after a
 // form against the page's form-action.
 func TestReturnToAnotherHost(t *testing.T) {
 	t.Parallel()
@@ -138,12 +138,12 @@ func TestReturnToAnotherHost(t *testing.T) {
 	for _, v := range []browser.View{{}, {NoScript: true}} {
 		p := open(t, g, v, "other.gate.test:"+port)
 		p.Go(g.URL + "/_auth/login?rt=" + url.QueryEscape("http://other.gate.test:"+port+"/x?y=1"))
-		enter(p, gate.Admin, gate.AdminPassword)
+		submitSignIn(p, gate.Admin, gate.AdminPassword)
 		p.Until("the other app", func() bool { return p.Has("heading", `the other app at /x\?y=1`) })
 
 		p = open(t, g, v)
 		p.Go(g.URL + "/_auth/login?rt=" + url.QueryEscape("http://stranger.gate.test:"+port+"/x"))
-		enter(p, gate.Admin, gate.AdminPassword)
+		submitSignIn(p, gate.Admin, gate.AdminPassword)
 		if p.URL() != g.URL+"/" {
 			t.Errorf("%s: a host that nobody trusts is reached: %s", v, p.URL())
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// elsewhere are documented commands that other tests run.
-var elsewhere = map[string]string{
+// testedElsewhere lists documented commands that other tests run.
+var testedElsewhere = map[string]string{
 	"ADMIN_PASSWORD='…' go run ./cmd/caddy run --config Caddyfile.example": "TestExampleCaddyfile",
 	"make test": ".ci/run, which runs this",
 	"xcaddy build --with github.com/gatehouse-auth/gatehouse@v0.0.0=.":                                               "make xcaddy in .ci/run, by way of xcaddy.json",
@@ -21,8 +21,8 @@ var elsewhere = map[string]string{
 
 var shell = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 
-// Each command of the documentation does something. They are run as they stand, in the order of the page, beside a
-// running gate that has the people they speak of.
+// The documented commands work. They run unchanged, in the order of the page, beside a running gate with the users
+// that they mention.
 func TestDocumentedCommandsRun(t *testing.T) {
 	t.Parallel()
 	top := must[string](t)(gate.Top())
@@ -45,7 +45,7 @@ func TestDocumentedCommandsRun(t *testing.T) {
 			path := withCaddy(t)
 			for _, block := range blocks {
 				for line := range strings.Lines(block[1]) {
-					if line = strings.TrimSpace(line); elsewhere[line] == "" {
+					if line = strings.TrimSpace(line); testedElsewhere[line] == "" {
 						runShell(t, g, path, line)
 					}
 				}
@@ -58,7 +58,7 @@ func TestDocumentedCommandsRun(t *testing.T) {
 	}
 }
 
-// withCaddy answers a PATH on which `caddy` is the tested one.
+// withCaddy returns a PATH in which `caddy` is the binary under test.
 func withCaddy(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

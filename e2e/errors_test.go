@@ -14,8 +14,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// A script that asks for the app without a session learns that from the answer, and where to sign in.
-func TestFetchWithoutSessionIsToldSo(t *testing.T) {
+// A fetch without a session gets a response that says so, with the sign-in URL.
+func TestFetchWithoutASessionGetsTheSignInURL(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
 	p := open(t, g, browser.View{})
@@ -34,7 +34,7 @@ func TestFetchWithoutSessionIsToldSo(t *testing.T) {
 	if err := json.Unmarshal([]byte(raw), &got); err != nil {
 		t.Fatal(err)
 	}
-	p.Expect("log network error.*401.*/data") // the browser writes each failed request to its console
+	p.Expect("log network error.*401.*/data") // the browser logs each failed request to its console
 	if got.Status != 401 || got.Kind != "basic" || !strings.HasPrefix(got.Type, "application/problem+json") {
 		t.Errorf("the answer is %+v", got)
 	}
@@ -55,7 +55,7 @@ const formApp = `header Content-Type "text/html; charset=utf-8"
 	respond "saved" 200`
 
 // A form that is sent to the app after the session ended is not lost: the page says how to send it again, and Back
-// brings the text.
+// restores the text.
 func TestFormAfterTheSessionEndedIsNotLost(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{App: formApp, Site: "public /_auth/assets/none"})
@@ -63,14 +63,14 @@ func TestFormAfterTheSessionEndedIsNotLost(t *testing.T) {
 	signIn(t, p, g)
 	p.Forget()
 	p.Go(g.URL + "/form")
-	p.Forget() // the icon, which is none
+	p.Forget() // the favicon request, which fails
 	p.Find("textbox", "Text").Fill("an hour of work")
 	if _, err := g.Gatehouse(t.Context(), "", "session", "revoke", "--user", gate.Admin); err != nil {
 		t.Fatal(err)
 	}
 	c := g.Client()
 	p.Until("the session to end", func() bool {
-		return must[gate.Answer](t)(g.Do(c, "/x", nil, "Cookie", p.Cookies())).Status == http.StatusUnauthorized
+		return must[gate.Response](t)(g.Do(c, "/x", nil, "Cookie", p.Cookies())).Status == http.StatusUnauthorized
 	})
 	p.Find("button", "Save").Follow()
 	if p.Status() != http.StatusUnauthorized || !strings.Contains(p.Text(), "Nothing was saved") {
@@ -82,7 +82,7 @@ func TestFormAfterTheSessionEndedIsNotLost(t *testing.T) {
 	}
 	other := guard(t, p.Tab())
 	other.Go(g.URL + "/_auth/login")
-	enter(other, gate.Admin, gate.AdminPassword)
+	submitSignIn(other, gate.Admin, gate.AdminPassword)
 	other.Forget()
 	p.Back()
 	p.Until("the form", func() bool { return p.Has("textbox", "Text") })
@@ -96,7 +96,7 @@ func TestFormAfterTheSessionEndedIsNotLost(t *testing.T) {
 	p.Forget()
 }
 
-// The same for a form of ours: nothing happens before one is signed in again.
+// The same for a form of the account pages: nothing changes before the user signs in again.
 func TestOwnFormAfterTheSessionEndedChangesNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{Global: "admin {\nname \"Old Name\"\n}"})
@@ -108,7 +108,7 @@ func TestOwnFormAfterTheSessionEndedChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Until("the session to end", func() bool {
-		return must[gate.Answer](t)(g.Do(g.Client(), "/x", nil, "Cookie", p.Cookies())).Status == http.StatusUnauthorized
+		return must[gate.Response](t)(g.Do(g.Client(), "/x", nil, "Cookie", p.Cookies())).Status == http.StatusUnauthorized
 	})
 	p.Find("button", "Save").Follow()
 	if p.Status() != http.StatusUnauthorized {
@@ -121,8 +121,7 @@ func TestOwnFormAfterTheSessionEndedChangesNothing(t *testing.T) {
 	}
 }
 
-// Refused: the page says who one is, what was refused and why, with a reference, and nothing in the address can change
-// what it says.
+// The 403 page shows the user, what was refused and why, and a reference id; nothing in the URL can change its text.
 func TestForbiddenPageSaysWhy(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{Site: "require role admin"})
@@ -143,36 +142,36 @@ func TestForbiddenPageSaysWhy(t *testing.T) {
 		t.Errorf("the address speaks in the page:\n%s", text)
 	}
 	p.Find("link", "Switch user").Follow()
-	enter(p, gate.Admin, gate.AdminPassword)
+	submitSignIn(p, gate.Admin, gate.AdminPassword)
 	if !strings.HasPrefix(p.Text(), "app: GET /staff") || !strings.HasSuffix(p.Text(), "as admin") {
 		t.Errorf("switching leads to %s", p.Text())
 	}
 }
 
-// While the store does not answer the sign-in says that, and not that the password is wrong; when it does again, all
-// goes on without a restart.
-func TestStoreAwayAndBack(t *testing.T) {
+// While the store is unavailable, the sign-in page says so, and not that the password is wrong; afterwards everything
+// works without a restart.
+func TestStoreOutageAndRecovery(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
 	p := open(t, g, browser.View{})
 	p.Go(g.URL + "/_auth/login")
 	unlock := lockStore(t, g)
-	enter(p, gate.Admin, gate.AdminPassword)
+	submitSignIn(p, gate.Admin, gate.AdminPassword)
 	if p.Status() != http.StatusServiceUnavailable || strings.Contains(p.Text(), "incorrect") || !strings.Contains(p.Text(), "Reference") {
 		t.Errorf("status %d: %s", p.Status(), p.Text())
 	}
-	if a := must[gate.Answer](t)(g.Do(g.Client(), "/_auth/healthz", nil)); a.Status != http.StatusServiceUnavailable {
+	if a := must[gate.Response](t)(g.Do(g.Client(), "/_auth/healthz", nil)); a.Status != http.StatusServiceUnavailable {
 		t.Errorf("the health check answers %d", a.Status)
 	}
 	unlock()
 	p.Until("the store", func() bool {
-		return must[gate.Answer](t)(g.Do(g.Client(), "/_auth/healthz", nil)).Status == http.StatusOK
+		return must[gate.Response](t)(g.Do(g.Client(), "/_auth/healthz", nil)).Status == http.StatusOK
 	})
 	signIn(t, p, g)
 }
 
-// lockStore makes the SQLite file unusable for everybody else: it takes the locks of the write-ahead log that each
-// reader and writer needs one of (https://sqlite.org/walformat.html#the_wal_index_file_format, section 2.3).
+// lockStore makes the SQLite file unusable for all others: it takes the locks of the write-ahead log, one of which
+// each reader and writer needs (https://sqlite.org/walformat.html#the_wal_index_file_format, section 2.3).
 func lockStore(t *testing.T, g *gate.Gate) (unlock func()) {
 	t.Helper()
 	index, err := os.OpenFile(g.Store()+"-shm", os.O_RDWR, 0)
@@ -183,13 +182,12 @@ func lockStore(t *testing.T, g *gate.Gate) (unlock func()) {
 	if err := syscall.FcntlFlock(index.Fd(), syscall.F_SETLKW, &lock); err != nil {
 		t.Fatal(err)
 	}
-	unlock = sync.OnceFunc(func() { index.Close() }) // which lets go of the locks
+	unlock = sync.OnceFunc(func() { index.Close() }) // which releases the locks
 	t.Cleanup(unlock)
 	return unlock
 }
 
-// A reload in the middle of it all: whoever is signed in stays so, a form that was open can be sent, and the page's
-// parts are still there.
+// A reload keeps sessions, an open form can be sent, and the assets of an open page still load.
 func TestReloadKeepsSessionsAndPages(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -212,17 +210,17 @@ func TestReloadKeepsSessionsAndPages(t *testing.T) {
 		t.Errorf("the page has the parts %v", parts)
 	}
 	for _, part := range parts {
-		if a := must[gate.Answer](t)(g.Do(g.Client(), strings.TrimPrefix(part, g.URL), nil)); a.Status != http.StatusOK {
+		if a := must[gate.Response](t)(g.Do(g.Client(), strings.TrimPrefix(part, g.URL), nil)); a.Status != http.StatusOK {
 			t.Errorf("%s is answered with %d", part, a.Status)
 		}
 	}
-	enter(form, gate.Admin, gate.AdminPassword)
+	submitSignIn(form, gate.Admin, gate.AdminPassword)
 	if form.Path() != "/wanted" {
 		t.Errorf("the form of before leads to %s", form.Path())
 	}
 }
 
-// A restart loses no session.
+// A restart keeps sessions.
 func TestRestartKeepsSessions(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})

@@ -10,8 +10,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// Caddyfile.example is the first thing that a newcomer runs: the gate is shut, the administrator of the environment
-// gets through it, and the demo app knows who that is.
+// Caddyfile.example is what new users run first: the gate requires a sign-in, the administrator of the environment
+// can sign in, and the demo app gets the identity.
 func TestExampleCaddyfile(t *testing.T) {
 	t.Parallel()
 	top := must[string](t)(gate.Top())
@@ -22,10 +22,10 @@ func TestExampleCaddyfile(t *testing.T) {
 	}
 	stopAtEnd(t, g)
 
-	if got := must[gate.Answer](t)(g.Do(g.Client(), "/health", nil)); got.Status != 200 || got.Body != "ok" {
+	if got := must[gate.Response](t)(g.Do(g.Client(), "/health", nil)); got.Status != 200 || got.Body != "ok" {
 		t.Errorf("the public path answers %d %q", got.Status, got.Body)
 	}
-	got := must[gate.Answer](t)(g.Do(g.Client(), "/api/x", nil, "Accept", "text/html", "Sec-Fetch-Mode", "navigate"))
+	got := must[gate.Response](t)(g.Do(g.Client(), "/api/x", nil, "Accept", "text/html", "Sec-Fetch-Mode", "navigate"))
 	if got.Status != 401 || !strings.HasPrefix(got.Header.Get("Content-Type"), "application/problem+json") {
 		t.Errorf("the API answers %d %s", got.Status, got.Header.Get("Content-Type"))
 	}
@@ -35,7 +35,7 @@ func TestExampleCaddyfile(t *testing.T) {
 	if !p.Has("heading", "Sign in.*") {
 		t.Fatalf("no sign-in page, but: %s", p.Text())
 	}
-	enter(p, gate.Admin, gate.AdminPassword)
+	submitSignIn(p, gate.Admin, gate.AdminPassword)
 	if p.Find("heading", "Hello, admin"); p.Path() != "/?page=1" {
 		t.Errorf("the way leads to %s, not back to where it began", p.Path())
 	}

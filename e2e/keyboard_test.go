@@ -8,7 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// tabTo presses Tab until something with that name has the focus.
+// tabTo presses Tab until the element with that name has the focus.
 func tabTo(t *testing.T, p *browser.Page, name string) {
 	t.Helper()
 	var seen []string
@@ -23,7 +23,7 @@ func tabTo(t *testing.T, p *browser.Page, name string) {
 	t.Fatalf("Tab does not lead to %q on %s, but through %q", name, p.Path(), seen)
 }
 
-// Without a pointer: from a one-time link to a password, to one's name, to ending another session, and out.
+// By keyboard only: use a one-time link, set a password, change the name, end another session, and sign out.
 func TestEverythingByKeyboard(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -43,7 +43,7 @@ func TestEverythingByKeyboard(t *testing.T) {
 	p.Go(g.URL + "/_auth/account")
 	tabTo(t, p, "Skip to content")
 	p.Press("\r")
-	tabTo(t, p, "Change password") // the first thing in the content that takes the focus
+	tabTo(t, p, "Change password") // the first focusable element of the content
 	p.Go(g.URL + "/_auth/account")
 	tabTo(t, p, "Profile")
 	p.Loads(func() { p.Press("\r") })

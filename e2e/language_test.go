@@ -8,22 +8,22 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// abroad are words of the pages in each language, as their tests look for them.
-var abroad = map[string]struct{ name, heading, username, password, submit, save string }{
+// translations are texts of the pages in each language.
+var translations = map[string]struct{ name, heading, username, password, submit, save string }{
 	"de": {"Deutsch", "Anmelden bei .*", "Benutzername", "Passwort", "Anmelden", "Speichern"},
 	"es": {"Español", "Iniciar sesión en .*", "Nombre de usuario", "Contraseña", "Iniciar sesión", "Guardar"},
 }
 
-// clipped are controls and cells whose text does not fit into them.
+// clipped finds controls and cells whose text does not fit.
 const clipped = `[...document.querySelectorAll("button, .btn, label, legend, h1, h2, dt, dd, .tag, nav a")].filter(e => e.checkVisibility() &&
 	(e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline" || e.getBoundingClientRect().right > document.documentElement.clientWidth + 1) &&
 	!e.closest(".scroll, .sr")).map(e => e.tagName + ": " + e.textContent.trim())`
 
-// German has the longest words and Spanish the longest sentences: on a narrow screen nothing overflows, in errors
-// neither, and axe finds nothing to object to.
+// German has the longest words and Spanish the longest sentences: on a narrow screen nothing overflows, including
+// errors, and axe finds no violations.
 func TestOtherLanguagesFit(t *testing.T) {
 	t.Parallel()
-	for lang, words := range abroad {
+	for lang, words := range translations {
 		t.Run(lang, func(t *testing.T) {
 			t.Parallel()
 			g := start(t, gate.Options{Global: "brand {\nsupport https://help.example/\n}"})
@@ -68,7 +68,7 @@ func TestOtherLanguagesFit(t *testing.T) {
 	}
 }
 
-// Somebody chooses a language before signing in and another one afterwards, with scripts and without.
+// A user chooses a language before signing in and another one afterwards, with scripts and without.
 func TestChoosingALanguage(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -79,7 +79,7 @@ func TestChoosingALanguage(t *testing.T) {
 			t.Fatalf("%s: the page says %s", v, p.Text())
 		}
 		p.Find("button", "Deutsch").Follow()
-		words := abroad["de"]
+		words := translations["de"]
 		if !p.Has("heading", words.heading) || !strings.Contains(p.Path(), "rt=%2Freports%3Fx%3D1") {
 			t.Fatalf("%s: after the choice, at %s: %s", v, p.Path(), p.Text())
 		}
@@ -96,7 +96,7 @@ func TestChoosingALanguage(t *testing.T) {
 			t.Errorf("%s: after the other choice: %s", v, p.Text())
 		}
 		p.Find("radio", "El que pida el navegador").Click()
-		p.Find("button", abroad["es"].save).Follow()
+		p.Find("button", translations["es"].save).Follow()
 		if !strings.Contains(p.Text(), "Saved.") {
 			t.Errorf("%s: the browser's own wish: %s", v, p.Text())
 		}

@@ -13,8 +13,8 @@ import (
 
 var linkForm = regexp.MustCompile(`/_auth/link/[A-Za-z0-9_-]+`)
 
-// P-ONCE: previews that open a link do not spend it; the person sets a password, once; and the address that everybody
-// can look over one's shoulder for holds no token any more.
+// Link previews do not use up a one-time link; the user can set a password once; and the URL in the address bar no
+// longer contains the token.
 func TestOneTimeLinkSetsAPassword(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -29,7 +29,7 @@ func TestOneTimeLinkSetsAPassword(t *testing.T) {
 			t.Fatalf("there is no link in %q", out)
 		}
 		for range 2 {
-			if a := must[gate.Answer](t)(g.Do(g.Client(), link, nil)); a.Status >= 400 {
+			if a := must[gate.Response](t)(g.Do(g.Client(), link, nil)); a.Status >= 400 {
 				t.Fatalf("%s: a preview gets %d", v, a.Status)
 			}
 		}
@@ -57,8 +57,9 @@ func TestOneTimeLinkSetsAPassword(t *testing.T) {
 	}
 }
 
-// Without an administrator the app is closed, every page says how to go on, and the link of the log makes the first.
-func TestSetUpLinkMakesTheFirstAdministrator(t *testing.T) {
+// Without an administrator the app is closed, every page says what to do, and the link in the log creates the first
+// one.
+func TestSetUpLinkCreatesTheFirstAdministrator(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{Env: []string{"ADMIN_PASSWORD="}})
 	p := open(t, g, browser.View{})

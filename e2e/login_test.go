@@ -14,9 +14,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// Who follows a link without being signed in gets there by way of the sign-in, whether or not scripts run, and with
-// nothing but a keyboard.
-func TestSignInLeadsBackToTheAddress(t *testing.T) {
+// A link opened without a session leads to its target after the sign-in, with and without scripts, and by keyboard
+// only.
+func TestSignInReturnsToTheRequestedURL(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
 	for _, v := range []browser.View{{}, {NoScript: true}, {Width: 320, Phone: true, Dark: true}} {
@@ -28,7 +28,7 @@ func TestSignInLeadsBackToTheAddress(t *testing.T) {
 		if !strings.HasPrefix(p.Path(), "/_auth/login?rt=") {
 			t.Errorf("%s: the sign-in page is at %s", v, p.Path())
 		}
-		// The name has the focus; Tab leads to the password, Enter sends.
+		// The username field has the focus; Tab moves to the password, Enter submits.
 		p.Find("textbox", "Username").Fill(gate.Admin)
 		p.Press("\t")
 		if f := p.Focused(); f == nil || f.Name != "Password" {
@@ -42,20 +42,20 @@ func TestSignInLeadsBackToTheAddress(t *testing.T) {
 	}
 }
 
-// The part of an address after # never reaches the server; with scripts it is not lost either.
+// The fragment of a URL never reaches the server; with scripts it is preserved.
 func TestSignInKeepsTheFragment(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
 	p := open(t, g, browser.View{})
 	p.Go(g.URL + "/book#chapter-3")
-	enter(p, gate.Admin, gate.AdminPassword)
+	submitSignIn(p, gate.Admin, gate.AdminPassword)
 	if p.URL() != g.URL+"/book#chapter-3" {
 		t.Errorf("it ends at %s", p.URL())
 	}
 }
 
-// Password managers recognize the fields, and nothing stands in the way of pasting (WCAG 2.2, 3.3.8).
-func TestSignInFieldsTakeWhatManagersFillIn(t *testing.T) {
+// Password managers recognize the fields, and pasting is possible (WCAG 2.2, 3.3.8).
+func TestSignInFieldsSupportPasswordManagers(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
 	p := open(t, g, browser.View{})
@@ -83,14 +83,14 @@ func TestSignInFieldsTakeWhatManagersFillIn(t *testing.T) {
 	}
 }
 
-// A wrong password: the name stays, the password does not, and it is said where the focus is.
-func TestWrongPasswordIsToldAtTheField(t *testing.T) {
+// After a wrong password the username is preserved, the password is not, and the focused field has the error.
+func TestWrongPasswordIsShownAtTheField(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
 	for _, v := range []browser.View{{}, {NoScript: true}} {
 		p := open(t, g, v)
 		p.Go(g.URL + "/wanted")
-		enter(p, gate.Admin, "a wrong password canary")
+		submitSignIn(p, gate.Admin, "a wrong password canary")
 		if p.Status() != http.StatusUnauthorized || !strings.HasPrefix(p.Title(), "Error:") {
 			t.Errorf("%s: status %d, title %q", v, p.Status(), p.Title())
 		}
@@ -107,15 +107,16 @@ func TestWrongPasswordIsToldAtTheField(t *testing.T) {
 		if f == nil || f.Name != "Password" || !strings.Contains(f.Description, "incorrect") {
 			t.Errorf("%s: the focus is on %+v", v, f)
 		}
-		// The way back is not lost by a mistake.
-		enter(p, gate.Admin, gate.AdminPassword)
+		// The return URL is preserved.
+		submitSignIn(p, gate.Admin, gate.AdminPassword)
 		if p.Path() != "/wanted" {
 			t.Errorf("%s: it ends at %s", v, p.Path())
 		}
 	}
 }
 
-// P-ENUM: nobody learns from the sign-in whether a name exists, from text, status, headers or time.
+// User enumeration: the response to a sign-in does not show whether a username exists, neither by text, status and
+// headers nor by time.
 func TestUnknownAndWrongLookTheSame(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{Global: "throttle {\nfree 100\nclient 1000/1s\n}"})
@@ -123,19 +124,19 @@ func TestUnknownAndWrongLookTheSame(t *testing.T) {
 	if _, err := g.Gatehouse(t.Context(), "", "user", "disable", "turned-off"); err != nil {
 		t.Fatal(err)
 	}
-	// Names of one length: the name is the only thing on the page that may differ.
+	// Names of the same length: only the name itself may differ.
 	names := []string{gate.Admin, "nobod", "turned-off", "turned-ofx"}
 	times := make(map[string][]time.Duration)
 	var first string
 	for range 21 {
 		for _, name := range names {
 			begin := time.Now()
-			a := must[gate.Answer](t)(g.SignIn(g.Client(), name, "not the password"))
+			a := must[gate.Response](t)(g.SignIn(g.Client(), name, "not the password"))
 			times[name] = append(times[name], time.Since(begin))
 			if a.Status != http.StatusUnauthorized {
 				t.Fatalf("%s: status %d", name, a.Status)
 			}
-			if got := normal(a, name); first == "" {
+			if got := normalize(a, name); first == "" {
 				first = got
 			} else if got != first {
 				t.Fatalf("%s is answered differently:\n%s\nand\n%s", name, first, got)
@@ -150,9 +151,9 @@ func TestUnknownAndWrongLookTheSame(t *testing.T) {
 
 var changing = regexp.MustCompile(`nonce[-=]"?'?[A-Za-z0-9_+/=-]{16,}"?'?`)
 
-// normal is an answer without what differs by design: the nonce, the date, the name that was typed, and the length
-// that follows from it.
-func normal(a gate.Answer, name string) string {
+// normalize returns a response without what differs by design: the nonce, the date, the entered username, and the
+// resulting length.
+func normalize(a gate.Response, name string) string {
 	var lines []string
 	for key, values := range a.Header {
 		if key != "Date" && key != "Content-Length" {
@@ -168,7 +169,7 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// The password can be looked at, and is a password again before it is sent.
+// The password can be shown, and is a password field again before it is submitted.
 func TestShowPassword(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -203,20 +204,20 @@ func TestShowPassword(t *testing.T) {
 	}
 }
 
-// Too many wrong passwords: the page says when to come back, the right password has to wait as well, and neither other
-// people nor the browser that the owner uses have to wait with them.
-func TestThrottleSaysWhenToComeBack(t *testing.T) {
+// After too many wrong passwords the page says when to try again, also for the right password. Other users and the
+// owner's known browser are not blocked.
+func TestThrottleSaysWhenToTryAgain(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{Global: "throttle {\nfree 1\nclient 1000/1s\n}"})
 	addUser(t, g, "other", "a password of somebody")
 	owner := g.Client()
-	if a := must[gate.Answer](t)(g.SignIn(owner, gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
+	if a := must[gate.Response](t)(g.SignIn(owner, gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
 		t.Fatalf("the owner's first sign-in: %d", a.Status)
 	}
-	// Each wrong password doubles the wait. Three are enough for one that a slow machine cannot sit out.
+	// Each wrong password doubles the wait. Three are enough for a wait that does not elapse on a slow machine.
 	wait := 0
 	for deadline := time.Now().Add(time.Minute); wait < 4 && time.Now().Before(deadline); {
-		a := must[gate.Answer](t)(g.SignIn(g.Client(), gate.Admin, "not the password"))
+		a := must[gate.Response](t)(g.SignIn(g.Client(), gate.Admin, "not the password"))
 		if a.Status == http.StatusTooManyRequests {
 			wait, _ = strconv.Atoi(a.Header.Get("Retry-After"))
 			if wait < 1 {
@@ -229,7 +230,7 @@ func TestThrottleSaysWhenToComeBack(t *testing.T) {
 	}
 	p := open(t, g, browser.View{})
 	p.Go(g.URL + "/_auth/login")
-	enter(p, gate.Admin, gate.AdminPassword)
+	submitSignIn(p, gate.Admin, gate.AdminPassword)
 	if p.Status() != http.StatusTooManyRequests || !p.Has("heading", "Too many attempts") || !strings.Contains(p.Text(), "again") {
 		t.Errorf("the right password during the wait: %d %s", p.Status(), p.Text())
 	}
@@ -238,22 +239,22 @@ func TestThrottleSaysWhenToComeBack(t *testing.T) {
 	if until, err := time.Parse(time.RFC3339, when); err != nil || time.Until(until) > 20*time.Second {
 		t.Errorf("the page says to come back at %q", when)
 	}
-	if a := must[gate.Answer](t)(g.SignIn(g.Client(), "other", "a password of somebody")); a.Status != http.StatusSeeOther {
+	if a := must[gate.Response](t)(g.SignIn(g.Client(), "other", "a password of somebody")); a.Status != http.StatusSeeOther {
 		t.Errorf("somebody else's sign-in: %d", a.Status)
 	}
-	if a := must[gate.Answer](t)(g.SignIn(owner, gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
+	if a := must[gate.Response](t)(g.SignIn(owner, gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
 		t.Errorf("the owner, from the browser of before: %d", a.Status)
 	}
 }
 
-// By keyboard alone: everything is reached in the order in which it stands, and one sees where one is.
+// By keyboard only: all elements are reached in visual order with a visible focus.
 func TestSignInByKeyboard(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{Global: "brand {\nsupport mailto:help@example.com\n}"})
 	for _, v := range []browser.View{{}, {Dark: true}, {Forced: true}} {
 		p := open(t, g, v)
 		p.Go(g.URL + "/_auth/login")
-		p.PressShift("\t") // from the name, which has the focus
+		p.PressShift("\t") // from the username field, which has the focus
 		var order []string
 		for range 11 {
 			if len(order) > 0 {
@@ -285,9 +286,9 @@ func TestSignInByKeyboard(t *testing.T) {
 	}
 }
 
-// P-REDIR: whatever the return address says, one stays on the site. The whole corpus is run on the server; here is
-// what a browser makes of the answers.
-func TestReturnAddressStaysOnTheSite(t *testing.T) {
+// Open redirects: whatever the return URL, the browser stays on the site. The whole corpus is tested on the server;
+// this tests how a browser interprets the responses.
+func TestReturnURLStaysOnTheSite(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
 	p := open(t, g, browser.View{})
@@ -296,15 +297,15 @@ func TestReturnAddressStaysOnTheSite(t *testing.T) {
 		"https://localhost@evil.test/", "http://localhost:1/", "/\t/evil.test", "/%09/evil.test", "///evil.test", "data:text/html,x", "/_auth/logout",
 	} {
 		p.Go(g.URL + "/_auth/login?switch=1&rt=" + url.QueryEscape(rt))
-		enter(p, gate.Admin, gate.AdminPassword)
+		submitSignIn(p, gate.Admin, gate.AdminPassword)
 		if p.URL() != g.URL+"/" {
 			t.Errorf("%q leads to %s", rt, p.URL())
 		}
 	}
 }
 
-// Somebody who is signed in and comes to the sign-in page is told so, and is not sent in circles.
-func TestSignInPageForSomebodySignedIn(t *testing.T) {
+// A signed-in user who opens the sign-in page gets a notice, and no redirect loop.
+func TestSignInPageForASignedInUser(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
 	p := open(t, g, browser.View{})
@@ -323,15 +324,15 @@ func TestSignInPageForSomebodySignedIn(t *testing.T) {
 	}
 }
 
-// A sign-in page that was left open learns that one signed in elsewhere.
-func TestSignInPageLeftOpenOffersToGoOn(t *testing.T) {
+// An open sign-in page detects a sign-in in another tab.
+func TestOpenSignInPageOffersToContinue(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
 	left := open(t, g, browser.View{})
 	left.Go(g.URL + "/first")
 	other := guard(t, left.Tab())
 	other.Go(g.URL + "/second")
-	enter(other, gate.Admin, gate.AdminPassword)
+	submitSignIn(other, gate.Admin, gate.AdminPassword)
 	left.Until("the offer to go on", func() bool { return left.Has("link", "Continue") })
 	left.Find("link", "Continue").Follow()
 	if left.Path() != "/first" {

@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// Looking at the sign-out page signs nobody out; the button does, and says so on a page of its own.
+// Opening the sign-out page signs nobody out; the button does, and a page confirms it.
 func TestSignOutNeedsTheButton(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -31,7 +31,7 @@ func TestSignOutNeedsTheButton(t *testing.T) {
 	}
 }
 
-// After signing out, Back shows nothing private, and the old cookie is worth nothing.
+// After signing out, Back shows nothing private, and the old cookie is invalid.
 func TestAfterSignOutNothingPrivateIsLeft(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{Global: "admin {\nname \"Private Name\"\n}"})
@@ -50,12 +50,12 @@ func TestAfterSignOutNothingPrivateIsLeft(t *testing.T) {
 			t.Errorf("Back shows %s at %s", p.Text(), p.Path())
 		}
 	}
-	if a := must[gate.Answer](t)(g.Do(g.Client(), "/", nil, "Cookie", cookies)); a.Status != http.StatusUnauthorized {
+	if a := must[gate.Response](t)(g.Do(g.Client(), "/", nil, "Cookie", cookies)); a.Status != http.StatusUnauthorized {
 		t.Errorf("the cookie of before is answered with %d", a.Status)
 	}
 }
 
-// "Sign out everywhere else" ends the other browser within one request, and this one goes on.
+// "Sign out everywhere else" ends the session of the other browser at once, and keeps this one.
 func TestSignOutEverywhereElse(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{})
@@ -66,7 +66,7 @@ func TestSignOutEverywhereElse(t *testing.T) {
 		here.Go(g.URL + "/_auth/account/sessions")
 		here.Find("button", "Sign out everywhere else").Follow()
 		if here.Has("button", "Sign out everywhere else") && here.Has("link", "Cancel") {
-			here.Find("button", "Sign out everywhere else").Follow() // it asked first
+			here.Find("button", "Sign out everywhere else").Follow() // after the confirmation
 		}
 		there.Go(g.URL + "/private")
 		if !there.Has("heading", "Sign in to .*") {

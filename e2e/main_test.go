@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// chromium is shared: each test has browser contexts of its own.
+// chromium is shared: each test has its own browser contexts.
 var chromium *browser.Browser
 
 func TestMain(m *testing.M) {
@@ -51,7 +51,7 @@ func stopAtEnd(t *testing.T, g *gate.Gate) {
 	})
 }
 
-// open opens a page for one test, which fails when the page has had an issue that the test did not expect.
+// open opens a page for one test, which fails if the page has an issue that the test did not expect.
 func open(t *testing.T, g *gate.Gate, v browser.View, more ...string) *browser.Page {
 	t.Helper()
 	return guard(t, chromium.Open(t, v, append(more, host(t, g.URL))...))
@@ -75,7 +75,7 @@ func host(t *testing.T, address string) string {
 	return u.Host
 }
 
-// signIn signs the administrator in, by way of the app.
+// signIn signs the administrator in, starting at the app.
 func signIn(t *testing.T, p *browser.Page, g *gate.Gate) {
 	t.Helper()
 	signInAs(t, p, g, gate.Admin, gate.AdminPassword)
@@ -84,20 +84,20 @@ func signIn(t *testing.T, p *browser.Page, g *gate.Gate) {
 func signInAs(t *testing.T, p *browser.Page, g *gate.Gate, username, password string) {
 	t.Helper()
 	p.Go(g.URL + "/_auth/login")
-	enter(p, username, password)
+	submitSignIn(p, username, password)
 	if p.Has("heading", "Sign in.*") {
 		t.Fatalf("%s is not signed in: %s", username, p.Text())
 	}
 }
 
-// enter fills the sign-in form that is shown and sends it.
-func enter(p *browser.Page, username, password string) {
+// submitSignIn fills in and submits the current sign-in form.
+func submitSignIn(p *browser.Page, username, password string) {
 	p.Find("textbox", "Username").Fill(username)
 	p.Find("textbox", "Password").Fill(password)
 	p.Find("button", "Sign in").Follow()
 }
 
-// addUser makes an account on the command line.
+// addUser creates an account on the command line.
 func addUser(t *testing.T, g *gate.Gate, name, password string) {
 	t.Helper()
 	if _, err := g.Gatehouse(t.Context(), password+"\n", "user", "add", name, "--password-stdin"); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// markup is what people put where a name belongs.
+// markup is HTML and other input that attackers put into names.
 var markup = []string{
 	`<script>alert(1)</script>`,
 	`<img src=x onerror=alert(2)>`,
@@ -20,8 +20,8 @@ var markup = []string{
 	`{http.request.header.Cookie} {env.ADMIN_PASSWORD}`,
 }
 
-// P-XSS: names, groups and browsers' own names are text on every page that shows them: no dialog, no request, nothing
-// that the page's policy had to refuse, and no placeholder replaced.
+// XSS: names, groups and User-Agents are shown as text on every page: no dialog, no request, no CSP violation, and no
+// placeholder replaced.
 func TestMarkupIsShownAsText(t *testing.T) {
 	t.Parallel()
 	g := start(t, gate.Options{Site: "require group nobody-has-this"})
@@ -35,7 +35,7 @@ func TestMarkupIsShownAsText(t *testing.T) {
 		}
 		c := g.Client()
 		form := map[string][]string{"username": {name}, "password": {"a password of somebody"}}
-		if a := must[gate.Answer](t)(g.Do(c, "/_auth/login", form, "User-Agent", "Agent "+text)); a.Status != http.StatusSeeOther {
+		if a := must[gate.Response](t)(g.Do(c, "/_auth/login", form, "User-Agent", "Agent "+text)); a.Status != http.StatusSeeOther {
 			t.Fatalf("%s: signing in: %d", name, a.Status)
 		}
 		own := open(t, g, browser.View{})

@@ -10,15 +10,15 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// A provider's button is a plain link on our own site that carries the way back, so that no policy of forms stands
-// between a browser and the provider. That the provider is down is said, and local sign-in works.
+// A provider's button is a link on the same site with the return URL, so that form-action does not block the redirect
+// to the provider. If the provider is down the page says so, and local sign-in works.
 func TestProviderButtonsAreLinks(t *testing.T) {
 	t.Parallel()
 	ports, err := gate.Ports(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	issuer := "http://127.0.0.1:" + strconv.Itoa(ports[0]) // where nobody listens
+	issuer := "http://127.0.0.1:" + strconv.Itoa(ports[0]) // nothing listens there
 	g := start(t, gate.Options{Global: "oidc staff {\nissuer " + issuer + "\nclient_id gate\nclient_secret a-secret-of-the-test-that-is-long-enough\nlabel Staff\ninsecure_http\n}"})
 	for _, v := range []browser.View{{}, {NoScript: true}} {
 		p := open(t, g, v)
@@ -33,7 +33,7 @@ func TestProviderButtonsAreLinks(t *testing.T) {
 			t.Errorf("%s: a provider that is down: %d at %s: %s", v, p.Status(), p.URL(), p.Text())
 		}
 		p.Go(g.URL + "/wanted?x=1")
-		enter(p, gate.Admin, gate.AdminPassword)
+		submitSignIn(p, gate.Admin, gate.AdminPassword)
 		if p.Path() != "/wanted?x=1" {
 			t.Errorf("%s: local sign-in leads to %s", v, p.Path())
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/idp"
 )
 
-// startWithProvider runs a gate and a real provider that know each other.
+// startWithProvider runs a gate with a real provider.
 func startWithProvider(t *testing.T, lines string, env ...string) (*gate.Gate, *idp.Provider) {
 	t.Helper()
 	ports, err := gate.Ports(1)
@@ -25,14 +25,14 @@ func startWithProvider(t *testing.T, lines string, env ...string) (*gate.Gate, *
 	return g, idp.Start(t, issuer, g.URL, env...)
 }
 
-// enterStaff signs in on the provider's own page.
+// enterStaff signs in on the provider's page.
 func enterStaff(p *browser.Page, name string) {
 	p.Find("textbox", "Your name").Fill(name)
 	p.Find("button", "Enter").Follow()
 }
 
-// The whole way with a certified provider, in a browser, with scripts and without: there, back to the page that was
-// wanted, out here and there.
+// The complete flow with a certified provider, with and without scripts: sign in, return to the requested page, sign
+// out here and at the provider.
 func TestSignInAndOutWithARealProvider(t *testing.T) {
 	t.Parallel()
 	for _, alg := range []string{"RS256", "ES256"} {
@@ -53,7 +53,7 @@ func TestSignInAndOutWithARealProvider(t *testing.T) {
 			if !strings.Contains(p.Text(), name+" of the staff") {
 				t.Errorf("%s, %s: the account page says %s", alg, v, p.Text())
 			}
-			// Sign out here and there: the form leads to the provider, which no content policy may forbid.
+			// RP-initiated logout: the form redirects to the provider, which the CSP must allow.
 			p.Go(g.URL + "/_auth/logout")
 			p.Find("checkbox", "Also sign out of Staff directory").Click()
 			p.Find("button", "Sign out").Follow()
@@ -69,11 +69,11 @@ func TestSignInAndOutWithARealProvider(t *testing.T) {
 				t.Errorf("%s, %s: still signed in: %s", alg, v, p.Text())
 			}
 		}
-		op.Wait("backchannel.success") // for the session that had ended here already
+		op.Wait("backchannel.success") // for the session that has already ended here
 	}
 }
 
-// Somebody signs out at the provider alone: its logout token ends the session here.
+// A sign-out at the provider only: its back-channel logout token ends the session here.
 func TestASignOutAtARealProviderEndsTheSessionHere(t *testing.T) {
 	t.Parallel()
 	g, op := startWithProvider(t, "")
@@ -95,7 +95,7 @@ func TestASignOutAtARealProviderEndsTheSessionHere(t *testing.T) {
 	}
 }
 
-// A person who says no is back at the sign-in page, without alarm; a rule that keeps somebody out says so.
+// A user who denies consent returns to the sign-in page without an error; a rule that denies a user says so.
 func TestRefusalsWithARealProvider(t *testing.T) {
 	t.Parallel()
 	g, op := startWithProvider(t, "allow email ada@example.com")

@@ -12,20 +12,20 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// state is a page in one of its states, for the checks that hold for all of them.
+// state is a page in one of its states, for checks that apply to all of them.
 type state struct {
 	name   string
 	status int64
 	reach  func(t *testing.T, w *world)
 }
 
-// world is a gate with a few people, and a page for each kind of visitor.
+// world is a gate with a few users, and a page for each kind of visitor.
 type world struct {
 	g    *gate.Gate
 	anon *browser.Page // nobody
 	in   *browser.Page // the administrator
-	bob  *browser.Page // somebody who may not see the app
-	p    *browser.Page // which of them the state is about
+	bob  *browser.Page // a user without access to the app
+	p    *browser.Page // the page of the current state
 	id   string        // of bob's account
 }
 
@@ -39,13 +39,13 @@ func newWorld(t *testing.T, v browser.View) *world {
 	w := &world{g: g, anon: open(t, g, v), in: open(t, g, v), bob: open(t, g, v)}
 	signIn(t, w.in, g)
 	signInAs(t, w.bob, g, "bob", "a password of somebody")
-	// Another session, which also asks for the id of bob's account.
+	// Another session, which also looks up the id of bob's account.
 	c := g.Client()
-	if a := must[gate.Answer](t)(g.SignIn(c, gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
+	if a := must[gate.Response](t)(g.SignIn(c, gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
 		t.Fatalf("a second session: %d", a.Status)
 	}
 	var list struct{ Items []struct{ ID string } }
-	a := must[gate.Answer](t)(g.Do(c, "/_auth/api/v1/users?q=bob", nil))
+	a := must[gate.Response](t)(g.Do(c, "/_auth/api/v1/users?q=bob", nil))
 	if err := json.Unmarshal([]byte(a.Body), &list); err != nil || len(list.Items) != 1 {
 		t.Fatalf("looking for bob: %v %s", err, a.Body)
 	}
@@ -53,7 +53,7 @@ func newWorld(t *testing.T, v browser.View) *world {
 	return w
 }
 
-// at opens an address of one of the visitors.
+// at opens a path as one of the visitors.
 func at(who func(*world) *browser.Page, path string) func(*testing.T, *world) {
 	return func(t *testing.T, w *world) {
 		t.Helper()
@@ -66,8 +66,8 @@ func anon(w *world) *browser.Page  { return w.anon }
 func admin(w *world) *browser.Page { return w.in }
 func bob(w *world) *browser.Page   { return w.bob }
 
-// then does something more to reach a state.
-func then(first func(*testing.T, *world), more func(p *browser.Page)) func(*testing.T, *world) {
+// followedBy runs further steps to reach a state.
+func followedBy(first func(*testing.T, *world), more func(p *browser.Page)) func(*testing.T, *world) {
 	return func(t *testing.T, w *world) {
 		t.Helper()
 		first(t, w)
@@ -75,25 +75,25 @@ func then(first func(*testing.T, *world), more func(p *browser.Page)) func(*test
 	}
 }
 
-// pick ticks bob and asks to turn him on, which he is.
+// pick selects bob and asks to turn the account on, which it is already.
 func pick(p *browser.Page) {
 	p.Eval(`document.querySelectorAll("tbody input[type=checkbox]").forEach(c => c.checked = true)`, nil)
 	p.Eval(`document.querySelector("select[name=do]").value = "activate"`, nil)
 	p.Find("button", "Continue").Follow()
 }
 
-// states of all pages. Those that spend something come last.
+// states of all pages. Those that use something up come last.
 var states = []state{
 	{"login", 200, at(anon, "/app?x=1")},
-	{"login, wrong", 401, then(at(anon, "/_auth/login"), func(p *browser.Page) { enter(p, "nobody", "not the password") })},
-	{"login, empty", 422, then(at(anon, "/_auth/login"), func(p *browser.Page) {
+	{"login, wrong", 401, followedBy(at(anon, "/_auth/login"), func(p *browser.Page) { submitSignIn(p, "nobody", "not the password") })},
+	{"login, empty", 422, followedBy(at(anon, "/_auth/login"), func(p *browser.Page) {
 		p.Eval(`document.querySelectorAll("[required]").forEach(e => e.required = false)`, nil)
 		p.Find("button", "Sign in").Follow()
 	})},
-	{"login, throttled", 429, then(at(anon, "/_auth/login"), func(p *browser.Page) {
+	{"login, throttled", 429, followedBy(at(anon, "/_auth/login"), func(p *browser.Page) {
 		for range 12 {
 			p.Go(strings.SplitAfter(p.URL(), "/_auth/")[0] + "login")
-			if enter(p, "nobody-else", "not the password"); p.Status() == http.StatusTooManyRequests {
+			if submitSignIn(p, "nobody-else", "not the password"); p.Status() == http.StatusTooManyRequests {
 				return
 			}
 		}
@@ -102,7 +102,7 @@ var states = []state{
 	{"logged out", 200, at(anon, "/_auth/logged-out")},
 	{"not found", 404, at(anon, "/_auth/nothing-here")},
 	{"link that never was", 404, at(anon, "/_auth/link/"+strings.Repeat("A", 43))},
-	{"session ended", 401, then(at(anon, "/_auth/logged-out"), func(p *browser.Page) {
+	{"session ended", 401, followedBy(at(anon, "/_auth/logged-out"), func(p *browser.Page) {
 		p.Loads(func() {
 			p.Eval(`(() => { const f = document.createElement("form"); f.method = "post"; f.action = "/app"; document.body.append(f); f.submit() })()`, nil)
 		})
@@ -111,25 +111,25 @@ var states = []state{
 	{"signed in already", 200, at(admin, "/_auth/login?rt=/app")},
 	{"sign out", 200, at(admin, "/_auth/logout")},
 	{"confirm", 200, at(admin, "/_auth/reauth?rt=/_auth/account")},
-	{"confirm, wrong", 401, then(at(bob, "/_auth/reauth"), func(p *browser.Page) {
+	{"confirm, wrong", 401, followedBy(at(bob, "/_auth/reauth"), func(p *browser.Page) {
 		p.Find("textbox", "Password").Fill("not the password")
 		p.Find("button", "Confirm").Follow()
 	})},
 	{"account", 200, at(admin, "/_auth/account")},
 	{"profile", 200, at(admin, "/_auth/account/profile")},
-	{"profile, refused", 422, then(at(admin, "/_auth/account/profile"), func(p *browser.Page) {
+	{"profile, refused", 422, followedBy(at(admin, "/_auth/account/profile"), func(p *browser.Page) {
 		p.Find("textbox", "Display name.*").Fill(strings.Repeat("long ", 60))
 		p.Find("button", "Save").Follow()
 	})},
-	{"profile, saved", 200, then(at(admin, "/_auth/account/profile"), func(p *browser.Page) { p.Find("button", "Save").Follow() })},
+	{"profile, saved", 200, followedBy(at(admin, "/_auth/account/profile"), func(p *browser.Page) { p.Find("button", "Save").Follow() })},
 	{"password", 200, at(admin, "/_auth/account/password")},
-	{"password, refused", 422, then(at(admin, "/_auth/account/password"), func(p *browser.Page) {
+	{"password, refused", 422, followedBy(at(admin, "/_auth/account/password"), func(p *browser.Page) {
 		p.Eval(`document.querySelectorAll("[required]").forEach(e => e.required = false)`, nil)
 		p.Find("button", "Change password").Follow()
 	})},
 	{"sessions", 200, at(admin, "/_auth/account/sessions")},
 	{"sessions, others", 200, at(admin, "/_auth/account/sessions/others")},
-	{"sessions, details", 200, then(at(admin, "/_auth/account/sessions"), func(p *browser.Page) {
+	{"sessions, details", 200, followedBy(at(admin, "/_auth/account/sessions"), func(p *browser.Page) {
 		p.Eval(`document.querySelectorAll("details").forEach(d => d.open = true)`, nil)
 	})},
 	{"activity", 200, at(admin, "/_auth/account/activity")},
@@ -139,18 +139,18 @@ var states = []state{
 	{"users", 200, at(admin, "/_auth/admin/users")},
 	{"users, none", 200, at(admin, "/_auth/admin/users?q=nobody-has-this-name")},
 	{"users, past the end", 200, at(admin, "/_auth/admin/users?page=9999")},
-	{"users, picked", 200, then(at(admin, "/_auth/admin/users"), pick)},
-	{"users, acted on", 200, then(then(at(admin, "/_auth/admin/users"), pick), func(p *browser.Page) {
+	{"users, picked", 200, followedBy(at(admin, "/_auth/admin/users"), pick)},
+	{"users, acted on", 200, followedBy(followedBy(at(admin, "/_auth/admin/users"), pick), func(p *browser.Page) {
 		p.Find("button", "Turn on").Follow()
 	})},
-	{"users, nobody picked", 200, then(at(admin, "/_auth/admin/users"), func(p *browser.Page) { p.Find("button", "Continue").Follow() })},
+	{"users, nobody picked", 200, followedBy(at(admin, "/_auth/admin/users"), func(p *browser.Page) { p.Find("button", "Continue").Follow() })},
 	{"user", 200, at(admin, "/_auth/admin/users/{bob}")},
 	{"user, access", 200, at(admin, "/_auth/admin/users/{bob}/access")},
 	{"user, sign-in", 200, at(admin, "/_auth/admin/users/{bob}/sign-in")},
 	{"user, sessions", 200, at(admin, "/_auth/admin/users/{bob}/sessions")},
 	{"user, activity", 200, at(admin, "/_auth/admin/users/{bob}/activity")},
 	{"user, edit", 200, at(admin, "/_auth/admin/users/{bob}/edit")},
-	{"user, edit refused", 422, then(at(admin, "/_auth/admin/users/{bob}/edit"), func(p *browser.Page) {
+	{"user, edit refused", 422, followedBy(at(admin, "/_auth/admin/users/{bob}/edit"), func(p *browser.Page) {
 		p.Find("textbox", "E-mail.*").Fill("no address at all")
 		p.Find("button", "Save.*").Follow()
 	})},
@@ -160,11 +160,11 @@ var states = []state{
 	{"user, require change", 200, at(admin, "/_auth/admin/users/{bob}/require-change")},
 	{"user, end sessions", 200, at(admin, "/_auth/admin/users/{bob}/end-sessions")},
 	{"invite", 200, at(admin, "/_auth/admin/users/invite")},
-	{"invite, refused", 422, then(at(admin, "/_auth/admin/users/invite"), func(p *browser.Page) {
+	{"invite, refused", 422, followedBy(at(admin, "/_auth/admin/users/invite"), func(p *browser.Page) {
 		p.Find("textbox", "Username.*").Fill("bob")
 		p.Find("button", "Make the account").Follow()
 	})},
-	{"invited", 200, then(at(admin, "/_auth/admin/users/invite"), func(p *browser.Page) {
+	{"invited", 200, followedBy(at(admin, "/_auth/admin/users/invite"), func(p *browser.Page) {
 		p.Find("textbox", "Username.*").Fill("guest" + strconv.FormatInt(time.Now().UnixNano(), 36))
 		p.Find("button", "Make the account").Follow()
 	})},
@@ -174,7 +174,7 @@ var states = []state{
 	{"end everybody's sessions", 200, at(admin, "/_auth/admin/sessions/everyone")},
 	{"audit", 200, at(admin, "/_auth/admin/audit")},
 	{"audit, none", 200, at(admin, "/_auth/admin/audit?q=nothing-like-this")},
-	{"audit, one", 200, then(at(admin, "/_auth/admin/audit"), func(p *browser.Page) {
+	{"audit, one", 200, followedBy(at(admin, "/_auth/admin/audit"), func(p *browser.Page) {
 		p.Loads(func() { p.Eval(`document.querySelector("tbody a[href*='/admin/audit/']").click()`, nil) })
 	})},
 	{"providers", 200, at(admin, "/_auth/admin/providers")},
@@ -187,13 +187,13 @@ var states = []state{
 		}
 		at(anon, linkForm.FindString(out))(t, w)
 	}},
-	{"one-time link, refused", 422, then(func(t *testing.T, w *world) { w.p = w.anon }, func(p *browser.Page) {
+	{"one-time link, refused", 422, followedBy(func(t *testing.T, w *world) { w.p = w.anon }, func(p *browser.Page) {
 		p.Find("textbox", "New password").Fill("short")
 		p.Find("button", "Set password and sign in").Follow()
 	})},
 }
 
-// eachState brings the pages to their states, one after the other, and looks at each in all of the views.
+// eachState brings the pages into each state and checks them in all views.
 func eachState(t *testing.T, views []browser.View, check func(t *testing.T, s state, p *browser.Page, v browser.View)) {
 	t.Helper()
 	w := newWorld(t, views[0])

@@ -12,7 +12,7 @@ import (
 // No detectable violation of WCAG 2.2 AA, on any page, in any of its states, in light and dark, wide and narrow.
 func TestAxeFindsNothing(t *testing.T) {
 	t.Parallel()
-	// Calm, because changing the colors of a page that is shown moves them slowly.
+	// Calm, because color changes of a visible page are animated.
 	for name, views := range map[string][]browser.View{
 		"desktop": {{Calm: true}, {Calm: true, Dark: true}},
 		"phone":   {{Calm: true, Width: 320, Phone: true}, {Calm: true, Width: 320, Phone: true, Dark: true}},
@@ -30,7 +30,7 @@ func TestAxeFindsNothing(t *testing.T) {
 	}
 }
 
-// outline is what a page is made of, for the rules that hold for every page.
+// outline is the structure of a page, for rules that apply to every page.
 type outline struct {
 	H1, Main                  int
 	Lang, Title               string
@@ -53,9 +53,9 @@ const measure = `(() => {
 		scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth,
 		animation: document.getAnimations().length, nodes: all.length} })()`
 
-// Every page has one first heading, one main part, a title of its own, a language and named navigation; no inline style
-// or script; nothing jumps the order of Tab; nothing moves for those who asked for that.
-func TestEveryPageIsWellMade(t *testing.T) {
+// Every page has one h1, one main element, a unique title, a language and labeled navigation; no inline style or
+// script; no positive tabindex; no animation with prefers-reduced-motion.
+func TestEveryPageIsWellFormed(t *testing.T) {
 	t.Parallel()
 	titles := make(map[string]string)
 	eachState(t, []browser.View{{Calm: true}}, func(t *testing.T, s state, p *browser.Page, v browser.View) {
@@ -81,8 +81,7 @@ func TestEveryPageIsWellMade(t *testing.T) {
 	})
 }
 
-// At 320 pixels nothing makes one scroll sideways, nor does text of twice the size, or with the distances that WCAG
-// 1.4.12 asks for.
+// No horizontal scrolling at 320 pixels, with doubled text size, or with the text spacing of WCAG 1.4.12.
 func TestNothingScrollsSideways(t *testing.T) {
 	t.Parallel()
 	const spaced = `(() => { const s = new CSSStyleSheet(); s.replaceSync("* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em !important } p { margin-bottom: 2em !important }");
@@ -106,7 +105,7 @@ func TestNothingScrollsSideways(t *testing.T) {
 	})
 }
 
-// Buttons and fields are large enough to hit (44 pixels; 24 in the rows of a table), and can be seen with the system's own colors.
+// Buttons and fields have a sufficient target size (44 pixels; 24 in table rows), and are visible with forced colors.
 func TestControlsAreLargeAndVisible(t *testing.T) {
 	t.Parallel()
 	const controls = `[...document.querySelectorAll("button, input:not([type=hidden]), select, a.btn")].filter(e => e.checkVisibility()).map(e => {
@@ -133,9 +132,8 @@ func TestControlsAreLargeAndVisible(t *testing.T) {
 	})
 }
 
-// P-XSS: no page has a console error, a refusal of its own content security policy or a request to another host (each
-// page fails its test for that); this walks through all of them, with scripts and without, and over the headers that
-// make the browser refuse the rest.
+// No page has a console error, a CSP violation or a request to another host (each page fails its test for that); this
+// opens all of them, with and without scripts, and checks the security headers.
 func TestNothingOnThePagesIsRefusedOrForeign(t *testing.T) {
 	t.Parallel()
 	eachState(t, []browser.View{{}}, func(t *testing.T, s state, p *browser.Page, v browser.View) {

@@ -14,7 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
-// views of each page, with the end of the picture's name.
+// views of each page, with the suffix of the file name.
 var views = map[string]browser.View{
 	"-light":       {Width: 1120, Height: 720, Calm: true},
 	"-dark":        {Width: 1120, Height: 720, Calm: true, Dark: true},
@@ -22,14 +22,14 @@ var views = map[string]browser.View{
 	"-phone-dark":  {Width: 390, Height: 720, Phone: true, Calm: true, Scale: 2, Dark: true},
 }
 
-// pages of someone signed in, with the beginning of the picture's name.
+// pages for a signed-in user, with the prefix of the file name.
 var pages = map[string]string{
 	"account":  "/_auth/account",
 	"sessions": "/_auth/account/sessions",
 	"users":    "/_auth/admin/users",
 }
 
-// people of the pictures, beside the administrator: username, name, group.
+// people are the users besides the administrator: username, name, group.
 var people = [][3]string{
 	{"grace", "Grace Hopper", "staff"}, {"edsger", "Edsger Dijkstra", "staff"}, {"barbara", "Barbara Liskov", "board"},
 	{"donald", "Donald Knuth", "staff"}, {"radia", "Radia Perlman", "board"},
@@ -46,7 +46,7 @@ func main() {
 	}
 }
 
-// failure is what the browser reports, carried up to run.
+// failure is an error that the browser reports, recovered in run.
 type failure struct{ error }
 
 type reporter struct{}

@@ -14,10 +14,10 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 )
 
-// axeTags are the rules that pages have to keep: WCAG 2.2 up to AA, and what the makers of axe add to it.
+// axeTags are the rules that pages have to meet: WCAG 2.2 up to AA, and axe's best practices.
 const axeTags = `["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"]`
 
-// axe is the source of axe-core, from the folder that npm fills.
+// axe is the source of axe-core, from node_modules.
 var axe = sync.OnceValues(func() (string, error) {
 	for dir := "."; ; dir = filepath.Join("..", dir) {
 		raw, err := os.ReadFile(filepath.Join(dir, "node_modules", "axe-core", "axe.min.js"))
@@ -30,7 +30,7 @@ var axe = sync.OnceValues(func() (string, error) {
 	}
 })
 
-// Finding is a rule of axe that the page breaks, or that axe could not judge.
+// Finding is a violation of an axe rule, or a rule that axe could not check.
 type Finding struct {
 	ID     string
 	Impact string
@@ -50,8 +50,8 @@ func (f Finding) String() string {
 	return b.String()
 }
 
-// Axe judges the page, and returns what is wrong and what axe could not decide. It runs in a world of its own, so
-// that the page's content security policy and trusted types stay in force.
+// Axe runs axe on the page and returns violations and incomplete results. It runs in an isolated world, so that the
+// page's CSP and trusted types stay in force.
 func (p *Page) Axe() (violations, incomplete []Finding) {
 	p.r.Helper()
 	p.do(func() error {

@@ -1,5 +1,5 @@
-// Package browser drives a real Chromium: pages are used by role and name, as people and screen readers do, and every
-// console error, refusal of the content security policy, dialog and request to a foreign host is remembered.
+// Package browser drives a real Chromium: elements are found by role and accessible name, like by screen readers, and
+// every console error, CSP violation, dialog and request to another host is recorded.
 package browser
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Reporter takes failures: a *testing.T, or a program's own.
+// Reporter reports failures: a *testing.T or a program's own implementation.
 type Reporter interface {
 	Helper()
 	Errorf(format string, args ...any)
@@ -32,10 +32,10 @@ type Browser struct {
 	ends []func()
 }
 
-// resolver: names of the reserved domain .test lead to this machine, so that tests can have sites beside each other.
+// resolver: names of the reserved domain .test resolve to this machine, so that tests can have several sites.
 const resolver = "MAP *.test 127.0.0.1"
 
-// Chromium finds the browser: GATEHOUSE_TEST_CHROMIUM, or what distributions call it.
+// Chromium finds the browser: GATEHOUSE_TEST_CHROMIUM, or the names used by distributions.
 func Chromium() (string, error) {
 	if path := os.Getenv("GATEHOUSE_TEST_CHROMIUM"); path != "" {
 		return path, nil
@@ -48,7 +48,7 @@ func Chromium() (string, error) {
 	return "", errors.New("the browser tests need Chromium: install the Debian package chromium, or set GATEHOUSE_TEST_CHROMIUM")
 }
 
-// Start runs a browser with a profile of its own.
+// Start runs a browser with a separate profile.
 func Start(ctx context.Context) (*Browser, error) {
 	path, err := Chromium()
 	if err != nil {
@@ -62,7 +62,7 @@ func Start(ctx context.Context) (*Browser, error) {
 		chromedp.ExecPath(path), chromedp.UserDataDir(profile),
 		chromedp.Flag("headless", "new"), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("host-resolver-rules", resolver),
-		// Certificates are of an authority that the gate has just made for itself.
+		// Certificates are issued by the gate's own, new CA.
 		chromedp.Flag("ignore-certificate-errors", true),
 	)
 	if os.Geteuid() == 0 {
@@ -70,7 +70,7 @@ func Start(ctx context.Context) (*Browser, error) {
 	}
 	b := &Browser{}
 	allocator, end := chromedp.NewExecAllocator(ctx, options...)
-	// The profile can be removed when the browser has written its last.
+	// The profile can be removed only after the browser has stopped writing.
 	b.ends = append(b.ends, func() { _ = os.RemoveAll(profile) }, end)
 	b.ctx, end = chromedp.NewContext(allocator)
 	b.ends = append(b.ends, end)
@@ -89,10 +89,10 @@ func (b *Browser) Close() {
 	b.ends = nil
 }
 
-// View is how a page is looked at. The zero value is a desktop window in light colors, with JavaScript.
+// View is the viewport and settings of a page. The zero value is a desktop window in light colors, with JavaScript.
 type View struct {
 	Width, Height int  // default 1280 × 800
-	Phone         bool // touch, and the viewport's meta element counts
+	Phone         bool // touch, and the viewport meta element applies
 	Dark          bool
 	NoScript      bool
 	Calm          bool // prefers-reduced-motion
@@ -127,8 +127,8 @@ func (v View) defaults() View {
 	return v
 }
 
-// Open opens a page in a fresh browser context: no cookies, no cache. Hosts, as host:port, are those that the page may
-// ask; a request to any other is an issue.
+// Open opens a page in a fresh browser context: no cookies, no cache. hosts, as host:port, are those that the page
+// may send requests to; a request to any other is an issue.
 func (b *Browser) Open(r Reporter, v View, hosts ...string) *Page {
 	r.Helper()
 	ctx, end := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
@@ -148,7 +148,7 @@ func (b *Browser) open(r Reporter, ctx context.Context, end func(), v View, host
 	if err := chromedp.Do(ctx); err != nil {
 		r.Fatalf("opening a page: %v", err)
 	}
-	if err := chromedp.Listen(ctx, p.hear); err != nil {
+	if err := chromedp.Listen(ctx, p.handleEvent); err != nil {
 		r.Fatalf("listening to a page: %v", err)
 	}
 	p.do(func() error { return call(p, log.Enable, cdp.Empty{}) })
@@ -159,7 +159,7 @@ func (b *Browser) open(r Reporter, ctx context.Context, end func(), v View, host
 	return p
 }
 
-// Look changes how the page is looked at.
+// Look changes the view of the page.
 func (p *Page) Look(v View) {
 	p.r.Helper()
 	p.view = v.defaults()
@@ -186,11 +186,11 @@ func (p *Page) Look(v View) {
 	})
 }
 
-// Close closes the page. It returns when the page is gone.
+// Close closes the page and waits until it is closed.
 func (p *Page) Close() { p.end() }
 
-// patience bounds every wait.
-const patience = 15 * time.Second
+// waitTimeout bounds every wait.
+const waitTimeout = 15 * time.Second
 
 func call[P, R any](p *Page, command cdp.Command[P, R], params P) error {
 	_, err := ask(p, command, params)
@@ -198,7 +198,7 @@ func call[P, R any](p *Page, command cdp.Command[P, R], params P) error {
 }
 
 func ask[P, R any](p *Page, command cdp.Command[P, R], params P) (R, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, waitTimeout)
 	defer cancel()
 	result, err := chromedp.Call(ctx, command, params)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Element is something on a page as assistive technology sees it.
+// Element is a node of the accessibility tree.
 type Element struct {
 	Role, Name, Description string
 	Level                   int // of a heading
@@ -23,7 +23,7 @@ type Element struct {
 	id cdp.BackendNodeID
 }
 
-// All finds the elements of a role whose whole accessible name matches, in the order of the page.
+// All returns the elements of a role whose full accessible name matches, in document order.
 func (p *Page) All(role, name string) []*Element {
 	p.r.Helper()
 	re := regexp.MustCompile("(?is)^(?:" + name + ")$")
@@ -36,7 +36,7 @@ func (p *Page) All(role, name string) []*Element {
 	return found
 }
 
-// Find finds the one element of a role whose whole accessible name matches. It fails when there is none, or several.
+// Find returns the only element of a role whose full accessible name matches. It fails if there are none or several.
 func (p *Page) Find(role, name string) *Element {
 	p.r.Helper()
 	found := p.All(role, name)
@@ -46,10 +46,10 @@ func (p *Page) Find(role, name string) *Element {
 	return found[0]
 }
 
-// Has tells whether there is such an element.
+// Has reports whether there is such an element.
 func (p *Page) Has(role, name string) bool { p.r.Helper(); return len(p.All(role, name)) > 0 }
 
-// Tree returns all elements that assistive technology sees.
+// Tree returns the accessibility tree.
 func (p *Page) Tree() []*Element {
 	p.r.Helper()
 	result, err := ask(p, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
@@ -83,7 +83,7 @@ func value(v *accessibility.Value) string {
 	return s
 }
 
-// outline lists what can be read or used, for the text of a failure.
+// outline lists the accessible elements, for failure messages.
 func (p *Page) outline() string {
 	p.r.Helper()
 	var b strings.Builder
@@ -95,7 +95,7 @@ func (p *Page) outline() string {
 	return b.String()
 }
 
-// Focused is the element that has the focus, nil for none.
+// Focused returns the element that has the focus, nil for none.
 func (p *Page) Focused() *Element {
 	p.r.Helper()
 	result, err := ask(p, runtime.Evaluate, runtime.EvaluateParams{Expression: "document.activeElement"})
@@ -130,7 +130,7 @@ func (e *Element) Eval(function string, to any) {
 	})
 }
 
-// Attr is the value of an attribute, "" when there is none.
+// Attr returns the value of an attribute, "" if there is none.
 func (e *Element) Attr(name string) string {
 	e.p.r.Helper()
 	var s string
@@ -138,7 +138,7 @@ func (e *Element) Attr(name string) string {
 	return s
 }
 
-// Value is what a field holds.
+// Value returns the value of a field.
 func (e *Element) Value() string {
 	e.p.r.Helper()
 	var s string
@@ -146,7 +146,7 @@ func (e *Element) Value() string {
 	return s
 }
 
-// Click clicks in the middle of the element, as a mouse does.
+// Click clicks in the middle of the element.
 func (e *Element) Click() {
 	e.p.r.Helper()
 	e.p.do(func() error {
@@ -161,25 +161,25 @@ func (e *Element) Click() {
 			e.p.r.Fatalf("%s %q has no place on the page", e.Role, e.Name)
 		}
 		q := result.Quads[0]
-		ctx, cancel := context.WithTimeout(e.p.ctx, patience)
+		ctx, cancel := context.WithTimeout(e.p.ctx, waitTimeout)
 		defer cancel()
 		return chromedp.Do(ctx, chromedp.MouseClickXY((q[0]+q[4])/2, (q[1]+q[5])/2))
 	})
 }
 
-// Follow clicks and waits for the page that comes.
+// Follow clicks and waits for the next page.
 func (e *Element) Follow() {
 	e.p.r.Helper()
 	e.p.Loads(e.Click)
 }
 
-// Focus puts the focus on the element.
+// Focus focuses the element.
 func (e *Element) Focus() {
 	e.p.r.Helper()
 	e.p.do(func() error { return call(e.p, dom.Focus, dom.FocusParams{BackendNodeID: e.id}) })
 }
 
-// Fill replaces what a field holds, the way pasting does: all of it, then one input event.
+// Fill replaces the value of a field like pasting: all at once, with one input event.
 func (e *Element) Fill(text string) {
 	e.p.r.Helper()
 	e.Focus()
@@ -191,6 +191,6 @@ func (e *Element) Fill(text string) {
 }
 
 func quote(s string) string {
-	b, _ := json.Marshal(s) // a string always can be
+	b, _ := json.Marshal(s) // strings always marshal
 	return string(b)
 }

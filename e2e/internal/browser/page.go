@@ -28,22 +28,22 @@ type Page struct {
 	view  View
 
 	mu       sync.Mutex
-	loads    int // pages that have loaded
-	shown    int // pages that took the place of another, from the network or from memory
+	loads    int // number of loaded pages
+	shown    int // number of page navigations, from the network or the back-forward cache
 	issues   []string
 	requests []Request
 	document *network.Response
 }
 
-// Request is one request of a page and what came back.
+// Request is one request of a page with its response.
 type Request struct {
 	ID     network.RequestID
 	Method string
 	URL    string
 	Type   network.ResourceType
 	Status int64
-	Header network.Headers // of the answer
-	Bytes  float64         // that came over the network, headers included
+	Header network.Headers // of the response
+	Bytes  float64         // transferred over the network, including headers
 	Cached bool
 	Done   bool
 }
@@ -55,7 +55,7 @@ func (p *Page) do(f func() error) {
 	}
 }
 
-// Go opens an address and waits until the page has loaded.
+// Go opens a URL and waits until the page has loaded.
 func (p *Page) Go(url string) {
 	p.r.Helper()
 	p.Loads(func() {
@@ -75,7 +75,7 @@ func (p *Page) Reload() {
 	p.Loads(func() { p.do(func() error { return call(p, page.Reload, page.ReloadParams{}) }) })
 }
 
-// Back goes back in the history and waits until that page is shown. The browser may have kept it whole, so that
+// Back goes back in the history and waits until that page is shown. It may come from the back-forward cache, so that
 // nothing is loaded.
 func (p *Page) Back() {
 	p.r.Helper()
@@ -95,13 +95,13 @@ func (p *Page) Back() {
 	})
 }
 
-// Loads does something that leads to another page, and waits until that one has loaded.
+// Loads runs do, which navigates to another page, and waits until that has loaded.
 func (p *Page) Loads(do func()) {
 	p.r.Helper()
 	before := p.counted(&p.loads)
 	do()
 	p.Until("the next page", func() bool { return p.counted(&p.loads) > before })
-	// The browser moves the focus where a page wants it with the first frame that it draws: some time after the load.
+	// The browser moves the initial focus with the first frame, some time after the load.
 	const settled = `String(!document.querySelector("[autofocus]") || document.activeElement !== document.body)`
 	for end := time.Now().Add(5 * time.Second); p.text(settled) != "true" && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 	}
@@ -113,10 +113,10 @@ func (p *Page) counted(n *int) int {
 	return *n
 }
 
-// Until waits for something to become true.
+// Until waits until done returns true.
 func (p *Page) Until(what string, done func() bool) {
 	p.r.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			p.r.Fatalf("waited in vain for %s; the page is %s, with the text\n%s", what, p.URL(), p.Text())
 		}
@@ -124,7 +124,7 @@ func (p *Page) Until(what string, done func() bool) {
 }
 
 // Eval evaluates a JavaScript expression, a promise awaited, and decodes the result into to, unless that is nil.
-// DevTools can do that on a page whose own scripts are switched off.
+// DevTools can do that even if JavaScript is disabled for the page.
 func (p *Page) Eval(expression string, to any) {
 	p.r.Helper()
 	p.do(func() error { return p.eval(expression, to, 0) })
@@ -163,25 +163,25 @@ func (p *Page) text(expression string) string {
 	return s
 }
 
-// URL is the page's address.
+// URL returns the page's URL.
 func (p *Page) URL() string { p.r.Helper(); return p.text("location.href") }
 
-// Path is the page's address below the host.
+// Path returns the path and query of the page's URL.
 func (p *Page) Path() string { p.r.Helper(); return p.text("location.pathname + location.search") }
 
-// Title is the page's title.
+// Title returns the page's title.
 func (p *Page) Title() string { p.r.Helper(); return p.text("document.title") }
 
-// Text is what can be read on the page.
+// Text returns the visible text of the page.
 func (p *Page) Text() string {
 	p.r.Helper()
 	return p.text("document.body ? document.body.innerText : ''")
 }
 
-// HTML is the page's markup as it is now.
+// HTML returns the current markup of the page.
 func (p *Page) HTML() string { p.r.Helper(); return p.text("document.documentElement.outerHTML") }
 
-// Status is the status of the answer that brought the page.
+// Status returns the status of the page's response.
 func (p *Page) Status() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -191,7 +191,7 @@ func (p *Page) Status() int64 {
 	return p.document.Status
 }
 
-// Source is the page's markup as it came from the server.
+// Source returns the markup of the page as sent by the server.
 func (p *Page) Source() string {
 	p.r.Helper()
 	requests := p.Requests()
@@ -204,7 +204,7 @@ func (p *Page) Source() string {
 	return ""
 }
 
-// Body is what came back for a request.
+// Body returns the response body of a request.
 func (p *Page) Body(r Request) []byte {
 	p.r.Helper()
 	result, err := ask(p, network.GetResponseBody, network.GetResponseBodyParams{RequestID: r.ID})
@@ -214,14 +214,14 @@ func (p *Page) Body(r Request) []byte {
 	return []byte(result.Body)
 }
 
-// Settled tells whether every request has its answer.
+// Settled reports whether every request has a response.
 func (p *Page) Settled() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !slices.ContainsFunc(p.requests, func(r Request) bool { return !r.Done })
 }
 
-// ForgetCache empties the browser's cache.
+// ForgetCache clears the browser's cache.
 func (p *Page) ForgetCache() {
 	p.r.Helper()
 	p.do(func() error { return call(p, network.ClearBrowserCache, cdp.Empty{}) })
@@ -234,14 +234,14 @@ func (p *Page) Requests() []Request {
 	return append([]Request(nil), p.requests...)
 }
 
-// Forget empties the lists of requests and issues.
+// Forget clears the lists of requests and issues.
 func (p *Page) Forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests, p.issues = nil, nil
 }
 
-// Expect removes the issues that match, and fails when there is none: for a test that provokes them.
+// Expect removes matching issues and fails if there are none, for a test that provokes them.
 func (p *Page) Expect(pattern string) {
 	p.r.Helper()
 	re := regexp.MustCompile(pattern)
@@ -262,7 +262,7 @@ func (p *Page) Expect(pattern string) {
 	})
 }
 
-// Clean fails when the page has had an issue that nobody expected.
+// Clean fails if the page has had an unexpected issue.
 func (p *Page) Clean() {
 	p.r.Helper()
 	p.mu.Lock()
@@ -273,17 +273,17 @@ func (p *Page) Clean() {
 	p.issues = nil
 }
 
-// Press presses keys as on a keyboard, such as "\t" or "\r" for Tab or Enter.
+// Press presses keys, such as "\t" or "\r" for Tab or Enter.
 func (p *Page) Press(keys string) {
 	p.r.Helper()
 	p.do(func() error {
-		ctx, cancel := context.WithTimeout(p.ctx, patience)
+		ctx, cancel := context.WithTimeout(p.ctx, waitTimeout)
 		defer cancel()
 		return chromedp.Do(ctx, chromedp.KeyEvent(keys))
 	})
 }
 
-// Type puts text where the focus is.
+// Type inserts text at the focus.
 func (p *Page) Type(text string) {
 	p.r.Helper()
 	p.do(func() error { return call(p, input.InsertText, input.InsertTextParams{Text: text}) })
@@ -293,13 +293,13 @@ func (p *Page) Type(text string) {
 func (p *Page) PressShift(keys string) {
 	p.r.Helper()
 	p.do(func() error {
-		ctx, cancel := context.WithTimeout(p.ctx, patience)
+		ctx, cancel := context.WithTimeout(p.ctx, waitTimeout)
 		defer cancel()
 		return chromedp.Do(ctx, chromedp.KeyEvent(keys, chromedp.KeyModifiers(chromedp.ModifierShift)))
 	})
 }
 
-// Picture takes a picture of the window, as PNG.
+// Picture takes a screenshot of the window as PNG.
 func (p *Page) Picture() []byte {
 	p.r.Helper()
 	result, err := ask(p, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng})
@@ -309,7 +309,7 @@ func (p *Page) Picture() []byte {
 	return result.Data
 }
 
-// Cookies returns the page's cookies as the header that a request would carry.
+// Cookies returns the page's cookies as a Cookie header.
 func (p *Page) Cookies() string {
 	p.r.Helper()
 	result, err := ask(p, network.GetCookies, network.GetCookiesParams{})

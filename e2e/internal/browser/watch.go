@@ -13,8 +13,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 )
 
-// hear takes the events of the tab in their order. It must return fast.
-func (p *Page) hear(event any) {
+// handleEvent handles the events of the tab in order. It must return quickly.
+func (p *Page) handleEvent(event any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch e := event.(type) {
@@ -34,12 +34,12 @@ func (p *Page) hear(event any) {
 			p.issue("console.%s: %s", e.Type, arguments(e.Args))
 		}
 	case *log.EventEntryAdded:
-		p.hearLog(e.Entry)
+		p.handleLog(e.Entry)
 	case *audits.EventIssueAdded:
-		p.hearAudit(e.Issue)
+		p.handleAudit(e.Issue)
 	case *network.EventRequestWillBeSent, *network.EventResponseReceived, *network.EventRequestServedFromCache,
 		*network.EventLoadingFinished, *network.EventLoadingFailed:
-		p.hearNetwork(event)
+		p.handleNetwork(event)
 	}
 }
 
@@ -47,8 +47,8 @@ func (p *Page) issue(format string, args ...any) {
 	p.issues = append(p.issues, fmt.Sprintf(format, args...))
 }
 
-// hearLog takes the browser's own messages. That a page itself came with 401 is no failure, that a part of it did is.
-func (p *Page) hearLog(e *log.Entry) {
+// handleLog handles the browser's messages. A status of 401 is an issue for a subresource, but not for a page.
+func (p *Page) handleLog(e *log.Entry) {
 	if e.Level != log.EntryLevelError && e.Level != log.EntryLevelWarning {
 		return
 	}
@@ -60,7 +60,7 @@ func (p *Page) hearLog(e *log.Entry) {
 	p.issue("log %s %s: %s %s", e.Source, e.Level, e.Text, e.URL)
 }
 
-func (p *Page) hearAudit(i *audits.InspectorIssue) {
+func (p *Page) handleAudit(i *audits.InspectorIssue) {
 	switch d := i.Details; {
 	case d.ContentSecurityPolicyIssueDetails != nil:
 		c := d.ContentSecurityPolicyIssueDetails
@@ -70,7 +70,7 @@ func (p *Page) hearAudit(i *audits.InspectorIssue) {
 	}
 }
 
-func (p *Page) hearNetwork(event any) {
+func (p *Page) handleNetwork(event any) {
 	switch e := event.(type) {
 	case *network.EventRequestWillBeSent:
 		p.requests = append(p.requests, Request{ID: e.RequestID, Method: e.Request.Method, URL: e.Request.URL, Type: e.Type})
@@ -103,7 +103,7 @@ func (p *Page) hearNetwork(event any) {
 	}
 }
 
-// request finds the newest with an id: a redirect keeps the id of the request before it.
+// request returns the latest request with an id: a redirect has the id of the request before it.
 func (p *Page) request(id network.RequestID) *Request {
 	for i := len(p.requests) - 1; i >= 0; i-- {
 		if p.requests[i].ID == id {

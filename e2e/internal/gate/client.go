@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// Client is an HTTP client that finds the gate under every name, does not follow redirects, and keeps cookies.
+// Client returns an HTTP client that connects to the gate for every host, does not follow redirects, and has a cookie
+// jar.
 func (g *Gate) Client() *http.Client {
-	jar, _ := cookiejar.New(nil) // fails for no options
+	jar, _ := cookiejar.New(nil) // never fails without options
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		_, port, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -25,21 +26,21 @@ func (g *Gate) Client() *http.Client {
 	return &http.Client{
 		Timeout: 30 * time.Second,
 		Jar:     jar,
-		// The certificate is of an authority that the gate has just made for itself.
+		// The certificate is issued by the gate's own, new CA.
 		Transport:     &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// Answer is a response that has been read.
-type Answer struct {
+// Response is a response that has been read.
+type Response struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// Do sends one request and reads the answer. A form makes it a POST.
-func (g *Gate) Do(c *http.Client, path string, form url.Values, header ...string) (Answer, error) {
+// Do sends a request and reads the response. With a form it is a POST.
+func (g *Gate) Do(c *http.Client, path string, form url.Values, header ...string) (Response, error) {
 	var body io.Reader
 	method := http.MethodGet
 	if form != nil {
@@ -47,7 +48,7 @@ func (g *Gate) Do(c *http.Client, path string, form url.Values, header ...string
 	}
 	r, err := http.NewRequest(method, g.URL+path, body)
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -57,14 +58,14 @@ func (g *Gate) Do(c *http.Client, path string, form url.Values, header ...string
 	}
 	res, err := c.Do(r)
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	defer res.Body.Close()
 	read, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	return Answer{Status: res.StatusCode, Header: res.Header, Body: string(read)}, err
+	return Response{Status: res.StatusCode, Header: res.Header, Body: string(read)}, err
 }
 
-// SignIn signs a client in and returns the sign-in's answer.
-func (g *Gate) SignIn(c *http.Client, username, password string) (Answer, error) {
+// SignIn signs a client in and returns the response.
+func (g *Gate) SignIn(c *http.Client, username, password string) (Response, error) {
 	return g.Do(c, "/_auth/login", url.Values{"username": {username}, "password": {password}})
 }

@@ -1,5 +1,5 @@
-// Package gate runs a Caddy with Gatehouse for a test: on free ports of 127.0.0.1, with folders of its own, and ended
-// when the test ends.
+// Package gate runs a Caddy with Gatehouse for a test: on free ports of 127.0.0.1, with separate directories, until
+// the test ends.
 package gate
 
 import (
@@ -25,11 +25,11 @@ const (
 	AdminPassword = "correct horse battery staple"
 )
 
-// cheap is the lowest cost of a password hash that Gatehouse takes: tests sign in hundreds of times.
+// cheap is the lowest password hash cost that Gatehouse accepts: tests sign in hundreds of times.
 const cheap = "password {\n\t\t\targon2id 19MiB 2 1\n\t\t}"
 
-// app says what it was asked. Its page names an icon, or browsers would ask for one in their own time: also while a
-// test has stopped the gate, which then looks like a failure of the page.
+// app responds with the request. Its page links an icon, or browsers would request one at any time: also while a test
+// has stopped the gate, which would look like a failure of the page.
 const app = `route {
 		header Content-Type "text/html; charset=utf-8"
 		respond "<!doctype html><html lang=en><link rel=icon href=data:,><title>app</title><p>app: {http.request.method} {http.request.orig_uri} as {http.request.header.Remote-User}"
@@ -39,7 +39,7 @@ const app = `route {
 type Options struct {
 	Global string   // lines of the global option gatehouse
 	Site   string   // lines of the site directive gatehouse
-	App    string   // directives of the site behind the gate; default answers with what it was asked
+	App    string   // directives of the site behind the gate; by default app
 	Hosts  []string // names of the site; default localhost
 	HTTPS  bool     // with a certificate of Caddy's own authority
 	Env    []string // more environment, after ADMIN_PASSWORD
@@ -78,7 +78,7 @@ var Binary = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
-// Top is the checkout's folder.
+// Top returns the directory of the checkout.
 func Top() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -92,7 +92,7 @@ func Top() (string, error) {
 	return "", errors.New("this is not a checkout of Gatehouse: no xcaddy.json in any folder above")
 }
 
-// Start runs a gate in dir, which should be a fresh folder, and waits until it answers.
+// Start runs a gate in dir, which should be a new directory, and waits until it responds.
 func Start(ctx context.Context, dir string, o Options) (*Gate, error) {
 	ports, err := Ports(1)
 	if err != nil {
@@ -113,8 +113,7 @@ func Start(ctx context.Context, dir string, o Options) (*Gate, error) {
 	return g, g.run(ctx, g.URL+"/_auth/healthz")
 }
 
-// StartFile runs a Caddyfile as it is, but for its ports: each of ports is replaced by a free one. The site is at the
-// first.
+// StartFile runs an existing Caddyfile after replacing each of ports by a free one. The site is at the first.
 func StartFile(ctx context.Context, dir, caddyfile string, ports []int, env ...string) (*Gate, error) {
 	free, err := Ports(len(ports))
 	if err != nil {
@@ -172,7 +171,7 @@ func (g *Gate) prepare(caddyfile string, env []string) (err error) {
 	}
 	g.config = filepath.Join(g.dir, "Caddyfile")
 	g.socket = filepath.Join(g.dir, "admin.sock")
-	if len(g.socket) > 100 { // a socket's path has to be short
+	if len(g.socket) > 100 { // the path of a socket has to be short
 		tmp, err := os.MkdirTemp("", "gate")
 		if err != nil {
 			return err
@@ -220,7 +219,7 @@ func (g *Gate) run(ctx context.Context, ready string) error {
 	}
 }
 
-// Stop ends the process, with force after ten seconds.
+// Stop stops the process, and kills it after ten seconds.
 func (g *Gate) Stop() error {
 	if g.cmd == nil || g.cmd.Process == nil {
 		return nil
@@ -238,7 +237,7 @@ func (g *Gate) Stop() error {
 	}
 }
 
-// Restart ends the process and starts it again, on the same port and data.
+// Restart stops and starts the process, with the same port and data.
 func (g *Gate) Restart(ctx context.Context) error {
 	if err := g.Stop(); err != nil {
 		return err
@@ -279,7 +278,7 @@ func (g *Gate) Command(ctx context.Context, stdin string, args ...string) (strin
 // Log returns what the gate has logged so far.
 func (g *Gate) Log() string { return g.log.String() }
 
-// Store is the path of the gate's SQLite file.
+// Store returns the path of the gate's SQLite file.
 func (g *Gate) Store() string {
 	return filepath.Join(g.dir, "data", "caddy", "gatehouse", "gatehouse.db")
 }
@@ -327,8 +326,8 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// Dir is the folder with the gate's Caddyfile.
+// Dir returns the directory of the gate's Caddyfile.
 func (g *Gate) Dir() string { return g.dir }
 
-// Environ is the gate's environment.
+// Environ returns the gate's environment.
 func (g *Gate) Environ() []string { return append([]string(nil), g.env...) }

@@ -1,5 +1,5 @@
-// Package idp runs a real OpenID provider for a test: node-oidc-provider, which is certified and which no one here
-// wrote, in a process of its own that ends with the test. provider.mjs configures it.
+// Package idp runs a real OpenID provider for a test: node-oidc-provider, a certified, independent implementation, in
+// a process that ends with the test. provider.mjs configures it.
 package idp
 
 import (
@@ -24,7 +24,7 @@ const (
 	ClientSecret = "a:secret of the+test%that/is&long=enough"
 )
 
-// Event is something that the provider did.
+// Event is an event of the provider.
 type Event struct{ Name, Detail string }
 
 // Provider is a running provider.
@@ -33,7 +33,7 @@ type Provider struct {
 	t      testing.TB
 }
 
-// Start runs a provider at issuer for the gate at that address. Further environment chooses, for example, ALG.
+// Start runs a provider at issuer for the gate at gateURL. env sets further variables, for example ALG.
 func Start(t testing.TB, issuer, gateURL string, env ...string) *Provider {
 	t.Helper()
 	top, err := gate.Top()
@@ -80,12 +80,12 @@ func Start(t testing.TB, issuer, gateURL string, env ...string) *Provider {
 	return &Provider{Issuer: issuer, t: t}
 }
 
-// Config is the provider's block in a Caddyfile, with further lines.
+// Config returns the provider's block of a Caddyfile, with further lines.
 func Config(issuer, lines string) string {
 	return fmt.Sprintf("oidc staff {\nissuer %s\nclient_id %s\nclient_secret %q\nlabel \"Staff directory\"\ninsecure_http\n%s\n}", issuer, ClientID, ClientSecret, lines)
 }
 
-// Events returns what the provider did so far.
+// Events returns the events so far.
 func (p *Provider) Events() []Event {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -106,7 +106,7 @@ func (p *Provider) Events() []Event {
 	return list
 }
 
-// Wait waits until the provider has done something.
+// Wait waits for an event and returns it.
 func (p *Provider) Wait(name string) Event {
 	p.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
