@@ -72,7 +72,7 @@ func restore(c *call) (err error) {
 			err = fmt.Errorf("removing the unpacked backup at %s, which holds password hashes: %w", filepath.Clean(dir), rerr)
 		}
 	}()
-	if ferr := owner.File(absolute(c.args[0])); errors.Is(ferr, owner.ErrForeign) {
+	if ferr := owner.CheckFile(absolute(c.args[0])); errors.Is(ferr, owner.ErrForeign) {
 		c.notef("note: whoever decides about the backup decides who can sign in: %v", ferr)
 	}
 	path, err := storecopy.Unpack(c.args[0], dir)

@@ -19,19 +19,19 @@ var ErrForeign = errors.New("another user decides about it")
 // maxLinks bounds a chain of symbolic links, like the kernel.
 const maxLinks = 40
 
-// File refuses a file that another user owns, or in a directory that Folder refuses. The same applies to each
+// CheckFile refuses a file that another user owns, or in a directory that CheckFolder refuses. The same applies to each
 // symbolic link on the way. For a missing file only the directory is checked, and a missing directory is accepted:
 // this user will create and own it.
-func File(path string) error {
+func CheckFile(path string) error {
 	for range maxLinks {
 		info, err := os.Lstat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return Folder(filepath.Dir(path))
+			return CheckFolder(filepath.Dir(path))
 		case err != nil:
 			return err
 		}
-		if err := errors.Join(checkOwner(path, info), Folder(filepath.Dir(path))); err != nil {
+		if err := errors.Join(checkOwner(path, info), CheckFolder(filepath.Dir(path))); err != nil {
 			return err
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {
@@ -44,9 +44,9 @@ func File(path string) error {
 	return fmt.Errorf("too many symbolic links lead to %s", path)
 }
 
-// Folder refuses a directory that another user owns, one in which everyone may replace files, and one behind another
+// CheckFolder refuses a directory that another user owns, one in which everyone may replace files, and one behind another
 // user's symbolic link.
-func Folder(path string) error {
+func CheckFolder(path string) error {
 	if err := checkLinks(path, maxLinks); err != nil {
 		return err
 	}
@@ -66,9 +66,9 @@ func Folder(path string) error {
 	return nil
 }
 
-// Above returns the parents of path's directory that another user owns or everyone may write to. Who controls one of
+// UnsafeParents returns the parents of path's directory that another user owns or everyone may write to. Who controls one of
 // them can move away the directories below, but not read them.
-func Above(path string) []string {
+func UnsafeParents(path string) []string {
 	var list []string
 	for dir := filepath.Dir(filepath.Dir(path)); ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err == nil && (checkOwner(dir, info) != nil || isWorldWritable(info)) {

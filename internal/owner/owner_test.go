@@ -110,7 +110,7 @@ func TestFilesThatAnotherUserControlsAreRefused(t *testing.T) {
 			t.Parallel()
 			dir, file := sharedFolder(t)
 			path := set(t, dir, file)
-			if err := owner.File(path); !errors.Is(err, owner.ErrForeign) {
+			if err := owner.CheckFile(path); !errors.Is(err, owner.ErrForeign) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -146,7 +146,7 @@ func TestOwnFilesAreAccepted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir, file := sharedFolder(t)
-			if err := owner.File(set(t, dir, file)); err != nil {
+			if err := owner.CheckFile(set(t, dir, file)); err != nil {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -159,22 +159,22 @@ func TestCircularLinksAreRefused(t *testing.T) {
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	link(t, a, b)
 	link(t, b, a)
-	if err := owner.File(a); err == nil {
+	if err := owner.CheckFile(a); err == nil {
 		t.Error("a circle leads to a file")
 	}
-	if err := owner.File(filepath.Join(a, "x")); err == nil {
+	if err := owner.CheckFile(filepath.Join(a, "x")); err == nil {
 		t.Error("a circle leads to a folder")
 	}
 }
 
-func TestAboveReturnsFoldersOfOthers(t *testing.T) {
+func TestUnsafeParentsReturnsFoldersOfOthers(t *testing.T) {
 	t.Parallel()
 	dir, file := sharedFolder(t)
-	if list := owner.Above(file); len(list) != 0 {
+	if list := owner.UnsafeParents(file); len(list) != 0 {
 		t.Errorf("without a reason: %v", list)
 	}
 	give(t, filepath.Dir(dir))
-	if list := owner.Above(file); len(list) != 1 || list[0] != filepath.Dir(dir) {
+	if list := owner.UnsafeParents(file); len(list) != 1 || list[0] != filepath.Dir(dir) {
 		t.Errorf("got %v", list)
 	}
 }

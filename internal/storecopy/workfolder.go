@@ -17,7 +17,7 @@ const lockName = "lock"
 // WorkFolder creates a private temporary directory, and removes those with the same prefix that killed processes left
 // behind, since they hold password hashes. It refuses a parent in which another user could replace the directory.
 func WorkFolder(parent, prefix string) (dir string, remove func() error, err error) {
-	if err := owner.Folder(parent); err != nil {
+	if err := owner.CheckFolder(parent); err != nil {
 		return "", nil, err
 	}
 	removeLeftovers(parent, prefix, time.Now())

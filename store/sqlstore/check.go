@@ -118,11 +118,11 @@ func refuseOrphanedLog(path string) error {
 }
 
 func refuseForeign(path string) error {
-	if err := owner.File(path); err != nil {
+	if err := owner.CheckFile(path); err != nil {
 		return fmt.Errorf("open the store %s: %w", path, err)
 	}
 	for _, suffix := range companions {
-		if err := owner.File(realPath(path) + suffix); err != nil {
+		if err := owner.CheckFile(realPath(path) + suffix); err != nil {
 			return fmt.Errorf("open the store %s: %w", path, err)
 		}
 	}

@@ -176,7 +176,7 @@ func (d *DB) restrictCompanions(path string) error {
 	if err := refuseForeign(path); err != nil {
 		return err
 	}
-	for _, dir := range owner.Above(realPath(path)) {
+	for _, dir := range owner.UnsafeParents(realPath(path)) {
 		d.opts.Log.Warn("store can be moved or replaced by another user: a parent directory is owned or writable by others",
 			zap.String("folder", dir), zap.String("file", path))
 	}
