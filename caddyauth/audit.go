@@ -12,6 +12,17 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
+// AuditConfig says how long the audit log is kept.
+type AuditConfig struct {
+	// Keep entries for this long; never under 24h. Default: for ever.
+	Keep caddy.Duration `json:"keep,omitempty"`
+}
+
+// auditOptions say how long the audit log is kept.
+type auditOptions struct {
+	keepEvents time.Duration // 0: for ever
+}
+
 // leastKept is the shortest time for which the audit log may be kept: less would let an attack outlive its traces.
 const leastKept = 24 * time.Hour
 
@@ -39,7 +50,7 @@ func (a *App) parseAudit(d *caddyfile.Dispenser) error {
 			return d.Errf("keep: %q is not a positive duration; write for example 30d or 365d, or forever", s)
 		}
 		a.Audit.Keep = caddy.Duration(v)
-		return a.judge(d)
+		return a.check(d, (*App).resolveAudit)
 	})
 }
 
@@ -53,6 +64,10 @@ func (a *App) resolveAudit(o *options) error {
 	}
 	o.keepEvents = keep
 	return nil
+}
+
+func (a *App) auditSettings(s *settings) {
+	s.add("audit", "keep", keepText(a.opt.keepEvents), a.Audit == nil || a.Audit.Keep == 0)
 }
 
 // keepText writes how long the audit log is kept, as in a Caddyfile.

@@ -4,13 +4,12 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/gatehouse-auth/gatehouse/internal/policy"
 )
 
 func init() {
@@ -38,12 +37,12 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if !h.Next() {
 		return nil, h.ArgErr()
 	}
-	gate := &Gate{At: h.File() + ":" + strconv.Itoa(h.Line())}
+	gate := &Gate{At: h.File() + ":" + strconv.Itoa(h.Line()), providers: providerNames(h.Option("gatehouse"))}
 	matcher, err := h.ExtractMatcherSet()
 	if err != nil {
 		return nil, h.Errf("%v", err) // Caddy's own error names no line
 	}
-	if err := gate.read(h.Dispenser, providerNames(h.Option("gatehouse"))); err != nil {
+	if err := gate.UnmarshalCaddyfile(h.Dispenser); err != nil {
 		return nil, err
 	}
 	if len(matcher) > 0 {
@@ -62,67 +61,68 @@ func providerNames(option any) []string {
 	return global.providerNames()
 }
 
-// once returns an error when an option is given again.
-type once map[string]bool
-
-func (o once) take(d *caddyfile.Dispenser, option string) error {
-	if o[option] {
-		return d.Errf("%s is given twice", option)
-	}
-	o[option] = true
-	return nil
+// line is one line that may stand in a block of ours.
+type line[T any] struct {
+	name  string
+	parse func(T, *caddyfile.Dispenser) error
+	more  bool // may be given more than once
 }
 
-// one reads exactly one argument.
-func one(d *caddyfile.Dispenser) (string, error) {
-	var s string
-	option := d.Val()
-	if !d.AllArgs(&s) {
-		return "", d.Errf("%s takes exactly one value", option)
-	}
-	if s == "" {
-		return "", d.Errf("%s: the value is empty; leave the line out for the default", option)
-	}
-	return s, nil
+// appLines may stand in the global option. Errors name them in this order.
+var appLines = []line[*App]{
+	{name: "store", parse: (*App).parseStore},
+	{name: "admin", parse: (*App).parseAdmin},
+	{name: "oidc", parse: (*App).parseOIDC, more: true},
+	{name: "session", parse: (*App).parseSession},
+	{name: "password", parse: (*App).parsePassword},
+	{name: "throttle", parse: (*App).parseThrottle},
+	{name: "audit", parse: (*App).parseAudit},
+	{name: "prefix", parse: (*App).parsePrefix},
+	{name: "admin_host", parse: (*App).parseAdminHost, more: true},
+	{name: "language", parse: (*App).parseLanguage},
+	{name: "brand", parse: (*App).parseBrand},
+	{name: "trust_return", parse: (*App).parseTrustReturn, more: true},
+	{name: "strict", parse: (*App).parseStrict},
+	{name: "forwarded_host", parse: (*App).parseForwardedHost},
 }
 
-// many reads one or more arguments.
-func many(d *caddyfile.Dispenser) ([]string, error) {
-	option := d.Val()
-	args := d.RemainingArgs()
-	if len(args) == 0 {
-		return nil, d.Errf("%s takes at least one value", option)
-	}
-	return args, nil
+// gateLines may stand in the site directive. Errors name them in this order.
+var gateLines = []line[*Gate]{
+	{name: "public", parse: (*Gate).parsePublic, more: true},
+	{name: "optional", parse: (*Gate).parseOptional, more: true},
+	{name: "require", parse: (*Gate).parseRequire, more: true},
+	{name: "api", parse: (*Gate).parseAPI, more: true},
+	{name: "header", parse: (*Gate).parseHeader, more: true},
+	{name: "allow_preflight", parse: (*Gate).parsePreflight},
 }
 
-// none refuses arguments.
-func none(d *caddyfile.Dispenser) error {
-	if option := d.Val(); d.CountRemainingArgs() > 0 {
-		return d.Errf("%s takes no value", option)
-	}
-	return nil
-}
-
-// block calls parse for each line of the block that follows, and refuses lines given twice unless repeat says so.
-func block(d *caddyfile.Dispenser, parse func(option string) error, repeat ...string) error {
-	seen := make(once)
-	owner := d.Val()
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		option := d.Val()
-		if !slices.Contains(repeat, option) {
-			if err := seen.take(d, option); err != nil {
-				return err
-			}
-		}
-		if err := parse(option); err != nil {
-			return err
-		}
-		if d.NextArg() {
-			return d.Errf("%s %s: unexpected value %q", owner, option, d.Val())
+// parseLines reads a block of ours into what these lines fill.
+func parseLines[T any](d *caddyfile.Dispenser, into T, lines []line[T]) error {
+	var names, more []string
+	for _, l := range lines {
+		names = append(names, l.name)
+		if l.more {
+			more = append(more, l.name)
 		}
 	}
-	return nil
+	return block(d, func(option string) error {
+		i := slices.Index(names, option)
+		if i < 0 {
+			last := len(names) - 1
+			return d.Errf("unrecognized option %q; gatehouse knows %s and %s", option, strings.Join(names[:last], ", "), names[last])
+		}
+		return lines[i].parse(into, d)
+	}, more...)
+}
+
+// UnmarshalCaddyfile reads the global option. Everything that can be checked without the server's environment is
+// checked here, where file and line are known.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if err := none(d); err != nil {
+		return err
+	}
+	return parseLines(d, a, appLines)
 }
 
 // UnmarshalCaddyfile reads the site directive:
@@ -135,83 +135,13 @@ func block(d *caddyfile.Dispenser, parse func(option string) error, repeat ...st
 //		header   <Name> user|id|email|name|groups|role|provider
 //		allow_preflight
 //	}
-func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { return g.read(d, nil) }
-
-// read reads the directive where these providers are configured; nil where that is not known.
-func (g *Gate) read(d *caddyfile.Dispenser, providers []string) error {
+func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if d.CountRemainingArgs() > 0 {
 		d.NextArg()
 		return d.Errf("unexpected value %q; a matcher comes first and begins with '/', '@' or is '*'", d.Val())
 	}
-	return block(d, func(option string) error {
-		if err := g.parseLine(d, option); err != nil || providers == nil || option != "require" {
-			return err
-		}
-		if err := knownProviders(g.Require[len(g.Require)-1], providers); err != nil {
-			return d.WrapErr(err)
-		}
-		return nil
-	}, "public", "optional", "api", "require", "header")
-}
-
-func (g *Gate) parseLine(d *caddyfile.Dispenser, option string) error {
-	switch option {
-	case "public":
-		return g.parsePaths(d, &g.Public)
-	case "optional":
-		return g.parsePaths(d, &g.Optional)
-	case "api":
-		return g.parsePaths(d, &g.API)
-	case "require":
-		args := d.RemainingArgs()
-		if len(args) < 2 {
-			return d.Err("require takes a field and at least one value, such as: require group staff")
-		}
-		rule := Rule{Field: policy.Field(args[0]), Values: args[1:]}
-		if err := rule.Validate(); err != nil {
-			return d.WrapErr(err)
-		}
-		g.Require = append(g.Require, rule)
-		if err := g.checkRequire(); err != nil {
-			return d.WrapErr(err)
-		}
-		return nil
-	case "header":
-		var h HeaderConfig
-		if !d.AllArgs(&h.Name, &h.Value) {
-			return d.Err("header takes a name and one of user, id, email, name, groups, role, provider")
-		}
-		g.Headers = append(g.Headers, h)
-		if _, err := newHeaders(g.Headers); err != nil {
-			return d.WrapErr(err)
-		}
-		if err := g.checkHeaders(); err != nil {
-			return d.WrapErr(err)
-		}
-		return nil
-	case "allow_preflight":
-		g.AllowPreflight = true
-		return none(d)
-	default:
-		return d.Errf("unrecognized option %q; gatehouse knows public, optional, require, api, header and allow_preflight", option)
-	}
-}
-
-// parsePaths reads path rules and checks them where the line number is known.
-func (g *Gate) parsePaths(d *caddyfile.Dispenser, to *[]string) error {
-	args, err := many(d)
-	if err != nil {
-		return err
-	}
-	*to = append(*to, args...)
-	if err := g.checkPaths(); err != nil {
-		return d.WrapErr(err)
-	}
-	if _, err := policy.NewPaths(args); err != nil {
-		return d.WrapErr(err)
-	}
-	return nil
+	return parseLines(d, g, gateLines)
 }
 
 // Interface guards.

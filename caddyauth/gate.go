@@ -38,14 +38,15 @@ type Gate struct {
 	// At is where the directive stands in a Caddyfile, as file:line; for messages.
 	At string `json:"at,omitempty"`
 
-	app      *App
-	log      *zap.Logger
-	matchers caddyhttp.MatcherSets
-	files    bool // some matcher looks at files
-	public   policy.Paths
-	optional policy.Paths
-	api      policy.Paths
-	headers  []identityHeader
+	app       *App
+	log       *zap.Logger
+	matchers  caddyhttp.MatcherSets
+	files     bool // some matcher looks at files
+	public    policy.Paths
+	optional  policy.Paths
+	api       policy.Paths
+	headers   []identityHeader
+	providers []string // that people can sign in through; nil where that is not known
 }
 
 // CaddyModule implements caddy.Module.
@@ -71,9 +72,12 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		}
 		g.files = filesAsWritten(g.matchers)
 	}
-	if err := g.compile(); err != nil {
-		return err
+	for _, provision := range []func() error{g.provisionPaths, g.provisionRequire, g.provisionHeaders} {
+		if err := provision(); err != nil {
+			return err
+		}
 	}
+	g.app.gates = append(g.app.gates, g)
 	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok || srv == nil {
 		return nil // what has no server has no routes that another way could lead to
@@ -81,31 +85,13 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	return g.app.enter(ctx, srv)
 }
 
-// compile turns the configured rules into what requests are judged by.
-func (g *Gate) compile() (err error) {
-	for _, p := range []struct {
-		option string
-		from   []string
-		to     *policy.Paths
-	}{{"public", g.Public, &g.public}, {"optional", g.Optional, &g.optional}, {"api", g.API, &g.api}} {
-		if *p.to, err = policy.NewPaths(p.from); err != nil {
-			return fmt.Errorf("%s: %w", p.option, err)
-		}
-	}
-	providers := g.app.providerNames()
-	for _, r := range g.Require {
-		if err := r.Validate(); err != nil {
-			return err
-		}
-		if err := knownProviders(r, providers); err != nil {
+// Validate implements caddy.Validator: what the Caddyfile refuses with file and line is refused in JSON, too.
+func (g *Gate) Validate() error {
+	for _, check := range []func() error{g.checkPaths, g.checkRequire, g.checkHeaders} {
+		if err := check(); err != nil {
 			return err
 		}
 	}
-	if g.headers, err = newHeaders(g.Headers); err != nil {
-		return err
-	}
-	g.app.guarded.add(g.headers)
-	g.app.gates = append(g.app.gates, g)
 	return nil
 }
 
@@ -269,11 +255,6 @@ func (g *Gate) tellEnded(w http.ResponseWriter, r *http.Request, v *visit, faile
 	return failed
 }
 
-// isPreflight reports whether r is a CORS preflight (Fetch, section 3.3.2), which browsers send without cookies.
-func isPreflight(r *http.Request) bool {
-	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
-}
-
 // anonymous responds to a request that nobody is signed in for.
 func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, v *visit) error {
 	kind := v.kind(r, g.api)
@@ -333,16 +314,6 @@ func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, v *visit, s *se
 	return nil
 }
 
-// describe says in words what a rule asks for. Values are the operator's own, shown to someone who is signed in.
-func describe(r *Rule) i18n.Text {
-	switch r.Field {
-	case policy.FieldRole, policy.FieldGroup, policy.FieldDomain, policy.FieldProvider:
-		return i18n.New("gate."+string(r.Field), "values", i18n.AnyOf(r.Values))
-	case policy.FieldUser, policy.FieldEmail:
-	}
-	return i18n.New("gate.person") // whom a rule names is nobody else's matter
-}
-
 // unavailable responds when it cannot be found out who asks.
 func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, v *visit, err error) error {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil && !overtaken(r.Context()) {
@@ -364,5 +335,6 @@ func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, v *visit, err
 // Interface guards.
 var (
 	_ caddy.Provisioner           = (*Gate)(nil)
+	_ caddy.Validator             = (*Gate)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Gate)(nil)
 )

@@ -1,7 +1,6 @@
 package caddyauth
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -30,72 +29,6 @@ var valueNames = [numValues]string{"user", "id", "email", "name", "groups", "rol
 var placeholders = [numValues]string{
 	"http.auth.user.id", "http.auth.user.uid", "http.auth.user.email", "http.auth.user.name",
 	"http.auth.user.groups", "http.auth.user.role", "http.auth.user.provider", "http.auth.user.session",
-}
-
-// identityHeader sends one value under one name.
-type identityHeader struct {
-	name  string // canonical
-	value int
-}
-
-// defaultHeaders go to the upstream when the configuration names none.
-var defaultHeaders = []identityHeader{
-	{"Remote-User", valueUser}, {"Remote-Id", valueID}, {"Remote-Email", valueEmail},
-	{"Remote-Name", valueName}, {"Remote-Groups", valueGroups}, {"Remote-Role", valueRole},
-}
-
-// newHeaders checks the `header` lines of a gate. Headers that carry meaning of their own are refused.
-func newHeaders(configured []HeaderConfig) ([]identityHeader, error) {
-	if len(configured) == 0 {
-		return defaultHeaders, nil
-	}
-	var out []identityHeader
-	seen := make(map[string]bool)
-	for _, h := range configured {
-		name := http.CanonicalHeaderKey(h.Name)
-		if !validName(h.Name) {
-			return nil, fmt.Errorf("header %q: use letters, digits and '-' only", h.Name)
-		}
-		if reserved[name] {
-			return nil, fmt.Errorf("header %s: it means something to HTTP itself; choose a name such as X-Auth-User", name)
-		}
-		if seen[name] {
-			return nil, fmt.Errorf("header %s: given twice", name)
-		}
-		seen[name] = true
-		value := -1
-		for i, n := range valueNames[:valueSession] {
-			if n == h.Value {
-				value = i
-			}
-		}
-		if value < 0 {
-			return nil, fmt.Errorf("header %s: unknown value %q; use user, id, email, name, groups, role or provider", name, h.Value)
-		}
-		out = append(out, identityHeader{name, value})
-	}
-	return out, nil
-}
-
-func validName(s string) bool {
-	if s == "" || len(s) > maxNameLen || strings.Trim(s, "-") != s {
-		return false
-	}
-	for _, r := range s {
-		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' {
-			return false
-		}
-	}
-	return true
-}
-
-// reserved are request headers that HTTP, the proxy or the gate itself give a meaning to.
-var reserved = map[string]bool{
-	"Host": true, "Cookie": true, "Connection": true, "Upgrade": true, "Te": true, "Trailer": true,
-	"Transfer-Encoding": true, "Content-Length": true, "Content-Type": true, "Content-Encoding": true, "Accept": true,
-	"Accept-Encoding": true, "Expect": true, "Range": true, "Origin": true, "Referer": true, "Keep-Alive": true,
-	"Proxy-Connection": true, "Proxy": true, "Forwarded": true, "X-Forwarded-For": true, "X-Forwarded-Proto": true,
-	"X-Forwarded-Host": true,
 }
 
 // guardedNames are the folded names that no client may send: the default headers and every configured one, of all

@@ -245,3 +245,13 @@ func (rt *runtime) Destruct() error {
 	}
 	return nil
 }
+
+// oidcPool returns what is known of providers, made when it is first needed. It outlives configurations.
+func (rt *runtime) oidcPool(log *zap.Logger) *oidc.Pool {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.oidc == nil {
+		rt.oidc = oidc.NewPool(oidc.PoolOptions{Log: log})
+	}
+	return rt.oidc
+}

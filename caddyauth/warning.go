@@ -3,6 +3,7 @@ package caddyauth
 import (
 	"fmt"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 )
 
@@ -10,6 +11,11 @@ import (
 type warning struct {
 	place string // where it is: file and line, site > route > handler, or a path in JSON
 	text  string
+}
+
+func (a *App) parseStrict(d *caddyfile.Dispenser) error {
+	a.Strict = true
+	return none(d)
 }
 
 // warn tells of something in a configuration while it is loaded. With `strict` it returns an error, which refuses the

@@ -10,14 +10,54 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
+// StoreConfig says where users and sessions are kept.
+type StoreConfig struct {
+	// Engine: `sqlite` (default) or `postgres`.
+	Engine string `json:"engine,omitempty"`
+	// Path of the SQLite file. Default: gatehouse/gatehouse.db in Caddy's data directory. Placeholders are allowed.
+	Path string `json:"path,omitempty"`
+	// DSN of the PostgreSQL database, as a URL or as key=value pairs. Use a placeholder: it holds a password.
+	DSN string `json:"dsn,omitempty"`
+}
+
 // storeOptions say which store to open.
 type storeOptions struct {
 	engine, path, dsn string
+}
+
+// parseStore reads `store sqlite [<path>]` or `store postgres <dsn>`.
+func (a *App) parseStore(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 {
+		return d.Err("store takes sqlite [<path>] or postgres <dsn>")
+	}
+	if len(args) == 2 && args[1] == "" {
+		return d.Errf("store %s: the value is empty; is the variable that it comes from set?", args[0])
+	}
+	a.Store = &StoreConfig{Engine: args[0]}
+	switch {
+	case args[0] == "sqlite" && len(args) == 1:
+	case args[0] == "sqlite" && len(args) == 2:
+		a.Store.Path = args[1]
+	case args[0] == "postgres" && len(args) == 2:
+		a.Store.DSN = args[1]
+	case args[0] == "sqlite":
+		return d.Err("store sqlite takes one path, or none for Caddy's data directory")
+	case args[0] == "postgres":
+		return d.Err("store postgres takes one dsn; put it in quotes if it has spaces, or use a placeholder such as {env.DATABASE_URL}")
+	default:
+		return d.Errf("store: unknown engine %q; use sqlite or postgres", args[0])
+	}
+	if err := braces(a.Store.Path + a.Store.DSN); err != nil {
+		return d.Errf("store %s: %w", args[0], err)
+	}
+	return nil
 }
 
 func (a *App) resolveStore(o *options) error {
@@ -76,4 +116,12 @@ func (s storeOptions) sql(log *zap.Logger) sqlstore.Options {
 // check refuses what is certain to fail, and changes nothing. Whether the store is whole is found out by opening it.
 func (s storeOptions) check(ctx context.Context, log *zap.Logger) error {
 	return sqlstore.Check(ctx, s.sql(log))
+}
+
+func (a *App) storeSettings(s *settings) {
+	location := a.opt.store.path
+	if a.opt.store.engine != "sqlite" {
+		location = a.rt.store.Info().Location
+	}
+	s.add("store", a.opt.store.engine, location, a.Store == nil)
 }

@@ -3,11 +3,43 @@ package caddyauth
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/admin"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
 )
+
+// newOIDC wires the sign-in through providers; nil without any.
+func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
+	if len(a.opt.providers) == 0 {
+		return nil, nil //nolint:nilnil // nothing to sign in through is no mistake
+	}
+	log := a.log.Named("oidc")
+	reg, err := oidc.NewRegistry(a.rt.oidcPool(log), a.rt.store, a.opt.providers, oidc.Options{Clock: time.Now, Log: log, Groups: a.askedGroups})
+	if err != nil {
+		return nil, err
+	}
+	reserved := []string{"admin"}
+	if a.seed != nil {
+		reserved = append(reserved, a.seed.Username())
+	}
+	return login.NewOIDC(logins, reg, reserved), nil
+}
+
+// askedGroups returns the groups that any gate asks for.
+func (a *App) askedGroups() []string {
+	var groups []string
+	for _, g := range a.gates {
+		for _, r := range g.Require {
+			if r.Field == policy.FieldGroup {
+				groups = append(groups, r.Values...)
+			}
+		}
+	}
+	return groups
+}
 
 // providerPages tells the admin pages how the providers are doing.
 func providerPages(config admin.Config, o *login.OIDC, prefix string) admin.Config {

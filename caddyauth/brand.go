@@ -1,0 +1,100 @@
+package caddyauth
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+)
+
+// BrandConfig makes the pages look like the operator's.
+type BrandConfig struct {
+	// Title of the site on our pages; default Gatehouse.
+	Title string `json:"title,omitempty"`
+	// Logo file: PNG, JPEG, WebP or SVG, at most 64 KiB.
+	Logo string `json:"logo,omitempty"`
+	// Accent color, #rrggbb.
+	Accent string `json:"accent,omitempty"`
+	// Support is an https: or mailto: address that pages offer for help.
+	Support string `json:"support,omitempty"`
+}
+
+// brandOptions are how the pages look.
+type brandOptions struct {
+	brand ui.Brand
+	title string
+}
+
+func (a *App) parseBrand(d *caddyfile.Dispenser) error {
+	if err := none(d); err != nil {
+		return err
+	}
+	a.Brand = &BrandConfig{}
+	lines := map[string]*string{"title": &a.Brand.Title, "logo": &a.Brand.Logo, "accent": &a.Brand.Accent, "support": &a.Brand.Support}
+	return block(d, func(option string) (err error) {
+		to := lines[option]
+		if to == nil {
+			return d.Errf("unrecognized option %q; brand knows title, logo, accent and support", option)
+		}
+		if *to, err = one(d); err != nil {
+			return err
+		}
+		if err := braces(a.Brand.Logo); err != nil {
+			return d.Errf("brand logo: %w", err)
+		}
+		b := *a.Brand
+		b.Logo = "" // read in the server
+		plain := App{Brand: &b}
+		if err := plain.resolveBrand(&options{}); err != nil {
+			return d.WrapErr(err)
+		}
+		return nil
+	})
+}
+
+func (a *App) resolveBrand(o *options) error {
+	c := a.Brand
+	if c == nil {
+		c = &BrandConfig{}
+	}
+	o.title = c.Title
+	if o.title == "" {
+		o.title = "Gatehouse"
+	}
+	var logo []byte
+	if c.Logo != "" {
+		path, err := placeholder("brand logo", c.Logo)
+		if err != nil {
+			return err
+		}
+		if logo, err = readLogo(path); err != nil {
+			return fmt.Errorf("brand logo: %w", err)
+		}
+	}
+	brand, err := ui.NewBrand(o.title, logo, c.Accent, c.Support)
+	if err != nil {
+		return fmt.Errorf("brand: %w", err)
+	}
+	o.brand = brand
+	return nil
+}
+
+// maxLogo is the largest logo, in bytes; it is part of the first page a visitor loads.
+const maxLogo = 64 << 10
+
+func readLogo(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxLogo {
+		return nil, fmt.Errorf("%s: give a file of at most 64 KiB", path)
+	}
+	return os.ReadFile(path)
+}
+
+func (a *App) brandSettings(s *settings) {
+	s.add("brand", "title", a.opt.title, a.Brand == nil || a.Brand.Title == "")
+}

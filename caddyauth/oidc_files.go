@@ -1,0 +1,138 @@
+package caddyauth
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+)
+
+func (p *ProviderConfig) readSecret(c *oidc.Config) error {
+	if p.ClientSecretFile == "" {
+		return nil
+	}
+	if p.ClientSecret != "" {
+		return errors.New("client_secret: client_secret and client_secret_file contradict each other; give one")
+	}
+	b, err := p.readFile("client_secret_file", p.ClientSecretFile)
+	if err != nil {
+		return err
+	}
+	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
+	if len(b) == 0 {
+		return errors.New("client_secret_file: the file is empty")
+	}
+	c.Secret = string(b)
+	return nil
+}
+
+func (p *ProviderConfig) readFile(option, configured string) ([]byte, error) {
+	path, err := placeholder(option, configured)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", option, err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxLogo {
+		return nil, fmt.Errorf("%s: %s: give a file of at most 64 KiB", option, path)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", option, err)
+	}
+	return b, nil
+}
+
+func (p *ProviderConfig) readIcon(c *oidc.Config) error {
+	if p.Icon == "" {
+		return nil
+	}
+	b, err := p.readFile("icon", p.Icon)
+	if err != nil {
+		return err
+	}
+	kind, err := ui.ImageType(b)
+	if err != nil {
+		return fmt.Errorf("icon: %w", err)
+	}
+	c.Icon, c.IconType = b, kind
+	return nil
+}
+
+func (p *ProviderConfig) readKey(c *oidc.Config) error {
+	if p.ClientKey == "" {
+		return nil
+	}
+	b, err := p.readFile("client_key", p.ClientKey)
+	if err != nil {
+		return err
+	}
+	key, err := parseKey(b)
+	if err != nil {
+		return fmt.Errorf("client_key: %w", err)
+	}
+	key.ID = p.ClientKeyID
+	c.Key = key
+	return nil
+}
+
+// errKey says what a key file has to hold, and nothing of what it holds.
+var errKey = errors.New("the file holds no private key; give PEM with an RSA (2048 bits or more), ECDSA or Ed25519 key, not encrypted")
+
+// parseKey reads a private key in any of its PEM forms and chooses the algorithm that goes with it.
+func parseKey(b []byte) (*oidc.Key, error) {
+	var block *pem.Block
+	for {
+		if block, b = pem.Decode(b); block == nil {
+			return nil, errKey
+		}
+		var key any
+		var err error
+		switch block.Type {
+		case "PRIVATE KEY":
+			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+		case "RSA PRIVATE KEY":
+			key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+		case "EC PRIVATE KEY":
+			key, err = x509.ParseECPrivateKey(block.Bytes)
+		default:
+			continue // a certificate, or the parameters of a curve
+		}
+		if err != nil {
+			return nil, errKey
+		}
+		return keyFor(key)
+	}
+}
+
+func keyFor(key any) (*oidc.Key, error) {
+	switch k := key.(type) {
+	case *rsa.PrivateKey:
+		if k.N.BitLen() < 2048 {
+			return nil, errKey
+		}
+		return &oidc.Key{Private: k, Algorithm: jose.RS256}, nil
+	case *ecdsa.PrivateKey:
+		alg, ok := map[int]jose.SignatureAlgorithm{256: jose.ES256, 384: jose.ES384, 521: jose.ES512}[k.Curve.Params().BitSize]
+		if !ok {
+			return nil, errKey
+		}
+		return &oidc.Key{Private: k, Algorithm: alg}, nil
+	case ed25519.PrivateKey:
+		return &oidc.Key{Private: k, Algorithm: jose.EdDSA}, nil
+	default:
+		return nil, errKey
+	}
+}

@@ -1,0 +1,123 @@
+package caddyauth
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+)
+
+// The options about our own pages as a whole: prefix, language, admin_host, trust_return and forwarded_host.
+
+// pagesOptions say where our pages are, and in which language.
+type pagesOptions struct {
+	prefix      string
+	adminHosts  []reqctx.Host
+	language    string
+	trustReturn []string
+	forwarded   bool // X-Forwarded-Host of trusted proxies names the site
+}
+
+func (a *App) parsePrefix(d *caddyfile.Dispenser) (err error) {
+	if a.Prefix, err = one(d); err != nil {
+		return err
+	}
+	return a.check(d, (*App).resolvePages)
+}
+
+func (a *App) parseLanguage(d *caddyfile.Dispenser) (err error) {
+	if a.Language, err = one(d); err != nil {
+		return err
+	}
+	return a.check(d, (*App).resolvePages)
+}
+
+func (a *App) parseAdminHost(d *caddyfile.Dispenser) error { return a.parseHosts(d, &a.AdminHosts) }
+
+func (a *App) parseTrustReturn(d *caddyfile.Dispenser) error { return a.parseHosts(d, &a.TrustReturn) }
+
+func (a *App) parseHosts(d *caddyfile.Dispenser, to *[]string) error {
+	hosts, err := many(d)
+	if err != nil {
+		return err
+	}
+	*to = append(*to, hosts...)
+	return a.check(d, (*App).resolvePages)
+}
+
+func (a *App) parseForwardedHost(d *caddyfile.Dispenser) error {
+	a.ForwardedHost = true
+	return none(d)
+}
+
+var prefixForm = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+
+func (a *App) resolvePages(o *options) error {
+	o.prefix = "/_auth"
+	if a.Prefix != "" {
+		o.prefix = a.Prefix
+	}
+	if !prefixForm.MatchString(o.prefix) || strings.Contains(o.prefix+"/", "/./") || strings.Contains(o.prefix+"/", "/../") {
+		return fmt.Errorf("prefix: %q; use a path such as /_auth, without a trailing slash", o.prefix)
+	}
+	o.forwarded = a.ForwardedHost
+	if err := a.resolveHosts(o); err != nil {
+		return err
+	}
+	if o.language = a.Language; o.language == "" {
+		o.language = ui.English
+	}
+	if !ui.KnownLanguage(o.language) {
+		return fmt.Errorf("language: %q; there are texts in %s", a.Language, languageList())
+	}
+	return nil
+}
+
+// resolveHosts checks the options that name hosts.
+func (a *App) resolveHosts(o *options) (err error) {
+	if o.adminHosts, err = hosts("admin_host", a.AdminHosts); err != nil {
+		return err
+	}
+	if err := repeated("admin_host", o.adminHosts, reqctx.Host.String); err != nil {
+		return err
+	}
+	trusted, err := hosts("trust_return", a.TrustReturn)
+	if err != nil {
+		return err
+	}
+	// To return to a host is to return to its usual port.
+	usual := func(h reqctx.Host) string { return h.Short(true).String() }
+	if err := repeated("trust_return", trusted, usual); err != nil {
+		return err
+	}
+	for _, h := range trusted {
+		o.trustReturn = append(o.trustReturn, h.String())
+	}
+	// What the pages would refuse when they are made is refused now: a configuration that is valid has to start.
+	_, err = portal.NewGuard(o.trustReturn)
+	return err
+}
+
+// languageList returns the languages that there are, such as "de (Deutsch), en (English)".
+func languageList() string {
+	var list []string
+	for _, l := range ui.Languages() {
+		list = append(list, l.Code+" ("+l.Name+")")
+	}
+	return strings.Join(list, ", ")
+}
+
+func (a *App) pagesSettings(s *settings) {
+	o := a.opt
+	s.add("pages", "prefix", o.prefix, a.Prefix == "")
+	s.add("pages", "language", o.language, a.Language == "")
+	s.add("pages", "admin_host", joinHosts(o.adminHosts), len(o.adminHosts) == 0)
+	s.add("pages", "trust_return", strings.Join(o.trustReturn, " "), len(o.trustReturn) == 0)
+	s.add("pages", "forwarded_host", strconv.FormatBool(o.forwarded), !o.forwarded)
+}

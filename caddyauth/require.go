@@ -1,0 +1,135 @@
+package caddyauth
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+)
+
+// Rule is one require line, see [policy.Rule].
+type Rule = policy.Rule
+
+// parseRequire reads `require <field> <value>…`. That a provider exists can be checked where the global option is known.
+func (g *Gate) parseRequire(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 2 {
+		return d.Err("require takes a field and at least one value, such as: require group staff")
+	}
+	rule := Rule{Field: policy.Field(args[0]), Values: args[1:]}
+	if err := rule.Validate(); err != nil {
+		return d.WrapErr(err)
+	}
+	g.Require = append(g.Require, rule)
+	if err := g.checkRequire(); err != nil {
+		return d.WrapErr(err)
+	}
+	if g.providers == nil {
+		return nil
+	}
+	if err := knownProviders(rule, g.providers); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+// ruleKey returns what makes two values of a rule the same, as the rule itself compares them.
+func ruleKey(f policy.Field) func(string) string {
+	switch f {
+	case policy.FieldUser:
+		return identifier.Fold
+	case policy.FieldEmail, policy.FieldDomain:
+		return identifier.FoldMail
+	case policy.FieldRole, policy.FieldGroup, policy.FieldProvider:
+	}
+	return same
+}
+
+// checkRequire refuses rules that say the same twice, and those that nobody could satisfy together: a lock-out should
+// be seen when the configuration is written. A person has any number of groups, but one of everything else.
+func (g *Gate) checkRequire() error {
+	left := make(map[policy.Field][]string) // values that satisfy all lines so far
+	said := make(map[string]bool)
+	for _, r := range g.Require {
+		if strings.ContainsAny(strings.Join(r.Values, ""), "{}") {
+			return errors.New("require: placeholders are not replaced here; write the value itself")
+		}
+		key := ruleKey(r.Field)
+		if err := repeated("require "+string(r.Field), r.Values, key); err != nil {
+			return err
+		}
+		values := make([]string, len(r.Values))
+		for i, v := range r.Values {
+			values[i] = key(v)
+		}
+		line := string(r.Field) + " " + strings.Join(slices.Sorted(slices.Values(values)), "\x00")
+		if said[line] {
+			return fmt.Errorf("require %s %s is given twice", r.Field, strings.Join(r.Values, " "))
+		}
+		said[line] = true
+		if earlier, ok := left[r.Field]; ok {
+			values = slices.DeleteFunc(values, func(v string) bool { return !slices.Contains(earlier, v) })
+		}
+		left[r.Field] = values
+		if len(values) == 0 && r.Field != policy.FieldGroup {
+			return fmt.Errorf("require %s: nobody can satisfy all of these lines; put the values on one line if any of them is enough", r.Field)
+		}
+	}
+	return mailFits(left[policy.FieldEmail], left[policy.FieldDomain])
+}
+
+// knownProviders refuses a rule about a provider that is none of these.
+func knownProviders(r Rule, providers []string) error {
+	if r.Field != policy.FieldProvider {
+		return nil
+	}
+	for _, v := range r.Values {
+		if !slices.Contains(providers, v) {
+			return fmt.Errorf("require provider: there is no provider %q; configure it with oidc in the global option, or use local", v)
+		}
+	}
+	return nil
+}
+
+// mailFits refuses addresses of which none is in the domains.
+func mailFits(emails, domains []string) error {
+	if len(emails) == 0 || len(domains) == 0 {
+		return nil
+	}
+	for _, e := range emails {
+		if _, domain, ok := identifier.SplitEmail(e); ok && slices.Contains(domains, domain) {
+			return nil
+		}
+	}
+	return errors.New("require: nobody can satisfy both lines: none of the e-mail addresses is in one of the domains")
+}
+
+// provisionRequire checks the rules with the providers that there are.
+func (g *Gate) provisionRequire() error {
+	g.providers = g.app.providerNames()
+	for _, r := range g.Require {
+		if err := r.Validate(); err != nil {
+			return err
+		}
+		if err := knownProviders(r, g.providers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describe says in words what a rule asks for. Values are the operator's own, shown to someone who is signed in.
+func describe(r *Rule) i18n.Text {
+	switch r.Field {
+	case policy.FieldRole, policy.FieldGroup, policy.FieldDomain, policy.FieldProvider:
+		return i18n.New("gate."+string(r.Field), "values", i18n.AnyOf(r.Values))
+	case policy.FieldUser, policy.FieldEmail:
+	}
+	return i18n.New("gate.person") // whom a rule names is nobody else's matter
+}

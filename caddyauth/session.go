@@ -1,0 +1,120 @@
+package caddyauth
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+)
+
+// SessionConfig says how long a sign-in lasts.
+type SessionConfig struct {
+	// Idle ends a session that was not used for this long; default 12h. Capped by Absolute.
+	Idle caddy.Duration `json:"idle,omitempty"`
+	// Absolute ends a session after this long, whatever happens; default 7d.
+	Absolute caddy.Duration `json:"absolute,omitempty"`
+	// Remember is both for "keep me signed in"; default 30d.
+	Remember caddy.Duration `json:"remember,omitempty"`
+	// CookieDomain shares the session with the hosts below this domain. Default: this host alone.
+	CookieDomain string `json:"cookie_domain,omitempty"`
+	// StoreGrace is how long requests with sessions that were in use go on when the store cannot be reached, at most
+	// 10s; default 0: not at all. An ending elsewhere is not seen meanwhile.
+	StoreGrace caddy.Duration `json:"store_grace,omitempty"`
+}
+
+// sessionOptions say how long a sign-in lasts, and where it counts.
+type sessionOptions struct {
+	lifetime     session.Limits
+	storeGrace   time.Duration
+	cookieDomain string
+}
+
+func (a *App) parseSession(d *caddyfile.Dispenser) error {
+	if err := none(d); err != nil {
+		return err
+	}
+	a.Session = &SessionConfig{}
+	return block(d, func(option string) (err error) {
+		switch option {
+		case "idle":
+			return duration(d, &a.Session.Idle)
+		case "absolute":
+			return duration(d, &a.Session.Absolute)
+		case "remember":
+			return duration(d, &a.Session.Remember)
+		case "cookie_domain":
+			if a.Session.CookieDomain, err = one(d); err != nil {
+				return err
+			}
+			return a.check(d, (*App).resolveSession)
+		case "store_grace":
+			if err := duration(d, &a.Session.StoreGrace); err != nil {
+				return err
+			}
+			return a.check(d, (*App).resolveSession)
+		}
+		return d.Errf("unrecognized option %q; session knows idle, absolute, remember, cookie_domain and store_grace", option)
+	})
+}
+
+// maxStoreGrace bounds for how long a session that was ended elsewhere may go on.
+const maxStoreGrace = 10 * time.Second
+
+func (a *App) resolveSession(o *options) error {
+	o.lifetime = session.DefaultLimits
+	c := a.Session
+	if c == nil {
+		return nil
+	}
+	for _, d := range []struct {
+		option string
+		from   caddy.Duration
+		to     *time.Duration
+	}{{"idle", c.Idle, &o.lifetime.Idle}, {"absolute", c.Absolute, &o.lifetime.Absolute}, {"remember", c.Remember, &o.lifetime.Remember}} {
+		if d.from < 0 {
+			return fmt.Errorf("session %s: must be positive", d.option)
+		}
+		if d.from > 0 {
+			*d.to = time.Duration(d.from)
+		}
+	}
+	if o.storeGrace = time.Duration(c.StoreGrace); o.storeGrace < 0 || o.storeGrace > maxStoreGrace {
+		return fmt.Errorf("session store_grace: %v; use at most %v, or leave it out so that nothing goes on without the store", o.storeGrace, maxStoreGrace)
+	}
+	if c.CookieDomain == "" {
+		return nil
+	}
+	domain, err := cookieDomain(c.CookieDomain)
+	o.cookieDomain = domain
+	return err
+}
+
+// cookieDomain refuses what browsers refuse, and what would hand the session to strangers' sites.
+func cookieDomain(s string) (string, error) {
+	d := strings.ToLower(strings.TrimPrefix(s, "."))
+	h, ok := reqctx.ParseHost(d)
+	// net/http leaves out a Domain with an underscore or a final dot: the cookie would be for one host alone.
+	if _, err := netip.ParseAddr(d); err == nil || !ok || h.Name != d || strings.Contains(d, "_") || strings.HasSuffix(d, ".") {
+		return "", fmt.Errorf("session cookie_domain: %q is not a domain name", s)
+	}
+	if suffix, _ := publicsuffix.PublicSuffix(d); suffix == d && d != "localhost" {
+		return "", fmt.Errorf("session cookie_domain: %q belongs to many owners; give your own domain below it", s)
+	}
+	return d, nil
+}
+
+func (a *App) sessionSettings(s *settings) {
+	o, d := a.opt, session.DefaultLimits
+	s.add("session", "idle", o.lifetime.Idle.String(), o.lifetime.Idle == d.Idle)
+	s.add("session", "absolute", o.lifetime.Absolute.String(), o.lifetime.Absolute == d.Absolute)
+	s.add("session", "remember", o.lifetime.Remember.String(), o.lifetime.Remember == d.Remember)
+	s.add("session", "cookie_domain", o.cookieDomain, o.cookieDomain == "")
+	s.add("session", "store_grace", o.storeGrace.String(), o.storeGrace == 0)
+}
