@@ -15,7 +15,7 @@ import (
 // adminPages makes the admin pages and the JSON API beneath them, on the hosts where they may be. On others notFound
 // responds, as if there were none.
 func (a *App) adminPages(accounts *account.Service, config admin.Config, notFound http.HandlerFunc) (http.Handler, error) {
-	config.Store, config.Accounts = a.rt.store, accounts
+	config.Store, config.Accounts = a.rt.Store, accounts
 	config.Clock, config.Log = time.Now, a.log.Named("admin")
 	started := time.Now()
 	config.Effective = func() admin.Settings { return a.effective(started) }

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/runtime"
 	"github.com/gatehouse-auth/gatehouse/internal/seed"
 )
 
@@ -57,8 +58,7 @@ type App struct {
 	log     *zap.Logger
 	opt     *options
 	seed    *seed.Values
-	rt      *runtime
-	reg     registerer
+	rt      *runtime.Runtime
 	guarded guardedNames
 	gates   []*Gate                    // all that use this app, for the admin pages
 	entered map[*caddyhttp.Server]bool // servers that have an entrance
@@ -79,7 +79,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision checks the configuration and the environment. It changes nothing: `caddy validate` and reloads that
 // fail later come through here, too.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.log, a.ready, a.reg = ctx.Logger(), make(chan struct{}), ctx.GetMetricsRegistry()
+	a.log, a.ready = ctx.Logger(), make(chan struct{})
 	if err := a.Resolve(); err != nil {
 		return err
 	}
@@ -91,12 +91,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.opt.store.check(ctx, a.log); err != nil {
 		return err
 	}
-	rt, err := acquireRuntime(a.opt.store, a.log)
+	rt, err := acquireRuntime(a.opt.store)
 	if err != nil {
 		return err
 	}
 	a.rt = rt
-	return rt.metrics.register(a.reg)
+	return rt.Metrics.Register(ctx.GetMetricsRegistry())
 }
 
 // How long a start may take: a start that hangs is worse than one that fails. Bringing the schema of millions of rows up
@@ -112,7 +112,7 @@ func (a *App) Start() error {
 	defer a.settle.Do(func() { close(a.ready) })
 	opening, opened := context.WithTimeout(context.Background(), openTimeout)
 	defer opened()
-	if err := a.rt.open(opening, a.opt, a.log); err != nil {
+	if err := a.rt.Open(opening, a.opt.store.open(a.log), a.log); err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
@@ -121,20 +121,20 @@ func (a *App) Start() error {
 	if err != nil {
 		return err
 	}
-	res, err := seed.Apply(ctx, a.rt.store, a.seed, l.hasher, seed.Options{Clock: time.Now, Log: a.log})
+	res, err := seed.Apply(ctx, a.rt.Store, a.seed, l.hasher, seed.Options{Clock: time.Now, Log: a.log})
 	if err != nil {
 		return fmt.Errorf("making the administrator: %w", err)
 	}
-	a.rt.keep(a, a.opt.keepEvents)
+	a.rt.KeepEvents(a, a.opt.keepEvents)
 	if res.NeedsSetup {
-		if err := a.rt.announceSetup(ctx, l.accounts, a.opt.prefix, a.log); err != nil {
+		if err := a.rt.LogSetupLink(ctx, l.accounts, a.opt.prefix, a.log); err != nil {
 			return err
 		}
 	}
 	if res.Later != nil {
-		a.rt.background(res.Later)
+		a.rt.Background(res.Later)
 	}
-	a.rt.sessions.Refresh()
+	a.rt.Sessions.Refresh()
 	a.live.Store(l)
 	return nil
 }
@@ -152,8 +152,8 @@ func (a *App) Cleanup() error {
 	}
 	rt := a.rt
 	a.rt = nil
-	rt.leave(a)
-	return releaseRuntime(rt)
+	rt.Release(a)
+	return releaseRuntime(a.opt.store)
 }
 
 // errNotReady: the gate has no store yet, or never will.

@@ -1,15 +1,13 @@
 package caddyauth
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/internal/runtime"
 )
 
 // AuditConfig says how long the audit log is kept.
@@ -26,9 +24,6 @@ type auditOptions struct {
 // leastKept is the shortest time for which the audit log may be kept: less would let an attack outlive its traces.
 const leastKept = 24 * time.Hour
 
-// forever is how the configuration says that nothing is deleted.
-const forever = "forever"
-
 func (a *App) parseAudit(d *caddyfile.Dispenser) error {
 	if err := none(d); err != nil {
 		return err
@@ -42,7 +37,7 @@ func (a *App) parseAudit(d *caddyfile.Dispenser) error {
 		if err != nil {
 			return err
 		}
-		if s == forever {
+		if s == runtime.Forever {
 			return nil
 		}
 		v, err := caddy.ParseDuration(s)
@@ -67,52 +62,5 @@ func (a *App) resolveAudit(o *options) error {
 }
 
 func (a *App) auditSettings(s *settings) {
-	s.add("audit", "keep", keepText(a.opt.keepEvents), a.Audit == nil || a.Audit.Keep == 0)
-}
-
-// keepText writes how long the audit log is kept, as in a Caddyfile.
-func keepText(keep time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case keep == 0:
-		return forever
-	case keep%day == 0:
-		return fmt.Sprintf("%dd", keep/day)
-	}
-	return keep.String()
-}
-
-// keepSetting is where the store keeps the retention that was last in force.
-const keepSetting = "audit.keep"
-
-// noteRetention audits that the audit log is kept for another time than before: whoever shortens it deletes traces.
-// Where nothing changed, nothing is written.
-func (rt *runtime) noteRetention(keep time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	now := keepText(keep)
-	if before, err := retention(ctx, rt.store); err != nil || before == now {
-		return err
-	}
-	return rt.store.Change(ctx, func(tx store.Tx) error {
-		before, err := retention(ctx, tx)
-		if err != nil || before == now { // another Caddy was first
-			return err
-		}
-		if err := tx.SetSetting(ctx, keepSetting, now); err != nil {
-			return err
-		}
-		return tx.AddEvent(ctx, store.Event{
-			Action: "audit.keep", Actor: store.NameStartUp, Outcome: store.Success,
-			Details: map[string]string{"before.keep": before, "after.keep": now},
-		})
-	})
-}
-
-func retention(ctx context.Context, r store.Reader) (string, error) {
-	before, err := r.Setting(ctx, keepSetting)
-	if errors.Is(err, store.ErrNotFound) {
-		return forever, nil
-	}
-	return before, err
+	s.add("audit", "keep", runtime.RetentionText(a.opt.keepEvents), a.Audit == nil || a.Audit.Keep == 0)
 }

@@ -38,7 +38,7 @@
 //
 //	one request        visit
 //	one configuration  App, Gate, live: rules, pages, providers' settings
-//	one store          runtime: open store, sessions in memory, streams, throttle, counters (pool.go)
+//	one store          runtime: open store, sessions in memory, streams, throttle, counters (internal/runtime, pool.go)
 //
 // Caddy provisions a new configuration before it stops the old one, starts apps in no order, and does not wait for
 // requests under way. So Provision changes nothing, Start opens and seeds, requests wait a moment for Start, Stop does

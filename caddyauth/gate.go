@@ -120,9 +120,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 
 // judge decides about a request for the upstream.
 func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, v *visit) error {
-	m := v.live.rt.metrics
+	m := v.live.rt.Metrics
 	if g.public.Match(v.target) || g.AllowPreflight && isPreflight(r) && v.asked() != "" {
-		m.public.Inc()
+		m.Public.Inc()
 		return next.ServeHTTP(w, r)
 	}
 	if v.early(r) {
@@ -134,21 +134,21 @@ func (g *Gate) judge(w http.ResponseWriter, r *http.Request, next caddyhttp.Hand
 	s, err := g.resolve(r.Context(), v)
 	switch {
 	case optional && (errors.Is(err, session.ErrNone) || err == nil && s.User.MustChange): // open to all
-		m.public.Inc()
+		m.Public.Inc()
 		return next.ServeHTTP(w, r)
 	case errors.Is(err, session.ErrNone) && v.live.sessions.Away():
 		return g.unavailable(w, r, v, fmt.Errorf("nobody can sign in: %w", store.ErrUnavailable))
 	case errors.Is(err, session.ErrNone):
-		m.anonymous.Inc()
+		m.Anonymous.Inc()
 		return g.anonymous(w, r, v)
 	case err != nil:
 		return g.unavailable(w, r, v, err)
 	}
 	if refused := g.refused(s, optional); refused != nil {
-		m.forbidden.Inc()
+		m.Forbidden.Inc()
 		return g.forbidden(w, r, v, s, refused)
 	}
-	m.allowed.Inc()
+	m.Allowed.Inc()
 	return g.let(w, r, next, v, s)
 }
 
@@ -327,7 +327,7 @@ func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, v *visit, err
 		plainUnavailable(w, v.kind(r, g.api) != visitAPI)
 		return nil
 	}
-	l.rt.metrics.unavailable.Inc()
+	l.rt.Metrics.Unavailable.Inc()
 	l.portal.Unavailable(w, v.with(r), v.kind(r, g.api) != visitAPI, 5)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/runtime"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -17,7 +18,7 @@ import (
 
 // live are the parts of a started app. They belong to one configuration; what they share with the next is in rt.
 type live struct {
-	rt       *runtime
+	rt       *runtime.Runtime
 	opt      *options
 	sessions *session.Manager
 	hasher   *password.Hasher
@@ -29,13 +30,13 @@ type live struct {
 // newLive wires the parts of an app whose store is open.
 func newLive(a *App) (*live, error) {
 	rt, o := a.rt, a.opt
-	hasher := password.NewHasher(o.hash, rt.hashSlots(o.hash))
+	hasher := password.NewHasher(o.hash, rt.HashSlots(o.hash))
 	logins := &login.Service{
-		Store: rt.store, Sessions: rt.sessions, Hasher: hasher, Throttle: rt.throttle,
-		Limits: o.attempts, Lifetime: o.lifetime, Clock: time.Now, Log: a.log.Named("login"), Count: rt.metrics.signIn,
+		Store: rt.Store, Sessions: rt.Sessions, Hasher: hasher, Throttle: rt.Throttle,
+		Limits: o.attempts, Lifetime: o.lifetime, Clock: time.Now, Log: a.log.Named("login"), Count: rt.Metrics.SignIn,
 	}
 	accounts := &account.Service{
-		Store: rt.store, Sessions: rt.sessions, Login: logins, Hasher: hasher, Policy: o.policy,
+		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Hasher: hasher, Policy: o.policy,
 		Title: o.title, EnvPrefix: o.seed.EnvPrefix, Clock: time.Now, Log: a.log.Named("account"),
 	}
 	providers, err := a.newOIDC(logins)
@@ -59,12 +60,12 @@ func newLive(a *App) (*live, error) {
 	}
 	p, err = portal.New(portal.Config{
 		Extra: admins,
-		Store: rt.store, Sessions: rt.sessions, Login: logins, Accounts: accounts, OIDC: providers,
+		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Accounts: accounts, OIDC: providers,
 		CookieDomain: o.cookieDomain, Pages: pages, TrustReturn: o.trustReturn,
 		Clock: time.Now, Log: a.log.Named("pages"),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &live{rt: rt, opt: o, sessions: rt.sessions, hasher: hasher, accounts: accounts, portal: p, oidc: providers}, nil
+	return &live{rt: rt, opt: o, sessions: rt.Sessions, hasher: hasher, accounts: accounts, portal: p, oidc: providers}, nil
 }

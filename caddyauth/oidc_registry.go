@@ -17,7 +17,7 @@ func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
 		return nil, nil //nolint:nilnil // nothing to sign in through is no mistake
 	}
 	log := a.log.Named("oidc")
-	reg, err := oidc.NewRegistry(a.rt.oidcPool(log), a.rt.store, a.opt.providers, oidc.Options{Clock: time.Now, Log: log, Groups: a.askedGroups})
+	reg, err := oidc.NewRegistry(a.rt.OIDCPool(log), a.rt.Store, a.opt.providers, oidc.Options{Clock: time.Now, Log: log, Groups: a.askedGroups})
 	if err != nil {
 		return nil, err
 	}

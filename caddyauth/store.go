@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/runtime"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
@@ -113,6 +114,11 @@ func (s storeOptions) sql(log *zap.Logger) sqlstore.Options {
 	return sqlstore.Options{Engine: s.engine, Path: s.path, DSN: s.dsn, Log: log, Clock: time.Now, Migrate: true}
 }
 
+// open returns how to open the store.
+func (s storeOptions) open(log *zap.Logger) func(context.Context) (runtime.Engine, error) {
+	return func(ctx context.Context) (runtime.Engine, error) { return sqlstore.Open(ctx, s.sql(log)) }
+}
+
 // check refuses what is certain to fail, and changes nothing. Whether the store is whole is found out by opening it.
 func (s storeOptions) check(ctx context.Context, log *zap.Logger) error {
 	return sqlstore.Check(ctx, s.sql(log))
@@ -121,7 +127,7 @@ func (s storeOptions) check(ctx context.Context, log *zap.Logger) error {
 func (a *App) storeSettings(s *settings) {
 	location := a.opt.store.path
 	if a.opt.store.engine != "sqlite" {
-		location = a.rt.store.Info().Location
+		location = a.rt.Store.Info().Location
 	}
 	s.add("store", a.opt.store.engine, location, a.Store == nil)
 }

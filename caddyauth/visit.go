@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/runtime"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 )
 
@@ -43,7 +44,7 @@ type visit struct {
 	identity *identity        // who is signed in, nil for nobody and where nobody was asked for; of the first visit
 	sent     []identityHeader // what a gate sends upstream; of the first visit
 	follower session.Follower
-	out      breakable         // what the app's answer is written to
+	out      runtime.Response  // what the app's answer is written to
 	values   [numValues]string // backs the headers sent upstream
 	cookies  [1]string         // backs the Cookie header sent upstream
 }

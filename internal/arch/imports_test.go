@@ -15,6 +15,7 @@ var order = []string{
 	"caddyauth",          // the app and the handler
 	"admin",              // admin pages and their API
 	"internal/portal",    // the other pages
+	"internal/runtime",   // what outlives a configuration
 	"internal/seed",      // the administrator from the environment
 	"internal/storecopy", // accounts from elsewhere
 	"internal/account",   // the one place where accounts change

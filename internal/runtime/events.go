@@ -1,4 +1,4 @@
-package caddyauth
+package runtime
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// batchedEvents is a store that gathers audit events which belong to no change (refused sign-ins, mostly) and writes
-// them together, so that a flood of guesses does not cost a transaction each. Events of changes are written with the
-// change, as before. Whoever reads the log reads them, too: reading writes what is pending first.
+// batchedEvents is a store that writes audit events which belong to no change (failed sign-ins, mostly) in batches, so
+// that a flood of guesses does not cost a transaction each. Events of changes are written with the change. Reading the
+// log writes what is pending first.
 type batchedEvents struct {
 	store.Store
 	complete func(store.Event) store.Event
@@ -28,20 +28,20 @@ type batchedEvents struct {
 
 const (
 	eventDelay = 250 * time.Millisecond
-	eventBatch = 200 // at the most in memory: then the caller writes
+	eventBatch = 200 // at most in memory; the caller writes what is more
 )
 
-// newBatchedEvents returns st with its events gathered. complete gives an event its time and its place among others.
+// newBatchedEvents returns st with its events in batches. complete sets the time and the id of an event.
 func newBatchedEvents(st store.Store, complete func(store.Event) store.Event, log *zap.Logger) *batchedEvents {
 	b := &batchedEvents{Store: st, complete: complete, log: log}
-	b.timer = time.AfterFunc(time.Hour, b.later)
+	b.timer = time.AfterFunc(time.Hour, b.writePending)
 	b.timer.Stop()
 	return b
 }
 
 // AddEvents implements store.Store.
 func (b *batchedEvents) AddEvents(ctx context.Context, events ...store.Event) error {
-	// Now, and not when they are written: what is written with a change meanwhile happened later.
+	// Now and not when they are written: an event that is written with a change meanwhile happened later.
 	events = slices.Clone(events)
 	for i := range events {
 		events[i] = b.complete(events[i])
@@ -75,12 +75,12 @@ func (b *batchedEvents) Close() error {
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
-	b.later()
+	b.writePending()
 	return b.Store.Close()
 }
 
-// later writes what is pending, from the timer.
-func (b *batchedEvents) later() {
+// writePending is the timer's flush; it tries again after a failure.
+func (b *batchedEvents) writePending() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := b.flush(ctx); err != nil {

@@ -1,4 +1,4 @@
-package caddyauth
+package runtime
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 )
 
 // Whatever is copied through it arrives whole, whether its length is a multiple of the chunk or not.
-func TestABreakableWriterCopiesEverything(t *testing.T) {
+func TestAResponseCopiesEverything(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2)) // a reproducible content
 	for _, size := range []int{0, 1, breakChunk - 1, breakChunk, breakChunk + 1, 3*breakChunk + 17} {
@@ -29,7 +29,7 @@ func TestABreakableWriterCopiesEverything(t *testing.T) {
 			},
 		} {
 			rec := httptest.NewRecorder()
-			w := &breakable{}
+			w := &Response{}
 			w.ResponseWriter = rec
 			if n, err := copies(w); err != nil || n != int64(size) || !bytes.Equal(rec.Body.Bytes(), content) {
 				t.Errorf("%s of %d: %d, %v", name, size, n, err)
@@ -40,7 +40,7 @@ func TestABreakableWriterCopiesEverything(t *testing.T) {
 
 // breaking breaks w while it is read from.
 type breaking struct {
-	w    *breakable
+	w    *Response
 	left int
 }
 
@@ -51,9 +51,9 @@ func (b *breaking) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestABrokenWriterTakesNoMore(t *testing.T) {
+func TestABrokenResponseTakesNoMore(t *testing.T) {
 	t.Parallel()
-	w := &breakable{}
+	w := &Response{}
 	rec := httptest.NewRecorder()
 	w.ResponseWriter = rec
 	if n, err := io.Copy(w, &breaking{w, 3}); !errors.Is(err, errBroken) || n > 2*breakChunk || n != int64(rec.Body.Len()) {

@@ -1,8 +1,7 @@
-package caddyauth
+package runtime
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
@@ -12,14 +11,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// registerer is what Caddy gives us to register metrics with: a new registry per configuration.
-type registerer interface {
-	Register(prometheus.Collector) error
-}
-
-// metrics are the gatehouse_* collectors. They live in the runtime, so that counters go on over reloads; each
+// Metrics are the gatehouse_* collectors. They belong to the runtime, so that counters survive reloads; each
 // configuration registers the same ones in its own registry. Labels never hold names, addresses or paths.
-type metrics struct {
+type Metrics struct {
+	// Counters of decisions on the request path, looked up once.
+	Allowed, Public, Anonymous, Forbidden, Unavailable prometheus.Counter
+
 	signIns   *prometheus.CounterVec
 	decisions *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
@@ -27,9 +24,6 @@ type metrics struct {
 	sessions  prometheus.GaugeFunc
 	grace     prometheus.GaugeFunc
 	graced    prometheus.CounterFunc
-
-	// counters of the request path, looked up once
-	allowed, public, anonymous, forbidden, unavailable prometheus.Counter
 
 	source atomic.Pointer[metricSource]
 }
@@ -41,8 +35,8 @@ type metricSource struct {
 	read     atomic.Int64 // unix seconds
 }
 
-func newMetrics() *metrics {
-	m := &metrics{
+func newMetrics() *Metrics {
+	m := &Metrics{
 		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_sign_ins_total", Help: "Sign-in attempts by method and outcome.",
 		}, []string{"method", "outcome"}),
@@ -66,13 +60,14 @@ func newMetrics() *metrics {
 	m.graced = prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "gatehouse_store_grace_requests_total", Help: "Requests that went on without the store.",
 	}, m.gracedRequests)
-	m.allowed, m.public = m.decisions.WithLabelValues("allowed"), m.decisions.WithLabelValues("public")
-	m.anonymous, m.forbidden = m.decisions.WithLabelValues("anonymous"), m.decisions.WithLabelValues("forbidden")
-	m.unavailable = m.decisions.WithLabelValues("unavailable")
+	m.Allowed, m.Public = m.decisions.WithLabelValues("allowed"), m.decisions.WithLabelValues("public")
+	m.Anonymous, m.Forbidden = m.decisions.WithLabelValues("anonymous"), m.decisions.WithLabelValues("forbidden")
+	m.Unavailable = m.decisions.WithLabelValues("unavailable")
 	return m
 }
 
-func (m *metrics) register(r registerer) error {
+// Register registers the collectors in the registry of a configuration.
+func (m *Metrics) Register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{m.signIns, m.decisions, m.latency, m.streams, m.sessions, m.grace, m.graced} {
 		if err := r.Register(c); err != nil {
 			return err
@@ -81,20 +76,21 @@ func (m *metrics) register(r registerer) error {
 	return nil
 }
 
-func (m *metrics) attach(st store.Store, s *session.Manager) {
+func (m *Metrics) attach(st store.Store, s *session.Manager) {
 	m.source.Store(&metricSource{store: st, sessions: s})
 }
 
-func (m *metrics) signIn(method, outcome string) { m.signIns.WithLabelValues(method, outcome).Inc() }
+// SignIn counts an attempt to sign in.
+func (m *Metrics) SignIn(method, outcome string) { m.signIns.WithLabelValues(method, outcome).Inc() }
 
-func (m *metrics) inFlight() float64 {
+func (m *Metrics) inFlight() float64 {
 	if src := m.source.Load(); src != nil {
 		return float64(src.sessions.Streams())
 	}
 	return 0
 }
 
-func (m *metrics) inGrace() float64 {
+func (m *Metrics) inGrace() float64 {
 	if src := m.source.Load(); src != nil {
 		if _, active := src.sessions.Graced(); active {
 			return 1
@@ -103,7 +99,7 @@ func (m *metrics) inGrace() float64 {
 	return 0
 }
 
-func (m *metrics) gracedRequests() float64 {
+func (m *Metrics) gracedRequests() float64 {
 	if src := m.source.Load(); src != nil {
 		served, _ := src.sessions.Graced()
 		return float64(served)
@@ -112,7 +108,7 @@ func (m *metrics) gracedRequests() float64 {
 }
 
 // liveSessions counts at most every ten seconds: a scrape must not become a load.
-func (m *metrics) liveSessions() float64 {
+func (m *Metrics) liveSessions() float64 {
 	src := m.source.Load()
 	if src == nil {
 		return 0
@@ -126,50 +122,4 @@ func (m *metrics) liveSessions() float64 {
 		}
 	}
 	return float64(src.count.Load())
-}
-
-// timed returns st with the operations that requests wait for measured.
-func (m *metrics) timed(st store.Store) store.Store {
-	return &timedStore{Store: st, latency: m.latency}
-}
-
-type timedStore struct {
-	store.Store
-	latency *prometheus.HistogramVec
-}
-
-func (t *timedStore) observe(op string, begin time.Time, err error) {
-	outcome := "ok"
-	if err != nil && errors.Is(err, store.ErrUnavailable) {
-		outcome = "unavailable"
-	}
-	t.latency.WithLabelValues(op, outcome).Observe(time.Since(begin).Seconds())
-}
-
-func (t *timedStore) SessionByToken(ctx context.Context, h store.TokenHash) (store.Session, store.User, error) {
-	begin := time.Now()
-	s, u, err := t.Store.SessionByToken(ctx, h)
-	t.observe("session", begin, err)
-	return s, u, err
-}
-
-func (t *timedStore) Change(ctx context.Context, fn func(store.Tx) error) error {
-	begin := time.Now()
-	err := t.Store.Change(ctx, fn)
-	t.observe("change", begin, err)
-	return err
-}
-
-func (t *timedStore) Touch(ctx context.Context, b []store.Touch) error {
-	begin := time.Now()
-	err := t.Store.Touch(ctx, b)
-	t.observe("touch", begin, err)
-	return err
-}
-
-func (t *timedStore) BeginAttempt(ctx context.Context, key string, free int, longest time.Duration, now time.Time) (time.Duration, error) {
-	begin := time.Now()
-	w, err := t.Store.BeginAttempt(ctx, key, free, longest, now)
-	t.observe("throttle", begin, err)
-	return w, err
 }
