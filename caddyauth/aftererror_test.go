@@ -229,7 +229,7 @@ func TestErrorsOfANeighborCarryNoForgedIdentityToTheGatedApp(t *testing.T) {
 
 // Nothing of a request that the gate keeps for itself can be read by a placeholder.
 func TestThePlaceholderOfTheGatesOwnVariableIsEmpty(t *testing.T) {
-	s := startAdmin(t, "gatehouse\nheader X-Seen \"[{http.vars.http.gatehouse.visit}]\"\nrespond \"[{http.vars.http.gatehouse.visit}]\"")
+	s := startAdmin(t, "gatehouse\nheader X-Seen \"[{http.vars.http.gatehouse.request}]\"\nrespond \"[{http.vars.http.gatehouse.request}]\"")
 	b := s.browser()
 	b.signIn(adminName, adminPass)
 	a := b.fetch("/x")

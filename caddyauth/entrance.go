@@ -44,15 +44,15 @@ func (e *entrance) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		})
 		next = e.chain
 	}
-	v := arrived(r.Context())
+	req := firstRequest(r.Context())
 	switch {
-	case v == nil && e.leads(r):
+	case req == nil && e.leads(r):
 		if e.app.conceal(w, r) {
 			return nil
 		}
-		arrive(e.app, r)
-	case v != nil && e.errors && v.gate != nil:
-		return v.gate.afterError(w, r, next, v)
+		receive(e.app, r)
+	case req != nil && e.errors && req.gate != nil:
+		return req.gate.serveErrorRoutes(w, r, next, req)
 	}
 	return next.ServeHTTP(w, r)
 }

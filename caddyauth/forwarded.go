@@ -66,11 +66,11 @@ func agreed(lines []string) (value string, ok bool) {
 	return value, ok && value != ""
 }
 
-// noteClientIP warns, once, of a server that lets clients choose their own address: without trusted_proxies_strict Caddy
+// warnLenientClientIP warns, once, of a server that lets clients choose their own address: without trusted_proxies_strict Caddy
 // takes the first element of X-Forwarded-For, and a proxy that appends leaves in front what the client wrote. Limits for
 // each address and the audit log go by that address. It is asked when a trusted proxy comes: whom a server trusts is not
 // to be seen before.
-func (a *App) noteClientIP(ctx context.Context) {
+func (a *App) warnLenientClientIP(ctx context.Context) {
 	srv, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if srv == nil || srv.TrustedProxiesStrict > 0 || a.lenientIP.Load() {
 		return

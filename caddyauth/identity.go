@@ -181,26 +181,26 @@ func headerSafe(s string) string {
 // placeholderPrefix begins every placeholder of ours.
 const placeholderPrefix = "http.auth.user."
 
-// provideIdentity makes the placeholders stand for whoever is let through. They are always known, and empty for
-// nobody: what an earlier handler set must not stand for ours.
-func (v *visit) provideIdentity() {
-	if v.repl == nil {
+// providePlaceholders sets the placeholders of whoever is let through. They are always known, and empty for nobody: what
+// an earlier handler set must not stand for ours.
+func (req *request) providePlaceholders() {
+	if req.replacer == nil {
 		return
 	}
-	v.repl.DeleteByPrefix(placeholderPrefix)
-	v.repl.Map(v.placeholder)
+	req.replacer.DeleteByPrefix(placeholderPrefix)
+	req.replacer.Map(req.placeholder)
 }
 
-// forgetOthers removes who an authentication between the entrance and a gate says that it is: values that are set come
-// before those that are asked for. Behind the gate only the gate says it.
-func (v *visit) forgetOthers() {
-	if v.repl != nil {
-		v.repl.DeleteByPrefix(placeholderPrefix)
+// dropForeignIdentity removes what another authentication before the gate has set: values that are set come before those
+// that are asked for. Behind the gate only the gate says who is signed in.
+func (req *request) dropForeignIdentity() {
+	if req.replacer != nil {
+		req.replacer.DeleteByPrefix(placeholderPrefix)
 	}
 }
 
 // placeholder returns the value of one placeholder.
-func (v *visit) placeholder(name string) (any, bool) {
+func (req *request) placeholder(name string) (any, bool) {
 	if !strings.HasPrefix(name, placeholderPrefix) {
 		return nil, false
 	}
@@ -208,10 +208,10 @@ func (v *visit) placeholder(name string) (any, bool) {
 		if p != name {
 			continue
 		}
-		if v.identity == nil {
+		if req.identity == nil {
 			return "", true
 		}
-		return v.identity.values[i], true
+		return req.identity.values[i], true
 	}
 	return nil, false
 }
@@ -219,18 +219,18 @@ func (v *visit) placeholder(name string) (any, bool) {
 // setHeaders sends the identity upstream. Every header is sent, empty ones too: an upstream must never have to guess
 // what a missing one means. The slices are this request's own: handlers after us may edit them in place.
 // Of several gates on the way the last one's names count.
-func (v *visit) setHeaders(h http.Header, headers []identityHeader) {
-	v.takeHeaders(h)
-	v.first.sent = headers
+func (req *request) setHeaders(h http.Header, headers []identityHeader) {
+	req.removeHeaders(h)
+	req.first.sent = headers
 	for i, hd := range headers {
-		v.values[i] = v.first.identity.values[hd.value]
-		h[hd.name] = v.values[i : i+1 : i+1]
+		req.values[i] = req.first.identity.values[hd.value]
+		h[hd.name] = req.values[i : i+1 : i+1]
 	}
 }
 
-// takeHeaders takes back what was sent upstream.
-func (v *visit) takeHeaders(h http.Header) {
-	for _, hd := range v.first.sent {
+// removeHeaders removes what was sent upstream.
+func (req *request) removeHeaders(h http.Header) {
+	for _, hd := range req.first.sent {
 		delete(h, hd.name)
 	}
 }

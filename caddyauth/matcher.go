@@ -11,14 +11,14 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// guards reports whether the gate's matchers select the request.
+// selects reports whether the gate's matchers select the request.
 //
 // A matcher reads a path in one way and an upstream in another, so spelling must not decide. What could be read in two
 // ways is guarded whatever the matchers say, or `/x/..;/admin` would walk around `gatehouse /admin/*`. Everything else is
 // guarded when the matchers select any of its plain spellings: before rewrites and after, as it is and folded, for
 // regular expressions and placeholders tell apart what a case-insensitive upstream, or one that decodes, does not.
-func (g *Gate) guards(r *http.Request, v *visit) (bool, error) {
-	if len(g.matchers) == 0 || v.target.Ambiguous() {
+func (g *Gate) selects(r *http.Request, req *request) (bool, error) {
+	if len(g.matchers) == 0 || req.target.Ambiguous() {
 		return true, nil
 	}
 	if ok, err := g.matchers.AnyMatchWithError(r); ok || err != nil {
@@ -29,28 +29,28 @@ func (g *Gate) guards(r *http.Request, v *visit) (bool, error) {
 	if orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		came = orig.Method
 	}
-	rewritten := v.rewritten(r) || now.RawQuery != v.uri.RawQuery || method != came
+	rewritten := req.rewritten(r) || now.RawQuery != req.uri.RawQuery || method != came
 	defer func() { *r.URL = now }()
-	if ok, err := g.selectsFolded(r, now, method); ok || err != nil || !rewritten {
+	if ok, err := g.matchesFolded(r, now, method); ok || err != nil || !rewritten {
 		return ok, err
 	}
-	if ok, err := g.selects(r, *v.uri, came); ok || err != nil {
+	if ok, err := g.matchesAs(r, *req.uri, came); ok || err != nil {
 		return ok, err
 	}
-	return g.selectsFolded(r, *v.uri, came)
+	return g.matchesFolded(r, *req.uri, came)
 }
 
-// selects asks the matchers about the request as if it had come with this address. The address is changed in place, for
+// matchesAs asks the matchers about the request as if it had come with this address. The address is changed in place, for
 // the placeholders of expressions read it there.
-func (g *Gate) selects(r *http.Request, address url.URL, method string) (bool, error) {
+func (g *Gate) matchesAs(r *http.Request, address url.URL, method string) (bool, error) {
 	*r.URL = address
 	as := *r
 	as.Method, as.RequestURI = method, address.RequestURI()
 	return g.matchers.AnyMatchWithError(&as)
 }
 
-// selectsFolded is selects for the folded spelling of an address, if there is another one.
-func (g *Gate) selectsFolded(r *http.Request, address url.URL, method string) (bool, error) {
+// matchesFolded is matchesAs for the folded spelling of an address, if there is another one.
+func (g *Gate) matchesFolded(r *http.Request, address url.URL, method string) (bool, error) {
 	folded, differs := foldURL(address)
 	if !differs {
 		return false, nil
@@ -58,7 +58,7 @@ func (g *Gate) selectsFolded(r *http.Request, address url.URL, method string) (b
 	if g.files {
 		r = r.WithContext(context.WithValue(r.Context(), asWrittenKey{}, address))
 	}
-	return g.selects(r, folded, method)
+	return g.matchesAs(r, folded, method)
 }
 
 // asWritten is a matcher that looks at files. Their names are no matter of spelling: whether there is a Logo.png says

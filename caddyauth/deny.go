@@ -1,0 +1,119 @@
+package caddyauth
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
+)
+
+// What a client gets whom the gate does not let through. It is written here and never returned to Caddy as an error: error
+// routes are outside of the gate, and `handle_errors { reverse_proxy … }` would let anybody through.
+
+// anonymous responds to a request without a session.
+func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) error {
+	kind := req.kind(r, g.api)
+	if req.live.portal.Waiting(r) { // nobody could sign in
+		req.live.portal.SetupNeeded(w, req.forPages(r), kind != kindAPI)
+		return nil
+	}
+	switch kind {
+	case kindPage:
+		h := w.Header()
+		decisionHeaders(h)
+		h["X-Content-Type-Options"], h["Referrer-Policy"], h["X-Robots-Tag"] = nosniff, sameOrigin, noIndex
+		h["Location"] = []string{req.live.portal.LoginURL(req.pageContext(r), req.uri)}
+		w.WriteHeader(http.StatusFound)
+	case kindForm:
+		req.live.portal.SessionEnded(w, req.forPages(r))
+	default:
+		q := req.forPages(r)
+		req.live.portal.Unauthorized(w, q, req.live.portal.LoginURL(req.pageContext(r), req.uri))
+	}
+	return nil
+}
+
+// Header values that never change, made once.
+var (
+	nosniff    = []string{"nosniff"}
+	sameOrigin = []string{"same-origin"}
+	noIndex    = []string{"noindex, nofollow"}
+)
+
+// decisionHeaders keep responses that depend on who asks out of every cache.
+func decisionHeaders(h http.Header) {
+	h["Cache-Control"] = []string{"no-store"}
+	h["Vary"] = []string{"Cookie, Accept, Sec-Fetch-Mode, Authorization"}
+}
+
+// forbidden responds to a signed-in person who is not allowed.
+func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, req *request, why denial) error {
+	s := req.session
+	req.first.identity = identityOf(s)
+	page := req.kind(r, g.api) != kindAPI
+	q := req.forPages(r)
+	if why.mustChange {
+		if location, held := req.live.portal.Hold(q, s.User); held && req.kind(r, g.api) == kindPage {
+			decisionHeaders(w.Header())
+			w.Header().Set("Location", location)
+			w.WriteHeader(http.StatusFound)
+			return nil
+		}
+		req.live.portal.Forbidden(w, q, s, i18n.New("gate.must_change"), page)
+		return nil
+	}
+	if c := g.log.Check(zapcore.InfoLevel, "request denied by a rule"); c != nil {
+		c.Write(zap.String("user", s.User.Username), zap.String("rule", string(why.rule.Field)),
+			zap.String("path", req.path), zap.String("request_id", req.id()))
+	}
+	req.live.portal.Forbidden(w, q, s, describe(why.rule), page)
+	return nil
+}
+
+// unavailable responds when it cannot be found out who asks.
+func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, req *request, err error) error {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil && !sessionEnded(r.Context()) {
+		return nil // the client has gone
+	}
+	if c := g.log.Check(zapcore.WarnLevel, "request denied: cannot tell who is signed in"); c != nil {
+		c.Write(zap.Error(err), zap.String("request_id", req.id()))
+	}
+	l := req.live
+	if l == nil { // nothing has started yet
+		writeStarting(w, req.kind(r, g.api) != kindAPI)
+		return nil
+	}
+	l.rt.Metrics.Unavailable.Inc()
+	l.portal.Unavailable(w, req.forPages(r), req.kind(r, g.api) != kindAPI, 5)
+	return nil
+}
+
+// tooEarly refuses early data, which may be a replay; the client sends it again (RFC 8470, section 5.2).
+func tooEarly(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusTooEarly)
+	return nil
+}
+
+// writeStarting responds before there is anything to render pages with.
+func writeStarting(w http.ResponseWriter, page bool) {
+	h := w.Header()
+	decisionHeaders(h)
+	h.Set("Retry-After", "2")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if page {
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, "<!doctype html><html lang=en><title>Starting</title><h1>This site is starting</h1><p>Please try again in a moment.</p>")
+		return
+	}
+	h.Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = io.WriteString(w, `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"The gate is starting. Try again in a moment."}`)
+}

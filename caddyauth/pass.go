@@ -1,0 +1,71 @@
+package caddyauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+)
+
+// passOn hands the request on with the person's identity. That ends with what comes next: whatever runs after the gate
+// has returned, but is no part of it, gets no identity.
+func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
+	req.first.identity, req.first.gate = identityOf(req.session), g
+	req.setHeaders(r.Header, g.headers)
+	defer req.removeHeaders(r.Header)
+	return g.follow(w, r, next, req)
+}
+
+// follow binds the request to the session: when the session ends, so does the request.
+func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
+	req.response.ResponseWriter = w
+	req.follower.Breaker = &req.response
+	req.ctx = req.live.sessions.Follow(req.ctx, req.session, &req.follower)
+	defer req.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
+	err := next.ServeHTTP(&req.response, r.WithContext(req.ctx))
+	if err != nil && sessionEnded(req.ctx) {
+		req.follower.Release() // the response below is not to be broken
+		return g.respondEnded(w, r, req, err)
+	}
+	return err
+}
+
+// sessionEnded reports whether a context is canceled because its session has ended.
+func sessionEnded(ctx context.Context) bool { return errors.Is(context.Cause(ctx), session.ErrEnded) }
+
+// respondEnded responds to a request whose session ended before the app had responded: that is no failure of the app. The
+// client gets what anybody gets who asks a moment later. Only a failure of the proxy before it has written anything counts.
+func (g *Gate) respondEnded(w http.ResponseWriter, r *http.Request, req *request, failed error) error {
+	var unanswered caddyhttp.HandlerError
+	if !errors.As(failed, &unanswered) {
+		return failed
+	}
+	switch err := g.resolve(r.Context(), req); {
+	case err != nil:
+		return g.unavailable(w, r, req, err)
+	case req.session == nil:
+		return g.anonymous(w, r, req)
+	}
+	return failed
+}
+
+// serveErrorRoutes runs error routes for somebody whom this gate had let through. They run after the gate has returned,
+// and maybe long after it decided: so it decides again, and what they do ends with the session, too.
+func (g *Gate) serveErrorRoutes(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, first *request) error {
+	req := first.derive()
+	req.ctx = r.Context()
+	if err := g.resolve(req.ctx, req); err != nil {
+		return g.unavailable(w, r, req, err)
+	}
+	if req.session == nil {
+		return g.anonymous(w, r, req) // on an optional path, too: the app has had the identity
+	}
+	if decision, why := g.decideSignedIn(req, g.optional.Match(req.target)); decision != policy.Allow {
+		return g.forbidden(w, r, req, why)
+	}
+	return g.passOn(w, r, next, req)
+}

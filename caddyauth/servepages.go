@@ -1,0 +1,80 @@
+package caddyauth
+
+import (
+	"maps"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+)
+
+// servePages serves Gatehouse's own pages.
+func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) error {
+	if isEarlyData(r) {
+		return tooEarly(w)
+	}
+	asked := false
+	r = portal.WithNotice(req.forPages(r), func(s *session.Live) {
+		asked = true
+		if s != nil {
+			req.first.identity = identityOf(s)
+		}
+	})
+	req.live.portal.ServeHTTP(w, r)
+	if !asked {
+		req.identifyForLog()
+	}
+	return nil
+}
+
+// identifyForLog finds out for the access log who requested a page of ours that does not ask, such as one that does not
+// exist, or a request that was refused before the page could ask.
+func (req *request) identifyForLog() {
+	page := req.path[len(req.live.opt.prefix):]
+	if req.first.token == "" || page == "/healthz" || strings.HasPrefix(page, "/assets/") {
+		return
+	}
+	s, err := req.live.sessions.Peek(req.ctx, req.first.token)
+	if err == nil {
+		s, err = req.live.oidc.Counts(req.ctx, s)
+	}
+	if err == nil {
+		req.first.identity = identityOf(s)
+	}
+}
+
+// pageContext returns what our pages may know of the request; made once, when it is needed.
+func (req *request) pageContext(r *http.Request) *reqctx.Request {
+	if req.page != nil {
+		return req.page
+	}
+	q := &reqctx.Request{Secure: req.cookie.Secure, Host: req.host, Prefix: "/_auth"}
+	if req.live != nil {
+		q.Prefix = req.live.opt.prefix
+	}
+	if ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ip != "" {
+		q.ClientIP, _ = netip.ParseAddr(ip) // the zero address when it is none
+	}
+	req.page = q
+	return q
+}
+
+// forPages returns the request as our pages see it: the address that the client asked for, whatever was rewritten since,
+// and with our own cookies, which the app never sees: they hold the language and the colors that the person chose.
+func (req *request) forPages(r *http.Request) *http.Request {
+	q := req.pageContext(r)
+	q.ID = req.id()
+	r = reqctx.With(r, q)
+	if req.first.cookieHeader != nil {
+		r.Header = maps.Clone(r.Header)
+		r.Header["Cookie"] = req.first.cookieHeader
+	}
+	r.URL = &url.URL{Path: req.uri.Path, RawPath: req.uri.RawPath, RawQuery: req.uri.RawQuery}
+	return r
+}
