@@ -59,14 +59,14 @@ func (a *App) parseAdmin(d *caddyfile.Dispenser) error {
 		"password_file": &c.PasswordFile, "password_hash": &c.PasswordHash, "force_sync": &c.ForceSync,
 	}
 	return block(d, func(option string) error {
-		s, err := one(d)
+		s, err := oneArg(d)
 		if err != nil {
 			return err
 		}
 		switch to := values[option]; {
 		case to != nil:
 			*to = &s
-			if err := braces(s); err != nil {
+			if err := checkPlaceholders(s); err != nil {
 				return d.Errf("admin %s: %w", option, err)
 			}
 		case option == "env_prefix" && envPrefix.MatchString(s):
@@ -82,12 +82,12 @@ func (a *App) parseAdmin(d *caddyfile.Dispenser) error {
 		default:
 			return d.Errf("unrecognized option %q; admin knows env_prefix, user, email, name, password, password_file, password_hash, force_sync and former_admin", option)
 		}
-		return a.judgePasswords(d)
+		return a.checkOnePassword(d)
 	})
 }
 
-// judgePasswords refuses two sources of one password.
-func (a *App) judgePasswords(d *caddyfile.Dispenser) error {
+// checkOnePassword refuses two sources of one password.
+func (a *App) checkOnePassword(d *caddyfile.Dispenser) error {
 	var given []string
 	for _, p := range []struct {
 		option string

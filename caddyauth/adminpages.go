@@ -18,8 +18,8 @@ func (a *App) adminPages(accounts *account.Service, config admin.Config, notFoun
 	config.Store, config.Accounts = a.rt.Store, accounts
 	config.Clock, config.Log = time.Now, a.log.Named("admin")
 	started := time.Now()
-	config.Effective = func() admin.Settings { return a.effective(started) }
-	config.Sites = a.sites
+	config.Effective = func() admin.Settings { return a.effectiveSettings(started) }
+	config.Sites = a.siteRules
 	pages, err := admin.New(config)
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (a *App) adminPages(accounts *account.Service, config admin.Config, notFoun
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// By the Host header alone: script in an app on another host can send any X-Forwarded-Host through a proxy that
-		// does not set it, and would reach the administration with the person's cookie.
+		// does not set it, and would reach the admin pages with the person's cookie.
 		asked, ok := reqctx.Asked(r)
 		secure := reqctx.From(r).Secure
 		if !ok || !slices.ContainsFunc(hosts, func(h reqctx.Host) bool { return h.Serves(asked, secure) }) {
@@ -41,19 +41,19 @@ func (a *App) adminPages(accounts *account.Service, config admin.Config, notFoun
 	}), nil
 }
 
-// sites tells the admin pages what each gate asks for.
-func (a *App) sites() []admin.SiteRules {
+// siteRules returns the rules of each gate, for the admin pages.
+func (a *App) siteRules() []admin.SiteRules {
 	var rules []admin.SiteRules
 	for _, g := range a.gates {
-		site, also := g.describe()
+		site, also := g.matcherText()
 		rules = append(rules, admin.SiteRules{Site: site, Also: also, Public: g.Public, Optional: g.Optional, Require: g.Require})
 	}
 	return rules
 }
 
-// describe names the requests that a gate guards, from its matchers: "" for all of them, or one set of matchers and
+// matcherText names the requests that a gate guards, from its matchers: "" for all of them, or one set of matchers and
 // those that are enough, too.
-func (g *Gate) describe() (site string, also []string) {
+func (g *Gate) matcherText() (site string, also []string) {
 	if len(g.MatcherSetsRaw) == 0 {
 		return "", nil
 	}

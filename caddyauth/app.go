@@ -52,23 +52,22 @@ type App struct {
 	// Strict makes errors of the warnings about a configuration.
 	Strict bool `json:"strict,omitempty"`
 	// ForwardedHost believes X-Forwarded-Host of the proxies that Caddy trusts, where the site's own address is needed;
-	// never for AdminHosts, which are judged by the Host header alone. Default: it is not read.
+	// never for AdminHosts, which are compared with the Host header alone. Default: it is not read.
 	ForwardedHost bool `json:"forwarded_host,omitempty"`
 
-	log     *zap.Logger
-	opt     *options
-	seed    *seed.Values
-	rt      *runtime.Runtime
-	guarded guardedNames
-	gates   []*Gate                    // all that use this app, for the admin pages
-	entered map[*caddyhttp.Server]bool // servers that have an entrance
-	told    []warning                  // about this configuration
+	log       *zap.Logger
+	opt       *options
+	seed      *seed.Values
+	rt        *runtime.Runtime
+	guarded   guardedNames
+	gates     []*Gate                    // all that use this app, for the admin pages
+	installed map[*caddyhttp.Server]bool // servers that have preHandlers
 
-	lenientIP atomic.Bool // a server with a gate lets clients choose their address
+	lenientClientIP atomic.Bool // a server with a gate lets clients choose their address
 
-	live   atomic.Pointer[live] // nil until Start is through
-	ready  chan struct{}        // closed when live is set, or will never be
-	settle sync.Once
+	live      atomic.Pointer[live] // nil until Start is through
+	ready     chan struct{}        // closed when live is set, or will never be
+	readyOnce sync.Once
 }
 
 // CaddyModule implements caddy.Module.
@@ -99,17 +98,17 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return rt.Metrics.Register(ctx.GetMetricsRegistry())
 }
 
-// How long a start may take: a start that hangs is worse than one that fails. Bringing the schema of millions of rows up
-// to date takes its time, and one that is cut short begins from nothing.
+// How long a start may take: a start that hangs is worse than one that fails. Migrating millions of rows takes time,
+// and a migration that is canceled starts again from the beginning.
 const (
 	openTimeout  = 15 * time.Minute
 	startTimeout = 60 * time.Second
 )
 
 // Start opens the store, brings its schema up to date, applies the environment's administrator in one transaction,
-// and opens the gates. Until then they answer 503.
+// and opens the gates. Until then they respond 503.
 func (a *App) Start() error {
-	defer a.settle.Do(func() { close(a.ready) })
+	defer a.readyOnce.Do(func() { close(a.ready) })
 	opening, opened := context.WithTimeout(context.Background(), openTimeout)
 	defer opened()
 	if err := a.rt.Open(opening, a.opt.store.open(a.log), a.log); err != nil {
@@ -125,7 +124,7 @@ func (a *App) Start() error {
 	if err != nil {
 		return fmt.Errorf("making the administrator: %w", err)
 	}
-	a.rt.KeepEvents(a, a.opt.keepEvents)
+	a.rt.KeepEvents(a, a.opt.retention)
 	if res.NeedsSetup {
 		if err := a.rt.LogSetupLink(ctx, l.accounts, a.opt.prefix, a.log); err != nil {
 			return err
@@ -142,10 +141,10 @@ func (a *App) Start() error {
 // Stop implements caddy.App. Requests may still be under way, so nothing is closed here; see Cleanup.
 func (a *App) Stop() error { return nil }
 
-// Cleanup lets go of the store, which is closed when no configuration uses it any more.
+// Cleanup releases the store, which is closed when no configuration uses it any more.
 func (a *App) Cleanup() error {
 	if a.ready != nil {
-		a.settle.Do(func() { close(a.ready) })
+		a.readyOnce.Do(func() { close(a.ready) })
 	}
 	if a.rt == nil {
 		return nil

@@ -18,14 +18,14 @@ type AuditConfig struct {
 
 // auditOptions say how long the audit log is kept.
 type auditOptions struct {
-	keepEvents time.Duration // 0: for ever
+	retention time.Duration // 0: for ever
 }
 
-// leastKept is the shortest time for which the audit log may be kept: less would let an attack outlive its traces.
-const leastKept = 24 * time.Hour
+// minRetention is the shortest time for which the audit log may be kept: less would let an attack outlive its traces.
+const minRetention = 24 * time.Hour
 
 func (a *App) parseAudit(d *caddyfile.Dispenser) error {
-	if err := none(d); err != nil {
+	if err := noArgs(d); err != nil {
 		return err
 	}
 	a.Audit = &AuditConfig{}
@@ -33,7 +33,7 @@ func (a *App) parseAudit(d *caddyfile.Dispenser) error {
 		if option != "keep" {
 			return d.Errf("unrecognized option %q; audit knows keep", option)
 		}
-		s, err := one(d)
+		s, err := oneArg(d)
 		if err != nil {
 			return err
 		}
@@ -54,13 +54,13 @@ func (a *App) resolveAudit(o *options) error {
 		return nil
 	}
 	keep := time.Duration(a.Audit.Keep)
-	if keep != 0 && keep < leastKept {
+	if keep != 0 && keep < minRetention {
 		return fmt.Errorf("audit keep: %s is too short; keep the audit log for 24h or longer, or forever", keep)
 	}
-	o.keepEvents = keep
+	o.retention = keep
 	return nil
 }
 
 func (a *App) auditSettings(s *settings) {
-	s.add("audit", "keep", runtime.RetentionText(a.opt.keepEvents), a.Audit == nil || a.Audit.Keep == 0)
+	s.add("audit", "keep", runtime.RetentionText(a.opt.retention), a.Audit == nil || a.Audit.Keep == 0)
 }

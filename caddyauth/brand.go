@@ -28,7 +28,7 @@ type brandOptions struct {
 }
 
 func (a *App) parseBrand(d *caddyfile.Dispenser) error {
-	if err := none(d); err != nil {
+	if err := noArgs(d); err != nil {
 		return err
 	}
 	a.Brand = &BrandConfig{}
@@ -38,10 +38,10 @@ func (a *App) parseBrand(d *caddyfile.Dispenser) error {
 		if to == nil {
 			return d.Errf("unrecognized option %q; brand knows title, logo, accent and support", option)
 		}
-		if *to, err = one(d); err != nil {
+		if *to, err = oneArg(d); err != nil {
 			return err
 		}
-		if err := braces(a.Brand.Logo); err != nil {
+		if err := checkPlaceholders(a.Brand.Logo); err != nil {
 			return d.Errf("brand logo: %w", err)
 		}
 		b := *a.Brand
@@ -81,15 +81,15 @@ func (a *App) resolveBrand(o *options) error {
 	return nil
 }
 
-// maxLogo is the largest logo, in bytes; it is part of the first page a visitor loads.
-const maxLogo = 64 << 10
+// maxImage is the largest logo, in bytes; it is part of the first page a visitor loads.
+const maxImage = 64 << 10
 
 func readLogo(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxLogo {
+	if !info.Mode().IsRegular() || info.Size() > maxImage {
 		return nil, fmt.Errorf("%s: give a file of at most 64 KiB", path)
 	}
 	return os.ReadFile(path)

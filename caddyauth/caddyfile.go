@@ -51,7 +51,7 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return h.NewRoute(nil, gate), nil
 }
 
-// providerNames returns whom people can sign in through, by the global option.
+// providerNames returns the names that `require provider` may have, by the global option.
 func providerNames(option any) []string {
 	app, _ := option.(httpcaddyfile.App)
 	global := new(App)
@@ -119,7 +119,7 @@ func parseLines[T any](d *caddyfile.Dispenser, into T, lines []line[T]) error {
 // checked here, where file and line are known.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	if err := none(d); err != nil {
+	if err := noArgs(d); err != nil {
 		return err
 	}
 	return parseLines(d, a, appLines)

@@ -9,10 +9,10 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// once returns an error when an option is given again.
-type once map[string]bool
+// seenLines returns an error when an option is given again.
+type seenLines map[string]bool
 
-func (o once) take(d *caddyfile.Dispenser, option string) error {
+func (o seenLines) add(d *caddyfile.Dispenser, option string) error {
 	if o[option] {
 		return d.Errf("%s is given twice", option)
 	}
@@ -22,12 +22,12 @@ func (o once) take(d *caddyfile.Dispenser, option string) error {
 
 // block calls parse for each line of the block that follows, and refuses lines given twice unless repeat says so.
 func block(d *caddyfile.Dispenser, parse func(option string) error, repeat ...string) error {
-	seen := make(once)
+	seen := make(seenLines)
 	owner := d.Val()
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		option := d.Val()
 		if !slices.Contains(repeat, option) {
-			if err := seen.take(d, option); err != nil {
+			if err := seen.add(d, option); err != nil {
 				return err
 			}
 		}
@@ -41,8 +41,8 @@ func block(d *caddyfile.Dispenser, parse func(option string) error, repeat ...st
 	return nil
 }
 
-// one reads exactly one argument.
-func one(d *caddyfile.Dispenser) (string, error) {
+// oneArg reads exactly one argument.
+func oneArg(d *caddyfile.Dispenser) (string, error) {
 	var s string
 	option := d.Val()
 	if !d.AllArgs(&s) {
@@ -54,8 +54,8 @@ func one(d *caddyfile.Dispenser) (string, error) {
 	return s, nil
 }
 
-// many reads one or more arguments.
-func many(d *caddyfile.Dispenser) ([]string, error) {
+// someArgs reads one or more arguments.
+func someArgs(d *caddyfile.Dispenser) ([]string, error) {
 	option := d.Val()
 	args := d.RemainingArgs()
 	if len(args) == 0 {
@@ -64,18 +64,18 @@ func many(d *caddyfile.Dispenser) ([]string, error) {
 	return args, nil
 }
 
-// none refuses arguments.
-func none(d *caddyfile.Dispenser) error {
+// noArgs refuses arguments.
+func noArgs(d *caddyfile.Dispenser) error {
 	if option := d.Val(); d.CountRemainingArgs() > 0 {
 		return d.Errf("%s takes no value", option)
 	}
 	return nil
 }
 
-// duration reads one positive duration.
-func duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
+// durationArg reads one positive duration.
+func durationArg(d *caddyfile.Dispenser, to *caddy.Duration) error {
 	option := d.Val()
-	s, err := one(d)
+	s, err := oneArg(d)
 	if err != nil {
 		return err
 	}
@@ -87,10 +87,10 @@ func duration(d *caddyfile.Dispenser, to *caddy.Duration) error {
 	return nil
 }
 
-// count reads one positive whole number.
-func count(d *caddyfile.Dispenser) (int, error) {
+// countArg reads one positive whole number.
+func countArg(d *caddyfile.Dispenser) (int, error) {
 	option := d.Val()
-	s, err := one(d)
+	s, err := oneArg(d)
 	if err != nil {
 		return 0, err
 	}

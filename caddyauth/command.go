@@ -41,5 +41,5 @@ func (a *App) StoreOptions(log *zap.Logger) sqlstore.Options { return a.opt.stor
 // SiteTitle returns the title on our pages, which no password may be. Call Resolve before.
 func (a *App) SiteTitle() string { return a.opt.title }
 
-// EnvPrefix returns what stands before the names of the variables that make the administrator.
+// EnvPrefix returns the prefix of the names of the variables that make the administrator.
 func (a *App) EnvPrefix() string { return a.opt.seed.EnvPrefix }

@@ -12,8 +12,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 )
 
-// What a client gets whom the gate does not let through. It is written here and never returned to Caddy as an error: error
-// routes are outside of the gate, and `handle_errors { reverse_proxy … }` would let anybody through.
+// What a client gets whom the gate does not let through. It is written here and never returned to Caddy as an error:
+// error routes are outside of the gate, and `handle_errors { reverse_proxy … }` would let anybody through.
 
 // anonymous responds to a request without a session.
 func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) error {
@@ -71,7 +71,7 @@ func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, req *request, w
 		c.Write(zap.String("user", s.User.Username), zap.String("rule", string(why.rule.Field)),
 			zap.String("path", req.path), zap.String("request_id", req.id()))
 	}
-	req.live.portal.Forbidden(w, q, s, describe(why.rule), page)
+	req.live.portal.Forbidden(w, q, s, ruleText(why.rule), page)
 	return nil
 }
 

@@ -31,8 +31,8 @@ type diffRequest struct {
 }
 
 // Random sites, random requests, a real Caddy and an upstream that writes everything down: what the model denies never
-// reaches the upstream, and nothing that does carries an identity that the client made up, or our cookie. A few thousand
-// requests here; `make differential` runs 100,000, DIFF_N and DIFF_SEED change that.
+// reaches the upstream, and nothing that does carries an identity that the client made up, or our cookie. A few
+// thousand requests here; `make differential` runs 100,000, DIFF_N and DIFF_SEED change that.
 func TestWhatTheModelDeniesNeverReachesTheApp(t *testing.T) {
 	total, seed := number(t, "DIFF_N", 4000), number(t, "DIFF_SEED", 1)
 	app := newRawUpstream(t)

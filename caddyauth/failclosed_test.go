@@ -28,7 +28,8 @@ func TestErrorRoutesAreNoWayAroundTheGate(t *testing.T) {
 	}
 }
 
-// P-FAILCLOSED: when the store is gone, nothing is let through that needs it, and nobody is told their password is wrong.
+// P-FAILCLOSED: when the store is gone, nothing is let through that needs it, and nobody is told their password is
+// wrong.
 func TestWithoutTheStoreTheGateIsClosed(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\tpublic /public\n}")
 	b := s.browser()

@@ -144,8 +144,8 @@ func TestTheForwardedHostCountsWhereItWasAskedFor(t *testing.T) {
 	}
 }
 
-// A proxy that appends to X-Forwarded-Proto leaves in front what the client wrote, and one behind another appends "http":
-// neither makes a cookie that HTTP carries of one for HTTPS.
+// A proxy that appends to X-Forwarded-Proto leaves in front what the client wrote, and one behind another appends
+// "http": neither makes a cookie that HTTP carries of one for HTTPS.
 func TestNoForwardedWordTakesACookiesProtection(t *testing.T) {
 	s := behindProxy(t, "", "")
 	for values, secure := range map[string]bool{
@@ -163,7 +163,8 @@ func TestNoForwardedWordTakesACookiesProtection(t *testing.T) {
 	}
 }
 
-// Where Caddy would take the client's own word for its address, the operator is told, in the log and on the settings page.
+// Where Caddy would take the client's own word for its address, the operator is told, in the log and on the settings
+// page.
 func TestAnAddressThatClientsChooseIsAWarning(t *testing.T) {
 	for servers, warned := range map[string]bool{
 		"": true, "trusted_proxies_strict\n": false, "client_ip_headers CF-Connecting-IP\n": false, "client_ip_headers X-Real-IP x-forwarded-for\n": true,

@@ -19,7 +19,7 @@ import (
 // was opened on purpose. It also serves Gatehouse's own pages on its site, whatever its matchers.
 type Gate struct {
 	// MatcherSetsRaw are the requests that this gate guards; default all. They are not the matchers of the route:
-	// the handler has to see every request of the site, to answer the pages and to remove forged identity headers.
+	// the handler has to see every request of the site, to serve the pages and to remove forged identity headers.
 	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
 	// Public paths need no sign-in and get no identity: exact, or a prefix ending in /*.
 	Public []string `json:"public,omitempty"`
@@ -27,24 +27,24 @@ type Gate struct {
 	Optional []string `json:"optional,omitempty"`
 	// API paths are never redirected: 401 problem+json instead.
 	API []string `json:"api,omitempty"`
-	// Require lists rules that all must hold.
+	// Require lists rules, all of which have to be satisfied.
 	Require []Rule `json:"require,omitempty"`
 	// Headers replace the default identity headers.
 	Headers []HeaderConfig `json:"headers,omitempty"`
 	// AllowPreflight lets CORS preflight requests through without a sign-in.
 	AllowPreflight bool `json:"allow_preflight,omitempty"`
-	// At is where the directive stands in a Caddyfile, as file:line; for messages.
+	// At is where the directive is in a Caddyfile, as file:line; for messages.
 	At string `json:"at,omitempty"`
 
-	app       *App
-	log       *zap.Logger
-	matchers  caddyhttp.MatcherSets
-	files     bool // some matcher looks at files
-	public    policy.Paths
-	optional  policy.Paths
-	api       policy.Paths
-	headers   []identityHeader
-	providers []string // that people can sign in through; nil where that is not known
+	app          *App
+	log          *zap.Logger
+	matchers     caddyhttp.MatcherSets
+	matchesFiles bool // a matcher looks at files
+	public       policy.Paths
+	optional     policy.Paths
+	api          policy.Paths
+	headers      []identityHeader
+	providers    []string // by name, for require; nil where they are not known
 }
 
 // CaddyModule implements caddy.Module.
@@ -68,7 +68,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		if err := g.matchers.FromInterface(sets); err != nil {
 			return err
 		}
-		g.files = filesAsWritten(g.matchers)
+		g.matchesFiles = unfoldFileMatchers(g.matchers)
 	}
 	for _, provision := range []func() error{g.provisionPaths, g.provisionRequire, g.provisionHeaders} {
 		if err := provision(); err != nil {
@@ -78,9 +78,9 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	g.app.gates = append(g.app.gates, g)
 	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok || srv == nil {
-		return nil // what has no server has no routes that another way could lead to
+		return nil // without a server there are no routes that bypass the gate
 	}
-	return g.app.enter(ctx, srv)
+	return g.app.installPreHandlers(ctx, srv)
 }
 
 // Validate implements caddy.Validator: what the Caddyfile refuses with file and line is refused in JSON, too.
@@ -106,7 +106,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return g.servePages(w, r, req)
 	}
 
-	// Check: what does not depend on who asks.
+	// Check: what does not depend on the session.
 	switch selected, err := g.selects(r, req); {
 	case err != nil:
 		return g.unavailable(w, r, req, fmt.Errorf("matching: %w", err))
@@ -122,7 +122,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return tooEarly(w)
 	}
 
-	// Resolve: who asks.
+	// Resolve: the session.
 	if err := g.resolve(r.Context(), req); err != nil {
 		return g.unavailable(w, r, req, err)
 	}
@@ -147,9 +147,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	}
 }
 
-// resolve sets the session that the request came with, nil for none. An error means that it could not be found out.
-// Where the session ended during the request, the context of an earlier gate is canceled, but the client is still there
-// and has to get a response.
+// resolve sets the session of the request, nil for none. An error means that it could not be found out. Where the
+// session ended during the request, the context of an earlier gate is canceled, but the client is still there and has
+// to get a response.
 func (g *Gate) resolve(ctx context.Context, req *request) error {
 	req.session = nil
 	if req.first.token == "" {
@@ -169,7 +169,8 @@ func (g *Gate) resolve(ctx context.Context, req *request) error {
 	return nil
 }
 
-// lookup returns the session of the request's token as the provider sees it, session.ErrNone when there is none.
+// lookup returns the session of the request's token, refreshed at its provider where that is due. It returns
+// session.ErrNone when there is none.
 func (req *request) lookup(ctx context.Context) (*session.Live, error) {
 	s, graced, err := req.live.sessions.ResolveWithin(ctx, req.first.token, req.live.opt.storeGrace)
 	switch {
@@ -183,7 +184,7 @@ func (req *request) lookup(ctx context.Context) (*session.Live, error) {
 
 // denial is why a signed-in person is not let through.
 type denial struct {
-	rule       *Rule // that does not hold
+	rule       *Rule // that is not satisfied
 	mustChange bool  // a new password has to be set first
 }
 

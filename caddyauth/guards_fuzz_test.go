@@ -13,8 +13,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
-// FuzzMatcherDecision: what a gate with a matcher of Caddy's leaves open is outside of what the matcher names, for every
-// reading that upstreams are known to use.
+// FuzzMatcherDecision: what a gate with a matcher of Caddy's leaves open is outside of what the matcher names, for
+// every reading that upstreams are known to use.
 func FuzzMatcherDecision(f *testing.F) {
 	seeds := []string{
 		"/admin", "/ADMIN/x", "/open", "/x/../admin", "/admin%3fx", "/admin%23x", "/admin%20", "/%20admin", "/admin%09", "/admin./x", "/x/..;/admin", "//admin", "/a//admin",

@@ -363,8 +363,9 @@ func whole(res *http.Response) (answer, error) {
 	return answer{res, string(body)}, err
 }
 
-// unasked reports whether an error says that nobody was asked: there was no connection, or it ended without a byte of an
-// answer, as those do that waited at a socket which a reload closed. A server that has taken a request under way finishes it.
+// unasked reports whether an error says that nobody was asked: there was no connection, or it ended without a byte of
+// an answer, as those do that waited at a socket which a reload closed. A server that has taken a request under way
+// finishes it.
 func unasked(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)

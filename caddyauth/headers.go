@@ -113,7 +113,7 @@ var reserved = map[string]bool{
 func (g *Gate) checkHeaders() error {
 	for _, h := range g.Headers {
 		name := http.CanonicalHeaderKey(h.Name)
-		for _, t := range taken {
+		for _, t := range takenNames {
 			if slices.Contains(t.names, name) || slices.ContainsFunc(t.families, func(f string) bool { return strings.HasPrefix(name, f) }) {
 				return fmt.Errorf("header %s: %s; choose a name such as X-Auth-User", name, t.why)
 			}
@@ -122,9 +122,9 @@ func (g *Gate) checkHeaders() error {
 	return nil
 }
 
-// taken are names that no identity may go under, beside the reserved ones. Names that other gates use for identities,
-// such as X-Forwarded-User, are free.
-var taken = []struct {
+// takenNames are names that no identity may go under, beside the reserved ones. Names that other gates use for
+// identities, such as X-Forwarded-User, are free.
+var takenNames = []struct {
 	names, families []string
 	why             string
 }{

@@ -10,10 +10,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
-func hosts(option string, values []string) ([]reqctx.Host, error) {
+func parseHosts(option string, values []string) ([]reqctx.Host, error) {
 	var list []reqctx.Host
 	for _, v := range values {
-		h, ok := namedHost(v)
+		h, ok := parseHost(v)
 		if !ok {
 			return nil, fmt.Errorf("%s: %q is not a host; write example.com or example.com:8443, without scheme or path", option, v)
 		}
@@ -22,9 +22,9 @@ func hosts(option string, values []string) ([]reqctx.Host, error) {
 	return list, nil
 }
 
-// namedHost reads a host of an option. An IPv6 address may do without brackets where no port follows, and an
+// parseHost reads a host of an option. An IPv6 address may do without brackets where no port follows, and an
 // international name stands for its punycode, which is what browsers send.
-func namedHost(s string) (reqctx.Host, bool) {
+func parseHost(s string) (reqctx.Host, bool) {
 	if ip, ok := reqctx.PlainIPv6(s); ok {
 		return reqctx.Host{Name: ip}, true
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 )
 
-// The values that tell the upstream, and the rest of Caddy, who is signed in.
+// The values of an identity, for the upstream and for placeholders.
 const (
 	valueUser = iota
 	valueID
@@ -142,22 +142,22 @@ func identityOf(l *session.Live) *identity {
 		}
 		id := &identity{values: [numValues]string{
 			valueUser: u.Username, valueID: u.ID, valueEmail: u.Email, valueName: u.Name,
-			valueGroups: strings.Join(sentGroups(u.Groups), ","), valueRole: string(u.Role), valueProvider: provider,
+			valueGroups: strings.Join(headerGroups(u.Groups), ","), valueRole: string(u.Role), valueProvider: provider,
 			valueSession: l.Session.ID,
 		}}
 		for i, v := range id.values {
 			id.values[i] = headerSafe(v)
 			if i != valueName && (id.values[i] != v || strings.TrimSpace(v) != v) {
-				id.values[i] = "" // what is altered on the way is somebody else's name to the app
+				id.values[i] = "" // a value that changes on the way may be another person's to the app
 			}
 		}
 		return id
 	}).(*identity)
 }
 
-// sentGroups returns the groups that an app may be told of in one line with commas between them. Rules find the others all
-// the same.
-func sentGroups(groups []string) []string {
+// headerGroups returns the groups that can be sent in one header, separated by commas. Rules see the others all the
+// same.
+func headerGroups(groups []string) []string {
 	out := make([]string, 0, len(groups))
 	for _, g := range groups {
 		if identifier.InHeader(g) {
@@ -181,8 +181,8 @@ func headerSafe(s string) string {
 // placeholderPrefix begins every placeholder of ours.
 const placeholderPrefix = "http.auth.user."
 
-// providePlaceholders sets the placeholders of whoever is let through. They are always known, and empty for nobody: what
-// an earlier handler set must not stand for ours.
+// providePlaceholders defines the placeholders of the identity. They are always defined, and empty without an identity:
+// a value that an earlier handler has set must not pass for ours.
 func (req *request) providePlaceholders() {
 	if req.replacer == nil {
 		return
@@ -191,8 +191,8 @@ func (req *request) providePlaceholders() {
 	req.replacer.Map(req.placeholder)
 }
 
-// dropForeignIdentity removes what another authentication before the gate has set: values that are set come before those
-// that are asked for. Behind the gate only the gate says who is signed in.
+// dropForeignIdentity removes what another authentication before the gate has set: values that are set come before
+// those that are asked for. Behind the gate only the gate says who is signed in.
 func (req *request) dropForeignIdentity() {
 	if req.replacer != nil {
 		req.replacer.DeleteByPrefix(placeholderPrefix)
@@ -221,7 +221,7 @@ func (req *request) placeholder(name string) (any, bool) {
 // Of several gates on the way the last one's names count.
 func (req *request) setHeaders(h http.Header, headers []identityHeader) {
 	req.removeHeaders(h)
-	req.first.sent = headers
+	req.first.sentHeaders = headers
 	for i, hd := range headers {
 		req.values[i] = req.first.identity.values[hd.value]
 		h[hd.name] = req.values[i : i+1 : i+1]
@@ -230,7 +230,7 @@ func (req *request) setHeaders(h http.Header, headers []identityHeader) {
 
 // removeHeaders removes what was sent upstream.
 func (req *request) removeHeaders(h http.Header) {
-	for _, hd := range req.first.sent {
+	for _, hd := range req.first.sentHeaders {
 		delete(h, hd.name)
 	}
 }

@@ -33,7 +33,7 @@ func newLive(a *App) (*live, error) {
 	hasher := password.NewHasher(o.hash, rt.HashSlots(o.hash))
 	logins := &login.Service{
 		Store: rt.Store, Sessions: rt.Sessions, Hasher: hasher, Throttle: rt.Throttle,
-		Limits: o.attempts, Lifetime: o.lifetime, Clock: time.Now, Log: a.log.Named("login"), Count: rt.Metrics.SignIn,
+		Limits: o.throttle, Lifetime: o.limits, Clock: time.Now, Log: a.log.Named("login"), Count: rt.Metrics.SignIn,
 	}
 	accounts := &account.Service{
 		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Hasher: hasher, Policy: o.policy,

@@ -13,10 +13,10 @@ import (
 
 // selects reports whether the gate's matchers select the request.
 //
-// A matcher reads a path in one way and an upstream in another, so spelling must not decide. What could be read in two
-// ways is guarded whatever the matchers say, or `/x/..;/admin` would walk around `gatehouse /admin/*`. Everything else is
-// guarded when the matchers select any of its plain spellings: before rewrites and after, as it is and folded, for
-// regular expressions and placeholders tell apart what a case-insensitive upstream, or one that decodes, does not.
+// A matcher may read a path in one way and an upstream in another, so spelling must not decide. An ambiguous path is
+// guarded whatever the matchers select, or `/x/..;/admin` would bypass `gatehouse /admin/*`. Everything else is guarded
+// when the matchers select any of its plain spellings: before rewrites and after, as it is and folded, because regular
+// expressions and placeholders distinguish what a case-insensitive upstream, or one that decodes, does not.
 func (g *Gate) selects(r *http.Request, req *request) (bool, error) {
 	if len(g.matchers) == 0 || req.target.Ambiguous() {
 		return true, nil
@@ -40,8 +40,8 @@ func (g *Gate) selects(r *http.Request, req *request) (bool, error) {
 	return g.matchesFolded(r, *req.uri, came)
 }
 
-// matchesAs asks the matchers about the request as if it had come with this address. The address is changed in place, for
-// the placeholders of expressions read it there.
+// matchesAs matches the request as if it had come with this address. The address is changed in place, because the
+// placeholders of expressions read it there.
 func (g *Gate) matchesAs(r *http.Request, address url.URL, method string) (bool, error) {
 	*r.URL = address
 	as := *r
@@ -55,23 +55,23 @@ func (g *Gate) matchesFolded(r *http.Request, address url.URL, method string) (b
 	if !differs {
 		return false, nil
 	}
-	if g.files {
-		r = r.WithContext(context.WithValue(r.Context(), asWrittenKey{}, address))
+	if g.matchesFiles {
+		r = r.WithContext(context.WithValue(r.Context(), unfoldedKey{}, address))
 	}
 	return g.matchesAs(r, folded, method)
 }
 
-// asWritten is a matcher that looks at files. Their names are no matter of spelling: whether there is a Logo.png says
-// nothing of logo.png, and `not file` has to leave it open.
-type asWritten struct {
+// unfolded is a matcher that looks at files. It gets their names as written: whether there is a Logo.png says nothing
+// about logo.png, and `not file` has to keep it open.
+type unfolded struct {
 	caddyhttp.RequestMatcherWithError
 }
 
-type asWrittenKey struct{}
+type unfoldedKey struct{}
 
 // MatchWithError implements caddyhttp.RequestMatcherWithError.
-func (m asWritten) MatchWithError(r *http.Request) (bool, error) {
-	if address, ok := r.Context().Value(asWrittenKey{}).(url.URL); ok {
+func (m unfolded) MatchWithError(r *http.Request) (bool, error) {
+	if address, ok := r.Context().Value(unfoldedKey{}).(url.URL); ok {
 		folded := *r.URL
 		defer func() { *r.URL = folded }()
 		*r.URL = address
@@ -79,17 +79,17 @@ func (m asWritten) MatchWithError(r *http.Request) (bool, error) {
 	return m.RequestMatcherWithError.MatchWithError(r)
 }
 
-// filesAsWritten has the matchers of files, also those that are negated, look for names as they are written. It reports
-// whether there are any.
-func filesAsWritten(sets []caddyhttp.MatcherSet) (found bool) {
+// unfoldFileMatchers wraps the matchers of files, also those that are negated, in [unfolded]. It reports whether there
+// are any.
+func unfoldFileMatchers(sets []caddyhttp.MatcherSet) (found bool) {
 	for _, set := range sets {
 		for i, m := range set {
 			switch file, ok := m.(caddyhttp.RequestMatcherWithError); {
 			case ok && caddy.GetModuleName(m) == "file":
-				set[i], found = asWritten{file}, true
+				set[i], found = unfolded{file}, true
 			case ok && caddy.GetModuleName(m) == "not":
 				if not, ok := m.(*caddyhttp.MatchNot); ok {
-					found = filesAsWritten(not.MatcherSets) || found
+					found = unfoldFileMatchers(not.MatcherSets) || found
 				}
 			}
 		}
@@ -97,8 +97,8 @@ func filesAsWritten(sets []caddyhttp.MatcherSet) (found bool) {
 	return found
 }
 
-// foldURL returns an address whose path is spelled as plainly as can be: in lower case, with full-width and other
-// compatibility forms as the usual ones, nothing encoded that need not be. It reports whether that is another spelling.
+// foldURL returns an address whose path is folded: in lower case, full-width and other compatibility forms as the usual
+// ones, nothing encoded that need not be. It reports whether that is another spelling.
 func foldURL(u url.URL) (url.URL, bool) {
 	plain := u.RawPath == ""
 	for i := 0; i < len(u.Path) && plain; i++ {

@@ -107,7 +107,7 @@ func (a *App) parseOIDC(d *caddyfile.Dispenser) error {
 		if err := p.parseLine(d, option); err != nil {
 			return err
 		}
-		if err := p.judgeLine(); err != nil {
+		if err := p.checkLine(); err != nil {
 			return d.WrapErr(err)
 		}
 		return nil
@@ -115,8 +115,8 @@ func (a *App) parseOIDC(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	if err := p.judge(); err != nil {
-		blamed := p.blame(begin, lines)
+	if err := p.checkBlock(); err != nil {
+		blamed := p.errorLine(begin, lines)
 		return blamed.WrapErr(err)
 	}
 	return nil
@@ -128,10 +128,10 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		"label": &p.Label, "icon": &p.Icon, "auth_method": &p.AuthMethod, "create": &p.Create, "link": &p.Link,
 	}
 	if to := single[option]; to != nil {
-		if *to, err = one(d); err != nil {
+		if *to, err = oneArg(d); err != nil {
 			return err
 		}
-		return p.checkBraces(d, option, *to)
+		return p.checkLinePlaceholders(d, option, *to)
 	}
 	switch option {
 	case "client_key":
@@ -146,11 +146,11 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		if len(args) == 2 {
 			p.ClientKeyID = args[1]
 		}
-		return p.checkBraces(d, option, p.ClientKey)
+		return p.checkLinePlaceholders(d, option, p.ClientKey)
 	case "sign_alg":
-		p.SignAlgs, err = many(d)
+		p.SignAlgs, err = someArgs(d)
 	case "scopes":
-		p.Scopes, err = many(d)
+		p.Scopes, err = someArgs(d)
 	case "claim":
 		return p.parseClaim(d)
 	case "allow":
@@ -160,16 +160,16 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		}
 		p.Allow = append(p.Allow, AllowRule{Field: args[0], Values: args[1:]})
 	case "admin_group":
-		groups, err := many(d)
+		groups, err := someArgs(d)
 		if err != nil {
 			return err
 		}
 		p.AdminGroups = append(p.AdminGroups, groups...)
 	case "refresh_grace":
-		return duration(d, &p.RefreshGrace)
+		return durationArg(d, &p.RefreshGrace)
 	case "insecure_http":
 		p.InsecureHTTP = true
-		return none(d)
+		return noArgs(d)
 	default:
 		return d.Errf("unrecognized option %q; oidc knows issuer, client_id, client_secret, client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, claim, allow, create, link, admin_group, refresh_grace and insecure_http", option)
 	}
@@ -199,19 +199,19 @@ func (p *ProviderConfig) parseClaim(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// checkBraces judges the options that take placeholders.
-func (p *ProviderConfig) checkBraces(d *caddyfile.Dispenser, option, value string) error {
+// checkLinePlaceholders checks the options that take placeholders.
+func (p *ProviderConfig) checkLinePlaceholders(d *caddyfile.Dispenser, option, value string) error {
 	switch option {
 	case "issuer", "client_id", "client_secret", "client_secret_file", "icon", "client_key":
-		if err := braces(value); err != nil {
+		if err := checkPlaceholders(value); err != nil {
 			return d.Errf("oidc %s %s: %w", p.Name, option, err)
 		}
 	}
 	return nil
 }
 
-// resolveOIDC replaces placeholders, reads files and checks every provider. It asks none of them for anything: one
-// that cannot be reached never keeps Caddy from starting.
+// resolveOIDC replaces placeholders, reads files and checks every provider. It sends no request to any of them: one
+// that is down never keeps Caddy from starting.
 func (a *App) resolveOIDC(o *options) error {
 	seen := make(map[string]bool)
 	for _, p := range a.OIDC {
@@ -238,7 +238,7 @@ func (a *App) resolveOIDC(o *options) error {
 }
 
 func (p *ProviderConfig) resolve() (oidc.Config, error) {
-	c := p.plain()
+	c := p.literal()
 	for _, v := range []struct {
 		option string
 		from   string
@@ -247,7 +247,7 @@ func (p *ProviderConfig) resolve() (oidc.Config, error) {
 		{"issuer", p.Issuer, &c.Issuer}, {"client_id", p.ClientID, &c.ClientID}, {"client_secret", p.ClientSecret, &c.Secret},
 	} {
 		if v.from == "" {
-			continue // Validate says so
+			continue // Validate returns the error
 		}
 		s, err := placeholder("oidc "+p.Name+" "+v.option, v.from)
 		if err != nil {
@@ -263,8 +263,8 @@ func (p *ProviderConfig) resolve() (oidc.Config, error) {
 	return c, nil
 }
 
-// plain returns the configuration as far as it needs no environment and no files.
-func (p *ProviderConfig) plain() oidc.Config {
+// literal returns the configuration as far as it needs no environment and no files.
+func (p *ProviderConfig) literal() oidc.Config {
 	c := oidc.Config{
 		Name: p.Name, Issuer: p.Issuer, ClientID: p.ClientID, Method: oidc.Method(p.AuthMethod), Label: p.Label,
 		SignAlgs: p.SignAlgs, Scopes: p.Scopes, Allow: p.Allow, Create: oidc.Create(p.Create), Link: oidc.Link(p.Link),
@@ -282,7 +282,7 @@ func (a *App) oidcSettings(s *settings) {
 	}
 }
 
-// providerNames returns whom people can sign in through: what `require provider` may name.
+// providerNames returns the names that `require provider` may have.
 func (a *App) providerNames() []string {
 	names := []string{policy.LocalProvider}
 	for _, p := range a.OIDC {

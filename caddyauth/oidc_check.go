@@ -11,25 +11,25 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 )
 
-// Values that stand for what only the server's environment, or a later line, tells.
+// Valid values in place of those that only the server's environment, or a later line, has.
 const (
-	someIssuer = "https://placeholder.example"
-	someID     = "placeholder"
-	someSecret = "a placeholder that is long enough for every use"
+	exampleIssuer = "https://placeholder.example"
+	exampleID     = "placeholder"
+	exampleSecret = "a placeholder that is long enough for every use"
 )
 
-// judgeLine checks what is wrong with the lines so far whatever may follow, so that the error has the line that it is
-// about: the ones before were judged already.
-func (p *ProviderConfig) judgeLine() error {
+// checkLine refuses what is wrong with the lines so far whatever may follow, so that the error has the line that it is
+// about: the ones before were checked already.
+func (p *ProviderConfig) checkLine() error {
 	if p.ClientSecret != "" && p.ClientSecretFile != "" {
 		return fmt.Errorf("oidc %s: client_secret and client_secret_file contradict each other; give one", p.Name)
 	}
-	c := p.standIn()
+	c := p.example()
 	if c.Issuer == "" {
-		c.Issuer = someIssuer
+		c.Issuer = exampleIssuer
 	}
 	if c.ClientID == "" {
-		c.ClientID = someID
+		c.ClientID = exampleID
 	}
 	c.Secret, c.Key, c.Insecure = "", nil, true
 	switch c.Method {
@@ -37,7 +37,7 @@ func (p *ProviderConfig) judgeLine() error {
 		c.Key = &oidc.Key{}
 	case oidc.NoSecret: // neither
 	default:
-		c.Secret = someSecret
+		c.Secret = exampleSecret
 	}
 	if err := c.Validate(); err != nil {
 		return err
@@ -45,23 +45,23 @@ func (p *ProviderConfig) judgeLine() error {
 	return p.checkRepeats()
 }
 
-// judge checks what does not need the server's environment, of the whole block.
-func (p *ProviderConfig) judge() error {
-	c := p.standIn()
+// checkBlock checks what does not need the server's environment, of the whole block.
+func (p *ProviderConfig) checkBlock() error {
+	c := p.example()
 	return c.Validate()
 }
 
-// standIn returns the configuration with a good value for each placeholder and file.
-func (p *ProviderConfig) standIn() oidc.Config {
-	c := p.plain()
+// example returns the configuration with a good value for each placeholder and file.
+func (p *ProviderConfig) example() oidc.Config {
+	c := p.literal()
 	c.Secret = p.ClientSecret
-	for s, good := range map[*string]string{&c.Issuer: someIssuer, &c.ClientID: someID, &c.Secret: someSecret} {
+	for s, good := range map[*string]string{&c.Issuer: exampleIssuer, &c.ClientID: exampleID, &c.Secret: exampleSecret} {
 		if strings.Contains(*s, "{") {
 			*s = good
 		}
 	}
 	if p.ClientSecretFile != "" {
-		c.Secret = someSecret
+		c.Secret = exampleSecret
 	}
 	if p.ClientKey != "" {
 		c.Key = &oidc.Key{}
@@ -69,9 +69,9 @@ func (p *ProviderConfig) standIn() oidc.Config {
 	return c
 }
 
-// blame returns the line that an error of the whole block is about, when no line is wrong by itself: the last of those
-// that do not go together, or the one that begins the block where something is missing.
-func (p *ProviderConfig) blame(begin caddyfile.Dispenser, lines []caddyfile.Dispenser) *caddyfile.Dispenser {
+// errorLine returns the line that an error of the whole block is about, when no line is wrong by itself: the last of
+// those that do not go together, or the one that begins the block where something is missing.
+func (p *ProviderConfig) errorLine(begin caddyfile.Dispenser, lines []caddyfile.Dispenser) *caddyfile.Dispenser {
 	candidates := []string{"client_secret", "client_secret_file", "auth_method", "client_key"}
 	switch {
 	case p.Issuer == "":

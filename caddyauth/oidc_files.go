@@ -45,7 +45,7 @@ func (p *ProviderConfig) readFile(option, configured string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", option, err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxLogo {
+	if !info.Mode().IsRegular() || info.Size() > maxImage {
 		return nil, fmt.Errorf("%s: %s: give a file of at most 64 KiB", option, path)
 	}
 	b, err := os.ReadFile(path)
@@ -88,7 +88,7 @@ func (p *ProviderConfig) readKey(c *oidc.Config) error {
 	return nil
 }
 
-// errKey says what a key file has to hold, and nothing of what it holds.
+// errKey says what a key file has to contain, and nothing of what it contains.
 var errKey = errors.New("the file holds no private key; give PEM with an RSA (2048 bits or more), ECDSA or Ed25519 key, not encrypted")
 
 // parseKey reads a private key in any of its PEM forms and chooses the algorithm that goes with it.
@@ -113,11 +113,11 @@ func parseKey(b []byte) (*oidc.Key, error) {
 		if err != nil {
 			return nil, errKey
 		}
-		return keyFor(key)
+		return withAlgorithm(key)
 	}
 }
 
-func keyFor(key any) (*oidc.Key, error) {
+func withAlgorithm(key any) (*oidc.Key, error) {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
 		if k.N.BitLen() < 2048 {

@@ -17,7 +17,7 @@ func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
 		return nil, nil //nolint:nilnil // nothing to sign in through is no mistake
 	}
 	log := a.log.Named("oidc")
-	reg, err := oidc.NewRegistry(a.rt.OIDCPool(log), a.rt.Store, a.opt.providers, oidc.Options{Clock: time.Now, Log: log, Groups: a.askedGroups})
+	reg, err := oidc.NewRegistry(a.rt.OIDCPool(log), a.rt.Store, a.opt.providers, oidc.Options{Clock: time.Now, Log: log, Groups: a.requiredGroups})
 	if err != nil {
 		return nil, err
 	}
@@ -28,8 +28,8 @@ func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
 	return login.NewOIDC(logins, reg, reserved), nil
 }
 
-// askedGroups returns the groups that any gate asks for.
-func (a *App) askedGroups() []string {
+// requiredGroups returns the groups that any gate requires.
+func (a *App) requiredGroups() []string {
 	var groups []string
 	for _, g := range a.gates {
 		for _, r := range g.Require {
@@ -41,7 +41,7 @@ func (a *App) askedGroups() []string {
 	return groups
 }
 
-// providerPages tells the admin pages how the providers are doing.
+// providerPages adds the status of the providers to the configuration of the admin pages.
 func providerPages(config admin.Config, o *login.OIDC, prefix string) admin.Config {
 	if o == nil {
 		return config

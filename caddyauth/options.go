@@ -4,9 +4,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// Each option of the configuration has a file named after it, with all there is of it: the struct that is its JSON form,
-// the parser of its Caddyfile form, the checks, and the rows that the admin pages show of it. A further option within one
-// is written there; a further file joins App or Gate, [appLines] or [gateLines], and [sections].
+// Each option of the configuration has a file named after it, with all there is of it: the struct that is its JSON
+// form, the parser of its Caddyfile form, the checks, and the rows that the admin pages show of it. A further option
+// within one is written there; a further file joins App or Gate, [appLines] or [gateLines], and [sections].
 //
 // The Caddyfile is read into these structs, they are written as JSON, and nothing is parsed twice. Values that may be
 // secret hold placeholders; what they stand for goes to [options], so that Caddy's /config/ never shows it.

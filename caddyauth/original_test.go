@@ -168,7 +168,8 @@ func TestTheAccessLogNamesWhoIsSignedIn(t *testing.T) {
 	}
 }
 
-// Caddy's own file server looks at no context: a download ends with its session all the same, over every version of HTTP.
+// Caddy's own file server looks at no context: a download ends with its session all the same, over every version of
+// HTTP.
 func TestADownloadThatCaddyServesEndsWithItsSession(t *testing.T) {
 	dir := t.TempDir()
 	file, err := os.Create(filepath.Join(dir, "big"))

@@ -17,22 +17,22 @@ import (
 
 // pagesOptions say where our pages are, and in which language.
 type pagesOptions struct {
-	prefix      string
-	adminHosts  []reqctx.Host
-	language    string
-	trustReturn []string
-	forwarded   bool // X-Forwarded-Host of trusted proxies names the site
+	prefix        string
+	adminHosts    []reqctx.Host
+	language      string
+	trustReturn   []string
+	forwardedHost bool // X-Forwarded-Host of trusted proxies names the site
 }
 
 func (a *App) parsePrefix(d *caddyfile.Dispenser) (err error) {
-	if a.Prefix, err = one(d); err != nil {
+	if a.Prefix, err = oneArg(d); err != nil {
 		return err
 	}
 	return a.check(d, (*App).resolvePages)
 }
 
 func (a *App) parseLanguage(d *caddyfile.Dispenser) (err error) {
-	if a.Language, err = one(d); err != nil {
+	if a.Language, err = oneArg(d); err != nil {
 		return err
 	}
 	return a.check(d, (*App).resolvePages)
@@ -43,7 +43,7 @@ func (a *App) parseAdminHost(d *caddyfile.Dispenser) error { return a.parseHosts
 func (a *App) parseTrustReturn(d *caddyfile.Dispenser) error { return a.parseHosts(d, &a.TrustReturn) }
 
 func (a *App) parseHosts(d *caddyfile.Dispenser, to *[]string) error {
-	hosts, err := many(d)
+	hosts, err := someArgs(d)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (a *App) parseHosts(d *caddyfile.Dispenser, to *[]string) error {
 
 func (a *App) parseForwardedHost(d *caddyfile.Dispenser) error {
 	a.ForwardedHost = true
-	return none(d)
+	return noArgs(d)
 }
 
 var prefixForm = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
@@ -66,7 +66,7 @@ func (a *App) resolvePages(o *options) error {
 	if !prefixForm.MatchString(o.prefix) || strings.Contains(o.prefix+"/", "/./") || strings.Contains(o.prefix+"/", "/../") {
 		return fmt.Errorf("prefix: %q; use a path such as /_auth, without a trailing slash", o.prefix)
 	}
-	o.forwarded = a.ForwardedHost
+	o.forwardedHost = a.ForwardedHost
 	if err := a.resolveHosts(o); err != nil {
 		return err
 	}
@@ -81,13 +81,13 @@ func (a *App) resolvePages(o *options) error {
 
 // resolveHosts checks the options that name hosts.
 func (a *App) resolveHosts(o *options) (err error) {
-	if o.adminHosts, err = hosts("admin_host", a.AdminHosts); err != nil {
+	if o.adminHosts, err = parseHosts("admin_host", a.AdminHosts); err != nil {
 		return err
 	}
 	if err := repeated("admin_host", o.adminHosts, reqctx.Host.String); err != nil {
 		return err
 	}
-	trusted, err := hosts("trust_return", a.TrustReturn)
+	trusted, err := parseHosts("trust_return", a.TrustReturn)
 	if err != nil {
 		return err
 	}
@@ -119,5 +119,5 @@ func (a *App) pagesSettings(s *settings) {
 	s.add("pages", "language", o.language, a.Language == "")
 	s.add("pages", "admin_host", joinHosts(o.adminHosts), len(o.adminHosts) == 0)
 	s.add("pages", "trust_return", strings.Join(o.trustReturn, " "), len(o.trustReturn) == 0)
-	s.add("pages", "forwarded_host", strconv.FormatBool(o.forwarded), !o.forwarded)
+	s.add("pages", "forwarded_host", strconv.FormatBool(o.forwardedHost), !o.forwardedHost)
 }

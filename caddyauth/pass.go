@@ -37,8 +37,9 @@ func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 // sessionEnded reports whether a context is canceled because its session has ended.
 func sessionEnded(ctx context.Context) bool { return errors.Is(context.Cause(ctx), session.ErrEnded) }
 
-// respondEnded responds to a request whose session ended before the app had responded: that is no failure of the app. The
-// client gets what anybody gets who asks a moment later. Only a failure of the proxy before it has written anything counts.
+// respondEnded responds to a request whose session ended before the app had responded: that is no failure of the app.
+// The client gets what anybody gets who asks a moment later. Only a failure of the proxy before it has written anything
+// counts.
 func (g *Gate) respondEnded(w http.ResponseWriter, r *http.Request, req *request, failed error) error {
 	var unanswered caddyhttp.HandlerError
 	if !errors.As(failed, &unanswered) {

@@ -36,21 +36,21 @@ type passwordOptions struct {
 }
 
 func (a *App) parsePassword(d *caddyfile.Dispenser) error {
-	if err := none(d); err != nil {
+	if err := noArgs(d); err != nil {
 		return err
 	}
 	a.Password = &PasswordConfig{}
 	return block(d, func(option string) error {
 		switch option {
 		case "min_length":
-			n, err := count(d)
+			n, err := countArg(d)
 			if err != nil {
 				return err
 			}
 			a.Password.MinLength = n
 			return a.check(d, (*App).resolvePassword)
 		case "argon2id":
-			c, err := argon2id(d)
+			c, err := parseArgon2id(d)
 			if err != nil {
 				return err
 			}
@@ -61,7 +61,7 @@ func (a *App) parsePassword(d *caddyfile.Dispenser) error {
 	})
 }
 
-func argon2id(d *caddyfile.Dispenser) (*Argon2idConfig, error) {
+func parseArgon2id(d *caddyfile.Dispenser) (*Argon2idConfig, error) {
 	var memory, passes, threads string
 	if !d.AllArgs(&memory, &passes, &threads) {
 		return nil, d.Err("argon2id takes memory, time and threads, such as: argon2id 64MiB 3 1")

@@ -20,7 +20,7 @@ func (g *Gate) parseAPI(d *caddyfile.Dispenser) error { return g.parsePaths(d, &
 
 // parsePaths reads path rules and checks them where the line number is known.
 func (g *Gate) parsePaths(d *caddyfile.Dispenser, to *[]string) error {
-	args, err := many(d)
+	args, err := someArgs(d)
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (g *Gate) parsePaths(d *caddyfile.Dispenser, to *[]string) error {
 	return nil
 }
 
-// checkPaths refuses paths that say nothing, or two things.
+// checkPaths refuses placeholders and paths that are given twice.
 func (g *Gate) checkPaths() error {
 	for _, list := range []struct {
 		option string

@@ -23,29 +23,29 @@ func placeholder(option, raw string) (string, error) {
 	case err != nil && placeholderName.MatchString(asked):
 		return "", fmt.Errorf("%s: %w", option, err) // names the placeholder
 	case err != nil:
-		return "", fmt.Errorf("%s: %w", option, errBraces)
+		return "", fmt.Errorf("%s: %w", option, errPlaceholder)
 	case strings.TrimSpace(s) == "":
 		return "", fmt.Errorf("%s: the value is empty; is the variable or file it names set?", option)
 	}
 	return s, nil
 }
 
-// placeholderName is a placeholder that an error may name. What else stands in braces may be part of a secret that was
+// placeholderName is a placeholder that an error may name. Anything else in braces may be part of a secret that was
 // written out, and errors end up in logs.
 var placeholderName = regexp.MustCompile(`^(env\.[A-Za-z_][A-Za-z0-9_]*|file\.[A-Za-z0-9_./\\:-]+|(system|time)\.[a-z0-9_.]+)$`)
 
-// errBraces says nothing of what stands in the braces.
-var errBraces = errors.New(`what stands in braces is no placeholder, or an empty one; write {env.NAME} or {file./path}, and \{ for a brace that is part of the value`)
+// errPlaceholder contains nothing of what is in the braces.
+var errPlaceholder = errors.New(`what stands in braces is no placeholder, or an empty one; write {env.NAME} or {file./path}, and \{ for a brace that is part of the value`)
 
-// braces checks what can be told of a value's placeholders without the server's environment.
-func braces(raw string) error {
+// checkPlaceholders checks a value's placeholders as far as that needs no environment of the server.
+func checkPlaceholders(raw string) error {
 	r := caddy.NewEmptyReplacer()
 	r.Map(func(key string) (any, bool) {
 		space, _, _ := strings.Cut(key, ".")
 		return "known", space == "env" || space == "file" || space == "system" || space == "time"
 	})
 	if _, err := r.ReplaceOrErr(raw, true, true); err != nil {
-		return errBraces // the error itself has the text in it
+		return errPlaceholder // the error itself has the text in it
 	}
 	return nil
 }

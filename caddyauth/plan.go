@@ -13,8 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// plan is what a server does with requests, as far as it matters for who reaches what. It is read while Caddy provisions
-// the server: some of its routes are modules already, others still JSON, and either way they end up as the same.
+// plan is what a server does with requests, as far as it matters for which requests reach which app. It is read while
+// Caddy provisions the server: some of its routes are modules already, others still JSON; both become the same here.
 type plan struct {
 	listen string
 	path   string // of the server in the configuration
@@ -25,25 +25,25 @@ type plan struct {
 
 // planRoute is one route.
 type planRoute struct {
-	hosts    []string
-	paths    []string
-	others   []string // names of the other matchers
-	all      bool     // it has no matchers
-	group    string
-	terminal bool
-	handlers []*planHandler
-	match    []caddyhttp.RequestMatcherWithError // its matchers of hosts
+	hosts      []string
+	paths      []string
+	others     []string // names of the other matchers
+	anyRequest bool     // it has no matchers
+	group      string
+	terminal   bool
+	handlers   []*planHandler
+	match      []caddyhttp.RequestMatcherWithError // its matchers of hosts
 }
 
 // planHandler is one handler.
 type planHandler struct {
-	name    string
-	path    string // in the configuration
-	detail  string // the upstreams of a proxy
-	at      string // of a gate, its file and line
-	invoke  string // of invoke, the named route
-	through bool   // of a file server, whether it passes on what it does not have
-	lists   []planList
+	name     string
+	path     string // in the configuration
+	detail   string // the upstreams of a proxy
+	at       string // of a gate, its file and line
+	invoke   string // of invoke, the named route
+	passThru bool   // of a file server: it passes on what it does not have
+	lists    []planList
 }
 
 // planList is a list of routes within a handler.
@@ -86,7 +86,7 @@ func readRoutes(routes caddyhttp.RouteList, path string) ([]*planRoute, error) {
 }
 
 func readRoute(r *caddyhttp.Route, path string) (*planRoute, error) {
-	out := &planRoute{group: r.Group, terminal: r.Terminal, all: len(r.MatcherSets) == 0 && len(r.MatcherSetsRaw) == 0}
+	out := &planRoute{group: r.Group, terminal: r.Terminal, anyRequest: len(r.MatcherSets) == 0 && len(r.MatcherSetsRaw) == 0}
 	for _, set := range r.MatcherSetsRaw {
 		out.readRawSet(set)
 	}
@@ -120,9 +120,9 @@ func (r *planRoute) readRawSet(set caddy.ModuleMap) {
 		var values []string
 		known := json.Unmarshal(raw, &values) == nil
 		if hosts := caddyhttp.MatchHost(values); name == "host" && known && hosts.Provision(caddy.Context{}) == nil {
-			r.match = append(r.match, hosts) // names are now spelled as in the routes that are modules
+			r.match = append(r.match, hosts) // Provision spells the names as in the routes that are modules
 		}
-		r.note(name, values, known)
+		r.addMatcher(name, values, known)
 	}
 	if _, ok := set["host"]; !ok {
 		r.hosts = append(r.hosts, "*")
@@ -134,12 +134,12 @@ func (r *planRoute) readSet(set caddyhttp.MatcherSet) {
 	for _, m := range set {
 		switch m := m.(type) {
 		case *caddyhttp.MatchHost:
-			r.note("host", *m, true)
+			r.addMatcher("host", *m, true)
 			r.match, found = append(r.match, *m), true
 		case *caddyhttp.MatchPath:
-			r.note("path", *m, true)
+			r.addMatcher("path", *m, true)
 		default:
-			r.note(caddy.GetModuleName(m), nil, false)
+			r.addMatcher(caddy.GetModuleName(m), nil, false)
 		}
 	}
 	if !found {
@@ -147,7 +147,7 @@ func (r *planRoute) readSet(set caddyhttp.MatcherSet) {
 	}
 }
 
-func (r *planRoute) note(name string, values []string, known bool) {
+func (r *planRoute) addMatcher(name string, values []string, known bool) {
 	switch {
 	case name == "host" && known:
 		r.hosts = append(r.hosts, values...)
@@ -159,15 +159,15 @@ func (r *planRoute) note(name string, values []string, known bool) {
 	}
 }
 
-// everyHost reports whether the route looks at no host.
-func (r *planRoute) everyHost() bool { return len(r.hosts) == 0 || slices.Contains(r.hosts, "*") }
+// anyHost reports whether the route looks at no host.
+func (r *planRoute) anyHost() bool { return len(r.hosts) == 0 || slices.Contains(r.hosts, "*") }
 
 // hostsOnly reports whether the route looks at nothing but hosts.
 func (r *planRoute) hostsOnly() bool { return len(r.paths) == 0 && len(r.others) == 0 }
 
-// alone reports whether the route takes all requests for its hosts: nothing after it sees them. Of a group another one may
-// have been taken instead.
-func (r *planRoute) alone() bool { return r.terminal && r.hostsOnly() && r.group == "" }
+// exclusive reports whether no route after it sees requests for its hosts. In a group another route may have been taken
+// instead.
+func (r *planRoute) exclusive() bool { return r.terminal && r.hostsOnly() && r.group == "" }
 
 // readRawHandler reads a handler that is still JSON.
 func readRawHandler(raw json.RawMessage, path string) (*planHandler, error) {
@@ -180,7 +180,7 @@ func readRawHandler(raw json.RawMessage, path string) (*planHandler, error) {
 	h.describe(fields)
 	var failed error
 	findRaw(fields, path, func(list any, at string, errors bool) {
-		text, _ := json.Marshal(list) // it was JSON a moment ago
+		text, _ := json.Marshal(list) // it was just parsed
 		var routes caddyhttp.RouteList
 		if err := json.Unmarshal(text, &routes); err != nil {
 			failed = fmt.Errorf("%s: %w", at, err)
@@ -224,13 +224,13 @@ func isRoutes(v any) bool {
 	})
 }
 
-// describe notes what tells one handler from another.
+// describe sets what distinguishes a handler from others of its name.
 func (h *planHandler) describe(fields map[string]any) {
 	switch h.name {
 	case "gatehouse":
 		h.at, _ = fields["at"].(string)
 	case "file_server":
-		h.through, _ = fields["pass_thru"].(bool)
+		h.passThru, _ = fields["pass_thru"].(bool)
 	case "invoke":
 		h.invoke, _ = fields["name"].(string)
 	case "reverse_proxy":
@@ -262,7 +262,7 @@ func readHandler(mh caddyhttp.MiddlewareHandler, path string) (*planHandler, err
 	return h, nil
 }
 
-// fieldsOf returns a module's configuration, as far as Caddy has kept it; nil where it cannot be told.
+// fieldsOf returns a module's configuration, as far as it is exported; nil where that is unknown.
 func fieldsOf(mh caddyhttp.MiddlewareHandler) map[string]any {
 	text, err := json.Marshal(mh)
 	if err != nil {
@@ -289,7 +289,7 @@ func routeLists(mh caddyhttp.MiddlewareHandler) (out []foundList) {
 
 var routeListType = reflect.TypeFor[caddyhttp.RouteList]()
 
-// maxDepth bounds how deep the fields of a module are looked through.
+// maxDepth bounds how deep the fields of a module are searched.
 const maxDepth = 8
 
 func findLists(v reflect.Value, path string, depth int, out *[]foundList) {

@@ -8,7 +8,7 @@ import (
 
 func (g *Gate) parsePreflight(d *caddyfile.Dispenser) error {
 	g.AllowPreflight = true
-	return none(d)
+	return noArgs(d)
 }
 
 // isPreflight reports whether r is a CORS preflight (Fetch, section 3.3.2), which browsers send without cookies.

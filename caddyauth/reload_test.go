@@ -22,8 +22,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Reloads, with the same and changed options and failing ones, under load: no request, session, half-finished sign-in or
-// throttle count is lost.
+// Reloads, with the same and changed options and failing ones, under load: no request, session, half-finished sign-in
+// or throttle count is lost.
 func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 	idp := provider.New(t)
 	s := startOIDC(t, idp, "", "gatehouse {\n\tpublic /public\n}")

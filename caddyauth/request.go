@@ -16,8 +16,8 @@ import (
 )
 
 // request is one request as the gate sees it: what the client asked for before any rewrite, and what Caddy vouches for.
-// The first is made before all routes (prehandler.go). A second gate that the request meets has one of its own; what is
-// known of the client is in the first. The arrays in it spare a handful of allocations for every request.
+// The first is made before all routes (prehandler.go). A second gate on the same request derives another one; what is
+// known of the client is in the first. The arrays in it save a handful of allocations for every request.
 type request struct {
 	ctx   context.Context
 	first *request // made before all routes; itself there
@@ -30,16 +30,16 @@ type request struct {
 	cookie   session.Cookie
 	host     string
 	live     *live
-	session  *session.Live // who asks, from resolve on; nil for nobody
-	page     *reqctx.Request
+	session  *session.Live // set by resolve; nil for none
+	pageCtx  *reqctx.Request
 
 	// Of the first request.
-	met          bool             // by a gate
+	seen         bool             // by a gate before
 	gate         *Gate            // the last gate that let the request through, nil for none
 	token        string           // session token, "" for none
 	cookieHeader []string         // as it came, with our cookies
-	identity     *identity        // who is signed in, nil for nobody and where nobody was asked for
-	sent         []identityHeader // what a gate sends upstream
+	identity     *identity        // of the session; nil for none and where none was looked up
+	sentHeaders  []identityHeader // what a gate sends upstream
 
 	follower session.Follower
 	response runtime.Response  // what the app's response is written to
@@ -84,7 +84,7 @@ func newRequest(app *App, r *http.Request) *request {
 	}
 	req.path = pathOf(requestURI, req.uri)
 	req.pathless = requestURI != "" && requestURI[0] != '/'
-	if c := concealedOf(ctx); c != nil && hasPrefix(c.path, app.opt.prefix) {
+	if c := redactedOf(ctx); c != nil && hasPrefix(c.path, app.opt.prefix) {
 		req.path, req.uri = c.path, c.uri // our own pages know the secret
 	}
 	trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)
@@ -92,7 +92,7 @@ func newRequest(app *App, r *http.Request) *request {
 		app.warnLenientClientIP(ctx)
 	}
 	secure := overTLS(r, trusted)
-	req.host = hostOf(r, trusted && app.opt.forwarded, secure)
+	req.host = hostOf(r, trusted && app.opt.forwardedHost, secure)
 	req.cookie = session.CookieFor(secure, req.host, app.opt.cookieDomain)
 	return req
 }
@@ -103,10 +103,10 @@ func (g *Gate) request(r *http.Request) *request {
 	if req == nil { // there is no preHandler, as in a server that is none of Caddy's
 		req = receive(g.app, r)
 	}
-	if req.met {
+	if req.seen {
 		req = req.derive()
 	}
-	req.met, req.ctx = true, r.Context()
+	req.seen, req.ctx = true, r.Context()
 	req.target = policy.NewTarget(req.rulePath(), req.currentPath(r))
 	return req
 }
@@ -115,13 +115,13 @@ func (g *Gate) request(r *http.Request) *request {
 func (req *request) derive() *request {
 	return &request{
 		first: req.first, replacer: req.replacer, path: req.path, pathless: req.pathless, uri: req.uri, target: req.target,
-		cookie: req.cookie, host: req.host, live: req.live, page: req.page,
+		cookie: req.cookie, host: req.host, live: req.live, pageCtx: req.pageCtx,
 	}
 }
 
 // rulePath returns the path as rules see it: none where the request's target is no path (RFC 9112, section 3.2.2 to
-// 3.2.4). Browsers and proxies send such targets to proxies only, and readers of an absolute one differ in what they take
-// from it.
+// 3.2.4). Browsers and proxies send such targets to proxies only, and readers of an absolute one differ in what they
+// take from it.
 func (req *request) rulePath() string {
 	if req.pathless {
 		return ""

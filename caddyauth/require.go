@@ -16,7 +16,8 @@ import (
 // Rule is one require line, see [policy.Rule].
 type Rule = policy.Rule
 
-// parseRequire reads `require <field> <value>…`. That a provider exists can be checked where the global option is known.
+// parseRequire reads `require <field> <value>…`. That a provider exists can be checked where the global option is
+// known.
 func (g *Gate) parseRequire(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) < 2 {
@@ -33,7 +34,7 @@ func (g *Gate) parseRequire(d *caddyfile.Dispenser) error {
 	if g.providers == nil {
 		return nil
 	}
-	if err := knownProviders(rule, g.providers); err != nil {
+	if err := checkProviders(rule, g.providers); err != nil {
 		return d.WrapErr(err)
 	}
 	return nil
@@ -51,11 +52,11 @@ func ruleKey(f policy.Field) func(string) string {
 	return same
 }
 
-// checkRequire refuses rules that say the same twice, and those that nobody could satisfy together: a lock-out should
-// be seen when the configuration is written. A person has any number of groups, but one of everything else.
+// checkRequire refuses rules that are given twice, and those that nobody could satisfy together: a lock-out should be
+// seen when the configuration is written. A person has any number of groups, but one of everything else.
 func (g *Gate) checkRequire() error {
-	left := make(map[policy.Field][]string) // values that satisfy all lines so far
-	said := make(map[string]bool)
+	remaining := make(map[policy.Field][]string) // values that satisfy all lines so far
+	seen := make(map[string]bool)
 	for _, r := range g.Require {
 		if strings.ContainsAny(strings.Join(r.Values, ""), "{}") {
 			return errors.New("require: placeholders are not replaced here; write the value itself")
@@ -69,23 +70,23 @@ func (g *Gate) checkRequire() error {
 			values[i] = key(v)
 		}
 		line := string(r.Field) + " " + strings.Join(slices.Sorted(slices.Values(values)), "\x00")
-		if said[line] {
+		if seen[line] {
 			return fmt.Errorf("require %s %s is given twice", r.Field, strings.Join(r.Values, " "))
 		}
-		said[line] = true
-		if earlier, ok := left[r.Field]; ok {
+		seen[line] = true
+		if earlier, ok := remaining[r.Field]; ok {
 			values = slices.DeleteFunc(values, func(v string) bool { return !slices.Contains(earlier, v) })
 		}
-		left[r.Field] = values
+		remaining[r.Field] = values
 		if len(values) == 0 && r.Field != policy.FieldGroup {
 			return fmt.Errorf("require %s: nobody can satisfy all of these lines; put the values on one line if any of them is enough", r.Field)
 		}
 	}
-	return mailFits(left[policy.FieldEmail], left[policy.FieldDomain])
+	return checkEmailDomains(remaining[policy.FieldEmail], remaining[policy.FieldDomain])
 }
 
-// knownProviders refuses a rule about a provider that is none of these.
-func knownProviders(r Rule, providers []string) error {
+// checkProviders refuses a rule about a provider that is none of these.
+func checkProviders(r Rule, providers []string) error {
 	if r.Field != policy.FieldProvider {
 		return nil
 	}
@@ -97,8 +98,8 @@ func knownProviders(r Rule, providers []string) error {
 	return nil
 }
 
-// mailFits refuses addresses of which none is in the domains.
-func mailFits(emails, domains []string) error {
+// checkEmailDomains refuses addresses of which none is in the domains.
+func checkEmailDomains(emails, domains []string) error {
 	if len(emails) == 0 || len(domains) == 0 {
 		return nil
 	}
@@ -117,19 +118,19 @@ func (g *Gate) provisionRequire() error {
 		if err := r.Validate(); err != nil {
 			return err
 		}
-		if err := knownProviders(r, g.providers); err != nil {
+		if err := checkProviders(r, g.providers); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// describe says in words what a rule asks for. Values are the operator's own, shown to someone who is signed in.
-func describe(r *Rule) i18n.Text {
+// ruleText returns in words what a rule requires. Values are the operator's own, shown to someone who is signed in.
+func ruleText(r *Rule) i18n.Text {
 	switch r.Field {
 	case policy.FieldRole, policy.FieldGroup, policy.FieldDomain, policy.FieldProvider:
 		return i18n.New("gate."+string(r.Field), "values", i18n.AnyOf(r.Values))
 	case policy.FieldUser, policy.FieldEmail:
 	}
-	return i18n.New("gate.person") // whom a rule names is nobody else's matter
+	return i18n.New("gate.person") // the person who is denied must not learn whom a rule names
 }

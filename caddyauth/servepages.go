@@ -51,8 +51,8 @@ func (req *request) identifyForLog() {
 
 // pageContext returns what our pages may know of the request; made once, when it is needed.
 func (req *request) pageContext(r *http.Request) *reqctx.Request {
-	if req.page != nil {
-		return req.page
+	if req.pageCtx != nil {
+		return req.pageCtx
 	}
 	q := &reqctx.Request{Secure: req.cookie.Secure, Host: req.host, Prefix: "/_auth"}
 	if req.live != nil {
@@ -61,12 +61,13 @@ func (req *request) pageContext(r *http.Request) *reqctx.Request {
 	if ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ip != "" {
 		q.ClientIP, _ = netip.ParseAddr(ip) // the zero address when it is none
 	}
-	req.page = q
+	req.pageCtx = q
 	return q
 }
 
-// forPages returns the request as our pages see it: the address that the client asked for, whatever was rewritten since,
-// and with our own cookies, which the app never sees: they hold the language and the colors that the person chose.
+// forPages returns the request as our pages see it: the address that the client asked for, whatever was rewritten
+// since, and with our own cookies, which the app never sees: they hold the language and the colors that the person
+// chose.
 func (req *request) forPages(r *http.Request) *http.Request {
 	q := req.pageContext(r)
 	q.ID = req.id()

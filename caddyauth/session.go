@@ -31,31 +31,31 @@ type SessionConfig struct {
 
 // sessionOptions say how long a sign-in lasts, and where it counts.
 type sessionOptions struct {
-	lifetime     session.Limits
+	limits       session.Limits
 	storeGrace   time.Duration
 	cookieDomain string
 }
 
 func (a *App) parseSession(d *caddyfile.Dispenser) error {
-	if err := none(d); err != nil {
+	if err := noArgs(d); err != nil {
 		return err
 	}
 	a.Session = &SessionConfig{}
 	return block(d, func(option string) (err error) {
 		switch option {
 		case "idle":
-			return duration(d, &a.Session.Idle)
+			return durationArg(d, &a.Session.Idle)
 		case "absolute":
-			return duration(d, &a.Session.Absolute)
+			return durationArg(d, &a.Session.Absolute)
 		case "remember":
-			return duration(d, &a.Session.Remember)
+			return durationArg(d, &a.Session.Remember)
 		case "cookie_domain":
-			if a.Session.CookieDomain, err = one(d); err != nil {
+			if a.Session.CookieDomain, err = oneArg(d); err != nil {
 				return err
 			}
 			return a.check(d, (*App).resolveSession)
 		case "store_grace":
-			if err := duration(d, &a.Session.StoreGrace); err != nil {
+			if err := durationArg(d, &a.Session.StoreGrace); err != nil {
 				return err
 			}
 			return a.check(d, (*App).resolveSession)
@@ -68,7 +68,7 @@ func (a *App) parseSession(d *caddyfile.Dispenser) error {
 const maxStoreGrace = 10 * time.Second
 
 func (a *App) resolveSession(o *options) error {
-	o.lifetime = session.DefaultLimits
+	o.limits = session.DefaultLimits
 	c := a.Session
 	if c == nil {
 		return nil
@@ -77,7 +77,7 @@ func (a *App) resolveSession(o *options) error {
 		option string
 		from   caddy.Duration
 		to     *time.Duration
-	}{{"idle", c.Idle, &o.lifetime.Idle}, {"absolute", c.Absolute, &o.lifetime.Absolute}, {"remember", c.Remember, &o.lifetime.Remember}} {
+	}{{"idle", c.Idle, &o.limits.Idle}, {"absolute", c.Absolute, &o.limits.Absolute}, {"remember", c.Remember, &o.limits.Remember}} {
 		if d.from < 0 {
 			return fmt.Errorf("session %s: must be positive", d.option)
 		}
@@ -96,7 +96,7 @@ func (a *App) resolveSession(o *options) error {
 	return err
 }
 
-// cookieDomain refuses what browsers refuse, and what would hand the session to strangers' sites.
+// cookieDomain refuses what browsers refuse, and public suffixes: the session would be sent to other people's sites.
 func cookieDomain(s string) (string, error) {
 	d := strings.ToLower(strings.TrimPrefix(s, "."))
 	h, ok := reqctx.ParseHost(d)
@@ -112,9 +112,9 @@ func cookieDomain(s string) (string, error) {
 
 func (a *App) sessionSettings(s *settings) {
 	o, d := a.opt, session.DefaultLimits
-	s.add("session", "idle", o.lifetime.Idle.String(), o.lifetime.Idle == d.Idle)
-	s.add("session", "absolute", o.lifetime.Absolute.String(), o.lifetime.Absolute == d.Absolute)
-	s.add("session", "remember", o.lifetime.Remember.String(), o.lifetime.Remember == d.Remember)
+	s.add("session", "idle", o.limits.Idle.String(), o.limits.Idle == d.Idle)
+	s.add("session", "absolute", o.limits.Absolute.String(), o.limits.Absolute == d.Absolute)
+	s.add("session", "remember", o.limits.Remember.String(), o.limits.Remember == d.Remember)
 	s.add("session", "cookie_domain", o.cookieDomain, o.cookieDomain == "")
 	s.add("session", "store_grace", o.storeGrace.String(), o.storeGrace == 0)
 }

@@ -24,14 +24,14 @@ func (s *settings) add(section, name, value string, isDefault bool) {
 	s.rows = append(s.rows, admin.Option{Section: section, Name: name, Value: value, Source: source})
 }
 
-// effective returns the configuration in force, without any secret.
-func (a *App) effective(started time.Time) admin.Settings {
+// effectiveSettings returns the configuration in force, without any secret.
+func (a *App) effectiveSettings(started time.Time) admin.Settings {
 	var rows settings
 	for _, s := range sections {
 		s.settings(a, &rows)
 	}
 	out := admin.Settings{
-		Version: version(), Started: started, Retention: a.opt.keepEvents, Options: rows.rows, Warnings: a.warnings(),
+		Version: version(), Started: started, Retention: a.opt.retention, Options: rows.rows, Warnings: a.warnings(),
 	}
 	out.Caddy, _ = caddy.Version()
 	return out
@@ -46,13 +46,13 @@ func (a *App) warnings() []i18n.Text {
 	if a.opt.cookieDomain != "" {
 		w = append(w, i18n.New("warning.cookie_domain", "domain", a.opt.cookieDomain))
 	}
-	if a.lenientIP.Load() {
+	if a.lenientClientIP.Load() {
 		w = append(w, i18n.New("warning.client_ip"))
 	}
 	if g := a.opt.storeGrace; g > 0 {
 		w = append(w, i18n.New("warning.store_grace", "span", g.String()))
 	}
-	if a.opt.attempts.Free > 10 {
+	if a.opt.throttle.Free > 10 {
 		w = append(w, i18n.New("warning.free"))
 	}
 	return w

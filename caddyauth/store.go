@@ -55,7 +55,7 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 	default:
 		return d.Errf("store: unknown engine %q; use sqlite or postgres", args[0])
 	}
-	if err := braces(a.Store.Path + a.Store.DSN); err != nil {
+	if err := checkPlaceholders(a.Store.Path + a.Store.DSN); err != nil {
 		return d.Errf("store %s: %w", args[0], err)
 	}
 	return nil
@@ -101,7 +101,7 @@ func sqlitePath(configured string) (string, error) {
 	return filepath.Join(dir, "gatehouse", "gatehouse.db"), nil
 }
 
-// key names the store in the pool of runtimes. It holds no secret: a DSN has a password in it.
+// key names the store in the pool of runtimes. It contains no secret: a DSN has a password in it.
 func (s storeOptions) key() string {
 	if s.engine == "sqlite" {
 		return "sqlite:" + s.path

@@ -27,29 +27,29 @@ type ThrottleConfig struct {
 
 // throttleOptions bound the attempts.
 type throttleOptions struct {
-	attempts login.Limits
+	throttle login.Limits
 }
 
 func (a *App) parseThrottle(d *caddyfile.Dispenser) error {
-	if err := none(d); err != nil {
+	if err := noArgs(d); err != nil {
 		return err
 	}
 	a.Throttle = &ThrottleConfig{}
 	return block(d, func(option string) (err error) {
 		switch option {
 		case "free":
-			if a.Throttle.Free, err = count(d); err != nil {
+			if a.Throttle.Free, err = countArg(d); err != nil {
 				return err
 			}
 			return a.check(d, (*App).resolveThrottle)
 		case "longest":
-			return duration(d, &a.Throttle.Longest)
+			return durationArg(d, &a.Throttle.Longest)
 		case "client":
-			s, err := one(d)
+			s, err := oneArg(d)
 			if err != nil {
 				return err
 			}
-			if a.Throttle.ClientAttempts, a.Throttle.ClientWindow, err = rate(s); err != nil {
+			if a.Throttle.ClientAttempts, a.Throttle.ClientWindow, err = parseRate(s); err != nil {
 				return d.WrapErr(err)
 			}
 			return a.check(d, (*App).resolveThrottle)
@@ -58,8 +58,8 @@ func (a *App) parseThrottle(d *caddyfile.Dispenser) error {
 	})
 }
 
-// rate reads "30/1m".
-func rate(s string) (int, caddy.Duration, error) {
+// parseRate reads "30/1m".
+func parseRate(s string) (int, caddy.Duration, error) {
 	count, window, ok := strings.Cut(s, "/")
 	n, err := strconv.Atoi(count)
 	w, err2 := caddy.ParseDuration(window)
@@ -76,7 +76,7 @@ const (
 )
 
 func (a *App) resolveThrottle(o *options) error {
-	o.attempts = login.DefaultLimits
+	o.throttle = login.DefaultLimits
 	c := a.Throttle
 	if c == nil {
 		return nil
@@ -96,19 +96,19 @@ func (a *App) resolveThrottle(o *options) error {
 		return fmt.Errorf("throttle client: a window of %v is too short to count in; use %v or more", time.Duration(c.ClientWindow), minClientWindow)
 	}
 	if c.Free > 0 {
-		o.attempts.Free = c.Free
+		o.throttle.Free = c.Free
 	}
 	if c.Longest > 0 {
-		o.attempts.Longest = time.Duration(c.Longest)
+		o.throttle.Longest = time.Duration(c.Longest)
 	}
 	if c.ClientAttempts > 0 {
-		o.attempts.Client, o.attempts.Window = c.ClientAttempts, time.Duration(c.ClientWindow)
+		o.throttle.Client, o.throttle.Window = c.ClientAttempts, time.Duration(c.ClientWindow)
 	}
 	return nil
 }
 
 func (a *App) throttleSettings(s *settings) {
-	t, d := a.opt.attempts, login.DefaultLimits
+	t, d := a.opt.throttle, login.DefaultLimits
 	s.add("throttle", "free", strconv.Itoa(t.Free), t.Free == d.Free)
 	s.add("throttle", "longest", t.Longest.String(), t.Longest == d.Longest)
 	s.add("throttle", "client", strconv.Itoa(t.Client)+"/"+t.Window.String(), t.Client == d.Client && t.Window == d.Window)

@@ -159,8 +159,8 @@ func TestEveryVersionOfHTTP(t *testing.T) {
 	}
 }
 
-// A WebSocket over HTTP/3 is an extended CONNECT (RFC 9220): no method or protocol that opens the gate, and it ends with
-// its session as every stream does.
+// A WebSocket over HTTP/3 is an extended CONNECT (RFC 9220): no method or protocol that opens the gate, and it ends
+// with its session as every stream does.
 func TestExtendedConnectNeedsASessionToo(t *testing.T) {
 	app := streamUpstream(t)
 	s := startTLS(t, app.Listener.Addr().String())

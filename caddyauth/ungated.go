@@ -5,24 +5,24 @@ import (
 	"strings"
 )
 
-// way is a way through a site on which no gate stands.
-type way struct {
+// bypass is a way through a site without a gate.
+type bypass struct {
 	place string
 	text  string
 }
 
-// What handlers do with a request matters for who reaches what.
+// What handlers of Caddy do with a request.
 var (
-	// ends answer themselves, with what is in the configuration or on this machine.
-	ends = names("static_response", "error", "file_server", "metrics", "copy_response")
-	// passes hand the request on to what comes next.
-	passes = names("headers", "rewrite", "encode", "vars", "map", "request_body", "templates", "push", "log_append", "tracing",
+	// terminalHandlers respond themselves, with what is in the configuration or on this machine.
+	terminalHandlers = nameSet("static_response", "error", "file_server", "metrics", "copy_response")
+	// passingHandlers pass the request on to what comes next.
+	passingHandlers = nameSet("headers", "rewrite", "encode", "vars", "map", "request_body", "templates", "push", "log_append", "tracing",
 		"timeouts", "copy_response_headers", "intercept", "subroute", "acme_server")
-	// guardsItself let nobody pass whom they do not know.
-	guardsItself = names("authentication")
+	// authHandlers authenticate every request by themselves.
+	authHandlers = nameSet("authentication")
 )
 
-func names(list ...string) map[string]bool {
+func nameSet(list ...string) map[string]bool {
 	set := make(map[string]bool)
 	for _, n := range list {
 		set[n] = true
@@ -30,39 +30,39 @@ func names(list ...string) map[string]bool {
 	return set
 }
 
-// sites returns who the routes of the server's own list, or of its error routes, are for. The two can differ for one host:
-// a site without error routes of its own has those of the site for every host.
+// sites returns the sites of the server's routes, or of its error routes. The two can differ for one host: a site
+// without error routes has those of the site for every host.
 func (p *plan) sites(list []*planRoute) []hostSite {
 	var out []hostSite
 	for _, r := range list {
-		s := hostSite{gated: p.gatedSite(r), alone: r.alone()}
-		if !r.everyHost() {
-			s.hosts, s.alone = r.match, s.alone && len(r.match) > 0
+		s := hostSite{gated: p.gatedSite(r), exclusive: r.exclusive()}
+		if !r.anyHost() {
+			s.hosts, s.exclusive = r.match, s.exclusive && len(r.match) > 0
 		}
 		out = append(out, s)
 	}
 	return out
 }
 
-// gatedSite reports whether a gate stands somewhere in the routes or error routes for the hosts of r.
+// gatedSite reports whether there is a gate in the routes or error routes for the hosts of r.
 func (p *plan) gatedSite(r *planRoute) bool {
 	gated := func(o *planRoute) bool { return sameHosts(o, r) && p.gated(o) }
 	return slices.ContainsFunc(p.routes, gated) || slices.ContainsFunc(p.errors, gated)
 }
 
-// gated reports whether a gate stands somewhere in a route.
-func (p *plan) gated(r *planRoute) bool { return p.holdsGate(r, nil) }
+// gated reports whether there is a gate in a route.
+func (p *plan) gated(r *planRoute) bool { return p.containsGate(r, nil) }
 
-func (p *plan) holdsGate(r *planRoute, invoked []string) bool {
+func (p *plan) containsGate(r *planRoute, invoked []string) bool {
 	for _, h := range r.handlers {
 		if h.name == "gatehouse" {
 			return true
 		}
-		if named := p.named[h.invoke]; named != nil && !slices.Contains(invoked, h.invoke) && p.holdsGate(named, append(invoked, h.invoke)) {
+		if named := p.named[h.invoke]; named != nil && !slices.Contains(invoked, h.invoke) && p.containsGate(named, append(invoked, h.invoke)) {
 			return true
 		}
 		for _, l := range h.lists {
-			if slices.ContainsFunc(l.routes, func(r *planRoute) bool { return p.holdsGate(r, invoked) }) {
+			if slices.ContainsFunc(l.routes, func(r *planRoute) bool { return p.containsGate(r, invoked) }) {
 				return true
 			}
 		}
@@ -70,7 +70,7 @@ func (p *plan) holdsGate(r *planRoute, invoked []string) bool {
 	return false
 }
 
-// fromCaddyfile reports whether the server was written as a Caddyfile: its directives know where they stand.
+// fromCaddyfile reports whether the server was written as a Caddyfile: its gates have a file and a line.
 func (p *plan) fromCaddyfile() bool {
 	lists := [][]*planRoute{p.routes, p.errors}
 	for _, r := range p.named {
@@ -87,27 +87,27 @@ func hasPlace(routes []*planRoute) bool {
 	})
 }
 
-// ungated returns the upstreams that a stranger reaches on sites that have a gate without meeting it. It errs on the
-// side of telling: what it cannot see into counts as an upstream, and what a matcher selects may be anybody's.
-func (p *plan) ungated() []way {
+// ungated returns the upstreams that an anonymous request reaches past the gate of their site. It errs on the side of
+// reporting: an unknown handler counts as an upstream, and a matcher may select any request.
+func (p *plan) ungated() []bypass {
 	w := &walk{plan: p, caddyfile: p.fromCaddyfile()}
 	gated := append(slices.Clone(p.routes), p.errors...)
 	gated = slices.DeleteFunc(gated, func(r *planRoute) bool { return !p.gated(r) })
-	w.top(p.routes, gated, nil)
-	w.top(p.errors, gated, []string{"handle_errors"})
-	return w.ways
+	w.server(p.routes, gated, nil)
+	w.server(p.errors, gated, []string{"handle_errors"})
+	return w.bypasses
 }
 
-// top walks those of the server's own routes that are of a site with a gate, or lead to one.
-func (w *walk) top(list, gated []*planRoute, label []string) {
-	var met []*planRoute            // a gate stands before what comes after these
-	groups := make(map[string]bool) // of which some member lets requests pass that met no gate
+// server walks those of the server's routes that are of a site with a gate, or lead to one.
+func (w *walk) server(list, gated []*planRoute, label []string) {
+	var met []*planRoute            // there is a gate before what comes after these
+	groups := make(map[string]bool) // with a member that passes on requests without a gate
 	for i, r := range list {
-		if !w.plan.leads(r) || !slices.ContainsFunc(gated, func(g *planRoute) bool { return overlap(r, g) }) {
+		if !w.plan.mayReachGate(r) || !slices.ContainsFunc(gated, func(g *planRoute) bool { return overlap(r, g) }) {
 			continue
 		}
 		w.site = strings.Join(r.hosts, " ")
-		if r.everyHost() {
+		if r.anyHost() {
 			w.site = w.plan.listen
 		}
 		past := slices.ContainsFunc(met, func(m *planRoute) bool { return covers(m, r) })
@@ -122,23 +122,23 @@ func (w *walk) top(list, gated []*planRoute, label []string) {
 	}
 }
 
-// leads reports whether a route of the server's own, or of its error routes, is of a site that has a gate, or may lead to
-// one: it is no other site's alone.
-func (p *plan) leads(r *planRoute) bool {
+// mayReachGate reports whether a route of the server, or of its error routes, is of a site that has a gate, or may lead
+// to one: it does not belong to another site alone.
+func (p *plan) mayReachGate(r *planRoute) bool {
 	if p.gatedSite(r) {
 		return true
 	}
-	return !slices.ContainsFunc(p.routes, func(o *planRoute) bool { return sameHosts(o, r) && o.alone() })
+	return !slices.ContainsFunc(p.routes, func(o *planRoute) bool { return sameHosts(o, r) && o.exclusive() })
 }
 
 // sameHosts reports whether two routes are of one site.
 func sameHosts(a, b *planRoute) bool {
-	return a.everyHost() && b.everyHost() || slices.Equal(a.hosts, b.hosts)
+	return a.anyHost() && b.anyHost() || slices.Equal(a.hosts, b.hosts)
 }
 
 // overlap reports whether two routes may see requests for one host.
 func overlap(a, b *planRoute) bool {
-	return a.everyHost() || b.everyHost() || slices.ContainsFunc(a.hosts, func(h string) bool {
+	return a.anyHost() || b.anyHost() || slices.ContainsFunc(a.hosts, func(h string) bool {
 		return slices.ContainsFunc(b.hosts, func(o string) bool {
 			return strings.EqualFold(h, o) || strings.ContainsAny(h+o, "*{")
 		})
@@ -147,22 +147,22 @@ func overlap(a, b *planRoute) bool {
 
 // covers reports whether a sees every request that b does.
 func covers(a, b *planRoute) bool {
-	return a.everyHost() || !b.everyHost() && !slices.ContainsFunc(b.hosts, func(h string) bool { return !slices.Contains(a.hosts, h) })
+	return a.anyHost() || !b.anyHost() && !slices.ContainsFunc(b.hosts, func(h string) bool { return !slices.Contains(a.hosts, h) })
 }
 
-// walk goes the ways of requests through a server.
+// walk follows requests through the routes of a server.
 type walk struct {
 	plan      *plan
 	caddyfile bool
 	site      string
 	invoked   []string
-	ways      []way
+	bypasses  []bypass
 }
 
-// list walks a list of routes and reports whether a gate was met by everything that comes out at its end. Nothing comes
-// after a list that is last.
-func (w *walk) list(routes []*planRoute, gated, last bool, label []string) bool {
-	groups := make(map[string]bool) // of which some member lets requests pass that met no gate
+// routes walks a list of routes and reports whether every request that is passed on at its end went through a gate.
+// Nothing comes after a list that is last.
+func (w *walk) routes(routes []*planRoute, gated, last bool, label []string) bool {
+	groups := make(map[string]bool) // with a member that passes on requests without a gate
 	for i, r := range routes {
 		after := slices.ContainsFunc(routes[i+1:], func(o *planRoute) bool { return r.group == "" || o.group != r.group })
 		out := w.route(r, gated, r.terminal || last && !after, label, false)
@@ -171,7 +171,7 @@ func (w *walk) list(routes []*planRoute, gated, last bool, label []string) bool 
 			groups[r.group] = groups[r.group] || open
 			open = groups[r.group]
 		}
-		if r.all && !open {
+		if r.anyRequest && !open {
 			gated = true
 		}
 	}
@@ -180,8 +180,8 @@ func (w *walk) list(routes []*planRoute, gated, last bool, label []string) bool 
 
 // route walks one route.
 func (w *walk) route(r *planRoute, gated, last bool, label []string, top bool) bool {
-	if own := r.describe(top); own != "" {
-		label = append(slices.Clone(label), own)
+	if matchers := r.describe(top); matchers != "" {
+		label = append(slices.Clone(label), matchers)
 	}
 	for i, h := range r.handlers {
 		if gated {
@@ -192,13 +192,13 @@ func (w *walk) route(r *planRoute, gated, last bool, label []string, top bool) b
 	return gated
 }
 
-// handler walks one handler that no gate stands before, and reports whether one stands before what comes after it, or
-// nothing does.
+// handler walks one handler without a gate before it, and reports whether there is one before what comes after it, or
+// nothing comes after it.
 func (w *walk) handler(h *planHandler, last bool, label []string) bool {
 	switch {
-	case h.name == "gatehouse", ends[h.name] && !h.through, guardsItself[h.name]:
+	case h.name == "gatehouse", terminalHandlers[h.name] && !h.passThru, authHandlers[h.name]:
 		return true
-	case h.through:
+	case h.passThru:
 		return false
 	case h.name == "invoke":
 		return w.invoke(h, last, label)
@@ -206,21 +206,21 @@ func (w *walk) handler(h *planHandler, last bool, label []string) bool {
 		out := false
 		for _, l := range h.lists {
 			if l.errors {
-				w.list(l.routes, false, true, append(slices.Clone(label), "errors"))
+				w.routes(l.routes, false, true, append(slices.Clone(label), "errors"))
 				continue
 			}
-			out = w.list(l.routes, false, last, label)
+			out = w.routes(l.routes, false, last, label)
 		}
 		return out
 	}
 	for _, l := range h.lists {
-		w.list(l.routes, false, true, label)
+		w.routes(l.routes, false, true, label)
 	}
-	if passes[h.name] {
+	if passingHandlers[h.name] {
 		return false
 	}
 	if h.name == "reverse_proxy" || last {
-		w.tell(h, label)
+		w.report(h, label)
 	}
 	return h.name == "reverse_proxy" && len(h.lists) == 0
 }
@@ -232,11 +232,11 @@ func (w *walk) invoke(h *planHandler, last bool, label []string) bool {
 	}
 	w.invoked = append(w.invoked, h.invoke)
 	defer func() { w.invoked = w.invoked[:len(w.invoked)-1] }()
-	return w.list([]*planRoute{named}, false, last, append(slices.Clone(label), "&("+h.invoke+")"))
+	return w.routes([]*planRoute{named}, false, last, append(slices.Clone(label), "&("+h.invoke+")"))
 }
 
-// tell notes that a stranger reaches a handler.
-func (w *walk) tell(h *planHandler, label []string) {
+// report adds a handler that an anonymous request reaches.
+func (w *walk) report(h *planHandler, label []string) {
 	place := h.path
 	if w.caddyfile {
 		handler, route := strings.TrimSpace(h.name+" "+h.detail), strings.Join(label, " ")
@@ -245,13 +245,13 @@ func (w *walk) tell(h *planHandler, label []string) {
 		}
 		place = w.site + " > " + route + " > " + handler
 	}
-	cure := "to leave a path to everybody, write it behind public in the gatehouse directive and drop the block of its own; else write gatehouse before this"
+	fix := "to leave a path to everybody, write it behind public in the gatehouse directive and drop the block of its own; else write gatehouse before this"
 	if slices.Contains(label, "handle_errors") || slices.Contains(label, "errors") {
-		cure = "errors are raised before the gate, too, so anybody gets here with any address: write gatehouse in these error routes, or answer without the app"
+		fix = "errors are raised before the gate, too, so anybody gets here with any address: write gatehouse in these error routes, or answer without the app"
 	}
-	next := way{place, "strangers reach this without passing the gate of this site; what they say of who they are is taken from the request. " + cure}
-	if !slices.Contains(w.ways, next) {
-		w.ways = append(w.ways, next)
+	next := bypass{place, "strangers reach this without passing the gate of this site; what they say of who they are is taken from the request. " + fix}
+	if !slices.Contains(w.bypasses, next) {
+		w.bypasses = append(w.bypasses, next)
 	}
 }
 

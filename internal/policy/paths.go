@@ -44,15 +44,15 @@ func checkPattern(pat string) error {
 	return nil
 }
 
-// Match reports whether a request is under one of the rules, as its client wrote the path. It is case-sensitive, ends at
-// segment boundaries, and is false for every target that is ambiguous before or after a rewrite.
+// Match reports whether a request is under one of the rules, as its client wrote the path. It is case-sensitive, ends
+// at segment boundaries, and is false for every target that is ambiguous before or after a rewrite.
 func (p Paths) Match(t Target) bool {
-	return !t.Ambiguous() && p.holds(t.original)
+	return !t.Ambiguous() && p.contains(t.original)
 }
 
 // Covers reports whether any usual reading of the path that the client wrote, or of what it was rewritten to, is under
-// one of the rules. It is for rules that open nothing: what an upstream may take for an address of an API has to be
-// answered like one.
+// one of the rules. It is for rules that open nothing: what an upstream may take for the address of an API gets the
+// response of one.
 func (p Paths) Covers(t Target) bool {
 	if len(p.exact) == 0 && len(p.prefix) == 0 {
 		return false
@@ -61,7 +61,7 @@ func (p Paths) Covers(t Target) bool {
 }
 
 func (p Paths) covers(path string, ambiguous bool) bool {
-	if p.holds(path) {
+	if p.contains(path) {
 		return true
 	}
 	if !ambiguous && !strings.Contains(path, "%") {
@@ -81,10 +81,10 @@ func (p Paths) covers(path string, ambiguous bool) bool {
 	if strings.HasSuffix(plain, "/") {
 		clean += "/"
 	}
-	return p.holds(clean)
+	return p.contains(clean)
 }
 
-func (p Paths) holds(path string) bool {
+func (p Paths) contains(path string) bool {
 	if _, ok := p.exact[path]; ok {
 		return true
 	}

@@ -1,7 +1,6 @@
 // Package policy decides what a request may do. It is pure: no I/O, no clock, no Caddy.
 //
-// The zero [Decision] denies, the zero [Rule] is satisfied by nobody, and a path that could be read in two ways is
-// never public.
+// The zero [Decision] denies, the zero [Rule] is never satisfied, and an ambiguous path is never public.
 package policy
 
 import (
@@ -19,10 +18,10 @@ type Decision int
 
 // Decisions.
 const (
-	Deny     Decision = iota // not let through
-	SignIn                   // nobody is signed in: let through after a sign-in
-	Allow                    // let through with the person's identity
-	AllowAny                 // let through without any identity
+	Deny     Decision = iota // not passed on
+	SignIn                   // no session: passed on after a sign-in
+	Allow                    // passed on with the person's identity
+	AllowAny                 // passed on without any identity
 )
 
 // Field is what a rule looks at.
@@ -38,7 +37,7 @@ const (
 	FieldProvider Field = "provider"
 )
 
-// Rule is one `require` line: it holds when the person has any of the values. All rules of a gate must hold.
+// Rule is one `require` line: the person has to have any of the values. All rules of a gate have to be satisfied.
 type Rule struct {
 	// Field to look at: role, group, user, email, domain or provider.
 	Field Field `json:"field"`
@@ -46,7 +45,7 @@ type Rule struct {
 	Values []string `json:"values"`
 }
 
-// Validate reports what is wrong with a rule. A rule that could never hold is an error, not a lock-out.
+// Validate returns what is wrong with a rule. A rule that nobody could satisfy is an error, not a lock-out.
 func (r Rule) Validate() error {
 	if len(r.Values) == 0 {
 		return fmt.Errorf("require %s: give at least one value", r.Field)
@@ -59,7 +58,7 @@ func (r Rule) Validate() error {
 	return nil
 }
 
-// CheckValue reports why nobody could ever have a value in this field. What asks for such a value is a mistake.
+// CheckValue returns why nobody could ever have a value in this field: a rule that requires it is a mistake.
 func (f Field) CheckValue(v string) error {
 	if strings.TrimSpace(v) == "" {
 		return errors.New("a value is empty")
@@ -95,16 +94,16 @@ func (f Field) CheckValue(v string) error {
 	return nil
 }
 
-// LocalProvider is the name under which rules and headers know people who signed in with a local password.
+// LocalProvider is the provider of people who signed in with a local password, in rules and headers.
 const LocalProvider = "local"
 
-// Subject is who asks: a user, and how the present session was made.
+// Subject is a signed-in person: a user, and the provider of the session.
 type Subject struct {
 	User     *store.User
 	Provider string // name of the provider of this session; "" or LocalProvider for local sign-ins
 }
 
-// Holds reports whether the rule holds for who asks. Names compare folded as accounts are; of e-mails and domains only
+// Holds reports whether s satisfies the rule. Names compare folded as accounts are; of e-mails and domains only
 // A to Z fold, for what else Unicode calls alike may be two mailboxes; groups, roles and providers compare as they are.
 // An address or a group that is no proof ([identifier.ParseEmail], [identifier.ParseGroup]) satisfies nothing, however
 // it came into the store.
@@ -135,7 +134,7 @@ func (r Rule) Holds(s Subject) bool {
 	}
 }
 
-// verifiedEmail returns the address that somebody vouches for, or none.
+// verifiedEmail returns the address if it is verified, or none.
 func verifiedEmail(u *store.User) identifier.Email {
 	if !u.EmailVerified {
 		return identifier.Email{}
@@ -144,7 +143,7 @@ func verifiedEmail(u *store.User) identifier.Email {
 	return e
 }
 
-// Failed returns the first rule that does not hold, or nil when all hold.
+// Failed returns the first rule that s does not satisfy, nil when it satisfies all.
 func Failed(rules []Rule, s Subject) *Rule {
 	for i := range rules {
 		if !rules[i].Holds(s) {

@@ -9,22 +9,22 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Target is what a request asks for: the escaped path as the client wrote it, and as it stands after the rewrites that
-// came before the gate. An upstream reads the second, the operator's rules name the first. Both are judged once, here,
-// so that no two rules can judge one request differently. The zero value is ambiguous.
+// Target is the path of a request: escaped as the client wrote it, and as it is after the rewrites before the gate. An
+// upstream reads the second, the operator's rules name the first. Both are checked once, here, so that no two rules can
+// read one request differently. The zero value is ambiguous.
 type Target struct {
 	original, current string
 	plain             bool // has one reading only, before and after rewrites
 }
 
-// NewTarget judges a path as it came and as it stands now. Give the same path twice where nothing was rewritten.
+// NewTarget checks a path as it came and as it is now. Give the same path twice where nothing was rewritten.
 func NewTarget(original, current string) Target {
 	plain := !Ambiguous(original) && (original == current || !Ambiguous(current))
 	return Target{original: original, current: current, plain: plain}
 }
 
 // Ambiguous reports whether an upstream that is more lenient than we are could read the target as another one. Nothing
-// opens it: it matches no rule that does, and it is guarded whatever else says that it need not be.
+// opens it: it matches no public or optional path, and it is guarded whatever the matchers select.
 func (t Target) Ambiguous() bool { return !t.plain }
 
 // Ambiguous reports whether path, escaped and without its query, could be read in two ways:
@@ -44,22 +44,22 @@ func Ambiguous(path string) bool {
 		case c <= ' ' || c >= 0x7f, c == '\\', c == ';', c == '#', c == '?':
 			return true
 		case c == '/':
-			if i > 0 && path[i-1] == '/' || i > 0 && endsOddly(path[:i]) || strings.HasPrefix(path[i+1:], "%20") {
+			if i > 0 && path[i-1] == '/' || i > 0 && oddSegmentEnd(path[:i]) || strings.HasPrefix(path[i+1:], "%20") {
 				return true
 			}
 		case c == '%':
 			b, ok := escaped(path[i+1:])
-			if !ok || hides(b) {
+			if !ok || encodesStructure(b) {
 				return true
 			}
 			high = high || b >= 0x80
 		}
 	}
-	return endsOddly(path) || high && ambiguousText(path)
+	return oddSegmentEnd(path) || high && ambiguousText(path)
 }
 
-// endsOddly judges the end of a segment.
-func endsOddly(path string) bool {
+// oddSegmentEnd reports whether some readers drop the end of a segment.
+func oddSegmentEnd(path string) bool {
 	return strings.HasSuffix(path, ".") || strings.HasSuffix(path, "%20")
 }
 
@@ -86,32 +86,33 @@ func hex(c byte) byte {
 	}
 }
 
-// hides reports whether an encoded byte hides structure: to one who decodes once more, or earlier, than the next.
-func hides(b byte) bool {
+// encodesStructure reports whether an encoded byte hides structure: to one who decodes once more, or earlier, than the
+// next.
+func encodesStructure(b byte) bool {
 	return strings.IndexByte(structure, b) >= 0 || b < ' ' || b == 0x7f
 }
 
-// structure are the characters that split a path, or end it.
+// structure are the characters that separate parts of a path, or end it.
 const structure = "/\\.;%?#"
 
-// confusing are separators of lines, and slashes that conversions to an older character set make '/' and '\\' of.
-const confusing = "\u2028\u2029\u2044\u2215\u29f8\u2216\u29f5"
+// lookalikes are separators of lines, and slashes that conversions to an older character set make '/' and '\\' of.
+const lookalikes = "\u2028\u2029\u2044\u2215\u29f8\u2216\u29f5"
 
-// ambiguousText judges a path that holds encoded non-ASCII bytes: overlong and broken UTF-8 (%c0%af is a '/' to some),
-// control characters, blanks at the ends of segments (no-break, ideographic, a byte order mark),
-// and what compatibility folding turns into structure (a full-width slash or stop).
+// ambiguousText reports whether a path with encoded non-ASCII bytes is ambiguous: overlong and broken UTF-8 (%c0%af is
+// a '/' to some), control characters, blanks at the ends of segments (no-break, ideographic, a byte order mark), and
+// what compatibility folding turns into structure (a full-width slash or stop).
 func ambiguousText(path string) bool {
 	text, err := url.PathUnescape(path)
 	if err != nil || !utf8.ValidString(text) {
 		return true
 	}
 	for _, r := range text {
-		if unicode.IsControl(r) || strings.ContainsRune(confusing, r) {
+		if unicode.IsControl(r) || strings.ContainsRune(lookalikes, r) {
 			return true
 		}
 	}
 	for seg := range strings.SplitSeq(text, "/") {
-		if strings.TrimFunc(seg, blank) != seg {
+		if strings.TrimFunc(seg, isSpace) != seg {
 			return true
 		}
 	}
@@ -119,8 +120,8 @@ func ambiguousText(path string) bool {
 	return countStructure(folded) != countStructure(text)
 }
 
-// blank reports whether some trim r from the ends of a text.
-func blank(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }
+// isSpace reports whether some readers trim r from the ends of a text.
+func isSpace(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' }
 
 func countStructure(s string) (n int) {
 	for i := range len(s) {

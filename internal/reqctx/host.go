@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Host is a host with an optional port, as the web names it. It is read by [ParseHost] alone, wherever a host comes
-// from: a request, another proxy, an address, the configuration. Two readers that differ are a way past one of them.
+// Host is a host with an optional port. It is parsed by [ParseHost] alone, wherever a host comes from: a request,
+// another proxy, an address, the configuration. Two parsers that differ are a way past one of them.
 type Host struct {
 	Name string // lower case; an IPv6 address in its shortest form, without brackets
 	Port string // "" where none is given
@@ -36,13 +36,13 @@ func ParseHost(s string) (Host, bool) {
 		ip, ok := PlainIPv6(inner)
 		return Host{ip, port}, closed && ok
 	}
-	if !plainName(name) {
+	if !validName(name) {
 		return Host{}, false
 	}
 	return Host{strings.ToLower(name), port}, true
 }
 
-func plainName(s string) bool {
+func validName(s string) bool {
 	if s == "" || len(s) > maxName {
 		return false
 	}
@@ -85,7 +85,7 @@ func (h Host) String() string {
 	return name + ":" + h.Port
 }
 
-// usualPort is the port of a scheme that nobody writes.
+// usualPort is the default port of a scheme.
 func usualPort(secure bool) string {
 	if secure {
 		return "443"
@@ -113,7 +113,7 @@ func Canonical(raw string, secure bool) string {
 	return raw // the common case, without a copy for each request
 }
 
-// Serves reports whether an option that names h means the host that was asked for. Without a port it means any port
+// Serves reports whether an option that names h means the host that was requested. Without a port it means any port
 // of it.
 func (h Host) Serves(asked Host, secure bool) bool {
 	if asked.Port == "" {
@@ -137,7 +137,7 @@ func ParseOrigin(s string) (string, bool) {
 	return scheme + "://" + h.Short(scheme == "https").String(), true
 }
 
-// OriginOf returns the origin of an http or https address. ok is false for addresses whose host no browser would name
+// OriginOf returns the origin of an http or https address. ok is false for addresses whose host no browser would spell
 // so: what is written into a policy or compared with an origin must not carry anything else.
 func OriginOf(u *url.URL) (origin string, ok bool) { return ParseOrigin(u.Scheme + "://" + u.Host) }
 

@@ -8,15 +8,15 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Redacted stands in logs for what was left out.
+// Redacted is in logs in place of a secret.
 const Redacted = "REDACTED"
 
 // Loggable returns a request target, or an address in a header, as it may be written to a log: without one-time tokens,
-// and without what a provider sends a browser with. The same text comes back where there is nothing to hide.
+// and without the parameters of a provider's redirect. Where there is nothing to redact it returns the same text.
 //
-// It does not look for secrets, which can be spelled in any way, but lets through what is surely none: below the prefix,
-// in any reading that somebody may have of the path, only plain short segments stay, nothing after "link", and of a
-// query what is short and plain under a name that holds no secret.
+// It does not look for secrets, which can be spelled in any way, but allows what is surely none: below the prefix, in
+// any reading of the path, only plain short segments remain, nothing after "link", and of a query the short plain
+// values under names of parameters that are never secret.
 func Loggable(target, prefix string) string {
 	start := pathStart(target)
 	if start < 0 {
@@ -28,7 +28,7 @@ func Loggable(target, prefix string) string {
 	} else {
 		end += start
 	}
-	if !ours(target[start:end], prefix) {
+	if !underPrefix(target[start:end], prefix) {
 		return target
 	}
 	shown, callback := loggablePath(target[start:end])
@@ -46,7 +46,7 @@ func Loggable(target, prefix string) string {
 	return target[:start] + shown + rest
 }
 
-// pathStart returns where the path of a target begins that is a path or an absolute address, -1 for others.
+// pathStart returns where the path of a target begins that is a path or an absolute address; -1 for others.
 func pathStart(target string) int {
 	if strings.HasPrefix(target, "/") || strings.HasPrefix(target, `\`) {
 		return 0
@@ -62,8 +62,8 @@ func pathStart(target string) int {
 	return len(target) - len(rest) + i
 }
 
-// plainSegments reports whether a path has one reading: nothing escaped, and no dots, blanks or separators that somebody
-// leaves out.
+// plainSegments reports whether a path has one reading: nothing escaped, and no dots, blanks or separators that some
+// readers drop.
 func plainSegments(p string) bool {
 	for i := 0; i < len(p); i++ {
 		switch c := p[i]; {
@@ -76,13 +76,13 @@ func plainSegments(p string) bool {
 	return true
 }
 
-// ours reports whether somebody may take a path for one of our pages'.
-func ours(p, prefix string) bool {
+// underPrefix reports whether any reader may take a path for one of our pages.
+func underPrefix(p, prefix string) bool {
 	if plainSegments(p) {
 		return len(p) >= len(prefix) && strings.EqualFold(p[:len(prefix)], prefix) && (len(p) == len(prefix) || p[len(prefix)] == '/')
 	}
 	prefix = strings.ToLower(prefix) + "/"
-	for range 4 { // some decode once more than they should, and what is in front of them as well
+	for range 4 { // some decode once more than they should, and so may a proxy before them
 		for _, reading := range readings(p) {
 			if strings.Contains(reading+"/", prefix) {
 				return true
@@ -114,17 +114,17 @@ func readings(p string) []string {
 	return []string{path.Clean("/" + flat), strings.NewReplacer("/../", "/", "/./", "/").Replace(flat)}
 }
 
-// longest is how long a segment or a value may be and still be shown. Tokens have 43 characters, what is no secret
+// maxPlain is how long a segment or a value may be and still be shown. Tokens have 43 characters, what is no secret
 // (ids, names of files) is shorter.
-const longest = 40
+const maxPlain = 40
 
-func plain(s string) bool {
+func isPlain(s string) bool {
 	for _, c := range []byte(s) {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte("-._~", c) < 0 {
 			return false
 		}
 	}
-	return len(s) <= longest
+	return len(s) <= maxPlain
 }
 
 // loggablePath returns the part of a path that may be shown, and whether it is where a provider sends browsers to.
@@ -135,7 +135,7 @@ func loggablePath(p string) (shown string, callback bool) {
 		if j := strings.IndexByte(rest, '/'); j >= 0 {
 			seg = rest[:j]
 		}
-		if !plain(seg) {
+		if !isPlain(seg) {
 			return p[:i+1] + Redacted, callback
 		}
 		callback = callback || strings.EqualFold(seg, "callback")
@@ -147,7 +147,7 @@ func loggablePath(p string) (shown string, callback bool) {
 	return p, callback
 }
 
-// secretNames are parameters that hold what nobody but the two ends may know (OAuth 2.0, OpenID Connect).
+// secretNames are parameters with secrets (OAuth 2.0, OpenID Connect).
 var secretNames = []string{
 	"code", "state", "nonce", "sid", "session_state", "token", "id_token", "id_token_hint", "logout_token", "logout_hint", "login_hint", "access_token",
 	"refresh_token", "code_verifier", "code_challenge", "client_secret", "client_assertion", "assertion", "password", "request", "response",
@@ -162,7 +162,7 @@ func loggableQuery(query string) string {
 		}
 		name, value, given := strings.Cut(pair, "=")
 		switch {
-		case !plain(name):
+		case !isPlain(name):
 			b.WriteString(Redacted)
 		case !given:
 			b.WriteString(name)
@@ -184,15 +184,15 @@ func secretName(name string) bool {
 	return false
 }
 
-// loggableValue judges the value of a parameter, which may be an address with a secret of its own.
+// loggableValue reports whether the value of a parameter may be logged; it may be an address with a secret in it.
 func loggableValue(value string) bool {
 	for range 4 {
 		run := 0
 		for _, c := range []byte(value) {
-			if c != '_' && c != '.' && c != '~' && !plain(string(c)) {
+			if c != '_' && c != '.' && c != '~' && !isPlain(string(c)) {
 				run = -1
 			}
-			if run++; run > longest {
+			if run++; run > maxPlain {
 				return false
 			}
 		}

@@ -1,7 +1,7 @@
-// Package reqctx carries what the front (Caddy) knows of a request to the pages, so that they need nothing of Caddy:
-// the verified client address, whether the browser came over HTTPS, the site's own origin, and the mount prefix.
+// Package reqctx passes what the gate knows of a request to the pages, so that they need nothing of Caddy: the verified
+// client address, whether the browser uses HTTPS, the site's origin, and the mount prefix.
 //
-// Nothing here comes from X-Forwarded-* as a client sent it: the front decides whom it trusts.
+// Nothing here comes from X-Forwarded-* as a client sent it: the gate decides which proxies are trusted.
 package reqctx
 
 import (
@@ -10,12 +10,12 @@ import (
 	"net/netip"
 )
 
-// Request is what our own pages may know of the request they answer.
+// Request is what our own pages may know of the request that they serve.
 type Request struct {
 	ID       string     // reference id, shown to people and written to logs and audit
-	ClientIP netip.Addr // the zero Addr when the front does not know (unix sockets)
-	Secure   bool       // the browser speaks HTTPS to the site
-	Host     string     // as the browser names the site, in [Host]'s spelling without the usual port; "" when nobody can tell
+	ClientIP netip.Addr // the zero Addr when it is unknown (unix sockets)
+	Secure   bool       // the browser uses HTTPS
+	Host     string     // as the browser names the site, in [Host]'s spelling without the usual port; "" when it is unknown
 	Prefix   string     // mount point of our pages, such as "/_auth": begins with '/', does not end in one
 }
 
@@ -27,7 +27,7 @@ func (r *Request) Scheme() string {
 	return "http"
 }
 
-// Origin returns the site's own origin, such as "https://app.example.com".
+// Origin returns the site's origin, such as "https://app.example.com".
 func (r *Request) Origin() string { return r.Scheme() + "://" + r.Host }
 
 // IP returns the client address as text, "" when unknown.
@@ -45,8 +45,8 @@ func With(r *http.Request, q *Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), key{}, q))
 }
 
-// From returns what the front knows of this request. It is never nil: without a front (a unit test of a page) it is
-// a plain-HTTP request from an unknown address.
+// From returns what the gate knows of this request. It is never nil: without a gate (a unit test of a page) it is a
+// plain-HTTP request from an unknown address.
 func From(r *http.Request) *Request {
 	if q, ok := r.Context().Value(key{}).(*Request); ok {
 		return q

@@ -26,7 +26,8 @@ const breakChunk = 1 << 20
 var expired = time.Unix(1, 0)
 
 // Break implements session.Breaker. A write that waits for a slow client is interrupted by a deadline on the connection
-// itself: Caddy's writers in between have deadlines of their own, must not be used by two at once, and may undo it once.
+// itself: Caddy's writers in between have deadlines of their own, must not be used by two at once, and may undo it
+// once.
 func (r *Response) Break() {
 	r.broken.Store(true)
 	w := r.ResponseWriter

@@ -54,8 +54,8 @@ func (r *retention) askSweep() {
 	}
 }
 
-// longest returns for how long audit events are kept, 0 for ever. It is not known while no configuration is running: when
-// the last one stops, nothing has changed.
+// longest returns for how long audit events are kept, 0 for ever. It is not known while no configuration is running:
+// when the last one stops, nothing has changed.
 func (r *retention) longest() (longest time.Duration, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -141,8 +141,8 @@ func RetentionText(keep time.Duration) string {
 // retentionSetting is where the store has the retention that was last in force.
 const retentionSetting = "audit.keep"
 
-// auditRetention writes a changed retention to the audit log: whoever shortens it deletes traces. Where nothing changed,
-// nothing is written.
+// auditRetention writes a changed retention to the audit log: whoever shortens it deletes traces. Where nothing
+// changed, nothing is written.
 func (rt *Runtime) auditRetention(keep time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -19,8 +19,8 @@ import (
 // canary is a token of ours by its form.
 const canary = "c4naryAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA_-"
 
-// logged runs a site that logs everything there is to log, in every format, and returns a function that waits for a text
-// in all of the logs and shows them.
+// logged runs a site that logs everything there is to log, in every format, and returns a function that waits for a
+// text in all of the logs and shows them.
 func logged(t *testing.T, site string, opts ...option) (*caddyServer, func(wait string) string) {
 	t.Helper()
 	s := startAdmin(t, "log\n"+site, opts...)
@@ -67,7 +67,8 @@ var secretTargets = []string{
 	"/_auth/oidc/test/frontchannel?iss=x&sid=c4nary", "http://HOST/_auth/oidc/test/callback?code=c4nary",
 }
 
-// A one-time token, a code or a state is in no log, of whatever kind and format, in whatever way its address is spelled.
+// A one-time token, a code or a state is in no log, of whatever kind and format, in whatever way its address is
+// spelled.
 func TestNoSpellingOfASecretAddressReachesALog(t *testing.T) {
 	s, logs := logged(t, "rewrite /old/* /new\ngatehouse")
 	b := s.browser()
@@ -146,8 +147,8 @@ func TestAConcealedAddressWorksAndIsLoggedOnce(t *testing.T) {
 	}
 }
 
-// On the way to a provider and back, state, nonce, code and the hint of an ID token are in addresses: of requests, and of
-// the answers that lead to them. None is logged.
+// On the way to a provider and back, state, nonce, code and the hint of an ID token are in addresses: of requests, and
+// of the answers that lead to them. None is logged.
 func TestTheWayToAProviderAndBackIsNotLogged(t *testing.T) {
 	idp := provider.New(t)
 	setenv(t, "TEST_CLIENT_SECRET", idp.Client.Secret)
@@ -205,8 +206,8 @@ func withoutProxy(log string) string {
 	return strings.Join(kept, "\n")
 }
 
-// While another process holds the store, a start waits: the gate is closed at once on every address, spends no token and
-// logs none.
+// While another process holds the store, a start waits: the gate is closed at once on every address, spends no token
+// and logs none.
 func TestWhileTheStartHangsNothingIsOpenAndNothingIsLogged(t *testing.T) {
 	s := startAdmin(t, "log\ngatehouse {\n\tpublic /open\n}")
 	root := s.browser()

@@ -13,49 +13,49 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
-// Caddy copies a request for its logs before it runs any handler, and the copy is out of a handler's reach: what stands
-// in the target or in a header then is in the access log, in the log of errors, and in whatever a handler writes about
-// the request when it debugs. So a request with a secret in it is handed to the server once more, without the secret,
-// and the copy that counts is made of that one. The first is not logged. Matchers, rewrites, error routes, other
-// handlers and the app see the address without the secret, too; our own pages find it beside the request.
+// Caddy copies a request for its logs before it runs any handler, and no handler can change the copy: what is in the
+// target or in a header then is in the access log, in the error log, and in whatever a handler logs about the request
+// when it debugs. So a request with a secret in it is passed to the server again, without the secret, and that one is
+// logged instead of the first. Matchers, rewrites, error routes, other handlers and the app see the address without the
+// secret, too; our own pages get it beside the request.
 
-// addressHeaders hold an address that the client, or another proxy, came with.
+// addressHeaders contain an address that the client, or another proxy, sent.
 var addressHeaders = []string{
 	"Referer", "Hx-Current-Url", "Next-Url", "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url", "X-Request-Uri", "X-Rewrite-Url",
 }
 
-// secretHeaders are secrets as a whole, of which handlers have to know. They are put back behind the copy.
+// secretHeaders are secrets as a whole, which handlers need. They are restored after the copy for the logs.
 var secretHeaders = []string{"Gatehouse-Token"}
 
-// concealed is what a request carried before its secrets were taken out.
-type concealed struct {
+// redacted is what a request contained before its secrets were removed.
+type redacted struct {
 	context.Context
 	path    string // escaped, without the query
 	uri     *url.URL
 	headers http.Header // of secretHeaders
 }
 
-type concealedKey struct{}
+type redactedKey struct{}
 
 // Value implements context.Context.
-func (c *concealed) Value(key any) any {
-	if key == (concealedKey{}) {
+func (c *redacted) Value(key any) any {
+	if key == (redactedKey{}) {
 		return c
 	}
 	return c.Context.Value(key)
 }
 
-// concealedOf returns what was taken out of a request, nil for nothing.
-func concealedOf(ctx context.Context) *concealed {
-	c, _ := ctx.Value(concealedKey{}).(*concealed)
+// redactedOf returns what was removed from a request, nil for nothing.
+func redactedOf(ctx context.Context) *redacted {
+	c, _ := ctx.Value(redactedKey{}).(*redacted)
 	return c
 }
 
-// conceal responds to a request that must not be logged as it came, and reports whether it did. It belongs before all other
-// handlers of a site: what runs before it runs twice, and sees the secret.
-func (a *App) conceal(w http.ResponseWriter, r *http.Request) bool {
+// redact serves a request that must not be logged as it came, and reports whether it did. It has to run before all
+// other handlers of a site: what runs before it runs twice, and sees the secret.
+func (a *App) redact(w http.ResponseWriter, r *http.Request) bool {
 	ctx := r.Context()
-	if c := concealedOf(ctx); c != nil {
+	if c := redactedOf(ctx); c != nil {
 		maps.Copy(r.Header, c.headers)
 		return false
 	}
@@ -66,11 +66,11 @@ func (a *App) conceal(w http.ResponseWriter, r *http.Request) bool {
 	}
 	prefix := a.opt.prefix
 	target := reqctx.Loggable(orig.RequestURI, prefix)
-	header, taken := a.concealHeaders(r.Header)
+	header, taken := a.redactHeaders(r.Header)
 	if target == orig.RequestURI && header == nil {
 		return false
 	}
-	c := &concealed{path: pathOf(orig.RequestURI, orig.URL), uri: orig.URL, headers: taken, Context: ctx}
+	c := &redacted{path: pathOf(orig.RequestURI, orig.URL), uri: orig.URL, headers: taken, Context: ctx}
 	again := r.WithContext(c)
 	again.Method, again.RequestURI, again.URL = orig.Method, target, parsed(target, orig.URL, prefix)
 	if header != nil {
@@ -81,14 +81,14 @@ func (a *App) conceal(w http.ResponseWriter, r *http.Request) bool {
 		srv.ServeHTTP(w, again)
 		return true
 	}
-	veil := &veil{ResponseWriter: w, prefix: prefix, header: w.Header().Clone()}
-	srv.ServeHTTP(veil, again)
-	veil.send()
+	rw := &redactingWriter{ResponseWriter: w, prefix: prefix, header: w.Header().Clone()}
+	srv.ServeHTTP(rw, again)
+	rw.sendHeader()
 	return true
 }
 
-// concealHeaders returns the headers as they may be logged, nil when that is how they are, and those that are secret.
-func (a *App) concealHeaders(h http.Header) (shown, taken http.Header) {
+// redactHeaders returns the headers as they may be logged, nil when nothing changes, and those that are secret.
+func (a *App) redactHeaders(h http.Header) (shown, taken http.Header) {
 	change := func(name string, values []string) {
 		if shown == nil {
 			shown = h.Clone()
@@ -131,7 +131,7 @@ func pathOf(requestURI string, uri *url.URL) string {
 	return path
 }
 
-// parsed returns a target without secrets as net/http would have read it.
+// parsed returns a target without secrets as net/http would have parsed it.
 func parsed(target string, orig *url.URL, prefix string) *url.URL {
 	u, err := url.ParseRequestURI(target)
 	if err != nil { // what was cut in the middle of an escape
@@ -140,9 +140,9 @@ func parsed(target string, orig *url.URL, prefix string) *url.URL {
 	return u
 }
 
-// veil sends an answer with the headers that it has, and shows the log others: where an answer leads to may hold the
-// address that was asked for.
-type veil struct {
+// redactingWriter sends a response with its headers, and shows the log others: the target of a redirect may contain the
+// address that was requested.
+type redactingWriter struct {
 	http.ResponseWriter
 	prefix string
 	header http.Header
@@ -150,21 +150,21 @@ type veil struct {
 }
 
 // Header implements http.ResponseWriter.
-func (v *veil) Header() http.Header { return v.header }
+func (v *redactingWriter) Header() http.Header { return v.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (v *veil) WriteHeader(status int) {
+func (v *redactingWriter) WriteHeader(status int) {
 	if v.sent {
-		v.ResponseWriter.WriteHeader(status) // which says that it is superfluous
+		v.ResponseWriter.WriteHeader(status) // logs that it is superfluous
 		return
 	}
-	v.copy()
+	v.copyHeader()
 	v.ResponseWriter.WriteHeader(status)
 	if status < 200 && status != http.StatusSwitchingProtocols {
 		return // more follows
 	}
 	v.sent = true
-	if locations := slices.Clone(v.header["Location"]); locations != nil { // a copy: the other one is on its way
+	if locations := slices.Clone(v.header["Location"]); locations != nil { // a copy: the other one is being sent
 		for i, address := range locations {
 			locations[i] = reqctx.Loggable(address, v.prefix)
 		}
@@ -173,27 +173,27 @@ func (v *veil) WriteHeader(status int) {
 }
 
 // Write implements http.ResponseWriter.
-func (v *veil) Write(b []byte) (int, error) {
-	v.send()
+func (v *redactingWriter) Write(b []byte) (int, error) {
+	v.sendHeader()
 	return v.ResponseWriter.Write(b)
 }
 
-// FlushError is found by http.ResponseController.
-func (v *veil) FlushError() error {
-	v.send()
+// FlushError is called by http.ResponseController.
+func (v *redactingWriter) FlushError() error {
+	v.sendHeader()
 	return http.NewResponseController(v.ResponseWriter).Flush()
 }
 
-// Unwrap is found by http.ResponseController.
-func (v *veil) Unwrap() http.ResponseWriter { return v.ResponseWriter }
+// Unwrap is called by http.ResponseController.
+func (v *redactingWriter) Unwrap() http.ResponseWriter { return v.ResponseWriter }
 
-func (v *veil) send() {
+func (v *redactingWriter) sendHeader() {
 	if !v.sent {
 		v.WriteHeader(http.StatusOK)
 	}
 }
 
-func (v *veil) copy() {
+func (v *redactingWriter) copyHeader() {
 	h := v.ResponseWriter.Header()
 	clear(h)
 	maps.Copy(h, v.header)

@@ -18,8 +18,8 @@ func (s *caddyServer) everyHost(text string) string {
 	return strings.Replace(text, "http://"+s.addr+" {", "http://:"+port+" {", 1)
 }
 
-// forge asks for something with everything by which a client could speak for the gate, and returns what the app was told
-// of who asks, and how often it was asked.
+// forge asks for something with everything by which a client could speak for the gate, and returns what the app was
+// told of who asks, and how often it was asked.
 func (s *caddyServer) forge(method, target, cookie string) (told []string, asked int) {
 	s.t.Helper()
 	before := s.up.count()
@@ -48,8 +48,8 @@ func (s *caddyServer) forge(method, target, cookie string) (told []string, asked
 	return told, len(s.up.seen) - before
 }
 
-// waysPast are sites on which a request reaches the app without the gate having let it through: site lines, and lines of
-// the global part that define named routes.
+// waysPast are sites on which a request reaches the app without the gate having let it through: site lines, and lines
+// of the global part that define named routes.
 var waysPast = map[string]struct {
 	site, named, method, target string
 	late                        bool // the gate stands in a named route or in error routes only

@@ -1,0 +1,90 @@
+package caddyauth
+
+import (
+	"net/http"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// preHandler runs before all routes of a server that has a gate. A gate guards what comes after it, but an app can be
+// reached beside it: through another `handle` block, through error routes, also of errors that were raised before the
+// gate. The preHandler removes forged identities and our cookies from every request of the site, whichever route it
+// takes. It allows and denies nothing.
+//
+// It is inserted when the first gate of a server is provisioned, so that JSON written by hand has it as well as what
+// came from a Caddyfile.
+type preHandler struct {
+	app         *App
+	sites       []hostSite
+	errorRoutes bool // runs before error routes
+
+	routes        caddyhttp.RouteList // that follow; nil where Caddy runs them by itself
+	beforeServing func()              // inserts more before error routes of subroutes; may be nil
+	once          sync.Once
+	chain         caddyhttp.Handler
+}
+
+// hostSite is a route of the server's own list, which is a site's where the configuration is a Caddyfile.
+type hostSite struct {
+	hosts     []caddyhttp.RequestMatcherWithError // any of which matches; nil for every host
+	gated     bool                                // it has a gate
+	exclusive bool                                // no route after it sees requests for its hosts
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (p *preHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if p.routes != nil {
+		p.once.Do(func() { // all routes are provisioned by now; next is the end of Caddy's list, and always the same
+			if p.beforeServing != nil {
+				p.beforeServing()
+			}
+			p.chain = p.routes.Compile(next)
+		})
+		next = p.chain
+	}
+	req := firstRequest(r.Context())
+	switch {
+	case req == nil && p.mayReachGate(r):
+		if p.app.redact(w, r) {
+			return nil
+		}
+		receive(p.app, r)
+	case req != nil && p.errorRoutes && req.gate != nil:
+		return req.gate.serveErrorRoutes(w, r, next, req)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+// mayReachGate reports whether r may be for a site that has a gate. Requests for other sites stay as they are: their
+// apps may have identities from elsewhere.
+func (p *preHandler) mayReachGate(r *http.Request) bool {
+	for _, s := range p.sites {
+		if !s.gated && !s.exclusive {
+			continue
+		}
+		if s.matches(r) {
+			return s.gated
+		}
+	}
+	return true
+}
+
+func (s hostSite) matches(r *http.Request) bool {
+	for _, m := range s.hosts {
+		if ok, err := m.MatchWithError(r); ok || err != nil {
+			return true
+		}
+	}
+	return s.hosts == nil
+}
+
+// Routes returns the routes that follow, for whoever looks for a handler in a running configuration.
+func (p *preHandler) Routes() caddyhttp.RouteList { return p.routes }
+
+// route returns a route with the preHandler and nothing else.
+func (p *preHandler) route(ctx caddy.Context) (caddyhttp.Route, error) {
+	r := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{p}}
+	return r, r.ProvisionHandlers(ctx, nil)
+}
