@@ -63,7 +63,7 @@ func adapt(input string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// P-CONFIG: no Caddyfile makes the parser panic, and what it accepts it can write as JSON.
+// No Caddyfile makes the parser panic, and what it accepts it can write as JSON.
 func FuzzCaddyfile(f *testing.F) {
 	files, err := filepath.Glob("testdata/adapt/*.txt")
 	if err != nil || len(files) == 0 {

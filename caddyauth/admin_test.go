@@ -38,7 +38,7 @@ func (s *caddyServer) canSignIn(name, pass string) bool {
 }
 
 // Policy seed: the environment makes the administrator when the store has none; afterwards the store is the truth.
-func TestSeedMakesTheAdministratorOnceAndThenLeavesItAlone(t *testing.T) {
+func TestSeedCreatesTheAdministratorOnce(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	if !s.canSignIn(adminName, adminPass) {
 		t.Fatal("the administrator cannot sign in")
@@ -138,7 +138,7 @@ func TestWithoutAnAdministratorASetUpLinkMakesOne(t *testing.T) {
 	}
 }
 
-// What people are told to set is what is read.
+// The variable that messages name is the one that is read.
 func TestHintsNameTheVariableWithItsPrefix(t *testing.T) {
 	s := start(t, "gatehouse", withGlobal("admin seed {\n\tenv_prefix APP_\n}"))
 	if a := s.browser().page("/_auth/login"); a.StatusCode != 503 || !strings.Contains(a.body, "Set APP_ADMIN_PASSWORD in the environment") {
@@ -286,7 +286,7 @@ func TestValidateChangesNothing(t *testing.T) {
 	}
 }
 
-// P-SECRETS: a secret that only a placeholder names is nowhere in the configuration that Caddy shows, nor in the log.
+// A secret that only a placeholder names is nowhere in the configuration that Caddy shows, nor in the log.
 func TestSecretsStayOutOfConfigurationAndLog(t *testing.T) {
 	const canary = "canary-5fe1c0de-secret-passphrase"
 	setenv(t, "THE_SECRET", canary)
@@ -313,7 +313,7 @@ func TestSecretsStayOutOfConfigurationAndLog(t *testing.T) {
 	}
 }
 
-// P-CONFIG: a placeholder that stands for nothing is an error that names the option.
+// A placeholder without a value is an error that names the option.
 func TestAnEmptyPlaceholderIsAnError(t *testing.T) {
 	for option, global := range map[string]string{
 		"admin password": "admin seed {\n\tpassword {env.NOT_SET_ANYWHERE}\n}",

@@ -13,7 +13,7 @@ import (
 )
 
 // api asks the JSON API as a page of ours does.
-func (b *browser) api(method, path string, body any) answer {
+func (b *browser) api(method, path string, body any) response {
 	b.t.Helper()
 	var send io.Reader
 	if body != nil {

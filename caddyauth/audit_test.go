@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// How long the audit log is kept is in the configuration: it acts at once, the pages tell it, and changing it is in the
+// The retention of the audit log is in the configuration: it acts at once, the pages show it, and changing it is in the
 // log itself, once for each change.
 func TestRetentionActsIsShownAndIsAudited(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
@@ -65,8 +65,8 @@ func TestRetentionActsIsShownAndIsAudited(t *testing.T) {
 	wantTold("2d to forever", "forever to 2d")
 }
 
-// retentionEvents returns what the log tells of how long it is kept, the newest first.
-func retentionEvents(t *testing.T, st store.Store) (told []string) {
+// retentionEvents returns the changes of the retention in the audit log, the newest first.
+func retentionEvents(t *testing.T, st store.Store) (events []string) {
 	t.Helper()
 	page, err := st.Events(t.Context(), store.EventQuery{Action: "audit.keep"})
 	if err != nil {
@@ -76,9 +76,9 @@ func retentionEvents(t *testing.T, st store.Store) (told []string) {
 		if e.Actor != "start-up" || e.Outcome != store.Success {
 			t.Errorf("%+v", e)
 		}
-		told = append(told, e.Details["before.keep"]+" to "+e.Details["after.keep"])
+		events = append(events, e.Details["before.keep"]+" to "+e.Details["after.keep"])
 	}
-	return told
+	return events
 }
 
 // A configuration that Caddy refuses, whichever app of it fails first, deletes nothing.
@@ -110,8 +110,8 @@ func TestARefusedReloadDeletesNoAuditEntry(t *testing.T) {
 	if _, err := st.Event(t.Context(), old.ID); err != nil {
 		t.Errorf("the old entry: %v", err)
 	}
-	if told := retentionEvents(t, st); len(told) > 0 {
-		t.Errorf("the log tells of what never was: %v", told)
+	if events := retentionEvents(t, st); len(events) > 0 {
+		t.Errorf("the log has a change that was never in force: %v", events)
 	}
 }
 

@@ -109,7 +109,7 @@ func TestSeveralCaddysAreOneGate(t *testing.T) {
 }
 
 // What was acknowledged survives kill -9, and what was ended stays ended.
-func TestNothingAcknowledgedIsLostToKill9(t *testing.T) {
+func TestKill9LosesNothingAcknowledged(t *testing.T) {
 	for _, e := range engines(t) {
 		t.Run(e.name, func(t *testing.T) {
 			up := newUpstream(t)
@@ -155,9 +155,9 @@ type modelUser struct {
 }
 
 // A model test: random sign-ins, sign-outs, deactivations, role changes, endings and restarts over two Caddys. No
-// request is ever let through that the model denies, once a second has passed; at the Caddy that made the change,
+// request ever passes that the model denies, once a second has passed; at the Caddy that made the change,
 // at once.
-func TestNoRequestIsLetThroughThatTheModelDenies(t *testing.T) {
+func TestNoRequestPassesThatTheModelDenies(t *testing.T) {
 	const steps = 60
 	for _, e := range engines(t) {
 		t.Run(e.name, func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestNoRequestIsLetThroughThatTheModelDenies(t *testing.T) {
 			for range steps {
 				m.step()
 			}
-			m.settle()
+			m.waitAndCompare()
 		})
 	}
 }
@@ -201,7 +201,7 @@ func newModel(t *testing.T, e engine, rnd *rand.Rand) *model {
 	return m
 }
 
-// step does one random thing at a random node and checks at once what that node answers.
+// step does one random thing at a random node and checks at once what that node responds.
 func (m *model) step() {
 	m.t.Helper()
 	n, u := m.nodes[m.rnd.IntN(2)], m.users[m.rnd.IntN(len(m.users))]
@@ -280,8 +280,8 @@ func (m *model) check(u *modelUser, n *node) {
 	}
 }
 
-// agree holds that a node answers as the model says: what it changed itself at once, what another one changed within
-// the second that the contract gives it.
+// agree checks that a node responds as the model expects: what it changed itself at once, what another one changed
+// within a second.
 func (m *model) agree(u *modelUser, n *node, b *browser, path string, want bool) {
 	m.t.Helper()
 	var elsewhere time.Time
@@ -302,8 +302,8 @@ func (m *model) agree(u *modelUser, n *node, b *browser, path string, want bool)
 	}
 }
 
-// settle waits a second and compares everything everywhere.
-func (m *model) settle() {
+// waitAndCompare waits a second and compares everything everywhere.
+func (m *model) waitAndCompare() {
 	m.t.Helper()
 	time.Sleep(time.Second) // waits: the bound that is promised; afterwards nothing may lag
 	for _, u := range m.users {
@@ -314,7 +314,7 @@ func (m *model) settle() {
 }
 
 // Interrupting the connection to PostgreSQL closes the gate in bounded time and heals without a restart.
-func TestTheGateClosesAndHealsWithPostgreSQL(t *testing.T) {
+func TestTheGateClosesAndRecoversWithPostgreSQL(t *testing.T) {
 	proxy, dsn := testenv.PostgresProxy(t)
 	up := newUpstream(t)
 	e := engine{line: fmt.Sprintf("store postgres %q", dsn)}

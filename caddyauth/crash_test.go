@@ -15,7 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
-// killed lets a server use what another one has left that was killed in a checkpoint; see store/sqlstore.
+// killed has a server use the files of another one that was killed in a checkpoint; see store/sqlstore.
 func killed(t *testing.T) option {
 	t.Helper()
 	dir := t.TempDir()

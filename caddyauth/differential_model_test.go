@@ -23,7 +23,7 @@ type gateModel struct {
 	open  []string // public and optional paths
 }
 
-// matcherModel is a set of conditions that all have to hold; an empty one always does.
+// matcherModel is a set of conditions that all have to match; an empty one always does.
 type matcherModel struct {
 	paths  []string // exact, /prefix/*, or *suffix
 	regexp string
@@ -33,13 +33,13 @@ type matcherModel struct {
 	header string
 }
 
-// asked is a request as it was sent, or as it arrived at the upstream.
+// asked is a request as it was sent, or as the upstream received it.
 type asked struct {
 	method, target, host string
 	header               bool // it has the header that matchers look for
 }
 
-// denies reports whether a request that nobody is signed in for must not have arrived at the upstream as got.
+// denies reports whether the upstream must not have received an anonymous request as got.
 func (s siteModel) denies(sent, got asked) bool {
 	if !strings.HasPrefix(sent.target, "/") {
 		return true
@@ -204,7 +204,7 @@ func cutAny(p, chars string) string {
 	return p
 }
 
-// The model itself: what it has to deny, and what it must not, or the test would hold nothing.
+// The model itself: what it has to deny, and what it must not, or the test would prove nothing.
 func TestTheModelOfTheDifferentialTest(t *testing.T) {
 	guard := func(patterns ...string) siteModel {
 		return siteModel{gates: []gateModel{{match: matcherModel{paths: patterns}, open: []string{"/open/*", "/health"}}}}

@@ -173,7 +173,7 @@ var forgery = [][2]string{
 	{"remote-user", "forged"}, {"remote_user", "forged"}, {"remote-groups", "forged"}, {"remote.role", "forged"}, {"remote-email", "forged"}, {"x-other", "fine"},
 }
 
-// sendRaw writes a request to a socket of its own and reads the answer.
+// sendRaw writes a request to a socket of its own and reads the response.
 func sendRaw(t *testing.T, addr string, q diffRequest, cookie string) {
 	c, err := net.DialTimeout("tcp", addr, 10*time.Second)
 	if err != nil {
@@ -289,7 +289,7 @@ type arrival struct {
 	lines  []string
 }
 
-// rawUpstream reads requests as bytes: no parser of HTTP stands between it and what the proxy sends.
+// rawUpstream reads requests as bytes, without a parser of HTTP in between.
 type rawUpstream struct {
 	addr  string
 	mu    sync.Mutex
@@ -363,7 +363,7 @@ func (u *rawUpstream) serve(c net.Conn) {
 	}
 }
 
-// take returns what arrived for one site.
+// take returns the requests received for one site.
 func (u *rawUpstream) take(name string) []arrival {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Answers of the gate are written, not handed to error routes, which no gate guards.
-func TestErrorRoutesAreNoWayAroundTheGate(t *testing.T) {
+// Responses of the gate are written, not returned to error routes, which no gate guards.
+func TestErrorRoutesDoNotBypassTheGate(t *testing.T) {
 	s := startAdmin(t, "handle_errors {\n\treverse_proxy UPSTREAM\n}\ngatehouse /admin/*\ngatehouse {\n\trequire group nobody\n}")
 	b := s.browser()
 	if a := b.fetch("/x"); a.StatusCode != 401 {
@@ -28,7 +28,7 @@ func TestErrorRoutesAreNoWayAroundTheGate(t *testing.T) {
 	}
 }
 
-// P-FAILCLOSED: when the store is gone, nothing is let through that needs it, and nobody is told their password is
+// When the store is unavailable, nothing passes that needs it, and no sign-in reports that the password is
 // wrong.
 func TestWithoutTheStoreTheGateIsClosed(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\tpublic /public\n}")
@@ -63,7 +63,7 @@ func TestWithoutTheStoreTheGateIsClosed(t *testing.T) {
 	}
 }
 
-// A store that answers, but has lost a table: everything but what is in memory is 503, and the health check says so.
+// A store that responds, but has lost a table: everything but what is in memory is 503, and the health check says so.
 func TestWithoutATableTheGateIsClosed(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	b := s.browser()
@@ -74,9 +74,9 @@ func TestWithoutATableTheGateIsClosed(t *testing.T) {
 		if l := s.browser().post("/_auth/login", "username", "admin", "password", adminPass); l.StatusCode != 503 || l.Header.Get("Retry-After") == "" {
 			t.Errorf("without %s: a sign-in is answered %d", table, l.StatusCode)
 		}
-		stranger := s.browser()
-		stranger.setCookie(store.NewToken())
-		if a := stranger.fetch("/x"); a.StatusCode != 503 {
+		anonymousBrowser := s.browser()
+		anonymousBrowser.setCookie(store.NewToken())
+		if a := anonymousBrowser.fetch("/x"); a.StatusCode != 503 {
 			t.Errorf("without %s: a session that cannot be looked up is answered %d", table, a.StatusCode)
 		}
 	}
@@ -85,7 +85,7 @@ func TestWithoutATableTheGateIsClosed(t *testing.T) {
 	}
 }
 
-// P-FAILCLOSED, P-CONFIG: a store that cannot be used stops the start with an error that says what to do.
+// A store that cannot be used stops the start with an error that says what to do.
 func TestAStoreThatCannotBeUsedStopsTheStart(t *testing.T) {
 	file := func(path string) testenv.Place { return testenv.Place{Engine: "sqlite", Path: path} }
 	for name, make := range map[string]func(dir string) (place testenv.Place, says string){
@@ -124,9 +124,9 @@ func TestAStoreThatCannotBeUsedStopsTheStart(t *testing.T) {
 	}
 }
 
-// On the app's own addresses nobody is sent to a sign-in that nobody can do: all kinds of requests learn how to set the
+// Requests for the app are not redirected to a sign-in that cannot succeed: all kinds of requests learn how to set the
 // site up.
-func TestTheAppsAddressesSayHowToSetTheSiteUp(t *testing.T) {
+func TestRequestsForTheAppLearnHowToSetTheSiteUp(t *testing.T) {
 	s := start(t, "gatehouse {\n\tapi /api/*\n\tpublic /open\n}")
 	b := s.browser()
 	page, form := []string{"Sec-Fetch-Mode", "navigate", "Accept", "text/html"}, "application/x-www-form-urlencoded"

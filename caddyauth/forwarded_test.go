@@ -16,12 +16,12 @@ func behindProxy(t *testing.T, global, servers string) *caddyServer {
 	if err := loadCaddyfile(strings.Replace(text, "http://"+s.addr+" {", "http://:"+port+" {", 1)); err != nil {
 		t.Fatal(err)
 	}
-	s.settle()
+	s.waitForOldSocket()
 	s.servesAnyHost()
 	return s
 }
 
-// servesAnyHost waits until requests for any host are answered by the configuration in force.
+// servesAnyHost waits until the configuration in force serves requests for any host.
 func (s *caddyServer) servesAnyHost() {
 	s.t.Helper()
 	b := s.browser()
@@ -33,8 +33,8 @@ func (s *caddyServer) servesAnyHost() {
 	})
 }
 
-// as asks for a path on a host, with a session and what a proxy says.
-func (b *browser) as(host, method, path string, header ...string) answer {
+// as requests a path of a host, with a session and headers of a proxy.
+func (b *browser) as(host, method, path string, header ...string) response {
 	b.t.Helper()
 	r := b.request(method, path, nil, append([]string{"Cookie", "gatehouse=" + b.cookie(), "Accept", "text/html", "Sec-Fetch-Site", "same-origin"}, header...)...)
 	r.Host = host
@@ -43,7 +43,7 @@ func (b *browser) as(host, method, path string, header ...string) answer {
 
 // Script in an app can send any header to its own host. The administration is where the Host header says, and nothing
 // that another proxy passes on makes it otherwise.
-func TestNoHeaderOfAProxyOpensTheAdministrationOnAnotherHost(t *testing.T) {
+func TestNoProxyHeaderOpensTheAdminPagesOnAnotherHost(t *testing.T) {
 	for _, global := range []string{"", "forwarded_host"} {
 		s := behindProxy(t, global, "")
 		b := s.browser()
@@ -76,7 +76,7 @@ func TestNoHeaderOfAProxyOpensTheAdministrationOnAnotherHost(t *testing.T) {
 
 // The target of the request line and the Host header can name different hosts; HTTP says which one counts, and two Host
 // headers are no request at all.
-func TestTheAdministrationIsWhereTheRequestGoes(t *testing.T) {
+func TestAdminPagesAreServedByTheRequestedHost(t *testing.T) {
 	s := behindProxy(t, "", "")
 	b := s.browser()
 	b.signIn(adminName, adminPass)
@@ -108,7 +108,7 @@ func TestTheAdministrationIsWhereTheRequestGoes(t *testing.T) {
 }
 
 // X-Forwarded-Host is read only where the operator asked for it, from a trusted proxy, and where it says one thing.
-func TestTheForwardedHostCountsWhereItWasAskedFor(t *testing.T) {
+func TestTheForwardedHostCountsWhereItIsConfigured(t *testing.T) {
 	for _, c := range []struct {
 		global, want string
 		header       []string
@@ -146,7 +146,7 @@ func TestTheForwardedHostCountsWhereItWasAskedFor(t *testing.T) {
 
 // A proxy that appends to X-Forwarded-Proto leaves in front what the client wrote, and one behind another appends
 // "http": neither makes a cookie that HTTP carries of one for HTTPS.
-func TestNoForwardedWordTakesACookiesProtection(t *testing.T) {
+func TestNoForwardedProtoRemovesACookiesProtection(t *testing.T) {
 	s := behindProxy(t, "", "")
 	for values, secure := range map[string]bool{
 		"https": true, "HTTPS": true, "wss": true, "https, https": true, "https|https": true, "http": false, "ws": false,
@@ -163,9 +163,9 @@ func TestNoForwardedWordTakesACookiesProtection(t *testing.T) {
 	}
 }
 
-// Where Caddy would take the client's own word for its address, the operator is told, in the log and on the settings
+// Where Caddy would take the client's own word for its address, the operator is warned, in the log and on the settings
 // page.
-func TestAnAddressThatClientsChooseIsAWarning(t *testing.T) {
+func TestALenientClientIPIsAWarning(t *testing.T) {
 	for servers, warned := range map[string]bool{
 		"": true, "trusted_proxies_strict\n": false, "client_ip_headers CF-Connecting-IP\n": false, "client_ip_headers X-Real-IP x-forwarded-for\n": true,
 	} {

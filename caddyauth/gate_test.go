@@ -13,9 +13,9 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// The decision table: who asks, by what, and the answer.
+// The decision table: the session, the kind of request, and the response.
 
-func TestNobodyReachesTheAppWithoutSigningIn(t *testing.T) {
+func TestAnonymousRequestsNeverReachTheApp(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\tapi /api/*\n}")
 	for name, c := range map[string]struct {
 		method, path string
@@ -101,7 +101,7 @@ func TestNobodyReachesTheAppWithoutSigningIn(t *testing.T) {
 	}
 }
 
-func TestASignedInPersonReachesTheAppAndItLearnsWho(t *testing.T) {
+func TestASignedInPersonReachesTheAppWithTheIdentity(t *testing.T) {
 	s := startAdmin(t, "gatehouse", withGlobal("admin {\n\temail root@example.com\n\tname \"Root Ä\"\n}"))
 	b := s.browser()
 	a := b.post("/_auth/login", "username", "admin", "password", adminPass, "rt", "/deep?x=1&y=%20")
@@ -161,7 +161,7 @@ func folds(name, want string) bool {
 	return strings.EqualFold(strings.Trim(clean, "-"), want)
 }
 
-// P-HDR-ID: on every path, public ones too, the app never sees an identity that a client sent, in any spelling.
+// On every path, public ones too, the app never sees an identity that a client sent, in any spelling.
 func TestForgedIdentityNeverReachesTheApp(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\tpublic /public/*\n\toptional /open/*\n\theader X-Auth-User user\n}",
 		withGlobal(""))
@@ -178,16 +178,16 @@ func TestForgedIdentityNeverReachesTheApp(t *testing.T) {
 			for _, name := range spellings {
 				h.WriteString(name + ": forged\n" + name + ": twice\n")
 			}
-			answer := s.raw("POST " + path + " HTTP/1.1\nHost: " + s.addr + "\n" + h.String() + cookie +
+			response := s.raw("POST " + path + " HTTP/1.1\nHost: " + s.addr + "\n" + h.String() + cookie +
 				"Connection: close, X-Auth-User, remote-user\nTransfer-Encoding: chunked\nTrailer: Remote-User, X_Auth_User, X-Other\n\n2\nhi\n0\nRemote-User: forged\nX_Auth_User: forged\nX-Other: forged\n\n")
 			if path == "/private/x" && cookie == "" {
 				if s.up.count() != before {
-					t.Errorf("%s %s reached the app: %s", who, path, answer)
+					t.Errorf("%s %s reached the app: %s", who, path, response)
 				}
 				continue
 			}
 			if s.up.count() != before+1 {
-				t.Fatalf("%s %s did not reach the app: %s", who, path, answer)
+				t.Fatalf("%s %s did not reach the app: %s", who, path, response)
 			}
 			got := s.up.last()
 			for _, headers := range []http.Header{got.Header, got.Trailer} {
@@ -215,7 +215,7 @@ func TestForgedIdentityNeverReachesTheApp(t *testing.T) {
 	}
 }
 
-// P-HDR-ID: an upgrade to anything but WebSocket would be a tunnel past the gate.
+// An upgrade to anything but WebSocket would be a tunnel past the gate.
 func TestNoTunnelOtherThanAWebSocket(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\tpublic /public\n}")
 	s.raw("GET /public HTTP/1.1\nHost: " + s.addr + "\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQAAP__\n\n")
@@ -228,8 +228,8 @@ func TestNoTunnelOtherThanAWebSocket(t *testing.T) {
 	}
 }
 
-// P-PATH, end to end: what the gate calls public is what the app is asked for; everything ambiguous is protected.
-func TestRulesRefuseWithAPageThatSaysWhy(t *testing.T) {
+// End to end: what the gate considers public is what the app serves; everything ambiguous is protected.
+func TestRulesDenyWithAPageThatSaysWhy(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\toptional /open\n}\ngatehouse /ops/* {\n\trequire group ops\n}\ngatehouse /admins/* {\n\trequire role admin\n\trequire user admin\n}")
 	b := s.browser()
 	b.signIn(adminName, adminPass)
@@ -250,8 +250,8 @@ func TestRulesRefuseWithAPageThatSaysWhy(t *testing.T) {
 	}
 }
 
-// A gate with a matcher guards its part; its pages and its protection from forged identity hold for the whole site.
-func TestPartsThatNoGateGuardsAreStillSafeFromForgery(t *testing.T) {
+// A gate with a matcher guards its part; its pages and its protection from forged identity are for the whole site.
+func TestUngatedPartsAreSafeFromForgedIdentity(t *testing.T) {
 	s := startAdmin(t, "gatehouse /admin/*")
 	b := s.browser()
 	if a := b.do(b.request("GET", "/elsewhere", nil, "Remote-User", "forged", "Cookie", "gatehouse="+strings.Repeat("A", 43)+"; a=1")); a.StatusCode != 200 {
@@ -294,7 +294,7 @@ func TestPublicOptionalAndPreflight(t *testing.T) {
 	}
 }
 
-func TestPlaceholdersTellTheRestOfCaddyWhoItIs(t *testing.T) {
+func TestPlaceholdersHaveTheIdentity(t *testing.T) {
 	s := startAdmin(t, `gatehouse {
 		optional /who
 		public /public
@@ -314,8 +314,8 @@ func TestPlaceholdersTellTheRestOfCaddyWhoItIs(t *testing.T) {
 	}
 }
 
-// An authentication of Caddy's that comes before the gate says nothing behind it.
-func TestBehindTheGateOnlyTheGateSaysWhoItIs(t *testing.T) {
+// The identity of another authentication before the gate is dropped.
+func TestOnlyTheGateSetsTheIdentity(t *testing.T) {
 	hash, err := bcrypt.GenerateFromPassword([]byte("x"), bcrypt.MinCost)
 	if err != nil {
 		t.Fatal(err)
@@ -332,9 +332,9 @@ func TestBehindTheGateOnlyTheGateSaysWhoItIs(t *testing.T) {
 	}
 }
 
-// Several directives on one site: who is let through by one is known to the rest of Caddy, whichever comes last, and
+// Several directives on one site: the identity of one is known to the rest of Caddy, whichever comes last, and
 // the names of the last one that guards the request are sent.
-func TestSeveralGatesAgreeOnWhoItIs(t *testing.T) {
+func TestSeveralGatesAgreeOnTheIdentity(t *testing.T) {
 	s := startAdmin(t, `gatehouse
 	gatehouse /named/* {
 		header X-Who user
@@ -362,8 +362,8 @@ func TestSeveralGatesAgreeOnWhoItIs(t *testing.T) {
 	}
 }
 
-// Who has to set a new password first is let through nowhere, and is a visitor like others where all may go.
-func TestARequiredPasswordChangeHoldsEverythingElse(t *testing.T) {
+// Who has to set a new password first passes nowhere, and is anonymous on optional paths.
+func TestARequiredPasswordChangeBlocksEverythingElse(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\toptional /open\n\tpublic /public\n}")
 	root := s.browser()
 	root.signIn(adminName, adminPass)

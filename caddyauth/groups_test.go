@@ -9,7 +9,7 @@ import (
 )
 
 // A group with a comma is one group to a rule; in the header it would be two.
-func TestAGroupWithACommaOpensWhatNamesItAndIsSentToNobody(t *testing.T) {
+func TestAGroupWithACommaSatisfiesRulesButIsNotSent(t *testing.T) {
 	idp := provider.New(t)
 	const dn = "cn=Staff,ou=groups"
 	idp.Set("groups", []string{dn, "dev", "a,admins"})

@@ -56,7 +56,7 @@ const (
 	adminPass = "correct horse battery staple"
 )
 
-// upstream is the app behind the gate. It notes what it is asked and answers with what it was sent.
+// upstream is the app behind the gate. It records requests and responds with what it received.
 type upstream struct {
 	*httptest.Server
 	mu   sync.Mutex
@@ -196,15 +196,15 @@ http://%[3]s {
 func (s *caddyServer) load() error {
 	err := loadCaddyfile(s.caddyfile())
 	if err == nil && s.loaded {
-		s.settle()
+		s.waitForOldSocket()
 	}
 	s.loaded = true
 	return err
 }
 
-// settle waits until the configuration of before has let go of its socket: Caddy closes it a moment after the new one
-// runs, and a form that was waiting there would be lost, as with any Caddy. It asks for a host that has no site.
-func (s *caddyServer) settle() {
+// waitForOldSocket waits until the previous configuration has closed its socket. Caddy closes it a moment after the new
+// one runs, and a form that was waiting there would be lost, as with any Caddy. It requests a host that has no site.
+func (s *caddyServer) waitForOldSocket() {
 	s.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	r, err := http.NewRequest("GET", "http://"+s.addr, nil)
@@ -213,7 +213,7 @@ func (s *caddyServer) settle() {
 	}
 	r.Host = "no-such-site.invalid"
 	good := 0
-	eventually(s.t, "the socket of before to be closed", func() bool {
+	eventually(s.t, "the old socket to be closed", func() bool {
 		res, err := client.Do(r)
 		if good++; err != nil {
 			good = 0
@@ -275,7 +275,7 @@ func (l *logBuffer) String() string {
 	return l.buf.String()
 }
 
-// waitFor waits until the log holds a text.
+// waitFor waits until the log contains a text.
 func (l *logBuffer) waitFor(t testing.TB, text string) string {
 	t.Helper()
 	eventually(t, "the log to say "+text, func() bool { return strings.Contains(l.String(), text) })
@@ -311,13 +311,13 @@ func (s *caddyServer) browser() *browser {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-// answer is a response read whole.
-type answer struct {
+// response is a response read whole.
+type response struct {
 	*http.Response
 	body string
 }
 
-func (a answer) json(t testing.TB) map[string]any {
+func (a response) json(t testing.TB) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal([]byte(a.body), &m); err != nil {
@@ -326,12 +326,12 @@ func (a answer) json(t testing.TB) map[string]any {
 	return m
 }
 
-func (b *browser) do(r *http.Request) answer {
+func (b *browser) do(r *http.Request) response {
 	b.t.Helper()
 	res, err := b.http.Do(r)
 	// A reload closes the old listening socket, with or without a gate, and with it connections that were waiting
 	// there. Nothing was asked then; a browser tries again, and so does this.
-	for try := 0; err != nil && (r.Method == http.MethodGet || unasked(err)) && try < 20; try++ {
+	for try := 0; err != nil && (r.Method == http.MethodGet || notSent(err)) && try < 20; try++ {
 		time.Sleep(5 * time.Millisecond) // waits: a pause between tries, of which there are at most twenty
 		if r.GetBody != nil {
 			r.Body, _ = r.GetBody()
@@ -341,7 +341,7 @@ func (b *browser) do(r *http.Request) answer {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	a, err := whole(res)
+	a, err := readResponse(res)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -349,24 +349,24 @@ func (b *browser) do(r *http.Request) answer {
 }
 
 // try is do for a server that may not be there: it tries once and returns the error.
-func (b *browser) try(r *http.Request) (answer, error) {
+func (b *browser) try(r *http.Request) (response, error) {
 	res, err := b.http.Do(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	return whole(res)
+	return readResponse(res)
 }
 
-func whole(res *http.Response) (answer, error) {
+func readResponse(res *http.Response) (response, error) {
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	return answer{res, string(body)}, err
+	return response{res, string(body)}, err
 }
 
-// unasked reports whether an error says that nobody was asked: there was no connection, or it ended without a byte of
-// an answer, as those do that waited at a socket which a reload closed. A server that has taken a request under way
+// notSent reports whether no server received the request: there was no connection, or it ended without a byte of
+// a response, as those do that waited at a socket which a reload closed. A server that has taken a request under way
 // finishes it.
-func unasked(err error) bool {
+func notSent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
 }
@@ -384,17 +384,17 @@ func (b *browser) request(method, path string, body io.Reader, header ...string)
 }
 
 // page loads a page as a browser does.
-func (b *browser) page(path string) answer {
+func (b *browser) page(path string) response {
 	return b.do(b.request("GET", path, nil, "Accept", "text/html", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-Site", "none"))
 }
 
 // fetch asks as a script does.
-func (b *browser) fetch(path string, header ...string) answer {
+func (b *browser) fetch(path string, header ...string) response {
 	return b.do(b.request("GET", path, nil, append([]string{"Accept", "application/json", "Sec-Fetch-Mode", "cors"}, header...)...))
 }
 
 // post sends a form from one of our pages.
-func (b *browser) post(path string, fields ...string) answer {
+func (b *browser) post(path string, fields ...string) response {
 	b.t.Helper()
 	return b.do(b.form(path, fields...))
 }
@@ -411,7 +411,7 @@ func (b *browser) form(path string, fields ...string) *http.Request {
 }
 
 // signIn signs in and fails the test when that does not work.
-func (b *browser) signIn(name, pass string) answer {
+func (b *browser) signIn(name, pass string) response {
 	b.t.Helper()
 	a := b.post("/_auth/login", "username", name, "password", pass)
 	if a.StatusCode != http.StatusSeeOther {
@@ -431,7 +431,7 @@ func (b *browser) cookie() string {
 	return ""
 }
 
-// reaches reports whether the app answers.
+// reaches reports whether the app responds.
 func (b *browser) reaches(path string) bool {
 	b.t.Helper()
 	a := b.fetch(path)

@@ -8,9 +8,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
 )
 
-// What the gate says on the app's addresses is in the person's language; what it does not say costs nothing: the
-// redirect of a page load has no language and depends on none.
-func TestTheGateSpeaksThePersonsLanguage(t *testing.T) {
+// What the gate responds on the app's addresses is in the person's language; where it responds nothing, that costs
+// nothing: the redirect of a page load has no language and depends on none.
+func TestTheGateRespondsInThePersonsLanguage(t *testing.T) {
 	s := startAdmin(t, "gatehouse {\n\trequire group staff ops\n\tpublic /open\n}", withGlobal("language es"))
 	const decision = "Cookie, Accept, Sec-Fetch-Mode, Authorization"
 

@@ -14,7 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
-// nodeEnv holds a Caddyfile's path when this test binary is to be a Caddy of its own: several Caddys on one store
+// nodeEnv is a Caddyfile's path when this test binary is to be a Caddy of its own: several Caddys on one store
 // are several processes.
 const nodeEnv = "GATEHOUSE_TEST_NODE"
 

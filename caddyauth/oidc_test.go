@@ -34,8 +34,8 @@ func startOIDC(t testing.TB, idp *provider.Provider, lines, site string, opts ..
 	return startAdmin(t, site, append([]option{withGlobal(block)}, opts...)...)
 }
 
-// follow goes where answers lead, on the site and at the provider, until one leads nowhere.
-func (b *browser) follow(a answer) answer {
+// follow follows redirects, on the site and at the provider, until there is none.
+func (b *browser) follow(a response) response {
 	b.t.Helper()
 	for range 10 {
 		if a.StatusCode < 300 || a.StatusCode > 399 {
@@ -59,12 +59,12 @@ func (b *browser) follow(a answer) answer {
 }
 
 // viaProvider signs in through the provider.
-func (b *browser) viaProvider(query string) answer {
+func (b *browser) viaProvider(query string) response {
 	b.t.Helper()
 	return b.follow(b.page("/_auth/oidc/test/start" + query))
 }
 
-func TestAPersonFromAProviderReachesTheAppWithTheirIdentity(t *testing.T) {
+func TestAProviderSignInReachesTheAppWithTheIdentity(t *testing.T) {
 	idp := provider.New(t)
 	idp.Set("groups", []string{"staff", "dev"})
 	s := startOIDC(t, idp, "", "gatehouse {\n require provider test\n require group staff\n require domain example.com\n }")
@@ -92,8 +92,8 @@ func TestAPersonFromAProviderReachesTheAppWithTheirIdentity(t *testing.T) {
 	}
 }
 
-// P-FAILCLOSED: a provider that is down closes nothing but its own way in.
-func TestAProviderThatIsDownKeepsNothingElseFromWorking(t *testing.T) {
+// A provider that is down blocks no other sign-in.
+func TestAProviderThatIsDownBlocksNothingElse(t *testing.T) {
 	idp := provider.New(t)
 	idp.Down(true)
 	s := startOIDC(t, idp, "", "gatehouse")
@@ -144,7 +144,7 @@ func TestManyTabsCanSignInAtOnce(t *testing.T) {
 	idp := provider.New(t)
 	s := startOIDC(t, idp, "", "gatehouse")
 	b := s.browser()
-	var begun []answer
+	var begun []response
 	for i := range 25 {
 		begun = append(begun, b.page(fmt.Sprintf("/_auth/oidc/test/start?rt=%%2Ftab%d", i)))
 	}
@@ -159,8 +159,8 @@ func TestManyTabsCanSignInAtOnce(t *testing.T) {
 	}
 }
 
-// P-RACE: advisory 47. A hundred people at once, a slow provider, one process.
-func TestAHundredPeopleSignInAtOnceAndNobodyGetsAnothersIdentity(t *testing.T) {
+// A hundred people at once, a slow provider, one process.
+func TestAHundredSignInsAtOnceMixUpNoIdentity(t *testing.T) {
 	const people = 100
 	idp := provider.New(t)
 	for i := range people {
@@ -192,8 +192,8 @@ func TestAHundredPeopleSignInAtOnceAndNobodyGetsAnothersIdentity(t *testing.T) {
 	}
 }
 
-// signInAs signs somebody in whom the provider knows. A server that says it is too busy is tried again, as people do.
-func signInAs(s *caddyServer, subject string) answer {
+// signInAs signs in an account of the provider. A server that says it is too busy is tried again, as people do.
+func signInAs(s *caddyServer, subject string) response {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		b := s.browser()
 		a := b.page("/_auth/oidc/test/start")
@@ -276,7 +276,7 @@ func streaming(next http.Handler, done chan struct{}) http.Handler {
 	})
 }
 
-// P-SECRETS: neither Caddy's configuration, nor any log line, page, audit row or the database shows a secret of a
+// Neither Caddy's configuration, nor any log line, page, audit row or the database shows a secret of a
 // sign-in.
 func TestNoSecretOfAProviderSignInShowsAnywhere(t *testing.T) {
 	idp := provider.New(t)
@@ -353,7 +353,7 @@ func TestTokensThatAreNotDueCostTheProviderNothing(t *testing.T) {
 	}
 }
 
-func TestAProviderWithABadOptionIsRefusedWhenTheConfigurationIsLoaded(t *testing.T) {
+func TestAProviderWithABadOptionIsRefusedAtLoad(t *testing.T) {
 	idp := provider.New(t)
 	s := startOIDC(t, idp, "", "gatehouse")
 	dir := t.TempDir()

@@ -11,13 +11,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// at lets a server use the PostgreSQL at dsn.
+// at has a server use the PostgreSQL at dsn.
 func at(dsn string) option {
 	return func(s *caddyServer) { s.place = testenv.Place{Engine: "postgres", DSN: dsn} }
 }
 
-// closed waits until a person who is signed in gets 503, and sees that nobody waits long, that the answer says when to
-// try again, and that nothing else opens meanwhile.
+// closed waits until a person who is signed in gets 503, and checks that no request waits long, that the response says
+// when to try again, and that nothing else opens meanwhile.
 func closed(t *testing.T, b *browser, what string) {
 	t.Helper()
 	eventuallyFor(t, 30*time.Second, "the gate to close: "+what, func() bool {
@@ -31,20 +31,20 @@ func closed(t *testing.T, b *browser, what string) {
 		}
 		return a.StatusCode == 503 && a.Header.Get("Retry-After") != ""
 	})
-	// A connection that comes free for a moment lets the store say that nobody has this session: 401 is right then.
-	stranger := stranger(b.s)
+	// A connection that comes free for a moment may find no such session: 401 is right then.
+	anonymousBrowser := anonymousBrowser(b.s)
 	eventuallyFor(t, 30*time.Second, "an unknown session to be answered 503: "+what, func() bool {
-		a := stranger.fetch("/x")
+		a := anonymousBrowser.fetch("/x")
 		if a.StatusCode != 503 && a.StatusCode != 401 {
 			t.Fatalf("%s: an unknown session is answered %d", what, a.StatusCode)
 		}
 		return a.StatusCode == 503
 	})
-	noSignIn(t, b.s, what)
+	checkNoSignIn(t, b.s, what)
 }
 
-// noSignIn sees that a right password is neither taken nor called wrong.
-func noSignIn(t *testing.T, s *caddyServer, what string) {
+// checkNoSignIn sees that a right password is neither taken nor called wrong.
+func checkNoSignIn(t *testing.T, s *caddyServer, what string) {
 	t.Helper()
 	begin := time.Now()
 	a := s.browser().post("/_auth/login", "username", adminName, "password", adminPass)
@@ -53,8 +53,8 @@ func noSignIn(t *testing.T, s *caddyServer, what string) {
 	}
 }
 
-// healed waits until everything works again, without a restart.
-func healed(t *testing.T, b *browser, what string) {
+// waitForRecovery waits until everything works again, without a restart.
+func waitForRecovery(t *testing.T, b *browser, what string) {
 	t.Helper()
 	eventuallyFor(t, 60*time.Second, "the gate to heal: "+what, func() bool {
 		return b.reaches("/x") && b.fetch("/_auth/healthz").StatusCode == 200
@@ -64,8 +64,8 @@ func healed(t *testing.T, b *browser, what string) {
 	})
 }
 
-// What becomes of PostgreSQL, the gate is closed in bounded time, never open, and heals by itself. P-FAILCLOSED
-func TestTheGateClosesAndHealsWhateverHappensToPostgreSQL(t *testing.T) {
+// Whatever happens to PostgreSQL, the gate is closed in bounded time, never open, and recovers by itself.
+func TestTheGateClosesAndRecoversFromEveryPostgreSQLFailure(t *testing.T) {
 	server := testenv.NewServer(t, "-c", "max_connections=40")
 	s := startAdmin(t, "gatehouse", at(server.DSN()), withGlobal("throttle {\n\tclient 100000/1m\n}"))
 	b := s.browser()
@@ -74,27 +74,27 @@ func TestTheGateClosesAndHealsWhateverHappensToPostgreSQL(t *testing.T) {
 	server.Stop()
 	closed(t, b, "stopped")
 	server.Start()
-	healed(t, b, "stopped")
+	waitForRecovery(t, b, "stopped")
 
 	release := hog(t, server.DSN())
 	closed(t, b, "no connection left")
 	release()
-	healed(t, b, "no connection left")
+	waitForRecovery(t, b, "no connection left")
 
 	const cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gatehouse'"
 	testenv.PostgresExec(t, server.DSN(), "ALTER SYSTEM SET default_transaction_read_only = on")
 	testenv.PostgresExec(t, server.DSN(), "SELECT pg_reload_conf()")
 	testenv.PostgresExec(t, server.DSN(), cut) // a connection keeps its setting
 	eventually(t, "people who are signed in to go on: read-only", func() bool { return b.reaches("/x") })
-	noSignIn(t, s, "read-only")
+	checkNoSignIn(t, s, "read-only")
 	if a := b.post("/_auth/logout"); a.StatusCode != 503 || !b.reaches("/x") {
 		t.Errorf("read-only: a sign-out that could not be written is answered %d", a.StatusCode)
 	}
 	testenv.PostgresExec(t, server.DSN(), "ALTER SYSTEM RESET default_transaction_read_only")
 	testenv.PostgresExec(t, server.DSN(), "SELECT pg_reload_conf()")
-	healed(t, b, "read-only")
+	waitForRecovery(t, b, "read-only")
 
-	// Only the connection that listens is cut: nothing is noticed, and changes arrive all the while.
+	// Only the connection that listens is cut: nothing is noticed, and changes are received all the while.
 	other := s.openStore()
 	for range 2 {
 		testenv.PostgresExec(t, server.DSN(), cut+" AND query LIKE 'LISTEN%'")
@@ -173,9 +173,9 @@ func TestAFailoverLosesNothingThatWasAcknowledged(t *testing.T) {
 	if over.reaches("/x") {
 		t.Error("a session that was ended before goes on at the standby")
 	}
-	noSignIn(t, s, "at a standby")
+	checkNoSignIn(t, s, "at a standby")
 	standby.Promote()
-	healed(t, live, "after the failover")
+	waitForRecovery(t, live, "after the failover")
 	if over.reaches("/x") {
 		t.Error("a session that was ended before goes on after the failover")
 	}
@@ -195,7 +195,7 @@ func TestADSNWithSeveralHostsFollowsThePrimary(t *testing.T) {
 	primary.Stop()
 	closed(t, b, "the primary is gone")
 	standby.Promote()
-	healed(t, b, "after the failover")
+	waitForRecovery(t, b, "after the failover")
 }
 
 // endAll ends every session as another process does.

@@ -19,8 +19,8 @@ func (s *caddyServer) everyHost(text string) string {
 }
 
 // forge asks for something with everything by which a client could speak for the gate, and returns what the app was
-// told of who asks, and how often it was asked.
-func (s *caddyServer) forge(method, target, cookie string) (told []string, asked int) {
+// leaked of who asks, and how often it was asked.
+func (s *caddyServer) forge(method, target, cookie string) (leaked []string, asked int) {
 	s.t.Helper()
 	before := s.up.count()
 	request := method + " " + target + " HTTP/1.1\nHost: " + s.addr + "\nRemote-User: forged\nremote_groups: forged\nRemote.Role: forged\nRemote~Email: forged\n-Remote-Name-: forged\n" +
@@ -36,21 +36,21 @@ func (s *caddyServer) forge(method, target, cookie string) (told []string, asked
 			for name, values := range headers {
 				for _, v := range values {
 					if v == "forged" || strings.Contains(v, "gatehouse") || strings.HasPrefix(name, "Remote-") {
-						told = append(told, name+": "+v)
+						leaked = append(leaked, name+": "+v)
 					}
 				}
 			}
 		}
 		if c := got.Header.Get("Cookie"); !strings.Contains(c, "a=1") || !strings.Contains(c, "b=2") {
-			told = append(told, "not the app's own cookies: "+c)
+			leaked = append(leaked, "not the app's own cookies: "+c)
 		}
 	}
-	return told, len(s.up.seen) - before
+	return leaked, len(s.up.seen) - before
 }
 
-// waysPast are sites on which a request reaches the app without the gate having let it through: site lines, and lines
+// bypasses are sites on which a request reaches the app without the gate having passed it on: site lines, and lines
 // of the global part that define named routes.
-var waysPast = map[string]struct {
+var bypasses = map[string]struct {
 	site, named, method, target string
 	late                        bool // the gate stands in a named route or in error routes only
 }{
@@ -79,12 +79,12 @@ var waysPast = map[string]struct {
 
 // No way through a site that has a gate carries an identity that a client made up, or our cookie, to an app: neither in
 // the blocks beside the gate, nor in error routes, nor in named ones; whether the site names its hosts or not.
-func TestNoWayPastTheGateCarriesAForgedIdentity(t *testing.T) {
+func TestNoBypassSendsAForgedIdentity(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	b := s.browser()
 	b.signIn(adminName, adminPass)
 	cookie := b.cookie()
-	for name, c := range waysPast {
+	for name, c := range bypasses {
 		for _, everyHost := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/every host %v", strings.ReplaceAll(name, " ", "_"), everyHost), func(t *testing.T) {
 				s.t, s.site = t, strings.ReplaceAll(c.site, "GATE", "{\n\theader X-Who user\n}")
@@ -107,11 +107,11 @@ func TestNoWayPastTheGateCarriesAForgedIdentity(t *testing.T) {
 					method = "POST"
 				}
 				for who, value := range map[string]string{"a stranger": strings.Repeat("A", 43), "somebody who is signed in": cookie} {
-					told, asked := s.forge(method, c.target, value)
+					leaked, asked := s.forge(method, c.target, value)
 					if asked == 0 {
 						t.Errorf("%s does not reach the app: the case shows nothing", who)
 					}
-					for _, line := range told {
+					for _, line := range leaked {
 						t.Errorf("%s: the app is told %s", who, line)
 					}
 				}

@@ -8,7 +8,7 @@ import (
 )
 
 // What docs/providers shows can be copied: every block is a configuration that is taken as it is.
-func TestTheBlocksOfTheProviderPagesAreTaken(t *testing.T) {
+func TestTheBlocksOfTheProviderDocsAreValid(t *testing.T) {
 	pages, err := filepath.Glob("../docs/providers/*.md")
 	if err != nil || len(pages) < 8 {
 		t.Fatalf("%d pages, %v", len(pages), err)

@@ -37,7 +37,7 @@ func logged(t *testing.T, site string, opts ...option) (*caddyServer, func(wait 
 	if err := loadCaddyfile(text); err != nil {
 		t.Fatal(err)
 	}
-	s.settle()
+	s.waitForOldSocket()
 	return s, func(wait string) string {
 		t.Helper()
 		all := ""
@@ -56,7 +56,7 @@ func logged(t *testing.T, site string, opts ...option) (*caddyServer, func(wait 
 	}
 }
 
-// secretTargets are addresses with a secret of ours, in the spellings that somebody may make of them.
+// secretTargets are addresses with a secret of ours, in different spellings.
 var secretTargets = []string{
 	"/_auth/link/" + canary, "/_auth//link/" + canary, "//_auth/link/" + canary, "/_auth/%6cink/" + canary, "/_AUTH/LINK/" + canary, "/x/../_auth/link/" + canary,
 	"/_auth/./link/" + canary, "/%2e/_auth/link/" + canary, "/_auth/%2e%2e/_auth/link/" + canary, "/_auth%2flink%2f" + canary, "/_auth/link%2F" + canary, "/_auth/link;x/" + canary,
@@ -116,7 +116,7 @@ func (u *upstream) all() []seen {
 }
 
 // What is hidden from logs still works: the link leads on, from an absolute address as well, and the log has one line.
-func TestAConcealedAddressWorksAndIsLoggedOnce(t *testing.T) {
+func TestARedactedAddressWorksAndIsLoggedOnce(t *testing.T) {
 	s, logs := logged(t, "gatehouse")
 	root := s.browser()
 	root.signIn(adminName, adminPass)
@@ -148,8 +148,8 @@ func TestAConcealedAddressWorksAndIsLoggedOnce(t *testing.T) {
 }
 
 // On the way to a provider and back, state, nonce, code and the hint of an ID token are in addresses: of requests, and
-// of the answers that lead to them. None is logged.
-func TestTheWayToAProviderAndBackIsNotLogged(t *testing.T) {
+// of the redirects to them. None is logged.
+func TestTheRedirectsOfAProviderSignInAreNotLogged(t *testing.T) {
 	idp := provider.New(t)
 	setenv(t, "TEST_CLIENT_SECRET", idp.Client.Secret)
 	s, logs := logged(t, "gatehouse", withGlobal(fmt.Sprintf("oidc test {\n\tissuer %s\n\tclient_id %s\n\tclient_secret {env.TEST_CLIENT_SECRET}\n\tinsecure_http\n}", idp.Issuer, idp.Client.ID)))
@@ -206,9 +206,9 @@ func withoutProxy(log string) string {
 	return strings.Join(kept, "\n")
 }
 
-// While another process holds the store, a start waits: the gate is closed at once on every address, spends no token
-// and logs none.
-func TestWhileTheStartHangsNothingIsOpenAndNothingIsLogged(t *testing.T) {
+// While another process has locked the store, a start waits: the gate is closed at once on every address, spends no
+// token and logs none.
+func TestWhileTheStartHangsTheGateIsClosedAndLogsNoSecret(t *testing.T) {
 	s := startAdmin(t, "log\ngatehouse {\n\tpublic /open\n}")
 	root := s.browser()
 	root.signIn(adminName, adminPass)
@@ -218,7 +218,7 @@ func TestWhileTheStartHangsNothingIsOpenAndNothingIsLogged(t *testing.T) {
 		if try == 20 {
 			t.Fatal("Caddy never opened its sockets before the store")
 		}
-		if hangs(t, s, func() { closedWhileHanging(t, s, link) }) {
+		if whileStoreHangs(t, s, func() { checkClosedWhileHanging(t, s, link) }) {
 			break
 		}
 	}
@@ -231,9 +231,9 @@ func TestWhileTheStartHangsNothingIsOpenAndNothingIsLogged(t *testing.T) {
 	}
 }
 
-// hangs starts Caddy anew while the store is locked, and runs during once it answers. It reports whether it did: Caddy
-// starts its apps in no order.
-func hangs(t *testing.T, s *caddyServer, during func()) bool {
+// whileStoreHangs starts Caddy anew while the store is locked, and runs during once it responds. It reports whether it
+// did: Caddy starts its apps in no order.
+func whileStoreHangs(t *testing.T, s *caddyServer, during func()) bool {
 	t.Helper()
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
@@ -260,7 +260,7 @@ func hangs(t *testing.T, s *caddyServer, during func()) bool {
 	return up
 }
 
-func closedWhileHanging(t *testing.T, s *caddyServer, link string) {
+func checkClosedWhileHanging(t *testing.T, s *caddyServer, link string) {
 	t.Helper()
 	before := s.up.count()
 	var all sync.WaitGroup

@@ -300,9 +300,9 @@ func TestOpenStreamsEndWithTheirSession(t *testing.T) {
 	}
 }
 
-// A request whose session ends before the app has answered is answered as any later one: not as a failure of the app,
-// and not as success. With two gates in the request the end of the first one's context is not the client's.
-func TestARequestThatItsEndOvertakesIsAnsweredAsAnonymous(t *testing.T) {
+// A request whose session ends before the app has responded gets the response of any later one: not as a failure of the
+// app, and not as success. With two gates in the request the end of the first one's context is not the client's.
+func TestARequestWhoseSessionEndsIsAnonymous(t *testing.T) {
 	asked, done := make(chan struct{}, 2), make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}
@@ -314,13 +314,13 @@ func TestARequestThatItsEndOvertakesIsAnsweredAsAnonymous(t *testing.T) {
 	t.Cleanup(func() { close(done); slow.CloseClientConnections(); slow.Close() })
 	for _, gates := range []string{"gatehouse", "gatehouse\ngatehouse /slow {\n\trequire role admin\n}"} {
 		s := startAdmin(t, gates+"\nreverse_proxy /slow "+slow.Listener.Addr().String())
-		for want, ask := range map[int]func(*browser) answer{
-			http.StatusUnauthorized: func(b *browser) answer { return b.fetch("/slow") },
-			http.StatusFound:        func(b *browser) answer { return b.page("/slow") },
+		for want, ask := range map[int]func(*browser) response{
+			http.StatusUnauthorized: func(b *browser) response { return b.fetch("/slow") },
+			http.StatusFound:        func(b *browser) response { return b.page("/slow") },
 		} {
 			b := s.browser()
 			b.signIn(adminName, adminPass)
-			got := make(chan answer, 1)
+			got := make(chan response, 1)
 			go func() { got <- ask(b) }()
 			<-asked
 			other := s.browser()

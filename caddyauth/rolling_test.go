@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// rolled is a session in the model of the rolling test.
-type rolled struct {
+// rollingSession is a session in the model of the rolling test.
+type rollingSession struct {
 	user, token string
 
 	mu     sync.Mutex
@@ -24,7 +24,7 @@ type rolled struct {
 	ended  time.Time // when that was acknowledged
 }
 
-func (s *rolled) times() (ending, ended time.Time) {
+func (s *rollingSession) times() (ending, ended time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ending, s.ended
@@ -41,15 +41,15 @@ type fleet struct {
 	moved    atomic.Int64 // requests that another Caddy had to answer
 
 	mu       sync.Mutex
-	sessions []*rolled
+	sessions []*rollingSession
 }
 
-// atLatest is how long after its end a session may still be answered elsewhere.
+// atLatest is how long after its end a session may still be valid elsewhere.
 const atLatest = time.Second
 
 // Restarting the Caddys of a store one after the other, and reloading each, while people sign in, work and sign out:
-// every answer is right. Only a connection that a stopping Caddy refused, or never accepted, is tried elsewhere.
-func TestARollingRestartGivesNoWrongAnswer(t *testing.T) {
+// every response is right. Only a connection that a stopping Caddy refused, or never accepted, is tried elsewhere.
+func TestARollingRestartGivesNoWrongResponse(t *testing.T) {
 	for _, e := range engines(t) {
 		if e.name != "postgres" {
 			continue
@@ -75,7 +75,7 @@ func TestARollingRestartGivesNoWrongAnswer(t *testing.T) {
 		for range 4 {
 			work.Go(func() { f.load(done) })
 		}
-		work.Go(func() { f.comeAndGo(done) })
+		work.Go(func() { f.signInAndOut(done) })
 		for i := range f.nodes {
 			f.restart(i)
 			f.settled(200)
@@ -126,7 +126,7 @@ func (f *fleet) node(i int) *node {
 	return f.nodes[i]
 }
 
-// settled waits for a number of answers with all Caddys there.
+// settled waits for a number of responses with all Caddys running.
 func (f *fleet) settled(n int64) {
 	f.t.Helper()
 	until := f.answers.Load() + n
@@ -148,8 +148,8 @@ func (f *fleet) load(done chan struct{}) {
 	}
 }
 
-// check asks a Caddy, and the next one where there is none, and judges the answer.
-func (f *fleet) check(s *rolled, i int) {
+// check sends a request to a Caddy, and the next one where none runs, and checks the response.
+func (f *fleet) check(s *rollingSession, i int) {
 	began := time.Now()
 	res, err := f.ask(s, i)
 	for ; err != nil && f.away(i, err); res, err = f.ask(s, i) {
@@ -187,7 +187,7 @@ func (f *fleet) check(s *rolled, i int) {
 var rolling = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-func (f *fleet) ask(s *rolled, i int) (*http.Response, error) {
+func (f *fleet) ask(s *rollingSession, i int) (*http.Response, error) {
 	r, err := http.NewRequest("GET", "http://"+f.node(i).addr+"/x", nil)
 	if err != nil {
 		return nil, err
@@ -197,8 +197,8 @@ func (f *fleet) ask(s *rolled, i int) (*http.Response, error) {
 	return rolling.Do(r)
 }
 
-// away reports whether err means that nobody was there: the connection was refused, or it was in the queue of a socket
-// that its stopping Caddy closed, when the kernel resets it. Then nothing was asked.
+// away reports whether err means that no server was running: the connection was refused, or it was in the queue of a
+// socket that its stopping Caddy closed, when the kernel resets it. Then nothing was asked.
 func (f *fleet) away(i int, err error) bool {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return true
@@ -207,8 +207,8 @@ func (f *fleet) away(i int, err error) bool {
 	return reset && time.Now().UnixNano() < f.resets[i].Load()
 }
 
-// comeAndGo signs people in and out, at Caddys that are not being restarted, as a balancer would.
-func (f *fleet) comeAndGo(done chan struct{}) {
+// signInAndOut signs people in and out, at Caddys that are not being restarted, as a balancer would.
+func (f *fleet) signInAndOut(done chan struct{}) {
 	for n := 0; ; n++ {
 		select {
 		case <-done:
@@ -238,7 +238,7 @@ func (f *fleet) present() *browser {
 }
 
 func (f *fleet) signIn(user int) {
-	b, s := f.present(), &rolled{user: fmt.Sprintf("user%d", user)}
+	b, s := f.present(), &rollingSession{user: fmt.Sprintf("user%d", user)}
 	a, err := b.try(b.form("/_auth/login", "username", s.user, "password", otherPass))
 	switch {
 	case err != nil:
@@ -253,7 +253,7 @@ func (f *fleet) signIn(user int) {
 	f.sessions = append(f.sessions, s)
 }
 
-func (f *fleet) signOut(s *rolled) {
+func (f *fleet) signOut(s *rollingSession) {
 	b := f.present()
 	b.setCookie(s.token)
 	s.mu.Lock()

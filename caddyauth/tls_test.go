@@ -67,7 +67,7 @@ https://%s {
 
 var insecure = &tls.Config{InsecureSkipVerify: true, NextProtos: nil} // the certificate is made a moment ago
 
-// over returns a client that speaks one version of HTTP.
+// over returns a client for one version of HTTP.
 func over(t *testing.T, version int) *http.Client {
 	t.Helper()
 	var tr http.RoundTripper
@@ -215,9 +215,9 @@ func TestExtendedConnectNeedsASessionToo(t *testing.T) {
 	}
 }
 
-// A flood of sign-ins: each gets an answer, what does not fit is told when to come back, and people who are signed in
+// A flood of sign-ins: each gets a response, what does not fit a Retry-After, and people who are signed in
 // go on meanwhile.
-func TestAFloodOfSignInsIsTurnedAwayInOrder(t *testing.T) {
+func TestAFloodOfSignInsGetsRetryAfter(t *testing.T) {
 	s := startAdmin(t, "gatehouse", withGlobal("throttle {\n\tclient 100000/1m\n}"))
 	b := s.browser()
 	b.signIn(adminName, adminPass)

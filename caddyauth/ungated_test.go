@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
-// places returns where the log says that strangers reach something, in the configuration loaded last.
+// places returns the places of the warnings about bypasses in the log, in the configuration loaded last.
 func (s *caddyServer) places(text string) []string {
 	s.t.Helper()
 	before := len(s.logs.String())
@@ -31,8 +31,8 @@ func (s *caddyServer) places(text string) []string {
 	return out
 }
 
-// A load names each upstream that a stranger reaches on a site with a gate without meeting it, and no other.
-func TestALoadNamesTheUpstreamsThatNoGateStandsBefore(t *testing.T) {
+// A load warns of each upstream that an anonymous request reaches past the gate of its site, and of no other.
+func TestALoadWarnsOfUpstreamsWithoutAGate(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	for name, c := range map[string]struct {
 		site, named string
@@ -76,7 +76,7 @@ func TestALoadNamesTheUpstreamsThatNoGateStandsBefore(t *testing.T) {
 }
 
 // With strict a warning about a configuration refuses it, also when it is only validated.
-func TestStrictRefusesWhatWouldBeAWarning(t *testing.T) {
+func TestStrictRefusesWarnings(t *testing.T) {
 	s := startAdmin(t, "handle /hook {\n\treverse_proxy UPSTREAM\n}\nhandle {\n\tgatehouse\n}", withGlobal("strict"), func(s *caddyServer) { s.site = "gatehouse" })
 	s.site = "handle /hook {\n\treverse_proxy UPSTREAM\n}\nhandle {\n\tgatehouse\n}"
 	want := "127.0.0.1 > /hook > reverse_proxy " + s.up.Listener.Addr().String()

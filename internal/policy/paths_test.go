@@ -65,7 +65,7 @@ func TestPatternsThatCouldNeverMatchAreRefused(t *testing.T) {
 }
 
 // What could be read in two ways, and what could not, in every part of a path.
-func TestPathsThatCouldBeReadInTwoWaysAreAmbiguous(t *testing.T) {
+func TestPathsWithTwoReadingsAreAmbiguous(t *testing.T) {
 	ends := []string{"", "/", "/x", "/x/y.css"}
 	for _, odd := range []string{
 		"*", "a", "host:443", "http:", "/x//y", "//x", "/x/.", "/x/..", "/./x", "/../x", "/x.", "/x..", "/...", "/x./y", "/x;y", "/;", `/x\y`, `/\x`,
@@ -95,7 +95,7 @@ func TestPathsThatCouldBeReadInTwoWaysAreAmbiguous(t *testing.T) {
 }
 
 // A rewrite never opens what the client did not ask for, and never closes what the operator opened by its address.
-func TestPublicPathsAreThoseThatWereAskedFor(t *testing.T) {
+func TestPublicPathsAreTheRequestedOnes(t *testing.T) {
 	p := rules(t, "/public/*")
 	for _, c := range []struct {
 		original, current string
@@ -114,7 +114,7 @@ func TestPublicPathsAreThoseThatWereAskedFor(t *testing.T) {
 	}
 }
 
-// What an upstream may take for an address of an API is answered like one: that opens nothing.
+// What an upstream may take for the address of an API gets its kind of response: that opens nothing.
 func TestAPIPathsAreCoveredInEveryReading(t *testing.T) {
 	p := rules(t, "/api/*", "/rpc")
 	for target, want := range map[string]bool{

@@ -21,8 +21,8 @@ func TestTheZeroDecisionAndTheZeroRuleDeny(t *testing.T) {
 	}
 }
 
-// P-CONFIG: for every field there is a person who is refused.
-func TestEachRuleAdmitsOnlyWhomItNames(t *testing.T) {
+// For every field there is a person who is refused.
+func TestEachRuleAdmitsOnlyMatchingPeople(t *testing.T) {
 	ada := &store.User{Username: "Ada", Email: "Ada@Example.com", EmailVerified: true, Role: store.RoleUser, Groups: []string{"staff", "dev"}}
 	unverified := *ada
 	unverified.EmailVerified = false
@@ -73,7 +73,7 @@ func TestEachRuleAdmitsOnlyWhomItNames(t *testing.T) {
 	}
 }
 
-func TestAllRulesMustHold(t *testing.T) {
+func TestAllRulesHaveToBeSatisfied(t *testing.T) {
 	rules := []policy.Rule{{Field: policy.FieldRole, Values: []string{"user"}}, {Field: policy.FieldGroup, Values: []string{"staff"}}}
 	s := policy.Subject{User: &store.User{Role: store.RoleUser}}
 	if r := policy.Failed(rules, s); r == nil || r.Field != policy.FieldGroup {
@@ -101,7 +101,7 @@ func TestOddAddressesHaveNoDomain(t *testing.T) {
 	}
 }
 
-func TestRulesThatCannotHoldAreErrors(t *testing.T) {
+func TestUnsatisfiableRulesAreErrors(t *testing.T) {
 	for _, r := range []policy.Rule{
 		{Field: "role", Values: []string{"root"}}, {Field: "email", Values: []string{"x"}}, {Field: "domain", Values: []string{"@x.com"}},
 		{Field: "ip", Values: []string{"1"}}, {Field: "group"}, {Field: "group", Values: []string{" "}},

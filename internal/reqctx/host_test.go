@@ -9,7 +9,7 @@ import (
 )
 
 // Whatever a host is taken from, it is read in one way: what browsers can name, in the spelling of browsers.
-func TestHostsAreReadInOneWay(t *testing.T) {
+func TestHostsHaveOneReading(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
 		"app.test": "app.test", "APP.Test:443": "app.test:443", "app.test.": "app.test.", "my_app.test": "my_app.test", "a-.test": "a-.test",
@@ -37,7 +37,7 @@ func TestHostsAreReadInOneWay(t *testing.T) {
 }
 
 // An origin is a scheme and a host. What would be more than that where an origin is written is none.
-func TestOriginsCarryNothingElse(t *testing.T) {
+func TestOriginsAreSchemeAndHostOnly(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
 		"https://a.test": "https://a.test", "HTTPS://A.test:443": "https://a.test", "http://a.test:80": "http://a.test", "https://a.test:80": "https://a.test:80",

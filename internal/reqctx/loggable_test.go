@@ -25,7 +25,7 @@ func TestAddressesWithoutSecretsAreLoggedAsTheyCame(t *testing.T) {
 	}
 }
 
-// spellings are ways to write a path that somebody may read as the plain one.
+// spellings are ways to write a path that some readers take for the plain one.
 func spellings(path string) []string {
 	var list []string
 	add := func(s string) { list = append(list, s) }

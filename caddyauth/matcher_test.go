@@ -14,7 +14,7 @@ import (
 )
 
 // Rewrites come before the gate in Caddy's order. Who has to sign in comes back to what the browser asked for.
-func TestTheReturnAddressIsWhatWasAskedForWhateverWasRewritten(t *testing.T) {
+func TestTheReturnAddressIsTheRequestedOneDespiteRewrites(t *testing.T) {
 	for directive, target := range map[string]string{
 		"try_files {path} /index.html":         "/reports/2026?x=1",
 		"rewrite * /rewritten{path}?{query}&y": "/reports/a%20b?x=1",
@@ -34,7 +34,7 @@ func TestTheReturnAddressIsWhatWasAskedForWhateverWasRewritten(t *testing.T) {
 }
 
 // A matcher reads a path as Caddy does, the app gets it as it came. Where the two may differ the gate is closed.
-func TestNoPathWalksAroundAMatcher(t *testing.T) {
+func TestNoPathBypassesAMatcher(t *testing.T) {
 	odd := []string{
 		"/private/secret/../../x", "/private/secret/%2e%2e/%2e%2e/x", "/private/..%2fx", "/private/..", "/private/.", "/private/..;/x", "/x%5cprivate", "/x/%252e%252e/private",
 		"/private%3fx", "/private%23x", "/private%20", "/private%09", "/private./x", "/private%00", "/private;x", "/x%2fy", "/a//b", "//private/x", "/private.", "/%20private",
@@ -131,7 +131,7 @@ func TestAPIPathsAreNeverRedirected(t *testing.T) {
 	}
 }
 
-// The access log says who it was, also where somebody was refused, and on our own pages.
+// The access log has the identity, also of denied requests and on our own pages.
 func TestTheAccessLogNamesWhoIsSignedIn(t *testing.T) {
 	s := startAdmin(t, "log\ngatehouse {\n\trequire user nobody\n}")
 	b := s.browser()
@@ -230,7 +230,7 @@ func TestADownloadThatCaddyServesEndsWithItsSession(t *testing.T) {
 	}
 }
 
-// An upload ends with its session, too: the app is told that it is not whole.
+// An upload ends with its session, too: the app gets an error.
 func TestAnUploadEndsWithItsSession(t *testing.T) {
 	begun, got := make(chan struct{}), make(chan error, 1)
 	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -10,8 +10,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
 )
 
-// What outlasts the store is requests of sessions that were in use, and nothing else. P-FAILCLOSED
-func TestWithStoreGraceOnlyRequestsOfSessionsInUseGoOn(t *testing.T) {
+// Without the store only requests of sessions in use continue.
+func TestStoreGraceIsForSessionsInUseOnly(t *testing.T) {
 	proxy, dsn := testenv.PostgresProxy(t)
 	s := startAdmin(t, "gatehouse {\n\tpublic /metrics\n}\nmetrics /metrics", withGlobal("session {\n\tstore_grace 10s\n}"),
 		func(s *caddyServer) { s.place = testenv.Place{Engine: "postgres", DSN: dsn} })
@@ -25,7 +25,7 @@ func TestWithStoreGraceOnlyRequestsOfSessionsInUseGoOn(t *testing.T) {
 		t.Error("the settings page does not show the option")
 	}
 	// On a machine that is so slow that the time is over before everything was asked, once more.
-	for try := 1; !onlyRequestsGoOn(t, s, proxy, b, unused); try++ {
+	for try := 1; !checkOnlyRequestsContinue(t, s, proxy, b, unused); try++ {
 		if try == 5 {
 			t.Fatal("never was everything asked in time")
 		}
@@ -46,8 +46,9 @@ func TestWithStoreGraceOnlyRequestsOfSessionsInUseGoOn(t *testing.T) {
 	}
 }
 
-// onlyRequestsGoOn takes the store away and judges every way in. It reports whether the time was not over before.
-func onlyRequestsGoOn(t *testing.T, s *caddyServer, proxy *testenv.Proxy, b, unused *browser) (inTime bool) {
+// checkOnlyRequestsContinue makes the store unavailable and checks every kind of request. It reports whether it was
+// done in time.
+func checkOnlyRequestsContinue(t *testing.T, s *caddyServer, proxy *testenv.Proxy, b, unused *browser) (inTime bool) {
 	t.Helper()
 	time.Sleep(time.Second) // waits: for news that confirm what was read, which come four times as often and show nowhere
 	cut := time.Now()
@@ -66,9 +67,9 @@ func onlyRequestsGoOn(t *testing.T, s *caddyServer, proxy *testenv.Proxy, b, unu
 	}
 	m := b.fetch("/metrics").body
 	metrics := grep(m, "gatehouse_store_grace")
-	answers := map[string]answer{
+	answers := map[string]response{
 		"a session that was not read": unused.fetch("/"),
-		"an unknown session":          stranger(s).fetch("/"),
+		"an unknown session":          anonymousBrowser(s).fetch("/"),
 		"the sign-in form":            s.browser().post("/_auth/login", "username", adminName, "password", adminPass),
 		"the admin pages":             b.page("/_auth/admin"),
 		"the account page":            b.page("/_auth/account"),
@@ -92,9 +93,9 @@ func onlyRequestsGoOn(t *testing.T, s *caddyServer, proxy *testenv.Proxy, b, unu
 	return true
 }
 
-// Within the grace nothing can be asked about what a provider said, so only a session that this configuration has
-// judged by its rules goes on. P-FAILCLOSED
-func TestASessionThroughAProviderNeedsToHaveBeenJudged(t *testing.T) {
+// Within the grace no provider's claims can be read, so only a session that this configuration has checked by its rules
+// continues.
+func TestStoreGraceNeedsAProviderSessionToBeChecked(t *testing.T) {
 	proxy, dsn := testenv.PostgresProxy(t)
 	idp := provider.New(t)
 	s := startOIDC(t, idp, "allow email ada@example.com\n}\nsession {\n\tstore_grace 10s", "gatehouse", at(dsn))
@@ -147,14 +148,14 @@ func cacheExpires(t *testing.T, b *browser) {
 	eventually(t, "the cache to expire", func() bool { return b.fetch("/_auth/api/v1/session").StatusCode == 503 })
 }
 
-// stranger returns a browser with a token that nobody gave it.
-func stranger(s *caddyServer) *browser {
+// anonymousBrowser returns a browser with a token that was never issued.
+func anonymousBrowser(s *caddyServer) *browser {
 	b := s.browser()
 	b.setCookie(strings.Repeat("A", 43))
 	return b
 }
 
-func (a answer) has(parts ...string) bool {
+func (a response) has(parts ...string) bool {
 	for _, p := range parts {
 		if !strings.Contains(a.body, p) {
 			return false

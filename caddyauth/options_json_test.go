@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
 )
 
-// P-CONFIG: what the Caddyfile refuses about hosts, providers and limits is refused in JSON.
+// What the Caddyfile refuses about hosts, providers and limits is refused in JSON.
 func TestJSONRefusesWhatCaddyfilesRefuse(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	provider := func(change func(*caddyauth.ProviderConfig)) *caddyauth.App {

@@ -31,7 +31,7 @@ func TestAmbiguousRequestTargetsAreProtected(t *testing.T) {
 	}
 }
 
-// P-REDIR: what the sign-in page is told to return to comes from path and query alone.
+// What the sign-in page returns to comes from path and query alone.
 func TestTheReturnAddressOfOddTargetsIsLocal(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	for _, target := range []string{"http://evil.example/", "//evil.example/", `/\evil.example`, "/%09/evil.example", "/..//evil.example/"} {
@@ -52,7 +52,7 @@ func TestTheReturnAddressOfOddTargetsIsLocal(t *testing.T) {
 	}
 }
 
-// P-HDR-FWD: what a client says of scheme, host and address counts only from a proxy that Caddy was told to trust.
+// Forwarded scheme, host and address count only from a proxy in trusted_proxies.
 func TestForwardedHeadersCountOnlyFromTrustedProxies(t *testing.T) {
 	claim := []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example", "X-Forwarded-For", "198.51.100.7", "X-Real-Ip", "198.51.100.7", "Forwarded", "proto=https;host=evil.example"}
 	s := startAdmin(t, "gatehouse")
@@ -71,7 +71,7 @@ func TestForwardedHeadersCountOnlyFromTrustedProxies(t *testing.T) {
 	if err := loadCaddyfile(trusting); err != nil {
 		t.Fatal(err)
 	}
-	s.settle()
+	s.waitForOldSocket()
 	c := s.browser()
 	claim[3] = s.addr // the proxy asks for the right site
 	a = c.do(c.request("POST", "/_auth/login", strings.NewReader("username=admin&password="+url.QueryEscape(adminPass)),

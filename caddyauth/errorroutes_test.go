@@ -39,7 +39,7 @@ func (s *caddyServer) fromJSON(text string) (v any) {
 	return v
 }
 
-// What is streamed by error routes to somebody whom the gate let through ends with the session, too.
+// What error routes stream to a signed-in person ends with the session, too.
 func TestStreamsOfErrorRoutesEndWithTheirSession(t *testing.T) {
 	app := streamUpstream(t)
 	for name, site := range map[string]string{
@@ -68,7 +68,7 @@ func TestStreamsOfErrorRoutesEndWithTheirSession(t *testing.T) {
 				case <-time.After(20 * time.Second):
 					t.Fatal("the stream goes on without its session")
 				}
-				if d := time.Since(out); d > 5*time.Second { // a second by contract; a loaded machine gets more
+				if d := time.Since(out); d > 5*time.Second { // a second is promised; a loaded machine gets more
 					t.Errorf("the stream ended after %v", d)
 				}
 			}
@@ -76,8 +76,8 @@ func TestStreamsOfErrorRoutesEndWithTheirSession(t *testing.T) {
 	}
 }
 
-// Error routes know whom the gate let through, nobody where it let nobody through, and nobody where it never ran.
-func TestErrorRoutesKnowWhoItIs(t *testing.T) {
+// Error routes have the identity that the gate passed on, and none where it denied or never ran.
+func TestErrorRoutesGetTheIdentity(t *testing.T) {
 	s := startAdmin(t, `gatehouse {
 	public /public
 	optional /open
@@ -110,8 +110,8 @@ handle_errors {
 	}
 }
 
-// What runs after the gate has answered, but is none of what it lets through, is told of nobody.
-func TestIdentityEndsWithWhatTheGateLetThrough(t *testing.T) {
+// What runs after the gate has returned, but is not what it passed on to, gets no identity.
+func TestTheIdentityIsRemovedAfterTheGateReturns(t *testing.T) {
 	s := startAdmin(t, `route {
 	intercept {
 		@down status 418
@@ -131,7 +131,7 @@ func TestIdentityEndsWithWhatTheGateLetThrough(t *testing.T) {
 }
 
 // What is written in JSON by hand is as safe as a Caddyfile.
-func TestConfigurationsInJSONHaveNoWayPastTheGate(t *testing.T) {
+func TestJSONConfigurationsHaveNoBypass(t *testing.T) {
 	const proxy = `{"handler":"reverse_proxy","upstreams":[{"dial":"UPSTREAM"}]}`
 	const gate = `{"handler":"gatehouse","headers":[{"name":"X-Who","value":"user"}]}`
 	s := startAdmin(t, "gatehouse")
@@ -161,11 +161,11 @@ func TestConfigurationsInJSONHaveNoWayPastTheGate(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			told, asked := s.forge("POST", "/hook", strings.Repeat("A", 43))
+			leaked, asked := s.forge("POST", "/hook", strings.Repeat("A", 43))
 			if asked == 0 {
 				t.Error("the app is not reached: the case shows nothing")
 			}
-			for _, line := range told {
+			for _, line := range leaked {
 				t.Errorf("the app is told %s", line)
 			}
 		})
@@ -174,7 +174,7 @@ func TestConfigurationsInJSONHaveNoWayPastTheGate(t *testing.T) {
 }
 
 // A site that has no gate is left alone, though it is served by the same socket.
-func TestOtherSitesAreLeftAlone(t *testing.T) {
+func TestOtherSitesAreUntouched(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	_, port, _ := strings.Cut(s.addr, ":")
 	other := "http://other.example:" + port + " {\n\tbind 127.0.0.1\n\treverse_proxy UPSTREAM\n}\nhttp://*.many.example:" + port + " {\n\tbind 127.0.0.1\n\tgatehouse\n\treverse_proxy UPSTREAM\n}\n" +
@@ -182,7 +182,7 @@ func TestOtherSitesAreLeftAlone(t *testing.T) {
 	if err := s.reload(s.caddyfile() + other); err != nil {
 		t.Fatal(err)
 	}
-	s.settle()
+	s.waitForOldSocket()
 	for host, want := range map[string]string{"other.example": "from elsewhere", "one.many.example": "from elsewhere", "two.many.example": "", s.addr: ""} {
 		for _, path := range []string{"/x", "/down"} {
 			before := s.up.count()
@@ -203,7 +203,7 @@ func TestOtherSitesAreLeftAlone(t *testing.T) {
 }
 
 // Error routes of a site for every host are those of its neighbors, too, unless they have some of their own.
-func TestErrorsOfANeighborCarryNoForgedIdentityToTheGatedApp(t *testing.T) {
+func TestErrorsOfANeighborSendNoForgedIdentityToTheGatedApp(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	_, port, _ := strings.Cut(s.addr, ":")
 	base, _, _ := strings.Cut(s.caddyfile(), "\nhttp://")
@@ -214,7 +214,7 @@ func TestErrorsOfANeighborCarryNoForgedIdentityToTheGatedApp(t *testing.T) {
 	if err := s.reload(base + site("", "gatehouse\n\treverse_proxy UPSTREAM"+toApp) + site("neighbor.example", "error 500") + site("own.example", "error 500"+toApp)); err != nil {
 		t.Fatal(err)
 	}
-	s.settle()
+	s.waitForOldSocket()
 	for host, want := range map[string]string{"neighbor.example": "", "own.example": "from elsewhere"} {
 		before := s.up.count()
 		r := s.browser().request("POST", "/x", nil, "Remote-User", "from elsewhere", "Cookie", "gatehouse="+strings.Repeat("A", 43))
@@ -227,7 +227,7 @@ func TestErrorsOfANeighborCarryNoForgedIdentityToTheGatedApp(t *testing.T) {
 	}
 }
 
-// Nothing of a request that the gate keeps for itself can be read by a placeholder.
+// No placeholder can read what the gate stores of a request.
 func TestThePlaceholderOfTheGatesOwnVariableIsEmpty(t *testing.T) {
 	s := startAdmin(t, "gatehouse\nheader X-Seen \"[{http.vars.http.gatehouse.request}]\"\nrespond \"[{http.vars.http.gatehouse.request}]\"")
 	b := s.browser()

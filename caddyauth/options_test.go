@@ -12,8 +12,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 
-// A host without a port stands for any of its ports, one with a port for that alone, and the usual port of the scheme
-// is there although nobody writes it.
+// A host without a port means any of its ports, one with a port that alone, and the usual port of the scheme
+// counts although browsers leave it out.
 func TestAdminHostsKnowTheUsualPorts(t *testing.T) {
 	setenv(t, "ADMIN_PASSWORD", adminPass)
 	addr := testenv.Address(t)
@@ -84,7 +84,7 @@ http://:%s {
 	}
 }
 
-// P-SECRET: a secret that was written out, braces and all, is in no error; a placeholder that fails is named.
+// A secret that was written out, braces and all, is in no error; a placeholder that fails is named.
 func TestErrorsNeverCarryWhatStandsInBraces(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	t.Setenv("GATE_EMPTY", "")

@@ -10,7 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 )
 
-// P-CONFIG: what the Caddyfile refuses about a gate is refused in JSON.
+// What the Caddyfile refuses about a gate is refused in JSON.
 func TestGatesInJSONAreRefusedAsInCaddyfiles(t *testing.T) {
 	rules := func(lines ...string) *caddyauth.Gate {
 		g := &caddyauth.Gate{}
