@@ -1,7 +1,7 @@
 // Package store holds the domain types of Gatehouse and the interface that every storage engine implements.
 //
-// It imports the standard library and x/text only. The one implementation is store/sqlstore (SQLite and PostgreSQL, one SQL
-// text); store/storetest is the conformance suite that both engines run.
+// It imports the standard library and x/text only. The one implementation is store/sqlstore (SQLite and PostgreSQL,
+// one SQL text); store/storetest is the conformance suite that both engines run.
 //
 // # Rules of the contract
 //

@@ -10,11 +10,13 @@ import (
 type Throttle interface {
 	// TakeTurn counts an attempt under key and allows limit attempts per window (a fixed window that starts with the
 	// first attempt). It returns 0 if the attempt was counted, else how long the window still lasts.
-	TakeTurn(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (wait time.Duration, err error)
+	TakeTurn(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (wait time.Duration,
+		err error)
 	// BeginAttempt counts an attempt under key before its outcome is known (the caller clears it on success). While key
 	// is blocked it counts nothing and returns the remaining wait. After free counted attempts each further one makes
 	// the key wait twice as long as the one before, from [FirstWait] up to longest.
-	BeginAttempt(ctx context.Context, key string, free int, longest time.Duration, now time.Time) (wait time.Duration, err error)
+	BeginAttempt(ctx context.Context, key string, free int, longest time.Duration, now time.Time) (wait time.Duration,
+		err error)
 	// ForgiveAttempt undoes one attempt that was not checked (the server was too busy).
 	ForgiveAttempt(ctx context.Context, key string, now time.Time) error
 }

@@ -94,9 +94,9 @@ func (p Place) Made(t testing.TB) bool {
 // bytes of its files, which may contain deleted rows.
 func (p Place) Rows(t testing.TB) string {
 	t.Helper()
-	look, done := p.Watch(t)
+	dump, done := p.Watch(t)
 	defer done()
-	text := look()
+	text := dump()
 	if p.Engine == sqlstore.EngineSQLite {
 		text += string(p.files(t))
 	}
@@ -105,7 +105,7 @@ func (p Place) Rows(t testing.TB) string {
 
 // Watch returns a function that returns the current content of the store. The result differs after any write, even
 // one that changes no value.
-func (p Place) Watch(t testing.TB) (look func() string, done func()) {
+func (p Place) Watch(t testing.TB) (dump func() string, done func()) {
 	t.Helper()
 	driver, source := "pgx", p.DSN
 	tables, columns := `SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1`, `ctid, xmin, *`

@@ -68,14 +68,14 @@ func TestAPlaceUsesTheEngineUnderTestAndShowsWrites(t *testing.T) {
 			}
 		}
 		set()
-		look, done := p.Watch(t)
+		dump, done := p.Watch(t)
 		defer done()
-		before := look()
-		if look() != before {
+		before := dump()
+		if dump() != before {
 			t.Errorf("%s: it differs although nothing was written", engine)
 		}
 		set() // the same value
-		if look() == before {
+		if dump() == before {
 			t.Errorf("%s: a write was not noticed", engine)
 		}
 		if !strings.Contains(p.Rows(t), "something written") {

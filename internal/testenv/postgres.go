@@ -87,7 +87,8 @@ func makeTemplate(name string) error {
 	if err := adminExec("CREATE DATABASE " + name); err != nil {
 		return err
 	}
-	db, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true})
+	db, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn,
+		Migrate: true})
 	if err != nil {
 		return err
 	}
@@ -219,7 +220,8 @@ func runPostgres(bin, dir, data string, port int, attr *syscall.SysProcAttr, mor
 	args := []string{"-D", data, "-p", strconv.Itoa(port), "-k", dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
 		"-c", "max_connections=300", "-c", "shared_buffers=32MB"}
-	cmd := exec.Command(filepath.Join(bin, "postgres"), append(args, more...)...) // the last one of duplicate settings applies
+	// the last one of duplicate settings applies
+	cmd := exec.Command(filepath.Join(bin, "postgres"), append(args, more...)...)
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = attr, dir, &out, &out
 	started, exited := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -228,7 +230,7 @@ func runPostgres(bin, dir, data string, port int, attr *syscall.SysProcAttr, mor
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended is told by its output
+			_ = cmd.Wait() // its output shows how it ended
 		}
 		close(exited)
 	}()

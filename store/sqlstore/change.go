@@ -93,7 +93,7 @@ func (d *DB) Change(ctx context.Context, fn func(tx store.Tx) error) error {
 }
 
 // change returns the changes that were, or may have been, committed.
-func (d *DB) change(ctx context.Context, fn func(tx store.Tx) error) (reported []store.Change, err error) {
+func (d *DB) change(ctx context.Context, fn func(tx store.Tx) error) (changes []store.Change, err error) {
 	t, done, err := d.begin(ctx)
 	if err != nil {
 		return nil, err

@@ -161,7 +161,8 @@ func checkContent(ctx context.Context, opts Options) error {
 	}
 	version, err := readVersion(ctx, opts.Path)
 	after := statCheckpointed(opts.Path)
-	if after == nil || !os.SameFile(before, after) || before.Size() != after.Size() || !before.ModTime().Equal(after.ModTime()) {
+	if after == nil || !os.SameFile(before, after) || before.Size() != after.Size() ||
+		!before.ModTime().Equal(after.ModTime()) {
 		return unknown("it came into use meanwhile", err)
 	}
 	if isNoDatabase(err) {

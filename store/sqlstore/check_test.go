@@ -48,7 +48,8 @@ func TestCheckChangesNothing(t *testing.T) {
 	dir := t.TempDir()
 	garbage := filepath.Join(dir, "garbage.db")
 	empty := filepath.Join(dir, "empty.db")
-	if err := errors.Join(os.WriteFile(garbage, []byte(strings.Repeat("x", 5000)), 0o600), os.WriteFile(empty, nil, 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(garbage, []byte(strings.Repeat("x", 5000)), 0o600),
+		os.WriteFile(empty, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	good := filled(t)
@@ -92,17 +93,21 @@ func TestConnectionStringsAreCheckedAndNeverRepeated(t *testing.T) {
 		opts := sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn}
 		_, opened := sqlstore.Open(t.Context(), opts)
 		for _, err := range []error{opened, sqlstore.Check(t.Context(), opts)} {
-			if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(fmt.Sprintf("%+v %#v", err, err), secret) {
+			if err == nil || strings.Contains(err.Error(), secret) ||
+				strings.Contains(fmt.Sprintf("%+v %#v", err, err), secret) {
 				t.Errorf("got %v", err)
 			}
 		}
 	}
-	if err := sqlstore.Check(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: "postgres://u:" + secret + "@nowhere.invalid/db"}); err != nil {
+	if err := sqlstore.Check(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres,
+		DSN: "postgres://u:" + secret + "@nowhere.invalid/db"}); err != nil {
 		t.Errorf("the check used the network: %v", err)
 	}
 	// A server that does not exist: the error names the address and not the password.
-	_, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: "postgres://u:" + secret + "@127.0.0.1:1/db?sslmode=disable"})
-	if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "127.0.0.1:1") {
+	_, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres,
+		DSN: "postgres://u:" + secret + "@127.0.0.1:1/db?sslmode=disable"})
+	if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), secret) ||
+		!strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("got %v", err)
 	}
 }

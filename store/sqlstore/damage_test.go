@@ -44,7 +44,8 @@ func TestErrorsNeverAdviseToDeleteAStore(t *testing.T) {
 				}
 				text := err.Error()
 				keep, away := strings.Index(text, "copy the file together with those of the same name"), strings.Index(text, "away")
-				if away >= 0 && (keep < 0 || keep > away) || strings.Contains(text, "start with a new") || !strings.Contains(text, path) {
+				if away >= 0 && (keep < 0 || keep > away) || strings.Contains(text, "start with a new") ||
+					!strings.Contains(text, path) {
 					t.Errorf("it says %v", err)
 				}
 			}
@@ -66,21 +67,22 @@ func TestALogWithoutItsStoreIsNotDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := crashed(t)
-			kept, err := os.ReadFile(path)
+			content, err := os.ReadFile(path)
 			if err := errors.Join(err, lose(path)); err != nil {
 				t.Fatal(err)
 			}
 			before := snapshot(t, filepath.Dir(path))
 			_, opened := sqlstore.Open(t.Context(), sqliteOptions(path))
 			for _, err := range []error{opened, sqlstore.Check(t.Context(), sqliteOptions(path))} {
-				if err == nil || !strings.Contains(err.Error(), path+"-wal") || !strings.Contains(err.Error(), "put the file back") {
+				if err == nil || !strings.Contains(err.Error(), path+"-wal") ||
+					!strings.Contains(err.Error(), "put the file back") {
 					t.Errorf("got %v", err)
 				}
 			}
 			if snapshot(t, filepath.Dir(path)) != before {
 				t.Error("something was changed")
 			}
-			if err := os.WriteFile(path, kept, 0o600); err != nil {
+			if err := os.WriteFile(path, content, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if err := testenv.OpenSQLite(t, path).Ping(t.Context()); err != nil {

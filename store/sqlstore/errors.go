@@ -80,9 +80,9 @@ func mapSQLite(err error) error {
 	return nil
 }
 
-// isSchemaError reports whether SQLite misses a table or column, or cannot read its schema: the file is not as we left it,
-// and asking again may help once it was restored. The code is the same as for a mistake in a statement, only the words
-// notify; statements of ours that name no table of ours would fail in every test.
+// isSchemaError reports whether SQLite misses a table or column, or cannot read its schema: the file is not as we
+// left it, and asking again may help once it was restored. The code is the same as for a mistake in a statement, only
+// the words notify; statements of ours that name no table of ours would fail in every test.
 func isSchemaError(message string) bool {
 	for _, part := range []string{"no such table", "no such column", "has no column named", "malformed database schema"} {
 		if strings.Contains(message, part) {

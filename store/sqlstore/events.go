@@ -71,7 +71,8 @@ func insertEvent(ctx context.Context, q queryer, e store.Event) error {
 
 // eventSearch returns the text that searches of the audit log match.
 func eventSearch(actor, target, action, ip string) string {
-	return store.FoldName(actor) + "\n" + store.FoldName(target) + "\n" + store.FoldName(action) + "\n" + store.FoldName(ip)
+	return store.FoldName(actor) + "\n" + store.FoldName(target) + "\n" + store.FoldName(action) + "\n" +
+		store.FoldName(ip)
 }
 
 // AddEvent implements [store.Tx].
@@ -157,7 +158,8 @@ func (r reader) newEventFilter(ctx context.Context, q store.EventQuery) (eventFi
 	default:
 		f.addIndexed(noIndex, "action_group", " = %s", actionGroup(action))
 		if action != actionGroup(action) { // a group within a group
-			f.add(noIndex+"action >= %s AND "+noIndex+"action < %s", action, strings.TrimSuffix(action, ".")+"/") // '/' follows '.' in ASCII
+			// '/' follows '.' in ASCII
+			f.add(noIndex+"action >= %s AND "+noIndex+"action < %s", action, strings.TrimSuffix(action, ".")+"/")
 		}
 	}
 	if q.Outcome != "" {
@@ -231,7 +233,8 @@ func (r reader) Event(ctx context.Context, id string) (store.Event, error) {
 	if !storable(id) {
 		return store.Event{}, store.ErrNotFound
 	}
-	return one(ctx, r, "read the audit log", scanEvent, `SELECT `+columns("", eventColumns)+` FROM events WHERE id = $1`, id)
+	return one(ctx, r, "read the audit log", scanEvent, `SELECT `+columns("", eventColumns)+` FROM events WHERE id = $1`,
+		id)
 }
 
 // Events implements [store.Reader].

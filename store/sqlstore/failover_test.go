@@ -35,7 +35,10 @@ func TestAFailoverThatLosesChangesDropsCachedData(t *testing.T) {
 		if err := setSetting(t.Context(), old, key); err != nil {
 			t.Fatal(err)
 		}
-		within(t, 10*time.Second, "news of it", func() bool { return r.count(store.Change{Kind: store.ChangeSetting, Subject: key}) == 1 })
+		within(t, 10*time.Second, "news of it", func() bool {
+			return r.count(store.Change{Kind: store.ChangeSetting,
+				Subject: key}) == 1
+		})
 	}
 	proxy.Cut()
 	primary.Stop()

@@ -73,7 +73,8 @@ func TestStoreWithoutATableIsUnavailable(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer raw.Close()
-			for _, statement := range []string{"ALTER TABLE sessions RENAME COLUMN token_hash TO lost", "ALTER TABLE users RENAME TO gone"} {
+			for _, statement := range []string{"ALTER TABLE sessions RENAME COLUMN token_hash TO lost",
+				"ALTER TABLE users RENAME TO gone"} {
 				if _, err := raw.ExecContext(t.Context(), statement); err != nil {
 					t.Fatal(err)
 				}
@@ -141,7 +142,8 @@ func TestNoStatementIsNamedOnTheServer(t *testing.T) {
 	}
 	defer conn.Close()
 	var named int64
-	if err := conn.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_prepared_statements WHERE name <> ''`).Scan(&named); err != nil || named != 0 {
+	if err := conn.QueryRowContext(t.Context(),
+		`SELECT count(*) FROM pg_prepared_statements WHERE name <> ''`).Scan(&named); err != nil || named != 0 {
 		t.Fatalf("%d named statements, %v", named, err)
 	}
 }
@@ -231,7 +233,8 @@ func TestStoreHoldsNoUsableToken(t *testing.T) {
 		}
 		at := time.Now()
 		return errors.Join(
-			tx.CreateLink(t.Context(), store.Link{ID: store.NewID(at), Hash: store.HashToken(link), Purpose: store.LinkSetup, CreatedAt: at, ExpiresAt: at.Add(time.Hour)}),
+			tx.CreateLink(t.Context(), store.Link{ID: store.NewID(at), Hash: store.HashToken(link), Purpose: store.LinkSetup,
+				CreatedAt: at, ExpiresAt: at.Add(time.Hour)}),
 			tx.PutDevice(t.Context(), store.HashToken(device), admins.Items[0].ID, at, at.Add(time.Hour)))
 	})
 	if err := errors.Join(err, db.Close()); err != nil {

@@ -58,7 +58,9 @@ func TestStoreOwnedByAnotherUserIsRefused(t *testing.T) {
 			giveAway(t, path)
 			return err
 		},
-		"a folder for everybody": func(t *testing.T, dir, path string) error { return errors.Join(ours(t, path), os.Chmod(dir, 0o777)) },
+		"a folder for everybody": func(t *testing.T, dir, path string) error {
+			return errors.Join(ours(t, path), os.Chmod(dir, 0o777))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

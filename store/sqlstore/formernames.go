@@ -38,7 +38,8 @@ func recordFormerName(ctx context.Context, q queryer, u store.User, at time.Time
 		holders = append(holders, id.ID())
 	}
 	for _, holder := range holders {
-		_, err := q.ExecContext(ctx, `INSERT INTO former_names (name_key, holder, left_at) VALUES ($1, $2, $3)`, key, holder, toMillis(at))
+		_, err := q.ExecContext(ctx, `INSERT INTO former_names (name_key, holder, left_at) VALUES ($1, $2, $3)`, key, holder,
+			toMillis(at))
 		if err != nil {
 			return err
 		}

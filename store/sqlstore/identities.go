@@ -29,7 +29,8 @@ func (r reader) Identity(ctx context.Context, issuer, subject string) (store.Ide
 	if !storable(issuer, subject) {
 		return store.Identity{}, store.ErrNotFound
 	}
-	return one(ctx, r, "read an identity", scanIdentity, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject)
+	return one(ctx, r, "read an identity", scanIdentity, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer,
+		subject)
 }
 
 // Identities implements [store.Reader].
@@ -79,7 +80,8 @@ func (t *tx) DeleteIdentity(ctx context.Context, issuer, subject string) error {
 	if !storable(issuer, subject) {
 		return store.ErrNotFound
 	}
-	return t.detachIdentity(ctx, "unlink an identity", issuer, subject, `DELETE FROM identities WHERE issuer = $1 AND subject = $2`)
+	return t.detachIdentity(ctx, "unlink an identity", issuer, subject,
+		`DELETE FROM identities WHERE issuer = $1 AND subject = $2`)
 }
 
 // MoveIdentity implements [store.Tx].
@@ -123,6 +125,7 @@ func clearClaims(ctx context.Context, q queryer, issuer, subject string) ([]stri
 	if err != nil {
 		return nil, err
 	}
-	_, err = q.ExecContext(ctx, `UPDATE sessions SET claims = $3 WHERE issuer = $1 AND subject = $2`, issuer, subject, noClaims)
+	_, err = q.ExecContext(ctx, `UPDATE sessions SET claims = $3 WHERE issuer = $1 AND subject = $2`, issuer, subject,
+		noClaims)
 	return ids, err
 }

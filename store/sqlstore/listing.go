@@ -164,7 +164,8 @@ func (l listing[T]) read(ctx context.Context, r reader, from *cursor, n int) (ro
 
 // fromSmallSet returns sorted rows after the cursor from a set of at most limit ids; ok is false if there is no such
 // set.
-func (l listing[T]) fromSmallSet(ctx context.Context, r reader, from *cursor, limit, n int) (rows []T, ok bool, err error) {
+func (l listing[T]) fromSmallSet(ctx context.Context, r reader, from *cursor,
+	limit, n int) (rows []T, ok bool, err error) {
 	few, err := r.firstSmallSet(ctx, l.op, l.sets, limit)
 	if err != nil || few == nil {
 		return nil, false, err
@@ -326,5 +327,6 @@ func (r reader) countTo(ctx context.Context, op, rows string, w where, limit int
 		return one(ctx, r, op, scanInt, `SELECT count(*) `+rows+w.String(), w.args...)
 	}
 	end := w.arg(int64(limit) + 1)
-	return one(ctx, r, op, scanInt, `SELECT count(*) FROM (SELECT 1 `+rows+w.String()+` LIMIT `+end+`) AS counted`, w.args...)
+	return one(ctx, r, op, scanInt, `SELECT count(*) FROM (SELECT 1 `+rows+w.String()+` LIMIT `+end+`) AS counted`,
+		w.args...)
 }

@@ -91,7 +91,8 @@ func checkOneSchema(t *testing.T, db *sqlstore.DB) {
 	err = db.Writer().QueryRowContext(t.Context(), `SELECT count(*), count(DISTINCT version_id),
 		(SELECT count(*) FROM change_counter) FROM gatehouse_schema WHERE version_id > 0`).Scan(&rows, &distinct, &counters)
 	if err != nil || rows != latest || distinct != latest || counters != 1 || db.Info().Schema != latest {
-		t.Fatalf("%d rows of %d versions, %d counters, schema %d, %v; want version %d", rows, distinct, counters, db.Info().Schema, err, latest)
+		t.Fatalf("%d rows of %d versions, %d counters, schema %d, %v; want version %d", rows, distinct, counters,
+			db.Info().Schema, err, latest)
 	}
 }
 
@@ -134,7 +135,8 @@ func TestNewerSchemaIsRefusedUntouched(t *testing.T) {
 		}
 		_, err = sqlstore.Open(t.Context(), sqliteOptions(path))
 		for _, err := range []error{err, sqlstore.Check(t.Context(), sqliteOptions(path))} {
-			if !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "4711") || !strings.Contains(err.Error(), path) {
+			if !errors.Is(err, store.ErrNewerSchema) || !strings.Contains(err.Error(), "4711") ||
+				!strings.Contains(err.Error(), path) {
 				t.Errorf("got %v", err)
 			}
 		}

@@ -50,7 +50,8 @@ func TestFolderAndFilesArePrivateToTheOwner(t *testing.T) {
 	}
 	for path, want := range map[string]fs.FileMode{
 		parent: 0o755, filepath.Dir(dir): 0o700, dir: 0o700, // an existing directory is not changed
-		filepath.Join(dir, "gatehouse.db"): 0o600, filepath.Join(dir, "gatehouse.db-wal"): 0o600, filepath.Join(dir, "gatehouse.db-shm"): 0o600,
+		filepath.Join(dir, "gatehouse.db"): 0o600, filepath.Join(dir, "gatehouse.db-wal"): 0o600, filepath.Join(dir,
+			"gatehouse.db-shm"): 0o600,
 	} {
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != want {
@@ -78,7 +79,8 @@ func TestReadableFileIsRestrictedWithAWarning(t *testing.T) {
 
 func TestPathsWithURICharactersWork(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"a b", "what?mode=memory", "x#y", "100%41", "ü", "semi;colon&x=1", "'quote\"", "file:x", `back\slash`, "%3f"} {
+	for _, name := range []string{"a b", "what?mode=memory", "x#y", "100%41", "ü", "semi;colon&x=1", "'quote\"", "file:x",
+		`back\slash`, "%3f"} {
 		dir := filepath.Join(t.TempDir(), name)
 		path := filepath.Join(dir, name+".db")
 		db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
@@ -171,9 +173,10 @@ func TestErrorsOfUnusableStoresSayWhatToDo(t *testing.T) {
 		want string
 		unav bool
 	}{
-		"relative":   {sqliteOptions("gatehouse.db"), "must be absolute", false},
-		"folder":     {sqliteOptions(dir), "is not a file", false},
-		"text file":  {sqliteOptions(write("text", strings.Repeat("not a database at all\n", 100))), "not a SQLite database", true},
+		"relative": {sqliteOptions("gatehouse.db"), "must be absolute", false},
+		"folder":   {sqliteOptions(dir), "is not a file", false},
+		"text file": {sqliteOptions(write("text", strings.Repeat("not a database at all\n", 100))), "not a SQLite database",
+			true},
 		"broken":     {sqliteOptions(write("broken", string(broken))), "restore a backup", true},
 		"under file": {sqliteOptions(filepath.Join(write("file", "x"), "gatehouse.db")), "not a directory", false},
 		"engine":     {sqlstore.Options{Engine: "mysql"}, `unknown store engine "mysql"`, false},
@@ -191,7 +194,8 @@ func TestPostgresLocationHasNoPassword(t *testing.T) {
 	dsn := testenv.PostgresDSN(t)
 	db := testenv.OpenPostgres(t, strings.Replace(dsn, "@", ":c4nary@", 1))
 	info := db.Info()
-	if info.Engine != "postgres" || strings.Contains(info.Location, "c4nary") || !strings.Contains(info.Location, "/gatehouse_") {
+	if info.Engine != "postgres" || strings.Contains(info.Location, "c4nary") ||
+		!strings.Contains(info.Location, "/gatehouse_") {
 		t.Fatalf("got %+v", info)
 	}
 }
@@ -203,8 +207,10 @@ func TestEverySQLiteConnectionIsConfigured(t *testing.T) {
 		pool *sql.DB
 		want map[string]string
 	}{
-		"writer": {db.Writer(), map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000", "trusted_schema": "0", "query_only": "0"}},
-		"reader": {db.Pool(), map[string]string{"journal_mode": "wal", "foreign_keys": "1", "busy_timeout": "5000", "trusted_schema": "0", "query_only": "1"}},
+		"writer": {db.Writer(), map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1",
+			"busy_timeout": "5000", "trusted_schema": "0", "query_only": "0"}},
+		"reader": {db.Pool(), map[string]string{"journal_mode": "wal", "foreign_keys": "1", "busy_timeout": "5000",
+			"trusted_schema": "0", "query_only": "1"}},
 	} {
 		var conns []*sql.Conn
 		for range c.pool.Stats().MaxOpenConnections {

@@ -19,9 +19,11 @@ func plan(t *testing.T, db *sqlstore.DB, q sqlstore.Recorded) string {
 	t.Helper()
 	explain, disable := "EXPLAIN QUERY PLAN ", []string(nil)
 	if db.Info().Engine == sqlstore.EnginePostgres {
-		explain, disable = "EXPLAIN ", []string{"enable_seqscan", "enable_sort", "enable_incremental_sort", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"}
+		explain, disable = "EXPLAIN ", []string{"enable_seqscan", "enable_sort", "enable_incremental_sort",
+			"enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"}
 		if strings.Contains(q.Query, "@>") {
-			disable = slices.DeleteFunc(disable, func(s string) bool { return s == "enable_bitmapscan" }) // such an index supports no other scan
+			// such an index supports no other scan
+			disable = slices.DeleteFunc(disable, func(s string) bool { return s == "enable_bitmapscan" })
 		}
 	}
 	tx, err := db.Writer().BeginTx(t.Context(), nil)
@@ -105,7 +107,8 @@ func TestListsUseAnIndex(t *testing.T) {
 	t.Parallel()
 	onEngines(t, 30, func(t *testing.T, db *sqlstore.DB) {
 		for _, set := range []string{`role = 'admin'`, `pending = 1`, `active = 0`} { // enough of each for a second page
-			if _, err := db.Writer().ExecContext(t.Context(), `UPDATE users SET `+set+` WHERE username_key LIKE 'user1_'`); err != nil {
+			if _, err := db.Writer().ExecContext(t.Context(),
+				`UPDATE users SET `+set+` WHERE username_key LIKE 'user1_'`); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -121,7 +124,8 @@ func TestListsUseAnIndex(t *testing.T) {
 }
 
 // engines open a fresh store.
-var engines = map[string]func(testing.TB, ...func(*sqlstore.Options)) *sqlstore.DB{"sqlite": testenv.SQLite, "postgres": testenv.Postgres}
+var engines = map[string]func(testing.TB, ...func(*sqlstore.Options)) *sqlstore.DB{"sqlite": testenv.SQLite,
+	"postgres": testenv.Postgres}
 
 // onEngines runs a test on a store of each kind that holds so many users.
 func onEngines(t *testing.T, users int, test func(t *testing.T, db *sqlstore.DB)) {
@@ -138,7 +142,8 @@ func onEngines(t *testing.T, users int, test func(t *testing.T, db *sqlstore.DB)
 
 func checkUserLists(t *testing.T, p pages) {
 	t.Helper()
-	for _, sort := range []store.UserSort{"", "username", "-username", "email", "-email", "created", "-created", "last_login", "-last_login"} {
+	for _, sort := range []store.UserSort{"", "username", "-username", "email", "-email", "created", "-created",
+		"last_login", "-last_login"} {
 		for _, q := range []store.UserQuery{
 			{}, {Role: store.RoleUser}, {Status: "active"}, {Status: "never"}, {Role: store.RoleAdmin}, {Status: "pending"}, {Status: "inactive"},
 			{Role: store.RoleAdmin, Status: "never"}, {Text: "ser1"}, {Text: "er"}, {Text: "nobody"}, {Group: "staff"}, {Provider: "local"}, {Provider: "corp"},
@@ -161,7 +166,8 @@ func checkSessionLists(t *testing.T, p pages) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []store.SessionQuery{{}, {UserID: user.ID}, {Text: "ser1"}, {Text: "er"}, {Text: "192.0.2.7"}, {Text: "2.7"}, {UserID: user.ID, Text: "ser"}} {
+	for _, q := range []store.SessionQuery{{}, {UserID: user.ID}, {Text: "ser1"}, {Text: "er"}, {Text: "192.0.2.7"},
+		{Text: "2.7"}, {UserID: user.ID, Text: "ser"}} {
 		p.check(t, fmt.Sprintf("sessions %+v", q), func(c string) (string, error) {
 			q.Cursor, q.Limit, q.Now = c, 3, time.Now()
 			page, err := p.db.Sessions(ctx, q)
@@ -186,7 +192,8 @@ func checkEventLists(t *testing.T, p pages) {
 	for _, q := range []store.EventQuery{
 		{}, {UserID: user.ID}, {Actor: "USER0"}, {Action: "session.sign_in"}, {Action: "session."}, {Action: "session.sign."}, {Outcome: store.Success},
 		{From: time.Now().Add(-time.Hour)}, {To: time.Now().Add(time.Hour)}, {Text: "ser1"}, {Text: "nothing"}, {Text: "192.0.2.7"}, {Text: "request-1"},
-		{UserID: user.ID, Actor: "user0", Action: "session.", Outcome: store.Success, Text: "ser", From: time.Now().Add(-time.Hour)},
+		{UserID: user.ID, Actor: "user0", Action: "session.", Outcome: store.Success, Text: "ser",
+			From: time.Now().Add(-time.Hour)},
 		{Outcome: store.Failure, Action: "session.sign_in"}, {Text: "192.0.2.7", Outcome: store.Failure},
 	} {
 		p.check(t, fmt.Sprintf("events %+v", q), func(c string) (string, error) {
@@ -250,13 +257,15 @@ func fill(t testing.TB, db *sqlstore.DB, n int) (tokens []string) {
 			}
 			token := store.NewToken()
 			tokens = append(tokens, token)
-			err := tx.CreateSession(ctx, store.Session{ID: store.NewID(at), TokenHash: store.HashToken(token), UserID: first, CreatedAt: at,
-				AuthAt: at, LastSeenAt: at, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "password", IP: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)"})
+			err := tx.CreateSession(ctx, store.Session{ID: store.NewID(at), TokenHash: store.HashToken(token), UserID: first,
+				CreatedAt: at,
+				AuthAt:    at, LastSeenAt: at, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "password", IP: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)"})
 			if err != nil {
 				return err
 			}
-			err = tx.AddEvent(ctx, store.Event{ActorID: first, Actor: "user0", Action: "session.sign_in", TargetID: u.ID, Outcome: store.Success,
-				IP: "192.0.2.7", RequestID: "request-1"})
+			err = tx.AddEvent(ctx, store.Event{ActorID: first, Actor: "user0", Action: "session.sign_in", TargetID: u.ID,
+				Outcome: store.Success,
+				IP:      "192.0.2.7", RequestID: "request-1"})
 			if err != nil {
 				return err
 			}

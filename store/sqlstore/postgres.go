@@ -135,7 +135,8 @@ func (e *postgresEngine) healthy() error { return nil }
 // numbers for later ones.
 func (e *postgresEngine) pollCommits(ctx context.Context, conn *sql.Conn) (committed, reset bool, err error) {
 	var started string
-	if err := conn.QueryRowContext(ctx, `SELECT extract(epoch FROM pg_postmaster_start_time())::text`).Scan(&started); err != nil {
+	if err := conn.QueryRowContext(ctx,
+		`SELECT extract(epoch FROM pg_postmaster_start_time())::text`).Scan(&started); err != nil {
 		return false, false, err
 	}
 	reset, e.started = e.started != "" && started != e.started, started

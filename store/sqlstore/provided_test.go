@@ -38,7 +38,8 @@ func TestMigrationSeparatesProvidedFromGrantedRoles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, statement := range append([]string{`UPDATE identities SET group_names = 'broken' WHERE subject = 'broken'`}, backToThree...) {
+			for _, statement := range append([]string{`UPDATE identities SET group_names = 'broken' WHERE subject = 'broken'`},
+				backToThree...) {
 				if _, err := db.Writer().ExecContext(t.Context(), statement); err != nil {
 					t.Fatalf("%s: %v", statement, err)
 				}
@@ -58,7 +59,8 @@ func TestMigrationSeparatesProvidedFromGrantedRoles(t *testing.T) {
 				}
 			}
 			page, err := db.Sessions(t.Context(), store.SessionQuery{Now: at})
-			if err != nil || len(page.Items) != 1 || page.Items[0].Claims != "" { // nothing that was cleaned before counts as proved
+			// nothing that was cleaned before counts as proved
+			if err != nil || len(page.Items) != 1 || page.Items[0].Claims != "" {
 				t.Errorf("sessions %+v, %v", page.Items, err)
 			}
 		})
@@ -73,13 +75,15 @@ func TestARoleGrantedByAnOlderVersionCounts(t *testing.T) {
 	var users []store.User
 	for _, name := range []string{"own", "theirs"} {
 		at := time.Now().UTC()
-		u := store.User{ID: store.NewID(at), Username: name, Role: store.RoleAdmin, RoleProvided: name == "theirs", Active: true, PasswordHash: "hash", CreatedAt: at}
+		u := store.User{ID: store.NewID(at), Username: name, Role: store.RoleAdmin, RoleProvided: name == "theirs",
+			Active: true, PasswordHash: "hash", CreatedAt: at}
 		if err := db.Change(t.Context(), func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) }); err != nil {
 			t.Fatal(err)
 		}
 		users = append(users, u)
 	}
-	if _, err := db.Writer().ExecContext(t.Context(), `UPDATE users SET role_granted = 1 WHERE username = 'theirs'`); err != nil {
+	if _, err := db.Writer().ExecContext(t.Context(),
+		`UPDATE users SET role_granted = 1 WHERE username = 'theirs'`); err != nil {
 		t.Fatal(err)
 	}
 	if u, err := db.User(t.Context(), users[1].ID); err != nil || u.RoleProvided {

@@ -28,7 +28,8 @@ func (d *DB) refold(ctx context.Context, q queryer) error {
 	}
 	slices.SortFunc(stale, precedence)
 	for _, u := range stale { // old keys must not conflict with new ones
-		if _, err := q.ExecContext(ctx, `UPDATE users SET username_key = $2, email_key = '' WHERE id = $1`, u.ID, "\x01"+u.ID); err != nil {
+		if _, err := q.ExecContext(ctx, `UPDATE users SET username_key = $2, email_key = '' WHERE id = $1`, u.ID,
+			"\x01"+u.ID); err != nil {
 			return fmt.Errorf("fold names again: %w", err)
 		}
 	}
@@ -66,7 +67,8 @@ func staleUsers(ctx context.Context, q queryer) ([]store.User, error) {
 		found, err := collect(ctx, q, func(s scanner) (row, error) {
 			var r row
 			var created int64
-			err := s.Scan(&r.ID, &r.Username, &r.Email, intBool{&r.EmailVerified}, &r.Name, intBool{&r.Managed}, intBool{&r.Local}, &created,
+			err := s.Scan(&r.ID, &r.Username, &r.Email, intBool{&r.EmailVerified}, &r.Name, intBool{&r.Managed},
+				intBool{&r.Local}, &created,
 				&r.stored.username, &r.stored.email, &r.stored.search)
 			r.CreatedAt = fromMillis(created)
 			return r, err
@@ -139,7 +141,8 @@ func (d *DB) writeRefolded(ctx context.Context, q queryer, before, u store.User)
 		return nil
 	}
 	d.opts.Log.Warn("account renamed: its username or e-mail address equaled another one except for invisible characters",
-		zap.String("user_id", u.ID), zap.String("before", identifier.Example(before.Username)), zap.String("after", u.Username),
+		zap.String("user_id", u.ID), zap.String("before", identifier.Example(before.Username)), zap.String("after",
+			u.Username),
 		zap.Bool("email_removed", u.Email != before.Email))
 	return insertEvent(ctx, q, d.CompleteEvent(store.Event{
 		Actor: store.NameStartUp, Action: "user.update", TargetID: u.ID, Target: u.Username, Outcome: store.Success,
@@ -169,7 +172,8 @@ func refoldEvents(ctx context.Context, q queryer) error {
 			if key == r.actorKey && search == r.search {
 				continue
 			}
-			if _, err := q.ExecContext(ctx, `UPDATE events SET actor_key = $2, search = $3 WHERE id = $1`, r.id, key, search); err != nil {
+			if _, err := q.ExecContext(ctx, `UPDATE events SET actor_key = $2, search = $3 WHERE id = $1`, r.id, key,
+				search); err != nil {
 				return err
 			}
 		}

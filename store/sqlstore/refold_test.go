@@ -36,7 +36,8 @@ func (o *olderStore) add(u store.User) store.User {
 		})
 	})
 	if err == nil {
-		err = o.db.AddEvents(o.t.Context(), store.Event{Time: o.at, ActorID: u.ID, Actor: username, Action: "session.sign_in", TargetID: u.ID, Target: username})
+		err = o.db.AddEvents(o.t.Context(), store.Event{Time: o.at, ActorID: u.ID, Actor: username,
+			Action: "session.sign_in", TargetID: u.ID, Target: username})
 	}
 	if err != nil {
 		o.t.Fatal(err)
@@ -72,7 +73,8 @@ func TestRefoldingLosesNoAccount(t *testing.T) {
 func refolds(t *testing.T, open func() *sqlstore.DB) {
 	ctx := t.Context()
 	o := &olderStore{t: t, db: open(), at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	early := o.add(store.User{Username: "admin\u034f", Email: "a\u00ad@corp.example", Local: true, Origin: store.OriginLocal})
+	early := o.add(store.User{Username: "admin\u034f", Email: "a\u00ad@corp.example", Local: true,
+		Origin: store.OriginLocal})
 	plain := o.add(store.User{Username: "Admin", Email: "a@corp.example", Local: true, Origin: store.OriginLocal})
 	third := o.add(store.User{Username: "admin\ufe0f", Origin: store.OriginOIDC})
 	taken := o.add(store.User{Username: "admin-2", Origin: store.OriginLocal})
@@ -135,7 +137,8 @@ func checkAuditLog(ctx context.Context, t *testing.T, db *sqlstore.DB, ids ...st
 	}
 	for _, id := range ids {
 		page, err := db.Events(ctx, store.EventQuery{Action: "user.update", UserID: id})
-		if err != nil || len(page.Items) != 1 || page.Items[0].Details["before.username"] == page.Items[0].Details["after.username"] {
+		if err != nil || len(page.Items) != 1 ||
+			page.Items[0].Details["before.username"] == page.Items[0].Details["after.username"] {
 			t.Errorf("the audit log says %+v, %v", page.Items, err)
 		}
 	}

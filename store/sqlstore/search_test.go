@@ -29,7 +29,8 @@ var downToFirst = map[string][]string{
 
 func revertToFirst(t *testing.T, db *sqlstore.DB) {
 	t.Helper()
-	statements := append(slices.Concat(backToThree, downToFirst[db.Info().Engine]), `DELETE FROM gatehouse_schema WHERE version_id >= 2`,
+	statements := append(slices.Concat(backToThree, downToFirst[db.Info().Engine]),
+		`DELETE FROM gatehouse_schema WHERE version_id >= 2`,
 		`ALTER TABLE throttle_buckets DROP COLUMN used`,
 		`DROP INDEX identities_by_provider`, `DROP INDEX users_local`, `DROP INDEX sessions_by_ip`, `DROP INDEX links_open_by_user`,
 		`DROP INDEX events_by_ip`, `DROP INDEX events_by_request`)
@@ -57,7 +58,8 @@ func TestMigrationIndexesExistingAccounts(t *testing.T) {
 			fill(t, old, 300)
 			member := withManyGroups(t, old)
 			revertToFirst(t, old)
-			if _, err := old.Writer().ExecContext(t.Context(), `UPDATE users SET group_names = 'broken' WHERE username_key = 'user7'`); err != nil {
+			if _, err := old.Writer().ExecContext(t.Context(),
+				`UPDATE users SET group_names = 'broken' WHERE username_key = 'user7'`); err != nil {
 				t.Fatal(err)
 			}
 			if err := old.Close(); err != nil {
@@ -71,7 +73,8 @@ func TestMigrationIndexesExistingAccounts(t *testing.T) {
 			}
 			defer db.Close()
 			sqlstore.SetSearchBudget(db, []int{1, 1}, 1000, 1000) // so that only the index can find them
-			for text, want := range map[string]int{"user29": 11, "ser299": 1, "@example.com": 301, "any groups": 1, "nobody": 0} {
+			for text, want := range map[string]int{"user29": 11, "ser299": 1, "@example.com": 301, "any groups": 1,
+				"nobody": 0} {
 				got, _ := walkPages(t, text, 1000, func(c string) (keys []string, next string, err error) {
 					page, err := db.Users(t.Context(), store.UserQuery{Text: text, Cursor: c, Limit: 1000})
 					for _, u := range page.Items {
@@ -125,7 +128,8 @@ func TestMigrationWaitsForChangesInProgress(t *testing.T) {
 				t.Fatal("the update waits for nothing")
 			}
 		}
-		return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp.example", Subject: "s", UserID: u.ID, Provider: "corp", CreatedAt: at})
+		return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp.example", Subject: "s", UserID: u.ID,
+			Provider: "corp", CreatedAt: at})
 	})
 	if err != nil {
 		t.Errorf("the change: %v", err)
@@ -170,7 +174,8 @@ func repair(t *testing.T, db *sqlstore.DB) {
 func withManyGroups(t *testing.T, db *sqlstore.DB) store.User {
 	t.Helper()
 	at := time.Now()
-	u := store.User{ID: store.NewID(at), Username: "many", Email: "many@example.com", Name: "Many Groups", Role: store.RoleUser, Active: true, CreatedAt: at}
+	u := store.User{ID: store.NewID(at), Username: "many", Email: "many@example.com", Name: "Many Groups",
+		Role: store.RoleUser, Active: true, CreatedAt: at}
 	for i := range 200 {
 		u.Groups = append(u.Groups, fmt.Sprintf("%03d", i)+strings.Repeat("ü", 251))
 	}
@@ -195,7 +200,8 @@ func inGroups(t *testing.T, db *sqlstore.DB, u store.User) {
 	sqlstore.SetSearchBudget(db, []int{1, 1}, 1000, 1000)
 	for i, group := range append([]string{"nobody's", u.Groups[0] + "x", u.Groups[0][:3]}, u.Groups...) {
 		page, err := db.Users(t.Context(), store.UserQuery{Group: group})
-		if found := len(page.Items) == 1 && page.Items[0].ID == u.ID; err != nil || found != (i >= 3) || !found && len(page.Items) > 0 {
+		if found := len(page.Items) == 1 && page.Items[0].ID == u.ID; err != nil || found != (i >= 3) || !found &&
+			len(page.Items) > 0 {
 			t.Errorf("%.10s (%d) finds %d, %v", group, i, len(page.Items), err)
 		}
 	}
@@ -209,7 +215,8 @@ func TestManyGroupsDoNotSlowDownChanges(t *testing.T) {
 		began := time.Now()
 		u := withManyGroups(t, db)
 		at := time.Now()
-		ident := store.Identity{Issuer: "https://idp.example", Subject: "s", UserID: u.ID, Provider: "corp", Groups: u.Groups, CreatedAt: at}
+		ident := store.Identity{Issuer: "https://idp.example", Subject: "s", UserID: u.ID, Provider: "corp",
+			Groups: u.Groups, CreatedAt: at}
 		err := db.Change(t.Context(), func(tx store.Tx) error { return tx.CreateIdentity(t.Context(), ident) })
 		if err != nil {
 			t.Fatal(err)
@@ -225,8 +232,9 @@ func TestManyGroupsDoNotSlowDownChanges(t *testing.T) {
 				if err := tx.UpdateIdentity(t.Context(), ident); err != nil {
 					return err
 				}
-				return errors.Join(tx.SetLastLogin(t.Context(), u.ID, at), tx.CreateSession(t.Context(), store.Session{ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()),
-					UserID: u.ID, CreatedAt: at, AuthAt: at, LastSeenAt: at, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "oidc"}))
+				return errors.Join(tx.SetLastLogin(t.Context(), u.ID, at),
+					tx.CreateSession(t.Context(), store.Session{ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()),
+						UserID: u.ID, CreatedAt: at, AuthAt: at, LastSeenAt: at, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "oidc"}))
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -248,7 +256,8 @@ func TestTrigramsOnPostgreSQL(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		var list string
-		err := db.Pool().QueryRowContext(ctx, `SELECT array_to_string(ARRAY(SELECT unnest(gatehouse_grams($1)) COLLATE "C" ORDER BY 1), '|')`, text).Scan(&list)
+		err := db.Pool().QueryRowContext(ctx,
+			`SELECT array_to_string(ARRAY(SELECT unnest(gatehouse_grams($1)) COLLATE "C" ORDER BY 1), '|')`, text).Scan(&list)
 		if err != nil {
 			t.Fatal(err)
 		}

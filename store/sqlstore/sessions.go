@@ -104,7 +104,8 @@ func (r reader) Sessions(ctx context.Context, q store.SessionQuery) (store.Sessi
 	}
 	l := listing[store.SessionRow]{
 		// A subquery per row: for a join, PostgreSQL would read all users for a few sessions.
-		op: "list sessions", cols: columns("s.", sessionColumns) + ", (SELECT u.username FROM users u WHERE u.id = s.user_id)",
+		op: "list sessions", cols: columns("s.", sessionColumns) +
+			", (SELECT u.username FROM users u WHERE u.id = s.user_id)",
 		from: "FROM sessions s", keys: "FROM sessions s", order: sessionOrder,
 		index: func(w *where) {
 			if q.UserID != "" {

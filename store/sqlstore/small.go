@@ -94,7 +94,9 @@ func (t *tx) Mark(ctx context.Context, kind, key string, until time.Time) error 
 	if err := checkKeys(kind, key); err != nil {
 		return err
 	}
-	return t.run(ctx, "note what happened", func(ctx context.Context, q queryer) error { return t.mark(ctx, q, kind, key, until) })
+	return t.run(ctx, "note what happened", func(ctx context.Context, q queryer) error {
+		return t.mark(ctx, q, kind, key, until)
+	})
 }
 
 // mark stores the time by the store's clock, like [tx.CreateFlow]: sessions ended on one machine are compared with

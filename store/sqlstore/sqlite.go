@@ -217,7 +217,8 @@ func (e *sqliteEngine) healthy() error {
 		return unavailable("the file of the store is gone: restart the server", err)
 	}
 	if !os.SameFile(now, e.opened) {
-		return fmt.Errorf("%w: the file of the store was replaced while it was open: restart the server", store.ErrUnavailable)
+		return fmt.Errorf("%w: the file of the store was replaced while it was open: restart the server",
+			store.ErrUnavailable)
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ func TestAttemptsAreCountedByTheStoresClock(t *testing.T) {
 	t.Parallel()
 	path, dsn := filepath.Join(t.TempDir(), "gatehouse.db"), testenv.PostgresDSN(t)
 	for _, opts := range []sqlstore.Options{
-		{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true}, {Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true},
+		{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true},
+		{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true},
 	} {
 		t.Run(opts.Engine, func(t *testing.T) {
 			t.Parallel()
@@ -82,7 +83,8 @@ func TestSignOutAndSignInAreOrderedByTheStoresClock(t *testing.T) {
 	var passed atomic.Int64 // on all clocks
 	for _, off := range []time.Duration{0, 3 * time.Minute, -2 * time.Hour} {
 		clock := func() time.Time { return time.Now().Add(off + time.Duration(passed.Load())) }
-		db, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true, Clock: clock})
+		db, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true,
+			Clock: clock})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +98,8 @@ func TestSignOutAndSignInAreOrderedByTheStoresClock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	u := store.User{ID: store.NewID(time.Now()), Username: "ada", Role: store.RoleUser, Active: true, CreatedAt: time.Now()}
+	u := store.User{ID: store.NewID(time.Now()), Username: "ada", Role: store.RoleUser, Active: true,
+		CreatedAt: time.Now()}
 	change(machines[0], func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) })
 	begin := func(m machine) store.TokenHash {
 		at, hash := m.clock(), store.HashToken(store.NewToken())
@@ -133,7 +136,8 @@ func TestAChangeNeedsNoSecondConnection(t *testing.T) {
 	t.Parallel()
 	db := testenv.OpenPostgres(t, testenv.MigratedDSN(t))
 	at := time.Now().UTC().Truncate(time.Millisecond)
-	u := store.User{ID: store.NewID(at), Username: "ada", Role: store.RoleUser, Active: true, Origin: store.OriginLocal, CreatedAt: at}
+	u := store.User{ID: store.NewID(at), Username: "ada", Role: store.RoleUser, Active: true, Origin: store.OriginLocal,
+		CreatedAt: at}
 	if err := db.Change(t.Context(), func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) }); err != nil {
 		t.Fatal(err)
 	}

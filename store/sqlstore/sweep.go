@@ -76,7 +76,8 @@ func sweepSteps(now, counts time.Time, keepEvents time.Duration) []sweepStep {
 func (d *DB) sweep(ctx context.Context, step sweepStep, limit int) (int, error) {
 	keys := `SELECT ` + step.key + ` FROM ` + step.table + ` WHERE ` + step.rows + ` LIMIT $1`
 	args := append([]any{int64(limit)}, step.args...)
-	found, err := one(ctx, d.reader, "look for what has expired", scanInt, `SELECT count(*) FROM (`+keys+`) AS expired`, args...)
+	found, err := one(ctx, d.reader, "look for what has expired", scanInt, `SELECT count(*) FROM (`+keys+`) AS expired`,
+		args...)
 	if err != nil || found == 0 {
 		return 0, err
 	}

@@ -267,7 +267,8 @@ func (r reader) addUserProvider(f *userFilter, q store.UserQuery) {
 		f.sets = append(f.sets, set{query: `SELECT c.id FROM users c WHERE c.is_local = 1`})
 	default:
 		f.add("EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id AND i.provider = %s)", clean(q.Provider))
-		f.sets = append(f.sets, set{query: `SELECT i.user_id FROM identities i WHERE i.provider = %s`, values: []any{clean(q.Provider)}})
+		f.sets = append(f.sets, set{query: `SELECT i.user_id FROM identities i WHERE i.provider = %s`,
+			values: []any{clean(q.Provider)}})
 	}
 }
 

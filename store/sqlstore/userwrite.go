@@ -210,7 +210,8 @@ const roleProvided = `u.role_granted = 0 AND u.managed = 0 AND (u.role_provided 
 // normalizeProvided clears what cannot come from a provider: a granted role, groups that are not in Groups. And it
 // sets RoleProvided for a role that can only come from a provider.
 func normalizeProvided(u *store.User) {
-	u.RoleProvided = (u.RoleProvided || u.Origin == store.OriginOIDC) && u.Role == store.RoleAdmin && !u.RoleGranted && !u.Managed
+	u.RoleProvided = (u.RoleProvided || u.Origin == store.OriginOIDC) && u.Role == store.RoleAdmin && !u.RoleGranted &&
+		!u.Managed
 	var provided []string
 	for _, g := range u.ProvidedGroups {
 		if slices.Contains(u.Groups, g) {

@@ -259,10 +259,10 @@ func (p *poller) deliverChanges(ctx context.Context) (more bool, err error) {
 
 // fromOthers returns the changes of other processes.
 func (p *poller) fromOthers(rows []changeRow) []store.Change {
-	own := p.origin()
+	origin := p.origin()
 	var changes []store.Change
 	for _, r := range rows {
-		if r.origin != own {
+		if r.origin != origin {
 			changes = append(changes, store.Change{Kind: store.ChangeKind(r.kind), Subject: r.subject})
 		}
 	}

@@ -28,7 +28,8 @@ var adminTests = []test{
 				t.Errorf("%s: got %v, want ErrLastAdmin", name, err)
 			}
 		}
-		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, admin.ID) }), store.ErrLastAdmin)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, admin.ID) }),
+			store.ErrLastAdmin)
 		if got := getUser(t, s, admin.ID); !got.IsActiveAdmin() {
 			t.Fatal("the last administrator is gone")
 		}
@@ -51,14 +52,18 @@ var adminTests = []test{
 			return try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.UpdateUser(ctx, u); return err })
 		}
 		unpassword := func(id string) error {
-			return try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.SetPassword(ctx, id, store.PasswordChange{}) })
+			return try(t, s, func(ctx context.Context, tx store.Tx) error {
+				return tx.SetPassword(ctx, id,
+					store.PasswordChange{})
+			})
 		}
 		unlink := func() error {
 			return try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteIdentity(ctx, "i", "s") })
 		}
 		wantErr(t, demote(admin.ID), store.ErrLastAdmin)
 		wantErr(t, unpassword(admin.ID), store.ErrLastAdmin)
-		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, admin.ID) }), store.ErrLastAdmin)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, admin.ID) }),
+			store.ErrLastAdmin)
 		link(invited.ID)
 		if admins, err := s.ActiveAdmins(t.Context(), 0); err != nil || len(admins) != 2 {
 			t.Fatalf("%v, %v", usernames(admins), err)
@@ -108,7 +113,8 @@ var adminTests = []test{
 			name, issuer, subject string
 			want                  bool
 		}{
-			{"bob", "", "", true}, {"ＢＯＢ", "i", "other", true}, {"bob", "i", "s", false}, {"old", "", "", true}, {"old", "i", "s", true},
+			{"bob", "", "", true}, {"ＢＯＢ", "i", "other", true}, {"bob", "i", "s", false}, {"old", "", "", true},
+			{"old", "i", "s", true},
 			{"new", "", "", false}, {"nobody", "", "", false}, {"", "", "", false}, {"\x00", "", "", false},
 		} {
 			if got := former(c.name, c.issuer, c.subject); got != c.want {

@@ -111,12 +111,12 @@ var changeTests = []test{
 		addUser(t, s, "next")
 	}},
 	{"a transaction cannot be used after its change", func(t *testing.T, s store.Store) {
-		var kept store.Tx
-		change(t, s, func(_ context.Context, tx store.Tx) error { kept = tx; return nil })
-		if err := kept.CreateUser(t.Context(), newUser("u")); err == nil {
+		var old store.Tx
+		change(t, s, func(_ context.Context, tx store.Tx) error { old = tx; return nil })
+		if err := old.CreateUser(t.Context(), newUser("u")); err == nil {
 			t.Fatal("it wrote")
 		}
-		if _, err := kept.User(t.Context(), "x"); err == nil || errors.Is(err, store.ErrNotFound) {
+		if _, err := old.User(t.Context(), "x"); err == nil || errors.Is(err, store.ErrNotFound) {
 			t.Fatalf("it read: %v", err)
 		}
 	}},
@@ -178,7 +178,8 @@ var changeTests = []test{
 				return tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: "i", At: now(), Rehash: true, IfHash: "h"})
 			}, nil},
 			{"epoch", func(ctx context.Context, tx store.Tx) error { return tx.BumpEpoch(ctx, u.ID) }, []store.Change{user}},
-			{"replace", func(ctx context.Context, tx store.Tx) error { return tx.ReplaceSession(ctx, old.ID, next) }, []store.Change{session(old.ID)}},
+			{"replace", func(ctx context.Context, tx store.Tx) error { return tx.ReplaceSession(ctx, old.ID, next) },
+				[]store.Change{session(old.ID)}},
 			{"end", func(ctx context.Context, tx store.Tx) error {
 				_, err := tx.EndSessions(ctx, store.SessionSelector{ID: doomed.ID})
 				return err

@@ -34,13 +34,15 @@ var eventTests = []test{
 	{"events are found by actor kind, whatever the usernames", func(t *testing.T, s store.Store) {
 		at := now()
 		names := []string{
-			store.NameCommandLine, store.NameEnvironment, store.NameStartUp, store.NameAnonymous, store.ProviderPrefix + "corp", "the sweeper", "Ann",
+			store.NameCommandLine, store.NameEnvironment, store.NameStartUp, store.NameAnonymous, store.ProviderPrefix +
+				"corp", "the sweeper", "Ann",
 		}
 		var events []store.Event
 		for i, name := range names {
 			for j, id := range []string{"", "someone"} {
 				at := at.Add(time.Duration(2*i+j) * time.Second)
-				events = append(events, store.Event{ID: store.NewID(at), Time: at, ActorID: id, Actor: name, Action: "user.update", Outcome: store.Success})
+				events = append(events, store.Event{ID: store.NewID(at), Time: at, ActorID: id, Actor: name, Action: "user.update",
+					Outcome: store.Success})
 			}
 		}
 		if err := s.AddEvents(t.Context(), events...); err != nil {
@@ -117,7 +119,8 @@ var eventTests = []test{
 	{"a complete IP address or request id is matched exactly", func(t *testing.T, s store.Store) {
 		var events []store.Event
 		for i, ip := range []string{"192.0.2.3", "192.0.2.30", "2001:db8::1", "192.0.2.3"} {
-			events = append(events, store.Event{Action: "a.b", IP: ip, RequestID: fmt.Sprintf("Request-%d", i/2), Target: fmt.Sprint(i)})
+			events = append(events, store.Event{Action: "a.b", IP: ip, RequestID: fmt.Sprintf("Request-%d", i/2),
+				Target: fmt.Sprint(i)})
 		}
 		if err := s.AddEvents(t.Context(), events...); err != nil {
 			t.Fatal(err)
@@ -141,7 +144,8 @@ var eventTests = []test{
 			if err != nil {
 				t.Errorf("%q: %v", text, err)
 			}
-			if _, err := s.Events(t.Context(), store.EventQuery{Text: text, Actor: text, Action: text, UserID: text, Outcome: store.Outcome(text)}); err != nil {
+			if _, err := s.Events(t.Context(), store.EventQuery{Text: text, Actor: text, Action: text, UserID: text,
+				Outcome: store.Outcome(text)}); err != nil {
 				t.Errorf("search for %q: %v", text, err)
 			}
 		}
@@ -151,7 +155,8 @@ var eventTests = []test{
 	}},
 	{"every filter of events agrees with a linear search", func(t *testing.T, s store.Store) {
 		at := now().Add(-time.Hour)
-		actions := []string{"session.sign_in", "session.sign_out", "user.update", "user.identity.link", "users.import", "plain"}
+		actions := []string{"session.sign_in", "session.sign_out", "user.update", "user.identity.link", "users.import",
+			"plain"}
 		var events []store.Event
 		for i := range 60 {
 			e := store.Event{
@@ -201,7 +206,8 @@ var eventTests = []test{
 
 // eventMatches is a simple reference implementation of EventQuery.
 func eventMatches(e store.Event, q store.EventQuery) bool {
-	text := store.FoldName(e.Actor) + "\n" + store.FoldName(e.Target) + "\n" + store.FoldName(e.Action) + "\n" + store.FoldName(e.IP)
+	text := store.FoldName(e.Actor) + "\n" + store.FoldName(e.Target) + "\n" + store.FoldName(e.Action) + "\n" +
+		store.FoldName(e.IP)
 	for _, holds := range []bool{
 		strings.Contains(text, store.FoldName(q.Text)),
 		q.Action == "" || e.Action == q.Action || strings.HasSuffix(q.Action, ".") && strings.HasPrefix(e.Action, q.Action),

@@ -56,10 +56,13 @@ var userListTests = []test{
 			return nil
 		})
 		key := map[store.UserSort]func(store.User) string{
-			store.SortUsername:  func(u store.User) string { return store.FoldName(u.Username) },
-			store.SortEmail:     func(u store.User) string { return store.FoldName(u.Email) + "\x00" + u.ID },
-			store.SortCreated:   func(u store.User) string { return fmt.Sprintf("%020d%s", u.CreatedAt.UnixMilli(), u.ID) },
-			store.SortLastLogin: func(u store.User) string { return fmt.Sprintf("%020d%s", max(0, u.LastLoginAt.UnixMilli()), u.ID) },
+			store.SortUsername: func(u store.User) string { return store.FoldName(u.Username) },
+			store.SortEmail:    func(u store.User) string { return store.FoldName(u.Email) + "\x00" + u.ID },
+			store.SortCreated:  func(u store.User) string { return fmt.Sprintf("%020d%s", u.CreatedAt.UnixMilli(), u.ID) },
+			store.SortLastLogin: func(u store.User) string {
+				return fmt.Sprintf("%020d%s", max(0, u.LastLoginAt.UnixMilli()),
+					u.ID)
+			},
 		}
 		for sort, k := range key {
 			for _, dir := range []string{"", "-"} {
@@ -278,14 +281,14 @@ var sessionListTests = []test{
 			return nil
 		}
 		sorted := slices.Clone(want)
-		mine := walk(store.SessionQuery{UserID: u.ID})
+		listed := walk(store.SessionQuery{UserID: u.ID})
 		slices.Sort(sorted)
-		got := slices.Clone(mine)
+		got := slices.Clone(listed)
 		slices.Sort(got)
 		if !slices.Equal(got, sorted) {
-			t.Fatalf("got %v, want %v", mine, want)
+			t.Fatalf("got %v, want %v", listed, want)
 		}
-		for i, id := range mine { // newest first: pairs have one time
+		for i, id := range listed { // newest first: pairs have one time
 			if j := slices.Index(want, id); j/2 != i/2 {
 				t.Errorf("place %d holds number %d", i, j)
 			}

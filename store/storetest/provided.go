@@ -52,7 +52,8 @@ var providedTests = []test{
 		if u := addUser(t, s, "theirs", asAdmin, bare); !getUser(t, s, u.ID).RoleProvided {
 			t.Error("it counts as granted")
 		}
-		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, own.ID) }), store.ErrLastAdmin)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, own.ID) }),
+			store.ErrLastAdmin)
 		for name, set := range map[string]func(*store.User){
 			"given here":   func(u *store.User) { u.RoleGranted = true },
 			"the root":     func(u *store.User) { u.Managed = true },
@@ -72,7 +73,8 @@ var providedTests = []test{
 			return try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.UpdateUser(ctx, u); return err })
 		}
 		wantErr(t, demote(own), store.ErrLastAdmin)
-		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, own.ID) }), store.ErrLastAdmin)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, own.ID) }),
+			store.ErrLastAdmin)
 		if err := demote(provided); err != nil {
 			t.Fatalf("a provided role cannot be removed: %v", err)
 		}
@@ -131,7 +133,8 @@ var providedTests = []test{
 				return errors.Join(tx.ReplaceSession(ctx, first.ID, second), tx.NameSession(ctx, second.ID, "j", "t", "3"),
 					tx.ReplaceSession(ctx, second.ID, third))
 			})
-			for _, miss := range []store.SessionSelector{{Issuer: "j", SID: "1"}, {Issuer: "i", SID: "3"}, {Issuer: "i", Subject: "t"}, {Issuer: "i", Subject: "t", SID: "1"}} {
+			for _, miss := range []store.SessionSelector{{Issuer: "j", SID: "1"}, {Issuer: "i", SID: "3"},
+				{Issuer: "i", Subject: "t"}, {Issuer: "i", Subject: "t", SID: "1"}} {
 				if ended := endSessions(t, s, miss); len(ended) != 0 {
 					t.Errorf("%+v ends %d sessions", miss, len(ended))
 				}
@@ -140,7 +143,10 @@ var providedTests = []test{
 				t.Errorf("%s: ended %+v", name, ended)
 			}
 		}
-		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.NameSession(ctx, "nobody", "i", "s", "1") }), store.ErrNotFound)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error {
+			return tx.NameSession(ctx, "nobody", "i", "s",
+				"1")
+		}), store.ErrNotFound)
 	}},
 	{"unlinking an identity clears the claims of its sessions", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")
@@ -168,7 +174,8 @@ var providedTests = []test{
 		for _, until := range []time.Duration{time.Minute, time.Hour, time.Second} {
 			change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.Mark(ctx, "kind", "key", at.Add(until)) })
 		}
-		if !marked("key", at) || !marked("key", at.Add(59*time.Minute)) || marked("key", at.Add(time.Hour)) || marked("other", at) {
+		if !marked("key", at) || !marked("key", at.Add(59*time.Minute)) || marked("key", at.Add(time.Hour)) ||
+			marked("other", at) {
 			t.Error("the mark is missing, or lasts too long")
 		}
 		u := addUser(t, s, "u")

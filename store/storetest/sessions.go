@@ -55,11 +55,13 @@ var sessionTests = []test{
 			}
 		}
 		sess, _ := newSession(store.User{ID: store.NewID(now())})
-		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateSession(ctx, sess) }), store.ErrNotFound)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateSession(ctx, sess) }),
+			store.ErrNotFound)
 		first := addSession(t, s, u)
 		again, _ := newSession(u)
 		again.TokenHash = first.TokenHash
-		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateSession(ctx, again) }), store.ErrConflict)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateSession(ctx, again) }),
+			store.ErrConflict)
 	}},
 	{"a replaced session has ended, and an ended one cannot be replaced", func(t *testing.T, s store.Store) {
 		// Rotating a session that has ended in the meantime must not revive it.
@@ -71,7 +73,8 @@ var sessionTests = []test{
 			t.Fatal("the old one lives or the new one does not")
 		}
 		third, _ := newSession(u)
-		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.ReplaceSession(ctx, old.ID, third) }), store.ErrNotFound)
+		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error { return tx.ReplaceSession(ctx, old.ID, third) }),
+			store.ErrNotFound)
 		if lives(t, s, third) {
 			t.Fatal("an ended session was replaced")
 		}
@@ -94,8 +97,10 @@ var sessionTests = []test{
 			sel  func(map[string]store.Session) store.SessionSelector
 			want []string
 		}{
-			{"id", func(m map[string]store.Session) store.SessionSelector { return store.SessionSelector{ID: m["u1"].ID} }, []string{"u1"}},
-			{"user", func(map[string]store.Session) store.SessionSelector { return store.SessionSelector{UserID: u.ID} }, []string{"u1", "u2"}},
+			{"id", func(m map[string]store.Session) store.SessionSelector { return store.SessionSelector{ID: m["u1"].ID} },
+				[]string{"u1"}},
+			{"user", func(map[string]store.Session) store.SessionSelector { return store.SessionSelector{UserID: u.ID} },
+				[]string{"u1", "u2"}},
 			{"user but one", func(m map[string]store.Session) store.SessionSelector {
 				return store.SessionSelector{UserID: u.ID, Except: m["u2"].ID}
 			}, []string{"u1"}},

@@ -23,31 +23,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Lies are the faults of the provider, and deviations from its usual behavior. A nil function changes nothing.
-type Lies struct {
-	Metadata func(m map[string]any)          // changes the discovery document
-	JWKS     func(keys []any) any            // returns what to publish instead
-	ID       func(claims map[string]any)     // changes the claims of an ID token
-	Header   map[string]any                  // members of an ID token's header; nil ones are removed
-	Sign     func(claims map[string]any) any // returns the id_token instead
-	UserInfo func(claims map[string]any)     // changes the userinfo response
-	Token    func(answer map[string]any)     // changes the token response
-	Callback func(params url.Values)         // changes the parameters of the redirect to the client
-	FormPost bool                            // use response_mode form_post
-	JWTInfo  bool                            // send userinfo as a signed JWT
-	// Handle replaces an endpoint ("discovery", "jwks", "authorize", "token", "userinfo", "end_session") if it returns
-	// true.
-	Handle func(endpoint string, w http.ResponseWriter, r *http.Request) bool
-	Delay  time.Duration // before every response of the token and userinfo endpoints
-}
-
-// Client is the registered client.
-type Client struct {
-	ID, Secret string
-	Method     string // token_endpoint_auth_method; "" means client_secret_basic
-	Key        any    // public key for private_key_jwt
-}
-
 // Provider is an OpenID provider.
 type Provider struct {
 	Issuer string
