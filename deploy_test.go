@@ -163,7 +163,8 @@ func TestKubernetesManifestsFitTogether(t *testing.T) {
 			t.Errorf("there is no volume %q", m.Name)
 		}
 	}
-	ports := []string{all["Service"].Spec.Ports[0].TargetPort, c.StartupProbe.HTTPGet.Port, c.ReadinessProbe.HTTPGet.Port, c.LivenessProbe.TCPSocket.Port}
+	ports := []string{all["Service"].Spec.Ports[0].TargetPort, c.StartupProbe.HTTPGet.Port, c.ReadinessProbe.HTTPGet.Port,
+		c.LivenessProbe.TCPSocket.Port}
 	for _, p := range ports {
 		if p != c.Ports[0].Name {
 			t.Errorf("there is no port %q", p)
@@ -184,10 +185,12 @@ func TestKubernetesPodsAreConfined(t *testing.T) {
 		t.Errorf("the image %q has no fixed tag", c.Image)
 	}
 	ctx := c.SecurityContext
-	if ctx.AllowPrivilegeEscalation == nil || *ctx.AllowPrivilegeEscalation || !ctx.ReadOnlyRootFilesystem || !slices.Equal(ctx.Capabilities.Drop, []string{"ALL"}) {
+	if ctx.AllowPrivilegeEscalation == nil || *ctx.AllowPrivilegeEscalation || !ctx.ReadOnlyRootFilesystem ||
+		!slices.Equal(ctx.Capabilities.Drop, []string{"ALL"}) {
 		t.Errorf("the container: %+v", ctx)
 	}
-	if !pod.SecurityContext.RunAsNonRoot || pod.SecurityContext.RunAsUser == 0 || pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
+	if !pod.SecurityContext.RunAsNonRoot || pod.SecurityContext.RunAsUser == 0 ||
+		pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
 		t.Errorf("the pod: %+v", pod.SecurityContext)
 	}
 	if c.Ports[0].ContainerPort < 1024 {
@@ -242,7 +245,8 @@ func TestKubernetesConfigurationIsValid(t *testing.T) {
 		t.Errorf("%s: %v", dsn, err)
 	}
 	grace := 0 * time.Second
-	for _, m := range regexp.MustCompile(`(?m)^\s(?:grace_period|shutdown_delay) (\w+)$`).FindAllStringSubmatch(source, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\s(?:grace_period|shutdown_delay) (\w+)$`).FindAllStringSubmatch(source,
+		-1) {
 		grace += must(time.ParseDuration(m[1]))
 	}
 	if grace == 0 || time.Duration(pod.TerminationGracePeriodSeconds)*time.Second <= grace {

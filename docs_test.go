@@ -100,7 +100,8 @@ func validate(t *testing.T, name string, config []byte) {
 	t.Setenv("XDG_DATA_HOME", filepath.Join(dir, "data"))
 	secrets := secretFiles(t, dir)
 	logo := filepath.Join(dir, "logo.svg")
-	if err := os.WriteFile(logo, []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>`), 0o600); err != nil {
+	if err := os.WriteFile(logo, []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>`),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	text := regexp.MustCompile(`/run/secrets/[a-z./-]+`).ReplaceAllStringFunc(string(config), secrets)
@@ -245,18 +246,19 @@ func TestConfigurationIsDocumented(t *testing.T) {
 func TestDocumentedDefaultsAreCorrect(t *testing.T) {
 	have := documented(t)
 	for path, want := range map[string]string{
-		"session.idle":             span(session.DefaultLimits.Idle.Hours()),
-		"session.absolute":         span(session.DefaultLimits.Absolute.Hours()),
-		"session.remember":         span(session.DefaultLimits.Remember.Hours()),
-		"password.min_length":      itoa(password.DefaultMinLength),
-		"password.argon2id.time":   password.Default.String(),
-		"throttle.free":            itoa(login.DefaultLimits.Free),
-		"throttle.longest":         itoa(int(login.DefaultLimits.Longest.Minutes())) + "m",
-		"throttle.client_attempts": itoa(login.DefaultLimits.Client) + "/" + itoa(int(login.DefaultLimits.Window.Minutes())) + "m",
-		"brand.title":              ui.DefaultTitle,
-		"prefix":                   "/_auth",
-		"admin.mode":               "seed",
-		"admin.former_admin":       "keep",
+		"session.idle":           span(session.DefaultLimits.Idle.Hours()),
+		"session.absolute":       span(session.DefaultLimits.Absolute.Hours()),
+		"session.remember":       span(session.DefaultLimits.Remember.Hours()),
+		"password.min_length":    itoa(password.DefaultMinLength),
+		"password.argon2id.time": password.Default.String(),
+		"throttle.free":          itoa(login.DefaultLimits.Free),
+		"throttle.longest":       itoa(int(login.DefaultLimits.Longest.Minutes())) + "m",
+		"throttle.client_attempts": itoa(login.DefaultLimits.Client) + "/" +
+			itoa(int(login.DefaultLimits.Window.Minutes())) + "m",
+		"brand.title":        ui.DefaultTitle,
+		"prefix":             "/_auth",
+		"admin.mode":         "seed",
+		"admin.former_admin": "keep",
 	} {
 		if have[path] != "`"+want+"`" {
 			t.Errorf("the default of %s is documented as %s, but it is %s", path, have[path], want)
@@ -267,7 +269,8 @@ func TestDocumentedDefaultsAreCorrect(t *testing.T) {
 	if err := app.Resolve(); err != nil {
 		t.Fatal(err)
 	}
-	if app.MountPrefix() != "/_auth" || app.PasswordPolicy().Min() != password.DefaultMinLength || app.HashParams() != password.Default {
+	if app.MountPrefix() != "/_auth" || app.PasswordPolicy().Min() != password.DefaultMinLength ||
+		app.HashParams() != password.Default {
 		t.Errorf("in force without configuration: prefix %s, at least %d characters, argon2id %s",
 			app.MountPrefix(), app.PasswordPolicy().Min(), app.HashParams())
 	}

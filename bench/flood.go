@@ -126,13 +126,13 @@ func (a *attempts) try(ctx context.Context, client *http.Client, srv *server) {
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, res.Body)
-	told := res.Header.Get("Retry-After") != ""
+	retryAfter := res.Header.Get("Retry-After") != ""
 	switch {
 	case res.StatusCode == http.StatusUnauthorized:
 		a.wrong.Add(1)
-	case res.StatusCode == http.StatusTooManyRequests && told:
+	case res.StatusCode == http.StatusTooManyRequests && retryAfter:
 		a.throttled.Add(1)
-	case res.StatusCode == http.StatusServiceUnavailable && told:
+	case res.StatusCode == http.StatusServiceUnavailable && retryAfter:
 		a.busy.Add(1)
 	default:
 		a.other.Add(1)

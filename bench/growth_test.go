@@ -51,12 +51,14 @@ func fillStore(b *testing.B, st *sqlstore.DB, n int) *grown {
 	for done := 0; done < n; {
 		err := st.Change(ctx, func(tx store.Tx) error {
 			for end := min(done+growthBatch, n); done < end; done++ {
-				u := store.User{ID: store.NewID(now), Username: fmt.Sprintf("user%07d", done), Email: fmt.Sprintf("user%07d@example.com", done),
-					Name: "Somebody", Role: store.RoleUser, Active: true, Local: true, Origin: store.OriginLocal, CreatedAt: now, UpdatedAt: now}
+				u := store.User{ID: store.NewID(now), Username: fmt.Sprintf("user%07d", done),
+					Email: fmt.Sprintf("user%07d@example.com", done),
+					Name:  "Somebody", Role: store.RoleUser, Active: true, Local: true, Origin: store.OriginLocal, CreatedAt: now, UpdatedAt: now}
 				if err := tx.CreateUser(ctx, u); err != nil {
 					return err
 				}
-				token, _, err := m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password", AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: "bench"})
+				token, _, err := m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password",
+					AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: "bench"})
 				if err != nil {
 					return err
 				}
@@ -79,7 +81,8 @@ func fillStore(b *testing.B, st *sqlstore.DB, n int) *grown {
 
 func (g *grown) open(b *testing.B) *sqlstore.DB {
 	b.Helper()
-	st, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: g.path, Migrate: true})
+	st, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: g.path,
+		Migrate: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -97,8 +100,14 @@ func BenchmarkGrowth(b *testing.B) {
 			b.Run("resolve-warm", func(b *testing.B) { g.benchWarm(b, st) })
 			b.Run("sign-in", func(b *testing.B) { g.benchSignIn(b, st) })
 			b.Run("users-first-page", func(b *testing.B) { g.benchUsers(b, st, store.UserQuery{}) })
-			b.Run("users-by-last-sign-in", func(b *testing.B) { g.benchUsers(b, st, store.UserQuery{Sort: "-" + store.SortLastLogin}) })
-			b.Run("users-search-rare", func(b *testing.B) { g.benchUsers(b, st, store.UserQuery{Text: fmt.Sprintf("ser%07d", n/2)}) })
+			b.Run("users-by-last-sign-in", func(b *testing.B) {
+				g.benchUsers(b, st,
+					store.UserQuery{Sort: "-" + store.SortLastLogin})
+			})
+			b.Run("users-search-rare", func(b *testing.B) {
+				g.benchUsers(b, st,
+					store.UserQuery{Text: fmt.Sprintf("ser%07d", n/2)})
+			})
 			b.Run("users-search-common", func(b *testing.B) { g.benchUsers(b, st, store.UserQuery{Text: "example.com"}) })
 			b.Run("sessions-first-page", func(b *testing.B) { g.benchSessions(b, st) })
 		})
@@ -148,8 +157,10 @@ func (g *grown) benchWarm(b *testing.B, st store.Store) {
 func (g *grown) benchSignIn(b *testing.B, st store.Store) {
 	m := session.NewManager(st, session.Options{})
 	defer m.Close()
-	s := &login.Service{Store: st, Sessions: m, Hasher: password.NewHasher(password.Params{MemoryKiB: 8, Time: 1, Threads: 1}, nil),
-		Throttle: login.NewThrottle(st, time.Now), Limits: login.Limits{Free: 100, Longest: time.Second}, Lifetime: session.DefaultLimits, Clock: time.Now, Log: zap.NewNop()}
+	s := &login.Service{Store: st, Sessions: m, Hasher: password.NewHasher(password.Params{MemoryKiB: 8, Time: 1,
+		Threads: 1}, nil),
+		Throttle: login.NewThrottle(st, time.Now), Limits: login.Limits{Free: 100,
+			Longest: time.Second}, Lifetime: session.DefaultLimits, Clock: time.Now, Log: zap.NewNop()}
 	i := 0
 	for b.Loop() {
 		u, err := st.User(context.Background(), g.ids[i%len(g.ids)])
@@ -159,7 +170,8 @@ func (g *grown) benchSignIn(b *testing.B, st store.Store) {
 		if _, err := s.Password(context.Background(), login.Client{}, u.Username, "wrong"); !errors.Is(err, login.ErrWrong) {
 			b.Fatal(err)
 		}
-		if _, err := s.SignIn(context.Background(), login.Client{}, login.Proof{User: u}, login.Via{Method: "link"}); err != nil {
+		if _, err := s.SignIn(context.Background(), login.Client{}, login.Proof{User: u},
+			login.Via{Method: "link"}); err != nil {
 			b.Fatal(err)
 		}
 		i++

@@ -71,7 +71,8 @@ func benchPostgres(b *testing.B, n int) {
 		b.SetParallelism(8)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				if _, _, err := st.SessionByToken(context.Background(), store.HashToken(g.tokens[int(i.Add(1))%len(g.tokens)])); err != nil {
+				if _, _, err := st.SessionByToken(context.Background(),
+					store.HashToken(g.tokens[int(i.Add(1))%len(g.tokens)])); err != nil {
 					b.Error(err)
 				}
 			}
@@ -81,8 +82,14 @@ func benchPostgres(b *testing.B, n int) {
 	b.Run("resolve-warm", func(b *testing.B) { g.benchWarm(b, st) })
 	b.Run("sign-in", func(b *testing.B) { g.benchSignIn(b, st) })
 	b.Run("users-first-page", func(b *testing.B) { g.benchUsers(b, st, store.UserQuery{}) })
-	b.Run("users-by-last-sign-in", func(b *testing.B) { g.benchUsers(b, st, store.UserQuery{Sort: "-" + store.SortLastLogin}) })
-	b.Run("users-search-rare", func(b *testing.B) { g.benchUsers(b, st, store.UserQuery{Text: fmt.Sprintf("opy%d", n-1)}) })
+	b.Run("users-by-last-sign-in", func(b *testing.B) {
+		g.benchUsers(b, st,
+			store.UserQuery{Sort: "-" + store.SortLastLogin})
+	})
+	b.Run("users-search-rare", func(b *testing.B) {
+		g.benchUsers(b, st,
+			store.UserQuery{Text: fmt.Sprintf("opy%d", n-1)})
+	})
 	b.Run("sessions-first-page", func(b *testing.B) { g.benchSessions(b, st) })
 	b.Run("feed", func(b *testing.B) { benchFeed(b, st, dsn) })
 	if n >= 100_000 { // fewer take too little time to measure

@@ -91,7 +91,8 @@ func startCaddy(ctx context.Context, binary, dir, name, directive, global string
 	}
 	s := &server{url: "http://" + addr.String(), home: home, begin: func() *exec.Cmd {
 		cmd := exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile")
-		cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home, "ADMIN_PASSWORD="+adminPassword)
+		cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home,
+			"ADMIN_PASSWORD="+adminPassword)
 		return cmd
 	}}
 	if err := s.start(ctx); err != nil {

@@ -65,7 +65,8 @@ func restore(c *call) (err error) {
 	}
 	dir, remove, err := storecopy.WorkFolder(os.TempDir(), "gatehouse-restore-")
 	if err != nil {
-		return fmt.Errorf("unpacking the backup (TMPDIR names another folder for it, such as one that mktemp -d made): %w", err)
+		return fmt.Errorf("unpacking the backup (TMPDIR names another folder for it, such as one that mktemp -d made): %w",
+			err)
 	}
 	defer func() {
 		if rerr := remove(); rerr != nil && err == nil {

@@ -21,7 +21,8 @@ func identityCommand() *cobra.Command {
 	unlink.Flags().Bool("all", false, "all of the user's")
 
 	root.AddCommand(
-		verb("list <user>", "Lists a user's sign-ins through providers", "Lists the people at providers who are this user.", cobra.ExactArgs(1), identityList),
+		verb("list <user>", "Lists a user's sign-ins through providers", "Lists the people at providers who are this user.",
+			cobra.ExactArgs(1), identityList),
 		unlink,
 		verb("move <user> <identity> <to user>", "Gives a sign-in through a provider to another account",
 			`Gives a sign-in through a provider to another account: when the provider knows a
@@ -37,11 +38,13 @@ func identityList(c *call) error {
 		if err != nil {
 			return err
 		}
-		out := listing{w: c.out, json: c.boolFlag("json"), header: []string{"ID", "PROVIDER", "SUBJECT", "E-MAIL", "LINKED", "LAST SIGN-IN", "ISSUER"}}
+		out := listing{w: c.out, json: c.boolFlag("json"),
+			header: []string{"ID", "PROVIDER", "SUBJECT", "E-MAIL", "LINKED", "LAST SIGN-IN", "ISSUER"}}
 		values, rows := make([]any, len(ids)), make([][]string, len(ids))
 		for i, id := range ids {
 			values[i] = portal.NewIdentityJSON(id)
-			rows[i] = []string{id.ID(), id.Provider, id.Subject, id.Email, formatTime(id.CreatedAt), formatTime(id.LastLoginAt), id.Issuer}
+			rows[i] = []string{id.ID(), id.Provider, id.Subject, id.Email, formatTime(id.CreatedAt), formatTime(id.LastLoginAt),
+				id.Issuer}
 		}
 		if err := out.page(values, rows); err != nil {
 			return err
@@ -80,10 +83,12 @@ func pickIdentity(u store.User, ids []store.Identity, name string) (store.Identi
 		case len(found) == 1:
 			return found[0], nil
 		case len(found) > 1:
-			return store.Identity{}, fmt.Errorf("%q is several sign-ins of %s: give the id that %q shows", name, sanitize(u.Username), "caddy gatehouse identity list")
+			return store.Identity{}, fmt.Errorf("%q is several sign-ins of %s: give the id that %q shows", name,
+				sanitize(u.Username), "caddy gatehouse identity list")
 		}
 	}
-	return store.Identity{}, fmt.Errorf("%s has no sign-in through a provider named %q; see %q", sanitize(u.Username), name, "caddy gatehouse identity list")
+	return store.Identity{}, fmt.Errorf("%s has no sign-in through a provider named %q; see %q", sanitize(u.Username),
+		name, "caddy gatehouse identity list")
 }
 
 // identityChange is the output of unlink and move.
@@ -158,6 +163,7 @@ func (c *call) noteIdentities(e *env, u store.User) ([]portal.IdentityJSON, erro
 	for i, id := range ids {
 		names[i], list[i] = sanitize(id.Provider), portal.NewIdentityJSON(id)
 	}
-	c.notef("note: %s can still be signed in to through %s; see %q", sanitize(u.Username), strings.Join(names, ", "), "caddy gatehouse identity unlink")
+	c.notef("note: %s can still be signed in to through %s; see %q", sanitize(u.Username), strings.Join(names, ", "),
+		"caddy gatehouse identity unlink")
 	return list, nil
 }

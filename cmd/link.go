@@ -41,7 +41,8 @@ func (c *call) linkOptions() (lifetime time.Duration, site string, err error) {
 		return lifetime, "", nil
 	}
 	u, err := url.Parse(site)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.Path != "" ||
+		u.RawQuery != "" || u.Fragment != "" {
 		return 0, "", fmt.Errorf("--site %q: give the address of a site, such as https://app.example.com", site)
 	}
 	return lifetime, site, nil
@@ -49,7 +50,8 @@ func (c *call) linkOptions() (lifetime time.Duration, site string, err error) {
 
 // printLink prints an account's link as the result, and notes to standard error. identities are those with which the
 // account can still be signed in to.
-func (c *call) printLink(e *env, u store.User, l account.IssuedLink, site string, identities ...portal.IdentityJSON) error {
+func (c *call) printLink(e *env, u store.User, l account.IssuedLink, site string,
+	identities ...portal.IdentityJSON) error {
 	if site == "" {
 		c.notef("open this path on one of the gated sites; it works once, until %s:", formatTime(l.ExpiresAt))
 	} else {

@@ -62,7 +62,8 @@ func TestAmbiguousAccountNamesAreRefused(t *testing.T) {
 		store.User{ID: eve, Username: bob, Origin: store.OriginOIDC},
 		store.User{ID: mail, Username: "Bob@Corp.test", Origin: store.OriginOIDC},
 	)
-	for name, want := range map[string]string{bob: bob, eve: eve, mail: mail, "bob": bob, "BOB": bob, "bob@corp.test": "", "BOB@corp.test": ""} {
+	for name, want := range map[string]string{bob: bob, eve: eve, mail: mail, "bob": bob, "BOB": bob, "bob@corp.test": "",
+		"BOB@corp.test": ""} {
 		stdout, stderr, err := p.run("user", "show", name, "--json")
 		var shown struct{ ID string }
 		if err == nil {
@@ -87,7 +88,8 @@ func TestEnvironmentPasswordIsNotSetOnProviderAccounts(t *testing.T) {
 	for _, local := range []bool{false, true} { // an administrator may have given them a password
 		p := populate(t, store.User{ID: store.NewID(time.Now()), Username: "admin", Local: local, Origin: store.OriginOIDC})
 		p.env = append(p.env, "ADMIN_PASSWORD=quiet otters row upstream")
-		if _, stderr, err := p.run("reset-password", "--from-env"); err == nil || !strings.Contains(stderr, "comes from a provider") {
+		if _, stderr, err := p.run("reset-password", "--from-env"); err == nil ||
+			!strings.Contains(stderr, "comes from a provider") {
 			t.Errorf("local %t: %v %s", local, err, stderr)
 		}
 	}

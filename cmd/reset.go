@@ -55,7 +55,8 @@ func resetPassword(c *call) error {
 		if c.flag("env-file") != "" {
 			return fmt.Errorf("%s is not managed by the deployment, so its password is in the store, not in an env file: leave --env-file out", sanitize(u.Username))
 		}
-		r := account.Reset{Hash: hash, MustChange: c.boolFlag("must-change"), Expires: lifetime, Identities: c.boolFlag("unlink")}
+		r := account.Reset{Hash: hash, MustChange: c.boolFlag("must-change"), Expires: lifetime,
+			Identities: c.boolFlag("unlink")}
 		if !c.boolFlag("link") && hash == "" {
 			if r.Password, err = c.newPassword(); err != nil {
 				return err
@@ -169,7 +170,8 @@ func (c *call) rotate(e *env, u store.User) error {
 		return fmt.Errorf("reading --env-file %s: %w", path, err)
 	}
 	if _, set := file.values()[variable]; !set {
-		return fmt.Errorf("%s does not set %s; nothing was changed. Is it the file that the server reads?", absolute(path), variable)
+		return fmt.Errorf("%s does not set %s; nothing was changed. Is it the file that the server reads?", absolute(path),
+			variable)
 	}
 	pass, err := c.newPassword()
 	if err != nil {

@@ -28,7 +28,8 @@ func newServer(t *testing.T, pass string, flags ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server{t: t, dir: dir, site: "http://" + testenv.Address(t), log: filepath.Join(dir, "log")}
-	s.run(pass+"\n", append([]string{"init", "--email", "ada@example.com", "--password-stdin", "--site", s.site}, flags...)...)
+	s.run(pass+"\n", append([]string{"init", "--email", "ada@example.com", "--password-stdin", "--site", s.site},
+		flags...)...)
 	return s
 }
 
@@ -72,7 +73,8 @@ func (s *server) start() (stop func()) {
 }
 
 func (s *server) env() []string {
-	return append(cleanEnv(s.dir), "XDG_DATA_HOME="+s.dir+"/data", "XDG_CONFIG_HOME="+s.dir+"/config", "CADDY_ADMIN=unix/"+s.dir+"/admin.sock")
+	return append(cleanEnv(s.dir), "XDG_DATA_HOME="+s.dir+"/data", "XDG_CONFIG_HOME="+s.dir+"/config",
+		"CADDY_ADMIN=unix/"+s.dir+"/admin.sock")
 }
 
 func (s *server) logged() string {
@@ -116,7 +118,8 @@ func (s *server) get(path, cookie string) (code int, location string) {
 // signIn returns the session cookie, "" when the sign-in was refused.
 func (s *server) signIn(user, pass string) string {
 	s.t.Helper()
-	res, err := noRedirects.PostForm(s.site+"/_auth/login", url.Values{"username": {user}, "password": {pass}, "rt": {"/"}})
+	res, err := noRedirects.PostForm(s.site+"/_auth/login",
+		url.Values{"username": {user}, "password": {pass}, "rt": {"/"}})
 	if err != nil {
 		s.t.Fatal(err)
 	}

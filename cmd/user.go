@@ -22,7 +22,8 @@ func userCommand() *cobra.Command {
 	list.Flags().String("status", "", "active, inactive, pending or never (never signed in)")
 	list.Flags().String("role", "", "admin or user")
 
-	show := verb("show <user>", "Shows an account", "Shows the account with that username, e-mail or id.", cobra.ExactArgs(1), userShow)
+	show := verb("show <user>", "Shows an account", "Shows the account with that username, e-mail or id.",
+		cobra.ExactArgs(1), userShow)
 
 	add := verb("add <username>", "Adds an account",
 		`Adds an account. Asks for its password, or reads it from standard input with
@@ -41,11 +42,13 @@ When there is no store yet, it is made, and a note says so.`, cobra.ExactArgs(1)
 	linkFlags(add)
 
 	root.AddCommand(list, show, add,
-		verb("disable <user>", "Turns an account off", "Turns an account off. Its sessions end at once, and turning it on again revives none of them.",
+		verb("disable <user>", "Turns an account off",
+			"Turns an account off. Its sessions end at once, and turning it on again revives none of them.",
 			cobra.ExactArgs(1), func(c *call) error { return setActive(c, false) }),
 		verb("enable <user>", "Turns an account on", "Turns an account on, or admits one that was pending.",
 			cobra.ExactArgs(1), func(c *call) error { return setActive(c, true) }),
-		verb("set-role <user> admin|user", "Gives an account a role", "Gives an account a role. It acts on the next request; a provider's groups no longer decide it.",
+		verb("set-role <user> admin|user", "Gives an account a role",
+			"Gives an account a role. It acts on the next request; a provider's groups no longer decide it.",
 			cobra.ExactArgs(2), userSetRole),
 		deleteCommand())
 	return root
@@ -77,7 +80,8 @@ func status(u store.User) string {
 const pageSize = 500
 
 func userList(c *call) error {
-	q := store.UserQuery{Text: c.flag("search"), Status: c.flag("status"), Role: store.Role(c.flag("role")), Limit: pageSize}
+	q := store.UserQuery{Text: c.flag("search"), Status: c.flag("status"), Role: store.Role(c.flag("role")),
+		Limit: pageSize}
 	switch {
 	case q.Role != "" && !q.Role.Valid():
 		return fmt.Errorf("--role %q: use admin or user", c.flag("role"))
@@ -85,7 +89,8 @@ func userList(c *call) error {
 		return fmt.Errorf("--status %q: use active, inactive, pending or never", q.Status)
 	}
 	return c.open(false, func(e *env) error {
-		out := listing{w: c.out, json: c.boolFlag("json"), header: []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"}}
+		out := listing{w: c.out, json: c.boolFlag("json"),
+			header: []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"}}
 		for {
 			page, err := e.store.Users(c.ctx, q)
 			if err != nil {
@@ -138,7 +143,8 @@ func userShow(c *call) error {
 		return table(c.out, []string{"username", u.Username}, [][]string{
 			{"id", u.ID}, {"e-mail", u.Email}, {"name", u.Name}, {"role", string(u.Role)},
 			{"groups", identifier.JoinGroups(u.Groups, ", ")}, {"status", status(u)}, {"signs in by", strings.Join(ways, ", ")},
-			{"created", formatTime(u.CreatedAt)}, {"updated", formatTime(u.UpdatedAt)}, {"last sign-in", formatTime(u.LastLoginAt)},
+			{"created", formatTime(u.CreatedAt)}, {"updated", formatTime(u.UpdatedAt)},
+			{"last sign-in", formatTime(u.LastLoginAt)},
 		})
 	})
 }

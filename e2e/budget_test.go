@@ -51,7 +51,8 @@ func TestPagesKeepTheirBudgets(t *testing.T) {
 		var nodes int
 		c.p.Eval("document.querySelectorAll('*').length", &nodes)
 		if len(cold) > c.coldRequests || total > c.total || page > c.page || nodes > c.nodes || page == 0 {
-			t.Errorf("%s takes %d requests, %v bytes, %v of them the page, and has %d nodes", c.path, len(cold), total, page, nodes)
+			t.Errorf("%s takes %d requests, %v bytes, %v of them the page, and has %d nodes", c.path, len(cold), total, page,
+				nodes)
 		}
 		c.p.Forget()
 		c.p.Go(g.URL + c.path)

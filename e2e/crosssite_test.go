@@ -35,7 +35,8 @@ func attacker(t *testing.T, g *gate.Gate) (port string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Referrer-Policy", "unsafe-url")
-		fmt.Fprintf(w, `<!doctype html><html lang="en"><title>Prizes</title><link rel="icon" href="data:,">%s</html>`, forms.String())
+		fmt.Fprintf(w, `<!doctype html><html lang="en"><title>Prizes</title><link rel="icon" href="data:,">%s</html>`,
+			forms.String())
 	}))
 	t.Cleanup(server.Close)
 	return server.URL[strings.LastIndex(server.URL, ":")+1:]
@@ -74,7 +75,8 @@ func TestOtherSitesCannotAct(t *testing.T) {
 				}
 			}
 			// Nothing has changed.
-			if a := must[gate.Response](t)(g.SignIn(g.Client(), gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
+			if a := must[gate.Response](t)(g.SignIn(g.Client(), gate.Admin,
+				gate.AdminPassword)); a.Status != http.StatusSeeOther {
 				t.Errorf("the password is another one now: %d", a.Status)
 			}
 		})

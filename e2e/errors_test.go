@@ -157,7 +157,8 @@ func TestStoreOutageAndRecovery(t *testing.T) {
 	p.Go(g.URL + "/_auth/login")
 	unlock := lockStore(t, g)
 	submitSignIn(p, gate.Admin, gate.AdminPassword)
-	if p.Status() != http.StatusServiceUnavailable || strings.Contains(p.Text(), "incorrect") || !strings.Contains(p.Text(), "Reference") {
+	if p.Status() != http.StatusServiceUnavailable || strings.Contains(p.Text(), "incorrect") ||
+		!strings.Contains(p.Text(), "Reference") {
 		t.Errorf("status %d: %s", p.Status(), p.Text())
 	}
 	if a := must[gate.Response](t)(g.Do(g.Client(), "/_auth/healthz", nil)); a.Status != http.StatusServiceUnavailable {

@@ -36,7 +36,8 @@ func TestOtherLanguagesFit(t *testing.T) {
 				var list []string
 				p.Eval(clipped, &list)
 				if o.Scroll > o.Client || o.Lang != lang || o.H1 != 1 || len(list) > 0 {
-					t.Errorf("%s: %d pixels wide in a window of %d, in %q; clipped: %s", what, o.Scroll, o.Client, o.Lang, strings.Join(list, "\n"))
+					t.Errorf("%s: %d pixels wide in a window of %d, in %q; clipped: %s", what, o.Scroll, o.Client, o.Lang,
+						strings.Join(list, "\n"))
 				}
 				violations, incomplete := p.Axe()
 				for _, f := range append(violations, incomplete...) {
@@ -54,7 +55,8 @@ func TestOtherLanguagesFit(t *testing.T) {
 			p.Find("textbox", words.username).Fill(gate.Admin)
 			p.Find("textbox", words.password).Fill(gate.AdminPassword)
 			p.Find("button", words.submit).Follow()
-			for _, path := range []string{"login/help", "login", "logout", "account", "account/profile", "account/password", "account/sessions", "account/sessions/others",
+			for _, path := range []string{"login/help", "login", "logout", "account", "account/profile", "account/password",
+				"account/sessions", "account/sessions/others",
 				"account/activity", "account/appearance", "reauth", "nothing", "link/none", "welcome", "admin", "admin/users", "admin/users?q=nobody",
 				"admin/users/invite", "admin/invites", "admin/roles", "admin/sessions", "admin/sessions/everyone", "admin/audit", "admin/providers", "admin/settings"} {
 				p.Go(g.URL + "/_auth/" + path)

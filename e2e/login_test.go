@@ -36,7 +36,8 @@ func TestSignInReturnsToTheRequestedURL(t *testing.T) {
 		}
 		p.Find("textbox", "Password").Fill(gate.AdminPassword)
 		p.Loads(func() { p.Press("\r") })
-		if want := "app: GET /reports/7?page=2&q=a%20b as admin"; p.Path() != "/reports/7?page=2&q=a%20b" || p.Text() != want {
+		if want := "app: GET /reports/7?page=2&q=a%20b as admin"; p.Path() != "/reports/7?page=2&q=a%20b" ||
+			p.Text() != want {
 			t.Errorf("%s: it ends at %s with %q", v, p.Path(), p.Text())
 		}
 	}
@@ -231,7 +232,8 @@ func TestThrottleSaysWhenToTryAgain(t *testing.T) {
 	p := open(t, g, browser.View{})
 	p.Go(g.URL + "/_auth/login")
 	submitSignIn(p, gate.Admin, gate.AdminPassword)
-	if p.Status() != http.StatusTooManyRequests || !p.Has("heading", "Too many attempts") || !strings.Contains(p.Text(), "again") {
+	if p.Status() != http.StatusTooManyRequests || !p.Has("heading", "Too many attempts") ||
+		!strings.Contains(p.Text(), "again") {
 		t.Errorf("the right password during the wait: %d %s", p.Status(), p.Text())
 	}
 	var when string
@@ -239,7 +241,8 @@ func TestThrottleSaysWhenToTryAgain(t *testing.T) {
 	if until, err := time.Parse(time.RFC3339, when); err != nil || time.Until(until) > 20*time.Second {
 		t.Errorf("the page says to come back at %q", when)
 	}
-	if a := must[gate.Response](t)(g.SignIn(g.Client(), "other", "a password of somebody")); a.Status != http.StatusSeeOther {
+	if a := must[gate.Response](t)(g.SignIn(g.Client(), "other",
+		"a password of somebody")); a.Status != http.StatusSeeOther {
 		t.Errorf("somebody else's sign-in: %d", a.Status)
 	}
 	if a := must[gate.Response](t)(g.SignIn(owner, gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {

@@ -29,18 +29,21 @@ func TestMarkupIsShownAsText(t *testing.T) {
 	signIn(t, p, g)
 	for i, text := range markup {
 		name := "user-" + string(rune('a'+i))
-		_, err := g.Gatehouse(t.Context(), "a password of somebody\n", "user", "add", name, "--name", text, "--group", text, "--password-stdin")
+		_, err := g.Gatehouse(t.Context(), "a password of somebody\n", "user", "add", name, "--name", text, "--group", text,
+			"--password-stdin")
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := g.Client()
 		form := map[string][]string{"username": {name}, "password": {"a password of somebody"}}
-		if a := must[gate.Response](t)(g.Do(c, "/_auth/login", form, "User-Agent", "Agent "+text)); a.Status != http.StatusSeeOther {
+		if a := must[gate.Response](t)(g.Do(c, "/_auth/login", form, "User-Agent",
+			"Agent "+text)); a.Status != http.StatusSeeOther {
 			t.Fatalf("%s: signing in: %d", name, a.Status)
 		}
 		own := open(t, g, browser.View{})
 		signInAs(t, own, g, name, "a password of somebody")
-		for _, path := range []string{"/_auth/account", "/_auth/account/profile", "/_auth/account/sessions", "/_auth/account/activity", "/app/" + "%3Cb%3E"} {
+		for _, path := range []string{"/_auth/account", "/_auth/account/profile", "/_auth/account/sessions",
+			"/_auth/account/activity", "/app/" + "%3Cb%3E"} {
 			own.Go(g.URL + path)
 			own.Clean()
 		}
@@ -50,7 +53,8 @@ func TestMarkupIsShownAsText(t *testing.T) {
 		}
 		own.Close()
 	}
-	for _, path := range []string{"/_auth/admin", "/_auth/admin/users", "/_auth/admin/sessions", "/_auth/admin/audit", "/_auth/admin/roles"} {
+	for _, path := range []string{"/_auth/admin", "/_auth/admin/users", "/_auth/admin/sessions", "/_auth/admin/audit",
+		"/_auth/admin/roles"} {
 		p.Go(g.URL + path)
 		p.Clean()
 	}

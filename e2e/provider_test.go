@@ -19,7 +19,8 @@ func TestProviderButtonsAreLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	issuer := "http://127.0.0.1:" + strconv.Itoa(ports[0]) // nothing listens there
-	g := start(t, gate.Options{Global: "oidc staff {\nissuer " + issuer + "\nclient_id gate\nclient_secret a-secret-of-the-test-that-is-long-enough\nlabel Staff\ninsecure_http\n}"})
+	g := start(t, gate.Options{Global: "oidc staff {\nissuer " + issuer +
+		"\nclient_id gate\nclient_secret a-secret-of-the-test-that-is-long-enough\nlabel Staff\ninsecure_http\n}"})
 	for _, v := range []browser.View{{}, {NoScript: true}} {
 		p := open(t, g, v)
 		p.Go(g.URL + "/wanted?x=1")

@@ -46,7 +46,8 @@ func TestSignInAndOutWithARealProvider(t *testing.T) {
 				t.Fatalf("%s, %s: not at the provider but at %s: %s", alg, v, p.URL(), p.Text())
 			}
 			enterStaff(p, name)
-			if p.URL() != g.URL+"/wanted?x=1" || !strings.Contains(p.Text(), "as "+name+" (staff,team-"+name+") <"+name+"@example.com>") {
+			if p.URL() != g.URL+"/wanted?x=1" || !strings.Contains(p.Text(),
+				"as "+name+" (staff,team-"+name+") <"+name+"@example.com>") {
 				t.Fatalf("%s, %s: at %s: %s", alg, v, p.URL(), p.Text())
 			}
 			p.Go(g.URL + "/_auth/account")
@@ -103,7 +104,8 @@ func TestRefusalsWithARealProvider(t *testing.T) {
 	p.Go(g.URL + "/wanted")
 	p.Find("link", "Continue with Staff directory").Follow()
 	p.Find("button", "Refuse").Follow()
-	if !strings.HasPrefix(p.URL(), g.URL+"/_auth/login") || !strings.Contains(p.Text(), "was canceled") || strings.Contains(p.Text(), "The person said") {
+	if !strings.HasPrefix(p.URL(), g.URL+"/_auth/login") || !strings.Contains(p.Text(), "was canceled") ||
+		strings.Contains(p.Text(), "The person said") {
 		t.Errorf("at %s: %s", p.URL(), p.Text())
 	}
 	p.Find("link", "Continue with Staff directory").Follow()

@@ -85,7 +85,8 @@ func pick(p *browser.Page) {
 // states of all pages. Those that use something up come last.
 var states = []state{
 	{"login", 200, at(anon, "/app?x=1")},
-	{"login, wrong", 401, followedBy(at(anon, "/_auth/login"), func(p *browser.Page) { submitSignIn(p, "nobody", "not the password") })},
+	{"login, wrong", 401, followedBy(at(anon, "/_auth/login"),
+		func(p *browser.Page) { submitSignIn(p, "nobody", "not the password") })},
 	{"login, empty", 422, followedBy(at(anon, "/_auth/login"), func(p *browser.Page) {
 		p.Eval(`document.querySelectorAll("[required]").forEach(e => e.required = false)`, nil)
 		p.Find("button", "Sign in").Follow()
@@ -121,7 +122,8 @@ var states = []state{
 		p.Find("textbox", "Display name.*").Fill(strings.Repeat("long ", 60))
 		p.Find("button", "Save").Follow()
 	})},
-	{"profile, saved", 200, followedBy(at(admin, "/_auth/account/profile"), func(p *browser.Page) { p.Find("button", "Save").Follow() })},
+	{"profile, saved", 200, followedBy(at(admin, "/_auth/account/profile"),
+		func(p *browser.Page) { p.Find("button", "Save").Follow() })},
 	{"password", 200, at(admin, "/_auth/account/password")},
 	{"password, refused", 422, followedBy(at(admin, "/_auth/account/password"), func(p *browser.Page) {
 		p.Eval(`document.querySelectorAll("[required]").forEach(e => e.required = false)`, nil)
@@ -143,7 +145,8 @@ var states = []state{
 	{"users, acted on", 200, followedBy(followedBy(at(admin, "/_auth/admin/users"), pick), func(p *browser.Page) {
 		p.Find("button", "Turn on").Follow()
 	})},
-	{"users, nobody picked", 200, followedBy(at(admin, "/_auth/admin/users"), func(p *browser.Page) { p.Find("button", "Continue").Follow() })},
+	{"users, nobody picked", 200, followedBy(at(admin, "/_auth/admin/users"),
+		func(p *browser.Page) { p.Find("button", "Continue").Follow() })},
 	{"user", 200, at(admin, "/_auth/admin/users/{bob}")},
 	{"user, access", 200, at(admin, "/_auth/admin/users/{bob}/access")},
 	{"user, sign-in", 200, at(admin, "/_auth/admin/users/{bob}/sign-in")},
@@ -181,7 +184,8 @@ var states = []state{
 	{"settings", 200, at(admin, "/_auth/admin/settings")},
 	{"one-time link", 200, func(t *testing.T, w *world) {
 		t.Helper()
-		out, err := w.g.Gatehouse(t.Context(), "", "user", "add", "guest-"+strings.ToLower(t.Name()[len(t.Name())-6:]), "--link")
+		out, err := w.g.Gatehouse(t.Context(), "", "user", "add", "guest-"+strings.ToLower(t.Name()[len(t.Name())-6:]),
+			"--link")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -65,7 +65,8 @@ func TestEveryPageIsWellFormed(t *testing.T) {
 		if o.H1 != 1 || o.Main != 1 || o.Lang != "en" || o.Tabindex > 0 || o.Animation > 0 {
 			t.Errorf("%s: %+v", s.name, o)
 		}
-		for what, list := range map[string][]string{"navigation without a name": o.Nameless, "id given twice": o.Twice, "inline style or script": o.Inline} {
+		for what, list := range map[string][]string{"navigation without a name": o.Nameless, "id given twice": o.Twice,
+			"inline style or script": o.Inline} {
 			if len(list) > 0 {
 				t.Errorf("%s: %s: %s", s.name, what, strings.Join(list, "\n"))
 			}
@@ -88,21 +89,22 @@ func TestNothingScrollsSideways(t *testing.T) {
 		document.adoptedStyleSheets = [s] })()`
 	const doubled = `(() => { const s = new CSSStyleSheet(); s.replaceSync(":root { font-size: 200% !important }"); document.adoptedStyleSheets = [s] })()`
 	const plain = `document.adoptedStyleSheets = []`
-	eachState(t, []browser.View{{Width: 320, Phone: true}, {Width: 640, Height: 800}}, func(t *testing.T, s state, p *browser.Page, v browser.View) {
-		t.Helper()
-		for name, style := range map[string]string{"as it is": plain, "spaced": spaced, "200 %": doubled} {
-			if name == "200 %" && v.Width == 320 {
-				continue // 1.4.4 is about zooming at the usual width; 1.4.10 about this one
+	eachState(t, []browser.View{{Width: 320, Phone: true}, {Width: 640, Height: 800}},
+		func(t *testing.T, s state, p *browser.Page, v browser.View) {
+			t.Helper()
+			for name, style := range map[string]string{"as it is": plain, "spaced": spaced, "200 %": doubled} {
+				if name == "200 %" && v.Width == 320 {
+					continue // 1.4.4 is about zooming at the usual width; 1.4.10 about this one
+				}
+				p.Eval(style, nil)
+				var o outline
+				p.Eval(measure, &o)
+				if o.Scroll > o.Client {
+					t.Errorf("%s (%s, %s): %d pixels wide in a window of %d", s.name, v, name, o.Scroll, o.Client)
+				}
+				p.Eval(plain, nil)
 			}
-			p.Eval(style, nil)
-			var o outline
-			p.Eval(measure, &o)
-			if o.Scroll > o.Client {
-				t.Errorf("%s (%s, %s): %d pixels wide in a window of %d", s.name, v, name, o.Scroll, o.Client)
-			}
-			p.Eval(plain, nil)
-		}
-	})
+		})
 }
 
 // Buttons and fields have a sufficient target size (44 pixels; 24 in table rows), and are visible with forced colors.
@@ -113,23 +115,24 @@ func TestControlsAreLargeAndVisible(t *testing.T) {
 		const label = e.labels && e.labels[0] ? e.labels[0].getBoundingClientRect() : r;
 		return {name: e.textContent || e.name, width: Math.max(r.width, label.width), height: Math.max(r.height, label.height),
 			table: !!e.closest("table"), box: !/^(checkbox|radio)$/.test(e.type || "") && !e.classList.contains("link"), border: parseFloat(s.borderTopWidth)} })`
-	eachState(t, []browser.View{{Width: 320, Phone: true}, {Forced: true}}, func(t *testing.T, s state, p *browser.Page, v browser.View) {
-		t.Helper()
-		var list []struct {
-			Name                  string
-			Width, Height, Border float64
-			Box, Table            bool
-		}
-		p.Eval(controls, &list)
-		for _, c := range list {
-			if c.Height < 24 || c.Width < 24 || c.Box && !c.Table && c.Height < 43.5 {
-				t.Errorf("%s (%s): %q is %v by %v", s.name, v, c.Name, c.Width, c.Height)
+	eachState(t, []browser.View{{Width: 320, Phone: true}, {Forced: true}},
+		func(t *testing.T, s state, p *browser.Page, v browser.View) {
+			t.Helper()
+			var list []struct {
+				Name                  string
+				Width, Height, Border float64
+				Box, Table            bool
 			}
-			if v.Forced && c.Box && c.Border < 1 {
-				t.Errorf("%s: %q has no border with the system's colors", s.name, c.Name)
+			p.Eval(controls, &list)
+			for _, c := range list {
+				if c.Height < 24 || c.Width < 24 || c.Box && !c.Table && c.Height < 43.5 {
+					t.Errorf("%s (%s): %q is %v by %v", s.name, v, c.Name, c.Width, c.Height)
+				}
+				if v.Forced && c.Box && c.Border < 1 {
+					t.Errorf("%s: %q has no border with the system's colors", s.name, c.Name)
+				}
 			}
-		}
-	})
+		})
 }
 
 // No page has a console error, a CSP violation or a request to another host (each page fails its test for that); this
@@ -152,7 +155,8 @@ func TestNothingOnThePagesIsRefusedOrForeign(t *testing.T) {
 			if header["x-content-type-options"] != "nosniff" && r.Status != 302 && r.Status != 303 && r.Status != 0 {
 				t.Errorf("%s: %s %s (%d) may be sniffed", s.name, r.Method, r.URL, r.Status)
 			}
-			if r.Type == "Document" && r.Status != 303 && r.Status != 302 && strings.HasPrefix(header["content-type"], "text/html") {
+			if r.Type == "Document" && r.Status != 303 && r.Status != 302 &&
+				strings.HasPrefix(header["content-type"], "text/html") {
 				pageHeaders(t, s, header)
 			}
 		}
@@ -172,16 +176,19 @@ func pageHeaders(t *testing.T, s state, header map[string]string) {
 	for i := range policy {
 		policy[i] = strings.TrimSpace(policy[i])
 	}
-	for _, want := range []string{"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'", "style-src 'self'",
+	for _, want := range []string{"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'",
+		"style-src 'self'",
 		"img-src 'self'", "require-trusted-types-for 'script'"} {
 		if !slices.Contains(policy, want) {
 			t.Errorf("%s: the content security policy lacks %q: %q", s.name, want, policy)
 		}
 	}
-	if joined := strings.Join(policy, ";"); strings.Contains(joined, "unsafe") || strings.Contains(joined, "*") || strings.Contains(joined, "data:") {
+	if joined := strings.Join(policy, ";"); strings.Contains(joined, "unsafe") || strings.Contains(joined, "*") ||
+		strings.Contains(joined, "data:") {
 		t.Errorf("%s: the content security policy is %s", s.name, joined)
 	}
-	for name, want := range map[string]string{"cache-control": "no-store", "x-frame-options": "DENY", "referrer-policy": "same-origin"} {
+	for name, want := range map[string]string{"cache-control": "no-store", "x-frame-options": "DENY",
+		"referrer-policy": "same-origin"} {
 		if header[name] != want {
 			t.Errorf("%s: %s is %q", s.name, name, header[name])
 		}

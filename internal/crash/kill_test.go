@@ -41,16 +41,16 @@ func TestStoreStartsAfterAKillUnderLoad(t *testing.T) {
 		if random.IntN(3) == 0 {
 			continue // killed again before a check
 		}
-		look := dir
+		checked := dir
 		if random.IntN(2) == 0 {
-			look = copied(t, dir) // the next process starts on these files
+			checked = copied(t, dir) // the next process starts on these files
 		}
-		err := start(t.Context(), look, func(db *sqlstore.DB) error { return checkAcked(t, db, acks) })
+		err := start(t.Context(), checked, func(db *sqlstore.DB) error { return checkAcked(t, db, acks) })
 		if err != nil {
 			t.Fatalf("round %d: %v", i, err)
 		}
-		if look != dir || i%freshAfter == freshAfter-1 { // there are thousands
-			if err := os.RemoveAll(look); err != nil {
+		if checked != dir || i%freshAfter == freshAfter-1 { // there are thousands
+			if err := os.RemoveAll(checked); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -76,7 +76,8 @@ func loadOne(ctx context.Context, db *sqlstore.DB, number int) error {
 			return err
 		}
 		if last != "" && i%2 == 1 {
-			if err := errors.Join(reportLine("ending "+last, ""), end(ctx, db, last), reportLine("ended "+last, "")); err != nil {
+			if err := errors.Join(reportLine("ending "+last, ""), end(ctx, db, last),
+				reportLine("ended "+last, "")); err != nil {
 				return err
 			}
 		}

@@ -45,7 +45,8 @@ func moveBetween(ctx context.Context, from, to string) error {
 func restoreInto(ctx context.Context, from, to string) error {
 	return with(ctx, optionsOf(from), func(a *sqlstore.DB) error {
 		return with(ctx, optionsOf(to), func(b *sqlstore.DB) error {
-			_, err := storecopy.Load(ctx, side(a), side(b), storecopy.Options{Replace: true, NeedAdmin: true, Batch: 20, Empty: []string{"changes"}})
+			_, err := storecopy.Load(ctx, side(a), side(b),
+				storecopy.Options{Replace: true, NeedAdmin: true, Batch: 20, Empty: []string{"changes"}})
 			return err
 		})
 	})
@@ -177,7 +178,8 @@ func TestAKilledMoveContinues(t *testing.T) {
 				if err != nil && !errors.Is(err, sqlstore.ErrIncomplete) {
 					t.Errorf("from %s: a start after the kill: %v", other, err)
 				}
-				if err := moveBetween(t.Context(), source, at); err != nil && !(errors.Is(err, storecopy.ErrNotEmpty) && (done || !isCopying(t, at))) {
+				if err := moveBetween(t.Context(), source, at); err != nil &&
+					!(errors.Is(err, storecopy.ErrNotEmpty) && (done || !isCopying(t, at))) {
 					t.Errorf("from %s: moving again: %v", other, err)
 				}
 				if err := with(t.Context(), optionsOf(at), func(db *sqlstore.DB) error {
@@ -187,7 +189,8 @@ func TestAKilledMoveContinues(t *testing.T) {
 				}
 				if err := with(t.Context(), optionsOf(source), func(db *sqlstore.DB) error {
 					_, err := db.UserByUsername(t.Context(), "source7")
-					return errors.Join(err, db.Change(t.Context(), func(tx store.Tx) error { return tx.SetSetting(t.Context(), "goes", "on") }))
+					return errors.Join(err, db.Change(t.Context(),
+						func(tx store.Tx) error { return tx.SetSetting(t.Context(), "goes", "on") }))
 				}); err != nil {
 					t.Errorf("the source does not go on: %v", err)
 				}

@@ -106,7 +106,8 @@ func pointer[T any](f T) uintptr { return *(*uintptr)(unsafe.Pointer(&struct{ f 
 func function[T any](p uintptr) T { return *(*T)(unsafe.Pointer(&struct{ p uintptr }{p})) }
 
 func openFile(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uintptr) int32 {
-	code := function[func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32](original.FxOpen)(tls, vfs, name, file, flags, out)
+	code := function[func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32](original.FxOpen)(tls, vfs, name,
+		file, flags, out)
 	if code != sqlite3.SQLITE_OK || name == 0 {
 		return code
 	}

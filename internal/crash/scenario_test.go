@@ -65,7 +65,8 @@ func person(ctx context.Context, tx store.Tx, name string, role store.Role) (tok
 		return "", err
 	}
 	token = store.NewToken()
-	return token, tx.CreateSession(ctx, store.Session{ID: store.NewID(now), TokenHash: store.HashToken(token), UserID: u.ID, CreatedAt: now,
+	return token, tx.CreateSession(ctx, store.Session{ID: store.NewID(now), TokenHash: store.HashToken(token),
+		UserID: u.ID, CreatedAt: now,
 		AuthAt: now, LastSeenAt: now, Idle: time.Hour, ExpiresAt: now.Add(24 * time.Hour), Method: "password", IP: "192.0.2.7", UserAgent: "a browser"})
 }
 
@@ -86,7 +87,8 @@ func people(ctx context.Context, db *sqlstore.DB, mark string, n int) error {
 }
 
 func prepareStore(ctx context.Context, dir string) error {
-	return with(ctx, options(filepath.Join(dir, storeName)), func(db *sqlstore.DB) error { return people(ctx, db, "old", 60) })
+	return with(ctx, options(filepath.Join(dir, storeName)),
+		func(db *sqlstore.DB) error { return people(ctx, db, "old", 60) })
 }
 
 func makeStore(ctx context.Context, dir string, ack func(name, value string)) error {
@@ -125,7 +127,8 @@ func changeAndCheckpoint(ctx context.Context, dir string, ack func(name, value s
 			}
 			last = token
 			if i%8 == 7 {
-				if _, err := db.Maintenance().ExecContext(ctx, []string{`PRAGMA wal_checkpoint(PASSIVE)`, `PRAGMA wal_checkpoint(TRUNCATE)`}[i/8%2]); err != nil {
+				if _, err := db.Maintenance().ExecContext(ctx,
+					[]string{`PRAGMA wal_checkpoint(PASSIVE)`, `PRAGMA wal_checkpoint(TRUNCATE)`}[i/8%2]); err != nil {
 					return err
 				}
 			}
@@ -177,7 +180,8 @@ func prepareOld(ctx context.Context, dir string) (err error) {
 		if err := rows.Scan(&name, &kind); err != nil {
 			return err
 		}
-		value := map[string]string{"id": `printf('%026d', i)`, "role": `'admin'`, "group_names": `'["staff"]'`, "origin": `''`}[name]
+		value := map[string]string{"id": `printf('%026d', i)`, "role": `'admin'`, "group_names": `'["staff"]'`,
+			"origin": `''`}[name]
 		switch {
 		case value != "":
 		case kind == "TEXT":
@@ -221,7 +225,8 @@ func prepareRestore(ctx context.Context, dir string) error {
 func restoreStore(ctx context.Context, dir string, ack func(name, value string)) error {
 	return with(ctx, options(sibling(dir, "backup.db")), func(from *sqlstore.DB) error {
 		return with(ctx, options(filepath.Join(dir, storeName)), func(to *sqlstore.DB) error {
-			_, err := storecopy.Load(ctx, side(from), side(to), storecopy.Options{Replace: true, NeedAdmin: true, Batch: 10, Empty: []string{"changes", "sessions"}})
+			_, err := storecopy.Load(ctx, side(from), side(to),
+				storecopy.Options{Replace: true, NeedAdmin: true, Batch: 10, Empty: []string{"changes", "sessions"}})
 			if err == nil {
 				ack("setting mark", "new")
 			}
@@ -231,7 +236,8 @@ func restoreStore(ctx context.Context, dir string, ack func(name, value string))
 }
 
 func prepareMove(ctx context.Context, dir string) error {
-	return with(ctx, options(sibling(dir, "source.db")), func(db *sqlstore.DB) error { return people(ctx, db, "source", 40) })
+	return with(ctx, options(sibling(dir, "source.db")),
+		func(db *sqlstore.DB) error { return people(ctx, db, "source", 40) })
 }
 
 // errEnough interrupts a move.

@@ -128,7 +128,8 @@ func hasContent(ctx context.Context, db *sqlstore.DB, contents map[string]int) e
 	}
 	strange := slices.ContainsFunc(page.Items, func(u store.User) bool { return !strings.HasPrefix(u.Username, mark) })
 	if len(page.Items) != want || strange {
-		return fmt.Errorf("%d accounts with the mark %q, want %d; others among them: %v", len(page.Items), mark, want, strange)
+		return fmt.Errorf("%d accounts with the mark %q, want %d; others among them: %v", len(page.Items), mark, want,
+			strange)
 	}
 	return nil
 }
@@ -155,7 +156,8 @@ func checkMoment(ctx context.Context, r recording, dir string, acks []note) erro
 	if !strings.HasSuffix(r.name, "move") {
 		return err
 	}
-	if err != nil && (!errors.Is(err, sqlstore.ErrIncomplete) || !strings.Contains(err.Error(), `run the same "store migrate" again`)) {
+	if err != nil && (!errors.Is(err, sqlstore.ErrIncomplete) ||
+		!strings.Contains(err.Error(), `run the same "store migrate" again`)) {
 		return err
 	}
 	if err == nil && len(acks) > 0 {

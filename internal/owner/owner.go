@@ -44,8 +44,8 @@ func CheckFile(path string) error {
 	return fmt.Errorf("too many symbolic links lead to %s", path)
 }
 
-// CheckFolder refuses a directory that another user owns, one in which everyone may replace files, and one behind another
-// user's symbolic link.
+// CheckFolder refuses a directory that another user owns, one in which everyone may replace files, and one behind
+// another user's symbolic link.
 func CheckFolder(path string) error {
 	if err := checkLinks(path, maxLinks); err != nil {
 		return err
@@ -66,8 +66,8 @@ func CheckFolder(path string) error {
 	return nil
 }
 
-// UnsafeParents returns the parents of path's directory that another user owns or everyone may write to. Who controls one of
-// them can move away the directories below, but not read them.
+// UnsafeParents returns the parents of path's directory that another user owns or everyone may write to. Who controls
+// one of them can move away the directories below, but not read them.
 func UnsafeParents(path string) []string {
 	var list []string
 	for dir := filepath.Dir(filepath.Dir(path)); ; dir = filepath.Dir(dir) {

@@ -136,8 +136,12 @@ func TestOwnFilesAreAccepted(t *testing.T) {
 		"nor its folder":        func(_ *testing.T, dir, _ string) string { return filepath.Join(dir, "a", "b", "none") },
 		"ours in a 1777":        func(t *testing.T, dir, file string) string { mode(t, dir, 0o777|fs.ModeSticky); return file },
 		"a group's folder":      func(t *testing.T, dir, file string) string { mode(t, dir, 0o770|fs.ModeSetgid); return file },
-		"a link":                func(t *testing.T, dir, file string) string { return link(t, file, filepath.Join(dir, "link")) },
-		"a relative link":       func(t *testing.T, dir, _ string) string { return link(t, "../ours/file", filepath.Join(dir, "link")) },
+		"a link": func(t *testing.T, dir, file string) string {
+			return link(t, file, filepath.Join(dir, "link"))
+		},
+		"a relative link": func(t *testing.T, dir, _ string) string {
+			return link(t, "../ours/file", filepath.Join(dir, "link"))
+		},
 		"a folder by a link": func(t *testing.T, dir, _ string) string {
 			return filepath.Join(link(t, dir, filepath.Join(filepath.Dir(dir), "l")), "file")
 		},

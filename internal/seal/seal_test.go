@@ -163,7 +163,8 @@ func TestRotationOverwritesNoKey(t *testing.T) {
 			if n, err := s.Rotate(t.Context()); err != nil || n != 3 {
 				t.Fatalf("made key %d, %v, want 3", n, err)
 			}
-		} else if _, err := s.Seal(t.Context(), nil, "flow", "row1"); err == nil || !strings.Contains(err.Error(), "seal.current") {
+		} else if _, err := s.Seal(t.Context(), nil, "flow", "row1"); err == nil ||
+			!strings.Contains(err.Error(), "seal.current") {
 			t.Fatalf("with the note %q: %v", damaged, err)
 		}
 		if got, err := seal.New(db).Open(t.Context(), v, "flow", "row1"); err != nil || string(got) != "value" {

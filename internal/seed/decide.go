@@ -158,13 +158,15 @@ func (p *plan) create(v *Values, s state, reason string) {
 	}
 	if s.emailTaken && !u.Managed { // a managed administrator is identified by it
 		u.Email = ""
-		p.warnings = append(p.warnings, fmt.Sprintf("%s belongs to another account; the administrator %q is made without an e-mail address",
-			v.email.name, u.Username))
+		p.warnings = append(p.warnings,
+			fmt.Sprintf("%s belongs to another account; the administrator %q is made without an e-mail address",
+				v.email.name, u.Username))
 	}
 	u.EmailVerified = u.Email != ""
 	if u.Username != v.Username() {
-		p.warnings = append(p.warnings, fmt.Sprintf("the username %q is another account's, or its e-mail address; the administrator's is %q",
-			v.Username(), u.Username))
+		p.warnings = append(p.warnings,
+			fmt.Sprintf("the username %q is another account's, or its e-mail address; the administrator's is %q",
+				v.Username(), u.Username))
 	}
 	p.edits = append(p.edits, edit{create: true, after: u, password: true, reason: reason})
 }
@@ -184,9 +186,10 @@ func (p *plan) warnNotAdmin(v *Values, s state) {
 		remedy = "set " + v.secret.name
 	}
 	p.ignored = fmt.Sprintf("%q is not an administrator", v.Username())
-	p.warnings = append(p.warnings, fmt.Sprintf("%s is %q, but the store's administrators are: %s. The environment is ignored, as the "+
-		"store already has an administrator. Correct %s, or %s to make this one.",
-		v.user.key, v.Username(), who, v.user.key, remedy))
+	p.warnings = append(p.warnings,
+		fmt.Sprintf("%s is %q, but the store's administrators are: %s. The environment is ignored, as the "+
+			"store already has an administrator. Correct %s, or %s to make this one.",
+			v.user.key, v.Username(), who, v.user.key, remedy))
 }
 
 // releaseManaged clears the flag of managed administrators that the deployment no longer manages.
@@ -214,8 +217,9 @@ func (p *plan) hasEdit(id string) bool {
 func decideManaged(v *Values, s state, k *computed) plan {
 	p := plan{admin: s.user}
 	if s.emailTaken {
-		p.warnings = append(p.warnings, fmt.Sprintf("%s is the username of another account, too: give that account another one, "+
-			"so that a sign-in with it can mean nobody else", v.email.name))
+		p.warnings = append(p.warnings,
+			fmt.Sprintf("%s is the username of another account, too: give that account another one, "+
+				"so that a sign-in with it can mean nobody else", v.email.name))
 	}
 	if s.user == nil {
 		if s.emailHolder != nil {
@@ -238,8 +242,9 @@ func decideManaged(v *Values, s state, k *computed) plan {
 func (p *plan) dropEmail(v *Values, u store.User) {
 	after := u
 	after.Email, after.EmailVerified = "", false
-	p.warnings = append(p.warnings, fmt.Sprintf("%s was the address of the account %q, which came from a provider: that account is not "+
-		"taken over, and has no e-mail address now", v.email.name, u.Username))
+	p.warnings = append(p.warnings,
+		fmt.Sprintf("%s was the address of the account %q, which came from a provider: that account is not "+
+			"taken over, and has no e-mail address now", v.email.name, u.Username))
 	p.edits = append(p.edits, edit{before: u, after: after, reason: v.email.key + " is the managed administrator's"})
 }
 
@@ -254,7 +259,8 @@ func (p *plan) reconcile(s state, u store.User, k *computed) {
 		p.needSame = u.PasswordHash
 		return
 	}
-	e := edit{before: u, after: u, password: !same, revokeAccess: !same || !u.Managed || s.linkedOIDC, clearMustChange: same && u.MustChange, reason: "managed by the deployment"}
+	e := edit{before: u, after: u, password: !same, revokeAccess: !same || !u.Managed || s.linkedOIDC,
+		clearMustChange: same && u.MustChange, reason: "managed by the deployment"}
 	e.after.Role, e.after.RoleGranted, e.after.Active, e.after.Pending = store.RoleAdmin, true, true, false
 	e.after.Managed, e.after.EmailVerified = true, true
 	if e.password || e.clearMustChange || s.linkedOIDC || len(changed(e.before, e.after)) > 0 {

@@ -60,7 +60,8 @@ func managedRefuses(e *env) {
 		"no e-mail":          {rootVars.with(vars{"ADMIN_EMAIL": "CANARY.example.com"}), "ADMIN_EMAIL"},
 		"short password":     {rootVars.with(vars{"ADMIN_PASSWORD": "CANARY"}), "ADMIN_PASSWORD"},
 		"e-mail as password": {rootVars.with(vars{"ADMIN_PASSWORD": "root@example.com"}), "ADMIN_PASSWORD"},
-		"no hash":            {vars{"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD_HASH": "CANARY"}, "ADMIN_PASSWORD_HASH"},
+		"no hash": {vars{"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD_HASH": "CANARY"},
+			"ADMIN_PASSWORD_HASH"},
 	}
 	for name, c := range cases {
 		_, err := Parse(Config{Mode: ModeManaged}, c.v.lookup, ReadFile, password.Policy{})
@@ -76,7 +77,8 @@ func managedCreates(e *env) {
 		e.Errorf("%+v", res)
 	}
 	e.mustSignInWith("root", first)
-	if u := e.user("root"); !u.Managed || !u.RoleGranted || !u.EmailVerified || u.Email != "root@example.com" || u.Origin != store.OriginEnv {
+	if u := e.user("root"); !u.Managed || !u.RoleGranted || !u.EmailVerified || u.Email != "root@example.com" ||
+		u.Origin != store.OriginEnv {
 		e.Errorf("%+v", u)
 	}
 }
@@ -123,7 +125,8 @@ func managedMatches(e *env) {
 	session := e.signIn("root")
 	lines := e.logs.Len()
 	for _, v := range []vars{
-		rootVars, rootVars.with(vars{"ADMIN_EMAIL": " Root@EXAMPLE.com "}), rootVars.with(vars{"ADMIN_USER": "another", "ADMIN_NAME": "Another"}),
+		rootVars, rootVars.with(vars{"ADMIN_EMAIL": " Root@EXAMPLE.com "}), rootVars.with(vars{"ADMIN_USER": "another",
+			"ADMIN_NAME": "Another"}),
 		rootVars.with(vars{"ADMIN_PASSWORD_FORCE_SYNC": "true"}),
 	} {
 		e.mustStartWithoutWrites(ModeManaged, v)
@@ -200,7 +203,8 @@ func TestManagedNeverMatchesAProviderAccount(t *testing.T) {
 	})
 	e.start(ModeManaged, rootVars)
 	e.mustSignInWith("root", first)
-	if after := e.user("stranger"); after.Role != store.RoleUser || after.Managed || after.PasswordHash != "" || after.Version != before.Version {
+	if after := e.user("stranger"); after.Role != store.RoleUser || after.Managed || after.PasswordHash != "" ||
+		after.Version != before.Version {
 		t.Errorf("%+v", after)
 	}
 	e.mustStartWithoutWrites(ModeManaged, rootVars)
@@ -284,7 +288,8 @@ func TestManagedWarnsIfItsEmailIsAnotherUsername(t *testing.T) {
 	e := newEnv(t)
 	other := e.add("root@example.com", "", second, nil)
 	res := e.start(ModeManaged, rootVars)
-	if res.Action != ActionCreated || res.Admin.Email != "root@example.com" || res.Admin.Username != "root" || len(res.Warnings) != 1 ||
+	if res.Action != ActionCreated || res.Admin.Email != "root@example.com" || res.Admin.Username != "root" ||
+		len(res.Warnings) != 1 ||
 		!strings.Contains(res.Warnings[0], "ADMIN_EMAIL is the username of another account, too") {
 		t.Errorf("%+v", res)
 	}

@@ -58,7 +58,8 @@ func (e edit) describe(v *Values) string {
 	case e.create:
 		return fmt.Sprintf("administrator %q made, with the password from %s", e.after.Username, v.secret.name)
 	case e.password && len(changed(e.before, e.after)) > 0:
-		return fmt.Sprintf("account %q made an active administrator, with the password from %s; its sessions ended", e.after.Username, v.secret.name)
+		return fmt.Sprintf("account %q made an active administrator, with the password from %s; its sessions ended",
+			e.after.Username, v.secret.name)
 	case e.password:
 		return fmt.Sprintf("password of %q set from %s; its sessions ended", e.after.Username, v.secret.name)
 	case !e.before.Managed || e.after.Managed:
@@ -129,7 +130,8 @@ func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher
 		lines = append(lines, unlinked...)
 	}
 	if p.setup {
-		lines = append(lines, Line{Kind: LineAction, Text: "no administrator and no password: the log will carry a one-time set-up link"})
+		lines = append(lines, Line{Kind: LineAction,
+			Text: "no administrator and no password: the log will carry a one-time set-up link"})
 	}
 	for _, text := range p.warnings {
 		lines = append(lines, Line{Kind: LineWarning, Text: text})
@@ -163,7 +165,8 @@ func unlinks(ctx context.Context, r store.Reader, e edit) ([]Line, error) {
 	}
 	var lines []Line
 	for _, id := range ids {
-		lines = append(lines, Line{Kind: LineWarning, Text: fmt.Sprintf("%s (account %q, provider %q)", unlinkedText, e.before.Username, id.Provider)})
+		lines = append(lines, Line{Kind: LineWarning, Text: fmt.Sprintf("%s (account %q, provider %q)", unlinkedText,
+			e.before.Username, id.Provider)})
 	}
 	return lines, nil
 }

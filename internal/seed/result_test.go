@@ -16,14 +16,14 @@ import (
 // describe is `caddy gatehouse seed --dry-run`. It must write nothing and show no secret.
 func (e *env) describe(mode Mode, v vars) string {
 	e.Helper()
-	look, done := e.place.Watch(e)
+	dump, done := e.place.Watch(e)
 	defer done()
-	before, begun := e.snapshot(look()), e.db.changes.Load()
+	before, transactions := e.snapshot(dump()), e.db.changes.Load()
 	lines, err := Describe(e.Context(), e.db, e.parse(mode, v), e.hasher)
 	if err != nil {
 		e.Fatal(err)
 	}
-	if look() != before || e.db.changes.Load() != begun {
+	if dump() != before || e.db.changes.Load() != transactions {
 		e.Error("a dry run wrote to the store")
 	}
 	b, err := json.MarshalIndent(lines, "", " ")
@@ -51,12 +51,15 @@ func TestDescribeReportsWhatAStartWouldDo(t *testing.T) {
 	e := newEnv(t)
 	force := vars{"ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true"}
 	e.mustDescribe(ModeSeed, vars{}, "set-up link", "(not set)")
-	e.mustDescribe(ModeSeed, vars{"ADMIN_PASSWORD": first}, `administrator "admin" made, with the password from ADMIN_PASSWORD`, "(hidden)", "the environment", "the default")
-	e.mustDescribe(ModeManaged, rootVars, `administrator "root" made`, "the part of the e-mail before the @", "former_admin")
+	e.mustDescribe(ModeSeed, vars{"ADMIN_PASSWORD": first},
+		`administrator "admin" made, with the password from ADMIN_PASSWORD`, "(hidden)", "the environment", "the default")
+	e.mustDescribe(ModeManaged, rootVars, `administrator "root" made`, "the part of the e-mail before the @",
+		"former_admin")
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
 	e.mustDescribe(ModeSeed, vars{"ADMIN_PASSWORD": first}, "nothing to write")
 	e.mustDescribe(ModeSeed, vars{"ADMIN_PASSWORD": second}, "nothing to write", "ADMIN_PASSWORD is ignored")
-	e.mustDescribe(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_USER": "root"}, "nothing to write", `administrators are: "admin"`)
+	e.mustDescribe(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_USER": "root"}, "nothing to write",
+		`administrators are: "admin"`)
 	e.mustDescribe(ModeSeed, force, `password of "admin" set from ADMIN_PASSWORD; its sessions ended`)
 	e.start(ModeSeed, force)
 	e.mustDescribe(ModeSeed, force, "nothing to write", "was applied at 2026-03-01T12:01:00Z already")
@@ -64,7 +67,8 @@ func TestDescribeReportsWhatAStartWouldDo(t *testing.T) {
 	e.mustDescribe(ModeManaged, rootVars, "nothing to write")
 	e.mustDescribe(ModeManaged, rootVars.with(vars{"ADMIN_EMAIL": "new@example.com", "former": FormerDisable}),
 		`administrator "new" made`, `account "root" disabled; the deployment does not manage it any more`)
-	e.mustDescribe(ModeManaged, rootVars.with(vars{"ADMIN_EMAIL": "new@example.com", "former": FormerDemote}), `account "root" made an ordinary user`)
+	e.mustDescribe(ModeManaged, rootVars.with(vars{"ADMIN_EMAIL": "new@example.com", "former": FormerDemote}),
+		`account "root" made an ordinary user`)
 	e.mustDescribe(ModeSeed, vars{}, `account "root" is not managed by the deployment any more`)
 }
 
@@ -92,9 +96,10 @@ func TestDescribeReportsTheSourcesOfValues(t *testing.T) {
 		"managed": {Config{Mode: ModeManaged}, root, map[string]string{
 			"mode": SourceConfig, "former_admin": SourceDefault, "ADMIN_EMAIL": SourceEnv, "ADMIN_USER": "the part of the e-mail before the @",
 		}},
-		"managed, and what becomes of the former": {Config{Mode: ModeManaged, FormerAdmin: FormerKeep}, root, map[string]string{
-			"former_admin": SourceConfig,
-		}},
+		"managed, and what becomes of the former": {Config{Mode: ModeManaged, FormerAdmin: FormerKeep}, root,
+			map[string]string{
+				"former_admin": SourceConfig,
+			}},
 		"the configuration wins": {Config{Mode: ModeSeed, Name: text("Ada"), ForceSync: text("no")}, vars{
 			"ADMIN_NAME": "Eve", "ADMIN_USER": "eve", "ADMIN_PASSWORD_FORCE_SYNC": "yes",
 		}, map[string]string{"ADMIN_NAME": SourceConfig, "ADMIN_USER": SourceEnv, "ADMIN_PASSWORD_FORCE_SYNC": SourceConfig}},
@@ -140,7 +145,8 @@ func TestApplyWaitsWhileHashingIsBusy(t *testing.T) {
 	e.mustSignInWith("root", first)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Apply(gone, e.db, e.parse(ModeManaged, rootVars), e.hasher, Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := Apply(gone, e.db, e.parse(ModeManaged, rootVars), e.hasher, Options{}); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -166,7 +172,8 @@ func TestApplyIsOneTransaction(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.start(ModeManaged, rootVars)
-	values := e.parse(ModeManaged, vars{"ADMIN_EMAIL": "new@example.com", "ADMIN_PASSWORD": second, "former": FormerDemote})
+	values := e.parse(ModeManaged, vars{"ADMIN_EMAIL": "new@example.com", "ADMIN_PASSWORD": second,
+		"former": FormerDemote})
 	broken := errors.New("the power failed")
 	_, err := Apply(t.Context(), failingStore{e.db, broken}, values, e.hasher, Options{Clock: e.clock.Now})
 	if !errors.Is(err, broken) {
@@ -201,10 +208,12 @@ func TestHashPasswordForTheCommandLine(t *testing.T) {
 		t.Errorf("ok %t, %v", ok, err)
 	}
 	given := e.hash(second)
-	if hash, err := e.parse(ModeSeed, vars{"ADMIN_PASSWORD_HASH": given}).HashPassword(t.Context(), e.hasher); hash != given || err != nil {
+	if hash, err := e.parse(ModeSeed, vars{"ADMIN_PASSWORD_HASH": given}).HashPassword(t.Context(),
+		e.hasher); hash != given || err != nil {
 		t.Errorf("%q, %v", hash, err)
 	}
-	if _, err := e.parse(ModeSeed, vars{}).HashPassword(t.Context(), e.hasher); err == nil || !strings.Contains(err.Error(), "ADMIN_PASSWORD is not set") {
+	if _, err := e.parse(ModeSeed, vars{}).HashPassword(t.Context(), e.hasher); err == nil ||
+		!strings.Contains(err.Error(), "ADMIN_PASSWORD is not set") {
 		t.Errorf("%v", err)
 	}
 }

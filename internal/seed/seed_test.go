@@ -118,17 +118,17 @@ func (e *env) start(mode Mode, v vars) Result {
 // mustStartWithoutWrites is a start that must not change a byte of the store.
 func (e *env) mustStartWithoutWrites(mode Mode, v vars) Result {
 	e.Helper()
-	look, done := e.place.Watch(e)
+	dump, done := e.place.Watch(e)
 	defer done()
-	before, begun := e.snapshot(look()), e.db.changes.Load()
+	before, transactions := e.snapshot(dump()), e.db.changes.Load()
 	res := e.start(mode, v)
 	if res.Later != nil {
 		res.Later(e.Context())
 	}
-	if after := look(); after != before {
+	if after := dump(); after != before {
 		e.Errorf("something was written:\n%s\nbefore:\n%s", after, before)
 	}
-	if n := e.db.changes.Load() - begun; n != 0 {
+	if n := e.db.changes.Load() - transactions; n != 0 {
 		e.Errorf("%d transactions were begun", n)
 	}
 	if res.Action != ActionNone {
@@ -137,13 +137,13 @@ func (e *env) mustStartWithoutWrites(mode Mode, v vars) Result {
 	return res
 }
 
-// snapshot returns look after checking that it would notice a write.
-func (e *env) snapshot(look string) string {
+// snapshot returns dump after checking that it would notice a write.
+func (e *env) snapshot(dump string) string {
 	e.Helper()
-	if !strings.Contains(look, "\nusers ") && e.countUsers() > 0 {
-		e.Fatal("the look misses the users: it could not notice a write")
+	if !strings.Contains(dump, "\nusers ") && e.countUsers() > 0 {
+		e.Fatal("the dump misses the users: it could not notice a write")
 	}
-	return look
+	return dump
 }
 
 func (e *env) countUsers() int {

@@ -40,13 +40,15 @@ func seedCreates(e *env) {
 	}
 	e.mustSignInWith("admin", first)
 	u := e.user("admin")
-	if u.Email != "Root@Example.com" || !u.EmailVerified || u.Name != "Rosa" || !u.RoleGranted || u.Managed || u.Origin != store.OriginEnv {
+	if u.Email != "Root@Example.com" || !u.EmailVerified || u.Name != "Rosa" || !u.RoleGranted || u.Managed ||
+		u.Origin != store.OriginEnv {
 		e.Errorf("%+v", u)
 	}
 	if n := len(e.events("user.create")); n != 1 {
 		e.Errorf("%d audit events", n)
 	}
-	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_EMAIL": "Root@Example.com", "ADMIN_NAME": "Rosa"})
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_EMAIL": "Root@Example.com",
+		"ADMIN_NAME": "Rosa"})
 }
 
 func seedNeedsSetup(e *env) {
@@ -107,7 +109,8 @@ func seedForceCreates(e *env) {
 	}
 	e.mustSignInWith("rescue", second)
 	e.mustSignInWith("admin", first)
-	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": second, "ADMIN_USER": "Rescue", "ADMIN_PASSWORD_FORCE_SYNC": "1"})
+	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": second, "ADMIN_USER": "Rescue",
+		"ADMIN_PASSWORD_FORCE_SYNC": "1"})
 }
 
 func seedForceOnce(e *env) {
@@ -142,7 +145,8 @@ func seedForcesNothing(e *env) {
 	}
 	e.mustLog(3, zap.WarnLevel, "ADMIN_PASSWORD_FORCE_SYNC is on, but there is no password to apply: set ADMIN_PASSWORD, or unset the flag")
 	res := e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD_FORCE_SYNC": "true", "ADMIN_USER": "rescue"})
-	if len(res.Warnings) != 2 || !strings.Contains(res.Warnings[1], "Correct ADMIN_USER, or set ADMIN_PASSWORD to make this one.") {
+	if len(res.Warnings) != 2 || !strings.Contains(res.Warnings[1],
+		"Correct ADMIN_USER, or set ADMIN_PASSWORD to make this one.") {
 		e.Errorf("renamed: %q", res.Warnings)
 	}
 	e.mustSignInWith("admin", first)
@@ -159,7 +163,8 @@ func seedForceAtFirstStart(e *env) {
 func seedRenamed(e *env) {
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
 	res := e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_USER": "root"})
-	if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], `"admin"`) || !strings.Contains(res.Warnings[0], "ADMIN_USER") || res.Ignored == "" {
+	if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], `"admin"`) ||
+		!strings.Contains(res.Warnings[0], "ADMIN_USER") || res.Ignored == "" {
 		e.Errorf("%+v", res)
 	}
 	e.mustLog(1, zap.WarnLevel, `administrators are: "admin"`)
@@ -188,7 +193,8 @@ func TestSeedNeverTakesOverAProviderAccount(t *testing.T) {
 	e.mustSignInWith("admin-admin", first)
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true"})
 	e.mustSignInWith("admin-admin", second)
-	if after := e.user("admin"); after.Role != store.RoleUser || after.PasswordHash != "" || after.Version != before.Version {
+	if after := e.user("admin"); after.Role != store.RoleUser || after.PasswordHash != "" ||
+		after.Version != before.Version {
 		t.Errorf("the account from the provider: %+v", after)
 	}
 	if e.countUsers() != 2 {
@@ -242,7 +248,8 @@ func TestSeedAvoidsNamesUsedAsEmail(t *testing.T) {
 	t.Parallel()
 	for what, v := range map[string]vars{
 		"at the first start": {"ADMIN_PASSWORD": first, "ADMIN_USER": "Boss@example.com"},
-		"by force":           {"ADMIN_PASSWORD": first, "ADMIN_USER": "Boss@example.com", "ADMIN_PASSWORD_FORCE_SYNC": "true"},
+		"by force": {"ADMIN_PASSWORD": first, "ADMIN_USER": "Boss@example.com",
+			"ADMIN_PASSWORD_FORCE_SYNC": "true"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -256,7 +263,8 @@ func TestSeedAvoidsNamesUsedAsEmail(t *testing.T) {
 				t.Errorf("%+v", res)
 			}
 			e.mustSignInWith("boss@example.com-admin", first)
-			if u, err := e.db.UserByLogin(t.Context(), "boss@example.com"); err != nil || u.ID != bob.ID || u.Version != bob.Version {
+			if u, err := e.db.UserByLogin(t.Context(), "boss@example.com"); err != nil || u.ID != bob.ID ||
+				u.Version != bob.Version {
 				t.Errorf("bob's e-mail identifies %q, %v", u.Username, err)
 			}
 			e.mustStartWithoutWrites(ModeSeed, v)
@@ -340,7 +348,8 @@ func TestForceSyncRefusesADamagedSalt(t *testing.T) {
 		return tx.SetSetting(ctx, saltSetting, "$argon2id$v=19$m=4294967295,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA")
 	})
 	flag := e.parse(ModeSeed, vars{"ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true"})
-	if _, err := Apply(t.Context(), e.db, flag, e.hasher, Options{}); err == nil || !strings.Contains(err.Error(), saltSetting) {
+	if _, err := Apply(t.Context(), e.db, flag, e.hasher, Options{}); err == nil ||
+		!strings.Contains(err.Error(), saltSetting) {
 		t.Errorf("error %v", err)
 	}
 	e.mustSignInWith("admin", first)

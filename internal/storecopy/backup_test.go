@@ -117,7 +117,8 @@ func TestBackupIsPrivateAndReplacesNothing(t *testing.T) {
 		fill(t, db, 3)
 		dir := t.TempDir()
 		file, link, precious := filepath.Join(dir, "b.db"), filepath.Join(dir, "link"), filepath.Join(dir, "precious")
-		if err := errors.Join(os.WriteFile(precious, []byte("x"), 0o600), os.Symlink(filepath.Join(dir, "nowhere"), link)); err != nil {
+		if err := errors.Join(os.WriteFile(precious, []byte("x"), 0o600),
+			os.Symlink(filepath.Join(dir, "nowhere"), link)); err != nil {
 			t.Fatal(err)
 		}
 		if err := backup(t.Context(), db, file); err != nil {
@@ -186,7 +187,8 @@ func TestRestoreReplacesAStoreInUse(t *testing.T) {
 			t.Errorf("what the backup had is missing: %v", err)
 		}
 		for i := range c.sessions {
-			if _, _, err := server.SessionByToken(t.Context(), store.HashToken(c.sessions[i])); !errors.Is(err, store.ErrNotFound) {
+			if _, _, err := server.SessionByToken(t.Context(), store.HashToken(c.sessions[i])); !errors.Is(err,
+				store.ErrNotFound) {
 				t.Errorf("session %d lives again: %v", i, err)
 			}
 		}
@@ -234,11 +236,12 @@ func TestRestoreIsAllOrNothing(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		_, err = storecopy.Load(ctx, side(noAdmin), side(db), storecopy.Options{Replace: true, Progress: func(table string, _, _ int64) {
-			if table == "sessions" {
-				cancel()
-			}
-		}})
+		_, err = storecopy.Load(ctx, side(noAdmin), side(db),
+			storecopy.Options{Replace: true, Progress: func(table string, _, _ int64) {
+				if table == "sessions" {
+					cancel()
+				}
+			}})
 		if !errors.Is(err, context.Canceled) {
 			t.Fatalf("not interrupted: %v", err)
 		}
@@ -258,7 +261,8 @@ func TestUnpackAcceptsBackupsOnly(t *testing.T) {
 	}
 	write("live-wal", "something that the file lacks")
 	for file, want := range map[string]string{
-		filepath.Join(dir, "missing"): "no such file", write("empty", ""): "is no backup", write("text", strings.Repeat("x", 100)): "is no backup",
+		filepath.Join(dir, "missing"): "no such file", write("empty", ""): "is no backup", write("text",
+			strings.Repeat("x", 100)): "is no backup",
 		write("live", "SQLite format 3\x00"): "has a log beside it",
 	} {
 		if path, err := storecopy.Unpack(file, t.TempDir()); err == nil || !strings.Contains(err.Error(), want) {

@@ -238,7 +238,8 @@ func (m *copier) markTarget(ctx context.Context) (resumed bool, err error) {
 			return err
 		}
 		for _, statement := range []string{
-			`CREATE TABLE ` + copyTableName + ` (table_name TEXT NOT NULL PRIMARY KEY, last_key TEXT NOT NULL, row_count BIGINT NOT NULL)`,
+			`CREATE TABLE ` + copyTableName +
+				` (table_name TEXT NOT NULL PRIMARY KEY, last_key TEXT NOT NULL, row_count BIGINT NOT NULL)`,
 			`DELETE FROM ` + counterTable,
 		} {
 			if _, err := tx.ExecContext(ctx, statement); err != nil {
@@ -327,7 +328,8 @@ func (m *copier) copyTable(ctx context.Context, t table) error {
 // savedProgress returns the progress of an earlier run.
 func (m *copier) savedProgress(ctx context.Context, t table) (after []any, rows int64, err error) {
 	var last string
-	err = m.dst.QueryRowContext(ctx, `SELECT last_key, row_count FROM `+copyTableName+` WHERE table_name = $1`, t.name).Scan(&last, &rows)
+	err = m.dst.QueryRowContext(ctx, `SELECT last_key, row_count FROM `+copyTableName+` WHERE table_name = $1`,
+		t.name).Scan(&last, &rows)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, 0, nil
 	}

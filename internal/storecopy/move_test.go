@@ -56,7 +56,8 @@ func checkMoved(t *testing.T, db *sqlstore.DB, c content) {
 		}
 	}
 	// The text index is not copied but filled by triggers.
-	addFinding, err := db.Users(ctx, store.UserQuery{Text: strings.ToUpper(c.users[1].Username), Group: c.users[1].Groups[0]})
+	addFinding, err := db.Users(ctx, store.UserQuery{Text: strings.ToUpper(c.users[1].Username),
+		Group: c.users[1].Groups[0]})
 	if err != nil || len(addFinding.Items) != 1 || addFinding.Items[0].ID != c.users[1].ID {
 		t.Errorf("a search finds %+v, %v", addFinding.Items, err)
 	}
@@ -91,14 +92,15 @@ func TestMoveContinuesAfterEveryInterruption(t *testing.T) {
 			to := open(t, resuming(toOpts))
 			ctx, cancel := context.WithCancelCause(t.Context())
 			first := make(map[string]bool)
-			_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 20, Progress: func(table string, _, _ int64) {
-				if !first[table] { // the saved progress; no batch yet
-					first[table] = true
-					return
-				}
-				batches++
-				cancel(errInterrupt)
-			}})
+			_, err := storecopy.Move(ctx, side(from), side(to),
+				storecopy.Options{Batch: 20, Progress: func(table string, _, _ int64) {
+					if !first[table] { // the saved progress; no batch yet
+						first[table] = true
+						return
+					}
+					batches++
+					cancel(errInterrupt)
+				}})
 			cancel(nil)
 			if err == nil {
 				same(t, dump(t, from.Maintenance()), dump(t, to.Maintenance()))
@@ -108,7 +110,8 @@ func TestMoveContinuesAfterEveryInterruption(t *testing.T) {
 				t.Fatalf("run %d: %v", runs, err)
 			}
 			_, err = sqlstore.Open(t.Context(), toOpts)
-			if !errors.Is(err, sqlstore.ErrIncomplete) || !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "store migrate") {
+			if !errors.Is(err, sqlstore.ErrIncomplete) || !errors.Is(err, store.ErrUnavailable) ||
+				!strings.Contains(err.Error(), "store migrate") {
 				t.Fatalf("a server would use half a store: %v", err)
 			}
 		}
@@ -134,7 +137,8 @@ func TestACanceledMoveReturnsTheContextError(t *testing.T) {
 			_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 5})
 			timer.Stop()
 			cancel()
-			if err == nil || canceled > 0 && errors.Is(err, storecopy.ErrNotEmpty) { // the previous run completed when it was canceled
+			// the previous run completed when it was canceled
+			if err == nil || canceled > 0 && errors.Is(err, storecopy.ErrNotEmpty) {
 				break
 			}
 			if !errors.Is(err, context.Canceled) {
@@ -158,11 +162,12 @@ func TestMoveStartsOverIfTheSourceChanged(t *testing.T) {
 		to := open(t, resuming(toOpts))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		_, err := storecopy.Move(ctx, side(from), side(to), storecopy.Options{Batch: 20, Progress: func(table string, rows, of int64) {
-			if table == "sessions" && rows == of {
-				cancel()
-			}
-		}})
+		_, err := storecopy.Move(ctx, side(from), side(to),
+			storecopy.Options{Batch: 20, Progress: func(table string, rows, of int64) {
+				if table == "sessions" && rows == of {
+					cancel()
+				}
+			}})
 		if !errors.Is(err, context.Canceled) {
 			t.Fatalf("not interrupted: %v", err)
 		}
@@ -188,24 +193,25 @@ func TestSourceCannotChangeDuringAMove(t *testing.T) {
 		c := fill(t, from, 10)
 		to := open(t, resuming(toOpts))
 		tried := 0
-		_, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{Progress: func(table string, rows, of int64) {
-			if table != "sessions" || rows != of {
-				return
-			}
-			tried++
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			defer cancel()
-			err := server.Change(ctx, func(tx store.Tx) error {
-				_, err := tx.EndSessions(ctx, store.SessionSelector{UserID: c.users[2].ID})
-				return err
-			})
-			if err == nil {
-				t.Error("a sign-out was acknowledged after its session had been copied")
-			}
-			if _, _, err := server.SessionByToken(t.Context(), store.HashToken(c.sessions[2])); err != nil {
-				t.Errorf("reading has to wait, too: %v", err)
-			}
-		}})
+		_, err := storecopy.Move(t.Context(), side(from), side(to),
+			storecopy.Options{Progress: func(table string, rows, of int64) {
+				if table != "sessions" || rows != of {
+					return
+				}
+				tried++
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				defer cancel()
+				err := server.Change(ctx, func(tx store.Tx) error {
+					_, err := tx.EndSessions(ctx, store.SessionSelector{UserID: c.users[2].ID})
+					return err
+				})
+				if err == nil {
+					t.Error("a sign-out was acknowledged after its session had been copied")
+				}
+				if _, _, err := server.SessionByToken(t.Context(), store.HashToken(c.sessions[2])); err != nil {
+					t.Errorf("reading has to wait, too: %v", err)
+				}
+			}})
 		if err != nil || tried != 1 {
 			t.Fatalf("%v, tried %d times", err, tried)
 		}
@@ -238,10 +244,12 @@ func TestMoveRefusesASourceWithoutAdministrator(t *testing.T) {
 	onPairs(t, func(t *testing.T, fromOpts, toOpts sqlstore.Options) {
 		from, to := open(t, fromOpts), open(t, toOpts)
 		fill(t, from, 3)
-		if _, err := from.Maintenance().ExecContext(t.Context(), `UPDATE users SET active = 0 WHERE role = 'admin'`); err != nil {
+		if _, err := from.Maintenance().ExecContext(t.Context(),
+			`UPDATE users SET active = 0 WHERE role = 'admin'`); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{}); !errors.Is(err, storecopy.ErrNoAdmin) {
+		if _, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{}); !errors.Is(err,
+			storecopy.ErrNoAdmin) {
 			t.Fatalf("got %v", err)
 		}
 		open(t, toOpts)
@@ -289,7 +297,8 @@ func TestMoveCopiesColumnsOfLaterMigrations(t *testing.T) {
 				}
 			}
 		}
-		for _, statement := range []string{`UPDATE users SET a_new_one = id`, `INSERT INTO a_new_table (n, id) VALUES (9007199254740993, 'x')`} {
+		for _, statement := range []string{`UPDATE users SET a_new_one = id`,
+			`INSERT INTO a_new_table (n, id) VALUES (9007199254740993, 'x')`} {
 			if _, err := from.Maintenance().ExecContext(t.Context(), statement); err != nil {
 				t.Fatal(err)
 			}
@@ -298,7 +307,8 @@ func TestMoveCopiesColumnsOfLaterMigrations(t *testing.T) {
 			t.Fatal(err)
 		}
 		var n, other int64
-		err := to.Maintenance().QueryRowContext(t.Context(), `SELECT (SELECT n FROM a_new_table), (SELECT count(*) FROM users WHERE a_new_one <> id)`).Scan(&n, &other)
+		err := to.Maintenance().QueryRowContext(t.Context(),
+			`SELECT (SELECT n FROM a_new_table), (SELECT count(*) FROM users WHERE a_new_one <> id)`).Scan(&n, &other)
 		if err != nil || n != 9007199254740993 || other != 0 {
 			t.Errorf("got %d, %d, %v", n, other, err)
 		}
@@ -324,7 +334,8 @@ func TestMoveNamesMalformedValues(t *testing.T) {
 			}
 			_, err := storecopy.Move(t.Context(), side(from), side(to), storecopy.Options{})
 			damage := new(storecopy.DamageError)
-			if !errors.As(err, &damage) || *damage != (storecopy.DamageError{Table: "users", Column: column}) || strings.Contains(err.Error(), "c4nary") {
+			if !errors.As(err, &damage) || *damage != (storecopy.DamageError{Table: "users", Column: column}) ||
+				strings.Contains(err.Error(), "c4nary") {
 				t.Fatalf("got %v", err)
 			}
 		})

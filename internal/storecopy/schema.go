@@ -164,7 +164,8 @@ func ordered(tables map[string]*table) ([]table, error) {
 	done := make(map[string]bool)
 	for len(pending) > 0 {
 		ready := slices.IndexFunc(pending, func(name string) bool {
-			return !slices.ContainsFunc(tables[name].references, func(r reference) bool { return !done[r.table] && r.table != name })
+			return !slices.ContainsFunc(tables[name].references,
+				func(r reference) bool { return !done[r.table] && r.table != name })
 		})
 		if ready < 0 {
 			return nil, errors.New("the tables refer to each other in a circle")

@@ -43,7 +43,8 @@ func removeLeftovers(parent, prefix string, now time.Time) {
 	for _, e := range entries {
 		rest, ok := strings.CutPrefix(e.Name(), prefix)
 		info, err := e.Info()
-		if !ok || rest == "" || strings.Trim(rest, "0123456789") != "" || err != nil || !info.IsDir() || now.Sub(info.ModTime()) < minAge {
+		if !ok || rest == "" || strings.Trim(rest, "0123456789") != "" || err != nil || !info.IsDir() ||
+			now.Sub(info.ModTime()) < minAge {
 			continue
 		}
 		if dir := filepath.Join(parent, e.Name()); isAbandoned(dir, info) {

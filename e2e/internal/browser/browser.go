@@ -138,7 +138,8 @@ func (b *Browser) Open(r Reporter, v View, hosts ...string) *Page {
 // Tab opens another tab with the cookies of p.
 func (p *Page) Tab() *Page {
 	p.r.Helper()
-	ctx, end := chromedp.NewContext(p.b.ctx, chromedp.WithExistingBrowserContext(chromedp.FromContext(p.ctx).BrowserContextID))
+	ctx, end := chromedp.NewContext(p.b.ctx,
+		chromedp.WithExistingBrowserContext(chromedp.FromContext(p.ctx).BrowserContextID))
 	return p.b.open(p.r, ctx, end, p.view, p.hosts)
 }
 

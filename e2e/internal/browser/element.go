@@ -41,7 +41,8 @@ func (p *Page) Find(role, name string) *Element {
 	p.r.Helper()
 	found := p.All(role, name)
 	if len(found) != 1 {
-		p.r.Fatalf("%d elements with the role %s and the name %q on %s (status %d); there are\n%s", len(found), role, name, p.URL(), p.Status(), p.outline())
+		p.r.Fatalf("%d elements with the role %s and the name %q on %s (status %d); there are\n%s", len(found), role, name,
+			p.URL(), p.Status(), p.outline())
 	}
 	return found[0]
 }
@@ -66,7 +67,8 @@ func (p *Page) Tree() []*Element {
 }
 
 func element(p *Page, n *accessibility.Node) *Element {
-	e := &Element{p: p, id: n.BackendDOMNodeID, Role: value(n.Role), Name: value(n.Name), Description: value(n.Description)}
+	e := &Element{p: p, id: n.BackendDOMNodeID, Role: value(n.Role), Name: value(n.Name),
+		Description: value(n.Description)}
 	for _, prop := range n.Properties {
 		if prop.Name == accessibility.PropertyNameLevel {
 			_ = json.Unmarshal([]byte(prop.Value.Value), &e.Level)

@@ -88,7 +88,8 @@ func (p *Page) Back() {
 	}
 	before := p.counted(&p.shown)
 	p.do(func() error {
-		return call(p, page.NavigateToHistoryEntry, page.NavigateToHistoryEntryParams{EntryID: history.Entries[history.CurrentIndex-1].ID})
+		return call(p, page.NavigateToHistoryEntry,
+			page.NavigateToHistoryEntryParams{EntryID: history.Entries[history.CurrentIndex-1].ID})
 	})
 	p.Until("the page of before", func() bool {
 		return p.counted(&p.shown) > before && p.text("document.readyState") == "complete"
@@ -249,15 +250,15 @@ func (p *Page) Expect(pattern string) {
 	p.Until("the issue "+pattern, func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		kept := p.issues[:0]
+		remaining := p.issues[:0]
 		for _, issue := range p.issues {
 			if re.MatchString(issue) {
 				found = true
 			} else {
-				kept = append(kept, issue)
+				remaining = append(remaining, issue)
 			}
 		}
-		p.issues = kept
+		p.issues = remaining
 		return found
 	})
 }

@@ -30,7 +30,8 @@ func (p *Page) handleEvent(event any) {
 	case *runtime.EventExceptionThrown:
 		p.issue("exception: %s", exception(e.ExceptionDetails))
 	case *runtime.EventConsoleAPICalled:
-		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning || e.Type == runtime.ConsoleAPICalledTypeAssert {
+		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning ||
+			e.Type == runtime.ConsoleAPICalledTypeAssert {
 			p.issue("console.%s: %s", e.Type, arguments(e.Args))
 		}
 	case *log.EventEntryAdded:

@@ -254,13 +254,15 @@ func (g *Gate) Reload(ctx context.Context, edit func(caddyfile string) string) e
 	if err := os.WriteFile(g.config, []byte(edit(string(raw))), 0o600); err != nil {
 		return err
 	}
-	_, err = g.Command(ctx, "", "reload", "--force", "--config", g.config, "--adapter", "caddyfile", "--address", "unix/"+g.socket)
+	_, err = g.Command(ctx, "", "reload", "--force", "--config", g.config, "--adapter", "caddyfile", "--address",
+		"unix/"+g.socket)
 	return err
 }
 
 // Gatehouse runs `caddy gatehouse <args>` on the gate's store and returns what it printed on standard output.
 func (g *Gate) Gatehouse(ctx context.Context, stdin string, args ...string) (string, error) {
-	return g.Command(ctx, stdin, append(append([]string{"gatehouse"}, args...), "--config", g.config, "--adapter", "caddyfile")...)
+	return g.Command(ctx, stdin, append(append([]string{"gatehouse"}, args...), "--config", g.config, "--adapter",
+		"caddyfile")...)
 }
 
 // Command runs a command of the gate's Caddy in its environment.
