@@ -1,7 +1,6 @@
 -- One text for both engines: TEXT, BIGINT and INTEGER only. Times are milliseconds since 1970 (0: never), booleans
--- 0 or 1, lists and maps JSON text. Where a column carries the mark of a key, PostgreSQL compares it byte by byte
--- (COLLATE "C"), as SQLite does: an order of names that changes with the system's locale data would break the unique
--- indexes that tell one account from another.
+-- 0 or 1, lists and maps JSON text. PostgreSQL compares columns with the key mark bytewise (COLLATE "C"), like SQLite:
+-- a collation that changes with the system's locale data would break the unique indexes on names.
 
 -- +goose Up
 CREATE TABLE users (
@@ -35,7 +34,7 @@ CREATE UNIQUE INDEX users_email_key_local ON users (email_key) WHERE is_local = 
 CREATE INDEX users_by_email ON users (email_key, id);
 CREATE INDEX users_by_created ON users (created_at, id);
 CREATE INDEX users_by_last_login ON users (last_login_at, id);
--- The filters that few users pass, each in every order: rows that do not pass cost these indexes nothing.
+-- Partial indexes for selective filters, one for each order.
 CREATE INDEX users_admin_by_username ON users (username_key) WHERE role = 'admin';
 CREATE INDEX users_admin_by_email ON users (email_key, id) WHERE role = 'admin';
 CREATE INDEX users_admin_by_created ON users (created_at, id) WHERE role = 'admin';
@@ -77,7 +76,7 @@ CREATE TABLE sessions (
 );
 CREATE UNIQUE INDEX sessions_token_hash ON sessions (token_hash);
 CREATE INDEX sessions_by_user ON sessions (user_id, last_seen_at, id);
--- With all that the list and its search look at, so that a search reads this index and not a million rows.
+-- A covering index for the list and its search, so that a search does not read the rows.
 CREATE INDEX sessions_by_last_seen ON sessions (last_seen_at, id, over_at, search);
 CREATE INDEX sessions_by_over ON sessions (over_at);
 CREATE INDEX sessions_by_subject ON sessions (issuer, subject) WHERE issuer <> '';
@@ -190,7 +189,7 @@ CREATE TABLE settings (
 	value TEXT NOT NULL
 );
 
--- What was committed, in the order of the commits, for the other processes that share the store.
+-- Committed changes in commit order, for the other processes that share the store.
 CREATE TABLE changes (
 	seq     BIGINT NOT NULL PRIMARY KEY,
 	kind    TEXT NOT NULL,
@@ -200,7 +199,7 @@ CREATE TABLE changes (
 );
 CREATE INDEX changes_by_time ON changes (at);
 
--- The one row counts changes. PostgreSQL also locks it to run changes one at a time.
+-- A single row with the sequence number of the last change. PostgreSQL also locks it to run changes one at a time.
 CREATE TABLE change_counter (
 	id  INTEGER NOT NULL PRIMARY KEY,
 	seq BIGINT NOT NULL

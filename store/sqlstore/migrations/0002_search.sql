@@ -1,5 +1,4 @@
--- Lists of any length: an index for each thing that people look for. Parts between "engine" marks are for one engine
--- alone; see docs/adr/0008-search.md.
+-- Indexes for searches in long lists. Sections between "engine" marks are for one engine only; see docs/adr/0008-search.md.
 
 -- +goose Up
 CREATE INDEX identities_by_provider ON identities (provider, user_id);
@@ -10,8 +9,8 @@ CREATE INDEX events_by_ip ON events (ip, happened_at, id) WHERE ip <> '';
 CREATE INDEX events_by_request ON events (request_id, happened_at, id) WHERE request_id <> '';
 
 -- engine sqlite
--- FTS5 with trigrams finds any part of three characters or more. It keeps no copy of the texts, and what is deleted is
--- gone at once. Rows have numbers of their own: VACUUM may change those that SQLite gives by itself.
+-- FTS5 with trigrams finds any substring of three characters or more. It stores no copy of the texts, and deletions are
+-- immediate. Rows have explicit numbers, since VACUUM may change SQLite's implicit rowids.
 CREATE TABLE user_search_rows (
 	num     INTEGER PRIMARY KEY,
 	user_id TEXT NOT NULL UNIQUE
@@ -66,9 +65,9 @@ END;
 -- engine all
 
 -- engine postgres
--- All parts of three characters in lists, which every role may index: the extension pg_trgm may not be there. They are
--- kept, as making them again for each row that is looked at takes far longer than comparing them. The text is taken
--- apart once: to find the n-th character of a text, substr passes over all before it.
+-- Trigrams as arrays, which every role may index: the extension pg_trgm may not be available. They are stored, since
+-- computing them for each checked row takes far longer than comparing them. The text is split once, since substr scans
+-- all characters before the n-th one.
 -- +goose StatementBegin
 CREATE FUNCTION gatehouse_grams(whole TEXT) RETURNS TEXT[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
 	SELECT ARRAY(SELECT DISTINCT g.gram COLLATE "C" FROM (
@@ -77,8 +76,8 @@ CREATE FUNCTION gatehouse_grams(whole TEXT) RETURNS TEXT[] LANGUAGE sql IMMUTABL
 	) AS g WHERE g.gram IS NOT NULL)
 $$;
 -- +goose StatementEnd
--- Groups whole, of a list that somebody has broken none. A key of an index has to fit into a third of a page, and who
--- could not be put into the index could not sign in: of a longer name its beginning stands there.
+-- Complete group names, none of a malformed list. An index key has to fit into a third of a page, and a user who could
+-- not be indexed could not sign in, so longer names are truncated.
 -- +goose StatementBegin
 CREATE FUNCTION gatehouse_groups(list TEXT) RETURNS TEXT[] LANGUAGE plpgsql STABLE STRICT AS $$
 BEGIN

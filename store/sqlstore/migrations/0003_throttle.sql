@@ -1,5 +1,5 @@
--- Attempts of one client are counted in periods. tat, which was when a bucket is full again, is the end of the period, as
--- the older version that runs beside this one during an update reads it, too.
+-- Attempts of a client are counted in fixed windows. tat is now the end of the window, which is also valid for an older
+-- version that runs during an update and reads it as theoretical arrival time.
 
 -- +goose Up
 ALTER TABLE throttle_buckets ADD COLUMN used BIGINT NOT NULL DEFAULT 0;

@@ -1,5 +1,5 @@
--- Usernames of accounts that were deleted or renamed: an app may still know somebody by one, so no stranger gets it. holder
--- is a hash of the person at a provider who may have it back, '' for nobody.
+-- Usernames of deleted or renamed accounts: an app may still grant access to the name, so no other account gets it.
+-- holder is a hash of the identity that may get it back, '' for none.
 
 -- +goose Up
 CREATE TABLE former_names (

@@ -1,6 +1,6 @@
--- What a provider gave is kept apart from what was given here, and a session keeps what its own sign-in proved, so that
--- rights end with the provider that gave them. Every statement adds: an older version that runs beside this one during an
--- update goes on. Groups that cannot be read count as given here, as they did before.
+-- Provided roles and groups are stored separately from granted ones, and a session stores the claims of its own sign-in,
+-- so that rights end with the provider that gave them. All statements are additive: an older version keeps working during
+-- an update. Malformed groups count as granted, as before.
 
 -- +goose Up
 ALTER TABLE users ADD COLUMN role_provided INTEGER NOT NULL DEFAULT 0;
@@ -25,10 +25,10 @@ UPDATE users SET provided_groups = coalesce((
 	WHERE EXISTS (SELECT 1 FROM identities i WHERE i.user_id = users.id AND i.group_names <> '[]');
 -- engine all
 
--- Sessions that began before have no claims: what was kept of them had been cleaned and cut, and proves nothing. They do not
--- count, and their people sign in anew.
+-- Existing sessions have no claims: the stored values had been cleaned and truncated, and prove nothing. They do not
+-- count, and their users sign in again.
 
--- Names that a provider has for a session besides the newest one: a logout from there by any of them ends it.
+-- Further issuers, subjects and session ids of a session: a back-channel logout by any of them ends it.
 CREATE TABLE session_sids (
 	session_id TEXT /*key*/ NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
 	issuer     TEXT /*key*/ NOT NULL,
