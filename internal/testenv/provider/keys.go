@@ -7,8 +7,11 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
+	"hash"
 	"strings"
 	"sync"
 	"testing"
@@ -159,4 +162,15 @@ func Break(token string) string {
 		c = 'B'
 	}
 	return token[:i] + string(c) + token[i+1:]
+}
+
+// atHash returns the at_hash of an access token (Core, section 3.1.3.6).
+func atHash(alg jose.SignatureAlgorithm, access string) string {
+	var h hash.Hash = sha256.New()
+	if alg == jose.EdDSA {
+		h = sha512.New()
+	}
+	h.Write([]byte(access))
+	sum := h.Sum(nil)
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }

@@ -2,11 +2,9 @@ package provider
 
 import (
 	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"html"
 	"maps"
 	"net"
@@ -17,8 +15,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -371,16 +367,6 @@ func (p *Provider) issue(g grant, refresh bool) map[string]any {
 		p.lies.Token(response)
 	}
 	return response
-}
-
-func atHash(alg jose.SignatureAlgorithm, access string) string {
-	var h hash.Hash = sha256.New()
-	if alg == jose.EdDSA {
-		h = sha512.New()
-	}
-	h.Write([]byte(access))
-	sum := h.Sum(nil)
-	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
 func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
