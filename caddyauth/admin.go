@@ -80,7 +80,8 @@ func (a *App) parseAdmin(d *caddyfile.Dispenser) error {
 		case option == "former_admin":
 			return d.Errf("former_admin: unknown value %q; use keep, demote or disable", s)
 		default:
-			return d.Errf("unrecognized option %q; admin knows env_prefix, user, email, name, password, password_file, password_hash, force_sync and former_admin", option)
+			return d.Errf("unrecognized option %q; admin knows env_prefix, user, email, name, password, password_file, "+
+				"password_hash, force_sync and former_admin", option)
 		}
 		return a.checkOnePassword(d)
 	})

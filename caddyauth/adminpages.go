@@ -14,7 +14,9 @@ import (
 
 // adminPages makes the admin pages and the JSON API beneath them, on the hosts where they may be. On others notFound
 // responds, as if there were none.
-func (a *App) adminPages(accounts *account.Service, config admin.Config, notFound http.HandlerFunc) (http.Handler, error) {
+func (a *App) adminPages(
+	accounts *account.Service, config admin.Config, notFound http.HandlerFunc,
+) (http.Handler, error) {
 	config.Store, config.Accounts = a.rt.Store, accounts
 	config.Clock, config.Log = time.Now, a.log.Named("admin")
 	started := time.Now()
@@ -46,7 +48,9 @@ func (a *App) siteRules() []admin.SiteRules {
 	var rules []admin.SiteRules
 	for _, g := range a.gates {
 		site, also := g.matcherText()
-		rules = append(rules, admin.SiteRules{Site: site, Also: also, Public: g.Public, Optional: g.Optional, Require: g.Require})
+		rules = append(rules, admin.SiteRules{
+			Site: site, Also: also, Public: g.Public, Optional: g.Optional, Require: g.Require,
+		})
 	}
 	return rules
 }

@@ -32,7 +32,8 @@ func (a *App) parseBrand(d *caddyfile.Dispenser) error {
 		return err
 	}
 	a.Brand = &BrandConfig{}
-	lines := map[string]*string{"title": &a.Brand.Title, "logo": &a.Brand.Logo, "accent": &a.Brand.Accent, "support": &a.Brand.Support}
+	b := a.Brand
+	lines := map[string]*string{"title": &b.Title, "logo": &b.Logo, "accent": &b.Accent, "support": &b.Support}
 	return block(d, func(option string) (err error) {
 		to := lines[option]
 		if to == nil {

@@ -109,7 +109,8 @@ func parseLines[T any](d *caddyfile.Dispenser, into T, lines []line[T]) error {
 		i := slices.Index(names, option)
 		if i < 0 {
 			last := len(names) - 1
-			return d.Errf("unrecognized option %q; gatehouse knows %s and %s", option, strings.Join(names[:last], ", "), names[last])
+			known := strings.Join(names[:last], ", ") + " and " + names[last]
+			return d.Errf("unrecognized option %q; gatehouse knows %s", option, known)
 		}
 		return lines[i].parse(into, d)
 	}, more...)

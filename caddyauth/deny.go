@@ -110,10 +110,12 @@ func writeStarting(w http.ResponseWriter, page bool) {
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = io.WriteString(w, "<!doctype html><html lang=en><title>Starting</title><h1>This site is starting</h1><p>Please try again in a moment.</p>")
+		_, _ = io.WriteString(w, "<!doctype html><html lang=en><title>Starting</title><h1>This site is "+
+			"starting</h1><p>Please try again in a moment.</p>")
 		return
 	}
 	h.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = io.WriteString(w, `{"type":"about:blank","title":"Service Unavailable","status":503,"detail":"The gate is starting. Try again in a moment."}`)
+	_, _ = io.WriteString(w, `{"type":"about:blank","title":"Service Unavailable","status":503,`+
+		`"detail":"The gate is starting. Try again in a moment."}`)
 }

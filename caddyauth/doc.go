@@ -7,7 +7,7 @@
 //	                     │ redact: no secret of an address in a log                  (redact.go)
 //	                     │ receive: what was asked for, before any rewrite           (request.go, forwarded.go)
 //	                     │ strip: only the gate sets identity headers                (identity.go)
-//	                   routes, some of which bypass the gate                         (warned of at load: plan.go, ungated.go)
+//	                   routes, some of which bypass the gate                         (warnings: ungated.go, plan.go)
 //	                     │
 //	                   Gate.ServeHTTP                                                (gate.go)
 //	                     ├─ below the prefix ──────────────► our own pages           (servepages.go)

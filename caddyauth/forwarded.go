@@ -81,7 +81,8 @@ func (a *App) warnLenientClientIP(ctx context.Context) {
 		return
 	}
 	if !a.lenientClientIP.Swap(true) {
-		a.log.Warn("clients behind a trusted proxy can choose the address that they are limited and logged by; add trusted_proxies_strict beside trusted_proxies",
+		a.log.Warn("clients behind a trusted proxy can choose the address that they are limited and logged by; add "+
+			"trusted_proxies_strict beside trusted_proxies",
 			zap.Strings("listen", srv.Listen))
 	}
 }

@@ -80,7 +80,8 @@ func newHeaders(configured []HeaderConfig) ([]identityHeader, error) {
 			}
 		}
 		if value < 0 {
-			return nil, fmt.Errorf("header %s: unknown value %q; use user, id, email, name, groups, role or provider", name, h.Value)
+			return nil, fmt.Errorf("header %s: unknown value %q; use user, id, email, name, groups, role or "+
+				"provider", name, h.Value)
 		}
 		out = append(out, identityHeader{name, value})
 	}
@@ -114,7 +115,8 @@ func (g *Gate) checkHeaders() error {
 	for _, h := range g.Headers {
 		name := http.CanonicalHeaderKey(h.Name)
 		for _, t := range takenNames {
-			if slices.Contains(t.names, name) || slices.ContainsFunc(t.families, func(f string) bool { return strings.HasPrefix(name, f) }) {
+			inFamily := func(family string) bool { return strings.HasPrefix(name, family) }
+			if slices.Contains(t.names, name) || slices.ContainsFunc(t.families, inFamily) {
 				return fmt.Errorf("header %s: %s; choose a name such as X-Auth-User", name, t.why)
 			}
 		}
@@ -131,17 +133,25 @@ var takenNames = []struct {
 	{why: "programs send the app their own credentials in it",
 		names: []string{"Authorization", "Proxy-Authorization", "Dpop", "X-Api-Key"}},
 	{why: "it says how the message travels, and proxies write it",
-		names: []string{"Via", "Date", "Max-Forwards", "Early-Data", "Priority", "Alt-Used", "Http2-Settings", "Client-Cert", "Client-Cert-Chain",
-			"X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-By", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-Path",
-			"X-Forwarded-Uri", "X-Forwarded-Method", "X-Original-Url", "X-Original-Uri", "X-Original-Method", "X-Original-Host", "X-Rewrite-Url"}},
+		names: []string{
+			"Via", "Date", "Max-Forwards", "Early-Data", "Priority", "Alt-Used", "Http2-Settings", "Client-Cert",
+			"Client-Cert-Chain", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-By",
+			"X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-Path", "X-Forwarded-Uri", "X-Forwarded-Method",
+			"X-Original-Url", "X-Original-Uri", "X-Original-Method", "X-Original-Host", "X-Rewrite-Url",
+		}},
 	{why: "it tells the app which address asks",
-		names: []string{"X-Real-Ip", "X-Client-Ip", "Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip"}},
+		names: []string{
+			"X-Real-Ip", "X-Client-Ip", "Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "Cf-Connecting-Ip",
+			"Fastly-Client-Ip",
+		}},
 	{why: "it follows a request through the log and other services",
 		names: []string{"Traceparent", "Tracestate", "Baggage", "X-Request-Id", "X-Correlation-Id"}},
 	{why: "browsers and programs say with it what they are or what they ask for",
-		names: []string{"User-Agent", "Cache-Control", "Pragma", "Prefer", "Dnt", "Save-Data", "Upgrade-Insecure-Requests", "Last-Event-Id",
-			"Service-Worker", "Idempotency-Key", "Soapaction", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override",
-			"If", "Depth", "Destination", "Overwrite", "Lock-Token", "Timeout"},
+		names: []string{
+			"User-Agent", "Cache-Control", "Pragma", "Prefer", "Dnt", "Save-Data", "Upgrade-Insecure-Requests",
+			"Last-Event-Id", "Service-Worker", "Idempotency-Key", "Soapaction", "X-Http-Method", "X-Http-Method-Override",
+			"X-Method-Override", "If", "Depth", "Destination", "Overwrite", "Lock-Token", "Timeout",
+		},
 		families: []string{"Accept-", "Content-", "If-", "Sec-", "Access-Control-"}},
 	{why: "apps tell by it that a request is not forged",
 		names:    []string{"X-Requested-With"},

@@ -15,7 +15,8 @@ func parseHosts(option string, values []string) ([]reqctx.Host, error) {
 	for _, v := range values {
 		h, ok := parseHost(v)
 		if !ok {
-			return nil, fmt.Errorf("%s: %q is not a host; write example.com or example.com:8443, without scheme or path", option, v)
+			return nil, fmt.Errorf("%s: %q is not a host; write example.com or example.com:8443, without scheme or "+
+				"path", option, v)
 		}
 		list = append(list, h)
 	}

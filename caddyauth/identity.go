@@ -123,7 +123,8 @@ func (g guardedNames) strip(r *http.Request) {
 }
 
 func isWebSocket(upgrade []string) bool {
-	return len(upgrade) == 1 && identifier.FoldMail(strings.Trim(upgrade[0], " \t")) == "websocket" // EqualFold takes "we\u017f" for it, too
+	// EqualFold takes "web\u017focket" for it, too.
+	return len(upgrade) == 1 && identifier.FoldMail(strings.Trim(upgrade[0], " \t")) == "websocket"
 }
 
 // identity are the values of one session, ready to be sent. It is made once per session, not once per request.

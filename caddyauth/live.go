@@ -67,5 +67,7 @@ func newLive(a *App) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &live{rt: rt, opt: o, sessions: rt.Sessions, hasher: hasher, accounts: accounts, portal: p, oidc: providers}, nil
+	return &live{
+		rt: rt, opt: o, sessions: rt.Sessions, hasher: hasher, accounts: accounts, portal: p, oidc: providers,
+	}, nil
 }

@@ -93,7 +93,8 @@ func (a *App) parseOIDC(d *caddyfile.Dispenser) error {
 		return d.Err("oidc takes one name, such as: oidc google { … }")
 	}
 	if !oidc.NameForm.MatchString(p.Name) || p.Name == policy.LocalProvider {
-		return d.Errf("oidc: the name %q: use lower-case letters, digits, '-' and '_', at most 40, and not %q", p.Name, policy.LocalProvider)
+		return d.Errf("oidc: the name %q: use lower-case letters, digits, '-' and '_', at most 40, and not "+
+			"%q", p.Name, policy.LocalProvider)
 	}
 	for _, other := range a.OIDC {
 		if other.Name == p.Name {
@@ -124,8 +125,9 @@ func (a *App) parseOIDC(d *caddyfile.Dispenser) error {
 
 func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err error) {
 	single := map[string]*string{
-		"issuer": &p.Issuer, "client_id": &p.ClientID, "client_secret": &p.ClientSecret, "client_secret_file": &p.ClientSecretFile,
-		"label": &p.Label, "icon": &p.Icon, "auth_method": &p.AuthMethod, "create": &p.Create, "link": &p.Link,
+		"issuer": &p.Issuer, "client_id": &p.ClientID, "client_secret": &p.ClientSecret,
+		"client_secret_file": &p.ClientSecretFile,
+		"label":              &p.Label, "icon": &p.Icon, "auth_method": &p.AuthMethod, "create": &p.Create, "link": &p.Link,
 	}
 	if to := single[option]; to != nil {
 		if *to, err = oneArg(d); err != nil {
@@ -171,7 +173,9 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		p.InsecureHTTP = true
 		return noArgs(d)
 	default:
-		return d.Errf("unrecognized option %q; oidc knows issuer, client_id, client_secret, client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, claim, allow, create, link, admin_group, refresh_grace and insecure_http", option)
+		return d.Errf("unrecognized option %q; oidc knows issuer, client_id, client_secret, client_secret_file, label, "+
+			"icon, auth_method, client_key, sign_alg, scopes, claim, allow, create, link, admin_group, refresh_grace and "+
+			"insecure_http", option)
 	}
 	return err
 }

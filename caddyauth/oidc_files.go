@@ -89,7 +89,8 @@ func (p *ProviderConfig) readKey(c *oidc.Config) error {
 }
 
 // errKey says what a key file has to contain, and nothing of what it contains.
-var errKey = errors.New("the file holds no private key; give PEM with an RSA (2048 bits or more), ECDSA or Ed25519 key, not encrypted")
+var errKey = errors.New("the file holds no private key; give PEM with an RSA (2048 bits or more), ECDSA or Ed25519 " +
+	"key, not encrypted")
 
 // parseKey reads a private key in any of its PEM forms and chooses the algorithm that goes with it.
 func parseKey(b []byte) (*oidc.Key, error) {
@@ -125,7 +126,8 @@ func withAlgorithm(key any) (*oidc.Key, error) {
 		}
 		return &oidc.Key{Private: k, Algorithm: jose.RS256}, nil
 	case *ecdsa.PrivateKey:
-		alg, ok := map[int]jose.SignatureAlgorithm{256: jose.ES256, 384: jose.ES384, 521: jose.ES512}[k.Curve.Params().BitSize]
+		algorithms := map[int]jose.SignatureAlgorithm{256: jose.ES256, 384: jose.ES384, 521: jose.ES512}
+		alg, ok := algorithms[k.Curve.Params().BitSize]
 		if !ok {
 			return nil, errKey
 		}

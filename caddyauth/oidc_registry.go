@@ -17,7 +17,8 @@ func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
 		return nil, nil //nolint:nilnil // nothing to sign in through is no mistake
 	}
 	log := a.log.Named("oidc")
-	reg, err := oidc.NewRegistry(a.rt.OIDCPool(log), a.rt.Store, a.opt.providers, oidc.Options{Clock: time.Now, Log: log, Groups: a.requiredGroups})
+	opts := oidc.Options{Clock: time.Now, Log: log, Groups: a.requiredGroups}
+	reg, err := oidc.NewRegistry(a.rt.OIDCPool(log), a.rt.Store, a.opt.providers, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +72,9 @@ func providerPages(config admin.Config, o *login.OIDC, prefix string) admin.Conf
 // providerStatus returns a status as the admin pages show it. The callback is on whatever site the pages are shown on.
 func providerStatus(s oidc.Status, prefix string) admin.ProviderStatus {
 	out := admin.ProviderStatus{
-		Name: s.Name, Label: s.Label, Issuer: s.Issuer, RedirectURI: prefix + "/oidc/" + s.Name + "/callback", Scopes: s.Scopes,
-		Down: s.Problem != "", DiscoveredAt: s.DiscoveredAt, KeysAt: s.KeysRead, Keys: s.Keys, Skew: s.Skew,
+		Name: s.Name, Label: s.Label, Issuer: s.Issuer, Scopes: s.Scopes,
+		RedirectURI: prefix + "/oidc/" + s.Name + "/callback",
+		Down:        s.Problem != "", DiscoveredAt: s.DiscoveredAt, KeysAt: s.KeysRead, Keys: s.Keys, Skew: s.Skew,
 		LastSuccess: s.LastSuccess, LastError: s.LastError, LastErrorAt: s.LastFailure,
 		LogoutError: s.LogoutError, LogoutErrorAt: s.LogoutRefused,
 	}

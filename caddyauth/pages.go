@@ -63,7 +63,8 @@ func (a *App) resolvePages(o *options) error {
 	if a.Prefix != "" {
 		o.prefix = a.Prefix
 	}
-	if !prefixForm.MatchString(o.prefix) || strings.Contains(o.prefix+"/", "/./") || strings.Contains(o.prefix+"/", "/../") {
+	segments := o.prefix + "/"
+	if !prefixForm.MatchString(o.prefix) || strings.Contains(segments, "/./") || strings.Contains(segments, "/../") {
 		return fmt.Errorf("prefix: %q; use a path such as /_auth, without a trailing slash", o.prefix)
 	}
 	o.forwardedHost = a.ForwardedHost

@@ -42,7 +42,8 @@ func (g *Gate) checkPaths() error {
 	}{{"public", g.Public}, {"optional", g.Optional}, {"api", g.API}} {
 		for _, p := range list.paths {
 			if strings.ContainsAny(p, "{}") {
-				return fmt.Errorf("%s: path %q: placeholders are not replaced here; write the path itself, with %%7B and %%7D for braces", list.option, p)
+				return fmt.Errorf("%s: path %q: placeholders are not replaced here; write the path itself, with %%7B and %%7D "+
+					"for braces", list.option, p)
 			}
 		}
 		if err := repeated(list.option, list.paths, same); err != nil {

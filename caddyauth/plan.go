@@ -86,7 +86,9 @@ func readRoutes(routes caddyhttp.RouteList, path string) ([]*planRoute, error) {
 }
 
 func readRoute(r *caddyhttp.Route, path string) (*planRoute, error) {
-	out := &planRoute{group: r.Group, terminal: r.Terminal, anyRequest: len(r.MatcherSets) == 0 && len(r.MatcherSetsRaw) == 0}
+	out := &planRoute{
+		group: r.Group, terminal: r.Terminal, anyRequest: len(r.MatcherSets) == 0 && len(r.MatcherSetsRaw) == 0,
+	}
 	for _, set := range r.MatcherSetsRaw {
 		out.readRawSet(set)
 	}

@@ -114,7 +114,8 @@ func insertInRoute(front caddyhttp.Route, r caddyhttp.Route) error {
 		case passingHandlers[name], authHandlers[name], name == "invoke",
 			name == "file_server": // with pass_thru it passes on what it does not have
 		default:
-			return fmt.Errorf("gatehouse stands only in a named route or in handle_errors of this site, so that %s beside it would see what clients "+
+			return fmt.Errorf("gatehouse stands only in a named route or in handle_errors of this site, so that %s beside it "+
+				"would see what clients "+
 				"say of who they are: write gatehouse in the site itself, or put %s into a handle or route block", name, name)
 		}
 	}

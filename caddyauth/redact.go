@@ -21,7 +21,8 @@ import (
 
 // addressHeaders contain an address that the client, or another proxy, sent.
 var addressHeaders = []string{
-	"Referer", "Hx-Current-Url", "Next-Url", "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url", "X-Request-Uri", "X-Rewrite-Url",
+	"Referer", "Hx-Current-Url", "Next-Url", "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url", "X-Request-Uri",
+	"X-Rewrite-Url",
 }
 
 // secretHeaders are secrets as a whole, which handlers need. They are restored after the copy for the logs.

@@ -79,7 +79,8 @@ func (g *Gate) checkRequire() error {
 		}
 		remaining[r.Field] = values
 		if len(values) == 0 && r.Field != policy.FieldGroup {
-			return fmt.Errorf("require %s: nobody can satisfy all of these lines; put the values on one line if any of them is enough", r.Field)
+			return fmt.Errorf("require %s: nobody can satisfy all of these lines; put the values on one line if any of them "+
+				"is enough", r.Field)
 		}
 	}
 	return checkEmailDomains(remaining[policy.FieldEmail], remaining[policy.FieldDomain])
@@ -92,7 +93,8 @@ func checkProviders(r Rule, providers []string) error {
 	}
 	for _, v := range r.Values {
 		if !slices.Contains(providers, v) {
-			return fmt.Errorf("require provider: there is no provider %q; configure it with oidc in the global option, or use local", v)
+			return fmt.Errorf("require provider: there is no provider %q; configure it with oidc in the global option, or "+
+				"use local", v)
 		}
 	}
 	return nil

@@ -77,7 +77,10 @@ func (a *App) resolveSession(o *options) error {
 		option string
 		from   caddy.Duration
 		to     *time.Duration
-	}{{"idle", c.Idle, &o.limits.Idle}, {"absolute", c.Absolute, &o.limits.Absolute}, {"remember", c.Remember, &o.limits.Remember}} {
+	}{
+		{"idle", c.Idle, &o.limits.Idle}, {"absolute", c.Absolute, &o.limits.Absolute},
+		{"remember", c.Remember, &o.limits.Remember},
+	} {
 		if d.from < 0 {
 			return fmt.Errorf("session %s: must be positive", d.option)
 		}
@@ -86,7 +89,8 @@ func (a *App) resolveSession(o *options) error {
 		}
 	}
 	if o.storeGrace = time.Duration(c.StoreGrace); o.storeGrace < 0 || o.storeGrace > maxStoreGrace {
-		return fmt.Errorf("session store_grace: %v; use at most %v, or leave it out so that nothing goes on without the store", o.storeGrace, maxStoreGrace)
+		return fmt.Errorf("session store_grace: %v; use at most %v, or leave it out so that nothing goes on without the "+
+			"store", o.storeGrace, maxStoreGrace)
 	}
 	if c.CookieDomain == "" {
 		return nil
@@ -101,7 +105,8 @@ func cookieDomain(s string) (string, error) {
 	d := strings.ToLower(strings.TrimPrefix(s, "."))
 	h, ok := reqctx.ParseHost(d)
 	// net/http leaves out a Domain with an underscore or a final dot: the cookie would be for one host alone.
-	if _, err := netip.ParseAddr(d); err == nil || !ok || h.Name != d || strings.Contains(d, "_") || strings.HasSuffix(d, ".") {
+	_, err := netip.ParseAddr(d)
+	if err == nil || !ok || h.Name != d || strings.Contains(d, "_") || strings.HasSuffix(d, ".") {
 		return "", fmt.Errorf("session cookie_domain: %q is not a domain name", s)
 	}
 	if suffix, _ := publicsuffix.PublicSuffix(d); suffix == d && d != "localhost" {

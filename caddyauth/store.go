@@ -51,7 +51,8 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 	case args[0] == "sqlite":
 		return d.Err("store sqlite takes one path, or none for Caddy's data directory")
 	case args[0] == "postgres":
-		return d.Err("store postgres takes one dsn; put it in quotes if it has spaces, or use a placeholder such as {env.DATABASE_URL}")
+		return d.Err("store postgres takes one dsn; put it in quotes if it has spaces, or use a placeholder such as " +
+			"{env.DATABASE_URL}")
 	default:
 		return d.Errf("store: unknown engine %q; use sqlite or postgres", args[0])
 	}
@@ -96,7 +97,8 @@ func sqlitePath(configured string) (string, error) {
 	}
 	dir := caddy.AppDataDir() // now, not at init: an env file may have set it
 	if !filepath.IsAbs(dir) {
-		return "", errors.New("store sqlite: no home directory to keep data in; set XDG_DATA_HOME, or give a path: store sqlite /var/lib/gatehouse/gatehouse.db")
+		return "", errors.New("store sqlite: no home directory to keep data in; set XDG_DATA_HOME, or give a path: store " +
+			"sqlite /var/lib/gatehouse/gatehouse.db")
 	}
 	return filepath.Join(dir, "gatehouse", "gatehouse.db"), nil
 }

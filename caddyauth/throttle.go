@@ -93,7 +93,8 @@ func (a *App) resolveThrottle(o *options) error {
 	case c.ClientAttempts > maxClientAttempts:
 		return fmt.Errorf("throttle client: %d attempts; use 1 to %d", c.ClientAttempts, maxClientAttempts)
 	case c.ClientWindow != 0 && time.Duration(c.ClientWindow) < minClientWindow:
-		return fmt.Errorf("throttle client: a window of %v is too short to count in; use %v or more", time.Duration(c.ClientWindow), minClientWindow)
+		return fmt.Errorf("throttle client: a window of %v is too short to count in; use %v or "+
+			"more", time.Duration(c.ClientWindow), minClientWindow)
 	}
 	if c.Free > 0 {
 		o.throttle.Free = c.Free

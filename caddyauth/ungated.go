@@ -16,8 +16,8 @@ var (
 	// terminalHandlers respond themselves, with what is in the configuration or on this machine.
 	terminalHandlers = nameSet("static_response", "error", "file_server", "metrics", "copy_response")
 	// passingHandlers pass the request on to what comes next.
-	passingHandlers = nameSet("headers", "rewrite", "encode", "vars", "map", "request_body", "templates", "push", "log_append", "tracing",
-		"timeouts", "copy_response_headers", "intercept", "subroute", "acme_server")
+	passingHandlers = nameSet("headers", "rewrite", "encode", "vars", "map", "request_body", "templates", "push",
+		"log_append", "tracing", "timeouts", "copy_response_headers", "intercept", "subroute", "acme_server")
 	// authHandlers authenticate every request by themselves.
 	authHandlers = nameSet("authentication")
 )
@@ -58,7 +58,8 @@ func (p *plan) containsGate(r *planRoute, invoked []string) bool {
 		if h.name == "gatehouse" {
 			return true
 		}
-		if named := p.named[h.invoke]; named != nil && !slices.Contains(invoked, h.invoke) && p.containsGate(named, append(invoked, h.invoke)) {
+		named := p.named[h.invoke]
+		if named != nil && !slices.Contains(invoked, h.invoke) && p.containsGate(named, append(invoked, h.invoke)) {
 			return true
 		}
 		for _, l := range h.lists {
@@ -147,7 +148,10 @@ func overlap(a, b *planRoute) bool {
 
 // covers reports whether a sees every request that b does.
 func covers(a, b *planRoute) bool {
-	return a.anyHost() || !b.anyHost() && !slices.ContainsFunc(b.hosts, func(h string) bool { return !slices.Contains(a.hosts, h) })
+	if a.anyHost() || b.anyHost() {
+		return a.anyHost()
+	}
+	return !slices.ContainsFunc(b.hosts, func(h string) bool { return !slices.Contains(a.hosts, h) })
 }
 
 // walk follows requests through the routes of a server.
@@ -245,11 +249,14 @@ func (w *walk) report(h *planHandler, label []string) {
 		}
 		place = w.site + " > " + route + " > " + handler
 	}
-	fix := "to leave a path to everybody, write it behind public in the gatehouse directive and drop the block of its own; else write gatehouse before this"
+	fix := "to leave a path to everybody, write it behind public in the gatehouse directive and drop the block of its " +
+		"own; else write gatehouse before this"
 	if slices.Contains(label, "handle_errors") || slices.Contains(label, "errors") {
-		fix = "errors are raised before the gate, too, so anybody gets here with any address: write gatehouse in these error routes, or answer without the app"
+		fix = "errors are raised before the gate, too, so anybody gets here with any address: write gatehouse in these " +
+			"error routes, or answer without the app"
 	}
-	next := bypass{place, "strangers reach this without passing the gate of this site; what they say of who they are is taken from the request. " + fix}
+	next := bypass{place, "strangers reach this without passing the gate of this site; what they say of who they are " +
+		"is taken from the request. " + fix}
 	if !slices.Contains(w.bypasses, next) {
 		w.bypasses = append(w.bypasses, next)
 	}

@@ -35,10 +35,12 @@ func checkPattern(pat string) error {
 	case !strings.HasPrefix(pat, "/"):
 		return fmt.Errorf("path %q must begin with '/'", pat)
 	case strings.Count(pat, "*") > 1, strings.Contains(pat, "*") && !strings.HasSuffix(pat, "/*"):
-		return fmt.Errorf("path %q: '*' may only stand at the end, after a '/': use an exact path or a prefix such as /static/*", pat)
+		return fmt.Errorf("path %q: '*' may only stand at the end, after a '/': use an exact path or a prefix such as "+
+			"/static/*", pat)
 	}
 	if plain := strings.TrimSuffix(pat, "*"); Ambiguous(plain) {
-		return fmt.Errorf("path %q would never match: paths with //, segments that end in a dot, blanks at the ends of a segment, ';', '\\', "+
+		return fmt.Errorf("path %q would never match: paths with //, segments that end in a dot, blanks at the ends of a "+
+			"segment, ';', '\\', "+
 			"%%2e %%2f %%5c %%25 %%3f %%23, control characters or unescaped non-ASCII letters are always protected", pat)
 	}
 	return nil

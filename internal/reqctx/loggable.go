@@ -79,7 +79,8 @@ func plainSegments(p string) bool {
 // underPrefix reports whether any reader may take a path for one of our pages.
 func underPrefix(p, prefix string) bool {
 	if plainSegments(p) {
-		return len(p) >= len(prefix) && strings.EqualFold(p[:len(prefix)], prefix) && (len(p) == len(prefix) || p[len(prefix)] == '/')
+		n := len(prefix)
+		return len(p) >= n && strings.EqualFold(p[:n], prefix) && (len(p) == n || p[n] == '/')
 	}
 	prefix = strings.ToLower(prefix) + "/"
 	for range 4 { // some decode once more than they should, and so may a proxy before them
@@ -100,7 +101,8 @@ func underPrefix(p, prefix string) bool {
 // readings returns how a path may be read when nothing in it is escaped: with and without its dot segments.
 func readings(p string) []string {
 	var b strings.Builder
-	for _, seg := range strings.FieldsFunc(strings.ToLower(norm.NFKC.String(p)), func(r rune) bool { return r == '/' || r == '\\' }) {
+	slash := func(r rune) bool { return r == '/' || r == '\\' }
+	for _, seg := range strings.FieldsFunc(strings.ToLower(norm.NFKC.String(p)), slash) {
 		seg, _, _ = strings.Cut(seg, ";")
 		if dots := strings.Trim(seg, "\x00\t\n\v\f\r "); dots == "." || dots == ".." {
 			b.WriteString("/" + dots)
@@ -149,8 +151,9 @@ func loggablePath(p string) (shown string, callback bool) {
 
 // secretNames are parameters with secrets (OAuth 2.0, OpenID Connect).
 var secretNames = []string{
-	"code", "state", "nonce", "sid", "session_state", "token", "id_token", "id_token_hint", "logout_token", "logout_hint", "login_hint", "access_token",
-	"refresh_token", "code_verifier", "code_challenge", "client_secret", "client_assertion", "assertion", "password", "request", "response",
+	"code", "state", "nonce", "sid", "session_state", "token", "id_token", "id_token_hint", "logout_token",
+	"logout_hint", "login_hint", "access_token", "refresh_token", "code_verifier", "code_challenge", "client_secret",
+	"client_assertion", "assertion", "password", "request", "response",
 }
 
 // loggableQuery returns a query without the values that may be secret.

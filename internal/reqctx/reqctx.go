@@ -15,7 +15,7 @@ type Request struct {
 	ID       string     // reference id, shown to people and written to logs and audit
 	ClientIP netip.Addr // the zero Addr when it is unknown (unix sockets)
 	Secure   bool       // the browser uses HTTPS
-	Host     string     // as the browser names the site, in [Host]'s spelling without the usual port; "" when it is unknown
+	Host     string     // of the site for the browser, in [Host]'s spelling without the default port; "" when unknown
 	Prefix   string     // mount point of our pages, such as "/_auth": begins with '/', does not end in one
 }
 

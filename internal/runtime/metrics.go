@@ -41,7 +41,8 @@ func newMetrics() *Metrics {
 			Name: "gatehouse_sign_ins_total", Help: "Sign-in attempts by method and outcome.",
 		}, []string{"method", "outcome"}),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gatehouse_decisions_total", Help: "Requests judged, by decision: allowed, public, anonymous, forbidden, unavailable.",
+			Name: "gatehouse_decisions_total", Help: "Requests judged, by decision: allowed, public, anonymous, forbidden, " +
+				"unavailable.",
 		}, []string{"decision"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "gatehouse_store_seconds", Help: "Time of store operations.",

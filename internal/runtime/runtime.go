@@ -63,7 +63,8 @@ func (rt *Runtime) Open(ctx context.Context, open func(context.Context) (Engine,
 		return err
 	}
 	info := db.Info()
-	log.Info("opened the store", zap.String("engine", info.Engine), zap.String("location", info.Location), zap.Int64("schema", info.Schema))
+	log.Info("opened the store",
+		zap.String("engine", info.Engine), zap.String("location", info.Location), zap.Int64("schema", info.Schema))
 	timed := &timedStore{Store: db, latency: rt.Metrics.latency}
 	rt.Store = newBatchedEvents(timed, db.CompleteEvent, log.Named("audit"))
 	rt.Sessions = session.NewManager(rt.Store, session.Options{Log: log.Named("session")})
@@ -128,7 +129,8 @@ func (rt *Runtime) LogSetupLink(ctx context.Context, accounts *account.Service, 
 		return fmt.Errorf("making a set-up link: %w", err)
 	}
 	rt.setupExpires = link.ExpiresAt
-	log.Warn("there is no administrator yet and every gated site is closed: open the one-time set-up link on one of your sites, or set "+
+	log.Warn("there is no administrator yet and every gated site is closed: open the one-time set-up link on one of "+
+		"your sites, or set "+
 		accounts.EnvPrefix+"ADMIN_PASSWORD and restart",
 		zap.String("setup_link", prefix+"/link/"+link.Token), zap.Time("expires", link.ExpiresAt))
 	return nil

@@ -45,7 +45,9 @@ func (t *timedStore) Touch(ctx context.Context, b []store.Touch) error {
 	return err
 }
 
-func (t *timedStore) BeginAttempt(ctx context.Context, key string, free int, longest time.Duration, now time.Time) (time.Duration, error) {
+func (t *timedStore) BeginAttempt(
+	ctx context.Context, key string, free int, longest time.Duration, now time.Time,
+) (time.Duration, error) {
 	begin := time.Now()
 	w, err := t.Store.BeginAttempt(ctx, key, free, longest, now)
 	t.observe("throttle", begin, err)
