@@ -63,7 +63,7 @@ func (d *discard) Header() http.Header         { return d.h }
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(int)             {}
 
-// request makes a request as a browser sends it, prepared as Caddy's server does.
+// benchRequest makes a request as a browser sends it, prepared as Caddy's server does.
 func benchRequest(addr, cookie string) *http.Request {
 	r := httptest.NewRequest("GET", "http://"+addr+"/some/path?x=1", nil)
 	r.Header = http.Header{

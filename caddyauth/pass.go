@@ -41,8 +41,8 @@ func sessionEnded(ctx context.Context) bool { return errors.Is(context.Cause(ctx
 // The client gets what anybody gets who asks a moment later. Only a failure of the proxy before it has written anything
 // counts.
 func (g *Gate) respondEnded(w http.ResponseWriter, r *http.Request, req *request, failed error) error {
-	var unanswered caddyhttp.HandlerError
-	if !errors.As(failed, &unanswered) {
+	var handlerErr caddyhttp.HandlerError
+	if !errors.As(failed, &handlerErr) {
 		return failed
 	}
 	switch err := g.resolve(r.Context(), req); {

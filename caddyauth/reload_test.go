@@ -184,7 +184,7 @@ func TestThrottleCountsSurviveReloadAndRestart(t *testing.T) {
 	}
 }
 
-// stream is an upstream that sends one line and then waits: an SSE stream, a download, or a WebSocket.
+// streamUpstream is an upstream that sends one line and then waits: an SSE stream, a download, or a WebSocket.
 func streamUpstream(t *testing.T) *httptest.Server {
 	t.Helper()
 	done := make(chan struct{})
