@@ -15,7 +15,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
-	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -365,8 +365,8 @@ func TestTheDescriptionMatchesTheAddresses(t *testing.T) {
 	if len(doc.Servers) != 1 || doc.Servers[0].URL != prefix {
 		t.Errorf("servers %+v, want %s alone", doc.Servers, prefix)
 	}
-	problem := schema(reflect.TypeFor[ui.Problem]())
-	fields, _ := problem["properties"].(map[string]any)["errors"].(map[string]any)["items"].(map[string]any)["properties"].(map[string]any)
+	document := schema(reflect.TypeFor[problem.Document]())
+	fields, _ := document["properties"].(map[string]any)["errors"].(map[string]any)["items"].(map[string]any)["properties"].(map[string]any)
 	if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, []string{"detail", "field"}) {
 		t.Errorf("a refused field is described with %q", got)
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -114,7 +114,7 @@ func (a *admin) postForm(f form, action string) handler {
 
 // refuse shows the form again with what is wrong, or returns the error when it is not about the form.
 func (a *admin) refuse(w http.ResponseWriter, r *http.Request, v *visit, f form, in input, err error) error {
-	fields, status := portal.FieldErrors(a.ui, err)
+	fields, status := problem.FieldErrors(a.ui, err)
 	n, about := a.aboutForm(v, err)
 	if len(fields) == 0 && !about {
 		return err

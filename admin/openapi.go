@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
-	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 )
 
 // openAPI makes the description of the JSON API (OpenAPI 3.1) from the table that serves it: an address cannot be
@@ -46,7 +46,7 @@ func openAPI(table []route) (map[string]any, error) {
 		},
 		"paths": paths,
 		"components": map[string]any{
-			"schemas":         map[string]any{"Problem": schema(reflect.TypeFor[ui.Problem]())},
+			"schemas":         map[string]any{"Problem": schema(reflect.TypeFor[problem.Document]())},
 			"securitySchemes": map[string]any{"session": map[string]any{"type": "apiKey", "in": "cookie", "name": "__Host-gatehouse"}},
 		},
 		"security": []any{map[string]any{"session": []string{}}},

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -121,7 +122,7 @@ func TestRefusalsOfTheAPIComeFromTheCatalog(t *testing.T) {
 	s.clock.Advance(11 * time.Minute)
 	answers["too long ago"] = b.json("PATCH", tom, `{"name":"T"}`)
 	for name, a := range answers {
-		var p ui.Problem
+		var p problem.Document
 		if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.status < 400 || a.header.Get("Content-Language") != ui.Pseudo {
 			t.Errorf("%s: %d %q %s", name, a.status, a.header.Get("Content-Language"), a.body)
 			continue

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
@@ -72,7 +73,7 @@ func (a *admin) admit(w http.ResponseWriter, r *http.Request, list []route, asPa
 		return store.ErrNotFound
 	case !found:
 		w.Header().Set("Allow", allow(list))
-		return portal.ErrMethod
+		return problem.ErrMethod
 	}
 	// One row, one address: another spelling of an id is not found, whatever the store would make of it.
 	if id := r.PathValue("id"); strings.Contains(rt.pattern, "{id}") && !store.ValidID(id) {

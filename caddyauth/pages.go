@@ -8,7 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
@@ -101,7 +101,7 @@ func (a *App) resolveHosts(o *options) (err error) {
 		o.trustReturn = append(o.trustReturn, h.String())
 	}
 	// What the pages would refuse when they are made is refused now: a configuration that is valid has to start.
-	_, err = portal.NewGuard(o.trustReturn)
+	_, err = returnto.New(o.trustReturn)
 	return err
 }
 

@@ -18,12 +18,14 @@ var order = []string{
 	"internal/runtime",   // what outlives a configuration
 	"internal/seed",      // the administrator from the environment
 	"internal/storecopy", // accounts from elsewhere
+	"internal/problem",   // errors as HTTP says them
 	"internal/account",   // the one place where accounts change
 	"internal/ui",        // rendering, headers, assets
 	"internal/login",     // the one place where a session begins
 	"internal/oidc",      // what providers say
 	"internal/session",   // cookie, cache, streams
 	"internal/seal",      // encryption of what the store keeps
+	"internal/returnto",  // where a browser may be sent
 	"internal/reqctx",    // what is known about a request
 	"internal/policy",    // the decision
 	"internal/i18n",      // sentences for people, in their language

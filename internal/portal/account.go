@@ -7,6 +7,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -99,7 +100,7 @@ func (p *Portal) checks(v *visit, sessions int) []check {
 		if u.PasswordChangedAt.IsZero() {
 			age = 0
 		}
-		list = append(list, check{Good: age < oldPassword, Text: p.ui.Text("checks.password", "span", p.span(max(age, time.Minute))),
+		list = append(list, check{Good: age < oldPassword, Text: p.ui.Text("checks.password", "span", problem.Span(p.ui, max(age, time.Minute))),
 			Href: prefix + passwordPage, Link: p.ui.Text("checks.change")})
 	}
 	list = append(list, check{Good: sessions <= 1, Text: p.ui.Text("checks.sessions", "n", sessions),
@@ -180,7 +181,7 @@ func (p *Portal) postProfile(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	if _, err = p.Accounts.UpdateProfile(r.Context(), v.actor(r), v.live.User.ID, form.Get("name")); err != nil {
-		if fields, status := FieldErrors(p.ui, err); len(fields) > 0 {
+		if fields, status := problem.FieldErrors(p.ui, err); len(fields) > 0 {
 			page := p.profile(v, form.Get("name"), fields)
 			page.Status = status
 			p.ui.Write(w, r, page)

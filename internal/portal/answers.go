@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
@@ -19,12 +20,12 @@ import (
 func (p *Portal) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL string) {
 	p = p.in(r)
 	v := p.visit(r, true)
-	f := failure{status: http.StatusUnauthorized, slug: "unauthorized"}
+	f := problem.Problem{Status: http.StatusUnauthorized, Slug: "unauthorized"}
 	p.begin(w, r, v, f, nil)
 	pr := p.problem(v, f)
 	pr.LoginURL = loginURL
 	ui.HardenDecision(w, r)
-	p.ui.WriteProblem(w, r, pr)
+	problem.Write(w, r, p.ui, pr)
 }
 
 // SessionEnded responds 401 to a browser that sends a form without a session: a redirect to the sign-in would throw the
@@ -32,7 +33,7 @@ func (p *Portal) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL s
 func (p *Portal) SessionEnded(w http.ResponseWriter, r *http.Request) {
 	p = p.in(r)
 	v := p.visit(r, false)
-	p.begin(w, r, v, failure{status: http.StatusUnauthorized}, nil)
+	p.begin(w, r, v, problem.Problem{Status: http.StatusUnauthorized}, nil)
 	p.ui.WriteDecision(w, r, ui.Page{
 		Template: "session-ended", Status: http.StatusUnauthorized, Title: p.ui.Text("ended.title"), Failed: true,
 		Card: true, Wide: true, Refer: true, Data: struct{ SignIn string }{v.q.Prefix + "/login"},
@@ -54,16 +55,16 @@ func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Li
 	reason := p.ui.Say(why)
 	v := p.visit(r, !asPage)
 	v.live = l
-	f := failure{status: http.StatusForbidden, slug: "forbidden", text: reason}
+	f := problem.Problem{Status: http.StatusForbidden, Slug: "forbidden", Detail: reason}
 	p.begin(w, r, v, f, nil)
 	if !asPage {
 		ui.HardenDecision(w, r)
-		p.ui.WriteProblem(w, r, p.problem(v, f))
+		problem.Write(w, r, p.ui, p.problem(v, f))
 		return
 	}
 	d := forbiddenPage{What: clipRunes(v.q.Host+r.URL.Path, 200), Reason: reason}
 	again := url.Values{"switch": {"1"}}
-	if _, query, ok := strings.Cut(p.LoginURL(v.q, r.URL), "?rt="); ok {
+	if _, query, ok := strings.Cut(p.guard.LoginURL(v.q, r.URL), "?rt="); ok {
 		if rt, err := url.QueryUnescape(query); err == nil {
 			again.Set("rt", rt)
 		}
@@ -73,7 +74,7 @@ func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Li
 		d.Name = l.User.Username
 	}
 	p.ui.WriteDecision(w, r, ui.Page{
-		Template: "forbidden", Status: f.status, Title: p.title(f), Failed: true, Card: true, Wide: true, Refer: true, Data: d,
+		Template: "forbidden", Status: f.Status, Title: f.Title(p.ui), Failed: true, Card: true, Wide: true, Refer: true, Data: d,
 	})
 }
 
@@ -82,15 +83,15 @@ func (p *Portal) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Li
 func (p *Portal) Unavailable(w http.ResponseWriter, r *http.Request, asPage bool, retryAfter int) {
 	p = p.in(r)
 	v := p.visit(r, !asPage)
-	f := failure{status: http.StatusServiceUnavailable, slug: "unavailable", retry: time.Duration(max(1, retryAfter)) * time.Second}
+	f := problem.Problem{Status: http.StatusServiceUnavailable, Slug: "unavailable", RetryAfter: time.Duration(max(1, retryAfter)) * time.Second}
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, retryAfter)))
 	if !asPage {
 		ui.HardenDecision(w, r)
-		p.ui.WriteProblem(w, r, p.problem(v, f))
+		problem.Write(w, r, p.ui, p.problem(v, f))
 		return
 	}
 	page := p.failurePage(v, f)
-	page.Data = messagePage{Paras: []string{p.text(f)}}
+	page.Data = messagePage{Paras: []string{f.Text(p.ui)}}
 	p.ui.WriteDecision(w, r, page)
 }
 

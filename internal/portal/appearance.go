@@ -92,8 +92,8 @@ func (p *Portal) postLanguage(w http.ResponseWriter, r *http.Request, v *visit) 
 	if to == switchPages["login"] {
 		if own := v.own(r, &form, "to"); own != "" {
 			q.Set("to", own)
-		} else if b := v.returning(r, &form); b.raw != "" {
-			q.Set("rt", b.raw)
+		} else if b := v.returning(r, &form); b.Raw != "" {
+			q.Set("rt", b.Raw)
 		}
 		if form.Ticked("switch") {
 			q.Set("switch", "1")

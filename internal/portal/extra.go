@@ -4,12 +4,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
-
-// ErrMethod: an address does not take the request's method. Set Allow before [Fail].
-var ErrMethod = errMethod
 
 // Fail is [Portal.Fail] for handlers behind [Config.Extra], which are made before the portal is.
 func Fail(w http.ResponseWriter, r *http.Request, err error, asPage bool) {
@@ -41,7 +39,7 @@ func (w Words) Action(name string) string { return w.p.action(name) }
 func (w Words) Actor(id, name string) string { return w.p.actorName(id, name) }
 
 // Span says a duration, rounded up.
-func (w Words) Span(d time.Duration) string { return w.p.span(d) }
+func (w Words) Span(d time.Duration) string { return problem.Span(w.p.ui, d) }
 
 // APIRoute is an address of the portal's own JSON API, below the mount prefix, and the methods it takes.
 type APIRoute struct {

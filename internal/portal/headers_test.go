@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/redirects"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -219,7 +220,7 @@ func TestOtherSpellingsOfAddresses(t *testing.T) {
 			t.Errorf("%s: status %d", target, rec.Code)
 		}
 		if loc != "" {
-			checkLocation(t, loc)
+			redirects.CheckLocation(t, loc)
 			if !strings.HasPrefix(loc, "/_auth/") || strings.ContainsAny(loc, "\r\n") {
 				t.Errorf("%s: Location %q", target, loc)
 			}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
@@ -28,7 +29,7 @@ func (p *Portal) healthz(w http.ResponseWriter, r *http.Request, _ *visit) {
 	status, text := http.StatusOK, "ok\n"
 	if err := p.ping(r.Context()); err != nil {
 		status, text = http.StatusServiceUnavailable, "unavailable\n"
-		w.Header().Set("Retry-After", strconv.Itoa(int(storeRetry.Seconds())))
+		w.Header().Set("Retry-After", strconv.Itoa(int(problem.StoreRetry.Seconds())))
 	}
 	ui.Harden(w, r)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -41,6 +42,6 @@ func (p *Portal) healthz(w http.ResponseWriter, r *http.Request, _ *visit) {
 
 func (p *Portal) asset(w http.ResponseWriter, r *http.Request, v *visit) {
 	if !p.ui.Asset(w, r, r.PathValue("name")) {
-		p.fail(w, r, v, errNoPage)
+		p.fail(w, r, v, problem.ErrNoPage)
 	}
 }

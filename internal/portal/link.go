@@ -8,6 +8,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -37,8 +39,8 @@ func (p *Portal) link(w http.ResponseWriter, r *http.Request, v *visit) {
 
 // deadLink says why a link is of no use, since when, and how to get another.
 func (p *Portal) deadLink(w http.ResponseWriter, r *http.Request, v *visit, info account.LinkInfo) {
-	f := classify(&account.LinkError{State: info.State})
-	d := deadLinkPage{Text: p.text(f)}
+	f := problem.Of(&account.LinkError{State: info.State})
+	d := deadLinkPage{Text: f.Text(p.ui)}
 	switch info.State {
 	case account.LinkUsed:
 		d.When = info.UsedAt
@@ -54,7 +56,7 @@ func (p *Portal) deadLink(w http.ResponseWriter, r *http.Request, v *visit, info
 		d.Ask = p.ui.Text("link.ask")
 	}
 	p.waysOnFromLink(r, v, &d)
-	p.ui.Write(w, r, ui.Page{Template: "dead-link", Status: f.status, Title: p.title(f), Failed: true, Card: true, Data: d})
+	p.ui.Write(w, r, ui.Page{Template: "dead-link", Status: f.Status, Title: f.Title(p.ui), Failed: true, Card: true, Data: d})
 }
 
 // deadLinkPage is the data of the "dead-link" page.
@@ -189,7 +191,7 @@ func (p *Portal) postWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	http.SetCookie(w, v.cookie.Own(linkCookie, "", -1))
 	v.carryOn(w, in)
-	to := home
+	to := returnto.Home
 	if info.Purpose == store.LinkSetup {
 		p.hasAdmin.Store(true)
 		to = v.q.Prefix + "/account"
@@ -229,7 +231,7 @@ func (p *Portal) refuseLink(w http.ResponseWriter, r *http.Request, v *visit, in
 		p.deadLink(w, r, v, info)
 		return
 	}
-	if fields, status := FieldErrors(p.ui, err); len(fields) > 0 {
+	if fields, status := problem.FieldErrors(p.ui, err); len(fields) > 0 {
 		page := p.welcome(v, info, form, fields)
 		page.Status = status
 		p.ui.Write(w, r, page)

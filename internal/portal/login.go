@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -59,7 +61,7 @@ func (p *Portal) showLogin(w http.ResponseWriter, r *http.Request, v *visit) {
 	switch {
 	case p.OIDC != nil && r.URL.Query().Has("canceled"):
 		page.Notice = &ui.Notice{Text: p.ui.Text("login.canceled")}
-	case v.live == nil && v.token != "" && b.raw != "":
+	case v.live == nil && v.token != "" && b.Raw != "":
 		page.Notice = &ui.Notice{Text: p.ui.Text("login.ended")}
 	case v.token == "" && v.cookie.OwnValue(r, probeCookie) == "" && cameFromLogin(v, r):
 		d.Cookies = true
@@ -78,7 +80,7 @@ func cameFromLogin(v *visit, r *http.Request) bool {
 	return err == nil && u.Host == v.q.Host && u.Path == v.q.Prefix+"/login"
 }
 
-func (p *Portal) loginPage(v *visit, b back, d loginPage) ui.Page {
+func (p *Portal) loginPage(v *visit, b returnto.Target, d loginPage) ui.Page {
 	var more []ui.Hidden
 	for _, h := range []ui.Hidden{{Name: "rt", Value: d.RT}, {Name: "to", Value: d.To}} {
 		if h.Value != "" {
@@ -91,14 +93,14 @@ func (p *Portal) loginPage(v *visit, b back, d loginPage) ui.Page {
 	return ui.Page{
 		Switch:   v.offer("login", more...),
 		Template: "login", Card: true, Title: p.ui.Text("login.title"),
-		Heading: p.ui.Text("login.heading", "site", p.ui.Brand().Title()), FormTargets: b.targets(), Data: d,
+		Heading: p.ui.Text("login.heading", "site", p.ui.Brand().Title()), FormTargets: b.FormTargets(), Data: d,
 	}
 }
 
-func (p *Portal) loginData(r *http.Request, v *visit, b back, to, username string) loginPage {
+func (p *Portal) loginData(r *http.Request, v *visit, b returnto.Target, to, username string) loginPage {
 	d := loginPage{
-		RT: b.raw, To: to, Help: v.q.Prefix + "/login/help", GoOn: b.location,
-		Remember: p.ui.Text("login.remember", "span", p.span(p.Login.Lifetime.Remember)),
+		RT: b.Raw, To: to, Help: v.q.Prefix + "/login/help", GoOn: b.Location,
+		Remember: p.ui.Text("login.remember", "span", problem.Span(p.ui, p.Login.Lifetime.Remember)),
 		Fields: []ui.Field{
 			{ID: "username", Name: "username", Label: p.ui.Text("login.username"), Value: username, Plain: true,
 				Autocomplete: "username webauthn", Key: "next"},
@@ -108,32 +110,32 @@ func (p *Portal) loginData(r *http.Request, v *visit, b back, to, username strin
 	}
 	if to != "" {
 		d.GoOn = to
-	} else if u, err := url.Parse(b.location); err == nil && b.external {
+	} else if u, err := url.Parse(b.Location); err == nil && b.External {
 		d.Host = u.Host
 	}
 	query := make(url.Values)
 	switch {
 	case to != "":
 		query.Set("to", to)
-	case b.raw != "":
-		query.Set("rt", b.raw)
+	case b.Raw != "":
+		query.Set("rt", b.Raw)
 	}
 	d.Buttons = p.buttons(r, v, query)
 	return d
 }
 
-func (p *Portal) showSignedIn(w http.ResponseWriter, r *http.Request, v *visit, b back, to string) {
+func (p *Portal) showSignedIn(w http.ResponseWriter, r *http.Request, v *visit, b returnto.Target, to string) {
 	again := url.Values{"switch": {"1"}}
 	switch {
 	case to != "":
-		b.location = to
+		b.Location = to
 		again.Set("to", to)
-	case b.raw != "":
-		again.Set("rt", b.raw)
+	case b.Raw != "":
+		again.Set("rt", b.Raw)
 	}
 	p.ui.Write(w, r, ui.Page{
 		Template: "signed-in", Card: true, Title: p.ui.Text("signed_in.title"), FormTargets: p.endTargets(v, r),
-		Data: signedInPage{Name: v.live.User.Username, GoOn: b.location, External: b.external,
+		Data: signedInPage{Name: v.live.User.Username, GoOn: b.Location, External: b.External,
 			Switch: v.q.Prefix + "/login?" + again.Encode()},
 	})
 }
@@ -150,7 +152,7 @@ func (p *Portal) loginHelp(w http.ResponseWriter, r *http.Request, v *visit) {
 type loginForm struct {
 	username, password string
 	remember           bool
-	back               back
+	back               returnto.Target
 	to                 string
 }
 
@@ -163,7 +165,7 @@ func (v *visit) readLogin(w http.ResponseWriter, r *http.Request) (loginForm, er
 		return loginForm{}, err
 	}
 	f := loginForm{remember: form.Ticked("remember"), back: v.returning(r, &form), to: strings.Clone(v.own(r, &form, "to"))}
-	f.back.raw, f.back.location = strings.Clone(f.back.raw), strings.Clone(f.back.location)
+	f.back.Raw, f.back.Location = strings.Clone(f.back.Raw), strings.Clone(f.back.Location)
 	f.username, f.password = kept(form.Get("username")), kept(form.Get("password"))
 	return f, nil
 }
@@ -211,21 +213,21 @@ func (p *Portal) signIn(r *http.Request, v *visit, f loginForm) (login.SignedIn,
 }
 
 // destination returns where to go after a sign-in.
-func (p *Portal) destination(v *visit, u store.User, b back, to string) string {
+func (p *Portal) destination(v *visit, u store.User, b returnto.Target, to string) string {
 	if u.MustChange {
 		at := v.q.Prefix + passwordPage
 		switch {
 		case to != "":
 			return at + "?to=" + url.QueryEscape(to)
-		case b.raw != "":
-			return at + "?rt=" + url.QueryEscape(b.raw)
+		case b.Raw != "":
+			return at + "?rt=" + url.QueryEscape(b.Raw)
 		}
 		return at
 	}
 	if to != "" {
 		return to
 	}
-	return b.location
+	return b.Location
 }
 
 // incomplete responds to a form with an empty name or password. It counts as no attempt: nothing was guessed.
@@ -251,7 +253,7 @@ func (p *Portal) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visit, 
 	if gone(w, r) {
 		return
 	}
-	fail := classify(err)
+	fail := problem.Of(err)
 	p.begin(w, r, v, fail, err)
 	var throttled *login.ThrottledError
 	var disabled *login.DisabledError
@@ -261,14 +263,14 @@ func (p *Portal) refuseSignIn(w http.ResponseWriter, r *http.Request, v *visit, 
 		ui.WithErrors(d.Fields, []ui.FieldError{{Field: "password", Detail: p.ui.Text("error.wrong-credentials.text")}})
 		d.Ticked = f.remember
 		page := p.loginPage(v, f.back, d)
-		page.Status, page.Failed = fail.status, true
+		page.Status, page.Failed = fail.Status, true
 		p.ui.Write(w, r, page)
 	case errors.As(err, &throttled):
-		back := f.back.raw
+		back := f.back.Raw
 		if f.to != "" {
 			back = f.to
 		}
-		p.throttled(w, r, fail, p.loginBackTo(v.q, back))
+		p.throttled(w, r, fail, p.guard.LoginURLTo(v.q, back))
 	case errors.As(err, &disabled):
 		page := p.failurePage(v, fail)
 		page.Refer = false
@@ -286,42 +288,28 @@ type throttledPage struct {
 }
 
 // throttled says how long to wait. It is the same for names that exist and for those that do not.
-func (p *Portal) throttled(w http.ResponseWriter, r *http.Request, f failure, again string) {
+func (p *Portal) throttled(w http.ResponseWriter, r *http.Request, f problem.Problem, again string) {
 	p.ui.Write(w, r, ui.Page{
-		Template: "throttled", Status: f.status, Title: p.title(f), Failed: true, Card: true,
-		Data: throttledPage{Text: p.text(f), Until: p.Clock().Add(f.retry).Truncate(time.Second), Again: again},
+		Template: "throttled", Status: f.Status, Title: f.Title(p.ui), Failed: true, Card: true,
+		Data: throttledPage{Text: f.Text(p.ui), Until: p.Clock().Add(f.RetryAfter).Truncate(time.Second), Again: again},
 	})
 }
 
 // goOn is the page between a form and another host: browsers may refuse to follow a form there by redirects.
 func (p *Portal) goOn(w http.ResponseWriter, r *http.Request, v *visit) {
 	b := v.returning(r, nil)
-	if !b.external {
-		p.sendTo(w, r, b.location)
+	if !b.External {
+		p.sendTo(w, r, b.Location)
 		return
 	}
-	u, err := url.Parse(b.location)
+	u, err := url.Parse(b.Location)
 	if err != nil {
-		p.sendTo(w, r, home)
+		p.sendTo(w, r, returnto.Home)
 		return
 	}
 	p.ui.Write(w, r, ui.Page{
-		Template: "message", Card: true, Title: p.ui.Text("continue.title"), Refresh: b.location,
+		Template: "message", Card: true, Title: p.ui.Text("continue.title"), Refresh: b.Location,
 		Data: messagePage{Paras: []string{p.ui.Text("continue.text", "host", u.Host)},
-			Links: []ui.Link{{Href: b.location, Text: p.ui.Text("continue.go", "host", u.Host), Current: true}}},
+			Links: []ui.Link{{Href: b.Location, Text: p.ui.Text("continue.go", "host", u.Host), Current: true}}},
 	})
-}
-
-// land returns where a form of ours leads when it is done: to a page of ours, or to the return-to value, by way of the
-// page in between where that is on another host.
-func (v *visit) land(b back, to, otherwise string) string {
-	switch {
-	case to != "":
-		return to
-	case b.external:
-		return v.q.Prefix + "/continue?rt=" + url.QueryEscape(b.raw)
-	case b.raw != "":
-		return b.location
-	}
-	return otherwise
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
@@ -84,7 +85,7 @@ func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, v *visit) {
 	if form.Ticked("everywhere") && form.IsAbout(v.live.User.ID) {
 		end = p.Accounts.EndAllOwn
 	}
-	if err := end(r.Context(), v.actor(r)); err != nil && classify(err).status != http.StatusUnauthorized {
+	if err := end(r.Context(), v.actor(r)); err != nil && problem.Of(err).Status != http.StatusUnauthorized {
 		p.fail(w, r, v, err)
 		return
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
@@ -79,35 +81,8 @@ func (p *Portal) callbackURL(v *visit, name string) string {
 	return v.q.Origin() + v.q.Prefix + "/oidc/" + name + "/callback"
 }
 
-// Return-to values travel with a flow as what they were judged to be, and are judged again at its end.
-const (
-	returnApp = "a:" // a place in the app, or on a trusted host
-	returnOwn = "o:" // one of our pages
-)
-
 func (v *visit) carryReturn(r *http.Request) string {
-	if to := v.own(r, nil, "to"); to != "" {
-		return returnOwn + to
-	}
-	if b := v.returning(r, nil); b.raw != "" {
-		return returnApp + b.raw
-	}
-	return ""
-}
-
-// arriveAt judges a carried return-to value again and returns where to go.
-func (v *visit) arriveAt(carried string) (b back, to string) {
-	b = back{location: home}
-	if raw, ok := strings.CutPrefix(carried, returnOwn); ok {
-		to, _ = v.p.guard.CheckOwn(v.q, raw)
-		return b, to
-	}
-	if raw, ok := strings.CutPrefix(carried, returnApp); ok {
-		if target, external, ok := v.p.guard.Check(v.q, raw); ok {
-			b = back{raw: target, location: target, external: external}
-		}
-	}
-	return b, ""
+	return returnto.Carry(v.returning(r, nil), v.own(r, nil, "to"))
 }
 
 // sendAway sends the browser to a provider. Access logs write the headers of answers when the answer is through, and
@@ -203,14 +178,14 @@ func (p *Portal) oidcCallback(w http.ResponseWriter, r *http.Request, v *visit) 
 		p.failOIDC(w, r, v, name, out.ReturnTo, err)
 		return
 	}
-	b, to := v.arriveAt(out.ReturnTo)
+	b, to := v.p.guard.Restore(v.q, out.ReturnTo)
 	switch out.Purpose {
 	case oidc.PurposeLink:
 		p.ui.Flash(w, r, "linked")
 		p.sendTo(w, r, v.q.Prefix+"/account/providers")
 	case oidc.PurposeReauth:
 		v.carryOn(w, out.SignedIn)
-		p.sendTo(w, r, v.land(b, to, v.q.Prefix+"/account"))
+		p.sendTo(w, r, b.RedirectTarget(v.q, to, v.q.Prefix+"/account"))
 	default:
 		v.carryOn(w, out.SignedIn)
 		if out.Twin {
@@ -255,7 +230,7 @@ func (p *Portal) failOIDC(w http.ResponseWriter, r *http.Request, v *visit, name
 		p.notFound(w, r)
 		return
 	case errors.As(err, &throttled):
-		f := classify(err)
+		f := problem.Of(err)
 		p.begin(w, r, v, f, err)
 		p.throttled(w, r, f, v.loginAgain(carried)("", ""))
 		return
@@ -269,11 +244,11 @@ func (p *Portal) failOIDC(w http.ResponseWriter, r *http.Request, v *visit, name
 		p.sendTo(w, r, again("canceled", name))
 		return
 	}
-	f := failure{status: status, slug: "oidc-" + string(kind)}
+	f := problem.Problem{Status: status, Slug: "oidc-" + string(kind)}
 	if kind == oidc.Down {
-		f.retry = providerRetry
+		f.RetryAfter = providerRetry
 	}
-	p.begin(w, r, v, failure{status: http.StatusOK, retry: f.retry}, nil) // a provider's fault is no error of ours
+	p.begin(w, r, v, problem.Problem{Status: http.StatusOK, RetryAfter: f.RetryAfter}, nil) // a provider's fault is no error of ours
 	label := p.providerLabel(name)
 	page := p.failurePage(v, f)
 	page.Title = p.ui.Text("oidc."+string(kind)+".title", "name", label)
@@ -306,14 +281,14 @@ func (p *Portal) oidcWaysOn(v *visit, kind oidc.Kind, again string) []ui.Link {
 
 // loginAgain returns how to address the sign-in page with what a flow carried, and one more parameter.
 func (v *visit) loginAgain(carried string) func(name, value string) string {
-	b, to := v.arriveAt(carried)
+	b, to := v.p.guard.Restore(v.q, carried)
 	return func(name, value string) string {
 		q := make(url.Values)
 		switch {
 		case to != "":
 			q.Set("to", to)
-		case b.raw != "":
-			q.Set("rt", b.raw)
+		case b.Raw != "":
+			q.Set("rt", b.Raw)
 		}
 		if name != "" {
 			q.Set(name, value)

@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
@@ -66,12 +67,12 @@ func (p *Portal) askStart(w http.ResponseWriter, r *http.Request, v *visit) {
 		return
 	}
 	b, to := v.returning(r, nil), v.own(r, nil, "to")
-	d := startPage{Name: v.live.User.Username, Go: p.ui.Text("login.provider", "name", p.providerLabel(name)), Stay: b.location}
+	d := startPage{Name: v.live.User.Username, Go: p.ui.Text("login.provider", "name", p.providerLabel(name)), Stay: b.Location}
 	if to != "" {
 		d.Stay = to
 		d.Hidden = append(d.Hidden, ui.Hidden{Name: "to", Value: to})
-	} else if b.raw != "" {
-		d.Hidden = append(d.Hidden, ui.Hidden{Name: "rt", Value: b.raw})
+	} else if b.Raw != "" {
+		d.Hidden = append(d.Hidden, ui.Hidden{Name: "rt", Value: b.Raw})
 	}
 	p.ui.Write(w, r, ui.Page{Template: "provider-start", Card: true, Title: p.ui.Text("start.title"), Viewer: v.viewer(), Data: d})
 }
@@ -92,10 +93,8 @@ func (p *Portal) oidcConfirmed(w http.ResponseWriter, r *http.Request, v *visit)
 		return
 	}
 	s := v.oidcStart(r, form.Ticked("remember"))
-	if to := v.own(r, &form, "to"); to != "" {
-		s.ReturnTo = returnOwn + to
-	} else if b := v.returning(r, &form); b.raw != "" {
-		s.ReturnTo = returnApp + b.raw
+	if carried := returnto.Carry(v.returning(r, &form), v.own(r, &form, "to")); carried != "" {
+		s.ReturnTo = carried
 	}
 	p.leadAway(w, r, v, r.PathValue("name"), p.ui.Text("start.go", "name", p.providerLabel(r.PathValue("name"))), s)
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
@@ -26,9 +28,9 @@ func (p *Portal) showPassword(w http.ResponseWriter, r *http.Request, v *visit) 
 	p.ui.Write(w, r, p.password(v, b, to, true, nil))
 }
 
-func (p *Portal) password(v *visit, b back, to string, end bool, errs []ui.FieldError) ui.Page {
+func (p *Portal) password(v *visit, b returnto.Target, to string, end bool, errs []ui.FieldError) ui.Page {
 	u := v.live.User
-	d := passwordForm{Must: u.MustChange, End: end, RT: b.raw, To: to}
+	d := passwordForm{Must: u.MustChange, End: end, RT: b.Raw, To: to}
 	page := p.accountPage(v, "password", "password", nil)
 	switch {
 	case u.Managed:
@@ -87,28 +89,28 @@ func endOthers(form ui.Form) bool {
 }
 
 // afterPassword returns where to go: on to where the person was going when the change was asked for.
-func (p *Portal) afterPassword(v *visit, b back, to string) string {
+func (p *Portal) afterPassword(v *visit, b returnto.Target, to string) string {
 	otherwise := v.q.Prefix + passwordPage
 	if v.live.User.MustChange {
-		otherwise = home
+		otherwise = returnto.Home
 	}
-	return v.land(b, to, otherwise)
+	return b.RedirectTarget(v.q, to, otherwise)
 }
 
-func (p *Portal) refusePassword(w http.ResponseWriter, r *http.Request, v *visit, b back, to string, end bool, err error) {
-	fields, status := FieldErrors(p.ui, err)
+func (p *Portal) refusePassword(w http.ResponseWriter, r *http.Request, v *visit, b returnto.Target, to string, end bool, err error) {
+	fields, status := problem.FieldErrors(p.ui, err)
 	var throttled *login.ThrottledError
 	switch {
 	case errors.Is(err, login.ErrWrong):
 		fields, status = []ui.FieldError{p.wrongCurrent()}, http.StatusUnprocessableEntity
 	case errors.As(err, &throttled):
-		f := classify(err)
+		f := problem.Of(err)
 		p.begin(w, r, v, f, err)
 		again := v.q.Prefix + passwordPage
 		if to != "" {
 			again += "?to=" + url.QueryEscape(to)
-		} else if b.raw != "" {
-			again += "?rt=" + url.QueryEscape(b.raw)
+		} else if b.Raw != "" {
+			again += "?rt=" + url.QueryEscape(b.Raw)
 		}
 		p.throttled(w, r, f, again)
 		return

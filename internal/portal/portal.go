@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -55,7 +56,7 @@ type Portal struct {
 	Config
 	ui       *ui.UI
 	voices   *ui.PerLanguage[*Portal]
-	guard    *Guard
+	guard    *returnto.Guard
 	cross    *ui.CrossOrigin
 	mux      *http.ServeMux
 	pings    *singleflight.Group
@@ -71,7 +72,7 @@ func New(c Config) (*Portal, error) {
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
-	guard, err := NewGuard(c.TrustReturn)
+	guard, err := returnto.New(c.TrustReturn)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func (p *Portal) in(r *http.Request) *Portal { return p.voices.For(r) }
 func (p *Portal) UI() *ui.UI { return p.ui }
 
 // Guard returns the judge of return-to values, for sign-ins that come back from a provider.
-func (p *Portal) Guard() *Guard { return p.guard }
+func (p *Portal) Guard() *returnto.Guard { return p.guard }
 
 // ServeHTTP responds to everything below the mount prefix.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -155,3 +156,6 @@ func below(prefix string, r *http.Request) (*http.Request, bool) {
 }
 
 func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+// LoginURL returns the address of the sign-in page that returns to u, what the browser asked for.
+func (p *Portal) LoginURL(q *reqctx.Request, u *url.URL) string { return p.guard.LoginURL(q, u) }

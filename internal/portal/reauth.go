@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -36,8 +37,8 @@ func (v *visit) reauthBack(r *http.Request, form *ui.Form) string {
 	if to := v.own(r, form, "rt"); to != "" {
 		return to
 	}
-	if b := v.returning(r, form); !b.external {
-		return b.raw
+	if b := v.returning(r, form); !b.External {
+		return b.Raw
 	}
 	return ""
 }
@@ -122,7 +123,7 @@ func (p *Portal) confirm(r *http.Request, v *visit, pass string) (login.SignedIn
 }
 
 func (p *Portal) refuseReauth(w http.ResponseWriter, r *http.Request, v *visit, rt string, err error) {
-	fail := classify(err)
+	fail := problem.Of(err)
 	var throttled *login.ThrottledError
 	switch {
 	case errors.Is(err, store.ErrNotFound): // the session ended meanwhile
@@ -132,7 +133,7 @@ func (p *Portal) refuseReauth(w http.ResponseWriter, r *http.Request, v *visit, 
 		d := p.reauthData(r, v, rt)
 		page := p.reauth(v, d)
 		p.markErrors(&page, d.Fields, []ui.FieldError{{Field: "password", Detail: p.ui.Text("error.wrong-password.text")}})
-		page.Status = fail.status
+		page.Status = fail.Status
 		p.ui.Write(w, r, page)
 	case errors.As(err, &throttled):
 		p.begin(w, r, v, fail, err)

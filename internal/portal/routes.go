@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
@@ -116,7 +117,7 @@ func (p *Portal) handler(rt route) http.Handler {
 		}
 		if !ok {
 			w.Header().Set("Allow", rt.allow())
-			p.fail(w, r, v, errMethod)
+			p.fail(w, r, v, problem.ErrMethod)
 			return
 		}
 		err := p.cross.Check(r)
@@ -183,9 +184,9 @@ func (p *Portal) signInFirst(w http.ResponseWriter, r *http.Request, v *visit) {
 	case v.api:
 		p.Unauthorized(w, r, v.q.Prefix+"/login")
 	case safe(r.Method) && r.URL.Path == reauthPath: // to sign in is to prove it: go on from there
-		p.sendTo(w, r, p.loginBackTo(v.q, v.reauthBack(r, nil)))
+		p.sendTo(w, r, p.guard.LoginURLTo(v.q, v.reauthBack(r, nil)))
 	case safe(r.Method):
-		p.sendTo(w, r, p.ownLoginURL(v.q, r))
+		p.sendTo(w, r, p.guard.OwnLoginURL(v.q, r.URL))
 	default:
 		p.SessionEnded(w, r)
 	}
@@ -205,5 +206,5 @@ func (p *Portal) notFound(w http.ResponseWriter, r *http.Request) {
 		p.SetupNeeded(w, r, !api)
 		return
 	}
-	p.fail(w, r, p.visit(r, api), errNoPage)
+	p.fail(w, r, p.visit(r, api), problem.ErrNoPage)
 }

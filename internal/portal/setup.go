@@ -6,12 +6,13 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ready returns nil when there is an active administrator, and errSetup when there is none yet. The store never loses
+// ready returns nil when there is an active administrator, and problem.ErrSetup when there is none yet. The store never loses
 // its last one, so a yes holds for ever.
 func (p *Portal) ready(ctx context.Context) error {
 	if p.hasAdmin.Load() {
@@ -22,7 +23,7 @@ func (p *Portal) ready(ctx context.Context) error {
 		return err
 	}
 	if len(admins) == 0 {
-		return errSetup
+		return problem.ErrSetup
 	}
 	p.hasAdmin.Store(true)
 	return nil
@@ -36,7 +37,7 @@ func (p *Portal) Waiting(r *http.Request) bool {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), pingTime)
 	defer cancel()
-	return errors.Is(p.ready(ctx), errSetup)
+	return errors.Is(p.ready(ctx), problem.ErrSetup)
 }
 
 // setupSteps are the ways to make the first administrator.
@@ -48,17 +49,17 @@ func (p *Portal) setupSteps() []string {
 func (p *Portal) SetupNeeded(w http.ResponseWriter, r *http.Request, asPage bool) {
 	p = p.in(r)
 	v := p.visit(r, !asPage)
-	f := failure{status: http.StatusServiceUnavailable, slug: "setup-needed", retry: storeRetry}
-	p.begin(w, r, v, f, errSetup)
+	f := problem.Problem{Status: http.StatusServiceUnavailable, Slug: "setup-needed", RetryAfter: problem.StoreRetry}
+	p.begin(w, r, v, f, problem.ErrSetup)
 	if !asPage {
 		ui.HardenDecision(w, r)
-		p.ui.WriteProblem(w, r, p.problem(v, f))
+		problem.Write(w, r, p.ui, p.problem(v, f))
 		return
 	}
 	p.ui.WriteDecision(w, r, ui.Page{
-		Template: "message", Status: f.status, Title: p.title(f), Card: true, Wide: true,
+		Template: "message", Status: f.Status, Title: f.Title(p.ui), Card: true, Wide: true,
 		Data: messagePage{
-			Paras: []string{p.text(f), p.ui.Text("setup.ways")},
+			Paras: []string{f.Text(p.ui), p.ui.Text("setup.ways")},
 			Steps: p.setupSteps(),
 		},
 	})
@@ -73,7 +74,7 @@ func (p *Portal) Hold(r *http.Request, u store.User) (location string, held bool
 	}
 	q := reqctx.From(r)
 	location = q.Prefix + passwordPage
-	if _, query, ok := strings.Cut(p.LoginURL(q, r.URL), "?"); ok {
+	if _, query, ok := strings.Cut(p.guard.LoginURL(q, r.URL), "?"); ok {
 		location += "?" + query
 	}
 	return location, true

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -125,34 +125,21 @@ func ActorFrom(r *http.Request) account.Actor {
 	return account.Actor{}
 }
 
-// back is where a sign-in leads afterwards.
-type back struct {
-	raw      string // what to carry in a form, "" for none
-	location string // where to go: never empty
-	external bool   // another host
+// returnTo checks the return-to values of a request, in its query and in a form.
+func (v *visit) returning(r *http.Request, form *ui.Form) returnto.Target {
+	return v.p.guard.Target(v.q, values(r, form, "rt"))
 }
 
-// home is where people go when nothing else is known.
-const home = "/"
-
-// returning judges the return-to values of a request. Two of them, or one in the query and another in the form, are
-// none: which one was checked and which one is used must not be a question.
-func (v *visit) returning(r *http.Request, form *ui.Form) back {
-	var values []string
+// values returns what a request says under a name, in its query and in a form. A malformed query says nothing.
+func values(r *http.Request, form *ui.Form, name string) []string {
+	var list []string
 	if q, err := url.ParseQuery(r.URL.RawQuery); err == nil {
-		values = q["rt"]
+		list = q[name]
 	}
 	if form != nil {
-		values = append(values, form.All("rt")...)
+		list = append(list, form.All(name)...)
 	}
-	if values = slices.Compact(values); len(values) != 1 { // the same one twice is one
-		return back{location: home}
-	}
-	target, external, ok := v.p.guard.Check(v.q, values[0])
-	if !ok {
-		return back{location: home}
-	}
-	return back{raw: target, location: target, external: external}
+	return list
 }
 
 // shown returns the path of a request as it may be written to a log. r has no prefix any more, or never had.
@@ -164,59 +151,7 @@ func (v *visit) shown(r *http.Request) string {
 	return reqctx.Loggable(v.q.Prefix+path, v.q.Prefix)
 }
 
-// targets returns the origins that a form may lead to.
-func (b back) targets() []string {
-	if !b.external {
-		return nil
-	}
-	u, err := url.Parse(b.location)
-	if err != nil {
-		return nil
-	}
-	return []string{u.Scheme + "://" + u.Host}
-}
-
 // own judges the page of ours to return to, "" for none.
 func (v *visit) own(r *http.Request, form *ui.Form, name string) string {
-	var values []string
-	if q, err := url.ParseQuery(r.URL.RawQuery); err == nil {
-		values = q[name]
-	}
-	if form != nil {
-		values = append(values, form.All(name)...)
-	}
-	if values = slices.Compact(values); len(values) != 1 {
-		return ""
-	}
-	target, ok := v.p.guard.CheckOwn(v.q, values[0])
-	if !ok {
-		return ""
-	}
-	return target
-}
-
-// ownLoginURL returns the address of the sign-in page that returns to the page of ours that r asked for. r has no
-// prefix any more.
-func (p *Portal) ownLoginURL(q *reqctx.Request, r *http.Request) string {
-	to := q.Prefix + r.URL.EscapedPath()
-	if r.URL.RawQuery != "" {
-		to += "?" + r.URL.RawQuery
-	}
-	if _, ok := p.guard.CheckOwn(q, to); !ok {
-		return q.Prefix + "/login"
-	}
-	return q.Prefix + "/login?to=" + url.QueryEscape(to)
-}
-
-// loginBackTo returns the address of the sign-in page that returns to a page of ours or of the app's, which was judged
-// already; "" for neither.
-func (p *Portal) loginBackTo(q *reqctx.Request, back string) string {
-	name := "rt"
-	if _, ok := p.guard.CheckOwn(q, back); ok {
-		name = "to"
-	}
-	if back == "" {
-		return q.Prefix + "/login"
-	}
-	return q.Prefix + "/login?" + name + "=" + url.QueryEscape(back)
+	return v.p.guard.OwnPage(v.q, values(r, form, name))
 }

@@ -9,23 +9,10 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
-	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
-// ProblemBase is what the type of every problem document begins with; the rest is a word that stays the same for
-// ever, such as "reauth-required". It is a name, not an address to be fetched (RFC 9457, section 3.1.1).
-const ProblemBase = "https://gatehouse-auth.github.io/problems/"
-
-// Problem is an error for programs (RFC 9457).
-type Problem struct {
-	Type      string       `json:"type"` // a slug; written with ProblemBase before it
-	Title     string       `json:"title"`
-	Status    int          `json:"status"`
-	Detail    string       `json:"detail"`
-	LoginURL  string       `json:"login_url,omitempty"`
-	RequestID string       `json:"request_id"`
-	Errors    []FieldError `json:"errors,omitempty"`
-}
+// problemBase is what the type of every problem document begins with; see package problem.
+const problemBase = "https://gatehouse-auth.github.io/problems/"
 
 // FieldError says what is wrong with one field: in English, with Say for the language of the answer, or in that language
 // already; [UI.Faults] makes the one from the other.
@@ -52,32 +39,21 @@ func (u *UI) Faults(errs []FieldError) []FieldError {
 	return out
 }
 
-// WriteProblem writes p, whose texts are in the language of u. Headers set before, such as Retry-After, are kept; the caller has called [Harden] or
-// [HardenDecision].
-func (u *UI) WriteProblem(w http.ResponseWriter, r *http.Request, p Problem) {
-	if p.RequestID == "" {
-		p.RequestID = reqctx.From(r).ID
-	}
-	p.Type = ProblemBase + p.Type
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Content-Language", u.Language())
-	writeJSON(w, r, p.Status, p)
-}
-
 // WriteJSON writes v as the answer of the JSON API.
 func WriteJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	Harden(w, r)
 	w.Header().Set("Content-Type", "application/json")
-	writeJSON(w, r, status, v)
+	SendJSON(w, r, status, v)
 }
 
-func writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
+// SendJSON encodes v as the body of a response whose headers the caller has set, but for the length.
+func SendJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(v); err != nil {
 		// Our own types only: they always encode. Were one not to, the caller learns nothing but that.
 		status = http.StatusInternalServerError
 		buf.Reset()
-		buf.WriteString(`{"type":"` + ProblemBase + `internal","title":"Internal error","status":500}` + "\n")
+		buf.WriteString(`{"type":"` + problemBase + `internal","title":"Internal error","status":500}` + "\n")
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(status)

@@ -1,4 +1,4 @@
-package portal
+package returnto
 
 import (
 	"net/url"
@@ -10,7 +10,7 @@ import (
 // LoginURL returns the address of the sign-in page that returns to u, what the browser asked for, such as
 // "/_auth/login?rt=%2Freports%3Fyear%3D2026". The return is left out where the Guard would refuse it. Of an
 // absolute-form request target only path and query count.
-func (p *Portal) LoginURL(q *reqctx.Request, u *url.URL) string {
+func (g *Guard) LoginURL(q *reqctx.Request, u *url.URL) string {
 	base := q.Prefix + "/login"
 	rt := u.EscapedPath()
 	if u.RawQuery != "" || u.ForceQuery {
@@ -20,7 +20,7 @@ func (p *Portal) LoginURL(q *reqctx.Request, u *url.URL) string {
 		return base // "*", or what is left of an odd request target
 	}
 	if !obvious(rt) || within(q.Prefix, rt) {
-		if _, _, ok := p.guard.Check(q, rt); !ok {
+		if _, _, ok := g.Check(q, rt); !ok {
 			return base
 		}
 	}
@@ -50,4 +50,30 @@ func obvious(s string) bool {
 		}
 	}
 	return true
+}
+
+// OwnLoginURL returns the address of the sign-in page that returns to the page of ours that r asked for. The path of r
+// has no mount prefix any more.
+func (g *Guard) OwnLoginURL(q *reqctx.Request, u *url.URL) string {
+	to := q.Prefix + u.EscapedPath()
+	if u.RawQuery != "" {
+		to += "?" + u.RawQuery
+	}
+	if _, ok := g.CheckOwn(q, to); !ok {
+		return q.Prefix + "/login"
+	}
+	return q.Prefix + "/login?to=" + url.QueryEscape(to)
+}
+
+// LoginURLTo returns the address of the sign-in page that returns to a page of ours or of the app's, which was checked
+// already; "" for neither.
+func (g *Guard) LoginURLTo(q *reqctx.Request, location string) string {
+	name := "rt"
+	if _, ok := g.CheckOwn(q, location); ok {
+		name = "to"
+	}
+	if location == "" {
+		return q.Prefix + "/login"
+	}
+	return q.Prefix + "/login?" + name + "=" + url.QueryEscape(location)
 }
