@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -48,7 +49,7 @@ func waysIn(u store.User, identities []store.Identity) []string {
 }
 
 // showAccess explains, for every gate, whether the user passes and which rule decides.
-func (a *admin) showAccess(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) showAccess(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	u, err := a.target(r)
 	if err != nil {
 		return err
@@ -58,35 +59,35 @@ func (a *admin) showAccess(w http.ResponseWriter, r *http.Request, v *visit) err
 		return err
 	}
 	ways := waysIn(u, identities)
-	p, s := a.userScreen(v, u, "access")
-	s.Lead = a.text("access.lead")
+	p, s := a.userScreen(q, u, "access")
+	s.Lead = q.Text("access.lead")
 	switch {
 	case u.Pending:
-		s.Warnings = []string{a.text("access.pending")}
+		s.Warnings = []string{q.Text("access.pending")}
 	case !u.Active:
-		s.Warnings = []string{a.text("access.inactive")}
+		s.Warnings = []string{q.Text("access.inactive")}
 	case len(ways) == 0:
-		s.Warnings = []string{a.text("access.no_way")}
+		s.Warnings = []string{q.Text("access.no_way")}
 	}
-	t := &table{ID: "sites", Caption: a.text("access.caption"), Empty: a.text("access.none")}
+	t := &table{ID: "sites", Caption: q.Text("access.caption"), Empty: q.Text("access.none")}
 	for _, id := range []string{"access.site", "access.verdict", "access.rule", "access.open"} {
-		t.Columns = append(t.Columns, column{Text: a.text(id)})
+		t.Columns = append(t.Columns, column{Text: q.Text(id)})
 	}
 	for _, site := range a.Sites() {
-		t.Rows = append(t.Rows, a.accessRow(u, ways, site))
+		t.Rows = append(t.Rows, a.accessRow(q, u, ways, site))
 	}
 	s.Sections = []section{{Table: t}}
-	a.ui.Write(w, r, p)
+	q.UI.Write(w, r, p)
 	return nil
 }
 
-func (a *admin) accessRow(u store.User, ways []string, site SiteRules) row {
-	says, why := cell{Marks: []mark{bad(a.text("access.refused"))}}, ""
+func (a *admin) accessRow(q *web.Request, u store.User, ways []string, site SiteRules) row {
+	says, why := cell{Marks: []mark{bad(q.Text("access.refused"))}}, ""
 	switch {
 	case u.Pending:
-		why = a.text("access.pending")
+		why = q.Text("access.pending")
 	case !u.Active:
-		why = a.text("access.inactive")
+		why = q.Text("access.inactive")
 	default:
 		// Somebody who cannot sign in yet is judged as if with a password: what would decide is the question.
 		ask := ways
@@ -96,28 +97,28 @@ func (a *admin) accessRow(u store.User, ways []string, site SiteRules) row {
 		v := judge(&u, ask, site.Require)
 		switch {
 		case v.rule == nil:
-			says.Marks = []mark{good(a.text("access.passes"))}
-			why = a.text("access.no_rules")
+			says.Marks = []mark{good(q.Text("access.passes"))}
+			why = q.Text("access.no_rules")
 			if n := len(site.Require); n > 0 {
-				why = a.text("access.all_rules", "n", n)
+				why = q.Text("access.all_rules", "n", n)
 			}
 		case len(v.passes) > 0:
-			says.Marks = []mark{warn(a.text("access.depends"))}
-			why = a.text("access.with", "ways", strings.Join(v.passes, ", "), "rule", ruleText(*v.rule))
+			says.Marks = []mark{warn(q.Text("access.depends"))}
+			why = q.Text("access.with", "ways", strings.Join(v.passes, ", "), "rule", ruleText(*v.rule))
 		default:
 			why = ruleText(*v.rule)
 		}
 	}
 	open := slices.Concat(site.Public, site.Optional)
-	return row{Cells: []cell{{Head: true, Text: a.siteName(site)}, says, {Text: why}, {Text: strings.Join(open, " ")}}}
+	return row{Cells: []cell{{Head: true, Text: a.siteName(q, site)}, says, {Text: why}, {Text: strings.Join(open, " ")}}}
 }
 
 // siteName says which requests a gate is for.
-func (a *admin) siteName(s SiteRules) string {
+func (a *admin) siteName(q *web.Request, s SiteRules) string {
 	if s.Site == "" {
-		return a.text("access.everything")
+		return q.Text("access.everything")
 	}
-	return strings.Join(append([]string{s.Site}, s.Also...), a.text("list.or"))
+	return strings.Join(append([]string{s.Site}, s.Also...), q.Text("list.or"))
 }
 
 // ruleText writes a rule as it stands in the Caddyfile.
@@ -126,13 +127,13 @@ func ruleText(r policy.Rule) string {
 }
 
 // listRoles shows roles and groups: how many people have them, and what asks for them.
-func (a *admin) listRoles(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) listRoles(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	sites := a.Sites()
-	t := &table{ID: "roles", Caption: a.text("roles.caption")}
-	g := &table{ID: "groups", Caption: a.text("roles.groups_caption"), Empty: a.text("roles.no_groups")}
+	t := &table{ID: "roles", Caption: q.Text("roles.caption")}
+	g := &table{ID: "groups", Caption: q.Text("roles.groups_caption"), Empty: q.Text("roles.no_groups")}
 	for _, id := range []string{"roles.name", "roles.people", "roles.asked_by"} {
-		t.Columns = append(t.Columns, column{Text: a.text(id)})
-		g.Columns = append(g.Columns, column{Text: a.text(id)})
+		t.Columns = append(t.Columns, column{Text: q.Text(id)})
+		g.Columns = append(g.Columns, column{Text: q.Text(id)})
 	}
 	for _, name := range roleNames {
 		n, err := a.Store.CountUsers(r.Context(), store.UserQuery{Role: store.Role(name), Limit: countLimit})
@@ -140,25 +141,25 @@ func (a *admin) listRoles(w http.ResponseWriter, r *http.Request, v *visit) erro
 			return err
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
-			{Head: true, Text: a.text("role." + name), Small: a.text("roles.about_" + name)},
-			{Text: a.counted("roles.n", "roles.n_more", n, countLimit), Href: v.at("/admin/users?role=" + name)},
-			{Text: a.askedBy(sites, policy.FieldRole, name)},
+			{Head: true, Text: q.Text("role." + name), Small: q.Text("roles.about_" + name)},
+			{Text: a.counted(q, "roles.n", "roles.n_more", n, countLimit), Href: q.At("/admin/users?role=" + name)},
+			{Text: a.askedBy(q, sites, policy.FieldRole, name)},
 		}})
 	}
 	for _, name := range askedGroups(sites) {
-		q := store.UserQuery{Group: name, Limit: fewLimit}
-		n, err := a.Store.CountUsers(r.Context(), q)
+		query := store.UserQuery{Group: name, Limit: fewLimit}
+		n, err := a.Store.CountUsers(r.Context(), query)
 		if err != nil {
 			return err
 		}
 		g.Rows = append(g.Rows, row{Cells: []cell{
 			{Head: true, Text: name},
-			{Text: a.counted("roles.n", "roles.n_more", n, fewLimit), Href: v.at("/admin/users") + params{"group": {name}}.suffix()},
-			{Text: a.askedBy(sites, policy.FieldGroup, name)},
+			{Text: a.counted(q, "roles.n", "roles.n_more", n, fewLimit), Href: q.At("/admin/users") + params{"group": {name}}.suffix()},
+			{Text: a.askedBy(q, sites, policy.FieldGroup, name)},
 		}})
 	}
-	s := &screen{Lead: a.text("roles.lead"), Sections: []section{{Table: t}, {Table: g}}}
-	a.ui.Write(w, r, a.page(v, "roles", a.text("admin.roles"), s))
+	s := &screen{Lead: q.Text("roles.lead"), Sections: []section{{Table: t}, {Table: g}}}
+	q.UI.Write(w, r, a.page(q, "roles", q.Text("admin.roles"), s))
 	return nil
 }
 
@@ -177,11 +178,11 @@ func askedGroups(sites []SiteRules) []string {
 }
 
 // askedBy returns the sites with a rule for that value.
-func (a *admin) askedBy(sites []SiteRules, field policy.Field, value string) string {
+func (a *admin) askedBy(q *web.Request, sites []SiteRules, field policy.Field, value string) string {
 	var names []string
 	for _, s := range sites {
 		if slices.ContainsFunc(s.Require, func(r policy.Rule) bool { return r.Field == field && slices.Contains(r.Values, value) }) {
-			names = append(names, a.siteName(s))
+			names = append(names, a.siteName(q, s))
 		}
 	}
 	return strings.Join(names, ", ")

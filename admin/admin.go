@@ -3,18 +3,12 @@ package admin
 import (
 	"context"
 	"embed"
-	"errors"
-	"net/http"
+	"slices"
 	"time"
 
-	"go.uber.org/zap"
-
-	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
-	"github.com/gatehouse-auth/gatehouse/internal/ui"
-	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // Files are the template and the texts of the admin pages, for tests that check them.
@@ -22,18 +16,8 @@ import (
 //go:embed templates lang
 var Files embed.FS
 
-// Config of the admin pages. Store, Accounts and Clock are required.
+// Config of the admin pages.
 type Config struct {
-	Store    store.Store
-	Accounts *account.Service
-	Brand    ui.Brand
-	Language string // for those who ask for none that there is; English when empty
-	Clock    func() time.Time
-	Log      *zap.Logger // nil means none
-
-	// Pages render the admin pages; [Files] and the portal's are among their sources. Nil makes some from Brand and
-	// Language.
-	Pages *ui.Set
 	// Providers returns how the providers are doing, in the order of the configuration. Nil: none are configured.
 	Providers func() []ProviderStatus
 	// CheckProvider asks a provider for its metadata and keys at once; the error is a sentence for people. Nil: there is
@@ -93,27 +77,16 @@ type SiteRules struct {
 	Require  []policy.Rule // all must hold; none: every signed-in user passes
 }
 
-// admin responds to everything below "/admin" and the administrators' part of "/api/v1/", in one language. ServeHTTP hands
-// a request to the one of its own language; they differ in nothing else.
+// admin is the handlers of the admin pages and their API.
 type admin struct {
+	*web.Deps
 	Config
-	ui     *ui.UI
-	voices *ui.PerLanguage[*admin]
-	words  portal.Words
-	mux    *http.ServeMux
-	table  []route
-	api    map[string]any // openapi.json, without the server
+	api map[string]any // openapi.json, without the server
 }
 
-// New makes the handler of the admin pages and their API, for portal.Config.Extra. It fails on a template or a text
-// that is wrong.
-func New(c Config) (http.Handler, error) {
-	if c.Store == nil || c.Accounts == nil || c.Clock == nil {
-		return nil, errors.New("admin: Store, Accounts and Clock are required")
-	}
-	if c.Log == nil {
-		c.Log = zap.NewNop()
-	}
+// Routes returns the addresses of the admin pages and their API. others are the further routes of the API, for its
+// description.
+func Routes(d *web.Deps, c Config, others []web.Route) ([]web.Route, error) {
 	if c.Providers == nil {
 		c.Providers = func() []ProviderStatus { return nil }
 	}
@@ -123,44 +96,19 @@ func New(c Config) (http.Handler, error) {
 	if c.Sites == nil {
 		c.Sites = func() []SiteRules { return nil }
 	}
+	a := &admin{Deps: d, Config: c}
+	routes := a.routes()
 	var err error
-	if c.Pages == nil {
-		sources := []ui.Source{portal.Files, Files}
-		if c.Pages, err = ui.NewSet(ui.Config{Brand: c.Brand, Language: c.Language, Log: c.Log, Sources: sources}); err != nil {
-			return nil, err
-		}
-	}
-	a := &admin{Config: c}
-	a.speak(c.Pages.Default())
-	if a.api, err = openAPI(a.table); err != nil {
+	if a.api, err = openAPI(slices.Concat(routes, others)); err != nil {
 		return nil, err
 	}
-	a.voices = ui.NewPerLanguage(c.Pages, a, func(u *ui.UI) *admin {
-		b := *a
-		b.speak(u)
-		return &b
-	})
-	return a, nil
+	return routes, nil
 }
 
-// speak gives the pages their language.
-func (a *admin) speak(u *ui.UI) {
-	a.ui, a.words, a.mux = u, portal.NewWords(u), http.NewServeMux()
-	a.table = a.routes()
-	a.mount()
-}
-
-// ServeHTTP responds to requests that the portal has handed on; their paths have no mount prefix.
-func (a *admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.voices.For(r).mux.ServeHTTP(w, r)
-}
-
-// tell returns what an error says to people: say in the language of the page, or text where there is no more than that.
-func (a *admin) tell(text string, t i18n.Text) string {
+// tell returns what an error says to people: t in the language of the page, or text where there is no more than that.
+func (a *admin) tell(q *web.Request, text string, t i18n.Text) string {
 	if t.IsZero() {
 		return text
 	}
-	return a.ui.Say(t)
+	return q.UI.Say(t)
 }
-
-func (a *admin) text(id string, args ...any) string { return a.ui.Text(id, args...) }

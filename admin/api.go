@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -113,7 +114,7 @@ func etag(u store.User) string { return `"` + strconv.FormatInt(u.Version, 10) +
 
 // matches returns the version to insist on: the one that If-Match names, 0 when it does not come. Only the present
 // one will do, by the strong comparison (RFC 9110, section 13.1.1): weak tags never match.
-func (a *admin) matches(r *http.Request, u store.User) (int64, error) {
+func (a *admin) matches(q *web.Request, r *http.Request, u store.User) (int64, error) {
 	lines := r.Header["If-Match"]
 	if len(lines) == 0 {
 		return 0, nil
@@ -123,29 +124,29 @@ func (a *admin) matches(r *http.Request, u store.User) (int64, error) {
 			return u.Version, nil
 		}
 	}
-	return 0, &ui.InputError{Status: http.StatusPreconditionFailed, Text: a.text("api.stale")}
+	return 0, &ui.InputError{Status: http.StatusPreconditionFailed, Text: q.Text("api.stale")}
 }
 
 // stale turns the store's word about the version into that of the condition which the client set.
-func (a *admin) stale(err error, version int64) error {
+func (a *admin) stale(q *web.Request, err error, version int64) error {
 	if version != 0 && errors.Is(err, store.ErrStale) {
-		return &ui.InputError{Status: http.StatusPreconditionFailed, Text: a.text("api.stale")}
+		return &ui.InputError{Status: http.StatusPreconditionFailed, Text: q.Text("api.stale")}
 	}
 	return err
 }
 
-func (a *admin) apiUsers(w http.ResponseWriter, r *http.Request, v *visit) error {
-	q, err := userQuery(v.query)
+func (a *admin) apiUsers(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := userQuery(q.Query)
 	if err != nil {
 		return err
 	}
-	if q.Cursor, q.Limit, err = portal.ReadPage(r); err != nil {
+	if query.Cursor, query.Limit, err = portal.ReadPage(r); err != nil {
 		return err
 	}
-	if err := a.noteRead(r, v, "user.export", q.Limit); err != nil {
+	if err := a.noteRead(r, q, "user.export", query.Limit); err != nil {
 		return err
 	}
-	page, err := a.Store.Users(r.Context(), q)
+	page, err := a.Store.Users(r.Context(), query)
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (a *admin) apiUsers(w http.ResponseWriter, r *http.Request, v *visit) error
 	return nil
 }
 
-func (a *admin) apiUser(w http.ResponseWriter, r *http.Request, _ *visit) error {
+func (a *admin) apiUser(w http.ResponseWriter, r *http.Request, _ *web.Request) error {
 	u, err := a.target(r)
 	if err != nil {
 		return err
@@ -167,12 +168,12 @@ func (a *admin) apiUser(w http.ResponseWriter, r *http.Request, _ *visit) error 
 	return nil
 }
 
-func (a *admin) apiCreate(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) apiCreate(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	var body newUserJSON
 	if err := ui.ReadJSON(w, r, &body); err != nil {
 		return err
 	}
-	u, link, err := a.Accounts.Create(r.Context(), v.actor, account.NewUser{
+	u, link, err := a.Accounts.Create(r.Context(), q.Actor(), account.NewUser{
 		Username: body.Username, Email: body.Email, Name: body.Name, Role: store.Role(body.Role), Groups: body.Groups,
 		Password: body.Password, MustChange: body.MustChange, Active: body.Active == nil || *body.Active,
 	})
@@ -181,20 +182,20 @@ func (a *admin) apiCreate(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	out := madeUserJSON{UserJSON: portal.NewUserJSON(u)}
 	if link != nil {
-		out.Link, out.ExpiresAt = a.address(v, link), moment(link.ExpiresAt)
+		out.Link, out.ExpiresAt = a.address(q, link), moment(link.ExpiresAt)
 	}
-	w.Header().Set("Location", v.at("/api/v1/users/"+u.ID))
+	w.Header().Set("Location", q.At("/api/v1/users/"+u.ID))
 	w.Header().Set("ETag", etag(u))
 	ui.WriteJSON(w, r, http.StatusCreated, out)
 	return nil
 }
 
 // address answers a link as it is handed to a person, on the host that the front vouches for.
-func (a *admin) address(v *visit, link *account.IssuedLink) string {
-	return v.q.Origin() + link.Path(v.q.Prefix)
+func (a *admin) address(q *web.Request, link *account.IssuedLink) string {
+	return q.Origin() + link.Path(q.Prefix)
 }
 
-func (a *admin) apiPatch(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) apiPatch(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	var body patchUserJSON
 	if err := ui.ReadJSON(w, r, &body); err != nil {
 		return err
@@ -208,28 +209,28 @@ func (a *admin) apiPatch(w http.ResponseWriter, r *http.Request, v *visit) error
 		wanted := store.Role(*body.Role)
 		p.Role = &wanted
 	}
-	if p.Version, err = a.matches(r, u); err != nil {
+	if p.Version, err = a.matches(q, r, u); err != nil {
 		return err
 	}
-	if u, err = a.Accounts.Update(r.Context(), v.actor, u.ID, p); err != nil {
-		return a.stale(err, p.Version)
+	if u, err = a.Accounts.Update(r.Context(), q.Actor(), u.ID, p); err != nil {
+		return a.stale(q, err, p.Version)
 	}
 	w.Header().Set("ETag", etag(u))
 	ui.WriteJSON(w, r, http.StatusOK, portal.NewUserJSON(u))
 	return nil
 }
 
-func (a *admin) apiDelete(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) apiDelete(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	u, err := a.target(r)
 	if err != nil {
 		return err
 	}
-	version, err := a.matches(r, u)
+	version, err := a.matches(q, r, u)
 	if err != nil {
 		return err
 	}
-	if err := a.Accounts.DeleteVersion(r.Context(), v.actor, u.ID, version); err != nil {
-		return a.stale(err, version)
+	if err := a.Accounts.DeleteVersion(r.Context(), q.Actor(), u.ID, version); err != nil {
+		return a.stale(q, err, version)
 	}
 	noContent(w, r)
 	return nil
@@ -240,7 +241,7 @@ func noContent(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (a *admin) apiReset(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) apiReset(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	var body resetJSON
 	if err := ui.ReadJSON(w, r, &body); err != nil {
 		return err
@@ -249,14 +250,14 @@ func (a *admin) apiReset(w http.ResponseWriter, r *http.Request, v *visit) error
 	if body.Password != nil {
 		if *body.Password == "" {
 			// An empty password is somebody's mistake, and not a wish for a link.
-			return fieldError("password", a.text("way.missing"))
+			return fieldError("password", q.Text("way.missing"))
 		}
 		reset.Password = *body.Password
 	} else if body.MustChange {
-		return fieldError("password", a.text("way.missing")) // whoever opens a link sets a password anyway
+		return fieldError("password", q.Text("way.missing")) // whoever opens a link sets a password anyway
 	}
 	id := r.PathValue("id")
-	link, err := a.Accounts.ResetPassword(r.Context(), v.actor, id, reset)
+	link, err := a.Accounts.ResetPassword(r.Context(), q.Actor(), id, reset)
 	if err != nil {
 		return err
 	}
@@ -267,65 +268,65 @@ func (a *admin) apiReset(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	ui.WriteJSON(w, r, http.StatusOK, linkJSON{a.address(v, link), link.ExpiresAt.UTC().Truncate(time.Millisecond), list})
+	ui.WriteJSON(w, r, http.StatusOK, linkJSON{a.address(q, link), link.ExpiresAt.UTC().Truncate(time.Millisecond), list})
 	return nil
 }
 
-func (a *admin) apiEndSessions(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) apiEndSessions(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	id := r.PathValue("id")
 	var body endJSON
 	if err := ui.ReadJSONIfAny(w, r, &body); err != nil { // programs may send none
 		return err
 	}
-	if _, err := a.Accounts.EndWays(r.Context(), v.actor, id, body.Identities); err != nil {
+	if _, err := a.Accounts.EndWays(r.Context(), q.Actor(), id, body.Identities); err != nil {
 		return err
 	}
 	return a.tellLeft(w, r, id)
 }
 
-func (a *admin) apiSessions(w http.ResponseWriter, r *http.Request, v *visit) error {
-	q, err := a.sessionQuery(v)
+func (a *admin) apiSessions(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := a.sessionQuery(q)
 	if err != nil {
 		return err
 	}
-	if q.Cursor, q.Limit, err = portal.ReadPage(r); err != nil {
+	if query.Cursor, query.Limit, err = portal.ReadPage(r); err != nil {
 		return err
 	}
-	if err := a.noteRead(r, v, "session.export", q.Limit); err != nil {
+	if err := a.noteRead(r, q, "session.export", query.Limit); err != nil {
 		return err
 	}
-	page, err := a.Store.Sessions(r.Context(), q)
+	page, err := a.Store.Sessions(r.Context(), query)
 	if err != nil {
 		return err
 	}
 	out := portal.ListJSON[portal.SessionJSON]{Items: []portal.SessionJSON{}, Next: page.Next}
 	for _, s := range page.Items {
-		out.Items = append(out.Items, portal.NewSessionJSON(s, v.live.Session.ID))
+		out.Items = append(out.Items, portal.NewSessionJSON(s, q.Live.Session.ID))
 	}
 	ui.WriteJSON(w, r, http.StatusOK, out)
 	return nil
 }
 
-func (a *admin) apiEndSession(w http.ResponseWriter, r *http.Request, v *visit) error {
-	if err := a.Accounts.EndSession(r.Context(), v.actor, r.PathValue("id")); err != nil {
+func (a *admin) apiEndSession(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if err := a.Accounts.EndSession(r.Context(), q.Actor(), r.PathValue("id")); err != nil {
 		return err
 	}
 	noContent(w, r)
 	return nil
 }
 
-func (a *admin) apiAudit(w http.ResponseWriter, r *http.Request, v *visit) error {
-	q, err := a.eventQuery(v.query)
+func (a *admin) apiAudit(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := a.eventQuery(q.Query)
 	if err != nil {
 		return err
 	}
-	if q.Cursor, q.Limit, err = portal.ReadPage(r); err != nil {
+	if query.Cursor, query.Limit, err = portal.ReadPage(r); err != nil {
 		return err
 	}
-	if err := a.noteRead(r, v, "audit.export", q.Limit); err != nil {
+	if err := a.noteRead(r, q, "audit.export", query.Limit); err != nil {
 		return err
 	}
-	page, err := a.Store.Events(r.Context(), q)
+	page, err := a.Store.Events(r.Context(), query)
 	if err != nil {
 		return err
 	}
@@ -337,7 +338,7 @@ func (a *admin) apiAudit(w http.ResponseWriter, r *http.Request, v *visit) error
 	return nil
 }
 
-func (a *admin) apiProviders(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) apiProviders(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	out := portal.ListJSON[providerJSON]{Items: []providerJSON{}}
 	for _, p := range a.Providers() {
 		scopes := p.Scopes
@@ -345,7 +346,7 @@ func (a *admin) apiProviders(w http.ResponseWriter, r *http.Request, v *visit) e
 			scopes = []string{}
 		}
 		out.Items = append(out.Items, providerJSON{
-			Name: p.Name, Label: p.Label, Issuer: p.Issuer, RedirectURI: v.absolute(p.RedirectURI), Scopes: scopes, Down: p.Down,
+			Name: p.Name, Label: p.Label, Issuer: p.Issuer, RedirectURI: q.Absolute(p.RedirectURI), Scopes: scopes, Down: p.Down,
 			DiscoveredAt: moment(p.DiscoveredAt), KeysAt: moment(p.KeysAt), Keys: p.Keys, SkewSeconds: p.Skew.Seconds(),
 			LastSuccess: moment(p.LastSuccess), LastError: p.LastError, LastErrorAt: moment(p.LastErrorAt),
 			LogoutError: p.LogoutError, LogoutErrAt: moment(p.LogoutErrorAt),
@@ -355,9 +356,9 @@ func (a *admin) apiProviders(w http.ResponseWriter, r *http.Request, v *visit) e
 	return nil
 }
 
-func (a *admin) apiDescription(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) apiDescription(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	doc := maps.Clone(a.api) // shared by all requests
-	doc["servers"] = []any{map[string]any{"url": v.q.Prefix, "description": "this site"}}
+	doc["servers"] = []any{map[string]any{"url": q.Prefix, "description": "this site"}}
 	ui.WriteJSON(w, r, http.StatusOK, doc)
 	return nil
 }

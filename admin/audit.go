@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -72,146 +73,146 @@ func readTime(q url.Values, name string, end bool) (time.Time, error) {
 	return t, nil
 }
 
-func (a *admin) listAudit(w http.ResponseWriter, r *http.Request, v *visit) error {
-	q, err := a.eventQuery(v.query)
+func (a *admin) listAudit(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := a.eventQuery(q.Query)
 	if err != nil {
 		return err
 	}
-	if q.Limit, err = pageSize(v.query); err != nil {
+	if query.Limit, err = pageSize(q.Query); err != nil {
 		return err
 	}
-	list, err := a.Store.Events(r.Context(), q)
+	list, err := a.Store.Events(r.Context(), query)
 	if err != nil {
 		return err
 	}
-	t := a.eventTable(v, list.Items)
-	t.Caption, t.PagesAs = a.text("audit.caption"), a.text("table.pages")
-	t.Pages = a.onward(v, "/admin/audit", list.Next)
-	a.atEnd(t, q.Cursor)
-	a.searchedTo(t, list.Searched)
-	f := filter(v.query).suffix()
+	t := a.eventTable(q, list.Items)
+	t.Caption, t.PagesAs = q.Text("audit.caption"), q.Text("table.pages")
+	t.Pages = a.onward(q, "/admin/audit", list.Next)
+	a.atEnd(q, t, query.Cursor)
+	a.searchedTo(q, t, list.Searched)
+	f := filter(q.Query).suffix()
 	s := &screen{
-		Lead:   a.retention(),
-		Search: a.auditSearch(v, q),
+		Lead:   a.retention(q),
+		Search: a.auditSearch(q, query),
 		Actions: []action{
-			{Href: v.at("/admin/audit/export.csv" + f), Text: a.text("table.csv")},
-			{Href: v.at("/admin/audit/export.jsonl" + f), Text: a.text("table.jsonl")},
+			{Href: q.At("/admin/audit/export.csv" + f), Text: q.Text("table.csv")},
+			{Href: q.At("/admin/audit/export.jsonl" + f), Text: q.Text("table.jsonl")},
 		},
 		Sections: []section{{Table: t}},
 	}
 	if f != "" {
-		t.Clear = &ui.Link{Href: v.at("/admin/audit"), Text: a.text("table.clear")}
-		s.Search.Extra = []action{{Href: v.at("/admin/audit"), Text: a.text("table.clear")}}
+		t.Clear = &ui.Link{Href: q.At("/admin/audit"), Text: q.Text("table.clear")}
+		s.Search.Extra = []action{{Href: q.At("/admin/audit"), Text: q.Text("table.clear")}}
 	}
-	a.ui.Write(w, r, a.page(v, "audit", a.text("admin.audit"), s))
+	q.UI.Write(w, r, a.page(q, "audit", q.Text("admin.audit"), s))
 	return nil
 }
 
 // retention says how long events are kept.
-func (a *admin) retention() string {
+func (a *admin) retention(q *web.Request) string {
 	if keep := a.Effective().Retention; keep > 0 {
-		return a.text("audit.kept", "span", a.words.Span(keep))
+		return q.Text("audit.kept", "span", q.Span(keep))
 	}
-	return a.text("audit.kept_all")
+	return q.Text("audit.kept_all")
 }
 
 // auditActions are the acts that a search offers: groups first, then the acts that matter most by themselves.
 var auditActions = []string{"session.", "password.", "user.", "link.", "identity.", "profile.", "audit.", "seed.", "session.sign_in", "session.throttle", "session.end", "user.create", "user.update", "user.delete", "password.reset"}
 
-func (a *admin) auditSearch(v *visit, q store.EventQuery) *search {
-	s := &search{Action: v.at("/admin/audit"), Name: a.text("audit.search"), Submit: a.text("table.search")}
-	act := field{Kind: "select", Field: ui.Field{ID: "action", Name: "action", Label: a.text("audit.action")}, Options: []option{{"", a.text("table.any"), q.Action == ""}}}
+func (a *admin) auditSearch(q *web.Request, query store.EventQuery) *search {
+	s := &search{Action: q.At("/admin/audit"), Name: q.Text("audit.search"), Submit: q.Text("table.search")}
+	act := field{Kind: "select", Field: ui.Field{ID: "action", Name: "action", Label: q.Text("audit.action")}, Options: []option{{"", q.Text("table.any"), query.Action == ""}}}
 	names := auditActions
-	if q.Action != "" && !slices.Contains(names, q.Action) {
-		names = append([]string{q.Action}, names...)
+	if query.Action != "" && !slices.Contains(names, query.Action) {
+		names = append([]string{query.Action}, names...)
 	}
 	for _, name := range names {
-		act.Options = append(act.Options, option{name, a.actionName(name), name == q.Action})
+		act.Options = append(act.Options, option{name, a.actionName(q, name), name == query.Action})
 	}
-	period := a.selectField("since", a.text("audit.since"), v.query.Get("since"), "since.", []string{"24h", "7d", "30d"})
+	period := a.selectField(q, "since", q.Text("audit.since"), q.Query.Get("since"), "since.", []string{"24h", "7d", "30d"})
 	s.Fields = []field{
-		textField("q", a.text("audit.text_in"), q.Text, "search"),
-		textField("actor", a.text("audit.actor"), q.Actor, ""),
-		a.selectField("actor_kind", a.text("audit.actor_kind"), string(q.ActorKind), "audit.kind_", actorKinds()), act,
-		a.selectField("outcome", a.text("audit.outcome"), string(q.Outcome), "outcome.", outcomes), period,
-		textField("from", a.text("audit.from"), v.query.Get("from"), "date"), textField("to", a.text("audit.to"), v.query.Get("to"), "date"),
+		textField("q", q.Text("audit.text_in"), query.Text, "search"),
+		textField("actor", q.Text("audit.actor"), query.Actor, ""),
+		a.selectField(q, "actor_kind", q.Text("audit.actor_kind"), string(query.ActorKind), "audit.kind_", actorKinds()), act,
+		a.selectField(q, "outcome", q.Text("audit.outcome"), string(query.Outcome), "outcome.", outcomes), period,
+		textField("from", q.Text("audit.from"), q.Query.Get("from"), "date"), textField("to", q.Text("audit.to"), q.Query.Get("to"), "date"),
 	}
-	if q.UserID != "" {
-		s.Hidden = []pair{{"user", q.UserID}}
+	if query.UserID != "" {
+		s.Hidden = []pair{{"user", query.UserID}}
 	}
 	return s
 }
 
 // actionName says an act, or a group of acts that ends in a dot, in words.
-func (a *admin) actionName(name string) string {
+func (a *admin) actionName(q *web.Request, name string) string {
 	if group, ok := strings.CutSuffix(name, "."); ok {
-		if id := "audit.group_" + group; a.ui.HasText(id) {
-			return a.text(id)
+		if id := "audit.group_" + group; q.UI.HasText(id) {
+			return q.Text(id)
 		}
 	}
-	return a.words.Action(name)
+	return q.Action(name)
 }
 
-func (a *admin) eventTable(v *visit, events []store.Event) *table {
-	t := &table{ID: "log", Empty: a.text("audit.none"), PagesAs: a.text("table.pages")}
+func (a *admin) eventTable(q *web.Request, events []store.Event) *table {
+	t := &table{ID: "log", Empty: q.Text("audit.none"), PagesAs: q.Text("table.pages")}
 	for _, id := range []string{"audit.time", "audit.action", "audit.actor", "audit.target", "audit.outcome", "sessions.ip", "sessions.device"} {
-		t.Columns = append(t.Columns, column{Text: a.text(id)})
+		t.Columns = append(t.Columns, column{Text: q.Text(id)})
 	}
 	for _, e := range events {
 		target := cell{Text: e.Target}
 		if e.TargetID != "" && store.ValidID(e.TargetID) && e.Target != "" && e.Action != "user.delete" {
-			target.Href = v.at(userAt(e.TargetID))
+			target.Href = q.At(userAt(e.TargetID))
 		}
 		device := ""
 		if e.UserAgent != "" {
-			device = a.words.Device(e.UserAgent)
+			device = q.Device(e.UserAgent)
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
-			{Time: e.Time}, {Head: true, Text: a.words.Action(e.Action), Href: v.at("/admin/audit/" + e.ID), Small: e.Action},
-			a.actorCell(v, e), target, {Marks: []mark{a.outcome(e.Outcome)}}, {Text: e.IP}, {Text: device},
+			{Time: e.Time}, {Head: true, Text: q.Action(e.Action), Href: q.At("/admin/audit/" + e.ID), Small: e.Action},
+			a.actorCell(q, e), target, {Marks: []mark{a.outcome(q, e.Outcome)}}, {Text: e.IP}, {Text: device},
 		}})
 	}
 	return t
 }
 
 // actorCell names who did something. A person is a link to their account, and what is none says so.
-func (a *admin) actorCell(v *visit, e store.Event) cell {
-	c := cell{Text: a.words.Actor(e.ActorID, e.Actor)}
+func (a *admin) actorCell(q *web.Request, e store.Event) cell {
+	c := cell{Text: q.ActorName(e.ActorID, e.Actor)}
 	switch {
 	case e.ActorKind() != store.ActorPerson:
-		c.Small = a.text("audit.no_account")
+		c.Small = q.Text("audit.no_account")
 	case store.ValidID(e.ActorID):
-		c.Href = v.at(userAt(e.ActorID))
+		c.Href = q.At(userAt(e.ActorID))
 	}
 	return c
 }
 
-func (a *admin) showEvent(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) showEvent(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	e, err := a.Store.Event(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	facts := []fact{
-		{Name: a.text("audit.time"), Time: e.Time}, {Name: a.text("audit.utc"), Value: e.Time.UTC().Format(time.RFC3339Nano), Code: true},
-		{Name: a.text("audit.action"), Value: a.words.Action(e.Action)}, {Name: a.text("audit.code"), Value: e.Action, Code: true},
-		{Name: a.text("audit.outcome"), Marks: []mark{a.outcome(e.Outcome)}},
-		{Name: a.text("audit.actor"), Value: a.words.Actor(e.ActorID, e.Actor)},
-		{Name: a.text("audit.actor_kind"), Value: a.text("audit.kind_" + string(e.ActorKind()))}, {Name: a.text("audit.target"), Value: e.Target},
-		{Name: a.text("sessions.ip"), Value: e.IP}, {Name: a.text("sessions.agent"), Value: e.UserAgent},
-		{Name: a.text("audit.request"), Value: e.RequestID, Code: true}, {Name: a.text("audit.id"), Value: e.ID, Code: true},
+		{Name: q.Text("audit.time"), Time: e.Time}, {Name: q.Text("audit.utc"), Value: e.Time.UTC().Format(time.RFC3339Nano), Code: true},
+		{Name: q.Text("audit.action"), Value: q.Action(e.Action)}, {Name: q.Text("audit.code"), Value: e.Action, Code: true},
+		{Name: q.Text("audit.outcome"), Marks: []mark{a.outcome(q, e.Outcome)}},
+		{Name: q.Text("audit.actor"), Value: q.ActorName(e.ActorID, e.Actor)},
+		{Name: q.Text("audit.actor_kind"), Value: q.Text("audit.kind_" + string(e.ActorKind()))}, {Name: q.Text("audit.target"), Value: e.Target},
+		{Name: q.Text("sessions.ip"), Value: e.IP}, {Name: q.Text("sessions.agent"), Value: e.UserAgent},
+		{Name: q.Text("audit.request"), Value: e.RequestID, Code: true}, {Name: q.Text("audit.id"), Value: e.ID, Code: true},
 	}
 	facts = slices.DeleteFunc(facts, func(f fact) bool { return f.Value == "" && f.Time.IsZero() && f.Marks == nil })
-	s := &screen{Actions: []action{{Href: v.at("/admin/audit"), Text: a.text("audit.back")}},
-		Sections: []section{{Facts: facts}, {Table: a.detailTable(e)}}}
-	a.ui.Write(w, r, a.page(v, "audit", a.text("audit.event"), s))
+	s := &screen{Actions: []action{{Href: q.At("/admin/audit"), Text: q.Text("audit.back")}},
+		Sections: []section{{Facts: facts}, {Table: a.detailTable(q, e)}}}
+	q.UI.Write(w, r, a.page(q, "audit", q.Text("audit.event"), s))
 	return nil
 }
 
 // detailTable puts what was before beside what is after, and everything else below.
-func (a *admin) detailTable(e store.Event) *table {
-	t := &table{ID: "details", Caption: a.text("audit.details"), Empty: a.text("audit.no_details")}
+func (a *admin) detailTable(q *web.Request, e store.Event) *table {
+	t := &table{ID: "details", Caption: q.Text("audit.details"), Empty: q.Text("audit.no_details")}
 	for _, id := range []string{"audit.what", "audit.before", "audit.after"} {
-		t.Columns = append(t.Columns, column{Text: a.text(id)})
+		t.Columns = append(t.Columns, column{Text: q.Text(id)})
 	}
 	var names []string
 	for k := range e.Details {

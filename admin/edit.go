@@ -9,21 +9,22 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // personFields are the fields of an account, for making and for changing one. autocomplete is off: a browser would
 // offer the administrator's own name and address.
-func (a *admin) personFields(u store.User, in input) []field {
+func (a *admin) personFields(q *web.Request, u store.User, in input) []field {
 	name := func(id, label, value, hint string, optional bool) field {
-		return field{Field: ui.Field{ID: id, Name: id, Label: a.text(label), Hint: hint, Value: in.get(id, value), Autocomplete: "off", Optional: optional, Plain: true, Key: "next"}}
+		return field{Field: ui.Field{ID: id, Name: id, Label: q.Text(label), Hint: hint, Value: in.get(id, value), Autocomplete: "off", Optional: optional, Plain: true, Key: "next"}}
 	}
-	groups := name("groups", "users.groups", strings.Join(typedGroups(u), ", "), a.text("edit.groups_hint"), true)
+	groups := name("groups", "users.groups", strings.Join(typedGroups(u), ", "), q.Text("edit.groups_hint"), true)
 	groups.Kind = "list"
 	if in.sent && in.Has("groups") {
 		groups.Value = strings.Join(in.All("groups"), ", ")
 	}
-	role, state := a.roleField(in.get("role", string(u.Role))), a.stateField(in.get("active", strconv.FormatBool(u.Active)), u.Pending)
+	role, state := a.roleField(q, in.get("role", string(u.Role))), a.stateField(q, in.get("active", strconv.FormatBool(u.Active)), u.Pending)
 	if u.ID == "" { // nothing is changed yet
 		role.Hint, state.Hint = "", ""
 	}
@@ -45,43 +46,43 @@ func untypedGroups(u store.User) []string {
 	return slices.DeleteFunc(slices.Clone(u.Groups), identifier.InHeader)
 }
 
-func (a *admin) roleField(now string) field {
-	f := field{Kind: "select", Field: ui.Field{ID: "role", Name: "role", Label: a.text("users.role"), Hint: a.text("edit.role_hint")}}
+func (a *admin) roleField(q *web.Request, now string) field {
+	f := field{Kind: "select", Field: ui.Field{ID: "role", Name: "role", Label: q.Text("users.role"), Hint: q.Text("edit.role_hint")}}
 	for _, r := range []store.Role{store.RoleUser, store.RoleAdmin} {
-		f.Options = append(f.Options, option{string(r), a.text("role." + string(r)), string(r) == now})
+		f.Options = append(f.Options, option{string(r), q.Text("role." + string(r)), string(r) == now})
 	}
 	return f
 }
 
 // stateField is a choice and not a box to tick: a box that was not sent and one that was not ticked look the same, and
 // nobody should be turned off by a form that was not complete.
-func (a *admin) stateField(now string, pending bool) field {
-	off := a.text("mark.inactive")
+func (a *admin) stateField(q *web.Request, now string, pending bool) field {
+	off := q.Text("mark.inactive")
 	if pending {
-		off = a.text("mark.pending")
+		off = q.Text("mark.pending")
 	}
-	return field{Kind: "select", Field: ui.Field{ID: "active", Name: "active", Label: a.text("users.status"), Hint: a.text("edit.active_hint")},
-		Options: []option{{"true", a.text("mark.active"), now != "false"}, {"false", off, now == "false"}}}
+	return field{Kind: "select", Field: ui.Field{ID: "active", Name: "active", Label: q.Text("users.status"), Hint: q.Text("edit.active_hint")},
+		Options: []option{{"true", q.Text("mark.active"), now != "false"}, {"false", off, now == "false"}}}
 }
 
-func (a *admin) buildEdit(r *http.Request, v *visit, in input) (ui.Page, error) {
+func (a *admin) buildEdit(r *http.Request, q *web.Request, in input) (ui.Page, error) {
 	u, err := a.target(r)
 	if err != nil {
 		return ui.Page{}, err
 	}
-	s := &screen{Marks: a.marks(u)}
-	p := a.page(v, "users", a.text("edit.title", "name", u.Username), s)
+	s := &screen{Marks: a.marks(q, u)}
+	p := a.page(q, "users", q.Text("edit.title", "name", u.Username), s)
 	f := &formView{
-		Action: v.at(userAt(u.ID) + "/edit"), Submit: a.text("form.save"), Fields: a.personFields(u, in),
+		Action: q.At(userAt(u.ID) + "/edit"), Submit: q.Text("form.save"), Fields: a.personFields(q, u, in),
 		Hidden: []pair{{"version", strconv.FormatInt(u.Version, 10)}},
-		Cancel: ui.Link{Href: v.at(userAt(u.ID)), Text: a.text("go.cancel")},
+		Cancel: ui.Link{Href: q.At(userAt(u.ID)), Text: q.Text("go.cancel")},
 	}
 	if u.Managed {
-		s.Warnings = []string{a.text("user.managed", "env", a.Accounts.EnvPrefix)}
+		s.Warnings = []string{q.Text("user.managed", "env", a.Accounts.EnvPrefix)}
 		f.Fields = lockManaged(f.Fields, u)
 	}
 	if stale := in.sent && in.Form.Get("version") != f.Hidden[0].Value; stale {
-		a.sayNow(f.Fields, u)
+		a.sayNow(q, f.Fields, u)
 	}
 	a.finish(&p, s, f, in)
 	return p, nil
@@ -103,13 +104,13 @@ func lockManaged(fields []field, u store.User) []field {
 }
 
 // sayNow tells beside each field what it has become meanwhile, where that is not what was typed.
-func (a *admin) sayNow(fields []field, u store.User) {
+func (a *admin) sayNow(q *web.Request, fields []field, u store.User) {
 	now := map[string]string{
 		"username": u.Username, "email": u.Email, "name": u.Name, "role": string(u.Role),
 		"groups": strings.Join(typedGroups(u), ", "), "active": strconv.FormatBool(u.Active),
 	}
 	words := map[string]string{
-		"role": a.text("role." + string(u.Role)), "active": a.text(map[bool]string{true: "mark.active", false: "mark.inactive"}[u.Active]),
+		"role": q.Text("role." + string(u.Role)), "active": q.Text(map[bool]string{true: "mark.active", false: "mark.inactive"}[u.Active]),
 	}
 	for i := range fields {
 		f := &fields[i]
@@ -126,11 +127,11 @@ func (a *admin) sayNow(fields []field, u store.User) {
 		if words[f.Name] != "" {
 			shown = words[f.Name]
 		}
-		f.Hint = a.text("edit.now", "value", shown)
+		f.Hint = q.Text("edit.now", "value", shown)
 	}
 }
 
-func (a *admin) edit(_ http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
+func (a *admin) edit(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (next, error) {
 	p := account.Patch{}
 	text := func(name string) *string {
 		if !in.Has(name) {
@@ -152,7 +153,7 @@ func (a *admin) edit(_ http.ResponseWriter, r *http.Request, v *visit, in input)
 		groups := append(splitList(in.All("groups")), untypedGroups(u)...)
 		p.Groups = &groups
 	}
-	if p.Active, err = a.activeField(in); err != nil {
+	if p.Active, err = a.activeField(q, in); err != nil {
 		return next{}, err
 	}
 	if s := in.Form.Get("version"); s != "" {
@@ -164,14 +165,14 @@ func (a *admin) edit(_ http.ResponseWriter, r *http.Request, v *visit, in input)
 	if p.Active != nil && !*p.Active && u.Pending && !u.Active {
 		p.Active = nil
 	}
-	if _, err = a.Accounts.Update(r.Context(), v.actor, r.PathValue("id"), p); err != nil {
+	if _, err = a.Accounts.Update(r.Context(), q.Actor(), r.PathValue("id"), p); err != nil {
 		return next{}, err
 	}
 	return next{to: userAt(r.PathValue("id")), flash: "admin_saved"}, nil
 }
 
 // activeField reads the state; nil when it was not sent.
-func (a *admin) activeField(in input) (*bool, error) {
+func (a *admin) activeField(q *web.Request, in input) (*bool, error) {
 	if !in.Has("active") {
 		return nil, nil
 	}
@@ -181,7 +182,7 @@ func (a *admin) activeField(in input) (*bool, error) {
 		on = true
 	case "false", "0", "off", "no":
 	default:
-		return nil, fieldError("active", a.text("edit.active_which"))
+		return nil, fieldError("active", q.Text("edit.active_which"))
 	}
 	return &on, nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -26,16 +27,16 @@ const exportPage = 500
 
 // download streams a file. produce is called until it answers false; between its calls the actor is looked at again,
 // and what was written goes out. The export is audited before its first byte.
-func (a *admin) download(w http.ResponseWriter, r *http.Request, v *visit, action, name, mime string, produce func() (bool, error)) error {
+func (a *admin) download(w http.ResponseWriter, r *http.Request, q *web.Request, action, name, mime string, produce func() (bool, error)) error {
 	if r.Method == http.MethodHead {
 		a.fileHeaders(w, r, name, mime)
 		return nil
 	}
 	details := map[string]string{"format": name[strings.LastIndexByte(name, '.')+1:]}
-	for k, values := range filter(v.query) {
+	for k, values := range filter(q.Query) {
 		details["filter."+k] = values[0]
 	}
-	if err := a.Accounts.NoteExport(r.Context(), v.actor, action, details); err != nil {
+	if err := a.Accounts.NoteExport(r.Context(), q.Actor(), action, details); err != nil {
 		return err
 	}
 	a.fileHeaders(w, r, name, mime)
@@ -44,11 +45,11 @@ func (a *admin) download(w http.ResponseWriter, r *http.Request, v *visit, actio
 		more, err := produce()
 		if err == nil && more {
 			_ = rc.Flush() // a front that cannot flush sends it later
-			err = a.Accounts.MayLook(r.Context(), v.actor)
+			err = a.Accounts.MayLook(r.Context(), q.Actor())
 		}
 		if err != nil {
 			if r.Context().Err() == nil {
-				a.Log.Warn("an export was cut short", zap.String("action", action), zap.String("request_id", v.q.ID), zap.Error(err))
+				a.Log.Warn("an export was cut short", zap.String("action", action), zap.String("request_id", q.ID), zap.Error(err))
 			}
 			// The status is out: a connection that breaks is the only way to say that this is not the whole file.
 			panic(http.ErrAbortHandler)
@@ -60,15 +61,15 @@ func (a *admin) download(w http.ResponseWriter, r *http.Request, v *visit, actio
 }
 
 // noteRead audits a read by a program that takes so much of a list that it is an export, whatever it is called.
-func (a *admin) noteRead(r *http.Request, v *visit, action string, limit int) error {
+func (a *admin) noteRead(r *http.Request, q *web.Request, action string, limit int) error {
 	if limit == 0 {
 		limit = apiPage
 	}
 	details := map[string]string{"format": "json", "limit": strconv.Itoa(limit)}
-	for k, values := range filter(v.query) {
+	for k, values := range filter(q.Query) {
 		details["filter."+k] = values[0]
 	}
-	return a.Accounts.NoteRead(r.Context(), v.actor, action, limit, details)
+	return a.Accounts.NoteRead(r.Context(), q.Actor(), action, limit, details)
 }
 
 // apiPage is how many rows a list of the API has when nobody says how many.
@@ -142,18 +143,18 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-func (a *admin) exportUsers(w http.ResponseWriter, r *http.Request, v *visit) error {
-	q, err := userQuery(v.query)
+func (a *admin) exportUsers(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := userQuery(q.Query)
 	if err != nil {
 		return err
 	}
-	q.Cursor, q.Limit = "", exportPage
+	query.Cursor, query.Limit = "", exportPage
 	var f csvFile
-	return a.download(w, r, v, "user.export", "users.csv", "text/csv; charset=utf-8", func() (bool, error) {
+	return a.download(w, r, q, "user.export", "users.csv", "text/csv; charset=utf-8", func() (bool, error) {
 		if f.w == nil {
 			f = newCSV(w, "id", "username", "email", "name", "role", "groups", "active", "pending", "managed", "origin", "created_at", "updated_at", "last_login_at")
 		}
-		list, err := a.Store.Users(r.Context(), q)
+		list, err := a.Store.Users(r.Context(), query)
 		if err != nil {
 			return false, err
 		}
@@ -161,8 +162,8 @@ func (a *admin) exportUsers(w http.ResponseWriter, r *http.Request, v *visit) er
 			f.line(u.ID, u.Username, u.Email, u.Name, string(u.Role), identifier.JoinGroups(u.Groups, ","), strconv.FormatBool(u.Active), strconv.FormatBool(u.Pending),
 				strconv.FormatBool(u.Managed), string(u.Origin), stamp(u.CreatedAt), stamp(u.UpdatedAt), stamp(u.LastLoginAt))
 		}
-		q.Cursor = list.Next
-		return q.Cursor != "", f.flush()
+		query.Cursor = list.Next
+		return query.Cursor != "", f.flush()
 	})
 }
 
@@ -181,18 +182,18 @@ func (a *admin) events(ctx context.Context, q *store.EventQuery, each func(store
 	return q.Cursor != "", nil
 }
 
-func (a *admin) exportAuditCSV(w http.ResponseWriter, r *http.Request, v *visit) error {
-	q, err := a.eventQuery(v.query)
+func (a *admin) exportAuditCSV(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := a.eventQuery(q.Query)
 	if err != nil {
 		return err
 	}
-	q.Cursor, q.Limit = "", exportPage
+	query.Cursor, query.Limit = "", exportPage
 	var f csvFile
-	return a.download(w, r, v, "audit.export", "audit.csv", "text/csv; charset=utf-8", func() (bool, error) {
+	return a.download(w, r, q, "audit.export", "audit.csv", "text/csv; charset=utf-8", func() (bool, error) {
 		if f.w == nil {
 			f = newCSV(w, "id", "time", "actor_kind", "actor_id", "actor", "action", "target_id", "target", "outcome", "ip", "user_agent", "request_id", "details")
 		}
-		more, err := a.events(r.Context(), &q, func(e store.Event) error {
+		more, err := a.events(r.Context(), &query, func(e store.Event) error {
 			f.line(e.ID, e.Time.UTC().Format(time.RFC3339Nano), string(e.ActorKind()), e.ActorID, e.Actor, e.Action, e.TargetID, e.Target, string(e.Outcome), e.IP, e.UserAgent, e.RequestID, detailsLine(e.Details))
 			return nil
 		})
@@ -211,14 +212,14 @@ func detailsLine(details map[string]string) string {
 	return strings.Join(parts, "; ")
 }
 
-func (a *admin) exportAuditLines(w http.ResponseWriter, r *http.Request, v *visit) error {
-	q, err := a.eventQuery(v.query)
+func (a *admin) exportAuditLines(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := a.eventQuery(q.Query)
 	if err != nil {
 		return err
 	}
-	q.Cursor, q.Limit = "", exportPage
+	query.Cursor, query.Limit = "", exportPage
 	enc := json.NewEncoder(w)
-	return a.download(w, r, v, "audit.export", "audit.jsonl", "application/jsonl", func() (bool, error) {
-		return a.events(r.Context(), &q, func(e store.Event) error { return enc.Encode(newEventJSON(e)) })
+	return a.download(w, r, q, "audit.export", "audit.jsonl", "application/jsonl", func() (bool, error) {
+		return a.events(r.Context(), &query, func(e store.Event) error { return enc.Encode(newEventJSON(e)) })
 	})
 }

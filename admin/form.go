@@ -3,12 +3,12 @@ package admin
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -16,9 +16,9 @@ import (
 type form struct {
 	// build makes the page: before anything was sent, and again with what was sent when it was refused. bad are the
 	// refused fields.
-	build func(r *http.Request, v *visit, in input) (ui.Page, error)
+	build func(r *http.Request, q *web.Request, in input) (ui.Page, error)
 	// act does it, and says where to go.
-	act func(w http.ResponseWriter, r *http.Request, v *visit, in input) (next, error)
+	act func(w http.ResponseWriter, r *http.Request, q *web.Request, in input) (next, error)
 }
 
 // next is what follows an act: a page of its own, or another address (below the mount prefix) and a word about it.
@@ -60,67 +60,53 @@ func readInput(w http.ResponseWriter, r *http.Request) (input, error) {
 	return input{Form: sent, sent: true}, nil
 }
 
-// showForm shows a form to somebody who may use it. Whoever signed in too long ago confirms it first and comes back,
-// before anything is typed.
-func (a *admin) showForm(f form) handler {
-	return func(w http.ResponseWriter, r *http.Request, v *visit) error {
-		if !v.live.Fresh(a.Clock(), account.FreshFor) {
-			ui.Redirect(w, r, http.StatusSeeOther, reauth(v, r))
-			return nil
-		}
-		p, err := f.build(r, v, input{})
+// showForm shows a form to somebody who may use it.
+func (a *admin) showForm(f form) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+		p, err := f.build(r, q, input{})
 		if err != nil {
 			return err
 		}
-		a.ui.Write(w, r, p)
+		q.UI.Write(w, r, p)
 		return nil
 	}
 }
 
-// reauth returns the address that asks for the password and comes back to the page of r.
-func reauth(v *visit, r *http.Request) string {
-	back := v.at(r.URL.EscapedPath())
-	if r.URL.RawQuery != "" {
-		back += "?" + r.URL.RawQuery
-	}
-	return v.at("/reauth?rt=") + url.QueryEscape(back)
-}
-
 // postForm does what a form asks for. What is refused comes back as the form, filled in as it was but for passwords.
-func (a *admin) postForm(f form, action string) handler {
-	return func(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) postForm(f form, action string) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 		in, err := readInput(w, r)
 		if err != nil {
 			return err
 		}
 		var n next
-		if err = a.Accounts.Authorize(r.Context(), v.actor, action, r.PathValue("id")); err == nil {
-			n, err = f.act(w, r, v, in)
+		if err = a.Accounts.Authorize(r.Context(), q.Actor(), action, r.PathValue("id")); err == nil {
+			n, err = f.act(w, r, q, in)
 		}
 		switch {
 		case err != nil:
-			return a.refuse(w, r, v, f, in, err)
+			return a.refuse(w, r, q, f, in, err)
 		case n.page != nil:
-			a.ui.Write(w, r, *n.page)
+			q.UI.Write(w, r, *n.page)
 			return nil
 		}
 		if n.flash != "" {
-			a.ui.Flash(w, r, n.flash)
+			q.UI.Flash(w, r, n.flash)
 		}
-		ui.Redirect(w, r, http.StatusSeeOther, v.at(n.to))
+		ui.Redirect(w, r, http.StatusSeeOther, q.At(n.to))
 		return nil
 	}
 }
 
 // refuse shows the form again with what is wrong, or returns the error when it is not about the form.
-func (a *admin) refuse(w http.ResponseWriter, r *http.Request, v *visit, f form, in input, err error) error {
-	fields, status := problem.FieldErrors(a.ui, err)
-	n, about := a.aboutForm(v, err)
+func (a *admin) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, f form, in input, err error) error {
+	fields, status := problem.FieldErrors(q.UI, err)
+	n, about := a.aboutForm(q, err)
 	if len(fields) == 0 && !about {
 		return err
 	}
 	in.bad = fields
-	p, buildErr := f.build(r, v, in)
+	p, buildErr := f.build(r, q, in)
 	if buildErr != nil {
 		// What the form was about is gone meanwhile, which says more than the refusal does.
 		return buildErr
@@ -129,24 +115,24 @@ func (a *admin) refuse(w http.ResponseWriter, r *http.Request, v *visit, f form,
 	if s, ok := p.Data.(*screen); ok && n != nil {
 		s.Notice = n
 	}
-	a.ui.Write(w, r, p)
+	q.UI.Write(w, r, p)
 	return nil
 }
 
 // aboutForm returns what to say above a form for an error that is about no field.
-func (a *admin) aboutForm(v *visit, err error) (n *notice, about bool) {
+func (a *admin) aboutForm(q *web.Request, err error) (n *notice, about bool) {
 	if errors.Is(err, store.ErrStale) {
-		return &notice{Kind: ui.Warn, Text: a.text("admin.stale")}, true
+		return &notice{Kind: ui.Warn, Text: q.Text("admin.stale")}, true
 	}
 	refused := refusal(err)
 	switch {
 	case refused == nil, refused.Code == account.CodeSignedOut, refused.Code == account.CodeRole, refused.Code == account.CodeMustChange:
 		return nil, false
 	case refused.Code == account.CodeReauth:
-		return &notice{Kind: ui.Warn, Text: a.text("admin.reauth"),
-			Link: &ui.Link{Href: v.at("/reauth"), Text: a.text("go.reauth")}}, true
+		return &notice{Kind: ui.Warn, Text: q.Text("admin.reauth"),
+			Link: &ui.Link{Href: q.At("/reauth"), Text: q.Text("go.reauth")}}, true
 	}
-	return &notice{Kind: ui.Bad, Text: a.tell(refused.Text, refused.Say)}, true
+	return &notice{Kind: ui.Bad, Text: a.tell(q, refused.Text, refused.Say)}, true
 }
 
 // finish puts a form on a page, with the errors beside their fields.
@@ -175,8 +161,8 @@ func (a *admin) finish(p *ui.Page, s *screen, f *formView, in input) {
 }
 
 // question makes a form without fields: a text and a button.
-func (a *admin) question(action, submit, cancel string, danger bool) *formView {
-	return &formView{Action: action, Submit: submit, Danger: danger, Cancel: ui.Link{Href: cancel, Text: a.text("go.cancel")}}
+func (a *admin) question(q *web.Request, action, submit, cancel string, danger bool) *formView {
+	return &formView{Action: action, Submit: submit, Danger: danger, Cancel: ui.Link{Href: cancel, Text: q.Text("go.cancel")}}
 }
 
 // splitList reads names that were typed with commas or line breaks between them.

@@ -38,7 +38,7 @@ func hostileWorld(t *testing.T) (*world, store.User) {
 	for _, s := range evil {
 		warnings = append(warnings, i18n.New("warning.cookie_domain", "domain", s))
 	}
-	w := newWorld(t, func(c *Config) {
+	w := newWorld(t, func(c *config) {
 		c.CheckProvider = noCheck
 		c.Providers = func() []ProviderStatus {
 			return []ProviderStatus{{Name: "acme", Label: evil[0], Issuer: evil[1], RedirectURI: evil[3], Scopes: evil, LastError: evil[4], LastErrorAt: time.Now(), Down: true}}
@@ -91,20 +91,20 @@ func TestNothingThatIsShownRuns(t *testing.T) {
 	}
 	event := w.events(evil[0])[0]
 	pages := 0
-	for _, rt := range w.admin.table {
-		if rt.method != http.MethodGet || rt.doc != nil || strings.Contains(rt.pattern, "export") {
+	for _, rt := range w.table {
+		if rt.Method != http.MethodGet || rt.Doc != nil || strings.Contains(rt.Pattern, "export") {
 			continue
 		}
 		id := u.ID
 		switch {
-		case strings.Contains(rt.pattern, "/sessions/{id}"):
+		case strings.Contains(rt.Pattern, "/sessions/{id}"):
 			id = sessions.Items[0].ID
-		case strings.Contains(rt.pattern, "/audit/{id}"):
+		case strings.Contains(rt.Pattern, "/audit/{id}"):
 			id = event.ID
 		}
-		at := strings.NewReplacer("{id}", id, "{name}", "acme").Replace(rt.pattern)
+		at := strings.NewReplacer("{id}", id, "{name}", "acme").Replace(rt.Pattern)
 		for _, query := range []string{"?size=100", "?q=%3Cscript%3Ealert(%22xss0%22)%3C/script%3E&actor=%22%3E%3Cimg%20src%3Dx%20onerror%3Dalert(%27xss1%27)%3E&action=%3Csvg/onload%3Dalert(1)%3E&group=%3Cbase%20href%3D//evil%3E&provider=%3C!--xss11"} {
-			if strings.HasSuffix(rt.pattern, "/bulk") {
+			if strings.HasSuffix(rt.Pattern, "/bulk") {
 				query = "?do=deactivate&id=" + u.ID
 			}
 			a := b.get(at + query)
@@ -302,14 +302,14 @@ func TestNoSecretIsShown(t *testing.T) {
 	for _, c := range b.client.Jar.Cookies(at) {
 		secrets = append(secrets, c.Value, store.HashToken(c.Value).String())
 	}
-	for _, rt := range s.world.admin.table {
-		if rt.method != http.MethodGet {
+	for _, rt := range s.world.table {
+		if rt.Method != http.MethodGet {
 			continue
 		}
-		a := s.try(t, b, rt.method, rt.pattern)
+		a := s.try(t, b, rt.Method, rt.Pattern)
 		for _, secret := range secrets {
 			if secret != "" && strings.Contains(a.body+fmt.Sprint(a.header), secret) {
-				t.Errorf("%s holds %q", rt.pattern, secret)
+				t.Errorf("%s holds %q", rt.Pattern, secret)
 			}
 		}
 	}

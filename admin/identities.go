@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -40,7 +41,7 @@ func (a *admin) tellLeft(w http.ResponseWriter, r *http.Request, userID string) 
 	return nil
 }
 
-func (a *admin) apiIdentities(w http.ResponseWriter, r *http.Request, _ *visit) error {
+func (a *admin) apiIdentities(w http.ResponseWriter, r *http.Request, _ *web.Request) error {
 	u, err := a.target(r)
 	if err != nil {
 		return err
@@ -53,8 +54,8 @@ func (a *admin) apiIdentities(w http.ResponseWriter, r *http.Request, _ *visit) 
 	return nil
 }
 
-func (a *admin) apiUnlink(w http.ResponseWriter, r *http.Request, v *visit) error {
-	if err := a.Accounts.UnlinkIdentity(r.Context(), v.actor, r.PathValue("id"), r.PathValue("identity")); err != nil {
+func (a *admin) apiUnlink(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if err := a.Accounts.UnlinkIdentity(r.Context(), q.Actor(), r.PathValue("id"), r.PathValue("identity")); err != nil {
 		return err
 	}
 	noContent(w, r)
@@ -62,23 +63,23 @@ func (a *admin) apiUnlink(w http.ResponseWriter, r *http.Request, v *visit) erro
 }
 
 // linkedField asks whether the person's identities go, too; there is none without any.
-func (a *admin) linkedField(r *http.Request, in input, u store.User, ticked bool) ([]field, error) {
+func (a *admin) linkedField(q *web.Request, r *http.Request, in input, u store.User, ticked bool) ([]field, error) {
 	ids, err := a.Store.Identities(r.Context(), u.ID)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
 	return []field{{Kind: "check", Checked: (in.sent && in.Ticked("identities")) || (!in.sent && ticked),
-		Field: ui.Field{ID: "identities", Name: "identities", Label: a.text("linked.unlink", "providers", providersOf(ids))}}}, nil
+		Field: ui.Field{ID: "identities", Name: "identities", Label: q.Text("linked.unlink", "providers", providersOf(ids))}}}, nil
 }
 
 // stillLinked warns, with a text of that id, of identities with which somebody gets into an account beside what a page is
 // about.
-func (a *admin) stillLinked(r *http.Request, u store.User, id string) ([]string, error) {
+func (a *admin) stillLinked(q *web.Request, r *http.Request, u store.User, id string) ([]string, error) {
 	ids, err := a.Store.Identities(r.Context(), u.ID)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return []string{a.text(id, "providers", providersOf(ids))}, nil
+	return []string{q.Text(id, "providers", providersOf(ids))}, nil
 }
 
 // providersOf names the providers of identities, each once.
@@ -92,7 +93,7 @@ func providersOf(ids []store.Identity) string {
 	return strings.Join(names, ", ")
 }
 
-func (a *admin) buildUnlink(r *http.Request, v *visit, in input) (ui.Page, error) {
+func (a *admin) buildUnlink(r *http.Request, q *web.Request, in input) (ui.Page, error) {
 	u, err := a.target(r)
 	if err != nil {
 		return ui.Page{}, err
@@ -106,22 +107,22 @@ func (a *admin) buildUnlink(r *http.Request, v *visit, in input) (ui.Page, error
 		return ui.Page{}, store.ErrNotFound
 	}
 	id := ids[i]
-	p, s, _, err := a.userQuestion(r, v, in, "unlink", "identities/"+id.ID()+"/unlink", true)
+	p, s, _, err := a.userQuestion(r, q, in, "unlink", "identities/"+id.ID()+"/unlink", true)
 	if err != nil {
 		return p, err
 	}
-	s.Form.Cancel.Href = v.at(userAt(u.ID) + "/sign-in")
+	s.Form.Cancel.Href = q.At(userAt(u.ID) + "/sign-in")
 	s.Sections = []section{{Facts: []fact{
-		{Name: a.text("users.provider"), Value: id.Provider}, {Name: a.text("signin.issuer"), Value: id.Issuer},
-		{Name: a.text("signin.subject"), Value: id.Subject}, {Name: a.text("users.email"), Value: id.Email},
-		{Name: a.text("signin.linked"), Time: id.CreatedAt},
+		{Name: q.Text("users.provider"), Value: id.Provider}, {Name: q.Text("signin.issuer"), Value: id.Issuer},
+		{Name: q.Text("signin.subject"), Value: id.Subject}, {Name: q.Text("users.email"), Value: id.Email},
+		{Name: q.Text("signin.linked"), Time: id.CreatedAt},
 	}}}
 	return p, nil
 }
 
-func (a *admin) unlink(_ http.ResponseWriter, r *http.Request, v *visit, _ input) (next, error) {
+func (a *admin) unlink(_ http.ResponseWriter, r *http.Request, q *web.Request, _ input) (next, error) {
 	id := r.PathValue("id")
-	if err := a.Accounts.UnlinkIdentity(r.Context(), v.actor, id, r.PathValue("identity")); err != nil {
+	if err := a.Accounts.UnlinkIdentity(r.Context(), q.Actor(), id, r.PathValue("identity")); err != nil {
 		return next{}, err
 	}
 	return next{to: userAt(id) + "/sign-in", flash: "unlinked"}, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -27,20 +28,20 @@ var lives = []struct {
 }{{"1h", time.Hour}, {"24h", 24 * time.Hour}, {"72h", 72 * time.Hour}, {"168h", 7 * 24 * time.Hour}}
 
 // passwordFields ask how the person gets a password.
-func (a *admin) passwordFields(in input) []field {
+func (a *admin) passwordFields(q *web.Request, in input) []field {
 	way := in.get("way", wayLink)
-	ways := field{Kind: "select", Field: ui.Field{ID: "way", Name: "way", Label: a.text("way.label"), Hint: a.text("way.hint")}}
+	ways := field{Kind: "select", Field: ui.Field{ID: "way", Name: "way", Label: q.Text("way.label"), Hint: q.Text("way.hint")}}
 	for _, w := range []string{wayLink, wayGenerated, wayTyped} {
-		ways.Options = append(ways.Options, option{w, a.text("way." + w), w == way})
+		ways.Options = append(ways.Options, option{w, q.Text("way." + w), w == way})
 	}
 	now := in.get("expires", "72h")
-	expires := field{Kind: "select", Field: ui.Field{ID: "expires", Name: "expires", Label: a.text("way.expires")}}
+	expires := field{Kind: "select", Field: ui.Field{ID: "expires", Name: "expires", Label: q.Text("way.expires")}}
 	for _, l := range lives {
-		expires.Options = append(expires.Options, option{l.value, a.words.Span(l.life), l.value == now})
+		expires.Options = append(expires.Options, option{l.value, q.Span(l.life), l.value == now})
 	}
-	pass := field{Field: ui.Field{ID: "password", Name: "password", Label: a.text("way.password"), Type: "password", Autocomplete: "new-password",
-		Hint: a.text("way.password_hint"), Optional: true, Plain: true, Reveal: true}}
-	must := field{Kind: "check", Field: ui.Field{ID: "must_change", Name: "must_change", Label: a.text("way.must_change")},
+	pass := field{Field: ui.Field{ID: "password", Name: "password", Label: q.Text("way.password"), Type: "password", Autocomplete: "new-password",
+		Hint: q.Text("way.password_hint"), Optional: true, Plain: true, Reveal: true}}
+	must := field{Kind: "check", Field: ui.Field{ID: "must_change", Name: "must_change", Label: q.Text("way.must_change")},
 		Checked: !in.sent || in.Ticked("must_change")}
 	return []field{ways, expires, pass, must}
 }
@@ -54,7 +55,7 @@ type chosen struct {
 }
 
 // chosenWay reads it. A form that does not say which way means the one that its password field tells.
-func (a *admin) chosenWay(in input) (chosen, error) {
+func (a *admin) chosenWay(q *web.Request, in input) (chosen, error) {
 	way, typed := in.Form.Get("way"), in.Form.Get("password")
 	if way == "" {
 		if way = wayLink; typed != "" {
@@ -65,28 +66,28 @@ func (a *admin) chosenWay(in input) (chosen, error) {
 	switch way {
 	case wayLink:
 		if typed != "" {
-			return chosen{}, fieldError("way", a.text("way.not_typed"))
+			return chosen{}, fieldError("way", q.Text("way.not_typed"))
 		}
 		var err error
-		c.expires, err = a.chosenLife(in)
+		c.expires, err = a.chosenLife(q, in)
 		return c, err
 	case wayGenerated:
 		if typed != "" {
-			return chosen{}, fieldError("way", a.text("way.not_typed"))
+			return chosen{}, fieldError("way", q.Text("way.not_typed"))
 		}
 		c.password, c.generated = newPassword(a.Accounts.Policy.Min()), true
 		return c, nil
 	case wayTyped:
 		if typed == "" {
-			return chosen{}, fieldError("password", a.text("way.missing"))
+			return chosen{}, fieldError("password", q.Text("way.missing"))
 		}
 		c.password = typed
 		return c, nil
 	}
-	return chosen{}, fieldError("way", a.text("way.which"))
+	return chosen{}, fieldError("way", q.Text("way.which"))
 }
 
-func (a *admin) chosenLife(in input) (time.Duration, error) {
+func (a *admin) chosenLife(q *web.Request, in input) (time.Duration, error) {
 	s := in.Form.Get("expires")
 	if s == "" {
 		return 0, nil
@@ -96,7 +97,7 @@ func (a *admin) chosenLife(in input) (time.Duration, error) {
 			return l.life, nil
 		}
 	}
-	return 0, fieldError("expires", a.text("way.life"))
+	return 0, fieldError("expires", q.Text("way.life"))
 }
 
 // newPassword makes a password of at least 128 random bits, in groups that are easy to read out.
@@ -114,30 +115,30 @@ func newPassword(least int) string {
 	return b.String()
 }
 
-func (a *admin) buildInvite(_ *http.Request, v *visit, in input) (ui.Page, error) {
-	s := &screen{Lead: a.text("invite.lead")}
-	p := a.page(v, "users", a.text("users.invite"), s)
-	fields := append(a.personFields(store.User{Role: store.RoleUser, Active: true}, in), a.passwordFields(in)...)
+func (a *admin) buildInvite(_ *http.Request, q *web.Request, in input) (ui.Page, error) {
+	s := &screen{Lead: q.Text("invite.lead")}
+	p := a.page(q, "users", q.Text("users.invite"), s)
+	fields := append(a.personFields(q, store.User{Role: store.RoleUser, Active: true}, in), a.passwordFields(q, in)...)
 	if !in.sent {
 		fields[0].Focus = true
 	}
 	a.finish(&p, s, &formView{
-		Action: v.at("/admin/users/invite"), Submit: a.text("invite.submit"), Fields: fields,
-		Cancel: ui.Link{Href: v.at("/admin/users"), Text: a.text("go.cancel")},
+		Action: q.At("/admin/users/invite"), Submit: q.Text("invite.submit"), Fields: fields,
+		Cancel: ui.Link{Href: q.At("/admin/users"), Text: q.Text("go.cancel")},
 	}, in)
 	return p, nil
 }
 
-func (a *admin) invite(w http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
-	way, err := a.chosenWay(in)
+func (a *admin) invite(w http.ResponseWriter, r *http.Request, q *web.Request, in input) (next, error) {
+	way, err := a.chosenWay(q, in)
 	if err != nil {
 		return next{}, err
 	}
-	active, err := a.activeField(in)
+	active, err := a.activeField(q, in)
 	if err != nil {
 		return next{}, err
 	}
-	u, link, err := a.Accounts.Create(r.Context(), v.actor, account.NewUser{
+	u, link, err := a.Accounts.Create(r.Context(), q.Actor(), account.NewUser{
 		Username: in.Form.Get("username"), Email: in.Form.Get("email"), Name: in.Form.Get("name"),
 		Role: store.Role(in.Form.Get("role")), Groups: splitList(in.All("groups")),
 		Password: way.password, MustChange: way.mustChange && way.password != "",
@@ -146,12 +147,12 @@ func (a *admin) invite(w http.ResponseWriter, r *http.Request, v *visit, in inpu
 	if err != nil {
 		return next{}, err
 	}
-	return a.handOver(w, v, u.ID, way, link, "user_made"), nil
+	return a.handOver(w, q, u.ID, way, link, "user_made"), nil
 }
 
 // handOver leads to the page that shows a new link or password once. Until then the browser keeps it in a cookie that
 // no script can read and the app behind the gate never sees: a page to be reloaded would make another one each time.
-func (a *admin) handOver(w http.ResponseWriter, v *visit, userID string, way chosen, link *account.IssuedLink, flash string) next {
+func (a *admin) handOver(w http.ResponseWriter, q *web.Request, userID string, way chosen, link *account.IssuedLink, flash string) next {
 	value := ""
 	switch {
 	case link != nil:
@@ -161,7 +162,7 @@ func (a *admin) handOver(w http.ResponseWriter, v *visit, userID string, way cho
 	default:
 		return next{to: userAt(userID), flash: flash}
 	}
-	http.SetCookie(w, session.Cookie{Secure: v.q.Secure}.Own(handoverCookie, value, handoverLife))
+	http.SetCookie(w, session.Cookie{Secure: q.Secure}.Own(handoverCookie, value, handoverLife))
 	return next{to: userAt(userID) + "/handover"}
 }
 
@@ -171,25 +172,25 @@ const (
 )
 
 // showHandover shows what was just made, once.
-func (a *admin) showHandover(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) showHandover(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	u, err := a.target(r)
 	if err != nil {
 		return err
 	}
-	ck := session.Cookie{Secure: v.q.Secure}
+	ck := session.Cookie{Secure: q.Secure}
 	about, rest, _ := strings.Cut(ck.OwnValue(r, handoverCookie), ".")
 	kind, secret, _ := strings.Cut(rest, ".")
 	s := &screen{}
-	p := a.page(v, "users", a.text("handover.title", "name", u.Username), s)
+	p := a.page(q, "users", q.Text("handover.title", "name", u.Username), s)
 	p.Secret = true
-	back := []action{{Href: v.at(userAt(u.ID)), Text: a.text("handover.done"), Main: true}}
+	back := []action{{Href: q.At(userAt(u.ID)), Text: q.Text("handover.done"), Main: true}}
 	sec, ok := section{}, false
 	if about == u.ID {
 		switch kind {
 		case "l":
-			sec, ok, err = a.linkSection(r, v, u, secret)
+			sec, ok, err = a.linkSection(r, q, u, secret)
 		case "p":
-			sec, ok = a.generatedSection(secret), secret != ""
+			sec, ok = a.generatedSection(q, secret), secret != ""
 		}
 	}
 	if err != nil {
@@ -197,12 +198,12 @@ func (a *admin) showHandover(w http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	if !ok {
 		p.Status = http.StatusGone
-		s.Lead = a.text("handover.gone")
-		s.Actions = append(back, action{Href: v.at(userAt(u.ID) + "/reset-link"), Text: a.text("user.reset")})
-		a.ui.Write(w, r, p)
+		s.Lead = q.Text("handover.gone")
+		s.Actions = append(back, action{Href: q.At(userAt(u.ID) + "/reset-link"), Text: q.Text("user.reset")})
+		q.UI.Write(w, r, p)
 		return nil
 	}
-	if s.Warnings, err = a.stillLinked(r, u, "linked.left"); err != nil {
+	if s.Warnings, err = a.stillLinked(q, r, u, "linked.left"); err != nil {
 		return err
 	}
 	if r.Method != http.MethodHead {
@@ -210,41 +211,41 @@ func (a *admin) showHandover(w http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	sec.Actions = back
 	s.Sections = []section{sec}
-	a.ui.Write(w, r, p)
+	q.UI.Write(w, r, p)
 	return nil
 }
 
 // linkSection shows a link of the user that still works. The address is made of the host that the front vouches for.
-func (a *admin) linkSection(r *http.Request, v *visit, u store.User, token string) (section, bool, error) {
+func (a *admin) linkSection(r *http.Request, q *web.Request, u store.User, token string) (section, bool, error) {
 	info, err := a.Accounts.LinkStatus(r.Context(), token)
 	if err != nil || info.State != account.LinkValid || info.UserID != u.ID {
 		return section{}, false, err
 	}
 	link := account.IssuedLink{Token: token}
 	return section{
-		ID: "link", Title: a.text("handover.link"), Text: a.text("handover.link_text", "name", u.Username),
-		Secret: &secretView{ID: "secret", Label: a.text("handover.link_label"), Value: v.q.Origin() + link.Path(v.q.Prefix),
-			Copy: a.text("handover.copy"), Copied: a.text("handover.copied")},
-		Facts: []fact{{Name: a.text("invites.until"), Time: info.ExpiresAt}},
+		ID: "link", Title: q.Text("handover.link"), Text: q.Text("handover.link_text", "name", u.Username),
+		Secret: &secretView{ID: "secret", Label: q.Text("handover.link_label"), Value: q.Origin() + link.Path(q.Prefix),
+			Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied")},
+		Facts: []fact{{Name: q.Text("invites.until"), Time: info.ExpiresAt}},
 	}, true, nil
 }
 
-func (a *admin) generatedSection(pass string) section {
+func (a *admin) generatedSection(q *web.Request, pass string) section {
 	return section{
-		ID: "password", Title: a.text("handover.password"), Text: a.text("handover.password_text"),
-		Secret: &secretView{ID: "secret", Label: a.text("way.password"), Value: pass, Copy: a.text("handover.copy"), Copied: a.text("handover.copied")},
+		ID: "password", Title: q.Text("handover.password"), Text: q.Text("handover.password_text"),
+		Secret: &secretView{ID: "secret", Label: q.Text("way.password"), Value: pass, Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied")},
 	}
 }
 
 // listInvites shows the links that are still to be used.
-func (a *admin) listInvites(w http.ResponseWriter, r *http.Request, v *visit) error {
-	list, err := a.Store.Links(r.Context(), store.LinkQuery{Purpose: store.LinkPassword, Now: a.Clock(), Cursor: v.query.Get("cursor"), Limit: defaultSize})
+func (a *admin) listInvites(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	list, err := a.Store.Links(r.Context(), store.LinkQuery{Purpose: store.LinkPassword, Now: a.Clock(), Cursor: q.Query.Get("cursor"), Limit: defaultSize})
 	if err != nil {
 		return err
 	}
-	t := &table{ID: "invites", Caption: a.text("invites.caption"), Empty: a.text("invites.none")}
+	t := &table{ID: "invites", Caption: q.Text("invites.caption"), Empty: q.Text("invites.none")}
 	for _, id := range []string{"users.user", "invites.by", "invites.made", "invites.until", "table.acts"} {
-		t.Columns = append(t.Columns, column{Text: a.text(id)})
+		t.Columns = append(t.Columns, column{Text: q.Text(id)})
 	}
 	for _, l := range list.Items {
 		u, err := a.Store.User(r.Context(), l.UserID)
@@ -254,18 +255,18 @@ func (a *admin) listInvites(w http.ResponseWriter, r *http.Request, v *visit) er
 		if err != nil {
 			return err
 		}
-		at := v.at(userAt(u.ID))
+		at := q.At(userAt(u.ID))
 		t.Rows = append(t.Rows, row{Cells: []cell{
-			{Head: true, Text: u.Username, Href: at, Small: u.Name}, {Text: a.words.Actor("", l.CreatedBy)}, {Time: l.CreatedAt}, {Time: l.ExpiresAt},
+			{Head: true, Text: u.Username, Href: at, Small: u.Name}, {Text: q.ActorName("", l.CreatedBy)}, {Time: l.CreatedAt}, {Time: l.ExpiresAt},
 			{Links: []action{
-				{Href: at + "/reset-link", Text: a.text("invites.again"), More: a.text("invites.for", "name", u.Username)},
-				{Href: at + "/cancel-link", Text: a.text("invites.cancel"), More: a.text("invites.for", "name", u.Username)},
+				{Href: at + "/reset-link", Text: q.Text("invites.again"), More: q.Text("invites.for", "name", u.Username)},
+				{Href: at + "/cancel-link", Text: q.Text("invites.cancel"), More: q.Text("invites.for", "name", u.Username)},
 			}},
 		}})
 	}
-	t.Pages = a.onward(v, "/admin/invites", list.Next)
-	s := &screen{Lead: a.text("invites.lead"), Sections: []section{{Table: t}},
-		Actions: []action{{Href: v.at("/admin/users/invite"), Text: a.text("users.invite"), Main: true}}}
-	a.ui.Write(w, r, a.page(v, "invites", a.text("admin.invites"), s))
+	t.Pages = a.onward(q, "/admin/invites", list.Next)
+	s := &screen{Lead: q.Text("invites.lead"), Sections: []section{{Table: t}},
+		Actions: []action{{Href: q.At("/admin/users/invite"), Text: q.Text("users.invite"), Main: true}}}
+	q.UI.Write(w, r, a.page(q, "invites", q.Text("admin.invites"), s))
 	return nil
 }

@@ -8,14 +8,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // openAPI makes the description of the JSON API (OpenAPI 3.1) from the table that serves it: an address cannot be
 // described and not exist, or the other way round. Shapes come from the types that travel. What it lacks is the server,
 // which apiDescription adds: paths count from there.
-func openAPI(table []route) (map[string]any, error) {
+func openAPI(table []web.Route) (map[string]any, error) {
 	paths := map[string]map[string]any{}
 	add := func(pattern, method string, op map[string]any) {
 		if paths[pattern] == nil {
@@ -24,17 +24,11 @@ func openAPI(table []route) (map[string]any, error) {
 		paths[pattern][strings.ToLower(method)] = op
 	}
 	for _, rt := range table {
-		if rt.doc != nil {
-			add(rt.pattern, rt.method, describe(rt.pattern, rt.method, *rt.doc))
-		}
-	}
-	for _, rt := range portal.APIRoutes() {
-		for _, method := range rt.Methods {
-			op, ok := portalOperations[method+" "+rt.Path]
-			if !ok {
-				return nil, fmt.Errorf("the JSON API's %s %s is not described", method, rt.Path)
-			}
-			add(rt.Path, method, describe(rt.Path, method, op))
+		switch {
+		case rt.Doc != nil:
+			add(rt.Pattern, rt.Method, describe(rt.Pattern, rt.Method, *rt.Doc))
+		case rt.API() && rt.Handle != nil:
+			return nil, fmt.Errorf("the JSON API's %s %s is not described", rt.Method, rt.Pattern)
 		}
 	}
 	return map[string]any{
@@ -53,55 +47,39 @@ func openAPI(table []route) (map[string]any, error) {
 	}, nil
 }
 
-// portalOperations describe the portal's own routes. One that is missing stops the start.
-var portalOperations = map[string]operation{
-	"GET /api/v1/session": {summary: "Who is signed in, and until when; asking does not count as a use", gives: map[string]any{}, status: http.StatusOK},
-	"GET /api/v1/me":      {summary: "Read one's own account", gives: portal.UserJSON{}, status: http.StatusOK},
-	"PATCH /api/v1/me": {summary: "Change one's own display name", takes: struct {
-		Name string `json:"name"`
-	}{}, gives: portal.UserJSON{}, status: http.StatusOK},
-	"POST /api/v1/me/password": {summary: "Change one's own password", takes: struct {
-		Current   string `json:"current_password" need:"true"`
-		New       string `json:"new_password" need:"true"`
-		EndOthers bool   `json:"end_others"`
-	}{}, status: http.StatusNoContent},
-	"GET /api/v1/me/sessions":         {summary: "List one's own sessions", params: []string{"cursor", "limit"}, gives: portal.ListJSON[portal.SessionJSON]{}, status: http.StatusOK},
-	"DELETE /api/v1/me/sessions/{id}": {summary: "End one of one's own sessions", status: http.StatusNoContent},
-}
-
-func describe(pattern, method string, op operation) map[string]any {
-	out := map[string]any{"summary": op.summary, "operationId": operationID(pattern, method)}
+func describe(pattern, method string, op web.Operation) map[string]any {
+	out := map[string]any{"summary": op.Summary, "operationId": operationID(pattern, method)}
 	var params []any
 	for segment := range strings.SplitSeq(pattern, "/") {
 		if name, ok := strings.CutPrefix(segment, "{"); ok {
 			params = append(params, parameter(strings.TrimSuffix(name, "}"), "path", true))
 		}
 	}
-	for _, name := range op.params {
+	for _, name := range op.Params {
 		params = append(params, parameter(name, "query", false))
 	}
-	if op.etag && (method == http.MethodPatch || method == http.MethodDelete) {
+	if op.ETag && (method == http.MethodPatch || method == http.MethodDelete) {
 		params = append(params, parameter("If-Match", "header", false))
 	}
 	if params != nil {
 		out["parameters"] = params
 	}
-	if op.takes != nil {
-		out["requestBody"] = map[string]any{"required": !op.bare, "content": content("application/json", schema(reflect.TypeOf(op.takes)))}
+	if op.Takes != nil {
+		out["requestBody"] = map[string]any{"required": !op.Bare, "content": content("application/json", schema(reflect.TypeOf(op.Takes)))}
 	}
-	done := map[string]any{"description": http.StatusText(op.status)}
-	if op.gives != nil {
-		done["content"] = content("application/json", schema(reflect.TypeOf(op.gives)))
+	done := map[string]any{"description": http.StatusText(op.Status)}
+	if op.Gives != nil {
+		done["content"] = content("application/json", schema(reflect.TypeOf(op.Gives)))
 	}
-	if op.etag && op.gives != nil {
+	if op.ETag && op.Gives != nil {
 		done["headers"] = map[string]any{"ETag": map[string]any{"schema": map[string]any{"type": "string"}}}
 	}
 	responses := map[string]any{
-		strconv.Itoa(op.status): done,
+		strconv.Itoa(op.Status): done,
 		"default": map[string]any{"description": "A problem document",
 			"content": content("application/problem+json", map[string]any{"$ref": "#/components/schemas/Problem"})},
 	}
-	if op.empty {
+	if op.Empty {
 		responses[strconv.Itoa(http.StatusNoContent)] = map[string]any{"description": http.StatusText(http.StatusNoContent)}
 	}
 	out["responses"] = responses

@@ -398,7 +398,7 @@ func TestEffectiveAccess(t *testing.T) {
 // What went wrong at a provider is told on its page, and the check is not offered without anything to check with.
 func TestProviderChecks(t *testing.T) {
 	t.Parallel()
-	failing := newWorld(t, func(c *Config) { c.CheckProvider = failedCheck })
+	failing := newWorld(t, func(c *config) { c.CheckProvider = failedCheck })
 	failing.add("ada", store.RoleAdmin)
 	b := failing.signIn("ada")
 	b.get("/admin/providers").want(t, http.StatusOK).shows(t, "https://app.test/_auth/oidc/acme/callback", "Check now")
@@ -408,7 +408,7 @@ func TestProviderChecks(t *testing.T) {
 		!strings.Contains(e[0].Details["reason"], "its keys are not there") {
 		t.Errorf("the audit log has %+v", e)
 	}
-	well := newWorld(t, func(c *Config) { c.CheckProvider = noCheck })
+	well := newWorld(t, func(c *config) { c.CheckProvider = noCheck })
 	well.add("ada", store.RoleAdmin)
 	well.signIn("ada").post("/admin/providers/acme/check", nil).want(t, http.StatusSeeOther)
 	if e := well.events("provider.check"); len(e) != 1 || e[0].Outcome != store.Success || e[0].Target != "acme" || len(e[0].Details) != 0 {
@@ -426,7 +426,7 @@ func TestProviderChecks(t *testing.T) {
 // Settings and dashboard warn of what an operator should look at.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *Config) {
+	w := newWorld(t, func(c *config) {
 		c.Effective = func() Settings {
 			return Settings{Warnings: []i18n.Text{i18n.New("warning.cookie_domain", "domain", "moon.test")}, Retention: 48 * time.Hour}
 		}

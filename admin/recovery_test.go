@@ -74,7 +74,7 @@ func TestABodyWithoutALengthIsRead(t *testing.T) {
 			r.AddCookie(c)
 		}
 		rec := httptest.NewRecorder()
-		s.portal.ServeHTTP(rec, reqctx.With(r, &reqctx.Request{ID: "req-1", Host: r.Host, Prefix: prefix}))
+		s.router.ServeHTTP(rec, reqctx.With(r, &reqctx.Request{ID: "req-1", Host: r.Host, Prefix: prefix}))
 		return rec.Code
 	}
 	if got := send(`{"identities":true,"nonsense":1}`); got != http.StatusUnprocessableEntity {

@@ -32,7 +32,7 @@ func foreign(body string) []string {
 // Whatever is refused on a page is refused in the person's language.
 func TestRefusalsOnPagesComeFromTheCatalog(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, func(c *Config) { c.Language = ui.Pseudo })
+	s := newScene(t, func(c *config) { c.Language = ui.Pseudo })
 	b := s.signIn("ada")
 	long, tom, ada := strings.Repeat("x", 600), "/admin/users/"+s.target.ID, "/admin/users/"+s.admin.ID
 	pages := map[string]answer{}
@@ -103,7 +103,7 @@ func TestRefusalsOnPagesComeFromTheCatalog(t *testing.T) {
 // Whatever is refused to a program is refused in the language that it asks for; what it goes by is the same.
 func TestRefusalsOfTheAPIComeFromTheCatalog(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, func(c *Config) { c.Language = ui.Pseudo })
+	s := newScene(t, func(c *config) { c.Language = ui.Pseudo })
 	b := s.signIn("ada")
 	tom, ada := "/users/"+s.target.ID, "/users/"+s.admin.ID
 	answers := map[string]answer{

@@ -1,31 +1,14 @@
 package admin
 
-import "net/http"
+import (
+	"net/http"
 
-// need says what a route asks of an administrator. There is no route for anybody else.
-type need int
-
-const (
-	fresh need = iota // signed in, or confirmed it, within the last ten minutes; the zero value
-	role              // an administrator: looking
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
-// handler responds to one request. An error is answered by the portal's map of errors, as a page or a problem document.
-type handler func(w http.ResponseWriter, r *http.Request, v *visit) error
-
-// route is one method of one address.
-type route struct {
-	method  string
-	pattern string // of http.ServeMux, without a method
-	need    need
-	action  string // what a refused attempt is called in the audit log; "" for reading
-	handle  handler
-	doc     *operation // of the JSON API, nil for pages
-}
-
 // routes is the map of the admin pages and their API.
-func (a *admin) routes() []route {
-	list := []route{
+func (a *admin) routes() []web.Route {
+	list := []web.Route{
 		look("/admin", a.dashboard),
 		look("/admin/users", a.listUsers),
 		look("/admin/users/export.csv", a.exportUsers),
@@ -46,12 +29,16 @@ func (a *admin) routes() []route {
 		look("/admin/settings", a.showSettings),
 	}
 	list = append(list, a.forms()...)
-	return append(list, a.apiRoutes()...)
+	list = append(list, a.apiRoutes()...)
+	// What is beside these is for administrators to hear, too. Each with and without the slash: where one is missing,
+	// ServeMux redirects to the other, on the app's own paths.
+	return append(list, web.Route{Pattern: "/admin/", Access: web.Admin},
+		web.Route{Pattern: "/api/v1", Access: web.Admin}, web.Route{Pattern: "/api/v1/", Access: web.Admin})
 }
 
 // forms are the pages that change something: GET shows or asks, POST does.
-func (a *admin) forms() []route {
-	var list []route
+func (a *admin) forms() []web.Route {
+	var list []web.Route
 	for _, f := range []struct {
 		pattern, action string
 		form            form
@@ -72,12 +59,10 @@ func (a *admin) forms() []route {
 		{"/admin/providers/{name}/check", "provider.check", form{a.buildCheck, a.check}},
 	} {
 		list = append(list,
-			route{method: http.MethodGet, pattern: f.pattern, need: fresh, handle: a.showForm(f.form)},
-			route{method: http.MethodPost, pattern: f.pattern, need: fresh, action: f.action, handle: a.postForm(f.form, f.action)})
+			web.Route{Method: http.MethodGet, Pattern: f.pattern, Access: web.AdminFresh, Handle: a.showForm(f.form)},
+			web.Route{Method: http.MethodPost, Pattern: f.pattern, Access: web.AdminFresh, Audit: f.action, Handle: a.postForm(f.form, f.action)})
 	}
 	return list
 }
 
-func look(pattern string, h handler) route {
-	return route{method: http.MethodGet, pattern: pattern, need: role, handle: h}
-}
+func look(pattern string, h web.Handler) web.Route { return web.Get(pattern, web.Admin, h) }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -26,9 +27,9 @@ type scene struct {
 	identity store.Identity
 }
 
-func newScene(t *testing.T, with ...func(*Config)) *scene {
+func newScene(t *testing.T, with ...func(*config)) *scene {
 	t.Helper()
-	w := newWorld(t, append([]func(*Config){func(c *Config) { c.CheckProvider = noCheck }}, with...)...)
+	w := newWorld(t, append([]func(*config){func(c *config) { c.CheckProvider = noCheck }}, with...)...)
 	s := &scene{world: w, admin: w.add("ada", store.RoleAdmin), target: w.add("tom", store.RoleUser)}
 	w.add("walter", store.RoleAdmin) // so that nothing is about the last administrator
 	if _, err := w.accounts.ResetPassword(t.Context(), operator, s.target.ID, account.Reset{}); err != nil {
@@ -158,18 +159,18 @@ func TestNobodyElseGetsAnywhere(t *testing.T) {
 			if api && method != http.MethodHead && a.problem() != "role" {
 				t.Errorf("%s by a user: %s", what, a.body)
 			}
-			rt, ok := find(s.routesAt(pattern), method)
+			rt, ok := s.route(pattern, method)
 			a = s.try(t, stale, method, pattern)
 			switch {
 			case !ok:
 				if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") == "" {
 					t.Errorf("%s by a stale administrator: %d, Allow %q", what, a.status, a.header.Get("Allow"))
 				}
-			case rt.need == fresh && safe:
+			case rt.Access == web.AdminFresh && safe:
 				if a.status != http.StatusSeeOther || a.header.Get("Location") != prefix+"/reauth?rt="+url.QueryEscape(prefix+s.address(pattern)) {
 					t.Errorf("%s by a stale administrator: %d to %q", what, a.status, a.header.Get("Location"))
 				}
-			case rt.need == fresh:
+			case rt.Access == web.AdminFresh:
 				if a.status != http.StatusForbidden || (api && a.problem() != "reauth-required") || (!api && !strings.Contains(a.body, prefix+"/reauth")) {
 					t.Errorf("%s by a stale administrator: %s", what, a)
 				}
@@ -193,13 +194,13 @@ func TestRefusalsChangeNothing(t *testing.T) {
 	s := newScene(t)
 	nobody, user, stale := s.browser(), s.signIn("tom"), s.signIn("ada")
 	s.clock.Advance(account.FreshFor)
-	for _, rt := range s.world.admin.table {
-		if rt.method == http.MethodGet {
+	for _, rt := range s.world.table {
+		if rt.Method == http.MethodGet {
 			continue
 		}
 		for name, b := range map[string]*browser{"nobody": nobody, "a user": user, "a stale administrator": stale} {
-			s.try(t, b, rt.method, rt.pattern)
-			s.untouched(t, rt.method+" "+rt.pattern+" by "+name)
+			s.try(t, b, rt.Method, rt.Pattern)
+			s.untouched(t, rt.Method+" "+rt.Pattern+" by "+name)
 		}
 	}
 	denied := 0
@@ -216,28 +217,28 @@ func TestRefusalsChangeNothing(t *testing.T) {
 // Each route works for an administrator who has just signed in: the refusals above are not all it can say.
 func TestEveryRouteWorksForAFreshAdministrator(t *testing.T) {
 	t.Parallel()
-	table := newWorld(t).admin.table
+	table := newWorld(t).table
 	for _, rt := range table {
-		t.Run(rt.method+" "+rt.pattern, func(t *testing.T) {
+		t.Run(rt.Method+" "+rt.Pattern, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			if rt.pattern == "/admin/users/{id}/activate" {
+			if rt.Pattern == "/admin/users/{id}/activate" {
 				s.edit(s.target.ID, func(u *store.User) { u.Active = false })
 			}
-			if _, _, ok := s.body(rt.method, rt.pattern); !ok && rt.method != http.MethodGet {
+			if _, _, ok := s.body(rt.Method, rt.Pattern); !ok && rt.Method != http.MethodGet {
 				t.Fatal("the test does not know what to send")
 			}
 			ada := s.signIn("ada")
 			s.clock.Advance(time.Second) // so that what follows is the newest
-			a := s.try(t, ada, rt.method, rt.pattern)
+			a := s.try(t, ada, rt.Method, rt.Pattern)
 			want := []int{http.StatusOK}
 			switch {
-			case strings.HasSuffix(rt.pattern, "/handover"):
+			case strings.HasSuffix(rt.Pattern, "/handover"):
 				want = []int{http.StatusGone}
-			case rt.doc != nil:
-				want = []int{rt.doc.status}
-			case rt.pattern == "/admin/users/bulk":
-			case rt.method == http.MethodPost:
+			case rt.Doc != nil:
+				want = []int{rt.Doc.Status}
+			case rt.Pattern == "/admin/users/bulk":
+			case rt.Method == http.MethodPost:
 				want = []int{http.StatusSeeOther}
 			}
 			if !slices.Contains(want, a.status) {
@@ -246,7 +247,7 @@ func TestEveryRouteWorksForAFreshAdministrator(t *testing.T) {
 			if a.header.Get("Cache-Control") != "no-store" {
 				t.Error("the answer may be kept")
 			}
-			if rt.action != "" {
+			if rt.Audit != "" {
 				if e := s.allEvents()[0]; e.Actor != "ada" || e.Outcome != store.Success {
 					t.Errorf("the audit log has %s by %s: %s", e.Action, e.Actor, e.Outcome)
 				}
@@ -314,34 +315,35 @@ func TestOtherSitesChangeNothing(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	ada := s.signIn("ada")
-	for _, rt := range s.world.admin.table {
-		if rt.method == http.MethodGet {
+	for _, rt := range s.world.table {
+		if rt.Method == http.MethodGet {
 			continue
 		}
 		for _, b := range []*browser{ada.with("Sec-Fetch-Site", "cross-site"), ada.with("Sec-Fetch-Site", "same-site"), ada.with("Origin", "https://evil.test"), ada.with("Origin", "null")} {
-			s.try(t, b, rt.method, rt.pattern).want(t, http.StatusForbidden)
+			s.try(t, b, rt.Method, rt.Pattern).want(t, http.StatusForbidden)
 		}
-		s.untouched(t, rt.method+" "+rt.pattern)
+		s.untouched(t, rt.Method+" "+rt.Pattern)
 	}
 }
 
 func (s *scene) patterns() []string {
 	var list []string
-	for _, rt := range s.world.admin.table {
-		list = append(list, rt.pattern)
+	for _, rt := range s.world.table {
+		list = append(list, rt.Pattern)
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
 }
 
-func (s *scene) routesAt(pattern string) []route {
-	var list []route
-	for _, rt := range s.world.admin.table {
-		if rt.pattern == pattern {
-			list = append(list, rt)
-		}
+func (s *scene) route(pattern, method string) (web.Route, bool) {
+	if method == http.MethodHead {
+		method = http.MethodGet
 	}
-	return list
+	i := slices.IndexFunc(s.world.table, func(rt web.Route) bool { return rt.Pattern == pattern && rt.Method == method })
+	if i < 0 {
+		return web.Route{}, false
+	}
+	return s.world.table[i], true
 }
 
 func (w *world) allEvents() []store.Event {

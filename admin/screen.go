@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -162,10 +163,10 @@ type formView struct {
 var areas = [...]string{"", "users", "invites", "roles", "sessions", "audit", "providers", "settings"}
 
 // page begins a page of an area.
-func (a *admin) page(v *visit, area, title string, s *screen) ui.Page {
-	u := v.live.User
+func (a *admin) page(q *web.Request, area, title string, s *screen) ui.Page {
+	u := q.Live.User
 	p := ui.Page{
-		Template: "admin", Title: title, Area: "admin", NavLabel: a.text("admin.sections"), Data: s,
+		Template: "admin", Title: title, Area: "admin", NavLabel: q.Text("admin.sections"), Data: s,
 		Viewer: &ui.Viewer{ID: u.ID, Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin},
 	}
 	for _, name := range areas {
@@ -173,7 +174,7 @@ func (a *admin) page(v *visit, area, title string, s *screen) ui.Page {
 		if name == "" {
 			id, href = "dashboard", "/admin"
 		}
-		p.Nav = append(p.Nav, ui.Link{Href: v.at(href), Text: a.text("admin." + id), Current: name == area})
+		p.Nav = append(p.Nav, ui.Link{Href: q.At(href), Text: q.Text("admin." + id), Current: name == area})
 	}
 	return p
 }
@@ -185,13 +186,13 @@ func warn(text string) mark  { return mark{ui.Warn, text} }
 func plain(text string) mark { return mark{ui.Plain, text} }
 
 // outcome says how an act went.
-func (a *admin) outcome(o store.Outcome) mark {
+func (a *admin) outcome(q *web.Request, o store.Outcome) mark {
 	switch o {
 	case store.Success:
-		return good(a.text("outcome.success"))
+		return good(q.Text("outcome.success"))
 	case store.Denied:
-		return bad(a.text("outcome.denied"))
+		return bad(q.Text("outcome.denied"))
 	default:
-		return warn(a.text("outcome.failure"))
+		return warn(q.Text("outcome.failure"))
 	}
 }

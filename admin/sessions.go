@@ -5,110 +5,111 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // sessionQuery reads what sessions an address asks for.
-func (a *admin) sessionQuery(v *visit) (store.SessionQuery, error) {
-	q := store.SessionQuery{UserID: v.query.Get("user"), Text: v.query.Get("q"), Now: a.Clock(), Cursor: v.query.Get("cursor")}
-	if q.UserID != "" && !store.ValidID(q.UserID) {
-		return q, store.ErrNotFound
+func (a *admin) sessionQuery(q *web.Request) (store.SessionQuery, error) {
+	query := store.SessionQuery{UserID: q.Query.Get("user"), Text: q.Query.Get("q"), Now: a.Clock(), Cursor: q.Query.Get("cursor")}
+	if query.UserID != "" && !store.ValidID(query.UserID) {
+		return query, store.ErrNotFound
 	}
-	return q, nil
+	return query, nil
 }
 
 // listSessions shows who is signed in.
-func (a *admin) listSessions(w http.ResponseWriter, r *http.Request, v *visit) error {
-	q, err := a.sessionQuery(v)
+func (a *admin) listSessions(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := a.sessionQuery(q)
 	if err != nil {
 		return err
 	}
-	if q.Limit, err = pageSize(v.query); err != nil {
+	if query.Limit, err = pageSize(q.Query); err != nil {
 		return err
 	}
-	list, err := a.Store.Sessions(r.Context(), q)
+	list, err := a.Store.Sessions(r.Context(), query)
 	if err != nil {
 		return err
 	}
-	n, err := a.Store.CountSessions(r.Context(), q.Now, countLimit)
+	n, err := a.Store.CountSessions(r.Context(), query.Now, countLimit)
 	if err != nil {
 		return err
 	}
-	t := a.sessionTable(v, list.Items, true)
-	t.Caption, t.Empty = a.counted("live.caption", "live.caption_more", n, countLimit), a.text("table.no_match")
-	t.Pages = a.onward(v, "/admin/sessions", list.Next)
-	a.atEnd(t, q.Cursor)
-	a.goOn(t, len(list.Items) < q.Limit && list.Next != "")
+	t := a.sessionTable(q, list.Items, true)
+	t.Caption, t.Empty = a.counted(q, "live.caption", "live.caption_more", n, countLimit), q.Text("table.no_match")
+	t.Pages = a.onward(q, "/admin/sessions", list.Next)
+	a.atEnd(q, t, query.Cursor)
+	a.goOn(q, t, len(list.Items) < query.Limit && list.Next != "")
 	s := &screen{
-		Actions:  []action{{Href: v.at("/admin/sessions/everyone"), Text: a.text("everyone.link"), Danger: true}},
-		Search:   &search{Action: v.at("/admin/sessions"), Name: a.text("live.search"), Submit: a.text("table.search"), Fields: []field{textField("q", a.text("live.text_in"), q.Text, "search")}},
+		Actions:  []action{{Href: q.At("/admin/sessions/everyone"), Text: q.Text("everyone.link"), Danger: true}},
+		Search:   &search{Action: q.At("/admin/sessions"), Name: q.Text("live.search"), Submit: q.Text("table.search"), Fields: []field{textField("q", q.Text("live.text_in"), query.Text, "search")}},
 		Sections: []section{{Table: t}},
 	}
-	if len(filter(v.query)) > 0 {
-		s.Search.Extra = []action{{Href: v.at("/admin/sessions"), Text: a.text("table.clear")}}
+	if len(filter(q.Query)) > 0 {
+		s.Search.Extra = []action{{Href: q.At("/admin/sessions"), Text: q.Text("table.clear")}}
 	}
-	p := a.page(v, "sessions", a.text("admin.sections")+" - "+a.text("admin.sessions"), s)
-	p.Heading = a.text("admin.sessions")
-	a.ui.Write(w, r, p)
+	p := a.page(q, "sessions", q.Text("admin.sections")+" - "+q.Text("admin.sessions"), s)
+	p.Heading = q.Text("admin.sessions")
+	q.UI.Write(w, r, p)
 	return nil
 }
 
 // sessionTable shows sessions, with whose they are or without.
-func (a *admin) sessionTable(v *visit, list []store.SessionRow, whose bool) *table {
-	t := &table{ID: "sessions", PagesAs: a.text("table.pages")}
+func (a *admin) sessionTable(q *web.Request, list []store.SessionRow, whose bool) *table {
+	t := &table{ID: "sessions", PagesAs: q.Text("table.pages")}
 	columns := []string{"sessions.device", "live.place", "live.method", "sessions.first", "sessions.last", "table.acts"}
 	if whose {
 		columns = append([]string{"users.user"}, columns...)
 	}
 	for _, id := range columns {
-		t.Columns = append(t.Columns, column{Text: a.text(id)})
+		t.Columns = append(t.Columns, column{Text: q.Text(id)})
 	}
 	for _, s := range list {
-		device := a.words.Device(s.UserAgent)
+		device := q.Device(s.UserAgent)
 		seen := s.LastSeenAt
 		first := cell{Text: device, Small: s.UserAgent, Head: !whose}
-		if s.ID == v.live.Session.ID {
-			first.Marks = []mark{good(a.text("sessions.current"))}
-			seen = v.live.LastSeen() // the store learns of uses in batches
+		if s.ID == q.Live.Session.ID {
+			first.Marks = []mark{good(q.Text("sessions.current"))}
+			seen = q.Live.LastSeen() // the store learns of uses in batches
 		}
-		cells := []cell{first, {Text: s.IP, Small: s.Host}, {Text: a.words.Method(s.Session)}, {Time: s.CreatedAt}, {Time: seen},
-			{Links: []action{{Href: v.at("/admin/sessions/" + s.ID + "/revoke"), Text: a.text("live.revoke"),
-				More: a.text("live.whose", "name", s.Username, "device", device)}}}}
+		cells := []cell{first, {Text: s.IP, Small: s.Host}, {Text: q.Method(s.Session, s.Session.Provider)}, {Time: s.CreatedAt}, {Time: seen},
+			{Links: []action{{Href: q.At("/admin/sessions/" + s.ID + "/revoke"), Text: q.Text("live.revoke"),
+				More: q.Text("live.whose", "name", s.Username, "device", device)}}}}
 		if whose {
-			cells = append([]cell{{Head: true, Text: s.Username, Href: v.at(userAt(s.UserID))}}, cells...)
+			cells = append([]cell{{Head: true, Text: s.Username, Href: q.At(userAt(s.UserID))}}, cells...)
 		}
 		t.Rows = append(t.Rows, row{Cells: cells})
 	}
 	return t
 }
 
-func (a *admin) buildRevoke(r *http.Request, v *visit, in input) (ui.Page, error) {
+func (a *admin) buildRevoke(r *http.Request, q *web.Request, in input) (ui.Page, error) {
 	session, u, err := a.Store.Session(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return ui.Page{}, err
 	}
-	s := &screen{Lead: a.text("revoke_any.text", "name", u.Username)}
-	if session.ID == v.live.Session.ID {
-		s.Lead = a.text("revoke.current")
+	s := &screen{Lead: q.Text("revoke_any.text", "name", u.Username)}
+	if session.ID == q.Live.Session.ID {
+		s.Lead = q.Text("revoke.current")
 	}
-	p := a.page(v, "sessions", a.text("revoke.title"), s)
+	p := a.page(q, "sessions", q.Text("revoke.title"), s)
 	s.Sections = []section{{Facts: []fact{
-		{Name: a.text("users.user"), Value: u.Username, Href: v.at(userAt(u.ID))},
-		{Name: a.text("sessions.device"), Value: a.words.Device(session.UserAgent)},
-		{Name: a.text("sessions.agent"), Value: session.UserAgent},
-		{Name: a.text("sessions.ip"), Value: session.IP}, {Name: a.text("sessions.host"), Value: session.Host},
-		{Name: a.text("sessions.first"), Time: session.CreatedAt}, {Name: a.text("sessions.until"), Time: session.ExpiresAt},
+		{Name: q.Text("users.user"), Value: u.Username, Href: q.At(userAt(u.ID))},
+		{Name: q.Text("sessions.device"), Value: q.Device(session.UserAgent)},
+		{Name: q.Text("sessions.agent"), Value: session.UserAgent},
+		{Name: q.Text("sessions.ip"), Value: session.IP}, {Name: q.Text("sessions.host"), Value: session.Host},
+		{Name: q.Text("sessions.first"), Time: session.CreatedAt}, {Name: q.Text("sessions.until"), Time: session.ExpiresAt},
 	}}}
-	a.finish(&p, s, a.question(v.at("/admin/sessions/"+session.ID+"/revoke"), a.text("revoke.button"), v.at("/admin/sessions"), true), in)
+	a.finish(&p, s, a.question(q, q.At("/admin/sessions/"+session.ID+"/revoke"), q.Text("revoke.button"), q.At("/admin/sessions"), true), in)
 	return p, nil
 }
 
-func (a *admin) revoke(_ http.ResponseWriter, r *http.Request, v *visit, _ input) (next, error) {
+func (a *admin) revoke(_ http.ResponseWriter, r *http.Request, q *web.Request, _ input) (next, error) {
 	id := r.PathValue("id")
-	if err := a.Accounts.EndSession(r.Context(), v.actor, id); err != nil {
+	if err := a.Accounts.EndSession(r.Context(), q.Actor(), id); err != nil {
 		return next{}, err
 	}
-	if id == v.live.Session.ID {
+	if id == q.Live.Session.ID {
 		return next{to: "/logged-out"}, nil
 	}
 	return next{to: "/admin/sessions", flash: "sessions_ended"}, nil
@@ -117,24 +118,24 @@ func (a *admin) revoke(_ http.ResponseWriter, r *http.Request, v *visit, _ input
 // everyoneWord has to be typed before everybody is signed out.
 const everyoneWord = "everyone"
 
-func (a *admin) buildEveryone(r *http.Request, v *visit, in input) (ui.Page, error) {
+func (a *admin) buildEveryone(r *http.Request, q *web.Request, in input) (ui.Page, error) {
 	n, err := a.Store.CountSessions(r.Context(), a.Clock(), countLimit)
 	if err != nil {
 		return ui.Page{}, err
 	}
-	s := &screen{Lead: a.counted("everyone.text", "everyone.text_more", n, countLimit)}
-	p := a.page(v, "sessions", a.text("everyone.title"), s)
-	f := a.question(v.at("/admin/sessions/everyone"), a.text("everyone.submit"), v.at("/admin/sessions"), true)
-	f.Fields = []field{{Field: ui.Field{ID: "confirm", Name: "confirm", Label: a.text("everyone.confirm", "word", everyoneWord), Value: in.get("confirm", ""), Autocomplete: "off", Plain: true}}}
+	s := &screen{Lead: a.counted(q, "everyone.text", "everyone.text_more", n, countLimit)}
+	p := a.page(q, "sessions", q.Text("everyone.title"), s)
+	f := a.question(q, q.At("/admin/sessions/everyone"), q.Text("everyone.submit"), q.At("/admin/sessions"), true)
+	f.Fields = []field{{Field: ui.Field{ID: "confirm", Name: "confirm", Label: q.Text("everyone.confirm", "word", everyoneWord), Value: in.get("confirm", ""), Autocomplete: "off", Plain: true}}}
 	a.finish(&p, s, f, in)
 	return p, nil
 }
 
-func (a *admin) endEveryone(_ http.ResponseWriter, r *http.Request, v *visit, in input) (next, error) {
+func (a *admin) endEveryone(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (next, error) {
 	if strings.TrimSpace(in.Form.Get("confirm")) != everyoneWord {
-		return next{}, fieldError("confirm", a.text("everyone.confirm", "word", everyoneWord))
+		return next{}, fieldError("confirm", q.Text("everyone.confirm", "word", everyoneWord))
 	}
-	if _, err := a.Accounts.EndEveryone(r.Context(), v.actor); err != nil {
+	if _, err := a.Accounts.EndEveryone(r.Context(), q.Actor()); err != nil {
 		return next{}, err
 	}
 	return next{to: "/logged-out"}, nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -20,81 +21,81 @@ func userAt(id string) string { return "/admin/users/" + id }
 var tabs = [...]string{"", "access", "sign-in", "sessions", "activity"}
 
 // userScreen begins a page about a user.
-func (a *admin) userScreen(v *visit, u store.User, tab string) (ui.Page, *screen) {
-	s := &screen{Marks: a.marks(u), TabsName: a.text("user.tabs")}
+func (a *admin) userScreen(q *web.Request, u store.User, tab string) (ui.Page, *screen) {
+	s := &screen{Marks: a.marks(q, u), TabsName: q.Text("user.tabs")}
 	for _, name := range tabs {
 		id, href := name, userAt(u.ID)+"/"+name
 		if name == "" {
 			id, href = "profile", userAt(u.ID)
 		}
-		s.Tabs = append(s.Tabs, ui.Link{Href: v.at(href), Text: a.text("user." + id), Current: name == tab})
+		s.Tabs = append(s.Tabs, ui.Link{Href: q.At(href), Text: q.Text("user." + id), Current: name == tab})
 	}
-	title := a.text("user.title", "name", u.Username)
+	title := q.Text("user.title", "name", u.Username)
 	if tab != "" {
-		title = a.text("user."+tab) + " - " + title // tabs and history tell pages apart by title (WCAG 2.4.2)
+		title = q.Text("user."+tab) + " - " + title // tabs and history tell pages apart by title (WCAG 2.4.2)
 	}
-	p := a.page(v, "users", title, s)
+	p := a.page(q, "users", title, s)
 	p.Heading = u.Username
 	return p, s
 }
 
-func (a *admin) showUser(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) showUser(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	u, err := a.target(r)
 	if err != nil {
 		return err
 	}
-	p, s := a.userScreen(v, u, "")
-	s.Sections = []section{{ID: "profile", Title: a.text("user.profile"), Facts: a.userFacts(u)}}
+	p, s := a.userScreen(q, u, "")
+	s.Sections = []section{{ID: "profile", Title: q.Text("user.profile"), Facts: a.userFacts(q, u)}}
 	if u.Managed {
-		s.Sections[0].Text = a.text("user.managed", "env", a.Accounts.EnvPrefix)
+		s.Sections[0].Text = q.Text("user.managed", "env", a.Accounts.EnvPrefix)
 	}
-	s.Sections[0].Actions = a.userActions(v, u)
-	a.ui.Write(w, r, p)
+	s.Sections[0].Actions = a.userActions(q, u)
+	q.UI.Write(w, r, p)
 	return nil
 }
 
-func (a *admin) userFacts(u store.User) []fact {
-	facts := []fact{{Name: a.text("users.username"), Value: u.Username}}
+func (a *admin) userFacts(q *web.Request, u store.User) []fact {
+	facts := []fact{{Name: q.Text("users.username"), Value: u.Username}}
 	if u.Name != "" {
-		facts = append(facts, fact{Name: a.text("users.name"), Value: u.Name})
+		facts = append(facts, fact{Name: q.Text("users.name"), Value: u.Name})
 	}
-	email := fact{Name: a.text("users.email"), Value: u.Email}
+	email := fact{Name: q.Text("users.email"), Value: u.Email}
 	switch {
 	case u.Email == "":
-		email.Value = a.text("user.no_email")
+		email.Value = q.Text("user.no_email")
 	case !u.EmailVerified:
-		email.Marks = []mark{warn(a.text("user.unverified"))}
+		email.Marks = []mark{warn(q.Text("user.unverified"))}
 	}
-	given := a.text("user.role_provider")
+	given := q.Text("user.role_provider")
 	if u.RoleGranted {
-		given = a.text("user.role_given")
+		given = q.Text("user.role_given")
 	}
 	facts = append(facts, email,
-		fact{Name: a.text("users.role"), Value: a.text("role." + string(u.Role)), Marks: []mark{plain(given)}})
+		fact{Name: q.Text("users.role"), Value: q.Text("role." + string(u.Role)), Marks: []mark{plain(given)}})
 	if len(u.Groups) > 0 {
-		facts = append(facts, fact{Name: a.text("users.groups"), Value: identifier.JoinGroups(u.Groups, ", ")})
+		facts = append(facts, fact{Name: q.Text("users.groups"), Value: identifier.JoinGroups(u.Groups, ", ")})
 	}
 	facts = append(facts,
-		fact{Name: a.text("users.created"), Time: u.CreatedAt}, fact{Name: a.text("users.updated"), Time: u.UpdatedAt})
-	facts = append(facts, a.whenOr(a.text("users.last_login"), u.LastLoginAt, "users.never"))
-	return append(facts, fact{Name: a.text("users.origin"), Value: a.text("origin." + string(u.Origin))},
-		fact{Name: a.text("users.id"), Value: u.ID, Code: true})
+		fact{Name: q.Text("users.created"), Time: u.CreatedAt}, fact{Name: q.Text("users.updated"), Time: u.UpdatedAt})
+	facts = append(facts, a.whenOr(q, q.Text("users.last_login"), u.LastLoginAt, "users.never"))
+	return append(facts, fact{Name: q.Text("users.origin"), Value: q.Text("origin." + string(u.Origin))},
+		fact{Name: q.Text("users.id"), Value: u.ID, Code: true})
 }
 
 // whenOr is a fact about a time that may not have come.
-func (a *admin) whenOr(name string, t time.Time, otherwise string) fact {
+func (a *admin) whenOr(q *web.Request, name string, t time.Time, otherwise string) fact {
 	if t.IsZero() {
-		return fact{Name: name, Value: a.text(otherwise)}
+		return fact{Name: name, Value: q.Text(otherwise)}
 	}
 	return fact{Name: name, Time: t}
 }
 
-func (a *admin) userActions(v *visit, u store.User) []action {
-	at := func(verb, id string) action { return action{Href: v.at(userAt(u.ID) + "/" + verb), Text: a.text(id)} }
+func (a *admin) userActions(q *web.Request, u store.User) []action {
+	at := func(verb, id string) action { return action{Href: q.At(userAt(u.ID) + "/" + verb), Text: q.Text(id)} }
 	edit := at("edit", "user.edit")
 	edit.Main = true
 	list := []action{edit}
-	self := u.ID == v.live.User.ID
+	self := u.ID == q.Live.User.ID
 	if u.Managed || self {
 		return list
 	}
@@ -112,7 +113,7 @@ func (a *admin) userActions(v *visit, u store.User) []action {
 }
 
 // showSignIn shows how a person gets in: password, providers, links on the way.
-func (a *admin) showSignIn(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) showSignIn(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	u, err := a.target(r)
 	if err != nil {
 		return err
@@ -125,52 +126,52 @@ func (a *admin) showSignIn(w http.ResponseWriter, r *http.Request, v *visit) err
 	if err != nil {
 		return err
 	}
-	p, s := a.userScreen(v, u, "sign-in")
-	s.Sections = append(s.Sections, a.passwordSection(v, u))
+	p, s := a.userScreen(q, u, "sign-in")
+	s.Sections = append(s.Sections, a.passwordSection(q, u))
 	if open {
-		s.Sections = append(s.Sections, section{ID: "link", Title: a.text("signin.link"), Facts: []fact{
-			{Name: a.text("invites.by"), Value: a.words.Actor("", link.CreatedBy)}, {Name: a.text("invites.made"), Time: link.CreatedAt},
-			{Name: a.text("invites.until"), Time: link.ExpiresAt},
-		}, Actions: []action{{Href: v.at(userAt(u.ID) + "/cancel-link"), Text: a.text("invites.cancel")}}})
+		s.Sections = append(s.Sections, section{ID: "link", Title: q.Text("signin.link"), Facts: []fact{
+			{Name: q.Text("invites.by"), Value: q.ActorName("", link.CreatedBy)}, {Name: q.Text("invites.made"), Time: link.CreatedAt},
+			{Name: q.Text("invites.until"), Time: link.ExpiresAt},
+		}, Actions: []action{{Href: q.At(userAt(u.ID) + "/cancel-link"), Text: q.Text("invites.cancel")}}})
 	}
-	t := &table{ID: "identities", Caption: a.text("signin.identities"), Empty: a.text("signin.no_identities")}
+	t := &table{ID: "identities", Caption: q.Text("signin.identities"), Empty: q.Text("signin.no_identities")}
 	for _, id := range []string{"users.provider", "signin.subject", "users.email", "signin.linked", "users.last_login", "table.acts"} {
-		t.Columns = append(t.Columns, column{Text: a.text(id)})
+		t.Columns = append(t.Columns, column{Text: q.Text(id)})
 	}
 	for _, i := range identities {
 		t.Rows = append(t.Rows, row{Cells: []cell{
 			{Head: true, Text: i.Provider, Small: i.Issuer}, {Text: i.Subject}, {Text: i.Email}, {Time: i.CreatedAt},
-			{Time: i.LastLoginAt, Never: a.text("users.never")},
-			{Links: []action{{Href: v.at(userAt(u.ID) + "/identities/" + i.ID() + "/unlink"), Text: a.text("unlink.link"),
+			{Time: i.LastLoginAt, Never: q.Text("users.never")},
+			{Links: []action{{Href: q.At(userAt(u.ID) + "/identities/" + i.ID() + "/unlink"), Text: q.Text("unlink.link"),
 				More: i.Provider + " " + i.Subject}}},
 		}})
 	}
-	s.Sections = append(s.Sections, section{ID: "linked", Title: a.text("signin.providers"), Table: t})
-	a.ui.Write(w, r, p)
+	s.Sections = append(s.Sections, section{ID: "linked", Title: q.Text("signin.providers"), Table: t})
+	q.UI.Write(w, r, p)
 	return nil
 }
 
-func (a *admin) passwordSection(v *visit, u store.User) section {
-	sec := section{ID: "password", Title: a.text("signin.password")}
+func (a *admin) passwordSection(q *web.Request, u store.User) section {
+	sec := section{ID: "password", Title: q.Text("signin.password")}
 	switch {
 	case u.PasswordHash == "":
-		sec.Text = a.text("signin.no_password")
+		sec.Text = q.Text("signin.no_password")
 	case u.PasswordChangedAt.IsZero():
-		sec.Text = a.text("signin.password_kept")
+		sec.Text = q.Text("signin.password_kept")
 	default:
-		sec.Facts = []fact{{Name: a.text("signin.changed"), Time: u.PasswordChangedAt}}
+		sec.Facts = []fact{{Name: q.Text("signin.changed"), Time: u.PasswordChangedAt}}
 	}
 	if u.MustChange {
-		sec.Facts = append(sec.Facts, fact{Name: a.text("signin.next"), Value: a.text("mark.must_change")})
+		sec.Facts = append(sec.Facts, fact{Name: q.Text("signin.next"), Value: q.Text("mark.must_change")})
 	}
-	if u.Managed || u.ID == v.live.User.ID {
+	if u.Managed || u.ID == q.Live.User.ID {
 		return sec
 	}
 	if u.Active && !u.Pending {
-		sec.Actions = append(sec.Actions, action{Href: v.at(userAt(u.ID) + "/reset-link"), Text: a.text("user.reset")})
+		sec.Actions = append(sec.Actions, action{Href: q.At(userAt(u.ID) + "/reset-link"), Text: q.Text("user.reset")})
 	}
 	if u.PasswordHash != "" && !u.MustChange {
-		sec.Actions = append(sec.Actions, action{Href: v.at(userAt(u.ID) + "/require-change"), Text: a.text("user.require_change")})
+		sec.Actions = append(sec.Actions, action{Href: q.At(userAt(u.ID) + "/require-change"), Text: q.Text("user.require_change")})
 	}
 	return sec
 }
@@ -184,55 +185,55 @@ func (a *admin) openLink(r *http.Request, userID string) (store.Link, bool, erro
 	return list.Items[0], true, nil
 }
 
-func (a *admin) showUserSessions(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) showUserSessions(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	u, err := a.target(r)
 	if err != nil {
 		return err
 	}
-	list, err := a.Store.Sessions(r.Context(), store.SessionQuery{UserID: u.ID, Now: a.Clock(), Cursor: v.query.Get("cursor"), Limit: defaultSize})
+	list, err := a.Store.Sessions(r.Context(), store.SessionQuery{UserID: u.ID, Now: a.Clock(), Cursor: q.Query.Get("cursor"), Limit: defaultSize})
 	if err != nil {
 		return err
 	}
-	p, s := a.userScreen(v, u, "sessions")
-	t := a.sessionTable(v, list.Items, false)
-	t.Caption, t.Empty = a.text("live.of", "name", u.Username), a.text("live.none_of")
-	t.Pages = a.onward(v, userAt(u.ID)+"/sessions", list.Next)
+	p, s := a.userScreen(q, u, "sessions")
+	t := a.sessionTable(q, list.Items, false)
+	t.Caption, t.Empty = q.Text("live.of", "name", u.Username), q.Text("live.none_of")
+	t.Pages = a.onward(q, userAt(u.ID)+"/sessions", list.Next)
 	sec := section{Table: t}
 	if len(list.Items) > 0 {
-		sec.Actions = []action{{Href: v.at(userAt(u.ID) + "/end-sessions"), Text: a.text("user.end_sessions")}}
+		sec.Actions = []action{{Href: q.At(userAt(u.ID) + "/end-sessions"), Text: q.Text("user.end_sessions")}}
 	}
 	s.Sections = []section{sec}
-	a.ui.Write(w, r, p)
+	q.UI.Write(w, r, p)
 	return nil
 }
 
-func (a *admin) showActivity(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (a *admin) showActivity(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	u, err := a.target(r)
 	if err != nil {
 		return err
 	}
-	list, err := a.Store.Events(r.Context(), store.EventQuery{UserID: u.ID, Cursor: v.query.Get("cursor"), Limit: defaultSize})
+	list, err := a.Store.Events(r.Context(), store.EventQuery{UserID: u.ID, Cursor: q.Query.Get("cursor"), Limit: defaultSize})
 	if err != nil {
 		return err
 	}
-	p, s := a.userScreen(v, u, "activity")
-	t := a.eventTable(v, list.Items)
-	t.Caption = a.text("audit.of", "name", u.Username)
-	t.Pages = a.onward(v, userAt(u.ID)+"/activity", list.Next)
+	p, s := a.userScreen(q, u, "activity")
+	t := a.eventTable(q, list.Items)
+	t.Caption = q.Text("audit.of", "name", u.Username)
+	t.Pages = a.onward(q, userAt(u.ID)+"/activity", list.Next)
 	s.Sections = []section{{Table: t}}
-	a.ui.Write(w, r, p)
+	q.UI.Write(w, r, p)
 	return nil
 }
 
 // onward returns the ways from a page of a list that goes one way: to its beginning and on.
-func (a *admin) onward(v *visit, path, cursor string) []ui.Link {
+func (a *admin) onward(q *web.Request, path, cursor string) []ui.Link {
 	var links []ui.Link
-	f := filter(v.query)
-	if v.query.Get("cursor") != "" {
-		links = append(links, ui.Link{Href: v.at(path) + f.suffix(), Text: a.text("table.newest")})
+	f := filter(q.Query)
+	if q.Query.Get("cursor") != "" {
+		links = append(links, ui.Link{Href: q.At(path) + f.suffix(), Text: q.Text("table.newest")})
 	}
 	if cursor != "" {
-		links = append(links, ui.Link{Href: v.at(path) + f.with(map[string][]string{"cursor": {cursor}}).suffix(), Text: a.text("list.next")})
+		links = append(links, ui.Link{Href: q.At(path) + f.with(map[string][]string{"cursor": {cursor}}).suffix(), Text: q.Text("list.next")})
 	}
 	return links
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -113,58 +114,58 @@ func (a *admin) pageOfUsers(r *http.Request, q store.UserQuery, back bool) (user
 }
 
 // listUsers shows users; search, filters, order and page are in the address.
-func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, v *visit) error {
-	q, err := userQuery(v.query)
+func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := userQuery(q.Query)
 	if err != nil {
 		return err
 	}
-	if q.Limit, err = pageSize(v.query); err != nil {
+	if query.Limit, err = pageSize(q.Query); err != nil {
 		return err
 	}
-	dir, err := choice(v.query, "dir", "back")
+	dir, err := choice(q.Query, "dir", "back")
 	if err != nil {
 		return err
 	}
-	list, err := a.pageOfUsers(r, q, dir == "back")
+	list, err := a.pageOfUsers(r, query, dir == "back")
 	if err != nil {
 		return err
 	}
-	caption, err := a.howMany(r, q, list)
+	caption, err := a.howMany(q, r, query, list)
 	if err != nil {
 		return err
 	}
-	t := a.userTable(v, q, list.items)
+	t := a.userTable(q, query, list.items)
 	t.Caption = caption
-	t.Pages = a.userPages(v, list)
-	a.atEnd(t, q.Cursor)
-	a.goOn(t, len(list.items) < q.Limit && list.stopped(dir == "back"))
+	t.Pages = a.userPages(q, list)
+	a.atEnd(q, t, query.Cursor)
+	a.goOn(q, t, len(list.items) < query.Limit && list.stopped(dir == "back"))
 	s := &screen{
 		Actions: []action{
-			{Href: v.at("/admin/users/invite"), Text: a.text("users.invite"), Main: true},
-			{Href: v.at("/admin/users/export.csv" + filter(v.query).suffix()), Text: a.text("table.csv")},
+			{Href: q.At("/admin/users/invite"), Text: q.Text("users.invite"), Main: true},
+			{Href: q.At("/admin/users/export.csv" + filter(q.Query).suffix()), Text: q.Text("table.csv")},
 		},
-		Search: a.userSearch(v, q), Sections: []section{{Table: t}},
+		Search: a.userSearch(q, query), Sections: []section{{Table: t}},
 	}
-	a.ui.Write(w, r, a.page(v, "users", a.text("admin.users"), s))
+	q.UI.Write(w, r, a.page(q, "users", q.Text("admin.users"), s))
 	return nil
 }
 
 // howMany says how many users a list holds. A search is not counted past the page that it fills: counting would read
 // every user, where the page stops at the first few that match.
-func (a *admin) howMany(r *http.Request, q store.UserQuery, list userPage) (string, error) {
+func (a *admin) howMany(q *web.Request, r *http.Request, query store.UserQuery, list userPage) (string, error) {
 	n := len(list.items)
 	switch {
-	case q.Cursor == "" && list.next == nil && list.prev == nil:
-		return a.text("users.caption", "n", n), nil
-	case q.Text != "" || q.Group != "" || q.Provider != "":
-		return a.text("users.caption_part", "n", n), nil
+	case query.Cursor == "" && list.next == nil && list.prev == nil:
+		return q.Text("users.caption", "n", n), nil
+	case query.Text != "" || query.Group != "" || query.Provider != "":
+		return q.Text("users.caption_part", "n", n), nil
 	}
-	q.Limit = countLimit
-	if q.Status == "active" || q.Role == store.RoleUser {
-		q.Limit = fewLimit
+	query.Limit = countLimit
+	if query.Status == "active" || query.Role == store.RoleUser {
+		query.Limit = fewLimit
 	}
-	n, err := a.Store.CountUsers(r.Context(), q)
-	return a.counted("users.caption", "users.caption_more", n, q.Limit), err
+	n, err := a.Store.CountUsers(r.Context(), query)
+	return a.counted(q, "users.caption", "users.caption_more", n, query.Limit), err
 }
 
 // params are parameters of an address in the making.
@@ -200,52 +201,52 @@ func (p params) suffix() string {
 	return "?" + url.Values(p).Encode()
 }
 
-func (a *admin) userPages(v *visit, list userPage) []ui.Link {
-	if list.prev == nil && list.next == nil && v.query.Get("cursor") == "" {
+func (a *admin) userPages(q *web.Request, list userPage) []ui.Link {
+	if list.prev == nil && list.next == nil && q.Query.Get("cursor") == "" {
 		return nil
 	}
-	base, f := v.at("/admin/users"), filter(v.query)
-	links := []ui.Link{{Href: base + f.suffix(), Text: a.text("table.first")}}
+	base, f := q.At("/admin/users"), filter(q.Query)
+	links := []ui.Link{{Href: base + f.suffix(), Text: q.Text("table.first")}}
 	if list.prev != nil {
-		links = append(links, ui.Link{Href: base + f.with(list.prev).suffix(), Text: a.text("table.previous")})
+		links = append(links, ui.Link{Href: base + f.with(list.prev).suffix(), Text: q.Text("table.previous")})
 	}
 	if list.next != nil {
-		links = append(links, ui.Link{Href: base + f.with(list.next).suffix(), Text: a.text("table.following")})
+		links = append(links, ui.Link{Href: base + f.with(list.next).suffix(), Text: q.Text("table.following")})
 	}
-	return append(links, ui.Link{Href: base + f.with(url.Values{"dir": {"back"}}).suffix(), Text: a.text("table.last")})
+	return append(links, ui.Link{Href: base + f.with(url.Values{"dir": {"back"}}).suffix(), Text: q.Text("table.last")})
 }
 
-func (a *admin) userTable(v *visit, q store.UserQuery, users []store.User) *table {
+func (a *admin) userTable(q *web.Request, query store.UserQuery, users []store.User) *table {
 	t := &table{
-		ID: "users", Empty: a.text("users.none"), PagesAs: a.text("table.pages"),
-		Bulk: &bulkView{Action: v.at("/admin/users/bulk"), Name: a.text("bulk.name"), Label: a.text("bulk.label"), All: a.text("bulk.all"), Submit: a.text("bulk.go")},
+		ID: "users", Empty: q.Text("users.none"), PagesAs: q.Text("table.pages"),
+		Bulk: &bulkView{Action: q.At("/admin/users/bulk"), Name: q.Text("bulk.name"), Label: q.Text("bulk.label"), All: q.Text("bulk.all"), Submit: q.Text("bulk.go")},
 	}
 	for _, do := range bulkActs {
-		t.Bulk.Options = append(t.Bulk.Options, option{Value: do, Text: a.text("bulk." + do)})
+		t.Bulk.Options = append(t.Bulk.Options, option{Value: do, Text: q.Text("bulk." + do)})
 	}
-	if f := filter(v.query); len(f) > 0 {
-		t.Empty = a.text("table.no_match")
-		t.Clear = &ui.Link{Href: v.at("/admin/users"), Text: a.text("table.clear")}
+	if f := filter(q.Query); len(f) > 0 {
+		t.Empty = q.Text("table.no_match")
+		t.Clear = &ui.Link{Href: q.At("/admin/users"), Text: q.Text("table.clear")}
 	}
 	for _, c := range []struct {
 		id   string
 		sort store.UserSort
 	}{{"users.user", store.SortUsername}, {"users.email", store.SortEmail}, {"users.role", ""}, {"users.status", ""},
 		{"users.last_login", store.SortLastLogin}, {"users.created", store.SortCreated}} {
-		t.Columns = append(t.Columns, a.sortable(v, q.Sort, a.text(c.id), c.sort))
+		t.Columns = append(t.Columns, a.sortable(q, query.Sort, q.Text(c.id), c.sort))
 	}
 	for _, u := range users {
-		t.Rows = append(t.Rows, row{Pick: u.ID, Named: a.text("bulk.pick", "name", u.Username), Cells: []cell{
-			{Head: true, Text: u.Username, Href: v.at("/admin/users/" + u.ID), Small: u.Name},
-			{Text: u.Email}, {Text: a.text("role." + string(u.Role))}, {Marks: a.marks(u)},
-			{Time: u.LastLoginAt, Never: a.text("users.never")}, {Time: u.CreatedAt},
+		t.Rows = append(t.Rows, row{Pick: u.ID, Named: q.Text("bulk.pick", "name", u.Username), Cells: []cell{
+			{Head: true, Text: u.Username, Href: q.At("/admin/users/" + u.ID), Small: u.Name},
+			{Text: u.Email}, {Text: q.Text("role." + string(u.Role))}, {Marks: a.marks(q, u)},
+			{Time: u.LastLoginAt, Never: q.Text("users.never")}, {Time: u.CreatedAt},
 		}})
 	}
 	return t
 }
 
 // sortable makes a column that sorts, and turns the order when it sorts already.
-func (a *admin) sortable(v *visit, now store.UserSort, text string, by store.UserSort) column {
+func (a *admin) sortable(q *web.Request, now store.UserSort, text string, by store.UserSort) column {
 	if by == "" {
 		return column{Text: text}
 	}
@@ -256,66 +257,66 @@ func (a *admin) sortable(v *visit, now store.UserSort, text string, by store.Use
 	case "-" + by:
 		c.Sorted = "descending"
 	}
-	c.Href = v.at("/admin/users") + filter(v.query).with(url.Values{"sort": {string(want)}}).suffix()
+	c.Href = q.At("/admin/users") + filter(q.Query).with(url.Values{"sort": {string(want)}}).suffix()
 	return c
 }
 
 // marks says in words what is particular about an account.
-func (a *admin) marks(u store.User) []mark {
+func (a *admin) marks(q *web.Request, u store.User) []mark {
 	var list []mark
 	switch {
 	case u.Pending:
-		list = append(list, warn(a.text("mark.pending")))
+		list = append(list, warn(q.Text("mark.pending")))
 	case !u.Active:
-		list = append(list, bad(a.text("mark.inactive")))
+		list = append(list, bad(q.Text("mark.inactive")))
 	default:
-		list = append(list, good(a.text("mark.active")))
+		list = append(list, good(q.Text("mark.active")))
 	}
 	if u.Managed {
-		list = append(list, plain(a.text("mark.managed")))
+		list = append(list, plain(q.Text("mark.managed")))
 	}
 	switch u.Origin {
 	case store.OriginOIDC:
-		list = append(list, plain(a.text("mark.oidc")))
+		list = append(list, plain(q.Text("mark.oidc")))
 	case store.OriginImported:
-		list = append(list, plain(a.text("mark.imported")))
+		list = append(list, plain(q.Text("mark.imported")))
 	case store.OriginEnv, store.OriginLocal:
 	}
 	if u.LastLoginAt.IsZero() {
-		list = append(list, plain(a.text("mark.never")))
+		list = append(list, plain(q.Text("mark.never")))
 	}
 	if u.MustChange {
-		list = append(list, warn(a.text("mark.must_change")))
+		list = append(list, warn(q.Text("mark.must_change")))
 	}
 	return list
 }
 
-func (a *admin) userSearch(v *visit, q store.UserQuery) *search {
-	s := &search{Action: v.at("/admin/users"), Name: a.text("users.search"), Submit: a.text("table.search")}
+func (a *admin) userSearch(q *web.Request, query store.UserQuery) *search {
+	s := &search{Action: q.At("/admin/users"), Name: q.Text("users.search"), Submit: q.Text("table.search")}
 	for _, keep := range []string{"sort", "group"} {
-		if x := v.query.Get(keep); x != "" {
+		if x := q.Query.Get(keep); x != "" {
 			s.Hidden = append(s.Hidden, pair{keep, x})
 		}
 	}
 	s.Fields = []field{
-		textField("q", a.text("table.text"), q.Text, "search"),
-		a.selectField("status", a.text("users.status"), q.Status, "status.", statuses),
-		a.selectField("role", a.text("users.role"), string(q.Role), "role.", roleNames),
+		textField("q", q.Text("table.text"), query.Text, "search"),
+		a.selectField(q, "status", q.Text("users.status"), query.Status, "status.", statuses),
+		a.selectField(q, "role", q.Text("users.role"), string(query.Role), "role.", roleNames),
 	}
-	if names := a.providerOptions(q.Provider); len(names) > 1 {
-		s.Fields = append(s.Fields, field{Kind: "select", Field: ui.Field{ID: "provider", Name: "provider", Label: a.text("users.provider")}, Options: names})
+	if names := a.providerOptions(q, query.Provider); len(names) > 1 {
+		s.Fields = append(s.Fields, field{Kind: "select", Field: ui.Field{ID: "provider", Name: "provider", Label: q.Text("users.provider")}, Options: names})
 	}
-	size := v.query.Get("size")
+	size := q.Query.Get("size")
 	if size == "" {
 		size = strconv.Itoa(defaultSize)
 	}
-	rows := field{Kind: "select", Field: ui.Field{ID: "size", Name: "size", Label: a.text("table.size")}}
+	rows := field{Kind: "select", Field: ui.Field{ID: "size", Name: "size", Label: q.Text("table.size")}}
 	for _, n := range sizes {
 		rows.Options = append(rows.Options, option{n, n, n == size})
 	}
 	s.Fields = append(s.Fields, rows)
-	if len(filter(v.query)) > 0 {
-		s.Extra = []action{{Href: v.at("/admin/users"), Text: a.text("table.clear")}}
+	if len(filter(q.Query)) > 0 {
+		s.Extra = []action{{Href: q.At("/admin/users"), Text: q.Text("table.clear")}}
 	}
 	return s
 }
@@ -326,22 +327,22 @@ func textField(name, label, value, kind string) field {
 }
 
 // selectField makes a choice among values whose words are the texts prefix+value, or any.
-func (a *admin) selectField(name, label, now, prefix string, values []string) field {
-	f := field{Kind: "select", Field: ui.Field{ID: name, Name: name, Label: label}, Options: []option{{"", a.text("table.any"), now == ""}}}
+func (a *admin) selectField(q *web.Request, name, label, now, prefix string, values []string) field {
+	f := field{Kind: "select", Field: ui.Field{ID: name, Name: name, Label: label}, Options: []option{{"", q.Text("table.any"), now == ""}}}
 	for _, value := range values {
-		f.Options = append(f.Options, option{value, a.text(prefix + value), value == now})
+		f.Options = append(f.Options, option{value, q.Text(prefix + value), value == now})
 	}
 	return f
 }
 
 // providerOptions are the ways to sign in that exist.
-func (a *admin) providerOptions(now string) []option {
-	list := []option{{"", a.text("table.any"), now == ""}}
+func (a *admin) providerOptions(q *web.Request, now string) []option {
+	list := []option{{"", q.Text("table.any"), now == ""}}
 	all := a.Providers()
 	if len(all) == 0 {
 		return list
 	}
-	list = append(list, option{"local", a.text("users.local"), now == "local"})
+	list = append(list, option{"local", q.Text("users.local"), now == "local"})
 	for _, p := range all {
 		list = append(list, option{p.Name, p.Label, p.Name == now})
 	}

@@ -26,6 +26,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -44,12 +46,19 @@ type world struct {
 	clock    *testenv.Clock
 	store    store.Store
 	accounts *account.Service
-	admin    *admin
-	portal   *portal.Portal
+	table    []web.Route // without those for what does not exist
+	router   *web.Router
+	ui       *ui.UI
 	server   *httptest.Server
 }
 
-func newWorld(t testing.TB, with ...func(*Config)) *world {
+// config is what a test may change.
+type config struct {
+	Config
+	Language string
+}
+
+func newWorld(t testing.TB, with ...func(*config)) *world {
 	t.Helper()
 	w := &world{t: t, clock: testenv.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
 	db := testenv.Store(t, func(o *sqlstore.Options) { o.Clock = w.clock.Now })
@@ -64,8 +73,7 @@ func newWorld(t testing.TB, with ...func(*Config)) *world {
 		Limits: limits, Lifetime: session.DefaultLimits, Clock: w.clock.Now, Log: zap.NewNop(),
 	}
 	w.accounts = &account.Service{Store: db, Sessions: sessions, Login: logins, Hasher: hasher, Title: "Orchard", Clock: w.clock.Now}
-	c := Config{
-		Store: db, Accounts: w.accounts, Clock: w.clock.Now,
+	c := config{Config: Config{
 		Providers: func() []ProviderStatus {
 			return []ProviderStatus{{Name: "acme", Label: "Acme", Issuer: "https://id.acme.test", RedirectURI: "https://app.test/_auth/oidc/acme/callback", Scopes: []string{"openid"}, Keys: 2}}
 		},
@@ -79,23 +87,33 @@ func newWorld(t testing.TB, with ...func(*Config)) *world {
 		Effective: func() Settings {
 			return Settings{Version: "1.2.3", Caddy: "v2.11.9", Options: []Option{{Section: "session", Name: "idle", Value: "12h", Source: "default"}}}
 		},
-	}
+	}}
 	for _, change := range with {
 		change(&c)
 	}
-	h, err := New(c)
+	pages, err := ui.NewSet(ui.Config{Language: c.Language, Sources: []ui.Source{portal.Files, Files}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.admin = h.(*admin)
-	w.portal, err = portal.New(portal.Config{
-		Store: db, Sessions: sessions, Login: logins, Accounts: w.accounts, Clock: w.clock.Now, Extra: h, Language: c.Language,
+	deps, err := web.NewDeps(web.Config{
+		Store: db, Sessions: sessions, Login: logins, Accounts: w.accounts, Clock: w.clock.Now, Pages: pages,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	own := portal.Routes(deps)
+	routes, err := Routes(deps, c.Config, own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rt := range routes {
+		if rt.Handle != nil {
+			w.table = append(w.table, rt)
+		}
+	}
+	w.router, w.ui = web.NewRouter(deps, append(own, routes...)), pages.Default()
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.portal.ServeHTTP(rw, reqctx.With(r, &reqctx.Request{ID: "req-1", ClientIP: netip.MustParseAddr("192.0.2.7"), Host: r.Host, Prefix: prefix}))
+		w.router.ServeHTTP(rw, reqctx.With(r, &reqctx.Request{ID: "req-1", ClientIP: netip.MustParseAddr("192.0.2.7"), Host: r.Host, Prefix: prefix}))
 	}))
 	t.Cleanup(w.server.Close)
 	return w

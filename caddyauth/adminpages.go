@@ -2,45 +2,21 @@ package caddyauth
 
 import (
 	"encoding/json"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/admin"
-	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 )
 
-// adminPages makes the admin pages and the JSON API beneath them, on the hosts where they may be. On others notFound
-// responds, as if there were none.
-func (a *App) adminPages(
-	accounts *account.Service, config admin.Config, notFound http.HandlerFunc,
-) (http.Handler, error) {
-	config.Store, config.Accounts = a.rt.Store, accounts
-	config.Clock, config.Log = time.Now, a.log.Named("admin")
+// adminConfig returns what the admin pages may know of this configuration.
+func (a *App) adminConfig(providers *login.OIDC) admin.Config {
 	started := time.Now()
-	config.Effective = func() admin.Settings { return a.effectiveSettings(started) }
-	config.Sites = a.siteRules
-	pages, err := admin.New(config)
-	if err != nil {
-		return nil, err
+	config := admin.Config{
+		Effective: func() admin.Settings { return a.effectiveSettings(started) }, Sites: a.siteRules,
 	}
-	hosts := a.opt.adminHosts
-	if len(hosts) == 0 {
-		return pages, nil
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// By the Host header alone: script in an app on another host can send any X-Forwarded-Host through a proxy that
-		// does not set it, and would reach the admin pages with the person's cookie.
-		asked, ok := reqctx.Asked(r)
-		secure := reqctx.From(r).Secure
-		if !ok || !slices.ContainsFunc(hosts, func(h reqctx.Host) bool { return h.Serves(asked, secure) }) {
-			notFound(w, r)
-			return
-		}
-		pages.ServeHTTP(w, r)
-	}), nil
+	return providerPages(config, providers, a.opt.prefix)
 }
 
 // siteRules returns the rules of each gate, for the admin pages.

@@ -18,8 +18,8 @@ import (
 // anonymous responds to a request without a session.
 func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) error {
 	kind := req.kind(r, g.api)
-	if req.live.portal.Waiting(r) { // nobody could sign in
-		req.live.portal.SetupNeeded(w, req.forPages(r), kind != kindAPI)
+	if req.live.site.Responses.Waiting(r) { // nobody could sign in
+		req.live.site.Responses.SetupNeeded(w, req.forPages(r), kind != kindAPI)
 		return nil
 	}
 	switch kind {
@@ -27,13 +27,13 @@ func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) e
 		h := w.Header()
 		decisionHeaders(h)
 		h["X-Content-Type-Options"], h["Referrer-Policy"], h["X-Robots-Tag"] = nosniff, sameOrigin, noIndex
-		h["Location"] = []string{req.live.portal.LoginURL(req.pageContext(r), req.uri)}
+		h["Location"] = []string{req.live.site.Responses.LoginURL(req.pageContext(r), req.uri)}
 		w.WriteHeader(http.StatusFound)
 	case kindForm:
-		req.live.portal.SessionEnded(w, req.forPages(r))
+		req.live.site.Responses.SessionEnded(w, req.forPages(r))
 	default:
 		q := req.forPages(r)
-		req.live.portal.Unauthorized(w, q, req.live.portal.LoginURL(req.pageContext(r), req.uri))
+		req.live.site.Responses.Unauthorized(w, q, req.live.site.Responses.LoginURL(req.pageContext(r), req.uri))
 	}
 	return nil
 }
@@ -58,20 +58,20 @@ func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, req *request, w
 	page := req.kind(r, g.api) != kindAPI
 	q := req.forPages(r)
 	if why.mustChange {
-		if location, held := req.live.portal.Hold(q, s.User); held && req.kind(r, g.api) == kindPage {
+		if location, due := req.live.site.Responses.PasswordChange(q, s.User); due && req.kind(r, g.api) == kindPage {
 			decisionHeaders(w.Header())
 			w.Header().Set("Location", location)
 			w.WriteHeader(http.StatusFound)
 			return nil
 		}
-		req.live.portal.Forbidden(w, q, s, i18n.New("gate.must_change"), page)
+		req.live.site.Responses.Forbidden(w, q, s, i18n.New("gate.must_change"), page)
 		return nil
 	}
 	if c := g.log.Check(zapcore.InfoLevel, "request denied by a rule"); c != nil {
 		c.Write(zap.String("user", s.User.Username), zap.String("rule", string(why.rule.Field)),
 			zap.String("path", req.path), zap.String("request_id", req.id()))
 	}
-	req.live.portal.Forbidden(w, q, s, ruleText(why.rule), page)
+	req.live.site.Responses.Forbidden(w, q, s, ruleText(why.rule), page)
 	return nil
 }
 
@@ -89,7 +89,7 @@ func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, req *request,
 		return nil
 	}
 	l.rt.Metrics.Unavailable.Inc()
-	l.portal.Unavailable(w, req.forPages(r), req.kind(r, g.api) != kindAPI, 5)
+	l.site.Responses.Unavailable(w, req.forPages(r), req.kind(r, g.api) != kindAPI, 5)
 	return nil
 }
 

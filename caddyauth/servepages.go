@@ -9,9 +9,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // servePages serves Gatehouse's own pages.
@@ -20,13 +20,13 @@ func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) 
 		return tooEarly(w)
 	}
 	asked := false
-	r = portal.WithNotice(req.forPages(r), func(s *session.Live) {
+	r = web.WithSessionObserver(req.forPages(r), func(s *session.Live) {
 		asked = true
 		if s != nil {
 			req.first.identity = identityOf(s)
 		}
 	})
-	req.live.portal.ServeHTTP(w, r)
+	req.live.site.Router.ServeHTTP(w, r)
 	if !asked {
 		req.identifyForLog()
 	}
@@ -54,7 +54,9 @@ func (req *request) pageContext(r *http.Request) *reqctx.Request {
 	if req.pageCtx != nil {
 		return req.pageCtx
 	}
-	q := &reqctx.Request{Secure: req.cookie.Secure, Host: req.host, Prefix: "/_auth"}
+	q := &reqctx.Request{
+		Secure: req.cookie.Secure, Host: req.host, Prefix: "/_auth", Token: req.first.token, TokenRead: true,
+	}
 	if req.live != nil {
 		q.Prefix = req.live.opt.prefix
 	}

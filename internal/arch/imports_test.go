@@ -13,9 +13,11 @@ var order = []string{
 	"",                   // registers everything
 	"cmd",                // caddy gatehouse …
 	"caddyauth",          // the app and the handler
+	"internal/site",      // collects the routes of all pages and of the API
 	"admin",              // admin pages and their API
 	"internal/portal",    // the other pages
 	"internal/runtime",   // what outlives a configuration
+	"internal/web",       // routes, requests, who may come
 	"internal/seed",      // the administrator from the environment
 	"internal/storecopy", // accounts from elsewhere
 	"internal/problem",   // errors as HTTP says them

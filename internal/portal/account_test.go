@@ -120,7 +120,7 @@ func TestMustChangeHoldsEverything(t *testing.T) {
 	b := w.browser()
 	b.post("/login", "username", "ada", "password", freshPass, "rt", "/reports").wantRedirect(t, "/_auth/account/password?rt=%2Freports")
 	b.get("/account/password?rt=/reports").want(t, 200, "everything else has to wait", `name="rt" value="/reports"`)
-	for _, rt := range w.portal.Addresses() {
+	for _, rt := range w.addresses() {
 		if rt.Access != "person" {
 			continue
 		}
@@ -137,7 +137,7 @@ func TestMustChangeHoldsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if at, held := w.portal.Hold(request("GET", "/../reports", "", ""), u); !held || !strings.HasSuffix(at, "/account/password") {
+	if at, held := w.gate.PasswordChange(request("GET", "/../reports", "", ""), u); !held || !strings.HasSuffix(at, "/account/password") {
 		t.Errorf("Hold: %q, %v", at, held)
 	}
 	b.post("/account/password", "current_password", freshPass, "new_password", "now it is only mine", "end_others", "1", "rt", "/reports").wantRedirect(t, "/reports")
@@ -145,7 +145,7 @@ func TestMustChangeHoldsEverything(t *testing.T) {
 	if u, _ = w.db.User(t.Context(), w.ada.ID); u.MustChange {
 		t.Error("still has to change it")
 	}
-	if _, held := w.portal.Hold(request("GET", "/", "", ""), u); held {
+	if _, held := w.gate.PasswordChange(request("GET", "/", "", ""), u); held {
 		t.Error("still held")
 	}
 }

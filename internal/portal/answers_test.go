@@ -2,13 +2,12 @@ package portal_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 func TestDecisionAnswers(t *testing.T) {
@@ -54,26 +53,25 @@ func TestDecisionAnswers(t *testing.T) {
 
 // What others answer below the prefix
 
-func TestExtraSeesSignedInPeopleOnly(t *testing.T) {
+func TestAdminRoutesSeeSignedInPeopleOnly(t *testing.T) {
 	t.Parallel()
-	var p *portal.Portal
-	w := newWorld(t, func(c *portal.Config) {
-		c.Extra = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if l := portal.LiveFrom(r); l == nil || l.User.ID != portal.ActorFrom(r).UserID {
-				t.Error("handed on without a session")
-			}
-			switch r.URL.Path {
-			case "/admin/forbidden":
-				p.Fail(w, r, &account.ForbiddenError{Code: account.CodeReauth, Text: "Sign in again."}, true)
-			case "/api/v1/users":
-				p.Fail(w, r, &account.ForbiddenError{Code: account.CodeReauth, Text: "Sign in again."}, false)
-			default:
-				w.Header().Set("X-Path", r.URL.Path)
-				w.WriteHeader(http.StatusTeapot)
-			}
-		})
+	teapot := func(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+		if q.Live == nil || q.Live.User.ID != q.Actor().UserID {
+			t.Error("handed on without a session")
+		}
+		w.Header().Set("X-Path", r.URL.Path)
+		w.WriteHeader(http.StatusTeapot)
+		return nil
+	}
+	refused := func(http.ResponseWriter, *http.Request, *web.Request) error {
+		return &account.ForbiddenError{Code: account.CodeReauth, Text: "Sign in again."}
+	}
+	w := newWorld(t, func(c *config) {
+		c.more = []web.Route{
+			web.Get("/admin", web.Admin, teapot), web.Get("/admin/users", web.Admin, teapot), web.Get("/admin/forbidden", web.Admin, refused),
+			web.Get("/api/v1/users", web.Admin, refused), {Method: http.MethodDelete, Pattern: "/api/v1/users/{name}", Access: web.Admin, Handle: teapot},
+		}
 	})
-	p = w.portal
 	w.browser().get("/admin/users?q=x").wantRedirect(t, "/_auth/login?to="+url.QueryEscape("/_auth/admin/users?q=x"))
 	w.browser().get("/api/v1/users").wantProblem(t, 401, "unauthorized")
 	b := w.browser().signIn("root", rootPass)
@@ -87,10 +85,7 @@ func TestExtraSeesSignedInPeopleOnly(t *testing.T) {
 	evil := request("POST", "/admin/users", "application/x-www-form-urlencoded", "x=y")
 	evil.Header.Set("Sec-Fetch-Site", "same-site")
 	b.send(evil).want(t, 403, "another site")
-	if l := portal.LiveFrom(httptest.NewRequest("GET", "/", nil)); l != nil {
-		t.Error("a session out of nowhere")
-	}
-	if a := portal.ActorFrom(httptest.NewRequest("GET", "/", nil)); a.UserID != "" || a.SessionID != "" {
+	if a := new(web.Request).Actor(); a.UserID != "" || a.SessionID != "" {
 		t.Error("an actor out of nowhere")
 	}
 }

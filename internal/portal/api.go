@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -119,26 +120,26 @@ func knownTime(t time.Time) *time.Time {
 }
 
 // apiSession tells an app who is signed in and for how long. Asking does not count as a use of the session.
-func (p *Portal) apiSession(w http.ResponseWriter, r *http.Request, v *visit) {
-	if v.live == nil {
-		p.Unauthorized(w, r, v.q.Prefix+"/login")
-		return
+func (p *Portal) apiSession(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if q.Live == nil {
+		return web.ErrSignIn
 	}
-	s, u := v.live.Session, v.live.User
+	s, u := q.Live.Session, q.Live.User
 	ui.WriteJSON(w, r, http.StatusOK, currentJSON{
 		User:      currentUser{u.ID, u.Username, u.Email, u.Name, u.Role, list(u.Groups), u.Managed},
 		Auth:      currentAuth{s.Method, providerName(s.Provider), knownTime(s.AuthAt)},
-		ExpiresAt: s.ExpiresAt.UTC(), IdleExpiresAt: v.live.IdleExpiresAt().UTC(),
+		ExpiresAt: s.ExpiresAt.UTC(), IdleExpiresAt: q.Live.IdleExpiresAt().UTC(),
 	})
+	return nil
 }
 
-func (p *Portal) apiMe(w http.ResponseWriter, r *http.Request, v *visit) {
-	u, err := p.Store.User(r.Context(), v.live.User.ID)
+func (p *Portal) apiMe(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	u, err := p.Store.User(r.Context(), q.Live.User.ID)
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	ui.WriteJSON(w, r, http.StatusOK, NewUserJSON(p.OIDC.Effective(&v.live.Session, u)))
+	ui.WriteJSON(w, r, http.StatusOK, NewUserJSON(p.OIDC.Effective(&q.Live.Session, u)))
+	return nil
 }
 
 // patchMe is what PATCH me takes. The fields that only an administrator changes are known so that the refusal can say
@@ -156,27 +157,25 @@ func (b patchMe) locked() bool {
 	return b.Username != nil || b.Email != nil || b.Role != nil || b.Groups != nil || b.Active != nil
 }
 
-func (p *Portal) apiPatchMe(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) apiPatchMe(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	var body patchMe
 	if err := ui.ReadJSON(w, r, &body); err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
 	if body.locked() {
-		p.fail(w, r, v, p.errLocked(v.live.User))
-		return
+		return p.errLocked(q, q.Live.User)
 	}
-	u := v.live.User
+	u := q.Live.User
 	var err error
 	if body.Name != nil {
-		u, err = p.Accounts.UpdateProfile(r.Context(), v.actor(r), u.ID, *body.Name)
-		u = p.OIDC.Effective(&v.live.Session, u) // what the session may, as GET says
+		u, err = p.Accounts.UpdateProfile(r.Context(), q.Actor(), u.ID, *body.Name)
+		u = p.OIDC.Effective(&q.Live.Session, u) // what the session may, as GET says
 	}
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
 	ui.WriteJSON(w, r, http.StatusOK, NewUserJSON(u))
+	return nil
 }
 
 type passwordJSON struct {
@@ -185,23 +184,22 @@ type passwordJSON struct {
 	EndOthers *bool  `json:"end_others"` // true when left out
 }
 
-func (p *Portal) apiPassword(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) apiPassword(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	var body passwordJSON
 	if err := ui.ReadJSON(w, r, &body); err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
 	end := body.EndOthers == nil || *body.EndOthers
-	in, err := p.Accounts.ChangeOwnPassword(r.Context(), v.actor(r), v.live, body.Current, body.New, end)
+	in, err := p.Accounts.ChangeOwnPassword(r.Context(), q.Actor(), q.Live, body.Current, body.New, end)
 	if errors.Is(err, login.ErrWrong) {
-		err = &ui.InputError{Status: http.StatusUnprocessableEntity, Text: p.ui.Text("error.wrong-password.text"), Fields: []ui.FieldError{p.wrongCurrent()}}
+		err = &ui.InputError{Status: http.StatusUnprocessableEntity, Text: q.Text("error.wrong-password.text"), Fields: []ui.FieldError{p.wrongCurrent(q)}}
 	}
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	v.carryOn(w, in)
+	q.SetSession(w, in)
 	p.noContent(w, r)
+	return nil
 }
 
 func (p *Portal) noContent(w http.ResponseWriter, r *http.Request) {
@@ -220,38 +218,37 @@ func ReadPage(r *http.Request) (cursor string, limit int, err error) {
 	return q.Get("cursor"), limit, nil
 }
 
-func (p *Portal) apiSessions(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) apiSessions(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	cursor, limit, err := ReadPage(r)
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	rows, err := p.Store.Sessions(r.Context(), store.SessionQuery{UserID: v.live.User.ID, Now: p.Clock(), Cursor: cursor, Limit: limit})
+	rows, err := p.Store.Sessions(r.Context(), store.SessionQuery{UserID: q.Live.User.ID, Now: p.Clock(), Cursor: cursor, Limit: limit})
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
 	out := ListJSON[SessionJSON]{Items: []SessionJSON{}, Next: rows.Next}
 	for _, row := range rows.Items {
-		if row.ID == v.live.Session.ID {
-			row.LastSeenAt = v.live.LastSeen() // the store learns of uses in batches
+		if row.ID == q.Live.Session.ID {
+			row.LastSeenAt = q.Live.LastSeen() // the store learns of uses in batches
 		}
-		out.Items = append(out.Items, NewSessionJSON(row, v.live.Session.ID))
+		out.Items = append(out.Items, NewSessionJSON(row, q.Live.Session.ID))
 	}
 	ui.WriteJSON(w, r, http.StatusOK, out)
+	return nil
 }
 
-func (p *Portal) apiEndSession(w http.ResponseWriter, r *http.Request, v *visit) {
-	s, err := p.ownSession(r, v)
+func (p *Portal) apiEndSession(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	s, err := p.ownSession(r, q)
 	if err == nil {
-		err = p.Accounts.EndOwnSession(r.Context(), v.actor(r), s.ID)
+		err = p.Accounts.EndOwnSession(r.Context(), q.Actor(), s.ID)
 	}
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	if s.ID == v.live.Session.ID {
-		v.cookie.Clear(w)
+	if s.ID == q.Live.Session.ID {
+		q.Cookie.Clear(w)
 	}
 	p.noContent(w, r)
+	return nil
 }

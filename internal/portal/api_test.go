@@ -3,14 +3,12 @@ package portal_test
 import (
 	"encoding/json"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
-	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 func keys(t testing.TB, raw string) []string {
@@ -268,8 +266,8 @@ func TestUnknownAPIAddresses(t *testing.T) {
 // The addresses above the ones there are belong to the API, too: a program gets a document, and stays below the prefix.
 func TestTheRootsOfTheAPIAreUnknownAddresses(t *testing.T) {
 	t.Parallel()
-	for _, w := range []*world{newWorld(t), newWorld(t, func(c *portal.Config) {
-		c.Extra = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { portal.Fail(rw, r, store.ErrNotFound, false) })
+	for _, w := range []*world{newWorld(t), newWorld(t, func(c *config) {
+		c.more = []web.Route{{Pattern: "/api/v1", Access: web.SignedIn}, {Pattern: "/api/v1/", Access: web.SignedIn}}
 	})} {
 		b := w.browser().signIn("ada", adaPass)
 		for _, at := range []string{"/api", "/api/v1", "/api/v1?x=1"} {

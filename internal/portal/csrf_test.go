@@ -10,7 +10,7 @@ import (
 
 // changing returns every address and method that changes something, from the routes themselves.
 func (w *world) changing() (list [][2]string) {
-	for _, rt := range w.portal.Addresses() {
+	for _, rt := range w.addresses() {
 		for _, m := range rt.Methods {
 			if m != http.MethodGet {
 				list = append(list, [2]string{m, rt.Pattern})
@@ -115,7 +115,7 @@ func TestLookingChangesNothing(t *testing.T) {
 	other := w.browser().signIn("ada", adaPass)
 	id := w.sessionOf(other)
 	before := w.snapshot()
-	for _, rt := range w.portal.Addresses() {
+	for _, rt := range w.addresses() {
 		for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
 			b.do(method, strings.ReplaceAll(address(rt.Pattern), strings.Repeat("0", 26), id))
 		}

@@ -20,9 +20,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -42,7 +44,9 @@ type world struct {
 	db       *sqlstore.DB
 	accounts *account.Service
 	login    *login.Service
-	portal   *portal.Portal
+	router   *web.Router
+	gate     web.Responses
+	guard    *returnto.Guard
 	insecure bool // plain HTTP
 	root     store.User
 	ada      store.User
@@ -51,7 +55,7 @@ type world struct {
 var cheap = password.Params{MemoryKiB: 64, Time: 1, Threads: 1}
 
 // emptyWorld has nobody in it.
-func emptyWorld(t testing.TB, change ...func(*portal.Config)) *world {
+func emptyWorld(t testing.TB, change ...func(*config)) *world {
 	t.Helper()
 	w := &world{t: t, clock: testenv.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
 	w.db = testenv.Store(t, func(o *sqlstore.Options) { o.Clock = w.clock.Now })
@@ -69,18 +73,59 @@ func emptyWorld(t testing.TB, change ...func(*portal.Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := portal.Config{Store: w.db, Sessions: sessions, Login: w.login, Accounts: w.accounts, Brand: brand,
-		TrustReturn: []string{"other.example.test"}, Clock: w.clock.Now, Log: log}
+	c := config{Config: web.Config{Store: w.db, Sessions: sessions, Login: w.login, Accounts: w.accounts,
+		TrustReturn: []string{"other.example.test"}, Clock: w.clock.Now, Log: log}, Brand: brand}
 	for _, f := range change {
 		f(&c)
 	}
-	if w.portal, err = portal.New(c); err != nil {
+	c.Pages, err = ui.NewSet(ui.Config{Brand: c.Brand, Language: c.Language, Log: log, Sources: []ui.Source{portal.Files}})
+	if err != nil {
 		t.Fatal(err)
 	}
+	deps, err := web.NewDeps(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.router = web.NewRouter(deps, append(portal.Routes(deps), c.more...))
+	w.gate, w.guard = web.NewResponses(deps), deps.Guard
 	return w
 }
 
-func newWorld(t testing.TB, change ...func(*portal.Config)) *world {
+// config is what a test may change.
+type config struct {
+	web.Config
+	Brand    ui.Brand
+	Language string
+	more     []web.Route
+}
+
+// Address is an address as tests see it.
+type Address struct {
+	Pattern string
+	Methods []string
+	Access  string
+	API     bool
+}
+
+// addresses returns all addresses, so that a test over them cannot forget a new one.
+func (w *world) addresses() []Address {
+	names := map[web.Access]string{web.SignedIn: "person", web.AnySignedIn: "held", web.Optional: "known", web.Public: "anybody"}
+	list := []Address{{Pattern: "/", Access: "separate"}}
+	at := map[string]int{}
+	for _, rt := range w.router.Routes() {
+		i, seen := at[rt.Pattern]
+		if !seen {
+			i, at[rt.Pattern] = len(list), len(list)
+			list = append(list, Address{Pattern: rt.Pattern, Access: names[rt.Access], API: rt.API()})
+		}
+		if rt.Handle != nil {
+			list[i].Methods = append(list[i].Methods, rt.Method)
+		}
+	}
+	return list
+}
+
+func newWorld(t testing.TB, change ...func(*config)) *world {
 	t.Helper()
 	w := emptyWorld(t, change...)
 	cli := account.Actor{Kind: account.CommandLine}
@@ -129,7 +174,7 @@ func (b *browser) send(r *http.Request) answer {
 	}
 	q := &reqctx.Request{ID: "ref-0123456789", ClientIP: netip.MustParseAddr(b.ip), Secure: !b.w.insecure, Host: r.Host, Prefix: prefix}
 	rec := httptest.NewRecorder()
-	b.w.portal.ServeHTTP(rec, reqctx.With(r, q))
+	b.w.router.ServeHTTP(rec, reqctx.With(r, q))
 	return b.read(rec)
 }
 

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/redirects"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -72,7 +72,7 @@ func TestEveryAnswerCarriesTheHeaders(t *testing.T) {
 		w.insecure = !secure
 		for _, signedIn := range []bool{false, true} {
 			b := w.browser()
-			for _, rt := range w.portal.Addresses() {
+			for _, rt := range w.addresses() {
 				for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 					if signedIn && b.token() == "" {
 						b.signIn("ada", adaPass)
@@ -144,7 +144,7 @@ func (f *faulty) ActiveAdmins(ctx context.Context, n int) ([]store.User, error) 
 func TestUnknownErrorsTellNothing(t *testing.T) {
 	t.Parallel()
 	secret := "postgres://gate:hunter2@db/gate"
-	w := newWorld(t, func(c *portal.Config) { c.Store = &faulty{c.Store, errors.New("dial " + secret)} })
+	w := newWorld(t, func(c *config) { c.Store = &faulty{c.Store, errors.New("dial " + secret)} })
 	for _, a := range []answer{w.browser().get("/login"), w.browser().post("/login", "username", "ada", "password", adaPass)} {
 		a.want(t, 500, "Something went wrong", "ref-0123456789")
 		checkHeaders(t, "500", a, true)
@@ -214,7 +214,7 @@ func TestOtherSpellingsOfAddresses(t *testing.T) {
 		}
 		r.URL, r.Host = u, host
 		rec := httptest.NewRecorder()
-		w.portal.ServeHTTP(rec, reqctx.With(r, &reqctx.Request{Secure: true, Host: host, Prefix: prefix}))
+		w.router.ServeHTTP(rec, reqctx.With(r, &reqctx.Request{Secure: true, Host: host, Prefix: prefix}))
 		loc := rec.Header().Get("Location")
 		if rec.Code != http.StatusNotFound && rec.Code != http.StatusPermanentRedirect {
 			t.Errorf("%s: status %d", target, rec.Code)
@@ -273,14 +273,14 @@ type invitation struct {
 // to a path without the mount prefix, which is the app's, and without any header of ours.
 func TestNoAnswerComesFromTheMultiplexer(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *portal.Config) {
-		c.Extra = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			portal.Fail(rw, r, store.ErrNotFound, !strings.HasPrefix(r.URL.Path, "/api"))
-		})
+	w := newWorld(t, func(c *config) {
+		for _, pattern := range []string{"/admin", "/admin/", "/api/v1", "/api/v1/"} {
+			c.more = append(c.more, web.Route{Pattern: pattern, Access: web.Admin})
+		}
 	})
 	ends := []string{"", "/", "//", "/.", "/..", "/../x", "/./", "/%2e", "/%2e%2e/", "%2F", "/%2F", "//x", "/x", "/x/", "?x=1", "/?x=1"}
 	for _, b := range []*browser{w.browser(), w.browser().signIn("root", rootPass)} {
-		for _, rt := range append(w.portal.Addresses(), portal.Address{Pattern: "/api"}, portal.Address{Pattern: ""}) {
+		for _, rt := range append(w.addresses(), Address{Pattern: "/api"}, Address{Pattern: ""}) {
 			for _, end := range ends {
 				at := strings.TrimSuffix(address(rt.Pattern), "/") + end
 				for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "CONNECT"} {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // pingTime bounds a health check.
@@ -25,7 +26,7 @@ func (p *Portal) ping(ctx context.Context) error {
 }
 
 // healthz tells load balancers whether the gate can do its work, and nothing else.
-func (p *Portal) healthz(w http.ResponseWriter, r *http.Request, _ *visit) {
+func (p *Portal) healthz(w http.ResponseWriter, r *http.Request, _ *web.Request) error {
 	status, text := http.StatusOK, "ok\n"
 	if err := p.ping(r.Context()); err != nil {
 		status, text = http.StatusServiceUnavailable, "unavailable\n"
@@ -38,10 +39,12 @@ func (p *Portal) healthz(w http.ResponseWriter, r *http.Request, _ *visit) {
 	if r.Method != http.MethodHead {
 		_, _ = w.Write([]byte(text)) // the client went away: nobody to tell
 	}
+	return nil
 }
 
-func (p *Portal) asset(w http.ResponseWriter, r *http.Request, v *visit) {
-	if !p.ui.Asset(w, r, r.PathValue("name")) {
-		p.fail(w, r, v, problem.ErrNoPage)
+func (p *Portal) asset(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if !q.UI.Asset(w, r, r.PathValue("name")) {
+		return problem.ErrNoPage
 	}
+	return nil
 }

@@ -44,7 +44,7 @@ func TestPagesAreInTheLanguageOfTheRequest(t *testing.T) {
 // portalDefault looks at the page of a portal with another default.
 func (w *world) portalDefault(t *testing.T, language, want string) {
 	t.Helper()
-	other := newWorld(t, func(c *portal.Config) { c.Language = language })
+	other := newWorld(t, func(c *config) { c.Language = language })
 	other.browser().get("/login").want(t, 200, want)
 	other.browser().speaking("en").get("/login").want(t, 200, "Sign in to Acme")
 }
@@ -191,7 +191,7 @@ func sentences(t *testing.T, lang string) []string {
 func TestEveryPageIsInOneLanguage(t *testing.T) {
 	t.Parallel()
 	for lang, title := range map[string]string{"de": "Fehler:", "es": "Error:"} {
-		w := newWorld(t, func(c *portal.Config) { c.Language = lang })
+		w := newWorld(t, func(c *config) { c.Language = lang })
 		english := sentences(t, lang)
 		if len(english) < 150 {
 			t.Fatalf("%d sentences only", len(english))
@@ -226,7 +226,7 @@ func TestEveryPageIsInOneLanguage(t *testing.T) {
 // The gate's answers on the app's addresses are in the person's language, too, and say so on a line of their own.
 func TestDecisionsAreInTheLanguageOfTheRequest(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *portal.Config) { c.Language = "de" })
+	w := newWorld(t, func(c *config) { c.Language = "de" })
 	d := w.decisions(t, w.browser().signIn("ada", adaPass))
 	for name, want := range map[string]string{"forbidden": "Dieser Teil der Website verlangt die Zugehörigkeit zu payroll.",
 		"unavailable": "Der Anmeldedienst ist zurzeit nicht erreichbar.", "set-up": "Es gibt noch keinen Administrator."} {

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -22,25 +23,24 @@ const (
 	linkLife   = 30 * time.Minute
 )
 
-func (p *Portal) link(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) link(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	token := r.PathValue("token")
 	info, err := p.Accounts.LinkStatus(r.Context(), token)
 	if err == nil && info.State != account.LinkValid {
-		p.deadLink(w, r, v, info)
-		return
+		return p.deadLink(w, r, q, info)
 	}
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	http.SetCookie(w, v.cookie.Own(linkCookie, token, linkLife))
-	p.sendTo(w, r, v.q.Prefix+"/welcome")
+	http.SetCookie(w, q.Cookie.Own(linkCookie, token, linkLife))
+	p.sendTo(w, r, q.Prefix+"/welcome")
+	return nil
 }
 
 // deadLink says why a link is of no use, since when, and how to get another.
-func (p *Portal) deadLink(w http.ResponseWriter, r *http.Request, v *visit, info account.LinkInfo) {
+func (p *Portal) deadLink(w http.ResponseWriter, r *http.Request, q *web.Request, info account.LinkInfo) error {
 	f := problem.Of(&account.LinkError{State: info.State})
-	d := deadLinkPage{Text: f.Text(p.ui)}
+	d := deadLinkPage{Text: f.Text(q.UI)}
 	switch info.State {
 	case account.LinkUsed:
 		d.When = info.UsedAt
@@ -49,14 +49,15 @@ func (p *Portal) deadLink(w http.ResponseWriter, r *http.Request, v *visit, info
 	}
 	switch {
 	case info.Purpose == store.LinkSetup:
-		d.Ask = p.ui.Text("link.ask_setup")
-	case p.Waiting(r):
-		d.Ask = p.ui.Text("error.setup-needed.text")
+		d.Ask = q.Text("link.ask_setup")
+	case p.Setup.Waiting(r):
+		d.Ask = q.Text("error.setup-needed.text")
 	default:
-		d.Ask = p.ui.Text("link.ask")
+		d.Ask = q.Text("link.ask")
 	}
-	p.waysOnFromLink(r, v, &d)
-	p.ui.Write(w, r, ui.Page{Template: "dead-link", Status: f.Status, Title: f.Title(p.ui), Failed: true, Card: true, Data: d})
+	p.waysOnFromLink(r, q, &d)
+	q.UI.Write(w, r, ui.Page{Template: "dead-link", Status: f.Status, Title: f.Title(q.UI), Failed: true, Card: true, Data: d})
+	return nil
 }
 
 // deadLinkPage is the data of the "dead-link" page.
@@ -69,12 +70,12 @@ type deadLinkPage struct {
 }
 
 // waysOnFromLink adds how to go on. While there is no administrator, nobody could give out a link, or sign in.
-func (p *Portal) waysOnFromLink(r *http.Request, v *visit, d *deadLinkPage) {
-	if p.Waiting(r) {
-		d.Ways, d.Steps = p.ui.Text("setup.ways"), p.setupSteps()
+func (p *Portal) waysOnFromLink(r *http.Request, q *web.Request, d *deadLinkPage) {
+	if p.Setup.Waiting(r) {
+		d.Ways, d.Steps = q.Text("setup.ways"), q.SetupSteps()
 		return
 	}
-	d.SignIn = v.q.Prefix + "/login"
+	d.SignIn = q.Prefix + "/login"
 }
 
 // welcomePage is the data of the "welcome" page.
@@ -88,53 +89,54 @@ type welcomePage struct {
 	Faults   []ui.Field
 }
 
-// opened returns the link that the browser has opened. done is true when the request has been answered.
-func (p *Portal) opened(w http.ResponseWriter, r *http.Request, v *visit) (token string, info account.LinkInfo, done bool) {
-	token = v.cookie.OwnValue(r, linkCookie)
-	info, err := p.Accounts.LinkStatus(r.Context(), token)
+// opened returns the link that the browser has opened. done is true when a response has been written.
+func (p *Portal) opened(w http.ResponseWriter, r *http.Request, q *web.Request) (token string, info account.LinkInfo, done bool, err error) {
+	token = q.Cookie.OwnValue(r, linkCookie)
+	info, err = p.Accounts.LinkStatus(r.Context(), token)
 	switch {
 	case err != nil:
-		p.fail(w, r, v, err)
+		return "", info, false, err
 	case info.State != account.LinkValid:
 		if token == "" {
-			p.deadLinkCookie(w, r, v)
-			break
+			return "", info, true, p.deadLinkCookie(w, r, q)
 		}
-		p.deadLink(w, r, v, info)
-	default:
-		return token, info, false
+		return "", info, true, p.deadLink(w, r, q, info)
 	}
-	return "", info, true
+	return token, info, false, nil
 }
 
 // deadLinkCookie answers a browser that comes without having opened a link, or that kept no cookie of it.
-func (p *Portal) deadLinkCookie(w http.ResponseWriter, r *http.Request, v *visit) {
-	d := deadLinkPage{Text: p.ui.Text("link.none"), Ask: p.ui.Text("link.cookies")}
-	p.waysOnFromLink(r, v, &d)
-	p.ui.Write(w, r, ui.Page{Template: "dead-link", Status: http.StatusBadRequest, Title: p.ui.Text("link.none_title"), Failed: true, Card: true, Data: d})
+func (p *Portal) deadLinkCookie(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	d := deadLinkPage{Text: q.Text("link.none"), Ask: q.Text("link.cookies")}
+	p.waysOnFromLink(r, q, &d)
+	q.UI.Write(w, r, ui.Page{Template: "dead-link", Status: http.StatusBadRequest, Title: q.Text("link.none_title"), Failed: true, Card: true, Data: d})
+	return nil
 }
 
-func (p *Portal) showWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
-	if _, info, done := p.opened(w, r, v); !done {
-		p.ui.Write(w, r, p.welcome(v, info, account.LinkForm{}, nil))
+func (p *Portal) showWelcome(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	_, info, done, err := p.opened(w, r, q)
+	if done || err != nil {
+		return err
 	}
+	q.UI.Write(w, r, p.welcome(q, info, account.LinkForm{}, nil))
+	return nil
 }
 
-func (p *Portal) welcome(v *visit, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
-	d := welcomePage{Link: info.ID, Setup: info.Purpose == store.LinkSetup, Username: info.Username, By: p.actorName("", info.CreatedBy), Until: info.ExpiresAt}
-	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: p.ui.Text("welcome.title"), Switch: v.offer("welcome")}
-	fresh := p.newPassword("password", p.ui.Text("welcome.password"))
+func (p *Portal) welcome(q *web.Request, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
+	d := welcomePage{Link: info.ID, Setup: info.Purpose == store.LinkSetup, Username: info.Username, By: q.ActorName("", info.CreatedBy), Until: info.ExpiresAt}
+	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: q.Text("welcome.title"), Switch: languageSwitch(q, "welcome")}
+	fresh := p.newPassword(q, "password", q.Text("welcome.password"))
 	if d.Setup {
-		page.Title = p.ui.Text("welcome.setup_title")
+		page.Title = q.Text("welcome.setup_title")
 		d.Fields = []ui.Field{
-			{ID: "username", Name: "username", Label: p.ui.Text("login.username"), Value: form.Username, Autocomplete: "username", Plain: true, Key: "next"},
-			{ID: "email", Name: "email", Label: p.ui.Text("welcome.email"), Type: "email", Value: form.Email, Autocomplete: "email", Optional: true, Key: "next"},
-			{ID: "name", Name: "name", Label: p.ui.Text("profile.name"), Value: form.Name, Autocomplete: "name", Optional: true, Key: "next"},
+			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: form.Username, Autocomplete: "username", Plain: true, Key: "next"},
+			{ID: "email", Name: "email", Label: q.Text("welcome.email"), Type: "email", Value: form.Email, Autocomplete: "email", Optional: true, Key: "next"},
+			{ID: "name", Name: "name", Label: q.Text("profile.name"), Value: form.Name, Autocomplete: "name", Optional: true, Key: "next"},
 			fresh,
 		}
 	} else {
 		d.Fields = []ui.Field{
-			{ID: "username", Name: "username", Label: p.ui.Text("login.username"), Value: info.Username, Autocomplete: "username", ReadOnly: true, Plain: true},
+			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: info.Username, Autocomplete: "username", ReadOnly: true, Plain: true},
 			fresh,
 		}
 	}
@@ -145,10 +147,10 @@ func (p *Portal) welcome(v *visit, info account.LinkInfo, form account.LinkForm,
 }
 
 // newPassword is the field for a password to be set.
-func (p *Portal) newPassword(name, label string) ui.Field {
+func (p *Portal) newPassword(q *web.Request, name, label string) ui.Field {
 	least := p.Accounts.Policy.Min()
 	return ui.Field{ID: name, Name: name, Label: label, Type: "password", Autocomplete: "new-password", Plain: true, Reveal: true,
-		Hint: p.ui.Text("password.rules", "n", least), Rules: "minlength: " + strconv.Itoa(least) + ";", Key: "go"}
+		Hint: q.Text("password.rules", "n", least), Rules: "minlength: " + strconv.Itoa(least) + ";", Key: "go"}
 }
 
 // markErrors puts errors beside their fields; what is about no field of the form goes above it.
@@ -163,41 +165,39 @@ func (p *Portal) markErrors(page *ui.Page, fields []ui.Field, errs []ui.FieldErr
 	}
 }
 
-func (p *Portal) postWelcome(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) postWelcome(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	sent, err := ui.ReadForm(w, r)
 	if err == nil {
 		err = sent.Once("username", "email", "name", "password", ui.AboutField)
 	}
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	token, info, done := p.opened(w, r, v)
-	if done {
-		return
+	token, info, done, err := p.opened(w, r, q)
+	if done || err != nil {
+		return err
 	}
 	if !belongs(sent, info) {
-		p.fail(w, r, v, ui.BadInput(http.StatusConflict, "input.other_link"))
-		return
+		return ui.BadInput(http.StatusConflict, "input.other_link")
 	}
 	form := account.LinkForm{Password: sent.Get("password")}
 	if info.Purpose == store.LinkSetup {
 		form.Username, form.Email, form.Name = sent.Get("username"), sent.Get("email"), sent.Get("name")
 	}
-	in, err := p.useLink(r, v, token, form)
+	in, err := p.useLink(r, q, token, form)
 	if err != nil {
-		p.refuseLink(w, r, v, info, form, err)
-		return
+		return p.refuseLink(w, r, q, info, form, err)
 	}
-	http.SetCookie(w, v.cookie.Own(linkCookie, "", -1))
-	v.carryOn(w, in)
+	http.SetCookie(w, q.Cookie.Own(linkCookie, "", -1))
+	q.SetSession(w, in)
 	to := returnto.Home
 	if info.Purpose == store.LinkSetup {
-		p.hasAdmin.Store(true)
-		to = v.q.Prefix + "/account"
-		p.ui.Flash(w, r, "set_up")
+		p.Setup.Done()
+		to = q.Prefix + "/account"
+		q.UI.Flash(w, r, "set_up")
 	}
 	p.sendTo(w, r, to)
+	return nil
 }
 
 // belongs reports whether a form was shown for the link that the browser opened last. Another one opened in another tab
@@ -210,8 +210,8 @@ func belongs(sent ui.Form, info account.LinkInfo) bool {
 }
 
 // useLink spends the link and begins the session.
-func (p *Portal) useLink(r *http.Request, v *visit, token string, form account.LinkForm) (login.SignedIn, error) {
-	client := v.client(r)
+func (p *Portal) useLink(r *http.Request, q *web.Request, token string, form account.LinkForm) (login.SignedIn, error) {
+	client := q.Client()
 	proof, err := p.Accounts.UseLink(r.Context(), client, token, form)
 	if err != nil {
 		return login.SignedIn{}, err
@@ -219,23 +219,22 @@ func (p *Portal) useLink(r *http.Request, v *visit, token string, form account.L
 	return p.Login.SignIn(r.Context(), client, proof, login.Via{Method: "link"})
 }
 
-func (p *Portal) refuseLink(w http.ResponseWriter, r *http.Request, v *visit, info account.LinkInfo, form account.LinkForm, err error) {
+func (p *Portal) refuseLink(w http.ResponseWriter, r *http.Request, q *web.Request, info account.LinkInfo, form account.LinkForm, err error) error {
 	var dead *account.LinkError
 	if errors.As(err, &dead) {
 		// Spent by somebody else, or withdrawn, between looking and using.
-		if now, lerr := p.Accounts.LinkStatus(r.Context(), v.cookie.OwnValue(r, linkCookie)); lerr == nil && now.State != account.LinkValid {
+		if now, lerr := p.Accounts.LinkStatus(r.Context(), q.Cookie.OwnValue(r, linkCookie)); lerr == nil && now.State != account.LinkValid {
 			info = now
 		} else {
 			info.State = dead.State
 		}
-		p.deadLink(w, r, v, info)
-		return
+		return p.deadLink(w, r, q, info)
 	}
-	if fields, status := problem.FieldErrors(p.ui, err); len(fields) > 0 {
-		page := p.welcome(v, info, form, fields)
+	if fields, status := problem.FieldErrors(q.UI, err); len(fields) > 0 {
+		page := p.welcome(q, info, form, fields)
 		page.Status = status
-		p.ui.Write(w, r, page)
-		return
+		q.UI.Write(w, r, page)
+		return nil
 	}
-	p.fail(w, r, v, err)
+	return err
 }

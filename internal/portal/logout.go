@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // logoutPage is the data of the "logout" page.
@@ -21,36 +22,36 @@ type loggedOutPage struct {
 	Where  string // the account page
 }
 
-func (p *Portal) showLogout(w http.ResponseWriter, r *http.Request, v *visit) {
-	if p.Waiting(r) {
-		p.SetupNeeded(w, r, true)
-		return
+func (p *Portal) showLogout(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if p.Setup.Waiting(r) {
+		return problem.ErrSetup
 	}
-	if v.live == nil {
-		p.sendTo(w, r, v.q.Prefix+"/logged-out")
-		return
+	if q.Live == nil {
+		p.sendTo(w, r, q.Prefix+"/logged-out")
+		return nil
 	}
-	d := logoutPage{Name: v.live.User.Username}
-	if _, ok := p.endSession(v, r); ok {
-		d.Provider = p.providerLabel(v.live.Session.Provider)
+	d := logoutPage{Name: q.Live.User.Username}
+	if _, ok := p.endSession(q, r); ok {
+		d.Provider = q.ProviderLabel(q.Live.Session.Provider)
 	}
-	p.ui.Write(w, r, ui.Page{Template: "logout", Card: true, Viewer: v.viewer(), Title: p.ui.Text("logout.title"), FormTargets: p.endTargets(v, r), Data: d})
+	q.UI.Write(w, r, ui.Page{Template: "logout", Card: true, Viewer: q.Viewer(), Title: q.Text("logout.title"), FormTargets: p.endTargets(q, r), Data: d})
+	return nil
 }
 
 // endSession returns where the provider ends its session.
-func (p *Portal) endSession(v *visit, r *http.Request) (address string, ok bool) {
-	if p.OIDC == nil || v.live == nil || v.live.Session.Provider == "" {
+func (p *Portal) endSession(q *web.Request, r *http.Request) (address string, ok bool) {
+	if p.OIDC == nil || q.Live == nil || q.Live.Session.Provider == "" {
 		return "", false
 	}
-	return p.OIDC.Registry.EndSession(r.Context(), &v.live.Session, v.q.Origin()+v.q.Prefix+"/logged-out")
+	return p.OIDC.Registry.EndSession(r.Context(), &q.Live.Session, q.Origin()+q.Prefix+"/logged-out")
 }
 
 // endTargets returns the provider's origin, so that a browser follows the sign-out form there.
-func (p *Portal) endTargets(v *visit, r *http.Request) []string {
-	if p.OIDC == nil || v.live == nil || v.live.Session.Provider == "" {
+func (p *Portal) endTargets(q *web.Request, r *http.Request) []string {
+	if p.OIDC == nil || q.Live == nil || q.Live.Session.Provider == "" {
 		return nil
 	}
-	if origin := p.OIDC.Registry.EndOrigin(r.Context(), &v.live.Session); origin != "" {
+	if origin := p.OIDC.Registry.EndOrigin(r.Context(), &q.Live.Session); origin != "" {
 		return []string{origin}
 	}
 	return nil
@@ -59,52 +60,52 @@ func (p *Portal) endTargets(v *visit, r *http.Request) []string {
 // postLogout ends the session, or all of the person's, whatever kind of body came with it: who asks to sign out must not
 // stay signed in for a script's Content-Type. Without a session there is nothing to end, and that is said in the same
 // words. While the store cannot be reached the cookie stays: without it nobody could end the session.
-func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) postLogout(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadOptions(w, r)
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	if v.live == nil {
-		v.live = v.lapsed
+	if q.Live == nil {
+		q.Live = q.Lapsed
 	}
-	if v.live == nil {
-		v.cookie.Clear(w)
-		v.dropFlows(w, r)
-		p.sendTo(w, r, v.q.Prefix+"/logged-out")
-		return
+	if q.Live == nil {
+		q.Cookie.Clear(w)
+		dropFlows(w, r, q)
+		p.sendTo(w, r, q.Prefix+"/logged-out")
+		return nil
 	}
-	to := v.q.Prefix + "/logged-out"
+	to := q.Prefix + "/logged-out"
 	if form.Ticked("provider") {
-		if address, ok := p.endSession(v, r); ok {
+		if address, ok := p.endSession(q, r); ok {
 			to = address
 		}
 	}
 	end := p.Accounts.SignOut
 	// Whoever asks to sign out is signed out, in whatever name the page was shown. More than that is for its person.
-	if form.Ticked("everywhere") && form.IsAbout(v.live.User.ID) {
+	if form.Ticked("everywhere") && form.IsAbout(q.Live.User.ID) {
 		end = p.Accounts.EndAllOwn
 	}
-	if err := end(r.Context(), v.actor(r)); err != nil && problem.Of(err).Status != http.StatusUnauthorized {
-		p.fail(w, r, v, err)
-		return
+	if err := end(r.Context(), q.Actor()); err != nil && problem.Of(err).Status != http.StatusUnauthorized {
+		return err
 	}
-	v.cookie.Clear(w)
-	v.dropFlows(w, r)
+	q.Cookie.Clear(w)
+	dropFlows(w, r, q)
 	if strings.HasPrefix(to, "/") {
 		p.sendTo(w, r, to)
-		return
+		return nil
 	}
 	p.sendAway(w, r, to)
+	return nil
 }
 
-func (p *Portal) loggedOut(w http.ResponseWriter, r *http.Request, v *visit) {
-	d := loggedOutPage{SignIn: v.q.Prefix + "/login", Where: v.q.Prefix + "/account"}
-	page := ui.Page{Template: "logged-out", Card: true, Title: p.ui.Text("logged_out.title"), Switch: v.offer("logged-out")}
-	if v.live != nil {
-		d.Still = v.live.User.Username
-		page.Title = p.ui.Text("logged_out.not")
+func (p *Portal) loggedOut(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	d := loggedOutPage{SignIn: q.Prefix + "/login", Where: q.Prefix + "/account"}
+	page := ui.Page{Template: "logged-out", Card: true, Title: q.Text("logged_out.title"), Switch: languageSwitch(q, "logged-out")}
+	if q.Live != nil {
+		d.Still = q.Live.User.Username
+		page.Title = q.Text("logged_out.not")
 	}
 	page.Data = d
-	p.ui.Write(w, r, page)
+	q.UI.Write(w, r, page)
+	return nil
 }

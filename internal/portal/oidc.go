@@ -14,25 +14,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
-
-// oidcRoutes are the addresses of the sign-in through providers. Providers post to two of them from their own sites;
-// these judge what is posted by what it is, and by the browser's cookie, and look at no session.
-func (p *Portal) oidcRoutes() []route {
-	get := func(h handler) map[string]handler { return map[string]handler{http.MethodGet: h} }
-	return []route{
-		{pattern: "/oidc/{name}/start", access: known,
-			methods: map[string]handler{http.MethodGet: p.oidcStart, http.MethodPost: p.oidcConfirmed}},
-		{pattern: "/oidc/{name}/callback", access: known, foreign: true,
-			methods: map[string]handler{http.MethodGet: p.oidcCallback, http.MethodPost: p.oidcPosted}},
-		{pattern: "/oidc/{name}/backchannel-logout", access: anybody, foreign: true, early: true,
-			methods: map[string]handler{http.MethodPost: p.oidcBackchannel}},
-		{pattern: "/oidc/{name}/frontchannel-logout", access: anybody, early: true, methods: get(p.oidcFrontchannel)},
-		{pattern: "/oidc/{name}/icon", access: anybody, early: true, methods: get(p.oidcIcon)},
-		{pattern: "/account/providers", access: person,
-			methods: map[string]handler{http.MethodGet: p.showProviders, http.MethodPost: p.postProviders}},
-	}
-}
 
 // providerButton offers a provider.
 type providerButton struct {
@@ -41,20 +24,20 @@ type providerButton struct {
 }
 
 // buttons returns the providers to offer. query is added to their addresses.
-func (p *Portal) buttons(r *http.Request, v *visit, query url.Values) []providerButton {
+func (p *Portal) buttons(r *http.Request, q *web.Request, query url.Values) []providerButton {
 	if p.OIDC == nil {
 		return nil
 	}
 	var list []providerButton
 	for _, c := range p.OIDC.Registry.Choices(r.Context()) {
-		list = append(list, p.button(v, c, query))
+		list = append(list, p.button(q, c, query))
 	}
 	return list
 }
 
-func (p *Portal) button(v *visit, c oidc.Choice, query url.Values) providerButton {
-	at := v.q.Prefix + "/oidc/" + c.Name
-	b := providerButton{Href: at + "/start", Text: p.ui.Text("login.provider", "name", c.Label)}
+func (p *Portal) button(q *web.Request, c oidc.Choice, query url.Values) providerButton {
+	at := q.Prefix + "/oidc/" + c.Name
+	b := providerButton{Href: at + "/start", Text: q.Text("login.provider", "name", c.Label)}
 	if len(query) > 0 {
 		b.Href += "?" + query.Encode()
 	}
@@ -62,27 +45,17 @@ func (p *Portal) button(v *visit, c oidc.Choice, query url.Values) providerButto
 		b.Icon = at + "/icon"
 	}
 	if c.Down {
-		b.Down = p.ui.Text("login.provider_down", "name", c.Label)
+		b.Down = q.Text("login.provider_down", "name", c.Label)
 	}
 	return b
 }
 
-// label returns what people call a provider.
-func (p *Portal) providerLabel(name string) string {
-	if p.OIDC != nil {
-		if label, ok := p.OIDC.Registry.Label(name); ok {
-			return label
-		}
-	}
-	return name
+func (p *Portal) callbackURL(q *web.Request, name string) string {
+	return q.Origin() + q.Prefix + "/oidc/" + name + "/callback"
 }
 
-func (p *Portal) callbackURL(v *visit, name string) string {
-	return v.q.Origin() + v.q.Prefix + "/oidc/" + name + "/callback"
-}
-
-func (v *visit) carryReturn(r *http.Request) string {
-	return returnto.Carry(v.returning(r, nil), v.own(r, nil, "to"))
+func carryReturn(r *http.Request, q *web.Request) string {
+	return returnto.Carry(q.ReturnTo(nil), q.OwnPage(nil, "to"))
 }
 
 // sendAway sends the browser to a provider. Access logs write the headers of answers when the answer is through, and
@@ -97,22 +70,22 @@ func (p *Portal) sendAway(w http.ResponseWriter, r *http.Request, address string
 }
 
 // beginOIDC begins a flow and binds it to the browser.
-func (p *Portal) beginOIDC(w http.ResponseWriter, r *http.Request, v *visit, name string, s oidc.Start) (oidc.Begun, error) {
-	b, err := p.OIDC.Begin(r.Context(), v.client(r), name, s)
+func (p *Portal) beginOIDC(w http.ResponseWriter, r *http.Request, q *web.Request, name string, s oidc.Start) (oidc.Begun, error) {
+	b, err := p.OIDC.Begin(r.Context(), q.Client(), name, s)
 	if err != nil {
 		return b, err
 	}
-	for _, drop := range oidc.Surplus(v.flows(r)) {
-		http.SetCookie(w, v.cookie.Own(drop, "", -1))
+	for _, drop := range oidc.Surplus(flows(r, q)) {
+		http.SetCookie(w, q.Cookie.Own(drop, "", -1))
 	}
-	http.SetCookie(w, v.cookie.Own(b.Cookie.Name, b.Cookie.Value, oidc.FlowLife))
+	http.SetCookie(w, q.Cookie.Own(b.Cookie.Name, b.Cookie.Value, oidc.FlowLife))
 	return b, nil
 }
 
 // flows returns the cookies of sign-ins under way, by name.
-func (v *visit) flows(r *http.Request) map[string]string {
+func flows(r *http.Request, q *web.Request) map[string]string {
 	have := make(map[string]string)
-	full := v.cookie.OwnName(oidc.FlowCookiePrefix)
+	full := q.Cookie.OwnName(oidc.FlowCookiePrefix)
 	for _, c := range r.Cookies() {
 		if short, ok := strings.CutPrefix(c.Name, full); ok {
 			have[oidc.FlowCookiePrefix+short] = c.Value
@@ -122,20 +95,19 @@ func (v *visit) flows(r *http.Request) map[string]string {
 }
 
 // dropFlows ends the sign-ins that the browser has under way: who signs out does not want to come back in by one of them.
-func (v *visit) dropFlows(w http.ResponseWriter, r *http.Request) {
-	for name := range v.flows(r) {
-		http.SetCookie(w, v.cookie.Own(name, "", -1))
+func dropFlows(w http.ResponseWriter, r *http.Request, q *web.Request) {
+	for name := range flows(r, q) {
+		http.SetCookie(w, q.Cookie.Own(name, "", -1))
 	}
 }
 
 // oidcPosted takes an answer by form_post. It comes from the provider's site, so the browser sends none of our cookies
 // (SameSite=Lax) with it; the redirect makes it ask again, with them.
-func (p *Portal) oidcPosted(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) oidcPosted(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	name := r.PathValue("name")
 	form, err := ui.ReadForm(w, r)
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
 	values := make(url.Values)
 	for _, field := range []string{"state", "code", "error", "error_description", "iss"} {
@@ -143,56 +115,54 @@ func (p *Portal) oidcPosted(w http.ResponseWriter, r *http.Request, v *visit) {
 	}
 	a, err := oidc.ParseAnswer(values)
 	if err == nil {
-		err = p.OIDC.Throttled(v.client(r))
+		err = p.OIDC.Throttled(q.Client())
 	}
 	var id string
 	if err == nil {
 		id, err = p.OIDC.Registry.Stash(r.Context(), name, a)
 	}
 	if err != nil {
-		p.failOIDC(w, r, v, name, "", err)
-		return
+		return p.failOIDC(w, r, q, name, "", err)
 	}
-	p.sendTo(w, r, v.q.Prefix+"/oidc/"+name+"/callback?form="+id)
+	p.sendTo(w, r, q.Prefix+"/oidc/"+name+"/callback?form="+id)
+	return nil
 }
 
 // oidcCallback ends a flow.
-func (p *Portal) oidcCallback(w http.ResponseWriter, r *http.Request, v *visit) {
-	if err := p.ready(r.Context()); err != nil {
-		p.fail(w, r, v, err)
-		return
+func (p *Portal) oidcCallback(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if err := p.Setup.Ready(r.Context()); err != nil {
+		return err
 	}
 	name := r.PathValue("name")
 	a, err := p.oidcAnswer(r, name)
 	if err != nil {
-		p.failOIDC(w, r, v, name, "", err)
-		return
+		return p.failOIDC(w, r, q, name, "", err)
 	}
-	cookie := func(n string) string { return v.cookie.OwnValue(r, n) }
-	out, err := p.OIDC.Finish(r.Context(), v.client(r), name, a, cookie, v.live)
+	cookie := func(n string) string { return q.Cookie.OwnValue(r, n) }
+	out, err := p.OIDC.Finish(r.Context(), q.Client(), name, a, cookie, q.Live)
 	var throttled *login.ThrottledError
 	if flow := oidc.CookieName(a.State); cookie(flow) != "" && !errors.As(err, &throttled) { // that one may come again
-		http.SetCookie(w, v.cookie.Own(flow, "", -1))
+		http.SetCookie(w, q.Cookie.Own(flow, "", -1))
 	}
 	if err != nil {
-		p.failOIDC(w, r, v, name, out.ReturnTo, err)
-		return
+		return p.failOIDC(w, r, q, name, out.ReturnTo, err)
 	}
-	b, to := v.p.guard.Restore(v.q, out.ReturnTo)
+	b, to := p.Guard.Restore(q.Request, out.ReturnTo)
 	switch out.Purpose {
 	case oidc.PurposeLink:
-		p.ui.Flash(w, r, "linked")
-		p.sendTo(w, r, v.q.Prefix+"/account/providers")
+		q.UI.Flash(w, r, "linked")
+		p.sendTo(w, r, q.Prefix+"/account/providers")
 	case oidc.PurposeReauth:
-		v.carryOn(w, out.SignedIn)
-		p.sendTo(w, r, b.RedirectTarget(v.q, to, v.q.Prefix+"/account"))
+		q.SetSession(w, out.SignedIn)
+		p.sendTo(w, r, b.RedirectTarget(q.Request, to, q.Prefix+"/account"))
 	default:
-		v.carryOn(w, out.SignedIn)
+		q.SetSession(w, out.SignedIn)
 		if out.Twin {
-			p.ui.Flash(w, r, "twin") // on the next page of ours
+			q.UI.Flash(w, r, "twin") // on the next page of ours
 		}
-		p.sendTo(w, r, p.destination(v, out.SignedIn.User, b, to))
+		p.sendTo(w, r, p.destination(q, out.SignedIn.User, b, to))
 	}
+	return nil
 }
 
 // oidcAnswer reads the provider's answer from the address, or one that was posted a moment ago.
@@ -221,94 +191,90 @@ const providerRetry = 30 * time.Second
 
 // failOIDC responds to a sign-in through a provider that came to nothing, in our own words: what the provider wrote is in
 // the log at most, and nowhere as markup.
-func (p *Portal) failOIDC(w http.ResponseWriter, r *http.Request, v *visit, name, carried string, err error) {
+func (p *Portal) failOIDC(w http.ResponseWriter, r *http.Request, q *web.Request, name, carried string, err error) error {
 	kind := oidc.KindOf(err)
 	status, known := oidcStatus[kind]
 	var throttled *login.ThrottledError
 	switch {
 	case errors.Is(err, oidc.ErrNoProvider):
-		p.notFound(w, r)
-		return
+		return q.NotFound()
 	case errors.As(err, &throttled):
-		f := problem.Of(err)
-		p.begin(w, r, v, f, err)
-		p.throttled(w, r, f, v.loginAgain(carried)("", ""))
-		return
+		q.WriteThrottled(w, r, err, p.loginAgain(q, carried)("", ""))
+		return nil
 	case !known:
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	again := v.loginAgain(carried)
+	again := p.loginAgain(q, carried)
 	if kind == oidc.Canceled {
 		// The person knows: no alarm.
 		p.sendTo(w, r, again("canceled", name))
-		return
+		return nil
 	}
 	f := problem.Problem{Status: status, Slug: "oidc-" + string(kind)}
 	if kind == oidc.Down {
 		f.RetryAfter = providerRetry
 	}
-	p.begin(w, r, v, problem.Problem{Status: http.StatusOK, RetryAfter: f.RetryAfter}, nil) // a provider's fault is no error of ours
-	label := p.providerLabel(name)
-	page := p.failurePage(v, f)
-	page.Title = p.ui.Text("oidc."+string(kind)+".title", "name", label)
-	page.Data = messagePage{
-		Paras: []string{p.ui.Text("oidc."+string(kind)+".text", "name", label)},
-		Links: p.oidcWaysOn(v, kind, again("", "")),
+	q.WriteErrorHeaders(w, r, problem.Problem{Status: http.StatusOK, RetryAfter: f.RetryAfter}, nil) // a provider's fault is no error of ours
+	label := q.ProviderLabel(name)
+	page := q.ErrorPage(f)
+	page.Title = q.Text("oidc."+string(kind)+".title", "name", label)
+	page.Data = web.Message{
+		Paras: []string{q.Text("oidc."+string(kind)+".text", "name", label)},
+		Links: p.oidcWaysOn(q, kind, again("", "")),
 	}
-	p.ui.Write(w, r, page)
+	q.UI.Write(w, r, page)
+	return nil
 }
 
-func (p *Portal) oidcWaysOn(v *visit, kind oidc.Kind, again string) []ui.Link {
+func (p *Portal) oidcWaysOn(q *web.Request, kind oidc.Kind, again string) []ui.Link {
 	switch {
 	case kind == oidc.LinkTaken:
-		return []ui.Link{{Href: v.q.Prefix + "/account/providers", Text: p.ui.Text("go.account"), Current: true}}
+		return []ui.Link{{Href: q.Prefix + "/account/providers", Text: q.Text("go.account"), Current: true}}
 	case kind == oidc.OtherPerson:
-		return []ui.Link{{Href: v.q.Prefix + "/reauth", Text: p.ui.Text("go.reauth"), Current: true}}
+		return []ui.Link{{Href: q.Prefix + "/reauth", Text: q.Text("go.reauth"), Current: true}}
 	case kind == oidc.Unproved: // to sign in there once more would end here again
-		account := ui.Link{Href: v.q.Prefix + "/account", Text: p.ui.Text("go.account")}
-		if v.live != nil && v.live.User.PasswordHash != "" {
-			return []ui.Link{{Href: v.q.Prefix + "/reauth", Text: p.ui.Text("go.reauth"), Current: true}, account}
+		account := ui.Link{Href: q.Prefix + "/account", Text: q.Text("go.account")}
+		if q.Live != nil && q.Live.User.PasswordHash != "" {
+			return []ui.Link{{Href: q.Prefix + "/reauth", Text: q.Text("go.reauth"), Current: true}, account}
 		}
 		account.Current = true
 		return []ui.Link{account}
-	case v.live != nil:
-		return []ui.Link{{Href: again, Text: p.ui.Text("go.sign_in"), Current: true}, {Href: v.q.Prefix + "/account", Text: p.ui.Text("go.account")}}
+	case q.Live != nil:
+		return []ui.Link{{Href: again, Text: q.Text("go.sign_in"), Current: true}, {Href: q.Prefix + "/account", Text: q.Text("go.account")}}
 	default:
-		return []ui.Link{{Href: again, Text: p.ui.Text("oidc.again"), Current: true}, {Href: v.q.Prefix + "/login/help", Text: p.ui.Text("oidc.help")}}
+		return []ui.Link{{Href: again, Text: q.Text("oidc.again"), Current: true}, {Href: q.Prefix + "/login/help", Text: q.Text("oidc.help")}}
 	}
 }
 
 // loginAgain returns how to address the sign-in page with what a flow carried, and one more parameter.
-func (v *visit) loginAgain(carried string) func(name, value string) string {
-	b, to := v.p.guard.Restore(v.q, carried)
+func (p *Portal) loginAgain(q *web.Request, carried string) func(name, value string) string {
+	b, to := p.Guard.Restore(q.Request, carried)
 	return func(name, value string) string {
-		q := make(url.Values)
+		query := make(url.Values)
 		switch {
 		case to != "":
-			q.Set("to", to)
+			query.Set("to", to)
 		case b.Raw != "":
-			q.Set("rt", b.Raw)
+			query.Set("rt", b.Raw)
 		}
 		if name != "" {
-			q.Set(name, value)
+			query.Set(name, value)
 		}
-		if v.live != nil {
-			q.Set("switch", "1")
+		if q.Live != nil {
+			query.Set("switch", "1")
 		}
-		if len(q) == 0 {
-			return v.q.Prefix + "/login"
+		if len(query) == 0 {
+			return q.Prefix + "/login"
 		}
-		return v.q.Prefix + "/login?" + q.Encode()
+		return q.Prefix + "/login?" + query.Encode()
 	}
 }
 
 // oidcIcon sends the picture on a provider's button.
-func (p *Portal) oidcIcon(w http.ResponseWriter, r *http.Request, _ *visit) {
+func (p *Portal) oidcIcon(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	b, kind, ok := p.OIDC.Registry.Icon(r.PathValue("name"))
 	if !ok {
-		p.notFound(w, r)
-		return
+		return q.NotFound()
 	}
 	ui.Harden(w, r)
 	sum := sha256.Sum256(b)
@@ -320,9 +286,10 @@ func (p *Portal) oidcIcon(w http.ResponseWriter, r *http.Request, _ *visit) {
 	h.Set("Etag", `"`+hex.EncodeToString(sum[:12])+`"`)
 	if r.Header.Get("If-None-Match") == h.Get("Etag") {
 		w.WriteHeader(http.StatusNotModified)
-		return
+		return nil
 	}
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(b) // the browser went away: nobody to tell
 	}
+	return nil
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -34,7 +33,7 @@ func newOIDCWorld(t testing.TB, change ...func(*oidc.Config)) *oidcWorld {
 	core, logs := observer.New(zapcore.DebugLevel)
 	ow.logs = logs
 	log := zap.New(core)
-	ow.world = newWorld(t, func(c *portal.Config) {
+	ow.world = newWorld(t, func(c *config) {
 		ow.idp = provider.NewAt(t, c.Clock)
 		ow.cfg = oidc.Config{Name: "test", Label: "Testify", Issuer: ow.idp.Issuer, ClientID: ow.idp.Client.ID, Secret: ow.idp.Client.Secret, Insecure: true}
 		for _, f := range change {

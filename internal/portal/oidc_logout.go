@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // backchannelError is the answer to a bad logout token (OpenID Connect Back-Channel Logout 1.0, section 2.8).
@@ -19,19 +20,19 @@ type backchannelError struct {
 
 // oidcBackchannel ends sessions because a provider says so: 200 when they have ended, also when they had before, and
 // exactly 400 when the token is bad. What is our own fault is 503, so that the provider tries again.
-func (p *Portal) oidcBackchannel(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) oidcBackchannel(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	tokens := form.All("logout_token")
 	switch {
 	case err == nil && len(tokens) == 1:
-		err = p.OIDC.Backchannel(r.Context(), v.client(r), r.PathValue("name"), tokens[0])
+		err = p.OIDC.Backchannel(r.Context(), q.Client(), r.PathValue("name"), tokens[0])
 	case err == nil:
 		err = &oidc.Error{Kind: oidc.Invalid, Reason: "there is not exactly one logout_token"}
 	}
 	var bad *oidc.Error
 	var input *ui.InputError
 	if err != nil && len(tokens) != 1 && !errors.Is(err, oidc.ErrNoProvider) {
-		p.OIDC.RefusedLogout(r.Context(), v.client(r), r.PathValue("name"), err)
+		p.OIDC.RefusedLogout(r.Context(), q.Client(), r.PathValue("name"), err)
 	}
 	switch {
 	case err == nil:
@@ -45,29 +46,29 @@ func (p *Portal) oidcBackchannel(w http.ResponseWriter, r *http.Request, v *visi
 	case errors.Is(err, oidc.ErrNoProvider):
 		ui.WriteJSON(w, r, http.StatusNotFound, backchannelError{Error: "not_found"})
 	default:
-		p.Log.Warn("could not check or carry out a logout token", zap.Error(err), zap.String("request_id", v.q.ID))
+		p.Log.Warn("could not check or carry out a logout token", zap.Error(err), zap.String("request_id", q.ID))
 		w.Header().Set("Retry-After", "5")
 		ui.WriteJSON(w, r, http.StatusServiceUnavailable, backchannelError{Error: "temporarily_unavailable"})
 	}
+	return nil
 }
 
 // oidcFrontchannel ends a session because the provider's page shows this address in a frame. It is the one page of
 // ours that may be framed, by the provider alone; there is nothing on it to click.
-func (p *Portal) oidcFrontchannel(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) oidcFrontchannel(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	name := r.PathValue("name")
-	q, err := url.ParseQuery(r.URL.RawQuery)
+	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		err = &oidc.Error{Kind: oidc.Invalid, Reason: "front-channel logout: the parameters are malformed"}
 	}
-	if err == nil && (len(q["iss"]) > 1 || len(q["sid"]) > 1) {
+	if err == nil && (len(query["iss"]) > 1 || len(query["sid"]) > 1) {
 		err = &oidc.Error{Kind: oidc.Invalid, Reason: "a parameter comes twice"}
 	}
 	if err == nil && r.Method == http.MethodGet {
-		err = p.OIDC.Frontchannel(r.Context(), v.client(r), name, q.Get("iss"), q.Get("sid"))
+		err = p.OIDC.Frontchannel(r.Context(), q.Client(), name, query.Get("iss"), query.Get("sid"))
 	}
 	if errors.Is(err, oidc.ErrNoProvider) {
-		p.notFound(w, r)
-		return
+		return q.NotFound()
 	}
 	ui.Harden(w, r)
 	h := w.Header()
@@ -82,11 +83,12 @@ func (p *Portal) oidcFrontchannel(w http.ResponseWriter, r *http.Request, v *vis
 	case err != nil && oidc.KindOf(err) != "":
 		status, text = http.StatusBadRequest, "oidc.frame.bad"
 	case err != nil:
-		p.Log.Warn("could not carry out a front-channel logout", zap.Error(err), zap.String("request_id", v.q.ID))
+		p.Log.Warn("could not carry out a front-channel logout", zap.Error(err), zap.String("request_id", q.ID))
 		status, text = http.StatusServiceUnavailable, "oidc.frame.bad"
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(p.ui.Text(text) + "\n")) // the frame went away: nobody to tell
+		_, _ = w.Write([]byte(q.Text(text) + "\n")) // the frame went away: nobody to tell
 	}
+	return nil
 }

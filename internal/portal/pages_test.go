@@ -12,7 +12,6 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -64,21 +63,21 @@ func (w *world) decisions(t *testing.T, b *browser) map[string]func(asPage bool)
 	return map[string]func(bool) answer{
 		"forbidden": func(asPage bool) answer {
 			return run(func(rec *httptest.ResponseRecorder) {
-				w.portal.Forbidden(rec, r, live, i18n.New("gate.group", "values", i18n.AnyOf{"payroll"}), asPage)
+				w.gate.Forbidden(rec, r, live, i18n.New("gate.group", "values", i18n.AnyOf{"payroll"}), asPage)
 			})
 		},
 		"unavailable": func(asPage bool) answer {
-			return run(func(rec *httptest.ResponseRecorder) { w.portal.Unavailable(rec, r, asPage, 7) })
+			return run(func(rec *httptest.ResponseRecorder) { w.gate.Unavailable(rec, r, asPage, 7) })
 		},
 		"set-up": func(asPage bool) answer {
-			return run(func(rec *httptest.ResponseRecorder) { w.portal.SetupNeeded(rec, r, asPage) })
+			return run(func(rec *httptest.ResponseRecorder) { w.gate.SetupNeeded(rec, r, asPage) })
 		},
 		"unauthorized": func(asPage bool) answer {
 			return run(func(rec *httptest.ResponseRecorder) {
 				if asPage {
-					w.portal.SessionEnded(rec, r)
+					w.gate.SessionEnded(rec, r)
 				} else {
-					w.portal.Unauthorized(rec, r, "/_auth/login?rt=%2Fpayroll")
+					w.gate.Unauthorized(rec, r, "/_auth/login?rt=%2Fpayroll")
 				}
 			})
 		},
@@ -210,7 +209,7 @@ func TestPagesKeepToTheirBudget(t *testing.T) {
 		r.Header.Set("Accept-Encoding", "gzip, br")
 		q := &reqctx.Request{Secure: true, Host: host, Prefix: prefix}
 		rec := httptest.NewRecorder()
-		w.portal.ServeHTTP(rec, reqctx.With(r, q))
+		w.router.ServeHTTP(rec, reqctx.With(r, q))
 		if rec.Code != 200 || rec.Header().Get("Content-Encoding") != "gzip" || rec.Header().Get("Content-Length") != fmt.Sprint(rec.Body.Len()) {
 			t.Fatalf("%s: %d %v", path, rec.Code, rec.Header())
 		}
@@ -311,7 +310,7 @@ func (w *world) tourOfText(t *testing.T, text string) map[string]answer {
 	r := request("GET", "/"+esc, "", "")
 	r.Host = strings.ReplaceAll(text, " ", "")
 	rec := httptest.NewRecorder()
-	w.portal.Forbidden(rec, reqctx.With(r, &reqctx.Request{ID: text, Host: r.Host, Prefix: prefix}), live, i18n.New("gate.group", "values", text), true)
+	w.gate.Forbidden(rec, reqctx.With(r, &reqctx.Request{ID: text, Host: r.Host, Prefix: prefix}), live, i18n.New("gate.group", "values", text), true)
 	pages["forbidden"] = b.read(rec)
 	for name, a := range pages {
 		if strings.Contains(a.Header.Get("Location"), "evil.example") {
@@ -334,7 +333,7 @@ func TestBrandIsText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, func(c *portal.Config) { c.Brand = brand })
+	w := newWorld(t, func(c *config) { c.Brand = brand })
 	a := w.browser().get("/login").want(t, 200, `&lt;script&gt;`)
 	n := 0
 	elements(parsed(t, a), func(e *html.Node) {
@@ -354,7 +353,7 @@ func TestBrandIsText(t *testing.T) {
 // A text that goes round the catalog stands out in the made-up language.
 func TestEveryTextComesFromTheCatalog(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *portal.Config) { c.Language = ui.Pseudo })
+	w := newWorld(t, func(c *config) { c.Language = ui.Pseudo })
 	known := regexp.MustCompile(`^(Acme|ada|newcomer|help@example\.test|root|Ada L\.|ada@example\.test|dev|ops|English|Deutsch|Español|ref-\S+|[0-9.: -]+|\d+ \w+ \d{4}, [0-9:]+ UTC|192\.0\.2\.7|` +
 		`app\.example\.test\S*|Mozilla/.*|payroll|other\.example\.test|, ?)*$`)
 	for name, a := range w.tour(t) {

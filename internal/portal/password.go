@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // passwordForm is the data of the "password" page.
@@ -23,25 +24,26 @@ type passwordForm struct {
 	RT, To string
 }
 
-func (p *Portal) showPassword(w http.ResponseWriter, r *http.Request, v *visit) {
-	b, to := v.returning(r, nil), v.own(r, nil, "to")
-	p.ui.Write(w, r, p.password(v, b, to, true, nil))
+func (p *Portal) showPassword(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	b, to := q.ReturnTo(nil), q.OwnPage(nil, "to")
+	q.UI.Write(w, r, p.password(q, b, to, true, nil))
+	return nil
 }
 
-func (p *Portal) password(v *visit, b returnto.Target, to string, end bool, errs []ui.FieldError) ui.Page {
-	u := v.live.User
+func (p *Portal) password(q *web.Request, b returnto.Target, to string, end bool, errs []ui.FieldError) ui.Page {
+	u := q.Live.User
 	d := passwordForm{Must: u.MustChange, End: end, RT: b.Raw, To: to}
-	page := p.accountPage(v, "password", "password", nil)
+	page := p.accountPage(q, "password", "password", nil)
 	switch {
 	case u.Managed:
-		d.Why = p.ui.Text("password.managed", "env", p.Accounts.EnvPrefix)
+		d.Why = q.Text("password.managed", "env", p.Accounts.EnvPrefix)
 	case u.PasswordHash == "":
-		d.Why = p.ui.Text("password.none")
+		d.Why = q.Text("password.none")
 	default:
 		d.Fields = []ui.Field{
-			{ID: "username", Name: "username", Label: p.ui.Text("login.username"), Value: u.Username, Autocomplete: "username", ReadOnly: true, Plain: true},
-			{ID: "current_password", Name: "current_password", Label: p.ui.Text("password.current"), Type: "password", Autocomplete: "current-password", Plain: true, Reveal: true, Key: "next"},
-			p.newPassword("new_password", p.ui.Text("password.new")),
+			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: u.Username, Autocomplete: "username", ReadOnly: true, Plain: true},
+			{ID: "current_password", Name: "current_password", Label: q.Text("password.current"), Type: "password", Autocomplete: "current-password", Plain: true, Reveal: true, Key: "next"},
+			p.newPassword(q, "new_password", q.Text("password.new")),
 		}
 		p.markErrors(&page, d.Fields, errs)
 		d.Faults = ui.Faults(d.Fields)
@@ -55,26 +57,25 @@ func (p *Portal) password(v *visit, b returnto.Target, to string, end bool, errs
 
 // postPassword changes the person's own password. The browser goes on with a new session; the others end, unless the
 // person unticked that.
-func (p *Portal) postPassword(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) postPassword(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
 		err = form.Once("current_password", "new_password", "rt", "to")
 	}
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	b, to, end := v.returning(r, &form), v.own(r, &form, "to"), endOthers(form)
-	in, err := p.Accounts.ChangeOwnPassword(r.Context(), v.actor(r), v.live, form.Get("current_password"), form.Get("new_password"), end)
+	b, to, end := q.ReturnTo(&form), q.OwnPage(&form, "to"), endOthers(form)
+	in, err := p.Accounts.ChangeOwnPassword(r.Context(), q.Actor(), q.Live, form.Get("current_password"), form.Get("new_password"), end)
 	if err != nil {
-		p.refusePassword(w, r, v, b, to, end, err)
-		return
+		return p.refusePassword(w, r, q, b, to, end, err)
 	}
-	v.carryOn(w, in)
-	if !v.live.User.MustChange {
-		p.ui.Flash(w, r, "password_changed")
+	q.SetSession(w, in)
+	if !q.Live.User.MustChange {
+		q.UI.Flash(w, r, "password_changed")
 	}
-	p.sendTo(w, r, p.afterPassword(v, b, to))
+	p.sendTo(w, r, p.afterPassword(q, b, to))
+	return nil
 }
 
 // endOthers returns whether the other sessions end: yes, unless the person unticked it. The form says "0" beside the
@@ -89,42 +90,40 @@ func endOthers(form ui.Form) bool {
 }
 
 // afterPassword returns where to go: on to where the person was going when the change was asked for.
-func (p *Portal) afterPassword(v *visit, b returnto.Target, to string) string {
-	otherwise := v.q.Prefix + passwordPage
-	if v.live.User.MustChange {
+func (p *Portal) afterPassword(q *web.Request, b returnto.Target, to string) string {
+	otherwise := q.Prefix + web.PasswordPage
+	if q.Live.User.MustChange {
 		otherwise = returnto.Home
 	}
-	return b.RedirectTarget(v.q, to, otherwise)
+	return b.RedirectTarget(q.Request, to, otherwise)
 }
 
-func (p *Portal) refusePassword(w http.ResponseWriter, r *http.Request, v *visit, b returnto.Target, to string, end bool, err error) {
-	fields, status := problem.FieldErrors(p.ui, err)
+func (p *Portal) refusePassword(w http.ResponseWriter, r *http.Request, q *web.Request, b returnto.Target, to string, end bool, err error) error {
+	fields, status := problem.FieldErrors(q.UI, err)
 	var throttled *login.ThrottledError
 	switch {
 	case errors.Is(err, login.ErrWrong):
-		fields, status = []ui.FieldError{p.wrongCurrent()}, http.StatusUnprocessableEntity
+		fields, status = []ui.FieldError{p.wrongCurrent(q)}, http.StatusUnprocessableEntity
 	case errors.As(err, &throttled):
-		f := problem.Of(err)
-		p.begin(w, r, v, f, err)
-		again := v.q.Prefix + passwordPage
+		again := q.Prefix + web.PasswordPage
 		if to != "" {
 			again += "?to=" + url.QueryEscape(to)
 		} else if b.Raw != "" {
 			again += "?rt=" + url.QueryEscape(b.Raw)
 		}
-		p.throttled(w, r, f, again)
-		return
+		q.WriteThrottled(w, r, err, again)
+		return nil
 	}
 	if len(fields) == 0 {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	page := p.password(v, b, to, end, fields)
+	page := p.password(q, b, to, end, fields)
 	page.Status = status
-	p.ui.Write(w, r, page)
+	q.UI.Write(w, r, page)
+	return nil
 }
 
 // wrongCurrent is a wrong current password: a refused field and not a 401, because the person is signed in.
-func (p *Portal) wrongCurrent() ui.FieldError {
-	return ui.FieldError{Field: "current_password", Detail: p.ui.Text("error.wrong-password.text")}
+func (p *Portal) wrongCurrent(q *web.Request) ui.FieldError {
+	return ui.FieldError{Field: "current_password", Detail: q.Text("error.wrong-password.text")}
 }

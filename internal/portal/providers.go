@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -30,15 +31,14 @@ type linkedProvider struct {
 // freeProvider can be linked.
 type freeProvider struct{ Name, Label, Icon string }
 
-func (p *Portal) showProviders(w http.ResponseWriter, r *http.Request, v *visit) {
-	p.writeProviders(w, r, v, "")
+func (p *Portal) showProviders(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	return p.writeProviders(w, r, q, "")
 }
 
-func (p *Portal) writeProviders(w http.ResponseWriter, r *http.Request, v *visit, problem string) {
-	ids, err := p.Store.Identities(r.Context(), v.live.User.ID)
+func (p *Portal) writeProviders(w http.ResponseWriter, r *http.Request, q *web.Request, problem string) error {
+	ids, err := p.Store.Identities(r.Context(), q.Live.User.ID)
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
 	d := providersPage{Error: problem}
 	for _, id := range ids {
@@ -50,63 +50,64 @@ func (p *Portal) writeProviders(w http.ResponseWriter, r *http.Request, v *visit
 			as = id.Subject
 		}
 		d.Linked = append(d.Linked, linkedProvider{
-			Label: p.providerLabel(id.Provider), As: as, Issuer: id.Issuer, Subject: id.Subject, Last: id.LastLoginAt,
+			Label: q.ProviderLabel(id.Provider), As: as, Issuer: id.Issuer, Subject: id.Subject, Last: id.LastLoginAt,
 		})
 	}
 	for _, c := range p.OIDC.Registry.Choices(r.Context()) {
 		f := freeProvider{Name: c.Name, Label: c.Label}
 		if c.HasIcon {
-			f.Icon = v.q.Prefix + "/oidc/" + c.Name + "/icon"
+			f.Icon = q.Prefix + "/oidc/" + c.Name + "/icon"
 		}
 		d.Free = append(d.Free, f)
 	}
-	page := p.accountPage(v, "providers", "providers", d)
+	page := p.accountPage(q, "providers", "providers", d)
 	if problem != "" {
 		page.Status, page.Failed, page.Notice = http.StatusConflict, true, &ui.Notice{Kind: ui.Bad, Text: problem}
 	}
-	p.ui.Write(w, r, page)
+	q.UI.Write(w, r, page)
+	return nil
 }
 
 // postProviders links or unlinks, for somebody who proved lately who they are: whoever finds an open browser must not
 // be able to leave a way in behind.
-func (p *Portal) postProviders(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) postProviders(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
 		err = form.Once("action", "provider", "issuer", "subject")
 	}
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	if !v.live.Fresh(p.Clock(), account.FreshFor) {
-		p.sendTo(w, r, v.q.Prefix+"/reauth?rt="+url.QueryEscape(v.q.Prefix+"/account/providers"))
-		return
+	if !q.Live.Fresh(p.Clock(), account.FreshFor) {
+		p.sendTo(w, r, q.Prefix+"/reauth?rt="+url.QueryEscape(q.Prefix+"/account/providers"))
+		return nil
 	}
 	switch form.Get("action") {
 	case "link":
-		p.linkProvider(w, r, v, form.Get("provider"))
+		return p.linkProvider(w, r, q, form.Get("provider"))
 	case "unlink":
-		p.unlinkProvider(w, r, v, form.Get("issuer"), form.Get("subject"))
+		return p.unlinkProvider(w, r, q, form.Get("issuer"), form.Get("subject"))
 	default:
-		p.fail(w, r, v, &ui.InputError{Status: http.StatusUnprocessableEntity, Text: p.ui.Text("providers.unknown")})
+		return &ui.InputError{Status: http.StatusUnprocessableEntity, Text: q.Text("providers.unknown")}
 	}
 }
 
-func (p *Portal) linkProvider(w http.ResponseWriter, r *http.Request, v *visit, name string) {
-	p.leadAway(w, r, v, name, p.ui.Text("providers.go.text", "name", p.providerLabel(name)), oidc.Start{
-		Purpose: oidc.PurposeLink, UserID: v.live.User.ID, RedirectURI: p.callbackURL(v, name), SessionID: v.live.Session.ID,
+func (p *Portal) linkProvider(w http.ResponseWriter, r *http.Request, q *web.Request, name string) error {
+	return p.leadAway(w, r, q, name, q.Text("providers.go.text", "name", q.ProviderLabel(name)), oidc.Start{
+		Purpose: oidc.PurposeLink, UserID: q.Live.User.ID, RedirectURI: p.callbackURL(q, name), SessionID: q.Live.Session.ID,
 	})
 }
 
-func (p *Portal) unlinkProvider(w http.ResponseWriter, r *http.Request, v *visit, issuer, subject string) {
-	err := p.OIDC.Unlink(r.Context(), v.client(r), v.live, issuer, subject)
+func (p *Portal) unlinkProvider(w http.ResponseWriter, r *http.Request, q *web.Request, issuer, subject string) error {
+	err := p.OIDC.Unlink(r.Context(), q.Client(), q.Live, issuer, subject)
 	switch {
 	case errors.Is(err, login.ErrLastWayIn):
-		p.writeProviders(w, r, v, p.ui.Text("providers.last"))
+		return p.writeProviders(w, r, q, q.Text("providers.last"))
 	case errors.Is(err, store.ErrNotFound), err == nil: // gone either way
-		p.ui.Flash(w, r, "unlinked")
-		p.sendTo(w, r, v.q.Prefix+"/account/providers")
+		q.UI.Flash(w, r, "unlinked")
+		p.sendTo(w, r, q.Prefix+"/account/providers")
 	default:
-		p.fail(w, r, v, err)
+		return err
 	}
+	return nil
 }

@@ -1,210 +1,96 @@
 package portal
 
 import (
-	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/problem"
-	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
-	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
-// access says what a route wants to know of the person.
-type access int
-
-const (
-	person   access = iota // someone signed in; the zero value
-	held                   // someone signed in, also one who has to change the password first
-	known                  // whoever it is; the session is looked at, but does not count as used
-	anybody                // the session is not looked for
-	separate               // a handler that makes its own checks
-)
-
-type handler func(w http.ResponseWriter, r *http.Request, v *visit)
-
-// route is an address below the prefix and who answers there.
-type route struct {
-	pattern string // of http.ServeMux, without a method
-	access  access
-	methods map[string]handler
-	foreign bool // takes posts from other sites, and protects itself
-	early   bool // answers as ever while there is no administrator yet
-}
-
-func (rt route) api() bool { return isAPI(rt.pattern) }
-
-// isAPI reports whether a path without the mount prefix is for programs.
-func isAPI(path string) bool { return path == "/api" || strings.HasPrefix(path, "/api/") }
-
-// allow returns the methods of a route for the Allow header.
-func (rt route) allow() string {
-	names := slices.Sorted(maps.Keys(rt.methods))
-	if _, ok := rt.methods[http.MethodGet]; ok {
-		names = append(names, http.MethodHead)
-		slices.Sort(names)
-	}
-	return strings.Join(names, ", ")
-}
-
-// routes is the map of the portal.
-func (p *Portal) routes() []route {
-	get := func(h handler) map[string]handler { return map[string]handler{http.MethodGet: h} }
-	page := func(g, post handler) map[string]handler {
-		return map[string]handler{http.MethodGet: g, http.MethodPost: post}
-	}
-	list := []route{
-		{pattern: "/{$}", access: known, methods: get(p.index)},
-		{pattern: "/healthz", access: anybody, early: true, methods: get(p.healthz)},
-		{pattern: "/assets/{name}", access: anybody, early: true, methods: get(p.asset)},
-
-		{pattern: "/login", access: known, methods: page(p.showLogin, p.postLogin)},
-		{pattern: "/login/help", access: anybody, methods: get(p.loginHelp)},
-		{pattern: "/language", access: anybody, early: true, methods: map[string]handler{http.MethodPost: p.postLanguage}},
-		{pattern: "/logout", access: known, early: true, methods: page(p.showLogout, p.postLogout)},
-		{pattern: "/logged-out", access: known, methods: get(p.loggedOut)},
-		{pattern: "/continue", access: anybody, methods: get(p.goOn)},
-		{pattern: reauthPath, access: person, methods: page(p.showReauth, p.postReauth)},
-
-		{pattern: "/link/{token}", access: anybody, early: true, methods: get(p.link)},
-		{pattern: "/welcome", access: anybody, early: true, methods: page(p.showWelcome, p.postWelcome)},
-
-		{pattern: "/account", access: person, methods: get(p.overview)},
-		{pattern: "/account/profile", access: person, methods: page(p.showProfile, p.postProfile)},
-		{pattern: "/account/password", access: held, methods: page(p.showPassword, p.postPassword)},
-		{pattern: "/account/sessions", access: person, methods: get(p.listSessions)},
-		{pattern: "/account/sessions/others", access: person, methods: page(p.confirmOthers, p.endOthers)},
-		{pattern: "/account/sessions/{id}/revoke", access: person, methods: page(p.confirmRevoke, p.revoke)},
-		{pattern: "/account/activity", access: person, methods: get(p.activity)},
-		{pattern: "/account/appearance", access: person, methods: page(p.showAppearance, p.postAppearance)},
-
-		{pattern: "/api/v1/session", access: known, methods: get(p.apiSession)},
-		{pattern: "/api/v1/me", access: person, methods: map[string]handler{http.MethodGet: p.apiMe, http.MethodPatch: p.apiPatchMe}},
-		{pattern: "/api/v1/me/password", access: held, methods: map[string]handler{http.MethodPost: p.apiPassword}},
-		{pattern: "/api/v1/me/sessions", access: person, methods: get(p.apiSessions)},
-		{pattern: "/api/v1/me/sessions/{id}", access: person, methods: map[string]handler{http.MethodDelete: p.apiEndSession}},
-
-		{pattern: "/", access: separate},
-	}
-	if p.Extra != nil {
-		// Each with and without the slash: where one is missing, ServeMux redirects to the other, on the app's own paths.
-		for _, pattern := range []string{"/admin", "/admin/", "/api/v1", "/api/v1/"} {
-			list = append(list, route{pattern: pattern})
+// Routes returns the addresses of the sign-in, of the account pages and of the API of one's own account.
+func Routes(d *web.Deps) []web.Route {
+	p := &Portal{Deps: d}
+	early := func(list ...web.Route) []web.Route {
+		for i := range list {
+			list[i].DuringSetup = true
 		}
+		return list
+	}
+	lists := [][]web.Route{
+		{
+			web.Get("/{$}", web.Optional, p.index),
+			web.Get("/login/help", web.Public, p.loginHelp),
+			web.Get("/logged-out", web.Optional, p.loggedOut),
+			web.Get("/continue", web.Public, p.goOn),
+			web.Get("/account", web.SignedIn, p.overview),
+			web.Get("/account/sessions", web.SignedIn, p.listSessions),
+			web.Get("/account/activity", web.SignedIn, p.activity),
+		},
+		early(
+			web.Get("/healthz", web.Public, p.healthz),
+			web.Get("/assets/{name}", web.Public, p.asset),
+			web.Post("/language", web.Public, p.postLanguage),
+			web.Get("/link/{token}", web.Public, p.link),
+		),
+		early(web.Form("/logout", web.Optional, p.showLogout, p.postLogout)...),
+		early(web.Form("/welcome", web.Public, p.showWelcome, p.postWelcome)...),
+		web.Form("/login", web.Optional, p.showLogin, p.postLogin),
+		web.Form(web.StepUpPage, web.SignedIn, p.showReauth, p.postReauth),
+		web.Form("/account/profile", web.SignedIn, p.showProfile, p.postProfile),
+		web.Form(web.PasswordPage, web.AnySignedIn, p.showPassword, p.postPassword),
+		web.Form("/account/sessions/others", web.SignedIn, p.confirmOthers, p.endOthers),
+		web.Form("/account/sessions/{id}/revoke", web.SignedIn, p.confirmRevoke, p.revoke),
+		web.Form("/account/appearance", web.SignedIn, p.showAppearance, p.postAppearance),
+		p.apiRoutes(),
 	}
 	if p.OIDC != nil {
-		list = append(list, p.oidcRoutes()...)
+		lists = append(lists, p.oidcRoutes(early))
 	}
-	return list
+	return slices.Concat(lists...)
 }
 
-// handler wraps a route in what holds for all of them.
-func (p *Portal) handler(rt route) http.Handler {
-	if rt.access == separate {
-		return http.HandlerFunc(p.notFound)
+// oidcRoutes are the addresses of the sign-in through providers. Providers post to two of them from their own sites;
+// these check what is posted by what it is, and by the browser's cookie, and look up no session.
+func (p *Portal) oidcRoutes(early func(...web.Route) []web.Route) []web.Route {
+	foreign := func(rt web.Route) web.Route {
+		rt.CrossSite = true
+		return rt
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !rt.early && p.Waiting(r) {
-			p.SetupNeeded(w, r, !rt.api())
-			return
-		}
-		v := p.visit(r, rt.api())
-		h, ok := rt.find(r.Method)
-		if rt.methods == nil {
-			h, ok = func(w http.ResponseWriter, r *http.Request, v *visit) { p.Extra.ServeHTTP(w, withVisit(r, v)) }, true
-		}
-		if !ok {
-			w.Header().Set("Allow", rt.allow())
-			p.fail(w, r, v, problem.ErrMethod)
-			return
-		}
-		err := p.cross.Check(r)
-		if err == nil && rt.api() {
-			err = p.cross.CheckRead(r)
-		}
-		if err != nil && !rt.foreign {
-			p.fail(w, r, v, err)
-			return
-		}
-		if !p.admit(w, r, v, rt.access) {
-			return
-		}
-		if v.live != nil && (rt.access == person || rt.access == held) {
-			r = ui.WithAbout(r, v.live.User.ID)
-		}
-		h(w, r, v)
-	})
+	return slices.Concat(
+		web.Form("/oidc/{name}/start", web.Optional, p.oidcStart, p.oidcConfirmed),
+		[]web.Route{
+			foreign(web.Get("/oidc/{name}/callback", web.Optional, p.oidcCallback)),
+			foreign(web.Post("/oidc/{name}/callback", web.Optional, p.oidcPosted)),
+		},
+		early(
+			foreign(web.Post("/oidc/{name}/backchannel-logout", web.Public, p.oidcBackchannel)),
+			web.Get("/oidc/{name}/frontchannel-logout", web.Public, p.oidcFrontchannel),
+			web.Get("/oidc/{name}/icon", web.Public, p.oidcIcon),
+		),
+		web.Form("/account/providers", web.SignedIn, p.showProviders, p.postProviders),
+	)
 }
 
-func (rt route) find(method string) (handler, bool) {
-	if method == http.MethodHead {
-		method = http.MethodGet
+// apiRoutes are the addresses for programs that act for themselves.
+func (p *Portal) apiRoutes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Pattern: "/api/v1/session", Access: web.Optional, Handle: p.apiSession,
+			Doc: &web.Operation{Summary: "Who is signed in, and until when; asking does not count as a use", Gives: map[string]any{}, Status: http.StatusOK}},
+		{Method: http.MethodGet, Pattern: "/api/v1/me", Access: web.SignedIn, Handle: p.apiMe,
+			Doc: &web.Operation{Summary: "Read one's own account", Gives: UserJSON{}, Status: http.StatusOK}},
+		{Method: http.MethodPatch, Pattern: "/api/v1/me", Access: web.SignedIn, Handle: p.apiPatchMe,
+			Doc: &web.Operation{Summary: "Change one's own display name", Takes: struct {
+				Name string `json:"name"`
+			}{}, Gives: UserJSON{}, Status: http.StatusOK}},
+		{Method: http.MethodPost, Pattern: "/api/v1/me/password", Access: web.AnySignedIn, Handle: p.apiPassword,
+			Doc: &web.Operation{Summary: "Change one's own password", Takes: struct {
+				Current   string `json:"current_password" need:"true"`
+				New       string `json:"new_password" need:"true"`
+				EndOthers bool   `json:"end_others"`
+			}{}, Status: http.StatusNoContent}},
+		{Method: http.MethodGet, Pattern: "/api/v1/me/sessions", Access: web.SignedIn, Handle: p.apiSessions,
+			Doc: &web.Operation{Summary: "List one's own sessions", Params: []string{"cursor", "limit"}, Gives: ListJSON[SessionJSON]{}, Status: http.StatusOK}},
+		{Method: http.MethodDelete, Pattern: "/api/v1/me/sessions/{id}", Access: web.SignedIn, Handle: p.apiEndSession,
+			Doc: &web.Operation{Summary: "End one of one's own sessions", Status: http.StatusNoContent}},
 	}
-	h, ok := rt.methods[method]
-	return h, ok
-}
-
-// admit looks for the session as far as the route wants it, and reports whether the request may go on. Otherwise it
-// has been answered.
-func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v *visit, a access) bool {
-	if a == anybody {
-		return true
-	}
-	if err := v.resolve(r, a != known); err != nil {
-		p.fail(w, r, v, err)
-		return false
-	}
-	if a == known {
-		return true
-	}
-	if err := p.ready(r.Context()); err != nil {
-		p.fail(w, r, v, err)
-		return false
-	}
-	if v.live == nil {
-		p.signInFirst(w, r, v)
-		return false
-	}
-	if v.live.User.MustChange && a != held {
-		if v.api {
-			p.fail(w, r, v, &account.ForbiddenError{Code: account.CodeMustChange, Text: p.ui.Text("error.must_change")})
-			return false
-		}
-		p.sendTo(w, r, v.q.Prefix+passwordPage)
-		return false
-	}
-	return true
-}
-
-// signInFirst responds to a request for a page of ours from somebody who is not signed in (any more).
-func (p *Portal) signInFirst(w http.ResponseWriter, r *http.Request, v *visit) {
-	switch {
-	case v.api:
-		p.Unauthorized(w, r, v.q.Prefix+"/login")
-	case safe(r.Method) && r.URL.Path == reauthPath: // to sign in is to prove it: go on from there
-		p.sendTo(w, r, p.guard.LoginURLTo(v.q, v.reauthBack(r, nil)))
-	case safe(r.Method):
-		p.sendTo(w, r, p.guard.OwnLoginURL(v.q, r.URL))
-	default:
-		p.SessionEnded(w, r)
-	}
-}
-
-// passwordPage is where somebody who has to change the password is sent, below the prefix.
-const passwordPage = "/account/password"
-
-func (p *Portal) sendTo(w http.ResponseWriter, r *http.Request, location string) {
-	ui.Redirect(w, r, http.StatusSeeOther, location)
-}
-
-func (p *Portal) notFound(w http.ResponseWriter, r *http.Request) {
-	rest, _ := strings.CutPrefix(r.URL.Path, reqctx.From(r).Prefix)
-	api := isAPI(rest) || isAPI(r.URL.Path)
-	if p.Waiting(r) {
-		p.SetupNeeded(w, r, !api)
-		return
-	}
-	p.fail(w, r, p.visit(r, api), problem.ErrNoPage)
 }

@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -18,7 +17,7 @@ import (
 func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zapcore.DebugLevel)
-	w := newWorld(t, func(c *portal.Config) {
+	w := newWorld(t, func(c *config) {
 		c.Log = zap.New(core)
 		c.Login.Log, c.Accounts.Log = c.Log, c.Log
 	})
@@ -93,7 +92,7 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 // With a cookie domain the session is shared by its hosts; everything else of ours stays with one.
 func TestCookieDomain(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *portal.Config) { c.CookieDomain = "example.test" })
+	w := newWorld(t, func(c *config) { c.CookieDomain = "example.test" })
 	b := w.browser()
 	a := b.post("/login", "username", "ada", "password", adaPass)
 	names := map[string]string{}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -33,34 +34,34 @@ type sessionItem struct {
 	Current bool
 }
 
-func (p *Portal) item(v *visit, s store.Session) sessionItem {
-	device := p.device(s.UserAgent)
+func (p *Portal) item(q *web.Request, s store.Session) sessionItem {
+	device := q.Device(s.UserAgent)
 	if device == "" {
-		device = p.ui.Text("device.unknown")
+		device = q.Text("device.unknown")
 	}
 	return sessionItem{
-		ID: s.ID, Device: device, Agent: s.UserAgent, IP: s.IP, Host: s.Host, Method: p.method(s),
-		First: s.CreatedAt, Last: s.LastSeenAt, Until: s.ExpiresAt, Current: s.ID == v.live.Session.ID,
+		ID: s.ID, Device: device, Agent: s.UserAgent, IP: s.IP, Host: s.Host, Method: q.Method(s, q.ProviderLabel(s.Provider)),
+		First: s.CreatedAt, Last: s.LastSeenAt, Until: s.ExpiresAt, Current: s.ID == q.Live.Session.ID,
 	}
 }
 
-func (p *Portal) listSessions(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) listSessions(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	cursor := r.URL.Query().Get("cursor")
-	list, err := p.Store.Sessions(r.Context(), store.SessionQuery{UserID: v.live.User.ID, Now: p.Clock(), Cursor: cursor, Limit: perPage})
+	list, err := p.Store.Sessions(r.Context(), store.SessionQuery{UserID: q.Live.User.ID, Now: p.Clock(), Cursor: cursor, Limit: perPage})
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	d := sessionsPage{Others: cursor != "" || list.Next != "", Next: nextPage(v.q.Prefix+"/account/sessions", list.Next)}
+	d := sessionsPage{Others: cursor != "" || list.Next != "", Next: nextPage(q.Prefix+"/account/sessions", list.Next)}
 	for _, row := range list.Items {
-		it := p.item(v, row.Session)
+		it := p.item(q, row.Session)
 		if it.Current {
-			it.Last = v.live.LastSeen() // the store learns of uses in batches
+			it.Last = q.Live.LastSeen() // the store learns of uses in batches
 		}
 		d.Others = d.Others || !it.Current
 		d.Items = append(d.Items, it)
 	}
-	p.ui.Write(w, r, p.accountPage(v, "sessions", "sessions", d))
+	q.UI.Write(w, r, p.accountPage(q, "sessions", "sessions", d))
+	return nil
 }
 
 func nextPage(at, cursor string) string {
@@ -82,80 +83,81 @@ type confirmPage struct {
 type fact struct{ Name, Value string }
 
 // ownSession returns the session that the address names, if it is the person's own. Somebody else's is not found.
-func (p *Portal) ownSession(r *http.Request, v *visit) (store.Session, error) {
+func (p *Portal) ownSession(r *http.Request, q *web.Request) (store.Session, error) {
 	id := r.PathValue("id")
 	if !store.ValidID(id) {
 		return store.Session{}, store.ErrNotFound
 	}
 	s, u, err := p.Store.Session(r.Context(), id)
-	if err == nil && u.ID != v.live.User.ID {
+	if err == nil && u.ID != q.Live.User.ID {
 		err = store.ErrNotFound
 	}
 	return s, err
 }
 
-func (p *Portal) confirmRevoke(w http.ResponseWriter, r *http.Request, v *visit) {
-	s, err := p.ownSession(r, v)
+func (p *Portal) confirmRevoke(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	s, err := p.ownSession(r, q)
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	it := p.item(v, s)
+	it := p.item(q, s)
 	d := confirmPage{
-		Text: p.ui.Text("revoke.text"), Button: p.ui.Text("revoke.button"),
-		Action: v.q.Prefix + "/account/sessions/" + s.ID + "/revoke", Cancel: v.q.Prefix + "/account/sessions",
-		Facts: []fact{{p.ui.Text("sessions.device"), it.Device}, {p.ui.Text("sessions.ip"), it.IP}, {p.ui.Text("sessions.host"), it.Host}},
+		Text: q.Text("revoke.text"), Button: q.Text("revoke.button"),
+		Action: q.Prefix + "/account/sessions/" + s.ID + "/revoke", Cancel: q.Prefix + "/account/sessions",
+		Facts: []fact{{q.Text("sessions.device"), it.Device}, {q.Text("sessions.ip"), it.IP}, {q.Text("sessions.host"), it.Host}},
 	}
 	if it.Current {
-		d.Text = p.ui.Text("revoke.current")
+		d.Text = q.Text("revoke.current")
 	}
-	page := p.accountPage(v, "sessions", "confirm", d)
-	page.Title = p.ui.Text("revoke.title")
-	p.ui.Write(w, r, page)
+	page := p.accountPage(q, "sessions", "confirm", d)
+	page.Title = q.Text("revoke.title")
+	q.UI.Write(w, r, page)
+	return nil
 }
 
-func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	_, err := ui.ReadOptions(w, r)
 	var s store.Session
 	if err == nil {
-		s, err = p.ownSession(r, v)
+		s, err = p.ownSession(r, q)
 	}
 	if err == nil {
-		err = p.Accounts.EndOwnSession(r.Context(), v.actor(r), s.ID)
+		err = p.Accounts.EndOwnSession(r.Context(), q.Actor(), s.ID)
 	}
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	if s.ID == v.live.Session.ID {
-		v.cookie.Clear(w)
-		p.sendTo(w, r, v.q.Prefix+"/logged-out")
-		return
+	if s.ID == q.Live.Session.ID {
+		q.Cookie.Clear(w)
+		p.sendTo(w, r, q.Prefix+"/logged-out")
+		return nil
 	}
-	p.ui.Flash(w, r, "session_ended")
-	p.sendTo(w, r, v.q.Prefix+"/account/sessions")
+	q.UI.Flash(w, r, "session_ended")
+	p.sendTo(w, r, q.Prefix+"/account/sessions")
+	return nil
 }
 
-func (p *Portal) confirmOthers(w http.ResponseWriter, r *http.Request, v *visit) {
-	page := p.accountPage(v, "sessions", "confirm", confirmPage{
-		Text: p.ui.Text("others.text"), Button: p.ui.Text("sessions.end_others"),
-		Action: v.q.Prefix + "/account/sessions/others", Cancel: v.q.Prefix + "/account/sessions",
+func (p *Portal) confirmOthers(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	page := p.accountPage(q, "sessions", "confirm", confirmPage{
+		Text: q.Text("others.text"), Button: q.Text("sessions.end_others"),
+		Action: q.Prefix + "/account/sessions/others", Cancel: q.Prefix + "/account/sessions",
 	})
-	page.Title = p.ui.Text("others.title")
-	p.ui.Write(w, r, page)
+	page.Title = q.Text("others.title")
+	q.UI.Write(w, r, page)
+	return nil
 }
 
-func (p *Portal) endOthers(w http.ResponseWriter, r *http.Request, v *visit) {
+func (p *Portal) endOthers(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	_, err := ui.ReadOptions(w, r)
 	if err == nil {
-		_, err = p.Accounts.EndOtherSessions(r.Context(), v.actor(r))
+		_, err = p.Accounts.EndOtherSessions(r.Context(), q.Actor())
 	}
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	p.ui.Flash(w, r, "others_ended")
-	p.sendTo(w, r, v.q.Prefix+"/account/sessions")
+	q.UI.Flash(w, r, "others_ended")
+	p.sendTo(w, r, q.Prefix+"/account/sessions")
+	return nil
 }
 
 // activityPage is the data of the "activity" page.
@@ -176,44 +178,20 @@ type activityItem struct {
 
 // activity shows the person's own part of the audit log. Of what others did to the account it tells who and when, but
 // not from where.
-func (p *Portal) activity(w http.ResponseWriter, r *http.Request, v *visit) {
-	u := v.live.User
+func (p *Portal) activity(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	u := q.Live.User
 	list, err := p.Store.Events(r.Context(), store.EventQuery{UserID: u.ID, Cursor: r.URL.Query().Get("cursor"), Limit: perPage})
 	if err != nil {
-		p.fail(w, r, v, err)
-		return
+		return err
 	}
-	d := activityPage{Next: nextPage(v.q.Prefix+"/account/activity", list.Next)}
+	d := activityPage{Next: nextPage(q.Prefix+"/account/activity", list.Next)}
 	for _, e := range list.Items {
-		it := activityItem{Time: e.Time, What: p.action(e.Action), Outcome: e.Outcome, Result: p.ui.Text("outcome." + string(e.Outcome)), Who: p.actorName(e.ActorID, e.Actor)}
+		it := activityItem{Time: e.Time, What: q.Action(e.Action), Outcome: e.Outcome, Result: q.Text("outcome." + string(e.Outcome)), Who: q.ActorName(e.ActorID, e.Actor)}
 		if e.ActorID == u.ID || e.ActorID == "" {
-			it.IP, it.Device = e.IP, p.device(e.UserAgent)
+			it.IP, it.Device = e.IP, q.Device(e.UserAgent)
 		}
 		d.Items = append(d.Items, it)
 	}
-	p.ui.Write(w, r, p.accountPage(v, "activity", "activity", d))
-}
-
-// actorName returns who did something. What is no person has a name of the log's own, which is put into words here.
-func (p *Portal) actorName(id, name string) string {
-	switch {
-	case id != "" && store.Ambiguous(name):
-		return p.ui.Text("actor.account", "name", name)
-	case id != "":
-		return name
-	}
-	switch kind := store.ActorKindOf(name); kind {
-	case store.ActorCommandLine, store.ActorStartUp, store.ActorEnvironment, store.ActorAnonymous:
-		return p.ui.Text("actor." + string(kind))
-	case store.ActorPerson, store.ActorProvider, store.ActorSystem:
-	}
-	return name
-}
-
-// action returns an audited action in words, or as it is where there are none.
-func (p *Portal) action(name string) string {
-	if id := "action." + name; p.ui.HasText(id) {
-		return p.ui.Text(id)
-	}
-	return name
+	q.UI.Write(w, r, p.accountPage(q, "activity", "activity", d))
+	return nil
 }

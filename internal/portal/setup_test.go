@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -24,7 +23,7 @@ func TestEveryPageSaysHowToSetTheSiteUp(t *testing.T) {
 		"/healthz": 200, "/language": 405, "/assets/{name}": 404,
 		"/link/{token}": 404, "/welcome": 400, // these say it, too
 	}
-	for _, rt := range append(w.portal.Addresses(), nothing("/nothing"), nothing("/account/nothing"), nothing("/api/v1"), nothing("/api/v1/nothing")) {
+	for _, rt := range append(w.addresses(), nothing("/nothing"), nothing("/account/nothing"), nothing("/api/v1"), nothing("/api/v1/nothing")) {
 		for _, method := range []string{"GET", "HEAD", "PUT"} {
 			name := method + " " + rt.Pattern
 			a := w.browser().do(method, address(rt.Pattern))
@@ -62,7 +61,7 @@ func TestEveryPageSaysHowToSetTheSiteUp(t *testing.T) {
 	w.browser().get("/link/"+link.Token).want(t, 410, append(slices.Clone(ways), "restart the server")...)
 }
 
-func nothing(path string) portal.Address { return portal.Address{Pattern: path} }
+func nothing(path string) Address { return Address{Pattern: path} }
 
 // Somebody who is signed in where there is no administrator can still sign out, and came in by a link.
 func TestSignOutWithoutAnAdministrator(t *testing.T) {

@@ -17,6 +17,9 @@ type Request struct {
 	Secure   bool       // the browser uses HTTPS
 	Host     string     // of the site for the browser, in [Host]'s spelling without the default port; "" when unknown
 	Prefix   string     // mount point of our pages, such as "/_auth": begins with '/', does not end in one
+
+	Token     string // the session token that came along, "" for none
+	TokenRead bool   // the front has looked for it: nobody has to read the cookies again
 }
 
 // Scheme returns "https" or "http".

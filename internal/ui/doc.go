@@ -15,8 +15,6 @@
 //
 // # Languages
 //
-// A [UI] is the pages in one language. A [Set] makes one for each language when somebody first asks for it, and a
-// [PerLanguage] does the same for what is built on it, so that nothing below has to carry a language around: a portal
-// that has been picked for a request says everything in that request's language. The person's choice (a cookie) counts
-// before Accept-Language, and that before the configuration.
+// A [UI] is the pages in one language. A [Set] makes one for each language when somebody first asks for it. [Set.For] picks
+// the one for a request: the person's choice (a cookie) counts before Accept-Language, and that before the configuration.
 package ui

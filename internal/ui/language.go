@@ -44,16 +44,16 @@ type Set struct {
 	assets  *assets
 	langs   []Language // the default comes first
 	matcher language.Matcher
-	uis     []lazy[*UI]
+	uis     []lazyUI
 }
 
-// lazy is made when it is first asked for.
-type lazy[T any] struct {
+// lazyUI is made when it is first asked for.
+type lazyUI struct {
 	once sync.Once
-	v    T
+	v    *UI
 }
 
-func (l *lazy[T]) get(make func() T) T {
+func (l *lazyUI) get(make func() *UI) *UI {
 	l.once.Do(func() { l.v = make() })
 	return l.v
 }
@@ -71,7 +71,7 @@ func NewSet(c Config) (*Set, error) {
 	if s.assets, err = newAssets(c.Brand); err != nil {
 		return nil, err
 	}
-	s.uis = make([]lazy[*UI], len(s.langs))
+	s.uis = make([]lazyUI, len(s.langs))
 	tags := make([]language.Tag, len(s.langs))
 	for i, l := range s.langs {
 		if tags[i], err = language.Parse(l.Code); err != nil {
@@ -172,27 +172,8 @@ func (s *Set) plainly(lines []string) int {
 	return slices.IndexFunc(s.langs, func(l Language) bool { return strings.EqualFold(l.Code, base) })
 }
 
-// PerLanguage is something that is made once for each language of a set, when somebody first asks for it.
-type PerLanguage[T any] struct {
-	set  *Set
-	make func(*UI) T
-	each []lazy[T]
-}
-
-// NewPerLanguage returns one whose value for the default language is there already.
-func NewPerLanguage[T any](s *Set, first T, make func(*UI) T) *PerLanguage[T] {
-	p := &PerLanguage[T]{set: s, make: make, each: newLazies[T](len(s.langs))}
-	p.each[0].get(func() T { return first })
-	return p
-}
-
-func newLazies[T any](n int) []lazy[T] { return make([]lazy[T], n) }
-
-// For returns the value in the language of a request.
-func (p *PerLanguage[T]) For(r *http.Request) T {
-	i := p.set.choose(r)
-	return p.each[i].get(func() T { return p.make(p.set.at(i)) })
-}
+// For returns the pages in the language of a request.
+func (s *Set) For(r *http.Request) *UI { return s.at(s.choose(r)) }
 
 // Bounds of what is read of Accept-Language, which anybody may send at any length: browsers send a handful of tags, and
 // a tag has at most 35 characters (RFC 5646, section 4.4.1).

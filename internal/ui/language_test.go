@@ -164,17 +164,16 @@ func TestLanguagesAreMadeWhenAskedFor(t *testing.T) {
 		}
 		return n
 	}
-	per := NewPerLanguage(s, "first "+s.Default().Language(), func(u *UI) string { return "made " + u.Language() })
-	if got := per.For(asking(nil, "en-GB")); got != "first en" || made() != 1 {
-		t.Errorf("%s; %d languages are made at the start", got, made())
+	if got := s.For(asking(nil, "en-GB")); got != s.Default() || made() != 1 {
+		t.Errorf("%s; %d languages are made at the start", got.Language(), made())
 	}
 	var all sync.WaitGroup
 	seen := make([]*UI, 16)
 	for i := range seen {
-		all.Go(func() { r := asking([]string{"es"}); seen[i] = s.at(s.choose(r)) })
+		all.Go(func() { seen[i] = s.For(asking([]string{"es"})) })
 	}
 	all.Wait()
-	if made() != 2 || len(slices.Compact(seen)) != 1 || seen[0].Language() != "es" || per.For(asking([]string{"es"})) != "made es" {
+	if made() != 2 || len(slices.Compact(seen)) != 1 || seen[0].Language() != "es" || s.For(asking([]string{"es"})) != seen[0] {
 		t.Errorf("%d languages are made, %d times", made(), len(slices.Compact(seen)))
 	}
 	if seen[0].assets != s.Default().assets {

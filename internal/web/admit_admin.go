@@ -1,0 +1,115 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// admitAdmin lets active administrators through to a route of theirs. Somebody is signed in.
+func (rt *Router) admitAdmin(w http.ResponseWriter, r *http.Request, q *Request, e *endpoint, route Route, found bool) error {
+	if !rt.onAdminHost(r, q) {
+		return store.ErrNotFound
+	}
+	if q.Live == nil {
+		return session.ErrNone
+	}
+	if !q.Live.User.IsActiveAdmin() {
+		return rt.refuseRole(r, q, route)
+	}
+	if !q.API {
+		if err := navigationOnly(r, q); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !e.exists():
+		return store.ErrNotFound
+	case !found:
+		w.Header().Set("Allow", e.allow())
+		return problem.ErrMethod
+	}
+	// One row, one address: another spelling of an id is not found, whatever the store would make of it.
+	if id := r.PathValue("id"); strings.Contains(e.pattern, "{id}") && !store.ValidID(id) {
+		return store.ErrNotFound
+	}
+	if err := q.checkQuery(); err != nil {
+		return err
+	}
+	return rt.checkFresh(r, q, route)
+}
+
+// onAdminHost reports whether the admin pages are on the host that was asked. It goes by the Host header alone: script in
+// an app on another host can send any X-Forwarded-Host through a proxy that does not set it, and would reach the
+// administration with the person's cookie.
+func (rt *Router) onAdminHost(r *http.Request, q *Request) bool {
+	if len(rt.deps.AdminHosts) == 0 {
+		return true
+	}
+	asked, ok := reqctx.Asked(r)
+	return ok && slices.ContainsFunc(rt.deps.AdminHosts, func(h reqctx.Host) bool { return h.Serves(asked, q.Secure) })
+}
+
+// refuseRole refuses a person who is no administrator. Attempts to change something are audited.
+func (rt *Router) refuseRole(r *http.Request, q *Request, route Route) error {
+	if route.Audit != "" {
+		if err := rt.deps.Accounts.Authorize(r.Context(), q.Actor(), route.Audit, r.PathValue("id")); err != nil {
+			return err
+		}
+		// The store has made them an administrator since the session was looked up: the next request will see it.
+	}
+	return &account.ForbiddenError{Code: account.CodeRole, Text: q.Text("error.role.text")}
+}
+
+// navigationOnly refuses requests for an admin page that a browser makes for a script or a frame (Fetch Metadata). A
+// script that runs in the app behind the gate has our origin where they share a host, and must not read what is shown
+// here. Browsers without these headers and programs send neither.
+func navigationOnly(r *http.Request, q *Request) error {
+	for name, want := range map[string]string{"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"} {
+		if got, sent := r.Header[name]; sent && (len(got) != 1 || got[0] != want) {
+			return &account.ForbiddenError{Code: "not-a-navigation", Text: q.Text("error.not-a-navigation.text")}
+		}
+	}
+	return nil
+}
+
+// checkFresh asks for a recent sign-in where the route changes something. A browser that loads the page confirms it first
+// and comes back, before anything is typed.
+func (rt *Router) checkFresh(r *http.Request, q *Request, route Route) error {
+	switch {
+	case route.Access != AdminFresh:
+	case q.API:
+		return rt.deps.Accounts.Authorize(r.Context(), q.Actor(), route.Audit, r.PathValue("id"))
+	case route.Method == http.MethodGet && !q.Live.Fresh(rt.deps.Clock(), account.FreshFor):
+		back := q.At(r.URL.EscapedPath())
+		if r.URL.RawQuery != "" {
+			back += "?" + r.URL.RawQuery
+		}
+		return &redirect{q.At(StepUpPage+"?rt=") + url.QueryEscape(back)}
+	}
+	return nil
+}
+
+// repeated parameters may stand in an admin page's address more than once.
+var repeated = []string{"id"}
+
+// checkQuery refuses what two readers could take for two different questions.
+func (q *Request) checkQuery() error {
+	if q.badQuery != nil {
+		return ui.BadInput(http.StatusBadRequest, "input.address")
+	}
+	for name, values := range q.Query {
+		if len(values) > 1 && !slices.Contains(repeated, name) {
+			return ui.BadInput(http.StatusBadRequest, "input.address_twice")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+package web
+
+import (
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Config is what the pages and the API of one configuration are made from. Everything but CookieDomain, TrustReturn,
+// AdminHosts, Log and OIDC is required.
+type Config struct {
+	Store    store.Store
+	Sessions *session.Manager
+	Login    *login.Service
+	Accounts *account.Service
+	OIDC     *login.OIDC // the sign-in through providers; nil when none is configured
+	Pages    *ui.Set     // templates and texts of every package with pages are among its sources
+
+	CookieDomain string        // of the session cookie; "" keeps it to one host
+	TrustReturn  []string      // other hosts a sign-in may return to
+	AdminHosts   []reqctx.Host // the only hosts with the admin pages and their API; empty for every host
+	Clock        func() time.Time
+	Log          *zap.Logger
+}
+
+// Deps are what handlers share.
+type Deps struct {
+	Config
+	Guard *returnto.Guard
+	Setup *Setup
+}
+
+// NewDeps checks a configuration. It fails on a trusted host that is none.
+func NewDeps(c Config) (*Deps, error) {
+	if c.Store == nil || c.Sessions == nil || c.Login == nil || c.Accounts == nil || c.Clock == nil || c.Pages == nil {
+		return nil, errors.New("web: Store, Sessions, Login, Accounts, Pages and Clock are required")
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	guard, err := returnto.New(c.TrustReturn)
+	if err != nil {
+		return nil, err
+	}
+	return &Deps{Config: c, Guard: guard, Setup: &Setup{store: c.Store}}, nil
+}

@@ -1,0 +1,173 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+)
+
+// ErrSignIn sends a person who is not signed in to the sign-in, and tells a program where that is.
+var ErrSignIn = errors.New("nobody is signed in")
+
+// StepUpPage is where somebody proves again who they are, below the mount prefix.
+const StepUpPage = "/reauth"
+
+// redirect leads elsewhere in place of what was asked for.
+type redirect struct{ location string }
+
+func (e *redirect) Error() string { return "redirected to " + e.location }
+
+// WriteError responds to a request with an error, as a page or as a problem document.
+func (q *Request) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	var elsewhere *redirect
+	switch {
+	case errors.Is(err, ErrSignIn):
+		q.signInFirst(w, r)
+		return
+	case errors.As(err, &elsewhere):
+		ui.Redirect(w, r, http.StatusSeeOther, elsewhere.location)
+		return
+	case clientGone(w, r):
+		return
+	}
+	p := problem.Of(err)
+	if p.Slug == "setup-needed" {
+		Responses{q.deps}.SetupNeeded(w, r, !q.API)
+		return
+	}
+	q.WriteErrorHeaders(w, r, p, err)
+	if q.API {
+		ui.Harden(w, r)
+		problem.Write(w, r, q.UI, q.document(p))
+		return
+	}
+	page := q.ErrorPage(p)
+	if errors.Is(err, problem.ErrNoPage) {
+		page = q.withoutSession().ErrorPage(p)
+	}
+	q.UI.Write(w, r, page)
+}
+
+// withoutSession returns the request of nobody: what does not exist is the same for everyone.
+func (q *Request) withoutSession() *Request {
+	out := *q
+	out.Live = nil
+	return &out
+}
+
+// signInFirst responds to a request from somebody who is not signed in (any more).
+func (q *Request) signInFirst(w http.ResponseWriter, r *http.Request) {
+	guard := q.deps.Guard
+	switch {
+	case q.API:
+		Responses{q.deps}.Unauthorized(w, r, q.At("/login"))
+	case safe(r.Method) && r.URL.Path == StepUpPage: // to sign in is to prove it: go on from there
+		ui.Redirect(w, r, http.StatusSeeOther, guard.LoginURLTo(q.Request, q.StepUpReturn(nil)))
+	case safe(r.Method):
+		ui.Redirect(w, r, http.StatusSeeOther, guard.OwnLoginURL(q.Request, r.URL))
+	default:
+		Responses{q.deps}.SessionEnded(w, r)
+	}
+}
+
+// clientGone reports whether the client has left: a page would be made for nobody. The status is for the access log.
+func clientGone(w http.ResponseWriter, r *http.Request) bool {
+	if r.Context().Err() == nil {
+		return false
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	return true
+}
+
+// WriteErrorHeaders sets what goes with an error whatever its body, and logs what is our own fault.
+func (q *Request) WriteErrorHeaders(w http.ResponseWriter, r *http.Request, p problem.Problem, err error) {
+	if p.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
+	}
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", q.challenge())
+	}
+	if p.Slug == "cross-site" {
+		q.deps.Log.Warn("cross-site request denied", zap.String("path", q.loggablePath()),
+			zap.String("ip", q.IP()), zap.String("request_id", q.ID))
+	}
+	if p.Status >= http.StatusInternalServerError && r.Context().Err() == nil && !errors.Is(err, problem.ErrSetup) {
+		level := zap.ErrorLevel
+		if errors.Is(err, password.ErrBusy) {
+			level = zap.DebugLevel // a stranger decides how many; login.Service notes that it happens
+		}
+		q.deps.Log.Log(level, "request failed", zap.String("path", q.loggablePath()), zap.Int("status", p.Status),
+			zap.String("request_id", q.ID), zap.Error(err))
+	}
+}
+
+// challenge returns WWW-Authenticate. It is never Basic: browsers would ask in a window of their own.
+func (q *Request) challenge() string { return "Bearer realm=" + ui.Realm(q.UI.Brand().Title()) }
+
+// document returns a problem document. One of 401 says where to sign in.
+func (q *Request) document(p problem.Problem) problem.Document {
+	loginURL := ""
+	if p.Status == http.StatusUnauthorized {
+		loginURL = q.At("/login")
+	}
+	return p.Document(q.UI, loginURL)
+}
+
+// Message is the data of the "message" page: paragraphs and ways to go on.
+type Message struct {
+	Paras []string
+	Steps []string // a numbered list after them
+	Links []ui.Link
+}
+
+// ErrorPage returns the page of an error.
+func (q *Request) ErrorPage(p problem.Problem) ui.Page {
+	return ui.Page{
+		Template: "message", Status: p.Status, Title: p.Title(q.UI), Failed: true, Card: true, Wide: true, Refer: true,
+		Data: Message{Paras: []string{p.Text(q.UI)}, Links: q.errorLinks(p)},
+	}
+}
+
+// errorLinks are the ways to go on from an error.
+func (q *Request) errorLinks(p problem.Problem) []ui.Link {
+	link := func(path, text string) ui.Link { return ui.Link{Href: q.At(path), Text: text, Current: true} }
+	switch {
+	case p.Status == http.StatusUnauthorized:
+		return []ui.Link{link("/login", q.Text("go.sign_in"))}
+	case p.Slug == account.CodeReauth:
+		return []ui.Link{link(StepUpPage, q.Text("go.reauth"))}
+	case p.Slug == account.CodeMustChange:
+		return []ui.Link{link(PasswordPage, q.Text("go.password"))}
+	case q.Live != nil:
+		return []ui.Link{link("/account", q.Text("go.account"))}
+	default:
+		return []ui.Link{link("/login", q.Text("go.sign_in")), {Href: returnto.Home, Text: q.Text("go.app")}}
+	}
+}
+
+// throttledPage is the data of the "throttled" page.
+type throttledPage struct {
+	Text  string
+	Until time.Time
+	Again string
+}
+
+// WriteThrottled says how long to wait, and where to try again then. It is the same for names that exist and for those
+// that do not.
+func (q *Request) WriteThrottled(w http.ResponseWriter, r *http.Request, err error, again string) {
+	p := problem.Of(err)
+	q.WriteErrorHeaders(w, r, p, err)
+	q.UI.Write(w, r, ui.Page{
+		Template: "throttled", Status: p.Status, Title: p.Title(q.UI), Failed: true, Card: true,
+		Data: throttledPage{Text: p.Text(q.UI), Until: q.deps.Clock().Add(p.RetryAfter).Truncate(time.Second), Again: again},
+	})
+}

@@ -1,0 +1,144 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Request is what is known of a request for one of our addresses: what the front vouches for, the language of the
+// response, and who asks, as far as the route's [Access] wants to know it.
+type Request struct {
+	*reqctx.Request
+	UI     *ui.UI // in the language of the request
+	Cookie session.Cookie
+	Token  string        // the session token that came along, "" for none
+	Live   *session.Live // nil for nobody
+	Lapsed *session.Live // one that is there, but does not count with this configuration: good for signing out only
+	API    bool          // the response is JSON
+	Query  url.Values    // what could be read of the query; of an admin route, all of it
+
+	badQuery error
+	deps     *Deps
+	http     *http.Request
+}
+
+func (d *Deps) newRequest(r *http.Request) *Request {
+	front := reqctx.From(r)
+	q := &Request{
+		Request: front, UI: d.Pages.For(r), Cookie: session.CookieFor(front.Secure, front.Host, d.CookieDomain),
+		API: isAPI(r.URL.Path), deps: d, http: r,
+	}
+	q.Token = front.Token
+	if !front.TokenRead {
+		q.Token = q.Cookie.Token(r.Header)
+	}
+	if r.URL.RawQuery != "" {
+		q.Query, q.badQuery = url.ParseQuery(r.URL.RawQuery)
+	}
+	return q
+}
+
+// isAPI reports whether a path without the mount prefix is for programs.
+func isAPI(path string) bool { return path == "/api" || strings.HasPrefix(path, "/api/") }
+
+// Text returns a text in the language of the request.
+func (q *Request) Text(id string, args ...any) string { return q.UI.Text(id, args...) }
+
+// At returns the address of a path of ours: with the mount prefix.
+func (q *Request) At(path string) string { return q.Prefix + path }
+
+// Absolute returns an address that may be a path on the site itself with its origin.
+func (q *Request) Absolute(address string) string {
+	if strings.HasPrefix(address, "/") {
+		return q.Origin() + address
+	}
+	return address
+}
+
+// Client returns what a sign-in may know of who asks.
+func (q *Request) Client() login.Client {
+	return login.Client{
+		IP: q.ClientIP, UserAgent: q.http.UserAgent(), Host: q.Host, RequestID: q.ID, Session: q.Token,
+		Devices: login.ParseDevices(q.Cookie.OwnValue(q.http, login.DeviceCookie)),
+	}
+}
+
+// Actor returns who acts: the zero Actor, who may do nothing, where nobody is signed in.
+func (q *Request) Actor() account.Actor {
+	if q.Live == nil {
+		return account.Actor{}
+	}
+	return account.Actor{
+		UserID: q.Live.User.ID, Name: q.Live.User.Username, SessionID: q.Live.Session.ID,
+		AuthAt: q.Live.Session.AuthAt, Client: q.Client(),
+	}
+}
+
+// Viewer returns who looks at a page, nil for nobody.
+func (q *Request) Viewer() *ui.Viewer {
+	if q.Live == nil {
+		return nil
+	}
+	u := q.Live.User
+	return &ui.Viewer{ID: u.ID, Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin}
+}
+
+// SetSession gives the browser the token of a session that has just begun or been renewed.
+func (q *Request) SetSession(w http.ResponseWriter, in login.SignedIn) {
+	q.Cookie.Set(w, in.Token, in.Session, q.deps.Clock())
+	if in.Devices != "" {
+		http.SetCookie(w, q.Cookie.Own(login.DeviceCookie, in.Devices, login.DeviceLife()))
+	}
+}
+
+// ReturnTo checks the return-to values of the request, in its query and in form, which may be nil.
+func (q *Request) ReturnTo(form *ui.Form) returnto.Target {
+	return q.deps.Guard.Target(q.Request, q.values(form, "rt"))
+}
+
+// OwnPage checks the page of ours to return to that the request names in its query and in form; "" is none.
+func (q *Request) OwnPage(form *ui.Form, name string) string {
+	return q.deps.Guard.OwnPage(q.Request, q.values(form, name))
+}
+
+// StepUpReturn returns where to return to after a step-up, a page of ours or of the app's; "" for neither.
+func (q *Request) StepUpReturn(form *ui.Form) string {
+	if own := q.OwnPage(form, "rt"); own != "" {
+		return own
+	}
+	if t := q.ReturnTo(form); !t.External {
+		return t.Raw
+	}
+	return ""
+}
+
+// values returns what the request says under a name, in its query and in a form. A malformed query says nothing.
+func (q *Request) values(form *ui.Form, name string) []string {
+	var list []string
+	if q.badQuery == nil {
+		list = q.Query[name]
+	}
+	if form != nil {
+		return slices.Concat(list, form.All(name))
+	}
+	return list
+}
+
+// loggablePath returns the path of the request as it may be written to a log.
+func (q *Request) loggablePath() string {
+	path := q.http.URL.EscapedPath()
+	if rest, ok := strings.CutPrefix(path, q.Prefix); ok { // the router has taken it off, the gate has not
+		path = rest
+	}
+	return reqctx.Loggable(q.Prefix+path, q.Prefix)
+}

@@ -1,0 +1,160 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Responses are what the gate writes on the app's own addresses, in place of the app. They are complete with headers,
+// change nothing, and need no store. Their texts come from the server alone; of the request they show host and path,
+// escaped.
+type Responses struct{ deps *Deps }
+
+// NewResponses returns the responses of a configuration.
+func NewResponses(d *Deps) Responses { return Responses{d} }
+
+// request returns what is known of a request for one of the app's addresses.
+func (s Responses) request(r *http.Request, asPage bool) *Request {
+	q := s.deps.newRequest(r)
+	q.API = !asPage
+	return q
+}
+
+// writeDecision writes a problem in place of the app.
+func (q *Request) writeDecision(w http.ResponseWriter, r *http.Request, d problem.Document) {
+	ui.HardenDecision(w, r)
+	problem.Write(w, r, q.UI, d)
+}
+
+// LoginURL returns the address of the sign-in page that returns to u, what the browser asked for; see
+// [returnto.Guard.LoginURL].
+func (s Responses) LoginURL(q *reqctx.Request, u *url.URL) string { return s.deps.Guard.LoginURL(q, u) }
+
+// Waiting reports whether there is no administrator yet, so that nobody could sign in.
+func (s Responses) Waiting(r *http.Request) bool { return s.deps.Setup.Waiting(r) }
+
+// Unauthorized responds 401 to a program: a problem document with the address of the sign-in, and no redirect.
+func (s Responses) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL string) {
+	q := s.request(r, false)
+	p := problem.Problem{Status: http.StatusUnauthorized, Slug: "unauthorized"}
+	q.WriteErrorHeaders(w, r, p, nil)
+	q.writeDecision(w, r, p.Document(q.UI, loginURL))
+}
+
+// SessionEnded responds 401 to a browser that sends a form without a session: a redirect to the sign-in would throw the
+// form away without a word. The page says how to send it again.
+func (s Responses) SessionEnded(w http.ResponseWriter, r *http.Request) {
+	q := s.request(r, true)
+	q.WriteErrorHeaders(w, r, problem.Problem{Status: http.StatusUnauthorized}, nil)
+	q.UI.WriteDecision(w, r, ui.Page{
+		Template: "session-ended", Status: http.StatusUnauthorized, Title: q.Text("ended.title"), Failed: true,
+		Card: true, Wide: true, Refer: true, Data: struct{ SignIn string }{q.At("/login")},
+	})
+}
+
+// forbiddenPage is the data of the "forbidden" page.
+type forbiddenPage struct {
+	Name   string
+	What   string
+	Reason string
+	Switch string
+}
+
+// Forbidden responds 403 to a signed-in person who may not have what was asked for: who they are, what was denied and
+// why, a reference id, and ways to go on.
+func (s Responses) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Live, why i18n.Text, asPage bool) {
+	q := s.request(r, asPage)
+	q.Live = l
+	reason := q.UI.Say(why)
+	p := problem.Problem{Status: http.StatusForbidden, Slug: "forbidden", Detail: reason}
+	q.WriteErrorHeaders(w, r, p, nil)
+	if !asPage {
+		q.writeDecision(w, r, q.document(p))
+		return
+	}
+	d := forbiddenPage{What: clipRunes(q.Host+r.URL.Path, 200), Reason: reason}
+	again := url.Values{"switch": {"1"}}
+	if _, query, ok := strings.Cut(s.LoginURL(q.Request, r.URL), "?rt="); ok {
+		if rt, err := url.QueryUnescape(query); err == nil {
+			again.Set("rt", rt)
+		}
+	}
+	d.Switch = q.At("/login?" + again.Encode())
+	if l != nil {
+		d.Name = l.User.Username
+	}
+	q.UI.WriteDecision(w, r, ui.Page{
+		Template: "forbidden", Status: p.Status, Title: p.Title(q.UI), Failed: true, Card: true, Wide: true, Refer: true, Data: d,
+	})
+}
+
+// Unavailable responds 503: whether the request may pass could not be found out, so it does not. retryAfter is in
+// seconds.
+func (s Responses) Unavailable(w http.ResponseWriter, r *http.Request, asPage bool, retryAfter int) {
+	q := s.request(r, asPage)
+	retryAfter = max(1, retryAfter)
+	p := problem.Problem{Status: http.StatusServiceUnavailable, Slug: "unavailable", RetryAfter: time.Duration(retryAfter) * time.Second}
+	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	if !asPage {
+		q.writeDecision(w, r, q.document(p))
+		return
+	}
+	page := q.ErrorPage(p)
+	page.Data = Message{Paras: []string{p.Text(q.UI)}}
+	q.UI.WriteDecision(w, r, page)
+}
+
+// SetupNeeded responds to a request to a site whose store has no administrator yet: how to go on, and nothing else.
+func (s Responses) SetupNeeded(w http.ResponseWriter, r *http.Request, asPage bool) {
+	q := s.request(r, asPage)
+	p := problem.Problem{Status: http.StatusServiceUnavailable, Slug: "setup-needed", RetryAfter: problem.StoreRetry}
+	q.WriteErrorHeaders(w, r, p, problem.ErrSetup)
+	if !asPage {
+		q.writeDecision(w, r, q.document(p))
+		return
+	}
+	q.UI.WriteDecision(w, r, ui.Page{
+		Template: "message", Status: p.Status, Title: p.Title(q.UI), Card: true, Wide: true,
+		Data: Message{Paras: []string{p.Text(q.UI), q.Text("setup.ways")}, Steps: q.SetupSteps()},
+	})
+}
+
+// SetupSteps are the ways to make the first administrator.
+func (q *Request) SetupSteps() []string {
+	return []string{q.Text("setup.env", "env", q.deps.Accounts.EnvPrefix), q.Text("setup.link"), q.Text("setup.init")}
+}
+
+// PasswordChange returns where a person has to go before anything else, and whether there is such a place: whoever was
+// given a password by someone else sets an own one first, and then goes on to what r asked for. The gate lets nothing of
+// theirs through until then.
+func (s Responses) PasswordChange(r *http.Request, u store.User) (location string, due bool) {
+	if !u.MustChange {
+		return "", false
+	}
+	q := reqctx.From(r)
+	location = q.Prefix + PasswordPage
+	if _, query, ok := strings.Cut(s.LoginURL(q, r.URL), "?"); ok {
+		location += "?" + query
+	}
+	return location, true
+}
+
+func clipRunes(s string, most int) string {
+	n := 0
+	for i := range s {
+		if n++; n > most {
+			return s[:i] + "…"
+		}
+	}
+	return s
+}

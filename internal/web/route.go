@@ -1,0 +1,128 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Access says what a route wants to know of who asks. The zero value is the strictest.
+type Access int
+
+// Kinds of access.
+const (
+	// AdminFresh: an active administrator who signed in, or confirmed it, within the last ten minutes. A program is
+	// refused otherwise; a browser that loads the page is asked for the password first; a form that is sent checks it
+	// by itself, so that what was typed stays.
+	AdminFresh Access = iota
+	// Admin: an active administrator.
+	Admin
+	// SignedIn: someone who is signed in, and has no password to change.
+	SignedIn
+	// AnySignedIn: someone who is signed in, also one who has to change the password first.
+	AnySignedIn
+	// Optional: whoever it is; the session is looked up, but that does not count as a use of it.
+	Optional
+	// Public: the session is not looked up.
+	Public
+)
+
+func (a Access) admin() bool { return a == AdminFresh || a == Admin }
+
+// Handler responds to one request. An error that it returns is written by the router, as a page or a problem document.
+type Handler func(w http.ResponseWriter, r *http.Request, q *Request) error
+
+// Route is one method of one address below the mount prefix.
+type Route struct {
+	Method  string // GET is for HEAD, too; "" with a nil Handle
+	Pattern string // of http.ServeMux, without a method
+	Access  Access
+	Audit   string     // what a refused attempt is called in the audit log; "" for reading
+	Handle  Handler    // nil: there is no such page, and only those hear it who could open one
+	Doc     *Operation // of the JSON API; nil for pages
+
+	CrossSite   bool // takes requests from other sites, and protects itself
+	DuringSetup bool // responds as ever while there is no administrator yet
+}
+
+// API reports whether the route is for programs.
+func (rt Route) API() bool { return isAPI(rt.Pattern) }
+
+// Operation describes a route of the JSON API. Takes and Gives are values of the types that travel, nil for nothing.
+type Operation struct {
+	Summary string
+	Params  []string // of the query
+	Takes   any
+	Gives   any
+	Status  int
+	Empty   bool // may also respond 204, with nothing
+	Bare    bool // may come without a body
+	ETag    bool // sends ETag, and takes If-Match where it changes something
+}
+
+// Get and Post make a page's routes.
+func Get(pattern string, a Access, h Handler) Route {
+	return Route{Method: http.MethodGet, Pattern: pattern, Access: a, Handle: h}
+}
+
+// Post is a form's route.
+func Post(pattern string, a Access, h Handler) Route {
+	return Route{Method: http.MethodPost, Pattern: pattern, Access: a, Handle: h}
+}
+
+// Form returns the routes of a page and of the form on it.
+func Form(pattern string, a Access, get, post Handler) []Route {
+	return []Route{Get(pattern, a, get), Post(pattern, a, post)}
+}
+
+// endpoint is one pattern with its methods. What does not depend on the method is the same for all of them.
+type endpoint struct {
+	pattern     string
+	admin       bool
+	duringSetup bool
+	access      Access
+	routes      []Route
+}
+
+// add takes another method. A pattern whose methods differ in who may come is a mistake in the list of routes.
+func (e *endpoint) add(rt Route) {
+	if len(e.routes) == 0 {
+		e.admin, e.duringSetup, e.access = rt.Access.admin(), rt.DuringSetup, rt.Access
+	}
+	same := e.admin && rt.Access.admin() || e.access == rt.Access
+	if _, twice := e.find(rt.Method); twice || !same || e.duringSetup != rt.DuringSetup || (rt.Handle == nil) != (rt.Method == "") {
+		panic(fmt.Sprintf("web: the routes of %s contradict each other", rt.Pattern))
+	}
+	e.routes = append(e.routes, rt)
+}
+
+// find returns the route of a method.
+func (e *endpoint) find(method string) (Route, bool) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	i := slices.IndexFunc(e.routes, func(rt Route) bool { return rt.Method == method && rt.Handle != nil })
+	if i < 0 {
+		return Route{}, false
+	}
+	return e.routes[i], true
+}
+
+// exists reports whether there is anything at the pattern.
+func (e *endpoint) exists() bool {
+	return slices.ContainsFunc(e.routes, func(rt Route) bool { return rt.Handle != nil })
+}
+
+// allow returns the methods for the Allow header.
+func (e *endpoint) allow() string {
+	var names []string
+	for _, rt := range e.routes {
+		names = append(names, rt.Method)
+		if rt.Method == http.MethodGet {
+			names = append(names, http.MethodHead)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,141 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Router responds to everything below the mount prefix.
+type Router struct {
+	deps   *Deps
+	cross  ui.CrossOrigin
+	mux    *http.ServeMux
+	routes []Route
+}
+
+// NewRouter makes the router of a list of routes. It panics where two of them contradict each other.
+func NewRouter(d *Deps, routes []Route) *Router {
+	rt := &Router{deps: d, mux: http.NewServeMux(), routes: routes}
+	endpoints := make(map[string]*endpoint)
+	for _, route := range routes {
+		e := endpoints[route.Pattern]
+		if e == nil {
+			e = &endpoint{pattern: route.Pattern}
+			endpoints[route.Pattern] = e
+			rt.mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) { rt.serve(w, r, e) })
+		}
+		e.add(route)
+	}
+	rt.mux.HandleFunc("/", rt.notFound)
+	return rt
+}
+
+// Routes returns all routes, so that what holds for all of them (tests, the API's description) cannot forget one.
+func (rt *Router) Routes() []Route { return rt.routes }
+
+// ServeHTTP responds to everything below the mount prefix.
+func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := reqctx.From(r)
+	rest, ok := below(q.Prefix, r)
+	if !ok {
+		rt.notFound(w, r)
+		return
+	}
+	if dir := strings.TrimSuffix(rest.URL.Path, "/"); dir != "" && dir != rest.URL.Path && safe(r.Method) && rest.URL.RawPath == "" {
+		// People type a slash at the end. dir is clean and goes behind our own prefix: it stays on this host.
+		to := url.URL{Path: q.Prefix + dir, RawQuery: r.URL.RawQuery}
+		ui.Redirect(w, r, http.StatusPermanentRedirect, to.RequestURI())
+		return
+	}
+	rt.mux.ServeHTTP(w, rest)
+}
+
+// serve responds to a request for one pattern.
+func (rt *Router) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
+	q := rt.deps.newRequest(r)
+	if err := rt.handle(w, r, q, e); err != nil {
+		q.WriteError(w, r, err)
+	}
+}
+
+func (rt *Router) handle(w http.ResponseWriter, r *http.Request, q *Request, e *endpoint) error {
+	if !e.duringSetup && rt.deps.Setup.Waiting(r) {
+		return problem.ErrSetup
+	}
+	route, found := e.find(r.Method)
+	if !found && !e.admin && e.exists() { // who is no administrator learns nothing of the admin pages, not even that
+		w.Header().Set("Allow", e.allow())
+		return problem.ErrMethod
+	}
+	if err := rt.checkOrigin(r, q, route); err != nil {
+		return err
+	}
+	if err := rt.admit(r, q, e.access); err != nil {
+		return err
+	}
+	if e.admin {
+		if err := rt.admitAdmin(w, r, q, e, route, found); err != nil {
+			return err
+		}
+	}
+	if !e.exists() {
+		return store.ErrNotFound
+	}
+	if q.Live != nil && e.access < Optional {
+		r = ui.WithAbout(r, q.Live.User.ID)
+	}
+	return route.Handle(w, r, q)
+}
+
+func (rt *Router) notFound(w http.ResponseWriter, r *http.Request) {
+	q := rt.deps.newRequest(r)
+	rest, _ := strings.CutPrefix(r.URL.Path, q.Prefix)
+	q.API = q.API || isAPI(rest)
+	q.WriteError(w, r, q.NotFound())
+}
+
+// NotFound returns the error for an address without a page. While there is no administrator, that comes first.
+func (q *Request) NotFound() error {
+	if q.deps.Setup.Waiting(q.http) {
+		return problem.ErrSetup
+	}
+	return problem.ErrNoPage
+}
+
+// below returns a copy of r whose path has no prefix any more. ok is false when the path is not below it, or is not
+// written the one way in which we write it: ServeMux would redirect to a clean path, and forget the prefix.
+func below(prefix string, r *http.Request) (*http.Request, bool) {
+	rest, ok := strings.CutPrefix(r.URL.Path, prefix)
+	if !ok || (rest != "" && rest[0] != '/') {
+		return nil, false
+	}
+	raw := ""
+	if r.URL.RawPath != "" {
+		if raw, ok = strings.CutPrefix(r.URL.RawPath, prefix); !ok || (raw != "" && raw[0] != '/') {
+			return nil, false
+		}
+	}
+	if rest == "" {
+		rest = "/"
+	}
+	if p := strings.TrimSuffix(rest, "/"); p != "" && path.Clean(p) != p {
+		return nil, false
+	}
+	u := *r.URL
+	u.Path, u.RawPath = rest, raw
+	if e := u.EscapedPath(); strings.Contains(e, "//") {
+		return nil, false
+	}
+	out := *r
+	out.URL = &u
+	return &out, true
+}
+
+func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
