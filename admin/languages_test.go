@@ -14,12 +14,14 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
+	accountpages "github.com/gatehouse-auth/gatehouse/internal/web/account"
+	"github.com/gatehouse-auth/gatehouse/internal/web/signin"
 )
 
 // spoken are all sources of texts, by name.
-var spoken = map[string]fs.FS{"ui": os.DirFS("../internal/ui"), "say": i18n.Files, "portal": portal.Files, "admin": Files}
+var spoken = map[string]fs.FS{"ui": os.DirFS("../internal/ui"), "say": i18n.Files, "web": web.Files, "signin": signin.Files, "account": accountpages.Files, "admin": Files}
 
 // forms are the plural forms of a text; one without has "other" alone.
 type forms map[string]string
@@ -186,7 +188,7 @@ func placeholders(text string) []string {
 func TestEveryLanguageHasItsPages(t *testing.T) {
 	t.Parallel()
 	for _, l := range ui.Languages() {
-		u, err := ui.New(ui.Config{Language: l.Code, Sources: []ui.Source{portal.Files, Files}})
+		u, err := ui.New(ui.Config{Language: l.Code, Sources: append(sources[:len(sources):len(sources)], Files)})
 		if err != nil {
 			t.Errorf("%s: %v", l.Code, err)
 			continue
@@ -208,7 +210,7 @@ func TestNumbersInWords(t *testing.T) {
 		"de": {"0 Minuten", "1 Minute", "2 Minuten", "21 Minuten"},
 		"es": {"0 minutos", "1 minuto", "2 minutos", "21 minutos"},
 	} {
-		u, err := ui.New(ui.Config{Language: lang, Sources: []ui.Source{portal.Files}})
+		u, err := ui.New(ui.Config{Language: lang, Sources: sources})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
@@ -39,9 +39,9 @@ var (
 // Each text that the code asks for exists, and each that exists is asked for.
 func TestTextsAndCodeAgree(t *testing.T) {
 	t.Parallel()
-	own, all := catalog(t, Files), catalog(t, portal.Files)
-	for id, m := range own {
-		all[id] = m
+	own, all := catalog(t, Files), map[string]json.RawMessage{}
+	for _, src := range append(sources[:len(sources):len(sources)], Files) {
+		maps.Copy(all, catalog(t, src))
 	}
 	for id := range layoutTexts {
 		all[id] = nil

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
+	accountpages "github.com/gatehouse-auth/gatehouse/internal/web/account"
+	"github.com/gatehouse-auth/gatehouse/internal/web/signin"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -51,6 +54,9 @@ type world struct {
 	ui       *ui.UI
 	server   *httptest.Server
 }
+
+// sources are the templates and texts of the other pages.
+var sources = []ui.Source{web.Files, signin.Files, accountpages.Files}
 
 // config is what a test may change.
 type config struct {
@@ -91,7 +97,7 @@ func newWorld(t testing.TB, with ...func(*config)) *world {
 	for _, change := range with {
 		change(&c)
 	}
-	pages, err := ui.NewSet(ui.Config{Language: c.Language, Sources: []ui.Source{portal.Files, Files}})
+	pages, err := ui.NewSet(ui.Config{Language: c.Language, Sources: append(sources[:len(sources):len(sources)], Files)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +107,7 @@ func newWorld(t testing.TB, with ...func(*config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := portal.Routes(deps)
+	own := slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), portal.Routes(deps))
 	routes, err := Routes(deps, c.Config, own)
 	if err != nil {
 		t.Fatal(err)

@@ -9,28 +9,30 @@ import (
 // order lists the packages from the outside in: each may import those after it, never those before it. Caddy meets the
 // gate at the top, the domain types are at the bottom, and knowledge flows down only.
 var order = []string{
-	"cmd/caddy",          // a Caddy with the plugin
-	"",                   // registers everything
-	"cmd",                // caddy gatehouse …
-	"caddyauth",          // the app and the handler
-	"internal/site",      // collects the routes of all pages and of the API
-	"admin",              // admin pages and their API
-	"internal/portal",    // the other pages
-	"internal/runtime",   // what outlives a configuration
-	"internal/web",       // routes, requests, who may come
-	"internal/seed",      // the administrator from the environment
-	"internal/storecopy", // accounts from elsewhere
-	"internal/problem",   // errors as HTTP says them
-	"internal/account",   // the one place where accounts change
-	"internal/ui",        // rendering, headers, assets
-	"internal/login",     // the one place where a session begins
-	"internal/oidc",      // what providers say
-	"internal/session",   // cookie, cache, streams
-	"internal/seal",      // encryption of what the store keeps
-	"internal/returnto",  // where a browser may be sent
-	"internal/reqctx",    // what is known about a request
-	"internal/policy",    // the decision
-	"internal/i18n",      // sentences for people, in their language
+	"cmd/caddy",            // a Caddy with the plugin
+	"",                     // registers everything
+	"cmd",                  // caddy gatehouse …
+	"caddyauth",            // the app and the handler
+	"internal/site",        // collects the routes of all pages and of the API
+	"admin",                // admin pages and their API
+	"internal/runtime",     // what outlives a configuration
+	"internal/portal",      // the API of one's own account
+	"internal/web/account", // pages about one's own account
+	"internal/web/signin",  // ways in and out
+	"internal/web",         // routes, requests, who may come
+	"internal/seed",        // the administrator from the environment
+	"internal/storecopy",   // accounts from elsewhere
+	"internal/problem",     // errors as HTTP says them
+	"internal/account",     // the one place where accounts change
+	"internal/ui",          // rendering, headers, assets
+	"internal/login",       // the one place where a session begins
+	"internal/oidc",        // what providers say
+	"internal/session",     // cookie, cache, streams
+	"internal/seal",        // encryption of what the store keeps
+	"internal/returnto",    // where a browser may be sent
+	"internal/reqctx",      // what is known about a request
+	"internal/policy",      // the decision
+	"internal/i18n",        // sentences for people, in their language
 	"internal/password",
 	"store/sqlstore",
 	"store",

@@ -163,7 +163,7 @@ func (p *Portal) apiPatchMe(w http.ResponseWriter, r *http.Request, q *web.Reque
 		return err
 	}
 	if body.locked() {
-		return p.errLocked(q, q.Live.User)
+		return q.LockedError(q.Live.User)
 	}
 	u := q.Live.User
 	var err error
@@ -192,7 +192,7 @@ func (p *Portal) apiPassword(w http.ResponseWriter, r *http.Request, q *web.Requ
 	end := body.EndOthers == nil || *body.EndOthers
 	in, err := p.Accounts.ChangeOwnPassword(r.Context(), q.Actor(), q.Live, body.Current, body.New, end)
 	if errors.Is(err, login.ErrWrong) {
-		err = &ui.InputError{Status: http.StatusUnprocessableEntity, Text: q.Text("error.wrong-password.text"), Fields: []ui.FieldError{p.wrongCurrent(q)}}
+		err = &ui.InputError{Status: http.StatusUnprocessableEntity, Text: q.Text("error.wrong-password.text"), Fields: []ui.FieldError{q.WrongPassword()}}
 	}
 	if err != nil {
 		return err
@@ -239,7 +239,7 @@ func (p *Portal) apiSessions(w http.ResponseWriter, r *http.Request, q *web.Requ
 }
 
 func (p *Portal) apiEndSession(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	s, err := p.ownSession(r, q)
+	s, err := q.OwnSession(r)
 	if err == nil {
 		err = p.Accounts.EndOwnSession(r.Context(), q.Actor(), s.ID)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
+	accountpages "github.com/gatehouse-auth/gatehouse/internal/web/account"
+	"github.com/gatehouse-auth/gatehouse/internal/web/signin"
 )
 
 // Site is what serves the pages and the API of one configuration.
@@ -27,7 +29,7 @@ func New(c web.Config, a admin.Config, brand ui.Brand, language string) (*Site, 
 		log = zap.NewNop()
 	}
 	var err error
-	sources := []ui.Source{portal.Files, admin.Files}
+	sources := []ui.Source{web.Files, signin.Files, accountpages.Files, admin.Files}
 	if c.Pages, err = ui.NewSet(ui.Config{Brand: brand, Language: language, Log: log, Sources: sources}); err != nil {
 		return nil, err
 	}
@@ -35,7 +37,7 @@ func New(c web.Config, a admin.Config, brand ui.Brand, language string) (*Site, 
 	if err != nil {
 		return nil, err
 	}
-	own := portal.Routes(deps)
+	own := slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), portal.Routes(deps))
 	admins, err := admin.Routes(deps, a, own)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 // Package ui is how Gatehouse looks and responds: pages, assets, headers, messages, problem documents and the reading
 // of what browsers and programs send.
 //
-// It knows nothing of sessions or accounts. Packages with pages of their own (internal/portal, admin) give it their
+// It knows nothing of sessions or accounts. Packages with pages of their own (internal/web and below, admin) give it their
 // templates and texts as a [Source] and call [UI.Write].
 //
 // # Why it is safe to share an origin with the app behind the gate

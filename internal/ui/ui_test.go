@@ -106,10 +106,10 @@ func askedFor(t *testing.T, dir string) map[string]bool {
 // Every text that the code asks for is there, and every text that is there can be asked for.
 func TestCatalogAndCodeAgree(t *testing.T) {
 	t.Parallel()
-	const portal = "../portal"
+	web := []string{"../web", "../web/signin", "../web/account"}
 	texts := map[string]json.RawMessage{}
-	for _, f := range []string{"lang/en.json", portal + "/lang/en.json"} {
-		b, err := os.ReadFile(f)
+	for _, dir := range append([]string{"."}, web...) {
+		b, err := os.ReadFile(filepath.Join(dir, "lang/en.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func TestCatalogAndCodeAgree(t *testing.T) {
 		}
 	}
 	asked := askedFor(t, ".")
-	for _, dir := range []string{portal, "../web"} {
+	for _, dir := range web {
 		maps.Copy(asked, askedFor(t, dir))
 	}
 	if len(asked) < 60 {
@@ -130,7 +130,8 @@ func TestCatalogAndCodeAgree(t *testing.T) {
 		}
 	}
 	var all strings.Builder
-	for _, dir := range []string{"templates", portal + "/templates"} {
+	for _, dir := range append([]string{"."}, web...) {
+		dir = filepath.Join(dir, "templates")
 		err := fs.WalkDir(os.DirFS(dir), ".", func(p string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
@@ -313,7 +314,7 @@ func (d *deadlines) SetReadDeadline(t time.Time) error { d.set <- t; return nil 
 // No typed string of html/template is used: each would be a way round the escaping.
 func TestNoTypedStrings(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{".", "../portal", "../../admin"} {
+	for _, dir := range []string{".", "../web", "../web/signin", "../web/account", "../../admin"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatal(dir, err)

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"embed"
+	_ "embed"
 	"errors"
 	"time"
 
@@ -14,6 +16,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
+
+// Files are the templates and texts that all pages share: errors, what the gate says, words about stored values.
+//
+//go:embed templates lang
+var Files embed.FS
 
 // Config is what the pages and the API of one configuration are made from. Everything but CookieDomain, TrustReturn,
 // AdminHosts, Log and OIDC is required.

@@ -34,7 +34,7 @@ func (q *Request) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 		q.signInFirst(w, r)
 		return
 	case errors.As(err, &elsewhere):
-		ui.Redirect(w, r, http.StatusSeeOther, elsewhere.location)
+		Redirect(w, r, elsewhere.location)
 		return
 	case clientGone(w, r):
 		return
@@ -71,9 +71,9 @@ func (q *Request) signInFirst(w http.ResponseWriter, r *http.Request) {
 	case q.API:
 		Responses{q.deps}.Unauthorized(w, r, q.At("/login"))
 	case safe(r.Method) && r.URL.Path == StepUpPage: // to sign in is to prove it: go on from there
-		ui.Redirect(w, r, http.StatusSeeOther, guard.LoginURLTo(q.Request, q.StepUpReturn(nil)))
+		Redirect(w, r, guard.LoginURLTo(q.Request, q.StepUpReturn(nil)))
 	case safe(r.Method):
-		ui.Redirect(w, r, http.StatusSeeOther, guard.OwnLoginURL(q.Request, r.URL))
+		Redirect(w, r, guard.OwnLoginURL(q.Request, r.URL))
 	default:
 		Responses{q.deps}.SessionEnded(w, r)
 	}

@@ -139,3 +139,8 @@ func below(prefix string, r *http.Request) (*http.Request, bool) {
 }
 
 func safe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+// Redirect responds 303 to a location that the caller has built or checked.
+func Redirect(w http.ResponseWriter, r *http.Request, location string) {
+	ui.Redirect(w, r, http.StatusSeeOther, location)
+}

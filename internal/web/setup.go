@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// pingTime bounds how long a request waits to learn whether there is an administrator.
+// pingTime bounds a health check, and how long a request waits to learn whether there is an administrator.
 const pingTime = 2 * time.Second
 
 // Setup tells whether there is an administrator yet.

@@ -1,0 +1,223 @@
+package signin
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// Links is the one-time links: what they open, and the password that is set behind them.
+type Links struct{ *web.Deps }
+
+// A one-time link is opened by mail scanners and previews before the person sees it. Opening it changes nothing: the
+// token moves from the address, which ends up in histories and logs, into a cookie, and the form of the page behind it
+// spends the link.
+const (
+	linkCookie = "link"
+	linkLife   = 30 * time.Minute
+)
+
+func (h *Links) open(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	token := r.PathValue("token")
+	info, err := h.Accounts.LinkStatus(r.Context(), token)
+	if err == nil && info.State != account.LinkValid {
+		return h.deadLink(w, r, q, info)
+	}
+	if err != nil {
+		return err
+	}
+	http.SetCookie(w, q.Cookie.Own(linkCookie, token, linkLife))
+	web.Redirect(w, r, q.Prefix+"/welcome")
+	return nil
+}
+
+// deadLink says why a link is of no use, since when, and how to get another.
+func (h *Links) deadLink(w http.ResponseWriter, r *http.Request, q *web.Request, info account.LinkInfo) error {
+	f := problem.Of(&account.LinkError{State: info.State})
+	d := deadLinkPage{Text: f.Text(q.UI)}
+	switch info.State {
+	case account.LinkUsed:
+		d.When = info.UsedAt
+	case account.LinkExpired:
+		d.When = info.ExpiresAt
+	}
+	switch {
+	case info.Purpose == store.LinkSetup:
+		d.Ask = q.Text("link.ask_setup")
+	case h.Setup.Waiting(r):
+		d.Ask = q.Text("error.setup-needed.text")
+	default:
+		d.Ask = q.Text("link.ask")
+	}
+	h.addLinks(r, q, &d)
+	q.UI.Write(w, r, ui.Page{Template: "dead-link", Status: f.Status, Title: f.Title(q.UI), Failed: true, Card: true, Data: d})
+	return nil
+}
+
+// deadLinkPage is the data of the "dead-link" page.
+type deadLinkPage struct {
+	Text, Ask string
+	SignIn    string    // "" while nobody can
+	When      time.Time // zero: not told
+	Ways      string    // before the steps
+	Steps     []string  // to make the first administrator, while there is none
+}
+
+// addLinks adds how to go on. While there is no administrator, nobody could give out a link, or sign in.
+func (h *Links) addLinks(r *http.Request, q *web.Request, d *deadLinkPage) {
+	if h.Setup.Waiting(r) {
+		d.Ways, d.Steps = q.Text("setup.ways"), q.SetupSteps()
+		return
+	}
+	d.SignIn = q.Prefix + "/login"
+}
+
+// welcomePage is the data of the "welcome" page.
+type welcomePage struct {
+	Link     string // its id
+	Setup    bool
+	Username string
+	By       string
+	Until    time.Time
+	Fields   []ui.Field
+	Faults   []ui.Field
+}
+
+// lookUp returns the link that the browser has opened. done is true when a response has been written.
+func (h *Links) lookUp(w http.ResponseWriter, r *http.Request, q *web.Request) (token string, info account.LinkInfo, done bool, err error) {
+	token = q.Cookie.OwnValue(r, linkCookie)
+	info, err = h.Accounts.LinkStatus(r.Context(), token)
+	switch {
+	case err != nil:
+		return "", info, false, err
+	case info.State != account.LinkValid:
+		if token == "" {
+			return "", info, true, h.deadLinkCookie(w, r, q)
+		}
+		return "", info, true, h.deadLink(w, r, q, info)
+	}
+	return token, info, false, nil
+}
+
+// deadLinkCookie responds to a browser that comes without having opened a link, or that kept no cookie of it.
+func (h *Links) deadLinkCookie(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	d := deadLinkPage{Text: q.Text("link.none"), Ask: q.Text("link.cookies")}
+	h.addLinks(r, q, &d)
+	q.UI.Write(w, r, ui.Page{Template: "dead-link", Status: http.StatusBadRequest, Title: q.Text("link.none_title"), Failed: true, Card: true, Data: d})
+	return nil
+}
+
+func (h *Links) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	_, info, done, err := h.lookUp(w, r, q)
+	if done || err != nil {
+		return err
+	}
+	q.UI.Write(w, r, h.page(q, info, account.LinkForm{}, nil))
+	return nil
+}
+
+func (h *Links) page(q *web.Request, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
+	d := welcomePage{Link: info.ID, Setup: info.Purpose == store.LinkSetup, Username: info.Username, By: q.ActorName("", info.CreatedBy), Until: info.ExpiresAt}
+	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: q.Text("welcome.title"), Switch: languageSwitch(q, "welcome")}
+	fresh := q.NewPasswordField("password", q.Text("welcome.password"))
+	if d.Setup {
+		page.Title = q.Text("welcome.setup_title")
+		d.Fields = []ui.Field{
+			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: form.Username, Autocomplete: "username", Plain: true, Key: "next"},
+			{ID: "email", Name: "email", Label: q.Text("welcome.email"), Type: "email", Value: form.Email, Autocomplete: "email", Optional: true, Key: "next"},
+			{ID: "name", Name: "name", Label: q.Text("profile.name"), Value: form.Name, Autocomplete: "name", Optional: true, Key: "next"},
+			fresh,
+		}
+	} else {
+		d.Fields = []ui.Field{
+			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: info.Username, Autocomplete: "username", ReadOnly: true, Plain: true},
+			fresh,
+		}
+	}
+	web.MarkErrors(&page, d.Fields, errs)
+	d.Faults = ui.Faults(d.Fields)
+	page.Data = d
+	return page
+}
+
+func (h *Links) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	sent, err := ui.ReadForm(w, r)
+	if err == nil {
+		err = sent.Once("username", "email", "name", "password", ui.AboutField)
+	}
+	if err != nil {
+		return err
+	}
+	token, info, done, err := h.lookUp(w, r, q)
+	if done || err != nil {
+		return err
+	}
+	if !isForLink(sent, info) {
+		return ui.BadInput(http.StatusConflict, "input.other_link")
+	}
+	form := account.LinkForm{Password: sent.Get("password")}
+	if info.Purpose == store.LinkSetup {
+		form.Username, form.Email, form.Name = sent.Get("username"), sent.Get("email"), sent.Get("name")
+	}
+	in, err := h.use(r, q, token, form)
+	if err != nil {
+		return h.refuse(w, r, q, info, form, err)
+	}
+	http.SetCookie(w, q.Cookie.Own(linkCookie, "", -1))
+	q.SetSession(w, in)
+	to := returnto.Home
+	if info.Purpose == store.LinkSetup {
+		h.Setup.Done()
+		to = q.Prefix + "/account"
+		q.UI.Flash(w, r, "set_up")
+	}
+	web.Redirect(w, r, to)
+	return nil
+}
+
+// isForLink reports whether a form was shown for the link that the browser opened last. Another one opened in another tab
+// takes the cookie over, and a password must not be set for somebody whom the page did not name.
+func isForLink(sent ui.Form, info account.LinkInfo) bool {
+	if info.Purpose != store.LinkSetup && !sent.Has(ui.AboutField) && sent.Has("username") {
+		return store.FoldName(sent.Get("username")) == store.FoldName(info.Username)
+	}
+	return sent.IsAbout(info.ID)
+}
+
+// use spends the link and begins the session.
+func (h *Links) use(r *http.Request, q *web.Request, token string, form account.LinkForm) (login.SignedIn, error) {
+	client := q.Client()
+	proof, err := h.Accounts.UseLink(r.Context(), client, token, form)
+	if err != nil {
+		return login.SignedIn{}, err
+	}
+	return h.Login.SignIn(r.Context(), client, proof, login.Via{Method: "link"})
+}
+
+func (h *Links) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, info account.LinkInfo, form account.LinkForm, err error) error {
+	var dead *account.LinkError
+	if errors.As(err, &dead) {
+		// Spent by somebody else, or withdrawn, between looking and using.
+		if now, lerr := h.Accounts.LinkStatus(r.Context(), q.Cookie.OwnValue(r, linkCookie)); lerr == nil && now.State != account.LinkValid {
+			info = now
+		} else {
+			info.State = dead.State
+		}
+		return h.deadLink(w, r, q, info)
+	}
+	if fields, status := problem.FieldErrors(q.UI, err); len(fields) > 0 {
+		page := h.page(q, info, form, fields)
+		page.Status = status
+		q.UI.Write(w, r, page)
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,114 @@
+package signin
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
+)
+
+// Logout ends sessions of the one who asks.
+type Logout struct{ *web.Deps }
+
+// logoutPage is the data of the "logout" page.
+type logoutPage struct {
+	Name     string
+	Provider string // offers to sign out there, too; "" does not
+}
+
+// loggedOutPage is the data of the "logged-out" page.
+type loggedOutPage struct {
+	SignIn string
+	Still  string // name of whoever is still signed in, "" for nobody
+	Where  string // the account page
+}
+
+func (h *Logout) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if h.Setup.Waiting(r) {
+		return problem.ErrSetup
+	}
+	if q.Live == nil {
+		web.Redirect(w, r, q.Prefix+"/logged-out")
+		return nil
+	}
+	d := logoutPage{Name: q.Live.User.Username}
+	if _, ok := endSession(h.Deps, q, r); ok {
+		d.Provider = q.ProviderLabel(q.Live.Session.Provider)
+	}
+	q.UI.Write(w, r, ui.Page{Template: "logout", Card: true, Viewer: q.Viewer(), Title: q.Text("logout.title"), FormTargets: endTargets(h.Deps, q, r), Data: d})
+	return nil
+}
+
+// endSession returns where the provider ends its session.
+func endSession(d *web.Deps, q *web.Request, r *http.Request) (address string, ok bool) {
+	if d.OIDC == nil || q.Live == nil || q.Live.Session.Provider == "" {
+		return "", false
+	}
+	return d.OIDC.Registry.EndSession(r.Context(), &q.Live.Session, q.Origin()+q.Prefix+"/logged-out")
+}
+
+// endTargets returns the provider's origin, so that a browser follows the sign-out form there.
+func endTargets(d *web.Deps, q *web.Request, r *http.Request) []string {
+	if d.OIDC == nil || q.Live == nil || q.Live.Session.Provider == "" {
+		return nil
+	}
+	if origin := d.OIDC.Registry.EndOrigin(r.Context(), &q.Live.Session); origin != "" {
+		return []string{origin}
+	}
+	return nil
+}
+
+// post ends the session, or all of the person's, whatever kind of body came with it: who asks to sign out must not
+// stay signed in for a script's Content-Type. Without a session there is nothing to end, and that is said in the same
+// words. While the store cannot be reached the cookie stays: without it nobody could end the session.
+func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	form, err := ui.ReadOptions(w, r)
+	if err != nil {
+		return err
+	}
+	if q.Live == nil {
+		q.Live = q.Lapsed
+	}
+	if q.Live == nil {
+		q.Cookie.Clear(w)
+		dropFlows(w, r, q)
+		web.Redirect(w, r, q.Prefix+"/logged-out")
+		return nil
+	}
+	to := q.Prefix + "/logged-out"
+	if form.Ticked("provider") {
+		if address, ok := endSession(h.Deps, q, r); ok {
+			to = address
+		}
+	}
+	end := h.Accounts.SignOut
+	// Whoever asks to sign out is signed out, in whatever name the page was shown. More than that is for its person.
+	if form.Ticked("everywhere") && form.IsAbout(q.Live.User.ID) {
+		end = h.Accounts.EndAllOwn
+	}
+	if err := end(r.Context(), q.Actor()); err != nil && problem.Of(err).Status != http.StatusUnauthorized {
+		return err
+	}
+	q.Cookie.Clear(w)
+	dropFlows(w, r, q)
+	if strings.HasPrefix(to, "/") {
+		web.Redirect(w, r, to)
+		return nil
+	}
+	redirectToProvider(w, r, to)
+	return nil
+}
+
+func (h *Logout) done(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	d := loggedOutPage{SignIn: q.Prefix + "/login", Where: q.Prefix + "/account"}
+	page := ui.Page{Template: "logged-out", Card: true, Title: q.Text("logged_out.title"), Switch: languageSwitch(q, "logged-out")}
+	if q.Live != nil {
+		d.Still = q.Live.User.Username
+		page.Title = q.Text("logged_out.not")
+	}
+	page.Data = d
+	q.UI.Write(w, r, page)
+	return nil
+}
