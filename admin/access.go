@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -135,7 +136,7 @@ func (a *admin) listRoles(w http.ResponseWriter, r *http.Request, q *web.Request
 		t.Columns = append(t.Columns, column{Text: q.Text(id)})
 		g.Columns = append(g.Columns, column{Text: q.Text(id)})
 	}
-	for _, name := range roleNames {
+	for _, name := range api.Roles {
 		n, err := a.Store.CountUsers(r.Context(), store.UserQuery{Role: store.Role(name), Limit: countLimit})
 		if err != nil {
 			return err

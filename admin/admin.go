@@ -3,9 +3,9 @@ package admin
 import (
 	"context"
 	"embed"
-	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -29,26 +29,8 @@ type Config struct {
 	Sites func() []SiteRules
 }
 
-// ProviderStatus is how the sign-in through one provider is doing. It holds no secret. Zero times mean "not yet".
-type ProviderStatus struct {
-	Name        string // in the configuration and in addresses
-	Label       string // on the button
-	Issuer      string
-	RedirectURI string // to register at the provider; a path means: on the site that the page is shown on
-	Scopes      []string
-
-	Down         bool      // sign-ins through it fail at the moment
-	DiscoveredAt time.Time // when its metadata was read last
-	KeysAt       time.Time // when its keys were read last
-	Keys         int
-	Skew         time.Duration // of its clock against ours; positive when it is ahead
-	LastSuccess  time.Time     // of a sign-in
-	LastError    string        // in words, cleaned
-	LastErrorAt  time.Time
-	// LogoutError is why a logout token was refused last. Anybody can send one, so it is no failure of the provider.
-	LogoutError   string
-	LogoutErrorAt time.Time
-}
+// ProviderStatus is the status of the sign-in through one provider.
+type ProviderStatus = api.ProviderStatus
 
 // Settings is the configuration in force. Options never hold a secret: what gives it leaves values out, or says "set".
 type Settings struct {
@@ -77,16 +59,14 @@ type SiteRules struct {
 	Require  []policy.Rule // all must hold; none: every signed-in user passes
 }
 
-// admin is the handlers of the admin pages and their API.
+// admin is the handlers of the admin pages.
 type admin struct {
 	*web.Deps
 	Config
-	api map[string]any // openapi.json, without the server
 }
 
-// Routes returns the addresses of the admin pages and their API. others are the further routes of the API, for its
-// description.
-func Routes(d *web.Deps, c Config, others []web.Route) ([]web.Route, error) {
+// Routes returns the routes of the admin pages.
+func Routes(d *web.Deps, c Config) []web.Route {
 	if c.Providers == nil {
 		c.Providers = func() []ProviderStatus { return nil }
 	}
@@ -97,12 +77,7 @@ func Routes(d *web.Deps, c Config, others []web.Route) ([]web.Route, error) {
 		c.Sites = func() []SiteRules { return nil }
 	}
 	a := &admin{Deps: d, Config: c}
-	routes := a.routes()
-	var err error
-	if a.api, err = openAPI(slices.Concat(routes, others)); err != nil {
-		return nil, err
-	}
-	return routes, nil
+	return a.routes()
 }
 
 // tell returns what an error says to people: t in the language of the page, or text where there is no more than that.

@@ -2,79 +2,18 @@ package admin
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-var outcomes = []string{string(store.Success), string(store.Failure), string(store.Denied)}
-
-func actorKinds() []string {
-	names := make([]string, len(store.ActorKinds))
-	for i, kind := range store.ActorKinds {
-		names[i] = string(kind)
-	}
-	return names
-}
-
-// spans are periods that end now.
-var spans = map[string]time.Duration{"24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "30d": 30 * 24 * time.Hour}
-
-// eventQuery reads what events an address asks for.
-func (a *admin) eventQuery(q url.Values) (store.EventQuery, error) {
-	out := store.EventQuery{Text: q.Get("q"), UserID: q.Get("user"), Actor: q.Get("actor"), Action: q.Get("action"), Cursor: q.Get("cursor")}
-	if out.UserID != "" && !store.ValidID(out.UserID) {
-		return out, store.ErrNotFound
-	}
-	outcome, err := choice(q, "outcome", outcomes...)
-	if err != nil {
-		return out, err
-	}
-	out.Outcome = store.Outcome(outcome)
-	kind, err := choice(q, "actor_kind", actorKinds()...)
-	if err != nil {
-		return out, err
-	}
-	out.ActorKind = store.ActorKind(kind)
-	if out.From, err = readTime(q, "from", false); err != nil {
-		return out, err
-	}
-	if out.To, err = readTime(q, "to", true); err != nil {
-		return out, err
-	}
-	since, err := choice(q, "since", "24h", "7d", "30d")
-	if err == nil && since != "" {
-		out.From = a.Clock().Add(-spans[since])
-	}
-	return out, err
-}
-
-// readTime reads a moment (RFC 3339) or a day in UTC. The day that a period ends with belongs to it.
-func readTime(q url.Values, name string, end bool) (time.Time, error) {
-	s := q.Get(name)
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t.UTC(), nil
-	}
-	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		return time.Time{}, ui.BadInput(http.StatusBadRequest, "input.address_date", ui.Fault(name, "input.date"))
-	}
-	if end {
-		t = t.AddDate(0, 0, 1)
-	}
-	return t, nil
-}
-
 func (a *admin) listAudit(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := a.eventQuery(q.Query)
+	query, err := api.EventQuery(q.Query, a.Clock())
 	if err != nil {
 		return err
 	}
@@ -129,12 +68,12 @@ func (a *admin) auditSearch(q *web.Request, query store.EventQuery) *search {
 	for _, name := range names {
 		act.Options = append(act.Options, option{name, a.actionName(q, name), name == query.Action})
 	}
-	period := a.selectField(q, "since", q.Text("audit.since"), q.Query.Get("since"), "since.", []string{"24h", "7d", "30d"})
+	period := a.selectField(q, "since", q.Text("audit.since"), q.Query.Get("since"), "since.", api.Periods)
 	s.Fields = []field{
 		textField("q", q.Text("audit.text_in"), query.Text, "search"),
 		textField("actor", q.Text("audit.actor"), query.Actor, ""),
-		a.selectField(q, "actor_kind", q.Text("audit.actor_kind"), string(query.ActorKind), "audit.kind_", actorKinds()), act,
-		a.selectField(q, "outcome", q.Text("audit.outcome"), string(query.Outcome), "outcome.", outcomes), period,
+		a.selectField(q, "actor_kind", q.Text("audit.actor_kind"), string(query.ActorKind), "audit.kind_", api.ActorKinds()), act,
+		a.selectField(q, "outcome", q.Text("audit.outcome"), string(query.Outcome), "outcome.", api.Outcomes), period,
 		textField("from", q.Text("audit.from"), q.Query.Get("from"), "date"), textField("to", q.Text("audit.to"), q.Query.Get("to"), "date"),
 	}
 	if query.UserID != "" {

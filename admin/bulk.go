@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -51,7 +52,7 @@ func (a *admin) buildBulk(r *http.Request, q *web.Request, in input) (ui.Page, e
 
 // picked returns the users that were picked, each once. Those that are gone meanwhile are left out.
 func (a *admin) picked(q *web.Request, r *http.Request, ids []string, do string) ([]store.User, error) {
-	if _, err := choice(map[string][]string{"do": {do}}, "do", bulkActs...); err != nil || do == "" {
+	if _, err := api.Choice(map[string][]string{"do": {do}}, "do", bulkActs...); err != nil || do == "" {
 		return nil, &ui.InputError{Status: http.StatusBadRequest, Text: q.Text("bulk.which")}
 	}
 	if len(ids) > maxBulk {

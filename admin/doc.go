@@ -1,23 +1,22 @@
-// Package admin is the pages with which administrators keep accounts, sessions and the audit log, and the JSON API
-// beneath them. It is a plain http.Handler behind internal/portal, which has looked at the session, at the origin of
-// the request and at what a person owes (a new password) before it hands a request on.
+// Package admin is the pages with which administrators keep accounts, sessions and the audit log: routes of
+// internal/web, which has looked up the session, the role and the origin of the request before a handler is called.
 //
-// # Where a rule lives
+// # Where a rule is
 //
-// Pages and API only translate: what an administrator may do is decided in internal/account, inside the transaction
-// that does it, so that a page, a program and the command line cannot differ. This package refuses earlier what it can
-// (no role, no fresh sign-in), and asks the same service for that.
+// Pages only translate, as the JSON API does (internal/api): what an administrator may do is decided in
+// internal/account, inside the transaction that does it, so that a page, a program and the command line cannot differ.
+// The router refuses earlier what it can (no role, no recent sign-in), and asks the same service for that.
 //
-// # The route table
+// # One file for each noun
 //
-// routes.go is the one list of addresses: the mux is made from it, /api/v1/openapi.json is made from it, and the tests
-// that try every address as everybody walk it. The zero value of a route's need is the strictest.
+// Each kind of page has a file with its handlers and its routes; routes.go concatenates them. The tests that try every
+// address as everybody go through the same list. A change that takes something away has an address of its own: GET
+// asks, POST does it, so that it works without JavaScript, and with the Back button.
 //
-// # One screen
+// # One template
 //
-// Every page is one template over one model (screen.go): sections of facts and tables, a search, a form. What makes a
-// page usable by keyboard, by screen reader and at 320 pixels is written once. Every act that takes something away has
-// an address of its own: GET asks, POST does, so that it works without JavaScript, and with the Back button.
+// Every page is one template over one type (content.go): sections of facts and tables, a search, a form. What makes a
+// page usable by keyboard, by screen reader and at 320 pixels is written once.
 //
 // # Sharing an origin with the app
 //

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -32,10 +33,7 @@ func (a *admin) download(w http.ResponseWriter, r *http.Request, q *web.Request,
 		a.fileHeaders(w, r, name, mime)
 		return nil
 	}
-	details := map[string]string{"format": name[strings.LastIndexByte(name, '.')+1:]}
-	for k, values := range filter(q.Query) {
-		details["filter."+k] = values[0]
-	}
+	details := api.ExportDetails(name[strings.LastIndexByte(name, '.')+1:], q.Query)
 	if err := a.Accounts.NoteExport(r.Context(), q.Actor(), action, details); err != nil {
 		return err
 	}
@@ -59,21 +57,6 @@ func (a *admin) download(w http.ResponseWriter, r *http.Request, q *web.Request,
 		}
 	}
 }
-
-// noteRead audits a read by a program that takes so much of a list that it is an export, whatever it is called.
-func (a *admin) noteRead(r *http.Request, q *web.Request, action string, limit int) error {
-	if limit == 0 {
-		limit = apiPage
-	}
-	details := map[string]string{"format": "json", "limit": strconv.Itoa(limit)}
-	for k, values := range filter(q.Query) {
-		details["filter."+k] = values[0]
-	}
-	return a.Accounts.NoteRead(r.Context(), q.Actor(), action, limit, details)
-}
-
-// apiPage is how many rows a list of the API has when nobody says how many.
-const apiPage = 50
 
 func (a *admin) fileHeaders(w http.ResponseWriter, r *http.Request, name, mime string) {
 	ui.Harden(w, r)
@@ -144,7 +127,7 @@ func stamp(t time.Time) string {
 }
 
 func (a *admin) exportUsers(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := userQuery(q.Query)
+	query, err := api.UserQuery(q.Query)
 	if err != nil {
 		return err
 	}
@@ -183,7 +166,7 @@ func (a *admin) events(ctx context.Context, q *store.EventQuery, each func(store
 }
 
 func (a *admin) exportAuditCSV(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := a.eventQuery(q.Query)
+	query, err := api.EventQuery(q.Query, a.Clock())
 	if err != nil {
 		return err
 	}
@@ -213,13 +196,13 @@ func detailsLine(details map[string]string) string {
 }
 
 func (a *admin) exportAuditLines(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := a.eventQuery(q.Query)
+	query, err := api.EventQuery(q.Query, a.Clock())
 	if err != nil {
 		return err
 	}
 	query.Cursor, query.Limit = "", exportPage
 	enc := json.NewEncoder(w)
 	return a.download(w, r, q, "audit.export", "audit.jsonl", "application/jsonl", func() (bool, error) {
-		return a.events(r.Context(), &query, func(e store.Event) error { return enc.Encode(newEventJSON(e)) })
+		return a.events(r.Context(), &query, func(e store.Event) error { return enc.Encode(api.NewEvent(e)) })
 	})
 }

@@ -165,6 +165,15 @@ func (a *admin) question(q *web.Request, action, submit, cancel string, danger b
 	return &formView{Action: action, Submit: submit, Danger: danger, Cancel: ui.Link{Href: cancel, Text: q.Text("go.cancel")}}
 }
 
+// refusal returns the guard's refusal in err, nil when err is something else.
+func refusal(err error) *account.ForbiddenError {
+	var refused *account.ForbiddenError
+	if errors.As(err, &refused) {
+		return refused
+	}
+	return nil
+}
+
 // splitList reads names that were typed with commas or line breaks between them.
 func splitList(values []string) []string {
 	list := []string{}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -171,7 +172,7 @@ func TestExportsAreInert(t *testing.T) {
 	a := b.get("/admin/audit/export.jsonl").want(t, http.StatusOK)
 	dec, n := json.NewDecoder(strings.NewReader(a.body)), 0
 	for {
-		var e eventJSON
+		var e api.Event
 		err := dec.Decode(&e)
 		if errors.Is(err, io.EOF) {
 			break

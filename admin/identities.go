@@ -1,66 +1,14 @@
 package admin
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
-
-// leftJSON is what an act that takes an account back has left: ways in that its owner may not know of.
-type leftJSON struct {
-	Identities []portal.IdentityJSON `json:"identities"`
-}
-
-// left returns the identities of a user, as they travel.
-func (a *admin) left(ctx context.Context, userID string) ([]portal.IdentityJSON, error) {
-	ids, err := a.Store.Identities(ctx, userID)
-	list := make([]portal.IdentityJSON, len(ids))
-	for i, id := range ids {
-		list[i] = portal.NewIdentityJSON(id)
-	}
-	return list, err
-}
-
-// tellLeft responds to an act that took an account back: with nothing, or with the identities that are left.
-func (a *admin) tellLeft(w http.ResponseWriter, r *http.Request, userID string) error {
-	list, err := a.left(r.Context(), userID)
-	if err != nil {
-		return err
-	}
-	if len(list) == 0 {
-		noContent(w, r)
-		return nil
-	}
-	ui.WriteJSON(w, r, http.StatusOK, leftJSON{list})
-	return nil
-}
-
-func (a *admin) apiIdentities(w http.ResponseWriter, r *http.Request, _ *web.Request) error {
-	u, err := a.target(r)
-	if err != nil {
-		return err
-	}
-	list, err := a.left(r.Context(), u.ID)
-	if err != nil {
-		return err
-	}
-	ui.WriteJSON(w, r, http.StatusOK, portal.ListJSON[portal.IdentityJSON]{Items: list})
-	return nil
-}
-
-func (a *admin) apiUnlink(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	if err := a.Accounts.UnlinkIdentity(r.Context(), q.Actor(), r.PathValue("id"), r.PathValue("identity")); err != nil {
-		return err
-	}
-	noContent(w, r)
-	return nil
-}
 
 // linkedField asks whether the person's identities go, too; there is none without any.
 func (a *admin) linkedField(q *web.Request, r *http.Request, in input, u store.User, ticked bool) ([]field, error) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -26,7 +26,7 @@ func TestIdentitiesAreSeenAndUnlinked(t *testing.T) {
 		},
 		"API": func(s *scene, b *browser) answer {
 			at := "/api/v1/users/" + s.target.ID + "/identities"
-			var list struct{ Items []portal.IdentityJSON }
+			var list struct{ Items []api.Identity }
 			if a := b.get(at); json.Unmarshal([]byte(a.body), &list) != nil || len(list.Items) != 1 || list.Items[0].ID != s.identity.ID() || list.Items[0].Subject != "tom" {
 				s.t.Errorf("the list: %s", a)
 			}
@@ -44,32 +44,6 @@ func TestIdentitiesAreSeenAndUnlinked(t *testing.T) {
 				t.Errorf("it is linked still: %v", err)
 			}
 		})
-	}
-}
-
-// What takes an account back says which ways in it leaves, and takes them away when asked.
-func TestARecoverySaysWhatItLeaves(t *testing.T) {
-	t.Parallel()
-	for _, act := range []struct{ at, body string }{
-		{"/reset-password", `"password":"quite another passphrase"`}, {"/reset-password", ""}, {"/end-sessions", ""},
-	} {
-		for _, all := range []bool{false, true} {
-			s := newScene(t)
-			ada := s.signIn("ada")
-			body := act.body
-			if all {
-				body = strings.TrimPrefix(body+`,"identities":true`, ",")
-			}
-			a := ada.do(http.MethodPost, "/api/v1/users/"+s.target.ID+act.at, "application/json", strings.NewReader("{"+body+"}"))
-			var told struct{ Identities []portal.IdentityJSON }
-			if a.body != "" && json.Unmarshal([]byte(a.body), &told) != nil {
-				t.Fatalf("%s %s: %s", act.at, body, a)
-			}
-			ids, err := s.store.Identities(t.Context(), s.target.ID)
-			if err != nil || len(ids) != len(told.Identities) || (len(ids) == 0) != all || a.status >= 300 {
-				t.Errorf("%s %s: %d are left, %d are told of, %v: %s", act.at, body, len(ids), len(told.Identities), err, a)
-			}
-		}
 	}
 }
 

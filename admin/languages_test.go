@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -21,7 +22,7 @@ import (
 )
 
 // spoken are all sources of texts, by name.
-var spoken = map[string]fs.FS{"ui": os.DirFS("../internal/ui"), "say": i18n.Files, "web": web.Files, "signin": signin.Files, "account": accountpages.Files, "admin": Files}
+var spoken = map[string]fs.FS{"ui": os.DirFS("../internal/ui"), "say": i18n.Files, "web": web.Files, "signin": signin.Files, "account": accountpages.Files, "api": api.Files, "admin": Files}
 
 // forms are the plural forms of a text; one without has "other" alone.
 type forms map[string]string

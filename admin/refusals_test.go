@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -9,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -97,50 +95,5 @@ func TestRefusalsOnPagesComeFromTheCatalog(t *testing.T) {
 	}
 	if seen < 500 {
 		t.Errorf("%d texts seen only", seen)
-	}
-}
-
-// Whatever is refused to a program is refused in the language that it asks for; what it goes by is the same.
-func TestRefusalsOfTheAPIComeFromTheCatalog(t *testing.T) {
-	t.Parallel()
-	s := newScene(t, func(c *config) { c.Language = ui.Pseudo })
-	b := s.signIn("ada")
-	tom, ada := "/users/"+s.target.ID, "/users/"+s.admin.ID
-	answers := map[string]answer{
-		"no fields": b.json("POST", "/users", "{}"), "unknown": b.json("POST", "/users", `{"x":1}`), "broken": b.json("POST", "/users", "{"), "list": b.json("POST", "/users", "[]"),
-		"null": b.json("POST", "/users", `{"username":null}`), "type": b.json("POST", "/users", `{"username":1}`), "twice": b.json("POST", "/users", `{"username":"a","username":"b"}`),
-		"taken": b.json("POST", "/users", `{"username":"tom"}`), "role": b.json("PATCH", tom, `{"role":"king"}`), "groups": b.json("PATCH", tom, `{"groups":["a,b"]}`),
-		"no name": b.json("PATCH", tom, `{"groups":[""]}`), "own role": b.json("PATCH", ada, `{"role":"user"}`), "own state": b.json("PATCH", ada, `{"active":false}`),
-		"own account": b.json("DELETE", ada, nil), "own password": b.json("POST", ada+"/reset-password", `{"password":"a lamp under the stairs"}`),
-		"empty password": b.json("POST", tom+"/reset-password", `{"password":""}`), "short password": b.json("POST", tom+"/reset-password", `{"password":"x"}`),
-		"limit": b.json("GET", "/users?limit=0", nil), "cursor": b.json("GET", "/users?cursor=x", nil), "status": b.json("GET", "/users?status=x", nil),
-		"date": b.json("GET", "/audit?from=x", nil), "not there": b.json("GET", "/users/zz", nil), "no address": b.json("GET", "/nothing", nil), "method": b.json("DELETE", "/users", nil),
-		"not JSON": b.do("POST", "/api/v1/users", "text/plain", strings.NewReader("x")), "version": b.with("If-Match", `"999"`).json("PATCH", tom, `{"name":"T"}`),
-		"elsewhere": b.with("Sec-Fetch-Site", "cross-site").json("PATCH", tom, `{"name":"T"}`), "nobody": s.browser().json("GET", "/users", nil),
-		"no administrator": s.signIn("tom").json("GET", "/users", nil),
-	}
-	s.clock.Advance(11 * time.Minute)
-	answers["too long ago"] = b.json("PATCH", tom, `{"name":"T"}`)
-	for name, a := range answers {
-		var p problem.Document
-		if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.status < 400 || a.header.Get("Content-Language") != ui.Pseudo {
-			t.Errorf("%s: %d %q %s", name, a.status, a.header.Get("Content-Language"), a.body)
-			continue
-		}
-		texts := []string{p.Title, p.Detail}
-		for _, e := range p.Errors {
-			texts = append(texts, e.Detail)
-			if strings.ContainsAny(e.Field, "[~") {
-				t.Errorf("%s: the field is called %q", name, e.Field)
-			}
-		}
-		for _, text := range texts {
-			if !strings.HasPrefix(text, "[") {
-				t.Errorf("%s says %q past the catalog", name, text)
-			}
-		}
-		if strings.ContainsAny(p.Type, "[~") || p.Status != a.status {
-			t.Errorf("%s: %+v", name, p)
-		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
-// routes is the map of the admin pages and their API.
+// routes is the map of the admin pages .
 func (a *admin) routes() []web.Route {
 	list := []web.Route{
 		look("/admin", a.dashboard),
@@ -29,11 +29,8 @@ func (a *admin) routes() []web.Route {
 		look("/admin/settings", a.showSettings),
 	}
 	list = append(list, a.forms()...)
-	list = append(list, a.apiRoutes()...)
-	// What is beside these is for administrators to hear, too. Each with and without the slash: where one is missing,
-	// ServeMux redirects to the other, on the app's own paths.
-	return append(list, web.Route{Pattern: "/admin/", Access: web.Admin},
-		web.Route{Pattern: "/api/v1", Access: web.Admin}, web.Route{Pattern: "/api/v1/", Access: web.Admin})
+	// An address without a page is 403 for everyone but administrators.
+	return append(list, web.Route{Pattern: "/admin/", Access: web.Admin})
 }
 
 // forms are the pages that change something: GET shows or asks, POST does.

@@ -4,23 +4,15 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// sessionQuery reads what sessions an address asks for.
-func (a *admin) sessionQuery(q *web.Request) (store.SessionQuery, error) {
-	query := store.SessionQuery{UserID: q.Query.Get("user"), Text: q.Query.Get("q"), Now: a.Clock(), Cursor: q.Query.Get("cursor")}
-	if query.UserID != "" && !store.ValidID(query.UserID) {
-		return query, store.ErrNotFound
-	}
-	return query, nil
-}
-
 // listSessions shows who is signed in.
 func (a *admin) listSessions(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := a.sessionQuery(q)
+	query, err := api.SessionQuery(q.Query, a.Clock())
 	if err != nil {
 		return err
 	}

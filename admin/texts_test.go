@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
@@ -91,8 +92,8 @@ func TestEveryValueHasWords(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for prefix, values := range map[string][]string{
-		"status.": statuses, "role.": roleNames, "roles.about_": roleNames, "outcome.": outcomes, "bulk.": bulkActs, "bulk.text_": bulkActs,
-		"origin.": {"local", "env", "oidc", "imported"}, "since.": {"24h", "7d", "30d"}, "way.": {wayLink, wayGenerated, wayTyped},
+		"status.": api.UserStatuses, "role.": api.Roles, "roles.about_": api.Roles, "outcome.": api.Outcomes, "bulk.": bulkActs, "bulk.text_": bulkActs,
+		"origin.": {"local", "env", "oidc", "imported"}, "since.": api.Periods, "way.": {wayLink, wayGenerated, wayTyped},
 	} {
 		for _, v := range values {
 			if !w.ui.HasText(prefix + v) {

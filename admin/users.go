@@ -7,52 +7,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
-
-// Values of the users list's address. The API knows the times by their names in JSON, too.
-var (
-	statuses  = []string{"active", "inactive", "pending", "never"}
-	roleNames = []string{string(store.RoleAdmin), string(store.RoleUser)}
-	userSorts = map[string]store.UserSort{
-		"username": store.SortUsername, "email": store.SortEmail, "created": store.SortCreated, "last_login": store.SortLastLogin,
-		"created_at": store.SortCreated, "last_login_at": store.SortLastLogin,
-	}
-)
-
-// userQuery reads what users an address asks for. Empty parameters, as forms send them, mean nothing in particular.
-func userQuery(q url.Values) (store.UserQuery, error) {
-	out := store.UserQuery{Text: q.Get("q"), Provider: q.Get("provider"), Group: q.Get("group"), Cursor: q.Get("cursor")}
-	var err error
-	if out.Status, err = choice(q, "status", statuses...); err != nil {
-		return out, err
-	}
-	wanted, err := choice(q, "role", roleNames...)
-	if err != nil {
-		return out, err
-	}
-	out.Role = store.Role(wanted)
-	out.Sort, err = userSort(q)
-	return out, err
-}
-
-func userSort(q url.Values) (store.UserSort, error) {
-	name, desc := strings.CutPrefix(q.Get("sort"), "-")
-	if name == "" && !desc {
-		return store.SortUsername, nil
-	}
-	by, ok := userSorts[name]
-	if !ok {
-		_, err := choice(q, "sort", "username", "email", "created", "last_login", "-username", "-email", "-created", "-last_login")
-		return "", err
-	}
-	if desc {
-		by = "-" + by
-	}
-	return by, nil
-}
 
 // turned returns the opposite order.
 func turned(s store.UserSort) store.UserSort {
@@ -68,7 +27,7 @@ const defaultSize = 25
 var sizes = []string{"25", "50", "100"}
 
 func pageSize(q url.Values) (int, error) {
-	s, err := choice(q, "size", sizes...)
+	s, err := api.Choice(q, "size", sizes...)
 	if err != nil || s == "" {
 		return defaultSize, err
 	}
@@ -115,14 +74,14 @@ func (a *admin) pageOfUsers(r *http.Request, q store.UserQuery, back bool) (user
 
 // listUsers shows users; search, filters, order and page are in the address.
 func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := userQuery(q.Query)
+	query, err := api.UserQuery(q.Query)
 	if err != nil {
 		return err
 	}
 	if query.Limit, err = pageSize(q.Query); err != nil {
 		return err
 	}
-	dir, err := choice(q.Query, "dir", "back")
+	dir, err := api.Choice(q.Query, "dir", "back")
 	if err != nil {
 		return err
 	}
@@ -172,15 +131,7 @@ func (a *admin) howMany(q *web.Request, r *http.Request, query store.UserQuery, 
 type params url.Values
 
 // filter returns what an address selects, without the place in the list.
-func filter(q url.Values) params {
-	out := params{}
-	for k, values := range q {
-		if k != "cursor" && k != "dir" && len(values) > 0 && values[0] != "" {
-			out[k] = values
-		}
-	}
-	return out
-}
+func filter(q url.Values) params { return params(api.Filter(q)) }
 
 // with returns a copy with more or other parameters.
 func (p params) with(more url.Values) params {
@@ -300,8 +251,8 @@ func (a *admin) userSearch(q *web.Request, query store.UserQuery) *search {
 	}
 	s.Fields = []field{
 		textField("q", q.Text("table.text"), query.Text, "search"),
-		a.selectField(q, "status", q.Text("users.status"), query.Status, "status.", statuses),
-		a.selectField(q, "role", q.Text("users.role"), string(query.Role), "role.", roleNames),
+		a.selectField(q, "status", q.Text("users.status"), query.Status, "status.", api.UserStatuses),
+		a.selectField(q, "role", q.Text("users.role"), string(query.Role), "role.", api.Roles),
 	}
 	if names := a.providerOptions(q, query.Provider); len(names) > 1 {
 		s.Fields = append(s.Fields, field{Kind: "select", Field: ui.Field{ID: "provider", Name: "provider", Label: q.Text("users.provider")}, Options: names})

@@ -20,10 +20,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
@@ -43,20 +43,20 @@ const (
 
 var operator = account.Actor{Kind: account.CommandLine}
 
-// world is the pages and the API on a real store, behind the portal and a server as in front of a site.
+// world is the pages and the API on a real store, behind a server as in front of a site.
 type world struct {
 	t        testing.TB
 	clock    *testenv.Clock
 	store    store.Store
 	accounts *account.Service
-	table    []web.Route // without those for what does not exist
+	table    []web.Route // of administrators, without those for what does not exist
 	router   *web.Router
 	ui       *ui.UI
 	server   *httptest.Server
 }
 
 // sources are the templates and texts of the other pages.
-var sources = []ui.Source{web.Files, signin.Files, accountpages.Files}
+var sources = []ui.Source{web.Files, signin.Files, accountpages.Files, api.Files}
 
 // config is what a test may change.
 type config struct {
@@ -107,17 +107,17 @@ func newWorld(t testing.TB, with ...func(*config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), portal.Routes(deps))
-	routes, err := Routes(deps, c.Config, own)
+	endpoints, err := api.Routes(deps, api.Config{Providers: c.Providers})
 	if err != nil {
 		t.Fatal(err)
 	}
+	routes := slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), endpoints, Routes(deps, c.Config))
 	for _, rt := range routes {
-		if rt.Handle != nil {
+		if admin := rt.Access == web.Admin || rt.Access == web.AdminFresh; admin && rt.Handle != nil {
 			w.table = append(w.table, rt)
 		}
 	}
-	w.router, w.ui = web.NewRouter(deps, append(own, routes...)), pages.Default()
+	w.router, w.ui = web.NewRouter(deps, routes), pages.Default()
 	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.router.ServeHTTP(rw, reqctx.With(r, &reqctx.Request{ID: "req-1", ClientIP: netip.MustParseAddr("192.0.2.7"), Host: r.Host, Prefix: prefix}))
 	}))
@@ -201,6 +201,26 @@ func (w *world) signIn(username string) *browser {
 		w.t.Fatalf("signing in as %s: %d %s", username, a.status, a.body)
 	}
 	return b
+}
+
+// useLink opens a link as a person does and sets goodPass, then finds it spent.
+func (w *world) useLink(t *testing.T, link, username string) {
+	t.Helper()
+	path, ok := strings.CutPrefix(link, w.server.URL+prefix)
+	if !ok {
+		t.Fatalf("the link is %q", link)
+	}
+	b := w.browser()
+	b.get(path).want(t, http.StatusSeeOther)
+	b.post("/welcome", url.Values{"password": {goodPass}}).want(t, http.StatusSeeOther)
+	w.signIn(username)
+	if a := w.browser().get(path); a.status == http.StatusSeeOther {
+		again := w.browser()
+		again.get(path)
+		if a = again.post("/welcome", url.Values{"password": {otherPass}}); a.status < 400 {
+			t.Errorf("the link works twice: %s", a)
+		}
+	}
 }
 
 // answer is what came back.

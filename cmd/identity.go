@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -42,7 +42,7 @@ func identityList(c *call) error {
 			header: []string{"ID", "PROVIDER", "SUBJECT", "E-MAIL", "LINKED", "LAST SIGN-IN", "ISSUER"}}
 		values, rows := make([]any, len(ids)), make([][]string, len(ids))
 		for i, id := range ids {
-			values[i] = portal.NewIdentityJSON(id)
+			values[i] = api.NewIdentity(id)
 			rows[i] = []string{id.ID(), id.Provider, id.Subject, id.Email, formatTime(id.CreatedAt), formatTime(id.LastLoginAt),
 				id.Issuer}
 		}
@@ -93,8 +93,8 @@ func pickIdentity(u store.User, ids []store.Identity, name string) (store.Identi
 
 // identityChange is the output of unlink and move.
 type identityChange struct {
-	User       string                `json:"user"`
-	Identities []portal.IdentityJSON `json:"identities"`
+	User       string         `json:"user"`
+	Identities []api.Identity `json:"identities"`
 }
 
 func identityUnlink(c *call) error {
@@ -116,12 +116,12 @@ func identityUnlink(c *call) error {
 			}
 			ids = picked
 		}
-		out := identityChange{User: u.Username, Identities: []portal.IdentityJSON{}}
+		out := identityChange{User: u.Username, Identities: []api.Identity{}}
 		for _, id := range ids {
 			if err := e.accounts.UnlinkIdentity(c.ctx, operator, u.ID, id.ID()); err != nil {
 				return userError(err)
 			}
-			out.Identities = append(out.Identities, portal.NewIdentityJSON(id))
+			out.Identities = append(out.Identities, api.NewIdentity(id))
 		}
 		return c.result(out, "unlinked %d sign-in(s) of %s", len(ids), sanitize(u.Username))
 	})
@@ -147,21 +147,21 @@ func identityMove(c *call) error {
 		if u.PasswordHash == "" && len(ids) == 1 && u.ID != to.ID {
 			c.notef("note: nobody can sign in to %s any more; see %q", sanitize(u.Username), "caddy gatehouse user delete")
 		}
-		return c.result(identityChange{to.Username, []portal.IdentityJSON{portal.NewIdentityJSON(id)}},
+		return c.result(identityChange{to.Username, []api.Identity{api.NewIdentity(id)}},
 			"%s at %s now signs in to %s", sanitize(id.Subject), sanitize(id.Provider), sanitize(to.Username))
 	})
 }
 
 // noteIdentities prints a note about the identities with which an account can still be signed in to, and returns
 // them.
-func (c *call) noteIdentities(e *env, u store.User) ([]portal.IdentityJSON, error) {
+func (c *call) noteIdentities(e *env, u store.User) ([]api.Identity, error) {
 	ids, err := e.store.Identities(c.ctx, u.ID)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	names, list := make([]string, len(ids)), make([]portal.IdentityJSON, len(ids))
+	names, list := make([]string, len(ids)), make([]api.Identity, len(ids))
 	for i, id := range ids {
-		names[i], list[i] = sanitize(id.Provider), portal.NewIdentityJSON(id)
+		names[i], list[i] = sanitize(id.Provider), api.NewIdentity(id)
 	}
 	c.notef("note: %s can still be signed in to through %s; see %q", sanitize(u.Username), strings.Join(names, ", "),
 		"caddy gatehouse identity unlink")

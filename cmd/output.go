@@ -10,7 +10,7 @@ import (
 	"unicode"
 	"unicode/utf16"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -24,14 +24,14 @@ func (c *call) result(v any, format string, args ...any) error {
 
 // accountJSON is an account in the output, as in the JSON API, with a one-time link if one was created.
 type accountJSON struct {
-	portal.UserJSON
+	api.User
 	Link      string     `json:"link,omitempty"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // of the link
 	// Identities with which the account can still be signed in to after a reset.
-	Identities []portal.IdentityJSON `json:"identities,omitempty"`
+	Identities []api.Identity `json:"identities,omitempty"`
 }
 
-func newAccountJSON(u store.User) accountJSON { return accountJSON{UserJSON: portal.NewUserJSON(u)} }
+func newAccountJSON(u store.User) accountJSON { return accountJSON{User: api.NewUser(u)} }
 
 // printJSON writes a value as indented JSON.
 func (c *call) printJSON(v any) error {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -52,7 +52,7 @@ func sessionList(c *call) error {
 				if !q.Now.Before(s.LastSeenAt.Add(s.Idle)) {
 					continue // idle for too long; the store checks the absolute expiry only
 				}
-				values = append(values, portal.NewSessionJSON(s, ""))
+				values = append(values, api.NewSession(s, ""))
 				rows = append(rows, []string{s.ID, s.Username, formatTime(s.CreatedAt), formatTime(s.LastSeenAt), s.IP, s.Method,
 					s.UserAgent})
 			}
@@ -89,8 +89,8 @@ func sessionRevoke(c *call) error {
 
 // endedJSON is the number of ended sessions, and the identities with which the account can still be signed in to.
 type endedJSON struct {
-	Ended      int                   `json:"sessions_ended"`
-	Identities []portal.IdentityJSON `json:"identities,omitempty"`
+	Ended      int            `json:"sessions_ended"`
+	Identities []api.Identity `json:"identities,omitempty"`
 }
 
 // revokeByID ends the sessions with the given ids. If one of them can't be ended, those before it are ended and

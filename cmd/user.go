@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -98,7 +98,7 @@ func userList(c *call) error {
 			}
 			values, rows := make([]any, len(page.Items)), make([][]string, len(page.Items))
 			for i, u := range page.Items {
-				values[i] = portal.NewUserJSON(u)
+				values[i] = api.NewUser(u)
 				rows[i] = []string{u.Username, u.Email, u.Name, string(u.Role), status(u), formatTime(u.LastLoginAt)}
 			}
 			if err := out.page(values, rows); err != nil {

@@ -14,9 +14,9 @@ var order = []string{
 	"cmd",                  // caddy gatehouse …
 	"caddyauth",            // the app and the handler
 	"internal/site",        // collects the routes of all pages and of the API
-	"admin",                // admin pages and their API
+	"admin",                // admin pages
+	"internal/api",         // the JSON API
 	"internal/runtime",     // what outlives a configuration
-	"internal/portal",      // the API of one's own account
 	"internal/web/account", // pages about one's own account
 	"internal/web/signin",  // ways in and out
 	"internal/web",         // routes, requests, who may come

@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/admin"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	accountpages "github.com/gatehouse-auth/gatehouse/internal/web/account"
@@ -29,7 +29,7 @@ func New(c web.Config, a admin.Config, brand ui.Brand, language string) (*Site, 
 		log = zap.NewNop()
 	}
 	var err error
-	sources := []ui.Source{web.Files, signin.Files, accountpages.Files, admin.Files}
+	sources := []ui.Source{web.Files, signin.Files, accountpages.Files, api.Files, admin.Files}
 	if c.Pages, err = ui.NewSet(ui.Config{Brand: brand, Language: language, Log: log, Sources: sources}); err != nil {
 		return nil, err
 	}
@@ -37,10 +37,10 @@ func New(c web.Config, a admin.Config, brand ui.Brand, language string) (*Site, 
 	if err != nil {
 		return nil, err
 	}
-	own := slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), portal.Routes(deps))
-	admins, err := admin.Routes(deps, a, own)
+	endpoints, err := api.Routes(deps, api.Config{Providers: a.Providers})
 	if err != nil {
 		return nil, err
 	}
-	return &Site{Router: web.NewRouter(deps, slices.Concat(own, admins)), Responses: web.NewResponses(deps)}, nil
+	pages := slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), admin.Routes(deps, a))
+	return &Site{Router: web.NewRouter(deps, slices.Concat(pages, endpoints)), Responses: web.NewResponses(deps)}, nil
 }

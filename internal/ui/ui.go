@@ -19,8 +19,8 @@ import (
 //go:embed templates lang
 var files embed.FS
 
-// Source is what a package with pages brings along: templates/*.html, one page each, and lang/en.json, its texts, with
-// a file for each further language beside it.
+// Source is what a package brings along: templates/*.html, one page each, if it has pages, and lang/en.json, its texts,
+// with a file for each further language beside it.
 type Source = fs.FS
 
 // Config of a UI.
@@ -77,8 +77,8 @@ func texts(sources []Source) []fs.FS { return append([]fs.FS{files, i18n.Files},
 
 func (u *UI) addPages(base *template.Template, src Source) error {
 	names, err := fs.Glob(src, "templates/*.html")
-	if err != nil || len(names) == 0 {
-		return fmt.Errorf("no templates found: %w", err)
+	if err != nil {
+		return fmt.Errorf("looking for templates: %w", err)
 	}
 	for _, file := range names {
 		name := strings.TrimSuffix(path.Base(file), ".html")

@@ -17,9 +17,9 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
@@ -89,7 +89,7 @@ func emptyWorld(t testing.TB, change ...func(*config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.router = web.NewRouter(deps, slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), portal.Routes(deps), c.more))
+	w.router = web.NewRouter(deps, slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), api.AccountRoutes(deps), c.more))
 	w.gate, w.guard = web.NewResponses(deps), deps.Guard
 	return w
 }

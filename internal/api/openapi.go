@@ -1,7 +1,8 @@
-package admin
+package api
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -9,42 +10,66 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
-// openAPI makes the description of the JSON API (OpenAPI 3.1) from the table that serves it: an address cannot be
-// described and not exist, or the other way round. Shapes come from the types that travel. What it lacks is the server,
-// which apiDescription adds: paths count from there.
-func openAPI(table []web.Route) (map[string]any, error) {
-	paths := map[string]map[string]any{}
-	add := func(pattern, method string, op map[string]any) {
-		if paths[pattern] == nil {
-			paths[pattern] = map[string]any{}
-		}
-		paths[pattern][strings.ToLower(method)] = op
+// openAPI is the endpoint for the description of the API (OpenAPI 3.1).
+type openAPI struct {
+	doc map[string]any // without the server: paths count from there
+}
+
+func (o *openAPI) routes() []web.Route {
+	return []web.Route{
+		{Method: http.MethodGet, Pattern: "/api/v1/openapi.json", Access: web.Admin, Handle: o.read,
+			Doc: &web.Operation{Summary: "This description", Gives: map[string]any{}, Status: http.StatusOK}},
 	}
-	for _, rt := range table {
+}
+
+func (o *openAPI) read(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	doc := maps.Clone(o.doc) // shared by all requests
+	doc["servers"] = []any{map[string]any{"url": q.Prefix, "description": "this site"}}
+	ui.WriteJSON(w, r, http.StatusOK, doc)
+	return nil
+}
+
+// build makes the description from the routes that serve the API. Schemas come from the types that travel.
+func (o *openAPI) build(routes []web.Route) error {
+	paths := map[string]map[string]any{}
+	for _, rt := range routes {
 		switch {
 		case rt.Doc != nil:
-			add(rt.Pattern, rt.Method, describe(rt.Pattern, rt.Method, *rt.Doc))
-		case rt.API() && rt.Handle != nil:
-			return nil, fmt.Errorf("the JSON API's %s %s is not described", rt.Method, rt.Pattern)
+			if paths[rt.Pattern] == nil {
+				paths[rt.Pattern] = map[string]any{}
+			}
+			paths[rt.Pattern][strings.ToLower(rt.Method)] = describe(rt.Pattern, rt.Method, *rt.Doc)
+		case rt.Handle != nil:
+			return fmt.Errorf("the JSON API's %s %s is not described", rt.Method, rt.Pattern)
 		}
 	}
+	o.doc = document(paths)
+	return nil
+}
+
+func document(paths map[string]map[string]any) map[string]any {
 	return map[string]any{
 		"openapi": "3.1.0",
 		"info": map[string]any{
 			"title": "Gatehouse", "version": "1",
-			"description": "Addresses are below the mount prefix, which is the server. Errors are problem documents (RFC 9457) whose type stays the same. " +
-				"Callers with a session cookie must be of the same origin. What changes other people's accounts needs a sign-in of the last 10 minutes.",
+			"description": "Addresses are below the mount prefix, which is the server. " +
+				"Errors are problem documents (RFC 9457) whose type stays the same. " +
+				"Callers with a session cookie must be of the same origin. " +
+				"What changes other people's accounts needs a sign-in of the last 10 minutes.",
 		},
 		"paths": paths,
 		"components": map[string]any{
-			"schemas":         map[string]any{"Problem": schema(reflect.TypeFor[problem.Document]())},
-			"securitySchemes": map[string]any{"session": map[string]any{"type": "apiKey", "in": "cookie", "name": "__Host-gatehouse"}},
+			"schemas": map[string]any{"Problem": schema(reflect.TypeFor[problem.Document]())},
+			"securitySchemes": map[string]any{
+				"session": map[string]any{"type": "apiKey", "in": "cookie", "name": "__Host-gatehouse"},
+			},
 		},
 		"security": []any{map[string]any{"session": []string{}}},
-	}, nil
+	}
 }
 
 func describe(pattern, method string, op web.Operation) map[string]any {
@@ -65,7 +90,8 @@ func describe(pattern, method string, op web.Operation) map[string]any {
 		out["parameters"] = params
 	}
 	if op.Takes != nil {
-		out["requestBody"] = map[string]any{"required": !op.Bare, "content": content("application/json", schema(reflect.TypeOf(op.Takes)))}
+		body := content("application/json", schema(reflect.TypeOf(op.Takes)))
+		out["requestBody"] = map[string]any{"required": !op.Bare, "content": body}
 	}
 	done := map[string]any{"description": http.StatusText(op.Status)}
 	if op.Gives != nil {
@@ -90,21 +116,22 @@ func describe(pattern, method string, op web.Operation) map[string]any {
 func operationID(pattern, method string) string {
 	var b strings.Builder
 	b.WriteString(strings.ToLower(method))
-	for part := range strings.FieldsFuncSeq(strings.TrimPrefix(pattern, "/api/v1"), func(r rune) bool { return strings.ContainsRune("/{}-.", r) }) {
+	separates := func(r rune) bool { return strings.ContainsRune("/{}-.", r) }
+	for part := range strings.FieldsFuncSeq(strings.TrimPrefix(pattern, "/api/v1"), separates) {
 		b.WriteString(strings.ToUpper(part[:1]) + part[1:])
 	}
 	return b.String()
 }
 
 // enums are parameters with a few values.
-var enums = map[string][]string{"status": statuses, "role": roleNames, "outcome": outcomes, "since": {"24h", "7d", "30d"},
+var enums = map[string][]string{"status": UserStatuses, "role": Roles, "outcome": Outcomes, "since": Periods,
 	"sort": {"username", "-username", "email", "-email", "created", "-created", "last_login", "-last_login"}}
 
 func parameter(name, in string, required bool) map[string]any {
 	s := map[string]any{"type": "string"}
 	switch {
 	case name == "limit":
-		s = map[string]any{"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}
+		s = map[string]any{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": defaultLimit}
 	case name == "identity":
 		s["pattern"] = "^[0-9a-f]{32}$"
 	case in == "path":

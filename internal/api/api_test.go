@@ -1,12 +1,14 @@
-package admin
+package api
 
 import (
 	"encoding/base64"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,7 +16,6 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/portal"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -38,7 +39,7 @@ func TestUsersByAPI(t *testing.T) {
 	b := w.signIn("ada")
 
 	a := b.json(http.MethodPost, "/users", `{"username":"nina","email":"nina@example.com","name":"Nina","role":"user","groups":["b","a","b"],"active":true,"password":"`+otherPass+`"}`).want(t, http.StatusCreated)
-	var u portal.UserJSON
+	var u User
 	a.read(t, &u)
 	if keysOf(t, json.RawMessage(a.body)) != userKeys || u.Username != "nina" || !slices.Equal(u.Groups, []string{"a", "b"}) || !u.Active || u.LastLoginAt != nil {
 		t.Errorf("made %s", a)
@@ -166,7 +167,7 @@ func TestSessionsByAPI(t *testing.T) {
 	tom := w.add("tom", store.RoleUser)
 	b, toms, other := w.signIn("ada"), w.signIn("tom"), w.signIn("tom")
 	var list struct {
-		Items []portal.SessionJSON
+		Items []Session
 		Next  *string
 	}
 	a := b.json(http.MethodGet, "/sessions", nil).want(t, http.StatusOK)
@@ -210,7 +211,7 @@ func TestProvidersByAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.add("ada", store.RoleAdmin)
-	var list portal.ListJSON[providerJSON]
+	var list List[provider]
 	w.signIn("ada").json(http.MethodGet, "/providers", nil).want(t, http.StatusOK).read(t, &list)
 	if len(list.Items) != 1 || list.Items[0].Name != "acme" || list.Items[0].DiscoveredAt != nil || list.Items[0].Keys != 2 {
 		t.Errorf("%+v", list)
@@ -307,7 +308,7 @@ func TestCursorsWalkTheWholeList(t *testing.T) {
 	for _, sort := range []string{"", "username", "-username", "email", "-created", "created_at", "last_login", "-last_login_at"} {
 		seen, cursor := map[string]bool{}, ""
 		for page := 0; ; page++ {
-			var list portal.ListJSON[portal.UserJSON]
+			var list List[User]
 			b.json(http.MethodGet, "/users?limit=5&sort="+sort+"&cursor="+cursor, nil).want(t, http.StatusOK).read(t, &list)
 			for _, u := range list.Items {
 				if seen[u.ID] {
@@ -323,7 +324,7 @@ func TestCursorsWalkTheWholeList(t *testing.T) {
 			t.Errorf("sort %q: %d users", sort, len(seen))
 		}
 	}
-	var list portal.ListJSON[portal.UserJSON]
+	var list List[User]
 	b.json(http.MethodGet, "/users?limit=5", nil).read(t, &list)
 	for _, bad := range []string{
 		"/users?cursor=x", "/users?sort=email&cursor=" + list.Next, "/sessions?cursor=" + list.Next, "/audit?cursor=" + list.Next, "/users?cursor=" + strings.Repeat("A", 20000),
@@ -344,6 +345,26 @@ func TestCursorsWalkTheWholeList(t *testing.T) {
 		if b.json(http.MethodGet, "/users?"+query, nil).want(t, http.StatusOK).read(t, &list); len(list.Items) != n {
 			t.Errorf("%s: %d users, not %d", query, len(list.Items), n)
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite the golden file")
+
+// Programs are generated from the description: what changes in it is seen here first.
+func TestTheDescriptionIsTheGoldenFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.add("ada", store.RoleAdmin)
+	got := w.signIn("ada").json(http.MethodGet, "/openapi.json", nil).want(t, http.StatusOK).body
+	const golden = "testdata/openapi.json"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil || got != string(want) {
+		t.Errorf("%v: the description has changed; with -update it is written anew:\n%s", err, got)
 	}
 }
 
