@@ -8,7 +8,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
-	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // Files are the template and the texts of the admin pages, for tests that check them.
@@ -57,33 +56,4 @@ type SiteRules struct {
 	Public   []string
 	Optional []string
 	Require  []policy.Rule // all must hold; none: every signed-in user passes
-}
-
-// admin is the handlers of the admin pages.
-type admin struct {
-	*web.Deps
-	Config
-}
-
-// Routes returns the routes of the admin pages.
-func Routes(d *web.Deps, c Config) []web.Route {
-	if c.Providers == nil {
-		c.Providers = func() []ProviderStatus { return nil }
-	}
-	if c.Effective == nil {
-		c.Effective = func() Settings { return Settings{} }
-	}
-	if c.Sites == nil {
-		c.Sites = func() []SiteRules { return nil }
-	}
-	a := &admin{Deps: d, Config: c}
-	return a.routes()
-}
-
-// tell returns what an error says to people: t in the language of the page, or text where there is no more than that.
-func (a *admin) tell(q *web.Request, text string, t i18n.Text) string {
-	if t.IsZero() {
-		return text
-	}
-	return q.UI.Say(t)
 }

@@ -12,27 +12,42 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-func (a *admin) listAudit(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := api.EventQuery(q.Query, a.Clock())
+// audit are the pages about the audit log.
+type audit struct {
+	*web.Deps
+	Config
+}
+
+func (h audit) routes() []web.Route {
+	return []web.Route{
+		get("/admin/audit", h.list),
+		get("/admin/audit/export.csv", h.exportCSV),
+		get("/admin/audit/export.jsonl", h.exportJSONL),
+		get("/admin/audit/{id}", h.event),
+	}
+}
+
+func (h audit) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := api.EventQuery(q.Query, h.Clock())
 	if err != nil {
 		return err
 	}
 	if query.Limit, err = pageSize(q.Query); err != nil {
 		return err
 	}
-	list, err := a.Store.Events(r.Context(), query)
+	list, err := h.Store.Events(r.Context(), query)
 	if err != nil {
 		return err
 	}
-	t := a.eventTable(q, list.Items)
+	t := eventTable(q, list.Items)
 	t.Caption, t.PagesAs = q.Text("audit.caption"), q.Text("table.pages")
-	t.Pages = a.onward(q, "/admin/audit", list.Next)
-	a.atEnd(q, t, query.Cursor)
-	a.searchedTo(q, t, list.Searched)
+	t.Pages = cursorLinks(q, "/admin/audit", list.Next)
+	setNoMoreRows(q, t, query.Cursor)
+	setSearchedUntil(q, t, list.Searched)
 	f := filter(q.Query).suffix()
-	s := &screen{
-		Lead:   a.retention(q),
-		Search: a.auditSearch(q, query),
+	s := &content{
+		Lead:   h.retention(q),
+		Search: auditSearch(q, query),
 		Actions: []action{
 			{Href: q.At("/admin/audit/export.csv" + f), Text: q.Text("table.csv")},
 			{Href: q.At("/admin/audit/export.jsonl" + f), Text: q.Text("table.jsonl")},
@@ -43,13 +58,13 @@ func (a *admin) listAudit(w http.ResponseWriter, r *http.Request, q *web.Request
 		t.Clear = &ui.Link{Href: q.At("/admin/audit"), Text: q.Text("table.clear")}
 		s.Search.Extra = []action{{Href: q.At("/admin/audit"), Text: q.Text("table.clear")}}
 	}
-	q.UI.Write(w, r, a.page(q, "audit", q.Text("admin.audit"), s))
+	q.UI.Write(w, r, newPage(q, "audit", q.Text("admin.audit"), s))
 	return nil
 }
 
 // retention says how long events are kept.
-func (a *admin) retention(q *web.Request) string {
-	if keep := a.Effective().Retention; keep > 0 {
+func (h audit) retention(q *web.Request) string {
+	if keep := h.Effective().Retention; keep > 0 {
 		return q.Text("audit.kept", "span", q.Span(keep))
 	}
 	return q.Text("audit.kept_all")
@@ -58,7 +73,7 @@ func (a *admin) retention(q *web.Request) string {
 // auditActions are the acts that a search offers: groups first, then the acts that matter most by themselves.
 var auditActions = []string{"session.", "password.", "user.", "link.", "identity.", "profile.", "audit.", "seed.", "session.sign_in", "session.throttle", "session.end", "user.create", "user.update", "user.delete", "password.reset"}
 
-func (a *admin) auditSearch(q *web.Request, query store.EventQuery) *search {
+func auditSearch(q *web.Request, query store.EventQuery) *search {
 	s := &search{Action: q.At("/admin/audit"), Name: q.Text("audit.search"), Submit: q.Text("table.search")}
 	act := field{Kind: "select", Field: ui.Field{ID: "action", Name: "action", Label: q.Text("audit.action")}, Options: []option{{"", q.Text("table.any"), query.Action == ""}}}
 	names := auditActions
@@ -66,14 +81,14 @@ func (a *admin) auditSearch(q *web.Request, query store.EventQuery) *search {
 		names = append([]string{query.Action}, names...)
 	}
 	for _, name := range names {
-		act.Options = append(act.Options, option{name, a.actionName(q, name), name == query.Action})
+		act.Options = append(act.Options, option{name, actionName(q, name), name == query.Action})
 	}
-	period := a.selectField(q, "since", q.Text("audit.since"), q.Query.Get("since"), "since.", api.Periods)
+	period := selectField(q, "since", q.Text("audit.since"), q.Query.Get("since"), "since.", api.Periods)
 	s.Fields = []field{
 		textField("q", q.Text("audit.text_in"), query.Text, "search"),
 		textField("actor", q.Text("audit.actor"), query.Actor, ""),
-		a.selectField(q, "actor_kind", q.Text("audit.actor_kind"), string(query.ActorKind), "audit.kind_", api.ActorKinds()), act,
-		a.selectField(q, "outcome", q.Text("audit.outcome"), string(query.Outcome), "outcome.", api.Outcomes), period,
+		selectField(q, "actor_kind", q.Text("audit.actor_kind"), string(query.ActorKind), "audit.kind_", api.ActorKinds()), act,
+		selectField(q, "outcome", q.Text("audit.outcome"), string(query.Outcome), "outcome.", api.Outcomes), period,
 		textField("from", q.Text("audit.from"), q.Query.Get("from"), "date"), textField("to", q.Text("audit.to"), q.Query.Get("to"), "date"),
 	}
 	if query.UserID != "" {
@@ -83,7 +98,7 @@ func (a *admin) auditSearch(q *web.Request, query store.EventQuery) *search {
 }
 
 // actionName says an act, or a group of acts that ends in a dot, in words.
-func (a *admin) actionName(q *web.Request, name string) string {
+func actionName(q *web.Request, name string) string {
 	if group, ok := strings.CutSuffix(name, "."); ok {
 		if id := "audit.group_" + group; q.UI.HasText(id) {
 			return q.Text(id)
@@ -92,7 +107,7 @@ func (a *admin) actionName(q *web.Request, name string) string {
 	return q.Action(name)
 }
 
-func (a *admin) eventTable(q *web.Request, events []store.Event) *table {
+func eventTable(q *web.Request, events []store.Event) *table {
 	t := &table{ID: "log", Empty: q.Text("audit.none"), PagesAs: q.Text("table.pages")}
 	for _, id := range []string{"audit.time", "audit.action", "audit.actor", "audit.target", "audit.outcome", "sessions.ip", "sessions.device"} {
 		t.Columns = append(t.Columns, column{Text: q.Text(id)})
@@ -100,7 +115,7 @@ func (a *admin) eventTable(q *web.Request, events []store.Event) *table {
 	for _, e := range events {
 		target := cell{Text: e.Target}
 		if e.TargetID != "" && store.ValidID(e.TargetID) && e.Target != "" && e.Action != "user.delete" {
-			target.Href = q.At(userAt(e.TargetID))
+			target.Href = q.At(userPath(e.TargetID))
 		}
 		device := ""
 		if e.UserAgent != "" {
@@ -108,47 +123,47 @@ func (a *admin) eventTable(q *web.Request, events []store.Event) *table {
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
 			{Time: e.Time}, {Head: true, Text: q.Action(e.Action), Href: q.At("/admin/audit/" + e.ID), Small: e.Action},
-			a.actorCell(q, e), target, {Marks: []mark{a.outcome(q, e.Outcome)}}, {Text: e.IP}, {Text: device},
+			actorCell(q, e), target, {Marks: []mark{outcomeMark(q, e.Outcome)}}, {Text: e.IP}, {Text: device},
 		}})
 	}
 	return t
 }
 
 // actorCell names who did something. A person is a link to their account, and what is none says so.
-func (a *admin) actorCell(q *web.Request, e store.Event) cell {
+func actorCell(q *web.Request, e store.Event) cell {
 	c := cell{Text: q.ActorName(e.ActorID, e.Actor)}
 	switch {
 	case e.ActorKind() != store.ActorPerson:
 		c.Small = q.Text("audit.no_account")
 	case store.ValidID(e.ActorID):
-		c.Href = q.At(userAt(e.ActorID))
+		c.Href = q.At(userPath(e.ActorID))
 	}
 	return c
 }
 
-func (a *admin) showEvent(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	e, err := a.Store.Event(r.Context(), r.PathValue("id"))
+func (h audit) event(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	e, err := h.Store.Event(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	facts := []fact{
 		{Name: q.Text("audit.time"), Time: e.Time}, {Name: q.Text("audit.utc"), Value: e.Time.UTC().Format(time.RFC3339Nano), Code: true},
 		{Name: q.Text("audit.action"), Value: q.Action(e.Action)}, {Name: q.Text("audit.code"), Value: e.Action, Code: true},
-		{Name: q.Text("audit.outcome"), Marks: []mark{a.outcome(q, e.Outcome)}},
+		{Name: q.Text("audit.outcome"), Marks: []mark{outcomeMark(q, e.Outcome)}},
 		{Name: q.Text("audit.actor"), Value: q.ActorName(e.ActorID, e.Actor)},
 		{Name: q.Text("audit.actor_kind"), Value: q.Text("audit.kind_" + string(e.ActorKind()))}, {Name: q.Text("audit.target"), Value: e.Target},
 		{Name: q.Text("sessions.ip"), Value: e.IP}, {Name: q.Text("sessions.agent"), Value: e.UserAgent},
 		{Name: q.Text("audit.request"), Value: e.RequestID, Code: true}, {Name: q.Text("audit.id"), Value: e.ID, Code: true},
 	}
 	facts = slices.DeleteFunc(facts, func(f fact) bool { return f.Value == "" && f.Time.IsZero() && f.Marks == nil })
-	s := &screen{Actions: []action{{Href: q.At("/admin/audit"), Text: q.Text("audit.back")}},
-		Sections: []section{{Facts: facts}, {Table: a.detailTable(q, e)}}}
-	q.UI.Write(w, r, a.page(q, "audit", q.Text("audit.event"), s))
+	s := &content{Actions: []action{{Href: q.At("/admin/audit"), Text: q.Text("audit.back")}},
+		Sections: []section{{Facts: facts}, {Table: detailTable(q, e)}}}
+	q.UI.Write(w, r, newPage(q, "audit", q.Text("audit.event"), s))
 	return nil
 }
 
 // detailTable puts what was before beside what is after, and everything else below.
-func (a *admin) detailTable(q *web.Request, e store.Event) *table {
+func detailTable(q *web.Request, e store.Event) *table {
 	t := &table{ID: "details", Caption: q.Text("audit.details"), Empty: q.Text("audit.no_details")}
 	for _, id := range []string{"audit.what", "audit.before", "audit.after"} {
 		t.Columns = append(t.Columns, column{Text: q.Text(id)})

@@ -91,11 +91,11 @@ func (w *world) lastPages() (sessions, links string) {
 		}
 	}
 	sessions = last(func(c string) (string, error) {
-		page, err := w.store.Sessions(ctx, store.SessionQuery{Now: now, Cursor: c, Limit: defaultSize})
+		page, err := w.store.Sessions(ctx, store.SessionQuery{Now: now, Cursor: c, Limit: defaultPageSize})
 		return page.Next, err
 	})
 	links = last(func(c string) (string, error) {
-		page, err := w.store.Links(ctx, store.LinkQuery{Now: now, Cursor: c, Limit: defaultSize})
+		page, err := w.store.Links(ctx, store.LinkQuery{Now: now, Cursor: c, Limit: defaultPageSize})
 		return page.Next, err
 	})
 	return sessions, links

@@ -14,25 +14,24 @@ import (
 
 // form is a page that changes something.
 type form struct {
-	// build makes the page: before anything was sent, and again with what was sent when it was refused. bad are the
-	// refused fields.
+	// build makes the page: before anything was sent, and again with what was sent when it was refused.
 	build func(r *http.Request, q *web.Request, in input) (ui.Page, error)
-	// act does it, and says where to go.
-	act func(w http.ResponseWriter, r *http.Request, q *web.Request, in input) (next, error)
+	// submit makes the change, and returns what follows.
+	submit func(w http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error)
 }
 
-// next is what follows an act: a page of its own, or another address (below the mount prefix) and a word about it.
-type next struct {
-	to    string
-	flash string
-	page  *ui.Page
+// result is what follows a change: a page, or a redirect (below the mount prefix) with a flash message.
+type result struct {
+	redirect string
+	flash    string
+	page     *ui.Page
 }
 
 // input is what was sent with a form, nothing when it is shown for the first time.
 type input struct {
 	ui.Form
 	sent bool
-	bad  []ui.FieldError
+	bad  []ui.FieldError // the refused fields
 }
 
 // get returns what was sent, or otherwise.
@@ -60,8 +59,35 @@ func readInput(w http.ResponseWriter, r *http.Request) (input, error) {
 	return input{Form: sent, sent: true}, nil
 }
 
+// postForm handles a form that was sent. If the change is refused, it shows the form again, filled in but for
+// passwords.
+func postForm(d *web.Deps, f form, action string) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+		in, err := readInput(w, r)
+		if err != nil {
+			return err
+		}
+		var res result
+		if err = d.Accounts.Authorize(r.Context(), q.Actor(), action, r.PathValue("id")); err == nil {
+			res, err = f.submit(w, r, q, in)
+		}
+		switch {
+		case err != nil:
+			return showRejected(w, r, q, f, in, err)
+		case res.page != nil:
+			q.UI.Write(w, r, *res.page)
+			return nil
+		}
+		if res.flash != "" {
+			q.UI.Flash(w, r, res.flash)
+		}
+		ui.Redirect(w, r, http.StatusSeeOther, q.At(res.redirect))
+		return nil
+	}
+}
+
 // showForm shows a form to somebody who may use it.
-func (a *admin) showForm(f form) web.Handler {
+func showForm(f form) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 		p, err := f.build(r, q, input{})
 		if err != nil {
@@ -72,37 +98,11 @@ func (a *admin) showForm(f form) web.Handler {
 	}
 }
 
-// postForm does what a form asks for. What is refused comes back as the form, filled in as it was but for passwords.
-func (a *admin) postForm(f form, action string) web.Handler {
-	return func(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-		in, err := readInput(w, r)
-		if err != nil {
-			return err
-		}
-		var n next
-		if err = a.Accounts.Authorize(r.Context(), q.Actor(), action, r.PathValue("id")); err == nil {
-			n, err = f.act(w, r, q, in)
-		}
-		switch {
-		case err != nil:
-			return a.refuse(w, r, q, f, in, err)
-		case n.page != nil:
-			q.UI.Write(w, r, *n.page)
-			return nil
-		}
-		if n.flash != "" {
-			q.UI.Flash(w, r, n.flash)
-		}
-		ui.Redirect(w, r, http.StatusSeeOther, q.At(n.to))
-		return nil
-	}
-}
-
-// refuse shows the form again with what is wrong, or returns the error when it is not about the form.
-func (a *admin) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, f form, in input, err error) error {
+// showRejected shows the form again with the errors, or returns the error if it is not about the form.
+func showRejected(w http.ResponseWriter, r *http.Request, q *web.Request, f form, in input, err error) error {
 	fields, status := problem.FieldErrors(q.UI, err)
-	n, about := a.aboutForm(q, err)
-	if len(fields) == 0 && !about {
+	n, ok := formNotice(q, err)
+	if len(fields) == 0 && !ok {
 		return err
 	}
 	in.bad = fields
@@ -112,19 +112,19 @@ func (a *admin) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, f
 		return buildErr
 	}
 	p.Status, p.Failed = status, true
-	if s, ok := p.Data.(*screen); ok && n != nil {
+	if s, isContent := p.Data.(*content); isContent && n != nil {
 		s.Notice = n
 	}
 	q.UI.Write(w, r, p)
 	return nil
 }
 
-// aboutForm returns what to say above a form for an error that is about no field.
-func (a *admin) aboutForm(q *web.Request, err error) (n *notice, about bool) {
+// formNotice returns the message above a form for an error that is about no field; ok is false if there is none.
+func formNotice(q *web.Request, err error) (n *notice, ok bool) {
 	if errors.Is(err, store.ErrStale) {
 		return &notice{Kind: ui.Warn, Text: q.Text("admin.stale")}, true
 	}
-	refused := refusal(err)
+	refused := forbidden(err)
 	switch {
 	case refused == nil, refused.Code == account.CodeSignedOut, refused.Code == account.CodeRole, refused.Code == account.CodeMustChange:
 		return nil, false
@@ -132,11 +132,11 @@ func (a *admin) aboutForm(q *web.Request, err error) (n *notice, about bool) {
 		return &notice{Kind: ui.Warn, Text: q.Text("admin.reauth"),
 			Link: &ui.Link{Href: q.At("/reauth"), Text: q.Text("go.reauth")}}, true
 	}
-	return &notice{Kind: ui.Bad, Text: a.tell(q, refused.Text, refused.Say)}, true
+	return &notice{Kind: ui.Bad, Text: localize(q, refused.Text, refused.Say)}, true
 }
 
-// finish puts a form on a page, with the errors beside their fields.
-func (a *admin) finish(p *ui.Page, s *screen, f *formView, in input) {
+// setForm puts a form on a page, with the errors beside their fields.
+func setForm(p *ui.Page, s *content, f *formView, in input) {
 	plainFields := make([]ui.Field, len(f.Fields))
 	for i := range f.Fields {
 		plainFields[i] = f.Fields[i].Field
@@ -160,13 +160,36 @@ func (a *admin) finish(p *ui.Page, s *screen, f *formView, in input) {
 	s.Form = f
 }
 
-// question makes a form without fields: a text and a button.
-func (a *admin) question(q *web.Request, action, submit, cancel string, danger bool) *formView {
+// confirmForm returns a form without fields: a button, and a link to cancel.
+func confirmForm(q *web.Request, action, submit, cancel string, danger bool) *formView {
 	return &formView{Action: action, Submit: submit, Danger: danger, Cancel: ui.Link{Href: cancel, Text: q.Text("go.cancel")}}
 }
 
-// refusal returns the guard's refusal in err, nil when err is something else.
-func refusal(err error) *account.ForbiddenError {
+// textField returns a text field of a search.
+func textField(name, label, value, kind string) field {
+	return field{Kind: "find", Field: ui.Field{ID: name, Name: name, Label: label, Value: value, Type: kind}}
+}
+
+// selectField returns a choice among values, or any of them. Their texts are prefix+value.
+func selectField(q *web.Request, name, label, now, prefix string, values []string) field {
+	f := field{Kind: "select", Field: ui.Field{ID: name, Name: name, Label: label}, Options: []option{{"", q.Text("table.any"), now == ""}}}
+	for _, value := range values {
+		f.Options = append(f.Options, option{value, q.Text(prefix + value), value == now})
+	}
+	return f
+}
+
+func noteField(q *web.Request, in input) field {
+	return field{Field: ui.Field{ID: "note", Name: "note", Label: q.Text("note.label"), Hint: q.Text("note.hint"), Value: in.get("note", ""), Autocomplete: "off", Optional: true}}
+}
+
+// fieldError returns the error of a refused field.
+func fieldError(name, text string) error {
+	return &account.InvalidError{Fields: []account.FieldError{{Field: name, Text: text}}}
+}
+
+// forbidden returns the refusal in err, nil if err is something else.
+func forbidden(err error) *account.ForbiddenError {
 	var refused *account.ForbiddenError
 	if errors.As(err, &refused) {
 		return refused

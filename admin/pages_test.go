@@ -91,7 +91,7 @@ func TestAGeneratedPasswordWorks(t *testing.T) {
 	if a := n.get("/account"); a.header.Get("Location") != prefix+"/account/password" {
 		t.Errorf("the password need not be changed: %s", a)
 	}
-	if a, other := newPassword(12), newPassword(12); a == other || len(newPassword(128)) < 128 {
+	if a, other := generatePassword(12), generatePassword(12); a == other || len(generatePassword(128)) < 128 {
 		t.Error("generated passwords are not what they should be")
 	}
 }

@@ -8,56 +8,87 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/api"
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// turned returns the opposite order.
-func turned(s store.UserSort) store.UserSort {
-	if rest, ok := strings.CutPrefix(string(s), "-"); ok {
-		return store.UserSort(rest)
-	}
-	return "-" + s
+// users are the pages about many users: the list, its export, and changes of several at once.
+type users struct {
+	*web.Deps
+	Config
 }
 
-// Page sizes of the lists.
-const defaultSize = 25
-
-var sizes = []string{"25", "50", "100"}
-
-func pageSize(q url.Values) (int, error) {
-	s, err := api.Choice(q, "size", sizes...)
-	if err != nil || s == "" {
-		return defaultSize, err
-	}
-	return strconv.Atoi(s)
+func (h users) routes() []web.Route {
+	return append(
+		change(h.Deps, "/admin/users/bulk", "user.update", form{h.bulkForm, h.bulk}),
+		get("/admin/users", h.list),
+		get("/admin/users/export.csv", h.export),
+	)
 }
 
-// userPage is a page of users with the addresses' parameters of the pages beside it, nil for none.
-type userPage struct {
+// list shows users; search, filters, order and page are in the query.
+func (h users) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := api.UserQuery(q.Query)
+	if err != nil {
+		return err
+	}
+	if query.Limit, err = pageSize(q.Query); err != nil {
+		return err
+	}
+	dir, err := api.Choice(q.Query, "dir", "back")
+	if err != nil {
+		return err
+	}
+	list, err := h.readPage(r, query, dir == "back")
+	if err != nil {
+		return err
+	}
+	caption, err := h.caption(q, r, query, list)
+	if err != nil {
+		return err
+	}
+	t := userTable(q, query, list.items)
+	t.Caption = caption
+	t.Pages = userPageLinks(q, list)
+	setNoMoreRows(q, t, query.Cursor)
+	setPartial(q, t, len(list.items) < query.Limit && list.more(dir == "back"))
+	s := &content{
+		Actions: []action{
+			{Href: q.At("/admin/users/invite"), Text: q.Text("users.invite"), Main: true},
+			{Href: q.At("/admin/users/export.csv" + filter(q.Query).suffix()), Text: q.Text("table.csv")},
+		},
+		Search: h.searchForm(q, query), Sections: []section{{Table: t}},
+	}
+	q.UI.Write(w, r, newPage(q, "users", q.Text("admin.users"), s))
+	return nil
+}
+
+// usersPage is a page of users with the query parameters of the pages beside it, nil for none.
+type usersPage struct {
 	items      []store.User
 	prev, next url.Values
 }
 
-// stopped reports whether there is more in the direction in which the page was read.
-func (p userPage) stopped(back bool) bool {
+// more reports whether there is more in the direction in which the page was read.
+func (p usersPage) more(back bool) bool {
 	if back {
 		return p.prev != nil
 	}
 	return p.next != nil
 }
 
-// pageOfUsers reads a page forwards, or backwards where the address says dir=back: the turned order, turned again.
-func (a *admin) pageOfUsers(r *http.Request, q store.UserQuery, back bool) (userPage, error) {
+// readPage reads a page forwards, or backwards with dir=back: in the opposite order, reversed.
+func (h users) readPage(r *http.Request, q store.UserQuery, back bool) (usersPage, error) {
 	if back {
-		q.Sort = turned(q.Sort)
+		q.Sort = reversed(q.Sort)
 	}
-	list, err := a.Store.Users(r.Context(), q)
+	list, err := h.Store.Users(r.Context(), q)
 	if err != nil {
-		return userPage{}, err
+		return usersPage{}, err
 	}
-	out := userPage{items: list.Items}
+	out := usersPage{items: list.Items}
 	ahead, behind := list.Next, list.Prev
 	if back {
 		slices.Reverse(out.items)
@@ -72,46 +103,17 @@ func (a *admin) pageOfUsers(r *http.Request, q store.UserQuery, back bool) (user
 	return out, nil
 }
 
-// listUsers shows users; search, filters, order and page are in the address.
-func (a *admin) listUsers(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := api.UserQuery(q.Query)
-	if err != nil {
-		return err
+// reversed returns the opposite order.
+func reversed(s store.UserSort) store.UserSort {
+	if rest, ok := strings.CutPrefix(string(s), "-"); ok {
+		return store.UserSort(rest)
 	}
-	if query.Limit, err = pageSize(q.Query); err != nil {
-		return err
-	}
-	dir, err := api.Choice(q.Query, "dir", "back")
-	if err != nil {
-		return err
-	}
-	list, err := a.pageOfUsers(r, query, dir == "back")
-	if err != nil {
-		return err
-	}
-	caption, err := a.howMany(q, r, query, list)
-	if err != nil {
-		return err
-	}
-	t := a.userTable(q, query, list.items)
-	t.Caption = caption
-	t.Pages = a.userPages(q, list)
-	a.atEnd(q, t, query.Cursor)
-	a.goOn(q, t, len(list.items) < query.Limit && list.stopped(dir == "back"))
-	s := &screen{
-		Actions: []action{
-			{Href: q.At("/admin/users/invite"), Text: q.Text("users.invite"), Main: true},
-			{Href: q.At("/admin/users/export.csv" + filter(q.Query).suffix()), Text: q.Text("table.csv")},
-		},
-		Search: a.userSearch(q, query), Sections: []section{{Table: t}},
-	}
-	q.UI.Write(w, r, a.page(q, "users", q.Text("admin.users"), s))
-	return nil
+	return "-" + s
 }
 
-// howMany says how many users a list holds. A search is not counted past the page that it fills: counting would read
+// caption returns how many users a list has. A search is not counted past the page that it fills: counting would read
 // every user, where the page stops at the first few that match.
-func (a *admin) howMany(q *web.Request, r *http.Request, query store.UserQuery, list userPage) (string, error) {
+func (h users) caption(q *web.Request, r *http.Request, query store.UserQuery, list usersPage) (string, error) {
 	n := len(list.items)
 	switch {
 	case query.Cursor == "" && list.next == nil && list.prev == nil:
@@ -121,38 +123,13 @@ func (a *admin) howMany(q *web.Request, r *http.Request, query store.UserQuery, 
 	}
 	query.Limit = countLimit
 	if query.Status == "active" || query.Role == store.RoleUser {
-		query.Limit = fewLimit
+		query.Limit = unindexedLimit
 	}
-	n, err := a.Store.CountUsers(r.Context(), query)
-	return a.counted(q, "users.caption", "users.caption_more", n, query.Limit), err
+	n, err := h.Store.CountUsers(r.Context(), query)
+	return countText(q, "users.caption", "users.caption_more", n, query.Limit), err
 }
 
-// params are parameters of an address in the making.
-type params url.Values
-
-// filter returns what an address selects, without the place in the list.
-func filter(q url.Values) params { return params(api.Filter(q)) }
-
-// with returns a copy with more or other parameters.
-func (p params) with(more url.Values) params {
-	out := params{}
-	for _, from := range []url.Values{url.Values(p), more} {
-		for k, values := range from {
-			out[k] = values
-		}
-	}
-	return out
-}
-
-// suffix returns the parameters as they stand in an address, with the question mark.
-func (p params) suffix() string {
-	if len(p) == 0 {
-		return ""
-	}
-	return "?" + url.Values(p).Encode()
-}
-
-func (a *admin) userPages(q *web.Request, list userPage) []ui.Link {
+func userPageLinks(q *web.Request, list usersPage) []ui.Link {
 	if list.prev == nil && list.next == nil && q.Query.Get("cursor") == "" {
 		return nil
 	}
@@ -167,12 +144,12 @@ func (a *admin) userPages(q *web.Request, list userPage) []ui.Link {
 	return append(links, ui.Link{Href: base + f.with(url.Values{"dir": {"back"}}).suffix(), Text: q.Text("table.last")})
 }
 
-func (a *admin) userTable(q *web.Request, query store.UserQuery, users []store.User) *table {
+func userTable(q *web.Request, query store.UserQuery, users []store.User) *table {
 	t := &table{
 		ID: "users", Empty: q.Text("users.none"), PagesAs: q.Text("table.pages"),
 		Bulk: &bulkView{Action: q.At("/admin/users/bulk"), Name: q.Text("bulk.name"), Label: q.Text("bulk.label"), All: q.Text("bulk.all"), Submit: q.Text("bulk.go")},
 	}
-	for _, do := range bulkActs {
+	for _, do := range bulkActions {
 		t.Bulk.Options = append(t.Bulk.Options, option{Value: do, Text: q.Text("bulk." + do)})
 	}
 	if f := filter(q.Query); len(f) > 0 {
@@ -184,25 +161,25 @@ func (a *admin) userTable(q *web.Request, query store.UserQuery, users []store.U
 		sort store.UserSort
 	}{{"users.user", store.SortUsername}, {"users.email", store.SortEmail}, {"users.role", ""}, {"users.status", ""},
 		{"users.last_login", store.SortLastLogin}, {"users.created", store.SortCreated}} {
-		t.Columns = append(t.Columns, a.sortable(q, query.Sort, q.Text(c.id), c.sort))
+		t.Columns = append(t.Columns, sortable(q, query.Sort, q.Text(c.id), c.sort))
 	}
 	for _, u := range users {
 		t.Rows = append(t.Rows, row{Pick: u.ID, Named: q.Text("bulk.pick", "name", u.Username), Cells: []cell{
 			{Head: true, Text: u.Username, Href: q.At("/admin/users/" + u.ID), Small: u.Name},
-			{Text: u.Email}, {Text: q.Text("role." + string(u.Role))}, {Marks: a.marks(q, u)},
+			{Text: u.Email}, {Text: q.Text("role." + string(u.Role))}, {Marks: userMarks(q, u)},
 			{Time: u.LastLoginAt, Never: q.Text("users.never")}, {Time: u.CreatedAt},
 		}})
 	}
 	return t
 }
 
-// sortable makes a column that sorts, and turns the order when it sorts already.
-func (a *admin) sortable(q *web.Request, now store.UserSort, text string, by store.UserSort) column {
+// sortable returns a column with a link that sorts by it, or reverses the order if it sorts already.
+func sortable(q *web.Request, current store.UserSort, text string, by store.UserSort) column {
 	if by == "" {
 		return column{Text: text}
 	}
 	c, want := column{Text: text}, by
-	switch now {
+	switch current {
 	case by:
 		c.Sorted, want = "ascending", "-"+by
 	case "-" + by:
@@ -212,37 +189,7 @@ func (a *admin) sortable(q *web.Request, now store.UserSort, text string, by sto
 	return c
 }
 
-// marks says in words what is particular about an account.
-func (a *admin) marks(q *web.Request, u store.User) []mark {
-	var list []mark
-	switch {
-	case u.Pending:
-		list = append(list, warn(q.Text("mark.pending")))
-	case !u.Active:
-		list = append(list, bad(q.Text("mark.inactive")))
-	default:
-		list = append(list, good(q.Text("mark.active")))
-	}
-	if u.Managed {
-		list = append(list, plain(q.Text("mark.managed")))
-	}
-	switch u.Origin {
-	case store.OriginOIDC:
-		list = append(list, plain(q.Text("mark.oidc")))
-	case store.OriginImported:
-		list = append(list, plain(q.Text("mark.imported")))
-	case store.OriginEnv, store.OriginLocal:
-	}
-	if u.LastLoginAt.IsZero() {
-		list = append(list, plain(q.Text("mark.never")))
-	}
-	if u.MustChange {
-		list = append(list, warn(q.Text("mark.must_change")))
-	}
-	return list
-}
-
-func (a *admin) userSearch(q *web.Request, query store.UserQuery) *search {
+func (h users) searchForm(q *web.Request, query store.UserQuery) *search {
 	s := &search{Action: q.At("/admin/users"), Name: q.Text("users.search"), Submit: q.Text("table.search")}
 	for _, keep := range []string{"sort", "group"} {
 		if x := q.Query.Get(keep); x != "" {
@@ -251,18 +198,18 @@ func (a *admin) userSearch(q *web.Request, query store.UserQuery) *search {
 	}
 	s.Fields = []field{
 		textField("q", q.Text("table.text"), query.Text, "search"),
-		a.selectField(q, "status", q.Text("users.status"), query.Status, "status.", api.UserStatuses),
-		a.selectField(q, "role", q.Text("users.role"), string(query.Role), "role.", api.Roles),
+		selectField(q, "status", q.Text("users.status"), query.Status, "status.", api.UserStatuses),
+		selectField(q, "role", q.Text("users.role"), string(query.Role), "role.", api.Roles),
 	}
-	if names := a.providerOptions(q, query.Provider); len(names) > 1 {
+	if names := h.providerOptions(q, query.Provider); len(names) > 1 {
 		s.Fields = append(s.Fields, field{Kind: "select", Field: ui.Field{ID: "provider", Name: "provider", Label: q.Text("users.provider")}, Options: names})
 	}
 	size := q.Query.Get("size")
 	if size == "" {
-		size = strconv.Itoa(defaultSize)
+		size = strconv.Itoa(defaultPageSize)
 	}
 	rows := field{Kind: "select", Field: ui.Field{ID: "size", Name: "size", Label: q.Text("table.size")}}
-	for _, n := range sizes {
+	for _, n := range pageSizes {
 		rows.Options = append(rows.Options, option{n, n, n == size})
 	}
 	s.Fields = append(s.Fields, rows)
@@ -272,24 +219,10 @@ func (a *admin) userSearch(q *web.Request, query store.UserQuery) *search {
 	return s
 }
 
-// textField makes a line of a search.
-func textField(name, label, value, kind string) field {
-	return field{Kind: "find", Field: ui.Field{ID: name, Name: name, Label: label, Value: value, Type: kind}}
-}
-
-// selectField makes a choice among values whose words are the texts prefix+value, or any.
-func (a *admin) selectField(q *web.Request, name, label, now, prefix string, values []string) field {
-	f := field{Kind: "select", Field: ui.Field{ID: name, Name: name, Label: label}, Options: []option{{"", q.Text("table.any"), now == ""}}}
-	for _, value := range values {
-		f.Options = append(f.Options, option{value, q.Text(prefix + value), value == now})
-	}
-	return f
-}
-
 // providerOptions are the ways to sign in that exist.
-func (a *admin) providerOptions(q *web.Request, now string) []option {
+func (h users) providerOptions(q *web.Request, now string) []option {
 	list := []option{{"", q.Text("table.any"), now == ""}}
-	all := a.Providers()
+	all := h.Providers()
 	if len(all) == 0 {
 		return list
 	}
@@ -298,4 +231,28 @@ func (a *admin) providerOptions(q *web.Request, now string) []option {
 		list = append(list, option{p.Name, p.Label, p.Name == now})
 	}
 	return list
+}
+
+func (h users) export(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	query, err := api.UserQuery(q.Query)
+	if err != nil {
+		return err
+	}
+	query.Cursor, query.Limit = "", exportPage
+	var f csvFile
+	return download(h.Deps, w, r, q, "user.export", "users.csv", "text/csv; charset=utf-8", func() (bool, error) {
+		if f.w == nil {
+			f = newCSV(w, "id", "username", "email", "name", "role", "groups", "active", "pending", "managed", "origin", "created_at", "updated_at", "last_login_at")
+		}
+		list, err := h.Store.Users(r.Context(), query)
+		if err != nil {
+			return false, err
+		}
+		for _, u := range list.Items {
+			f.line(u.ID, u.Username, u.Email, u.Name, string(u.Role), identifier.JoinGroups(u.Groups, ","), strconv.FormatBool(u.Active), strconv.FormatBool(u.Pending),
+				strconv.FormatBool(u.Managed), string(u.Origin), formatTime(u.CreatedAt), formatTime(u.UpdatedAt), formatTime(u.LastLoginAt))
+		}
+		query.Cursor = list.Next
+		return query.Cursor != "", f.flush()
+	})
 }

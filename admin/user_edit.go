@@ -13,18 +13,18 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// personFields are the fields of an account, for making and for changing one. autocomplete is off: a browser would
+// accountFields are the fields of an account, for making and for changing one. autocomplete is off: a browser would
 // offer the administrator's own name and address.
-func (a *admin) personFields(q *web.Request, u store.User, in input) []field {
+func accountFields(q *web.Request, u store.User, in input) []field {
 	name := func(id, label, value, hint string, optional bool) field {
 		return field{Field: ui.Field{ID: id, Name: id, Label: q.Text(label), Hint: hint, Value: in.get(id, value), Autocomplete: "off", Optional: optional, Plain: true, Key: "next"}}
 	}
-	groups := name("groups", "users.groups", strings.Join(typedGroups(u), ", "), q.Text("edit.groups_hint"), true)
+	groups := name("groups", "users.groups", strings.Join(editableGroups(u), ", "), q.Text("edit.groups_hint"), true)
 	groups.Kind = "list"
 	if in.sent && in.Has("groups") {
 		groups.Value = strings.Join(in.All("groups"), ", ")
 	}
-	role, state := a.roleField(q, in.get("role", string(u.Role))), a.stateField(q, in.get("active", strconv.FormatBool(u.Active)), u.Pending)
+	role, state := roleField(q, in.get("role", string(u.Role))), activeSelect(q, in.get("active", strconv.FormatBool(u.Active)), u.Pending)
 	if u.ID == "" { // nothing is changed yet
 		role.Hint, state.Hint = "", ""
 	}
@@ -36,17 +36,17 @@ func (a *admin) personFields(q *web.Request, u store.User, in input) []field {
 	}
 }
 
-// typedGroups returns the groups that a form can show: between commas.
-func typedGroups(u store.User) []string {
+// editableGroups returns the groups that a form can show: between commas.
+func editableGroups(u store.User) []string {
 	return slices.DeleteFunc(slices.Clone(u.Groups), func(g string) bool { return !identifier.InHeader(g) })
 }
 
-// untypedGroups returns the others, such as names of a directory. A form leaves them as they are.
-func untypedGroups(u store.User) []string {
+// otherGroups returns the others, such as names of a directory. A form leaves them as they are.
+func otherGroups(u store.User) []string {
 	return slices.DeleteFunc(slices.Clone(u.Groups), identifier.InHeader)
 }
 
-func (a *admin) roleField(q *web.Request, now string) field {
+func roleField(q *web.Request, now string) field {
 	f := field{Kind: "select", Field: ui.Field{ID: "role", Name: "role", Label: q.Text("users.role"), Hint: q.Text("edit.role_hint")}}
 	for _, r := range []store.Role{store.RoleUser, store.RoleAdmin} {
 		f.Options = append(f.Options, option{string(r), q.Text("role." + string(r)), string(r) == now})
@@ -54,9 +54,9 @@ func (a *admin) roleField(q *web.Request, now string) field {
 	return f
 }
 
-// stateField is a choice and not a box to tick: a box that was not sent and one that was not ticked look the same, and
-// nobody should be turned off by a form that was not complete.
-func (a *admin) stateField(q *web.Request, now string, pending bool) field {
+// activeSelect is a choice and not a box to tick: a box that was not sent and one that was not ticked look the same,
+// and nobody should be turned off by a form that was not complete.
+func activeSelect(q *web.Request, now string, pending bool) field {
 	off := q.Text("mark.inactive")
 	if pending {
 		off = q.Text("mark.pending")
@@ -65,31 +65,31 @@ func (a *admin) stateField(q *web.Request, now string, pending bool) field {
 		Options: []option{{"true", q.Text("mark.active"), now != "false"}, {"false", off, now == "false"}}}
 }
 
-func (a *admin) buildEdit(r *http.Request, q *web.Request, in input) (ui.Page, error) {
-	u, err := a.target(r)
+func (h user) editForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
+	u, err := h.find(r)
 	if err != nil {
 		return ui.Page{}, err
 	}
-	s := &screen{Marks: a.marks(q, u)}
-	p := a.page(q, "users", q.Text("edit.title", "name", u.Username), s)
+	s := &content{Marks: userMarks(q, u)}
+	p := newPage(q, "users", q.Text("edit.title", "name", u.Username), s)
 	f := &formView{
-		Action: q.At(userAt(u.ID) + "/edit"), Submit: q.Text("form.save"), Fields: a.personFields(q, u, in),
+		Action: q.At(userPath(u.ID) + "/edit"), Submit: q.Text("form.save"), Fields: accountFields(q, u, in),
 		Hidden: []pair{{"version", strconv.FormatInt(u.Version, 10)}},
-		Cancel: ui.Link{Href: q.At(userAt(u.ID)), Text: q.Text("go.cancel")},
+		Cancel: ui.Link{Href: q.At(userPath(u.ID)), Text: q.Text("go.cancel")},
 	}
 	if u.Managed {
-		s.Warnings = []string{q.Text("user.managed", "env", a.Accounts.EnvPrefix)}
-		f.Fields = lockManaged(f.Fields, u)
+		s.Warnings = []string{q.Text("user.managed", "env", h.Accounts.EnvPrefix)}
+		f.Fields = withoutManagedFields(f.Fields, u)
 	}
 	if stale := in.sent && in.Form.Get("version") != f.Hidden[0].Value; stale {
-		a.sayNow(q, f.Fields, u)
+		hintCurrentValues(q, f.Fields, u)
 	}
-	a.finish(&p, s, f, in)
+	setForm(&p, s, f, in)
 	return p, nil
 }
 
-// lockManaged leaves what the deployment decides out of the form, but for the e-mail, which is shown.
-func lockManaged(fields []field, u store.User) []field {
+// withoutManagedFields leaves what the deployment decides out of the form, but for the e-mail, which is shown.
+func withoutManagedFields(fields []field, u store.User) []field {
 	out := fields[:0]
 	for _, f := range fields {
 		switch f.Name {
@@ -103,11 +103,11 @@ func lockManaged(fields []field, u store.User) []field {
 	return out
 }
 
-// sayNow tells beside each field what it has become meanwhile, where that is not what was typed.
-func (a *admin) sayNow(q *web.Request, fields []field, u store.User) {
+// hintCurrentValues shows beside each field the value that it has now, if that is not what was typed.
+func hintCurrentValues(q *web.Request, fields []field, u store.User) {
 	now := map[string]string{
 		"username": u.Username, "email": u.Email, "name": u.Name, "role": string(u.Role),
-		"groups": strings.Join(typedGroups(u), ", "), "active": strconv.FormatBool(u.Active),
+		"groups": strings.Join(editableGroups(u), ", "), "active": strconv.FormatBool(u.Active),
 	}
 	words := map[string]string{
 		"role": q.Text("role." + string(u.Role)), "active": q.Text(map[bool]string{true: "mark.active", false: "mark.inactive"}[u.Active]),
@@ -131,7 +131,7 @@ func (a *admin) sayNow(q *web.Request, fields []field, u store.User) {
 	}
 }
 
-func (a *admin) edit(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (next, error) {
+func (h user) edit(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
 	p := account.Patch{}
 	text := func(name string) *string {
 		if !in.Has(name) {
@@ -145,34 +145,34 @@ func (a *admin) edit(_ http.ResponseWriter, r *http.Request, q *web.Request, in 
 		role := store.Role(*s)
 		p.Role = &role
 	}
-	u, err := a.target(r)
+	u, err := h.find(r)
 	if err != nil {
-		return next{}, err
+		return result{}, err
 	}
 	if in.Has("groups") {
-		groups := append(splitList(in.All("groups")), untypedGroups(u)...)
+		groups := append(splitList(in.All("groups")), otherGroups(u)...)
 		p.Groups = &groups
 	}
-	if p.Active, err = a.activeField(q, in); err != nil {
-		return next{}, err
+	if p.Active, err = readActive(q, in); err != nil {
+		return result{}, err
 	}
 	if s := in.Form.Get("version"); s != "" {
 		if p.Version, err = strconv.ParseInt(s, 10, 64); err != nil || p.Version <= 0 {
-			return next{}, store.ErrStale
+			return result{}, store.ErrStale
 		}
 	}
 	// A pending account stays one until somebody says otherwise: "not active" is what it was.
 	if p.Active != nil && !*p.Active && u.Pending && !u.Active {
 		p.Active = nil
 	}
-	if _, err = a.Accounts.Update(r.Context(), q.Actor(), r.PathValue("id"), p); err != nil {
-		return next{}, err
+	if _, err = h.Accounts.Update(r.Context(), q.Actor(), r.PathValue("id"), p); err != nil {
+		return result{}, err
 	}
-	return next{to: userAt(r.PathValue("id")), flash: "admin_saved"}, nil
+	return result{redirect: userPath(r.PathValue("id")), flash: "admin_saved"}, nil
 }
 
-// activeField reads the state; nil when it was not sent.
-func (a *admin) activeField(q *web.Request, in input) (*bool, error) {
+// readActive reads the state; nil when it was not sent.
+func readActive(q *web.Request, in input) (*bool, error) {
 	if !in.Has("active") {
 		return nil, nil
 	}
@@ -185,9 +185,4 @@ func (a *admin) activeField(q *web.Request, in input) (*bool, error) {
 		return nil, fieldError("active", q.Text("edit.active_which"))
 	}
 	return &on, nil
-}
-
-// fieldError is a refused field of a form.
-func fieldError(name, text string) error {
-	return &account.InvalidError{Fields: []account.FieldError{{Field: name, Text: text}}}
 }

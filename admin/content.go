@@ -3,13 +3,14 @@ package admin
 import (
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// screen is what every admin page shows, in this order. Empty parts are left out.
-type screen struct {
+// content is what every admin page shows, in this order. Empty parts are left out.
+type content struct {
 	Notice   *notice
 	Marks    []mark
 	TabsName string
@@ -23,7 +24,7 @@ type screen struct {
 	Form     *formView
 }
 
-// notice is a message with a way on, opened beside the page so that what was typed stays.
+// notice is a message with a link, opened beside the page so that what was typed stays.
 type notice struct {
 	Kind ui.Kind
 	Text string
@@ -39,7 +40,7 @@ type mark struct {
 // action is a link that looks like a button.
 type action struct {
 	Href, Text   string
-	More         string // said to screen readers after Text, so that two buttons of one page differ
+	More         string // for screen readers, after Text, so that two buttons of one page differ
 	Main, Danger bool
 }
 
@@ -55,7 +56,7 @@ type section struct {
 	Actions []action
 }
 
-// item is a line of a list: a mark, a text, a way on.
+// item is a line of a list: a mark, a text, a link.
 type item struct {
 	Mark *mark
 	Text string
@@ -78,7 +79,7 @@ type secretView struct {
 	Copy, Copied     string
 }
 
-// table is a table with its ways to other pages of it.
+// table is a table with links to its other pages.
 type table struct {
 	ID      string
 	Caption string
@@ -159,17 +160,17 @@ type formView struct {
 	Cancel ui.Link
 }
 
-// sections of the admin pages, in the order of their links.
-var areas = [...]string{"", "users", "invites", "roles", "sessions", "audit", "providers", "settings"}
+// navigation are the areas of the admin pages, in the order of their links.
+var navigation = [...]string{"", "users", "invites", "roles", "sessions", "audit", "providers", "settings"}
 
-// page begins a page of an area.
-func (a *admin) page(q *web.Request, area, title string, s *screen) ui.Page {
+// newPage returns a page of an area.
+func newPage(q *web.Request, area, title string, s *content) ui.Page {
 	u := q.Live.User
 	p := ui.Page{
 		Template: "admin", Title: title, Area: "admin", NavLabel: q.Text("admin.sections"), Data: s,
 		Viewer: &ui.Viewer{ID: u.ID, Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin},
 	}
-	for _, name := range areas {
+	for _, name := range navigation {
 		id, href := name, "/admin/"+name
 		if name == "" {
 			id, href = "dashboard", "/admin"
@@ -179,14 +180,22 @@ func (a *admin) page(q *web.Request, area, title string, s *screen) ui.Page {
 	return p
 }
 
+// localize returns the text of an error: t in the language of the page, or text if t is empty.
+func localize(q *web.Request, text string, t i18n.Text) string {
+	if t.IsZero() {
+		return text
+	}
+	return q.UI.Say(t)
+}
+
 // good and the others make marks.
 func good(text string) mark  { return mark{ui.Good, text} }
 func bad(text string) mark   { return mark{ui.Bad, text} }
 func warn(text string) mark  { return mark{ui.Warn, text} }
 func plain(text string) mark { return mark{ui.Plain, text} }
 
-// outcome says how an act went.
-func (a *admin) outcome(q *web.Request, o store.Outcome) mark {
+// outcomeMark returns the mark of an outcome.
+func outcomeMark(q *web.Request, o store.Outcome) mark {
 	switch o {
 	case store.Success:
 		return good(q.Text("outcome.success"))
@@ -195,4 +204,12 @@ func (a *admin) outcome(q *web.Request, o store.Outcome) mark {
 	default:
 		return warn(q.Text("outcome.failure"))
 	}
+}
+
+// timeFact returns a fact about a time; otherwise is the text for none yet.
+func timeFact(q *web.Request, name string, t time.Time, otherwise string) fact {
+	if t.IsZero() {
+		return fact{Name: name, Value: q.Text(otherwise)}
+	}
+	return fact{Name: name, Time: t}
 }

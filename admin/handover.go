@@ -1,0 +1,100 @@
+package admin
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+const (
+	handoverCookie = "handover"
+	handoverLife   = 5 * time.Minute
+)
+
+// redirectToHandover redirects to the page that shows a new link or password once. Until then the browser has it in a
+// cookie that no script can read and the app behind the gate never sees: a page that makes it would make another one on
+// each reload.
+func redirectToHandover(w http.ResponseWriter, q *web.Request, userID string, way passwordChoice, link *account.IssuedLink, flash string) result {
+	value := ""
+	switch {
+	case link != nil:
+		value = userID + ".l." + link.Token
+	case way.generated:
+		value = userID + ".p." + way.password
+	default:
+		return result{redirect: userPath(userID), flash: flash}
+	}
+	http.SetCookie(w, session.Cookie{Secure: q.Secure}.Own(handoverCookie, value, handoverLife))
+	return result{redirect: userPath(userID) + "/handover"}
+}
+
+// handover shows a new link or password, once.
+func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	u, err := h.Store.User(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	ck := session.Cookie{Secure: q.Secure}
+	about, rest, _ := strings.Cut(ck.OwnValue(r, handoverCookie), ".")
+	kind, secret, _ := strings.Cut(rest, ".")
+	s := &content{}
+	p := newPage(q, "users", q.Text("handover.title", "name", u.Username), s)
+	p.Secret = true
+	back := []action{{Href: q.At(userPath(u.ID)), Text: q.Text("handover.done"), Main: true}}
+	sec, ok := section{}, false
+	if about == u.ID {
+		switch kind {
+		case "l":
+			sec, ok, err = h.linkHandover(r, q, u, secret)
+		case "p":
+			sec, ok = passwordHandover(q, secret), secret != ""
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if !ok {
+		p.Status = http.StatusGone
+		s.Lead = q.Text("handover.gone")
+		s.Actions = append(back, action{Href: q.At(userPath(u.ID) + "/reset-link"), Text: q.Text("user.reset")})
+		q.UI.Write(w, r, p)
+		return nil
+	}
+	if s.Warnings, err = linkedWarning(h.Deps, q, r, u, "linked.left"); err != nil {
+		return err
+	}
+	if r.Method != http.MethodHead {
+		http.SetCookie(w, ck.Own(handoverCookie, "", -1))
+	}
+	sec.Actions = back
+	s.Sections = []section{sec}
+	q.UI.Write(w, r, p)
+	return nil
+}
+
+// linkHandover shows a link of the user that still works. The address is made of the host that the front vouches for.
+func (h invites) linkHandover(r *http.Request, q *web.Request, u store.User, token string) (section, bool, error) {
+	info, err := h.Accounts.LinkStatus(r.Context(), token)
+	if err != nil || info.State != account.LinkValid || info.UserID != u.ID {
+		return section{}, false, err
+	}
+	link := account.IssuedLink{Token: token}
+	return section{
+		ID: "link", Title: q.Text("handover.link"), Text: q.Text("handover.link_text", "name", u.Username),
+		Secret: &secretView{ID: "secret", Label: q.Text("handover.link_label"), Value: q.Origin() + link.Path(q.Prefix),
+			Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied")},
+		Facts: []fact{{Name: q.Text("invites.until"), Time: info.ExpiresAt}},
+	}, true, nil
+}
+
+func passwordHandover(q *web.Request, pass string) section {
+	return section{
+		ID: "password", Title: q.Text("handover.password"), Text: q.Text("handover.password_text"),
+		Secret: &secretView{ID: "secret", Label: q.Text("way.password"), Value: pass, Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied")},
+	}
+}

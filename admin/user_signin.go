@@ -1,0 +1,159 @@
+package admin
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// signIn shows how a person can sign in: password, providers, a one-time link.
+func (h user) signIn(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	u, err := h.find(r)
+	if err != nil {
+		return err
+	}
+	identities, err := h.Store.Identities(r.Context(), u.ID)
+	if err != nil {
+		return err
+	}
+	link, open, err := h.openLink(r, u.ID)
+	if err != nil {
+		return err
+	}
+	p, s := userPage(q, u, "sign-in")
+	s.Sections = append(s.Sections, passwordSection(q, u))
+	if open {
+		s.Sections = append(s.Sections, section{ID: "link", Title: q.Text("signin.link"), Facts: []fact{
+			{Name: q.Text("invites.by"), Value: q.ActorName("", link.CreatedBy)}, {Name: q.Text("invites.made"), Time: link.CreatedAt},
+			{Name: q.Text("invites.until"), Time: link.ExpiresAt},
+		}, Actions: []action{{Href: q.At(userPath(u.ID) + "/cancel-link"), Text: q.Text("invites.cancel")}}})
+	}
+	t := &table{ID: "identities", Caption: q.Text("signin.identities"), Empty: q.Text("signin.no_identities")}
+	for _, id := range []string{"users.provider", "signin.subject", "users.email", "signin.linked", "users.last_login", "table.acts"} {
+		t.Columns = append(t.Columns, column{Text: q.Text(id)})
+	}
+	for _, i := range identities {
+		t.Rows = append(t.Rows, row{Cells: []cell{
+			{Head: true, Text: i.Provider, Small: i.Issuer}, {Text: i.Subject}, {Text: i.Email}, {Time: i.CreatedAt},
+			{Time: i.LastLoginAt, Never: q.Text("users.never")},
+			{Links: []action{{Href: q.At(userPath(u.ID) + "/identities/" + i.ID() + "/unlink"), Text: q.Text("unlink.link"),
+				More: i.Provider + " " + i.Subject}}},
+		}})
+	}
+	s.Sections = append(s.Sections, section{ID: "linked", Title: q.Text("signin.providers"), Table: t})
+	q.UI.Write(w, r, p)
+	return nil
+}
+
+func passwordSection(q *web.Request, u store.User) section {
+	sec := section{ID: "password", Title: q.Text("signin.password")}
+	switch {
+	case u.PasswordHash == "":
+		sec.Text = q.Text("signin.no_password")
+	case u.PasswordChangedAt.IsZero():
+		sec.Text = q.Text("signin.password_kept")
+	default:
+		sec.Facts = []fact{{Name: q.Text("signin.changed"), Time: u.PasswordChangedAt}}
+	}
+	if u.MustChange {
+		sec.Facts = append(sec.Facts, fact{Name: q.Text("signin.next"), Value: q.Text("mark.must_change")})
+	}
+	if u.Managed || u.ID == q.Live.User.ID {
+		return sec
+	}
+	if u.Active && !u.Pending {
+		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/reset-link"), Text: q.Text("user.reset")})
+	}
+	if u.PasswordHash != "" && !u.MustChange {
+		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/require-change"), Text: q.Text("user.require_change")})
+	}
+	return sec
+}
+
+// openLink returns the unspent link of a user, if there is one.
+func (h user) openLink(r *http.Request, userID string) (store.Link, bool, error) {
+	list, err := h.Store.Links(r.Context(), store.LinkQuery{Purpose: store.LinkPassword, UserID: userID, Now: h.Clock(), Limit: 1})
+	if err != nil || len(list.Items) == 0 {
+		return store.Link{}, false, err
+	}
+	return list.Items[0], true, nil
+}
+
+// unlinkField returns the field that asks whether identities are unlinked, too; none if there are no identities.
+func (h user) unlinkField(q *web.Request, r *http.Request, in input, u store.User, ticked bool) ([]field, error) {
+	ids, err := h.Store.Identities(r.Context(), u.ID)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return []field{{Kind: "check", Checked: (in.sent && in.Ticked("identities")) || (!in.sent && ticked),
+		Field: ui.Field{ID: "identities", Name: "identities", Label: q.Text("linked.unlink", "providers", providerNames(ids))}}}, nil
+}
+
+// linkedWarning returns a warning, the text of that id, about identities with which somebody can still sign in.
+func linkedWarning(d *web.Deps, q *web.Request, r *http.Request, u store.User, id string) ([]string, error) {
+	ids, err := d.Store.Identities(r.Context(), u.ID)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return []string{q.Text(id, "providers", providerNames(ids))}, nil
+}
+
+// providerNames returns the names of the identities' providers, each once.
+func providerNames(ids []store.Identity) string {
+	var names []string
+	for _, id := range ids {
+		if !slices.Contains(names, id.Provider) {
+			names = append(names, id.Provider)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func (h user) unlinkForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
+	u, err := h.find(r)
+	if err != nil {
+		return ui.Page{}, err
+	}
+	ids, err := h.Store.Identities(r.Context(), u.ID)
+	if err != nil {
+		return ui.Page{}, err
+	}
+	i := slices.IndexFunc(ids, func(id store.Identity) bool { return id.ID() == r.PathValue("identity") })
+	if i < 0 {
+		return ui.Page{}, store.ErrNotFound
+	}
+	id := ids[i]
+	p, s, _, err := h.confirmPage(r, q, in, "unlink", "identities/"+id.ID()+"/unlink", true)
+	if err != nil {
+		return p, err
+	}
+	s.Form.Cancel.Href = q.At(userPath(u.ID) + "/sign-in")
+	s.Sections = []section{{Facts: []fact{
+		{Name: q.Text("users.provider"), Value: id.Provider}, {Name: q.Text("signin.issuer"), Value: id.Issuer},
+		{Name: q.Text("signin.subject"), Value: id.Subject}, {Name: q.Text("users.email"), Value: id.Email},
+		{Name: q.Text("signin.linked"), Time: id.CreatedAt},
+	}}}
+	return p, nil
+}
+
+func (h user) unlink(_ http.ResponseWriter, r *http.Request, q *web.Request, _ input) (result, error) {
+	id := r.PathValue("id")
+	if err := h.Accounts.UnlinkIdentity(r.Context(), q.Actor(), id, r.PathValue("identity")); err != nil {
+		return result{}, err
+	}
+	return result{redirect: userPath(id) + "/sign-in", flash: "unlinked"}, nil
+}
+
+func (h user) requireChangeForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
+	p, _, _, err := h.confirmPage(r, q, in, "require_change", "require-change", false)
+	return p, err
+}
+
+func (h user) requireChange(_ http.ResponseWriter, r *http.Request, q *web.Request, _ input) (result, error) {
+	id := r.PathValue("id")
+	return result{redirect: userPath(id) + "/sign-in", flash: "admin_saved"}, h.Accounts.RequireChange(r.Context(), q.Actor(), id)
+}

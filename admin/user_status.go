@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// confirmPage returns a page that asks before something is done to a user.
+func (h user) confirmPage(r *http.Request, q *web.Request, in input, id, verb string, danger bool, fields ...field) (ui.Page, *content, store.User, error) {
+	u, err := h.find(r)
+	if err != nil {
+		return ui.Page{}, nil, u, err
+	}
+	s := &content{Marks: userMarks(q, u), Lead: q.Text(id+".text", "name", u.Username)}
+	p := newPage(q, "users", q.Text(id+".title", "name", u.Username), s)
+	f := confirmForm(q, q.At(userPath(u.ID)+"/"+verb), q.Text(id+".submit"), q.At(userPath(u.ID)), danger)
+	f.Fields = fields
+	setForm(&p, s, f, in)
+	return p, s, u, nil
+}
+
+// recoveryPage is confirmPage for what takes an account back: it asks what becomes of identities at providers. fields
+// returns the other fields, and whether identities are unlinked by default.
+func (h user) recoveryPage(r *http.Request, q *web.Request, in input, id, verb string, danger bool, fields func(store.User) ([]field, bool)) (ui.Page, error) {
+	u, err := h.find(r)
+	if err != nil {
+		return ui.Page{}, err
+	}
+	list, ticked := fields(u)
+	linked, err := h.unlinkField(q, r, in, u, ticked)
+	if err != nil {
+		return ui.Page{}, err
+	}
+	p, _, _, err := h.confirmPage(r, q, in, id, verb, danger, append(list, linked...)...)
+	return p, err
+}
+
+func (h user) activateForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
+	p, s, u, err := h.confirmPage(r, q, in, "activate", "activate", false)
+	if err != nil {
+		return p, err
+	}
+	s.Warnings, err = linkedWarning(h.Deps, q, r, u, "linked.still")
+	return p, err
+}
+
+func (h user) activate(_ http.ResponseWriter, r *http.Request, q *web.Request, _ input) (result, error) {
+	return h.setActive(r, q, true, account.Patch{})
+}
+
+func (h user) deactivateForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
+	return h.recoveryPage(r, q, in, "deactivate", "deactivate", true, func(store.User) ([]field, bool) { return []field{noteField(q, in)}, false })
+}
+
+func (h user) deactivate(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
+	return h.setActive(r, q, false, account.Patch{Note: strings.TrimSpace(in.Form.Get("note")), Unlink: in.Ticked("identities")})
+}
+
+func (h user) setActive(r *http.Request, q *web.Request, on bool, p account.Patch) (result, error) {
+	id, flash := r.PathValue("id"), "deactivated"
+	if on {
+		flash = "activated"
+	}
+	p.Active = &on
+	_, err := h.Accounts.Update(r.Context(), q.Actor(), id, p)
+	return result{redirect: userPath(id), flash: flash}, err
+}
+
+// deleteForm shows what is deleted and what is kept, and offers deactivating first, which can be undone.
+func (h user) deleteForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
+	confirm := field{Field: ui.Field{ID: "confirm", Name: "confirm", Label: q.Text("delete.confirm"), Value: in.get("confirm", ""), Autocomplete: "off", Plain: true}}
+	p, s, u, err := h.confirmPage(r, q, in, "delete", "delete", true, confirm)
+	if err != nil {
+		return p, err
+	}
+	sessions, err := h.Store.Sessions(r.Context(), store.SessionQuery{UserID: u.ID, Now: h.Clock(), Limit: 1000})
+	if err != nil {
+		return p, err
+	}
+	identities, err := h.Store.Identities(r.Context(), u.ID)
+	if err != nil {
+		return p, err
+	}
+	n := strconv.Itoa(len(sessions.Items))
+	if sessions.Next != "" {
+		n += "+"
+	}
+	if u.Active {
+		s.Actions = []action{{Href: q.At(userPath(u.ID) + "/deactivate"), Text: q.Text("delete.instead"), Main: true}}
+	}
+	s.Sections = []section{{ID: "goes", Title: q.Text("delete.goes"), Text: q.Text("delete.stays"), Facts: []fact{
+		{Name: q.Text("users.username"), Value: u.Username},
+		{Name: q.Text("user.sessions"), Value: n},
+		{Name: q.Text("signin.providers"), Value: strconv.Itoa(len(identities))},
+		{Name: q.Text("users.id"), Value: u.ID, Code: true},
+	}}}
+	return p, nil
+}
+
+func (h user) delete(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
+	u, err := h.find(r)
+	if err != nil {
+		return result{}, err
+	}
+	if strings.TrimSpace(in.Form.Get("confirm")) != u.Username {
+		return result{}, fieldError("confirm", q.Text("delete.mismatch", "name", u.Username))
+	}
+	// At this version: the name that was typed is this account's, and not one that it had a moment ago.
+	if err := h.Accounts.DeleteVersion(r.Context(), q.Actor(), u.ID, u.Version); err != nil {
+		return result{}, err
+	}
+	return result{redirect: "/admin/users", flash: "user_deleted"}, nil
+}
+
+func (h user) endSessionsForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
+	return h.recoveryPage(r, q, in, "end_sessions", "end-sessions", true, func(store.User) ([]field, bool) { return nil, false })
+}
+
+func (h user) endSessions(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
+	id := r.PathValue("id")
+	if _, err := h.Accounts.EndWays(r.Context(), q.Actor(), id, in.Ticked("identities")); err != nil {
+		return result{}, err
+	}
+	if id == q.Live.User.ID { // the administrator's own session was among them
+		return result{redirect: "/logged-out"}, nil
+	}
+	return result{redirect: userPath(id) + "/sessions", flash: "sessions_ended"}, nil
+}
