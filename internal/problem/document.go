@@ -29,8 +29,8 @@ func (p Problem) Document(u *ui.UI, loginURL string) Document {
 	}
 }
 
-// Write writes d, whose texts are in the language of u. Headers set before, such as Retry-After, are kept; the caller has
-// called [ui.Harden] or [ui.HardenDecision].
+// Write writes d, whose texts are in the language of u. Headers set before, such as Retry-After, are kept; the caller
+// has called [ui.Harden] or [ui.HardenDecision].
 func Write(w http.ResponseWriter, r *http.Request, u *ui.UI, d Document) {
 	if d.RequestID == "" {
 		d.RequestID = reqctx.From(r).ID

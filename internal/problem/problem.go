@@ -35,8 +35,8 @@ type Problem struct {
 // StoreRetry is when to try again while the store is unavailable.
 const StoreRetry = 5 * time.Second
 
-// Of is the one map from errors to HTTP, for pages and JSON alike. What it does not know is our own fault, and nothing of
-// it is shown.
+// Of is the one map from errors to HTTP, for pages and JSON alike. What it does not know is our own fault, and nothing
+// of it is shown.
 func Of(err error) Problem {
 	for _, rule := range []func(error) (Problem, bool){ofRequest, ofAccount, ofSignIn, ofStore} {
 		if p, ok := rule(err); ok {
@@ -58,7 +58,8 @@ func ofRequest(err error) (Problem, bool) {
 	case errors.Is(err, ui.ErrCrossSite):
 		return Problem{Status: http.StatusForbidden, Slug: "cross-site"}, true
 	case errors.As(err, &input):
-		return Problem{Status: input.Status, Slug: inputSlug(input.Status), Detail: input.Text, Say: input.Say, Fields: input.Fields}, true
+		return Problem{Status: input.Status, Slug: inputSlug(input.Status), Detail: input.Text, Say: input.Say,
+			Fields: input.Fields}, true
 	}
 	return Problem{}, false
 }
@@ -115,7 +116,8 @@ func ofSignIn(err error) (Problem, bool) {
 	case errors.Is(err, login.ErrWrong):
 		return Problem{Status: http.StatusUnauthorized, Slug: "wrong-credentials"}, true
 	case errors.As(err, &throttled):
-		return Problem{Status: http.StatusTooManyRequests, Slug: "throttled", RetryAfter: time.Duration(throttled.RetryAfter()) * time.Second}, true
+		return Problem{Status: http.StatusTooManyRequests, Slug: "throttled",
+			RetryAfter: time.Duration(throttled.RetryAfter()) * time.Second}, true
 	case errors.As(err, &disabled) && disabled.Pending:
 		return Problem{Status: http.StatusForbidden, Slug: "pending"}, true
 	case errors.As(err, &disabled):

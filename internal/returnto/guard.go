@@ -13,7 +13,7 @@ import (
 // maxReturn bounds a return-to value: it travels in addresses and forms.
 const maxReturn = 8 << 10
 
-// Guard judges where a browser may be sent after a sign-in. It is the only judge: a value is checked when it is shown
+// Guard decides where a browser may be sent after a sign-in, and nothing else does: a value is checked when it is shown
 // in a form, when it is carried, and again when it is used.
 //
 // A value is a path on the site itself, or an absolute address on the site or on a trusted host. Everything that two
@@ -21,14 +21,15 @@ const maxReturn = 8 << 10
 // could take for different places is refused, and the caller goes to the default page: to be sent home is harmless.
 type Guard struct{ trusted map[reqctx.Host]bool } // without the usual port of https
 
-// New returns a Guard that trusts the given hosts, each "host" or "host:port", besides the site itself. Trusted are https addresses of
-// exactly that host and port; http ones only for sites that are http themselves.
+// New returns a Guard that trusts the given hosts, each "host" or "host:port", besides the site itself. Trusted are
+// https addresses of exactly that host and port; http ones only for sites that are http themselves.
 func New(hosts []string) (*Guard, error) {
 	g := &Guard{trusted: make(map[reqctx.Host]bool)}
 	for _, h := range hosts {
 		host, ok := reqctx.ParseHost(h)
 		if !ok || strings.HasSuffix(host.Name, ".") {
-			return nil, fmt.Errorf("trust_return %q: give a host such as app.example.com, with a port where it is not the usual one", h)
+			return nil, fmt.Errorf("trust_return %q: give a host such as app.example.com, "+
+				"with a port where it is not the usual one", h)
 		}
 		g.trusted[host.Short(true)] = true
 	}
@@ -58,7 +59,7 @@ func (g *Guard) Check(q *reqctx.Request, raw string) (target string, external, o
 	return origin + rest, origin != "", true
 }
 
-// CheckOwn judges a return to one of our own pages, for our own redirects: a plain path under account or admin, whose
+// CheckOwn checks a return to one of our own pages, for our own redirects: a plain path under account or admin, whose
 // pages change nothing when they are opened and never send a signed-in person away.
 func (g *Guard) CheckOwn(q *reqctx.Request, raw string) (target string, ok bool) {
 	if len(raw) > maxReturn || !plainBytes(raw) || !safePath(raw) {

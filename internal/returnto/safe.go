@@ -21,7 +21,7 @@ func plainBytes(s string) bool {
 // decodings is how many times a proxy or an app might decode an address once more than it should.
 const decodings = 3
 
-// safePath judges a path with query and fragment, at every level of decoding.
+// safePath reports whether a path is safe, with query and fragment, at every level of decoding.
 func safePath(s string) bool {
 	if !strings.HasPrefix(s, "/") {
 		return false

@@ -62,8 +62,8 @@ func (t Target) FormTargets() []string {
 	return []string{u.Scheme + "://" + u.Host}
 }
 
-// RedirectTarget returns where a form of ours leads when it is done: to own, a page of ours, or to t, by way of the page
-// in between where that is on another host, or to otherwise where neither was asked for.
+// RedirectTarget returns where a form of ours leads when it is done: to own, a page of ours, or to t, by way of the
+// page in between where that is on another host, or to otherwise where neither was asked for.
 func (t Target) RedirectTarget(q *reqctx.Request, own, otherwise string) string {
 	switch {
 	case own != "":

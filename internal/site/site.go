@@ -1,5 +1,5 @@
-// Package site puts the pages and the API together: it collects the routes of all packages that have some, and makes the
-// one router that serves them.
+// Package site puts the pages and the API together: it collects the routes of all packages that have some, and makes
+// the one router that serves them.
 package site
 
 import (

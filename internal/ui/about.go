@@ -5,9 +5,9 @@ import (
 	"net/http"
 )
 
-// AboutField is the field in which a form says what it is about: the id of a person, or of a one-time link. It is no secret.
-// What a form is about otherwise stands in a cookie, which may have become somebody else's since the page was shown: a
-// browser has many tabs, and one set of cookies.
+// AboutField is the field in which a form says what it is about: the id of a person, or of a one-time link. It is no
+// secret. What a form is about otherwise stands in a cookie, which may have become somebody else's since the page was
+// shown: a browser has many tabs, and one set of cookies.
 const AboutField = "about"
 
 type aboutKey struct{}

@@ -35,7 +35,8 @@ func newAccent(s string) (a accent, note string, err error) {
 	a.light = shade(c, rgb{}, lightSurface)
 	a.dark = shade(c, white, darkSurface)
 	if a.light != c {
-		note = fmt.Sprintf("%s is hard to read on a light background (%.1f:1), so %s is used there", c, contrast(c, lightSurface), a.light)
+		note = fmt.Sprintf("%s is hard to read on a light background (%.1f:1), so %s is used there", c,
+			contrast(c, lightSurface), a.light)
 	}
 	return a, note, nil
 }
@@ -101,5 +102,6 @@ func (a accent) css() string {
 	if a == (accent{}) {
 		return ""
 	}
-	return fmt.Sprintf(":root{--accent:light-dark(%s,%s);--on-accent:light-dark(%s,%s)}\n", a.light, a.dark, a.light.on(), a.dark.on())
+	return fmt.Sprintf(":root{--accent:light-dark(%s,%s);--on-accent:light-dark(%s,%s)}\n", a.light, a.dark, a.light.on(),
+		a.dark.on())
 }

@@ -15,8 +15,8 @@ const (
 	typeJSON      = "application/json"
 )
 
-// ReadAnyForm is [ReadForm] for addresses that scripts post to as well: it also takes multipart/form-data, which is what
-// a FormData becomes. Files are refused.
+// ReadAnyForm is [ReadForm] for addresses that scripts post to as well: it also takes multipart/form-data, which is
+// what a FormData becomes. Files are refused.
 func ReadAnyForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	name, params, _ := mediaType(r)
 	if name != typeMultipart {
@@ -29,8 +29,8 @@ func ReadAnyForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	return parseMultipart(b, params["boundary"])
 }
 
-// ReadOptions reads what came with a request that is to be done whatever came with it, such as a sign-out: the fields of
-// a form or of a JSON object, of at most 64 KiB. Anything else has no fields.
+// ReadOptions reads what came with a request that is to be done whatever came with it, such as a sign-out: the fields
+// of a form or of a JSON object, of at most 64 KiB. Anything else has no fields.
 func ReadOptions(w http.ResponseWriter, r *http.Request) (Form, error) {
 	f, err := readOptions(w, r)
 	if err == nil {

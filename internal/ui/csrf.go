@@ -27,7 +27,8 @@ type CrossOrigin struct{ std http.CrossOriginProtection }
 // Check returns nil or an error that matches [ErrCrossSite].
 func (c *CrossOrigin) Check(r *http.Request) error {
 	err := c.std.Check(r)
-	if err == nil && r.Host == "" && r.Header.Get("Origin") != "" && r.Header.Get("Sec-Fetch-Site") == "" && !safe(r.Method) {
+	if err == nil && r.Host == "" && r.Header.Get("Origin") != "" && r.Header.Get("Sec-Fetch-Site") == "" &&
+		!safe(r.Method) {
 		// An HTTP/1.0 request without Host: the opaque origin "null" has no host either, and nothing equals nothing.
 		err = errNoHost
 	}

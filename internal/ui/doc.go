@@ -1,8 +1,8 @@
 // Package ui is how Gatehouse looks and responds: pages, assets, headers, messages, problem documents and the reading
 // of what browsers and programs send.
 //
-// It knows nothing of sessions or accounts. Packages with pages of their own (internal/web and below, admin) give it their
-// templates and texts as a [Source] and call [UI.Write].
+// It knows nothing of sessions or accounts. Packages with pages of their own (internal/web and below, admin) give it
+// their templates and texts as a [Source] and call [UI.Write].
 //
 // # Why it is safe to share an origin with the app behind the gate
 //
@@ -15,6 +15,7 @@
 //
 // # Languages
 //
-// A [UI] is the pages in one language. A [Set] makes one for each language when somebody first asks for it. [Set.For] picks
-// the one for a request: the person's choice (a cookie) counts before Accept-Language, and that before the configuration.
+// A [UI] is the pages in one language. A [Set] makes one for each language when somebody first asks for it. [Set.For]
+// picks the one for a request: the person's choice (a cookie) counts before Accept-Language, and that before the
+// configuration.
 package ui

@@ -51,9 +51,9 @@ func setVary(h http.Header, v string) { h["Vary"] = []string{v} }
 
 const noSource = "'none'"
 
-// Sources returns origins as a list in a content policy, 'none' for no origin. It is the only way for a value that is not
-// ours into a policy: what is more than a scheme and a host (a ';', a ',', a '*', a keyword) would be a policy of its own,
-// and is left out.
+// Sources returns origins as a list in a content policy, 'none' for no origin. It is the only way for a value that is
+// not ours into a policy: what is more than a scheme and a host (a ';', a ',', a '*', a keyword) would be a policy of
+// its own, and is left out.
 func Sources(origins []string) string {
 	var list []string
 	for _, o := range origins {

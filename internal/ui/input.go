@@ -74,8 +74,8 @@ func (f Form) Once(names ...string) error {
 	return nil
 }
 
-// ReadForm reads a form of at most 64 KiB from the body; the query is no part of it. One that says that it is about somebody
-// else is refused: see [WithAbout].
+// ReadForm reads a form of at most 64 KiB from the body; the query is no part of it. One that says that it is about
+// somebody else is refused: see [WithAbout].
 func ReadForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	if err := checkType(r, typeForm, "input.form_type"); err != nil {
 		return Form{}, err
@@ -105,8 +105,8 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, dst any) error {
 	return decodeJSON(b, dst)
 }
 
-// ReadJSONIfAny is [ReadJSON] for addresses that also take no body, which leaves dst as it is. What comes is read however it
-// travels: only some requests say how long theirs is.
+// ReadJSONIfAny is [ReadJSON] for addresses that also take no body, which leaves dst as it is. What comes is read
+// however it travels: only some requests say how long theirs is.
 func ReadJSONIfAny(w http.ResponseWriter, r *http.Request, dst any) error {
 	b, err := readBody(w, r, MaxJSON)
 	if err != nil || len(b) == 0 {

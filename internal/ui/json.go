@@ -14,8 +14,8 @@ import (
 // problemBase is what the type of every problem document begins with; see package problem.
 const problemBase = "https://gatehouse-auth.github.io/problems/"
 
-// FieldError says what is wrong with one field: in English, with Say for the language of the answer, or in that language
-// already; [UI.Faults] makes the one from the other.
+// FieldError says what is wrong with one field: in English, with Say for the language of the answer, or in that
+// language already; [UI.Faults] makes the one from the other.
 type FieldError struct {
 	Field  string    `json:"field"`
 	Detail string    `json:"detail"`

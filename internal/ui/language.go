@@ -158,8 +158,8 @@ func (s *Set) choose(r *http.Request) int {
 	return 0
 }
 
-// plainly returns the language that a browser asks for before all others, -1 when that takes a closer look. Nearly every
-// browser asks for its own language first and without a weight, and the answers to programs come by here, too.
+// plainly returns the language that a browser asks for before all others, -1 when that takes a closer look. Nearly
+// every browser asks for its own language first and without a weight, and the answers to programs come by here, too.
 func (s *Set) plainly(lines []string) int {
 	if len(lines) == 0 {
 		return -1

@@ -136,7 +136,8 @@ func (u *UI) write(w http.ResponseWriter, r *http.Request, p Page) {
 		return
 	}
 	if err := t.ExecuteTemplate(&buf, "layout", v); err != nil {
-		u.log.Error("could not render a page", zap.String("page", p.Template), zap.String("request_id", v.RequestID), zap.Error(err))
+		u.log.Error("could not render a page", zap.String("page", p.Template), zap.String("request_id", v.RequestID),
+			zap.Error(err))
 		u.broken(w, r)
 		return
 	}

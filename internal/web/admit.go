@@ -82,8 +82,8 @@ func (q *Request) lookUp(r *http.Request, use bool) error {
 
 type observerKey struct{}
 
-// WithSessionObserver returns a copy of r that tells observe who is signed in, nil for nobody, when the session has been
-// looked up: so that the gate, which logs it, does not look it up again.
+// WithSessionObserver returns a copy of r that tells observe who is signed in, nil for nobody, when the session has
+// been looked up: so that the gate, which logs it, does not look it up again.
 func WithSessionObserver(r *http.Request, observe func(*session.Live)) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), observerKey{}, observe))
 }

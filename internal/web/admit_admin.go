@@ -15,7 +15,8 @@ import (
 )
 
 // admitAdmin lets active administrators through to a route of theirs. Somebody is signed in.
-func (rt *Router) admitAdmin(w http.ResponseWriter, r *http.Request, q *Request, e *endpoint, route Route, found bool) error {
+func (rt *Router) admitAdmin(w http.ResponseWriter, r *http.Request, q *Request, e *endpoint, route Route,
+	found bool) error {
 	if !rt.onAdminHost(r, q) {
 		return store.ErrNotFound
 	}
@@ -47,8 +48,8 @@ func (rt *Router) admitAdmin(w http.ResponseWriter, r *http.Request, q *Request,
 	return rt.checkFresh(r, q, route)
 }
 
-// onAdminHost reports whether the admin pages are on the host that was asked. It goes by the Host header alone: script in
-// an app on another host can send any X-Forwarded-Host through a proxy that does not set it, and would reach the
+// onAdminHost reports whether the admin pages are on the host that was asked. It goes by the Host header alone: script
+// in an app on another host can send any X-Forwarded-Host through a proxy that does not set it, and would reach the
 // administration with the person's cookie.
 func (rt *Router) onAdminHost(r *http.Request, q *Request) bool {
 	if len(rt.deps.AdminHosts) == 0 {
@@ -81,8 +82,8 @@ func navigationOnly(r *http.Request, q *Request) error {
 	return nil
 }
 
-// checkFresh asks for a recent sign-in where the route changes something. A browser that loads the page confirms it first
-// and comes back, before anything is typed.
+// checkFresh asks for a recent sign-in where the route changes something. A browser that loads the page confirms it
+// first and comes back, before anything is typed.
 func (rt *Router) checkFresh(r *http.Request, q *Request, route Route) error {
 	switch {
 	case route.Access != AdminFresh:

@@ -1,7 +1,8 @@
-// Package web is the one way in for everything below the mount prefix: pages, the JSON API, assets. A [Router] takes a list
-// of routes and decides once, for all of them, in which language a request is answered, who asks, and whether they may:
-// the session, a password that has to be changed, the role, a recent sign-in, and requests of other sites (CSRF). Handlers
-// get a [Request] that has passed, and return an error when they cannot do what was asked; the router writes it.
+// Package web is the one way in for everything below the mount prefix: pages, the JSON API, assets. A [Router] takes a
+// list of routes and decides once, for all of them, in which language the response is, who sends the request, and
+// whether they may: the session, a password that has to be changed, the role, a recent sign-in, and requests of other
+// sites (CSRF). Handlers get a [Request] that has passed, and return an error when they cannot do what was asked; the
+// router writes it.
 //
 // It is plain net/http and knows nothing of Caddy: what it may know of a request comes from internal/reqctx.
 //

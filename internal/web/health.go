@@ -52,7 +52,7 @@ func (h *health) serve(w http.ResponseWriter, r *http.Request, _ *Request) error
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(text)) // the client went away: nobody to tell
+		_, _ = w.Write([]byte(text)) // the client went away: nobody to report to
 	}
 	return nil
 }

@@ -94,7 +94,8 @@ func (s Responses) Forbidden(w http.ResponseWriter, r *http.Request, l *session.
 		d.Name = l.User.Username
 	}
 	q.UI.WriteDecision(w, r, ui.Page{
-		Template: "forbidden", Status: p.Status, Title: p.Title(q.UI), Failed: true, Card: true, Wide: true, Refer: true, Data: d,
+		Template: "forbidden", Status: p.Status, Title: p.Title(q.UI), Failed: true, Card: true,
+		Wide: true, Refer: true, Data: d,
 	})
 }
 
@@ -103,7 +104,8 @@ func (s Responses) Forbidden(w http.ResponseWriter, r *http.Request, l *session.
 func (s Responses) Unavailable(w http.ResponseWriter, r *http.Request, asPage bool, retryAfter int) {
 	q := s.request(r, asPage)
 	retryAfter = max(1, retryAfter)
-	p := problem.Problem{Status: http.StatusServiceUnavailable, Slug: "unavailable", RetryAfter: time.Duration(retryAfter) * time.Second}
+	p := problem.Problem{Status: http.StatusServiceUnavailable, Slug: "unavailable",
+		RetryAfter: time.Duration(retryAfter) * time.Second}
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	if !asPage {
 		q.writeDecision(w, r, q.document(p))
@@ -135,8 +137,8 @@ func (q *Request) SetupSteps() []string {
 }
 
 // PasswordChange returns where a person has to go before anything else, and whether there is such a place: whoever was
-// given a password by someone else sets an own one first, and then goes on to what r asked for. The gate lets nothing of
-// theirs through until then.
+// given a password by someone else sets an own one first, and then goes on to what r asked for. The gate lets nothing
+// of theirs through until then.
 func (s Responses) PasswordChange(r *http.Request, u store.User) (location string, due bool) {
 	if !u.MustChange {
 		return "", false

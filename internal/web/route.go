@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Access says what a route wants to know of who asks. The zero value is the strictest.
+// Access says who may send a request to a route. The zero value is the strictest.
 type Access int
 
 // Kinds of access.
@@ -91,7 +91,8 @@ func (e *endpoint) add(rt Route) {
 		e.admin, e.duringSetup, e.access = rt.Access.admin(), rt.DuringSetup, rt.Access
 	}
 	same := e.admin && rt.Access.admin() || e.access == rt.Access
-	if _, twice := e.find(rt.Method); twice || !same || e.duringSetup != rt.DuringSetup || (rt.Handle == nil) != (rt.Method == "") {
+	if _, twice := e.find(rt.Method); twice || !same || e.duringSetup != rt.DuringSetup ||
+		(rt.Handle == nil) != (rt.Method == "") {
 		panic(fmt.Sprintf("web: the routes of %s contradict each other", rt.Pattern))
 	}
 	e.routes = append(e.routes, rt)

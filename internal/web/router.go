@@ -48,7 +48,8 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rt.notFound(w, r)
 		return
 	}
-	if dir := strings.TrimSuffix(rest.URL.Path, "/"); dir != "" && dir != rest.URL.Path && safe(r.Method) && rest.URL.RawPath == "" {
+	if dir := strings.TrimSuffix(rest.URL.Path, "/"); dir != "" && dir != rest.URL.Path && safe(r.Method) &&
+		rest.URL.RawPath == "" {
 		// People type a slash at the end. dir is clean and goes behind our own prefix: it stays on this host.
 		to := url.URL{Path: q.Prefix + dir, RawQuery: r.URL.RawQuery}
 		ui.Redirect(w, r, http.StatusPermanentRedirect, to.RequestURI())

@@ -20,8 +20,8 @@ type Setup struct {
 	done  atomic.Bool // there is, or was, an active administrator: never asked again
 }
 
-// Ready returns nil when there is an active administrator, and [problem.ErrSetup] when there is none yet. The store never
-// loses its last one, so a yes holds for ever.
+// Ready returns nil when there is an active administrator, and [problem.ErrSetup] when there is none yet. The store
+// never loses its last one, so a yes holds for ever.
 func (s *Setup) Ready(ctx context.Context) error {
 	if s.done.Load() {
 		return nil

@@ -68,7 +68,8 @@ func CheckLocation(t testing.TB, location string) {
 		t.Fatal(err)
 	}
 	once := lenient(location)
-	readings := map[string]string{"as it is": location, "decoded": once, "decoded twice": lenient(once), "cleaned": path.Clean(location)}
+	readings := map[string]string{"as it is": location, "decoded": once, "decoded twice": lenient(once),
+		"cleaned": path.Clean(location)}
 	for how, l := range readings {
 		if at, err := Resolve(l); err != nil || at.Origin != Origin {
 			t.Fatalf("Location %q, %s, leads a browser to %+v (%v)", location, how, at, err)
@@ -101,9 +102,9 @@ func lenient(s string) string {
 // Place is where an address leads a browser.
 type Place struct{ Origin, Path, Query, Fragment string }
 
-// Resolve resolves an address on a page of [Origin] as browsers do (URL standard, "basic URL parser"), as far as https pages are concerned:
-// what they strip, what they take for slashes, and how dot segments collapse. It is written from the standard and
-// shares nothing with the code under test.
+// Resolve resolves an address on a page of [Origin] as browsers do (URL standard, "basic URL parser"), as far as https
+// pages are concerned: what they strip, what they take for slashes, and how dot segments collapse. It is written from
+// the standard and shares nothing with the code under test.
 func Resolve(in string) (Place, error) {
 	in = strings.TrimFunc(in, func(r rune) bool { return r <= ' ' })
 	in = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(in)
@@ -112,7 +113,8 @@ func Resolve(in string) (Place, error) {
 	if i := strings.IndexByte(in, ':'); i > 0 && isScheme(in[:i]) {
 		scheme, in = strings.ToLower(in[:i]), in[i+1:]
 	}
-	special := scheme == "https" || scheme == "http" || scheme == "ws" || scheme == "wss" || scheme == "ftp" || scheme == "file"
+	special := scheme == "https" || scheme == "http" || scheme == "ws" || scheme == "wss" || scheme == "ftp" ||
+		scheme == "file"
 	if scheme != "" && !special {
 		return Place{Origin: scheme + ":"}, nil
 	}

@@ -29,14 +29,14 @@ func (h *Appearance) show(w http.ResponseWriter, r *http.Request, q *web.Request
 	return nil
 }
 
-// post keeps what was sent of colors and language. Both are looked at before either is kept.
+// post sets what was sent of colors and language. Both are checked before either is set.
 func (h *Appearance) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
 		err = form.Once("theme", "language")
 	}
 	if err == nil {
-		err = h.keep(q, w, r, form)
+		err = h.set(q, w, r, form)
 	}
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func (h *Appearance) post(w http.ResponseWriter, r *http.Request, q *web.Request
 	return nil
 }
 
-func (h *Appearance) keep(q *web.Request, w http.ResponseWriter, r *http.Request, form ui.Form) error {
+func (h *Appearance) set(q *web.Request, w http.ResponseWriter, r *http.Request, form ui.Form) error {
 	language := form.Get("language")
 	if form.Has("language") && language != "auto" && !ui.KnownLanguage(language) {
 		return q.UnknownLanguage()

@@ -14,7 +14,8 @@ var sections = [...]string{"", "profile", "password", "providers", "sessions", "
 
 // accountPage begins an account page. section is its path below "account/".
 func accountPage(d *web.Deps, q *web.Request, section, template string, data any) ui.Page {
-	page := ui.Page{Template: template, Viewer: q.Viewer(), Area: "account", NavLabel: q.Text("account.sections"), Data: data}
+	page := ui.Page{Template: template, Viewer: q.Viewer(), Area: "account", NavLabel: q.Text("account.sections"),
+		Data: data}
 	for _, s := range sections {
 		if s == "providers" && d.OIDC == nil {
 			continue
@@ -88,8 +89,10 @@ func (h *Overview) checks(q *web.Request, sessions int) []check {
 		if u.PasswordChangedAt.IsZero() {
 			age = 0
 		}
-		list = append(list, check{Good: age < oldPassword, Text: q.Text("checks.password", "span", q.Span(max(age, time.Minute))),
-			Href: prefix + web.PasswordPage, Link: q.Text("checks.change")})
+		list = append(list, check{
+			Good: age < oldPassword, Text: q.Text("checks.password", "span", q.Span(max(age, time.Minute))),
+			Href: prefix + web.PasswordPage, Link: q.Text("checks.change"),
+		})
 	}
 	list = append(list, check{Good: sessions <= 1, Text: q.Text("checks.sessions", "n", sessions),
 		Href: prefix + "/account/sessions", Link: q.Text("checks.review")})

@@ -44,8 +44,10 @@ func (h *Password) page(q *web.Request, b returnto.Target, to string, end bool, 
 		d.Why = q.Text("password.none")
 	default:
 		d.Fields = []ui.Field{
-			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: u.Username, Autocomplete: "username", ReadOnly: true, Plain: true},
-			{ID: "current_password", Name: "current_password", Label: q.Text("password.current"), Type: "password", Autocomplete: "current-password", Plain: true, Reveal: true, Key: "next"},
+			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: u.Username, Autocomplete: "username",
+				ReadOnly: true, Plain: true},
+			{ID: "current_password", Name: "current_password", Label: q.Text("password.current"), Type: "password",
+				Autocomplete: "current-password", Plain: true, Reveal: true, Key: "next"},
 			q.NewPasswordField("new_password", q.Text("password.new")),
 		}
 		web.MarkErrors(&page, d.Fields, errs)
@@ -69,7 +71,8 @@ func (h *Password) post(w http.ResponseWriter, r *http.Request, q *web.Request) 
 		return err
 	}
 	b, to, end := q.ReturnTo(&form), q.OwnPage(&form, "to"), endOthers(form)
-	in, err := h.Accounts.ChangeOwnPassword(r.Context(), q.Actor(), q.Live, form.Get("current_password"), form.Get("new_password"), end)
+	in, err := h.Accounts.ChangeOwnPassword(r.Context(), q.Actor(), q.Live, form.Get("current_password"),
+		form.Get("new_password"), end)
 	if err != nil {
 		return h.refuse(w, r, q, b, to, end, err)
 	}
@@ -101,7 +104,8 @@ func (h *Password) next(q *web.Request, b returnto.Target, to string) string {
 	return b.RedirectTarget(q.Request, to, otherwise)
 }
 
-func (h *Password) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, b returnto.Target, to string, end bool, err error) error {
+func (h *Password) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, b returnto.Target, to string,
+	end bool, err error) error {
 	fields, status := problem.FieldErrors(q.UI, err)
 	var throttled *login.ThrottledError
 	switch {

@@ -101,7 +101,8 @@ func (h *Providers) post(w http.ResponseWriter, r *http.Request, q *web.Request)
 
 func (h *Providers) link(w http.ResponseWriter, r *http.Request, q *web.Request, name string) error {
 	return h.SignIn.ConfirmStart(w, r, q, name, q.Text("providers.go.text", "name", q.ProviderLabel(name)), oidc.Start{
-		Purpose: oidc.PurposeLink, UserID: q.Live.User.ID, RedirectURI: signin.CallbackURL(q, name), SessionID: q.Live.Session.ID,
+		Purpose: oidc.PurposeLink, UserID: q.Live.User.ID,
+		RedirectURI: signin.CallbackURL(q, name), SessionID: q.Live.Session.ID,
 	})
 }
 

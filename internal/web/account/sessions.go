@@ -43,14 +43,16 @@ func (h *Sessions) item(q *web.Request, s store.Session) sessionItem {
 		device = q.Text("device.unknown")
 	}
 	return sessionItem{
-		ID: s.ID, Device: device, Agent: s.UserAgent, IP: s.IP, Host: s.Host, Method: q.Method(s, q.ProviderLabel(s.Provider)),
-		First: s.CreatedAt, Last: s.LastSeenAt, Until: s.ExpiresAt, Current: s.ID == q.Live.Session.ID,
+		ID: s.ID, Device: device, Agent: s.UserAgent, IP: s.IP, Host: s.Host,
+		Method: q.Method(s, q.ProviderLabel(s.Provider)),
+		First:  s.CreatedAt, Last: s.LastSeenAt, Until: s.ExpiresAt, Current: s.ID == q.Live.Session.ID,
 	}
 }
 
 func (h *Sessions) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	cursor := r.URL.Query().Get("cursor")
-	list, err := h.Store.Sessions(r.Context(), store.SessionQuery{UserID: q.Live.User.ID, Now: h.Clock(), Cursor: cursor, Limit: perPage})
+	list, err := h.Store.Sessions(r.Context(), store.SessionQuery{UserID: q.Live.User.ID, Now: h.Clock(), Cursor: cursor,
+		Limit: perPage})
 	if err != nil {
 		return err
 	}
@@ -74,7 +76,7 @@ func nextPage(at, cursor string) string {
 	return at + "?cursor=" + url.QueryEscape(cursor)
 }
 
-// confirmPage is the data of the "confirm" page: a question, and a form that answers it.
+// confirmPage is the data of the "confirm" page: a question, and a form with the button.
 type confirmPage struct {
 	Text   string
 	Facts  []fact
@@ -94,7 +96,8 @@ func (h *Sessions) confirmRevoke(w http.ResponseWriter, r *http.Request, q *web.
 	d := confirmPage{
 		Text: q.Text("revoke.text"), Button: q.Text("revoke.button"),
 		Action: q.Prefix + "/account/sessions/" + s.ID + "/revoke", Cancel: q.Prefix + "/account/sessions",
-		Facts: []fact{{q.Text("sessions.device"), it.Device}, {q.Text("sessions.ip"), it.IP}, {q.Text("sessions.host"), it.Host}},
+		Facts: []fact{{q.Text("sessions.device"), it.Device}, {q.Text("sessions.ip"), it.IP},
+			{q.Text("sessions.host"), it.Host}},
 	}
 	if it.Current {
 		d.Text = q.Text("revoke.current")

@@ -9,15 +9,16 @@ import (
 )
 
 // Pages that somebody sees who may not be signed in offer other languages, and get a name here by which a choice leads
-// back to them: an address that the form carried would have to be judged.
-var switchPages = map[string]string{"login": "/login", "help": "/login/help", "welcome": "/welcome", "logged-out": "/logged-out"}
+// back to them: an address that the form carried would have to be checked.
+var switchPages = map[string]string{"login": "/login", "help": "/login/help", "welcome": "/welcome",
+	"logged-out": "/logged-out"}
 
 // languageSwitch makes the form that changes the language of a page of [switchPages].
 func languageSwitch(q *web.Request, page string, more ...ui.Hidden) *ui.Switch {
 	return &ui.Switch{Action: q.Prefix + "/language", Hidden: append([]ui.Hidden{{Name: "page", Value: page}}, more...)}
 }
 
-// postLanguage keeps the language that somebody chose below a page, and leads back there.
+// postLanguage sets the language that somebody chose below a page, and leads back there.
 func postLanguage(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {

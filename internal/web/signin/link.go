@@ -58,7 +58,8 @@ func (h *Links) deadLink(w http.ResponseWriter, r *http.Request, q *web.Request,
 		d.Ask = q.Text("link.ask")
 	}
 	h.addLinks(r, q, &d)
-	q.UI.Write(w, r, ui.Page{Template: "dead-link", Status: f.Status, Title: f.Title(q.UI), Failed: true, Card: true, Data: d})
+	q.UI.Write(w, r, ui.Page{Template: "dead-link", Status: f.Status, Title: f.Title(q.UI), Failed: true, Card: true,
+		Data: d})
 	return nil
 }
 
@@ -66,7 +67,7 @@ func (h *Links) deadLink(w http.ResponseWriter, r *http.Request, q *web.Request,
 type deadLinkPage struct {
 	Text, Ask string
 	SignIn    string    // "" while nobody can
-	When      time.Time // zero: not told
+	When      time.Time // zero: not shown
 	Ways      string    // before the steps
 	Steps     []string  // to make the first administrator, while there is none
 }
@@ -92,7 +93,8 @@ type welcomePage struct {
 }
 
 // lookUp returns the link that the browser has opened. done is true when a response has been written.
-func (h *Links) lookUp(w http.ResponseWriter, r *http.Request, q *web.Request) (token string, info account.LinkInfo, done bool, err error) {
+func (h *Links) lookUp(w http.ResponseWriter, r *http.Request, q *web.Request) (token string, info account.LinkInfo,
+	done bool, err error) {
 	token = q.Cookie.OwnValue(r, linkCookie)
 	info, err = h.Accounts.LinkStatus(r.Context(), token)
 	switch {
@@ -107,11 +109,12 @@ func (h *Links) lookUp(w http.ResponseWriter, r *http.Request, q *web.Request) (
 	return token, info, false, nil
 }
 
-// deadLinkCookie responds to a browser that comes without having opened a link, or that kept no cookie of it.
+// deadLinkCookie responds to a browser that comes without having opened a link, or whose cookie of it is gone.
 func (h *Links) deadLinkCookie(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	d := deadLinkPage{Text: q.Text("link.none"), Ask: q.Text("link.cookies")}
 	h.addLinks(r, q, &d)
-	q.UI.Write(w, r, ui.Page{Template: "dead-link", Status: http.StatusBadRequest, Title: q.Text("link.none_title"), Failed: true, Card: true, Data: d})
+	q.UI.Write(w, r, ui.Page{Template: "dead-link", Status: http.StatusBadRequest, Title: q.Text("link.none_title"),
+		Failed: true, Card: true, Data: d})
 	return nil
 }
 
@@ -125,20 +128,26 @@ func (h *Links) show(w http.ResponseWriter, r *http.Request, q *web.Request) err
 }
 
 func (h *Links) page(q *web.Request, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
-	d := welcomePage{Link: info.ID, Setup: info.Purpose == store.LinkSetup, Username: info.Username, By: q.ActorName("", info.CreatedBy), Until: info.ExpiresAt}
-	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: q.Text("welcome.title"), Switch: languageSwitch(q, "welcome")}
+	d := welcomePage{Link: info.ID, Setup: info.Purpose == store.LinkSetup, Username: info.Username,
+		By: q.ActorName("", info.CreatedBy), Until: info.ExpiresAt}
+	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: q.Text("welcome.title"),
+		Switch: languageSwitch(q, "welcome")}
 	fresh := q.NewPasswordField("password", q.Text("welcome.password"))
 	if d.Setup {
 		page.Title = q.Text("welcome.setup_title")
 		d.Fields = []ui.Field{
-			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: form.Username, Autocomplete: "username", Plain: true, Key: "next"},
-			{ID: "email", Name: "email", Label: q.Text("welcome.email"), Type: "email", Value: form.Email, Autocomplete: "email", Optional: true, Key: "next"},
-			{ID: "name", Name: "name", Label: q.Text("profile.name"), Value: form.Name, Autocomplete: "name", Optional: true, Key: "next"},
+			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: form.Username, Autocomplete: "username",
+				Plain: true, Key: "next"},
+			{ID: "email", Name: "email", Label: q.Text("welcome.email"), Type: "email", Value: form.Email, Autocomplete: "email",
+				Optional: true, Key: "next"},
+			{ID: "name", Name: "name", Label: q.Text("profile.name"), Value: form.Name, Autocomplete: "name", Optional: true,
+				Key: "next"},
 			fresh,
 		}
 	} else {
 		d.Fields = []ui.Field{
-			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: info.Username, Autocomplete: "username", ReadOnly: true, Plain: true},
+			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: info.Username, Autocomplete: "username",
+				ReadOnly: true, Plain: true},
 			fresh,
 		}
 	}
@@ -183,8 +192,8 @@ func (h *Links) post(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	return nil
 }
 
-// isForLink reports whether a form was shown for the link that the browser opened last. Another one opened in another tab
-// takes the cookie over, and a password must not be set for somebody whom the page did not name.
+// isForLink reports whether a form was shown for the link that the browser opened last. Another one opened in another
+// tab takes the cookie over, and a password must not be set for somebody whom the page did not name.
 func isForLink(sent ui.Form, info account.LinkInfo) bool {
 	if info.Purpose != store.LinkSetup && !sent.Has(ui.AboutField) && sent.Has("username") {
 		return store.FoldName(sent.Get("username")) == store.FoldName(info.Username)
@@ -202,11 +211,13 @@ func (h *Links) use(r *http.Request, q *web.Request, token string, form account.
 	return h.Login.SignIn(r.Context(), client, proof, login.Via{Method: "link"})
 }
 
-func (h *Links) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, info account.LinkInfo, form account.LinkForm, err error) error {
+func (h *Links) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, info account.LinkInfo,
+	form account.LinkForm, err error) error {
 	var dead *account.LinkError
 	if errors.As(err, &dead) {
 		// Spent by somebody else, or withdrawn, between looking and using.
-		if now, lerr := h.Accounts.LinkStatus(r.Context(), q.Cookie.OwnValue(r, linkCookie)); lerr == nil && now.State != account.LinkValid {
+		if now, lerr := h.Accounts.LinkStatus(r.Context(), q.Cookie.OwnValue(r, linkCookie)); lerr == nil &&
+			now.State != account.LinkValid {
 			info = now
 		} else {
 			info.State = dead.State

@@ -73,7 +73,7 @@ func (h *Login) show(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	return nil
 }
 
-// probeCookie says nothing. A browser that comes back from our own form without it keeps no cookies, and would be sent
+// probeCookie holds nothing. A browser that comes back from our own form without it keeps no cookies, and would be sent
 // to the sign-in page for ever without a word.
 const probeCookie = "probe"
 
@@ -126,7 +126,8 @@ func (h *Login) data(r *http.Request, q *web.Request, b returnto.Target, to, use
 	return d
 }
 
-func (h *Login) showSignedIn(w http.ResponseWriter, r *http.Request, q *web.Request, b returnto.Target, to string) error {
+func (h *Login) showSignedIn(w http.ResponseWriter, r *http.Request, q *web.Request, b returnto.Target,
+	to string) error {
 	again := url.Values{"switch": {"1"}}
 	switch {
 	case to != "":
@@ -148,7 +149,8 @@ func (h *Login) help(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		Paras: []string{q.Text("help.text"), q.Text("help.admin")},
 		Links: []ui.Link{{Href: q.Prefix + "/login", Text: q.Text("go.sign_in"), Current: true}},
 	}
-	q.UI.Write(w, r, ui.Page{Template: "message", Card: true, Title: q.Text("help.title"), Switch: languageSwitch(q, "help"), Data: d})
+	q.UI.Write(w, r, ui.Page{Template: "message", Card: true, Title: q.Text("help.title"),
+		Switch: languageSwitch(q, "help"), Data: d})
 	return nil
 }
 
@@ -177,8 +179,8 @@ func readLogin(w http.ResponseWriter, r *http.Request, q *web.Request) (loginFor
 // maxCredential is more than any name and any password may be long, in whatever way they are composed.
 const maxCredential = 8 << 10
 
-// clipped returns a copy of a value without what is longer than anybody's. Hundreds of sign-ins may wait for their turn,
-// and a part of a form keeps all of it in memory.
+// clipped returns a copy of a value without what is longer than anybody's. Hundreds of sign-ins may wait for their
+// turn, and a part of a form keeps all of it in memory.
 func clipped(s string) string { return strings.Clone(s[:min(len(s), maxCredential)]) }
 
 func (h *Login) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
@@ -201,8 +203,8 @@ func (h *Login) post(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	return nil
 }
 
-// signIn checks the password and begins the session. No name holds a byte that is not text: such a name is looked up as one that nobody has,
-// at the same cost, because an engine may refuse to look it up at all.
+// signIn checks the password and begins the session. No name holds a byte that is not text: such a name is looked up as
+// one that nobody has, at the same cost, because an engine may refuse to look it up at all.
 func (h *Login) signIn(r *http.Request, q *web.Request, f loginForm) (login.SignedIn, error) {
 	name := strings.ReplaceAll(strings.ToValidUTF8(f.username, "\ufffd"), "\x00", "\ufffd")
 	client := q.Client()
@@ -249,7 +251,7 @@ func (h *Login) refuseIncomplete(w http.ResponseWriter, r *http.Request, q *web.
 	return nil
 }
 
-// refuse responds to a sign-in that came to nothing. What is wrong, the name or the password, is not told: the page
+// refuse responds to a sign-in that came to nothing. What is wrong, the name or the password, is not shown: the page
 // is the same to the byte, and so it carries no reference id.
 func (h *Login) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, f loginForm, err error) error {
 	fail := problem.Of(err)

@@ -62,8 +62,8 @@ func carryReturn(r *http.Request, q *web.Request) string {
 	return returnto.Carry(q.ReturnTo(nil), q.OwnPage(nil, "to"))
 }
 
-// redirectToProvider sends the browser to a provider. Access logs write the headers of answers when the answer is through, and
-// the address has the state or an ID token in it: once it is sent, only the place remains.
+// redirectToProvider sends the browser to a provider. Access logs write the headers of a response when it is through,
+// and the address has the state or an ID token in it: once it is sent, only the place remains.
 func redirectToProvider(w http.ResponseWriter, r *http.Request, address string) {
 	web.Redirect(w, r, address)
 	if http.NewResponseController(w).Flush() != nil {
@@ -74,7 +74,8 @@ func redirectToProvider(w http.ResponseWriter, r *http.Request, address string) 
 }
 
 // begin begins a flow and binds it to the browser.
-func (h *OIDC) begin(w http.ResponseWriter, r *http.Request, q *web.Request, name string, s oidc.Start) (oidc.Begun, error) {
+func (h *OIDC) begin(w http.ResponseWriter, r *http.Request, q *web.Request, name string, s oidc.Start) (oidc.Begun,
+	error) {
 	b, err := h.OIDC.Begin(r.Context(), q.Client(), name, s)
 	if err != nil {
 		return b, err
@@ -98,14 +99,15 @@ func flows(r *http.Request, q *web.Request) map[string]string {
 	return have
 }
 
-// dropFlows ends the sign-ins that the browser has under way: who signs out does not want to come back in by one of them.
+// dropFlows ends the sign-ins that the browser has under way: who signs out does not want to come back in by one of
+// them.
 func dropFlows(w http.ResponseWriter, r *http.Request, q *web.Request) {
 	for name := range flows(r, q) {
 		http.SetCookie(w, q.Cookie.Own(name, "", -1))
 	}
 }
 
-// posted takes an answer by form_post. It comes from the provider's site, so the browser sends none of our cookies
+// posted takes a response by form_post. It comes from the provider's site, so the browser sends none of our cookies
 // (SameSite=Lax) with it; the redirect makes it ask again, with them.
 func (h *OIDC) posted(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	name := r.PathValue("name")
@@ -169,7 +171,7 @@ func (h *OIDC) callback(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	return nil
 }
 
-// readAnswer reads the provider's answer from the address, or one that was posted a moment ago.
+// readAnswer reads the provider's response from the address, or one that was posted a moment ago.
 func (h *OIDC) readAnswer(r *http.Request, name string) (oidc.Answer, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -181,7 +183,7 @@ func (h *OIDC) readAnswer(r *http.Request, name string) (oidc.Answer, error) {
 	return oidc.ParseAnswer(q)
 }
 
-// oidcStatus is what each kind of failure is answered with.
+// oidcStatus is the status of each kind of failure.
 var oidcStatus = map[oidc.Kind]int{
 	oidc.Invalid: http.StatusBadRequest, oidc.Expired: http.StatusBadRequest, oidc.Canceled: http.StatusForbidden,
 	oidc.Refused: http.StatusForbidden, oidc.Down: http.StatusServiceUnavailable, oidc.Unverified: http.StatusForbidden,
@@ -218,7 +220,8 @@ func (h *OIDC) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, na
 	if kind == oidc.Down {
 		f.RetryAfter = providerRetry
 	}
-	q.WriteErrorHeaders(w, r, problem.Problem{Status: http.StatusOK, RetryAfter: f.RetryAfter}, nil) // a provider's fault is no error of ours
+	// a provider's fault is no error of ours
+	q.WriteErrorHeaders(w, r, problem.Problem{Status: http.StatusOK, RetryAfter: f.RetryAfter}, nil)
 	label := q.ProviderLabel(name)
 	page := q.ErrorPage(f)
 	page.Title = q.Text("oidc."+string(kind)+".title", "name", label)
@@ -244,9 +247,11 @@ func errorLinks(q *web.Request, kind oidc.Kind, again string) []ui.Link {
 		account.Current = true
 		return []ui.Link{account}
 	case q.Live != nil:
-		return []ui.Link{{Href: again, Text: q.Text("go.sign_in"), Current: true}, {Href: q.Prefix + "/account", Text: q.Text("go.account")}}
+		return []ui.Link{{Href: again, Text: q.Text("go.sign_in"), Current: true},
+			{Href: q.Prefix + "/account", Text: q.Text("go.account")}}
 	default:
-		return []ui.Link{{Href: again, Text: q.Text("oidc.again"), Current: true}, {Href: q.Prefix + "/login/help", Text: q.Text("oidc.help")}}
+		return []ui.Link{{Href: again, Text: q.Text("oidc.again"), Current: true},
+			{Href: q.Prefix + "/login/help", Text: q.Text("oidc.help")}}
 	}
 }
 
@@ -293,7 +298,7 @@ func (h *OIDC) icon(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 		return nil
 	}
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(b) // the browser went away: nobody to tell
+		_, _ = w.Write(b) // the browser went away: nobody to report to
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
-// backchannelError is the answer to a bad logout token (OpenID Connect Back-Channel Logout 1.0, section 2.8).
+// backchannelError is the response to a bad logout token (OpenID Connect Back-Channel Logout 1.0, section 2.8).
 type backchannelError struct {
 	Error       string `json:"error"`
 	Description string `json:"error_description,omitempty"`
@@ -88,7 +88,7 @@ func (h *OIDC) frontchannel(w http.ResponseWriter, r *http.Request, q *web.Reque
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(q.Text(text) + "\n")) // the frame went away: nobody to tell
+		_, _ = w.Write([]byte(q.Text(text) + "\n")) // the frame went away: nobody to report to
 	}
 	return nil
 }

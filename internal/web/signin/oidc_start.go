@@ -19,9 +19,10 @@ type startPage struct {
 }
 
 // start sends the browser to a provider, which may send it back at once, signed in, without anybody having been asked.
-// So a page of another site must not be able to put somebody else's session, or one that lasts longer, in the place of the
-// one that is there: whoever is signed in is asked first. While nobody is, another site may begin: that is how people come
-// from their provider's page. Only links and forms of ours say that the person wants to be remembered, or asked again.
+// So a page of another site must not be able to put somebody else's session, or one that lasts longer, in the place of
+// the one that is there: whoever is signed in is asked first. While nobody is, another site may begin: that is how
+// people come from their provider's page. Only links and forms of ours say that the person wants to be remembered, or
+// asked again.
 func (h *OIDC) start(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	if err := h.Setup.Ready(r.Context()); err != nil {
 		return err
@@ -50,7 +51,8 @@ func (h *OIDC) start(w http.ResponseWriter, r *http.Request, q *web.Request) err
 // newStart returns a sign-in at the provider that r names.
 func (h *OIDC) newStart(r *http.Request, q *web.Request, remember bool) oidc.Start {
 	s := oidc.Start{
-		Purpose: oidc.PurposeLogin, RedirectURI: CallbackURL(q, r.PathValue("name")), ReturnTo: carryReturn(r, q), Remember: remember,
+		Purpose: oidc.PurposeLogin, RedirectURI: CallbackURL(q, r.PathValue("name")), ReturnTo: carryReturn(r,
+			q), Remember: remember,
 	}
 	if q.Live != nil {
 		s.SessionID = q.Live.Session.ID
@@ -65,19 +67,21 @@ func (h *OIDC) confirmStart(w http.ResponseWriter, r *http.Request, q *web.Reque
 		return q.NotFound()
 	}
 	b, to := q.ReturnTo(nil), q.OwnPage(nil, "to")
-	d := startPage{Name: q.Live.User.Username, Go: q.Text("login.provider", "name", q.ProviderLabel(name)), Stay: b.Location}
+	d := startPage{Name: q.Live.User.Username, Go: q.Text("login.provider", "name", q.ProviderLabel(name)),
+		Stay: b.Location}
 	if to != "" {
 		d.Stay = to
 		d.Hidden = append(d.Hidden, ui.Hidden{Name: "to", Value: to})
 	} else if b.Raw != "" {
 		d.Hidden = append(d.Hidden, ui.Hidden{Name: "rt", Value: b.Raw})
 	}
-	q.UI.Write(w, r, ui.Page{Template: "provider-start", Card: true, Title: q.Text("start.title"), Viewer: q.Viewer(), Data: d})
+	q.UI.Write(w, r, ui.Page{Template: "provider-start", Card: true, Title: q.Text("start.title"), Viewer: q.Viewer(),
+		Data: d})
 	return nil
 }
 
-// confirmed leads to the provider because the person said so, by way of a page in between: browsers may refuse to follow
-// a form there.
+// confirmed leads to the provider because the person said so, by way of a page in between: browsers may refuse to
+// follow a form there.
 func (h *OIDC) confirmed(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	if err := h.Setup.Ready(r.Context()); err != nil {
 		return err
@@ -93,11 +97,13 @@ func (h *OIDC) confirmed(w http.ResponseWriter, r *http.Request, q *web.Request)
 	if carried := returnto.Carry(q.ReturnTo(&form), q.OwnPage(&form, "to")); carried != "" {
 		s.ReturnTo = carried
 	}
-	return h.ConfirmStart(w, r, q, r.PathValue("name"), q.Text("start.go", "name", q.ProviderLabel(r.PathValue("name"))), s)
+	return h.ConfirmStart(w, r, q, r.PathValue("name"), q.Text("start.go", "name", q.ProviderLabel(r.PathValue("name"))),
+		s)
 }
 
 // ConfirmStart begins a sign-in and shows the page that leads to the provider, with a text.
-func (h *OIDC) ConfirmStart(w http.ResponseWriter, r *http.Request, q *web.Request, name, text string, s oidc.Start) error {
+func (h *OIDC) ConfirmStart(w http.ResponseWriter, r *http.Request, q *web.Request, name, text string,
+	s oidc.Start) error {
 	b, err := h.begin(w, r, q, name, s)
 	if err != nil {
 		return h.refuse(w, r, q, name, s.ReturnTo, err)
@@ -111,9 +117,9 @@ func (h *OIDC) ConfirmStart(w http.ResponseWriter, r *http.Request, q *web.Reque
 	return nil
 }
 
-// ownNavigation reports whether a page load was set off by a page of ours. Browsers that do not say (over plain HTTP none
-// does) tell by the Referer, which our pages always send to each other; a missing one is a foreign one, for any page can
-// leave it out, and so is an address that was typed or came from a message.
+// ownNavigation reports whether a page load was set off by a page of ours. Browsers that do not say (over plain HTTP
+// none does) tell by the Referer, which our pages always send to each other; a missing one is a foreign one, for any
+// page can leave it out, and so is an address that was typed or came from a message.
 func ownNavigation(q *web.Request, r *http.Request) bool {
 	if values := r.Header.Values("Sec-Fetch-Site"); len(values) > 0 {
 		return len(values) == 1 && values[0] == "same-origin"

@@ -45,8 +45,10 @@ func (h *StepUp) data(r *http.Request, q *web.Request, rt string) reauthPage {
 		return d
 	}
 	d.Fields = []ui.Field{
-		{ID: "username", Name: "username", Label: q.Text("login.username"), Value: q.Live.User.Username, Autocomplete: "username", ReadOnly: true, Plain: true},
-		{ID: "password", Name: "password", Label: q.Text("login.password"), Type: "password", Autocomplete: "current-password", Plain: true, Reveal: true, Key: "go"},
+		{ID: "username", Name: "username", Label: q.Text("login.username"), Value: q.Live.User.Username,
+			Autocomplete: "username", ReadOnly: true, Plain: true},
+		{ID: "password", Name: "password", Label: q.Text("login.password"), Type: "password",
+			Autocomplete: "current-password", Plain: true, Reveal: true, Key: "go"},
 	}
 	return d
 }
@@ -81,7 +83,7 @@ func (h *StepUp) page(q *web.Request, d reauthPage) ui.Page {
 }
 
 // post checks the password again. The name comes from the session: the read-only field is for password managers
-// and is not looked at.
+// and is not read.
 func (h *StepUp) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
