@@ -1,11 +1,6 @@
 package web
 
-import (
-	"fmt"
-	"net/http"
-	"slices"
-	"strings"
-)
+import "net/http"
 
 // Access says who may send a request to a route. The zero value is the strictest.
 type Access int
@@ -74,56 +69,4 @@ func Post(pattern string, a Access, h Handler) Route {
 // Form returns the routes of a page and of the form on it.
 func Form(pattern string, a Access, get, post Handler) []Route {
 	return []Route{Get(pattern, a, get), Post(pattern, a, post)}
-}
-
-// endpoint is one pattern with its methods. What does not depend on the method is the same for all of them.
-type endpoint struct {
-	pattern     string
-	admin       bool
-	duringSetup bool
-	access      Access
-	routes      []Route
-}
-
-// add takes another method. A pattern whose methods differ in who may come is a mistake in the list of routes.
-func (e *endpoint) add(rt Route) {
-	if len(e.routes) == 0 {
-		e.admin, e.duringSetup, e.access = rt.Access.admin(), rt.DuringSetup, rt.Access
-	}
-	same := e.admin && rt.Access.admin() || e.access == rt.Access
-	if _, twice := e.find(rt.Method); twice || !same || e.duringSetup != rt.DuringSetup ||
-		(rt.Handle == nil) != (rt.Method == "") {
-		panic(fmt.Sprintf("web: the routes of %s contradict each other", rt.Pattern))
-	}
-	e.routes = append(e.routes, rt)
-}
-
-// find returns the route of a method.
-func (e *endpoint) find(method string) (Route, bool) {
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	i := slices.IndexFunc(e.routes, func(rt Route) bool { return rt.Method == method && rt.Handle != nil })
-	if i < 0 {
-		return Route{}, false
-	}
-	return e.routes[i], true
-}
-
-// exists reports whether there is anything at the pattern.
-func (e *endpoint) exists() bool {
-	return slices.ContainsFunc(e.routes, func(rt Route) bool { return rt.Handle != nil })
-}
-
-// allow returns the methods for the Allow header.
-func (e *endpoint) allow() string {
-	var names []string
-	for _, rt := range e.routes {
-		names = append(names, rt.Method)
-		if rt.Method == http.MethodGet {
-			names = append(names, http.MethodHead)
-		}
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
 }

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
@@ -108,6 +110,58 @@ func (q *Request) NotFound() error {
 		return problem.ErrSetup
 	}
 	return problem.ErrNoPage
+}
+
+// endpoint is one pattern with its methods. What does not depend on the method is the same for all of them.
+type endpoint struct {
+	pattern     string
+	admin       bool
+	duringSetup bool
+	access      Access
+	routes      []Route
+}
+
+// add takes another method. A pattern whose methods differ in who may come is a mistake in the list of routes.
+func (e *endpoint) add(rt Route) {
+	if len(e.routes) == 0 {
+		e.admin, e.duringSetup, e.access = rt.Access.admin(), rt.DuringSetup, rt.Access
+	}
+	same := e.admin && rt.Access.admin() || e.access == rt.Access
+	if _, twice := e.find(rt.Method); twice || !same || e.duringSetup != rt.DuringSetup ||
+		(rt.Handle == nil) != (rt.Method == "") {
+		panic(fmt.Sprintf("web: the routes of %s contradict each other", rt.Pattern))
+	}
+	e.routes = append(e.routes, rt)
+}
+
+// find returns the route of a method.
+func (e *endpoint) find(method string) (Route, bool) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	i := slices.IndexFunc(e.routes, func(rt Route) bool { return rt.Method == method && rt.Handle != nil })
+	if i < 0 {
+		return Route{}, false
+	}
+	return e.routes[i], true
+}
+
+// exists reports whether there is anything at the pattern.
+func (e *endpoint) exists() bool {
+	return slices.ContainsFunc(e.routes, func(rt Route) bool { return rt.Handle != nil })
+}
+
+// allow returns the methods for the Allow header.
+func (e *endpoint) allow() string {
+	var names []string
+	for _, rt := range e.routes {
+		names = append(names, rt.Method)
+		if rt.Method == http.MethodGet {
+			names = append(names, http.MethodHead)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 // below returns a copy of r whose path has no prefix any more. ok is false when the path is not below it, or is not
