@@ -250,9 +250,9 @@ func TestDocumentedDefaultsAreCorrect(t *testing.T) {
 		"session.absolute":       span(session.DefaultLimits.Absolute.Hours()),
 		"session.remember":       span(session.DefaultLimits.Remember.Hours()),
 		"password.min_length":    itoa(password.DefaultMinLength),
-		"password.argon2id.time": password.Default.String(),
-		"throttle.free":          itoa(login.DefaultLimits.Free),
-		"throttle.longest":       itoa(int(login.DefaultLimits.Longest.Minutes())) + "m",
+		"password.argon2id.time": password.DefaultParams.String(),
+		"throttle.free":          itoa(login.DefaultLimits.FreeAttempts),
+		"throttle.longest":       itoa(int(login.DefaultLimits.MaxWait.Minutes())) + "m",
 		"throttle.client_attempts": itoa(login.DefaultLimits.Client) + "/" +
 			itoa(int(login.DefaultLimits.Window.Minutes())) + "m",
 		"brand.title":        ui.DefaultTitle,
@@ -270,7 +270,7 @@ func TestDocumentedDefaultsAreCorrect(t *testing.T) {
 		t.Fatal(err)
 	}
 	if app.MountPrefix() != "/_auth" || app.PasswordPolicy().Min() != password.DefaultMinLength ||
-		app.HashParams() != password.Default {
+		app.HashParams() != password.DefaultParams {
 		t.Errorf("in force without configuration: prefix %s, at least %d characters, argon2id %s",
 			app.MountPrefix(), app.PasswordPolicy().Min(), app.HashParams())
 	}

@@ -27,7 +27,7 @@ func download(d *web.Deps, w http.ResponseWriter, r *http.Request, q *web.Reques
 		return nil
 	}
 	details := api.ExportDetails(name[strings.LastIndexByte(name, '.')+1:], q.Query)
-	if err := d.Accounts.NoteExport(r.Context(), q.Actor(), action, details); err != nil {
+	if err := d.Accounts.AuditExport(r.Context(), q.Actor(), action, details); err != nil {
 		return err
 	}
 	fileHeaders(w, r, name, mime)
@@ -36,7 +36,7 @@ func download(d *web.Deps, w http.ResponseWriter, r *http.Request, q *web.Reques
 		more, err := produce()
 		if err == nil && more {
 			_ = rc.Flush() // a front that cannot flush sends it later
-			err = d.Accounts.MayLook(r.Context(), q.Actor())
+			err = d.Accounts.AuthorizeRead(r.Context(), q.Actor())
 		}
 		if err != nil {
 			if r.Context().Err() == nil {

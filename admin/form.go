@@ -132,7 +132,7 @@ func formNotice(q *web.Request, err error) (n *notice, ok bool) {
 		return &notice{Kind: ui.Warn, Text: q.Text("admin.reauth"),
 			Link: &ui.Link{Href: q.At("/reauth"), Text: q.Text("go.reauth")}}, true
 	}
-	return &notice{Kind: ui.Bad, Text: localize(q, refused.Text, refused.Say)}, true
+	return &notice{Kind: ui.Bad, Text: localize(q, refused.Text, refused.Message)}, true
 }
 
 // setForm puts a form on a page, with the errors beside their fields.

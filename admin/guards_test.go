@@ -212,7 +212,7 @@ func TestAStaleFormKeepsWhatWasTyped(t *testing.T) {
 	w := newWorld(t)
 	w.add("ada", store.RoleAdmin)
 	b := w.signIn("ada")
-	w.clock.Advance(account.FreshFor)
+	w.clock.Advance(account.FreshWindow)
 	form := url.Values{"username": {"nina"}, "name": {"Nina Nine"}, "email": {"nina@example.com"}, "role": {"admin"}, "groups": {"staff, nine"}, "active": {"false"},
 		"way": {"typed"}, "password": {otherPass}, "expires": {"1h"}}
 	a := b.post("/admin/users/invite", form).want(t, http.StatusForbidden)
@@ -237,7 +237,7 @@ func TestReauthenticationComesBack(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	b := s.signIn("ada")
-	s.clock.Advance(account.FreshFor)
+	s.clock.Advance(account.FreshWindow)
 	at := "/admin/users/bulk?do=deactivate&id=" + s.target.ID
 	to := b.get(at).want(t, http.StatusSeeOther).header.Get("Location")
 	rt, err := url.QueryUnescape(strings.TrimPrefix(to, prefix+"/reauth?rt="))
@@ -289,7 +289,7 @@ func TestFreshnessEndsOnTime(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	b := s.signIn("ada")
-	s.clock.Advance(account.FreshFor - time.Second)
+	s.clock.Advance(account.FreshWindow - time.Second)
 	b.json(http.MethodPatch, "/users/"+s.target.ID, `{"name":"One"}`).want(t, http.StatusOK)
 	s.clock.Advance(time.Second)
 	b.json(http.MethodPatch, "/users/"+s.target.ID, `{"name":"Two"}`).want(t, http.StatusForbidden)

@@ -29,7 +29,7 @@ func redirectToHandover(w http.ResponseWriter, q *web.Request, userID string, wa
 	default:
 		return result{redirect: userPath(userID), flash: flash}
 	}
-	http.SetCookie(w, session.Cookie{Secure: q.Secure}.Own(handoverCookie, value, handoverLife))
+	http.SetCookie(w, session.Cookie{Secure: q.Secure}.Prefixed(handoverCookie, value, handoverLife))
 	return result{redirect: userPath(userID) + "/handover"}
 }
 
@@ -40,7 +40,7 @@ func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request
 		return err
 	}
 	ck := session.Cookie{Secure: q.Secure}
-	about, rest, _ := strings.Cut(ck.OwnValue(r, handoverCookie), ".")
+	about, rest, _ := strings.Cut(ck.PrefixedValue(r, handoverCookie), ".")
 	kind, secret, _ := strings.Cut(rest, ".")
 	s := &content{}
 	p := newPage(q, "users", q.Text("handover.title", "name", u.Username), s)
@@ -69,7 +69,7 @@ func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request
 		return err
 	}
 	if r.Method != http.MethodHead {
-		http.SetCookie(w, ck.Own(handoverCookie, "", -1))
+		http.SetCookie(w, ck.Prefixed(handoverCookie, "", -1))
 	}
 	sec.Actions = back
 	s.Sections = []section{sec}

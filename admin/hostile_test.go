@@ -264,7 +264,7 @@ func TestALongExport(t *testing.T) {
 		r.AddCookie(c)
 	}
 	rw := &cutter{ResponseRecorder: httptest.NewRecorder(), after: func() {
-		if _, err := w.accounts.EndEveryone(t.Context(), operator); err != nil {
+		if _, err := w.accounts.EndAllSessions(t.Context(), operator); err != nil {
 			t.Error(err)
 		}
 	}}

@@ -108,7 +108,7 @@ func (h providers) check(_ http.ResponseWriter, r *http.Request, q *web.Request,
 	if err != nil {
 		problem = err.Error()
 	}
-	if err := h.Accounts.NoteCheck(r.Context(), q.Actor(), p.Name, problem); err != nil {
+	if err := h.Accounts.AuditProviderCheck(r.Context(), q.Actor(), p.Name, problem); err != nil {
 		return result{}, err
 	}
 	if err != nil {

@@ -140,7 +140,7 @@ func TestNobodyElseGetsAnywhere(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	nobody, user, stale := s.browser(), s.signIn("tom"), s.signIn("ada")
-	s.clock.Advance(account.FreshFor + account.FreshFor/2)
+	s.clock.Advance(account.FreshWindow + account.FreshWindow/2)
 	for _, pattern := range s.patterns() {
 		api := strings.HasPrefix(pattern, "/api/")
 		for _, method := range methods {
@@ -193,7 +193,7 @@ func TestRefusalsChangeNothing(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	nobody, user, stale := s.browser(), s.signIn("tom"), s.signIn("ada")
-	s.clock.Advance(account.FreshFor)
+	s.clock.Advance(account.FreshWindow)
 	for _, rt := range s.world.table {
 		if rt.Method == http.MethodGet {
 			continue

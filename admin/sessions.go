@@ -139,7 +139,7 @@ func (h sessions) endEveryone(_ http.ResponseWriter, r *http.Request, q *web.Req
 	if strings.TrimSpace(in.Form.Get("confirm")) != everyoneWord {
 		return result{}, fieldError("confirm", q.Text("everyone.confirm", "word", everyoneWord))
 	}
-	if _, err := h.Accounts.EndEveryone(r.Context(), q.Actor()); err != nil {
+	if _, err := h.Accounts.EndAllSessions(r.Context(), q.Actor()); err != nil {
 		return result{}, err
 	}
 	return result{redirect: "/logged-out"}, nil

@@ -87,7 +87,7 @@ type decision struct {
 func evaluate(u *store.User, ways []string, rules []policy.Rule) decision {
 	var d decision
 	for _, way := range ways {
-		if failed := policy.Failed(rules, policy.Subject{User: u, Provider: way}); failed != nil {
+		if failed := policy.FirstUnsatisfied(rules, policy.Subject{User: u, Provider: way}); failed != nil {
 			d.fails = append(d.fails, way)
 			if d.rule == nil {
 				d.rule = failed

@@ -38,12 +38,12 @@ func accountFields(q *web.Request, u store.User, in input) []field {
 
 // editableGroups returns the groups that a form can show: between commas.
 func editableGroups(u store.User) []string {
-	return slices.DeleteFunc(slices.Clone(u.Groups), func(g string) bool { return !identifier.InHeader(g) })
+	return slices.DeleteFunc(slices.Clone(u.Groups), func(g string) bool { return !identifier.HeaderSafe(g) })
 }
 
 // otherGroups returns the others, such as names of a directory. A form leaves them as they are.
 func otherGroups(u store.User) []string {
-	return slices.DeleteFunc(slices.Clone(u.Groups), identifier.InHeader)
+	return slices.DeleteFunc(slices.Clone(u.Groups), identifier.HeaderSafe)
 }
 
 func roleField(q *web.Request, now string) field {

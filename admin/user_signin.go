@@ -155,5 +155,5 @@ func (h user) requireChangeForm(r *http.Request, q *web.Request, in input) (ui.P
 
 func (h user) requireChange(_ http.ResponseWriter, r *http.Request, q *web.Request, _ input) (result, error) {
 	id := r.PathValue("id")
-	return result{redirect: userPath(id) + "/sign-in", flash: "admin_saved"}, h.Accounts.RequireChange(r.Context(), q.Actor(), id)
+	return result{redirect: userPath(id) + "/sign-in", flash: "admin_saved"}, h.Accounts.RequirePasswordChange(r.Context(), q.Actor(), id)
 }

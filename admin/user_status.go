@@ -124,7 +124,7 @@ func (h user) endSessionsForm(r *http.Request, q *web.Request, in input) (ui.Pag
 
 func (h user) endSessions(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
 	id := r.PathValue("id")
-	if _, err := h.Accounts.EndWays(r.Context(), q.Actor(), id, in.Ticked("identities")); err != nil {
+	if _, err := h.Accounts.RevokeAccess(r.Context(), q.Actor(), id, in.Ticked("identities")); err != nil {
 		return result{}, err
 	}
 	if id == q.Live.User.ID { // the administrator's own session was among them

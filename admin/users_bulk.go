@@ -130,7 +130,7 @@ func (h users) applyOne(r *http.Request, q *web.Request, u store.User, do, note 
 		_, err := h.Accounts.EndSessions(r.Context(), q.Actor(), u.ID)
 		return err
 	case "require_change":
-		return h.Accounts.RequireChange(r.Context(), q.Actor(), u.ID)
+		return h.Accounts.RequirePasswordChange(r.Context(), q.Actor(), u.ID)
 	case "deactivate":
 		p = account.Patch{Active: &off, Note: note}
 	case "activate":
@@ -149,11 +149,11 @@ func (h users) applyOne(r *http.Request, q *web.Request, u store.User, do, note 
 func skipReason(q *web.Request, err error) (reason string, ok bool) {
 	var invalid *account.InvalidError
 	if refused := forbidden(err); refused != nil {
-		return localize(q, refused.Text, refused.Say), refused.Code == account.CodeSelf || refused.Code == account.CodeManaged || refused.Code == account.CodeLastAdmin
+		return localize(q, refused.Text, refused.Message), refused.Code == account.CodeSelf || refused.Code == account.CodeManaged || refused.Code == account.CodeLastAdmin
 	}
 	switch {
 	case errors.As(err, &invalid) && len(invalid.Fields) > 0:
-		return localize(q, invalid.Fields[0].Text, invalid.Fields[0].Say), true
+		return localize(q, invalid.Fields[0].Text, invalid.Fields[0].Message), true
 	case errors.Is(err, store.ErrNotFound):
 		return q.Text("bulk.gone"), true
 	case errors.Is(err, store.ErrConflict):

@@ -57,7 +57,7 @@ func fillStore(b *testing.B, st *sqlstore.DB, n int) *grown {
 				if err := tx.CreateUser(ctx, u); err != nil {
 					return err
 				}
-				token, _, err := m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password",
+				token, _, err := m.Start(ctx, tx, session.StartOptions{User: u, Limits: session.DefaultLimits, Method: "password",
 					AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: "bench"})
 				if err != nil {
 					return err
@@ -159,19 +159,19 @@ func (g *grown) benchSignIn(b *testing.B, st store.Store) {
 	defer m.Close()
 	s := &login.Service{Store: st, Sessions: m, Hasher: password.NewHasher(password.Params{MemoryKiB: 8, Time: 1,
 		Threads: 1}, nil),
-		Throttle: login.NewThrottle(st, time.Now), Limits: login.Limits{Free: 100,
-			Longest: time.Second}, Lifetime: session.DefaultLimits, Clock: time.Now, Log: zap.NewNop()}
+		Throttle: login.NewThrottle(st, time.Now), Limits: login.Limits{FreeAttempts: 100,
+			MaxWait: time.Second}, Lifetime: session.DefaultLimits, Clock: time.Now, Log: zap.NewNop()}
 	i := 0
 	for b.Loop() {
 		u, err := st.User(context.Background(), g.ids[i%len(g.ids)])
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := s.Password(context.Background(), login.Client{}, u.Username, "wrong"); !errors.Is(err, login.ErrWrong) {
+		if _, err := s.CheckPassword(context.Background(), login.Client{}, u.Username, "wrong"); !errors.Is(err, login.ErrInvalidCredentials) {
 			b.Fatal(err)
 		}
 		if _, err := s.SignIn(context.Background(), login.Client{}, login.Proof{User: u},
-			login.Via{Method: "link"}); err != nil {
+			login.SignInOptions{Method: "link"}); err != nil {
 			b.Fatal(err)
 		}
 		i++

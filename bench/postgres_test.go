@@ -114,7 +114,7 @@ func benchFeed(b *testing.B, st *sqlstore.DB, dsn string) {
 	for b.Loop() {
 		wrote++
 		err := st.Change(context.Background(), func(tx store.Tx) error {
-			return tx.NoteChange(context.Background(), store.Change{Kind: store.ChangeSession, Subject: fmt.Sprint(wrote)})
+			return tx.RecordChange(context.Background(), store.Change{Kind: store.ChangeSession, Subject: fmt.Sprint(wrote)})
 		})
 		if err != nil {
 			b.Fatal(err)

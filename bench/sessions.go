@@ -31,7 +31,7 @@ func addSessions(ctx context.Context, path string, n int) ([]string, error) {
 				if err := tx.CreateUser(ctx, u); err != nil {
 					return err
 				}
-				token, _, err := m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password",
+				token, _, err := m.Start(ctx, tx, session.StartOptions{User: u, Limits: session.DefaultLimits, Method: "password",
 					AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: userAgent})
 				if err != nil {
 					return err

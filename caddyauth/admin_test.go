@@ -171,7 +171,7 @@ func TestManagedRefusesToStartWithoutValidValues(t *testing.T) {
 			setenv(t, "APP_ADMIN_PASSWORD", env[1])
 			s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: testenv.Address(t), site: "gatehouse", logs: &logBuffer{},
 				global: "admin managed {\n\tenv_prefix APP_\n}"}
-			s.place = testenv.BarePlace(t)
+			s.place = testenv.EmptyPlace(t)
 			err := s.load()
 			if err == nil {
 				_ = caddy.Stop()
@@ -189,7 +189,7 @@ func TestManagedRefusesToStartWithoutValidValues(t *testing.T) {
 					t.Errorf("the error shows the value: %v", err)
 				}
 			}
-			if s.place.Made(t) {
+			if s.place.Exists(t) {
 				t.Error("a refused configuration made a store")
 			}
 		})
@@ -256,7 +256,7 @@ func (s *caddyServer) adminRow(email string) store.User {
 // `caddy validate` reports a bad value and changes nothing, not even a file.
 func TestValidateChangesNothing(t *testing.T) {
 	s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: testenv.Address(t), site: "gatehouse", logs: &logBuffer{}}
-	s.place = testenv.BarePlace(t)
+	s.place = testenv.EmptyPlace(t)
 	validate := func() error {
 		cfg, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(s.caddyfile()), nil)
 		if err != nil {
@@ -281,7 +281,7 @@ func TestValidateChangesNothing(t *testing.T) {
 	if err := validate(); err == nil || !strings.Contains(err.Error(), "ADMIN_PASSWORD_FORCE_SYNC") {
 		t.Errorf("a flag that is neither yes nor no: %v", err)
 	}
-	if s.place.Made(t) {
+	if s.place.Exists(t) {
 		t.Error("validate made something in the store, or its folder")
 	}
 }
@@ -320,7 +320,7 @@ func TestAnEmptyPlaceholderIsAnError(t *testing.T) {
 		"admin email":    "admin seed {\n\temail {file./does/not/exist}\n}",
 	} {
 		s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: testenv.Address(t), site: "gatehouse", logs: &logBuffer{}, global: global}
-		s.place = testenv.BarePlace(t)
+		s.place = testenv.EmptyPlace(t)
 		err := s.load()
 		if err == nil {
 			_ = caddy.Stop()

@@ -130,10 +130,10 @@ func (a *App) Start() error {
 			return err
 		}
 	}
-	if res.Later != nil {
-		a.rt.Background(res.Later)
+	if res.CheckIgnored != nil {
+		a.rt.Background(res.CheckIgnored)
 	}
-	a.rt.Sessions.Refresh()
+	a.rt.Sessions.InvalidateAll()
 	a.live.Store(l)
 	return nil
 }

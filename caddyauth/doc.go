@@ -37,7 +37,7 @@
 //
 // # The way of a sign-in
 //
-//	POST /_auth/login ── portal ── login.Service.Password
+//	POST /_auth/login ── portal ── login.Service.CheckPassword
 //	                                 │ throttle: client address, then account        (counted before the outcome)
 //	                                 │ one hash, for known and unknown names alike   (internal/password)
 //	                               login.Service.SignIn: one transaction

@@ -136,7 +136,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		l.rt.Metrics.Public.Inc()
 		return next.ServeHTTP(w, r)
 	case policy.SignIn:
-		if l.sessions.Away() {
+		if l.sessions.StoreUnavailable() {
 			return g.unavailable(w, r, req, fmt.Errorf("nobody can sign in: %w", store.ErrUnavailable))
 		}
 		l.rt.Metrics.Anonymous.Inc()
@@ -172,14 +172,14 @@ func (g *Gate) resolve(ctx context.Context, req *request) error {
 // lookup returns the session of the request's token, refreshed at its provider where that is due. It returns
 // session.ErrNone when there is none.
 func (req *request) lookup(ctx context.Context) (*session.Live, error) {
-	s, graced, err := req.live.sessions.ResolveWithin(ctx, req.first.token, req.live.opt.storeGrace)
+	s, graced, err := req.live.sessions.ResolveWithGrace(ctx, req.first.token, req.live.opt.storeGrace)
 	switch {
 	case err != nil:
 		return nil, err
 	case graced: // nothing can be refreshed without the store
-		return req.live.oidc.Judged(s)
+		return req.live.oidc.CheckCached(s)
 	}
-	return req.live.oidc.Fresh(ctx, req.first.token, s)
+	return req.live.oidc.Refresh(ctx, req.first.token, s)
 }
 
 // denial is why a signed-in person is not let through.
@@ -209,7 +209,7 @@ func (g *Gate) decideSignedIn(req *request, optional bool) (policy.Decision, den
 	case optional:
 		return policy.Allow, denial{}
 	}
-	if rule := policy.Failed(g.Require, policy.Subject{User: &s.User, Provider: s.Session.Provider}); rule != nil {
+	if rule := policy.FirstUnsatisfied(g.Require, policy.Subject{User: &s.User, Provider: s.Session.Provider}); rule != nil {
 		return policy.Deny, denial{rule: rule}
 	}
 	return policy.Allow, denial{}

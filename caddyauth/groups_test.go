@@ -12,7 +12,7 @@ import (
 func TestAGroupWithACommaSatisfiesRulesButIsNotSent(t *testing.T) {
 	idp := provider.New(t)
 	const dn = "cn=Staff,ou=groups"
-	idp.Set("groups", []string{dn, "dev", "a,admins"})
+	idp.SetClaim("groups", []string{dn, "dev", "a,admins"})
 	s := startOIDC(t, idp, "allow group "+dn, "gatehouse {\n require group "+dn+"\n }")
 	b := s.browser()
 	if a := b.viaProvider("?rt=%2Fx"); a.StatusCode != 200 || a.Header.Get("X-Upstream") != "yes" {
@@ -30,7 +30,7 @@ func TestARequiredGroupIsFoundAmongHundreds(t *testing.T) {
 	for i := range groups {
 		groups[i] = fmt.Sprintf("group-%03d", i)
 	}
-	idp.Set("groups", append(groups, "zz-staff"))
+	idp.SetClaim("groups", append(groups, "zz-staff"))
 	s := startOIDC(t, idp, "", "gatehouse {\n require group zz-staff\n }")
 	b := s.browser()
 	if a := b.viaProvider("?rt=%2Fx"); a.StatusCode != 200 || a.Header.Get("X-Upstream") != "yes" {

@@ -124,7 +124,7 @@ func (g guardedNames) strip(r *http.Request) {
 
 func isWebSocket(upgrade []string) bool {
 	// EqualFold takes "web\u017focket" for it, too.
-	return len(upgrade) == 1 && identifier.FoldMail(strings.Trim(upgrade[0], " \t")) == "websocket"
+	return len(upgrade) == 1 && identifier.FoldEmail(strings.Trim(upgrade[0], " \t")) == "websocket"
 }
 
 // identity are the values of one session, ready to be sent. It is made once per session, not once per request.
@@ -135,7 +135,7 @@ type identity struct {
 type identityKey struct{}
 
 func identityOf(l *session.Live) *identity {
-	return l.Values(identityKey{}, func(l *session.Live) any {
+	return l.Memoize(identityKey{}, func(l *session.Live) any {
 		u := &l.User
 		provider := l.Session.Provider
 		if provider == "" {
@@ -161,7 +161,7 @@ func identityOf(l *session.Live) *identity {
 func headerGroups(groups []string) []string {
 	out := make([]string, 0, len(groups))
 	for _, g := range groups {
-		if identifier.InHeader(g) {
+		if identifier.HeaderSafe(g) {
 			out = append(out, g)
 		}
 	}

@@ -275,7 +275,7 @@ func (p *ProviderConfig) literal() oidc.Config {
 		AdminGroups: p.AdminGroups, RefreshGrace: time.Duration(p.RefreshGrace), Insecure: p.InsecureHTTP,
 	}
 	if p.Claims != nil {
-		c.Claims = oidc.Claims(*p.Claims)
+		c.Claims = oidc.ClaimPaths(*p.Claims)
 	}
 	return c
 }

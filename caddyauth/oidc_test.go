@@ -66,7 +66,7 @@ func (b *browser) viaProvider(query string) response {
 
 func TestAProviderSignInReachesTheAppWithTheIdentity(t *testing.T) {
 	idp := provider.New(t)
-	idp.Set("groups", []string{"staff", "dev"})
+	idp.SetClaim("groups", []string{"staff", "dev"})
 	s := startOIDC(t, idp, "", "gatehouse {\n require provider test\n require group staff\n require domain example.com\n }")
 	b := s.browser()
 	first := b.page("/reports?year=2026")
@@ -164,12 +164,12 @@ func TestAHundredSignInsAtOnceMixUpNoIdentity(t *testing.T) {
 	const people = 100
 	idp := provider.New(t)
 	for i := range people {
-		idp.Know(fmt.Sprintf("person-%d", i), map[string]any{
+		idp.AddUser(fmt.Sprintf("person-%d", i), map[string]any{
 			"preferred_username": fmt.Sprintf("p%d", i), "email": fmt.Sprintf("p%d@example.com", i), "email_verified": true,
 			"groups": []string{fmt.Sprintf("group-%d", i)},
 		})
 	}
-	idp.Lie(func(l *provider.Lies) { l.Delay = 50 * time.Millisecond })
+	idp.SetFaults(func(l *provider.Faults) { l.Delay = 50 * time.Millisecond })
 	s := startOIDC(t, idp, "", "gatehouse")
 	var wg sync.WaitGroup
 	for i := range people {
@@ -289,7 +289,7 @@ func TestNoSecretOfAProviderSignInShowsAnywhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	var refresh, access string
-	idp.Lie(func(l *provider.Lies) {
+	idp.SetFaults(func(l *provider.Faults) {
 		l.Token = func(a map[string]any) {
 			refresh, access = a["refresh_token"].(string), a["access_token"].(string)
 		}

@@ -93,7 +93,7 @@ func (a *App) resolveHosts(o *options) (err error) {
 		return err
 	}
 	// To return to a host is to return to its usual port.
-	usual := func(h reqctx.Host) string { return h.Short(true).String() }
+	usual := func(h reqctx.Host) string { return h.WithoutDefaultPort(true).String() }
 	if err := repeated("trust_return", trusted, usual); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 // follow binds the request to the session: when the session ends, so does the request.
 func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
 	req.response.ResponseWriter = w
-	req.follower.Breaker = &req.response
+	req.follower.Aborter = &req.response
 	req.ctx = req.live.sessions.Follow(req.ctx, req.session, &req.follower)
 	defer req.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
 	err := next.ServeHTTP(&req.response, r.WithContext(req.ctx))

@@ -82,7 +82,7 @@ func parseArgon2id(d *caddyfile.Dispenser) (*Argon2idConfig, error) {
 }
 
 func (a *App) resolvePassword(o *options) error {
-	o.hash, o.policy = password.Default, password.Policy{MinLength: 12}
+	o.hash, o.policy = password.DefaultParams, password.Policy{MinLength: 12}
 	c := a.Password
 	if c == nil {
 		return nil

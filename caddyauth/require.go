@@ -46,7 +46,7 @@ func ruleKey(f policy.Field) func(string) string {
 	case policy.FieldUser:
 		return identifier.Fold
 	case policy.FieldEmail, policy.FieldDomain:
-		return identifier.FoldMail
+		return identifier.FoldEmail
 	case policy.FieldRole, policy.FieldGroup, policy.FieldProvider:
 	}
 	return same
@@ -131,7 +131,7 @@ func (g *Gate) provisionRequire() error {
 func ruleText(r *Rule) i18n.Text {
 	switch r.Field {
 	case policy.FieldRole, policy.FieldGroup, policy.FieldDomain, policy.FieldProvider:
-		return i18n.New("gate."+string(r.Field), "values", i18n.AnyOf(r.Values))
+		return i18n.New("gate."+string(r.Field), "values", i18n.OrList(r.Values))
 	case policy.FieldUser, policy.FieldEmail:
 	}
 	return i18n.New("gate.person") // the person who is denied must not learn whom a rule names

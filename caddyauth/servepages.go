@@ -42,7 +42,7 @@ func (req *request) identifyForLog() {
 	}
 	s, err := req.live.sessions.Peek(req.ctx, req.first.token)
 	if err == nil {
-		s, err = req.live.oidc.Counts(req.ctx, s)
+		s, err = req.live.oidc.Check(req.ctx, s)
 	}
 	if err == nil {
 		req.first.identity = identityOf(s)

@@ -52,7 +52,7 @@ func (a *App) warnings() []i18n.Text {
 	if g := a.opt.storeGrace; g > 0 {
 		w = append(w, i18n.New("warning.store_grace", "span", g.String()))
 	}
-	if a.opt.throttle.Free > 10 {
+	if a.opt.throttle.FreeAttempts > 10 {
 		w = append(w, i18n.New("warning.free"))
 	}
 	return w

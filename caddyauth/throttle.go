@@ -97,10 +97,10 @@ func (a *App) resolveThrottle(o *options) error {
 			"more", time.Duration(c.ClientWindow), minClientWindow)
 	}
 	if c.Free > 0 {
-		o.throttle.Free = c.Free
+		o.throttle.FreeAttempts = c.Free
 	}
 	if c.Longest > 0 {
-		o.throttle.Longest = time.Duration(c.Longest)
+		o.throttle.MaxWait = time.Duration(c.Longest)
 	}
 	if c.ClientAttempts > 0 {
 		o.throttle.Client, o.throttle.Window = c.ClientAttempts, time.Duration(c.ClientWindow)
@@ -110,7 +110,7 @@ func (a *App) resolveThrottle(o *options) error {
 
 func (a *App) throttleSettings(s *settings) {
 	t, d := a.opt.throttle, login.DefaultLimits
-	s.add("throttle", "free", strconv.Itoa(t.Free), t.Free == d.Free)
-	s.add("throttle", "longest", t.Longest.String(), t.Longest == d.Longest)
+	s.add("throttle", "free", strconv.Itoa(t.FreeAttempts), t.FreeAttempts == d.FreeAttempts)
+	s.add("throttle", "longest", t.MaxWait.String(), t.MaxWait == d.MaxWait)
 	s.add("throttle", "client", strconv.Itoa(t.Client)+"/"+t.Window.String(), t.Client == d.Client && t.Window == d.Window)
 }

@@ -123,7 +123,7 @@ func passwordCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	withStore(ts, func(ctx context.Context, st store.Store) {
 		u := lookup(ts, ctx, st, args[0])
-		ok, _, err := password.NewHasher(password.Floor, nil).Verify(ctx, u.PasswordHash, pass)
+		ok, _, err := password.NewHasher(password.MinParams, nil).Verify(ctx, u.PasswordHash, pass)
 		ts.Check(err)
 		if ok == neg {
 			ts.Fatalf("the password in %s works for %s: %v", args[1], args[0], ok)
@@ -159,7 +159,7 @@ func signInCmd(ts *testscript.TestScript, neg bool, args []string) {
 		defer m.Close()
 		u := lookup(ts, ctx, st, args[0])
 		ts.Check(st.Change(ctx, func(tx store.Tx) error {
-			token, s, err := m.Create(ctx, tx, session.Start{
+			token, s, err := m.Start(ctx, tx, session.StartOptions{
 				User: u, Limits: session.DefaultLimits, Method: "password", AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: "Fire\x1b[31mfox",
 			})
 			ts.Setenv(args[1], s.ID)
@@ -264,7 +264,7 @@ func TestCommandsTakeEffectOnARunningServerWithinASecond(t *testing.T) {
 				if err := tx.CreateUser(ctx, u); err != nil {
 					return err
 				}
-				token, _, err = m.Create(ctx, tx, session.Start{User: u, Limits: session.DefaultLimits, Method: "password",
+				token, _, err = m.Start(ctx, tx, session.StartOptions{User: u, Limits: session.DefaultLimits, Method: "password",
 					AuthAt: time.Now()})
 				return err
 			})

@@ -139,7 +139,7 @@ func revokeAll(c *call, e *env) error {
 	if err := c.confirm("Everyone is signed out.", "everyone"); err != nil {
 		return err
 	}
-	n, err := e.accounts.EndEveryone(c.ctx, operator)
+	n, err := e.accounts.EndAllSessions(c.ctx, operator)
 	if err != nil {
 		return err
 	}

@@ -59,14 +59,14 @@ func (e Event) ActorKind() ActorKind {
 	return ActorKindOf(e.Actor)
 }
 
-// ByPerson returns a username for display without its id: quoted if it is, or looks like, the name of an actor
+// DisplayUsername returns a username for display without its id: quoted if it is, or looks like, the name of an actor
 // without an account.
-func ByPerson(username string) string {
-	if Ambiguous(username) {
+func DisplayUsername(username string) string {
+	if IsReservedName(username) {
 		return "account \"" + username + "\""
 	}
 	return username
 }
 
-// Ambiguous reports whether a username is, or looks like, the name of an actor without an account.
-func Ambiguous(username string) bool { return ActorKindOf(FoldName(username)) != ActorSystem }
+// IsReservedName reports whether a username is, or looks like, the name of an actor without an account.
+func IsReservedName(username string) bool { return ActorKindOf(FoldName(username)) != ActorSystem }

@@ -120,7 +120,7 @@ type SessionRow struct {
 	Username string
 }
 
-// MarkEnded is the kind of mark that is stored for [EndedFor] when sessions are ended: under the id of the user if
+// MarkEnded is the kind of mark that is stored for [EndedMarkTTL] when sessions are ended: under the id of the user if
 // all of the user's sessions ended, under the id of a single session, or under [EndedAll]. A sign-in that started
 // before the mark creates no session.
 const MarkEnded = "ended"
@@ -128,8 +128,8 @@ const MarkEnded = "ended"
 // EndedAll is the key of the mark that all sessions of all users were ended.
 const EndedAll = "*"
 
-// EndedFor is how long a mark of ended sessions is stored: at least as long as a sign-in may take.
-const EndedFor = 15 * time.Minute
+// EndedMarkTTL is how long a mark of ended sessions is stored: at least as long as a sign-in may take.
+const EndedMarkTTL = 15 * time.Minute
 
 // Flow is a sign-in in progress at a provider. It can be taken once.
 type Flow struct {

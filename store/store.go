@@ -57,8 +57,8 @@ func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 // MaxDevices is the number of known browsers that are stored per user.
 const MaxDevices = 10
 
-// Everybody means all users, for methods that document it.
-const Everybody = "*"
+// AllUsers means all users, for methods that document it.
+const AllUsers = "*"
 
 // Store is an open store. All methods are safe for concurrent use.
 type Store interface {
@@ -190,14 +190,14 @@ type Tx interface {
 	// copied to the new one. ErrNotFound when oldID has ended in the meantime.
 	ReplaceSession(ctx context.Context, oldID string, s Session) error
 	// EndSessions deletes the selected sessions and returns them. An empty selector is an error and does not select
-	// everything. Issuer with Subject or SID also selects by what [Tx.NameSession] added.
+	// everything. Issuer with Subject or SID also selects by what [Tx.AddSessionName] added.
 	EndSessions(ctx context.Context, sel SessionSelector) ([]Session, error)
 	// SetSessionTokens replaces the provider tokens of a live session if Sealed is still old. Otherwise it returns
 	// ErrStale, so that newer tokens are never overwritten by older ones.
 	SetSessionTokens(ctx context.Context, id string, old string, t SessionTokens) error
-	// NameSession adds a further issuer, subject and provider session id by which the session can be ended. sid may be
+	// AddSessionName adds a further issuer, subject and provider session id by which the session can be ended. sid may be
 	// "".
-	NameSession(ctx context.Context, id, issuer, subject, sid string) error
+	AddSessionName(ctx context.Context, id, issuer, subject, sid string) error
 
 	// CreateIdentity links an identity to a user. ConflictError when it is linked already.
 	CreateIdentity(ctx context.Context, i Identity) error
@@ -228,11 +228,11 @@ type Tx interface {
 	// PutDevice records that the browser with that device token signed in as the user. Beyond [MaxDevices] the least
 	// recently seen one is deleted.
 	PutDevice(ctx context.Context, hash TokenHash, userID string, at, expires time.Time) error
-	// ForgetDevices deletes all known browsers of the user, or of all users ([Everybody]), except those in keep, and
+	// ForgetDevices deletes all known browsers of the user, or of all users ([AllUsers]), except those in keep, and
 	// returns their number.
 	ForgetDevices(ctx context.Context, userID string, keep ...TokenHash) (int, error)
-	// Once reports whether kind and key are used for the first time before expires (replay protection).
-	Once(ctx context.Context, kind, key string, now, expires time.Time) (bool, error)
+	// UseOnce reports whether kind and key are used for the first time before expires (replay protection).
+	UseOnce(ctx context.Context, kind, key string, now, expires time.Time) (bool, error)
 
 	// Mark records that an event of this kind happened to key, and keeps the record until then. A later expiry replaces
 	// an earlier one.
@@ -248,6 +248,6 @@ type Tx interface {
 	SetSetting(ctx context.Context, key, value string) error
 	// SetSettingOnce writes value if the key is absent, and returns the stored value.
 	SetSettingOnce(ctx context.Context, key, value string) (string, error)
-	// NoteChange records an additional Change (the methods above record theirs).
-	NoteChange(ctx context.Context, c Change) error
+	// RecordChange records an additional Change (the methods above record theirs).
+	RecordChange(ctx context.Context, c Change) error
 }

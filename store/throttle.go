@@ -8,9 +8,9 @@ import (
 // Throttle counts attempts. Counting is one atomic statement, so that parallel guesses cannot bypass a limit, and
 // counts survive a restart. The caller hashes keys that contain user input.
 type Throttle interface {
-	// TakeTurn counts an attempt under key and allows limit attempts per window (a fixed window that starts with the
+	// CountInWindow counts an attempt under key and allows limit attempts per window (a fixed window that starts with the
 	// first attempt). It returns 0 if the attempt was counted, else how long the window still lasts.
-	TakeTurn(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (wait time.Duration,
+	CountInWindow(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (wait time.Duration,
 		err error)
 	// BeginAttempt counts an attempt under key before its outcome is known (the caller clears it on success). While key
 	// is blocked it counts nothing and returns the remaining wait. After free counted attempts each further one makes

@@ -48,8 +48,8 @@ type Actor struct {
 	Client    login.Client
 }
 
-// FreshFor is how long after a sign-in or step-up an administrator may change other users' accounts.
-const FreshFor = 10 * time.Minute
+// FreshWindow is how long after a sign-in or step-up an administrator may change other users' accounts.
+const FreshWindow = 10 * time.Minute
 
 // Service changes accounts. The fields are set once; all methods are safe for concurrent use.
 type Service struct {
@@ -102,7 +102,7 @@ func (a Actor) auditName() string {
 // displayName returns the actor's name for places that do not otherwise tell users from the system.
 func (a Actor) displayName() string {
 	if a.Kind == Person && a.Name != "" {
-		return store.ByPerson(a.Name)
+		return store.DisplayUsername(a.Name)
 	}
 	return a.auditName()
 }

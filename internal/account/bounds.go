@@ -153,10 +153,10 @@ func (s *Service) auditUnaudited(a Actor, e store.Event) {
 	s.addEvent(context.Background(), a, e)
 }
 
-// NoteRead audits, as an export, that the actor reads a large part of a list: once per list and period, for any number
+// AuditListRead audits, as an export, that the actor reads a large part of a list: once per list and period, for any number
 // of pages. rows is the maximum number of rows of the response; details say what was selected. If the event cannot be
 // written, this page is refused, and so is every further one until it can.
-func (s *Service) NoteRead(ctx context.Context, a Actor, action string, rows int, details map[string]string) error {
+func (s *Service) AuditListRead(ctx context.Context, a Actor, action string, rows int, details map[string]string) error {
 	now := s.now()
 	s.rateLimits.mu.Lock()
 	c := s.rateLimits.counter("read "+action+" "+a.UserID, now, exportPeriod)
@@ -166,7 +166,7 @@ func (s *Service) NoteRead(ctx context.Context, a Actor, action string, rows int
 	if !audit {
 		return nil
 	}
-	if err := s.NoteExport(ctx, a, action, details); err != nil {
+	if err := s.AuditExport(ctx, a, action, details); err != nil {
 		return err
 	}
 	s.rateLimits.mu.Lock()

@@ -18,7 +18,7 @@ func throttled(err error) bool { return errors.As(err, new(*login.ThrottledError
 func (w *world) rows() int { return len(w.events(store.EventQuery{})) }
 
 // A signed-in user whose actions are refused again and again has to wait, and the audit log has the number of refusals.
-func TestRefusedActsAreBoundedAndCounted(t *testing.T) {
+func TestRefusedActionsAreLimitedAndCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var later func()
@@ -77,7 +77,7 @@ func TestRefusedActsAreBoundedAndCounted(t *testing.T) {
 }
 
 // All actions without a step-up are limited per user and per address.
-func TestWhatPeopleWriteWithoutAProofIsBounded(t *testing.T) {
+func TestWritesWithoutStepUpAreLimited(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(w *world, a account.Actor, i int) error{
 		"the name": func(w *world, a account.Actor, i int) error {
@@ -91,7 +91,7 @@ func TestWhatPeopleWriteWithoutAProofIsBounded(t *testing.T) {
 			}
 			return nil
 		},
-		"exports": func(w *world, a account.Actor, _ int) error { return w.NoteExport(w.ctx, a, "user.export", nil) },
+		"exports": func(w *world, a account.Actor, _ int) error { return w.AuditExport(w.ctx, a, "user.export", nil) },
 	} {
 		w := newWorld(t)
 		w.add("ada", store.RoleAdmin)
@@ -154,7 +154,7 @@ func TestReadingAWholeListIsAuditedOnce(t *testing.T) {
 		w.add("ada", store.RoleAdmin)
 		_, _, a := w.signIn("ada", goodPass)
 		for range 2000 / page {
-			if err := w.NoteRead(w.ctx, a, "audit.export", page, map[string]string{"format": "json"}); err != nil {
+			if err := w.AuditListRead(w.ctx, a, "audit.export", page, map[string]string{"format": "json"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -163,7 +163,7 @@ func TestReadingAWholeListIsAuditedOnce(t *testing.T) {
 			t.Errorf("in pages of %d: %+v", page, list)
 		}
 		w.clock.Advance(10 * time.Minute)
-		if err := w.NoteRead(w.ctx, a, "audit.export", 10, nil); err != nil {
+		if err := w.AuditListRead(w.ctx, a, "audit.export", 10, nil); err != nil {
 			t.Fatal(err)
 		}
 		if list := w.events(store.EventQuery{Action: "audit.export"}); len(list) != 1 {
@@ -178,7 +178,7 @@ func TestAListIsNotReadIfTheExportCannotBeAudited(t *testing.T) {
 	w := newWorld(t)
 	w.add("ada", store.RoleAdmin)
 	_, _, a := w.signIn("ada", goodPass)
-	read := func(ctx context.Context) error { return w.NoteRead(ctx, a, "user.export", 1000, nil) }
+	read := func(ctx context.Context) error { return w.AuditListRead(ctx, a, "user.export", 1000, nil) }
 	gone, leave := context.WithCancel(w.ctx)
 	leave()
 	for range 3 {

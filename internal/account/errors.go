@@ -11,9 +11,9 @@ import (
 // zero, Text has been translated already.
 type FieldError struct {
 	// as in forms and JSON: "username", "email", "name", "role", "groups", "password", "new_password", "expires", "active"
-	Field string
-	Text  string
-	Say   i18n.Text
+	Field   string
+	Text    string
+	Message i18n.Text
 }
 
 // InvalidError means that the input is invalid. Nothing was changed.
@@ -40,7 +40,7 @@ func (e *InvalidError) Field(name string) string {
 // newFieldError returns the error of a field from a text id and its arguments.
 func newFieldError(field, id string, args ...any) FieldError {
 	t := i18n.New(id, args...)
-	return FieldError{Field: field, Text: t.String(), Say: t}
+	return FieldError{Field: field, Text: t.String(), Message: t}
 }
 
 func invalid(field, id string) *InvalidError {
@@ -62,15 +62,15 @@ const (
 
 // ForbiddenError means that a guard refused the action. Nothing was changed; the refusal is audited.
 type ForbiddenError struct {
-	Code string    // one of the Code constants
-	Text string    // says in English what to do
-	Say  i18n.Text // the same for translation; zero if Text has been translated already
+	Code    string    // one of the Code constants
+	Text    string    // says in English what to do
+	Message i18n.Text // the same for translation; zero if Text has been translated already
 }
 
 // refuse returns a refusal from a text id and its arguments.
 func refuse(code, id string, args ...any) *ForbiddenError {
 	t := i18n.New(id, args...)
-	return &ForbiddenError{Code: code, Text: t.String(), Say: t}
+	return &ForbiddenError{Code: code, Text: t.String(), Message: t}
 }
 
 func (e *ForbiddenError) Error() string { return e.Text }

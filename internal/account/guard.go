@@ -40,7 +40,7 @@ func (s *Service) requireFreshAdmin(ctx context.Context, tx store.Reader, a Acto
 		authAt = a.AuthAt
 	}
 	// The clock of the Caddy that signed the person in may be a little ahead of this one's.
-	if age := s.now().Sub(authAt); age >= FreshFor || age <= -clockSkew {
+	if age := s.now().Sub(authAt); age >= FreshWindow || age <= -clockSkew {
 		return refuse(CodeReauth, "refused.reauth")
 	}
 	return nil
@@ -76,7 +76,7 @@ func (s *Service) effective(sess *store.Session, u store.User) store.User {
 	return (*login.OIDC)(nil).Effective(sess, u)
 }
 
-const clockSkew = FreshFor / 10
+const clockSkew = FreshWindow / 10
 
 func errRole() *ForbiddenError { return refuse(CodeRole, "refused.role") }
 

@@ -40,7 +40,7 @@ var adminActs = map[string]func(ctx context.Context, s *account.Service, a accou
 		return err
 	},
 	"require change": func(ctx context.Context, s *account.Service, a account.Actor, v store.User, _ string) error {
-		return s.RequireChange(ctx, a, v.ID)
+		return s.RequirePasswordChange(ctx, a, v.ID)
 	},
 	"authorize": func(ctx context.Context, s *account.Service, a account.Actor, v store.User, _ string) error {
 		return s.Authorize(ctx, a, "user.update", v.ID)
@@ -53,7 +53,7 @@ var adminActs = map[string]func(ctx context.Context, s *account.Service, a accou
 		return s.EndSession(ctx, a, id)
 	},
 	"end everyone": func(ctx context.Context, s *account.Service, a account.Actor, _ store.User, _ string) error {
-		_, err := s.EndEveryone(ctx, a)
+		_, err := s.EndAllSessions(ctx, a)
 		return err
 	},
 }
@@ -89,7 +89,7 @@ func TestOnlyAFreshAdministratorActsOnOthers(t *testing.T) {
 		}},
 		"an admin ten minutes later": {account.CodeReauth, func(w *world) account.Actor {
 			_, _, a := w.signIn("root", goodPass)
-			w.clock.Advance(account.FreshFor)
+			w.clock.Advance(account.FreshWindow)
 			return a
 		}},
 		"a session from the future": {account.CodeReauth, func(w *world) account.Actor {
@@ -182,7 +182,7 @@ func TestAFreshAdministratorAndTheCommandLineMayDoEverything(t *testing.T) {
 				a := operator
 				if who == "admin" {
 					_, _, a = w.signIn("root", goodPass)
-					w.clock.Advance(account.FreshFor - time.Second)
+					w.clock.Advance(account.FreshWindow - time.Second)
 				}
 				if err := do(w.ctx, w.Service, a, victim, live.Session.ID); err != nil {
 					t.Error(err)

@@ -12,10 +12,10 @@ import (
 
 // Lifetimes of one-time links.
 const (
-	DefaultLinkLife = 72 * time.Hour // invitations and resets
-	SetupLinkLife   = 24 * time.Hour
-	maxLinkLife     = 30 * 24 * time.Hour
-	minLinkLife     = time.Minute
+	DefaultLinkTTL = 72 * time.Hour // invitations and resets
+	SetupLinkTTL   = 24 * time.Hour
+	maxLinkTTL     = 30 * 24 * time.Hour
+	minLinkTTL     = time.Minute
 )
 
 // IssuedLink is a new one-time link. Token is a secret and is stored nowhere.
@@ -53,7 +53,7 @@ type LinkInfo struct {
 
 // expires checks the lifetime asked for; 0 means the default.
 func (f *fields) expires(d time.Duration) {
-	if d != 0 && (d < minLinkLife || d > maxLinkLife) {
+	if d != 0 && (d < minLinkTTL || d > maxLinkTTL) {
 		f.add("expires", "fault.expires")
 	}
 }
@@ -62,7 +62,7 @@ func (f *fields) expires(d time.Duration) {
 func (s *Service) createLink(ctx context.Context, tx store.Tx, a Actor, p store.LinkPurpose, userID string,
 	life time.Duration, end bool) (*IssuedLink, error) {
 	if life == 0 {
-		life = DefaultLinkLife
+		life = DefaultLinkTTL
 	}
 	now := s.now()
 	out := IssuedLink{Token: store.NewToken(), ExpiresAt: now.Add(life)}
@@ -90,7 +90,7 @@ func (s *Service) IssueSetupLink(ctx context.Context) (IssuedLink, error) {
 		if !open {
 			return refuse(CodeSetupDone, "refused.setup_done")
 		}
-		link, err = s.createLink(ctx, tx, a, store.LinkSetup, "", SetupLinkLife, false)
+		link, err = s.createLink(ctx, tx, a, store.LinkSetup, "", SetupLinkTTL, false)
 		return err
 	})
 	if err != nil {
@@ -194,10 +194,10 @@ type LinkForm struct {
 	Password string
 }
 
-// UseLink redeems a link: it sets the password of its user, or creates the first administrator. Of several concurrent
+// RedeemLink redeems a link: it sets the password of its user, or creates the first administrator. Of several concurrent
 // callers one succeeds; an invalid form does not use up the link. The returned proof is for login.Service.SignIn with
 // method "link". A link that cannot be used is a *[LinkError].
-func (s *Service) UseLink(ctx context.Context, c login.Client, token string, form LinkForm) (login.Proof, error) {
+func (s *Service) RedeemLink(ctx context.Context, c login.Client, token string, form LinkForm) (login.Proof, error) {
 	info, u, err := s.lookUpLink(ctx, token)
 	if err != nil {
 		return login.Proof{}, err
@@ -279,7 +279,7 @@ func (s *Service) redeemPassword(ctx context.Context, tx store.Tx, a Actor, e *s
 	if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
 		return err
 	}
-	if err := login.Forget(ctx, tx, *u); err != nil {
+	if err := login.ClearAttempts(ctx, tx, *u); err != nil {
 		return err
 	}
 	_, err := s.recoverAccount(ctx, tx, a, e, *u, login.Recovery{KeepSessions: !l.EndSessions, LinkedSince: l.CreatedAt})

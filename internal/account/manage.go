@@ -22,16 +22,16 @@ func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID strin
 	return err
 }
 
-// MayLook returns nil while the actor may see administrators' pages. A long response checks again while it is written:
+// AuthorizeRead returns nil while the actor may see administrators' pages. A long response checks again while it is written:
 // an actor who is signed out or demoted meanwhile gets no more of it.
-func (s *Service) MayLook(ctx context.Context, a Actor) error {
+func (s *Service) AuthorizeRead(ctx context.Context, a Actor) error {
 	_, err := s.requireAdmin(ctx, s.Store, a)
 	return err
 }
 
-// NoteExport audits an export, before its first byte is sent. action is such as "user.export"; details say what was
+// AuditExport audits an export, before its first byte is sent. action is such as "user.export"; details say what was
 // selected.
-func (s *Service) NoteExport(ctx context.Context, a Actor, action string, details map[string]string) error {
+func (s *Service) AuditExport(ctx context.Context, a Actor, action string, details map[string]string) error {
 	if err := s.limitWrite(a); err != nil {
 		return err
 	}
@@ -41,9 +41,9 @@ func (s *Service) NoteExport(ctx context.Context, a Actor, action string, detail
 	})
 }
 
-// NoteCheck audits that the actor had a provider checked. problem is what the check found, "" for nothing; it contains
+// AuditProviderCheck audits that the actor had a provider checked. problem is what the check found, "" for nothing; it contains
 // no user input.
-func (s *Service) NoteCheck(ctx context.Context, a Actor, provider, problem string) error {
+func (s *Service) AuditProviderCheck(ctx context.Context, a Actor, provider, problem string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
 	e := store.Event{Action: "provider.check", ActorID: a.UserID, Actor: a.auditName(), Target: provider,
@@ -73,9 +73,9 @@ func (s *Service) CancelLink(ctx context.Context, a Actor, userID string) error 
 	})
 }
 
-// RequireChange requires a user to choose a new password before anything else. The present one still works for that,
+// RequirePasswordChange requires a user to choose a new password before anything else. The present one still works for that,
 // and sessions continue, restricted to the page where it is changed.
-func (s *Service) RequireChange(ctx context.Context, a Actor, id string) error {
+func (s *Service) RequirePasswordChange(ctx context.Context, a Actor, id string) error {
 	return s.change(ctx, a, store.Event{Action: "password.require_change", TargetID: id},
 		func(tx store.Tx, e *store.Event) error {
 			u, err := s.resettable(ctx, tx, a, id, e)

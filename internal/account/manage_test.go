@@ -28,7 +28,7 @@ func TestACancelledLinkIsOfNoUse(t *testing.T) {
 	if err := w.CancelLink(w.ctx, admin, ada.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.UseLink(w.ctx, browser, link.Token,
+	if _, err := w.RedeemLink(w.ctx, browser, link.Token,
 		account.LinkForm{Password: otherPass}); linkState(err) != account.LinkCanceled {
 		t.Errorf("%v, want the state canceled", err)
 	}
@@ -43,14 +43,14 @@ func TestADutyToChangeThePasswordLeavesItAsItIs(t *testing.T) {
 	w.add("root", store.RoleAdmin)
 	ada := w.add("ada", store.RoleUser)
 	token, _, _ := w.signIn("ada", goodPass)
-	if err := w.RequireChange(w.ctx, operator, ada.ID); err != nil {
+	if err := w.RequirePasswordChange(w.ctx, operator, ada.ID); err != nil {
 		t.Fatal(err)
 	}
 	if u := w.user(ada.ID); !u.MustChange || !w.passwordWorks(ada, goodPass) || !w.lives(token) {
 		t.Errorf("%+v", u)
 	}
 	before := len(w.events(store.EventQuery{}))
-	if err := w.RequireChange(w.ctx, operator, ada.ID); err != nil || len(w.events(store.EventQuery{})) != before {
+	if err := w.RequirePasswordChange(w.ctx, operator, ada.ID); err != nil || len(w.events(store.EventQuery{})) != before {
 		t.Errorf("a second time was audited: %v", err)
 	}
 }
@@ -62,17 +62,17 @@ func TestLookingNeedsAnAdministratorButNoFreshOne(t *testing.T) {
 	w.add("ada", store.RoleUser)
 	_, _, admin := w.signIn("root", goodPass)
 	_, _, user := w.signIn("ada", goodPass)
-	w.clock.Advance(account.FreshFor)
-	if err := w.MayLook(w.ctx, admin); err != nil {
+	w.clock.Advance(account.FreshWindow)
+	if err := w.AuthorizeRead(w.ctx, admin); err != nil {
 		t.Errorf("an administrator: %v", err)
 	}
-	if err := w.MayLook(w.ctx, user); code(err) != account.CodeRole {
+	if err := w.AuthorizeRead(w.ctx, user); code(err) != account.CodeRole {
 		t.Errorf("a user: %v", err)
 	}
-	if err := w.NoteExport(w.ctx, user, "user.export", nil); code(err) != account.CodeRole {
+	if err := w.AuditExport(w.ctx, user, "user.export", nil); code(err) != account.CodeRole {
 		t.Errorf("a user's export: %v", err)
 	}
-	if err := w.NoteExport(w.ctx, admin, "user.export", map[string]string{"role": "admin"}); err != nil {
+	if err := w.AuditExport(w.ctx, admin, "user.export", map[string]string{"role": "admin"}); err != nil {
 		t.Errorf("an export: %v", err)
 	}
 	if ev := w.events(store.EventQuery{Action: "user.export", Outcome: store.Success}); len(ev) != 1 ||

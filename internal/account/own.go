@@ -56,7 +56,7 @@ var errNoService = errors.New("changing one's own password needs the server's se
 // throttle. The browser's session is rotated. With endOthers the session epoch is incremented and every other session
 // ends; without it they continue.
 //
-// Errors: login.ErrWrong for the current password, *login.ThrottledError, password.ErrBusy, *[InvalidError] for
+// Errors: login.ErrInvalidCredentials for the current password, *login.ThrottledError, password.ErrBusy, *[InvalidError] for
 // "new_password", *[ForbiddenError] (managed, no-password, signed-out), store.ErrStale when the password was changed
 // by someone else at the same time.
 func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.Live,
@@ -100,7 +100,7 @@ func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, 
 		if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
 			return err
 		}
-		if err := proof.Forget(ctx, tx); err != nil {
+		if err := proof.ClearAttempts(ctx, tx); err != nil {
 			return err
 		}
 		if err := s.endOthers(ctx, tx, a, e, sess, endOthers); err != nil {
@@ -109,7 +109,7 @@ func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, 
 		if out.User, err = tx.User(ctx, u.ID); err != nil {
 			return err
 		}
-		out.Token, out.Session, err = s.Sessions.Renew(ctx, tx, sess, out.User.Epoch, s.now())
+		out.Token, out.Session, err = s.Sessions.Rotate(ctx, tx, sess, out.User.Epoch, s.now())
 		return err
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *Service) endOthers(ctx context.Context, tx store.Tx, a Actor, e *store.
 		return nil
 	}
 	_, err := s.recoverAccount(ctx, tx, a, e, store.User{ID: keep.UserID},
-		login.Recovery{KeepSession: keep.ID, KeepBrowsers: a.Client.Devices})
+		login.Recovery{KeepSession: keep.ID, KeepDevices: a.Client.Devices})
 	return err
 }
 

@@ -79,7 +79,7 @@ func TestABadPasswordChangeChangesNothing(t *testing.T) {
 	if _, err := w.ChangeOwnPassword(w.ctx, a, live, goodPass, goodPass, true); field(err, "new_password") == "" {
 		t.Errorf("the same again: %v", err)
 	}
-	if _, err := w.ChangeOwnPassword(w.ctx, a, live, "wrong", otherPass, true); !errors.Is(err, login.ErrWrong) {
+	if _, err := w.ChangeOwnPassword(w.ctx, a, live, "wrong", otherPass, true); !errors.Is(err, login.ErrInvalidCredentials) {
 		t.Errorf("wrong current password: %v", err)
 	}
 	if !w.lives(token) || !w.passwordWorks(ada, goodPass) {
@@ -97,7 +97,7 @@ func TestAStolenSessionIsNoWayToGuess(t *testing.T) {
 	for i := range 10 {
 		_, err := w.ChangeOwnPassword(w.ctx, a, live, "wrong guess", otherPass, true)
 		if errors.As(err, &throttled) {
-			if i < login.DefaultLimits.Free {
+			if i < login.DefaultLimits.FreeAttempts {
 				t.Errorf("throttled after %d", i)
 			}
 			break
@@ -131,7 +131,7 @@ func TestAPasswordChangeNeedsTheLiveSession(t *testing.T) {
 	if _, err := w.ChangeOwnPassword(w.ctx, a, eves, goodPass, otherPass, true); code(err) != account.CodeSignedOut {
 		t.Errorf("someone else's session: %v", err)
 	}
-	if err := w.EndAllOwn(w.ctx, a); err != nil {
+	if err := w.EndAllOwnSessions(w.ctx, a); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.ChangeOwnPassword(w.ctx, a, live, goodPass, otherPass, true); code(err) != account.CodeSignedOut {
@@ -208,7 +208,7 @@ func TestEndingOwnSessions(t *testing.T) {
 	if n, err := w.EndOtherSessions(w.ctx, a); err != nil || n != 1 || w.lives(three) || !w.lives(one) {
 		t.Errorf("the others: %d %v", n, err)
 	}
-	if err := w.EndAllOwn(w.ctx, a); err != nil || w.lives(one) {
+	if err := w.EndAllOwnSessions(w.ctx, a); err != nil || w.lives(one) {
 		t.Errorf("all: %v", err)
 	}
 	if _, err := w.EndOtherSessions(w.ctx, a); code(err) != account.CodeSignedOut {
@@ -242,7 +242,7 @@ func TestEndingEverybodysSessions(t *testing.T) {
 	if n, err := w.EndSessions(w.ctx, a, ada.ID); err != nil || n != 1 || w.lives(two) {
 		t.Errorf("a user's: %d %v", n, err)
 	}
-	if n, err := w.EndEveryone(w.ctx, a); err != nil || n != 1 || w.lives(root) {
+	if n, err := w.EndAllSessions(w.ctx, a); err != nil || n != 1 || w.lives(root) {
 		t.Errorf("everyone's: %d %v", n, err)
 	}
 }

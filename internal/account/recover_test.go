@@ -69,7 +69,7 @@ func (w *world) link(u store.User, subject string) store.Identity {
 }
 
 // Each action that recovers an account, and the access that it leaves.
-func TestTakingAnAccountBackEndsEveryWayIn(t *testing.T) {
+func TestRecoveryRevokesAllAccess(t *testing.T) {
 	t.Parallel()
 	left := ways{identity: true}
 	for name, c := range map[string]struct {
@@ -97,7 +97,7 @@ func TestTakingAnAccountBackEndsEveryWayIn(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, err = w.UseLink(w.ctx, login.Client{}, link.Token, account.LinkForm{Password: otherPass})
+			_, err = w.RedeemLink(w.ctx, login.Client{}, link.Token, account.LinkForm{Password: otherPass})
 			return err
 		}, ways{}}, // linked just before the one-time link was created
 		"sessions ended": {func(w *world, a account.Actor, u store.User) error {
@@ -105,7 +105,7 @@ func TestTakingAnAccountBackEndsEveryWayIn(t *testing.T) {
 			return err
 		}, ways{link: true, identity: true}},
 		"sessions ended, providers unlinked": {func(w *world, a account.Actor, u store.User) error {
-			_, err := w.EndWays(w.ctx, a, u.ID, true)
+			_, err := w.RevokeAccess(w.ctx, a, u.ID, true)
 			return err
 		}, ways{link: true}},
 		"turned off": {func(w *world, a account.Actor, u store.User) error {
@@ -139,7 +139,7 @@ func TestSigningOthersOutForgetsTheirBrowsers(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(w *world, a account.Actor) error{
 		"others":     func(w *world, a account.Actor) error { _, err := w.EndOtherSessions(w.ctx, a); return err },
-		"everywhere": func(w *world, a account.Actor) error { return w.EndAllOwn(w.ctx, a) },
+		"everywhere": func(w *world, a account.Actor) error { return w.EndAllOwnSessions(w.ctx, a) },
 	} {
 		w := newWorld(t)
 		ada := w.add("ada", store.RoleUser)
@@ -175,7 +175,7 @@ func TestIdentitiesLinkedDuringAResetAreUnlinked(t *testing.T) {
 	}
 	w.clock.Advance(time.Minute)
 	w.link(ada, "intruder")
-	if _, err := w.UseLink(w.ctx, login.Client{}, link.Token, account.LinkForm{Password: otherPass}); err != nil {
+	if _, err := w.RedeemLink(w.ctx, login.Client{}, link.Token, account.LinkForm{Password: otherPass}); err != nil {
 		t.Fatal(err)
 	}
 	ids, err := w.Store.Identities(w.ctx, ada.ID)
@@ -194,7 +194,7 @@ func TestAdministratorsUnlinkAndMoveIdentities(t *testing.T) {
 	id := w.link(ada, "s")
 	w.edit(ada.ID, func(u *store.User) { u.Groups, u.ProvidedGroups = []string{"given", "theirs"}, []string{"theirs"} })
 	in, err := w.Login.SignIn(w.ctx, browser, login.Proof{User: w.user(ada.ID)},
-		login.Via{Method: "oidc", Provider: "corp", Issuer: id.Issuer, Subject: id.Subject})
+		login.SignInOptions{Method: "oidc", Provider: "corp", Issuer: id.Issuer, Subject: id.Subject})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestANameAtAProviderKeepsNobodyFromBeingInvited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := w.Login.Password(w.ctx, browser, "boss@corp.test", goodPass)
+	p, err := w.Login.CheckPassword(w.ctx, browser, "boss@corp.test", goodPass)
 	if err != nil || p.User.ID != boss.ID {
 		t.Fatalf("%+v, %v", p.User, err)
 	}

@@ -22,7 +22,7 @@ type Reset struct {
 	BlockNow bool
 	// Identities unlinks all identities at once: otherwise they can still be used to sign in.
 	Identities bool
-	Expires    time.Duration // of the link; 0 means DefaultLinkLife
+	Expires    time.Duration // of the link; 0 means DefaultLinkTTL
 }
 
 // ResetPassword sets a new password, or creates a one-time link to set one. The present password works until the link
@@ -130,7 +130,7 @@ func (s *Service) setPassword(ctx context.Context, tx store.Tx, a Actor, e *stor
 	if err := tx.SetPassword(ctx, u.ID, change); err != nil {
 		return err
 	}
-	if err := login.Forget(ctx, tx, u); err != nil {
+	if err := login.ClearAttempts(ctx, tx, u); err != nil {
 		return err
 	}
 	_, err := s.recoverAccount(ctx, tx, a, e, u, login.Recovery{Identities: r.Identities})

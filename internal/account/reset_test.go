@@ -48,7 +48,7 @@ func TestAResetForgetsStrangersGuesses(t *testing.T) {
 	ada := w.add("ada", store.RoleUser)
 	var throttled *login.ThrottledError
 	for range 10 {
-		if _, err := w.Login.Password(w.ctx, browser, "ada", "wrong"); errors.As(err, &throttled) {
+		if _, err := w.Login.CheckPassword(w.ctx, browser, "ada", "wrong"); errors.As(err, &throttled) {
 			break
 		}
 	}
@@ -58,7 +58,7 @@ func TestAResetForgetsStrangersGuesses(t *testing.T) {
 	if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{Password: otherPass}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Login.Password(w.ctx, browser, "ada", otherPass); err != nil {
+	if _, err := w.Login.CheckPassword(w.ctx, browser, "ada", otherPass); err != nil {
 		t.Errorf("the new password: %v", err)
 	}
 }
@@ -76,14 +76,14 @@ func TestAResetLinkLeavesThePasswordUntilItIsUsed(t *testing.T) {
 	if !w.lives(token) || !w.passwordWorks(ada, goodPass) {
 		t.Error("making the link changed something")
 	}
-	proof, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass})
+	proof, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass})
 	if err != nil || proof.User.ID != ada.ID {
 		t.Fatal(proof, err)
 	}
 	if w.lives(token) || w.passwordWorks(ada, goodPass) || !w.passwordWorks(ada, otherPass) {
 		t.Error("using the link did not replace the password and end the sessions")
 	}
-	in, err := w.Login.SignIn(w.ctx, browser, proof, login.Via{Method: "link"})
+	in, err := w.Login.SignIn(w.ctx, browser, proof, login.SignInOptions{Method: "link"})
 	if err != nil || !w.lives(in.Token) {
 		t.Errorf("signing in by link: %v", err)
 	}
@@ -98,7 +98,7 @@ func TestALinkMayKeepSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); err != nil {
+	if _, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); err != nil {
 		t.Fatal(err)
 	}
 	if !w.lives(token) {
@@ -118,7 +118,7 @@ func TestBlockNowTakesThePasswordAwayAtOnce(t *testing.T) {
 	if w.lives(token) || w.passwordWorks(ada, goodPass) {
 		t.Error("the old access still works")
 	}
-	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); err != nil {
+	if _, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); err != nil {
 		t.Errorf("the link: %v", err)
 	}
 }
@@ -152,13 +152,13 @@ func TestEachReasonAgainstALinkAlone(t *testing.T) {
 		"empty":     {account.LinkUnknown, func(*world, store.User, string) string { return "" }},
 		"unknown":   {account.LinkUnknown, func(*world, store.User, string) string { return store.NewToken() }},
 		"used": {account.LinkUsed, func(w *world, _ store.User, token string) string {
-			if _, err := w.UseLink(w.ctx, browser, token, account.LinkForm{Password: otherPass}); err != nil {
+			if _, err := w.RedeemLink(w.ctx, browser, token, account.LinkForm{Password: otherPass}); err != nil {
 				w.t.Fatal(err)
 			}
 			return token
 		}},
 		"expired": {account.LinkExpired, func(w *world, _ store.User, token string) string {
-			w.clock.Advance(account.DefaultLinkLife)
+			w.clock.Advance(account.DefaultLinkTTL)
 			return token
 		}},
 		"replaced": {account.LinkCanceled, func(w *world, ada store.User, token string) string {
@@ -218,7 +218,7 @@ func TestEachReasonAgainstALinkAlone(t *testing.T) {
 				t.Errorf("status %q %v, want %q", info.State, err, c.want)
 			}
 			const mine = "my own words at last"
-			if _, err := w.UseLink(w.ctx, browser, token, account.LinkForm{Password: mine}); linkState(err) != c.want ||
+			if _, err := w.RedeemLink(w.ctx, browser, token, account.LinkForm{Password: mine}); linkState(err) != c.want ||
 				!errors.Is(err, store.ErrNotFound) {
 				t.Errorf("use: %v, want the state %q", err, c.want)
 			}
@@ -242,12 +242,12 @@ func TestLookingAndARefusedFormDoNotSpendALink(t *testing.T) {
 			t.Fatal(info, err)
 		}
 		for _, bad := range []string{"", "short", "ada@example.com", strings.Repeat("x", 2000)} {
-			if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Password: bad}); field(err, "password") == "" {
+			if _, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{Password: bad}); field(err, "password") == "" {
 				t.Errorf("%.20q: %v", bad, err)
 			}
 		}
 	}
-	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); err != nil {
+	if _, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); err != nil {
 		t.Errorf("the link was spent: %v", err)
 	}
 }
@@ -265,7 +265,7 @@ func TestOfManyAtOnceOneGetsTheLink(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
-			_, errs[i] = w.UseLink(w.ctx, browser, link.Token,
+			_, errs[i] = w.RedeemLink(w.ctx, browser, link.Token,
 				account.LinkForm{Password: fmt.Sprintf("number %d of the callers", i)})
 		})
 	}
@@ -303,7 +303,7 @@ func TestTheSetupLinkMakesTheFirstAdministratorOnce(t *testing.T) {
 		"email":    {Username: "boss", Email: "boss", Password: goodPass},
 		"password": {Username: "boss", Password: "boss"},
 	} {
-		if _, err := w.UseLink(w.ctx, browser, first.Token, bad); field(err, name) == "" {
+		if _, err := w.RedeemLink(w.ctx, browser, first.Token, bad); field(err, name) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -311,7 +311,7 @@ func TestTheSetupLinkMakesTheFirstAdministratorOnce(t *testing.T) {
 		info.Purpose != store.LinkSetup {
 		t.Fatal(info, err)
 	}
-	proof, err := w.UseLink(w.ctx, browser, first.Token, form)
+	proof, err := w.RedeemLink(w.ctx, browser, first.Token, form)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +320,7 @@ func TestTheSetupLinkMakesTheFirstAdministratorOnce(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	for _, token := range []string{first.Token, second.Token} {
-		if _, err := w.UseLink(w.ctx, browser, token, account.LinkForm{Username: "eve",
+		if _, err := w.RedeemLink(w.ctx, browser, token, account.LinkForm{Username: "eve",
 			Password: goodPass}); linkState(err) == "" {
 			t.Errorf("set-up goes on: %v", err)
 		}
@@ -348,7 +348,7 @@ func TestOfTwoSetupLinksAtOnceOneMakesTheAdministrator(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
-			_, errs[i] = w.UseLink(w.ctx, browser, links[i].Token, account.LinkForm{Username: fmt.Sprint("boss", i),
+			_, errs[i] = w.RedeemLink(w.ctx, browser, links[i].Token, account.LinkForm{Username: fmt.Sprint("boss", i),
 				Password: goodPass})
 		})
 	}
@@ -379,7 +379,7 @@ func TestASetupLinkDiesWithTheFirstAdministrator(t *testing.T) {
 	if info, err := w.LinkStatus(w.ctx, link.Token); err != nil || info.State != account.LinkCanceled {
 		t.Errorf("%+v %v", info, err)
 	}
-	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Username: "eve",
+	if _, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{Username: "eve",
 		Password: goodPass}); linkState(err) != account.LinkCanceled {
 		t.Errorf("%v", err)
 	}
@@ -394,7 +394,7 @@ func TestNoSecretReachesTheStoreOrTheAuditLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.UseLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); err != nil {
+	if _, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); err != nil {
 		t.Fatal(err)
 	}
 	token, live, a := w.signIn("ada", otherPass)

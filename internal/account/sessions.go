@@ -72,7 +72,7 @@ func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 		}
 		n = len(ended)
 		out, err := s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepSessions: true, KeepLinks: true,
-			KeepBrowsers: a.Client.Devices})
+			KeepDevices: a.Client.Devices})
 		out.Sessions = n
 		out.Describe(e.Details)
 		return err
@@ -80,27 +80,27 @@ func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 	return n, err
 }
 
-// EndAllOwn ends all sessions of the actor, including the present one.
-func (s *Service) EndAllOwn(ctx context.Context, a Actor) error {
+// EndAllOwnSessions ends all sessions of the actor, including the present one.
+func (s *Service) EndAllOwnSessions(ctx context.Context, a Actor) error {
 	return s.change(ctx, a, store.Event{Action: "session.end_all"}, func(tx store.Tx, e *store.Event) error {
 		_, u, err := s.requireSession(ctx, tx, a)
 		if err != nil {
 			return err
 		}
 		setTarget(e, u)
-		_, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, KeepBrowsers: a.Client.Devices})
+		_, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, KeepDevices: a.Client.Devices})
 		return err
 	})
 }
 
-// EndSessions is EndWays without identities.
+// EndSessions is RevokeAccess without identities.
 func (s *Service) EndSessions(ctx context.Context, a Actor, userID string) (int, error) {
-	return s.EndWays(ctx, a, userID, false)
+	return s.RevokeAccess(ctx, a, userID, false)
 }
 
-// EndWays ends every session of a user, forgets known browsers and drops flows in progress; with identities it unlinks
+// RevokeAccess ends every session of a user, forgets known browsers and drops flows in progress; with identities it unlinks
 // all identities, too. One-time links stay valid. It returns how many sessions ended.
-func (s *Service) EndWays(ctx context.Context, a Actor, userID string, identities bool) (int, error) {
+func (s *Service) RevokeAccess(ctx context.Context, a Actor, userID string, identities bool) (int, error) {
 	var out login.Recovered
 	err := s.change(ctx, a, store.Event{Action: "session.end_all", TargetID: userID},
 		func(tx store.Tx, e *store.Event) error {
@@ -135,8 +135,8 @@ func (s *Service) EndSession(ctx context.Context, a Actor, sessionID string) err
 	})
 }
 
-// EndEveryone ends all sessions of all users, the actor's included, and returns how many.
-func (s *Service) EndEveryone(ctx context.Context, a Actor) (int, error) {
+// EndAllSessions ends all sessions of all users, the actor's included, and returns how many.
+func (s *Service) EndAllSessions(ctx context.Context, a Actor) (int, error) {
 	n := 0
 	err := s.change(ctx, a, store.Event{Action: "session.end_everyone"}, func(tx store.Tx, e *store.Event) error {
 		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
@@ -146,7 +146,7 @@ func (s *Service) EndEveryone(ctx context.Context, a Actor) (int, error) {
 		if err != nil {
 			return err
 		}
-		_, err = tx.ForgetDevices(ctx, store.Everybody)
+		_, err = tx.ForgetDevices(ctx, store.AllUsers)
 		n = len(ended)
 		e.Details["sessions_ended"] = strconv.Itoa(n)
 		return err

@@ -21,7 +21,7 @@ type NewUser struct {
 	Password   string // "" creates a one-time link to set one
 	MustChange bool   // Password has to be changed at the first sign-in
 	Active     bool
-	Expires    time.Duration // of the link; 0 means DefaultLinkLife
+	Expires    time.Duration // of the link; 0 means DefaultLinkTTL
 }
 
 // Create creates a local account. Without a password it returns a one-time link, which is shown once and stored hashed.

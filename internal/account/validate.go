@@ -116,7 +116,7 @@ func groupFault(g string) string {
 		return "fault.group_missing"
 	case fault == identifier.Long:
 		return "fault.group_long"
-	case fault != "" || !identifier.InHeader(g):
+	case fault != "" || !identifier.HeaderSafe(g):
 		return "fault.group_characters"
 	}
 	return ""

@@ -28,7 +28,7 @@ func TestPasswordErrorsHaveTheTextOfThePolicy(t *testing.T) {
 		if !errors.As(err, &invalid) || len(invalid.Fields) != 1 {
 			t.Fatalf("%.20q: %v", pass, err)
 		}
-		if f := invalid.Fields[0]; f.Text != policy.Text || f.Say.IsZero() || f.Say.String() != policy.Text {
+		if f := invalid.Fields[0]; f.Text != policy.Text || f.Message.IsZero() || f.Message.String() != policy.Text {
 			t.Errorf("%s: %q, the policy says %q", policy.Reason, f.Text, policy.Text)
 		}
 	}
@@ -56,7 +56,7 @@ func TestRefusalsAreTranslated(t *testing.T) {
 	_, err := w.ResetPassword(w.ctx, operator, managed.ID, account.Reset{})
 	refused["managed password"], refused["managed and"] = err, w.Delete(w.ctx, operator, managed.ID)
 	self := account.Actor{UserID: ada.ID, Name: "ada"}
-	refused["your session"] = w.EndAllOwn(w.ctx, self)
+	refused["your session"] = w.EndAllOwnSessions(w.ctx, self)
 	if _, err := w.IssueSetupLink(w.ctx); err != nil {
 		refused["set-up link"] = err
 	}
@@ -75,13 +75,13 @@ func TestRefusalsAreTranslated(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := c.Say(f.Say)
+			text := c.Translate(f.Message)
 			said[text] = true
 			if lang == "en" && (text != f.Text || text != f.Error()) {
 				t.Errorf("%s: the page says %q, the command line %q", what, text, f)
 			}
 		}
-		if len(said) != 3 || said[f.Say.ID()] {
+		if len(said) != 3 || said[f.Message.ID()] {
 			t.Errorf("%s: %v", what, said)
 		}
 		for word := range strings.FieldsSeq(strings.TrimPrefix(what, "managed ")) {

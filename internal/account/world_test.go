@@ -101,11 +101,11 @@ var browser = login.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "tes
 // signIn signs someone in and returns the token, the live session and the actor of the requests to come.
 func (w *world) signIn(username, pass string) (string, *session.Live, account.Actor) {
 	w.t.Helper()
-	p, err := w.Login.Password(w.ctx, browser, username, pass)
+	p, err := w.Login.CheckPassword(w.ctx, browser, username, pass)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	in, err := w.Login.SignIn(w.ctx, browser, p, login.Via{Method: "password"})
+	in, err := w.Login.SignIn(w.ctx, browser, p, login.SignInOptions{Method: "password"})
 	if err != nil {
 		w.t.Fatal(err)
 	}

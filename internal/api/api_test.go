@@ -89,7 +89,7 @@ func TestANewUserWithoutAPasswordGetsALink(t *testing.T) {
 		ExpiresAt time.Time `json:"expires_at"`
 	}
 	b.json(http.MethodPost, "/users", `{"username":"nina"}`).want(t, http.StatusCreated).read(t, &made)
-	if !made.Active || !made.ExpiresAt.Equal(w.clock.Now().Add(account.DefaultLinkLife)) {
+	if !made.Active || !made.ExpiresAt.Equal(w.clock.Now().Add(account.DefaultLinkTTL)) {
 		t.Fatalf("%+v", made)
 	}
 	w.useLink(t, made.Link, "nina")

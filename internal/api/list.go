@@ -50,7 +50,7 @@ func auditRead(d *web.Deps, r *http.Request, q *web.Request, action string, limi
 	}
 	details := ExportDetails("json", q.Query)
 	details["limit"] = strconv.Itoa(limit)
-	return d.Accounts.NoteRead(r.Context(), q.Actor(), action, limit, details)
+	return d.Accounts.AuditListRead(r.Context(), q.Actor(), action, limit, details)
 }
 
 // nonNil returns an empty list for nil, so that programs always find a list.

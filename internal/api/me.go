@@ -139,7 +139,7 @@ func (m me) changePassword(w http.ResponseWriter, r *http.Request, q *web.Reques
 	}
 	endOthers := body.EndOthers == nil || *body.EndOthers
 	in, err := m.Accounts.ChangeOwnPassword(r.Context(), q.Actor(), q.Live, body.Current, body.New, endOthers)
-	if errors.Is(err, login.ErrWrong) {
+	if errors.Is(err, login.ErrInvalidCredentials) {
 		wrong := q.WrongPassword()
 		return &ui.InputError{Status: http.StatusUnprocessableEntity, Text: wrong.Detail, Fields: []ui.FieldError{wrong}}
 	}

@@ -289,7 +289,7 @@ func (u users) endSessions(w http.ResponseWriter, r *http.Request, q *web.Reques
 	if err := ui.ReadJSONIfAny(w, r, &body); err != nil { // programs may send none
 		return err
 	}
-	if _, err := u.Accounts.EndWays(r.Context(), q.Actor(), id, body.Identities); err != nil {
+	if _, err := u.Accounts.RevokeAccess(r.Context(), q.Actor(), id, body.Identities); err != nil {
 		return err
 	}
 	return writeRemaining(w, r, u.Deps, id)

@@ -80,8 +80,8 @@ func langFile(lang string) string {
 	return "lang/" + lang + ".json"
 }
 
-// Speaks reports whether a source has texts in a language.
-func Speaks(src fs.FS, lang string) bool {
+// HasLanguage reports whether a source has texts in a language.
+func HasLanguage(src fs.FS, lang string) bool {
 	_, err := fs.Stat(src, langFile(lang))
 	return err == nil
 }
@@ -92,8 +92,8 @@ func (c *Catalog) Tag() language.Tag { return c.tag }
 // Has reports whether there is a text with that id.
 func (c *Catalog) Has(id string) bool { _, ok := c.texts[id]; return ok }
 
-// Needs returns the names of a text's placeholders; ok is false if there is no such text.
-func (c *Catalog) Needs(id string) (names map[string]bool, ok bool) {
+// Placeholders returns the names of a text's placeholders; ok is false if there is no such text.
+func (c *Catalog) Placeholders(id string) (names map[string]bool, ok bool) {
 	m, ok := c.texts[id]
 	if !ok {
 		return nil, false
@@ -105,11 +105,11 @@ func (c *Catalog) Needs(id string) (names map[string]bool, ok bool) {
 	return names, true
 }
 
-// Say returns t in the language of the catalog.
-func (c *Catalog) Say(t Text) string { return c.Text(t.id, t.args...) }
+// Translate returns t in the language of the catalog.
+func (c *Catalog) Translate(t Text) string { return c.Text(t.id, t.args...) }
 
 // Text returns the text for id with its placeholders filled from pairs of name and value. A value may be a [Text], or
-// [AnyOf]. An unknown id is returned as it is.
+// [OrList]. An unknown id is returned as it is.
 func (c *Catalog) Text(id string, args ...any) string {
 	m, ok := c.texts[id]
 	if !ok {
@@ -166,8 +166,8 @@ func (c *Catalog) formatArg(v any) string {
 	case int:
 		return strconv.Itoa(v)
 	case Text:
-		return c.Say(v)
-	case AnyOf:
+		return c.Translate(v)
+	case OrList:
 		return strings.Join(v, c.Text("list.or"))
 	}
 	return fmt.Sprint(v)

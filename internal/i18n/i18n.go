@@ -25,8 +25,8 @@ type Text struct {
 // New returns a text from an id and pairs of name and value.
 func New(id string, args ...any) Text { return Text{id, args} }
 
-// AnyOf is an argument that is formatted as a list of alternatives: "staff or ops".
-type AnyOf []string
+// OrList is an argument that is formatted as a list of alternatives: "staff or ops".
+type OrList []string
 
 // ID returns the id.
 func (t Text) ID() string { return t.id }
@@ -39,7 +39,7 @@ func (t Text) String() string {
 	if t.IsZero() {
 		return ""
 	}
-	return english().Say(t)
+	return english().Translate(t)
 }
 
 // english is loaded at the first use: most processes never need it.

@@ -65,20 +65,20 @@ func TestTextsAreFilledOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for got, want := range map[string]string{
-		c.Text("a", "x", "{y}", "y", "{x}"):                        "{y} and {x}", // a value is never looked through
-		c.Text("a", "x", 1):                                        "1 and {y}",
-		c.Text("a", "x", New("b", "x", "in"), "y", New("none")):    "<in> and {z}",
-		c.Text("a", "x", AnyOf{"ops", "staff"}, "y", AnyOf{"one"}): "ops or staff and one",
-		c.Text("n", "n", 1, "x", "day"):                            "1 day",
-		c.Text("n", "n", 21, "x", "day"):                           "21 days",
-		c.Text("n", "n", "many", "x", "day"):                       "many days",
-		c.Text("n", "n", -1, "x", "day"):                           "-1 days",
-		c.Text("open", "x", "y"):                                   "y {",
-		c.Text("a", "x"):                                           "{x} and {y}", // half a pair
-		c.Text("gone"):                                             "gone",
-		c.Say(Text{}):                                              "",
-		New("refused.role").String():                               "Only an administrator can do this.",
-		New("gate.group", "values", AnyOf{"staff",
+		c.Text("a", "x", "{y}", "y", "{x}"):                          "{y} and {x}", // a value is never looked through
+		c.Text("a", "x", 1):                                          "1 and {y}",
+		c.Text("a", "x", New("b", "x", "in"), "y", New("none")):      "<in> and {z}",
+		c.Text("a", "x", OrList{"ops", "staff"}, "y", OrList{"one"}): "ops or staff and one",
+		c.Text("n", "n", 1, "x", "day"):                              "1 day",
+		c.Text("n", "n", 21, "x", "day"):                             "21 days",
+		c.Text("n", "n", "many", "x", "day"):                         "many days",
+		c.Text("n", "n", -1, "x", "day"):                             "-1 days",
+		c.Text("open", "x", "y"):                                     "y {",
+		c.Text("a", "x"):                                             "{x} and {y}", // half a pair
+		c.Text("gone"):                                               "gone",
+		c.Translate(Text{}):                                          "",
+		New("refused.role").String():                                 "Only an administrator can do this.",
+		New("gate.group", "values", OrList{"staff",
 			"ops"}).String(): "This part of the site asks for membership of staff or ops.",
 		Text{}.String(): "",
 		New("fault.too_long", "most", 254).String():                     "Use at most 254 characters.",
@@ -101,14 +101,14 @@ func TestLanguagesThatCannotBeRead(t *testing.T) {
 	if _, err := Load(English, broken); err == nil || !strings.Contains(err.Error(), `"other"`) {
 		t.Error(err)
 	}
-	if _, err := Load("fr", Files); err == nil || Speaks(Files, "fr") || Speaks(Files, "../lang/en") {
+	if _, err := Load("fr", Files); err == nil || HasLanguage(Files, "fr") || HasLanguage(Files, "../lang/en") {
 		t.Error("there is French")
 	}
 	if _, err := Load(English, Files, Files); err == nil || !strings.Contains(err.Error(), "twice") {
 		t.Error(err)
 	}
 	for _, lang := range []string{English, Pseudo, "de", "es"} {
-		if c, err := Load(lang, Files); err != nil || !Speaks(Files, lang) || c.Tag().String() != lang {
+		if c, err := Load(lang, Files); err != nil || !HasLanguage(Files, lang) || c.Tag().String() != lang {
 			t.Errorf("%s: %v", lang, err)
 		}
 	}

@@ -7,7 +7,7 @@
 //   - a validated value: [Email] or [Group], created only from a text that is exactly as it was signed and within the
 //     limits. A text that cleaning, truncating, trimming or folding would change is refused: if two values became equal
 //     on the way, one user could act as another. Decisions compare such values only;
-//   - [Shown]: a cleaned and truncated copy for pages, logs and headers. It is never compared.
+//   - [DisplayText]: a cleaned and truncated copy for pages, logs and headers. It is never compared.
 //
 // [Fold] finds names that are too similar. It never decides which user somebody is.
 package identifier

@@ -46,7 +46,7 @@ func CheckUsername(s string) Fault {
 	return ""
 }
 
-// CheckGroup checks a group name of a provider. A comma is allowed; see [InHeader].
+// CheckGroup checks a group name of a provider. A comma is allowed; see [HeaderSafe].
 func CheckGroup(s string) Fault { return checkText(s) }
 
 // CheckName checks a display name, which may be empty. It is never compared, so the joiners that Persian and Devanagari

@@ -22,7 +22,7 @@ func ParseEmail(s string) (Email, Fault) {
 	if _, _, ok := SplitEmail(s); !ok {
 		return Email{}, Form
 	}
-	if !isASCII(s) && Fold(s) != FoldMail(s) {
+	if !isASCII(s) && Fold(s) != FoldEmail(s) {
 		return Email{}, Lookalike
 	}
 	return Email{text: s}, ""
@@ -36,7 +36,7 @@ func (e Email) IsZero() bool { return e.text == "" }
 
 // Same reports whether two addresses are equal: A to Z in either case, everything else exactly.
 func (e Email) Same(other Email) bool {
-	return e.text != "" && FoldMail(e.text) == FoldMail(other.text)
+	return e.text != "" && FoldEmail(e.text) == FoldEmail(other.text)
 }
 
 // Is reports whether the address is one of values.
@@ -95,15 +95,15 @@ func (list Groups) AnyOf(names []string) bool {
 	return slices.ContainsFunc(list, func(g Group) bool { return g.text != "" && slices.Contains(names, g.text) })
 }
 
-// HasGroup reports whether any of names is among the stored groups of a user. It is [Groups.AnyOf] for the request
+// HasAnyGroup reports whether any of names is among the stored groups of a user. It is [Groups.AnyOf] for the request
 // path: only matching names are validated.
-func HasGroup(kept, names []string) bool {
+func HasAnyGroup(kept, names []string) bool {
 	return slices.ContainsFunc(kept, func(g string) bool { return slices.Contains(names, g) && CheckGroup(g) == "" })
 }
 
-// InHeader reports whether a group can be sent to an app in a comma-separated header: a comma would forge membership of
+// HeaderSafe reports whether a group can be sent to an app in a comma-separated header: a comma would forge membership of
 // another group there, and so would characters that the app trims.
-func InHeader(group string) bool { return !strings.Contains(group, ",") && CheckGroup(group) == "" }
+func HeaderSafe(group string) bool { return !strings.Contains(group, ",") && CheckGroup(group) == "" }
 
 // JoinGroups joins groups for display: a name that contains a comma is quoted.
 func JoinGroups(groups []string, between string) string {
@@ -116,9 +116,9 @@ func JoinGroups(groups []string, between string) string {
 	return strings.Join(out, between)
 }
 
-// FoldMail returns the key by which addresses are equal. Only A to Z are folded, for other characters that Unicode
+// FoldEmail returns the key by which addresses are equal. Only A to Z are folded, for other characters that Unicode
 // folds may belong to different mailboxes.
-func FoldMail(s string) string {
+func FoldEmail(s string) string {
 	b := []byte(s)
 	for i, c := range b {
 		b[i] = lower(c)

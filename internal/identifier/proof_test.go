@@ -26,7 +26,7 @@ func TestAGroupThatCleaningWouldChangeIsNoGroup(t *testing.T) {
 		if fault == "" || g != (identifier.Group{}) {
 			t.Errorf("%+q is the group %+q", s, g)
 		}
-		if identifier.InHeader(s) || identifier.HasGroup([]string{s}, []string{"admins", s}) {
+		if identifier.HeaderSafe(s) || identifier.HasAnyGroup([]string{s}, []string{"admins", s}) {
 			t.Errorf("%+q is a group to an app or a rule", s)
 		}
 	}
@@ -39,7 +39,7 @@ func TestAGroupThatCleaningWouldChangeIsNoGroup(t *testing.T) {
 	if (identifier.Groups{{}}).AnyOf([]string{""}) {
 		t.Error("no group is a group")
 	}
-	if identifier.InHeader("cn=staff,ou=x") {
+	if identifier.HeaderSafe("cn=staff,ou=x") {
 		t.Error("a comma goes to the app")
 	}
 }
@@ -109,12 +109,12 @@ func TestASuggestedUsernameIsSanitized(t *testing.T) {
 		strings.Repeat("\ufdfa", 80): "",
 		strings.Repeat("x", 300):     strings.Repeat("x", 254),
 	} {
-		if got := identifier.Username(wish); got != want {
+		if got := identifier.SanitizeUsername(wish); got != want {
 			t.Errorf("%+q becomes %q, want %q", wish, got, want)
 		}
 	}
 	for _, name := range []string{"ada", strings.Repeat("x", 254), strings.Repeat("\ufdfa", 31)} {
-		if got := identifier.Suffixed(name, "-1000"); identifier.CheckUsername(got) != "" ||
+		if got := identifier.WithSuffix(name, "-1000"); identifier.CheckUsername(got) != "" ||
 			!strings.HasSuffix(got, "-1000") {
 			t.Errorf("%q with a suffix is %q", name, got)
 		}
@@ -137,10 +137,10 @@ func cleaned(t *testing.T, s string, limit int) {
 	if again := identifier.Clean(once, limit); again != once || len(once) > limit {
 		t.Errorf("%+q cut to %d is %+q, and that %+q", s, limit, once, again)
 	}
-	if name := identifier.Name(s); identifier.CheckName(name) != "" || identifier.Name(name) != name {
+	if name := identifier.SanitizeName(s); identifier.CheckName(name) != "" || identifier.SanitizeName(name) != name {
 		t.Errorf("%q: the display name %q is none, or becomes another one", s, name)
 	}
-	if shown := string(identifier.Show(s)); string(identifier.Show(shown)) != shown {
+	if shown := string(identifier.Display(s)); string(identifier.Display(shown)) != shown {
 		t.Errorf("%+q is shown as %+q, and that otherwise", s, shown)
 	}
 }
@@ -156,22 +156,22 @@ func FuzzProof(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		cleaned(t, s, 60)
-		if g, fault := identifier.ParseGroup(s); fault == "" && (g.String() != s || string(identifier.Show(s)) != s) {
+		if g, fault := identifier.ParseGroup(s); fault == "" && (g.String() != s || string(identifier.Display(s)) != s) {
 			t.Errorf("%+q proves the group %+q", s, g)
 		}
 		if e, fault := identifier.ParseEmail(s); fault == "" {
-			if e.String() != s || string(identifier.Show(s)) != s || strings.ContainsFunc(s, unicode.IsSpace) ||
+			if e.String() != s || string(identifier.Display(s)) != s || strings.ContainsFunc(s, unicode.IsSpace) ||
 				strings.Count(s, "@") != 1 {
 				t.Errorf("%+q proves the address %+q", s, e)
 			}
-			if identifier.Fold(s) != identifier.FoldMail(s) || len(identifier.Fold(s)) > identifier.MaxKey {
+			if identifier.Fold(s) != identifier.FoldEmail(s) || len(identifier.Fold(s)) > identifier.MaxKey {
 				t.Errorf("%+q shares its key with another address", s)
 			}
 		}
-		if (s != "admins") && identifier.HasGroup([]string{s}, []string{"admins"}) {
+		if (s != "admins") && identifier.HasAnyGroup([]string{s}, []string{"admins"}) {
 			t.Errorf("%+q is taken for admins", s)
 		}
-		if name := identifier.Username(s); name != "" && identifier.CheckUsername(name) != "" {
+		if name := identifier.SanitizeUsername(s); name != "" && identifier.CheckUsername(name) != "" {
 			t.Errorf("the wish %+q becomes %+q, which is no username", s, name)
 		}
 	})

@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// Shown is untrusted text for people, logs and headers: cleaned and truncated. It has its own type so that it is not
+// DisplayText is untrusted text for people, logs and headers: cleaned and truncated. It has its own type so that it is not
 // compared.
-type Shown string
+type DisplayText string
 
-// Show returns s for display: without characters that are not allowed in a name, and truncated to MaxLength.
-func Show(s string) Shown { return Shown(sanitize(s, isInvisible)) }
+// Display returns s for display: without characters that are not allowed in a name, and truncated to MaxLength.
+func Display(s string) DisplayText { return DisplayText(sanitize(s, isInvisible)) }
 
 // sanitize returns a name without the characters for which drop is true, truncated to MaxLength.
 func sanitize(s string, drop func(rune) bool) string {
@@ -30,9 +30,9 @@ func sanitize(s string, drop func(rune) bool) string {
 	return strings.TrimSpace(b.String())
 }
 
-// Name returns a valid display name for one of a provider, "" if nothing of it is visible. What [CheckName] accepts is
+// SanitizeName returns a valid display name for one of a provider, "" if nothing of it is visible. What [CheckName] accepts is
 // not changed: many scripts and emoji need invisible characters.
-func Name(wish string) string {
+func SanitizeName(wish string) string {
 	name := sanitize(wish, isUnsafe)
 	if Fold(name) == "" || CheckName(name) != "" {
 		return ""
@@ -40,18 +40,18 @@ func Name(wish string) string {
 	return name
 }
 
-// Username returns a valid username for a suggested one, "" if nothing of it is valid. A suggestion decides nothing, so
+// SanitizeUsername returns a valid username for a suggested one, "" if nothing of it is valid. A suggestion decides nothing, so
 // it may be changed; commas are removed, because apps split lists of names at them.
-func Username(wish string) string {
-	name := string(Show(strings.ReplaceAll(wish, ",", "")))
+func SanitizeUsername(wish string) string {
+	name := string(Display(strings.ReplaceAll(wish, ",", "")))
 	if CheckUsername(name) != "" {
 		return ""
 	}
 	return name
 }
 
-// Suffixed returns a username with a suffix, truncated so that it stays valid.
-func Suffixed(name, suffix string) string {
+// WithSuffix returns a username with a suffix, truncated so that it stays valid.
+func WithSuffix(name, suffix string) string {
 	for name != "" && CheckUsername(name+suffix) == Long {
 		_, size := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-size]

@@ -21,7 +21,7 @@ func TestAFloodIsRejectedBeforeTheStoreIsQueried(t *testing.T) {
 	w := newWorld(t)
 	slots := password.NewSlots(1, 0)
 	w.Hasher = password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, slots)
-	_, leave, err := slots.Enter(t.Context())
+	_, leave, err := slots.Admit(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestAFloodIsRejectedBeforeTheStoreIsQueried(t *testing.T) {
 	var flood sync.WaitGroup
 	for range 50 {
 		flood.Go(func() {
-			_, err := w.Password(t.Context(), from("192.0.2.1"), "ada", right)
+			_, err := w.CheckPassword(t.Context(), from("192.0.2.1"), "ada", right)
 			if busy := new(password.BusyError); !errors.As(err, &busy) {
 				t.Errorf("got %v", err)
 			}
@@ -47,7 +47,7 @@ func TestAFloodIsRejectedBeforeTheStoreIsQueried(t *testing.T) {
 	}
 	flood.Wait()
 	w.clock.Advance(11 * time.Second)
-	_, _ = w.Password(t.Context(), from("192.0.2.1"), "ada", right)
+	_, _ = w.CheckPassword(t.Context(), from("192.0.2.1"), "ada", right)
 	rejected := int64(0)
 	for _, line := range lines.All() {
 		n, _ := line.ContextMap()["rejected"].(int64)

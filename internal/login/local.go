@@ -19,18 +19,18 @@ type Proof struct {
 	rehash  string  // hash in the current format, if the stored one is outdated
 }
 
-// Forget clears the failed attempts that this one was counted with. It is for callers that use a proof for something
+// ClearAttempts clears the failed attempts that this one was counted with. It is for callers that use a proof for something
 // other than a session, in the same transaction.
-func (p Proof) Forget(ctx context.Context, tx store.Tx) error {
+func (p Proof) ClearAttempts(ctx context.Context, tx store.Tx) error {
 	if p.attempt.visibleKey == "" {
 		return nil
 	}
-	return forget(ctx, tx, p.attempt.keys())
+	return clearKeys(ctx, tx, p.attempt.keys())
 }
 
-// Password checks a username (or e-mail) and a password. It takes the same time whether or not the name exists (user
-// enumeration). Errors: [ErrWrong], *[ThrottledError], *[DisabledError], password.ErrBusy; any other is technical.
-func (s *Service) Password(ctx context.Context, c Client, name, pass string) (Proof, error) {
+// CheckPassword checks a username (or e-mail) and a password. It takes the same time whether or not the name exists (user
+// enumeration). Errors: [ErrInvalidCredentials], *[ThrottledError], *[InactiveError], password.ErrBusy; any other is technical.
+func (s *Service) CheckPassword(ctx context.Context, c Client, name, pass string) (Proof, error) {
 	p, err := s.verifyByName(ctx, c, name, pass)
 	if err != nil && ctx.Err() == nil { // a client that disconnected learned nothing
 		s.count("password", outcomeOf(err)) // a success is counted when the session exists
@@ -53,7 +53,7 @@ func (s *Service) verifyByName(ctx context.Context, c Client, name, pass string)
 
 // Reverify checks the password of a user who is signed in, for step-up and before a password change. It is throttled
 // like a sign-in, so that a stolen session cannot be used to guess. c.Session is that user's session. Errors are those
-// of [Service.Password].
+// of [Service.CheckPassword].
 func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass string) (Proof, error) {
 	return s.withHashSlot(ctx, c, func(ctx context.Context) (Proof, error) {
 		return s.verify(ctx, c, u, u.Username, pass, true)
@@ -67,7 +67,7 @@ func (s *Service) withHashSlot(ctx context.Context, c Client,
 	if err := s.Throttle.checkBlocked(ctx, c.IP, s.Limits); err != nil {
 		return Proof{}, err
 	}
-	ctx, release, err := s.Hasher.Enter(ctx)
+	ctx, release, err := s.Hasher.Admit(ctx)
 	if err != nil {
 		return Proof{}, err
 	}
@@ -98,16 +98,16 @@ func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass
 		return Proof{}, err
 	}
 	if hidden {
-		err := s.Hasher.Dummy(ctx, password.Normalize(pass))
+		err := s.Hasher.DummyVerify(ctx, password.Normalize(pass))
 		if err != nil {
 			s.forgive(ctx, a.visibleKey)
 			return Proof{}, err
 		}
 		s.auditAttempt(ctx, c, u, reauth, store.Denied, "throttled")
-		return Proof{}, ErrWrong
+		return Proof{}, ErrInvalidCredentials
 	}
 	p := Proof{User: u, attempt: a}
-	ok, outdated, err := s.checkPassword(ctx, u, pass)
+	ok, outdated, err := s.comparePassword(ctx, u, pass)
 	if err != nil {
 		s.Forgive(ctx, p)
 		return Proof{}, err
@@ -115,11 +115,11 @@ func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass
 	switch {
 	case !ok:
 		s.auditAttempt(ctx, c, u, reauth, store.Failure, "wrong password")
-		return Proof{}, ErrWrong
+		return Proof{}, ErrInvalidCredentials
 	case !u.Active || u.Pending:
 		s.Forgive(ctx, p) // the password was correct: this was no guess
 		s.auditAttempt(ctx, c, u, reauth, store.Denied, "account is not active")
-		return Proof{}, &DisabledError{Pending: u.Pending}
+		return Proof{}, &InactiveError{Pending: u.Pending}
 	}
 	// A managed root is never rehashed: its stored hash is compared with the deployment's at every start.
 	if outdated && !u.Managed {
@@ -181,10 +181,10 @@ func (s *Service) newAttempt(ctx context.Context, c Client, u store.User, name s
 	return a, nil
 }
 
-// checkPassword compares the password, at the same cost whether or not there is one (user enumeration).
-func (s *Service) checkPassword(ctx context.Context, u store.User, pass string) (ok, outdated bool, err error) {
+// comparePassword compares the password, at the same cost whether or not there is one (user enumeration).
+func (s *Service) comparePassword(ctx context.Context, u store.User, pass string) (ok, outdated bool, err error) {
 	if u.ID == "" || u.PasswordHash == "" {
-		return false, false, s.Hasher.Dummy(ctx, password.Normalize(pass))
+		return false, false, s.Hasher.DummyVerify(ctx, password.Normalize(pass))
 	}
 	return s.Hasher.Verify(ctx, u.PasswordHash, password.Normalize(pass))
 }

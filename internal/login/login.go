@@ -18,15 +18,15 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ErrWrong means that the name or the password is wrong, or that the account has no password. It is one error for all
+// ErrInvalidCredentials means that the name or the password is wrong, or that the account has no password. It is one error for all
 // of them so that it does not tell which names exist (user enumeration).
-var ErrWrong = errors.New("the username or password is incorrect")
+var ErrInvalidCredentials = errors.New("the username or password is incorrect")
 
-// DisabledError means that the password was correct but the account is inactive or pending. Only someone who knew the
+// InactiveError means that the password was correct but the account is inactive or pending. Only someone who knew the
 // password learns it.
-type DisabledError struct{ Pending bool }
+type InactiveError struct{ Pending bool }
 
-func (e *DisabledError) Error() string {
+func (e *InactiveError) Error() string {
 	if e.Pending {
 		return "this account waits for an administrator to turn it on"
 	}
@@ -91,11 +91,11 @@ func (s *Service) count(method, outcome string) {
 
 func outcomeOf(err error) string {
 	var throttled *ThrottledError
-	var disabled *DisabledError
+	var disabled *InactiveError
 	switch {
 	case err == nil:
 		return "success"
-	case errors.Is(err, ErrWrong):
+	case errors.Is(err, ErrInvalidCredentials):
 		return "wrong"
 	case errors.As(err, &throttled):
 		return "throttled"

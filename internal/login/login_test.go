@@ -45,7 +45,7 @@ func worldOn(t *testing.T, place testenv.Place) *world {
 	w.Service = &login.Service{
 		Store: st, Sessions: m, Hasher: password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, nil),
 		Throttle: login.NewThrottle(st, w.clock.Now),
-		Limits:   login.Limits{Free: 3, Longest: time.Minute, Client: 1000, Window: time.Minute},
+		Limits:   login.Limits{FreeAttempts: 3, MaxWait: time.Minute, Client: 1000, Window: time.Minute},
 		Lifetime: session.DefaultLimits, Clock: w.clock.Now, Log: zap.NewNop(),
 		Count: func(method, outcome string) {
 			n, _ := w.counts.LoadOrStore(method+" "+outcome, new(atomic.Int64))
@@ -94,13 +94,13 @@ func from(ip string) login.Client { return login.Client{IP: netip.MustParseAddr(
 // try checks a password and returns "ok", "wrong", "throttled" or "disabled".
 func (w *world) try(c login.Client, name, pass string) string {
 	w.t.Helper()
-	_, err := w.Password(context.Background(), c, name, pass)
+	_, err := w.CheckPassword(context.Background(), c, name, pass)
 	var throttled *login.ThrottledError
-	var disabled *login.DisabledError
+	var disabled *login.InactiveError
 	switch {
 	case err == nil:
 		return "ok"
-	case errors.Is(err, login.ErrWrong):
+	case errors.Is(err, login.ErrInvalidCredentials):
 		return "wrong"
 	case errors.As(err, &throttled):
 		if throttled.RetryAfter() < 1 {
@@ -116,11 +116,11 @@ func (w *world) try(c login.Client, name, pass string) string {
 
 func (w *world) signIn(c login.Client, name string) login.SignedIn {
 	w.t.Helper()
-	p, err := w.Password(context.Background(), c, name, right)
+	p, err := w.CheckPassword(context.Background(), c, name, right)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	in, err := w.SignIn(context.Background(), c, p, login.Via{Method: "password"})
+	in, err := w.SignIn(context.Background(), c, p, login.SignInOptions{Method: "password"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestEveryFailureCostsOneHash(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.addWith("known", "", hash)
-	w.Limits.Free = 100
+	w.Limits.FreeAttempts = 100
 	// The fastest of several interleaved runs, so that other load on the machine affects all of them.
 	best := map[string]time.Duration{"known": time.Hour, "nobody": time.Hour, "oidc-only": time.Hour}
 	for range 7 {
@@ -178,11 +178,11 @@ func TestSigningInEndsThePresentedSession(t *testing.T) {
 }
 
 // Only someone who knows the password learns that an account is inactive. It is checked again at the sign-in.
-func TestAccountStateIsJudgedAfterThePasswordAndAgainAtSignIn(t *testing.T) {
+func TestAccountStateIsCheckedAfterThePasswordAndAgainAtSignIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := from("192.0.2.1")
-	proof, err := w.Password(t.Context(), c, "ada", right)
+	proof, err := w.CheckPassword(t.Context(), c, "ada", right)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +195,8 @@ func TestAccountStateIsJudgedAfterThePasswordAndAgainAtSignIn(t *testing.T) {
 		_, err = tx.UpdateUser(t.Context(), u)
 		return err
 	})
-	var disabled *login.DisabledError
-	if _, err := w.SignIn(t.Context(), c, proof, login.Via{Method: "password"}); !errors.As(err, &disabled) {
+	var disabled *login.InactiveError
+	if _, err := w.SignIn(t.Context(), c, proof, login.SignInOptions{Method: "password"}); !errors.As(err, &disabled) {
 		t.Errorf("deactivated between proof and sign-in: %v", err)
 	}
 	if got := w.try(c, "ada", wrong); got != "wrong" {
@@ -213,7 +213,7 @@ func TestAccountStateIsJudgedAfterThePasswordAndAgainAtSignIn(t *testing.T) {
 func TestAProofIsVoidAfterAPasswordChange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	proof, err := w.Password(t.Context(), from("192.0.2.1"), "ada", right)
+	proof, err := w.CheckPassword(t.Context(), from("192.0.2.1"), "ada", right)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,8 +224,8 @@ func TestAProofIsVoidAfterAPasswordChange(t *testing.T) {
 	w.change(func(tx store.Tx) error {
 		return tx.SetPassword(t.Context(), w.user.ID, store.PasswordChange{Hash: hash, At: w.clock.Now()})
 	})
-	if _, err := w.SignIn(t.Context(), from("192.0.2.1"), proof, login.Via{Method: "password"}); !errors.Is(err,
-		login.ErrWrong) {
+	if _, err := w.SignIn(t.Context(), from("192.0.2.1"), proof, login.SignInOptions{Method: "password"}); !errors.Is(err,
+		login.ErrInvalidCredentials) {
 		t.Errorf("%v", err)
 	}
 }
@@ -242,11 +242,11 @@ func TestForeignHashesAreRehashedQuietlyUnlessManaged(t *testing.T) {
 			u.Managed = true
 			w.change(func(tx store.Tx) error { _, err := tx.UpdateUser(t.Context(), u); return err })
 		}
-		p, err := w.Password(t.Context(), from("192.0.2.1"), u.Username, "testuse123")
+		p, err := w.CheckPassword(t.Context(), from("192.0.2.1"), u.Username, "testuse123")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.SignIn(t.Context(), from("192.0.2.1"), p, login.Via{Method: "password"}); err != nil {
+		if _, err := w.SignIn(t.Context(), from("192.0.2.1"), p, login.SignInOptions{Method: "password"}); err != nil {
 			t.Fatal(err)
 		}
 		after, err := w.Store.User(t.Context(), u.ID)
@@ -256,7 +256,7 @@ func TestForeignHashesAreRehashedQuietlyUnlessManaged(t *testing.T) {
 		if replaced := strings.HasPrefix(after.PasswordHash, "$argon2id$"); replaced == managed {
 			t.Errorf("managed=%v: the hash is now %.12s…", managed, after.PasswordHash)
 		}
-		if _, err := w.Password(t.Context(), from("192.0.2.1"), u.Username, "testuse123"); err != nil {
+		if _, err := w.CheckPassword(t.Context(), from("192.0.2.1"), u.Username, "testuse123"); err != nil {
 			t.Errorf("the second sign-in: %v", err)
 		}
 	}
@@ -289,17 +289,17 @@ func TestStepUpRotatesTheSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if live.Fresh(w.clock.Now(), 10*time.Minute) {
+	if live.AuthenticatedWithin(w.clock.Now(), 10*time.Minute) {
 		t.Fatal("fresh after an hour")
 	}
-	if _, err := w.Reverify(t.Context(), c, live.User, wrong); !errors.Is(err, login.ErrWrong) {
+	if _, err := w.Reverify(t.Context(), c, live.User, wrong); !errors.Is(err, login.ErrInvalidCredentials) {
 		t.Fatalf("a wrong password: %v", err)
 	}
 	proof, err := w.Reverify(t.Context(), c, live.User, right)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := w.Confirm(t.Context(), c, proof, live)
+	out, err := w.StepUp(t.Context(), c, proof, live)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +307,7 @@ func TestStepUpRotatesTheSession(t *testing.T) {
 		t.Errorf("the old token: %v", err)
 	}
 	live, err = w.Sessions.Resolve(t.Context(), out.Token)
-	if err != nil || !live.Fresh(w.clock.Now(), 10*time.Minute) || !live.Session.CreatedAt.Equal(in.Session.CreatedAt) {
+	if err != nil || !live.AuthenticatedWithin(w.clock.Now(), 10*time.Minute) || !live.Session.CreatedAt.Equal(in.Session.CreatedAt) {
 		t.Errorf("the new session: %+v, %v", live, err)
 	}
 	for range 3 {

@@ -36,14 +36,14 @@ type OIDC struct {
 	unsaved   *otter.Cache[string, unsavedTokens]
 }
 
-// Arrival is the result of a flow at a provider. With an error, Purpose and ReturnTo are set, too, once they are known.
-type Arrival struct {
-	Purpose  string // oidc.PurposeLogin, PurposeLink or PurposeReauth
-	ReturnTo string // not validated
-	SignedIn SignedIn
-	Made     bool // an account was created
-	// Twin reports that a local account has the same verified e-mail. It was not linked: that is for its owner to do.
-	Twin bool
+// SignInResult is the result of a flow at a provider. With an error, Purpose and ReturnTo are set, too, once they are known.
+type SignInResult struct {
+	Purpose        string // oidc.PurposeLogin, PurposeLink or PurposeStepUp
+	ReturnTo       string // not validated
+	SignedIn       SignedIn
+	AccountCreated bool // an account was created
+	// LocalAccountExists reports that a local account has the same verified e-mail. It was not linked: that is for its owner to do.
+	LocalAccountExists bool
 }
 
 // Limits on new flows and posted responses of one client address: each adds a row to the store, without authentication.
@@ -66,9 +66,9 @@ func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
 	}
 }
 
-// Throttled counts an unauthenticated request that adds a row to the store. It returns a *[ThrottledError] beyond the
+// Throttle counts an unauthenticated request that adds a row to the store. It returns a *[ThrottledError] beyond the
 // limit.
-func (o *OIDC) Throttled(c Client) error {
+func (o *OIDC) Throttle(c Client) error {
 	key := ClientKey(c.IP)
 	if key == "" {
 		return nil
@@ -132,31 +132,31 @@ func (o *OIDC) limitCallback(c Client, name string) (forgive func(), err error) 
 }
 
 // Begin begins a flow at a provider. Errors: *[oidc.Error], [oidc.ErrNoProvider], *[ThrottledError], or technical.
-func (o *OIDC) Begin(ctx context.Context, c Client, name string, s oidc.Start) (oidc.Begun, error) {
-	if err := o.Throttled(c); err != nil {
-		return oidc.Begun{}, err
+func (o *OIDC) Begin(ctx context.Context, c Client, name string, s oidc.FlowOptions) (oidc.AuthRequest, error) {
+	if err := o.Throttle(c); err != nil {
+		return oidc.AuthRequest{}, err
 	}
 	return o.Registry.Begin(ctx, name, s)
 }
 
 // Finish handles the callback of a flow. live is the session of the request, nil for none; cookie returns the value of
 // one of our cookies. Failures are audited.
-func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer, cookie func(string) string,
-	live *session.Live) (Arrival, error) {
+func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.AuthResponse, cookie func(string) string,
+	live *session.Live) (SignInResult, error) {
 	forgive := func() {}
 	// otherwise no request is sent
-	if _, known := o.Registry.Config(name); known && cookie(oidc.CookieName(a.State)) != "" {
+	if _, known := o.Registry.Config(name); known && cookie(oidc.FlowCookieName(a.State)) != "" {
 		var err error
 		if forgive, err = o.limitCallback(c, name); err != nil {
-			return Arrival{}, err
+			return SignInResult{}, err
 		}
 	}
 	f, err := o.Registry.Finish(ctx, name, a, cookie)
-	out := Arrival{Purpose: f.Purpose, ReturnTo: f.ReturnTo}
+	out := SignInResult{Purpose: f.Purpose, ReturnTo: f.ReturnTo}
 	if err == nil {
 		err = o.complete(ctx, c, name, f, live, &out)
 	}
-	if err == nil || f.Person != nil { // the code was valid, even if the rules deny the user
+	if err == nil || f.Claims != nil { // the code was valid, even if the rules deny the user
 		forgive()
 	}
 	if err != nil {
@@ -166,15 +166,15 @@ func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.Answer,
 }
 
 func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.CallbackResult, live *session.Live,
-	out *Arrival) error {
+	out *SignInResult) error {
 	cfg, ok := o.Registry.Config(name)
 	if !ok {
 		return oidc.ErrNoProvider
 	}
-	o.warnIgnored(name, f.Person)
-	if err := cfg.CheckAllowed(f.Person); err != nil {
-		if live != nil && live.Session.Provider == name && live.Session.Issuer == f.Person.Issuer &&
-			live.Session.Subject == f.Person.Subject {
+	o.warnIgnored(name, f.Claims)
+	if err := cfg.CheckAllowed(f.Claims); err != nil {
+		if live != nil && live.Session.Provider == name && live.Session.Issuer == f.Claims.Issuer &&
+			live.Session.Subject == f.Claims.Subject {
 			// The new claims apply to the present session, too, if it came through the same provider. One of another client at
 			// the same issuer is subject to that client's rules.
 			return errors.Join(err, o.revokeSession(ctx, &live.Session, err))
@@ -191,7 +191,7 @@ func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.Callb
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the session that began the flow has ended"}
 	}
 	if f.Purpose == oidc.PurposeLink {
-		return o.linkIdentity(ctx, c, cfg, f.Person, live)
+		return o.linkIdentity(ctx, c, cfg, f.Claims, live)
 	}
 	return o.reauth(ctx, c, cfg, f, live, out)
 }
@@ -202,7 +202,7 @@ func (o *OIDC) checkReplacement(ctx context.Context, f oidc.CallbackResult, live
 	if !f.CrossSite || live == nil {
 		return nil
 	}
-	id, err := o.Service.Store.Identity(ctx, f.Person.Issuer, f.Person.Subject)
+	id, err := o.Service.Store.Identity(ctx, f.Claims.Issuer, f.Claims.Subject)
 	if ignoreNotFound(err) != nil {
 		return fmt.Errorf("looking up an identity: %w", err)
 	}
@@ -214,7 +214,7 @@ func (o *OIDC) checkReplacement(ctx context.Context, f oidc.CallbackResult, live
 }
 
 // warnIgnored logs the claim values that were left out.
-func (o *OIDC) warnIgnored(name string, p *oidc.Person) {
+func (o *OIDC) warnIgnored(name string, p *oidc.Claims) {
 	for _, i := range p.Ignored {
 		o.Service.Log.Warn("ignored a claim value of a provider", zap.String("provider", name), zap.String("claim", i.Claim),
 			zap.String("reason", i.Fault.Error()), zap.String("example", i.Example), zap.Int("values", i.Count))
@@ -223,17 +223,17 @@ func (o *OIDC) warnIgnored(name string, p *oidc.Person) {
 
 // signIn starts a session for verified claims.
 func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live,
-	out *Arrival) error {
-	u, err := o.findOrCreateUser(ctx, c, cfg, f.Person, out)
+	out *SignInResult) error {
+	u, err := o.findOrCreateUser(ctx, c, cfg, f.Claims, out)
 	if err != nil {
 		return err
 	}
-	p := f.Person
+	p := f.Claims
 	sealed, err := o.Registry.Seal(ctx, p.Tokens, u.ID, p.Issuer, p.Subject)
 	if err != nil {
 		return err
 	}
-	out.SignedIn, err = o.Service.SignIn(ctx, c, Proof{User: u}, Via{
+	out.SignedIn, err = o.Service.SignIn(ctx, c, Proof{User: u}, SignInOptions{
 		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Sealed: sealed,
 		Remember: f.Remember,
 		Claims:   p.Stored().Encode(), AuthAt: p.AuthTime().UTC(),
@@ -244,18 +244,18 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 			return checkIdentityOwner(ctx, tx, p, u.ID)
 		},
 	})
-	var disabled *DisabledError
+	var disabled *InactiveError
 	switch {
 	case errors.As(err, &disabled):
-		return inactiveError(disabled.Pending)
-	case errors.Is(err, ErrWrong):
+		return errInactive(disabled.Pending)
+	case errors.Is(err, ErrInvalidCredentials):
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the user's sessions were ended while the flow was in progress"}
 	}
 	return err
 }
 
 // checkIdentityOwner returns an error if the identity has been unlinked or moved since its account was looked up.
-func checkIdentityOwner(ctx context.Context, tx store.Tx, p *oidc.Person, userID string) error {
+func checkIdentityOwner(ctx context.Context, tx store.Tx, p *oidc.Claims, userID string) error {
 	id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 	if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != userID) {
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the identity was unlinked or moved while the flow was in progress"}
@@ -263,30 +263,30 @@ func checkIdentityOwner(ctx context.Context, tx store.Tx, p *oidc.Person, userID
 	return err
 }
 
-func inactiveError(pending bool) error {
+func errInactive(pending bool) error {
 	if pending {
 		return &oidc.Error{Kind: oidc.Pending, Reason: "the account waits for an administrator"}
 	}
-	return &oidc.Error{Kind: oidc.Disabled, Reason: "the account is inactive"}
+	return &oidc.Error{Kind: oidc.Inactive, Reason: "the account is inactive"}
 }
 
 // reauth rotates the session of a user whom the provider has just authenticated again (step-up). The new claims replace
 // the session's in the same transaction.
 func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live,
-	out *Arrival) error {
-	p := f.Person
+	out *SignInResult) error {
+	p := f.Claims
 	sealed, err := o.Registry.Seal(ctx, p.Tokens, live.User.ID, p.Issuer, p.Subject)
 	if err != nil {
 		return err
 	}
-	out.SignedIn, err = o.Service.stepUp(ctx, c, Proof{User: live.User}, live, p.AuthTime().UTC(),
+	out.SignedIn, err = o.Service.stepUpAt(ctx, c, Proof{User: live.User}, live, p.AuthTime().UTC(),
 		func(ctx context.Context, tx store.Tx, old *store.Session) error {
 			if err := o.checkNotEnded(ctx, tx, f, live, live.User.ID); err != nil {
 				return err
 			}
 			id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 			if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != live.User.ID) {
-				return &oidc.Error{Kind: oidc.OtherPerson, Reason: "a different user signed in at the provider"}
+				return &oidc.Error{Kind: oidc.DifferentUser, Reason: "a different user signed in at the provider"}
 			}
 			if err != nil {
 				return err
@@ -296,7 +296,7 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 			}
 			if old.Issuer != p.Issuer || old.Subject != p.Subject {
 				// The session keeps its own identity, but a logout from this provider ends it, too.
-				return tx.NameSession(ctx, old.ID, p.Issuer, p.Subject, p.SID)
+				return tx.AddSessionName(ctx, old.ID, p.Issuer, p.Subject, p.SID)
 			}
 			old.Provider, old.Sealed, old.Claims = cfg.Name, sealed, p.Stored().Encode()
 			if p.SID != "" {
@@ -304,7 +304,7 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 			}
 			return nil
 		})
-	if errors.Is(err, ErrWrong) || errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, ErrInvalidCredentials) || errors.Is(err, store.ErrNotFound) {
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the session that began the flow has ended"}
 	}
 	return err
@@ -317,11 +317,11 @@ func (o *OIDC) recordFailure(ctx context.Context, c Client, name string, f oidc.
 		zap.Error(err), zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
 	outcome, count := store.Failure, "wrong"
 	switch kind {
-	case "", oidc.Down:
+	case "", oidc.Unavailable:
 		count = "error"
-	case oidc.NotAllowed, oidc.Unverified, oidc.Unknown, oidc.Pending, oidc.Disabled, oidc.LinkTaken, oidc.OtherPerson:
+	case oidc.NotAllowed, oidc.Unverified, oidc.Unknown, oidc.Pending, oidc.Inactive, oidc.LinkTaken, oidc.DifferentUser:
 		outcome, count = store.Denied, "disabled"
-	case oidc.Canceled, oidc.Expired, oidc.Invalid, oidc.Refused, oidc.Unproved, oidc.TooMany:
+	case oidc.Canceled, oidc.Expired, oidc.Invalid, oidc.Refused, oidc.NotReauthenticated, oidc.TooMany:
 	}
 	if f.Purpose == oidc.PurposeLogin || f.Purpose == "" {
 		o.Service.count(MethodOIDC, count)
@@ -333,12 +333,12 @@ func (o *OIDC) recordFailure(ctx context.Context, c Client, name string, f oidc.
 		Actor: byProvider(name), Action: "session.sign_in", Target: "unknown user", Outcome: outcome,
 		Details: map[string]string{"reason": string(kind), "provider": name},
 	}
-	if f.Person != nil {
-		if !o.allow(o.denied, f.Person.Issuer+" "+f.Person.Subject, refusedRefill, refusedBurst) {
+	if f.Claims != nil {
+		if !o.allow(o.denied, f.Claims.Issuer+" "+f.Claims.Subject, refusedRefill, refusedBurst) {
 			return // a denied user can retry without limit
 		}
-		e.Details["subject"] = oidc.Clean(f.Person.Subject, 80)
-		if id, err := o.Service.Store.Identity(ctx, f.Person.Issuer, f.Person.Subject); err == nil {
+		e.Details["subject"] = oidc.Clean(f.Claims.Subject, 80)
+		if id, err := o.Service.Store.Identity(ctx, f.Claims.Issuer, f.Claims.Subject); err == nil {
 			e.TargetID = id.UserID
 			if u, err := o.Service.Store.User(ctx, id.UserID); err == nil {
 				e.Target = u.Username

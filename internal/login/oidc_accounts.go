@@ -20,11 +20,11 @@ import (
 // findOrCreateUser finds or creates the account for claims and updates it, in one transaction. The account is found by
 // issuer and subject only (OpenID Connect Core 1.0, section 5.7), never by name or e-mail, unless the operator has
 // configured link verified_email.
-func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person,
-	out *Arrival) (store.User, error) {
+func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Claims,
+	out *SignInResult) (store.User, error) {
 	var u store.User
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
-		*out = Arrival{Purpose: out.Purpose, ReturnTo: out.ReturnTo}
+		*out = SignInResult{Purpose: out.Purpose, ReturnTo: out.ReturnTo}
 		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 		switch {
 		case err == nil:
@@ -45,7 +45,7 @@ func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config,
 			u, err = o.linkByEmail(ctx, tx, c, cfg, p, local)
 			return err
 		}
-		out.Made, out.Twin = true, local.ID != ""
+		out.AccountCreated, out.LocalAccountExists = true, local.ID != ""
 		u, err = o.create(ctx, tx, c, cfg, p)
 		return err
 	})
@@ -53,20 +53,20 @@ func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config,
 	case err != nil:
 		return store.User{}, err
 	case u.Pending || !u.Active: // just created: the account stays and waits for activation
-		return store.User{}, inactiveError(u.Pending)
+		return store.User{}, errInactive(u.Pending)
 	}
 	return u, nil
 }
 
 // updateKnownUser updates the account of a known identity.
-func (o *OIDC) updateKnownUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person,
+func (o *OIDC) updateKnownUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Claims,
 	id store.Identity) (store.User, error) {
 	u, err := tx.User(ctx, id.UserID)
 	if err != nil {
 		return u, err
 	}
 	if !u.Active || u.Pending {
-		return u, inactiveError(u.Pending) // a provider cannot override it
+		return u, errInactive(u.Pending) // a provider cannot override it
 	}
 	if u, err = o.applyClaims(ctx, tx, c, cfg, p, u, true); err != nil {
 		return u, err
@@ -74,7 +74,7 @@ func (o *OIDC) updateKnownUser(ctx context.Context, tx store.Tx, c Client, cfg *
 	return u, tx.UpdateIdentity(ctx, o.identity(p, u.ID))
 }
 
-func (o *OIDC) identity(p *oidc.Person, userID string) store.Identity {
+func (o *OIDC) identity(p *oidc.Claims, userID string) store.Identity {
 	now := o.Service.Clock().UTC()
 	return store.Identity{
 		Issuer: p.Issuer, Subject: p.Subject, UserID: userID, Provider: p.Provider, Email: p.Email.String(), Name: p.Name,
@@ -85,7 +85,7 @@ func (o *OIDC) identity(p *oidc.Person, userID string) store.Identity {
 // localUserByEmail returns the local account with the same e-mail, or the zero User. Both sides have to be verified,
 // the claim by the provider and the account's address by an administrator or the deployment: otherwise an attacker
 // could create an account with the address and wait for its owner (pre-hijacking).
-func localUserByEmail(ctx context.Context, tx store.Tx, p *oidc.Person) (store.User, error) {
+func localUserByEmail(ctx context.Context, tx store.Tx, p *oidc.Claims) (store.User, error) {
 	if p.Email.IsZero() || !p.EmailVerified {
 		return store.User{}, nil
 	}
@@ -104,7 +104,7 @@ func localUserByEmail(ctx context.Context, tx store.Tx, p *oidc.Person) (store.U
 // mayLinkByEmail reports whether an identity may be linked to the account with the same e-mail. Not if the account has
 // an identity of the same issuer already: the same address with another subject is a recycled address of a different
 // user.
-func mayLinkByEmail(ctx context.Context, tx store.Tx, p *oidc.Person, local store.User) (bool, error) {
+func mayLinkByEmail(ctx context.Context, tx store.Tx, p *oidc.Claims, local store.User) (bool, error) {
 	if local.ID == "" {
 		return false, nil
 	}
@@ -116,10 +116,10 @@ func mayLinkByEmail(ctx context.Context, tx store.Tx, p *oidc.Person, local stor
 }
 
 // linkByEmail links an identity to the local account with the same verified e-mail.
-func (o *OIDC) linkByEmail(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person,
+func (o *OIDC) linkByEmail(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Claims,
 	u store.User) (store.User, error) {
 	if !u.Active || u.Pending {
-		return u, inactiveError(u.Pending) // no new account either: it would undo the deactivation
+		return u, errInactive(u.Pending) // no new account either: it would undo the deactivation
 	}
 	if err := tx.CreateIdentity(ctx, o.identity(p, u.ID)); err != nil {
 		return u, err
@@ -141,7 +141,7 @@ func providerEvent(cfg *oidc.Config, action string, u store.User) store.Event {
 
 // create creates an account for an unknown identity.
 func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config,
-	p *oidc.Person) (store.User, error) {
+	p *oidc.Claims) (store.User, error) {
 	if cfg.Create == oidc.CreateDeny {
 		return store.User{}, &oidc.Error{Kind: oidc.Unknown, Reason: "no account has this identity, and create is deny"}
 	}
@@ -178,12 +178,12 @@ func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Conf
 
 // freeUsername returns a username that is not taken, was not another user's before (the app may still know them by it),
 // is no local account's e-mail (its owner's sign-ins would reach this account), and is not reserved.
-func (o *OIDC) freeUsername(ctx context.Context, tx store.Tx, p *oidc.Person) (string, error) {
+func (o *OIDC) freeUsername(ctx context.Context, tx store.Tx, p *oidc.Claims) (string, error) {
 	wish := p.Username
 	for n := 1; n <= 1000; n++ {
 		name := wish
 		if n > 1 {
-			name = identifier.Suffixed(wish, "-"+strconv.Itoa(n))
+			name = identifier.WithSuffix(wish, "-"+strconv.Itoa(n))
 		}
 		free, err := o.isUsernameFree(ctx, tx, p, name)
 		if err != nil {
@@ -196,7 +196,7 @@ func (o *OIDC) freeUsername(ctx context.Context, tx store.Tx, p *oidc.Person) (s
 	return "user-" + strings.ToLower(store.NewID(o.Service.Clock())), nil
 }
 
-func (o *OIDC) isUsernameFree(ctx context.Context, tx store.Tx, p *oidc.Person, name string) (bool, error) {
+func (o *OIDC) isUsernameFree(ctx context.Context, tx store.Tx, p *oidc.Claims, name string) (bool, error) {
 	folded := store.FoldName(name)
 	if slices.ContainsFunc(o.Reserved, func(r string) bool { return store.FoldName(r) == folded }) {
 		return false, nil
@@ -213,7 +213,7 @@ func (o *OIDC) isUsernameFree(ctx context.Context, tx store.Tx, p *oidc.Person, 
 
 // applyClaims updates an account from claims. The name and e-mail of an account with a password, and groups that were
 // granted here, are not changed.
-func (o *OIDC) applyClaims(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Person, u store.User,
+func (o *OIDC) applyClaims(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Claims, u store.User,
 	roles bool) (store.User, error) {
 	after := u
 	others, err := otherGroups(ctx, tx, u.ID, p.Issuer, p.Subject)
@@ -315,7 +315,7 @@ func (o *OIDC) roleFor(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Con
 }
 
 // linkIdentity links an identity to the account of the signed-in user who began the flow.
-func (o *OIDC) linkIdentity(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Person, live *session.Live) error {
+func (o *OIDC) linkIdentity(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Claims, live *session.Live) error {
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		s, u, err := tx.Session(ctx, live.Session.ID)
 		if errors.Is(err, store.ErrNotFound) || (err == nil && (s.Epoch != u.Epoch || !u.Active || u.Pending)) {
@@ -324,7 +324,7 @@ func (o *OIDC) linkIdentity(ctx context.Context, c Client, cfg *oidc.Config, p *
 		if err != nil {
 			return err
 		}
-		// Checked again: freshness was checked when the flow began, up to oidc.FlowLife ago.
+		// Checked again: freshness was checked when the flow began, up to oidc.FlowTTL ago.
 		if age := o.Service.Clock().Sub(s.AuthAt); age > linkWindow {
 			return &oidc.Error{Kind: oidc.Expired, Reason: "the user's last authentication is too long ago"}
 		}
@@ -356,4 +356,4 @@ func (o *OIDC) linkIdentity(ctx context.Context, c Client, cfg *oidc.Config, p *
 
 // linkWindow is how long after a sign-in or step-up an identity can be linked: 10 minutes to begin the flow, and its
 // lifetime.
-const linkWindow = 10*time.Minute + oidc.FlowLife
+const linkWindow = 10*time.Minute + oidc.FlowTTL

@@ -27,11 +27,11 @@ type cachedCheck struct {
 	live       *session.Live
 }
 
-// Counts checks whether a session is valid under this configuration. It returns the session with its effective rights,
+// Check checks whether a session is valid under this configuration. It returns the session with its effective rights,
 // or session.ErrNone. If its provider is not configured any more, or has another issuer now, the session is not valid
 // here, but not ended either, for another Caddy may know the provider. If the rules now deny its user, it is ended.
 // Other errors are technical. A nil o is a configuration without providers.
-func (o *OIDC) Counts(ctx context.Context, l *session.Live) (*session.Live, error) {
+func (o *OIDC) Check(ctx context.Context, l *session.Live) (*session.Live, error) {
 	d, err := o.checkSession(ctx, l)
 	switch {
 	case err != nil:
@@ -66,10 +66,10 @@ func (o *OIDC) checkSession(ctx context.Context, l *session.Live) (*cachedCheck,
 	return d, nil
 }
 
-// Fresh is Counts after a refresh: if the session's tokens are due, they are refreshed first, once for all concurrent
+// Refresh is Check after a refresh: if the session's tokens are due, they are refreshed first, once for all concurrent
 // requests and processes, and groups, names and roles are updated. If the provider has revoked the sign-in, the session
 // ends with this request: session.ErrNone. If the provider is down, the session continues for refresh_grace.
-func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
+func (o *OIDC) Refresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
 	d, err := o.checkSession(ctx, l)
 	switch {
 	case err != nil:
@@ -94,22 +94,22 @@ func (o *OIDC) Fresh(ctx context.Context, token string, l *session.Live) (*sessi
 		if l, err = o.Service.Sessions.Resolve(ctx, token); err != nil {
 			return nil, err
 		}
-		return o.Counts(ctx, l)
+		return o.Check(ctx, l)
 	}
 	d.refreshAt.Store(now.Add(refreshBackoff).UnixMilli())
 	return d.live, nil
 }
 
-// Judged is the check while the store is unavailable: it returns the session if this configuration has allowed it
-// before, as cached by Counts or Fresh. Otherwise it returns an error, and the gate denies.
-func (o *OIDC) Judged(l *session.Live) (*session.Live, error) {
+// CheckCached is the check while the store is unavailable: it returns the session if this configuration has allowed it
+// before, as cached by Check or Refresh. Otherwise it returns an error, and the gate denies.
+func (o *OIDC) CheckCached(l *session.Live) (*session.Live, error) {
 	switch {
 	case l.Session.Provider == "":
 		return o.withEffectiveUser(l), nil
 	case o == nil:
 		return nil, session.ErrNone
 	}
-	known, _ := l.Known(o)
+	known, _ := l.Memoized(o)
 	if d, ok := known.(*cachedCheck); ok && d.allowed.Load() {
 		return d.live, nil
 	}
@@ -118,7 +118,7 @@ func (o *OIDC) Judged(l *session.Live) (*session.Live, error) {
 
 // loadCheck returns the cached check of a session, or creates it. A failure to read the sealing key is not cached.
 func (o *OIDC) loadCheck(ctx context.Context, l *session.Live) (*cachedCheck, error) {
-	if known, ok := l.Known(o); ok {
+	if known, ok := l.Memoized(o); ok {
 		if d, ok := known.(*cachedCheck); ok {
 			return d, nil
 		}
@@ -137,7 +137,7 @@ func (o *OIDC) loadCheck(ctx context.Context, l *session.Live) (*cachedCheck, er
 	case t.Refresh != "" && !t.RefreshAt.IsZero():
 		d.refreshAt.Store(t.RefreshAt.UnixMilli())
 	}
-	kept, _ := l.Values(o, func(*session.Live) any { return d }).(*cachedCheck)
+	kept, _ := l.Memoize(o, func(*session.Live) any { return d }).(*cachedCheck)
 	return kept, nil
 }
 

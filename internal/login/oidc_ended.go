@@ -40,7 +40,7 @@ func markLoggedOut(ctx context.Context, tx store.Tx, issuer, subject, sid string
 		if value == "" {
 			continue
 		}
-		if err := tx.Mark(ctx, logoutMark, logoutKey(what, issuer, value), now.Add(store.EndedFor)); err != nil {
+		if err := tx.Mark(ctx, logoutMark, logoutKey(what, issuer, value), now.Add(store.EndedMarkTTL)); err != nil {
 			return err
 		}
 	}
@@ -48,14 +48,14 @@ func markLoggedOut(ctx context.Context, tx store.Tx, issuer, subject, sid string
 }
 
 // loggedOut reports whether a logout of the subject or of the session at the provider was recorded since started.
-func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Person, started time.Time) (bool, error) {
+func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Claims, started time.Time) (bool, error) {
 	keys := map[string]string{bySubject: p.Subject, bySID: p.SID}
 	if p.SID == "" {
 		keys = map[string]string{bySubject: p.Subject, bySubjectWithSID: p.Subject}
 	}
 	for what, value := range keys {
 		if ended, err := tx.Marked(ctx, logoutMark, logoutKey(what, p.Issuer, value),
-			started.Add(store.EndedFor)); err != nil || ended {
+			started.Add(store.EndedMarkTTL)); err != nil || ended {
 			return ended, err
 		}
 	}
@@ -74,12 +74,12 @@ func (o *OIDC) checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackRe
 	if live != nil {
 		keys = append(keys, live.Session.ID)
 	}
-	ended, err := loggedOut(ctx, tx, f.Person, f.StartedAt)
+	ended, err := loggedOut(ctx, tx, f.Claims, f.StartedAt)
 	for _, key := range keys {
 		if err != nil || ended {
 			break
 		}
-		ended, err = tx.Marked(ctx, store.MarkEnded, key, f.StartedAt.Add(store.EndedFor))
+		ended, err = tx.Marked(ctx, store.MarkEnded, key, f.StartedAt.Add(store.EndedMarkTTL))
 	}
 	switch {
 	case err != nil:

@@ -22,8 +22,8 @@ func (o *OIDC) Backchannel(ctx context.Context, c Client, name, raw string) erro
 	if err == nil {
 		err = o.applyLogoutToken(ctx, c, name, l)
 	}
-	if kind := oidc.KindOf(err); kind != "" && kind != oidc.Down {
-		o.RefusedLogout(ctx, c, name, err)
+	if kind := oidc.KindOf(err); kind != "" && kind != oidc.Unavailable {
+		o.AuditRefusedLogout(ctx, c, name, err)
 	}
 	return err
 }
@@ -32,7 +32,7 @@ func (o *OIDC) applyLogoutToken(ctx context.Context, c Client, name string, l oi
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		now := o.Service.Clock().UTC()
 		sum := sha256.Sum256([]byte(l.Issuer + "\n" + l.ID))
-		first, err := tx.Once(ctx, "oidc.jti", hex.EncodeToString(sum[:]), now, l.Expires)
+		first, err := tx.UseOnce(ctx, "oidc.jti", hex.EncodeToString(sum[:]), now, l.Expires)
 		if err != nil {
 			return err
 		}
@@ -80,8 +80,8 @@ const (
 	refusedRefill = time.Minute
 )
 
-// RefusedLogout logs and audits a refused logout from a provider.
-func (o *OIDC) RefusedLogout(ctx context.Context, c Client, name string, err error) {
+// AuditRefusedLogout logs and audits a refused logout from a provider.
+func (o *OIDC) AuditRefusedLogout(ctx context.Context, c Client, name string, err error) {
 	if !o.Registry.RecordRefusedLogout(name, err) || !o.allow(o.refusals, "logout "+name, refusedRefill, refusedBurst) {
 		return
 	}

@@ -60,7 +60,7 @@ func (o *OIDC) refreshSession(ctx context.Context, s *store.Session) refreshOutc
 		return out
 	}
 	switch kind := oidc.KindOf(err); {
-	case kind == oidc.Down, kind == "" && isTransient(err):
+	case kind == oidc.Unavailable, kind == "" && isTransient(err):
 		return r.handleFailure(ctx, err)
 	case kind == "":
 		// The new claims cannot be stored. To continue with the old ones would keep rights that the provider has revoked.
@@ -136,7 +136,7 @@ func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutc
 		unsaved.failingSince = now
 	case now.Sub(since) >= r.cfg.RefreshGraceOrDefault():
 		log.Warn("session refreshes have failed for longer than refresh_grace: session ended")
-		return r.endSession(ctx, &oidc.Error{Kind: oidc.Down, Reason: "refreshes have failed for longer than refresh_grace",
+		return r.endSession(ctx, &oidc.Error{Kind: oidc.Unavailable, Reason: "refreshes have failed for longer than refresh_grace",
 			Err: why})
 	default:
 		log.Warn("could not refresh a session; it continues")
@@ -249,7 +249,7 @@ func successor(ctx context.Context, tx store.Tx, s *store.Session, now time.Time
 }
 
 // apply stores new tokens and updates the account, unless the tokens were changed concurrently.
-func (r *tokenRefresh) apply(ctx context.Context, p *oidc.Person) error {
+func (r *tokenRefresh) apply(ctx context.Context, p *oidc.Claims) error {
 	return r.replaceTokens(ctx, p.Tokens, p.Stored().Encode(), func(tx store.Tx) error {
 		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 		if errors.Is(err, store.ErrNotFound) || (err == nil && id.UserID != r.session.UserID) {
@@ -269,7 +269,7 @@ func (o *OIDC) lease(ctx context.Context, s *store.Session) (leased bool, err er
 	sum := sha256.Sum256([]byte(s.Sealed))
 	err = o.Service.Store.Change(ctx, func(tx store.Tx) (err error) {
 		now := o.Service.Clock().UTC()
-		leased, err = tx.Once(ctx, "oidc.refresh", hex.EncodeToString(sum[:]), now, now.Add(leaseLife))
+		leased, err = tx.UseOnce(ctx, "oidc.refresh", hex.EncodeToString(sum[:]), now, now.Add(leaseLife))
 		return err
 	})
 	if err != nil {

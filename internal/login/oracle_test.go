@@ -18,12 +18,12 @@ import (
 // answer is all that a stranger can observe of a wrong guess.
 func (w *world) answer(c login.Client, name string) string {
 	w.t.Helper()
-	_, err := w.Password(w.t.Context(), c, name, wrong)
+	_, err := w.CheckPassword(w.t.Context(), c, name, wrong)
 	var throttled *login.ThrottledError
 	if errors.As(err, &throttled) {
 		return fmt.Sprintf("throttled for %v", throttled.Wait)
 	}
-	if !errors.Is(err, login.ErrWrong) {
+	if !errors.Is(err, login.ErrInvalidCredentials) {
 		w.t.Fatal(err)
 	}
 	return err.Error()
@@ -177,7 +177,7 @@ func TestNoNameOfAnAccountHasGuessesOfItsOwn(t *testing.T) {
 func TestManyRightSignInsAtOnceAllSucceed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.Limits.Free = 100
+	w.Limits.FreeAttempts = 100
 	var refused atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 40 {
@@ -222,7 +222,7 @@ func TestKnownBrowsersGuessTogether(t *testing.T) {
 			checked++
 		}
 	}
-	if most := 2 * w.Limits.Free; checked > most {
+	if most := 2 * w.Limits.FreeAttempts; checked > most {
 		t.Errorf("%d guesses were checked, want %d at most", checked, most)
 	}
 	if got := w.try(browsers[0], "ada", right); got != "ok" {

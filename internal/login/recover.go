@@ -13,20 +13,20 @@ import (
 type Recovery struct {
 	KeepSessions bool     // keep all sessions
 	KeepSession  string   // id of one session to keep
-	KeepBrowsers []string // device tokens of browsers that stay known
+	KeepDevices  []string // device tokens of browsers that stay known
 	KeepLinks    bool     // one-time links stay valid
 
 	Identities  bool      // unlink all identities …
 	LinkedSince time.Time // … or those that were linked since then, if not zero
 
-	// Note writes an audit event with the actor and the client of the request.
-	Note func(ctx context.Context, tx store.Tx, e store.Event) error
+	// Audit writes an audit event with the actor and the client of the request.
+	Audit func(ctx context.Context, tx store.Tx, e store.Event) error
 }
 
 // Recovered says what was revoked, and which identities are left.
 type Recovered struct {
-	Sessions, Browsers, Links int
-	Unlinked, Left            []store.Identity
+	Sessions, Devices, Links int
+	Unlinked, Remaining      []store.Identity
 }
 
 // Describe adds the counts to the details of an event.
@@ -34,8 +34,8 @@ func (r Recovered) Describe(details map[string]string) {
 	if _, told := details["sessions_ended"]; !told || r.Sessions > 0 {
 		details["sessions_ended"] = strconv.Itoa(r.Sessions)
 	}
-	for name, n := range map[string]int{"browsers_forgotten": r.Browsers, "links_canceled": r.Links,
-		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Left)} {
+	for name, n := range map[string]int{"browsers_forgotten": r.Devices, "links_canceled": r.Links,
+		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Remaining)} {
 		if n > 0 {
 			details[name] = strconv.Itoa(n)
 		}
@@ -85,11 +85,11 @@ func endSessions(ctx context.Context, tx store.Tx, u store.User, r Recovery, out
 }
 
 func forgetDevices(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) (err error) {
-	keep := make([]store.TokenHash, len(r.KeepBrowsers))
-	for i, token := range r.KeepBrowsers {
+	keep := make([]store.TokenHash, len(r.KeepDevices))
+	for i, token := range r.KeepDevices {
 		keep[i] = store.HashToken(token)
 	}
-	out.Browsers, err = tx.ForgetDevices(ctx, u.ID, keep...)
+	out.Devices, err = tx.ForgetDevices(ctx, u.ID, keep...)
 	return err
 }
 
@@ -113,10 +113,10 @@ func unlinkIdentities(ctx context.Context, tx store.Tx, u store.User, r Recovery
 	for _, id := range ids {
 		linkedSince := !r.LinkedSince.IsZero() && !id.CreatedAt.Before(r.LinkedSince)
 		if !r.Identities && !linkedSince {
-			out.Left = append(out.Left, id)
+			out.Remaining = append(out.Remaining, id)
 			continue
 		}
-		if _, err := UnlinkIdentity(ctx, tx, id, r.Note); err != nil {
+		if _, err := UnlinkIdentity(ctx, tx, id, r.Audit); err != nil {
 			return err
 		}
 		out.Unlinked = append(out.Unlinked, id)

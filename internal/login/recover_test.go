@@ -24,7 +24,7 @@ var (
 )
 
 // Every table that refers to users is either revoked by a recovery or listed above as giving no access.
-func TestNoWayIntoAnAccountIsForgottenWhenItIsTakenBack(t *testing.T) {
+func TestRecoveryCoversEveryTableThatGivesAccess(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../store/sqlstore/migrations/*.sql")
 	if err != nil || len(files) == 0 {

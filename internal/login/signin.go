@@ -16,7 +16,7 @@ import (
 // Known browsers. A browser that signed in to an account gets a random device token; the store has its hash with the
 // account. It authenticates nobody: it only gives the browser its own count of wrong passwords.
 const (
-	deviceLife = 365 * 24 * time.Hour
+	deviceTTL  = 365 * 24 * time.Hour
 	maxDevices = 4 // accounts that one browser is known for
 )
 
@@ -34,8 +34,8 @@ func ParseDevices(value string) []string {
 	return tokens
 }
 
-// Via says how a user authenticated, and holds the parameters of the session.
-type Via struct {
+// SignInOptions says how a user authenticated, and holds the parameters of the session.
+type SignInOptions struct {
 	Method   string // "password", "oidc", "link"
 	Provider string
 	Issuer   string
@@ -58,27 +58,27 @@ type SignedIn struct {
 	Devices string // new value of the device cookie, "" for no change
 }
 
-// DeviceLife returns how long the device cookie lasts.
-func DeviceLife() time.Duration { return deviceLife }
+// DeviceTTL returns how long the device cookie lasts.
+func DeviceTTL() time.Duration { return deviceTTL }
 
 // SignIn starts a session for a proof, in one transaction: the session of the request ends (session fixation, a change
 // of user), the new one starts, failed attempts are cleared, the browser becomes known, and the sign-in is audited. The
 // user is read again, so that changes since the proof take effect.
-func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via Via) (SignedIn, error) {
+func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via SignInOptions) (SignedIn, error) {
 	var out SignedIn
 	err := s.Store.Change(ctx, func(tx store.Tx) error {
 		u, err := tx.User(ctx, p.User.ID)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			return ErrWrong
+			return ErrInvalidCredentials
 		case err != nil:
 			return err
 		case u.PasswordHash != p.User.PasswordHash && via.Provider == "":
-			return ErrWrong // changed since the proof
+			return ErrInvalidCredentials // changed since the proof
 		case !u.Active || u.Pending:
-			return &DisabledError{Pending: u.Pending}
+			return &InactiveError{Pending: u.Pending}
 		case u.Epoch != p.User.Epoch: // all sessions were ended since the proof
-			return ErrWrong
+			return ErrInvalidCredentials
 		}
 		if via.Check != nil {
 			if err := via.Check(ctx, tx); err != nil {
@@ -92,7 +92,7 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via Via) (Signe
 		if via.Provider != "" {
 			authAt = via.AuthAt
 		}
-		out.Token, out.Session, err = s.Sessions.Create(ctx, tx, session.Start{
+		out.Token, out.Session, err = s.Sessions.Start(ctx, tx, session.StartOptions{
 			User: u, Limits: s.Lifetime, Remember: via.Remember, Method: via.Method,
 			Provider: via.Provider, Issuer: via.Issuer, Subject: via.Subject, SID: via.SID,
 			Claims: via.Claims, Sealed: via.Sealed, AuthAt: authAt,
@@ -131,12 +131,12 @@ func (s *Service) endPresented(ctx context.Context, tx store.Tx, c Client) error
 }
 
 // recordSignIn writes everything but the session: last sign-in, attempts, rehash, device, audit event.
-func (s *Service) recordSignIn(ctx context.Context, tx store.Tx, c Client, p Proof, via Via, out *SignedIn) error {
+func (s *Service) recordSignIn(ctx context.Context, tx store.Tx, c Client, p Proof, via SignInOptions, out *SignedIn) error {
 	now := s.Clock().UTC()
 	if err := tx.SetLastLogin(ctx, out.User.ID, now); err != nil {
 		return err
 	}
-	if err := p.Forget(ctx, tx); err != nil {
+	if err := p.ClearAttempts(ctx, tx); err != nil {
 		return err
 	}
 	if p.rehash != "" {
@@ -168,18 +168,18 @@ func (s *Service) rememberDevice(ctx context.Context, tx store.Tx, c Client, p P
 		tokens := append([]string{token}, c.Devices...)
 		out.Devices = strings.Join(tokens[:min(len(tokens), maxDevices)], ".")
 	}
-	return tx.PutDevice(ctx, store.HashToken(token), out.User.ID, now, now.Add(deviceLife))
+	return tx.PutDevice(ctx, store.HashToken(token), out.User.ID, now, now.Add(deviceTTL))
 }
 
-// Confirm rotates the session of a user who has just authenticated again (step-up): it has a new token, and admin
+// StepUp rotates the session of a user who has just authenticated again (step-up): it has a new token, and admin
 // writes are allowed for a while. It returns store.ErrNotFound (wrapped) if the session has ended meanwhile.
-func (s *Service) Confirm(ctx context.Context, c Client, p Proof, l *session.Live) (SignedIn, error) {
-	return s.stepUp(ctx, c, p, l, s.Clock().UTC(), nil)
+func (s *Service) StepUp(ctx context.Context, c Client, p Proof, l *session.Live) (SignedIn, error) {
+	return s.stepUpAt(ctx, c, p, l, s.Clock().UTC(), nil)
 }
 
-// stepUp is [Service.Confirm] for a proof given at authAt. apply, which may be nil, changes the session before it is
+// stepUpAt is [Service.StepUp] for a proof given at authAt. apply, which may be nil, changes the session before it is
 // rotated. Session and user are read in the transaction, so that changes since the request began are not undone.
-func (s *Service) stepUp(ctx context.Context, c Client, p Proof, l *session.Live, authAt time.Time,
+func (s *Service) stepUpAt(ctx context.Context, c Client, p Proof, l *session.Live, authAt time.Time,
 	apply func(ctx context.Context, tx store.Tx, old *store.Session) error) (SignedIn, error) {
 	var out SignedIn
 	err := s.Store.Change(ctx, func(tx store.Tx) error {
@@ -188,7 +188,7 @@ func (s *Service) stepUp(ctx context.Context, c Client, p Proof, l *session.Live
 			return err
 		}
 		if u.ID != l.User.ID || old.Epoch != u.Epoch || !u.Active || u.Pending || u.PasswordHash != p.User.PasswordHash {
-			return ErrWrong
+			return ErrInvalidCredentials
 		}
 		if apply != nil {
 			if err := apply(ctx, tx, &old); err != nil {
@@ -199,10 +199,10 @@ func (s *Service) stepUp(ctx context.Context, c Client, p Proof, l *session.Live
 			}
 		}
 		out = SignedIn{User: u}
-		if out.Token, out.Session, err = s.Sessions.Renew(ctx, tx, old, u.Epoch, authAt); err != nil {
+		if out.Token, out.Session, err = s.Sessions.Rotate(ctx, tx, old, u.Epoch, authAt); err != nil {
 			return err
 		}
-		if err := p.Forget(ctx, tx); err != nil {
+		if err := p.ClearAttempts(ctx, tx); err != nil {
 			return err
 		}
 		return tx.AddEvent(ctx, c.stamp(store.Event{

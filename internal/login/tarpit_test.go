@@ -14,7 +14,7 @@ import (
 // Denial of service: a client that has to wait and retries anyway gets its refusal after a delay, or a flood of
 // refusals would slow down everybody else. The number of delayed requests is limited, and other clients are not
 // delayed.
-func TestThoseWhoWereToldToWaitAreHeld(t *testing.T) {
+func TestBlockedClientsAreDelayed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		eve, ada := netip.MustParseAddr("2001:db8:1:2::3"), netip.MustParseAddr("192.0.2.1")

@@ -19,14 +19,14 @@ import (
 
 // Limits limit how often passwords may be tried.
 type Limits struct {
-	Free    int           // wrong passwords for one account without a wait
-	Longest time.Duration // maximum wait
-	Client  int           // attempts per client address and Window
-	Window  time.Duration
+	FreeAttempts int           // wrong passwords for one account without a wait
+	MaxWait      time.Duration // maximum wait
+	Client       int           // attempts per client address and Window
+	Window       time.Duration
 }
 
 // DefaultLimits apply if the configuration sets none.
-var DefaultLimits = Limits{Free: 5, Longest: 15 * time.Minute, Client: 30, Window: time.Minute}
+var DefaultLimits = Limits{FreeAttempts: 5, MaxWait: 15 * time.Minute, Client: 30, Window: time.Minute}
 
 // ThrottledError means too many attempts. It says nothing about the account, which may not exist.
 type ThrottledError struct{ Wait time.Duration }
@@ -57,10 +57,10 @@ type Throttle struct {
 	store   store.Store
 	now     func() time.Time
 	blocked *otter.Cache[string, time.Time] // clients that have to wait, so that a flood does not reach the store
-	tarpit  password.Holds
+	tarpit  password.Tarpit
 }
 
-// tarpitDelay is the mean delay before the response to a blocked client; see [password.Holds].
+// tarpitDelay is the mean delay before the response to a blocked client; see [password.Tarpit].
 const tarpitDelay = time.Second / 2
 
 // NewThrottle returns a Throttle that counts in st.
@@ -96,7 +96,7 @@ func (t *Throttle) checkBlocked(ctx context.Context, ip netip.Addr, l Limits) er
 	if l.Client <= 0 || t.blockedFor(key) == 0 {
 		return nil
 	}
-	moment, end := t.tarpit.Begin(tarpitDelay)
+	moment, end := t.tarpit.Delay(tarpitDelay)
 	defer end()
 	select {
 	case <-ctx.Done():
@@ -128,7 +128,7 @@ func (t *Throttle) countClient(ctx context.Context, ip netip.Addr, l Limits) (fi
 		return false, &ThrottledError{Wait: wait}
 	}
 	now := t.now()
-	wait, err := t.store.TakeTurn(ctx, key, l.Client, l.Window, now)
+	wait, err := t.store.CountInWindow(ctx, key, l.Client, l.Window, now)
 	if err != nil {
 		return false, fmt.Errorf("counting sign-in attempts: %w", err)
 	}
@@ -165,8 +165,8 @@ const sharedFactor = 2
 
 // count counts an attempt. hidden is true if it has to fail like a wrong password.
 func (t *Throttle) count(ctx context.Context, a attempt, l Limits) (hidden bool, err error) {
-	now, free := t.now(), l.Free
-	wait, err := t.store.BeginAttempt(ctx, a.visibleKey, free, l.Longest, now)
+	now, free := t.now(), l.FreeAttempts
+	wait, err := t.store.BeginAttempt(ctx, a.visibleKey, free, l.MaxWait, now)
 	if err != nil {
 		return false, fmt.Errorf("counting sign-in attempts: %w", err)
 	}
@@ -177,7 +177,7 @@ func (t *Throttle) count(ctx context.Context, a attempt, l Limits) (hidden bool,
 		free *= sharedFactor
 	}
 	ctx = context.WithoutCancel(ctx) // both counts or none, even if the client disconnects in between
-	if wait, err = t.store.BeginAttempt(ctx, a.hiddenKey, free, l.Longest, now); err != nil {
+	if wait, err = t.store.BeginAttempt(ctx, a.hiddenKey, free, l.MaxWait, now); err != nil {
 		return false, errors.Join(fmt.Errorf("counting sign-in attempts: %w", err),
 			t.store.ForgiveAttempt(ctx, a.visibleKey, now))
 	}
@@ -225,9 +225,9 @@ func typedNameKey(secret, name string) string {
 	return nameKey(secret, typedPrefix, name)
 }
 
-// Forget clears all failed attempts for an account, in the transaction that changes its password: they were guesses at
+// ClearAttempts clears all failed attempts for an account, in the transaction that changes its password: they were guesses at
 // the old one.
-func Forget(ctx context.Context, tx store.Tx, u store.User) error {
+func ClearAttempts(ctx context.Context, tx store.Tx, u store.User) error {
 	keys := []string{AccountKey(u.ID), knownBrowsersKey(u.ID), sessionsKey(u.ID)}
 	secret, err := tx.Setting(ctx, secretSetting)
 	switch {
@@ -240,10 +240,10 @@ func Forget(ctx context.Context, tx store.Tx, u store.User) error {
 			keys = append(keys, typedNameKey(secret, u.Email))
 		}
 	}
-	return forget(ctx, tx, keys)
+	return clearKeys(ctx, tx, keys)
 }
 
-func forget(ctx context.Context, tx store.Tx, keys []string) error {
+func clearKeys(ctx context.Context, tx store.Tx, keys []string) error {
 	for _, key := range keys {
 		if err := tx.ClearAttempts(ctx, key); err != nil {
 			return err

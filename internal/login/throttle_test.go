@@ -120,7 +120,7 @@ func TestStrangersKeepNobodyFromConfirmingASession(t *testing.T) {
 		w.try(from("203.0.113.5"), "ada@example.com", wrong)
 	}
 	in, err := w.SignIn(t.Context(), from("192.0.2.1"), login.Proof{User: w.user},
-		login.Via{Method: "oidc", Provider: "corp"})
+		login.SignInOptions{Method: "oidc", Provider: "corp"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,18 +137,18 @@ func TestStrangersKeepNobodyFromConfirmingASession(t *testing.T) {
 	for range 50 {
 		stolen.Session = store.NewToken()
 		for range 2 {
-			if errors.Is(again(stolen, wrong), login.ErrWrong) {
+			if errors.Is(again(stolen, wrong), login.ErrInvalidCredentials) {
 				checked++
 			}
 		}
 	}
-	if checked > 2*w.Limits.Free {
+	if checked > 2*w.Limits.FreeAttempts {
 		t.Errorf("%d guesses behind sessions", checked)
 	}
 	if err := again(stolen, right); !errors.As(err, new(*login.ThrottledError)) {
 		t.Errorf("the wait of whoever is signed in is not told: %v", err)
 	}
-	w.change(func(tx store.Tx) error { return login.Forget(t.Context(), tx, w.user) })
+	w.change(func(tx store.Tx) error { return login.ClearAttempts(t.Context(), tx, w.user) })
 	if err := again(owner, right); err != nil {
 		t.Errorf("after another password: %v", err)
 	}
@@ -159,7 +159,7 @@ func TestABrowserThatCameByALinkIsKnown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	owner := from("192.0.2.1")
-	in, err := w.SignIn(t.Context(), owner, login.Proof{User: w.user}, login.Via{Method: "link"})
+	in, err := w.SignIn(t.Context(), owner, login.Proof{User: w.user}, login.SignInOptions{Method: "link"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestABrowserThatCameByALinkIsKnown(t *testing.T) {
 	if got := w.try(owner, "ada", right); got != "ok" {
 		t.Errorf("strangers lock the owner out: %s", got)
 	}
-	other, err := w.SignIn(t.Context(), owner, login.Proof{User: w.user}, login.Via{Method: "oidc", Provider: "corp"})
+	other, err := w.SignIn(t.Context(), owner, login.Proof{User: w.user}, login.SignInOptions{Method: "oidc", Provider: "corp"})
 	if err != nil || other.Devices != "" {
 		t.Errorf("through a provider: %q, %v", other.Devices, err)
 	}
@@ -189,8 +189,8 @@ func TestASignInFailsIfTheAccountIsResetMeanwhile(t *testing.T) {
 			w := newWorld(t)
 			proof := login.Proof{User: w.user}
 			w.change(func(tx store.Tx) error { return act(w, tx) })
-			if _, err := w.SignIn(t.Context(), from("192.0.2.1"), proof, login.Via{Method: method}); !errors.Is(err,
-				login.ErrWrong) {
+			if _, err := w.SignIn(t.Context(), from("192.0.2.1"), proof, login.SignInOptions{Method: method}); !errors.Is(err,
+				login.ErrInvalidCredentials) {
 				t.Errorf("by %s, %s meanwhile: %v", method, name, err)
 			}
 		}
@@ -205,11 +205,11 @@ func TestParallelGuessesGainNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
-			_, err := w.Password(t.Context(), from(fmt.Sprintf("192.0.2.%d", i)), "ada", wrong)
+			_, err := w.CheckPassword(t.Context(), from(fmt.Sprintf("192.0.2.%d", i)), "ada", wrong)
 			for errors.Is(err, password.ErrBusy) { // a slow machine: retry
-				_, err = w.Password(t.Context(), from(fmt.Sprintf("192.0.2.%d", i)), "ada", wrong)
+				_, err = w.CheckPassword(t.Context(), from(fmt.Sprintf("192.0.2.%d", i)), "ada", wrong)
 			}
-			if errors.Is(err, login.ErrWrong) {
+			if errors.Is(err, login.ErrInvalidCredentials) {
 				checked.Add(1)
 			} else if !errors.As(err, new(*login.ThrottledError)) {
 				t.Error(err)
@@ -310,9 +310,9 @@ func TestADisconnectIsNotCountedAsAGuess(t *testing.T) {
 	}
 	var counted []string
 	w.Count = func(method, outcome string) { counted = append(counted, method+" "+outcome) }
-	for range 3 * w.Limits.Free {
+	for range 3 * w.Limits.FreeAttempts {
 		ctx, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		if _, err := w.Password(ctx, from("192.0.2.1"), "ada", right); err == nil || ctx.Err() == nil {
+		if _, err := w.CheckPassword(ctx, from("192.0.2.1"), "ada", right); err == nil || ctx.Err() == nil {
 			t.Errorf("left, and got %v", err)
 		}
 		leave()
@@ -335,7 +335,7 @@ func TestStepUpAttemptsAreCountedAndAudited(t *testing.T) {
 	for i := range 4 {
 		_, err := w.Reverify(t.Context(), c, w.user, wrong)
 		if throttled := errors.As(err, new(*login.ThrottledError)); throttled != (i >= 2) || !throttled &&
-			!errors.Is(err, login.ErrWrong) {
+			!errors.Is(err, login.ErrInvalidCredentials) {
 			t.Errorf("attempt %d: %v", i+1, err)
 		}
 	}

@@ -69,11 +69,11 @@ func withdrawRights(ctx context.Context, tx store.Tx, u store.User,
 	return save(ctx, tx, u, after, others)
 }
 
-// ErrLastWayIn means that without this identity the user could not sign in any more.
-var ErrLastWayIn = errors.New("this is the only way to sign in to this account")
+// ErrLastSignInMethod means that without this identity the user could not sign in any more.
+var ErrLastSignInMethod = errors.New("this is the only way to sign in to this account")
 
 // Unlink removes an identity from the account of the signed-in user. Other sessions that were started with it end.
-// Errors: store.ErrNotFound, [ErrLastWayIn], or technical.
+// Errors: store.ErrNotFound, [ErrLastSignInMethod], or technical.
 func (o *OIDC) Unlink(ctx context.Context, c Client, live *session.Live, issuer, subject string) error {
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		s, u, err := tx.Session(ctx, live.Session.ID)
@@ -100,7 +100,7 @@ func (o *OIDC) Unlink(ctx context.Context, c Client, live *session.Live, issuer,
 		case id == nil || s.Epoch != u.Epoch:
 			return store.ErrNotFound
 		case otherMethods == 0:
-			return ErrLastWayIn
+			return ErrLastSignInMethod
 		}
 		return o.unlinkOwn(ctx, tx, c, u, *id, live.Session.ID)
 	})
@@ -140,7 +140,7 @@ func (o *OIDC) unlinkOwn(ctx context.Context, tx store.Tx, c Client, u store.Use
 // givesAdmin reports whether an identity is in an admin group of its provider.
 func (o *OIDC) givesAdmin(id store.Identity) bool {
 	cfg, ok := o.Registry.Config(id.Provider)
-	return ok && cfg.Issuer == id.Issuer && cfg.IsAdmin(&oidc.Person{Groups: identifier.ParseGroups(id.Groups)})
+	return ok && cfg.Issuer == id.Issuer && cfg.IsAdmin(&oidc.Claims{Groups: identifier.ParseGroups(id.Groups)})
 }
 
 // UnlinkIdentity unlinks an identity for an administrator or the command line, without any configuration of providers:

@@ -8,9 +8,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
-// Person holds the verified claims about one user. Subject, Email and Groups are exactly what the provider signed;
+// Claims holds the verified claims about one user. Subject, Email and Groups are exactly what the provider signed;
 // decisions are made by them. Username and Name are cleaned for display; no decision depends on them.
-type Person struct {
+type Claims struct {
 	Provider string // name in the configuration
 	Issuer   string
 	Subject  string
@@ -37,7 +37,7 @@ type IgnoredValue struct {
 	Count   int
 }
 
-func (p *Person) addIgnored(claim string, fault identifier.Fault, example string) {
+func (p *Claims) addIgnored(claim string, fault identifier.Fault, example string) {
 	for i := range p.Ignored {
 		if p.Ignored[i].Claim == claim && p.Ignored[i].Fault == fault {
 			p.Ignored[i].Count++
@@ -48,17 +48,17 @@ func (p *Person) addIgnored(claim string, fault identifier.Fault, example string
 }
 
 // buildClaims reads the claims. Userinfo is newer than the ID token, so it takes precedence.
-func (p *provider) buildClaims(v *verifiedToken, info jsonObject) *Person {
+func (p *provider) buildClaims(v *verifiedToken, info jsonObject) *Claims {
 	all := mergeUserinfo(v.claims, info)
-	out := &Person{Provider: p.Config.Name, Issuer: p.Issuer, Subject: v.subject, SID: v.sid, authTime: v.authTime}
+	out := &Claims{Provider: p.Config.Name, Issuer: p.Issuer, Subject: v.subject, SID: v.sid, authTime: v.authTime}
 	p.setEmail(out, all)
-	out.Name = identifier.Name(all.lookup(orDefault(p.Claims.Name, "name")).scalar())
+	out.Name = identifier.SanitizeName(all.lookup(orDefault(p.Claims.Name, "name")).scalar())
 	p.setGroups(out, all)
 	local, _, _ := strings.Cut(out.Email.String(), "@")
 	for _, candidate := range []string{
 		all.lookup(p.Claims.Username).scalar(), all.get("preferred_username").scalar(), local, v.subject, "user",
 	} {
-		if out.Username = identifier.Username(candidate); out.Username != "" {
+		if out.Username = identifier.SanitizeUsername(candidate); out.Username != "" {
 			break
 		}
 	}
@@ -89,7 +89,7 @@ func mergeUserinfo(id, info jsonObject) jsonObject {
 
 // setEmail sets the address, and whether the provider has verified it. email_verified is read from the object that
 // holds the address, and counts only if that object's "email" is exactly the same text.
-func (p *provider) setEmail(out *Person, all jsonObject) {
+func (p *provider) setEmail(out *Claims, all jsonObject) {
 	path := orDefault(p.Claims.Email, "email")
 	claim := all.lookup(path)
 	signed, ok := claim.singleString()
@@ -115,7 +115,7 @@ func (p *provider) setEmail(out *Person, all jsonObject) {
 
 // setGroups reads a claim that is one group or a list of groups. Groups that the configuration names take precedence,
 // so that nobody loses a right because of being in one group too many.
-func (p *provider) setGroups(out *Person, all jsonObject) {
+func (p *provider) setGroups(out *Claims, all jsonObject) {
 	path := orDefault(p.Claims.Groups, "groups")
 	var found []string
 	for _, item := range all.lookup(path).items() {
@@ -139,7 +139,7 @@ func (p *provider) setGroups(out *Person, all jsonObject) {
 }
 
 // limitGroups drops groups beyond the limit, but none that the configuration names.
-func (p *provider) limitGroups(out *Person, path string, found []string) []string {
+func (p *provider) limitGroups(out *Claims, path string, found []string) []string {
 	configured := p.configuredGroups()
 	var kept, rest []string
 	for _, g := range found {
@@ -174,7 +174,7 @@ func (p *provider) configuredGroups() []string {
 
 // CheckAllowed returns nil if the allow rules of the configuration match, otherwise an *[Error] of kind NotAllowed, or
 // of kind Unverified if a rule would match but the provider has not verified the e-mail address.
-func (c *Config) CheckAllowed(p *Person) error {
+func (c *Config) CheckAllowed(p *Claims) error {
 	if len(c.Allow) == 0 {
 		return nil
 	}
@@ -194,7 +194,7 @@ func (c *Config) CheckAllowed(p *Person) error {
 	return fail(NotAllowed, "no allow rule matches")
 }
 
-func (a Allow) matches(p *Person) bool {
+func (a Allow) matches(p *Claims) bool {
 	switch a.Field {
 	case "email":
 		return p.Email.Is(a.Values...)
@@ -210,4 +210,4 @@ func (a Allow) matches(p *Person) bool {
 }
 
 // IsAdmin reports whether the user is in one of the AdminGroups.
-func (c *Config) IsAdmin(p *Person) bool { return p.Groups.AnyOf(c.AdminGroups) }
+func (c *Config) IsAdmin(p *Claims) bool { return p.Groups.AnyOf(c.AdminGroups) }

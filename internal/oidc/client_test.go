@@ -82,12 +82,12 @@ func TestTheOldestFlowsOfABrowserAreDropped(t *testing.T) {
 	for i := range 24 {
 		have[fmt.Sprintf("flow-%02d", i)] = fmt.Sprintf("%s.token", strings.Repeat("1", 3)+string(rune('a'+i)))
 	}
-	drop := Surplus(have)
+	drop := FlowCookiesToDrop(have)
 	if len(have)-len(drop) != MaxFlows-1 || drop[0] != "flow-forged" || drop[1] != "flow-00" ||
 		slices.Contains(drop, "flow-23") {
 		t.Errorf("dropped %v", drop)
 	}
-	if d := Surplus(map[string]string{"flow-1": "a"}); d != nil {
+	if d := FlowCookiesToDrop(map[string]string{"flow-1": "a"}); d != nil {
 		t.Errorf("dropped %v of one", d)
 	}
 }

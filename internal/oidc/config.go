@@ -68,8 +68,8 @@ type Allow struct {
 	Values []string `json:"values"` // at least one
 }
 
-// Claims are the paths of the claims to read, with dots between the levels; "" means the default.
-type Claims struct {
+// ClaimPaths are the paths of the claims to read, with dots between the levels; "" means the default.
+type ClaimPaths struct {
 	Username string // preferred_username, else the e-mail's local part, else sub
 	Email    string // email
 	Name     string // name
@@ -96,7 +96,7 @@ type Config struct {
 	IconType string   // media type of Icon
 	SignAlgs []string // allowed algorithms, in no order; empty for those that the metadata lists
 	Scopes   []string // empty for openid profile email
-	Claims   Claims
+	Claims   ClaimPaths
 	Allow    []Allow
 	Create   Create
 	Link     Link

@@ -17,20 +17,20 @@ type Kind string
 
 // Kinds of failures. Their values are in the audit log.
 const (
-	Invalid     Kind = "invalid"     // the response, a token or a claim fails verification
-	Expired     Kind = "expired"     // no such flow: too old, used before, or begun in another browser
-	Canceled    Kind = "canceled"    // the user, or the provider, declined
-	Refused     Kind = "refused"     // the provider returned another error
-	Down        Kind = "down"        // the provider cannot be reached, or its response cannot be used
-	Unverified  Kind = "unverified"  // an allow rule needs the e-mail address, and the provider has not verified it
-	NotAllowed  Kind = "not_allowed" // no allow rule matches
-	Unknown     Kind = "unknown"     // first sign-in, and accounts are not created automatically
-	Pending     Kind = "pending"     // the account waits for an administrator
-	Disabled    Kind = "disabled"    // the account is inactive
-	LinkTaken   Kind = "link_taken"  // the identity is linked to another account
-	OtherPerson Kind = "other"       // step-up: a different user signed in at the provider
-	Unproved    Kind = "unproved"    // step-up: auth_time does not show that the user was asked again
-	TooMany     Kind = "too_many"    // too many flows from this address
+	Invalid            Kind = "invalid"     // the response, a token or a claim fails verification
+	Expired            Kind = "expired"     // no such flow: too old, used before, or begun in another browser
+	Canceled           Kind = "canceled"    // the user, or the provider, declined
+	Refused            Kind = "refused"     // the provider returned another error
+	Unavailable        Kind = "down"        // the provider cannot be reached, or its response cannot be used
+	Unverified         Kind = "unverified"  // an allow rule needs the e-mail address, and the provider has not verified it
+	NotAllowed         Kind = "not_allowed" // no allow rule matches
+	Unknown            Kind = "unknown"     // first sign-in, and accounts are not created automatically
+	Pending            Kind = "pending"     // the account waits for an administrator
+	Inactive           Kind = "disabled"    // the account is inactive
+	LinkTaken          Kind = "link_taken"  // the identity is linked to another account
+	DifferentUser      Kind = "other"       // step-up: a different user signed in at the provider
+	NotReauthenticated Kind = "unproved"    // step-up: auth_time does not show that the user was asked again
+	TooMany            Kind = "too_many"    // too many flows from this address
 )
 
 // Error is a failed sign-in. Kind chooses the page; the text is for logs and the status page, and holds no secret.

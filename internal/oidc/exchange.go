@@ -90,7 +90,7 @@ type Tokens struct {
 }
 
 // exchange sends a code to the token endpoint and verifies the response.
-func (p *provider) exchange(ctx context.Context, m *metadata, f *flowData, code string) (*Person, error) {
+func (p *provider) exchange(ctx context.Context, m *metadata, f *flowData, code string) (*Claims, error) {
 	cred, err := p.credentials(m)
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func checkTokenType(tok *oauth2.Token) error {
 
 // fetchClaims returns the claims of a verified ID token, completed by those of userinfo.
 func (p *provider) fetchClaims(ctx context.Context, m *metadata, tok *oauth2.Token, v *verifiedToken,
-	t Tokens) (*Person, error) {
+	t Tokens) (*Claims, error) {
 	if err := checkAuthTime(v.authTime, time.Time{}, p.now()); err != nil {
 		return nil, err
 	}
@@ -198,18 +198,18 @@ func tokenError(err error) error {
 	if errors.As(err, &refused) {
 		switch code := errorCode(refused); {
 		case code == "invalid_client" || code == "unauthorized_client":
-			return fail(Down, "%s: check client_id, client_secret and auth_method", describe(err))
+			return fail(Unavailable, "%s: check client_id, client_secret and auth_method", describe(err))
 		case code == "" || clientErrorCodes[code]:
-			return fail(Down, "%s", describe(err))
+			return fail(Unavailable, "%s", describe(err))
 		}
 		return fail(Refused, "%s", describe(err))
 	}
 	var u *url.Error
 	if errors.As(err, &u) || errors.Is(err, errTooLarge) || isTimeout(err) {
-		return fail(Down, "the token endpoint is unavailable: %s", describe(err))
+		return fail(Unavailable, "the token endpoint is unavailable: %s", describe(err))
 	}
 	// The error's text is dropped: x/oauth2 quotes the response, which may hold tokens.
-	return fail(Down, "the token endpoint's response cannot be read")
+	return fail(Unavailable, "the token endpoint's response cannot be read")
 }
 
 // userinfo returns the claims of the userinfo endpoint, or none if the provider has no such endpoint. Their sub has to
@@ -221,22 +221,22 @@ func (p *provider) userinfo(ctx context.Context, m *metadata, accessToken, subje
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.UserInfoURL, nil)
 	if err != nil {
-		return info, fail(Down, "userinfo_endpoint is not an address")
+		return info, fail(Unavailable, "userinfo_endpoint is not an address")
 	}
 	req.Header.Set("Authorization", "Bearer "+accessToken)
 	resp, err := p.remote.client.Do(req)
 	if err != nil {
-		return info, fail(Down, "the userinfo endpoint is unavailable: %s", describe(err))
+		return info, fail(Unavailable, "the userinfo endpoint is unavailable: %s", describe(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	switch {
 	case err != nil:
-		return info, fail(Down, "the userinfo endpoint is unavailable: %s", describe(err))
+		return info, fail(Unavailable, "the userinfo endpoint is unavailable: %s", describe(err))
 	case rejectsToken(resp, body):
 		return info, fail(Refused, "the userinfo endpoint rejects the access token: status %d", resp.StatusCode)
 	case resp.StatusCode != http.StatusOK:
-		return info, fail(Down, "the userinfo endpoint returned status %d", resp.StatusCode)
+		return info, fail(Unavailable, "the userinfo endpoint returned status %d", resp.StatusCode)
 	}
 	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && kind == "application/jwt" {
 		if body, err = p.verifyUserinfoJWT(ctx, m, string(body)); err != nil {

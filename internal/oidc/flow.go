@@ -22,12 +22,12 @@ import (
 const (
 	PurposeLogin  = "login"  // a user signs in
 	PurposeLink   = "link"   // a signed-in user links an identity
-	PurposeReauth = "reauth" // step-up: a signed-in user authenticates again
+	PurposeStepUp = "reauth" // step-up: a signed-in user authenticates again
 	purposeForm   = "form"   // no flow: a posted response, stored for the redirect that follows
 )
 
-// FlowLife is how long a user may take to sign in at the provider.
-const FlowLife = 10 * time.Minute
+// FlowTTL is how long a user may take to sign in at the provider.
+const FlowTTL = 10 * time.Minute
 
 // formTTL is how long a posted response is stored: the browser follows the redirect at once.
 const formTTL = 2 * time.Minute
@@ -35,20 +35,20 @@ const formTTL = 2 * time.Minute
 // MaxFlows is how many flows one browser may have at once; the oldest are dropped.
 const MaxFlows = 20
 
-// Start holds the parameters of a new flow.
-type Start struct {
-	Purpose     string // PurposeLogin, PurposeLink or PurposeReauth
+// FlowOptions holds the parameters of a new flow.
+type FlowOptions struct {
+	Purpose     string // PurposeLogin, PurposeLink or PurposeStepUp
 	UserID      string // the user who links or steps up
 	RedirectURI string // our callback, absolute
 	ReturnTo    string // where to redirect at the end; validated again then
 	Remember    bool
 	SessionID   string // session of the browser that begins the flow, "" for none
-	// Foreign marks a flow that another site's page started (login CSRF): it never replaces another user's session.
-	Foreign bool
+	// CrossSite marks a flow that another site's page started (login CSRF): it never replaces another user's session.
+	CrossSite bool
 }
 
-// Begun is an authorization request: where to redirect the browser, and the cookie to set.
-type Begun struct {
+// AuthRequest is an authorization request: where to redirect the browser, and the cookie to set.
+type AuthRequest struct {
 	URL    string // of the authorization endpoint, with parameters
 	Cookie FlowCookie
 }
@@ -60,15 +60,15 @@ type FlowCookie struct{ Name, Value string }
 // FlowCookiePrefix is the prefix of the names of flow cookies.
 const FlowCookiePrefix = "flow-"
 
-// CookieName returns the name of the flow cookie for a state.
-func CookieName(state string) string { return cookieNameFor(store.HashToken(state)) }
+// FlowCookieName returns the name of the flow cookie for a state.
+func FlowCookieName(state string) string { return cookieNameFor(store.HashToken(state)) }
 
 // cookieNameFor derives the name from the state, so that a callback finds its cookie.
 func cookieNameFor(hash store.TokenHash) string { return FlowCookiePrefix + hash.String()[:12] }
 
-// Surplus returns the names of the flow cookies to delete, oldest first, to make room for one more. have maps names to
+// FlowCookiesToDrop returns the names of the flow cookies to delete, oldest first, to make room for one more. have maps names to
 // values.
-func Surplus(have map[string]string) []string {
+func FlowCookiesToDrop(have map[string]string) []string {
 	var drop []string
 	for len(have)-len(drop) >= MaxFlows {
 		oldest, at := "", int64(0)
@@ -108,14 +108,14 @@ type flowData struct {
 const flowPurpose = "flow"
 
 // Begin begins a flow at a provider. Errors are *[Error] (Down), [ErrNoProvider], or technical.
-func (g *Registry) Begin(ctx context.Context, name string, s Start) (Begun, error) {
+func (g *Registry) Begin(ctx context.Context, name string, s FlowOptions) (AuthRequest, error) {
 	p := g.names[name]
 	if p == nil {
-		return Begun{}, ErrNoProvider
+		return AuthRequest{}, ErrNoProvider
 	}
 	m, err := p.remote.metadata(ctx, metadataTTL)
 	if err != nil {
-		return Begun{}, err
+		return AuthRequest{}, err
 	}
 	now := g.now().UTC()
 	state := store.NewToken()
@@ -123,33 +123,33 @@ func (g *Registry) Begin(ctx context.Context, name string, s Start) (Begun, erro
 	cookie := FlowCookie{Name: cookieNameFor(hash), Value: strconv.FormatInt(now.UnixMilli(), 36) + "." + store.NewToken()}
 	d := flowData{
 		Nonce: store.NewToken(), Verifier: oauth2.GenerateVerifier(), RedirectURI: s.RedirectURI, ReturnTo: s.ReturnTo,
-		Issuer: p.Issuer, Remember: s.Remember, SessionID: s.SessionID, CrossSite: s.Foreign,
+		Issuer: p.Issuer, Remember: s.Remember, SessionID: s.SessionID, CrossSite: s.CrossSite,
 	}
 	data, err := g.sealJSON(ctx, d, flowPurpose, hash.String())
 	if err != nil {
-		return Begun{}, err
+		return AuthRequest{}, err
 	}
 	err = g.store.Change(ctx, func(tx store.Tx) error {
 		return tx.CreateFlow(ctx, store.Flow{
 			Hash: hash, Browser: store.HashToken(cookie.Value), Provider: p.Name, UserID: s.UserID, Purpose: s.Purpose,
-			Data: data, CreatedAt: now, ExpiresAt: now.Add(FlowLife),
+			Data: data, CreatedAt: now, ExpiresAt: now.Add(FlowTTL),
 		})
 	})
 	if err != nil {
-		return Begun{}, fmt.Errorf("storing a flow: %w", err)
+		return AuthRequest{}, fmt.Errorf("storing a flow: %w", err)
 	}
 	opts := []oauth2.AuthCodeOption{
 		oauth2.SetAuthURLParam("nonce", d.Nonce),
 		oauth2.S256ChallengeOption(d.Verifier), // always, also with a client secret (RFC 9700, section 2.1.1)
 	}
-	if s.Purpose == PurposeReauth {
+	if s.Purpose == PurposeStepUp {
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
 	}
-	return Begun{URL: p.oauthConfig(m, s.RedirectURI, credentials{}).AuthCodeURL(state, opts...), Cookie: cookie}, nil
+	return AuthRequest{URL: p.oauthConfig(m, s.RedirectURI, credentials{}).AuthCodeURL(state, opts...), Cookie: cookie}, nil
 }
 
-// Answer is an authorization response: the parameters of the redirect from the provider.
-type Answer struct {
+// AuthResponse is an authorization response: the parameters of the redirect from the provider.
+type AuthResponse struct {
 	State       string `json:"s,omitempty"`
 	Code        string `json:"c,omitempty"`
 	Error       string `json:"e,omitempty"`
@@ -160,16 +160,16 @@ type Answer struct {
 // maxParam limits each parameter of a response, in bytes.
 const maxParam = 4 << 10
 
-// ParseAnswer reads the parameters of an authorization response. A duplicate parameter, and a code together with an
+// ParseAuthResponse reads the parameters of an authorization response. A duplicate parameter, and a code together with an
 // error, are refused: otherwise one parser could check a value and another one use a different value.
-func ParseAnswer(v url.Values) (Answer, error) {
-	var a Answer
+func ParseAuthResponse(v url.Values) (AuthResponse, error) {
+	var a AuthResponse
 	for name, to := range map[string]*string{
 		"state": &a.State, "code": &a.Code, "error": &a.Error, "iss": &a.Issuer, "error_description": &a.Description,
 	} {
 		values := v[name]
 		if len(values) > 1 || (len(values) == 1 && len(values[0]) > maxParam) {
-			return Answer{}, fail(Invalid, "the parameter %s is duplicated or too long", name)
+			return AuthResponse{}, fail(Invalid, "the parameter %s is duplicated or too long", name)
 		}
 		if len(values) == 1 {
 			*to = values[0]
@@ -177,9 +177,9 @@ func ParseAnswer(v url.Values) (Answer, error) {
 	}
 	switch {
 	case !store.ValidToken(a.State):
-		return Answer{}, fail(Expired, "the response belongs to no flow: its state is missing or malformed")
+		return AuthResponse{}, fail(Expired, "the response belongs to no flow: its state is missing or malformed")
 	case (a.Code == "") == (a.Error == ""):
-		return Answer{}, fail(Invalid, "the response has neither a code nor an error, or both")
+		return AuthResponse{}, fail(Invalid, "the response has neither a code nor an error, or both")
 	}
 	if a.Description = Clean(a.Description, 200); a.Error != "" {
 		a.Error = orDefault(Clean(a.Error, 80), "unknown") // cleaning must not turn an error into none
@@ -187,10 +187,10 @@ func ParseAnswer(v url.Values) (Answer, error) {
 	return a, nil
 }
 
-// Stash stores a posted response (response_mode form_post) for the browser's next request and returns its id. A POST
+// SaveResponse stores a posted response (response_mode form_post) for the browser's next request and returns its id. A POST
 // from the provider's page is cross-site and comes without our cookies (SameSite=Lax); the redirect that follows is a
 // GET and has them. This keeps the parameters out of URLs and logs.
-func (g *Registry) Stash(ctx context.Context, name string, a Answer) (string, error) {
+func (g *Registry) SaveResponse(ctx context.Context, name string, a AuthResponse) (string, error) {
 	if g.names[name] == nil {
 		return "", ErrNoProvider
 	}
@@ -212,9 +212,9 @@ func (g *Registry) Stash(ctx context.Context, name string, a Answer) (string, er
 	return id, nil
 }
 
-// Unstash returns the response that was stored under id, once.
-func (g *Registry) Unstash(ctx context.Context, name, id string) (Answer, error) {
-	var a Answer
+// TakeResponse returns the response that was stored under id, once.
+func (g *Registry) TakeResponse(ctx context.Context, name, id string) (AuthResponse, error) {
+	var a AuthResponse
 	if !store.ValidToken(id) {
 		return a, fail(Expired, "the id of the posted response is malformed")
 	}
@@ -230,7 +230,7 @@ func (g *Registry) Unstash(ctx context.Context, name, id string) (Answer, error)
 
 // CallbackResult is the result of a flow. With an error, Purpose and ReturnTo are set, too, once the flow is known.
 type CallbackResult struct {
-	Person   *Person
+	Claims   *Claims
 	Purpose  string
 	UserID   string // the user who links or steps up
 	ReturnTo string // not validated
@@ -244,7 +244,7 @@ type CallbackResult struct {
 // Finish handles the callback of a flow. cookie returns the value of one of our cookies, "" for none. The flow is taken
 // from the store, once, before any request to the provider. Without the browser's cookie it is not even taken, so that
 // nobody else can use it up (login CSRF: a callback with a valid code but the state of another browser).
-func (g *Registry) Finish(ctx context.Context, name string, a Answer,
+func (g *Registry) Finish(ctx context.Context, name string, a AuthResponse,
 	cookie func(name string) string) (CallbackResult, error) {
 	var out CallbackResult
 	p := g.names[name]
@@ -270,13 +270,13 @@ func (g *Registry) Finish(ctx context.Context, name string, a Answer,
 	}
 	out.Purpose, out.UserID, out.ReturnTo, out.Remember = f.Purpose, f.UserID, d.ReturnTo, d.Remember
 	out.StartedAt, out.SessionID, out.CrossSite = f.CreatedAt, d.SessionID, d.CrossSite
-	out.Person, err = p.handleResponse(ctx, a, &d, &f)
+	out.Claims, err = p.handleResponse(ctx, a, &d, &f)
 	p.remote.recordResult(p.Name, g.now(), err)
 	return out, err
 }
 
 // handleResponse checks the authorization response and exchanges the code.
-func (p *provider) handleResponse(ctx context.Context, a Answer, d *flowData, f *store.Flow) (*Person, error) {
+func (p *provider) handleResponse(ctx context.Context, a AuthResponse, d *flowData, f *store.Flow) (*Claims, error) {
 	if d.Issuer != p.Issuer {
 		return nil, fail(Expired, "the provider's issuer was changed while the flow was in progress")
 	}
@@ -295,7 +295,7 @@ func (p *provider) handleResponse(ctx context.Context, a Answer, d *flowData, f 
 	if err != nil {
 		return nil, err
 	}
-	if f.Purpose == PurposeReauth {
+	if f.Purpose == PurposeStepUp {
 		err = checkAuthTime(person.authTime, f.CreatedAt, p.now())
 	}
 	return person, err
@@ -309,13 +309,13 @@ func markFromBrowser(err *Error) *Error {
 }
 
 // authError maps an error response (RFC 6749, section 4.1.2.1; Core, section 3.1.2.6).
-func authError(a Answer) *Error {
+func authError(a AuthResponse) *Error {
 	kind := Refused
 	switch a.Error {
 	case "access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required":
 		kind = Canceled
 	case "temporarily_unavailable", "server_error":
-		kind = Down
+		kind = Unavailable
 	}
 	if a.Description != "" {
 		return fail(kind, "the provider returned the error %s (%s)", a.Error, a.Description)

@@ -47,7 +47,7 @@ func (e *env) registry() *oidc.Registry {
 }
 
 // begin begins a flow and returns the parameters of the provider's redirect.
-func (e *env) begin(s oidc.Start) (oidc.Begun, url.Values) {
+func (e *env) begin(s oidc.FlowOptions) (oidc.AuthRequest, url.Values) {
 	e.t.Helper()
 	if s.RedirectURI == "" {
 		s.RedirectURI, s.Purpose = callback, oidc.PurposeLogin
@@ -80,23 +80,23 @@ func (e *env) visit(address string) url.Values {
 	return back.Query()
 }
 
-func (e *env) finish(b oidc.Begun, params url.Values) (oidc.CallbackResult, error) {
-	a, err := oidc.ParseAnswer(params)
+func (e *env) finish(b oidc.AuthRequest, params url.Values) (oidc.CallbackResult, error) {
+	a, err := oidc.ParseAuthResponse(params)
 	if err != nil {
 		return oidc.CallbackResult{}, err
 	}
 	return e.reg.Finish(e.ctx(), "test", a, jar(b))
 }
 
-func (e *env) signIn() (*oidc.Person, error) {
+func (e *env) signIn() (*oidc.Claims, error) {
 	e.t.Helper()
-	f, err := e.finish(e.begin(oidc.Start{}))
-	return f.Person, err
+	f, err := e.finish(e.begin(oidc.FlowOptions{}))
+	return f.Claims, err
 }
 
 func (e *env) ctx() context.Context { return e.t.Context() }
 
-func jar(b oidc.Begun) func(string) string {
+func jar(b oidc.AuthRequest) func(string) string {
 	return func(name string) string {
 		if name == b.Cookie.Name {
 			return b.Cookie.Value
@@ -108,7 +108,7 @@ func jar(b oidc.Begun) func(string) string {
 func TestASignInReturnsTheProvidersClaims(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	e.idp.Set("groups", []string{"staff", "admins"})
+	e.idp.SetClaim("groups", []string{"staff", "admins"})
 	p, err := e.signIn()
 	if err != nil {
 		t.Fatal(err)

@@ -205,7 +205,7 @@ func FuzzDiscovery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		m, err := fuzzRemote(doc, nil).metadata(t.Context(), time.Hour)
 		if err != nil {
-			if KindOf(err) != Down {
+			if KindOf(err) != Unavailable {
 				t.Errorf("kind %q: %v", KindOf(err), err)
 			}
 			return
@@ -230,8 +230,8 @@ func FuzzDiscovery(f *testing.F) {
 
 // FuzzJWKS reads arbitrary key sets: only public keys of sufficient strength are used.
 func FuzzJWKS(f *testing.F) {
-	f.Add(fuzzJWKS(f, idp.RSA(0), idp.EC(f, "ec"), idp.Ed(f, "ed")))
-	f.Add(fuzzJWKS(f, idp.Weak(f, "weak")))
+	f.Add(fuzzJWKS(f, idp.RSA(0), idp.EC(f, "ec"), idp.Ed25519(f, "ed")))
+	f.Add(fuzzJWKS(f, idp.WeakRSA(f, "weak")))
 	f.Add([]byte(
 		`{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"RSA","n":"AQAB","e":"AA"},null,[],{"kty":"EC","crv":"P-256","x":"","y":""}]}`))
 	f.Add([]byte(`{"keys":null}`))
@@ -259,8 +259,8 @@ func FuzzJWKS(f *testing.F) {
 	})
 }
 
-// FuzzAnswer reads arbitrary callback parameters.
-func FuzzAnswer(f *testing.F) {
+// FuzzAuthResponse reads arbitrary callback parameters.
+func FuzzAuthResponse(f *testing.F) {
 	f.Add("state=" + strings.Repeat("A", 43) + "&code=x")
 	f.Add("state=x&state=y")
 	f.Add("error=access_denied&state=" + strings.Repeat("-", 43))
@@ -269,7 +269,7 @@ func FuzzAnswer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		a, err := ParseAnswer(values)
+		a, err := ParseAuthResponse(values)
 		if err == nil && (len(a.State) != 43 || (a.Code == "") == (a.Error == "") ||
 			strings.ContainsAny(a.Error+a.Description, "\r\n\x00")) {
 			t.Errorf("accepted %q as %+v", query, a)

@@ -145,7 +145,7 @@ func (r *remote) updateKeys(ctx context.Context, maxAge time.Duration) (keyring,
 	if err != nil {
 		r.health.keyProblem = err.Error()
 		r.log.Warn("provider keys unavailable", zap.String("problem", err.Error()))
-		return keyring{}, &Error{Kind: Down, Reason: "keys", Err: err}
+		return keyring{}, &Error{Kind: Unavailable, Reason: "keys", Err: err}
 	}
 	r.health.keyProblem = ""
 	r.keys = keyring{keys: keys, ignored: ignored, at: r.now(), generation: r.keys.generation + 1}

@@ -93,7 +93,7 @@ func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata,
 		if usable {
 			return m, nil
 		}
-		return nil, fail(Down, "the provider is unavailable: %s", problem)
+		return nil, fail(Unavailable, "the provider is unavailable: %s", problem)
 	}
 	got, err := r.share(ctx, "metadata", func(ctx context.Context) (any, error) { return r.discover(ctx) })
 	switch {
@@ -120,7 +120,7 @@ func (r *remote) share(ctx context.Context, what string, fn func(context.Context
 	case res := <-ch:
 		return res.Val, res.Err
 	case <-ctx.Done():
-		return nil, &Error{Kind: Down, Reason: "timeout waiting for the provider", Err: ctx.Err()}
+		return nil, &Error{Kind: Unavailable, Reason: "timeout waiting for the provider", Err: ctx.Err()}
 	}
 }
 
@@ -136,7 +136,7 @@ func (r *remote) discover(ctx context.Context) (*metadata, error) {
 		r.retry = now.Add(min(firstBackoff<<min(r.failures, 10), maxBackoff))
 		r.failures++
 		r.log.Warn("provider unavailable", zap.String("problem", err.Error()), zap.Time("next_try", r.retry))
-		return nil, &Error{Kind: Down, Reason: "discovery", Err: err}
+		return nil, &Error{Kind: Unavailable, Reason: "discovery", Err: err}
 	}
 	m.at = now
 	r.meta, r.failures, r.retry, r.health.problem = m, 0, time.Time{}, ""

@@ -16,7 +16,7 @@ type StoredClaims struct {
 }
 
 // Stored returns the claims to store with a session.
-func (p *Person) Stored() StoredClaims {
+func (p *Claims) Stored() StoredClaims {
 	return StoredClaims{Email: p.Email.String(), EmailVerified: p.EmailVerified, Groups: p.Groups.Strings()}
 }
 
@@ -35,16 +35,16 @@ func DecodeStoredClaims(text string) StoredClaims {
 	return p
 }
 
-// Claims returns the stored claims of a subject. They are validated again like new ones: an older version stored values
+// ClaimPaths returns the stored claims of a subject. They are validated again like new ones: an older version stored values
 // that are refused now.
-func (p StoredClaims) Claims(subject string) *Person {
+func (p StoredClaims) Claims(subject string) *Claims {
 	mail, _ := identifier.ParseEmail(p.Email)
-	return &Person{Subject: subject, Email: mail, EmailVerified: p.EmailVerified && !mail.IsZero(),
+	return &Claims{Subject: subject, Email: mail, EmailVerified: p.EmailVerified && !mail.IsZero(),
 		Groups: identifier.ParseGroups(p.Groups)}
 }
 
 // AuthTime returns when the user authenticated at the provider (auth_time), or the zero time if it does not say.
-func (p *Person) AuthTime() time.Time { return p.authTime }
+func (p *Claims) AuthTime() time.Time { return p.authTime }
 
 // checkAuthTime refuses an auth_time in the future and, with since, one that is older or missing: the provider was
 // asked to authenticate the user again, and auth_time has to show it (OpenID Connect Core 1.0, section 3.1.2.1,
@@ -56,10 +56,10 @@ func checkAuthTime(at, since, now time.Time) error {
 	case since.IsZero():
 		return nil
 	case at.IsZero():
-		return fail(Unproved,
+		return fail(NotReauthenticated,
 			"the provider did not confirm that it authenticated the user again: auth_time is missing though max_age was requested")
 	case at.Before(since.Add(-leeway)):
-		return fail(Unproved, "the provider did not authenticate the user again: auth_time is older than the request")
+		return fail(NotReauthenticated, "the provider did not authenticate the user again: auth_time is older than the request")
 	}
 	return nil
 }

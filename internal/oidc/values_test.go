@@ -12,7 +12,7 @@ import (
 )
 
 // decided returns the claims of two documents, and whether the rules of a configuration allow the user.
-func decided(t testing.TB, id, info []byte) (*Person, bool) {
+func decided(t testing.TB, id, info []byte) (*Claims, bool) {
 	t.Helper()
 	p := &provider{Config: Config{Name: "test", Issuer: fuzzIssuer, AdminGroups: []string{"admins"}, Allow: []Allow{
 		{Field: "domain", Values: []string{"company.com"}}, {Field: "email", Values: []string{"boss@other.example"}},
@@ -89,7 +89,7 @@ func FuzzClaims(f *testing.F) {
 		}
 		cfg := &Config{Allow: []Allow{{Field: "domain", Values: []string{"company.com"}}}}
 		in := func(s string) bool {
-			return strings.HasSuffix(identifier.FoldMail(s), "@company.com") && strings.Count(s, "@") == 1
+			return strings.HasSuffix(identifier.FoldEmail(s), "@company.com") && strings.Count(s, "@") == 1
 		}
 		if cfg.CheckAllowed(p) == nil && (!p.EmailVerified || !slices.ContainsFunc(mails, in)) {
 			t.Errorf("let in by the domain: %s, %s", id, info)

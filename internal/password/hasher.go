@@ -23,7 +23,7 @@ type Hasher struct {
 }
 
 // NewHasher returns a Hasher of cost p that uses the slots s (nil: [DefaultSlots]). It does not validate p, for tests
-// need hashes below the [Floor]; the configuration does.
+// need hashes below the [MinParams]; the configuration does.
 func NewHasher(p Params, s *Slots) *Hasher {
 	if s == nil {
 		s = DefaultSlots(p)
@@ -38,9 +38,9 @@ func NewHasher(p Params, s *Slots) *Hasher {
 // Params returns the cost of new hashes.
 func (h *Hasher) Params() Params { return h.params }
 
-// Enter is [Slots.Enter].
-func (h *Hasher) Enter(ctx context.Context) (admitted context.Context, leave func(), err error) {
-	return h.slots.Enter(ctx)
+// Admit is [Slots.Admit].
+func (h *Hasher) Admit(ctx context.Context) (admitted context.Context, leave func(), err error) {
+	return h.slots.Admit(ctx)
 }
 
 // Hash returns the argon2id hash of a password in PHC form, with a new salt. It refuses passwords that could never be
@@ -83,9 +83,9 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, outd
 	return true, !isArgon || !current.isCurrent(h.params), nil
 }
 
-// Dummy takes as long as Verify with a hash of the current parameters. Call it if there is no hash to verify (unknown
+// DummyVerify takes as long as Verify with a hash of the current parameters. Call it if there is no hash to verify (unknown
 // user, account without a password): otherwise the response time would tell which names exist.
-func (h *Hasher) Dummy(ctx context.Context, password string) error {
+func (h *Hasher) DummyVerify(ctx context.Context, password string) error {
 	release, err := h.slots.Acquire(ctx)
 	if err != nil {
 		return err

@@ -128,7 +128,7 @@ func TestNoMatchCostsOneHash(t *testing.T) {
 		"no hash":        func() { _, _, _ = h.Verify(t.Context(), "", "some password") },
 		"empty password": func() { _, _, _ = h.Verify(t.Context(), encoded, "") },
 		"long password":  func() { _, _, _ = h.Verify(t.Context(), encoded, strings.Repeat("a", MaxBytes+1)) },
-		"unknown user":   func() { _ = h.Dummy(t.Context(), "some password") },
+		"unknown user":   func() { _ = h.DummyVerify(t.Context(), "some password") },
 	}
 	for name, check := range checks {
 		var before, after runtime.MemStats
@@ -158,7 +158,7 @@ func TestBusyAndCancelledAreErrorsAndNeverOK(t *testing.T) {
 	if _, err := h.Hash(t.Context(), "some password"); !errors.Is(err, ErrBusy) {
 		t.Errorf("Hash while busy: %v", err)
 	}
-	if err := h.Dummy(t.Context(), "some password"); !errors.Is(err, ErrBusy) {
+	if err := h.DummyVerify(t.Context(), "some password"); !errors.Is(err, ErrBusy) {
 		t.Errorf("Dummy while busy: %v", err)
 	}
 	release()
@@ -197,7 +197,7 @@ func mustHash(t *testing.T, h *Hasher, password string) string {
 }
 
 func BenchmarkHashDefault(b *testing.B) {
-	h := NewHasher(Default, nil)
+	h := NewHasher(DefaultParams, nil)
 	for b.Loop() {
 		if _, err := h.Hash(b.Context(), "correct horse battery staple"); err != nil {
 			b.Fatal(err)

@@ -9,12 +9,12 @@ type Params struct {
 	Threads   uint8  // lanes computed in parallel
 }
 
-// Default is the cost of new hashes unless configured otherwise: memory and passes of the second choice of RFC 9106
+// DefaultParams is the cost of new hashes unless configured otherwise: memory and passes of the second choice of RFC 9106
 // section 4, on one lane because a server has other work for its cores.
-var Default = Params{MemoryKiB: 64 * 1024, Time: 3, Threads: 1}
+var DefaultParams = Params{MemoryKiB: 64 * 1024, Time: 3, Threads: 1}
 
-// Floor is the minimum for a configuration (OWASP Password Storage Cheat Sheet).
-var Floor = Params{MemoryKiB: 19 * 1024, Time: 2, Threads: 1}
+// MinParams is the minimum for a configuration (OWASP Password Storage Cheat Sheet).
+var MinParams = Params{MemoryKiB: 19 * 1024, Time: 2, Threads: 1}
 
 // Ceilings. They apply to the configuration and to stored hashes alike, so that no hash is created with parameters that
 // Verify refuses.
@@ -28,8 +28,8 @@ const (
 
 // Validate returns an error for parameters that a configuration may not have. Its text is for the operator.
 func (p Params) Validate() error {
-	if p.MemoryKiB < Floor.MemoryKiB || p.Time < Floor.Time || p.Threads < Floor.Threads {
-		return fmt.Errorf("argon2id %s is too weak: use at least %s", p, Floor)
+	if p.MemoryKiB < MinParams.MemoryKiB || p.Time < MinParams.Time || p.Threads < MinParams.Threads {
+		return fmt.Errorf("argon2id %s is too weak: use at least %s", p, MinParams)
 	}
 	if !p.withinCeilings() {
 		return fmt.Errorf(

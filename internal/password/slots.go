@@ -36,7 +36,7 @@ const defaultQueue = 64
 // typicalHash is the rough time of one hash on a small server. It is used for Retry-After only.
 const typicalHash = 200 * time.Millisecond
 
-// tarpitDelay is about how long a caller waits for admission before it is rejected; see [Holds].
+// tarpitDelay is about how long a caller waits for admission before it is rejected; see [Tarpit].
 const tarpitDelay = time.Second
 
 // Slots limits how many hashes run at once. All hashing shares one, so that memory is limited by the number of slots,
@@ -44,7 +44,7 @@ const tarpitDelay = time.Second
 type Slots struct {
 	sem        *semaphore.Weighted // first come, first served
 	admitted   *semaphore.Weighted // admitted strangers, in a slot or waiting for one
-	tarpit     Holds
+	tarpit     Tarpit
 	queue      int64
 	unadmitted atomic.Int64 // waiting without admission
 	retry      time.Duration
@@ -94,10 +94,10 @@ func slotsFor(p Params, cores int, limit int64) int {
 
 type admittedKey struct{}
 
-// Enter admits a stranger whose password is going to be checked, before anything expensive. With the returned context
+// Admit admits a stranger whose password is going to be checked, before anything expensive. With the returned context
 // Acquire always gets a slot, in order of arrival. The caller calls leave once, after the check. If the queue is full,
-// Enter waits a moment for room, and then returns a *[BusyError]; other errors are the context's.
-func (s *Slots) Enter(ctx context.Context) (admitted context.Context, leave func(), err error) {
+// Admit waits a moment for room, and then returns a *[BusyError]; other errors are the context's.
+func (s *Slots) Admit(ctx context.Context) (admitted context.Context, leave func(), err error) {
 	if !s.admitted.TryAcquire(1) { // fails while others wait for admission, so nobody overtakes them
 		if err := s.waitForPlace(ctx); err != nil {
 			return nil, nil, err
@@ -108,7 +108,7 @@ func (s *Slots) Enter(ctx context.Context) (admitted context.Context, leave func
 
 // waitForPlace waits a moment for admission.
 func (s *Slots) waitForPlace(ctx context.Context) error {
-	moment, end := s.tarpit.Begin(tarpitDelay)
+	moment, end := s.tarpit.Delay(tarpitDelay)
 	defer end()
 	if moment == 0 {
 		return &BusyError{RetryAfter: s.retry}

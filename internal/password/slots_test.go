@@ -62,7 +62,7 @@ func TestSlotsServeInOrderOfArrival(t *testing.T) {
 }
 
 // Denial of service: callers beyond the queue are rejected at once, and nothing accumulates.
-func TestSlotsSendAwayBeyondTheQueue(t *testing.T) {
+func TestSlotsRejectBeyondTheQueue(t *testing.T) {
 	t.Parallel()
 	s := NewSlots(1, 2)
 	release := mustAcquire(t, s)
@@ -93,13 +93,13 @@ func TestSlotsSendAwayBeyondTheQueue(t *testing.T) {
 
 // Clients that are rejected at once retry at once. A caller that is not admitted waits about a second, is admitted in
 // order of arrival when there is room, and is rejected otherwise. The number of waiting callers is limited.
-func TestSlotsHoldAFloodBack(t *testing.T) {
+func TestSlotsDelayAFlood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSlots(1, 1)
 		var places []func()
 		for range 2 {
-			_, leave, err := s.Enter(t.Context())
+			_, leave, err := s.Admit(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 		var busy atomic.Int64
 		for i := range maxDelayed {
 			go func() {
-				switch _, _, err := s.Enter(t.Context()); {
+				switch _, _, err := s.Admit(t.Context()); {
 				case err == nil:
 					order = append(order, i) // one at a time
 				case errors.Is(err, ErrBusy) && time.Since(asked) >= tarpitDelay/2 && time.Since(asked) < 3*tarpitDelay/2:
@@ -121,7 +121,7 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 			}()
 			synctest.Wait() // until it is delayed
 		}
-		if _, _, err := s.Enter(t.Context()); !errors.Is(err, ErrBusy) || time.Since(asked) > 0 {
+		if _, _, err := s.Admit(t.Context()); !errors.Is(err, ErrBusy) || time.Since(asked) > 0 {
 			t.Fatalf("one more than may be held: %v after %v", err, time.Since(asked))
 		}
 		for _, leave := range places {
@@ -144,7 +144,7 @@ func TestSlotsHoldAFloodBack(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(tarpitDelay/4, cancel)
-		if _, _, err := s.Enter(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, ErrBusy) {
+		if _, _, err := s.Admit(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, ErrBusy) {
 			t.Errorf("a client that left: %v", err)
 		}
 	})
@@ -177,14 +177,14 @@ func TestSlotsKeepStrangersAndOthersApart(t *testing.T) {
 			t.Errorf("one more without a place: %v", err)
 		}
 		for range 3 {
-			ctx, leave, err := s.Enter(t.Context())
+			ctx, leave, err := s.Admit(t.Context())
 			if err != nil {
 				t.Fatalf("entering: %v", err)
 			}
 			defer leave()
 			run("stranger", ctx)
 		}
-		if _, _, err := s.Enter(t.Context()); !errors.Is(err, ErrBusy) {
+		if _, _, err := s.Admit(t.Context()); !errors.Is(err, ErrBusy) {
 			t.Errorf("one more stranger: %v", err)
 		}
 		time.Sleep(time.Second)
@@ -257,16 +257,16 @@ func TestSlotsFollowCoresAndMemory(t *testing.T) {
 		limit int64
 		want  int
 	}{
-		{Default, 8, math.MaxInt64, 4}, {Default, 0, math.MaxInt64, 1}, {Default, 1, math.MaxInt64, 1}, {Default, 8, 0, 4},
-		{Default, 8, 4096 * mib, 4}, {Default, 8, 1024 * mib, 4},
-		{Default, 8, 512 * mib, 2}, {Default, 8, 256 * mib, 1}, {Default, 8, 32 * mib, 1}, {Floor, 16, 512 * mib, 6},
+		{DefaultParams, 8, math.MaxInt64, 4}, {DefaultParams, 0, math.MaxInt64, 1}, {DefaultParams, 1, math.MaxInt64, 1}, {DefaultParams, 8, 0, 4},
+		{DefaultParams, 8, 4096 * mib, 4}, {DefaultParams, 8, 1024 * mib, 4},
+		{DefaultParams, 8, 512 * mib, 2}, {DefaultParams, 8, 256 * mib, 1}, {DefaultParams, 8, 32 * mib, 1}, {MinParams, 16, 512 * mib, 6},
 		{Params{}, 4, 64 * mib, 2},
 	} {
 		if got := slotsFor(c.p, c.cores, c.limit); got != c.want {
 			t.Errorf("%s, %d cores, %d MiB: %d slots, want %d", c.p, c.cores, c.limit/mib, got, c.want)
 		}
 	}
-	mustAcquire(t, DefaultSlots(Default))()
+	mustAcquire(t, DefaultSlots(DefaultParams))()
 	mustAcquire(t, NewSlots(-1, -1))()
 }
 
@@ -321,7 +321,7 @@ func TestMemoryStaysFlatUnderAFlood(t *testing.T) {
 
 func TestParamsValidate(t *testing.T) {
 	t.Parallel()
-	for _, p := range []Params{Default, Floor, {1 << 20, 4, 16}, {65536, 64, 1}, {19456, 2, 64}} {
+	for _, p := range []Params{DefaultParams, MinParams, {1 << 20, 4, 16}, {65536, 64, 1}, {19456, 2, 64}} {
 		if err := p.Validate(); err != nil {
 			t.Errorf("%s: %v", p, err)
 		}
@@ -332,7 +332,7 @@ func TestParamsValidate(t *testing.T) {
 			t.Errorf("%s was taken", p)
 		}
 	}
-	if text := Default.String(); text != "64MiB 3 1" {
+	if text := DefaultParams.String(); text != "64MiB 3 1" {
 		t.Errorf("%q", text)
 	}
 	if text := (Params{19457, 2, 1}).String(); text != "19457KiB 2 1" {

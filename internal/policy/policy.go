@@ -103,11 +103,11 @@ type Subject struct {
 	Provider string // name of the provider of this session; "" or LocalProvider for local sign-ins
 }
 
-// Holds reports whether s satisfies the rule. Names compare folded as accounts are; of e-mails and domains only
+// SatisfiedBy reports whether s satisfies the rule. Names compare folded as accounts are; of e-mails and domains only
 // A to Z fold, for what else Unicode calls alike may be two mailboxes; groups, roles and providers compare as they are.
 // An address or a group that is no proof ([identifier.ParseEmail], [identifier.ParseGroup]) satisfies nothing, however
 // it came into the store.
-func (r Rule) Holds(s Subject) bool {
+func (r Rule) SatisfiedBy(s Subject) bool {
 	if s.User == nil {
 		return false
 	}
@@ -115,7 +115,7 @@ func (r Rule) Holds(s Subject) bool {
 	case FieldRole:
 		return slices.Contains(r.Values, string(s.User.Role))
 	case FieldGroup:
-		return identifier.HasGroup(s.User.Groups, r.Values)
+		return identifier.HasAnyGroup(s.User.Groups, r.Values)
 	case FieldUser:
 		return containsFolded(r.Values, s.User.Username)
 	case FieldEmail:
@@ -143,10 +143,10 @@ func verifiedEmail(u *store.User) identifier.Email {
 	return e
 }
 
-// Failed returns the first rule that s does not satisfy, nil when it satisfies all.
-func Failed(rules []Rule, s Subject) *Rule {
+// FirstUnsatisfied returns the first rule that s does not satisfy, nil when it satisfies all.
+func FirstUnsatisfied(rules []Rule, s Subject) *Rule {
 	for i := range rules {
-		if !rules[i].Holds(s) {
+		if !rules[i].SatisfiedBy(s) {
 			return &rules[i]
 		}
 	}

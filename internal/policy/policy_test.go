@@ -13,10 +13,10 @@ func TestTheZeroDecisionAndTheZeroRuleDeny(t *testing.T) {
 	if d != policy.Deny {
 		t.Error("the zero decision does not deny")
 	}
-	if (policy.Rule{}).Holds(policy.Subject{User: &store.User{Username: "ada", Role: store.RoleAdmin}}) {
+	if (policy.Rule{}).SatisfiedBy(policy.Subject{User: &store.User{Username: "ada", Role: store.RoleAdmin}}) {
 		t.Error("the zero rule holds")
 	}
-	if (policy.Rule{Field: policy.FieldUser, Values: []string{""}}).Holds(policy.Subject{}) {
+	if (policy.Rule{Field: policy.FieldUser, Values: []string{""}}).SatisfiedBy(policy.Subject{}) {
 		t.Error("a rule holds for nobody")
 	}
 }
@@ -66,7 +66,7 @@ func TestEachRuleAdmitsOnlyMatchingPeople(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := policy.Rule{Field: c.field, Values: c.values}
-			if got := r.Holds(policy.Subject{User: c.user, Provider: c.provider}); got != c.want {
+			if got := r.SatisfiedBy(policy.Subject{User: c.user, Provider: c.provider}); got != c.want {
 				t.Errorf("holds = %v, want %v", got, c.want)
 			}
 		})
@@ -76,11 +76,11 @@ func TestEachRuleAdmitsOnlyMatchingPeople(t *testing.T) {
 func TestAllRulesHaveToBeSatisfied(t *testing.T) {
 	rules := []policy.Rule{{Field: policy.FieldRole, Values: []string{"user"}}, {Field: policy.FieldGroup, Values: []string{"staff"}}}
 	s := policy.Subject{User: &store.User{Role: store.RoleUser}}
-	if r := policy.Failed(rules, s); r == nil || r.Field != policy.FieldGroup {
+	if r := policy.FirstUnsatisfied(rules, s); r == nil || r.Field != policy.FieldGroup {
 		t.Errorf("failed rule = %v, want the group rule", r)
 	}
 	s.User.Groups = []string{"staff"}
-	if r := policy.Failed(rules, s); r != nil {
+	if r := policy.FirstUnsatisfied(rules, s); r != nil {
 		t.Errorf("failed rule = %v, want none", r)
 	}
 }

@@ -88,11 +88,11 @@ func ofAccount(err error) (Problem, bool) {
 	case errors.As(err, &invalid):
 		p := Problem{Status: http.StatusUnprocessableEntity, Slug: "invalid"}
 		for _, e := range invalid.Fields {
-			p.Fields = append(p.Fields, ui.FieldError{Field: e.Field, Detail: e.Text, Say: e.Say})
+			p.Fields = append(p.Fields, ui.FieldError{Field: e.Field, Detail: e.Text, Say: e.Message})
 		}
 		return p, true
 	case errors.As(err, &forbidden):
-		p := Problem{Status: http.StatusForbidden, Slug: forbidden.Code, Detail: forbidden.Text, Say: forbidden.Say}
+		p := Problem{Status: http.StatusForbidden, Slug: forbidden.Code, Detail: forbidden.Text, Say: forbidden.Message}
 		if forbidden.Code == account.CodeSignedOut {
 			p.Status, p.Slug = http.StatusUnauthorized, "unauthorized"
 		}
@@ -108,12 +108,12 @@ func ofAccount(err error) (Problem, bool) {
 
 func ofSignIn(err error) (Problem, bool) {
 	var throttled *login.ThrottledError
-	var disabled *login.DisabledError
+	var disabled *login.InactiveError
 	var busy *password.BusyError
 	switch {
 	case errors.Is(err, session.ErrNone):
 		return Problem{Status: http.StatusUnauthorized, Slug: "unauthorized"}, true
-	case errors.Is(err, login.ErrWrong):
+	case errors.Is(err, login.ErrInvalidCredentials):
 		return Problem{Status: http.StatusUnauthorized, Slug: "wrong-credentials"}, true
 	case errors.As(err, &throttled):
 		return Problem{Status: http.StatusTooManyRequests, Slug: "throttled",

@@ -93,8 +93,8 @@ func usualPort(secure bool) string {
 	return "80"
 }
 
-// Short returns the host without the scheme's usual port, as browsers spell origins.
-func (h Host) Short(secure bool) Host {
+// WithoutDefaultPort returns the host without the scheme's usual port, as browsers spell origins.
+func (h Host) WithoutDefaultPort(secure bool) Host {
 	if h.Port == usualPort(secure) {
 		h.Port = ""
 	}
@@ -107,15 +107,15 @@ func Canonical(raw string, secure bool) string {
 	if !ok {
 		return ""
 	}
-	if short := h.Short(secure); short != h || h.Port == "" || !strings.HasPrefix(raw, h.Name) {
+	if short := h.WithoutDefaultPort(secure); short != h || h.Port == "" || !strings.HasPrefix(raw, h.Name) {
 		return short.String()
 	}
 	return raw // the common case, without a copy for each request
 }
 
-// Serves reports whether an option that names h means the host that was requested. Without a port it means any port
+// Matches reports whether an option that names h means the host that was requested. Without a port it means any port
 // of it.
-func (h Host) Serves(asked Host, secure bool) bool {
+func (h Host) Matches(asked Host, secure bool) bool {
 	if asked.Port == "" {
 		asked.Port = usualPort(secure)
 	}
@@ -134,12 +134,12 @@ func ParseOrigin(s string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return scheme + "://" + h.Short(scheme == "https").String(), true
+	return scheme + "://" + h.WithoutDefaultPort(scheme == "https").String(), true
 }
 
 // OriginOf returns the origin of an http or https address. ok is false for addresses whose host no browser would spell
 // so: what is written into a policy or compared with an origin must not carry anything else.
 func OriginOf(u *url.URL) (origin string, ok bool) { return ParseOrigin(u.Scheme + "://" + u.Host) }
 
-// Asked returns the host that the request was made to, by its Host header (":authority") alone.
-func Asked(r *http.Request) (Host, bool) { return ParseHost(r.Host) }
+// RequestedHost returns the host that the request was made to, by its Host header (":authority") alone.
+func RequestedHost(r *http.Request) (Host, bool) { return ParseHost(r.Host) }

@@ -65,11 +65,11 @@ func TestAHostServesItsPorts(t *testing.T) {
 		f := strings.Fields(line)
 		h, _ := reqctx.ParseHost(f[0])
 		asked, _ := reqctx.ParseHost(f[1])
-		if got := h.Serves(asked, f[2] == "https"); got != want {
+		if got := h.Matches(asked, f[2] == "https"); got != want {
 			t.Errorf("%s: %v", line, got)
 		}
 	}
-	if (reqctx.Host{}).Serves(reqctx.Host{}, true) {
+	if (reqctx.Host{}).Matches(reqctx.Host{}, true) {
 		t.Error("no host serves no host")
 	}
 }

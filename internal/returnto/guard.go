@@ -31,7 +31,7 @@ func New(hosts []string) (*Guard, error) {
 			return nil, fmt.Errorf("trust_return %q: give a host such as app.example.com, "+
 				"with a port where it is not the usual one", h)
 		}
-		g.trusted[host.Short(true)] = true
+		g.trusted[host.WithoutDefaultPort(true)] = true
 	}
 	return g, nil
 }
@@ -98,7 +98,7 @@ func (g *Guard) split(q *reqctx.Request, raw string) (origin, rest string, ok bo
 	if !strings.HasPrefix(rest, "/") {
 		rest = "/" + rest
 	}
-	host = host.Short(scheme == "https")
+	host = host.WithoutDefaultPort(scheme == "https")
 	switch {
 	case scheme == q.Scheme() && host.String() == q.Host:
 		return "", rest, true

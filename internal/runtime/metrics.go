@@ -86,14 +86,14 @@ func (m *Metrics) SignIn(method, outcome string) { m.signIns.WithLabelValues(met
 
 func (m *Metrics) inFlight() float64 {
 	if src := m.source.Load(); src != nil {
-		return float64(src.sessions.Streams())
+		return float64(src.sessions.StreamCount())
 	}
 	return 0
 }
 
 func (m *Metrics) inGrace() float64 {
 	if src := m.source.Load(); src != nil {
-		if _, active := src.sessions.Graced(); active {
+		if _, active := src.sessions.GraceStatus(); active {
 			return 1
 		}
 	}
@@ -102,7 +102,7 @@ func (m *Metrics) inGrace() float64 {
 
 func (m *Metrics) gracedRequests() float64 {
 	if src := m.source.Load(); src != nil {
-		served, _ := src.sessions.Graced()
+		served, _ := src.sessions.GraceStatus()
 		return float64(served)
 	}
 	return 0

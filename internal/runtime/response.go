@@ -25,10 +25,10 @@ const breakChunk = 1 << 20
 // expired is a deadline that has passed.
 var expired = time.Unix(1, 0)
 
-// Break implements session.Breaker. A write that waits for a slow client is interrupted by a deadline on the connection
+// Abort implements session.Aborter. A write that waits for a slow client is interrupted by a deadline on the connection
 // itself: Caddy's writers in between have deadlines of their own, must not be used by two at once, and may undo it
 // once.
-func (r *Response) Break() {
+func (r *Response) Abort() {
 	r.broken.Store(true)
 	w := r.ResponseWriter
 	for {

@@ -46,7 +46,7 @@ type breaking struct {
 
 func (b *breaking) Read(p []byte) (int, error) {
 	if b.left--; b.left == 0 {
-		b.w.Break()
+		b.w.Abort()
 	}
 	return len(p), nil
 }

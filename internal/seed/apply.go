@@ -28,9 +28,9 @@ type Result struct {
 	NeedsSetup bool
 	Warnings   []string // logged already
 	Ignored    string   // why the password in the environment was not used; "" if it was, or if Later reports it
-	// Later, if not nil, compares the password with the administrator's and logs a warning if it is ignored. It takes as
+	// CheckIgnored, if not nil, compares the password with the administrator's and logs a warning if it is ignored. It takes as
 	// long as a sign-in, so run it in the background. It stops when its context ends.
-	Later func(ctx context.Context)
+	CheckIgnored func(ctx context.Context)
 }
 
 // maxAttempts bounds the retries after concurrent changes of the store. Each time another process has made progress.
@@ -252,7 +252,7 @@ func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
 // it. If the password did not change, its sessions stay, except those through a provider.
 func (s *seeder) revokeAccess(ctx context.Context, tx store.Tx, e *edit) error {
 	out, err := login.Recover(ctx, tx, e.after, login.Recovery{Identities: true, KeepSessions: !e.password,
-		Note: func(ctx context.Context, tx store.Tx, ev store.Event) error {
+		Audit: func(ctx context.Context, tx store.Tx, ev store.Event) error {
 			ev.Details["reason"] = e.reason
 			return tx.AddEvent(ctx, s.stamp(ev))
 		}})
@@ -275,7 +275,7 @@ func (s *seeder) setPassword(ctx context.Context, tx store.Tx, e *edit) error {
 	if err := tx.SetPassword(ctx, id, store.PasswordChange{Hash: s.computed.hash, At: s.now}); err != nil {
 		return err
 	}
-	if err := login.Forget(ctx, tx, e.after); err != nil {
+	if err := login.ClearAttempts(ctx, tx, e.after); err != nil {
 		return err
 	}
 	details := e.revoked

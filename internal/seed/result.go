@@ -31,7 +31,7 @@ func (s *seeder) finish(ctx context.Context, st store.Reader, p plan) (Result, e
 		s.log.Warn(text)
 	}
 	if p.compare != nil {
-		res.Later = func(ctx context.Context) { s.compareLater(ctx, *p.compare) }
+		res.CheckIgnored = func(ctx context.Context) { s.compareLater(ctx, *p.compare) }
 	}
 	return res, nil
 }

@@ -122,8 +122,8 @@ func (e *env) mustStartWithoutWrites(mode Mode, v vars) Result {
 	defer done()
 	before, transactions := e.snapshot(dump()), e.db.changes.Load()
 	res := e.start(mode, v)
-	if res.Later != nil {
-		res.Later(e.Context())
+	if res.CheckIgnored != nil {
+		res.CheckIgnored(e.Context())
 	}
 	if after := dump(); after != before {
 		e.Errorf("something was written:\n%s\nbefore:\n%s", after, before)

@@ -86,10 +86,10 @@ func (c Cookie) Clear(w http.ResponseWriter) {
 	http.SetCookie(w, ck)
 }
 
-// Own returns a cookie with Gatehouse's prefix and a name such as "device": host-only, HttpOnly, SameSite=Lax, Path=/.
+// Prefixed returns a cookie with Gatehouse's prefix and a name such as "device": host-only, HttpOnly, SameSite=Lax, Path=/.
 // A negative maxAge deletes it; 0 makes it last until the browser is closed.
-func (c Cookie) Own(name, value string, maxAge time.Duration) *http.Cookie {
-	ck := Cookie{Secure: c.Secure}.cookie(c.OwnName(name), value)
+func (c Cookie) Prefixed(name, value string, maxAge time.Duration) *http.Cookie {
+	ck := Cookie{Secure: c.Secure}.cookie(c.PrefixedName(name), value)
 	switch {
 	case maxAge < 0:
 		ck.MaxAge = -1
@@ -99,12 +99,12 @@ func (c Cookie) Own(name, value string, maxAge time.Duration) *http.Cookie {
 	return ck
 }
 
-// OwnName returns the full name of a cookie with Gatehouse's prefix.
-func (c Cookie) OwnName(name string) string { return Cookie{Secure: c.Secure}.Name() + "-" + name }
+// PrefixedName returns the full name of a cookie with Gatehouse's prefix.
+func (c Cookie) PrefixedName(name string) string { return Cookie{Secure: c.Secure}.Name() + "-" + name }
 
-// OwnValue returns the value of such a cookie, or "" if the request has none or several.
-func (c Cookie) OwnValue(r *http.Request, name string) string {
-	cks := r.CookiesNamed(c.OwnName(name))
+// PrefixedValue returns the value of such a cookie, or "" if the request has none or several.
+func (c Cookie) PrefixedValue(r *http.Request, name string) string {
+	cks := r.CookiesNamed(c.PrefixedName(name))
 	if len(cks) != 1 {
 		return ""
 	}

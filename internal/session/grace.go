@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ResolveWithin is Resolve with a grace period for store outages (store_grace): graced reports that the session is the
+// ResolveWithGrace is Resolve with a grace period for store outages (store_grace): graced reports that the session is the
 // last known one. It is returned only
 //
 //   - while the last successful poll is too long ago for the cache to be used, and a read of this session fails, too;
@@ -23,7 +23,7 @@ import (
 //   - within its idle and absolute lifetime.
 //
 // The trade-off: a session that another process ends during the outage continues here for that long.
-func (m *Manager) ResolveWithin(ctx context.Context, token string,
+func (m *Manager) ResolveWithGrace(ctx context.Context, token string,
 	grace time.Duration) (l *Live, graced bool, err error) {
 	if grace <= 0 || !m.cache.syncStale() || !store.ValidToken(token) {
 		l, err = m.Resolve(ctx, token)
@@ -119,9 +119,9 @@ func (o *outage) end() {
 	o.available, o.cancel = context.WithCancel(context.Background())
 }
 
-// Graced returns how many requests were served from the grace period since the manager was created, and whether it
+// GraceStatus returns how many requests were served from the grace period since the manager was created, and whether it
 // applies now.
-func (m *Manager) Graced() (served uint64, active bool) {
+func (m *Manager) GraceStatus() (served uint64, active bool) {
 	m.outage.mu.Lock()
 	defer m.outage.mu.Unlock()
 	return m.outage.served.Load(), m.outage.available == nil && m.cache.syncAge() <= m.outage.grace

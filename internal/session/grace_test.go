@@ -90,7 +90,7 @@ func (o *outage) stale(t *testing.T, token string) {
 
 func (o *outage) within(t *testing.T, token string) (graced bool, err error) {
 	t.Helper()
-	l, graced, err := o.m.ResolveWithin(t.Context(), token, longGrace)
+	l, graced, err := o.m.ResolveWithGrace(t.Context(), token, longGrace)
 	if (err == nil) != (l != nil) {
 		t.Fatalf("session %v, error %v", l, err)
 	}
@@ -140,7 +140,7 @@ func TestWithinTheGraceASessionGoesOnWithoutTheStore(t *testing.T) {
 			if took := time.Since(began); took > 5*time.Second { // with a timeout for each: at least 100 s
 				t.Errorf("100 requests took %v", took)
 			}
-			if n, active := o.m.Graced(); n != 101 || !active {
+			if n, active := o.m.GraceStatus(); n != 101 || !active {
 				t.Errorf("%d requests counted, active=%v", n, active)
 			}
 			// Without store_grace, and for pages, requests are denied.
@@ -153,7 +153,7 @@ func TestWithinTheGraceASessionGoesOnWithoutTheStore(t *testing.T) {
 			o.proxy.Heal()
 			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 				graced, err := o.within(t, token)
-				if _, active := o.m.Graced(); err == nil && !graced && !active {
+				if _, active := o.m.GraceStatus(); err == nil && !graced && !active {
 					break
 				}
 				if time.Now().After(deadline) {
@@ -177,12 +177,12 @@ func TestTheGraceEndsOnTime(t *testing.T) {
 	o.proxy.Cut()
 	cut := time.Now()
 	o.stale(t, token)
-	if _, graced, err := o.m.ResolveWithin(t.Context(), token, grace); time.Since(cut) < grace/2 && (err != nil || !graced) {
+	if _, graced, err := o.m.ResolveWithGrace(t.Context(), token, grace); time.Since(cut) < grace/2 && (err != nil || !graced) {
 		t.Fatalf("graced=%v, %v", graced, err)
 	}
 	for ; ; time.Sleep(20 * time.Millisecond) {
 		asked := time.Now()
-		_, _, err := o.m.ResolveWithin(t.Context(), token, grace)
+		_, _, err := o.m.ResolveWithGrace(t.Context(), token, grace)
 		if errors.Is(err, store.ErrUnavailable) {
 			break
 		}
@@ -195,7 +195,7 @@ func TestTheGraceEndsOnTime(t *testing.T) {
 			t.Fatal("the log does not say that the gate is closed now")
 		}
 	}
-	if _, active := o.m.Graced(); active {
+	if _, active := o.m.GraceStatus(); active {
 		t.Error("still active")
 	}
 }

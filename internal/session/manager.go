@@ -73,8 +73,8 @@ func (m *Manager) Close() {
 // read it. Normally there are several polls a second.
 const unavailableAfter = 2 * time.Second
 
-// Away reports whether the store has been unavailable for a while, so that nobody can sign in.
-func (m *Manager) Away() bool {
+// StoreUnavailable reports whether the store has been unavailable for a while, so that nobody can sign in.
+func (m *Manager) StoreUnavailable() bool {
 	return m.cache.syncedAt.Load() != neverSynced && m.cache.syncAge() > unavailableAfter
 }
 
@@ -155,9 +155,9 @@ func (m *Manager) Changed(changes []store.Change) {
 	m.streams.changed(changes)
 }
 
-// Refresh empties the cache, when a configuration is replaced: memos that the old one keyed by its own objects must not
+// InvalidateAll empties the cache, when a configuration is replaced: memos that the old one keyed by its own objects must not
 // keep those in memory.
-func (m *Manager) Refresh() { m.cache.changed([]store.Change{{Kind: store.ChangeAll}}) }
+func (m *Manager) InvalidateAll() { m.cache.changed([]store.Change{{Kind: store.ChangeAll}}) }
 
 // Synced implements store.Watcher.
 func (m *Manager) Synced(at time.Time) { m.cache.synced(at) }

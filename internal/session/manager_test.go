@@ -58,7 +58,7 @@ func (f *fixture) start(t testing.TB, u store.User, remember bool) (string, stor
 		if err != nil {
 			return err
 		}
-		token, s, err = f.m.Create(context.Background(), tx, session.Start{User: u, Remember: remember, Method: "password",
+		token, s, err = f.m.Start(context.Background(), tx, session.StartOptions{User: u, Remember: remember, Method: "password",
 			AuthAt: f.clock.Now(),
 			Limits: session.Limits{Idle: time.Hour, Absolute: 24 * time.Hour, Remember: 48 * time.Hour}})
 		return err
@@ -213,7 +213,7 @@ func TestRememberedSessionsLastLonger(t *testing.T) {
 }
 
 // A rotated session has a new token and a new id; the old token is worthless.
-func TestRenewingMakesTheOldTokenWorthless(t *testing.T) {
+func TestRotationMakesTheOldTokenWorthless(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	old, s := f.start(t, f.user, false)
@@ -221,14 +221,14 @@ func TestRenewingMakesTheOldTokenWorthless(t *testing.T) {
 	var token string
 	var renewed store.Session
 	f.change(t, func(tx store.Tx) (err error) {
-		token, renewed, err = f.m.Renew(t.Context(), tx, s, s.Epoch, f.clock.Now())
+		token, renewed, err = f.m.Rotate(t.Context(), tx, s, s.Epoch, f.clock.Now())
 		return err
 	})
 	if f.alive(t, old) || !f.alive(t, token) || token == old || renewed.ID == s.ID {
 		t.Error("the old session was not replaced by a new one")
 	}
 	err := f.Change(t.Context(), func(tx store.Tx) error {
-		_, _, err := f.m.Renew(t.Context(), tx, s, s.Epoch, f.clock.Now())
+		_, _, err := f.m.Rotate(t.Context(), tx, s, s.Epoch, f.clock.Now())
 		return err
 	})
 	if !errors.Is(err, store.ErrNotFound) {

@@ -65,16 +65,16 @@ func (l *Live) lastSeen() time.Time {
 	return time.UnixMilli(l.entry.lastSeen.Load()).UTC()
 }
 
-// Fresh reports whether the user authenticated within the last window (10 minutes for admin writes).
-func (l *Live) Fresh(now time.Time, window time.Duration) bool {
+// AuthenticatedWithin reports whether the user authenticated within the last window (10 minutes for admin writes).
+func (l *Live) AuthenticatedWithin(now time.Time, window time.Duration) bool {
 	age := now.Sub(l.Session.AuthAt)
 	return age > -time.Minute && age < window // another Caddy's clock may be a little ahead
 }
 
-// Values memoizes compute for this session: concurrent first calls may each compute, and all get the same result.
+// Memoize memoizes compute for this session: concurrent first calls may each compute, and all get the same result.
 // Identity headers and decisions are cached with the session they belong to, and are dropped with it. key must be
 // comparable and stand for one configuration (a pointer to it).
-func (l *Live) Values(key any, compute func(*Live) any) any {
+func (l *Live) Memoize(key any, compute func(*Live) any) any {
 	if l.entry == nil {
 		return compute(l)
 	}
@@ -84,8 +84,8 @@ func (l *Live) Values(key any, compute func(*Live) any) any {
 	return l.entry.setMemo(key, compute(l))
 }
 
-// Known returns what [Live.Values] memoized for key, without computing anything.
-func (l *Live) Known(key any) (v any, ok bool) {
+// Memoized returns what [Live.Memoize] memoized for key, without computing anything.
+func (l *Live) Memoized(key any) (v any, ok bool) {
 	if l.entry == nil {
 		return nil, false
 	}
@@ -101,8 +101,8 @@ func isLive(s *store.Session, u *store.User, lastSeen, now time.Time) bool {
 		now.Before(lastSeen.Add(s.Idle))
 }
 
-// Start holds the parameters of a new session.
-type Start struct {
+// StartOptions holds the parameters of a new session.
+type StartOptions struct {
 	User     store.User
 	Limits   Limits
 	Remember bool
@@ -123,9 +123,9 @@ type Start struct {
 // maxUserAgent limits what a client can make us store.
 const maxUserAgent = 512
 
-// Create starts a session inside tx and returns the token for the cookie, which is stored nowhere. Every sign-in gets a
+// Start starts a session inside tx and returns the token for the cookie, which is stored nowhere. Every sign-in gets a
 // new token (session fixation).
-func (m *Manager) Create(ctx context.Context, tx store.Tx, p Start) (token string, s store.Session, err error) {
+func (m *Manager) Start(ctx context.Context, tx store.Tx, p StartOptions) (token string, s store.Session, err error) {
 	now := m.now().UTC()
 	idle, absolute := p.Limits.lifetimes(p.Remember)
 	token = store.NewToken()
@@ -152,11 +152,11 @@ func notAfter(at, now time.Time) time.Time {
 	return at
 }
 
-// Renew rotates a live session inside tx: it gets a new id and a new token, so that the old cookie is worthless after a
+// Rotate rotates a live session inside tx: it gets a new id and a new token, so that the old cookie is worthless after a
 // password change or a step-up. Its lifetimes continue. old is the session as read in tx, with the caller's changes, so
 // that concurrent changes are not undone; authAt is when the user authenticated, and never moves back. It returns
 // store.ErrNotFound if the session has ended meanwhile.
-func (m *Manager) Renew(ctx context.Context, tx store.Tx, old store.Session, epoch int64,
+func (m *Manager) Rotate(ctx context.Context, tx store.Tx, old store.Session, epoch int64,
 	authAt time.Time) (token string, s store.Session, err error) {
 	now := m.now().UTC()
 	token = store.NewToken()

@@ -48,7 +48,7 @@ func TestClocksThatAreApartMakeNoWrongDecision(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if !l.Fresh(f.clock.Now(), 10*time.Minute) {
+			if !l.AuthenticatedWithin(f.clock.Now(), 10*time.Minute) {
 				t.Errorf("%s: the sign-in does not count as recent at once", name)
 			}
 		}

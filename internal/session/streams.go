@@ -34,17 +34,17 @@ func (m *Manager) Follow(ctx context.Context, l *Live, f *Follower) context.Cont
 	return ctx
 }
 
-// Streams returns the number of followed requests.
-func (m *Manager) Streams() int { return m.streams.count() }
+// StreamCount returns the number of followed requests.
+func (m *Manager) StreamCount() int { return m.streams.count() }
 
-// Breaker makes all further reads and writes of a request fail. Break may be called more than once.
-type Breaker interface{ Break() }
+// Aborter makes all further reads and writes of a request fail. Break may be called more than once.
+type Aborter interface{ Abort() }
 
 // Follower is one followed request. Those of one session form a linked list.
 type Follower struct {
-	// Breaker ends a request that ignores the cancelation of its context, such as one that serves a file. It is never
+	// Aborter ends a request that ignores the cancelation of its context, such as one that serves a file. It is never
 	// called after Release. It may be nil.
-	Breaker Breaker
+	Aborter Aborter
 
 	live       *Live
 	streams    *streams
@@ -73,7 +73,7 @@ func (f *Follower) Release() {
 // end cancels the request, and aborts it if it does not stop.
 func (f *Follower) end(cause error) {
 	f.cancel(cause)
-	if f.Breaker == nil {
+	if f.Aborter == nil {
 		return
 	}
 	time.AfterFunc(abortAfter, func() { f.abort(abortRetry) })
@@ -88,7 +88,7 @@ func (f *Follower) abort(again time.Duration) {
 	if f.released {
 		return
 	}
-	f.Breaker.Break()
+	f.Aborter.Abort()
 	time.AfterFunc(again, func() { f.abort(min(2*again, streamGrace)) })
 }
 

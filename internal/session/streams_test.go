@@ -63,7 +63,7 @@ func TestOnlyTheEndedSessionsStreamsAreCut(t *testing.T) {
 	cut1, release1 := follow(one)
 	cut2, release2 := follow(one)
 	kept, release3 := follow(two)
-	if n := f.m.Streams(); n != 3 {
+	if n := f.m.StreamCount(); n != 3 {
 		t.Fatalf("%d streams, want 3", n)
 	}
 	f.change(t, func(tx store.Tx) error {
@@ -83,7 +83,7 @@ func TestOnlyTheEndedSessionsStreamsAreCut(t *testing.T) {
 	release1()
 	release2()
 	release3()
-	if n := f.m.Streams(); n != 0 {
+	if n := f.m.StreamCount(); n != 0 {
 		t.Errorf("%d streams are still known", n)
 	}
 }

@@ -117,7 +117,7 @@ func fill(t *testing.T, db *sqlstore.DB, people int) content {
 		}
 		return small(ctx, tx, c, now)
 	})
-	if _, err := db.TakeTurn(t.Context(), "client", 3, time.Minute, now); err != nil {
+	if _, err := db.CountInWindow(t.Context(), "client", 3, time.Minute, now); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -145,14 +145,14 @@ func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 		tx.PutDevice(ctx, store.HashToken("device"), u.ID, now, later),
 		tx.AddEvent(ctx, store.Event{Action: "user.create", Actor: "root", Target: "x", Outcome: store.Success,
 			Details: map[string]string{"k": "<ü>"}}),
-		tx.NameSession(ctx, signedIn.ID, "https://idp", "0", "another"),
+		tx.AddSessionName(ctx, signedIn.ID, "https://idp", "0", "another"),
 		tx.SetSetting(ctx, "seal.key.1", store.NewToken()),
 	} {
 		if err != nil {
 			return err
 		}
 	}
-	_, err = tx.Once(ctx, "jti", "1", now, later)
+	_, err = tx.UseOnce(ctx, "jti", "1", now, later)
 	return err
 }
 

@@ -65,7 +65,7 @@ func checkMoved(t *testing.T, db *sqlstore.DB, c content) {
 		t.Errorf("the throttle forgot: %v, %v", wait, err)
 	}
 	err = db.Change(ctx, func(tx store.Tx) error {
-		if fresh, err := tx.Once(ctx, "jti", "1", now, now.Add(time.Hour)); err != nil || fresh {
+		if fresh, err := tx.UseOnce(ctx, "jti", "1", now, now.Add(time.Hour)); err != nil || fresh {
 			t.Errorf("a value that was spent counts again: %v, %v", fresh, err)
 		}
 		if _, err := tx.TakeLink(ctx, store.HashToken(c.link), now); err != nil {

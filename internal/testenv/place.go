@@ -37,8 +37,8 @@ func NewPlace(t testing.TB) Place {
 	return p
 }
 
-// BarePlace is NewPlace without a store, not even a schema.
-func BarePlace(t testing.TB) Place {
+// EmptyPlace is NewPlace without a store, not even a schema.
+func EmptyPlace(t testing.TB) Place {
 	t.Helper()
 	p := newPlace(t)
 	if p.Engine == sqlstore.EnginePostgres {
@@ -80,8 +80,8 @@ func (p Place) Caddyfile() string {
 	return "store sqlite " + p.Path
 }
 
-// Made reports whether a store was created there.
-func (p Place) Made(t testing.TB) bool {
+// Exists reports whether a store was created there.
+func (p Place) Exists(t testing.TB) bool {
 	t.Helper()
 	if p.Engine == sqlstore.EnginePostgres {
 		return p.Rows(t) != ""

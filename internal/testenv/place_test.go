@@ -36,7 +36,7 @@ func TestEngineIndependentPackagesRunOnBothEngines(t *testing.T) {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		if err == nil && regexp.MustCompile(`testenv\.(Store|NewPlace|BarePlace)\(`).Match(text) {
+		if err == nil && regexp.MustCompile(`testenv\.(Store|NewPlace|EmptyPlace)\(`).Match(text) {
 			dir, _ := filepath.Rel(root, filepath.Dir(path))
 			want = append(want, "./"+filepath.ToSlash(dir))
 		}
@@ -53,13 +53,13 @@ func TestEngineIndependentPackagesRunOnBothEngines(t *testing.T) {
 func TestAPlaceUsesTheEngineUnderTestAndShowsWrites(t *testing.T) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Setenv(storeEnv, engine)
-		if BarePlace(t).Made(t) {
+		if EmptyPlace(t).Exists(t) {
 			t.Errorf("%s: something is there already", engine)
 		}
 		p := NewPlace(t)
 		db := p.Open(t)
-		if db.Info().Engine != engine || !p.Made(t) {
-			t.Errorf("%s: opened %s, made=%v", engine, db.Info().Engine, p.Made(t))
+		if db.Info().Engine != engine || !p.Exists(t) {
+			t.Errorf("%s: opened %s, made=%v", engine, db.Info().Engine, p.Exists(t))
 		}
 		set := func() {
 			t.Helper()

@@ -59,7 +59,7 @@ func (c *CrossOrigin) CheckRead(r *http.Request) error {
 			break
 		}
 		from, ok := reqctx.ParseHost(u.Host)
-		if asked, named := reqctx.Asked(r); ok && named && from == asked {
+		if asked, named := reqctx.RequestedHost(r); ok && named && from == asked {
 			return nil
 		}
 	}

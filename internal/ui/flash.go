@@ -19,7 +19,7 @@ const (
 
 // Flash makes the next page say the message "flash.<id>". An unknown id says nothing.
 func (u *UI) Flash(w http.ResponseWriter, r *http.Request, id string) {
-	http.SetCookie(w, session.Cookie{Secure: reqctx.From(r).Secure}.Own(flashCookie, id, flashLife))
+	http.SetCookie(w, session.Cookie{Secure: reqctx.From(r).Secure}.Prefixed(flashCookie, id, flashLife))
 }
 
 // takeFlash returns the message to say on this page and makes the browser forget it.
@@ -28,11 +28,11 @@ func (u *UI) takeFlash(w http.ResponseWriter, r *http.Request) *Notice {
 		return nil
 	}
 	c := session.Cookie{Secure: reqctx.From(r).Secure}
-	id := c.OwnValue(r, flashCookie)
+	id := c.PrefixedValue(r, flashCookie)
 	if id == "" {
 		return nil
 	}
-	http.SetCookie(w, c.Own(flashCookie, "", -1))
+	http.SetCookie(w, c.Prefixed(flashCookie, "", -1))
 	if strings.Contains(id, ".") || !u.HasText(flashPrefix+id) {
 		return nil
 	}
@@ -47,7 +47,7 @@ const (
 
 // Theme returns the chosen color scheme: "light", "dark", or "" for the system's.
 func Theme(r *http.Request) string {
-	switch v := (session.Cookie{Secure: reqctx.From(r).Secure}).OwnValue(r, themeCookie); v {
+	switch v := (session.Cookie{Secure: reqctx.From(r).Secure}).PrefixedValue(r, themeCookie); v {
 	case "light", "dark":
 		return v
 	}
@@ -59,9 +59,9 @@ func SetTheme(w http.ResponseWriter, r *http.Request, theme string) bool {
 	c := session.Cookie{Secure: reqctx.From(r).Secure}
 	switch theme {
 	case "light", "dark":
-		http.SetCookie(w, c.Own(themeCookie, theme, themeLife))
+		http.SetCookie(w, c.Prefixed(themeCookie, theme, themeLife))
 	case "auto":
-		http.SetCookie(w, c.Own(themeCookie, "", -1))
+		http.SetCookie(w, c.Prefixed(themeCookie, "", -1))
 	default:
 		return false
 	}

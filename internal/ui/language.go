@@ -95,7 +95,7 @@ func offered(c Config) []Language {
 	}
 	var rest []Language
 	for _, l := range languages {
-		silent := slices.ContainsFunc(texts(c.Sources), func(src Source) bool { return !i18n.Speaks(src, l.Code) })
+		silent := slices.ContainsFunc(texts(c.Sources), func(src Source) bool { return !i18n.HasLanguage(src, l.Code) })
 		switch {
 		case l.Code == c.Language:
 			first = l
@@ -246,7 +246,7 @@ const (
 
 // ChosenLanguage returns the language that a person chose in this browser, "" for none.
 func ChosenLanguage(r *http.Request) string {
-	code := session.Cookie{Secure: reqctx.From(r).Secure}.OwnValue(r, languageCookie)
+	code := session.Cookie{Secure: reqctx.From(r).Secure}.PrefixedValue(r, languageCookie)
 	if !KnownLanguage(code) {
 		return ""
 	}
@@ -258,9 +258,9 @@ func SetLanguage(w http.ResponseWriter, r *http.Request, code string) bool {
 	c := session.Cookie{Secure: reqctx.From(r).Secure}
 	switch {
 	case code == "auto":
-		http.SetCookie(w, c.Own(languageCookie, "", -1))
+		http.SetCookie(w, c.Prefixed(languageCookie, "", -1))
 	case KnownLanguage(code):
-		http.SetCookie(w, c.Own(languageCookie, code, languageLife))
+		http.SetCookie(w, c.Prefixed(languageCookie, code, languageLife))
 	default:
 		return false
 	}

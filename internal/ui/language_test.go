@@ -254,7 +254,7 @@ func TestLanguageCookie(t *testing.T) {
 		if len(ck) != 2 {
 			t.Fatal(ck)
 		}
-		name := session.Cookie{Secure: secure}.OwnName("language")
+		name := session.Cookie{Secure: secure}.PrefixedName("language")
 		if ck[0].Name != name || ck[0].Value != "es" || ck[0].Path != ck[1].Path || ck[0].MaxAge != ck[1].MaxAge || ck[0].Secure != secure ||
 			ck[1].Secure != secure || ck[0].SameSite != ck[1].SameSite || !ck[0].HttpOnly || ck[0].Domain != "" {
 			t.Errorf("%+v", ck)

@@ -105,7 +105,7 @@ func (u *UI) addPages(base *template.Template, src Source) error {
 func (u *UI) Text(id string, args ...any) string { return u.cat.Text(id, args...) }
 
 // Say returns a sentence of a package without pages.
-func (u *UI) Say(t i18n.Text) string { return u.cat.Say(t) }
+func (u *UI) Say(t i18n.Text) string { return u.cat.Translate(t) }
 
 // HasText reports whether there is a text with that id.
 func (u *UI) HasText(id string) bool { return u.cat.Has(id) }
@@ -166,7 +166,7 @@ func (u *UI) checkCall(cmd *parse.CommandNode) error {
 	if !ok {
 		return nil // chosen at run time
 	}
-	want, ok := u.cat.Needs(id.Text)
+	want, ok := u.cat.Placeholders(id.Text)
 	if !ok {
 		return fmt.Errorf("there is no text %q", id.Text)
 	}

@@ -62,10 +62,10 @@ func (q *Request) lookUp(r *http.Request, use bool) error {
 	switch {
 	case err != nil:
 	case use:
-		l, err = q.deps.OIDC.Fresh(r.Context(), q.Token, l)
+		l, err = q.deps.OIDC.Refresh(r.Context(), q.Token, l)
 	default:
 		raw := l
-		if l, err = q.deps.OIDC.Counts(r.Context(), raw); errors.Is(err, session.ErrNone) {
+		if l, err = q.deps.OIDC.Check(r.Context(), raw); errors.Is(err, session.ErrNone) {
 			q.Lapsed = raw
 		}
 	}

@@ -55,8 +55,8 @@ func (rt *Router) onAdminHost(r *http.Request, q *Request) bool {
 	if len(rt.deps.AdminHosts) == 0 {
 		return true
 	}
-	asked, ok := reqctx.Asked(r)
-	return ok && slices.ContainsFunc(rt.deps.AdminHosts, func(h reqctx.Host) bool { return h.Serves(asked, q.Secure) })
+	asked, ok := reqctx.RequestedHost(r)
+	return ok && slices.ContainsFunc(rt.deps.AdminHosts, func(h reqctx.Host) bool { return h.Matches(asked, q.Secure) })
 }
 
 // refuseRole refuses a person who is no administrator. Attempts to change something are audited.
@@ -89,7 +89,7 @@ func (rt *Router) checkFresh(r *http.Request, q *Request, route Route) error {
 	case route.Access != AdminFresh:
 	case q.API:
 		return rt.deps.Accounts.Authorize(r.Context(), q.Actor(), route.Audit, r.PathValue("id"))
-	case route.Method == http.MethodGet && !q.Live.Fresh(rt.deps.Clock(), account.FreshFor):
+	case route.Method == http.MethodGet && !q.Live.AuthenticatedWithin(rt.deps.Clock(), account.FreshWindow):
 		back := q.At(r.URL.EscapedPath())
 		if r.URL.RawQuery != "" {
 			back += "?" + r.URL.RawQuery

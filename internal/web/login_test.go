@@ -176,7 +176,7 @@ func (w *world) checking() (leave func()) {
 	w.t.Helper()
 	slots := password.NewSlots(1, 0)
 	w.login.Hasher = password.NewHasher(cheap, slots)
-	_, leave, err := slots.Enter(w.t.Context())
+	_, leave, err := slots.Admit(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}

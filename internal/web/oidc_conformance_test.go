@@ -28,7 +28,7 @@ type module struct {
 
 func claim(name string, v any) func(*testing.T, *provider.Provider) {
 	return func(_ *testing.T, idp *provider.Provider) {
-		idp.Lie(func(l *provider.Lies) {
+		idp.SetFaults(func(l *provider.Faults) {
 			l.ID = func(c map[string]any) {
 				c[name] = v
 				if v == nil {
@@ -39,12 +39,12 @@ func claim(name string, v any) func(*testing.T, *provider.Provider) {
 	}
 }
 
-func lies(change func(l *provider.Lies)) func(*testing.T, *provider.Provider) {
-	return func(_ *testing.T, idp *provider.Provider) { idp.Lie(change) }
+func lies(change func(l *provider.Faults)) func(*testing.T, *provider.Provider) {
+	return func(_ *testing.T, idp *provider.Provider) { idp.SetFaults(change) }
 }
 
 func signWith(sign func(claims map[string]any) any) func(*testing.T, *provider.Provider) {
-	return lies(func(l *provider.Lies) { l.Sign = sign })
+	return lies(func(l *provider.Faults) { l.Sign = sign })
 }
 
 var basicModules = []module{
@@ -63,33 +63,35 @@ var basicModules = []module{
 		k := provider.RSA(1)
 		k.ID = ""
 		idp.Keys(k, provider.RSA(0))
-		idp.Lie(func(l *provider.Lies) {
+		idp.SetFaults(func(l *provider.Faults) {
 			l.JWKS = func(keys []any) any { return map[string]any{"keys": []any{keys[1], keys[0]}} }
 		})
 	}},
-	{name: "oidcc-client-test-idtoken-sig-rs256", lie: lies(func(l *provider.Lies) {
+	{name: "oidcc-client-test-idtoken-sig-rs256", lie: lies(func(l *provider.Faults) {
 		l.Metadata = func(m map[string]any) { m["id_token_signing_alg_values_supported"] = []string{"RS256"} }
 	})},
-	{name: "oidcc-client-test-idtoken-sig-none", lie: lies(func(l *provider.Lies) {
+	{name: "oidcc-client-test-idtoken-sig-none", lie: lies(func(l *provider.Faults) {
 		l.Metadata = func(m map[string]any) { m["id_token_signing_alg_values_supported"] = []string{"RS256", "none"} }
 		l.Sign = func(c map[string]any) any { return provider.SignNone(c, "none") }
 	}), sees: unverifiable},
 	{name: "oidcc-client-test-invalid-sig-rs256", lie: signWith(func(c map[string]any) any {
-		return provider.Break(provider.RSA(0).Sign(c, nil))
+		return provider.Tamper(provider.RSA(0).Sign(c, nil))
 	}), sees: unverifiable},
 	{name: "oidcc-client-test-invalid-sig-es256", lie: func(t *testing.T, idp *provider.Provider) {
 		k := provider.EC(t, "ec")
 		idp.Keys(k)
-		idp.Lie(func(l *provider.Lies) { l.Sign = func(c map[string]any) any { return provider.Break(k.Sign(c, nil)) } })
+		idp.SetFaults(func(l *provider.Faults) {
+			l.Sign = func(c map[string]any) any { return provider.Tamper(k.Sign(c, nil)) }
+		})
 	}, sees: unverifiable},
 	{name: "oidcc-client-test-invalid-sig-hs256", lie: func(_ *testing.T, idp *provider.Provider) {
 		secret := []byte(idp.Client.Secret)
-		idp.Lie(func(l *provider.Lies) {
+		idp.SetFaults(func(l *provider.Faults) {
 			l.Metadata = func(m map[string]any) { m["id_token_signing_alg_values_supported"] = []string{"HS256", "RS256"} }
 			l.Sign = func(c map[string]any) any { return provider.SignHMAC(c, secret) }
 		})
 	}, sees: unverifiable},
-	{name: "oidcc-client-test-userinfo-invalid-sub", lie: lies(func(l *provider.Lies) {
+	{name: "oidcc-client-test-userinfo-invalid-sub", lie: lies(func(l *provider.Faults) {
 		l.UserInfo = func(c map[string]any) { c["sub"] = "somebody-else" }
 	}), sees: unverifiable, info: true},
 	{name: "oidcc-client-test-nonce-invalid", lie: claim("nonce", "another nonce of the same length as usual.."), sees: unverifiable},
@@ -98,17 +100,17 @@ var basicModules = []module{
 		idp.Client.Method = "client_secret_basic"
 	}},
 	{name: "oidcc-client-test-userinfo-bearer-header"},
-	{name: "oidcc-client-test-userinfo-signed", lie: lies(func(l *provider.Lies) { l.JWTInfo = true })},
+	{name: "oidcc-client-test-userinfo-signed", lie: lies(func(l *provider.Faults) { l.JWTInfo = true })},
 	{name: "oidcc-client-test-invalid-athash", lie: claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"), sees: unverifiable},
 	{name: "oidcc-client-test-missing-athash", lie: claim("at_hash", nil)},
-	{name: "oidcc-client-test-aggregated-claims", lie: lies(func(l *provider.Lies) {
+	{name: "oidcc-client-test-aggregated-claims", lie: lies(func(l *provider.Faults) {
 		l.UserInfo = func(c map[string]any) {
 			c["_claim_names"] = map[string]any{"address": "src1"}
 			c["_claim_sources"] = map[string]any{"src1": map[string]any{"JWT": "e30.e30.x"}}
 		}
 	})},
 	{name: "oidcc-client-test-discovery-openid-config"},
-	{name: "oidcc-client-test-discovery-issuer-mismatch", lie: lies(func(l *provider.Lies) {
+	{name: "oidcc-client-test-discovery-issuer-mismatch", lie: lies(func(l *provider.Faults) {
 		l.Metadata = func(m map[string]any) { m["issuer"] = "https://evil.example" }
 	}), sees: unreachable},
 }
@@ -195,7 +197,7 @@ func brokenEndpoints() []module {
 			if endpoint == "userinfo" && (kind == "html" || kind == "empty" || kind == "array" || kind == "null") {
 				sees = unverifiable
 			}
-			list = append(list, module{name: endpoint + "-" + kind, sees: sees, info: true, lie: lies(func(l *provider.Lies) {
+			list = append(list, module{name: endpoint + "-" + kind, sees: sees, info: true, lie: lies(func(l *provider.Faults) {
 				l.Handle = func(e string, w http.ResponseWriter, _ *http.Request) bool {
 					if e == endpoint {
 						write(w)

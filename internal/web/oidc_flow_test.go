@@ -101,7 +101,7 @@ func TestACallbackWorksOnceAndInTime(t *testing.T) {
 		b := w.browser()
 		back, _ := visit(t, b.start(""))
 		w.clock.Advance(9 * time.Minute)
-		w.idp.Lie(func(l *provider.Lies) {}) // the provider issues the token now
+		w.idp.SetFaults(func(l *provider.Faults) {}) // the provider issues the token now
 		b.get(back).wantRedirect(t, "/")
 	})
 	t.Run("with another provider's address", func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestAnErrorOfTheProviderIsAPageForPeople(t *testing.T) {
 		"access_denied": "was canceled", "login_required": "was canceled", "server_error": unreachable,
 		"temporarily_unavailable": unreachable, "invalid_request": "answered with an error", "made_up": "answered with an error",
 	} {
-		w.idp.Lie(func(l *provider.Lies) {
+		w.idp.SetFaults(func(l *provider.Faults) {
 			l.Callback = func(q url.Values) {
 				q.Del("code")
 				q.Set("error", code)

@@ -16,7 +16,7 @@ func TestConformanceFormPost(t *testing.T) {
 	t.Run("oidcc-client-test by form_post", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
-		w.idp.Lie(func(l *provider.Lies) { l.FormPost = true })
+		w.idp.SetFaults(func(l *provider.Faults) { l.FormPost = true })
 		b := w.browser()
 		b.viaProvider("?rt=%2Freports").wantRedirect(t, "/reports")
 		if b.who().User.Email != "ada@example.com" {
@@ -26,7 +26,7 @@ func TestConformanceFormPost(t *testing.T) {
 	t.Run("oidcc-client-test-form-post-error", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
-		w.idp.Lie(func(l *provider.Lies) {
+		w.idp.SetFaults(func(l *provider.Faults) {
 			l.FormPost = true
 			l.Callback = func(q url.Values) { q.Del("code"); q.Set("error", "login_required") }
 		})
@@ -39,7 +39,7 @@ func TestConformanceFormPost(t *testing.T) {
 	t.Run("a posted answer works once, in the browser that began", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
-		w.idp.Lie(func(l *provider.Lies) { l.FormPost = true })
+		w.idp.SetFaults(func(l *provider.Faults) { l.FormPost = true })
 		b, other := w.browser(), w.browser()
 		back, form := visit(t, b.start(""))
 		hop := strings.TrimPrefix(b.foreignPost(back, form).location(), prefix)
@@ -77,7 +77,7 @@ func TestConformanceKeys(t *testing.T) {
 		w := newOIDCWorld(t)
 		w.browser().viaProvider("").wantRedirect(t, "/")
 		w.idp.Keys(provider.RSA(1))
-		w.idp.Lie(func(l *provider.Lies) {
+		w.idp.SetFaults(func(l *provider.Faults) {
 			l.Metadata = func(m map[string]any) { m["jwks_uri"] = m["issuer"].(string) + "/jwks2" }
 			l.Handle = func(e string, rw http.ResponseWriter, r *http.Request) bool {
 				if e == "jwks" && r.URL.Path == "/jwks" {
@@ -94,7 +94,7 @@ func TestConformanceKeys(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
 		w.browser().viaProvider("").wantRedirect(t, "/")
-		w.idp.Lie(func(l *provider.Lies) {
+		w.idp.SetFaults(func(l *provider.Faults) {
 			l.Sign = func(c map[string]any) any { return provider.RSA(1).Sign(c, map[string]any{"kid": "made-up"}) }
 		})
 		before := w.idp.Calls("jwks")
@@ -104,7 +104,7 @@ func TestConformanceKeys(t *testing.T) {
 		if n := w.idp.Calls("jwks") - before; n > 5 {
 			t.Errorf("the keys were read %d times within a minute", n)
 		}
-		w.idp.Truth()
+		w.idp.ClearFaults()
 		w.idp.Keys(provider.RSA(2))
 		w.clock.Advance(time.Minute)
 		w.browser().viaProvider("").wantRedirect(t, "/")
@@ -166,7 +166,7 @@ func TestConformanceClientAuthentication(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
 		w.idp.Client.Method = "client_secret_post"
-		w.idp.Lie(func(l *provider.Lies) {
+		w.idp.SetFaults(func(l *provider.Faults) {
 			l.Metadata = func(m map[string]any) {
 				m["token_endpoint_auth_methods_supported"] = []string{"client_secret_post", "private_key_jwt"}
 			}

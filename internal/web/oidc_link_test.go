@@ -27,7 +27,7 @@ func refresh(a answer) string {
 func TestASignedInPersonLinksAndUnlinksAProvider(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
-	w.idp.Set("groups", "from-there")
+	w.idp.SetClaim("groups", "from-there")
 	b := w.browser().signIn("ada", adaPass)
 	b.linkProvider().wantRedirect(t, prefix+"/account/providers")
 	page := b.get("/account/providers").want(t, http.StatusOK, "Testify", "ada@example.com", "is linked")
@@ -134,9 +134,9 @@ func TestReauthenticationAtTheProvider(t *testing.T) {
 	b.post("/account/providers", "action", "unlink", "issuer", "x", "subject", "y").wantRedirect(t, prefix+"/account/providers") // allowed again
 
 	// Somebody else at the provider proves nothing; nor does a provider that did not ask.
-	w.idp.As("user-2")
+	w.idp.SignInAs("user-2")
 	b.callback(b.start("?reauth=1")).want(t, http.StatusForbidden, "somebody else")
-	w.idp.As("user-1")
+	w.idp.SignInAs("user-1")
 	claim("auth_time", w.clock.Now().Add(-time.Hour).Unix())(t, w.idp)
 	b.callback(b.start("?reauth=1")).want(t, http.StatusBadRequest, unproved)
 	// Another site cannot set it off.

@@ -215,7 +215,7 @@ func TestConformanceRPInitiatedLogout(t *testing.T) {
 			if b.signedIn() || w.sessions(t) != 0 {
 				t.Error("the session goes on")
 			}
-			w.idp.Lie(func(l *provider.Lies) { l.Callback = change })
+			w.idp.SetFaults(func(l *provider.Faults) { l.Callback = change })
 			back, _ := visit(t, a.location())
 			b.get(back).want(t, http.StatusOK, "You are signed out")
 		})
@@ -223,7 +223,7 @@ func TestConformanceRPInitiatedLogout(t *testing.T) {
 	t.Run("a provider without an end-session endpoint, or one that is down", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
-		w.idp.Lie(func(l *provider.Lies) { l.Metadata = func(m map[string]any) { delete(m, "end_session_endpoint") } })
+		w.idp.SetFaults(func(l *provider.Faults) { l.Metadata = func(m map[string]any) { delete(m, "end_session_endpoint") } })
 		b := w.browser()
 		b.viaProvider("").wantRedirect(t, "/")
 		if a := b.get("/logout").want(t, http.StatusOK); strings.Contains(a.body, `name="provider"`) {

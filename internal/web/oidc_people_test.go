@@ -41,15 +41,15 @@ func TestAClashingUsernameGetsAFreeOneAndNeverMerges(t *testing.T) {
 	if who := b.who(); who.User.Username != "ada-2" || who.User.ID == w.ada.ID {
 		t.Fatalf("became %+v", who.User)
 	}
-	w.idp.Know("user-2", map[string]any{"preferred_username": "ADA"})
-	w.idp.As("user-2")
+	w.idp.AddUser("user-2", map[string]any{"preferred_username": "ADA"})
+	w.idp.SignInAs("user-2")
 	c := w.browser()
 	c.viaProvider("").wantRedirect(t, "/")
 	if name := c.who().User.Username; name != "ADA-3" {
 		t.Errorf("the third one is called %q", name)
 	}
 	b2 := w.browser()
-	w.idp.As("user-1")
+	w.idp.SignInAs("user-1")
 	b2.viaProvider("").wantRedirect(t, "/")
 	if b2.who().User.ID != b.who().User.ID {
 		t.Error("the same person has become somebody else")
@@ -86,8 +86,8 @@ func TestUsernamesComeFromTheFirstClaimThatHasOne(t *testing.T) {
 				change = append(change, c.cfg)
 			}
 			w := newOIDCWorld(t, change...)
-			w.idp.Know("user-9", c.claims)
-			w.idp.As("user-9")
+			w.idp.AddUser("user-9", c.claims)
+			w.idp.SignInAs("user-9")
 			b := w.browser()
 			b.viaProvider("").wantRedirect(t, "/")
 			if got := b.who().User.Username; got != c.want {
@@ -119,7 +119,7 @@ func TestGroupsAreATextOrAListAndNeverForgeAnother(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t, func(cfg *oidc.Config) { cfg.Claims.Groups = c.path })
-			w.idp.Set("groups", c.claim)
+			w.idp.SetClaim("groups", c.claim)
 			b := w.browser()
 			b.viaProvider("").wantRedirect(t, "/")
 			if got := b.who().User.Groups; !slices.Equal(got, c.want) {
@@ -133,23 +133,23 @@ func TestGroupsAreATextOrAListAndNeverForgeAnother(t *testing.T) {
 func TestWhatTheProviderSaysArrivesAtEverySignIn(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
-	w.idp.Set("groups", []string{"staff", "dev"})
+	w.idp.SetClaim("groups", []string{"staff", "dev"})
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	groups := []string{"given-here", "dev", "staff"}
 	if _, err := w.accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, b.who().User.ID, account.Patch{Groups: &groups}); err != nil {
 		t.Fatal(err)
 	}
-	w.idp.Set("groups", []string{"staff"})
-	w.idp.Set("name", "Ada King")
-	w.idp.Set("email", "king@example.com")
-	w.idp.Set("preferred_username", "king")
+	w.idp.SetClaim("groups", []string{"staff"})
+	w.idp.SetClaim("name", "Ada King")
+	w.idp.SetClaim("email", "king@example.com")
+	w.idp.SetClaim("preferred_username", "king")
 	b.viaProvider("").wantRedirect(t, "/")
 	if who := b.who().User; !slices.Equal(who.Groups, []string{"given-here", "staff"}) || who.Name != "Ada King" || who.Email != "king@example.com" || who.Username != "ada-2" {
 		t.Errorf("is now %+v", who)
 	}
-	w.idp.Set("email_verified", false)
-	w.idp.Set("groups", nil)
+	w.idp.SetClaim("email_verified", false)
+	w.idp.SetClaim("groups", nil)
 	b.viaProvider("").wantRedirect(t, "/")
 	if u := w.user(t, "ada-2"); u.EmailVerified || !slices.Equal(u.Groups, []string{"given-here"}) {
 		t.Errorf("is now %+v", u)
@@ -195,10 +195,10 @@ func TestAllowLetsInWhomItNamesAndNobodyElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t, func(cfg *oidc.Config) { cfg.Allow = c.allow })
-			w.idp.Know("user-9", c.claims)
-			w.idp.As("user-9")
+			w.idp.AddUser("user-9", c.claims)
+			w.idp.SignInAs("user-9")
 			if strings.HasPrefix(name, "a flag of another") {
-				w.idp.Lie(func(l *provider.Lies) { // the ID token vouches for another address
+				w.idp.SetFaults(func(l *provider.Faults) { // the ID token vouches for another address
 					l.ID = func(cl map[string]any) { cl["email"], cl["email_verified"] = "other@example.com", true }
 				})
 			}
@@ -225,7 +225,7 @@ func TestCreateSaysWhatBecomesOfUnknownPeople(t *testing.T) {
 	t.Run("pending", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t, func(c *oidc.Config) { c.Create, c.AdminGroups = oidc.CreatePending, []string{"staff"} })
-		w.idp.Set("groups", "staff")
+		w.idp.SetClaim("groups", "staff")
 		for range 2 {
 			b := w.browser()
 			b.viaProvider("").want(t, http.StatusForbidden, "waits for an administrator")
@@ -258,7 +258,7 @@ func TestADeactivatedPersonStaysOut(t *testing.T) {
 	if b.signedIn() {
 		t.Error("the session goes on")
 	}
-	w.idp.Set("name", "New Name")
+	w.idp.SetClaim("name", "New Name")
 	w.clock.Advance(time.Second)
 	b.viaProvider("").want(t, http.StatusForbidden, "turned off")
 	if b.signedIn() || w.sessions(t) != 0 {
@@ -278,7 +278,7 @@ func TestAnAdminGroupDecidesAtEverySignInBothWays(t *testing.T) {
 	b := w.browser()
 	role := func(groups any, want string) {
 		t.Helper()
-		w.idp.Set("groups", groups)
+		w.idp.SetClaim("groups", groups)
 		b.viaProvider("").wantRedirect(t, "/")
 		if got := b.who().User.Role; got != want {
 			t.Fatalf("with groups %v the role is %q, want %q", groups, got, want)
@@ -323,9 +323,9 @@ func TestAnEMailJoinsAccountsOnlyWhenBothSidesAreVerifiedAndItWasAskedFor(t *tes
 			if c.prepare != nil {
 				c.prepare(t, w)
 			}
-			w.idp.Set("email", c.email)
-			w.idp.Set("email_verified", c.word)
-			w.idp.Set("groups", "from-there")
+			w.idp.SetClaim("email", c.email)
+			w.idp.SetClaim("email_verified", c.word)
+			w.idp.SetClaim("groups", "from-there")
 			b := w.browser()
 			a := b.viaProvider("")
 			if c.disabled {

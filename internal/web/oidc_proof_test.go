@@ -123,12 +123,12 @@ func TestAConfirmationProvesNoMoreThanTheProviderSays(t *testing.T) {
 func TestAConfirmationTakesOverWhatTheProviderSays(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })
-	w.idp.Set("groups", []string{"admins", "there"})
+	w.idp.SetClaim("groups", []string{"admins", "there"})
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	w.wantRights(t, b, "admin", "admins", "there")
-	w.idp.Set("groups", []string{"there"})
-	w.idp.Set("email_verified", false)
+	w.idp.SetClaim("groups", []string{"there"})
+	w.idp.SetClaim("email_verified", false)
 	b.callback(b.start("?reauth=1")).wantRedirect(t, prefix+"/account")
 	w.wantRights(t, b, "user", "there")
 	if l := w.fresh(t, w.oidc, b); l == nil || l.User.EmailVerified {
@@ -143,10 +143,10 @@ func TestAConfirmationTakesOverWhatTheProviderSays(t *testing.T) {
 func TestAConfirmationIsJudgedByTheRules(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.Allow = []oidc.Allow{{Field: "group", Values: []string{"staff"}}} })
-	w.idp.Set("groups", "staff")
+	w.idp.SetClaim("groups", "staff")
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
-	w.idp.Set("groups", "visitors")
+	w.idp.SetClaim("groups", "visitors")
 	b.callback(b.start("?reauth=1")).want(t, http.StatusForbidden, "not allowed")
 	if b.signedIn() {
 		t.Error("the session goes on")
@@ -179,7 +179,7 @@ func TestALogoutEndsAConfirmedSessionByEachOfItsNames(t *testing.T) {
 		b := w.browser().signIn("ada", adaPass)
 		b.linkProvider().wantRedirect(t, prefix+"/account/providers")
 		w.clock.Advance(20 * time.Minute)
-		w.idp.Set("groups", "there")
+		w.idp.SetClaim("groups", "there")
 		b.callback(b.start("?reauth=1")).wantRedirect(t, prefix+"/account")
 		w.wantRights(t, b, "user", "dev", "ops") // only the proof comes from there
 		w.accepts(t, w.idp.LogoutToken("", w.sid(t), nil))
@@ -190,8 +190,8 @@ func TestALogoutEndsAConfirmedSessionByEachOfItsNames(t *testing.T) {
 }
 
 // tokenAnswer makes the token endpoint answer that, whatever it is asked.
-func tokenAnswer(status int, contentType, body string) func(*provider.Lies) {
-	return func(l *provider.Lies) {
+func tokenAnswer(status int, contentType, body string) func(*provider.Faults) {
+	return func(l *provider.Faults) {
 		l.Handle = func(e string, w http.ResponseWriter, _ *http.Request) bool {
 			if e != "token" {
 				return false
@@ -247,7 +247,7 @@ func TestARefusalEndsTheSessionAndNothingElseDoesBeforeTheGrace(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t, func(c *oidc.Config) { c.RefreshGrace = 20 * time.Minute })
 			b := w.signedInFor(t, 6*time.Minute)
-			w.idp.Lie(tokenAnswer(c.status, c.kind, c.body))
+			w.idp.SetFaults(tokenAnswer(c.status, c.kind, c.body))
 			if goesOn := w.fresh(t, w.oidc, b) != nil; goesOn == c.refused {
 				t.Fatalf("refused %t, and the session goes on: %t", c.refused, goesOn)
 			}
@@ -298,7 +298,7 @@ func TestARefreshAboutSomebodyElseIsNotAskedAnyFurther(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t)
 			b := w.signedInFor(t, 6*time.Minute)
-			w.idp.Lie(func(l *provider.Lies) {
+			w.idp.SetFaults(func(l *provider.Faults) {
 				l.ID = func(c map[string]any) { c["sub"] = "user-2" }
 				l.Handle = func(e string, w http.ResponseWriter, _ *http.Request) bool {
 					if e == "userinfo" && info != 0 {
@@ -330,7 +330,7 @@ func TestARotatedTokenIsKeptWhateverFailsAfterwards(t *testing.T) {
 				w.idp.Keys(provider.RSA(1)) // which has to be read
 				w.clock.Advance(time.Hour)
 			}
-			w.idp.Lie(func(l *provider.Lies) {
+			w.idp.SetFaults(func(l *provider.Faults) {
 				l.Handle = func(e string, w http.ResponseWriter, _ *http.Request) bool {
 					if e == endpoint {
 						w.WriteHeader(http.StatusBadGateway)
@@ -341,7 +341,7 @@ func TestARotatedTokenIsKeptWhateverFailsAfterwards(t *testing.T) {
 			if w.fresh(t, w.oidc, b) == nil {
 				t.Fatal("the session has ended")
 			}
-			w.idp.Truth()
+			w.idp.ClearFaults()
 			w.clock.Advance(2 * time.Minute)
 			calls := w.idp.Calls("token")
 			if w.fresh(t, w.oidc, b) == nil || w.idp.Calls("token") != calls+1 {

@@ -18,7 +18,7 @@ import (
 // during calls fn once while the provider answers at an endpoint, a moment after the sign-in has begun.
 func (ow *oidcWorld) during(endpoint string, fn func()) {
 	var done atomic.Bool
-	ow.idp.Lie(func(l *provider.Lies) {
+	ow.idp.SetFaults(func(l *provider.Faults) {
 		l.Handle = func(e string, _ http.ResponseWriter, _ *http.Request) bool {
 			if e == endpoint && done.CompareAndSwap(false, true) {
 				ow.clock.Advance(time.Second)
@@ -89,7 +89,7 @@ func TestWhatEndsSessionsEndsASignInUnderWay(t *testing.T) {
 		if b.signedIn() || w.sessions(t) != 0 {
 			t.Error("there is a session")
 		}
-		w.idp.Truth()
+		w.idp.ClearFaults()
 		b.viaProvider("").wantRedirect(t, "/") // begun afterwards: another matter
 	})
 }
@@ -121,18 +121,18 @@ func TestSpentTokensNeverComeBack(t *testing.T) {
 	t.Run("confirmed at the provider during the refresh", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
-		w.idp.Set("groups", "old")
+		w.idp.SetClaim("groups", "old")
 		b := w.signedInFor(t, 6*time.Minute)
 		c := w.copyOf(b)
 		c.cookies = map[string]string{b.tokenName(): b.token()}
 		address := c.start("?reauth=1")
 		w.during("userinfo", func() {
-			w.idp.Set("groups", "new")
+			w.idp.SetClaim("groups", "new")
 			c.callback(address).wantRedirect(t, prefix+"/account")
-			w.idp.Set("groups", "old") // what the slower answer says
+			w.idp.SetClaim("groups", "old") // what the slower answer says
 		})
 		_ = w.fresh(t, w.oidc, b)
-		w.idp.Truth()
+		w.idp.ClearFaults()
 		if l := w.fresh(t, w.oidc, c); l == nil || !slices.Equal(l.User.Groups, []string{"new"}) {
 			t.Fatalf("the older answer has replaced the newer one: %+v", l)
 		}
@@ -159,14 +159,14 @@ func TestSpentTokensNeverComeBack(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				in, err := w.login.Confirm(context.Background(), login.Client{}, proof, live)
+				in, err := w.login.StepUp(context.Background(), login.Client{}, proof, live)
 				if err != nil {
 					t.Error(err)
 				}
 				c.cookies[c.tokenName()] = in.Token
 			})
 			_ = w.fresh(t, w.oidc, b)
-			w.idp.Truth()
+			w.idp.ClearFaults()
 			for range 3 {
 				w.clock.Advance(6 * time.Minute)
 				if w.fresh(t, w.oidc, c) == nil {
@@ -202,12 +202,12 @@ func TestARotatedTokenOutlivesAStoreThatFails(t *testing.T) {
 	defer cancel()
 	l, err := w.oidc.Service.Sessions.Resolve(ctx, b.token())
 	if err == nil {
-		_, err = w.oidc.Fresh(ctx, b.token(), l)
+		_, err = w.oidc.Refresh(ctx, b.token(), l)
 	}
 	if err != nil {
 		t.Fatalf("the session has ended: %v", err)
 	}
-	w.idp.Truth()
+	w.idp.ClearFaults()
 	t.Run("the store is back", func(t *testing.T) {
 		f.broken.Store(false)
 		w.clock.Advance(time.Minute)

@@ -22,7 +22,7 @@ func (ow *oidcWorld) fresh(t testing.TB, o *login.OIDC, b *browser) *session.Liv
 	t.Helper()
 	l, err := ow.oidc.Service.Sessions.Resolve(t.Context(), b.token())
 	if err == nil {
-		l, err = o.Fresh(t.Context(), b.token(), l)
+		l, err = o.Refresh(t.Context(), b.token(), l)
 	}
 	if errors.Is(err, session.ErrNone) {
 		return nil
@@ -47,14 +47,14 @@ func TestConformanceRefresh(t *testing.T) {
 	t.Run("oidcc-client-test-refresh-token", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
-		w.idp.Set("groups", []string{"staff"})
+		w.idp.SetClaim("groups", []string{"staff"})
 		b := w.signedInFor(t, 4*time.Minute)
 		if w.fresh(t, w.oidc, b) == nil || w.idp.Calls("token") != 1 {
 			t.Fatal("tokens that are not due were refreshed")
 		}
 		w.clock.Advance(2 * time.Minute)
-		w.idp.Set("groups", []string{"board"})
-		w.idp.Set("name", "Ada King")
+		w.idp.SetClaim("groups", []string{"board"})
+		w.idp.SetClaim("name", "Ada King")
 		info := w.idp.Calls("userinfo")
 		l := w.fresh(t, w.oidc, b)
 		if l == nil || w.idp.Calls("token") != 2 || w.idp.Calls("userinfo") != info+1 {
@@ -82,7 +82,7 @@ func TestConformanceRefresh(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t)
 			b := w.signedInFor(t, 6*time.Minute)
-			w.idp.Lie(func(l *provider.Lies) { l.ID = change })
+			w.idp.SetFaults(func(l *provider.Faults) { l.ID = change })
 			info := w.idp.Calls("userinfo")
 			if w.fresh(t, w.oidc, b) != nil || b.signedIn() || w.sessions(t) != 0 {
 				t.Error("the session goes on")
@@ -96,7 +96,7 @@ func TestConformanceRefresh(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
 		b := w.signedInFor(t, 6*time.Minute)
-		w.idp.Lie(func(l *provider.Lies) { l.UserInfo = func(c map[string]any) { c["sub"] = "user-2" } })
+		w.idp.SetFaults(func(l *provider.Faults) { l.UserInfo = func(c map[string]any) { c["sub"] = "user-2" } })
 		if w.fresh(t, w.oidc, b) != nil {
 			t.Error("the session goes on")
 		}
@@ -105,8 +105,8 @@ func TestConformanceRefresh(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
 		b := w.signedInFor(t, 6*time.Minute)
-		w.idp.Lie(func(l *provider.Lies) { l.Token = func(a map[string]any) { delete(a, "id_token") } })
-		w.idp.Set("groups", "later")
+		w.idp.SetFaults(func(l *provider.Faults) { l.Token = func(a map[string]any) { delete(a, "id_token") } })
+		w.idp.SetClaim("groups", "later")
 		if l := w.fresh(t, w.oidc, b); l == nil || !slices.Equal(l.User.Groups, []string{"later"}) {
 			t.Errorf("not refreshed: %+v", l)
 		}
@@ -136,7 +136,7 @@ func TestAProviderThatCannotBeAskedEndsNoSession(t *testing.T) {
 	for name, lie := range map[string]func(*provider.Provider){
 		"unreachable": func(p *provider.Provider) { p.Down(true) },
 		"error 500": func(p *provider.Provider) {
-			p.Lie(func(l *provider.Lies) {
+			p.SetFaults(func(l *provider.Faults) {
 				l.Handle = func(e string, w http.ResponseWriter, _ *http.Request) bool {
 					if e == "token" {
 						w.WriteHeader(http.StatusInternalServerError)
@@ -161,7 +161,7 @@ func TestAProviderThatCannotBeAskedEndsNoSession(t *testing.T) {
 				t.Errorf("the token endpoint was asked %d times", n)
 			}
 			w.idp.Down(false)
-			w.idp.Truth()
+			w.idp.ClearFaults()
 			w.idp.Client.Secret = w.cfg.Secret
 			w.clock.Advance(time.Minute)
 			calls := w.idp.Calls("token")
@@ -189,9 +189,9 @@ func TestRulesThatChangedActAtTheRefresh(t *testing.T) {
 	t.Run("not allowed any more", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t, func(c *oidc.Config) { c.Allow = []oidc.Allow{{Field: "group", Values: []string{"staff"}}} })
-		w.idp.Set("groups", "staff")
+		w.idp.SetClaim("groups", "staff")
 		b := w.signedInFor(t, 6*time.Minute)
-		w.idp.Set("groups", "visitors")
+		w.idp.SetClaim("groups", "visitors")
 		if w.fresh(t, w.oidc, b) != nil {
 			t.Error("the session goes on")
 		}
@@ -200,8 +200,8 @@ func TestRulesThatChangedActAtTheRefresh(t *testing.T) {
 		t.Parallel()
 		for verified, want := range map[bool]bool{true: true, false: false} {
 			w := newOIDCWorld(t)
-			w.idp.Set("email", "ada@corp.example")
-			w.idp.Set("email_verified", verified)
+			w.idp.SetClaim("email", "ada@corp.example")
+			w.idp.SetClaim("email_verified", verified)
 			b := w.signedInFor(t, time.Second)
 			reloaded := w.reloaded(t, func(c *oidc.Config) { c.Allow = []oidc.Allow{{Field: "domain", Values: []string{"corp.example"}}} })
 			if got := w.fresh(t, reloaded, b) != nil; got != want {
@@ -229,10 +229,10 @@ func TestRulesThatChangedActAtTheRefresh(t *testing.T) {
 	t.Run("a stricter rule acts on the next request", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
-		w.idp.Set("groups", "visitors")
+		w.idp.SetClaim("groups", "visitors")
 		b, c := w.signedInFor(t, time.Second), w.browser()
-		w.idp.As("user-2")
-		w.idp.Know("user-2", map[string]any{"groups": "staff"})
+		w.idp.SignInAs("user-2")
+		w.idp.AddUser("user-2", map[string]any{"groups": "staff"})
 		c.viaProvider("").wantRedirect(t, "/")
 		if w.fresh(t, w.oidc, b) == nil {
 			t.Fatal("not signed in")
@@ -264,9 +264,9 @@ func TestRulesThatChangedActAtTheRefresh(t *testing.T) {
 	t.Run("no administrator any more", func(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })
-		w.idp.Set("groups", "admins")
+		w.idp.SetClaim("groups", "admins")
 		b := w.signedInFor(t, 6*time.Minute)
-		w.idp.Set("groups", "staff")
+		w.idp.SetClaim("groups", "staff")
 		if l := w.fresh(t, w.oidc, b); l == nil || l.User.Role != store.RoleUser {
 			t.Errorf("the role is %+v", l)
 		}
@@ -279,7 +279,7 @@ func TestARefreshTokenIsUsedOnceHoweverManyAsk(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
 	b := w.signedInFor(t, 6*time.Minute)
-	w.idp.Lie(func(l *provider.Lies) { l.Delay = 50 * time.Millisecond })
+	w.idp.SetFaults(func(l *provider.Faults) { l.Delay = 50 * time.Millisecond })
 	// A second process on the same store: nothing shared but that.
 	other := login.NewOIDC(w.oidc.Service, w.oidc.Registry, nil)
 	var wg sync.WaitGroup
@@ -328,7 +328,7 @@ func TestTokensCannotBeMovedToAnotherPersonsSession(t *testing.T) {
 	w := newOIDCWorld(t)
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
-	w.idp.As("user-2")
+	w.idp.SignInAs("user-2")
 	c := w.browser()
 	c.viaProvider("").wantRedirect(t, "/")
 	page, err := w.db.Sessions(t.Context(), store.SessionQuery{Now: w.clock.Now()})

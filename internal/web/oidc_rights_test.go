@@ -17,7 +17,7 @@ var cli = account.Actor{Kind: account.CommandLine}
 // It returns a browser that is signed in through the provider.
 func (ow *oidcWorld) both(t *testing.T) (*browser, store.User) {
 	t.Helper()
-	ow.idp.Set("groups", []string{"admins", "there"})
+	ow.idp.SetClaim("groups", []string{"admins", "there"})
 	b := ow.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	u := ow.user(t, "ada-2")
@@ -57,7 +57,7 @@ func (ow *oidcWorld) wantRights(t *testing.T, b *browser, role string, groups ..
 		t.Fatal(err)
 	}
 	actor := account.Actor{UserID: l.User.ID, SessionID: l.Session.ID, AuthAt: l.Session.AuthAt}
-	if err := ow.accounts.MayLook(t.Context(), actor); (err == nil) != (role == "admin") {
+	if err := ow.accounts.AuthorizeRead(t.Context(), actor); (err == nil) != (role == "admin") {
 		t.Errorf("role %s, and looking at what administrators see gives %v", role, err)
 	}
 }
@@ -73,7 +73,7 @@ func TestRightsOfAProviderEndWithIt(t *testing.T) {
 	}{
 		"nothing happens": {func(*testing.T, *oidcWorld, *browser) {}, true, "admin", []string{"admins", "here", "there"}},
 		"the group is gone at the next refresh": {func(_ *testing.T, w *oidcWorld, _ *browser) {
-			w.idp.Set("groups", "there")
+			w.idp.SetClaim("groups", "there")
 			w.clock.Advance(6 * time.Minute)
 		}, true, "user", []string{"here", "there"}},
 		"the line admin_group is gone": {func(t *testing.T, w *oidcWorld, _ *browser) {
@@ -103,7 +103,7 @@ func TestRightsOfAProviderEndWithIt(t *testing.T) {
 			w.wantRights(t, b, "admin", "admins", "here", "there")
 			w.wantRights(t, pass, "user", "here") // signed in here, nobody there says anything
 			c.act(t, w, b)
-			w.oidc.Service.Sessions.Refresh() // as a reload does
+			w.oidc.Service.Sessions.InvalidateAll() // as a reload does
 			if b.signedIn() != c.session {
 				t.Fatalf("the provider's session lives: %t", !c.session)
 			}
@@ -126,7 +126,7 @@ func TestARoleGivenHereOutlivesTheProvider(t *testing.T) {
 	if _, err := w.accounts.Update(t.Context(), cli, u.ID, account.Patch{Role: &admin, PinRole: true}); err != nil {
 		t.Fatal(err)
 	}
-	w.idp.Set("groups", nil)
+	w.idp.SetClaim("groups", nil)
 	b.viaProvider("").wantRedirect(t, "/")
 	w.wantRights(t, b, "admin", "here")
 	w.wantRights(t, w.browser().signIn("ada-2", adaPass), "admin", "here")
@@ -143,7 +143,7 @@ func TestAGroupGivenHereOutlivesTheProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, says := range []any{"staff", nil, []string{"staff", "x"}, nil} {
-		w.idp.Set("groups", says)
+		w.idp.SetClaim("groups", says)
 		b.viaProvider("").wantRedirect(t, "/")
 		if got := b.who().User.Groups; !slices.Contains(got, "staff") {
 			t.Fatalf("the provider says %v, and the groups are %v", says, got)
@@ -155,7 +155,7 @@ func TestAGroupGivenHereOutlivesTheProviders(t *testing.T) {
 func TestAnAdministratorByAProvidersWordIsNeverTheLastOne(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })
-	w.idp.Set("groups", "admins")
+	w.idp.SetClaim("groups", "admins")
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	user, off := store.RoleUser, false
@@ -167,7 +167,7 @@ func TestAnAdministratorByAProvidersWordIsNeverTheLastOne(t *testing.T) {
 	if err := w.accounts.Delete(t.Context(), cli, w.root.ID); err == nil {
 		t.Error("the last administrator who was made here was deleted")
 	}
-	w.idp.Set("groups", "staff")
+	w.idp.SetClaim("groups", "staff")
 	b.viaProvider("").wantRedirect(t, "/")
 	w.wantRights(t, b, "user", "staff")
 	if u := w.user(t, "ada-2"); u.Role != store.RoleUser || u.RoleProvided {
@@ -182,9 +182,9 @@ func TestASessionIsJudgedByItsOwnProof(t *testing.T) {
 		w := newOIDCWorld(t)
 		browsers := map[bool]*browser{}
 		for _, verified := range order {
-			w.idp.Set("email", map[bool]string{true: "ada@corp.example", false: "ada@corp.example"}[verified])
-			w.idp.Set("email_verified", verified)
-			w.idp.Set("groups", map[bool]string{true: "good", false: "other"}[verified])
+			w.idp.SetClaim("email", map[bool]string{true: "ada@corp.example", false: "ada@corp.example"}[verified])
+			w.idp.SetClaim("email_verified", verified)
+			w.idp.SetClaim("groups", map[bool]string{true: "good", false: "other"}[verified])
 			browsers[verified] = w.browser()
 			browsers[verified].viaProvider("").wantRedirect(t, "/")
 		}
@@ -220,14 +220,14 @@ func TestASessionIsJudgedByItsOwnProof(t *testing.T) {
 func TestASecondSubjectNeverJoinsAnAccount(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.Link = oidc.LinkVerifiedEmail })
-	w.idp.Set("email", "ada@example.test")
+	w.idp.SetClaim("email", "ada@example.test")
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	if b.who().User.ID != w.ada.ID {
 		t.Fatal("the first one was not joined")
 	}
-	w.idp.Know("user-2", map[string]any{"email": "ada@example.test", "email_verified": true, "preferred_username": "ada"})
-	w.idp.As("user-2")
+	w.idp.AddUser("user-2", map[string]any{"email": "ada@example.test", "email_verified": true, "preferred_username": "ada"})
+	w.idp.SignInAs("user-2")
 	c := w.browser()
 	c.viaProvider("").wantRedirect(t, "/")
 	if who := c.who(); who.User.ID == w.ada.ID {

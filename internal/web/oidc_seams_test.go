@@ -113,7 +113,7 @@ func TestASignInComesToNothingWhenItsIdentityIsTakenAwayMeanwhile(t *testing.T) 
 func TestASessionOfAnOlderVersionLeadsToASignInAndNotToARefusal(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })
-	w.idp.Set("groups", "admins")
+	w.idp.SetClaim("groups", "admins")
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	s := w.oneSession(t)
@@ -123,7 +123,7 @@ func TestASessionOfAnOlderVersionLeadsToASignInAndNotToARefusal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.oidc.Service.Sessions.Refresh()
+	w.oidc.Service.Sessions.InvalidateAll()
 	w.clock.Advance(time.Second)
 	if b.signedIn() {
 		t.Error("it counts")
@@ -143,7 +143,7 @@ func TestNamesOfPeopleKeepWhatTheirScriptNeeds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t)
-			w.idp.Set("name", name)
+			w.idp.SetClaim("name", name)
 			b := w.browser()
 			b.viaProvider("").wantRedirect(t, "/")
 			if got := b.who().User.Name; got != name {
@@ -153,7 +153,7 @@ func TestNamesOfPeopleKeepWhatTheirScriptNeeds(t *testing.T) {
 	}
 	for _, name := range []string{"\u200d\u200d", "\u202e", "\ufe0f"} {
 		w := newOIDCWorld(t)
-		w.idp.Set("name", name)
+		w.idp.SetClaim("name", name)
 		b := w.browser()
 		b.viaProvider("").wantRedirect(t, "/")
 		if got := b.who().User.Name; got != "" {
@@ -189,7 +189,7 @@ func TestPeopleWhomTheRulesDoNotLetInKeepNobodyElseOfTheirAddressOut(t *testing.
 		t.Errorf("one person who waits is %d lines in the audit log", n)
 	}
 	// Made-up codes are counted as before.
-	w.idp.Lie(func(l *provider.Lies) {
+	w.idp.SetFaults(func(l *provider.Faults) {
 		l.Handle = func(e string, rw http.ResponseWriter, _ *http.Request) bool {
 			if e != "token" {
 				return false
@@ -215,7 +215,7 @@ func TestAnOddLifeOfATokenLosesNoSignInAndNoRefreshToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t)
-			w.idp.Lie(func(l *provider.Lies) { l.Token = func(a map[string]any) { a["expires_in"] = v } })
+			w.idp.SetFaults(func(l *provider.Faults) { l.Token = func(a map[string]any) { a["expires_in"] = v } })
 			b := w.browser()
 			b.viaProvider("").wantRedirect(t, "/")
 			for range 2 { // the provider takes each refresh token once
@@ -250,7 +250,7 @@ func TestOnlyTheProvidersOwnWordAtUserinfoEndsASession(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t)
 			b := w.signedInFor(t, 6*time.Minute)
-			w.idp.Lie(func(l *provider.Lies) {
+			w.idp.SetFaults(func(l *provider.Faults) {
 				l.Handle = func(e string, rw http.ResponseWriter, _ *http.Request) bool {
 					if e != "userinfo" {
 						return false

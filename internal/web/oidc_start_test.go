@@ -132,7 +132,7 @@ func TestWhatABrowserMakesUpIsNoErrorOfTheProvider(t *testing.T) {
 func TestCallbacksHaveALimit(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
-	w.idp.Lie(tokenAnswer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`))
+	w.idp.SetFaults(tokenAnswer(http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`))
 	refused := 0
 	for range 200 {
 		b := w.browser()
@@ -147,7 +147,7 @@ func TestCallbacksHaveALimit(t *testing.T) {
 	if calls := w.idp.Calls("token"); calls > 100 || calls+refused != 200 {
 		t.Errorf("%d calls and %d refusals of 200", calls, refused)
 	}
-	w.idp.Truth()
+	w.idp.ClearFaults()
 	// Others are not held up, and nobody for ever. What was turned away may be tried again as it is.
 	other := w.browser()
 	other.ip = "198.51.100.1"

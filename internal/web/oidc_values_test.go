@@ -44,8 +44,8 @@ func TestAnEmailThatCleaningChangesOpensNothing(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t, change)
 			for _, mail := range alteredMails {
-				w.idp.Know("user-9", map[string]any{"email": mail, "email_verified": true})
-				w.idp.As("user-9")
+				w.idp.AddUser("user-9", map[string]any{"email": mail, "email_verified": true})
+				w.idp.SignInAs("user-9")
 				w.browser().viaProvider("").want(t, http.StatusForbidden, "not allowed")
 			}
 			w.nobody(t)
@@ -68,8 +68,8 @@ func TestAnEmailThatCleaningChangesBecomesNobody(t *testing.T) {
 	for i, odd := range []string{"\x00", "\u200b", "\u00ad", "\n", " ", "\u034f", "\u00a0"} {
 		for j, mail := range []string{root.Email + odd, odd + root.Email} {
 			subject := fmt.Sprintf("stranger-%d-%d", i, j)
-			w.idp.Know(subject, map[string]any{"email": mail, "email_verified": true})
-			w.idp.As(subject)
+			w.idp.AddUser(subject, map[string]any{"email": mail, "email_verified": true})
+			w.idp.SignInAs(subject)
 			b := w.browser()
 			b.viaProvider("").wantRedirect(t, "/")
 			if who := b.who().User; who.ID == root.ID || who.Role != "user" || who.Email != "" {
@@ -86,7 +86,7 @@ func TestAGroupThatCleaningChangesGivesNothing(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })
 	for _, g := range alteredGroups {
-		w.idp.Set("groups", []string{g, "c"})
+		w.idp.SetClaim("groups", []string{g, "c"})
 		b := w.browser()
 		b.viaProvider("").wantRedirect(t, "/")
 		if who := b.who().User; who.Role != "user" || slices.Contains(who.Groups, "admins") {
@@ -94,7 +94,7 @@ func TestAGroupThatCleaningChangesGivesNothing(t *testing.T) {
 		}
 	}
 	strict := newOIDCWorld(t, func(c *oidc.Config) { c.Allow = []oidc.Allow{{Field: "group", Values: []string{"admins"}}} })
-	strict.idp.Set("groups", alteredGroups)
+	strict.idp.SetClaim("groups", alteredGroups)
 	strict.browser().viaProvider("").want(t, http.StatusForbidden, "not allowed")
 	strict.nobody(t)
 }
@@ -105,7 +105,7 @@ func TestAGroupWithACommaIsOneGroup(t *testing.T) {
 	w := newOIDCWorld(t, func(c *oidc.Config) {
 		c.AdminGroups, c.Allow = []string{dn}, []oidc.Allow{{Field: "group", Values: []string{dn}}}
 	})
-	w.idp.Set("groups", []string{dn})
+	w.idp.SetClaim("groups", []string{dn})
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	if who := b.who().User; who.Role != "admin" || !slices.Equal(who.Groups, []string{dn}) {
@@ -122,7 +122,7 @@ func TestNobodyIsLockedOutByOneGroupMore(t *testing.T) {
 	w := newOIDCWorld(t, func(c *oidc.Config) {
 		c.Allow, c.AdminGroups = []oidc.Allow{{Field: "group", Values: []string{"zz-staff"}}}, []string{"zzz-admins"}
 	})
-	w.idp.Set("groups", append(many, "zz-staff", "zzz-admins"))
+	w.idp.SetClaim("groups", append(many, "zz-staff", "zzz-admins"))
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	who := b.who().User
@@ -142,11 +142,11 @@ func TestOddValuesNeverFailASignIn(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
 	big := strings.Repeat("\ufdfa", 70) // each folds into 18 characters
-	w.idp.Know("user-9", map[string]any{
+	w.idp.AddUser("user-9", map[string]any{
 		"preferred_username": strings.Repeat("\ufdfa", 254), "name": strings.Repeat("\ufdfa", 254), "email": big + "@x.example", "email_verified": true,
 		"groups": []any{strings.Repeat("\ufdfa", 254), map[string]any{}, 7, []any{}, nil, big},
 	})
-	w.idp.As("user-9")
+	w.idp.SignInAs("user-9")
 	for range 2 {
 		w.browser().viaProvider("").wantRedirect(t, "/")
 	}
@@ -163,10 +163,10 @@ func TestARefreshThatCannotKeepAValueStillTakesRightsAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })
-			w.idp.Set("groups", []string{"admins", "staff"})
+			w.idp.SetClaim("groups", []string{"admins", "staff"})
 			b := w.signedInFor(t, 6*time.Minute)
-			w.idp.Set("groups", []string{"staff"})
-			w.idp.Set("email", mail)
+			w.idp.SetClaim("groups", []string{"staff"})
+			w.idp.SetClaim("email", mail)
 			if l := w.fresh(t, w.oidc, b); l == nil || l.User.Role != store.RoleUser || !slices.Equal(l.User.Groups, []string{"staff"}) || l.User.EmailVerified {
 				t.Errorf("goes on as %+v", l)
 			}
@@ -182,7 +182,7 @@ func TestNoTypeOfAClaimPanics(t *testing.T) {
 	for _, name := range []string{"email", "email_verified", "groups", "name", "preferred_username", "auth_time", "sid", "azp", "at_hash", "nbf", "nonce", "aud", "iss", "sub", "iat", "exp"} {
 		for _, v := range values {
 			set := func(c map[string]any) { c[name] = v }
-			w.idp.Lie(func(l *provider.Lies) { l.ID, l.UserInfo = set, set })
+			w.idp.SetFaults(func(l *provider.Faults) { l.ID, l.UserInfo = set, set })
 			b := w.browser()
 			b.ip = fmt.Sprintf("198.51.100.%d", len(name)) // attempts that come to nothing are counted by address
 			if a := b.viaProvider(""); a.StatusCode == http.StatusTooManyRequests || a.StatusCode >= http.StatusInternalServerError && a.StatusCode != http.StatusBadGateway {
@@ -190,8 +190,8 @@ func TestNoTypeOfAClaimPanics(t *testing.T) {
 			}
 		}
 	}
-	w.idp.Truth()
-	w.idp.Set("email", []any{"one@example.com"})
+	w.idp.ClearFaults()
+	w.idp.SetClaim("email", []any{"one@example.com"})
 	b := w.signedInFor(t, 6*time.Minute)
 	if who := b.who().User; who.Email != "one@example.com" {
 		t.Errorf("a list of one address is %q", who.Email)
@@ -221,7 +221,7 @@ func TestASignedUserinfoOfLongAgoIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t)
-			w.idp.Lie(func(l *provider.Lies) { l.JWTInfo, l.UserInfo = true, c.change })
+			w.idp.SetFaults(func(l *provider.Faults) { l.JWTInfo, l.UserInfo = true, c.change })
 			b := w.browser()
 			if b.viaProvider(""); b.signedIn() != c.good {
 				t.Errorf("signed in: %v", b.signedIn())
@@ -255,15 +255,15 @@ func raw(name, text string) func(claims map[string]any) any {
 
 // valueModules join the modules of the conformance suite.
 var valueModules = []module{
-	{name: "null-is-absent", lie: lies(func(l *provider.Lies) {
+	{name: "null-is-absent", lie: lies(func(l *provider.Faults) {
 		l.ID = func(c map[string]any) {
 			for _, name := range []string{"azp", "at_hash", "sid", "nbf", "auth_time", "email", "groups"} {
 				c[name] = nil
 			}
 		}
 	})},
-	{name: "exp-null", lie: lies(func(l *provider.Lies) { l.ID = func(c map[string]any) { c["exp"] = nil } }), sees: unverifiable},
-	{name: "sub-null", lie: lies(func(l *provider.Lies) { l.ID = func(c map[string]any) { c["sub"] = nil } }), sees: unverifiable},
+	{name: "exp-null", lie: lies(func(l *provider.Faults) { l.ID = func(c map[string]any) { c["exp"] = nil } }), sees: unverifiable},
+	{name: "sub-null", lie: lies(func(l *provider.Faults) { l.ID = func(c map[string]any) { c["sub"] = nil } }), sees: unverifiable},
 	{name: "sub-twice", lie: signWith(twice(`"sub":"user-1"`)), sees: unverifiable},
 	{name: "groups-twice", lie: signWith(twice(`"groups":["admins"],"groups":[]`)), sees: unverifiable},
 	{name: "a-nested-member-twice", lie: signWith(twice(`"org":{"a":1,"a":2}`)), sees: unverifiable},
@@ -273,7 +273,7 @@ var valueModules = []module{
 	{name: "sid-with-half-a-surrogate", lie: signWith(raw("sid", `"\udc00"`)), sees: unverifiable},
 	{name: "email-verified-in-another-case", cfg: func(c *oidc.Config) {
 		c.Allow = []oidc.Allow{{Field: "domain", Values: []string{"example.com"}}}
-	}, lie: lies(func(l *provider.Lies) {
+	}, lie: lies(func(l *provider.Faults) {
 		change := func(c map[string]any) { delete(c, "email_verified"); c["Email_Verified"] = true }
 		l.ID, l.UserInfo = change, change
 	}), sees: "not verified", info: true},
@@ -311,9 +311,9 @@ func TestARefreshThatCannotBeAppliedEndsTheSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })
-			w.idp.Set("groups", []string{"admins"})
+			w.idp.SetClaim("groups", []string{"admins"})
 			b := w.signedInFor(t, 6*time.Minute)
-			w.idp.Set("groups", []string{})
+			w.idp.SetClaim("groups", []string{})
 			w.oidc.Service.Store = refusing{w.oidc.Service.Store, c.err}
 			if ended := w.fresh(t, w.oidc, b) == nil; ended != c.ends {
 				t.Errorf("the session has ended: %v", ended)

@@ -63,7 +63,7 @@ func (w *world) decisions(t *testing.T, b *browser) map[string]func(asPage bool)
 	return map[string]func(bool) answer{
 		"forbidden": func(asPage bool) answer {
 			return run(func(rec *httptest.ResponseRecorder) {
-				w.gate.Forbidden(rec, r, live, i18n.New("gate.group", "values", i18n.AnyOf{"payroll"}), asPage)
+				w.gate.Forbidden(rec, r, live, i18n.New("gate.group", "values", i18n.OrList{"payroll"}), asPage)
 			})
 		},
 		"unavailable": func(asPage bool) answer {

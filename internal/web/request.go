@@ -69,7 +69,7 @@ func (q *Request) Absolute(address string) string {
 func (q *Request) Client() login.Client {
 	return login.Client{
 		IP: q.ClientIP, UserAgent: q.http.UserAgent(), Host: q.Host, RequestID: q.ID, Session: q.Token,
-		Devices: login.ParseDevices(q.Cookie.OwnValue(q.http, login.DeviceCookie)),
+		Devices: login.ParseDevices(q.Cookie.PrefixedValue(q.http, login.DeviceCookie)),
 	}
 }
 
@@ -97,7 +97,7 @@ func (q *Request) Viewer() *ui.Viewer {
 func (q *Request) SetSession(w http.ResponseWriter, in login.SignedIn) {
 	q.Cookie.Set(w, in.Token, in.Session, q.deps.Clock())
 	if in.Devices != "" {
-		http.SetCookie(w, q.Cookie.Own(login.DeviceCookie, in.Devices, login.DeviceLife()))
+		http.SetCookie(w, q.Cookie.Prefixed(login.DeviceCookie, in.Devices, login.DeviceTTL()))
 	}
 }
 

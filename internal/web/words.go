@@ -75,7 +75,7 @@ func (q *Request) ProviderLabel(name string) string {
 // into words here.
 func (q *Request) ActorName(id, name string) string {
 	switch {
-	case id != "" && store.Ambiguous(name):
+	case id != "" && store.IsReservedName(name):
 		return q.Text("actor.account", "name", name)
 	case id != "":
 		return name

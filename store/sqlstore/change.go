@@ -64,8 +64,8 @@ func (t *tx) recordChange(kind store.ChangeKind, subject string) {
 // import of a hundred thousand users must not cause as many notifications.
 const maxChangeRows = 500
 
-// NoteChange implements [store.Tx].
-func (t *tx) NoteChange(_ context.Context, c store.Change) error {
+// RecordChange implements [store.Tx].
+func (t *tx) RecordChange(_ context.Context, c store.Change) error {
 	if t.failed != nil {
 		return t.failed
 	}

@@ -27,8 +27,8 @@ func nameSession(ctx context.Context, q queryer, id string, n sessionName) error
 	return err
 }
 
-// NameSession implements [store.Tx].
-func (t *tx) NameSession(ctx context.Context, id, issuer, subject, sid string) error {
+// AddSessionName implements [store.Tx].
+func (t *tx) AddSessionName(ctx context.Context, id, issuer, subject, sid string) error {
 	if err := checkKeys(id, issuer, subject, sid); err != nil {
 		return err
 	}

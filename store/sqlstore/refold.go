@@ -113,11 +113,11 @@ func (d *DB) refoldUser(ctx context.Context, q queryer, u store.User) error {
 
 // candidateName returns the nth name to try for an account that cannot keep its own, finally one that is unique.
 func candidateName(u store.User, n int) string {
-	name := cmp.Or(identifier.Username(u.Username), "user")
+	name := cmp.Or(identifier.SanitizeUsername(u.Username), "user")
 	if n > maxCandidateNames {
 		return "user-" + strings.ToLower(u.ID)
 	}
-	return identifier.Suffixed(name, "-"+strconv.Itoa(n+1))
+	return identifier.WithSuffix(name, "-"+strconv.Itoa(n+1))
 }
 
 const maxCandidateNames = 1000

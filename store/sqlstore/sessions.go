@@ -293,7 +293,7 @@ func (t *tx) EndSessions(ctx context.Context, sel store.SessionSelector) ([]stor
 
 // markEnded marks ended sessions, so that a sign-in in progress in the same browser does not survive them.
 func (t *tx) markEnded(ctx context.Context, q queryer, sel store.SessionSelector, ended []store.Session) error {
-	until := t.now().Add(store.EndedFor)
+	until := t.now().Add(store.EndedMarkTTL)
 	switch {
 	case sel.Replaced:
 		return nil

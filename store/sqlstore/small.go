@@ -45,7 +45,7 @@ func (t *tx) ForgetDevices(ctx context.Context, userID string, keep ...store.Tok
 	var n int64
 	err := t.run(ctx, "forget devices", func(ctx context.Context, q queryer) error {
 		var w where
-		if userID != store.Everybody {
+		if userID != store.AllUsers {
 			w.add("user_id = %s", userID)
 		}
 		for _, hash := range keep {
@@ -69,8 +69,8 @@ func (t *tx) EndFlows(ctx context.Context, userID string) error {
 	})
 }
 
-// Once implements [store.Tx].
-func (t *tx) Once(ctx context.Context, kind, key string, now, expires time.Time) (bool, error) {
+// UseOnce implements [store.Tx].
+func (t *tx) UseOnce(ctx context.Context, kind, key string, now, expires time.Time) (bool, error) {
 	if err := checkKeys(kind, key); err != nil {
 		return false, err
 	}

@@ -120,7 +120,7 @@ func TestSignOutAndSignInAreOrderedByTheStoresClock(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					ended, err := tx.Marked(t.Context(), store.MarkEnded, u.ID, f.CreatedAt.Add(store.EndedFor))
+					ended, err := tx.Marked(t.Context(), store.MarkEnded, u.ID, f.CreatedAt.Add(store.EndedMarkTTL))
 					if ended != want {
 						t.Errorf("begun on %d, ended on %d: %t, want %t", i, j, ended, want)
 					}

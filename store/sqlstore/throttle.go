@@ -12,9 +12,9 @@ import (
 // forgetAttempts is how long after the last attempt a count is reset.
 const forgetAttempts = 24 * time.Hour
 
-// TakeTurn implements [store.Throttle]. One statement decides; if the limit is reached the row is only read, so that
+// CountInWindow implements [store.Throttle]. One statement decides; if the limit is reached the row is only read, so that
 // a flood of requests causes no writes.
-func (d *DB) TakeTurn(ctx context.Context, key string, limit int, window time.Duration,
+func (d *DB) CountInWindow(ctx context.Context, key string, limit int, window time.Duration,
 	now time.Time) (time.Duration, error) {
 	if err := checkKeys(key); err != nil {
 		return 0, err

@@ -270,7 +270,7 @@ func (t *tx) deactivate(ctx context.Context, q queryer, id string, now time.Time
 	if _, err := q.ExecContext(ctx, `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, id); err != nil {
 		return err
 	}
-	return t.mark(ctx, q, store.MarkEnded, id, now.Add(store.EndedFor))
+	return t.mark(ctx, q, store.MarkEnded, id, now.Add(store.EndedMarkTTL))
 }
 
 // DeleteUser implements [store.Tx].
@@ -387,7 +387,7 @@ func (t *tx) SetLastLogin(ctx context.Context, userID string, at time.Time) erro
 func (t *tx) BumpEpoch(ctx context.Context, userID string) error {
 	err := t.updateOne(ctx, "increment a user's epoch", `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, clean(userID))
 	if err == nil {
-		err = t.Mark(ctx, store.MarkEnded, userID, t.now().Add(store.EndedFor))
+		err = t.Mark(ctx, store.MarkEnded, userID, t.now().Add(store.EndedMarkTTL))
 	}
 	if err != nil {
 		return err

@@ -150,7 +150,7 @@ var changeTests = []test{
 			"read":   func() error { _, err := s.User(gone, "x"); return err },
 			"change": func() error { return s.Change(gone, func(store.Tx) error { t.Error("it ran"); return nil }) },
 			"touch":  func() error { return s.Touch(gone, []store.Touch{{SessionID: "x"}}) },
-			"token":  func() error { _, err := s.TakeTurn(gone, "k", 1, time.Second, now()); return err },
+			"token":  func() error { _, err := s.CountInWindow(gone, "k", 1, time.Second, now()); return err },
 		} {
 			if err := call(); !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("%s: got %v, want context.Canceled alone", name, err)
@@ -192,7 +192,7 @@ var changeTests = []test{
 				[]store.Change{{Kind: store.ChangeSetting, Subject: "k"}}},
 			{"sign-in", func(ctx context.Context, tx store.Tx) error { return tx.SetLastLogin(ctx, u.ID, now()) }, nil},
 			{"own", func(ctx context.Context, tx store.Tx) error {
-				return errors.Join(tx.NoteChange(ctx, user), tx.NoteChange(ctx, user), tx.NoteChange(ctx, session("x")))
+				return errors.Join(tx.RecordChange(ctx, user), tx.RecordChange(ctx, user), tx.RecordChange(ctx, session("x")))
 			}, []store.Change{user, session("x")}},
 			{"delete", func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, u.ID) }, []store.Change{user}},
 		} {
@@ -269,7 +269,7 @@ var changeTests = []test{
 			"change":   func() error { return s.Change(ctx, func(store.Tx) error { t.Error("it ran"); return nil }) },
 			"touch":    func() error { return s.Touch(ctx, []store.Touch{{SessionID: "x"}}) },
 			"events":   func() error { return s.AddEvents(ctx, store.Event{Action: "a.b"}) },
-			"throttle": func() error { _, err := s.TakeTurn(ctx, "k", 1, time.Second, now()); return err },
+			"throttle": func() error { _, err := s.CountInWindow(ctx, "k", 1, time.Second, now()); return err },
 			"attempt":  func() error { _, err := s.BeginAttempt(ctx, "k", 1, time.Second, now()); return err },
 			"forgive":  func() error { return s.ForgiveAttempt(ctx, "k", now()) },
 			"sweep":    func() error { _, err := s.Sweep(ctx, now(), 0, 10); return err },

@@ -130,7 +130,7 @@ var providedTests = []test{
 			third := second
 			third.ID, third.TokenHash = store.NewID(now()), store.HashToken(store.NewToken())
 			change(t, s, func(ctx context.Context, tx store.Tx) error {
-				return errors.Join(tx.ReplaceSession(ctx, first.ID, second), tx.NameSession(ctx, second.ID, "j", "t", "3"),
+				return errors.Join(tx.ReplaceSession(ctx, first.ID, second), tx.AddSessionName(ctx, second.ID, "j", "t", "3"),
 					tx.ReplaceSession(ctx, second.ID, third))
 			})
 			for _, miss := range []store.SessionSelector{{Issuer: "j", SID: "1"}, {Issuer: "i", SID: "3"},
@@ -144,7 +144,7 @@ var providedTests = []test{
 			}
 		}
 		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error {
-			return tx.NameSession(ctx, "nobody", "i", "s",
+			return tx.AddSessionName(ctx, "nobody", "i", "s",
 				"1")
 		}), store.ErrNotFound)
 	}},
@@ -182,7 +182,7 @@ var providedTests = []test{
 		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.BumpEpoch(ctx, u.ID) })
 		is := false
 		change(t, s, func(ctx context.Context, tx store.Tx) (err error) {
-			is, err = tx.Marked(ctx, store.MarkEnded, u.ID, time.Now().Add(store.EndedFor-time.Minute))
+			is, err = tx.Marked(ctx, store.MarkEnded, u.ID, time.Now().Add(store.EndedMarkTTL-time.Minute))
 			return err
 		})
 		if !is {

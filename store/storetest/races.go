@@ -70,7 +70,7 @@ func raceOnce(t *testing.T, a, b store.Store) {
 	var first atomic.Int64
 	race(t, 16, nil, func(i int) error {
 		return try(t, pick(i, a, b), func(ctx context.Context, tx store.Tx) error {
-			ok, err := tx.Once(ctx, "jti", "x", now(), now().Add(time.Hour))
+			ok, err := tx.UseOnce(ctx, "jti", "x", now(), now().Add(time.Hour))
 			if ok {
 				first.Add(1)
 			}

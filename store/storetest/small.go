@@ -88,7 +88,7 @@ var smallTests = []test{
 			t.Fatalf("another user's: %v, %v", ok, err)
 		}
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
-			_, err := tx.ForgetDevices(ctx, store.Everybody)
+			_, err := tx.ForgetDevices(ctx, store.AllUsers)
 			return err
 		})
 		if ok, err := s.KnownDevice(t.Context(), a, v.ID); err != nil || ok {
@@ -115,7 +115,7 @@ var smallTests = []test{
 		at := now()
 		once := func(kind, key string, at, until time.Time) (first bool, err error) {
 			err = try(t, s, func(ctx context.Context, tx store.Tx) (err error) {
-				first, err = tx.Once(ctx, kind, key, at, until)
+				first, err = tx.UseOnce(ctx, kind, key, at, until)
 				return err
 			})
 			return first, err

@@ -37,7 +37,7 @@ var sweepTests = []test{
 		liveFlow, deadFlow := newFlow("login", ""), newFlow("login", "")
 		deadFlow.ExpiresAt = at.Add(-time.Second)
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
-			_, err := tx.Once(ctx, "jti", "old", at.Add(-time.Hour), at.Add(-time.Minute))
+			_, err := tx.UseOnce(ctx, "jti", "old", at.Add(-time.Hour), at.Add(-time.Minute))
 			return errors.Join(err, tx.CreateFlow(ctx, liveFlow), tx.CreateFlow(ctx, deadFlow),
 				tx.PutDevice(ctx, store.HashToken("old"), u.ID, at, at.Add(-time.Second)),
 				tx.PutDevice(ctx, store.HashToken("new"), u.ID, at, at.Add(time.Hour)),
@@ -112,7 +112,7 @@ var sweepTests = []test{
 		at := now()
 		for i := range 3 {
 			key := fmt.Sprintf("k%d", i)
-			if _, err := s.TakeTurn(t.Context(), key, 2, time.Minute, at); err != nil {
+			if _, err := s.CountInWindow(t.Context(), key, 2, time.Minute, at); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := s.BeginAttempt(t.Context(), key, 0, time.Hour, at); err != nil {

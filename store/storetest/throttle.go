@@ -34,7 +34,7 @@ var throttleTests = []test{
 		at := now()
 		take := func(d time.Duration) time.Duration {
 			t.Helper()
-			wait, err := s.TakeTurn(t.Context(), "k", 3, 6*time.Second, at.Add(d))
+			wait, err := s.CountInWindow(t.Context(), "k", 3, 6*time.Second, at.Add(d))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,17 +50,17 @@ var throttleTests = []test{
 				t.Fatalf("step %d at %v: wait %v, want %v", i, c.at, got, c.want)
 			}
 		}
-		if wait, err := s.TakeTurn(t.Context(), "other", 1, time.Second, at); err != nil || wait != 0 {
+		if wait, err := s.CountInWindow(t.Context(), "other", 1, time.Second, at); err != nil || wait != 0 {
 			t.Fatalf("another client: %v, %v", wait, err)
 		}
-		if wait, err := s.TakeTurn(t.Context(), "k", 4, 6*time.Second, at.Add(time.Hour)); err != nil || wait != 0 {
+		if wait, err := s.CountInWindow(t.Context(), "k", 4, 6*time.Second, at.Add(time.Hour)); err != nil || wait != 0 {
 			t.Fatalf("with a higher limit: %v, %v", wait, err)
 		}
 		for _, bad := range []struct {
 			limit  int
 			window time.Duration
 		}{{0, time.Second}, {-1, time.Second}, {1, 0}, {1, -time.Second}} {
-			if _, err := s.TakeTurn(t.Context(), "bad", bad.limit, bad.window, at); err == nil {
+			if _, err := s.CountInWindow(t.Context(), "bad", bad.limit, bad.window, at); err == nil {
 				t.Errorf("a window of %+v allowed an attempt", bad)
 			}
 		}
@@ -125,7 +125,7 @@ var throttleTests = []test{
 		var wg sync.WaitGroup
 		for range 40 {
 			wg.Go(func() {
-				wait, err := s.TakeTurn(t.Context(), "client", 7, time.Second, at)
+				wait, err := s.CountInWindow(t.Context(), "client", 7, time.Second, at)
 				if err != nil {
 					t.Error(err)
 				}
@@ -178,7 +178,7 @@ var throttleTests = []test{
 			}
 		}
 		for i, d := range []time.Duration{0, -time.Second, time.Minute, -2 * time.Minute} {
-			if wait, err := s.TakeTurn(t.Context(), "k", 100, time.Minute, at.Add(d)); err != nil || wait != 0 {
+			if wait, err := s.CountInWindow(t.Context(), "k", 100, time.Minute, at.Add(d)); err != nil || wait != 0 {
 				t.Fatalf("turn %d at %v waits %v, %v", i+1, d, wait, err)
 			}
 		}
@@ -209,7 +209,7 @@ var throttleTests = []test{
 			at   time.Duration
 			full bool
 		}{{0, false}, {0, true}, {-time.Minute, true}, {-time.Hour, false}, {-time.Hour, true}} {
-			wait, err := s.TakeTurn(t.Context(), "client", 1, window, at.Add(c.at))
+			wait, err := s.CountInWindow(t.Context(), "client", 1, window, at.Add(c.at))
 			if err != nil || (wait > 0) != c.full || wait > window {
 				t.Errorf("turn %d waits %v, %v", i+1, wait, err)
 			}

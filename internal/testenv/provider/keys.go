@@ -53,8 +53,8 @@ func EC(t testing.TB, id string) Key {
 	return Key{Private: k, Alg: jose.ES256, ID: id}
 }
 
-// Ed generates an Ed25519 key with kid id.
-func Ed(t testing.TB, id string) Key {
+// Ed25519 generates an Ed25519 key with kid id.
+func Ed25519(t testing.TB, id string) Key {
 	t.Helper()
 	_, k, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -63,8 +63,8 @@ func Ed(t testing.TB, id string) Key {
 	return Key{Private: k, Alg: jose.EdDSA, ID: id}
 }
 
-// Weak generates an RSA key of 1024 bits.
-func Weak(t testing.TB, id string) Key {
+// WeakRSA generates an RSA key of 1024 bits.
+func WeakRSA(t testing.TB, id string) Key {
 	t.Helper()
 	k, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -154,8 +154,8 @@ func SignHMAC(claims map[string]any, secret []byte) string {
 	return serialize(signer, payload)
 }
 
-// Break invalidates the signature of a token.
-func Break(token string) string {
+// Tamper invalidates the signature of a token.
+func Tamper(token string) string {
 	i := strings.LastIndexByte(token, '.') + 10
 	c := byte('A')
 	if token[i] == 'A' {

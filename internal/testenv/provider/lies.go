@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Lies are the faults and variations of the provider. A nil function means correct behavior.
-type Lies struct {
+// Faults are the faults and variations of the provider. A nil function means correct behavior.
+type Faults struct {
 	Metadata func(m map[string]any)          // changes the discovery document
 	JWKS     func(keys []any) any            // returns what to publish instead
 	ID       func(claims map[string]any)     // changes the claims of an ID token

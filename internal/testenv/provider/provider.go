@@ -29,7 +29,7 @@ type Provider struct {
 	now    func() time.Time
 
 	mu      sync.Mutex
-	lies    Lies
+	faults  Faults
 	keys    []Key // the first one signs
 	users   map[string]map[string]any
 	subject string // who signs in unless login_hint says otherwise
@@ -78,25 +78,25 @@ func NewAt(t testing.TB, now func() time.Time) *Provider {
 	return p
 }
 
-// Lie changes the faults of the provider.
-func (p *Provider) Lie(change func(l *Lies)) {
+// SetFaults changes the faults of the provider.
+func (p *Provider) SetFaults(change func(l *Faults)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	change(&p.lies)
+	change(&p.faults)
 }
 
-// Truth removes all faults.
-func (p *Provider) Truth() { p.Lie(func(l *Lies) { *l = Lies{} }) }
+// ClearFaults removes all faults.
+func (p *Provider) ClearFaults() { p.SetFaults(func(l *Faults) { *l = Faults{} }) }
 
-// Know adds a user by subject, with claims.
-func (p *Provider) Know(subject string, claims map[string]any) {
+// AddUser adds a user by subject, with claims.
+func (p *Provider) AddUser(subject string, claims map[string]any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.users[subject] = maps.Clone(claims)
 }
 
-// Set changes a claim of the user who signs in; nil removes it.
-func (p *Provider) Set(claim string, v any) {
+// SetClaim changes a claim of the user who signs in; nil removes it.
+func (p *Provider) SetClaim(claim string, v any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	claims := maps.Clone(p.users[p.subject])
@@ -107,8 +107,8 @@ func (p *Provider) Set(claim string, v any) {
 	p.users[p.subject] = claims
 }
 
-// As sets the user who signs in.
-func (p *Provider) As(subject string) {
+// SignInAs sets the user who signs in.
+func (p *Provider) SignInAs(subject string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.subject = subject
@@ -145,8 +145,8 @@ func (p *Provider) LastIDToken() string {
 	return p.issued[len(p.issued)-1]
 }
 
-// Ended returns the parameters of calls of the end-session endpoint.
-func (p *Provider) Ended() []url.Values {
+// EndSessionCalls returns the parameters of calls of the end-session endpoint.
+func (p *Provider) EndSessionCalls() []url.Values {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]url.Values(nil), p.ended...)
@@ -189,7 +189,7 @@ func (p *Provider) endpoint(name string, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.calls[name]++
-		lies, down := p.lies, p.down
+		lies, down := p.faults, p.down
 		p.mu.Unlock()
 		if down {
 			if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
@@ -211,10 +211,10 @@ func (p *Provider) endpoint(name string, h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func (p *Provider) currentLies() Lies {
+func (p *Provider) currentFaults() Faults {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lies
+	return p.faults
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -235,7 +235,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 			"private_key_jwt", "none"},
 		"backchannel_logout_supported": true, "frontchannel_logout_supported": true,
 	}
-	if l := p.currentLies(); l.Metadata != nil {
+	if l := p.currentFaults(); l.Metadata != nil {
 		l.Metadata(m)
 	}
 	writeJSON(w, http.StatusOK, m)
@@ -247,7 +247,7 @@ func (p *Provider) jwks(w http.ResponseWriter, _ *http.Request) {
 	for _, k := range p.keys {
 		keys = append(keys, k.JWK())
 	}
-	l := p.lies
+	l := p.faults
 	p.mu.Unlock()
 	var doc any = map[string]any{"keys": keys}
 	if l.JWKS != nil {
@@ -287,7 +287,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusFound)
 }
 
-func (p *Provider) newGrant(q url.Values) (url.Values, Lies) {
+func (p *Provider) newGrant(q url.Values) (url.Values, Faults) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	subject := p.subject
@@ -299,7 +299,7 @@ func (p *Provider) newGrant(q url.Values) (url.Values, Lies) {
 		subject: subject, nonce: q.Get("nonce"), challenge: q.Get("code_challenge"), redirect: q.Get("redirect_uri"),
 		scope: q.Get("scope"), sid: "sid-" + store.NewToken()[:12], authTime: p.now(),
 	}
-	return url.Values{"code": {code}, "state": {q.Get("state")}}, p.lies
+	return url.Values{"code": {code}, "state": {q.Get("state")}}, p.faults
 }
 
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
@@ -352,19 +352,19 @@ func (p *Provider) issue(g grant, refresh bool) map[string]any {
 	if !refresh {
 		claims["nonce"] = g.nonce
 	}
-	if p.lies.ID != nil {
-		p.lies.ID(claims)
+	if p.faults.ID != nil {
+		p.faults.ID(claims)
 	}
-	var id any = p.keys[0].Sign(claims, p.lies.Header)
-	if p.lies.Sign != nil {
-		id = p.lies.Sign(claims)
+	var id any = p.keys[0].Sign(claims, p.faults.Header)
+	if p.faults.Sign != nil {
+		id = p.faults.Sign(claims)
 	}
 	response["id_token"] = id
 	if s, ok := id.(string); ok {
 		p.issued = append(p.issued, s)
 	}
-	if p.lies.Token != nil {
-		p.lies.Token(response)
+	if p.faults.Token != nil {
+		p.faults.Token(response)
 	}
 	return response
 }
@@ -374,7 +374,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	g, known := p.tokens["a:"+token]
 	claims := maps.Clone(p.users[g.subject])
-	l, key := p.lies, p.keys[0]
+	l, key := p.faults, p.keys[0]
 	p.mu.Unlock()
 	if !ok || !known || r.URL.RawQuery != "" {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
@@ -400,7 +400,7 @@ func (p *Provider) end(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	p.mu.Lock()
 	p.ended = append(p.ended, q)
-	l := p.lies
+	l := p.faults
 	p.mu.Unlock()
 	to := q.Get("post_logout_redirect_uri")
 	if to == "" {

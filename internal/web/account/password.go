@@ -109,7 +109,7 @@ func (h *Password) refuse(w http.ResponseWriter, r *http.Request, q *web.Request
 	fields, status := problem.FieldErrors(q.UI, err)
 	var throttled *login.ThrottledError
 	switch {
-	case errors.Is(err, login.ErrWrong):
+	case errors.Is(err, login.ErrInvalidCredentials):
 		fields, status = []ui.FieldError{q.WrongPassword()}, http.StatusUnprocessableEntity
 	case errors.As(err, &throttled):
 		again := q.Prefix + web.PasswordPage

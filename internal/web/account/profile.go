@@ -50,7 +50,7 @@ func (h *Profile) refuseLocked(q *web.Request, form ui.Form, u store.User) error
 	case slices.ContainsFunc(lockedFields, form.Has), secret && u.Managed:
 		return q.LockedError(u)
 	case secret:
-		return &account.ForbiddenError{Code: account.CodeSelf, Say: i18n.New("refused.self_password")}
+		return &account.ForbiddenError{Code: account.CodeSelf, Message: i18n.New("refused.self_password")}
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (h *Providers) post(w http.ResponseWriter, r *http.Request, q *web.Request)
 	if err != nil {
 		return err
 	}
-	if !q.Live.Fresh(h.Clock(), account.FreshFor) {
+	if !q.Live.AuthenticatedWithin(h.Clock(), account.FreshWindow) {
 		web.Redirect(w, r, q.Prefix+"/reauth?rt="+url.QueryEscape(q.Prefix+"/account/providers"))
 		return nil
 	}
@@ -100,7 +100,7 @@ func (h *Providers) post(w http.ResponseWriter, r *http.Request, q *web.Request)
 }
 
 func (h *Providers) link(w http.ResponseWriter, r *http.Request, q *web.Request, name string) error {
-	return h.SignIn.ConfirmStart(w, r, q, name, q.Text("providers.go.text", "name", q.ProviderLabel(name)), oidc.Start{
+	return h.SignIn.ConfirmStart(w, r, q, name, q.Text("providers.go.text", "name", q.ProviderLabel(name)), oidc.FlowOptions{
 		Purpose: oidc.PurposeLink, UserID: q.Live.User.ID,
 		RedirectURI: signin.CallbackURL(q, name), SessionID: q.Live.Session.ID,
 	})
@@ -109,7 +109,7 @@ func (h *Providers) link(w http.ResponseWriter, r *http.Request, q *web.Request,
 func (h *Providers) unlink(w http.ResponseWriter, r *http.Request, q *web.Request, issuer, subject string) error {
 	err := h.OIDC.Unlink(r.Context(), q.Client(), q.Live, issuer, subject)
 	switch {
-	case errors.Is(err, login.ErrLastWayIn):
+	case errors.Is(err, login.ErrLastSignInMethod):
 		return h.write(w, r, q, q.Text("providers.last"))
 	case errors.Is(err, store.ErrNotFound), err == nil: // gone either way
 		q.UI.Flash(w, r, "unlinked")

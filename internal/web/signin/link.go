@@ -34,7 +34,7 @@ func (h *Links) open(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	if err != nil {
 		return err
 	}
-	http.SetCookie(w, q.Cookie.Own(linkCookie, token, linkLife))
+	http.SetCookie(w, q.Cookie.Prefixed(linkCookie, token, linkLife))
 	web.Redirect(w, r, q.Prefix+"/welcome")
 	return nil
 }
@@ -95,7 +95,7 @@ type welcomePage struct {
 // lookUp returns the link that the browser has opened. done is true when a response has been written.
 func (h *Links) lookUp(w http.ResponseWriter, r *http.Request, q *web.Request) (token string, info account.LinkInfo,
 	done bool, err error) {
-	token = q.Cookie.OwnValue(r, linkCookie)
+	token = q.Cookie.PrefixedValue(r, linkCookie)
 	info, err = h.Accounts.LinkStatus(r.Context(), token)
 	switch {
 	case err != nil:
@@ -180,7 +180,7 @@ func (h *Links) post(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	if err != nil {
 		return h.refuse(w, r, q, info, form, err)
 	}
-	http.SetCookie(w, q.Cookie.Own(linkCookie, "", -1))
+	http.SetCookie(w, q.Cookie.Prefixed(linkCookie, "", -1))
 	q.SetSession(w, in)
 	to := returnto.Home
 	if info.Purpose == store.LinkSetup {
@@ -204,11 +204,11 @@ func isForLink(sent ui.Form, info account.LinkInfo) bool {
 // use spends the link and begins the session.
 func (h *Links) use(r *http.Request, q *web.Request, token string, form account.LinkForm) (login.SignedIn, error) {
 	client := q.Client()
-	proof, err := h.Accounts.UseLink(r.Context(), client, token, form)
+	proof, err := h.Accounts.RedeemLink(r.Context(), client, token, form)
 	if err != nil {
 		return login.SignedIn{}, err
 	}
-	return h.Login.SignIn(r.Context(), client, proof, login.Via{Method: "link"})
+	return h.Login.SignIn(r.Context(), client, proof, login.SignInOptions{Method: "link"})
 }
 
 func (h *Links) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, info account.LinkInfo,
@@ -216,7 +216,7 @@ func (h *Links) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, i
 	var dead *account.LinkError
 	if errors.As(err, &dead) {
 		// Spent by somebody else, or withdrawn, between looking and using.
-		if now, lerr := h.Accounts.LinkStatus(r.Context(), q.Cookie.OwnValue(r, linkCookie)); lerr == nil &&
+		if now, lerr := h.Accounts.LinkStatus(r.Context(), q.Cookie.PrefixedValue(r, linkCookie)); lerr == nil &&
 			now.State != account.LinkValid {
 			info = now
 		} else {

@@ -64,11 +64,11 @@ func (h *Login) show(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		page.Notice = &ui.Notice{Text: q.Text("login.canceled")}
 	case q.Live == nil && q.Token != "" && b.Raw != "":
 		page.Notice = &ui.Notice{Text: q.Text("login.ended")}
-	case q.Token == "" && q.Cookie.OwnValue(r, probeCookie) == "" && refererIsLogin(q, r):
+	case q.Token == "" && q.Cookie.PrefixedValue(r, probeCookie) == "" && refererIsLogin(q, r):
 		d.Cookies = true
 		page.Data = d
 	}
-	http.SetCookie(w, q.Cookie.Own(probeCookie, "1", 0))
+	http.SetCookie(w, q.Cookie.Prefixed(probeCookie, "1", 0))
 	q.UI.Write(w, r, page)
 	return nil
 }
@@ -208,11 +208,11 @@ func (h *Login) post(w http.ResponseWriter, r *http.Request, q *web.Request) err
 func (h *Login) signIn(r *http.Request, q *web.Request, f loginForm) (login.SignedIn, error) {
 	name := strings.ReplaceAll(strings.ToValidUTF8(f.username, "\ufffd"), "\x00", "\ufffd")
 	client := q.Client()
-	proof, err := h.Login.Password(r.Context(), client, name, f.password)
+	proof, err := h.Login.CheckPassword(r.Context(), client, name, f.password)
 	if err != nil {
 		return login.SignedIn{}, err
 	}
-	return h.Login.SignIn(r.Context(), client, proof, login.Via{Method: "password", Remember: f.remember})
+	return h.Login.SignIn(r.Context(), client, proof, login.SignInOptions{Method: "password", Remember: f.remember})
 }
 
 // loginTarget returns where to go after a sign-in.
@@ -256,11 +256,11 @@ func (h *Login) refuseIncomplete(w http.ResponseWriter, r *http.Request, q *web.
 func (h *Login) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, f loginForm, err error) error {
 	fail := problem.Of(err)
 	var throttled *login.ThrottledError
-	var disabled *login.DisabledError
+	var disabled *login.InactiveError
 	switch {
 	case r.Context().Err() != nil: // the client has left
 		return err
-	case errors.Is(err, login.ErrWrong):
+	case errors.Is(err, login.ErrInvalidCredentials):
 		q.WriteErrorHeaders(w, r, fail, err)
 		d := h.data(r, q, f.back, f.to, f.username)
 		ui.WithErrors(d.Fields, []ui.FieldError{{Field: "password", Detail: q.Text("error.wrong-credentials.text")}})

@@ -55,7 +55,7 @@ func endTargets(d *web.Deps, q *web.Request, r *http.Request) []string {
 	if d.OIDC == nil || q.Live == nil || q.Live.Session.Provider == "" {
 		return nil
 	}
-	if origin := d.OIDC.Registry.EndOrigin(r.Context(), &q.Live.Session); origin != "" {
+	if origin := d.OIDC.Registry.EndSessionOrigin(r.Context(), &q.Live.Session); origin != "" {
 		return []string{origin}
 	}
 	return nil
@@ -87,7 +87,7 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	end := h.Accounts.SignOut
 	// Whoever asks to sign out is signed out, in whatever name the page was shown. More than that is for its person.
 	if form.Ticked("everywhere") && form.IsAbout(q.Live.User.ID) {
-		end = h.Accounts.EndAllOwn
+		end = h.Accounts.EndAllOwnSessions
 	}
 	if err := end(r.Context(), q.Actor()); err != nil && problem.Of(err).Status != http.StatusUnauthorized {
 		return err

@@ -74,23 +74,23 @@ func redirectToProvider(w http.ResponseWriter, r *http.Request, address string) 
 }
 
 // begin begins a flow and binds it to the browser.
-func (h *OIDC) begin(w http.ResponseWriter, r *http.Request, q *web.Request, name string, s oidc.Start) (oidc.Begun,
+func (h *OIDC) begin(w http.ResponseWriter, r *http.Request, q *web.Request, name string, s oidc.FlowOptions) (oidc.AuthRequest,
 	error) {
 	b, err := h.OIDC.Begin(r.Context(), q.Client(), name, s)
 	if err != nil {
 		return b, err
 	}
-	for _, drop := range oidc.Surplus(flows(r, q)) {
-		http.SetCookie(w, q.Cookie.Own(drop, "", -1))
+	for _, drop := range oidc.FlowCookiesToDrop(flows(r, q)) {
+		http.SetCookie(w, q.Cookie.Prefixed(drop, "", -1))
 	}
-	http.SetCookie(w, q.Cookie.Own(b.Cookie.Name, b.Cookie.Value, oidc.FlowLife))
+	http.SetCookie(w, q.Cookie.Prefixed(b.Cookie.Name, b.Cookie.Value, oidc.FlowTTL))
 	return b, nil
 }
 
 // flows returns the cookies of sign-ins under way, by name.
 func flows(r *http.Request, q *web.Request) map[string]string {
 	have := make(map[string]string)
-	full := q.Cookie.OwnName(oidc.FlowCookiePrefix)
+	full := q.Cookie.PrefixedName(oidc.FlowCookiePrefix)
 	for _, c := range r.Cookies() {
 		if short, ok := strings.CutPrefix(c.Name, full); ok {
 			have[oidc.FlowCookiePrefix+short] = c.Value
@@ -103,7 +103,7 @@ func flows(r *http.Request, q *web.Request) map[string]string {
 // them.
 func dropFlows(w http.ResponseWriter, r *http.Request, q *web.Request) {
 	for name := range flows(r, q) {
-		http.SetCookie(w, q.Cookie.Own(name, "", -1))
+		http.SetCookie(w, q.Cookie.Prefixed(name, "", -1))
 	}
 }
 
@@ -119,13 +119,13 @@ func (h *OIDC) posted(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	for _, field := range []string{"state", "code", "error", "error_description", "iss"} {
 		values[field] = form.All(field)
 	}
-	a, err := oidc.ParseAnswer(values)
+	a, err := oidc.ParseAuthResponse(values)
 	if err == nil {
-		err = h.OIDC.Throttled(q.Client())
+		err = h.OIDC.Throttle(q.Client())
 	}
 	var id string
 	if err == nil {
-		id, err = h.OIDC.Registry.Stash(r.Context(), name, a)
+		id, err = h.OIDC.Registry.SaveResponse(r.Context(), name, a)
 	}
 	if err != nil {
 		return h.refuse(w, r, q, name, "", err)
@@ -144,11 +144,11 @@ func (h *OIDC) callback(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	if err != nil {
 		return h.refuse(w, r, q, name, "", err)
 	}
-	cookie := func(n string) string { return q.Cookie.OwnValue(r, n) }
+	cookie := func(n string) string { return q.Cookie.PrefixedValue(r, n) }
 	out, err := h.OIDC.Finish(r.Context(), q.Client(), name, a, cookie, q.Live)
 	var throttled *login.ThrottledError
-	if flow := oidc.CookieName(a.State); cookie(flow) != "" && !errors.As(err, &throttled) { // that one may come again
-		http.SetCookie(w, q.Cookie.Own(flow, "", -1))
+	if flow := oidc.FlowCookieName(a.State); cookie(flow) != "" && !errors.As(err, &throttled) { // that one may come again
+		http.SetCookie(w, q.Cookie.Prefixed(flow, "", -1))
 	}
 	if err != nil {
 		return h.refuse(w, r, q, name, out.ReturnTo, err)
@@ -158,12 +158,12 @@ func (h *OIDC) callback(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	case oidc.PurposeLink:
 		q.UI.Flash(w, r, "linked")
 		web.Redirect(w, r, q.Prefix+"/account/providers")
-	case oidc.PurposeReauth:
+	case oidc.PurposeStepUp:
 		q.SetSession(w, out.SignedIn)
 		web.Redirect(w, r, b.RedirectTarget(q.Request, to, q.Prefix+"/account"))
 	default:
 		q.SetSession(w, out.SignedIn)
-		if out.Twin {
+		if out.LocalAccountExists {
 			q.UI.Flash(w, r, "twin") // on the next page of ours
 		}
 		web.Redirect(w, r, loginTarget(q, out.SignedIn.User, b, to))
@@ -172,24 +172,24 @@ func (h *OIDC) callback(w http.ResponseWriter, r *http.Request, q *web.Request) 
 }
 
 // readAnswer reads the provider's response from the address, or one that was posted a moment ago.
-func (h *OIDC) readAnswer(r *http.Request, name string) (oidc.Answer, error) {
+func (h *OIDC) readAnswer(r *http.Request, name string) (oidc.AuthResponse, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return oidc.Answer{}, &oidc.Error{Kind: oidc.Invalid, Reason: "the answer's parameters are malformed"}
+		return oidc.AuthResponse{}, &oidc.Error{Kind: oidc.Invalid, Reason: "the answer's parameters are malformed"}
 	}
 	if ids := q["form"]; len(ids) == 1 && len(q) == 1 {
-		return h.OIDC.Registry.Unstash(r.Context(), name, ids[0])
+		return h.OIDC.Registry.TakeResponse(r.Context(), name, ids[0])
 	}
-	return oidc.ParseAnswer(q)
+	return oidc.ParseAuthResponse(q)
 }
 
 // oidcStatus is the status of each kind of failure.
 var oidcStatus = map[oidc.Kind]int{
 	oidc.Invalid: http.StatusBadRequest, oidc.Expired: http.StatusBadRequest, oidc.Canceled: http.StatusForbidden,
-	oidc.Refused: http.StatusForbidden, oidc.Down: http.StatusServiceUnavailable, oidc.Unverified: http.StatusForbidden,
+	oidc.Refused: http.StatusForbidden, oidc.Unavailable: http.StatusServiceUnavailable, oidc.Unverified: http.StatusForbidden,
 	oidc.NotAllowed: http.StatusForbidden, oidc.Unknown: http.StatusForbidden, oidc.Pending: http.StatusForbidden,
-	oidc.Disabled: http.StatusForbidden, oidc.LinkTaken: http.StatusConflict, oidc.OtherPerson: http.StatusForbidden,
-	oidc.Unproved: http.StatusBadRequest,
+	oidc.Inactive: http.StatusForbidden, oidc.LinkTaken: http.StatusConflict, oidc.DifferentUser: http.StatusForbidden,
+	oidc.NotReauthenticated: http.StatusBadRequest,
 }
 
 // providerRetry is when to try a provider again that cannot be reached.
@@ -217,7 +217,7 @@ func (h *OIDC) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, na
 		return nil
 	}
 	f := problem.Problem{Status: status, Slug: "oidc-" + string(kind)}
-	if kind == oidc.Down {
+	if kind == oidc.Unavailable {
 		f.RetryAfter = providerRetry
 	}
 	// a provider's fault is no error of ours
@@ -237,9 +237,9 @@ func errorLinks(q *web.Request, kind oidc.Kind, again string) []ui.Link {
 	switch {
 	case kind == oidc.LinkTaken:
 		return []ui.Link{{Href: q.Prefix + "/account/providers", Text: q.Text("go.account"), Current: true}}
-	case kind == oidc.OtherPerson:
+	case kind == oidc.DifferentUser:
 		return []ui.Link{{Href: q.Prefix + "/reauth", Text: q.Text("go.reauth"), Current: true}}
-	case kind == oidc.Unproved: // to sign in there once more would end here again
+	case kind == oidc.NotReauthenticated: // to sign in there once more would end here again
 		account := ui.Link{Href: q.Prefix + "/account", Text: q.Text("go.account")}
 		if q.Live != nil && q.Live.User.PasswordHash != "" {
 			return []ui.Link{{Href: q.Prefix + "/reauth", Text: q.Text("go.reauth"), Current: true}, account}

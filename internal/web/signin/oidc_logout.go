@@ -32,14 +32,14 @@ func (h *OIDC) backchannel(w http.ResponseWriter, r *http.Request, q *web.Reques
 	var bad *oidc.Error
 	var input *ui.InputError
 	if err != nil && len(tokens) != 1 && !errors.Is(err, oidc.ErrNoProvider) {
-		h.OIDC.RefusedLogout(r.Context(), q.Client(), r.PathValue("name"), err)
+		h.OIDC.AuditRefusedLogout(r.Context(), q.Client(), r.PathValue("name"), err)
 	}
 	switch {
 	case err == nil:
 		ui.Harden(w, r)
 		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(http.StatusOK)
-	case errors.As(err, &bad) && bad.Kind != oidc.Down:
+	case errors.As(err, &bad) && bad.Kind != oidc.Unavailable:
 		ui.WriteJSON(w, r, http.StatusBadRequest, backchannelError{"invalid_request", bad.Reason})
 	case errors.As(err, &input):
 		ui.WriteJSON(w, r, http.StatusBadRequest, backchannelError{"invalid_request", input.Text})

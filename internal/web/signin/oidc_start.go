@@ -29,13 +29,13 @@ func (h *OIDC) start(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	}
 	query, own := r.URL.Query(), ownNavigation(q, r)
 	s := h.newStart(r, q, own && query.Get("remember") == "1")
-	s.Foreign = !own
+	s.CrossSite = !own
 	switch {
 	case query.Has("reauth") && (q.Live == nil || foreignNavigation(q, r)):
 		web.Redirect(w, r, q.Prefix+"/reauth")
 		return nil
 	case query.Has("reauth"):
-		s.Purpose, s.UserID = oidc.PurposeReauth, q.Live.User.ID
+		s.Purpose, s.UserID = oidc.PurposeStepUp, q.Live.User.ID
 	case q.Live != nil && !own:
 		return h.confirmStart(w, r, q)
 	}
@@ -49,8 +49,8 @@ func (h *OIDC) start(w http.ResponseWriter, r *http.Request, q *web.Request) err
 }
 
 // newStart returns a sign-in at the provider that r names.
-func (h *OIDC) newStart(r *http.Request, q *web.Request, remember bool) oidc.Start {
-	s := oidc.Start{
+func (h *OIDC) newStart(r *http.Request, q *web.Request, remember bool) oidc.FlowOptions {
+	s := oidc.FlowOptions{
 		Purpose: oidc.PurposeLogin, RedirectURI: CallbackURL(q, r.PathValue("name")), ReturnTo: carryReturn(r,
 			q), Remember: remember,
 	}
@@ -103,7 +103,7 @@ func (h *OIDC) confirmed(w http.ResponseWriter, r *http.Request, q *web.Request)
 
 // ConfirmStart begins a sign-in and shows the page that leads to the provider, with a text.
 func (h *OIDC) ConfirmStart(w http.ResponseWriter, r *http.Request, q *web.Request, name, text string,
-	s oidc.Start) error {
+	s oidc.FlowOptions) error {
 	b, err := h.begin(w, r, q, name, s)
 	if err != nil {
 		return h.refuse(w, r, q, name, s.ReturnTo, err)

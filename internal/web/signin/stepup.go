@@ -111,7 +111,7 @@ func (h *StepUp) confirm(r *http.Request, q *web.Request, pass string) (login.Si
 	if err != nil {
 		return login.SignedIn{}, err
 	}
-	return h.Login.Confirm(r.Context(), client, proof, q.Live)
+	return h.Login.StepUp(r.Context(), client, proof, q.Live)
 }
 
 func (h *StepUp) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, rt string, err error) error {
@@ -120,7 +120,7 @@ func (h *StepUp) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, 
 	switch {
 	case errors.Is(err, store.ErrNotFound): // the session ended meanwhile
 		web.NewResponses(h.Deps).SessionEnded(w, r)
-	case errors.Is(err, login.ErrWrong):
+	case errors.Is(err, login.ErrInvalidCredentials):
 		q.WriteErrorHeaders(w, r, fail, err)
 		d := h.data(r, q, rt)
 		page := h.page(q, d)
