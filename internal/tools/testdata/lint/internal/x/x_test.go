@@ -1,0 +1,12 @@
+package x
+
+import "testing"
+
+func TestX(t *testing.T) {
+	if testing.Short() { // want forbidigo
+		t.Skip("no database") // want forbidigo
+	}
+	var tb testing.TB = t
+	tb.SkipNow()                                        // want forbidigo
+	t.Run("x", func(t *testing.T) { t.Skipf("%d", 1) }) // want forbidigo
+}
