@@ -50,11 +50,10 @@ example: # Caddyfile.example in the Caddy that make xcaddy built
 	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy $(plain) $(GO) -C e2e test -count=1 -run='^TestExample' ./...
 
 .PHONY: lint
-lint: build staticcheck ## gofmt, go vet, staticcheck, architecture, caddy fmt
-	@echo gofmt; bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "run gofmt -w on:"; echo "$$bad"; exit 1; }
-	$(plain) $(GO) vet ./...
-	$(plain) ./bin/staticcheck ./...
-	for m in $(modules); do (cd $$m && $(plain) $(GO) vet ./... && $(plain) $(CURDIR)/bin/staticcheck ./...); done
+lint: build golangci-lint ## .golangci.yml, architecture, caddy fmt
+	./bin/golangci-lint config verify
+	scripts/prove-lint
+	for m in . $(modules); do (cd $$m && $(plain) $(CURDIR)/bin/golangci-lint run ./...); done
 	$(plain) $(GO) test -count=1 ./internal/arch
 	@echo caddy fmt; ./bin/caddy-dev fmt Caddyfile.example | diff Caddyfile.example - || { echo "run: caddy fmt --overwrite Caddyfile.example"; exit 1; }
 
@@ -81,6 +80,10 @@ crash: ## kill under load (CRASH_ROUNDS=1000) and after every write of a checkpo
 
 ##@ Maintain
 
+.PHONY: fmt
+fmt: golangci-lint ## format all Go files as lint wants them, and mend what it can
+	for m in . $(modules); do (cd $$m && $(plain) $(CURDIR)/bin/golangci-lint run --fix ./...); done
+
 .PHONY: golden
 golden: ## rewrite the golden files; read the diff before you commit it
 	$(GO) test ./caddyauth/... -update
@@ -93,15 +96,15 @@ screenshots: prepare build ## rewrite the pictures in docs/images
 clean: ## remove what the other targets made
 	rm -rf bin e2e/node_modules
 
-.PHONY: prepare build staticcheck
+.PHONY: prepare build golangci-lint
 prepare: # find or install PostgreSQL, Chromium and axe-core
 	scripts/prepare
 
 build: # the Caddy that tests run, in bin/caddy-dev
 	$(plain) $(GO) build -o bin/caddy-dev ./cmd/caddy
 
-staticcheck:
-	$(plain) $(GO) -C internal/tools build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+golangci-lint: # at the version of internal/tools, so that a clone needs nothing but Go
+	$(plain) $(GO) -C internal/tools build -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: help
 help: # this list

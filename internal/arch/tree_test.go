@@ -87,19 +87,10 @@ func (f *file) dir() string {
 
 func (f *file) test() bool { return strings.HasSuffix(f.path, "_test.go") }
 
-// command tells whether the file belongs to a program, whose job it is to print.
-func (f *file) command() bool {
-	return f.ast.Name.Name == "main" || f.dir() == "cmd" || strings.HasPrefix(f.dir(), "cmd/")
-}
-
 // helper tells whether the file is of a package that only tests and measurements use.
 func (f *file) helper() bool { return tests(f.dir()) }
 
 func (f *file) line(n ast.Node) int { return f.fset.Position(n.Pos()).Line }
-
-func (f *file) lines(n ast.Node) int {
-	return f.fset.Position(n.End()).Line - f.fset.Position(n.Pos()).Line + 1
-}
 
 // parse reads one file, from src when it is not nil.
 func parse(path string, src any) (*file, error) {
