@@ -163,8 +163,10 @@ func TestKubernetesManifestsFitTogether(t *testing.T) {
 			t.Errorf("there is no volume %q", m.Name)
 		}
 	}
-	ports := []string{all["Service"].Spec.Ports[0].TargetPort, c.StartupProbe.HTTPGet.Port, c.ReadinessProbe.HTTPGet.Port,
-		c.LivenessProbe.TCPSocket.Port}
+	ports := []string{
+		all["Service"].Spec.Ports[0].TargetPort, c.StartupProbe.HTTPGet.Port, c.ReadinessProbe.HTTPGet.Port,
+		c.LivenessProbe.TCPSocket.Port,
+	}
 	for _, p := range ports {
 		if p != c.Ports[0].Name {
 			t.Errorf("there is no port %q", p)

@@ -105,8 +105,10 @@ func actions(file *ast.File) (found []string) {
 			}
 		}
 	}
-	makers := map[string]bool{"audit": true, "providerEvent": true, "Note": true, "Audit": true, "event": true, "record": true,
-		"download": true, "auditRead": true}
+	makers := map[string]bool{
+		"audit": true, "providerEvent": true, "Note": true, "Audit": true, "event": true, "record": true,
+		"download": true, "auditRead": true,
+	}
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.KeyValueExpr:

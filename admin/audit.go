@@ -122,8 +122,12 @@ func eventTable(q *web.Request, events []store.Event) *table {
 			device = q.Device(e.UserAgent)
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
-			{Time: e.Time}, {Head: true, Text: q.Action(e.Action), Href: q.At("/admin/audit/" + e.ID), Small: e.Action},
-			actorCell(q, e), target, {Marks: []mark{outcomeMark(q, e.Outcome)}}, {Text: e.IP}, {Text: device},
+			{Time: e.Time},
+			{Head: true, Text: q.Action(e.Action), Href: q.At("/admin/audit/" + e.ID), Small: e.Action},
+			actorCell(q, e), target,
+			{Marks: []mark{outcomeMark(q, e.Outcome)}},
+			{Text: e.IP},
+			{Text: device},
 		}})
 	}
 	return t
@@ -147,17 +151,24 @@ func (h audit) event(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		return err
 	}
 	facts := []fact{
-		{Name: q.Text("audit.time"), Time: e.Time}, {Name: q.Text("audit.utc"), Value: e.Time.UTC().Format(time.RFC3339Nano), Code: true},
-		{Name: q.Text("audit.action"), Value: q.Action(e.Action)}, {Name: q.Text("audit.code"), Value: e.Action, Code: true},
+		{Name: q.Text("audit.time"), Time: e.Time},
+		{Name: q.Text("audit.utc"), Value: e.Time.UTC().Format(time.RFC3339Nano), Code: true},
+		{Name: q.Text("audit.action"), Value: q.Action(e.Action)},
+		{Name: q.Text("audit.code"), Value: e.Action, Code: true},
 		{Name: q.Text("audit.outcome"), Marks: []mark{outcomeMark(q, e.Outcome)}},
 		{Name: q.Text("audit.actor"), Value: q.ActorName(e.ActorID, e.Actor)},
-		{Name: q.Text("audit.actor_kind"), Value: q.Text("audit.kind_" + string(e.ActorKind()))}, {Name: q.Text("audit.target"), Value: e.Target},
-		{Name: q.Text("sessions.ip"), Value: e.IP}, {Name: q.Text("sessions.agent"), Value: e.UserAgent},
-		{Name: q.Text("audit.request"), Value: e.RequestID, Code: true}, {Name: q.Text("audit.id"), Value: e.ID, Code: true},
+		{Name: q.Text("audit.actor_kind"), Value: q.Text("audit.kind_" + string(e.ActorKind()))},
+		{Name: q.Text("audit.target"), Value: e.Target},
+		{Name: q.Text("sessions.ip"), Value: e.IP},
+		{Name: q.Text("sessions.agent"), Value: e.UserAgent},
+		{Name: q.Text("audit.request"), Value: e.RequestID, Code: true},
+		{Name: q.Text("audit.id"), Value: e.ID, Code: true},
 	}
 	facts = slices.DeleteFunc(facts, func(f fact) bool { return f.Value == "" && f.Time.IsZero() && f.Marks == nil })
-	s := &content{Actions: []action{{Href: q.At("/admin/audit"), Text: q.Text("audit.back")}},
-		Sections: []section{{Facts: facts}, {Table: detailTable(q, e)}}}
+	s := &content{
+		Actions:  []action{{Href: q.At("/admin/audit"), Text: q.Text("audit.back")}},
+		Sections: []section{{Facts: facts}, {Table: detailTable(q, e)}},
+	}
 	q.UI.Write(w, r, newPage(q, "audit", q.Text("audit.event"), s))
 	return nil
 }

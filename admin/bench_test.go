@@ -37,8 +37,10 @@ func filled(b testing.TB, users, events int) (*world, *browser) {
 		batch := make([]store.Event, 0, 10000)
 		for i := from; i < min(from+10000, events); i++ {
 			name := fmt.Sprintf("user%06d", i%users)
-			e := store.Event{Time: now.Add(-time.Duration(i) * time.Second), Actor: name, Target: name, Action: "session.sign_in", Outcome: store.Success,
-				IP: address(i % users), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", RequestID: fmt.Sprintf("request-%d", i)}
+			e := store.Event{
+				Time: now.Add(-time.Duration(i) * time.Second), Actor: name, Target: name, Action: "session.sign_in", Outcome: store.Success,
+				IP: address(i % users), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", RequestID: fmt.Sprintf("request-%d", i),
+			}
 			if i == events-1 {
 				e.Actor = rareName
 			}
@@ -57,21 +59,27 @@ func address(i int) string { return fmt.Sprintf("192.%d.%d.%d", i/62500%250, i/2
 func (w *world) addNumber(tx store.Tx, i, of int) error {
 	now := w.clock.Now()
 	at, ctx := now.Add(-time.Duration(i)*time.Second), w.t.Context()
-	u := store.User{ID: store.NewID(at), Username: fmt.Sprintf("user%06d", i), Email: fmt.Sprintf("user%06d@example.com", i), Name: "Some Person", Role: store.RoleUser,
-		Active: i%7 != 0, Local: true, Origin: store.OriginLocal, CreatedAt: at, LastLoginAt: at, Groups: []string{"staff", fmt.Sprintf("team%03d", i%max(of/100, 1))}}
+	u := store.User{
+		ID: store.NewID(at), Username: fmt.Sprintf("user%06d", i), Email: fmt.Sprintf("user%06d@example.com", i), Name: "Some Person", Role: store.RoleUser,
+		Active: i%7 != 0, Local: true, Origin: store.OriginLocal, CreatedAt: at, LastLoginAt: at, Groups: []string{"staff", fmt.Sprintf("team%03d", i%max(of/100, 1))},
+	}
 	if i%(of/3) == 0 {
 		u.Name = "Zoë " + rareName
 	}
 	if err := tx.CreateUser(ctx, u); err != nil {
 		return err
 	}
-	err := tx.CreateSession(ctx, store.Session{ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()), UserID: u.ID, CreatedAt: at, AuthAt: at, LastSeenAt: at,
-		Idle: 8760 * time.Hour, ExpiresAt: now.Add(8760 * time.Hour), Method: "password", IP: address(i), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"})
+	err := tx.CreateSession(ctx, store.Session{
+		ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()), UserID: u.ID, CreatedAt: at, AuthAt: at, LastSeenAt: at,
+		Idle: 8760 * time.Hour, ExpiresAt: now.Add(8760 * time.Hour), Method: "password", IP: address(i), UserAgent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0",
+	})
 	if err != nil {
 		return err
 	}
-	return tx.CreateLink(ctx, store.Link{ID: store.NewID(at), Hash: store.HashToken(store.NewToken()), Purpose: store.LinkPassword, UserID: u.ID, CreatedBy: "ada",
-		CreatedAt: at, ExpiresAt: now.Add(8760 * time.Hour)})
+	return tx.CreateLink(ctx, store.Link{
+		ID: store.NewID(at), Hash: store.HashToken(store.NewToken()), Purpose: store.LinkPassword, UserID: u.ID, CreatedBy: "ada",
+		CreatedAt: at, ExpiresAt: now.Add(8760 * time.Hour),
+	})
 }
 
 // lastPages returns the cursors of the last pages of the lists that lead forwards only.

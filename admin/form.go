@@ -129,8 +129,10 @@ func formNotice(q *web.Request, err error) (n *notice, ok bool) {
 	case refused == nil, refused.Code == account.CodeSignedOut, refused.Code == account.CodeRole, refused.Code == account.CodeMustChange:
 		return nil, false
 	case refused.Code == account.CodeReauth:
-		return &notice{Kind: ui.Warn, Text: q.Text("admin.reauth"),
-			Link: &ui.Link{Href: q.At("/reauth"), Text: q.Text("go.reauth")}}, true
+		return &notice{
+			Kind: ui.Warn, Text: q.Text("admin.reauth"),
+			Link: &ui.Link{Href: q.At("/reauth"), Text: q.Text("go.reauth")},
+		}, true
 	}
 	return &notice{Kind: ui.Bad, Text: localize(q, refused.Text, refused.Message)}, true
 }

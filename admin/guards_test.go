@@ -213,8 +213,10 @@ func TestAStaleFormKeepsWhatWasTyped(t *testing.T) {
 	w.add("ada", store.RoleAdmin)
 	b := w.signIn("ada")
 	w.clock.Advance(account.FreshWindow)
-	form := url.Values{"username": {"nina"}, "name": {"Nina Nine"}, "email": {"nina@example.com"}, "role": {"admin"}, "groups": {"staff, nine"}, "active": {"false"},
-		"way": {"typed"}, "password": {otherPass}, "expires": {"1h"}}
+	form := url.Values{
+		"username": {"nina"}, "name": {"Nina Nine"}, "email": {"nina@example.com"}, "role": {"admin"}, "groups": {"staff, nine"}, "active": {"false"},
+		"way": {"typed"}, "password": {otherPass}, "expires": {"1h"},
+	}
 	a := b.post("/admin/users/invite", form).want(t, http.StatusForbidden)
 	a.shows(t, `value="nina"`, `value="Nina Nine"`, `value="nina@example.com"`, `<option value="admin" selected>`, ">staff, nine</textarea>",
 		`<option value="false" selected>`, `<option value="typed" selected>`, `<option value="1h" selected>`, `href="/_auth/reauth" target="_blank" rel="noopener"`)

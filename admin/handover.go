@@ -86,8 +86,10 @@ func (h invites) linkHandover(r *http.Request, q *web.Request, u store.User, tok
 	link := account.IssuedLink{Token: token}
 	return section{
 		ID: "link", Title: q.Text("handover.link"), Text: q.Text("handover.link_text", "name", u.Username),
-		Secret: &secretView{ID: "secret", Label: q.Text("handover.link_label"), Value: q.Origin() + link.Path(q.Prefix),
-			Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied")},
+		Secret: &secretView{
+			ID: "secret", Label: q.Text("handover.link_label"), Value: q.Origin() + link.Path(q.Prefix),
+			Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied"),
+		},
 		Facts: []fact{{Name: q.Text("invites.until"), Time: info.ExpiresAt}},
 	}, true, nil
 }

@@ -63,8 +63,10 @@ func hostileWorld(t *testing.T) (*world, store.User) {
 			if err := tx.CreateIdentity(t.Context(), store.Identity{Issuer: s, Subject: s, UserID: last.ID, Provider: s, Email: s, Name: s, CreatedAt: now}); err != nil {
 				return err
 			}
-			if err := tx.CreateSession(t.Context(), store.Session{ID: store.NewID(now), TokenHash: store.HashToken(fmt.Sprint(i)), UserID: last.ID, CreatedAt: now, AuthAt: now,
-				LastSeenAt: now, Idle: time.Hour, ExpiresAt: now.Add(time.Hour), Method: s, Provider: s, IP: s, UserAgent: s, Host: s}); err != nil {
+			if err := tx.CreateSession(t.Context(), store.Session{
+				ID: store.NewID(now), TokenHash: store.HashToken(fmt.Sprint(i)), UserID: last.ID, CreatedAt: now, AuthAt: now,
+				LastSeenAt: now, Idle: time.Hour, ExpiresAt: now.Add(time.Hour), Method: s, Provider: s, IP: s, UserAgent: s, Host: s,
+			}); err != nil {
 				return err
 			}
 			return tx.CreateLink(t.Context(), store.Link{ID: store.NewID(now), Hash: store.HashToken(store.NewToken()), Purpose: store.LinkPassword, UserID: last.ID, CreatedBy: s, CreatedAt: now, ExpiresAt: now.Add(time.Hour)})
@@ -72,8 +74,10 @@ func hostileWorld(t *testing.T) (*world, store.User) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := store.Event{Time: w.clock.Advance(time.Second), ActorID: last.ID, Actor: s, Action: s, TargetID: last.ID, Target: s, Outcome: store.Outcome(s), IP: s, UserAgent: s, RequestID: s,
-			Details: map[string]string{s: s, "before." + s: s, "after." + s: s}}
+		e := store.Event{
+			Time: w.clock.Advance(time.Second), ActorID: last.ID, Actor: s, Action: s, TargetID: last.ID, Target: s, Outcome: store.Outcome(s), IP: s, UserAgent: s, RequestID: s,
+			Details: map[string]string{s: s, "before." + s: s, "after." + s: s},
+		}
 		if err := w.store.AddEvents(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}

@@ -41,7 +41,10 @@ func (h invites) list(w http.ResponseWriter, r *http.Request, q *web.Request) er
 		}
 		at := q.At(userPath(u.ID))
 		t.Rows = append(t.Rows, row{Cells: []cell{
-			{Head: true, Text: u.Username, Href: at, Small: u.Name}, {Text: q.ActorName("", l.CreatedBy)}, {Time: l.CreatedAt}, {Time: l.ExpiresAt},
+			{Head: true, Text: u.Username, Href: at, Small: u.Name},
+			{Text: q.ActorName("", l.CreatedBy)},
+			{Time: l.CreatedAt},
+			{Time: l.ExpiresAt},
 			{Links: []action{
 				{Href: at + "/reset-link", Text: q.Text("invites.again"), More: q.Text("invites.for", "name", u.Username)},
 				{Href: at + "/cancel-link", Text: q.Text("invites.cancel"), More: q.Text("invites.for", "name", u.Username)},
@@ -49,8 +52,10 @@ func (h invites) list(w http.ResponseWriter, r *http.Request, q *web.Request) er
 		}})
 	}
 	t.Pages = cursorLinks(q, "/admin/invites", list.Next)
-	s := &content{Lead: q.Text("invites.lead"), Sections: []section{{Table: t}},
-		Actions: []action{{Href: q.At("/admin/users/invite"), Text: q.Text("users.invite"), Main: true}}}
+	s := &content{
+		Lead: q.Text("invites.lead"), Sections: []section{{Table: t}},
+		Actions: []action{{Href: q.At("/admin/users/invite"), Text: q.Text("users.invite"), Main: true}},
+	}
 	q.UI.Write(w, r, newPage(q, "invites", q.Text("admin.invites"), s))
 	return nil
 }

@@ -338,8 +338,10 @@ func TestSortLinksTurn(t *testing.T) {
 	w.add("bea", store.RoleUser)
 	b := w.signIn("ada")
 	for _, c := range []struct{ at, way, column, first string }{
-		{"/admin/users?status=active", "ascending", "User", "ada"}, {"/admin/users?status=active&sort=-username", "descending", "User", "tom"},
-		{"/admin/users?status=active&sort=email", "ascending", "E-mail", "ada"}, {"/admin/users?status=active&sort=-last_login", "descending", "Last sign-in", "ada"},
+		{"/admin/users?status=active", "ascending", "User", "ada"},
+		{"/admin/users?status=active&sort=-username", "descending", "User", "tom"},
+		{"/admin/users?status=active&sort=email", "ascending", "E-mail", "ada"},
+		{"/admin/users?status=active&sort=-last_login", "descending", "Last sign-in", "ada"},
 	} {
 		a := b.get(c.at).want(t, http.StatusOK)
 		m := sorted.FindAllStringSubmatch(a.body, -1)

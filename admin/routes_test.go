@@ -296,8 +296,13 @@ func TestPagesOpenInTheAddressBarOnly(t *testing.T) {
 	s := newScene(t)
 	ada := s.signIn("ada")
 	for _, c := range []struct{ name, value string }{
-		{"Sec-Fetch-Dest", "empty"}, {"Sec-Fetch-Dest", "iframe"}, {"Sec-Fetch-Dest", "object"}, {"Sec-Fetch-Dest", ""},
-		{"Sec-Fetch-Mode", "cors"}, {"Sec-Fetch-Mode", "same-origin"}, {"Sec-Fetch-Mode", "no-cors"},
+		{"Sec-Fetch-Dest", "empty"},
+		{"Sec-Fetch-Dest", "iframe"},
+		{"Sec-Fetch-Dest", "object"},
+		{"Sec-Fetch-Dest", ""},
+		{"Sec-Fetch-Mode", "cors"},
+		{"Sec-Fetch-Mode", "same-origin"},
+		{"Sec-Fetch-Mode", "no-cors"},
 	} {
 		for _, pattern := range s.patterns() {
 			if strings.HasPrefix(pattern, "/admin") {

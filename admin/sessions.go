@@ -76,9 +76,17 @@ func sessionTable(q *web.Request, list []store.SessionRow, whose bool) *table {
 			first.Marks = []mark{good(q.Text("sessions.current"))}
 			seen = q.Live.LastSeen() // the store learns of uses in batches
 		}
-		cells := []cell{first, {Text: s.IP, Small: s.Host}, {Text: q.Method(s.Session, s.Session.Provider)}, {Time: s.CreatedAt}, {Time: seen},
-			{Links: []action{{Href: q.At("/admin/sessions/" + s.ID + "/revoke"), Text: q.Text("live.revoke"),
-				More: q.Text("live.whose", "name", s.Username, "device", device)}}}}
+		cells := []cell{
+			first,
+			{Text: s.IP, Small: s.Host},
+			{Text: q.Method(s.Session, s.Session.Provider)},
+			{Time: s.CreatedAt},
+			{Time: seen},
+			{Links: []action{{
+				Href: q.At("/admin/sessions/" + s.ID + "/revoke"), Text: q.Text("live.revoke"),
+				More: q.Text("live.whose", "name", s.Username, "device", device),
+			}}},
+		}
 		if whose {
 			cells = append([]cell{{Head: true, Text: s.Username, Href: q.At(userPath(s.UserID))}}, cells...)
 		}
@@ -101,8 +109,10 @@ func (h sessions) revokeForm(r *http.Request, q *web.Request, in input) (ui.Page
 		{Name: q.Text("users.user"), Value: u.Username, Href: q.At(userPath(u.ID))},
 		{Name: q.Text("sessions.device"), Value: q.Device(session.UserAgent)},
 		{Name: q.Text("sessions.agent"), Value: session.UserAgent},
-		{Name: q.Text("sessions.ip"), Value: session.IP}, {Name: q.Text("sessions.host"), Value: session.Host},
-		{Name: q.Text("sessions.first"), Time: session.CreatedAt}, {Name: q.Text("sessions.until"), Time: session.ExpiresAt},
+		{Name: q.Text("sessions.ip"), Value: session.IP},
+		{Name: q.Text("sessions.host"), Value: session.Host},
+		{Name: q.Text("sessions.first"), Time: session.CreatedAt},
+		{Name: q.Text("sessions.until"), Time: session.ExpiresAt},
 	}}}
 	setForm(&p, s, confirmForm(q, q.At("/admin/sessions/"+session.ID+"/revoke"), q.Text("revoke.button"), q.At("/admin/sessions"), true), in)
 	return p, nil

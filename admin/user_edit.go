@@ -61,8 +61,10 @@ func activeSelect(q *web.Request, now string, pending bool) field {
 	if pending {
 		off = q.Text("mark.pending")
 	}
-	return field{Kind: "select", Field: ui.Field{ID: "active", Name: "active", Label: q.Text("users.status"), Hint: q.Text("edit.active_hint")},
-		Options: []option{{"true", q.Text("mark.active"), now != "false"}, {"false", off, now == "false"}}}
+	return field{
+		Kind: "select", Field: ui.Field{ID: "active", Name: "active", Label: q.Text("users.status"), Hint: q.Text("edit.active_hint")},
+		Options: []option{{"true", q.Text("mark.active"), now != "false"}, {"false", off, now == "false"}},
+	}
 }
 
 func (h user) editForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {

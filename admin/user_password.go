@@ -63,10 +63,14 @@ func passwordFields(q *web.Request, in input) []field {
 	for _, l := range linkLifetimes {
 		expires.Options = append(expires.Options, option{l.value, q.Span(l.life), l.value == now})
 	}
-	pass := field{Field: ui.Field{ID: "password", Name: "password", Label: q.Text("way.password"), Type: "password", Autocomplete: "new-password",
-		Hint: q.Text("way.password_hint"), Optional: true, Plain: true, Reveal: true}}
-	must := field{Kind: "check", Field: ui.Field{ID: "must_change", Name: "must_change", Label: q.Text("way.must_change")},
-		Checked: !in.sent || in.Ticked("must_change")}
+	pass := field{Field: ui.Field{
+		ID: "password", Name: "password", Label: q.Text("way.password"), Type: "password", Autocomplete: "new-password",
+		Hint: q.Text("way.password_hint"), Optional: true, Plain: true, Reveal: true,
+	}}
+	must := field{
+		Kind: "check", Field: ui.Field{ID: "must_change", Name: "must_change", Label: q.Text("way.must_change")},
+		Checked: !in.sent || in.Ticked("must_change"),
+	}
 	return []field{ways, expires, pass, must}
 }
 

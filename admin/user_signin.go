@@ -28,7 +28,8 @@ func (h user) signIn(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	s.Sections = append(s.Sections, passwordSection(q, u))
 	if open {
 		s.Sections = append(s.Sections, section{ID: "link", Title: q.Text("signin.link"), Facts: []fact{
-			{Name: q.Text("invites.by"), Value: q.ActorName("", link.CreatedBy)}, {Name: q.Text("invites.made"), Time: link.CreatedAt},
+			{Name: q.Text("invites.by"), Value: q.ActorName("", link.CreatedBy)},
+			{Name: q.Text("invites.made"), Time: link.CreatedAt},
 			{Name: q.Text("invites.until"), Time: link.ExpiresAt},
 		}, Actions: []action{{Href: q.At(userPath(u.ID) + "/cancel-link"), Text: q.Text("invites.cancel")}}})
 	}
@@ -38,10 +39,15 @@ func (h user) signIn(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	}
 	for _, i := range identities {
 		t.Rows = append(t.Rows, row{Cells: []cell{
-			{Head: true, Text: i.Provider, Small: i.Issuer}, {Text: i.Subject}, {Text: i.Email}, {Time: i.CreatedAt},
+			{Head: true, Text: i.Provider, Small: i.Issuer},
+			{Text: i.Subject},
+			{Text: i.Email},
+			{Time: i.CreatedAt},
 			{Time: i.LastLoginAt, Never: q.Text("users.never")},
-			{Links: []action{{Href: q.At(userPath(u.ID) + "/identities/" + i.ID() + "/unlink"), Text: q.Text("unlink.link"),
-				More: i.Provider + " " + i.Subject}}},
+			{Links: []action{{
+				Href: q.At(userPath(u.ID) + "/identities/" + i.ID() + "/unlink"), Text: q.Text("unlink.link"),
+				More: i.Provider + " " + i.Subject,
+			}}},
 		}})
 	}
 	s.Sections = append(s.Sections, section{ID: "linked", Title: q.Text("signin.providers"), Table: t})
@@ -89,8 +95,10 @@ func (h user) unlinkField(q *web.Request, r *http.Request, in input, u store.Use
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return []field{{Kind: "check", Checked: (in.sent && in.Ticked("identities")) || (!in.sent && ticked),
-		Field: ui.Field{ID: "identities", Name: "identities", Label: q.Text("linked.unlink", "providers", providerNames(ids))}}}, nil
+	return []field{{
+		Kind: "check", Checked: (in.sent && in.Ticked("identities")) || (!in.sent && ticked),
+		Field: ui.Field{ID: "identities", Name: "identities", Label: q.Text("linked.unlink", "providers", providerNames(ids))},
+	}}, nil
 }
 
 // linkedWarning returns a warning, the text of that id, about identities with which somebody can still sign in.
@@ -133,8 +141,10 @@ func (h user) unlinkForm(r *http.Request, q *web.Request, in input) (ui.Page, er
 	}
 	s.Form.Cancel.Href = q.At(userPath(u.ID) + "/sign-in")
 	s.Sections = []section{{Facts: []fact{
-		{Name: q.Text("users.provider"), Value: id.Provider}, {Name: q.Text("signin.issuer"), Value: id.Issuer},
-		{Name: q.Text("signin.subject"), Value: id.Subject}, {Name: q.Text("users.email"), Value: id.Email},
+		{Name: q.Text("users.provider"), Value: id.Provider},
+		{Name: q.Text("signin.issuer"), Value: id.Issuer},
+		{Name: q.Text("signin.subject"), Value: id.Subject},
+		{Name: q.Text("users.email"), Value: id.Email},
 		{Name: q.Text("signin.linked"), Time: id.CreatedAt},
 	}}}
 	return p, nil

@@ -159,15 +159,24 @@ func userTable(q *web.Request, query store.UserQuery, users []store.User) *table
 	for _, c := range []struct {
 		id   string
 		sort store.UserSort
-	}{{"users.user", store.SortUsername}, {"users.email", store.SortEmail}, {"users.role", ""}, {"users.status", ""},
-		{"users.last_login", store.SortLastLogin}, {"users.created", store.SortCreated}} {
+	}{
+		{"users.user", store.SortUsername},
+		{"users.email", store.SortEmail},
+		{"users.role", ""},
+		{"users.status", ""},
+		{"users.last_login", store.SortLastLogin},
+		{"users.created", store.SortCreated},
+	} {
 		t.Columns = append(t.Columns, sortable(q, query.Sort, q.Text(c.id), c.sort))
 	}
 	for _, u := range users {
 		t.Rows = append(t.Rows, row{Pick: u.ID, Named: q.Text("bulk.pick", "name", u.Username), Cells: []cell{
 			{Head: true, Text: u.Username, Href: q.At("/admin/users/" + u.ID), Small: u.Name},
-			{Text: u.Email}, {Text: q.Text("role." + string(u.Role))}, {Marks: userMarks(q, u)},
-			{Time: u.LastLoginAt, Never: q.Text("users.never")}, {Time: u.CreatedAt},
+			{Text: u.Email},
+			{Text: q.Text("role." + string(u.Role))},
+			{Marks: userMarks(q, u)},
+			{Time: u.LastLoginAt, Never: q.Text("users.never")},
+			{Time: u.CreatedAt},
 		}})
 	}
 	return t

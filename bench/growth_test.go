@@ -51,14 +51,18 @@ func fillStore(b *testing.B, st *sqlstore.DB, n int) *grown {
 	for done := 0; done < n; {
 		err := st.Change(ctx, func(tx store.Tx) error {
 			for end := min(done+growthBatch, n); done < end; done++ {
-				u := store.User{ID: store.NewID(now), Username: fmt.Sprintf("user%07d", done),
+				u := store.User{
+					ID: store.NewID(now), Username: fmt.Sprintf("user%07d", done),
 					Email: fmt.Sprintf("user%07d@example.com", done),
-					Name:  "Somebody", Role: store.RoleUser, Active: true, Local: true, Origin: store.OriginLocal, CreatedAt: now, UpdatedAt: now}
+					Name:  "Somebody", Role: store.RoleUser, Active: true, Local: true, Origin: store.OriginLocal, CreatedAt: now, UpdatedAt: now,
+				}
 				if err := tx.CreateUser(ctx, u); err != nil {
 					return err
 				}
-				token, _, err := m.Start(ctx, tx, session.StartOptions{User: u, Limits: session.DefaultLimits, Method: "password",
-					AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: "bench"})
+				token, _, err := m.Start(ctx, tx, session.StartOptions{
+					User: u, Limits: session.DefaultLimits, Method: "password",
+					AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: "bench",
+				})
 				if err != nil {
 					return err
 				}
@@ -81,8 +85,10 @@ func fillStore(b *testing.B, st *sqlstore.DB, n int) *grown {
 
 func (g *grown) open(b *testing.B) *sqlstore.DB {
 	b.Helper()
-	st, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: g.path,
-		Migrate: true})
+	st, err := sqlstore.Open(context.Background(), sqlstore.Options{
+		Engine: sqlstore.EngineSQLite, Path: g.path,
+		Migrate: true,
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -157,10 +163,16 @@ func (g *grown) benchWarm(b *testing.B, st store.Store) {
 func (g *grown) benchSignIn(b *testing.B, st store.Store) {
 	m := session.NewManager(st, session.Options{})
 	defer m.Close()
-	s := &login.Service{Store: st, Sessions: m, Hasher: password.NewHasher(password.Params{MemoryKiB: 8, Time: 1,
-		Threads: 1}, nil),
-		Throttle: login.NewThrottle(st, time.Now), Limits: login.Limits{FreeAttempts: 100,
-			MaxWait: time.Second}, Lifetime: session.DefaultLimits, Clock: time.Now, Log: zap.NewNop()}
+	s := &login.Service{
+		Store: st, Sessions: m, Hasher: password.NewHasher(password.Params{
+			MemoryKiB: 8, Time: 1,
+			Threads: 1,
+		}, nil),
+		Throttle: login.NewThrottle(st, time.Now), Limits: login.Limits{
+			FreeAttempts: 100,
+			MaxWait:      time.Second,
+		}, Lifetime: session.DefaultLimits, Clock: time.Now, Log: zap.NewNop(),
+	}
 	i := 0
 	for b.Loop() {
 		u, err := st.User(context.Background(), g.ids[i%len(g.ids)])

@@ -25,14 +25,18 @@ func addSessions(ctx context.Context, path string, n int) ([]string, error) {
 	for len(cookies) < n && err == nil {
 		err = db.Change(ctx, func(tx store.Tx) error {
 			for end := min(len(cookies)+5000, n); len(cookies) < end; {
-				u := store.User{ID: store.NewID(now), Username: fmt.Sprintf("user%07d", len(cookies)),
+				u := store.User{
+					ID: store.NewID(now), Username: fmt.Sprintf("user%07d", len(cookies)),
 					Email: fmt.Sprintf("user%07d@example.com", len(cookies)),
-					Name:  "Somebody", Role: store.RoleUser, Active: true, Local: true, Origin: store.OriginLocal, CreatedAt: now, UpdatedAt: now}
+					Name:  "Somebody", Role: store.RoleUser, Active: true, Local: true, Origin: store.OriginLocal, CreatedAt: now, UpdatedAt: now,
+				}
 				if err := tx.CreateUser(ctx, u); err != nil {
 					return err
 				}
-				token, _, err := m.Start(ctx, tx, session.StartOptions{User: u, Limits: session.DefaultLimits, Method: "password",
-					AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: userAgent})
+				token, _, err := m.Start(ctx, tx, session.StartOptions{
+					User: u, Limits: session.DefaultLimits, Method: "password",
+					AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: userAgent,
+				})
 				if err != nil {
 					return err
 				}

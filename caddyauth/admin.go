@@ -135,9 +135,13 @@ func (a *App) resolveAdmin(o *options) error {
 		from   *string
 		to     **string
 	}{
-		{"user", c.User, &o.seed.User}, {"email", c.Email, &o.seed.Email}, {"name", c.Name, &o.seed.Name},
-		{"password", c.Password, &o.seed.Password}, {"password_file", c.PasswordFile, &o.seed.PasswordFile},
-		{"password_hash", c.PasswordHash, &o.seed.PasswordHash}, {"force_sync", c.ForceSync, &o.seed.ForceSync},
+		{"user", c.User, &o.seed.User},
+		{"email", c.Email, &o.seed.Email},
+		{"name", c.Name, &o.seed.Name},
+		{"password", c.Password, &o.seed.Password},
+		{"password_file", c.PasswordFile, &o.seed.PasswordFile},
+		{"password_hash", c.PasswordHash, &o.seed.PasswordHash},
+		{"force_sync", c.ForceSync, &o.seed.ForceSync},
 	}
 	for _, v := range values {
 		if v.from == nil {

@@ -169,8 +169,10 @@ func TestManagedRefusesToStartWithoutValidValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, "APP_ADMIN_EMAIL", env[0])
 			setenv(t, "APP_ADMIN_PASSWORD", env[1])
-			s := &caddyServer{t: t, up: newUpstream(t), dir: t.TempDir(), addr: testenv.Address(t), site: "gatehouse", logs: &logBuffer{},
-				global: "admin managed {\n\tenv_prefix APP_\n}"}
+			s := &caddyServer{
+				t: t, up: newUpstream(t), dir: t.TempDir(), addr: testenv.Address(t), site: "gatehouse", logs: &logBuffer{},
+				global: "admin managed {\n\tenv_prefix APP_\n}",
+			}
 			s.place = testenv.EmptyPlace(t)
 			err := s.load()
 			if err == nil {

@@ -54,7 +54,8 @@ func TestGatesInJSONAreRefusedAsInCaddyfiles(t *testing.T) {
 		}
 	}
 	for _, good := range []*caddyauth.Gate{
-		{}, {Public: []string{"/x", "/x/*", "/%7Bx%7D"}, Optional: []string{"/x/y"}, API: []string{"/x"}},
+		{},
+		{Public: []string{"/x", "/x/*", "/%7Bx%7D"}, Optional: []string{"/x/y"}, API: []string{"/x"}},
 		rules("group a", "group b", "group a b"), rules("role admin user", "role user"), rules("email a@X.test", "domain x.TEST"),
 		rules("user a b", "user B c"), header("X-Forwarded-User"), header("X-WebAuth-User"), header("Remote-User"),
 	} {

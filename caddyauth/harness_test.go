@@ -307,8 +307,10 @@ type browser struct {
 
 func (s *caddyServer) browser() *browser {
 	jar, _ := cookiejar.New(nil)
-	return &browser{s.t, s, &http.Client{Jar: jar, Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}, Timeout: 30 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &browser{s.t, s, &http.Client{
+		Jar: jar, Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}, Timeout: 30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // response is a response read whole.

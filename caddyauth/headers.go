@@ -50,8 +50,12 @@ type identityHeader struct {
 
 // defaultHeaders go to the upstream when the configuration names none.
 var defaultHeaders = []identityHeader{
-	{"Remote-User", valueUser}, {"Remote-Id", valueID}, {"Remote-Email", valueEmail},
-	{"Remote-Name", valueName}, {"Remote-Groups", valueGroups}, {"Remote-Role", valueRole},
+	{"Remote-User", valueUser},
+	{"Remote-Id", valueID},
+	{"Remote-Email", valueEmail},
+	{"Remote-Name", valueName},
+	{"Remote-Groups", valueGroups},
+	{"Remote-Role", valueRole},
 }
 
 // newHeaders checks the `header` lines of a gate. Headers that carry meaning of their own are refused.
@@ -130,30 +134,42 @@ var takenNames = []struct {
 	names, families []string
 	why             string
 }{
-	{why: "programs send the app their own credentials in it",
-		names: []string{"Authorization", "Proxy-Authorization", "Dpop", "X-Api-Key"}},
-	{why: "it says how the message travels, and proxies write it",
+	{
+		why:   "programs send the app their own credentials in it",
+		names: []string{"Authorization", "Proxy-Authorization", "Dpop", "X-Api-Key"},
+	},
+	{
+		why: "it says how the message travels, and proxies write it",
 		names: []string{
 			"Via", "Date", "Max-Forwards", "Early-Data", "Priority", "Alt-Used", "Http2-Settings", "Client-Cert",
 			"Client-Cert-Chain", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Forwarded-By",
 			"X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-Path", "X-Forwarded-Uri", "X-Forwarded-Method",
 			"X-Original-Url", "X-Original-Uri", "X-Original-Method", "X-Original-Host", "X-Rewrite-Url",
-		}},
-	{why: "it tells the app which address asks",
+		},
+	},
+	{
+		why: "it tells the app which address asks",
 		names: []string{
 			"X-Real-Ip", "X-Client-Ip", "Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "Cf-Connecting-Ip",
 			"Fastly-Client-Ip",
-		}},
-	{why: "it follows a request through the log and other services",
-		names: []string{"Traceparent", "Tracestate", "Baggage", "X-Request-Id", "X-Correlation-Id"}},
-	{why: "browsers and programs say with it what they are or what they ask for",
+		},
+	},
+	{
+		why:   "it follows a request through the log and other services",
+		names: []string{"Traceparent", "Tracestate", "Baggage", "X-Request-Id", "X-Correlation-Id"},
+	},
+	{
+		why: "browsers and programs say with it what they are or what they ask for",
 		names: []string{
 			"User-Agent", "Cache-Control", "Pragma", "Prefer", "Dnt", "Save-Data", "Upgrade-Insecure-Requests",
 			"Last-Event-Id", "Service-Worker", "Idempotency-Key", "Soapaction", "X-Http-Method", "X-Http-Method-Override",
 			"X-Method-Override", "If", "Depth", "Destination", "Overwrite", "Lock-Token", "Timeout",
 		},
-		families: []string{"Accept-", "Content-", "If-", "Sec-", "Access-Control-"}},
-	{why: "apps tell by it that a request is not forged",
+		families: []string{"Accept-", "Content-", "If-", "Sec-", "Access-Control-"},
+	},
+	{
+		why:      "apps tell by it that a request is not forged",
 		names:    []string{"X-Requested-With"},
-		families: []string{"X-Csrf", "X-Xsrf"}},
+		families: []string{"X-Csrf", "X-Xsrf"},
+	},
 }

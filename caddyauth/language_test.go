@@ -19,8 +19,10 @@ func TestTheGateRespondsInThePersonsLanguage(t *testing.T) {
 	if a.StatusCode != 302 || a.body != "" || a.Header.Get("Content-Language") != "" || !slices.Equal(a.Header["Vary"], []string{decision}) {
 		t.Errorf("the redirect: %d %v", a.StatusCode, a.Header)
 	}
-	for accept, want := range map[string][2]string{"": {"es", "No ha iniciado sesión o su sesión ha terminado."}, "de-DE,de;q=0.9": {"de", "Sie sind nicht angemeldet, oder Ihre Sitzung ist beendet."},
-		"en-GB": {"en", "You are not signed in, or your session has ended."}, "ja": {"es", "No ha iniciado sesión o su sesión ha terminado."}} {
+	for accept, want := range map[string][2]string{
+		"": {"es", "No ha iniciado sesión o su sesión ha terminado."}, "de-DE,de;q=0.9": {"de", "Sie sind nicht angemeldet, oder Ihre Sitzung ist beendet."},
+		"en-GB": {"en", "You are not signed in, or your session has ended."}, "ja": {"es", "No ha iniciado sesión o su sesión ha terminado."},
+	} {
 		a := b.fetch("/x", "Accept-Language", accept)
 		p := a.json(t)
 		if a.StatusCode != 401 || p["detail"] != want[1] || a.Header.Get("Content-Language") != want[0] || !strings.HasSuffix(p["type"].(string), "/unauthorized") ||

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )
 

@@ -100,9 +100,13 @@ func (p *ProviderConfig) checkRepeats() error {
 		values []string
 		key    func(string) string
 	}{
-		{"sign_alg", p.SignAlgs, same}, {"scopes", p.Scopes, same}, {"admin_group", p.AdminGroups, same},
-		{"allow email", allowed["email"], identifier.FoldEmail}, {"allow domain", allowed["domain"], identifier.FoldEmail},
-		{"allow group", allowed["group"], same}, {"allow subject", allowed["subject"], same},
+		{"sign_alg", p.SignAlgs, same},
+		{"scopes", p.Scopes, same},
+		{"admin_group", p.AdminGroups, same},
+		{"allow email", allowed["email"], identifier.FoldEmail},
+		{"allow domain", allowed["domain"], identifier.FoldEmail},
+		{"allow group", allowed["group"], same},
+		{"allow subject", allowed["subject"], same},
 	} {
 		if err := repeated("oidc "+p.Name+": "+list.option, list.values, list.key); err != nil {
 			return err

@@ -228,7 +228,8 @@ func TestALogoutFromTheProviderEndsSessionsAndStreams(t *testing.T) {
 	}
 	c := s.browser()
 	a := c.do(c.request("POST", "/_auth/oidc/test/backchannel-logout", strings.NewReader(url.Values{
-		"logout_token": {idp.LogoutToken("user-1", "", nil)}}.Encode()), "Content-Type", "application/x-www-form-urlencoded"))
+		"logout_token": {idp.LogoutToken("user-1", "", nil)},
+	}.Encode()), "Content-Type", "application/x-www-form-urlencoded"))
 	if a.StatusCode != 200 {
 		t.Fatalf("status %d: %s", a.StatusCode, a.body)
 	}
@@ -299,8 +300,10 @@ func TestNoSecretOfAProviderSignInShowsAnywhere(t *testing.T) {
 	}
 	id := idp.LastIDToken()
 	var pages strings.Builder
-	for _, path := range []string{"/_auth/account", "/_auth/account/providers", "/_auth/account/sessions", "/_auth/account/activity", "/_auth/logout",
-		"/_auth/api/v1/session", "/_auth/api/v1/me", "/_auth/api/v1/me/sessions"} {
+	for _, path := range []string{
+		"/_auth/account", "/_auth/account/providers", "/_auth/account/sessions", "/_auth/account/activity", "/_auth/logout",
+		"/_auth/api/v1/session", "/_auth/api/v1/me", "/_auth/api/v1/me/sessions",
+	} {
 		pages.WriteString(b.page(path).body)
 	}
 	session := b.cookie()

@@ -184,8 +184,10 @@ func (f *fleet) check(s *rollingSession, i int) {
 	}
 }
 
-var rolling = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+var rolling = &http.Client{
+	Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
 
 func (f *fleet) ask(s *rollingSession, i int) (*http.Response, error) {
 	r, err := http.NewRequest("GET", "http://"+f.node(i).addr+"/x", nil)

@@ -78,7 +78,8 @@ func (a *App) resolveSession(o *options) error {
 		from   caddy.Duration
 		to     *time.Duration
 	}{
-		{"idle", c.Idle, &o.limits.Idle}, {"absolute", c.Absolute, &o.limits.Absolute},
+		{"idle", c.Idle, &o.limits.Idle},
+		{"absolute", c.Absolute, &o.limits.Absolute},
 		{"remember", c.Remember, &o.limits.Remember},
 	} {
 		if d.from < 0 {

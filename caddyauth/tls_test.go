@@ -13,9 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/quic-go/quic-go/http3"
-
 	"github.com/caddyserver/caddy/v2"
+	"github.com/quic-go/quic-go/http3"
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 )

@@ -41,8 +41,10 @@ func TestALoadWarnsOfUpstreamsWithoutAGate(t *testing.T) {
 		"a site behind its gate": {site: "gatehouse"},
 		"a gate with a matcher":  {site: "gatehouse /admin/*"},
 		"public paths":           {site: "gatehouse {\n\tpublic /hook/*\n}"},
-		"a block of its own": {site: "handle /hook/* {\n\treverse_proxy UPSTREAM\n}\nhandle {\n\tgatehouse\n\treverse_proxy UPSTREAM\n}",
-			want: []string{"127.0.0.1 > /hook/* > reverse_proxy UPSTREAM"}},
+		"a block of its own": {
+			site: "handle /hook/* {\n\treverse_proxy UPSTREAM\n}\nhandle {\n\tgatehouse\n\treverse_proxy UPSTREAM\n}",
+			want: []string{"127.0.0.1 > /hook/* > reverse_proxy UPSTREAM"},
+		},
 		"a gate in each block":       {site: "handle /a/* {\n\tgatehouse\n\treverse_proxy UPSTREAM\n}\nhandle {\n\tgatehouse\n\treverse_proxy UPSTREAM\n}"},
 		"a gate in a route block":    {site: "route {\n\tgatehouse\n\thandle /a/* {\n\t\treverse_proxy UPSTREAM\n\t}\n\treverse_proxy UPSTREAM\n}"},
 		"static answers":             {site: "handle /robots.txt {\n\trespond \"User-agent: *\"\n}\nhandle /old/* {\n\tredir * /new\n}\nhandle /files/* {\n\tencode gzip\n\theader X-A b\n\tfile_server\n}\nhandle /no {\n\tabort\n}\nhandle {\n\tgatehouse\n\treverse_proxy UPSTREAM\n}"},

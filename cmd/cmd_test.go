@@ -177,8 +177,10 @@ func linkCmd(ts *testscript.TestScript, neg bool, args []string) {
 	withStore(ts, func(ctx context.Context, st store.Store) {
 		u := lookup(ts, ctx, st, args[0])
 		ts.Check(st.Change(ctx, func(tx store.Tx) error {
-			return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp.example", Subject: args[1], UserID: u.ID,
-				Provider: "corp", CreatedAt: time.Now()})
+			return tx.CreateIdentity(ctx, store.Identity{
+				Issuer: "https://idp.example", Subject: args[1], UserID: u.ID,
+				Provider: "corp", CreatedAt: time.Now(),
+			})
 		}))
 	})
 }
@@ -259,13 +261,17 @@ func TestCommandsTakeEffectOnARunningServerWithinASecond(t *testing.T) {
 			defer m.Close()
 			var token string
 			err = st.Change(ctx, func(tx store.Tx) (err error) {
-				u := store.User{ID: store.NewID(time.Now()), Username: "ada", Role: store.RoleUser, Active: true, Local: true,
-					CreatedAt: time.Now()}
+				u := store.User{
+					ID: store.NewID(time.Now()), Username: "ada", Role: store.RoleUser, Active: true, Local: true,
+					CreatedAt: time.Now(),
+				}
 				if err := tx.CreateUser(ctx, u); err != nil {
 					return err
 				}
-				token, _, err = m.Start(ctx, tx, session.StartOptions{User: u, Limits: session.DefaultLimits, Method: "password",
-					AuthAt: time.Now()})
+				token, _, err = m.Start(ctx, tx, session.StartOptions{
+					User: u, Limits: session.DefaultLimits, Method: "password",
+					AuthAt: time.Now(),
+				})
 				return err
 			})
 			if err != nil {

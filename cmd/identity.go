@@ -38,13 +38,17 @@ func identityList(c *call) error {
 		if err != nil {
 			return err
 		}
-		out := listing{w: c.out, json: c.boolFlag("json"),
-			header: []string{"ID", "PROVIDER", "SUBJECT", "E-MAIL", "LINKED", "LAST SIGN-IN", "ISSUER"}}
+		out := listing{
+			w: c.out, json: c.boolFlag("json"),
+			header: []string{"ID", "PROVIDER", "SUBJECT", "E-MAIL", "LINKED", "LAST SIGN-IN", "ISSUER"},
+		}
 		values, rows := make([]any, len(ids)), make([][]string, len(ids))
 		for i, id := range ids {
 			values[i] = api.NewIdentity(id)
-			rows[i] = []string{id.ID(), id.Provider, id.Subject, id.Email, formatTime(id.CreatedAt), formatTime(id.LastLoginAt),
-				id.Issuer}
+			rows[i] = []string{
+				id.ID(), id.Provider, id.Subject, id.Email, formatTime(id.CreatedAt), formatTime(id.LastLoginAt),
+				id.Issuer,
+			}
 		}
 		if err := out.page(values, rows); err != nil {
 			return err

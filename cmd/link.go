@@ -51,7 +51,8 @@ func (c *call) linkOptions() (lifetime time.Duration, site string, err error) {
 // printLink prints an account's link as the result, and notes to standard error. identities are those with which the
 // account can still be signed in to.
 func (c *call) printLink(e *env, u store.User, l account.IssuedLink, site string,
-	identities ...api.Identity) error {
+	identities ...api.Identity,
+) error {
 	if site == "" {
 		c.notef("open this path on one of the gated sites; it works once, until %s:", formatTime(l.ExpiresAt))
 	} else {

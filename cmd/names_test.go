@@ -62,8 +62,10 @@ func TestAmbiguousAccountNamesAreRefused(t *testing.T) {
 		store.User{ID: eve, Username: bob, Origin: store.OriginOIDC},
 		store.User{ID: mail, Username: "Bob@Corp.test", Origin: store.OriginOIDC},
 	)
-	for name, want := range map[string]string{bob: bob, eve: eve, mail: mail, "bob": bob, "BOB": bob, "bob@corp.test": "",
-		"BOB@corp.test": ""} {
+	for name, want := range map[string]string{
+		bob: bob, eve: eve, mail: mail, "bob": bob, "BOB": bob, "bob@corp.test": "",
+		"BOB@corp.test": "",
+	} {
 		stdout, stderr, err := p.run("user", "show", name, "--json")
 		var shown struct{ ID string }
 		if err == nil {

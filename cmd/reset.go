@@ -55,8 +55,10 @@ func resetPassword(c *call) error {
 		if c.flag("env-file") != "" {
 			return fmt.Errorf("%s is not managed by the deployment, so its password is in the store, not in an env file: leave --env-file out", sanitize(u.Username))
 		}
-		r := account.Reset{Hash: hash, MustChange: c.boolFlag("must-change"), Expires: lifetime,
-			Identities: c.boolFlag("unlink")}
+		r := account.Reset{
+			Hash: hash, MustChange: c.boolFlag("must-change"), Expires: lifetime,
+			Identities: c.boolFlag("unlink"),
+		}
 		if !c.boolFlag("link") && hash == "" {
 			if r.Password, err = c.newPassword(); err != nil {
 				return err

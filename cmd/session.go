@@ -39,8 +39,10 @@ func sessionList(c *call) error {
 			}
 			q.UserID = u.ID
 		}
-		out := listing{w: c.out, json: c.boolFlag("json"),
-			header: []string{"ID", "USER", "SIGNED IN", "LAST USED", "ADDRESS", "BY", "BROWSER"}}
+		out := listing{
+			w: c.out, json: c.boolFlag("json"),
+			header: []string{"ID", "USER", "SIGNED IN", "LAST USED", "ADDRESS", "BY", "BROWSER"},
+		}
 		for {
 			page, err := e.store.Sessions(c.ctx, q)
 			if err != nil {
@@ -53,8 +55,10 @@ func sessionList(c *call) error {
 					continue // idle for too long; the store checks the absolute expiry only
 				}
 				values = append(values, api.NewSession(s, ""))
-				rows = append(rows, []string{s.ID, s.Username, formatTime(s.CreatedAt), formatTime(s.LastSeenAt), s.IP, s.Method,
-					s.UserAgent})
+				rows = append(rows, []string{
+					s.ID, s.Username, formatTime(s.CreatedAt), formatTime(s.LastSeenAt), s.IP, s.Method,
+					s.UserAgent,
+				})
 			}
 			if err := out.page(values, rows); err != nil {
 				return err

@@ -61,7 +61,8 @@ func (c *call) withStore(fn func(db *sqlstore.DB, side storecopy.Side) error) er
 
 // openSide opens a store and prints its location.
 func (c *call) openSide(what string, opts sqlstore.Options,
-	fn func(db *sqlstore.DB, side storecopy.Side) error) (err error) {
+	fn func(db *sqlstore.DB, side storecopy.Side) error,
+) (err error) {
 	db, err := sqlstore.Open(c.ctx, opts)
 	if err != nil {
 		return fmt.Errorf("opening the %s: %w", what, err)
@@ -100,11 +101,16 @@ func storeInfo(c *call) error {
 			for i, t := range counts {
 				tables[i] = tableJSON{Table: t.Table, Rows: t.Rows}
 			}
-			return c.printJSON(map[string]any{"engine": info.Engine, "location": info.Location, "schema": info.Schema,
-				"tables": tables})
+			return c.printJSON(map[string]any{
+				"engine": info.Engine, "location": info.Location, "schema": info.Schema,
+				"tables": tables,
+			})
 		}
-		rows := [][]string{{"engine", info.Engine}, {"location", info.Location},
-			{"schema", strconv.FormatInt(info.Schema, 10)}}
+		rows := [][]string{
+			{"engine", info.Engine},
+			{"location", info.Location},
+			{"schema", strconv.FormatInt(info.Schema, 10)},
+		}
 		for _, t := range counts {
 			rows = append(rows, []string{t.Table, strconv.FormatInt(t.Rows, 10)})
 		}
@@ -155,8 +161,10 @@ func (c *call) printReport(report storecopy.Report) error {
 		if findings == nil {
 			findings = []storecopy.Finding{}
 		}
-		return c.printJSON(map[string]any{"ok": len(findings) == 0, "findings": findings,
-			"tables": tablesJSON(report.Tables)})
+		return c.printJSON(map[string]any{
+			"ok": len(findings) == 0, "findings": findings,
+			"tables": tablesJSON(report.Tables),
+		})
 	}
 	if len(report.Findings) == 0 {
 		var rows int64

@@ -80,8 +80,10 @@ func status(u store.User) string {
 const pageSize = 500
 
 func userList(c *call) error {
-	q := store.UserQuery{Text: c.flag("search"), Status: c.flag("status"), Role: store.Role(c.flag("role")),
-		Limit: pageSize}
+	q := store.UserQuery{
+		Text: c.flag("search"), Status: c.flag("status"), Role: store.Role(c.flag("role")),
+		Limit: pageSize,
+	}
 	switch {
 	case q.Role != "" && !q.Role.Valid():
 		return fmt.Errorf("--role %q: use admin or user", c.flag("role"))
@@ -89,8 +91,10 @@ func userList(c *call) error {
 		return fmt.Errorf("--status %q: use active, inactive, pending or never", q.Status)
 	}
 	return c.open(false, func(e *env) error {
-		out := listing{w: c.out, json: c.boolFlag("json"),
-			header: []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"}}
+		out := listing{
+			w: c.out, json: c.boolFlag("json"),
+			header: []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"},
+		}
 		for {
 			page, err := e.store.Users(c.ctx, q)
 			if err != nil {
@@ -141,9 +145,15 @@ func userShow(c *call) error {
 			ways = append(ways, id.Provider)
 		}
 		return table(c.out, []string{"username", u.Username}, [][]string{
-			{"id", u.ID}, {"e-mail", u.Email}, {"name", u.Name}, {"role", string(u.Role)},
-			{"groups", identifier.JoinGroups(u.Groups, ", ")}, {"status", status(u)}, {"signs in by", strings.Join(ways, ", ")},
-			{"created", formatTime(u.CreatedAt)}, {"updated", formatTime(u.UpdatedAt)},
+			{"id", u.ID},
+			{"e-mail", u.Email},
+			{"name", u.Name},
+			{"role", string(u.Role)},
+			{"groups", identifier.JoinGroups(u.Groups, ", ")},
+			{"status", status(u)},
+			{"signs in by", strings.Join(ways, ", ")},
+			{"created", formatTime(u.CreatedAt)},
+			{"updated", formatTime(u.UpdatedAt)},
 			{"last sign-in", formatTime(u.LastLoginAt)},
 		})
 	})

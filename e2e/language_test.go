@@ -55,10 +55,12 @@ func TestOtherLanguagesFit(t *testing.T) {
 			p.Find("textbox", words.username).Fill(gate.Admin)
 			p.Find("textbox", words.password).Fill(gate.AdminPassword)
 			p.Find("button", words.submit).Follow()
-			for _, path := range []string{"login/help", "login", "logout", "account", "account/profile", "account/password",
+			for _, path := range []string{
+				"login/help", "login", "logout", "account", "account/profile", "account/password",
 				"account/sessions", "account/sessions/others",
 				"account/activity", "account/appearance", "reauth", "nothing", "link/none", "welcome", "admin", "admin/users", "admin/users?q=nobody",
-				"admin/users/invite", "admin/invites", "admin/roles", "admin/sessions", "admin/sessions/everyone", "admin/audit", "admin/providers", "admin/settings"} {
+				"admin/users/invite", "admin/invites", "admin/roles", "admin/sessions", "admin/sessions/everyone", "admin/audit", "admin/providers", "admin/settings",
+			} {
 				p.Go(g.URL + "/_auth/" + path)
 				fits(path)
 			}

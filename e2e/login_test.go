@@ -281,8 +281,10 @@ func TestSignInByKeyboard(t *testing.T) {
 				t.Errorf("%s: the focus on %q cannot be seen: %+v", v, f.Name, ring)
 			}
 		}
-		want := []string{"Skip to content", "Username", "Password", "Show password",
-			"Keep me signed in on this device for 30 days", "Sign in", "Forgotten your password?", "Deutsch", "English", "Español", "Help: help@example.com"}
+		want := []string{
+			"Skip to content", "Username", "Password", "Show password",
+			"Keep me signed in on this device for 30 days", "Sign in", "Forgotten your password?", "Deutsch", "English", "Español", "Help: help@example.com",
+		}
 		if !slices.Equal(order, want) {
 			t.Errorf("%s: Tab goes through %q", v, order)
 		}

@@ -42,8 +42,10 @@ func TestMarkupIsShownAsText(t *testing.T) {
 		}
 		own := open(t, g, browser.View{})
 		signInAs(t, own, g, name, "a password of somebody")
-		for _, path := range []string{"/_auth/account", "/_auth/account/profile", "/_auth/account/sessions",
-			"/_auth/account/activity", "/app/" + "%3Cb%3E"} {
+		for _, path := range []string{
+			"/_auth/account", "/_auth/account/profile", "/_auth/account/sessions",
+			"/_auth/account/activity", "/app/" + "%3Cb%3E",
+		} {
 			own.Go(g.URL + path)
 			own.Clean()
 		}
@@ -53,8 +55,10 @@ func TestMarkupIsShownAsText(t *testing.T) {
 		}
 		own.Close()
 	}
-	for _, path := range []string{"/_auth/admin", "/_auth/admin/users", "/_auth/admin/sessions", "/_auth/admin/audit",
-		"/_auth/admin/roles"} {
+	for _, path := range []string{
+		"/_auth/admin", "/_auth/admin/users", "/_auth/admin/sessions", "/_auth/admin/audit",
+		"/_auth/admin/roles",
+	} {
 		p.Go(g.URL + path)
 		p.Clean()
 	}

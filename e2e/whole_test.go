@@ -65,8 +65,10 @@ func TestEveryPageIsWellFormed(t *testing.T) {
 		if o.H1 != 1 || o.Main != 1 || o.Lang != "en" || o.Tabindex > 0 || o.Animation > 0 {
 			t.Errorf("%s: %+v", s.name, o)
 		}
-		for what, list := range map[string][]string{"navigation without a name": o.Nameless, "id given twice": o.Twice,
-			"inline style or script": o.Inline} {
+		for what, list := range map[string][]string{
+			"navigation without a name": o.Nameless, "id given twice": o.Twice,
+			"inline style or script": o.Inline,
+		} {
 			if len(list) > 0 {
 				t.Errorf("%s: %s: %s", s.name, what, strings.Join(list, "\n"))
 			}
@@ -176,9 +178,11 @@ func pageHeaders(t *testing.T, s state, header map[string]string) {
 	for i := range policy {
 		policy[i] = strings.TrimSpace(policy[i])
 	}
-	for _, want := range []string{"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'",
+	for _, want := range []string{
+		"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'",
 		"style-src 'self'",
-		"img-src 'self'", "require-trusted-types-for 'script'"} {
+		"img-src 'self'", "require-trusted-types-for 'script'",
+	} {
 		if !slices.Contains(policy, want) {
 			t.Errorf("%s: the content security policy lacks %q: %q", s.name, want, policy)
 		}
@@ -187,8 +191,10 @@ func pageHeaders(t *testing.T, s state, header map[string]string) {
 		strings.Contains(joined, "data:") {
 		t.Errorf("%s: the content security policy is %s", s.name, joined)
 	}
-	for name, want := range map[string]string{"cache-control": "no-store", "x-frame-options": "DENY",
-		"referrer-policy": "same-origin"} {
+	for name, want := range map[string]string{
+		"cache-control": "no-store", "x-frame-options": "DENY",
+		"referrer-policy": "same-origin",
+	} {
 		if header[name] != want {
 			t.Errorf("%s: %s is %q", s.name, name, header[name])
 		}

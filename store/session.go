@@ -39,7 +39,7 @@ func (h *TokenHash) Scan(src any) error {
 	}
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil || len(b) != len(h) {
-		return fmt.Errorf("token hash: malformed value in the store")
+		return errors.New("token hash: malformed value in the store")
 	}
 	copy(h[:], b)
 	return nil

@@ -49,7 +49,7 @@ type ConflictError struct {
 	Field string // "username", "email", "identity", "id"
 }
 
-func (e *ConflictError) Error() string { return fmt.Sprintf("%s is already taken", e.Field) }
+func (e *ConflictError) Error() string { return e.Field + " is already taken" }
 
 // Is makes errors.Is(err, ErrConflict) true.
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }

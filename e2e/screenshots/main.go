@@ -31,8 +31,11 @@ var pages = map[string]string{
 
 // people are the users besides the administrator: username, name, group.
 var people = [][3]string{
-	{"grace", "Grace Hopper", "staff"}, {"edsger", "Edsger Dijkstra", "staff"}, {"barbara", "Barbara Liskov", "board"},
-	{"donald", "Donald Knuth", "staff"}, {"radia", "Radia Perlman", "board"},
+	{"grace", "Grace Hopper", "staff"},
+	{"edsger", "Edsger Dijkstra", "staff"},
+	{"barbara", "Barbara Liskov", "board"},
+	{"donald", "Donald Knuth", "staff"},
+	{"radia", "Radia Perlman", "board"},
 }
 
 func main() {

@@ -110,7 +110,8 @@ func (a Actor) displayName() string {
 // change runs fn in a transaction of the store and adds the event that fn completes. If fn clears the event's action,
 // nothing was changed and nothing is audited. A guard's refusal is audited separately, after the rollback.
 func (s *Service) change(ctx context.Context, a Actor, e store.Event,
-	fn func(tx store.Tx, e *store.Event) error) error {
+	fn func(tx store.Tx, e *store.Event) error,
+) error {
 	e.ActorID, e.Actor = a.UserID, a.auditName()
 	if e.Details == nil {
 		e.Details = map[string]string{}

@@ -26,8 +26,10 @@ func (w *world) fromProvider(n int) store.User {
 		if err := tx.CreateUser(w.ctx, u); err != nil {
 			return err
 		}
-		return tx.CreateIdentity(w.ctx, store.Identity{Issuer: "https://id.example", Subject: "s", UserID: u.ID,
-			Provider: "test", Groups: groups, CreatedAt: now})
+		return tx.CreateIdentity(w.ctx, store.Identity{
+			Issuer: "https://id.example", Subject: "s", UserID: u.ID,
+			Provider: "test", Groups: groups, CreatedAt: now,
+		})
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -41,8 +43,10 @@ func TestAProvidersGroupsAreNotCheckedAgain(t *testing.T) {
 	u := w.fromProvider(150)
 	name, same := "Kim Renamed", slices.Clone(u.Groups)
 	slices.Reverse(same)
-	if got, err := w.Update(w.ctx, operator, u.ID, account.Patch{Name: &name, Username: &u.Username, Email: &u.Email,
-		Groups: &same}); err != nil || !slices.Equal(got.Groups, u.Groups) || got.Name != name {
+	if got, err := w.Update(w.ctx, operator, u.ID, account.Patch{
+		Name: &name, Username: &u.Username, Email: &u.Email,
+		Groups: &same,
+	}); err != nil || !slices.Equal(got.Groups, u.Groups) || got.Name != name {
 		t.Fatalf("a form with everything as it was: %v", err)
 	}
 	more := append(slices.Clone(u.Groups), "given here")

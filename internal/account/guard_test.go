@@ -16,8 +16,10 @@ import (
 var adminActs = map[string]func(ctx context.Context, s *account.Service, a account.Actor, victim store.User,
 	victimSession string) error{
 	"create": func(ctx context.Context, s *account.Service, a account.Actor, _ store.User, _ string) error {
-		_, _, err := s.Create(ctx, a, account.NewUser{Username: "intruder", Password: goodPass, Role: store.RoleAdmin,
-			Active: true})
+		_, _, err := s.Create(ctx, a, account.NewUser{
+			Username: "intruder", Password: goodPass, Role: store.RoleAdmin,
+			Active: true,
+		})
 		return err
 	},
 	"create by link": func(ctx context.Context, s *account.Service, a account.Actor, _ store.User, _ string) error {
@@ -257,8 +259,10 @@ func TestTheManagedRootIsLocked(t *testing.T) {
 		if err := w.Delete(w.ctx, a, root.ID); code(err) != account.CodeManaged {
 			t.Errorf("delete: %v", err)
 		}
-		for name, r := range map[string]account.Reset{"password": {Password: otherPass}, "link": {},
-			"block": {BlockNow: true}} {
+		for name, r := range map[string]account.Reset{
+			"password": {Password: otherPass}, "link": {},
+			"block": {BlockNow: true},
+		} {
 			if _, err := w.ResetPassword(w.ctx, a, root.ID, r); code(err) != account.CodeManaged {
 				t.Errorf("reset by %s: %v", name, err)
 			}

@@ -60,7 +60,8 @@ func (s *Service) MoveIdentity(ctx context.Context, a Actor, userID, identityID,
 
 // identity returns an account and one of its identities, if the actor may change it, and records both in e.
 func (s *Service) identity(ctx context.Context, tx store.Tx, a Actor, userID, identityID string,
-	e *store.Event) (store.User, store.Identity, error) {
+	e *store.Event,
+) (store.User, store.Identity, error) {
 	if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 		return store.User{}, store.Identity{}, err
 	}

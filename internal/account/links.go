@@ -60,7 +60,8 @@ func (f *fields) expires(d time.Duration) {
 
 // createLink creates a one-time link inside tx.
 func (s *Service) createLink(ctx context.Context, tx store.Tx, a Actor, p store.LinkPurpose, userID string,
-	life time.Duration, end bool) (*IssuedLink, error) {
+	life time.Duration, end bool,
+) (*IssuedLink, error) {
 	if life == 0 {
 		life = DefaultLinkTTL
 	}
@@ -127,8 +128,10 @@ func (s *Service) lookUpLink(ctx context.Context, token string) (LinkInfo, store
 	if err != nil {
 		return unknown, store.User{}, fmt.Errorf("looking up a link: %w", err)
 	}
-	info := LinkInfo{ID: l.ID, Purpose: l.Purpose, UserID: l.UserID, CreatedBy: l.CreatedBy, ExpiresAt: l.ExpiresAt,
-		UsedAt: l.UsedAt}
+	info := LinkInfo{
+		ID: l.ID, Purpose: l.Purpose, UserID: l.UserID, CreatedBy: l.CreatedBy, ExpiresAt: l.ExpiresAt,
+		UsedAt: l.UsedAt,
+	}
 	var u store.User
 	if l.UserID != "" {
 		u, err = s.Store.User(ctx, l.UserID)
@@ -220,8 +223,10 @@ func (s *Service) RedeemLink(ctx context.Context, c login.Client, token string, 
 		return login.Proof{}, err
 	}
 	a := Actor{UserID: u.ID, Name: u.Username, Client: c}
-	event := store.Event{Action: "link.use", TargetID: u.ID, Target: u.Username,
-		Details: map[string]string{"purpose": string(info.Purpose)}}
+	event := store.Event{
+		Action: "link.use", TargetID: u.ID, Target: u.Username,
+		Details: map[string]string{"purpose": string(info.Purpose)},
+	}
 	err = s.change(ctx, a, event, func(tx store.Tx, e *store.Event) error {
 		return s.redeem(ctx, tx, a, e, token, info.Purpose, &u, hash)
 	})
@@ -234,7 +239,8 @@ func (s *Service) RedeemLink(ctx context.Context, c login.Client, token string, 
 // redeem takes the link from the store and applies it. Everything is checked again: it may have changed while the
 // password was being hashed.
 func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Event, token string, p store.LinkPurpose,
-	u *store.User, hash string) error {
+	u *store.User, hash string,
+) error {
 	l, err := tx.TakeLink(ctx, store.HashToken(token), s.now())
 	if errors.Is(err, store.ErrNotFound) {
 		return &LinkError{LinkUsed}
@@ -271,7 +277,8 @@ func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Eve
 // redeemPassword sets the chosen password. Identities that were linked since the link was created are unlinked: whoever
 // knew the old password could have linked one to keep access.
 func (s *Service) redeemPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, l store.Link, u *store.User,
-	hash string) error {
+	hash string,
+) error {
 	setTarget(e, *u)
 	if err := checkDistinctIfLocal(ctx, tx, *u); err != nil {
 		return err

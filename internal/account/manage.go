@@ -46,8 +46,10 @@ func (s *Service) AuditExport(ctx context.Context, a Actor, action string, detai
 func (s *Service) AuditProviderCheck(ctx context.Context, a Actor, provider, problem string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
-	e := store.Event{Action: "provider.check", ActorID: a.UserID, Actor: a.auditName(), Target: provider,
-		Outcome: store.Success}
+	e := store.Event{
+		Action: "provider.check", ActorID: a.UserID, Actor: a.auditName(), Target: provider,
+		Outcome: store.Success,
+	}
 	if problem != "" {
 		e.Outcome, e.Details = store.Failure, map[string]string{"reason": problem}
 	}
@@ -89,7 +91,9 @@ func (s *Service) RequirePasswordChange(ctx context.Context, a Actor, id string)
 				e.Action = ""
 				return nil
 			}
-			return tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: u.PasswordHash, MustChange: true,
-				At: u.PasswordChangedAt})
+			return tx.SetPassword(ctx, u.ID, store.PasswordChange{
+				Hash: u.PasswordHash, MustChange: true,
+				At: u.PasswordChangedAt,
+			})
 		})
 }

@@ -60,7 +60,8 @@ var errNoService = errors.New("changing one's own password needs the server's se
 // "new_password", *[ForbiddenError] (managed, no-password, signed-out), store.ErrStale when the password was changed
 // by someone else at the same time.
 func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.Live,
-	currentPassword, newPassword string, endOthers bool) (login.SignedIn, error) {
+	currentPassword, newPassword string, endOthers bool,
+) (login.SignedIn, error) {
 	if s.Login == nil || s.Sessions == nil {
 		return login.SignedIn{}, errNoService
 	}
@@ -78,7 +79,8 @@ func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.
 
 // savePassword changes the password of a user whose current one was verified.
 func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, newPassword string,
-	endOthers bool) (login.SignedIn, error) {
+	endOthers bool,
+) (login.SignedIn, error) {
 	hash, err := s.hash(ctx, newPassword)
 	if err != nil {
 		return login.SignedIn{}, err
@@ -121,7 +123,8 @@ func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, 
 // endOthers ends the other sessions if requested, and increments the epoch so that none of them can be revived. Other
 // browsers are forgotten. Identities stay: the user, who has just authenticated, linked them.
 func (s *Service) endOthers(ctx context.Context, tx store.Tx, a Actor, e *store.Event, keep store.Session,
-	end bool) error {
+	end bool,
+) error {
 	e.Details["end_others"] = strconv.FormatBool(end)
 	if !end {
 		return nil
@@ -133,7 +136,8 @@ func (s *Service) endOthers(ctx context.Context, tx store.Tx, a Actor, e *store.
 
 // prepareChange checks the new password against the policy and verifies the current one, outside of any transaction.
 func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live,
-	currentPassword, newPassword string) (login.Proof, error) {
+	currentPassword, newPassword string,
+) (login.Proof, error) {
 	if live == nil || live.User.ID != a.UserID || live.Session.ID != a.SessionID {
 		return login.Proof{}, errSignedOut()
 	}

@@ -58,8 +58,10 @@ func TestAPasswordChangeEndsTheDutyToChangeIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
-	if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{Password: otherPass,
-		MustChange: true}); err != nil {
+	if _, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{
+		Password:   otherPass,
+		MustChange: true,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	_, live, a := w.signIn("ada", otherPass)

@@ -9,7 +9,8 @@ import (
 
 // recoverAccount revokes access to an account, see [login.Recover], and records in e what was revoked.
 func (s *Service) recoverAccount(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User,
-	r login.Recovery) (login.Recovered, error) {
+	r login.Recovery,
+) (login.Recovered, error) {
 	r.Audit = s.auditAs(a)
 	out, err := login.Recover(ctx, tx, u, r)
 	if err == nil {

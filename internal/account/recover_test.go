@@ -21,10 +21,14 @@ const knownBrowser = "browser"
 func (w *world) open(u store.User) (look func() ways) {
 	w.t.Helper()
 	now := w.clock.Now()
-	flow := store.Flow{Hash: store.HashToken("flow " + u.ID), Browser: store.HashToken("b"), UserID: u.ID, Purpose: "link",
-		CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
-	link := store.Link{ID: store.NewID(now), Hash: store.HashToken("link " + u.ID), Purpose: store.LinkPassword,
-		UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	flow := store.Flow{
+		Hash: store.HashToken("flow " + u.ID), Browser: store.HashToken("b"), UserID: u.ID, Purpose: "link",
+		CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	}
+	link := store.Link{
+		ID: store.NewID(now), Hash: store.HashToken("link " + u.ID), Purpose: store.LinkPassword,
+		UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	}
 	w.change(func(tx store.Tx) error {
 		return errors.Join(tx.CreateFlow(w.ctx, flow), tx.CreateLink(w.ctx, link),
 			tx.PutDevice(w.ctx, store.HashToken(knownBrowser+u.ID), u.ID, now, now.Add(time.Hour)))
@@ -62,8 +66,10 @@ var errRollback = errors.New("roll back")
 
 func (w *world) link(u store.User, subject string) store.Identity {
 	w.t.Helper()
-	id := store.Identity{Issuer: "https://idp", Subject: subject, UserID: u.ID, Provider: "corp",
-		Groups: []string{"theirs"}, CreatedAt: w.clock.Now()}
+	id := store.Identity{
+		Issuer: "https://idp", Subject: subject, UserID: u.ID, Provider: "corp",
+		Groups: []string{"theirs"}, CreatedAt: w.clock.Now(),
+	}
 	w.change(func(tx store.Tx) error { return tx.CreateIdentity(w.ctx, id) })
 	return id
 }
@@ -255,8 +261,10 @@ func TestANameAtAProviderKeepsNobodyFromBeingInvited(t *testing.T) {
 	w.edit(stranger.ID, func(u *store.User) {
 		u.Username, u.Email, u.Local, u.Origin = "boss@corp.test", "", false, store.OriginOIDC
 	})
-	boss, _, err := w.Create(w.ctx, operator, account.NewUser{Username: "boss", Email: "boss@corp.test",
-		Password: goodPass, Active: true})
+	boss, _, err := w.Create(w.ctx, operator, account.NewUser{
+		Username: "boss", Email: "boss@corp.test",
+		Password: goodPass, Active: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

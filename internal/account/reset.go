@@ -120,7 +120,8 @@ func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id strin
 // setPassword sets a password that an administrator chose ("" removes it) and revokes access: see [login.Recover].
 // Failed attempts are cleared: they were guesses at the old password.
 func (s *Service) setPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User, hash string,
-	r Reset) error {
+	r Reset,
+) error {
 	if hash != "" {
 		if err := checkDistinctIfLocal(ctx, tx, u); err != nil {
 			return err

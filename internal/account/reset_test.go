@@ -21,8 +21,10 @@ func TestAResetPasswordEndsEverySession(t *testing.T) {
 	one, _, _ := w.signIn("ada", goodPass)
 	two, _, _ := w.signIn("ada", goodPass)
 	_, _, a := w.signIn("root", goodPass)
-	link, err := w.ResetPassword(w.ctx, a, ada.ID, account.Reset{Password: otherPass, MustChange: true,
-		KeepSessions: true})
+	link, err := w.ResetPassword(w.ctx, a, ada.ID, account.Reset{
+		Password: otherPass, MustChange: true,
+		KeepSessions: true,
+	})
 	if err != nil || link != nil {
 		t.Fatal(link, err)
 	}
@@ -320,8 +322,10 @@ func TestTheSetupLinkMakesTheFirstAdministratorOnce(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	for _, token := range []string{first.Token, second.Token} {
-		if _, err := w.RedeemLink(w.ctx, browser, token, account.LinkForm{Username: "eve",
-			Password: goodPass}); linkState(err) == "" {
+		if _, err := w.RedeemLink(w.ctx, browser, token, account.LinkForm{
+			Username: "eve",
+			Password: goodPass,
+		}); linkState(err) == "" {
 			t.Errorf("set-up goes on: %v", err)
 		}
 	}
@@ -348,8 +352,10 @@ func TestOfTwoSetupLinksAtOnceOneMakesTheAdministrator(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
-			_, errs[i] = w.RedeemLink(w.ctx, browser, links[i].Token, account.LinkForm{Username: fmt.Sprint("boss", i),
-				Password: goodPass})
+			_, errs[i] = w.RedeemLink(w.ctx, browser, links[i].Token, account.LinkForm{
+				Username: fmt.Sprint("boss", i),
+				Password: goodPass,
+			})
 		})
 	}
 	wg.Wait()
@@ -379,8 +385,10 @@ func TestASetupLinkDiesWithTheFirstAdministrator(t *testing.T) {
 	if info, err := w.LinkStatus(w.ctx, link.Token); err != nil || info.State != account.LinkCanceled {
 		t.Errorf("%+v %v", info, err)
 	}
-	if _, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{Username: "eve",
-		Password: goodPass}); linkState(err) != account.LinkCanceled {
+	if _, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{
+		Username: "eve",
+		Password: goodPass,
+	}); linkState(err) != account.LinkCanceled {
 		t.Errorf("%v", err)
 	}
 }

@@ -71,8 +71,10 @@ func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 			return err
 		}
 		n = len(ended)
-		out, err := s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepSessions: true, KeepLinks: true,
-			KeepDevices: a.Client.Devices})
+		out, err := s.recoverAccount(ctx, tx, a, e, u, login.Recovery{
+			KeepSessions: true, KeepLinks: true,
+			KeepDevices: a.Client.Devices,
+		})
 		out.Sessions = n
 		out.Describe(e.Details)
 		return err

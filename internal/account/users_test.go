@@ -152,8 +152,10 @@ func TestNoNameCatchesSomeoneElsesSignIns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
-	if _, _, err := w.Create(w.ctx, operator, account.NewUser{Username: "grace@example.org", Password: goodPass,
-		Active: true}); err != nil {
+	if _, _, err := w.Create(w.ctx, operator, account.NewUser{
+		Username: "grace@example.org", Password: goodPass,
+		Active: true,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	conflict := func(err error) string {
@@ -239,8 +241,10 @@ func TestUpdateWritesWhatChangedAndSaysSo(t *testing.T) {
 		t.Errorf("no change was audited: %v", ev)
 	}
 
-	u, err = w.Update(w.ctx, a, ada.ID, account.Patch{Email: ptr("ada@new.example"), Role: ptr(store.RoleAdmin),
-		Groups: ptr([]string{"z", "a"})})
+	u, err = w.Update(w.ctx, a, ada.ID, account.Patch{
+		Email: ptr("ada@new.example"), Role: ptr(store.RoleAdmin),
+		Groups: ptr([]string{"z", "a"}),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,8 +365,10 @@ func TestARoleChangeActsOnTheNextRequest(t *testing.T) {
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
 	token, _, _ := w.signIn("ada", goodPass)
-	if _, err := w.Update(w.ctx, operator, ada.ID, account.Patch{Role: ptr(store.RoleAdmin),
-		Groups: ptr([]string{"ops"})}); err != nil {
+	if _, err := w.Update(w.ctx, operator, ada.ID, account.Patch{
+		Role:   ptr(store.RoleAdmin),
+		Groups: ptr([]string{"ops"}),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	l, err := w.Sessions.Resolve(w.ctx, token)

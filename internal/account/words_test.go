@@ -16,8 +16,10 @@ func TestPasswordErrorsHaveTheTextOfThePolicy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	seen := map[string]bool{}
-	for _, pass := range []string{"              ", "short", strings.Repeat("vq8Zk2mWx9Lp", 90), "a long password \xff",
-		"a long\tpassword", "password1234", "changeme-changeme", "nina nina nina"} {
+	for _, pass := range []string{
+		"              ", "short", strings.Repeat("vq8Zk2mWx9Lp", 90), "a long password \xff",
+		"a long\tpassword", "password1234", "changeme-changeme", "nina nina nina",
+	} {
 		var policy *password.PolicyError
 		if err := w.Policy.Check(pass, "nina", "", "", "Orchard"); !errors.As(err, &policy) {
 			t.Fatalf("%.20q: %v", pass, err)

@@ -95,8 +95,10 @@ func (w *world) user(id string) store.User {
 	return u
 }
 
-var browser = login.Client{IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "test", Host: "app.example.com",
-	RequestID: "req-1"}
+var browser = login.Client{
+	IP: netip.MustParseAddr("192.0.2.7"), UserAgent: "test", Host: "app.example.com",
+	RequestID: "req-1",
+}
 
 // signIn signs someone in and returns the token, the live session and the actor of the requests to come.
 func (w *world) signIn(username, pass string) (string, *session.Live, account.Actor) {

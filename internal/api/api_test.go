@@ -226,8 +226,10 @@ func TestNoJSONBreaksTheAPI(t *testing.T) {
 	tom := w.add("tom", store.RoleUser)
 	b := w.signIn("ada")
 	fields := []string{"username", "email", "name", "role", "groups", "active", "password", "must_change", "id", "managed", "pending", "version", "Username", "", "__proto__"}
-	values := []string{`null`, `true`, `0`, `-1`, `1e999`, `1.5`, `""`, `"x"`, `"` + strings.Repeat("a", 300) + `"`, `[]`, `[1]`, `["a,b"]`, `["",""]`, `[null]`, `{}`, `{"a":1}`, `[[[]]]`,
-		`"\u0000"`, `"\ud800"`, `"a\nb"`, `"\u202eevil"`, `"<script>alert(1)</script>"`, `"'; DROP TABLE users; --"`, `"{env.ADMIN_PASSWORD}"`}
+	values := []string{
+		`null`, `true`, `0`, `-1`, `1e999`, `1.5`, `""`, `"x"`, `"` + strings.Repeat("a", 300) + `"`, `[]`, `[1]`, `["a,b"]`, `["",""]`, `[null]`, `{}`, `{"a":1}`, `[[[]]]`,
+		`"\u0000"`, `"\ud800"`, `"a\nb"`, `"\u202eevil"`, `"<script>alert(1)</script>"`, `"'; DROP TABLE users; --"`, `"{env.ADMIN_PASSWORD}"`,
+	}
 	for _, target := range []struct{ method, path string }{
 		{http.MethodPost, "/users"}, {http.MethodPatch, "/users/" + tom.ID}, {http.MethodPost, "/users/" + tom.ID + "/reset-password"},
 	} {

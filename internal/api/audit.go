@@ -45,9 +45,13 @@ func (a audit) routes() []web.Route {
 		"q", "actor", "actor_kind", "action", "outcome", "user", "from", "to", "since",
 	}, pageParams)
 	return []web.Route{
-		{Method: http.MethodGet, Pattern: "/api/v1/audit", Access: web.Admin, Handle: a.list,
-			Doc: &web.Operation{Summary: "Read the audit log, newest first",
-				Params: params, Gives: List[Event]{}, Status: http.StatusOK}},
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/audit", Access: web.Admin, Handle: a.list,
+			Doc: &web.Operation{
+				Summary: "Read the audit log, newest first",
+				Params:  params, Gives: List[Event]{}, Status: http.StatusOK,
+			},
+		},
 	}
 }
 

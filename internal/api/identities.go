@@ -40,12 +40,18 @@ type identities struct{ *web.Deps }
 
 func (i identities) routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Pattern: "/api/v1/users/{id}/identities", Access: web.Admin, Handle: i.list,
-			Doc: &web.Operation{Summary: "List the people at providers who are this user",
-				Gives: List[Identity]{}, Status: http.StatusOK}},
-		{Method: http.MethodDelete, Pattern: "/api/v1/users/{id}/identities/{identity}", Access: web.AdminFresh,
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/users/{id}/identities", Access: web.Admin, Handle: i.list,
+			Doc: &web.Operation{
+				Summary: "List the people at providers who are this user",
+				Gives:   List[Identity]{}, Status: http.StatusOK,
+			},
+		},
+		{
+			Method: http.MethodDelete, Pattern: "/api/v1/users/{id}/identities/{identity}", Access: web.AdminFresh,
 			Audit: "identity.unlink", Handle: i.unlink,
-			Doc: &web.Operation{Summary: "Unlink a person at a provider", Status: http.StatusNoContent}},
+			Doc: &web.Operation{Summary: "Unlink a person at a provider", Status: http.StatusNoContent},
+		},
 	}
 }
 

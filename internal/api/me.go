@@ -66,26 +66,42 @@ type me struct{ *web.Deps }
 
 func (m me) routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Pattern: "/api/v1/session", Access: web.Optional, Handle: m.session,
-			Doc: &web.Operation{Summary: "Who is signed in, and until when; asking does not count as a use",
-				Gives: map[string]any{}, Status: http.StatusOK}},
-		{Method: http.MethodGet, Pattern: "/api/v1/me", Access: web.SignedIn, Handle: m.read,
-			Doc: &web.Operation{Summary: "Read one's own account", Gives: User{}, Status: http.StatusOK}},
-		{Method: http.MethodPatch, Pattern: "/api/v1/me", Access: web.SignedIn, Handle: m.update,
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/session", Access: web.Optional, Handle: m.session,
+			Doc: &web.Operation{
+				Summary: "Who is signed in, and until when; asking does not count as a use",
+				Gives:   map[string]any{}, Status: http.StatusOK,
+			},
+		},
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/me", Access: web.SignedIn, Handle: m.read,
+			Doc: &web.Operation{Summary: "Read one's own account", Gives: User{}, Status: http.StatusOK},
+		},
+		{
+			Method: http.MethodPatch, Pattern: "/api/v1/me", Access: web.SignedIn, Handle: m.update,
 			Doc: &web.Operation{Summary: "Change one's own display name", Takes: struct {
 				Name string `json:"name"`
-			}{}, Gives: User{}, Status: http.StatusOK}},
-		{Method: http.MethodPost, Pattern: "/api/v1/me/password", Access: web.AnySignedIn, Handle: m.changePassword,
+			}{}, Gives: User{}, Status: http.StatusOK},
+		},
+		{
+			Method: http.MethodPost, Pattern: "/api/v1/me/password", Access: web.AnySignedIn, Handle: m.changePassword,
 			Doc: &web.Operation{Summary: "Change one's own password", Takes: struct {
 				Current   string `json:"current_password" need:"true"`
 				New       string `json:"new_password" need:"true"`
 				EndOthers bool   `json:"end_others"`
-			}{}, Status: http.StatusNoContent}},
-		{Method: http.MethodGet, Pattern: "/api/v1/me/sessions", Access: web.SignedIn, Handle: m.sessions,
-			Doc: &web.Operation{Summary: "List one's own sessions",
-				Params: pageParams, Gives: List[Session]{}, Status: http.StatusOK}},
-		{Method: http.MethodDelete, Pattern: "/api/v1/me/sessions/{id}", Access: web.SignedIn, Handle: m.endSession,
-			Doc: &web.Operation{Summary: "End one of one's own sessions", Status: http.StatusNoContent}},
+			}{}, Status: http.StatusNoContent},
+		},
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/me/sessions", Access: web.SignedIn, Handle: m.sessions,
+			Doc: &web.Operation{
+				Summary: "List one's own sessions",
+				Params:  pageParams, Gives: List[Session]{}, Status: http.StatusOK,
+			},
+		},
+		{
+			Method: http.MethodDelete, Pattern: "/api/v1/me/sessions/{id}", Access: web.SignedIn, Handle: m.endSession,
+			Doc: &web.Operation{Summary: "End one of one's own sessions", Status: http.StatusNoContent},
+		},
 	}
 }
 

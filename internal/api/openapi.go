@@ -21,8 +21,10 @@ type openAPI struct {
 
 func (o *openAPI) routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Pattern: "/api/v1/openapi.json", Access: web.Admin, Handle: o.read,
-			Doc: &web.Operation{Summary: "This description", Gives: map[string]any{}, Status: http.StatusOK}},
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/openapi.json", Access: web.Admin, Handle: o.read,
+			Doc: &web.Operation{Summary: "This description", Gives: map[string]any{}, Status: http.StatusOK},
+		},
 	}
 }
 
@@ -102,8 +104,10 @@ func describe(pattern, method string, op web.Operation) map[string]any {
 	}
 	responses := map[string]any{
 		strconv.Itoa(op.Status): done,
-		"default": map[string]any{"description": "A problem document",
-			"content": content("application/problem+json", map[string]any{"$ref": "#/components/schemas/Problem"})},
+		"default": map[string]any{
+			"description": "A problem document",
+			"content":     content("application/problem+json", map[string]any{"$ref": "#/components/schemas/Problem"}),
+		},
 	}
 	if op.Empty {
 		responses[strconv.Itoa(http.StatusNoContent)] = map[string]any{"description": http.StatusText(http.StatusNoContent)}
@@ -124,8 +128,10 @@ func operationID(pattern, method string) string {
 }
 
 // enums are parameters with a few values.
-var enums = map[string][]string{"status": UserStatuses, "role": Roles, "outcome": Outcomes, "since": Periods,
-	"sort": {"username", "-username", "email", "-email", "created", "-created", "last_login", "-last_login"}}
+var enums = map[string][]string{
+	"status": UserStatuses, "role": Roles, "outcome": Outcomes, "since": Periods,
+	"sort": {"username", "-username", "email", "-email", "created", "-created", "last_login", "-last_login"},
+}
 
 func parameter(name, in string, required bool) map[string]any {
 	s := map[string]any{"type": "string"}

@@ -55,9 +55,13 @@ type providers struct {
 
 func (p providers) routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Pattern: "/api/v1/providers", Access: web.Admin, Handle: p.list,
-			Doc: &web.Operation{Summary: "List the providers and how they are doing",
-				Gives: List[provider]{}, Status: http.StatusOK}},
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/providers", Access: web.Admin, Handle: p.list,
+			Doc: &web.Operation{
+				Summary: "List the providers and how they are doing",
+				Gives:   List[provider]{}, Status: http.StatusOK,
+			},
+		},
 	}
 }
 

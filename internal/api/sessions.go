@@ -46,12 +46,18 @@ type sessions struct{ *web.Deps }
 
 func (s sessions) routes() []web.Route {
 	return []web.Route{
-		{Method: http.MethodGet, Pattern: "/api/v1/sessions", Access: web.Admin, Handle: s.list,
-			Doc: &web.Operation{Summary: "List the sessions of everybody",
-				Params: slices.Concat([]string{"q", "user"}, pageParams), Gives: List[Session]{}, Status: http.StatusOK}},
-		{Method: http.MethodDelete, Pattern: "/api/v1/sessions/{id}", Access: web.AdminFresh,
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/sessions", Access: web.Admin, Handle: s.list,
+			Doc: &web.Operation{
+				Summary: "List the sessions of everybody",
+				Params:  slices.Concat([]string{"q", "user"}, pageParams), Gives: List[Session]{}, Status: http.StatusOK,
+			},
+		},
+		{
+			Method: http.MethodDelete, Pattern: "/api/v1/sessions/{id}", Access: web.AdminFresh,
 			Audit: "session.end", Handle: s.end,
-			Doc: &web.Operation{Summary: "End a session", Status: http.StatusNoContent}},
+			Doc: &web.Operation{Summary: "End a session", Status: http.StatusNoContent},
+		},
 	}
 }
 

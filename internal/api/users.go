@@ -95,28 +95,47 @@ type users struct{ *web.Deps }
 func (u users) routes() []web.Route {
 	params := slices.Concat([]string{"q", "status", "role", "provider", "group", "sort"}, pageParams)
 	return []web.Route{
-		{Method: http.MethodGet, Pattern: "/api/v1/users", Access: web.Admin, Handle: u.list,
-			Doc: &web.Operation{Summary: "List users", Params: params, Gives: List[User]{}, Status: http.StatusOK}},
-		{Method: http.MethodPost, Pattern: "/api/v1/users", Access: web.AdminFresh, Audit: "user.create", Handle: u.create,
-			Doc: &web.Operation{Summary: "Make a user; without a password, with a one-time link",
-				Takes: createUser{}, Gives: createdUser{}, Status: http.StatusCreated, ETag: true}},
-		{Method: http.MethodGet, Pattern: "/api/v1/users/{id}", Access: web.Admin, Handle: u.read,
-			Doc: &web.Operation{Summary: "Read a user", Gives: User{}, Status: http.StatusOK, ETag: true}},
-		{Method: http.MethodPatch, Pattern: "/api/v1/users/{id}", Access: web.AdminFresh,
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/users", Access: web.Admin, Handle: u.list,
+			Doc: &web.Operation{Summary: "List users", Params: params, Gives: List[User]{}, Status: http.StatusOK},
+		},
+		{
+			Method: http.MethodPost, Pattern: "/api/v1/users", Access: web.AdminFresh, Audit: "user.create", Handle: u.create,
+			Doc: &web.Operation{
+				Summary: "Make a user; without a password, with a one-time link",
+				Takes:   createUser{}, Gives: createdUser{}, Status: http.StatusCreated, ETag: true,
+			},
+		},
+		{
+			Method: http.MethodGet, Pattern: "/api/v1/users/{id}", Access: web.Admin, Handle: u.read,
+			Doc: &web.Operation{Summary: "Read a user", Gives: User{}, Status: http.StatusOK, ETag: true},
+		},
+		{
+			Method: http.MethodPatch, Pattern: "/api/v1/users/{id}", Access: web.AdminFresh,
 			Audit: "user.update", Handle: u.update,
-			Doc: &web.Operation{Summary: "Change a user", Takes: patchUser{}, Gives: User{}, Status: http.StatusOK, ETag: true}},
-		{Method: http.MethodDelete, Pattern: "/api/v1/users/{id}", Access: web.AdminFresh,
+			Doc: &web.Operation{Summary: "Change a user", Takes: patchUser{}, Gives: User{}, Status: http.StatusOK, ETag: true},
+		},
+		{
+			Method: http.MethodDelete, Pattern: "/api/v1/users/{id}", Access: web.AdminFresh,
 			Audit: "user.delete", Handle: u.delete,
-			Doc: &web.Operation{Summary: "Delete a user", Status: http.StatusNoContent, ETag: true}},
-		{Method: http.MethodPost, Pattern: "/api/v1/users/{id}/reset-password", Access: web.AdminFresh,
+			Doc: &web.Operation{Summary: "Delete a user", Status: http.StatusNoContent, ETag: true},
+		},
+		{
+			Method: http.MethodPost, Pattern: "/api/v1/users/{id}/reset-password", Access: web.AdminFresh,
 			Audit: "password.reset", Handle: u.resetPassword,
 			Doc: &web.Operation{
 				Summary: "Set a password (204, or 200 with the identities that are left), or make a one-time link (200)",
-				Takes:   resetPassword{}, Gives: oneTimeLink{}, Status: http.StatusOK, Empty: true}},
-		{Method: http.MethodPost, Pattern: "/api/v1/users/{id}/end-sessions", Access: web.AdminFresh,
+				Takes:   resetPassword{}, Gives: oneTimeLink{}, Status: http.StatusOK, Empty: true,
+			},
+		},
+		{
+			Method: http.MethodPost, Pattern: "/api/v1/users/{id}/end-sessions", Access: web.AdminFresh,
 			Audit: "session.end_all", Handle: u.endSessions,
-			Doc: &web.Operation{Summary: "End all sessions of a user (204, or 200 with the identities that are left)",
-				Takes: endSessions{}, Gives: remainingIdentities{}, Status: http.StatusOK, Empty: true, Bare: true}},
+			Doc: &web.Operation{
+				Summary: "End all sessions of a user (204, or 200 with the identities that are left)",
+				Takes:   endSessions{}, Gives: remainingIdentities{}, Status: http.StatusOK, Empty: true, Bare: true,
+			},
+		},
 	}
 }
 

@@ -176,8 +176,10 @@ func (r recording) cut(step int, keep func() bool) files {
 		}
 		for from := 0; from < len(n.Data); from += sector {
 			if keep() {
-				f.apply(note{Kind: wrote, Name: n.Name, Offset: n.Offset + int64(from),
-					Data: n.Data[from:min(from+sector, len(n.Data))]})
+				f.apply(note{
+					Kind: wrote, Name: n.Name, Offset: n.Offset + int64(from),
+					Data: n.Data[from:min(from+sector, len(n.Data))],
+				})
 			}
 		}
 	}

@@ -59,15 +59,19 @@ func side(db *sqlstore.DB) storecopy.Side {
 // person adds an account, long enough that few fit on a page, and a session.
 func person(ctx context.Context, tx store.Tx, name string, role store.Role) (token string, err error) {
 	now := time.Now()
-	u := store.User{ID: store.NewID(now), Username: name, Email: name + "@example.com", Name: "Person " + name, Role: role,
-		Groups: []string{"staff"}, Active: true, Local: true, PasswordHash: strings.Repeat("h", 300), CreatedAt: now}
+	u := store.User{
+		ID: store.NewID(now), Username: name, Email: name + "@example.com", Name: "Person " + name, Role: role,
+		Groups: []string{"staff"}, Active: true, Local: true, PasswordHash: strings.Repeat("h", 300), CreatedAt: now,
+	}
 	if err := tx.CreateUser(ctx, u); err != nil {
 		return "", err
 	}
 	token = store.NewToken()
-	return token, tx.CreateSession(ctx, store.Session{ID: store.NewID(now), TokenHash: store.HashToken(token),
+	return token, tx.CreateSession(ctx, store.Session{
+		ID: store.NewID(now), TokenHash: store.HashToken(token),
 		UserID: u.ID, CreatedAt: now,
-		AuthAt: now, LastSeenAt: now, Idle: time.Hour, ExpiresAt: now.Add(24 * time.Hour), Method: "password", IP: "192.0.2.7", UserAgent: "a browser"})
+		AuthAt: now, LastSeenAt: now, Idle: time.Hour, ExpiresAt: now.Add(24 * time.Hour), Method: "password", IP: "192.0.2.7", UserAgent: "a browser",
+	})
 }
 
 // people adds an administrator and users, and a setting that identifies this content.
@@ -180,8 +184,10 @@ func prepareOld(ctx context.Context, dir string) (err error) {
 		if err := rows.Scan(&name, &kind); err != nil {
 			return err
 		}
-		value := map[string]string{"id": `printf('%026d', i)`, "role": `'admin'`, "group_names": `'["staff"]'`,
-			"origin": `''`}[name]
+		value := map[string]string{
+			"id": `printf('%026d', i)`, "role": `'admin'`, "group_names": `'["staff"]'`,
+			"origin": `''`,
+		}[name]
 		switch {
 		case value != "":
 		case kind == "TEXT":

@@ -41,7 +41,7 @@ func (m *message) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	if forms["other"] == "" {
-		return fmt.Errorf(`a text with plural forms needs "other"`)
+		return errors.New(`a text with plural forms needs "other"`)
 	}
 	*m = forms
 	return nil

@@ -78,8 +78,10 @@ func TestTextsAreFilledOnce(t *testing.T) {
 		c.Text("gone"):                                               "gone",
 		c.Translate(Text{}):                                          "",
 		New("refused.role").String():                                 "Only an administrator can do this.",
-		New("gate.group", "values", OrList{"staff",
-			"ops"}).String(): "This part of the site asks for membership of staff or ops.",
+		New("gate.group", "values", OrList{
+			"staff",
+			"ops",
+		}).String(): "This part of the site asks for membership of staff or ops.",
 		Text{}.String(): "",
 		New("fault.too_long", "most", 254).String():                     "Use at most 254 characters.",
 		New("input.large", "size", int64(64)).String():                  "The request is larger than 64 KiB.",

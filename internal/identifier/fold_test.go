@@ -13,11 +13,23 @@ import (
 
 // ignorable is Default_Ignorable_Code_Point of DerivedCoreProperties.txt, Unicode 15.0.
 var ignorable = [][2]rune{
-	{0x00ad, 0x00ad}, {0x034f, 0x034f}, {0x061c, 0x061c}, {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180f},
+	{0x00ad, 0x00ad},
+	{0x034f, 0x034f},
+	{0x061c, 0x061c},
+	{0x115f, 0x1160},
+	{0x17b4, 0x17b5},
+	{0x180b, 0x180f},
 	{0x200b, 0x200f},
-	{0x202a, 0x202e}, {0x2060, 0x206f}, {0x3164, 0x3164}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0},
+	{0x202a, 0x202e},
+	{0x2060, 0x206f},
+	{0x3164, 0x3164},
+	{0xfe00, 0xfe0f},
+	{0xfeff, 0xfeff},
+	{0xffa0, 0xffa0},
 	{0xfff0, 0xfff8},
-	{0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+	{0x1bca0, 0x1bca3},
+	{0x1d173, 0x1d17a},
+	{0xe0000, 0xe0fff},
 }
 
 func TestIgnorableCharactersAreExactlyThoseOfUnicode(t *testing.T) {
@@ -37,8 +49,10 @@ func TestNamesThatLookTheSameAreOneName(t *testing.T) {
 	t.Parallel()
 	for _, span := range ignorable {
 		for r := span[0]; r <= span[1]; r++ {
-			for _, s := range []string{"admin" + string(r), string(r) + "admin", "ad" + string(r) + "min",
-				" " + string(r) + " admin", "admin" + string(r) + " "} {
+			for _, s := range []string{
+				"admin" + string(r), string(r) + "admin", "ad" + string(r) + "min",
+				" " + string(r) + " admin", "admin" + string(r) + " ",
+			} {
 				if key := identifier.Fold(s); key != "admin" {
 					t.Fatalf("%+q folds to %+q", s, key)
 				}
@@ -46,10 +60,21 @@ func TestNamesThatLookTheSameAreOneName(t *testing.T) {
 		}
 	}
 	for _, pair := range [][2]string{
-		{"ADMIN", "admin"}, {"\uff41dmin", "admin"}, {"Stra\u00dfe", "STRASSE"}, {"\u212aim", "kim"}, {"e\u0301", "\u00e9"},
+		{"ADMIN", "admin"},
+		{"\uff41dmin", "admin"},
+		{"Stra\u00dfe", "STRASSE"},
+		{"\u212aim", "kim"},
+		{"e\u0301", "\u00e9"},
 		{"E\u034f\u0301", "\u00e9"},
-		{"\ufb01n", "FIN"}, {"\u00a0admin\u2003", "admin"}, {"ad\u00admin", "admin"}, {"\u1e9e", "ss"}, {"\u03c3", "\u03c2"},
-		{"\uab70\u13f8", "\u13a0\u13f0"}, {"\u0149", "\u02bcn"}, {"\u1fb3", "\u03b1\u03b9"}, {"\u200badmin\ufe0f", "Admin"},
+		{"\ufb01n", "FIN"},
+		{"\u00a0admin\u2003", "admin"},
+		{"ad\u00admin", "admin"},
+		{"\u1e9e", "ss"},
+		{"\u03c3", "\u03c2"},
+		{"\uab70\u13f8", "\u13a0\u13f0"},
+		{"\u0149", "\u02bcn"},
+		{"\u1fb3", "\u03b1\u03b9"},
+		{"\u200badmin\ufe0f", "Admin"},
 	} {
 		if identifier.Fold(pair[0]) != identifier.Fold(pair[1]) {
 			t.Errorf("%+q and %+q are two names", pair[0], pair[1])
@@ -94,8 +119,10 @@ func stable(t *testing.T, s string) {
 }
 
 func FuzzFold(f *testing.F) {
-	seeds := []string{"admin", "admin\u034f", "E\u034f\u0301", "\ufdfa", " \u200b a", "\u00a8", "\xff\xfe", "\u0345\u0301",
-		"\u1100\u115f\u1161"}
+	seeds := []string{
+		"admin", "admin\u034f", "E\u034f\u0301", "\ufdfa", " \u200b a", "\u00a8", "\xff\xfe", "\u0345\u0301",
+		"\u1100\u115f\u1161",
+	}
 	if len(seeds) < 9 {
 		f.Fatal("there are no seeds")
 	}

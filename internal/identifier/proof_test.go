@@ -10,9 +10,11 @@ import (
 
 // altered are texts that cleaning, trimming or folding would change into something else.
 func altered(s string) []string {
-	out := []string{" " + s, s + " ", s + "\n", "\t" + s, s + "\r\n", s + "\x00", s + "\u00a0", "\u2003" + s, s + "\u3000",
+	out := []string{
+		" " + s, s + " ", s + "\n", "\t" + s, s + "\r\n", s + "\x00", s + "\u00a0", "\u2003" + s, s + "\u3000",
 		s + "\u2028", s + "\ufffd", s + "\xff", s + "\ue000", s + "\U000f0000", s + "\u202e", s + "\u2066", s + "\u2800", s +
-			"\x7f", s + "\u0085"}
+			"\x7f", s + "\u0085",
+	}
 	for _, span := range ignorable {
 		out = append(out, s+string(span[0]), string(span[1])+s, s[:1]+string(span[0])+s[1:])
 	}
@@ -59,8 +61,10 @@ func TestAnAddressThatCleaningWouldChangeIsNoAddress(t *testing.T) {
 			t.Errorf("%+q is the address %q", s, e)
 		}
 	}
-	for _, s := range []string{"a@company.com", "A.B+tag@Company.com", "o'hara@company.com",
-		"j\u00fcrgen@b\u00fccher.example", strings.Repeat("a", 242) + "@company.com"} {
+	for _, s := range []string{
+		"a@company.com", "A.B+tag@Company.com", "o'hara@company.com",
+		"j\u00fcrgen@b\u00fccher.example", strings.Repeat("a", 242) + "@company.com",
+	} {
 		e, fault := identifier.ParseEmail(s)
 		if fault != "" || e.String() != s || !e.Is(s) {
 			t.Errorf("%q is no address: %v", s, fault)
@@ -123,8 +127,10 @@ func TestASuggestedUsernameIsSanitized(t *testing.T) {
 
 func TestCleaningAgainChangesNothing(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"", "a b", strings.Repeat("x", 100), strings.Repeat("é", 100), "a\x00b\n", "  x",
-		strings.Repeat("a ", 50), "x\u202ey"} {
+	for _, s := range []string{
+		"", "a b", strings.Repeat("x", 100), strings.Repeat("é", 100), "a\x00b\n", "  x",
+		strings.Repeat("a ", 50), "x\u202ey",
+	} {
 		for limit := range 70 {
 			cleaned(t, s, limit)
 		}

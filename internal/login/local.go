@@ -63,7 +63,8 @@ func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass str
 // withHashSlot calls check after admission to the hashing slots and after counting the attempt for the client address.
 // Without admission nothing is counted and the store is not queried, so that a flood costs next to nothing.
 func (s *Service) withHashSlot(ctx context.Context, c Client,
-	check func(context.Context) (Proof, error)) (Proof, error) {
+	check func(context.Context) (Proof, error),
+) (Proof, error) {
 	if err := s.Throttle.checkBlocked(ctx, c.IP, s.Limits); err != nil {
 		return Proof{}, err
 	}
@@ -74,8 +75,10 @@ func (s *Service) withHashSlot(ctx context.Context, c Client,
 	defer release()
 	first, err := s.Throttle.countClient(ctx, c.IP, s.Limits)
 	if first {
-		s.audit(ctx, c, store.Event{Actor: store.NameAnonymous, Action: "session.throttle", Outcome: store.Denied,
-			Details: map[string]string{"reason": "too many attempts from this address"}})
+		s.audit(ctx, c, store.Event{
+			Actor: store.NameAnonymous, Action: "session.throttle", Outcome: store.Denied,
+			Details: map[string]string{"reason": "too many attempts from this address"},
+		})
 	}
 	if err != nil {
 		return Proof{}, err
@@ -170,13 +173,17 @@ func (s *Service) newAttempt(ctx context.Context, c Client, u store.User, name s
 			return attempt{}, fmt.Errorf("looking up a browser: %w", err)
 		}
 		if known && u.ID != "" {
-			return attempt{visibleKey: deviceKey(hash, id), hiddenKey: knownBrowsersKey(id), device: token, ownCount: true,
-				showsWait: true}, nil
+			return attempt{
+				visibleKey: deviceKey(hash, id), hiddenKey: knownBrowsersKey(id), device: token, ownCount: true,
+				showsWait: true,
+			}, nil
 		}
 	}
 	if reauth && store.ValidToken(c.Session) {
-		return attempt{visibleKey: sessionKey(store.HashToken(c.Session), id), hiddenKey: sessionsKey(id), ownCount: true,
-			showsWait: true}, nil
+		return attempt{
+			visibleKey: sessionKey(store.HashToken(c.Session), id), hiddenKey: sessionsKey(id), ownCount: true,
+			showsWait: true,
+		}, nil
 	}
 	return a, nil
 }
@@ -191,9 +198,12 @@ func (s *Service) comparePassword(ctx context.Context, u store.User, pass string
 
 // auditAttempt audits a failed or denied sign-in or step-up.
 func (s *Service) auditAttempt(ctx context.Context, c Client, u store.User, reauth bool, o store.Outcome,
-	reason string) {
-	e := store.Event{Actor: store.NameAnonymous, Action: "session.sign_in", Outcome: o,
-		Details: map[string]string{"reason": reason}}
+	reason string,
+) {
+	e := store.Event{
+		Actor: store.NameAnonymous, Action: "session.sign_in", Outcome: o,
+		Details: map[string]string{"reason": reason},
+	}
 	if u.ID != "" {
 		e.TargetID, e.Target = u.ID, u.Username
 	} else {

@@ -72,8 +72,10 @@ func (w *world) add(name, email string) store.User {
 func (w *world) addWith(name, email, hash string) store.User {
 	w.t.Helper()
 	now := w.clock.Now()
-	u := store.User{ID: store.NewID(now), Username: name, Email: email, Role: store.RoleUser, Active: true, Local: true,
-		Origin: store.OriginLocal, PasswordHash: hash, CreatedAt: now, UpdatedAt: now}
+	u := store.User{
+		ID: store.NewID(now), Username: name, Email: email, Role: store.RoleUser, Active: true, Local: true,
+		Origin: store.OriginLocal, PasswordHash: hash, CreatedAt: now, UpdatedAt: now,
+	}
 	w.change(func(tx store.Tx) error { return tx.CreateUser(w.t.Context(), u) })
 	u, err := w.Store.User(w.t.Context(), u.ID)
 	if err != nil {

@@ -86,7 +86,8 @@ func (o *OIDC) allow(counts *otter.Cache[string, *rate.Limiter], key string, ref
 }
 
 func (o *OIDC) limiter(counts *otter.Cache[string, *rate.Limiter], key string, refill time.Duration,
-	burst int) *rate.Limiter {
+	burst int,
+) *rate.Limiter {
 	l, _ := counts.ComputeIfAbsent(key, func() (*rate.Limiter, bool) {
 		return rate.NewLimiter(rate.Every(refill), burst), false
 	})
@@ -142,7 +143,8 @@ func (o *OIDC) Begin(ctx context.Context, c Client, name string, s oidc.FlowOpti
 // Finish handles the callback of a flow. live is the session of the request, nil for none; cookie returns the value of
 // one of our cookies. Failures are audited.
 func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.AuthResponse, cookie func(string) string,
-	live *session.Live) (SignInResult, error) {
+	live *session.Live,
+) (SignInResult, error) {
 	forgive := func() {}
 	// otherwise no request is sent
 	if _, known := o.Registry.Config(name); known && cookie(oidc.FlowCookieName(a.State)) != "" {
@@ -166,7 +168,8 @@ func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.AuthRes
 }
 
 func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.CallbackResult, live *session.Live,
-	out *SignInResult) error {
+	out *SignInResult,
+) error {
 	cfg, ok := o.Registry.Config(name)
 	if !ok {
 		return oidc.ErrNoProvider
@@ -207,8 +210,10 @@ func (o *OIDC) checkReplacement(ctx context.Context, f oidc.CallbackResult, live
 		return fmt.Errorf("looking up an identity: %w", err)
 	}
 	if err != nil || id.UserID != live.User.ID {
-		return &oidc.Error{Kind: oidc.Expired,
-			Reason: "another site started the flow, and a different user has signed in meanwhile"}
+		return &oidc.Error{
+			Kind:   oidc.Expired,
+			Reason: "another site started the flow, and a different user has signed in meanwhile",
+		}
 	}
 	return nil
 }
@@ -223,7 +228,8 @@ func (o *OIDC) warnIgnored(name string, p *oidc.Claims) {
 
 // signIn starts a session for verified claims.
 func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live,
-	out *SignInResult) error {
+	out *SignInResult,
+) error {
 	u, err := o.findOrCreateUser(ctx, c, cfg, f.Claims, out)
 	if err != nil {
 		return err
@@ -273,7 +279,8 @@ func errInactive(pending bool) error {
 // reauth rotates the session of a user whom the provider has just authenticated again (step-up). The new claims replace
 // the session's in the same transaction.
 func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live,
-	out *SignInResult) error {
+	out *SignInResult,
+) error {
 	p := f.Claims
 	sealed, err := o.Registry.Seal(ctx, p.Tokens, live.User.ID, p.Issuer, p.Subject)
 	if err != nil {

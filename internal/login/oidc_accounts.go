@@ -21,7 +21,8 @@ import (
 // issuer and subject only (OpenID Connect Core 1.0, section 5.7), never by name or e-mail, unless the operator has
 // configured link verified_email.
 func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Claims,
-	out *SignInResult) (store.User, error) {
+	out *SignInResult,
+) (store.User, error) {
 	var u store.User
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		*out = SignInResult{Purpose: out.Purpose, ReturnTo: out.ReturnTo}
@@ -60,7 +61,8 @@ func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config,
 
 // updateKnownUser updates the account of a known identity.
 func (o *OIDC) updateKnownUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Claims,
-	id store.Identity) (store.User, error) {
+	id store.Identity,
+) (store.User, error) {
 	u, err := tx.User(ctx, id.UserID)
 	if err != nil {
 		return u, err
@@ -117,7 +119,8 @@ func mayLinkByEmail(ctx context.Context, tx store.Tx, p *oidc.Claims, local stor
 
 // linkByEmail links an identity to the local account with the same verified e-mail.
 func (o *OIDC) linkByEmail(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Claims,
-	u store.User) (store.User, error) {
+	u store.User,
+) (store.User, error) {
 	if !u.Active || u.Pending {
 		return u, errInactive(u.Pending) // no new account either: it would undo the deactivation
 	}
@@ -141,7 +144,8 @@ func providerEvent(cfg *oidc.Config, action string, u store.User) store.Event {
 
 // create creates an account for an unknown identity.
 func (o *OIDC) create(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config,
-	p *oidc.Claims) (store.User, error) {
+	p *oidc.Claims,
+) (store.User, error) {
 	if cfg.Create == oidc.CreateDeny {
 		return store.User{}, &oidc.Error{Kind: oidc.Unknown, Reason: "no account has this identity, and create is deny"}
 	}
@@ -214,7 +218,8 @@ func (o *OIDC) isUsernameFree(ctx context.Context, tx store.Tx, p *oidc.Claims, 
 // applyClaims updates an account from claims. The name and e-mail of an account with a password, and groups that were
 // granted here, are not changed.
 func (o *OIDC) applyClaims(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, p *oidc.Claims, u store.User,
-	roles bool) (store.User, error) {
+	roles bool,
+) (store.User, error) {
 	after := u
 	others, err := otherGroups(ctx, tx, u.ID, p.Issuer, p.Subject)
 	if err != nil {
@@ -237,7 +242,8 @@ func (o *OIDC) applyClaims(ctx context.Context, tx store.Tx, c Client, cfg *oidc
 
 // saveUser writes and audits the changes, if there are any.
 func (o *OIDC) saveUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config,
-	u, after store.User) (store.User, error) {
+	u, after store.User,
+) (store.User, error) {
 	details := userChanges(u, after)
 	provenance := after.RoleProvided != u.RoleProvided || !slices.Equal(after.ProvidedGroups, u.ProvidedGroups)
 	if len(details) == 0 && !provenance {
@@ -259,7 +265,9 @@ func (o *OIDC) saveUser(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Co
 func userChanges(u, after store.User) map[string]string {
 	d := make(map[string]string)
 	for _, f := range []struct{ name, from, to string }{
-		{"email", u.Email, after.Email}, {"name", u.Name, after.Name}, {"role", string(u.Role), string(after.Role)},
+		{"email", u.Email, after.Email},
+		{"name", u.Name, after.Name},
+		{"role", string(u.Role), string(after.Role)},
 		{"groups", identifier.JoinGroups(u.Groups, ","), identifier.JoinGroups(after.Groups, ",")},
 		{"email_verified", strconv.FormatBool(u.EmailVerified), strconv.FormatBool(after.EmailVerified)},
 	} {
@@ -289,7 +297,8 @@ func otherGroups(ctx context.Context, tx store.Tx, userID, issuer, subject strin
 // granted here, and the deployment's root, are not changed. The store enforces the last-admin rule; the check here
 // keeps a sign-in from removing the last administrator, after which the set-up link would open again.
 func (o *OIDC) roleFor(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Config, u store.User,
-	admin bool) (role store.Role, provided bool, err error) {
+	admin bool,
+) (role store.Role, provided bool, err error) {
 	switch {
 	case u.Managed || u.RoleGranted || (len(cfg.AdminGroups) == 0 && u.Origin != store.OriginOIDC && !u.RoleProvided):
 		return u.Role, u.RoleProvided, nil

@@ -66,7 +66,8 @@ func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Claims, started time.Ti
 // here or at the provider, all sessions, or the browser's own at the beginning or at the callback. A session that was
 // replaced by another sign-in or rotated in the same browser does not count as ended: several tabs may sign in at once.
 func (o *OIDC) checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackResult, live *session.Live,
-	userID string) error {
+	userID string,
+) error {
 	keys := []string{userID, store.EndedAll}
 	if f.SessionID != "" {
 		keys = append(keys, f.SessionID)
@@ -85,8 +86,10 @@ func (o *OIDC) checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackRe
 	case err != nil:
 		return err
 	case ended:
-		return &oidc.Error{Kind: oidc.Expired,
-			Reason: "sessions of the user or the browser were ended while the flow was in progress"}
+		return &oidc.Error{
+			Kind:   oidc.Expired,
+			Reason: "sessions of the user or the browser were ended while the flow was in progress",
+		}
 	}
 	return nil
 }

@@ -112,7 +112,8 @@ func endByLogoutToken(ctx context.Context, tx store.Tx, l oidc.LogoutToken, now 
 
 // endSessionsWhere ends the sessions of a user for which the predicate is true.
 func endSessionsWhere(ctx context.Context, tx store.Tx, userID string, now time.Time,
-	which func(*store.Session) bool) ([]store.Session, error) {
+	which func(*store.Session) bool,
+) ([]store.Session, error) {
 	var ended []store.Session
 	q := store.SessionQuery{UserID: userID, Now: now, Limit: 1000}
 	for {
@@ -159,7 +160,8 @@ func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid str
 
 // auditEnded audits sessions that a provider ended.
 func (o *OIDC) auditEnded(ctx context.Context, tx store.Tx, c Client, name, reason string,
-	ended []store.Session) error {
+	ended []store.Session,
+) error {
 	for i := range ended {
 		u, err := tx.User(ctx, ended[i].UserID)
 		if err != nil {

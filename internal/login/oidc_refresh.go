@@ -136,8 +136,10 @@ func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutc
 		unsaved.failingSince = now
 	case now.Sub(since) >= r.cfg.RefreshGraceOrDefault():
 		log.Warn("session refreshes have failed for longer than refresh_grace: session ended")
-		return r.endSession(ctx, &oidc.Error{Kind: oidc.Unavailable, Reason: "refreshes have failed for longer than refresh_grace",
-			Err: why})
+		return r.endSession(ctx, &oidc.Error{
+			Kind: oidc.Unavailable, Reason: "refreshes have failed for longer than refresh_grace",
+			Err: why,
+		})
 	default:
 		log.Warn("could not refresh a session; it continues")
 		return refreshUnchanged
@@ -203,7 +205,8 @@ func (r *tokenRefresh) retryUnsaved(ctx context.Context) error {
 // replaceTokens replaces the tokens that this refresh last read or wrote. It returns store.ErrStale if they have been
 // changed concurrently. apply, which may be nil, runs in the same transaction.
 func (r *tokenRefresh) replaceTokens(ctx context.Context, t oidc.Tokens, claims string,
-	apply func(tx store.Tx) error) error {
+	apply func(tx store.Tx) error,
+) error {
 	s := r.session
 	sealed, err := r.Registry.Seal(ctx, t, s.UserID, s.Issuer, s.Subject)
 	if err != nil {

@@ -65,16 +65,20 @@ func (w *world) people(kind string) {
 	}
 }
 
-var kinds = []string{"nobody", "one account", "one account, the address another one", "two accounts",
+var kinds = []string{
+	"nobody", "one account", "one account, the address another one", "two accounts",
 	"the address is a username",
-	"turned off", "waiting", "of a provider"}
+	"turned off", "waiting", "of a provider",
+}
 
 // User enumeration: what a stranger observes depends on their own earlier attempts, and not on which accounts the names
 // belong to, if any, for any order, spelling, address and pauses.
 func TestGuessingTellsNothingAboutAccounts(t *testing.T) {
 	t.Parallel()
-	names := []string{"bob", "BOB", " ｂｏｂ ", "bob@corp.test", "Bob@Corp.Test", "bob＠corp.test", "robert@corp.test",
-		"robert", "nobody", "bob@elsewhere.test"}
+	names := []string{
+		"bob", "BOB", " ｂｏｂ ", "bob@corp.test", "Bob@Corp.Test", "bob＠corp.test", "robert@corp.test",
+		"robert", "nobody", "bob@elsewhere.test",
+	}
 	for seed := range uint64(3) {
 		var told [][]string
 		for _, kind := range kinds {
@@ -108,8 +112,12 @@ func TestGuessingTellsNothingAboutAccounts(t *testing.T) {
 // Seven requests: six for the one name, one for the other.
 func TestTwoNamesOfOneAccountWaitLikeTwoNamesOfNobody(t *testing.T) {
 	t.Parallel()
-	for _, pair := range [][2]string{{"bob", "bob@corp.test"}, {"bob@corp.test", "bob"}, {"bob", "robert@corp.test"},
-		{"robert@corp.test", "bob"}} {
+	for _, pair := range [][2]string{
+		{"bob", "bob@corp.test"},
+		{"bob@corp.test", "bob"},
+		{"bob", "robert@corp.test"},
+		{"robert@corp.test", "bob"},
+	} {
 		var first []string
 		for i, kind := range kinds {
 			w := newWorld(t)

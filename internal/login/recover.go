@@ -34,8 +34,10 @@ func (r Recovered) Describe(details map[string]string) {
 	if _, told := details["sessions_ended"]; !told || r.Sessions > 0 {
 		details["sessions_ended"] = strconv.Itoa(r.Sessions)
 	}
-	for name, n := range map[string]int{"browsers_forgotten": r.Devices, "links_canceled": r.Links,
-		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Remaining)} {
+	for name, n := range map[string]int{
+		"browsers_forgotten": r.Devices, "links_canceled": r.Links,
+		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Remaining),
+	} {
 		if n > 0 {
 			details[name] = strconv.Itoa(n)
 		}

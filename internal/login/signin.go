@@ -141,7 +141,8 @@ func (s *Service) recordSignIn(ctx context.Context, tx store.Tx, c Client, p Pro
 	}
 	if p.rehash != "" {
 		err := tx.SetPassword(ctx, out.User.ID, store.PasswordChange{
-			Hash: p.rehash, Rehash: true, IfHash: p.User.PasswordHash, MustChange: out.User.MustChange, At: now})
+			Hash: p.rehash, Rehash: true, IfHash: p.User.PasswordHash, MustChange: out.User.MustChange, At: now,
+		})
 		if err != nil && !errors.Is(err, store.ErrStale) {
 			return err
 		}
@@ -161,7 +162,8 @@ func (s *Service) recordSignIn(ctx context.Context, tx store.Tx, c Client, p Pro
 // rememberDevice makes the browser known for the account. Only tokens created here are stored: one that was planted in
 // the browser is not adopted.
 func (s *Service) rememberDevice(ctx context.Context, tx store.Tx, c Client, p Proof, out *SignedIn,
-	now time.Time) error {
+	now time.Time,
+) error {
 	token := p.attempt.device
 	if token == "" {
 		token = store.NewToken()
@@ -180,7 +182,8 @@ func (s *Service) StepUp(ctx context.Context, c Client, p Proof, l *session.Live
 // stepUpAt is [Service.StepUp] for a proof given at authAt. apply, which may be nil, changes the session before it is
 // rotated. Session and user are read in the transaction, so that changes since the request began are not undone.
 func (s *Service) stepUpAt(ctx context.Context, c Client, p Proof, l *session.Live, authAt time.Time,
-	apply func(ctx context.Context, tx store.Tx, old *store.Session) error) (SignedIn, error) {
+	apply func(ctx context.Context, tx store.Tx, old *store.Session) error,
+) (SignedIn, error) {
 	var out SignedIn
 	err := s.Store.Change(ctx, func(tx store.Tx) error {
 		old, u, err := tx.Session(ctx, l.Session.ID)

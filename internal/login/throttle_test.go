@@ -349,8 +349,10 @@ func TestStepUpAttemptsAreCountedAndAudited(t *testing.T) {
 }
 
 func TestClientKeys(t *testing.T) {
-	for ip, want := range map[string]string{"192.0.2.1": "c:192.0.2.1", "::ffff:192.0.2.1": "c:192.0.2.1",
-		"2001:db8::5": "c:2001:db8::/64", "fe80::1%eth0": "c:fe80::/64"} {
+	for ip, want := range map[string]string{
+		"192.0.2.1": "c:192.0.2.1", "::ffff:192.0.2.1": "c:192.0.2.1",
+		"2001:db8::5": "c:2001:db8::/64", "fe80::1%eth0": "c:fe80::/64",
+	} {
 		if got := login.ClientKey(netip.MustParseAddr(ip)); got != want {
 			t.Errorf("%s: %q, want %q", ip, got, want)
 		}

@@ -55,7 +55,8 @@ func endIdentitySessions(ctx context.Context, tx store.Tx, id store.Identity, ke
 
 // withdrawRights removes from an account the rights of an identity that it has lost; see [unlinking] for save.
 func withdrawRights(ctx context.Context, tx store.Tx, u store.User,
-	save func(ctx context.Context, tx store.Tx, u, after store.User, others []store.Identity) error) error {
+	save func(ctx context.Context, tx store.Tx, u, after store.User, others []store.Identity) error,
+) error {
 	others, err := tx.Identities(ctx, u.ID)
 	if err != nil {
 		return err
@@ -112,7 +113,8 @@ func (o *OIDC) Unlink(ctx context.Context, c Client, live *session.Live, issuer,
 
 // unlinkOwn unlinks an identity for its own user. The role follows the admin groups of the identities that are left.
 func (o *OIDC) unlinkOwn(ctx context.Context, tx store.Tx, c Client, u store.User, id store.Identity,
-	keep string) error {
+	keep string,
+) error {
 	cfg, ok := o.Registry.Config(id.Provider)
 	if !ok {
 		cfg = &oidc.Config{Name: id.Provider}
@@ -147,7 +149,8 @@ func (o *OIDC) givesAdmin(id store.Identity) bool {
 // the role goes with the last identity, unless it was granted here. It returns how many sessions ended. note may be
 // nil.
 func UnlinkIdentity(ctx context.Context, tx store.Tx, id store.Identity,
-	note func(context.Context, store.Tx, store.Event) error) (int, error) {
+	note func(context.Context, store.Tx, store.Event) error,
+) (int, error) {
 	u, err := tx.User(ctx, id.UserID)
 	if err != nil {
 		return 0, err

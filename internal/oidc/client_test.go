@@ -53,8 +53,10 @@ func TestAProviderOnThisMachineNeedsInsecureHTTP(t *testing.T) {
 
 func TestAResponseThatIsTooLargeIsAnErrorAndNotTruncated(t *testing.T) {
 	t.Parallel()
-	for size, fine := range map[int]bool{0: true, maxBody - 1: true, maxBody: true, maxBody + 1: false,
-		4 * maxBody: false} {
+	for size, fine := range map[int]bool{
+		0: true, maxBody - 1: true, maxBody: true, maxBody + 1: false,
+		4 * maxBody: false,
+	} {
 		l := &limitedBody{ReadCloser: io.NopCloser(strings.NewReader(strings.Repeat("x", size))), remaining: maxBody}
 		b, err := io.ReadAll(l)
 		if fine && (err != nil || len(b) != size) || !fine && !errors.Is(err, errTooLarge) {
@@ -129,8 +131,10 @@ func TestValidateReportsTheFirstMistake(t *testing.T) {
 func TestAURLWithMoreThanAHostIsNotUsed(t *testing.T) {
 	t.Parallel()
 	r := &remote{insecure: true}
-	for _, host := range []string{"id.test;script-src", "id.test,evil", "*", "*.test", "'self'", "id.test'", "", "id test",
-		"id.test:", "id.test:x", "[::1", "\u0131d.test", "a..test"} {
+	for _, host := range []string{
+		"id.test;script-src", "id.test,evil", "*", "*.test", "'self'", "id.test'", "", "id test",
+		"id.test:", "id.test:x", "[::1", "\u0131d.test", "a..test",
+	} {
 		for _, scheme := range []string{"https", "http"} {
 			address := scheme + "://" + host + "/end"
 			if r.isUsableURL(address) {

@@ -44,8 +44,10 @@ func (p *provider) credentials(m *metadata) (credentials, error) {
 	case SecretJWT:
 		return p.clientAssertion(m, jose.SigningKey{Algorithm: jose.HS256, Key: []byte(p.Secret)})
 	case KeyJWT:
-		return p.clientAssertion(m, jose.SigningKey{Algorithm: p.Key.Algorithm,
-			Key: jose.JSONWebKey{Key: p.Key.Private, KeyID: p.Key.ID}})
+		return p.clientAssertion(m, jose.SigningKey{
+			Algorithm: p.Key.Algorithm,
+			Key:       jose.JSONWebKey{Key: p.Key.Private, KeyID: p.Key.ID},
+		})
 	default:
 		return credentials{style: oauth2.AuthStyleInParams}, nil
 	}
@@ -131,7 +133,8 @@ func checkTokenType(tok *oauth2.Token) error {
 
 // fetchClaims returns the claims of a verified ID token, completed by those of userinfo.
 func (p *provider) fetchClaims(ctx context.Context, m *metadata, tok *oauth2.Token, v *verifiedToken,
-	t Tokens) (*Claims, error) {
+	t Tokens,
+) (*Claims, error) {
 	if err := checkAuthTime(v.authTime, time.Time{}, p.now()); err != nil {
 		return nil, err
 	}

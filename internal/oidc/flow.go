@@ -245,7 +245,8 @@ type CallbackResult struct {
 // from the store, once, before any request to the provider. Without the browser's cookie it is not even taken, so that
 // nobody else can use it up (login CSRF: a callback with a valid code but the state of another browser).
 func (g *Registry) Finish(ctx context.Context, name string, a AuthResponse,
-	cookie func(name string) string) (CallbackResult, error) {
+	cookie func(name string) string,
+) (CallbackResult, error) {
 	var out CallbackResult
 	p := g.names[name]
 	if p == nil {

@@ -27,8 +27,10 @@ const callback = "https://app.example.com/_auth/oidc/test/callback"
 func newEnv(t testing.TB, change ...func(*oidc.Config)) *env {
 	t.Helper()
 	e := &env{t: t, idp: provider.New(t), db: testenv.Store(t), pool: oidc.NewPool(oidc.PoolOptions{})}
-	e.cfg = oidc.Config{Name: "test", Issuer: e.idp.Issuer, ClientID: e.idp.Client.ID, Secret: e.idp.Client.Secret,
-		Insecure: true}
+	e.cfg = oidc.Config{
+		Name: "test", Issuer: e.idp.Issuer, ClientID: e.idp.Client.ID, Secret: e.idp.Client.Secret,
+		Insecure: true,
+	}
 	for _, f := range change {
 		f(&e.cfg)
 	}

@@ -27,8 +27,10 @@ func (c canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		status = http.StatusNotFound
 	}
-	return &http.Response{StatusCode: status, Body: io.NopCloser(bytes.NewReader(body)),
-		Header: http.Header{"Content-Type": {"application/json"}}, Request: r}, nil
+	return &http.Response{
+		StatusCode: status, Body: io.NopCloser(bytes.NewReader(body)),
+		Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
+	}, nil
 }
 
 const fuzzIssuer = "https://id.example.com"
@@ -65,8 +67,10 @@ func fuzzJWKS(t testing.TB, keys ...idp.Key) []byte {
 var fuzzConfig = Config{Name: "test", Issuer: fuzzIssuer, ClientID: "gate", Secret: "s"}
 
 func fuzzClaims() map[string]any {
-	return map[string]any{"iss": fuzzIssuer, "sub": "user-1", "aud": "gate", "iat": fuzzNow.Unix(),
-		"exp": fuzzNow.Unix() + 300, "nonce": "n-0123456789"}
+	return map[string]any{
+		"iss": fuzzIssuer, "sub": "user-1", "aud": "gate", "iat": fuzzNow.Unix(),
+		"exp": fuzzNow.Unix() + 300, "nonce": "n-0123456789",
+	}
 }
 
 // object returns m as JSON.
@@ -176,8 +180,10 @@ func FuzzLogoutToken(f *testing.F) {
 			return
 		}
 		r := fuzzRemote(fuzzDiscovery, jwks)
-		g := &Registry{names: map[string]*provider{"test": {Config: fuzzConfig, remote: r, now: r.now}}, now: r.now,
-			log: zap.NewNop()}
+		g := &Registry{
+			names: map[string]*provider{"test": {Config: fuzzConfig, remote: r, now: r.now}}, now: r.now,
+			log: zap.NewNop(),
+		}
 		l, err := g.VerifyLogout(t.Context(), "test", signRaw(t, payload))
 		if err != nil {
 			return

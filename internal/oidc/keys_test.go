@@ -53,8 +53,10 @@ func TestOtherMembersOfAJWKChangeNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for kind, key := range map[string]map[string]any{"EC": published(t, ec.Public()), "RSA": published(t, rs.Public()),
-		"OKP": published(t, ed)} {
+	for kind, key := range map[string]map[string]any{
+		"EC": published(t, ec.Public()), "RSA": published(t, rs.Public()),
+		"OKP": published(t, ed),
+	} {
 		for name, beside := range map[string]map[string]any{
 			"nothing": {}, "an empty certificate": {"x5c": []string{""}}, "no certificate": {"x5c": []string{"AAAA"}},
 			"x5c of another type":         {"x5c": 5},

@@ -17,7 +17,8 @@ import (
 // subject, and the session has to end. ok is false if there is no refresh token. save is called with tokens that
 // replace t before any further request; its error is returned as it is.
 func (g *Registry) Refresh(ctx context.Context, s *store.Session, t Tokens,
-	save SaveTokens) (person *Claims, ok bool, err error) {
+	save SaveTokens,
+) (person *Claims, ok bool, err error) {
 	p := g.names[s.Provider]
 	if p == nil || p.Issuer != s.Issuer || t.Refresh == "" {
 		return nil, false, nil
@@ -40,7 +41,8 @@ type SaveTokens func(context.Context, Tokens) error
 
 // refresh uses a refresh token (RFC 6749, section 6) and verifies the response.
 func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens, subject string,
-	save SaveTokens) (*Claims, error) {
+	save SaveTokens,
+) (*Claims, error) {
 	tok, err := p.useRefreshToken(ctx, m, t)
 	if err != nil {
 		return nil, err
@@ -59,8 +61,10 @@ func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens, subject s
 		raw = t.IDToken
 		v, err = parseStoredIDToken(raw)
 	} else {
-		v, err = p.remote.verifyID(ctx, &p.Config, m, raw, expectedToken{nonce: t.Nonce, refresh: true,
-			accessToken: tok.AccessToken})
+		v, err = p.remote.verifyID(ctx, &p.Config, m, raw, expectedToken{
+			nonce: t.Nonce, refresh: true,
+			accessToken: tok.AccessToken,
+		})
 	}
 	if err != nil {
 		return nil, err

@@ -166,8 +166,11 @@ func (r *remote) readMetadata(ctx context.Context) (*metadata, error) {
 		name, url string
 		required  bool
 	}{
-		{"authorization_endpoint", m.AuthURL, true}, {"token_endpoint", m.TokenURL, true}, {"jwks_uri", m.KeysURL, true},
-		{"userinfo_endpoint", m.UserInfoURL, false}, {"end_session_endpoint", m.EndURL, false},
+		{"authorization_endpoint", m.AuthURL, true},
+		{"token_endpoint", m.TokenURL, true},
+		{"jwks_uri", m.KeysURL, true},
+		{"userinfo_endpoint", m.UserInfoURL, false},
+		{"end_session_endpoint", m.EndURL, false},
 	} {
 		if e.url == "" && !e.required {
 			continue

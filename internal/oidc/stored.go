@@ -39,8 +39,10 @@ func DecodeStoredClaims(text string) StoredClaims {
 // that are refused now.
 func (p StoredClaims) Claims(subject string) *Claims {
 	mail, _ := identifier.ParseEmail(p.Email)
-	return &Claims{Subject: subject, Email: mail, EmailVerified: p.EmailVerified && !mail.IsZero(),
-		Groups: identifier.ParseGroups(p.Groups)}
+	return &Claims{
+		Subject: subject, Email: mail, EmailVerified: p.EmailVerified && !mail.IsZero(),
+		Groups: identifier.ParseGroups(p.Groups),
+	}
 }
 
 // AuthTime returns when the user authenticated at the provider (auth_time), or the zero time if it does not say.

@@ -15,7 +15,8 @@ import (
 func decided(t testing.TB, id, info []byte) (*Claims, bool) {
 	t.Helper()
 	p := &provider{Config: Config{Name: "test", Issuer: fuzzIssuer, AdminGroups: []string{"admins"}, Allow: []Allow{
-		{Field: "domain", Values: []string{"company.com"}}, {Field: "email", Values: []string{"boss@other.example"}},
+		{Field: "domain", Values: []string{"company.com"}},
+		{Field: "email", Values: []string{"boss@other.example"}},
 		{Field: "group", Values: []string{"staff"}},
 	}}}
 	v := &verifiedToken{subject: "user-1"}
@@ -126,9 +127,11 @@ func TestEmailVerifiedCountsOnlyForTheAddressBesideIt(t *testing.T) {
 
 func TestADuplicateMemberIsAnError(t *testing.T) {
 	t.Parallel()
-	for _, doc := range []string{`{"a":1,"a":1}`, `{"a":{"b":1,"b":2}}`, `{"a":[{"b":1,"b":2}]}`,
+	for _, doc := range []string{
+		`{"a":1,"a":1}`, `{"a":{"b":1,"b":2}}`, `{"a":[{"b":1,"b":2}]}`,
 		`{"\ud800":1,"\udc00":2}`, `{"a":1}{}`, `[]`, `null`, `1`, strings.Repeat(`{"a":`, 99) + "1" +
-			strings.Repeat("}", 99)} {
+			strings.Repeat("}", 99),
+	} {
 		var c jsonObject
 		if err := json.Unmarshal([]byte(doc), &c); err == nil {
 			t.Errorf("%.60s was read as %v", doc, c)
@@ -166,8 +169,10 @@ func TestRSAKeysOfUpTo8192BitsAreAccepted(t *testing.T) {
 
 func TestADiscoveryDocumentInAnotherCaseIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, odd := range []string{`"Token_Endpoint":"https://evil.example/t",`, `"JWKS_URI":"https://evil.example/",`,
-		`"issuer":"https://id.example.com",`} {
+	for _, odd := range []string{
+		`"Token_Endpoint":"https://evil.example/t",`, `"JWKS_URI":"https://evil.example/",`,
+		`"issuer":"https://id.example.com",`,
+	} {
 		doc := strings.Replace(string(fuzzDiscovery), "{", "{"+odd, 1)
 		if m, err := fuzzRemote([]byte(doc), nil).metadata(t.Context(), time.Hour); err == nil {
 			t.Errorf("%s: uses %+v", odd, m)

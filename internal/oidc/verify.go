@@ -37,7 +37,8 @@ type expectedToken struct {
 
 // verifyID checks an ID token (OpenID Connect Core 1.0, section 3.1.3.7).
 func (r *remote) verifyID(ctx context.Context, c *Config, m *metadata, raw string,
-	want expectedToken) (*verifiedToken, error) {
+	want expectedToken,
+) (*verifiedToken, error) {
 	keys := &keySet{remote: r, purpose: forSignIn, algs: m.allowedAlgorithms(c)}
 	v, err := r.parse(raw, keys.algs, func(typ string) bool { return !strings.HasSuffix(typ, "+jwt") })
 	if err != nil {
@@ -96,8 +97,10 @@ func verifier(c *Config, keys *keySet) *gooidc.IDTokenVerifier {
 		algs[i] = string(a)
 	}
 	// The times are checked in checkCommon, with leeway and with our clock.
-	return gooidc.NewVerifier(c.Issuer, keys, &gooidc.Config{ClientID: c.ClientID, SupportedSigningAlgs: algs,
-		SkipExpiryCheck: true})
+	return gooidc.NewVerifier(c.Issuer, keys, &gooidc.Config{
+		ClientID: c.ClientID, SupportedSigningAlgs: algs,
+		SkipExpiryCheck: true,
+	})
 }
 
 // parse checks the form and the header of a token. Nothing in it is trusted yet.

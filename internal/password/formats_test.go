@@ -16,25 +16,39 @@ var vectors = []struct{ format, password, encoded string }{
 	{"bcrypt", "U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"},
 	{"bcrypt", "U*U", "$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"},
 
-	{"scrypt", "EnvPw1",
-		"scrypt:32768:8:1$abcdefghijklmnop$b6c0f442a87e32497a30a4e60ea7dedfe62d90761c21855391eb5fc4da984dc27511201bccee13aa5277d1108619624826e3935b32066adff1470b923e0c01f5"},
+	{
+		"scrypt", "EnvPw1",
+		"scrypt:32768:8:1$abcdefghijklmnop$b6c0f442a87e32497a30a4e60ea7dedfe62d90761c21855391eb5fc4da984dc27511201bccee13aa5277d1108619624826e3935b32066adff1470b923e0c01f5",
+	},
 	{"scrypt", "x", "scrypt:1024:8:1$NaCl$c7a59c7a2d0c55209f21f81d8431748e46bd25575904152b53644527f4d48af80485050de787261bd874cd3d84f14579d385d0413c323ec5e768fa9b94966e11"},
 	{"scrypt", "x", "scrypt$NaCl$df21e30f725465db1e5c447735e84d7d773c9dceb3a9f06d1bc8d37da22dc1ce5db050f6e9820f492450696b823b61e34eb9eb19ae9a10ace2849c8f9b54ef6f"},
-	{"scrypt", "pleaseletmein",
-		"$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU$cCO9yzr9c0hGHAbNgf046/2o+7qQT44+qbVD9lRdofLVQylVYT8Pz2LUlwUkKpr55h6F3A1lHkDfzwF7RVdYhw"},
+	{
+		"scrypt", "pleaseletmein",
+		"$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU$cCO9yzr9c0hGHAbNgf046/2o+7qQT44+qbVD9lRdofLVQylVYT8Pz2LUlwUkKpr55h6F3A1lHkDfzwF7RVdYhw",
+	},
 	{"scrypt", "password", "$scrypt$ln=10,r=8,p=16$TmFDbDEyMzQ$xenKSQCT6pUhV5JMCeVkB4DFL2sFgGs5kjmA8uRcxiU"},
 
-	{"pbkdf2-sha256", "EnvPw1",
-		"pbkdf2:sha256:600000$abcdefgh12345678$5e308ee52d8182be4ddb2d5bb0d08e22e6dc0adee6e3fbfbec24f047153ae8f9"},
-	{"pbkdf2-sha256", "Pässwörd ✓",
-		"pbkdf2:sha256:1000000$abcdefgh12345678$a000c61ef7c1fbf5a17b3bc475ca99aa585261ef852942cfadfeeb7a82e7b22c"},
-	{"pbkdf2-sha512", "x",
-		"pbkdf2:sha512:1000$NaCl$7e54bb1c65677883eb3fad461f4f5d71ba8488d55441625891837d12a5345d960c8e4d50428f2d97f682bfb03f22d1d1ee97cd98cdbb28c6c7497413768da7de"},
+	{
+		"pbkdf2-sha256", "EnvPw1",
+		"pbkdf2:sha256:600000$abcdefgh12345678$5e308ee52d8182be4ddb2d5bb0d08e22e6dc0adee6e3fbfbec24f047153ae8f9",
+	},
+	{
+		"pbkdf2-sha256", "Pässwörd ✓",
+		"pbkdf2:sha256:1000000$abcdefgh12345678$a000c61ef7c1fbf5a17b3bc475ca99aa585261ef852942cfadfeeb7a82e7b22c",
+	},
+	{
+		"pbkdf2-sha512", "x",
+		"pbkdf2:sha512:1000$NaCl$7e54bb1c65677883eb3fad461f4f5d71ba8488d55441625891837d12a5345d960c8e4d50428f2d97f682bfb03f22d1d1ee97cd98cdbb28c6c7497413768da7de",
+	},
 	{"pbkdf2-sha1", "x", "pbkdf2:sha1:1000$NaCl$37752880fc7847c2b219d478ea51362eb5eb930a"},
-	{"pbkdf2-sha256", "password",
-		"$pbkdf2-sha256$6400$0ZrzXitFSGltTQnBWOsdAw$Y11AchqV4b0sUisdZd0Xr97KWoymNE0LNNrnEgY4H9M"},
-	{"pbkdf2-sha256", "password",
-		"$pbkdf2-sha256$6400$.6UI/S.nXIk8jcbdHx3Fhg$98jZicV16ODfEsEZeYPGHU3kbrUrvUEXOPimVSQDD44"},
+	{
+		"pbkdf2-sha256", "password",
+		"$pbkdf2-sha256$6400$0ZrzXitFSGltTQnBWOsdAw$Y11AchqV4b0sUisdZd0Xr97KWoymNE0LNNrnEgY4H9M",
+	},
+	{
+		"pbkdf2-sha256", "password",
+		"$pbkdf2-sha256$6400$.6UI/S.nXIk8jcbdHx3Fhg$98jZicV16ODfEsEZeYPGHU3kbrUrvUEXOPimVSQDD44",
+	},
 	{"pbkdf2-sha1", "password", "$pbkdf2$1000$........c2FsdA$rftDGAd3YF.uEPDad.iwLHJbwFw"},
 	{"pbkdf2-sha512", "password", "$pbkdf2-sha512$i=1000,l=32$c2FsdHNhbHQ$Q6v4xwJ8a9nWPp2BeEoAYYhHSo2xRmPWART17vTpSxs"},
 	{"pbkdf2-sha256", "Pässwörd ✓", "$pbkdf2-sha256$i=1000$c2FsdHNhbHQ$ZbkxloHq9M6+ws9v90u1AiQl39IIsaXD+dpDiNvDQzE"},
@@ -255,8 +269,10 @@ func TestFingerprint(t *testing.T) {
 			t.Errorf("another %s has the same fingerprint", name)
 		}
 	}
-	for _, bad := range []string{"", "x", "$argon2id$v=19$m=64,t=1,p=1",
-		"$argon2id$v=19$m=4294967295,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA", salt + "$", salt + "\n", salt[1:]} {
+	for _, bad := range []string{
+		"", "x", "$argon2id$v=19$m=64,t=1,p=1",
+		"$argon2id$v=19$m=4294967295,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA", salt + "$", salt + "\n", salt[1:],
+	} {
 		if fp, err := h.Fingerprint(t.Context(), bad, "x"); err == nil || fp != "" {
 			t.Errorf("salt %q: %q, %v", bad, fp, err)
 		}

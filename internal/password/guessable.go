@@ -63,8 +63,10 @@ func checkGuessable(password string, context []string) error {
 	listed := commonWords()
 	for core := range cores(folded) {
 		if contextual[squash(core)] || contextual[unrepeat(squash(core))] {
-			return &PolicyError{ReasonContext,
-				"Choose something other than your name, your e-mail address or the name of this site."}
+			return &PolicyError{
+				ReasonContext,
+				"Choose something other than your name, your e-mail address or the name of this site.",
+			}
 		}
 		if isListed(listed, core) {
 			return errCommon()
@@ -77,8 +79,10 @@ func checkGuessable(password string, context []string) error {
 }
 
 func errCommon() error {
-	return &PolicyError{ReasonCommon,
-		"This password is among the first that attackers try. Choose another one, for example four random words."}
+	return &PolicyError{
+		ReasonCommon,
+		"This password is among the first that attackers try. Choose another one, for example four random words.",
+	}
 }
 
 // isListed reports whether s is a listed word, or repeats one, with or without separators.

@@ -75,9 +75,11 @@ func checkBytes(password string) error {
 	case password == "":
 		return &PolicyError{ReasonEmpty, "Enter a password."}
 	case len(password) > MaxBytes:
-		return &PolicyError{ReasonLong,
+		return &PolicyError{
+			ReasonLong,
 			fmt.Sprintf("This password is too long: use at most %d bytes (as many letters, or half as many with accents).",
-				MaxBytes)}
+				MaxBytes),
+		}
 	case !utf8.ValidString(password):
 		return &PolicyError{ReasonEncoding, "The password is not valid UTF-8 text."}
 	}

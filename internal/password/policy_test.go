@@ -11,8 +11,10 @@ import (
 // Secrets in logs: policy errors are shown on pages and logged at start.
 func TestPolicyNeverRepeatsThePassword(t *testing.T) {
 	t.Parallel()
-	for _, password := range []string{"canary", "canary canary", "canary\x00canarycanary", "canary\xff",
-		strings.Repeat("canary", 200), "canary1234567", "changeme-canary"} {
+	for _, password := range []string{
+		"canary", "canary canary", "canary\x00canarycanary", "canary\xff",
+		strings.Repeat("canary", 200), "canary1234567", "changeme-canary",
+	} {
 		err := Policy{}.Check(password, "canary")
 		if err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%.20q: %v", password, err)
@@ -61,11 +63,17 @@ func TestPolicyLengthCountsCharacters(t *testing.T) {
 		password string
 		want     string
 	}{
-		{0, "vq8Zk2mWx9L", ReasonShort}, {0, "vq8Zk2mWx9Lp", ""}, {12, "vq8Zk2mWx9L", ReasonShort}, {8, "vq8Zk2mW", ""},
+		{0, "vq8Zk2mWx9L", ReasonShort},
+		{0, "vq8Zk2mWx9Lp", ""},
+		{12, "vq8Zk2mWx9L", ReasonShort},
+		{8, "vq8Zk2mW", ""},
 		{8, "vq8Zk2m", ReasonShort},
-		{1, "vq8Zk2m", ReasonShort}, {-5, "vq8Zk2m", ReasonShort}, {20, "vq8Zk2mWx9Lpvq8Zk2mZ", ""},
+		{1, "vq8Zk2m", ReasonShort},
+		{-5, "vq8Zk2m", ReasonShort},
+		{20, "vq8Zk2mWx9Lpvq8Zk2mZ", ""},
 		{20, "vq8Zk2mWx9Lpvq8Zk2m", ReasonShort},
-		{12, "äöüßéèêàçñø", ReasonShort}, {12, "äöüßéèêàçñøå", ""}, // 22 and 24 bytes
+		{12, "äöüßéèêàçñø", ReasonShort},
+		{12, "äöüßéèêàçñøå", ""},                                  // 22 and 24 bytes
 		{12, strings.Repeat("e\u0301", 6) + "xyzab", ReasonShort}, // 11 characters once composed
 		{12, "🦊🦉🐳🐢🦔🦋🐝🦀🐙🦑🦜", ReasonShort},
 	} {
@@ -151,8 +159,10 @@ func TestPolicyRefusesSamples(t *testing.T) {
 
 func TestPolicyRefusesTheirOwnNames(t *testing.T) {
 	t.Parallel()
-	context := []string{"Rosalind.Franklin", "rfranklin@crystal-lab.example", "Rosalind Elsie Franklin", "Crystal Gazette",
-		"xy", ""}
+	context := []string{
+		"Rosalind.Franklin", "rfranklin@crystal-lab.example", "Rosalind Elsie Franklin", "Crystal Gazette",
+		"xy", "",
+	}
 	for _, password := range []string{
 		"rosalind.franklin", "RosalindFranklin", "rosalind franklin", "rosalindfranklin1", "Rosalind.Franklin2026!",
 		"123rosalindfranklin", "r0s4l1ndfr4nkl1n", "rosalindfranklinrosalindfranklin",
@@ -164,8 +174,10 @@ func TestPolicyRefusesTheirOwnNames(t *testing.T) {
 			t.Errorf("%q is %q, want %q", password, got, ReasonContext)
 		}
 	}
-	for _, password := range []string{"rosalind likes 7 tulips", "franklin stove at dawn", "crystal clear waters",
-		"xyxz vq8Zk2m xy"} {
+	for _, password := range []string{
+		"rosalind likes 7 tulips", "franklin stove at dawn", "crystal clear waters",
+		"xyxz vq8Zk2m xy",
+	} {
 		if got := reason(t, Policy{MinLength: 8}, password, context...); got != "" {
 			t.Errorf("%q is refused: %s", password, got)
 		}
@@ -235,8 +247,10 @@ func TestPolicyIsQuickForLongPasswords(t *testing.T) {
 }
 
 func FuzzPolicy(f *testing.F) {
-	for _, s := range []string{"correct horse battery staple", "Passw0rd!", "\xff", "e\u0301", "🦊", "1q2w3e4r",
-		strings.Repeat("ab", 600)} {
+	for _, s := range []string{
+		"correct horse battery staple", "Passw0rd!", "\xff", "e\u0301", "🦊", "1q2w3e4r",
+		strings.Repeat("ab", 600),
+	} {
 		f.Add(s, "admin", 8)
 	}
 	f.Fuzz(func(t *testing.T, password, context string, min int) {

@@ -192,8 +192,10 @@ func TestSlotsKeepStrangersAndOthersApart(t *testing.T) {
 		run("known, late", t.Context())
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if want := []string{"first", "known", "known", "stranger", "stranger", "stranger",
-			"known, late"}; !slices.Equal(served, want) {
+		if want := []string{
+			"first", "known", "known", "stranger", "stranger", "stranger",
+			"known, late",
+		}; !slices.Equal(served, want) {
 			t.Errorf("served %v", served)
 		}
 	})
@@ -257,9 +259,16 @@ func TestSlotsFollowCoresAndMemory(t *testing.T) {
 		limit int64
 		want  int
 	}{
-		{DefaultParams, 8, math.MaxInt64, 4}, {DefaultParams, 0, math.MaxInt64, 1}, {DefaultParams, 1, math.MaxInt64, 1}, {DefaultParams, 8, 0, 4},
-		{DefaultParams, 8, 4096 * mib, 4}, {DefaultParams, 8, 1024 * mib, 4},
-		{DefaultParams, 8, 512 * mib, 2}, {DefaultParams, 8, 256 * mib, 1}, {DefaultParams, 8, 32 * mib, 1}, {MinParams, 16, 512 * mib, 6},
+		{DefaultParams, 8, math.MaxInt64, 4},
+		{DefaultParams, 0, math.MaxInt64, 1},
+		{DefaultParams, 1, math.MaxInt64, 1},
+		{DefaultParams, 8, 0, 4},
+		{DefaultParams, 8, 4096 * mib, 4},
+		{DefaultParams, 8, 1024 * mib, 4},
+		{DefaultParams, 8, 512 * mib, 2},
+		{DefaultParams, 8, 256 * mib, 1},
+		{DefaultParams, 8, 32 * mib, 1},
+		{MinParams, 16, 512 * mib, 6},
 		{Params{}, 4, 64 * mib, 2},
 	} {
 		if got := slotsFor(c.p, c.cores, c.limit); got != c.want {
@@ -326,8 +335,17 @@ func TestParamsValidate(t *testing.T) {
 			t.Errorf("%s: %v", p, err)
 		}
 	}
-	for _, p := range []Params{{}, {19455, 2, 1}, {19456, 1, 1}, {19456, 2, 0}, {1<<20 + 1, 2, 1}, {65536, 65, 1},
-		{65536, 2, 65}, {1 << 20, 5, 1}, {math.MaxUint32, math.MaxUint32, 255}} {
+	for _, p := range []Params{
+		{},
+		{19455, 2, 1},
+		{19456, 1, 1},
+		{19456, 2, 0},
+		{1<<20 + 1, 2, 1},
+		{65536, 65, 1},
+		{65536, 2, 65},
+		{1 << 20, 5, 1},
+		{math.MaxUint32, math.MaxUint32, 255},
+	} {
 		if err := p.Validate(); err == nil {
 			t.Errorf("%s was taken", p)
 		}

@@ -83,8 +83,10 @@ func TestPathsWithTwoReadingsAreAmbiguous(t *testing.T) {
 			}
 		}
 	}
-	for _, plain := range []string{"/", "/x", "/x/", "/a/b.c/d", "/.well-known/x", "/.x", "/..x", "/a..b", "/a%20b", "/%61", "/%7Ex", "/caf%C3%A9", "/%E6%97%A5%E6%9C%AC/x",
-		"/x%C2%A0y", "/c++", "/@a", "/a:b", "/a,b", "/a=b&c", "/~x", "/-", "/x!", "/%EF%BC%A1", "/e%CC%81"} {
+	for _, plain := range []string{
+		"/", "/x", "/x/", "/a/b.c/d", "/.well-known/x", "/.x", "/..x", "/a..b", "/a%20b", "/%61", "/%7Ex", "/caf%C3%A9", "/%E6%97%A5%E6%9C%AC/x",
+		"/x%C2%A0y", "/c++", "/@a", "/a:b", "/a,b", "/a=b&c", "/~x", "/-", "/x!", "/%EF%BC%A1", "/e%CC%81",
+	} {
 		if policy.Ambiguous(plain) {
 			t.Errorf("%q is seen as ambiguous", plain)
 		}
@@ -101,9 +103,16 @@ func TestPublicPathsAreTheRequestedOnes(t *testing.T) {
 		original, current string
 		want              bool
 	}{
-		{"/public/x", "/public/x", true}, {"/public/x", "/x", true}, {"/public/x", "/index.php", true},
-		{"/x", "/public/x", false}, {"/admin", "/public/x", false},
-		{"/public/x", "/public//x", false}, {"/public/x", "", false}, {"/public/x", "/a/../x", false}, {"/public/..;/x", "/public/x", false}, {"", "/public/x", false},
+		{"/public/x", "/public/x", true},
+		{"/public/x", "/x", true},
+		{"/public/x", "/index.php", true},
+		{"/x", "/public/x", false},
+		{"/admin", "/public/x", false},
+		{"/public/x", "/public//x", false},
+		{"/public/x", "", false},
+		{"/public/x", "/a/../x", false},
+		{"/public/..;/x", "/public/x", false},
+		{"", "/public/x", false},
 	} {
 		if got := p.Match(policy.NewTarget(c.original, c.current)); got != c.want {
 			t.Errorf("%q rewritten to %q: public %v, want %v", c.original, c.current, got, c.want)
@@ -133,8 +142,10 @@ func TestAPIPathsAreCoveredInEveryReading(t *testing.T) {
 
 // FuzzPathDecision: whatever is public under /public/* stays there for every reading that upstreams are known to use.
 func FuzzPathDecision(f *testing.F) {
-	seeds := []string{"/public/x", "/public/../x", "/public/..;/x", "/public/%2e%2e/x", "/public/%252e", `/public/\x`, "/public/a/b?x", "//public/x", "/public/%c0%ae",
-		"/public/%20../x", "/public/..%20/x", "/public/x.", "/public/%3f", "/public/%EF%BC%8E%EF%BC%8E/x", "/public/.%C2%A0./x", "/public/%E2%80%A6/x"}
+	seeds := []string{
+		"/public/x", "/public/../x", "/public/..;/x", "/public/%2e%2e/x", "/public/%252e", `/public/\x`, "/public/a/b?x", "//public/x", "/public/%c0%ae",
+		"/public/%20../x", "/public/..%20/x", "/public/x.", "/public/%3f", "/public/%EF%BC%8E%EF%BC%8E/x", "/public/.%C2%A0./x", "/public/%E2%80%A6/x",
+	}
 	if len(seeds) == 0 {
 		f.Fatal("no seeds")
 	}

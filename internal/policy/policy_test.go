@@ -103,10 +103,18 @@ func TestOddAddressesHaveNoDomain(t *testing.T) {
 
 func TestUnsatisfiableRulesAreErrors(t *testing.T) {
 	for _, r := range []policy.Rule{
-		{Field: "role", Values: []string{"root"}}, {Field: "email", Values: []string{"x"}}, {Field: "domain", Values: []string{"@x.com"}},
-		{Field: "ip", Values: []string{"1"}}, {Field: "group"}, {Field: "group", Values: []string{" "}},
-		{Field: "group", Values: []string{"staff,ops"}}, {Field: "group", Values: []string{"staff "}}, {Field: "group", Values: []string{"sta\u200bff"}},
-		{Field: "domain", Values: []string{"*.example.com"}}, {Field: "domain", Values: []string{"example.com."}}, {Field: "email", Values: []string{"a@b.c\u00ad"}},
+		{Field: "role", Values: []string{"root"}},
+		{Field: "email", Values: []string{"x"}},
+		{Field: "domain", Values: []string{"@x.com"}},
+		{Field: "ip", Values: []string{"1"}},
+		{Field: "group"},
+		{Field: "group", Values: []string{" "}},
+		{Field: "group", Values: []string{"staff,ops"}},
+		{Field: "group", Values: []string{"staff "}},
+		{Field: "group", Values: []string{"sta\u200bff"}},
+		{Field: "domain", Values: []string{"*.example.com"}},
+		{Field: "domain", Values: []string{"example.com."}},
+		{Field: "email", Values: []string{"a@b.c\u00ad"}},
 		{Field: "user", Values: []string{"adm\u034fin"}},
 	} {
 		if r.Validate() == nil {

@@ -39,7 +39,7 @@ func Ambiguous(path string) bool {
 		return true
 	}
 	high := false
-	for i := 0; i < len(path); i++ {
+	for i := range len(path) {
 		switch c := path[i]; {
 		case c <= ' ' || c >= 0x7f, c == '\\', c == ';', c == '#', c == '?':
 			return true

@@ -58,8 +58,10 @@ func ofRequest(err error) (Problem, bool) {
 	case errors.Is(err, ui.ErrCrossSite):
 		return Problem{Status: http.StatusForbidden, Slug: "cross-site"}, true
 	case errors.As(err, &input):
-		return Problem{Status: input.Status, Slug: inputSlug(input.Status), Detail: input.Text, Say: input.Say,
-			Fields: input.Fields}, true
+		return Problem{
+			Status: input.Status, Slug: inputSlug(input.Status), Detail: input.Text, Say: input.Say,
+			Fields: input.Fields,
+		}, true
 	}
 	return Problem{}, false
 }
@@ -116,8 +118,10 @@ func ofSignIn(err error) (Problem, bool) {
 	case errors.Is(err, login.ErrInvalidCredentials):
 		return Problem{Status: http.StatusUnauthorized, Slug: "wrong-credentials"}, true
 	case errors.As(err, &throttled):
-		return Problem{Status: http.StatusTooManyRequests, Slug: "throttled",
-			RetryAfter: time.Duration(throttled.RetryAfter()) * time.Second}, true
+		return Problem{
+			Status: http.StatusTooManyRequests, Slug: "throttled",
+			RetryAfter: time.Duration(throttled.RetryAfter()) * time.Second,
+		}, true
 	case errors.As(err, &disabled) && disabled.Pending:
 		return Problem{Status: http.StatusForbidden, Slug: "pending"}, true
 	case errors.As(err, &disabled):
@@ -134,8 +138,10 @@ func ofStore(err error) (Problem, bool) {
 	var conflict *store.ConflictError
 	switch {
 	case errors.As(err, &conflict):
-		return Problem{Status: http.StatusConflict, Slug: "conflict",
-			Fields: []ui.FieldError{ui.Fault(conflict.Field, "fault.taken")}}, true
+		return Problem{
+			Status: http.StatusConflict, Slug: "conflict",
+			Fields: []ui.FieldError{ui.Fault(conflict.Field, "fault.taken")},
+		}, true
 	case errors.Is(err, store.ErrStale):
 		return Problem{Status: http.StatusConflict, Slug: "stale"}, true
 	case errors.Is(err, store.ErrLastAdmin):

@@ -65,7 +65,7 @@ func pathStart(target string) int {
 // plainSegments reports whether a path has one reading: nothing escaped, and no dots, blanks or separators that some
 // readers drop.
 func plainSegments(p string) bool {
-	for i := 0; i < len(p); i++ {
+	for i := range len(p) {
 		switch c := p[i]; {
 		case c <= ' ', c >= 0x7f, c == '%', c == '\\', c == ';':
 			return false

@@ -100,7 +100,8 @@ func (s *Sealer) Rotate(ctx context.Context) (int, error) {
 // one would continue to use the old key.
 func current(ctx context.Context, r interface {
 	Setting(ctx context.Context, key string) (string, error)
-}) (int, error) {
+},
+) (int, error) {
 	text, err := r.Setting(ctx, currentSetting)
 	if errors.Is(err, store.ErrNotFound) {
 		return first, nil

@@ -242,8 +242,10 @@ func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
 		if err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, "password.keep", e, map[string]string{"before.must_change": "true",
-			"after.must_change": "false"})
+		return s.audit(ctx, tx, "password.keep", e, map[string]string{
+			"before.must_change": "true",
+			"after.must_change":  "false",
+		})
 	}
 	return nil
 }
@@ -251,11 +253,13 @@ func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
 // revokeAccess ends all access to the account except by its password: from now on the environment determines who has
 // it. If the password did not change, its sessions stay, except those through a provider.
 func (s *seeder) revokeAccess(ctx context.Context, tx store.Tx, e *edit) error {
-	out, err := login.Recover(ctx, tx, e.after, login.Recovery{Identities: true, KeepSessions: !e.password,
+	out, err := login.Recover(ctx, tx, e.after, login.Recovery{
+		Identities: true, KeepSessions: !e.password,
 		Audit: func(ctx context.Context, tx store.Tx, ev store.Event) error {
 			ev.Details["reason"] = e.reason
 			return tx.AddEvent(ctx, s.stamp(ev))
-		}})
+		},
+	})
 	if err != nil {
 		return err
 	}

@@ -259,8 +259,10 @@ func (p *plan) reconcile(s state, u store.User, k *computed) {
 		p.needSame = u.PasswordHash
 		return
 	}
-	e := edit{before: u, after: u, password: !same, revokeAccess: !same || !u.Managed || s.linkedOIDC,
-		clearMustChange: same && u.MustChange, reason: "managed by the deployment"}
+	e := edit{
+		before: u, after: u, password: !same, revokeAccess: !same || !u.Managed || s.linkedOIDC,
+		clearMustChange: same && u.MustChange, reason: "managed by the deployment",
+	}
 	e.after.Role, e.after.RoleGranted, e.after.Active, e.after.Pending = store.RoleAdmin, true, true, false
 	e.after.Managed, e.after.EmailVerified = true, true
 	if e.password || e.clearMustChange || s.linkedOIDC || len(changed(e.before, e.after)) > 0 {

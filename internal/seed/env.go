@@ -51,7 +51,8 @@ const maxFile = 4096
 // effects and, apart from readFile for ADMIN_PASSWORD_FILE, no I/O. The error lists every problem by the name of the
 // variable or option, and never a value: people put secrets into the wrong variable.
 func Parse(cfg Config, lookup func(string) (string, bool), readFile func(string) ([]byte, error),
-	pol password.Policy) (*Values, error) {
+	pol password.Policy,
+) (*Values, error) {
 	p := &parser{cfg: cfg, lookup: lookup, readFile: readFile}
 	v := &Values{mode: cfg.Mode, modeFrom: SourceConfig, formerAdmin: cfg.FormerAdmin, formerFrom: SourceConfig}
 	if cfg.ModeDefault {

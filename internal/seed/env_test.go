@@ -35,8 +35,10 @@ func plaintext(v *Values) string {
 
 func TestParseDefaults(t *testing.T) {
 	t.Parallel()
-	v, err := parseSeed(Config{}, vars{"ADMIN_USER": "", "ADMIN_PASSWORD": "", "ADMIN_PASSWORD_FILE": "",
-		"ADMIN_PASSWORD_HASH": ""})
+	v, err := parseSeed(Config{}, vars{
+		"ADMIN_USER": "", "ADMIN_PASSWORD": "", "ADMIN_PASSWORD_FILE": "",
+		"ADMIN_PASSWORD_HASH": "",
+	})
 	if err != nil || v.Username() != "admin" || v.HasPassword() || v.force || v.Email() != "" ||
 		v.formerAdmin != FormerKeep || v.Mode() != ModeSeed {
 		t.Errorf("%v, %v", v, err)
@@ -45,8 +47,10 @@ func TestParseDefaults(t *testing.T) {
 
 func TestParseReadsOnlyThePrefixedVariables(t *testing.T) {
 	t.Parallel()
-	all := vars{"ADMIN_PASSWORD": first, "ADMIN_USER": "wrong", "APP_ADMIN_PASSWORD": second, "APP_ADMIN_USER": "alice",
-		"APP_ADMIN_EMAIL": "a@example.com"}
+	all := vars{
+		"ADMIN_PASSWORD": first, "ADMIN_USER": "wrong", "APP_ADMIN_PASSWORD": second, "APP_ADMIN_USER": "alice",
+		"APP_ADMIN_EMAIL": "a@example.com",
+	}
 	v, err := parseSeed(Config{EnvPrefix: "APP_"}, all)
 	if err != nil || v.Username() != "alice" || plaintext(v) != second || v.Email() != "a@example.com" ||
 		v.PasswordSource() != "APP_ADMIN_PASSWORD" {
@@ -68,8 +72,10 @@ func TestParseConfigurationOverridesTheEnvironment(t *testing.T) {
 	t.Parallel()
 	v, err := parseSeed(
 		Config{User: ptr("alice"), Password: ptr(first), ForceSync: ptr("no"), Email: ptr(""), Name: ptr("Alice")},
-		vars{"ADMIN_USER": "bob", "ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true",
-			"ADMIN_EMAIL": "env@example.com", "ADMIN_PASSWORD_FILE": "/nowhere"})
+		vars{
+			"ADMIN_USER": "bob", "ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true",
+			"ADMIN_EMAIL": "env@example.com", "ADMIN_PASSWORD_FILE": "/nowhere",
+		})
 	if err != nil || v.Username() != "alice" || plaintext(v) != first || v.force || v.Email() != "env@example.com" {
 		t.Errorf("%v, %v", v, err)
 	}
@@ -144,8 +150,10 @@ func TestReadFileIsBounded(t *testing.T) {
 
 func TestParseContradictoryPasswordsNameBoth(t *testing.T) {
 	t.Parallel()
-	secrets := map[string]string{"ADMIN_PASSWORD": first, "ADMIN_PASSWORD_FILE": "/nowhere/CANARY",
-		"ADMIN_PASSWORD_HASH": "CANARY"}
+	secrets := map[string]string{
+		"ADMIN_PASSWORD": first, "ADMIN_PASSWORD_FILE": "/nowhere/CANARY",
+		"ADMIN_PASSWORD_HASH": "CANARY",
+	}
 	for one := range secrets {
 		for other := range secrets {
 			if one == other {
@@ -195,25 +203,49 @@ func TestParseRefusesBadValuesByName(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("CANARY", 50)
 	for _, c := range []struct{ name, text string }{
-		{"ADMIN_USER", " "}, {"ADMIN_USER", "\u00a0\u3000"}, {"ADMIN_USER", "CANARY\nx"},
-		{"ADMIN_USER", "CANARY\x7f"}, {"ADMIN_USER", "CANARY" + strings.Repeat("\ufdfa", 200)},
-		{"ADMIN_USER", "CANARY\u202egnp"}, {"ADMIN_USER", "CANARY\u200b"}, {"ADMIN_USER", "CANARY\xff"},
-		{"ADMIN_USER", "CANARY\u034f"}, {"ADMIN_USER", "CANARY\ufe0f"}, {"ADMIN_USER", "\u3164"},
+		{"ADMIN_USER", " "},
+		{"ADMIN_USER", "\u00a0\u3000"},
+		{"ADMIN_USER", "CANARY\nx"},
+		{"ADMIN_USER", "CANARY\x7f"},
+		{"ADMIN_USER", "CANARY" + strings.Repeat("\ufdfa", 200)},
+		{"ADMIN_USER", "CANARY\u202egnp"},
+		{"ADMIN_USER", "CANARY\u200b"},
+		{"ADMIN_USER", "CANARY\xff"},
+		{"ADMIN_USER", "CANARY\u034f"},
+		{"ADMIN_USER", "CANARY\ufe0f"},
+		{"ADMIN_USER", "\u3164"},
 		{"ADMIN_EMAIL", "CANARY\u00ad@b.c"},
 		{"ADMIN_USER", long},
-		{"ADMIN_EMAIL", "CANARY"}, {"ADMIN_EMAIL", "CANARY@"}, {"ADMIN_EMAIL", "@CANARY"},
-		{"ADMIN_EMAIL", "a@CANARY@b"}, {"ADMIN_EMAIL", "CANARY <a@b.c>"},
-		{"ADMIN_EMAIL", "CANARY x@b.c"}, {"ADMIN_EMAIL", `"CANARY"@b.c`}, {"ADMIN_EMAIL", "CANARY(x)@b.c"},
-		{"ADMIN_EMAIL", "CANARY\x00@b.c"}, {"ADMIN_EMAIL", "CANARY@b..c"},
-		{"ADMIN_EMAIL", "CANARY@b.c\r\nBcc: x@y.z"}, {"ADMIN_EMAIL", long + "@b.c"},
-		{"ADMIN_EMAIL", "CANARY\u202e@b.c"}, {"ADMIN_EMAIL", "\t"},
-		{"ADMIN_NAME", "CANARY\nx"}, {"ADMIN_NAME", long}, {"ADMIN_NAME", "  "},
-		{"ADMIN_PASSWORD", "CANARY"}, {"ADMIN_PASSWORD", "            "},
-		{"ADMIN_PASSWORD", "CANARY\x00 long enough"}, {"ADMIN_PASSWORD", strings.Repeat("CANARY", 200)},
-		{"ADMIN_PASSWORD", "CANARY \xff long enough"}, {"ADMIN_PASSWORD", "please-change-me"},
-		{"ADMIN_PASSWORD", "password1234"}, {"ADMIN_PASSWORD", "admin1234567"}, {"ADMIN_PASSWORD", "changeme"},
-		{"ADMIN_PASSWORD_HASH", "CANARY"}, {"ADMIN_PASSWORD_HASH", " "},
-		{"ADMIN_PASSWORD_HASH", "$argon2id$CANARY"}, {"ADMIN_PASSWORD_HASH", "argon2id=19=65536,t=3,p=1"},
+		{"ADMIN_EMAIL", "CANARY"},
+		{"ADMIN_EMAIL", "CANARY@"},
+		{"ADMIN_EMAIL", "@CANARY"},
+		{"ADMIN_EMAIL", "a@CANARY@b"},
+		{"ADMIN_EMAIL", "CANARY <a@b.c>"},
+		{"ADMIN_EMAIL", "CANARY x@b.c"},
+		{"ADMIN_EMAIL", `"CANARY"@b.c`},
+		{"ADMIN_EMAIL", "CANARY(x)@b.c"},
+		{"ADMIN_EMAIL", "CANARY\x00@b.c"},
+		{"ADMIN_EMAIL", "CANARY@b..c"},
+		{"ADMIN_EMAIL", "CANARY@b.c\r\nBcc: x@y.z"},
+		{"ADMIN_EMAIL", long + "@b.c"},
+		{"ADMIN_EMAIL", "CANARY\u202e@b.c"},
+		{"ADMIN_EMAIL", "\t"},
+		{"ADMIN_NAME", "CANARY\nx"},
+		{"ADMIN_NAME", long},
+		{"ADMIN_NAME", "  "},
+		{"ADMIN_PASSWORD", "CANARY"},
+		{"ADMIN_PASSWORD", "            "},
+		{"ADMIN_PASSWORD", "CANARY\x00 long enough"},
+		{"ADMIN_PASSWORD", strings.Repeat("CANARY", 200)},
+		{"ADMIN_PASSWORD", "CANARY \xff long enough"},
+		{"ADMIN_PASSWORD", "please-change-me"},
+		{"ADMIN_PASSWORD", "password1234"},
+		{"ADMIN_PASSWORD", "admin1234567"},
+		{"ADMIN_PASSWORD", "changeme"},
+		{"ADMIN_PASSWORD_HASH", "CANARY"},
+		{"ADMIN_PASSWORD_HASH", " "},
+		{"ADMIN_PASSWORD_HASH", "$argon2id$CANARY"},
+		{"ADMIN_PASSWORD_HASH", "argon2id=19=65536,t=3,p=1"},
 		{"ADMIN_PASSWORD_HASH", "$argon2id$v=19$m=4294967295,t=3,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
 	} {
 		v, err := parseSeed(Config{}, vars{c.name: c.text})
@@ -228,8 +260,10 @@ func TestParseRefusesBadValuesByName(t *testing.T) {
 
 func TestParseReportsEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := parseSeed(Config{}, vars{"ADMIN_USER": " ", "ADMIN_EMAIL": "x", "ADMIN_PASSWORD": "x",
-		"ADMIN_PASSWORD_FORCE_SYNC": "x"})
+	_, err := parseSeed(Config{}, vars{
+		"ADMIN_USER": " ", "ADMIN_EMAIL": "x", "ADMIN_PASSWORD": "x",
+		"ADMIN_PASSWORD_FORCE_SYNC": "x",
+	})
 	for _, name := range []string{"ADMIN_USER ", "ADMIN_EMAIL ", "ADMIN_PASSWORD ", "ADMIN_PASSWORD_FORCE_SYNC "} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is missing: %v", name, err)
@@ -328,8 +362,10 @@ func FuzzEnv(f *testing.F) {
 			}
 			return canary + s
 		}
-		v := vars{"ADMIN_USER": user, "ADMIN_EMAIL": email, "ADMIN_PASSWORD": mark(pass), "ADMIN_PASSWORD_HASH": mark(hash),
-			"ADMIN_PASSWORD_FORCE_SYNC": mark(flag)}
+		v := vars{
+			"ADMIN_USER": user, "ADMIN_EMAIL": email, "ADMIN_PASSWORD": mark(pass), "ADMIN_PASSWORD_HASH": mark(hash),
+			"ADMIN_PASSWORD_FORCE_SYNC": mark(flag),
+		}
 		if file != "" {
 			v["ADMIN_PASSWORD_FILE"] = canary
 		}

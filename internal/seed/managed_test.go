@@ -60,8 +60,10 @@ func managedRefuses(e *env) {
 		"no e-mail":          {rootVars.with(vars{"ADMIN_EMAIL": "CANARY.example.com"}), "ADMIN_EMAIL"},
 		"short password":     {rootVars.with(vars{"ADMIN_PASSWORD": "CANARY"}), "ADMIN_PASSWORD"},
 		"e-mail as password": {rootVars.with(vars{"ADMIN_PASSWORD": "root@example.com"}), "ADMIN_PASSWORD"},
-		"no hash": {vars{"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD_HASH": "CANARY"},
-			"ADMIN_PASSWORD_HASH"},
+		"no hash": {
+			vars{"ADMIN_EMAIL": "root@example.com", "ADMIN_PASSWORD_HASH": "CANARY"},
+			"ADMIN_PASSWORD_HASH",
+		},
 	}
 	for name, c := range cases {
 		_, err := Parse(Config{Mode: ModeManaged}, c.v.lookup, ReadFile, password.Policy{})
@@ -125,8 +127,10 @@ func managedMatches(e *env) {
 	session := e.signIn("root")
 	lines := e.logs.Len()
 	for _, v := range []vars{
-		rootVars, rootVars.with(vars{"ADMIN_EMAIL": " Root@EXAMPLE.com "}), rootVars.with(vars{"ADMIN_USER": "another",
-			"ADMIN_NAME": "Another"}),
+		rootVars, rootVars.with(vars{"ADMIN_EMAIL": " Root@EXAMPLE.com "}), rootVars.with(vars{
+			"ADMIN_USER": "another",
+			"ADMIN_NAME": "Another",
+		}),
 		rootVars.with(vars{"ADMIN_PASSWORD_FORCE_SYNC": "true"}),
 	} {
 		e.mustStartWithoutWrites(ModeManaged, v)

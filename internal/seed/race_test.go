@@ -70,8 +70,10 @@ func TestConflictingStartsLeaveOneManagedAdministrator(t *testing.T) {
 		e := newEnv(t)
 		stores := []*countingStore{e.db, e.open()}
 		var done sync.WaitGroup
-		for i, v := range []vars{rootVars.with(vars{"former": FormerDemote}),
-			{"ADMIN_EMAIL": "b@example.com", "ADMIN_PASSWORD": second, "former": FormerDemote}} {
+		for i, v := range []vars{
+			rootVars.with(vars{"former": FormerDemote}),
+			{"ADMIN_EMAIL": "b@example.com", "ADMIN_PASSWORD": second, "former": FormerDemote},
+		} {
 			values, st := e.parse(ModeManaged, v), stores[i]
 			done.Go(func() {
 				if _, err := Apply(e.Context(), st, values, e.hasher, Options{Clock: e.clock.Now}); err != nil {

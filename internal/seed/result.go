@@ -130,8 +130,10 @@ func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher
 		lines = append(lines, unlinked...)
 	}
 	if p.setup {
-		lines = append(lines, Line{Kind: LineAction,
-			Text: "no administrator and no password: the log will carry a one-time set-up link"})
+		lines = append(lines, Line{
+			Kind: LineAction,
+			Text: "no administrator and no password: the log will carry a one-time set-up link",
+		})
 	}
 	for _, text := range p.warnings {
 		lines = append(lines, Line{Kind: LineWarning, Text: text})

@@ -96,10 +96,13 @@ func TestDescribeReportsTheSourcesOfValues(t *testing.T) {
 		"managed": {Config{Mode: ModeManaged}, root, map[string]string{
 			"mode": SourceConfig, "former_admin": SourceDefault, "ADMIN_EMAIL": SourceEnv, "ADMIN_USER": "the part of the e-mail before the @",
 		}},
-		"managed, and what becomes of the former": {Config{Mode: ModeManaged, FormerAdmin: FormerKeep}, root,
+		"managed, and what becomes of the former": {
+			Config{Mode: ModeManaged, FormerAdmin: FormerKeep},
+			root,
 			map[string]string{
 				"former_admin": SourceConfig,
-			}},
+			},
+		},
 		"the configuration wins": {Config{Mode: ModeSeed, Name: text("Ada"), ForceSync: text("no")}, vars{
 			"ADMIN_NAME": "Eve", "ADMIN_USER": "eve", "ADMIN_PASSWORD_FORCE_SYNC": "yes",
 		}, map[string]string{"ADMIN_NAME": SourceConfig, "ADMIN_USER": SourceEnv, "ADMIN_PASSWORD_FORCE_SYNC": SourceConfig}},
@@ -172,8 +175,10 @@ func TestApplyIsOneTransaction(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.start(ModeManaged, rootVars)
-	values := e.parse(ModeManaged, vars{"ADMIN_EMAIL": "new@example.com", "ADMIN_PASSWORD": second,
-		"former": FormerDemote})
+	values := e.parse(ModeManaged, vars{
+		"ADMIN_EMAIL": "new@example.com", "ADMIN_PASSWORD": second,
+		"former": FormerDemote,
+	})
 	broken := errors.New("the power failed")
 	_, err := Apply(t.Context(), failingStore{e.db, broken}, values, e.hasher, Options{Clock: e.clock.Now})
 	if !errors.Is(err, broken) {

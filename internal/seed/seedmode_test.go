@@ -47,8 +47,10 @@ func seedCreates(e *env) {
 	if n := len(e.events("user.create")); n != 1 {
 		e.Errorf("%d audit events", n)
 	}
-	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": first, "ADMIN_EMAIL": "Root@Example.com",
-		"ADMIN_NAME": "Rosa"})
+	e.mustStartWithoutWrites(ModeSeed, vars{
+		"ADMIN_PASSWORD": first, "ADMIN_EMAIL": "Root@Example.com",
+		"ADMIN_NAME": "Rosa",
+	})
 }
 
 func seedNeedsSetup(e *env) {
@@ -109,8 +111,10 @@ func seedForceCreates(e *env) {
 	}
 	e.mustSignInWith("rescue", second)
 	e.mustSignInWith("admin", first)
-	e.mustStartWithoutWrites(ModeSeed, vars{"ADMIN_PASSWORD": second, "ADMIN_USER": "Rescue",
-		"ADMIN_PASSWORD_FORCE_SYNC": "1"})
+	e.mustStartWithoutWrites(ModeSeed, vars{
+		"ADMIN_PASSWORD": second, "ADMIN_USER": "Rescue",
+		"ADMIN_PASSWORD_FORCE_SYNC": "1",
+	})
 }
 
 func seedForceOnce(e *env) {
@@ -248,8 +252,10 @@ func TestSeedAvoidsNamesUsedAsEmail(t *testing.T) {
 	t.Parallel()
 	for what, v := range map[string]vars{
 		"at the first start": {"ADMIN_PASSWORD": first, "ADMIN_USER": "Boss@example.com"},
-		"by force": {"ADMIN_PASSWORD": first, "ADMIN_USER": "Boss@example.com",
-			"ADMIN_PASSWORD_FORCE_SYNC": "true"},
+		"by force": {
+			"ADMIN_PASSWORD": first, "ADMIN_USER": "Boss@example.com",
+			"ADMIN_PASSWORD_FORCE_SYNC": "true",
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -314,8 +320,10 @@ func TestSeedCancelsSetupLinks(t *testing.T) {
 	e := newEnv(t)
 	token, now := store.NewToken(), e.clock.Now()
 	e.change(func(ctx context.Context, tx store.Tx) error {
-		return tx.CreateLink(ctx, store.Link{ID: store.NewID(now), Hash: store.HashToken(token), Purpose: store.LinkSetup,
-			CreatedBy: "start-up", CreatedAt: now, ExpiresAt: now.Add(1e15)})
+		return tx.CreateLink(ctx, store.Link{
+			ID: store.NewID(now), Hash: store.HashToken(token), Purpose: store.LinkSetup,
+			CreatedBy: "start-up", CreatedAt: now, ExpiresAt: now.Add(1e15),
+		})
 	})
 	e.start(ModeSeed, vars{"ADMIN_PASSWORD": first})
 	link, err := e.db.Link(t.Context(), store.HashToken(token))

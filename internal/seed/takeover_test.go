@@ -16,14 +16,20 @@ func (e *env) addOtherAccess(u store.User) (session string) {
 	e.change(func(ctx context.Context, tx store.Tx) error {
 		now := e.clock.Now()
 		return errors.Join(
-			tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp", Subject: u.Username, UserID: u.ID, Provider: "corp",
-				Groups: []string{"theirs"}}),
+			tx.CreateIdentity(ctx, store.Identity{
+				Issuer: "https://idp", Subject: u.Username, UserID: u.ID, Provider: "corp",
+				Groups: []string{"theirs"},
+			}),
 			tx.PutDevice(ctx, store.HashToken("device"), u.ID, now, now.Add(time.Hour)),
-			tx.CreateLink(ctx, store.Link{ID: store.NewID(now), Hash: store.HashToken("link " + u.ID),
+			tx.CreateLink(ctx, store.Link{
+				ID: store.NewID(now), Hash: store.HashToken("link " + u.ID),
 				Purpose: store.LinkPassword, UserID: u.ID,
-				CreatedAt: now, ExpiresAt: now.Add(time.Hour)}),
-			tx.CreateFlow(ctx, store.Flow{Hash: store.HashToken("flow " + u.ID), Browser: store.HashToken("b"), UserID: u.ID,
-				Purpose: "link", CreatedAt: now, ExpiresAt: now.Add(time.Hour)}))
+				CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+			}),
+			tx.CreateFlow(ctx, store.Flow{
+				Hash: store.HashToken("flow " + u.ID), Browser: store.HashToken("b"), UserID: u.ID,
+				Purpose: "link", CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+			}))
 	})
 	return e.signIn(u.Username)
 }
@@ -117,8 +123,10 @@ func TestProviderAccountsNeverBecomeTheAdministrator(t *testing.T) {
 						}
 					})
 					e.change(func(ctx context.Context, tx store.Tx) error {
-						return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp", Subject: "mallory", UserID: mallory.ID,
-							Provider: "corp"})
+						return tx.CreateIdentity(ctx, store.Identity{
+							Issuer: "https://idp", Subject: "mallory", UserID: mallory.ID,
+							Provider: "corp",
+						})
 					})
 					res := e.start(c.mode, c.vars)
 					e.mustSignInWith(res.Admin.Username, first)

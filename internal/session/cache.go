@@ -62,8 +62,10 @@ type entry struct {
 
 func newEntry(s store.Session, u store.User, seen time.Time, seq uint64, readAt int64) *entry {
 	s.UserID = u.ID
-	for _, text := range []*string{&s.Method, &s.Provider, &s.Issuer, &s.UserAgent, &s.Host, (*string)(&u.Role),
-		(*string)(&u.Origin)} {
+	for _, text := range []*string{
+		&s.Method, &s.Provider, &s.Issuer, &s.UserAgent, &s.Host, (*string)(&u.Role),
+		(*string)(&u.Origin),
+	} {
 		*text = unique.Make(*text).Value() // interned: the same in many sessions
 	}
 	e := &entry{live: Live{Session: s, User: u}, seq: seq, readAt: readAt}

@@ -11,8 +11,10 @@ import (
 )
 
 func followed(s *streams, id string) *Follower {
-	f := &Follower{live: &Live{Session: store.Session{ID: id, Idle: time.Hour, LastSeenAt: time.Now(),
-		ExpiresAt: time.Now().Add(time.Hour)}}, streams: s, cancel: func(error) {}}
+	f := &Follower{live: &Live{Session: store.Session{
+		ID: id, Idle: time.Hour, LastSeenAt: time.Now(),
+		ExpiresAt: time.Now().Add(time.Hour),
+	}}, streams: s, cancel: func(error) {}}
 	s.add(f)
 	return f
 }
@@ -67,8 +69,10 @@ func (s *slow) Session(ctx context.Context, id string) (store.Session, store.Use
 		return store.Session{}, store.User{}, store.ErrNotFound
 	}
 	now := time.Now()
-	return store.Session{ID: id, UserID: "u", LastSeenAt: now, Idle: time.Hour,
-		ExpiresAt: now.Add(time.Hour)}, store.User{ID: "u", Active: true}, nil
+	return store.Session{
+		ID: id, UserID: "u", LastSeenAt: now, Idle: time.Hour,
+		ExpiresAt: now.Add(time.Hour),
+	}, store.User{ID: "u", Active: true}, nil
 }
 
 func (*slow) Watch(store.Watcher) func() { return func() {} }
@@ -84,9 +88,11 @@ func TestAnEndDoesNotWaitForOtherChecks(t *testing.T) {
 	var followers [many]Follower
 	var ctxs [many]context.Context
 	for i := range followers {
-		l := &Live{Session: store.Session{ID: fmt.Sprint(i), UserID: "u", Idle: time.Hour, LastSeenAt: time.Now(),
-			ExpiresAt: time.Now().Add(time.Hour)}, User: store.User{ID: "u"}}
-		ctxs[i] = m.Follow(t.Context(), l, &followers[i])
+		l := &Live{Session: store.Session{
+			ID: fmt.Sprint(i), UserID: "u", Idle: time.Hour, LastSeenAt: time.Now(),
+			ExpiresAt: time.Now().Add(time.Hour),
+		}, User: store.User{ID: "u"}}
+		ctxs[i] := m.Follow(t.Context(), l, &followers[i])
 		defer followers[i].Release()
 	}
 	m.Changed([]store.Change{{Kind: store.ChangeAll}})

@@ -107,8 +107,10 @@ func TestTheUpstreamSeesEveryCookieButOurs(t *testing.T) {
 // of Gatehouse's cookies reaches the upstream.
 func FuzzCookie(f *testing.F) {
 	token := store.NewToken()
-	seeds := []string{"", "gatehouse=" + token, "a=b; gatehouse=" + token + "; __Host-gatehouse=\x00", ";;;=;",
-		"gatehouse", "gatehouse==" + token}
+	seeds := []string{
+		"", "gatehouse=" + token, "a=b; gatehouse=" + token + "; __Host-gatehouse=\x00", ";;;=;",
+		"gatehouse", "gatehouse==" + token,
+	}
 	if len(seeds) < 5 {
 		f.Fatal("the corpus is empty")
 	}

@@ -24,7 +24,8 @@ import (
 //
 // The trade-off: a session that another process ends during the outage continues here for that long.
 func (m *Manager) ResolveWithGrace(ctx context.Context, token string,
-	grace time.Duration) (l *Live, graced bool, err error) {
+	grace time.Duration,
+) (l *Live, graced bool, err error) {
 	if grace <= 0 || !m.cache.syncStale() || !store.ValidToken(token) {
 		l, err = m.Resolve(ctx, token)
 		return l, false, err

@@ -117,8 +117,10 @@ func (o *outage) end(t *testing.T, s store.Session) {
 // pinged in the background.
 func TestWithinTheGraceASessionGoesOnWithoutTheStore(t *testing.T) {
 	t.Parallel()
-	for name, fail := range map[string]func(*testenv.Proxy){"gone": (*testenv.Proxy).Cut,
-		"hanging": (*testenv.Proxy).Hang} {
+	for name, fail := range map[string]func(*testenv.Proxy){
+		"gone":    (*testenv.Proxy).Cut,
+		"hanging": (*testenv.Proxy).Hang,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := setUpOutage(t)

@@ -32,8 +32,10 @@ func setUp(t testing.TB) *fixture {
 
 func (f *fixture) addUser(t testing.TB, name string) store.User {
 	t.Helper()
-	u := store.User{ID: store.NewID(f.clock.Now()), Username: name, Role: store.RoleUser, Active: true, Local: true,
-		Origin: store.OriginLocal, CreatedAt: f.clock.Now(), UpdatedAt: f.clock.Now()}
+	u := store.User{
+		ID: store.NewID(f.clock.Now()), Username: name, Role: store.RoleUser, Active: true, Local: true,
+		Origin: store.OriginLocal, CreatedAt: f.clock.Now(), UpdatedAt: f.clock.Now(),
+	}
 	f.change(t, func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) })
 	u, err := f.User(context.Background(), u.ID)
 	if err != nil {
@@ -58,9 +60,11 @@ func (f *fixture) start(t testing.TB, u store.User, remember bool) (string, stor
 		if err != nil {
 			return err
 		}
-		token, s, err = f.m.Start(context.Background(), tx, session.StartOptions{User: u, Remember: remember, Method: "password",
+		token, s, err = f.m.Start(context.Background(), tx, session.StartOptions{
+			User: u, Remember: remember, Method: "password",
 			AuthAt: f.clock.Now(),
-			Limits: session.Limits{Idle: time.Hour, Absolute: 24 * time.Hour, Remember: 48 * time.Hour}})
+			Limits: session.Limits{Idle: time.Hour, Absolute: 24 * time.Hour, Remember: 48 * time.Hour},
+		})
 		return err
 	})
 	return token, s

@@ -157,7 +157,8 @@ func notAfter(at, now time.Time) time.Time {
 // that concurrent changes are not undone; authAt is when the user authenticated, and never moves back. It returns
 // store.ErrNotFound if the session has ended meanwhile.
 func (m *Manager) Rotate(ctx context.Context, tx store.Tx, old store.Session, epoch int64,
-	authAt time.Time) (token string, s store.Session, err error) {
+	authAt time.Time,
+) (token string, s store.Session, err error) {
 	now := m.now().UTC()
 	token = store.NewToken()
 	s = old

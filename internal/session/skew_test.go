@@ -39,8 +39,10 @@ func (f *fixture) both(o *fixture, d time.Duration) {
 func TestClocksThatAreApartMakeNoWrongDecision(t *testing.T) {
 	t.Parallel()
 	ahead, behind := twoClocks(t)
-	for name, pair := range map[string][2]*fixture{"signed in ahead": {ahead, behind},
-		"signed in behind": {behind, ahead}} {
+	for name, pair := range map[string][2]*fixture{
+		"signed in ahead":  {ahead, behind},
+		"signed in behind": {behind, ahead},
+	} {
 		here, there := pair[0], pair[1]
 		token, s := here.start(t, here.user, false)
 		for _, f := range pair {

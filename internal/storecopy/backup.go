@@ -22,7 +22,8 @@ var ErrExists = errors.New("there is a file of this name already")
 //
 // The file gets its name only when it is complete, verified and synced to disk.
 func Backup(ctx context.Context, from Side, file string, fill func(path string, copyTo func(Side) error) error,
-	o Options) (err error) {
+	o Options,
+) (err error) {
 	defer func() { err = contextError(ctx, err) }()
 	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", file, ErrExists)

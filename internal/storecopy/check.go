@@ -130,15 +130,23 @@ func (c checker) references(ctx context.Context, tables []table) error {
 // rules checks invariants: each query counts violations.
 func (c checker) rules(ctx context.Context) error {
 	for _, rule := range []struct{ check, query, detail string }{
-		{"no administrator", `SELECT CASE WHEN (` + activeAdmins + `) = 0 THEN 1 ELSE 0 END`,
-			"there is no active administrator: use \"caddy gatehouse user enable\" or \"set-role\", or start Caddy with ADMIN_PASSWORD"},
-		{"session epoch", `SELECT count(*) FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.epoch > u.epoch`,
-			"%d session(s) are of an epoch that their user has not reached: end them with \"session revoke --all\""},
-		{"change counter", `SELECT CASE WHEN (SELECT count(*) FROM change_counter) = 1 AND (SELECT max(seq) FROM change_counter) >=
+		{
+			"no administrator", `SELECT CASE WHEN (` + activeAdmins + `) = 0 THEN 1 ELSE 0 END`,
+			"there is no active administrator: use \"caddy gatehouse user enable\" or \"set-role\", or start Caddy with ADMIN_PASSWORD",
+		},
+		{
+			"session epoch", `SELECT count(*) FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.epoch > u.epoch`,
+			"%d session(s) are of an epoch that their user has not reached: end them with \"session revoke --all\"",
+		},
+		{
+			"change counter", `SELECT CASE WHEN (SELECT count(*) FROM change_counter) = 1 AND (SELECT max(seq) FROM change_counter) >=
 			(SELECT coalesce(max(seq), 0) FROM changes) THEN 0 ELSE 1 END`,
-			"the counter of changes is behind the changes, or is missing: servers may not learn of sessions that end; restore a backup"},
-		{"time", `SELECT count(*) FROM sessions WHERE expires_at < created_at OR over_at > expires_at`,
-			"%d session(s) have times that can't be"},
+			"the counter of changes is behind the changes, or is missing: servers may not learn of sessions that end; restore a backup",
+		},
+		{
+			"time", `SELECT count(*) FROM sessions WHERE expires_at < created_at OR over_at > expires_at`,
+			"%d session(s) have times that can't be",
+		},
 	} {
 		var n int64
 		if err := c.q.QueryRowContext(ctx, rule.query).Scan(&n); err != nil {

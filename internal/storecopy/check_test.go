@@ -72,8 +72,10 @@ func TestCheckFindsEachFault(t *testing.T) {
 func TestCheckFindsFaultsThatSQLiteAllows(t *testing.T) {
 	t.Parallel()
 	for want, statements := range map[string][]string{
-		"orphans": {`PRAGMA foreign_keys = OFF`, `UPDATE sessions SET user_id = 'nobody' WHERE ip <> ''`,
-			`PRAGMA foreign_keys = ON`},
+		"orphans": {
+			`PRAGMA foreign_keys = OFF`, `UPDATE sessions SET user_id = 'nobody' WHERE ip <> ''`,
+			`PRAGMA foreign_keys = ON`,
+		},
 		"malformed value": {`UPDATE users SET epoch = 'many'`},
 	} {
 		t.Run(want, func(t *testing.T) {
@@ -154,8 +156,10 @@ func TestSumsDifferForDifferentRows(t *testing.T) {
 	if sum("a", "b", "c") != sum("c", "a", "b") {
 		t.Error("the order counts")
 	}
-	different := []storecopy.Sum{sum(), sum("a"), sum("a", "a"), sum("a", "a", "a"), sum("b"), sum("a", "b"),
-		sum("a", "b", "b")}
+	different := []storecopy.Sum{
+		sum(), sum("a"), sum("a", "a"), sum("a", "a", "a"), sum("b"), sum("a", "b"),
+		sum("a", "b", "b"),
+	}
 	for i, a := range different {
 		for _, b := range different[i+1:] {
 			if a == b {

@@ -90,8 +90,10 @@ func fill(t *testing.T, db *sqlstore.DB, people int) content {
 			u := store.User{
 				ID: store.NewID(now), Username: fmt.Sprintf("Üser %d'\"\\ %c", i, 'a'+i%26), Email: fmt.Sprintf("u%d@example.com",
 					i),
-				Name: "名前 \U0001F511", Role: store.RoleUser, Groups: []string{"a",
-					"ü,b"}[:1], Active: i%7 != 3, Local: true, CreatedAt: now,
+				Name: "名前 \U0001F511", Role: store.RoleUser, Groups: []string{
+					"a",
+					"ü,b",
+				}[:1], Active: i%7 != 3, Local: true, CreatedAt: now,
 			}
 			if i == 0 {
 				u.Username, u.Role, u.Active, u.Groups = "root", store.RoleAdmin, true, nil
@@ -110,8 +112,10 @@ func fill(t *testing.T, db *sqlstore.DB, people int) content {
 			}
 			c.users, c.sessions = append(c.users, u), append(c.sessions, token)
 		}
-		gone := store.User{ID: store.NewID(now), Username: "gone", Role: store.RoleUser, Origin: store.OriginLocal,
-			CreatedAt: now}
+		gone := store.User{
+			ID: store.NewID(now), Username: "gone", Role: store.RoleUser, Origin: store.OriginLocal,
+			CreatedAt: now,
+		}
 		if err := errors.Join(tx.CreateUser(ctx, gone), tx.DeleteUser(ctx, gone.ID)); err != nil {
 			return err
 		}
@@ -136,15 +140,23 @@ func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 		return err
 	}
 	for _, err := range []error{
-		tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp", Subject: "0", UserID: u.ID, Provider: "p",
-			CreatedAt: now}),
-		tx.CreateLink(ctx, store.Link{ID: store.NewID(now), Hash: store.HashToken(c.link), Purpose: store.LinkPassword,
-			UserID: u.ID, CreatedAt: now, ExpiresAt: later}),
-		tx.CreateFlow(ctx, store.Flow{Hash: store.HashToken("state"), Browser: store.HashToken("browser"), Provider: "p",
-			Purpose: "login", CreatedAt: now, ExpiresAt: later}),
+		tx.CreateIdentity(ctx, store.Identity{
+			Issuer: "https://idp", Subject: "0", UserID: u.ID, Provider: "p",
+			CreatedAt: now,
+		}),
+		tx.CreateLink(ctx, store.Link{
+			ID: store.NewID(now), Hash: store.HashToken(c.link), Purpose: store.LinkPassword,
+			UserID: u.ID, CreatedAt: now, ExpiresAt: later,
+		}),
+		tx.CreateFlow(ctx, store.Flow{
+			Hash: store.HashToken("state"), Browser: store.HashToken("browser"), Provider: "p",
+			Purpose: "login", CreatedAt: now, ExpiresAt: later,
+		}),
 		tx.PutDevice(ctx, store.HashToken("device"), u.ID, now, later),
-		tx.AddEvent(ctx, store.Event{Action: "user.create", Actor: "root", Target: "x", Outcome: store.Success,
-			Details: map[string]string{"k": "<ü>"}}),
+		tx.AddEvent(ctx, store.Event{
+			Action: "user.create", Actor: "root", Target: "x", Outcome: store.Success,
+			Details: map[string]string{"k": "<ü>"},
+		}),
 		tx.AddSessionName(ctx, signedIn.ID, "https://idp", "0", "another"),
 		tx.SetSetting(ctx, "seal.key.1", store.NewToken()),
 	} {

@@ -56,8 +56,10 @@ func checkMoved(t *testing.T, db *sqlstore.DB, c content) {
 		}
 	}
 	// The text index is not copied but filled by triggers.
-	addFinding, err := db.Users(ctx, store.UserQuery{Text: strings.ToUpper(c.users[1].Username),
-		Group: c.users[1].Groups[0]})
+	addFinding, err := db.Users(ctx, store.UserQuery{
+		Text:  strings.ToUpper(c.users[1].Username),
+		Group: c.users[1].Groups[0],
+	})
 	if err != nil || len(addFinding.Items) != 1 || addFinding.Items[0].ID != c.users[1].ID {
 		t.Errorf("a search finds %+v, %v", addFinding.Items, err)
 	}
@@ -297,8 +299,10 @@ func TestMoveCopiesColumnsOfLaterMigrations(t *testing.T) {
 				}
 			}
 		}
-		for _, statement := range []string{`UPDATE users SET a_new_one = id`,
-			`INSERT INTO a_new_table (n, id) VALUES (9007199254740993, 'x')`} {
+		for _, statement := range []string{
+			`UPDATE users SET a_new_one = id`,
+			`INSERT INTO a_new_table (n, id) VALUES (9007199254740993, 'x')`,
+		} {
 			if _, err := from.Maintenance().ExecContext(t.Context(), statement); err != nil {
 				t.Fatal(err)
 			}

@@ -137,7 +137,7 @@ func (s Side) schema(ctx context.Context, q queryer) ([]table, error) {
 	}
 	for name, t := range tables {
 		for i := range len(keys[name]) {
-			t.key = append(t.key, keys[name][fmt.Sprint(i+1)])
+			t.key = append(t.key, keys[name][strconv.Itoa(i+1)])
 		}
 	}
 	return ordered(tables)

@@ -35,8 +35,10 @@ func TestLeftoversOfKilledBackupsAreRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	killed := leave(prefix+"123", old)
-	stay := []string{leave(prefix+"456", time.Now()), leave("other-123", old), leave(prefix+"mine", old),
-		leave(prefix+"789", old), working}
+	stay := []string{
+		leave(prefix+"456", time.Now()), leave("other-123", old), leave(prefix+"mine", old),
+		leave(prefix+"789", old), working,
+	}
 	if err := os.Lchown(stay[3], 54321, 54321); err != nil {
 		t.Fatalf("this test gives files to another user, which takes root: %v", err)
 	}

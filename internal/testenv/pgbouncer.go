@@ -40,8 +40,10 @@ func PgBouncerDSN(t testing.TB) (through, direct string) {
 	for range 5 { // another program may take the free port first
 		var b *pgBouncer
 		if b, err = startPgBouncer(t, bin, config); err == nil {
-			u := url.URL{Scheme: "postgres", User: url.User(config.User), Host: "127.0.0.1:" + strconv.Itoa(b.port),
-				Path: "/" + config.Database, RawQuery: "sslmode=disable"}
+			u := url.URL{
+				Scheme: "postgres", User: url.User(config.User), Host: "127.0.0.1:" + strconv.Itoa(b.port),
+				Path: "/" + config.Database, RawQuery: "sslmode=disable",
+			}
 			return u.String(), direct
 		}
 	}

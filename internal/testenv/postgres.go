@@ -87,8 +87,10 @@ func makeTemplate(name string) error {
 	if err := adminExec("CREATE DATABASE " + name); err != nil {
 		return err
 	}
-	db, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn,
-		Migrate: true})
+	db, err := sqlstore.Open(context.Background(), sqlstore.Options{
+		Engine: sqlstore.EnginePostgres, DSN: dsn,
+		Migrate: true,
+	})
 	if err != nil {
 		return err
 	}
@@ -217,9 +219,11 @@ func startPostgres() (dsn string, stop func(), err error) {
 func runPostgres(bin, dir, data string, port int, attr *syscall.SysProcAttr, more ...string) (string, func(), error) {
 	var err error
 	var out bytes.Buffer
-	args := []string{"-D", data, "-p", strconv.Itoa(port), "-k", dir,
+	args := []string{
+		"-D", data, "-p", strconv.Itoa(port), "-k", dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
-		"-c", "max_connections=300", "-c", "shared_buffers=32MB"}
+		"-c", "max_connections=300", "-c", "shared_buffers=32MB",
+	}
 	// the last one of duplicate settings applies
 	cmd := exec.Command(filepath.Join(bin, "postgres"), append(args, more...)...)
 	cmd.SysProcAttr, cmd.Dir, cmd.Stdout, cmd.Stderr = attr, dir, &out, &out

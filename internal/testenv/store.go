@@ -39,8 +39,10 @@ var emptySQLite = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "gatehouse.db")
-	db, err := sqlstore.Open(context.Background(), sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path,
-		Migrate: true})
+	db, err := sqlstore.Open(context.Background(), sqlstore.Options{
+		Engine: sqlstore.EngineSQLite, Path: path,
+		Migrate: true,
+	})
 	if err != nil {
 		return nil, err
 	}

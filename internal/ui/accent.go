@@ -52,7 +52,7 @@ func parseRGB(s string) (rgb, error) {
 
 // shade moves c toward to in small steps until it can be read on surface.
 func shade(c, to, surface rgb) rgb {
-	for i := 0; i <= 50; i++ {
+	for i := range 51 {
 		if m := mix(c, to, float64(i)/50); contrast(m, surface) >= minContrast {
 			return m
 		}

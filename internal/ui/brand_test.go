@@ -110,10 +110,29 @@ func TestStyleSheetColoursAreLegible(t *testing.T) {
 		text, on string
 		least    float64
 	}{
-		{"text", "bg", 4.5}, {"text", "surface", 4.5}, {"text", "raise", 4.5}, {"muted", "bg", 4.5}, {"muted", "surface", 4.5}, {"muted", "raise", 4.5},
-		{"accent", "bg", 4.5}, {"accent", "surface", 4.5}, {"accent", "raise", 4.5}, {"on-accent", "accent", 4.5}, {"danger", "surface", 4.5}, {"danger", "danger-bg", 4.5},
-		{"on-danger", "danger", 4.5}, {"ok", "surface", 4.5}, {"warn", "surface", 4.5}, {"text", "danger-bg", 4.5}, {"text", "ok-bg", 4.5}, {"text", "warn-bg", 4.5},
-		{"accent", "danger-bg", 4.5}, {"accent", "warn-bg", 4.5}, {"accent", "ok-bg", 4.5}, {"field", "surface", 3}, {"field", "bg", 3},
+		{"text", "bg", 4.5},
+		{"text", "surface", 4.5},
+		{"text", "raise", 4.5},
+		{"muted", "bg", 4.5},
+		{"muted", "surface", 4.5},
+		{"muted", "raise", 4.5},
+		{"accent", "bg", 4.5},
+		{"accent", "surface", 4.5},
+		{"accent", "raise", 4.5},
+		{"on-accent", "accent", 4.5},
+		{"danger", "surface", 4.5},
+		{"danger", "danger-bg", 4.5},
+		{"on-danger", "danger", 4.5},
+		{"ok", "surface", 4.5},
+		{"warn", "surface", 4.5},
+		{"text", "danger-bg", 4.5},
+		{"text", "ok-bg", 4.5},
+		{"text", "warn-bg", 4.5},
+		{"accent", "danger-bg", 4.5},
+		{"accent", "warn-bg", 4.5},
+		{"accent", "ok-bg", 4.5},
+		{"field", "surface", 3},
+		{"field", "bg", 3},
 	} {
 		for i, scheme := range []string{"light", "dark"} {
 			if got := contrast(colors[c.text][i], colors[c.on][i]); got < c.least {

@@ -221,9 +221,11 @@ func TestLanguageOfAPage(t *testing.T) {
 	r := asking([]string{"de"})
 	s.at(s.choose(r)).Write(rec, r, Page{Template: "one", Card: true, Switch: &Switch{Action: "/_auth/language", Hidden: []Hidden{{"page", "x"}}}})
 	body := rec.Body.String()
-	for _, part := range []string{`<html lang="de" dir="ltr"`, "Hallo Ada", "Zum Inhalt springen", `name="page" value="x"`,
+	for _, part := range []string{
+		`<html lang="de" dir="ltr"`, "Hallo Ada", "Zum Inhalt springen", `name="page" value="x"`,
 		`<button class="link" name="language" value="de" lang="de" aria-current="true">Deutsch</button>`,
-		`<button class="link" name="language" value="es" lang="es">Español</button>`, `value="en" lang="en">English</button>`} {
+		`<button class="link" name="language" value="es" lang="es">Español</button>`, `value="en" lang="en">English</button>`,
+	} {
 		if !strings.Contains(body, part) {
 			t.Errorf("the page has no %s:\n%s", part, body)
 		}

@@ -253,12 +253,25 @@ func TestCrossOrigin(t *testing.T) {
 		method, fetch, origin, host string
 		ok                          bool
 	}{
-		{"POST", "same-origin", "https://app.example.test", "", true}, {"POST", "none", "", "", true}, {"POST", "", "", "", true},
-		{"POST", "", "https://app.example.test", "", true}, {"POST", "", "https://app.example.test", "inner:8080", true},
-		{"POST", "cross-site", "https://app.example.test", "", false}, {"POST", "same-site", "", "", false}, {"POST", "cross-site", "", "", false},
-		{"POST", "", "https://evil.example", "", false}, {"POST", "", "null", "", false}, {"POST", "", "null", "inner:8080", false}, {"POST", "", "null", "-", false}, {"POST", "", "https://evil.example", "-", false},
-		{"POST", "odd", "", "", false}, {"POST", "", "https://app.example.test:444", "", false}, {"DELETE", "same-site", "", "", false}, {"BREW", "cross-site", "", "", false},
-		{"GET", "cross-site", "https://evil.example", "", true}, {"HEAD", "cross-site", "", "", true},
+		{"POST", "same-origin", "https://app.example.test", "", true},
+		{"POST", "none", "", "", true},
+		{"POST", "", "", "", true},
+		{"POST", "", "https://app.example.test", "", true},
+		{"POST", "", "https://app.example.test", "inner:8080", true},
+		{"POST", "cross-site", "https://app.example.test", "", false},
+		{"POST", "same-site", "", "", false},
+		{"POST", "cross-site", "", "", false},
+		{"POST", "", "https://evil.example", "", false},
+		{"POST", "", "null", "", false},
+		{"POST", "", "null", "inner:8080", false},
+		{"POST", "", "null", "-", false},
+		{"POST", "", "https://evil.example", "-", false},
+		{"POST", "odd", "", "", false},
+		{"POST", "", "https://app.example.test:444", "", false},
+		{"DELETE", "same-site", "", "", false},
+		{"BREW", "cross-site", "", "", false},
+		{"GET", "cross-site", "https://evil.example", "", true},
+		{"HEAD", "cross-site", "", "", true},
 	} {
 		r := httptest.NewRequest(e.method, "https://app.example.test/", nil)
 		if e.host != "" {

@@ -16,7 +16,8 @@ import (
 
 // admitAdmin lets active administrators through to a route of theirs. Somebody is signed in.
 func (rt *Router) admitAdmin(w http.ResponseWriter, r *http.Request, q *Request, e *endpoint, route Route,
-	found bool) error {
+	found bool,
+) error {
 	if !rt.onAdminHost(r, q) {
 		return store.ErrNotFound
 	}

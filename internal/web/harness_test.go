@@ -68,16 +68,22 @@ func emptyWorld(t testing.TB, change ...func(*config)) *world {
 	log := zaptest.NewLogger(t)
 	limits := login.DefaultLimits
 	limits.Client = 10_000
-	w.login = &login.Service{Store: w.db, Sessions: sessions, Hasher: hasher, Throttle: login.NewThrottle(w.db, w.clock.Now),
-		Limits: limits, Lifetime: session.DefaultLimits, Clock: w.clock.Now, Log: log}
-	w.accounts = &account.Service{Store: w.db, Sessions: sessions, Login: w.login, Hasher: hasher,
-		Policy: password.Policy{}, Title: "Acme", Clock: w.clock.Now, Log: log}
+	w.login = &login.Service{
+		Store: w.db, Sessions: sessions, Hasher: hasher, Throttle: login.NewThrottle(w.db, w.clock.Now),
+		Limits: limits, Lifetime: session.DefaultLimits, Clock: w.clock.Now, Log: log,
+	}
+	w.accounts = &account.Service{
+		Store: w.db, Sessions: sessions, Login: w.login, Hasher: hasher,
+		Policy: password.Policy{}, Title: "Acme", Clock: w.clock.Now, Log: log,
+	}
 	brand, err := ui.NewBrand("Acme", nil, "", "mailto:help@example.test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := config{Config: web.Config{Store: w.db, Sessions: sessions, Login: w.login, Accounts: w.accounts,
-		TrustReturn: []string{"other.example.test"}, Clock: w.clock.Now, Log: log}, Brand: brand}
+	c := config{Config: web.Config{
+		Store: w.db, Sessions: sessions, Login: w.login, Accounts: w.accounts,
+		TrustReturn: []string{"other.example.test"}, Clock: w.clock.Now, Log: log,
+	}, Brand: brand}
 	for _, f := range change {
 		f(&c)
 	}
@@ -157,7 +163,8 @@ type browser struct {
 
 func (w *world) browser() *browser {
 	return &browser{w: w, cookies: map[string]string{}, header: http.Header{
-		"User-Agent": {"Mozilla/5.0 (Windows NT 10.0; rv:130.0) Gecko/20100101 Firefox/130.0"}}, ip: "192.0.2.7"}
+		"User-Agent": {"Mozilla/5.0 (Windows NT 10.0; rv:130.0) Gecko/20100101 Firefox/130.0"},
+	}, ip: "192.0.2.7"}
 }
 
 // answer is what came back, decompressed.

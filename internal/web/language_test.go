@@ -109,8 +109,10 @@ func TestChoosingALanguageBelowThePage(t *testing.T) {
 	}
 	b.speaking("es").get(strings.TrimPrefix(a.location(), prefix)).want(t, 200, "Anmelden bei Acme", `value="de" lang="de" aria-current="true"`)
 
-	for page, to := range map[string]string{"login": "/_auth/login", "help": "/_auth/login/help", "welcome": "/_auth/welcome", "logged-out": "/_auth/logged-out",
-		"": "/_auth/login", "//evil.example": "/_auth/login", "/account": "/_auth/login"} {
+	for page, to := range map[string]string{
+		"login": "/_auth/login", "help": "/_auth/login/help", "welcome": "/_auth/welcome", "logged-out": "/_auth/logged-out",
+		"": "/_auth/login", "//evil.example": "/_auth/login", "/account": "/_auth/login",
+	} {
 		w.browser().post("/language", "language", "es", "page", page).wantRedirect(t, to)
 	}
 	// Return-to values are judged as everywhere (P-REDIRECT).
@@ -230,8 +232,10 @@ func TestDecisionsAreInTheLanguageOfTheRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *config) { c.Language = "de" })
 	d := w.decisions(t, w.browser().signIn("ada", adaPass))
-	for name, want := range map[string]string{"forbidden": "Dieser Teil der Website verlangt die Zugehörigkeit zu payroll.",
-		"unavailable": "Der Anmeldedienst ist zurzeit nicht erreichbar.", "set-up": "Es gibt noch keinen Administrator."} {
+	for name, want := range map[string]string{
+		"forbidden":   "Dieser Teil der Website verlangt die Zugehörigkeit zu payroll.",
+		"unavailable": "Der Anmeldedienst ist zurzeit nicht erreichbar.", "set-up": "Es gibt noch keinen Administrator.",
+	} {
 		for _, asPage := range []bool{true, false} {
 			a := d[name](asPage)
 			if !strings.Contains(a.body, want) || a.Header.Get("Content-Language") != "de" {

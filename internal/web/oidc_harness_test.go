@@ -151,7 +151,8 @@ func (b *browser) who() (who struct {
 		Groups                          []string
 	}
 	Auth struct{ Method, Provider string }
-}) {
+},
+) {
 	b.w.t.Helper()
 	b.get("/api/v1/session").want(b.w.t, http.StatusOK).json(b.w.t, &who)
 	return who

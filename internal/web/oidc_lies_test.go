@@ -92,8 +92,12 @@ var ownModules = []module{
 	{name: "jwks-with-odd-keys-beside-a-good-one", lie: lies(func(l *provider.Faults) {
 		l.JWKS = func(keys []any) any {
 			return map[string]any{"keys": []any{
-				map[string]any{"kty": "oct", "k": "c2VjcmV0", "kid": "rsa0"}, map[string]any{"kty": "none"}, map[string]any{}, "text", 7, nil,
-				map[string]any{"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "rsa0"}, keys[0],
+				map[string]any{"kty": "oct", "k": "c2VjcmV0", "kid": "rsa0"},
+				map[string]any{"kty": "none"},
+				map[string]any{},
+				"text", 7, nil,
+				map[string]any{"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "rsa0"},
+				keys[0],
 			}}
 		}
 	})},

@@ -130,7 +130,10 @@ func TestConformanceBackchannel(t *testing.T) {
 		b := w.browser()
 		b.viaProvider("").wantRedirect(t, "/")
 		for _, form := range []url.Values{
-			{}, {"logout_token": {""}}, {"logout_token": {"x"}}, {"logout_token": {"a.b.c"}},
+			{},
+			{"logout_token": {""}},
+			{"logout_token": {"x"}},
+			{"logout_token": {"a.b.c"}},
 			{"logout_token": {w.idp.LastIDToken()}},
 			{"logout_token": {w.idp.LogoutToken("user-1", "", nil), w.idp.LogoutToken("user-1", "", nil)}},
 			{"logout_token": {strings.Repeat("x", 80<<10)}},
@@ -371,8 +374,10 @@ func TestARefusedLogoutTokenIsToldToTheOperator(t *testing.T) {
 func TestAMalformedFrontChannelLogoutIsABadRequest(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
-	for _, query := range []string{"", "?iss=%zz", "?sid=%", "?iss=a;sid=b", "?iss=" + url.QueryEscape(w.idp.Issuer), "?iss=x&sid=y",
-		"?iss=" + url.QueryEscape(w.idp.Issuer) + "&sid=a&sid=b", "?iss=" + url.QueryEscape(w.idp.Issuer) + "&sid=%00"} {
+	for _, query := range []string{
+		"", "?iss=%zz", "?sid=%", "?iss=a;sid=b", "?iss=" + url.QueryEscape(w.idp.Issuer), "?iss=x&sid=y",
+		"?iss=" + url.QueryEscape(w.idp.Issuer) + "&sid=a&sid=b", "?iss=" + url.QueryEscape(w.idp.Issuer) + "&sid=%00",
+	} {
 		w.browser().get("/oidc/test/frontchannel-logout"+query).want(t, http.StatusBadRequest)
 	}
 }

@@ -104,8 +104,11 @@ func TestWhatABrowserMakesUpIsNoErrorOfTheProvider(t *testing.T) {
 	w := newOIDCWorld(t)
 	for _, params := range []url.Values{
 		{"error": {"our_database_is_gone"}, "error_description": {strings.Repeat("call 555-1234 ", 20)}},
-		{"error": {"server_error"}}, {"error": {"access_denied"}}, {"code": {"x"}, "iss": {"https://evil.example"}},
-		{"code": {"x"}, "error": {"both"}}, {},
+		{"error": {"server_error"}},
+		{"error": {"access_denied"}},
+		{"code": {"x"}, "iss": {"https://evil.example"}},
+		{"code": {"x"}, "error": {"both"}},
+		{},
 	} {
 		b := w.browser()
 		u, err := url.Parse(b.start(""))

@@ -34,9 +34,11 @@ func (q *Request) WrongPassword() ui.FieldError {
 // NewPasswordField returns the field for a password to be set.
 func (q *Request) NewPasswordField(name, label string) ui.Field {
 	least := q.deps.Accounts.Policy.Min()
-	return ui.Field{ID: name, Name: name, Label: label, Type: "password", Autocomplete: "new-password", Plain: true,
+	return ui.Field{
+		ID: name, Name: name, Label: label, Type: "password", Autocomplete: "new-password", Plain: true,
 		Reveal: true,
-		Hint:   q.Text("password.rules", "n", least), Rules: "minlength: " + strconv.Itoa(least) + ";", Key: "go"}
+		Hint:   q.Text("password.rules", "n", least), Rules: "minlength: " + strconv.Itoa(least) + ";", Key: "go",
+	}
 }
 
 // MarkErrors puts errors beside their fields; what is about no field of the form goes above it.

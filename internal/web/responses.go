@@ -104,8 +104,10 @@ func (s Responses) Forbidden(w http.ResponseWriter, r *http.Request, l *session.
 func (s Responses) Unavailable(w http.ResponseWriter, r *http.Request, asPage bool, retryAfter int) {
 	q := s.request(r, asPage)
 	retryAfter = max(1, retryAfter)
-	p := problem.Problem{Status: http.StatusServiceUnavailable, Slug: "unavailable",
-		RetryAfter: time.Duration(retryAfter) * time.Second}
+	p := problem.Problem{
+		Status: http.StatusServiceUnavailable, Slug: "unavailable",
+		RetryAfter: time.Duration(retryAfter) * time.Second,
+	}
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 	if !asPage {
 		q.writeDecision(w, r, q.document(p))

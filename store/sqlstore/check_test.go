@@ -99,13 +99,17 @@ func TestConnectionStringsAreCheckedAndNeverRepeated(t *testing.T) {
 			}
 		}
 	}
-	if err := sqlstore.Check(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres,
-		DSN: "postgres://u:" + secret + "@nowhere.invalid/db"}); err != nil {
+	if err := sqlstore.Check(t.Context(), sqlstore.Options{
+		Engine: sqlstore.EnginePostgres,
+		DSN:    "postgres://u:" + secret + "@nowhere.invalid/db",
+	}); err != nil {
 		t.Errorf("the check used the network: %v", err)
 	}
 	// A server that does not exist: the error names the address and not the password.
-	_, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres,
-		DSN: "postgres://u:" + secret + "@127.0.0.1:1/db?sslmode=disable"})
+	_, err := sqlstore.Open(t.Context(), sqlstore.Options{
+		Engine: sqlstore.EnginePostgres,
+		DSN:    "postgres://u:" + secret + "@127.0.0.1:1/db?sslmode=disable",
+	})
 	if !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), secret) ||
 		!strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("got %v", err)

@@ -48,8 +48,10 @@ func TestStoreKilledDuringACheckpointRecovers(t *testing.T) {
 	}
 	db := testenv.OpenSQLite(t, path)
 	info := db.Info()
-	report, err := storecopy.Check(t.Context(), storecopy.Side{DB: db.Maintenance(), Engine: info.Engine,
-		Location: info.Location})
+	report, err := storecopy.Check(t.Context(), storecopy.Side{
+		DB: db.Maintenance(), Engine: info.Engine,
+		Location: info.Location,
+	})
 	if err != nil || len(report.Findings) > 0 {
 		t.Fatalf("the store is not whole: %v, %v", report.Findings, err)
 	}

@@ -69,8 +69,10 @@ func postgresDialect() dialect {
 			return set{query: `SELECT s.user_id FROM user_search s WHERE s.search @> gatehouse_grams(%s)`, values: []any{part}}
 		},
 		usersInGroup: func(group string) set { // truncated like in the index
-			return set{query: `SELECT s.user_id FROM user_search s WHERE s.group_names @> ARRAY[left(%s, 254)]`,
-				values: []any{group}}
+			return set{
+				query:  `SELECT s.user_id FROM user_search s WHERE s.group_names @> ARRAY[left(%s, 254)]`,
+				values: []any{group},
+			}
 		},
 		keyType: `COLLATE "C"`,
 		hasVersionTable: `SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = '` +

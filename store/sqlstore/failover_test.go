@@ -36,8 +36,10 @@ func TestAFailoverThatLosesChangesDropsCachedData(t *testing.T) {
 			t.Fatal(err)
 		}
 		within(t, 10*time.Second, "news of it", func() bool {
-			return r.count(store.Change{Kind: store.ChangeSetting,
-				Subject: key}) == 1
+			return r.count(store.Change{
+				Kind:    store.ChangeSetting,
+				Subject: key,
+			}) == 1
 		})
 	}
 	proxy.Cut()

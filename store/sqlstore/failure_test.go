@@ -73,8 +73,10 @@ func TestStoreWithoutATableIsUnavailable(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer raw.Close()
-			for _, statement := range []string{"ALTER TABLE sessions RENAME COLUMN token_hash TO lost",
-				"ALTER TABLE users RENAME TO gone"} {
+			for _, statement := range []string{
+				"ALTER TABLE sessions RENAME COLUMN token_hash TO lost",
+				"ALTER TABLE users RENAME TO gone",
+			} {
 				if _, err := raw.ExecContext(t.Context(), statement); err != nil {
 					t.Fatal(err)
 				}
@@ -233,8 +235,10 @@ func TestStoreHoldsNoUsableToken(t *testing.T) {
 		}
 		at := time.Now()
 		return errors.Join(
-			tx.CreateLink(t.Context(), store.Link{ID: store.NewID(at), Hash: store.HashToken(link), Purpose: store.LinkSetup,
-				CreatedAt: at, ExpiresAt: at.Add(time.Hour)}),
+			tx.CreateLink(t.Context(), store.Link{
+				ID: store.NewID(at), Hash: store.HashToken(link), Purpose: store.LinkSetup,
+				CreatedAt: at, ExpiresAt: at.Add(time.Hour),
+			}),
 			tx.PutDevice(t.Context(), store.HashToken(device), admins.Items[0].ID, at, at.Add(time.Hour)))
 	})
 	if err := errors.Join(err, db.Close()); err != nil {

@@ -125,7 +125,8 @@ func (t *tx) CancelLinks(ctx context.Context, purpose store.LinkPurpose, userID 
 }
 
 func cancelLinks(ctx context.Context, q queryer, purpose store.LinkPurpose, userID string,
-	at time.Time) (int64, error) {
+	at time.Time,
+) (int64, error) {
 	return affected(ctx, q, `UPDATE links SET cancelled_at = $3
 		WHERE purpose = $1 AND user_id = $2 AND used_at = 0 AND cancelled_at = 0`, string(purpose), userID, toMillis(at))
 }

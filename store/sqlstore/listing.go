@@ -165,7 +165,8 @@ func (l listing[T]) read(ctx context.Context, r reader, from *cursor, n int) (ro
 // fromSmallSet returns sorted rows after the cursor from a set of at most limit ids; ok is false if there is no such
 // set.
 func (l listing[T]) fromSmallSet(ctx context.Context, r reader, from *cursor,
-	limit, n int) (rows []T, ok bool, err error) {
+	limit, n int,
+) (rows []T, ok bool, err error) {
 	few, err := r.firstSmallSet(ctx, l.op, l.sets, limit)
 	if err != nil || few == nil {
 		return nil, false, err

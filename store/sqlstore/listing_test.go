@@ -19,7 +19,8 @@ var budgets = []struct {
 
 // walkPages returns the keys of all pages, and how many pages were not full before the end.
 func walkPages(t *testing.T, what string, size int,
-	page func(cursor string) (keys []string, next string, err error)) (all []string, short int) {
+	page func(cursor string) (keys []string, next string, err error),
+) (all []string, short int) {
 	t.Helper()
 	cursor := ""
 	for range 2000 {
@@ -85,8 +86,20 @@ func TestPagesThatStopEarlyLoseNothing(t *testing.T) {
 func lists(t *testing.T, db *sqlstore.DB, userID string) map[string]func(string) ([]string, string, error) {
 	ctx, now, all := t.Context(), time.Now(), map[string]func(string) ([]string, string, error){}
 	for _, q := range []store.UserQuery{
-		{}, {Text: "user"}, {Text: "ser1"}, {Text: "3"}, {Text: "r3"}, {Text: "none"}, {Status: "active"}, {Status: "inactive", Text: "er1"}, {Group: "staff"}, {Group: "x"},
-		{Provider: "local"}, {Provider: "x"}, {Text: "USER2", Sort: "-email"}, {Text: "er2", Sort: "created"},
+		{},
+		{Text: "user"},
+		{Text: "ser1"},
+		{Text: "3"},
+		{Text: "r3"},
+		{Text: "none"},
+		{Status: "active"},
+		{Status: "inactive", Text: "er1"},
+		{Group: "staff"},
+		{Group: "x"},
+		{Provider: "local"},
+		{Provider: "x"},
+		{Text: "USER2", Sort: "-email"},
+		{Text: "er2", Sort: "created"},
 		{Text: "ser3", Sort: "-last_login"},
 	} {
 		all[fmt.Sprintf("users %+v", q)] = func(c string) (keys []string, next string, err error) {
@@ -98,8 +111,14 @@ func lists(t *testing.T, db *sqlstore.DB, userID string) map[string]func(string)
 			return keys, page.Next, err
 		}
 	}
-	for _, q := range []store.SessionQuery{{}, {Text: "user"}, {Text: "192.0.2.7"}, {Text: "0.2"}, {Text: "nobody"},
-		{UserID: userID, Text: "ser0"}} {
+	for _, q := range []store.SessionQuery{
+		{},
+		{Text: "user"},
+		{Text: "192.0.2.7"},
+		{Text: "0.2"},
+		{Text: "nobody"},
+		{UserID: userID, Text: "ser0"},
+	} {
 		all[fmt.Sprintf("sessions %+v", q)] = func(c string) (keys []string, next string, err error) {
 			q.Cursor, q.Limit, q.Now = c, 3, now
 			page, err := db.Sessions(ctx, q)
@@ -110,9 +129,15 @@ func lists(t *testing.T, db *sqlstore.DB, userID string) map[string]func(string)
 		}
 	}
 	for _, q := range []store.EventQuery{
-		{}, {Text: "user"}, {Text: "none"}, {Text: "192.0.2.7"}, {Text: "request-1"}, {UserID: userID},
+		{},
+		{Text: "user"},
+		{Text: "none"},
+		{Text: "192.0.2.7"},
+		{Text: "request-1"},
+		{UserID: userID},
 		{UserID: userID, Outcome: store.Success, Text: "sign"},
-		{Actor: "user0", Action: "session.", Outcome: store.Failure}, {Action: "session.sign."},
+		{Actor: "user0", Action: "session.", Outcome: store.Failure},
+		{Action: "session.sign."},
 	} {
 		all[fmt.Sprintf("events %+v", q)] = func(c string) (keys []string, next string, err error) {
 			q.Cursor, q.Limit = c, 3
@@ -164,10 +189,12 @@ func TestSearchFollowsEveryChange(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for text, n := range map[string]int{"user1": 2, "user2": 0, "ÄRGER": 1, "rge": 1, "王小明": 1, "小明 \U0001F511": 1,
+		for text, n := range map[string]int{
+			"user1": 2, "user2": 0, "ÄRGER": 1, "rge": 1, "王小明": 1, "小明 \U0001F511": 1,
 			"@y.exa": 1, `a" OR "b`: 0, "user*": 0, "-user": 0,
 			strings.Repeat("ä", 5000): 0, strings.Repeat("王小明", 40): 0,
-			strings.Repeat("x", 90) + "end": 1, strings.Repeat("x", 90) + "and": 0} {
+			strings.Repeat("x", 90) + "end": 1, strings.Repeat("x", 90) + "and": 0,
+		} {
 			want(text, n)
 		}
 		if _, err := db.Writer().ExecContext(ctx, `UPDATE users SET search = 'someone else' WHERE id = $1`,
@@ -193,19 +220,25 @@ func TestAddressesAreStoredWithoutTheirZone(t *testing.T) {
 		at := time.Now()
 		early := at.Add(-time.Minute) // the last of the list
 		err = db.Change(t.Context(), func(tx store.Tx) error {
-			if err := tx.AddEvent(t.Context(), store.Event{Time: early, Action: "session.sign_in", Outcome: store.Success,
-				IP: "fe80::1%eth0"}); err != nil {
+			if err := tx.AddEvent(t.Context(), store.Event{
+				Time: early, Action: "session.sign_in", Outcome: store.Success,
+				IP: "fe80::1%eth0",
+			}); err != nil {
 				return err
 			}
-			return tx.CreateSession(t.Context(), store.Session{ID: store.NewID(at),
+			return tx.CreateSession(t.Context(), store.Session{
+				ID:        store.NewID(at),
 				TokenHash: store.HashToken(store.NewToken()), UserID: u.ID, CreatedAt: early,
-				AuthAt: early, LastSeenAt: early, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "password", IP: "fe80::1%eth0"})
+				AuthAt: early, LastSeenAt: early, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "password", IP: "fe80::1%eth0",
+			})
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for text, want := range map[string]int{"fe80::1": 1, "FE80::1%eth0": 1, "fe80::1%Other": 1, "e80:": 1, ":1": 1,
-			"eth0": 0, "%eth": 0} {
+		for text, want := range map[string]int{
+			"fe80::1": 1, "FE80::1%eth0": 1, "fe80::1%Other": 1, "e80:": 1, ":1": 1,
+			"eth0": 0, "%eth": 0,
+		} {
 			for _, way := range budgets {
 				sqlstore.SetSearchBudget(db, way.scanSteps, way.firstSort, way.lastSort)
 				sessions, _ := walkPages(t, text, 3, func(c string) (ips []string, next string, err error) {

@@ -157,8 +157,10 @@ func (d *DB) exec(ctx context.Context, op string, fn func(ctx context.Context, q
 }
 
 // requiredTables are the tables that sign-ins and session lookups depend on.
-var requiredTables = []string{"users", "sessions", "links", "devices", "throttle_buckets", "throttle_attempts",
-	"settings", "changes"}
+var requiredTables = []string{
+	"users", "sessions", "links", "devices", "throttle_buckets", "throttle_attempts",
+	"settings", "changes",
+}
 
 // Ping implements [store.Store]. It reads a row of every required table: a store that responds but has lost one of
 // them is not healthy.

@@ -79,8 +79,10 @@ func TestReadableFileIsRestrictedWithAWarning(t *testing.T) {
 
 func TestPathsWithURICharactersWork(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"a b", "what?mode=memory", "x#y", "100%41", "ü", "semi;colon&x=1", "'quote\"", "file:x",
-		`back\slash`, "%3f"} {
+	for _, name := range []string{
+		"a b", "what?mode=memory", "x#y", "100%41", "ü", "semi;colon&x=1", "'quote\"", "file:x",
+		`back\slash`, "%3f",
+	} {
 		dir := filepath.Join(t.TempDir(), name)
 		path := filepath.Join(dir, name+".db")
 		db, err := sqlstore.Open(t.Context(), sqliteOptions(path))
@@ -175,8 +177,10 @@ func TestErrorsOfUnusableStoresSayWhatToDo(t *testing.T) {
 	}{
 		"relative": {sqliteOptions("gatehouse.db"), "must be absolute", false},
 		"folder":   {sqliteOptions(dir), "is not a file", false},
-		"text file": {sqliteOptions(write("text", strings.Repeat("not a database at all\n", 100))), "not a SQLite database",
-			true},
+		"text file": {
+			sqliteOptions(write("text", strings.Repeat("not a database at all\n", 100))), "not a SQLite database",
+			true,
+		},
 		"broken":     {sqliteOptions(write("broken", string(broken))), "restore a backup", true},
 		"under file": {sqliteOptions(filepath.Join(write("file", "x"), "gatehouse.db")), "not a directory", false},
 		"engine":     {sqlstore.Options{Engine: "mysql"}, `unknown store engine "mysql"`, false},
@@ -207,10 +211,14 @@ func TestEverySQLiteConnectionIsConfigured(t *testing.T) {
 		pool *sql.DB
 		want map[string]string
 	}{
-		"writer": {db.Writer(), map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1",
-			"busy_timeout": "5000", "trusted_schema": "0", "query_only": "0"}},
-		"reader": {db.Pool(), map[string]string{"journal_mode": "wal", "foreign_keys": "1", "busy_timeout": "5000",
-			"trusted_schema": "0", "query_only": "1"}},
+		"writer": {db.Writer(), map[string]string{
+			"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1",
+			"busy_timeout": "5000", "trusted_schema": "0", "query_only": "0",
+		}},
+		"reader": {db.Pool(), map[string]string{
+			"journal_mode": "wal", "foreign_keys": "1", "busy_timeout": "5000",
+			"trusted_schema": "0", "query_only": "1",
+		}},
 	} {
 		var conns []*sql.Conn
 		for range c.pool.Stats().MaxOpenConnections {

@@ -19,8 +19,10 @@ func plan(t *testing.T, db *sqlstore.DB, q sqlstore.Recorded) string {
 	t.Helper()
 	explain, disable := "EXPLAIN QUERY PLAN ", []string(nil)
 	if db.Info().Engine == sqlstore.EnginePostgres {
-		explain, disable = "EXPLAIN ", []string{"enable_seqscan", "enable_sort", "enable_incremental_sort",
-			"enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"}
+		explain, disable = "EXPLAIN ", []string{
+			"enable_seqscan", "enable_sort", "enable_incremental_sort",
+			"enable_bitmapscan", "enable_hashjoin", "enable_mergejoin",
+		}
 		if strings.Contains(q.Query, "@>") {
 			// such an index supports no other scan
 			disable = slices.DeleteFunc(disable, func(s string) bool { return s == "enable_bitmapscan" })
@@ -124,8 +126,10 @@ func TestListsUseAnIndex(t *testing.T) {
 }
 
 // engines open a fresh store.
-var engines = map[string]func(testing.TB, ...func(*sqlstore.Options)) *sqlstore.DB{"sqlite": testenv.SQLite,
-	"postgres": testenv.Postgres}
+var engines = map[string]func(testing.TB, ...func(*sqlstore.Options)) *sqlstore.DB{
+	"sqlite":   testenv.SQLite,
+	"postgres": testenv.Postgres,
+}
 
 // onEngines runs a test on a store of each kind that holds so many users.
 func onEngines(t *testing.T, users int, test func(t *testing.T, db *sqlstore.DB)) {
@@ -142,11 +146,25 @@ func onEngines(t *testing.T, users int, test func(t *testing.T, db *sqlstore.DB)
 
 func checkUserLists(t *testing.T, p pages) {
 	t.Helper()
-	for _, sort := range []store.UserSort{"", "username", "-username", "email", "-email", "created", "-created",
-		"last_login", "-last_login"} {
+	for _, sort := range []store.UserSort{
+		"", "username", "-username", "email", "-email", "created", "-created",
+		"last_login", "-last_login",
+	} {
 		for _, q := range []store.UserQuery{
-			{}, {Role: store.RoleUser}, {Status: "active"}, {Status: "never"}, {Role: store.RoleAdmin}, {Status: "pending"}, {Status: "inactive"},
-			{Role: store.RoleAdmin, Status: "never"}, {Text: "ser1"}, {Text: "er"}, {Text: "nobody"}, {Group: "staff"}, {Provider: "local"}, {Provider: "corp"},
+			{},
+			{Role: store.RoleUser},
+			{Status: "active"},
+			{Status: "never"},
+			{Role: store.RoleAdmin},
+			{Status: "pending"},
+			{Status: "inactive"},
+			{Role: store.RoleAdmin, Status: "never"},
+			{Text: "ser1"},
+			{Text: "er"},
+			{Text: "nobody"},
+			{Group: "staff"},
+			{Provider: "local"},
+			{Provider: "corp"},
 			{Text: "ser1", Group: "staff", Provider: "local", Status: "active", Role: store.RoleUser},
 		} {
 			q.Sort, q.Limit = sort, 3
@@ -166,8 +184,15 @@ func checkSessionLists(t *testing.T, p pages) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, q := range []store.SessionQuery{{}, {UserID: user.ID}, {Text: "ser1"}, {Text: "er"}, {Text: "192.0.2.7"},
-		{Text: "2.7"}, {UserID: user.ID, Text: "ser"}} {
+	for _, q := range []store.SessionQuery{
+		{},
+		{UserID: user.ID},
+		{Text: "ser1"},
+		{Text: "er"},
+		{Text: "192.0.2.7"},
+		{Text: "2.7"},
+		{UserID: user.ID, Text: "ser"},
+	} {
 		p.check(t, fmt.Sprintf("sessions %+v", q), func(c string) (string, error) {
 			q.Cursor, q.Limit, q.Now = c, 3, time.Now()
 			page, err := p.db.Sessions(ctx, q)
@@ -190,11 +215,25 @@ func checkEventLists(t *testing.T, p pages) {
 		t.Fatal(err)
 	}
 	for _, q := range []store.EventQuery{
-		{}, {UserID: user.ID}, {Actor: "USER0"}, {Action: "session.sign_in"}, {Action: "session."}, {Action: "session.sign."}, {Outcome: store.Success},
-		{From: time.Now().Add(-time.Hour)}, {To: time.Now().Add(time.Hour)}, {Text: "ser1"}, {Text: "nothing"}, {Text: "192.0.2.7"}, {Text: "request-1"},
-		{UserID: user.ID, Actor: "user0", Action: "session.", Outcome: store.Success, Text: "ser",
-			From: time.Now().Add(-time.Hour)},
-		{Outcome: store.Failure, Action: "session.sign_in"}, {Text: "192.0.2.7", Outcome: store.Failure},
+		{},
+		{UserID: user.ID},
+		{Actor: "USER0"},
+		{Action: "session.sign_in"},
+		{Action: "session."},
+		{Action: "session.sign."},
+		{Outcome: store.Success},
+		{From: time.Now().Add(-time.Hour)},
+		{To: time.Now().Add(time.Hour)},
+		{Text: "ser1"},
+		{Text: "nothing"},
+		{Text: "192.0.2.7"},
+		{Text: "request-1"},
+		{
+			UserID: user.ID, Actor: "user0", Action: "session.", Outcome: store.Success, Text: "ser",
+			From: time.Now().Add(-time.Hour),
+		},
+		{Outcome: store.Failure, Action: "session.sign_in"},
+		{Text: "192.0.2.7", Outcome: store.Failure},
 	} {
 		p.check(t, fmt.Sprintf("events %+v", q), func(c string) (string, error) {
 			q.Cursor, q.Limit = c, 3
@@ -247,8 +286,10 @@ func fill(t testing.TB, db *sqlstore.DB, n int) (tokens []string) {
 	err := db.Change(ctx, func(tx store.Tx) error {
 		var first string
 		for i := range n {
-			u := store.User{ID: store.NewID(at), Username: fmt.Sprintf("user%d", i), Email: fmt.Sprintf("user%d@example.com", i),
-				Role: store.RoleUser, Active: true, Local: true, CreatedAt: at, Groups: []string{"staff"}, PasswordHash: strings.Repeat("h", 100)}
+			u := store.User{
+				ID: store.NewID(at), Username: fmt.Sprintf("user%d", i), Email: fmt.Sprintf("user%d@example.com", i),
+				Role: store.RoleUser, Active: true, Local: true, CreatedAt: at, Groups: []string{"staff"}, PasswordHash: strings.Repeat("h", 100),
+			}
 			if err := tx.CreateUser(ctx, u); err != nil {
 				return err
 			}
@@ -257,15 +298,19 @@ func fill(t testing.TB, db *sqlstore.DB, n int) (tokens []string) {
 			}
 			token := store.NewToken()
 			tokens = append(tokens, token)
-			err := tx.CreateSession(ctx, store.Session{ID: store.NewID(at), TokenHash: store.HashToken(token), UserID: first,
+			err := tx.CreateSession(ctx, store.Session{
+				ID: store.NewID(at), TokenHash: store.HashToken(token), UserID: first,
 				CreatedAt: at,
-				AuthAt:    at, LastSeenAt: at, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "password", IP: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)"})
+				AuthAt:    at, LastSeenAt: at, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "password", IP: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)",
+			})
 			if err != nil {
 				return err
 			}
-			err = tx.AddEvent(ctx, store.Event{ActorID: first, Actor: "user0", Action: "session.sign_in", TargetID: u.ID,
+			err = tx.AddEvent(ctx, store.Event{
+				ActorID: first, Actor: "user0", Action: "session.sign_in", TargetID: u.ID,
 				Outcome: store.Success,
-				IP:      "192.0.2.7", RequestID: "request-1"})
+				IP:      "192.0.2.7", RequestID: "request-1",
+			})
 			if err != nil {
 				return err
 			}

@@ -75,8 +75,10 @@ func TestARoleGrantedByAnOlderVersionCounts(t *testing.T) {
 	var users []store.User
 	for _, name := range []string{"own", "theirs"} {
 		at := time.Now().UTC()
-		u := store.User{ID: store.NewID(at), Username: name, Role: store.RoleAdmin, RoleProvided: name == "theirs",
-			Active: true, PasswordHash: "hash", CreatedAt: at}
+		u := store.User{
+			ID: store.NewID(at), Username: name, Role: store.RoleAdmin, RoleProvided: name == "theirs",
+			Active: true, PasswordHash: "hash", CreatedAt: at,
+		}
 		if err := db.Change(t.Context(), func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) }); err != nil {
 			t.Fatal(err)
 		}

@@ -84,7 +84,8 @@ func (p *preparedPool) close() error {
 // collect runs a query and scans all its rows. The rows are closed when it returns: a PostgreSQL connection runs one
 // query at a time.
 func collect[T any](ctx context.Context, q queryer, scan func(scanner) (T, error), query string,
-	args ...any) ([]T, error) {
+	args ...any,
+) ([]T, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err

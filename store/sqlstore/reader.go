@@ -16,7 +16,8 @@ type reader struct {
 
 // one runs a query for one row.
 func one[T any](ctx context.Context, r reader, op string, scan func(scanner) (T, error), query string,
-	args ...any) (T, error) {
+	args ...any,
+) (T, error) {
 	var v, zero T
 	err := r.run(ctx, op, func(ctx context.Context, q queryer) error {
 		var err error
@@ -31,7 +32,8 @@ func one[T any](ctx context.Context, r reader, op string, scan func(scanner) (T,
 
 // all runs a query for any number of rows.
 func all[T any](ctx context.Context, r reader, op string, scan func(scanner) (T, error), query string,
-	args ...any) ([]T, error) {
+	args ...any,
+) ([]T, error) {
 	var list []T
 	err := r.run(ctx, op, func(ctx context.Context, q queryer) error {
 		var err error

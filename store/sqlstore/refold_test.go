@@ -36,8 +36,10 @@ func (o *olderStore) add(u store.User) store.User {
 		})
 	})
 	if err == nil {
-		err = o.db.AddEvents(o.t.Context(), store.Event{Time: o.at, ActorID: u.ID, Actor: username,
-			Action: "session.sign_in", TargetID: u.ID, Target: username})
+		err = o.db.AddEvents(o.t.Context(), store.Event{
+			Time: o.at, ActorID: u.ID, Actor: username,
+			Action: "session.sign_in", TargetID: u.ID, Target: username,
+		})
 	}
 	if err != nil {
 		o.t.Fatal(err)
@@ -73,8 +75,10 @@ func TestRefoldingLosesNoAccount(t *testing.T) {
 func refolds(t *testing.T, open func() *sqlstore.DB) {
 	ctx := t.Context()
 	o := &olderStore{t: t, db: open(), at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	early := o.add(store.User{Username: "admin\u034f", Email: "a\u00ad@corp.example", Local: true,
-		Origin: store.OriginLocal})
+	early := o.add(store.User{
+		Username: "admin\u034f", Email: "a\u00ad@corp.example", Local: true,
+		Origin: store.OriginLocal,
+	})
 	plain := o.add(store.User{Username: "Admin", Email: "a@corp.example", Local: true, Origin: store.OriginLocal})
 	third := o.add(store.User{Username: "admin\ufe0f", Origin: store.OriginOIDC})
 	taken := o.add(store.User{Username: "admin-2", Origin: store.OriginLocal})

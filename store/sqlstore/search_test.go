@@ -73,8 +73,10 @@ func TestMigrationIndexesExistingAccounts(t *testing.T) {
 			}
 			defer db.Close()
 			sqlstore.SetSearchBudget(db, []int{1, 1}, 1000, 1000) // so that only the index can find them
-			for text, want := range map[string]int{"user29": 11, "ser299": 1, "@example.com": 301, "any groups": 1,
-				"nobody": 0} {
+			for text, want := range map[string]int{
+				"user29": 11, "ser299": 1, "@example.com": 301, "any groups": 1,
+				"nobody": 0,
+			} {
 				got, _ := walkPages(t, text, 1000, func(c string) (keys []string, next string, err error) {
 					page, err := db.Users(t.Context(), store.UserQuery{Text: text, Cursor: c, Limit: 1000})
 					for _, u := range page.Items {
@@ -128,8 +130,10 @@ func TestMigrationWaitsForChangesInProgress(t *testing.T) {
 				t.Fatal("the update waits for nothing")
 			}
 		}
-		return tx.CreateIdentity(ctx, store.Identity{Issuer: "https://idp.example", Subject: "s", UserID: u.ID,
-			Provider: "corp", CreatedAt: at})
+		return tx.CreateIdentity(ctx, store.Identity{
+			Issuer: "https://idp.example", Subject: "s", UserID: u.ID,
+			Provider: "corp", CreatedAt: at,
+		})
 	})
 	if err != nil {
 		t.Errorf("the change: %v", err)
@@ -174,8 +178,10 @@ func repair(t *testing.T, db *sqlstore.DB) {
 func withManyGroups(t *testing.T, db *sqlstore.DB) store.User {
 	t.Helper()
 	at := time.Now()
-	u := store.User{ID: store.NewID(at), Username: "many", Email: "many@example.com", Name: "Many Groups",
-		Role: store.RoleUser, Active: true, CreatedAt: at}
+	u := store.User{
+		ID: store.NewID(at), Username: "many", Email: "many@example.com", Name: "Many Groups",
+		Role: store.RoleUser, Active: true, CreatedAt: at,
+	}
 	for i := range 200 {
 		u.Groups = append(u.Groups, fmt.Sprintf("%03d", i)+strings.Repeat("ü", 251))
 	}
@@ -215,8 +221,10 @@ func TestManyGroupsDoNotSlowDownChanges(t *testing.T) {
 		began := time.Now()
 		u := withManyGroups(t, db)
 		at := time.Now()
-		ident := store.Identity{Issuer: "https://idp.example", Subject: "s", UserID: u.ID, Provider: "corp",
-			Groups: u.Groups, CreatedAt: at}
+		ident := store.Identity{
+			Issuer: "https://idp.example", Subject: "s", UserID: u.ID, Provider: "corp",
+			Groups: u.Groups, CreatedAt: at,
+		}
 		err := db.Change(t.Context(), func(tx store.Tx) error { return tx.CreateIdentity(t.Context(), ident) })
 		if err != nil {
 			t.Fatal(err)
@@ -233,8 +241,10 @@ func TestManyGroupsDoNotSlowDownChanges(t *testing.T) {
 					return err
 				}
 				return errors.Join(tx.SetLastLogin(t.Context(), u.ID, at),
-					tx.CreateSession(t.Context(), store.Session{ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()),
-						UserID: u.ID, CreatedAt: at, AuthAt: at, LastSeenAt: at, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "oidc"}))
+					tx.CreateSession(t.Context(), store.Session{
+						ID: store.NewID(at), TokenHash: store.HashToken(store.NewToken()),
+						UserID: u.ID, CreatedAt: at, AuthAt: at, LastSeenAt: at, Idle: time.Hour, ExpiresAt: at.Add(time.Hour), Method: "oidc",
+					}))
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -23,7 +23,8 @@ func (r *sessionRow) dest() []any {
 	s := &r.s
 	return []any{
 		&s.ID, &s.TokenHash, &s.UserID, &s.Epoch, &r.created, &r.auth, &r.lastSeen, &r.idleMS, &r.expires,
-		intBool{&s.Remember}, &s.Method, &s.Provider, &s.Issuer, &s.Subject, &s.SID, &s.Sealed, &s.IP, &s.UserAgent,
+		intBool{&s.Remember},
+		&s.Method, &s.Provider, &s.Issuer, &s.Subject, &s.SID, &s.Sealed, &s.IP, &s.UserAgent,
 		&s.Host, &s.Claims,
 	}
 }

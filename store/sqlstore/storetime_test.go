@@ -83,8 +83,10 @@ func TestSignOutAndSignInAreOrderedByTheStoresClock(t *testing.T) {
 	var passed atomic.Int64 // on all clocks
 	for _, off := range []time.Duration{0, 3 * time.Minute, -2 * time.Hour} {
 		clock := func() time.Time { return time.Now().Add(off + time.Duration(passed.Load())) }
-		db, err := sqlstore.Open(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true,
-			Clock: clock})
+		db, err := sqlstore.Open(t.Context(), sqlstore.Options{
+			Engine: sqlstore.EnginePostgres, DSN: dsn, Migrate: true,
+			Clock: clock,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,8 +100,10 @@ func TestSignOutAndSignInAreOrderedByTheStoresClock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	u := store.User{ID: store.NewID(time.Now()), Username: "ada", Role: store.RoleUser, Active: true,
-		CreatedAt: time.Now()}
+	u := store.User{
+		ID: store.NewID(time.Now()), Username: "ada", Role: store.RoleUser, Active: true,
+		CreatedAt: time.Now(),
+	}
 	change(machines[0], func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) })
 	begin := func(m machine) store.TokenHash {
 		at, hash := m.clock(), store.HashToken(store.NewToken())
@@ -136,8 +140,10 @@ func TestAChangeNeedsNoSecondConnection(t *testing.T) {
 	t.Parallel()
 	db := testenv.OpenPostgres(t, testenv.MigratedDSN(t))
 	at := time.Now().UTC().Truncate(time.Millisecond)
-	u := store.User{ID: store.NewID(at), Username: "ada", Role: store.RoleUser, Active: true, Origin: store.OriginLocal,
-		CreatedAt: at}
+	u := store.User{
+		ID: store.NewID(at), Username: "ada", Role: store.RoleUser, Active: true, Origin: store.OriginLocal,
+		CreatedAt: at,
+	}
 	if err := db.Change(t.Context(), func(tx store.Tx) error { return tx.CreateUser(t.Context(), u) }); err != nil {
 		t.Fatal(err)
 	}

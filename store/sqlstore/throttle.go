@@ -15,7 +15,8 @@ const forgetAttempts = 24 * time.Hour
 // CountInWindow implements [store.Throttle]. One statement decides; if the limit is reached the row is only read, so that
 // a flood of requests causes no writes.
 func (d *DB) CountInWindow(ctx context.Context, key string, limit int, window time.Duration,
-	now time.Time) (time.Duration, error) {
+	now time.Time,
+) (time.Duration, error) {
 	if err := checkKeys(key); err != nil {
 		return 0, err
 	}
@@ -87,7 +88,8 @@ func (d *DB) period(ctx context.Context, key string) (period, error) {
 // A row stores the wait as wait_until - last_at, 0 for none. So allowed attempts are counted in whatever order they
 // arrive, and by whichever clock.
 func (d *DB) BeginAttempt(ctx context.Context, key string, free int, longest time.Duration,
-	now time.Time) (time.Duration, error) {
+	now time.Time,
+) (time.Duration, error) {
 	if err := checkKeys(key); err != nil {
 		return 0, err
 	}

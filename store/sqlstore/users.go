@@ -26,10 +26,20 @@ type userRow struct {
 func (r *userRow) dest() []any {
 	u := &r.u
 	return []any{
-		&u.ID, &u.Username, &u.Email, intBool{&u.EmailVerified}, &u.Name, &u.Role, intBool{&u.RoleGranted}, &r.groups,
-		intBool{&u.Active}, intBool{&u.Pending}, intBool{&u.Managed}, intBool{&u.Local}, &u.Origin, &u.PasswordHash,
-		intBool{&u.MustChange}, &r.changedAt, &u.Epoch, &u.Version, &r.created, &r.updated, &r.lastIn,
-		intBool{&u.RoleProvided}, &r.provided,
+		&u.ID, &u.Username, &u.Email,
+		intBool{&u.EmailVerified},
+		&u.Name, &u.Role,
+		intBool{&u.RoleGranted},
+		&r.groups,
+		intBool{&u.Active},
+		intBool{&u.Pending},
+		intBool{&u.Managed},
+		intBool{&u.Local},
+		&u.Origin, &u.PasswordHash,
+		intBool{&u.MustChange},
+		&r.changedAt, &u.Epoch, &u.Version, &r.created, &r.updated, &r.lastIn,
+		intBool{&u.RoleProvided},
+		&r.provided,
 	}
 }
 
@@ -267,8 +277,10 @@ func (r reader) addUserProvider(f *userFilter, q store.UserQuery) {
 		f.sets = append(f.sets, set{query: `SELECT c.id FROM users c WHERE c.is_local = 1`})
 	default:
 		f.add("EXISTS (SELECT 1 FROM identities i WHERE i.user_id = u.id AND i.provider = %s)", clean(q.Provider))
-		f.sets = append(f.sets, set{query: `SELECT i.user_id FROM identities i WHERE i.provider = %s`,
-			values: []any{clean(q.Provider)}})
+		f.sets = append(f.sets, set{
+			query:  `SELECT i.user_id FROM identities i WHERE i.provider = %s`,
+			values: []any{clean(q.Provider)},
+		})
 	}
 }
 

@@ -113,9 +113,15 @@ var adminTests = []test{
 			name, issuer, subject string
 			want                  bool
 		}{
-			{"bob", "", "", true}, {"ＢＯＢ", "i", "other", true}, {"bob", "i", "s", false}, {"old", "", "", true},
+			{"bob", "", "", true},
+			{"ＢＯＢ", "i", "other", true},
+			{"bob", "i", "s", false},
+			{"old", "", "", true},
 			{"old", "i", "s", true},
-			{"new", "", "", false}, {"nobody", "", "", false}, {"", "", "", false}, {"\x00", "", "", false},
+			{"new", "", "", false},
+			{"nobody", "", "", false},
+			{"", "", "", false},
+			{"\x00", "", "", false},
 		} {
 			if got := former(c.name, c.issuer, c.subject); got != c.want {
 				t.Errorf("%q, %q: %v", c.name, c.subject, got)

@@ -81,7 +81,7 @@ var changeTests = []test{
 			}
 			return fail
 		})
-		if got != fail { // it has to be the very error
+		if !errors.Is(got, fail) { // it has to be the very error
 			t.Fatalf("got %v, want the function's own error", got)
 		}
 		_, err := s.User(t.Context(), u.ID)
@@ -178,8 +178,10 @@ var changeTests = []test{
 				return tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: "i", At: now(), Rehash: true, IfHash: "h"})
 			}, nil},
 			{"epoch", func(ctx context.Context, tx store.Tx) error { return tx.BumpEpoch(ctx, u.ID) }, []store.Change{user}},
-			{"replace", func(ctx context.Context, tx store.Tx) error { return tx.ReplaceSession(ctx, old.ID, next) },
-				[]store.Change{session(old.ID)}},
+			{
+				"replace", func(ctx context.Context, tx store.Tx) error { return tx.ReplaceSession(ctx, old.ID, next) },
+				[]store.Change{session(old.ID)},
+			},
 			{"end", func(ctx context.Context, tx store.Tx) error {
 				_, err := tx.EndSessions(ctx, store.SessionSelector{ID: doomed.ID})
 				return err
@@ -188,8 +190,10 @@ var changeTests = []test{
 				_, err := tx.EndSessions(ctx, store.SessionSelector{ID: doomed.ID})
 				return err
 			}, nil},
-			{"setting", func(ctx context.Context, tx store.Tx) error { return tx.SetSetting(ctx, "k", "v") },
-				[]store.Change{{Kind: store.ChangeSetting, Subject: "k"}}},
+			{
+				"setting", func(ctx context.Context, tx store.Tx) error { return tx.SetSetting(ctx, "k", "v") },
+				[]store.Change{{Kind: store.ChangeSetting, Subject: "k"}},
+			},
 			{"sign-in", func(ctx context.Context, tx store.Tx) error { return tx.SetLastLogin(ctx, u.ID, now()) }, nil},
 			{"own", func(ctx context.Context, tx store.Tx) error {
 				return errors.Join(tx.RecordChange(ctx, user), tx.RecordChange(ctx, user), tx.RecordChange(ctx, session("x")))

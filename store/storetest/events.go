@@ -41,8 +41,10 @@ var eventTests = []test{
 		for i, name := range names {
 			for j, id := range []string{"", "someone"} {
 				at := at.Add(time.Duration(2*i+j) * time.Second)
-				events = append(events, store.Event{ID: store.NewID(at), Time: at, ActorID: id, Actor: name, Action: "user.update",
-					Outcome: store.Success})
+				events = append(events, store.Event{
+					ID: store.NewID(at), Time: at, ActorID: id, Actor: name, Action: "user.update",
+					Outcome: store.Success,
+				})
 			}
 		}
 		if err := s.AddEvents(t.Context(), events...); err != nil {
@@ -119,8 +121,10 @@ var eventTests = []test{
 	{"a complete IP address or request id is matched exactly", func(t *testing.T, s store.Store) {
 		var events []store.Event
 		for i, ip := range []string{"192.0.2.3", "192.0.2.30", "2001:db8::1", "192.0.2.3"} {
-			events = append(events, store.Event{Action: "a.b", IP: ip, RequestID: fmt.Sprintf("Request-%d", i/2),
-				Target: fmt.Sprint(i)})
+			events = append(events, store.Event{
+				Action: "a.b", IP: ip, RequestID: fmt.Sprintf("Request-%d", i/2),
+				Target: fmt.Sprint(i),
+			})
 		}
 		if err := s.AddEvents(t.Context(), events...); err != nil {
 			t.Fatal(err)
@@ -139,13 +143,17 @@ var eventTests = []test{
 	}},
 	{"client input cannot keep an event out of the log", func(t *testing.T, s store.Store) {
 		for _, text := range hostileTexts {
-			err := s.AddEvents(t.Context(), store.Event{Actor: text, Target: text, Action: "session.sign_in", IP: text,
-				UserAgent: text, RequestID: text, ActorID: text, TargetID: text, Details: map[string]string{text: text}})
+			err := s.AddEvents(t.Context(), store.Event{
+				Actor: text, Target: text, Action: "session.sign_in", IP: text,
+				UserAgent: text, RequestID: text, ActorID: text, TargetID: text, Details: map[string]string{text: text},
+			})
 			if err != nil {
 				t.Errorf("%q: %v", text, err)
 			}
-			if _, err := s.Events(t.Context(), store.EventQuery{Text: text, Actor: text, Action: text, UserID: text,
-				Outcome: store.Outcome(text)}); err != nil {
+			if _, err := s.Events(t.Context(), store.EventQuery{
+				Text: text, Actor: text, Action: text, UserID: text,
+				Outcome: store.Outcome(text),
+			}); err != nil {
 				t.Errorf("search for %q: %v", text, err)
 			}
 		}
@@ -155,8 +163,10 @@ var eventTests = []test{
 	}},
 	{"every filter of events agrees with a linear search", func(t *testing.T, s store.Store) {
 		at := now().Add(-time.Hour)
-		actions := []string{"session.sign_in", "session.sign_out", "user.update", "user.identity.link", "users.import",
-			"plain"}
+		actions := []string{
+			"session.sign_in", "session.sign_out", "user.update", "user.identity.link", "users.import",
+			"plain",
+		}
 		var events []store.Event
 		for i := range 60 {
 			e := store.Event{
@@ -180,9 +190,24 @@ var eventTests = []test{
 			return strings.Compare(b.ID, a.ID)
 		})
 		for _, q := range []store.EventQuery{
-			{}, {Actor: "ANN1"}, {Actor: "ann"}, {Action: "session.sign_in"}, {Action: "session."}, {Action: "user."},
-			{Action: "user.identity."}, {Action: "plain"}, {Action: "plain."}, {Outcome: store.Denied}, {UserID: "id1"}, {UserID: "id3"}, {UserID: "nobody"},
-			{Text: "TÄTER2"}, {Text: "192.0.2.3"}, {Text: "sign_"}, {From: at.Add(10 * time.Second)}, {To: at.Add(10 * time.Second)},
+			{},
+			{Actor: "ANN1"},
+			{Actor: "ann"},
+			{Action: "session.sign_in"},
+			{Action: "session."},
+			{Action: "user."},
+			{Action: "user.identity."},
+			{Action: "plain"},
+			{Action: "plain."},
+			{Outcome: store.Denied},
+			{UserID: "id1"},
+			{UserID: "id3"},
+			{UserID: "nobody"},
+			{Text: "TÄTER2"},
+			{Text: "192.0.2.3"},
+			{Text: "sign_"},
+			{From: at.Add(10 * time.Second)},
+			{To: at.Add(10 * time.Second)},
 			{From: at.Add(5 * time.Second), To: at.Add(6 * time.Second)},
 			{UserID: "id2", Action: "session.", Outcome: store.Success, From: at.Add(2 * time.Second), Text: "ann"},
 		} {

@@ -53,9 +53,11 @@ var linkTests = []test{
 		var want []string
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
 			for i := range 1203 { // more than a page can hold; two of each millisecond
-				l := store.Link{ID: store.NewID(at), Hash: store.HashToken(store.NewToken()), Purpose: store.LinkSetup,
+				l := store.Link{
+					ID: store.NewID(at), Hash: store.HashToken(store.NewToken()), Purpose: store.LinkSetup,
 					CreatedBy: "x",
-					CreatedAt: at.Add(time.Duration(i/2) * time.Millisecond), ExpiresAt: at.Add(time.Hour)}
+					CreatedAt: at.Add(time.Duration(i/2) * time.Millisecond), ExpiresAt: at.Add(time.Hour),
+				}
 				if i%3 == 0 {
 					l.ExpiresAt = at.Add(-time.Second)
 				} else {
@@ -179,8 +181,10 @@ var linkTests = []test{
 	}},
 	{"a link without a user or an expiry is refused", func(t *testing.T, s store.Store) {
 		at := now()
-		good := store.Link{ID: store.NewID(at), Hash: store.HashToken("t"), Purpose: store.LinkPassword, CreatedAt: at,
-			ExpiresAt: at.Add(time.Hour)}
+		good := store.Link{
+			ID: store.NewID(at), Hash: store.HashToken("t"), Purpose: store.LinkPassword, CreatedAt: at,
+			ExpiresAt: at.Add(time.Hour),
+		}
 		for name, edit := range map[string]func(*store.Link){
 			"unknown user": func(l *store.Link) { l.UserID = "nobody" },
 			"no end":       func(l *store.Link) { l.ExpiresAt = time.Time{} },
@@ -271,8 +275,10 @@ var identityTests = []test{
 			return errors.Join(tx.CreateIdentity(ctx, i), tx.CreateIdentity(ctx,
 				store.Identity{Issuer: "j", Subject: "s", UserID: u.ID, CreatedAt: at.Add(time.Second)}))
 		})
-		edit := store.Identity{Issuer: "i", Subject: "s", UserID: "other", Email: "e", Name: "n", Groups: []string{"x"},
-			LastLoginAt: at.Add(time.Hour), CreatedAt: at.Add(time.Hour)}
+		edit := store.Identity{
+			Issuer: "i", Subject: "s", UserID: "other", Email: "e", Name: "n", Groups: []string{"x"},
+			LastLoginAt: at.Add(time.Hour), CreatedAt: at.Add(time.Hour),
+		}
 		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.UpdateIdentity(ctx, edit) })
 		want := i
 		want.Email, want.Name, want.Groups, want.LastLoginAt = "e", "n", []string{"x"}, edit.LastLoginAt

@@ -133,8 +133,12 @@ var providedTests = []test{
 				return errors.Join(tx.ReplaceSession(ctx, first.ID, second), tx.AddSessionName(ctx, second.ID, "j", "t", "3"),
 					tx.ReplaceSession(ctx, second.ID, third))
 			})
-			for _, miss := range []store.SessionSelector{{Issuer: "j", SID: "1"}, {Issuer: "i", SID: "3"},
-				{Issuer: "i", Subject: "t"}, {Issuer: "i", Subject: "t", SID: "1"}} {
+			for _, miss := range []store.SessionSelector{
+				{Issuer: "j", SID: "1"},
+				{Issuer: "i", SID: "3"},
+				{Issuer: "i", Subject: "t"},
+				{Issuer: "i", Subject: "t", SID: "1"},
+			} {
 				if ended := endSessions(t, s, miss); len(ended) != 0 {
 					t.Errorf("%+v ends %d sessions", miss, len(ended))
 				}

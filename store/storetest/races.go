@@ -41,11 +41,15 @@ var raceTests = []test{
 	{"of concurrent uses of a one-time value, one is the first", func(t *testing.T, s store.Store) { raceOnce(t, s, s) }},
 	{"of concurrent creations of a username, one succeeds", func(t *testing.T, s store.Store) { raceName(t, s, s) }},
 	{"of administrators who demote each other, one stays", func(t *testing.T, s store.Store) { raceAdmins(t, s, s) }},
-	{"a session rotated while all sessions end does not survive",
-		func(t *testing.T, s store.Store) { raceRotation(t, s, s) }},
+	{
+		"a session rotated while all sessions end does not survive",
+		func(t *testing.T, s store.Store) { raceRotation(t, s, s) },
+	},
 	{"of concurrent edits of one version, one is written", func(t *testing.T, s store.Store) { raceEdits(t, s, s) }},
-	{"concurrent touches, sweeps, throttling and changes all succeed",
-		func(t *testing.T, s store.Store) { raceEverything(t, s, s) }},
+	{
+		"concurrent touches, sweeps, throttling and changes all succeed",
+		func(t *testing.T, s store.Store) { raceEverything(t, s, s) },
+	},
 }
 
 func raceLink(t *testing.T, a, b store.Store) {

@@ -97,10 +97,14 @@ var sessionTests = []test{
 			sel  func(map[string]store.Session) store.SessionSelector
 			want []string
 		}{
-			{"id", func(m map[string]store.Session) store.SessionSelector { return store.SessionSelector{ID: m["u1"].ID} },
-				[]string{"u1"}},
-			{"user", func(map[string]store.Session) store.SessionSelector { return store.SessionSelector{UserID: u.ID} },
-				[]string{"u1", "u2"}},
+			{
+				"id", func(m map[string]store.Session) store.SessionSelector { return store.SessionSelector{ID: m["u1"].ID} },
+				[]string{"u1"},
+			},
+			{
+				"user", func(map[string]store.Session) store.SessionSelector { return store.SessionSelector{UserID: u.ID} },
+				[]string{"u1", "u2"},
+			},
 			{"user but one", func(m map[string]store.Session) store.SessionSelector {
 				return store.SessionSelector{UserID: u.ID, Except: m["u2"].ID}
 			}, []string{"u1"}},
@@ -114,8 +118,10 @@ var sessionTests = []test{
 				return store.SessionSelector{Issuer: "I", Subject: "s1", SID: "x2"}
 			}, []string{"i2"}},
 			{"nobody", func(map[string]store.Session) store.SessionSelector { return store.SessionSelector{ID: "x"} }, nil},
-			{"all", func(map[string]store.Session) store.SessionSelector { return store.SessionSelector{All: true} },
-				[]string{"i1", "i2", "i3", "j1", "u1", "u2", "v1"}},
+			{
+				"all", func(map[string]store.Session) store.SessionSelector { return store.SessionSelector{All: true} },
+				[]string{"i1", "i2", "i3", "j1", "u1", "u2", "v1"},
+			},
 		} {
 			m := make()
 			ended := endSessions(t, s, c.sel(m))
@@ -135,8 +141,15 @@ var sessionTests = []test{
 		u := addUser(t, s, "u")
 		sess := addSession(t, s, u)
 		for _, sel := range []store.SessionSelector{
-			{}, {Except: "x"}, {Issuer: "I"}, {Subject: "s"}, {SID: "s"}, {ID: "a", UserID: "b"}, {UserID: u.ID, All: true},
-			{ID: sess.ID, Issuer: "I", SID: "s"}, {All: true, Except: sess.ID},
+			{},
+			{Except: "x"},
+			{Issuer: "I"},
+			{Subject: "s"},
+			{SID: "s"},
+			{ID: "a", UserID: "b"},
+			{UserID: u.ID, All: true},
+			{ID: sess.ID, Issuer: "I", SID: "s"},
+			{All: true, Except: sess.ID},
 		} {
 			err := try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.EndSessions(ctx, sel); return err })
 			if err == nil || errors.Is(err, store.ErrUnavailable) {

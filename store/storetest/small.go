@@ -125,8 +125,12 @@ var smallTests = []test{
 			at        time.Duration
 			want      bool
 		}{
-			{"jti", "a", 0, true}, {"jti", "a", 0, false}, {"jti", "b", 0, true}, {"other", "a", 0, true},
-			{"jti", "a", time.Minute - time.Millisecond, false}, {"jti", "a", time.Minute, true},
+			{"jti", "a", 0, true},
+			{"jti", "a", 0, false},
+			{"jti", "b", 0, true},
+			{"other", "a", 0, true},
+			{"jti", "a", time.Minute - time.Millisecond, false},
+			{"jti", "a", time.Minute, true},
 			{"jti", "a", time.Minute, false},
 		} {
 			got, err := once(c.kind, c.key, at.Add(c.at), at.Add(c.at+time.Minute))

@@ -68,8 +68,10 @@ var sweepTests = []test{
 		}
 	}},
 	{"events are kept forever without a retention time", func(t *testing.T, s store.Store) {
-		if err := s.AddEvents(t.Context(), store.Event{Time: now().Add(-10 * 365 * 24 * time.Hour),
-			Action: "a.b"}); err != nil {
+		if err := s.AddEvents(t.Context(), store.Event{
+			Time:   now().Add(-10 * 365 * 24 * time.Hour),
+			Action: "a.b",
+		}); err != nil {
 			t.Fatal(err)
 		}
 		sweepAll(t, s, now(), 0, 100)

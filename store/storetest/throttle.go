@@ -41,10 +41,19 @@ var throttleTests = []test{
 			return wait
 		}
 		for i, c := range []struct{ at, want time.Duration }{
-			{0, 0}, {time.Second, 0}, {2 * time.Second, 0},
-			{2 * time.Second, 4 * time.Second}, {6*time.Second - time.Millisecond, time.Millisecond},
-			{6 * time.Second, 0}, {7 * time.Second, 0}, {7 * time.Second, 0}, {8 * time.Second, 4 * time.Second},
-			{time.Hour, 0}, {time.Hour, 0}, {time.Hour, 0}, {time.Hour, 6 * time.Second},
+			{0, 0},
+			{time.Second, 0},
+			{2 * time.Second, 0},
+			{2 * time.Second, 4 * time.Second},
+			{6*time.Second - time.Millisecond, time.Millisecond},
+			{6 * time.Second, 0},
+			{7 * time.Second, 0},
+			{7 * time.Second, 0},
+			{8 * time.Second, 4 * time.Second},
+			{time.Hour, 0},
+			{time.Hour, 0},
+			{time.Hour, 0},
+			{time.Hour, 6 * time.Second},
 		} {
 			if got := take(c.at); got != c.want {
 				t.Fatalf("step %d at %v: wait %v, want %v", i, c.at, got, c.want)
@@ -171,8 +180,10 @@ var throttleTests = []test{
 	}},
 	{"allowed attempts never block others, whatever order or clock", func(t *testing.T, s store.Store) {
 		at := now()
-		for i, d := range []time.Duration{0, -time.Millisecond, -time.Second, time.Minute, -time.Hour, time.Hour,
-			-48 * time.Hour, 0} {
+		for i, d := range []time.Duration{
+			0, -time.Millisecond, -time.Second, time.Minute, -time.Hour, time.Hour,
+			-48 * time.Hour, 0,
+		} {
 			if wait, err := s.BeginAttempt(t.Context(), "k", 100, time.Minute, at.Add(d)); err != nil || wait != 0 {
 				t.Fatalf("attempt %d at %v waits %v, %v", i+1, d, wait, err)
 			}

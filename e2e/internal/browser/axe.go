@@ -63,8 +63,10 @@ func (p *Page) Axe() (violations, incomplete []Finding) {
 		if err != nil {
 			return err
 		}
-		world, err := ask(p, page.CreateIsolatedWorld, page.CreateIsolatedWorldParams{FrameID: tree.FrameTree.Frame.ID,
-			WorldName: "axe"})
+		world, err := ask(p, page.CreateIsolatedWorld, page.CreateIsolatedWorldParams{
+			FrameID:   tree.FrameTree.Frame.ID,
+			WorldName: "axe",
+		})
 		if err != nil {
 			return err
 		}

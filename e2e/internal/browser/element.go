@@ -67,8 +67,10 @@ func (p *Page) Tree() []*Element {
 }
 
 func element(p *Page, n *accessibility.Node) *Element {
-	e := &Element{p: p, id: n.BackendDOMNodeID, Role: value(n.Role), Name: value(n.Name),
-		Description: value(n.Description)}
+	e := &Element{
+		p: p, id: n.BackendDOMNodeID, Role: value(n.Role), Name: value(n.Name),
+		Description: value(n.Description),
+	}
 	for _, prop := range n.Properties {
 		if prop.Name == accessibility.PropertyNameLevel {
 			_ = json.Unmarshal([]byte(prop.Value.Value), &e.Level)
@@ -108,7 +110,8 @@ func (p *Page) Focused() *Element {
 		return nil
 	}
 	tree, err := ask(p, accessibility.GetPartialAXTree, accessibility.GetPartialAXTreeParams{
-		ObjectID: result.Result.ObjectID, FetchRelatives: new(false)})
+		ObjectID: result.Result.ObjectID, FetchRelatives: new(false),
+	})
 	if err != nil || len(tree.Nodes) == 0 {
 		p.r.Fatalf("reading the element with the focus: %v", err)
 	}
@@ -124,7 +127,8 @@ func (e *Element) Eval(function string, to any) {
 			return err
 		}
 		result, err := ask(e.p, runtime.CallFunctionOn, runtime.CallFunctionOnParams{
-			FunctionDeclaration: function, ObjectID: object.Object.ObjectID, ReturnByValue: new(true), AwaitPromise: new(true)})
+			FunctionDeclaration: function, ObjectID: object.Object.ObjectID, ReturnByValue: new(true), AwaitPromise: new(true),
+		})
 		if err != nil {
 			return err
 		}

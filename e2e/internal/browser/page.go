@@ -133,7 +133,8 @@ func (p *Page) Eval(expression string, to any) {
 
 func (p *Page) eval(expression string, to any, world runtime.ExecutionContextID) error {
 	result, err := ask(p, runtime.Evaluate, runtime.EvaluateParams{
-		Expression: expression, ReturnByValue: new(true), AwaitPromise: new(true), ContextID: world})
+		Expression: expression, ReturnByValue: new(true), AwaitPromise: new(true), ContextID: world,
+	})
 	if err != nil {
 		return err
 	}

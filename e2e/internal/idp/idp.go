@@ -46,8 +46,10 @@ func Start(t testing.TB, issuer, gateURL string, env ...string) *Provider {
 	}
 	cmd := exec.Command("node", filepath.Join("internal", "idp", "provider.mjs"))
 	cmd.Dir = dir
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "ISSUER=" + issuer, "GATE=" + gateURL,
-		"CLIENT_ID=" + ClientID, "CLIENT_SECRET=" + ClientSecret}, env...)
+	cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "ISSUER=" + issuer, "GATE=" + gateURL,
+		"CLIENT_ID=" + ClientID, "CLIENT_SECRET=" + ClientSecret,
+	}, env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -166,7 +166,7 @@ func Tamper(token string) string {
 
 // atHash returns the at_hash of an access token (Core, section 3.1.3.6).
 func atHash(alg jose.SignatureAlgorithm, access string) string {
-	var h hash.Hash = sha256.New()
+	h := sha256.New()
 	if alg == jose.EdDSA {
 		h = sha512.New()
 	}

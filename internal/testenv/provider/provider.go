@@ -231,8 +231,10 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		"end_session_endpoint":     p.Issuer + "/end",
 		"response_types_supported": []string{"code"}, "subject_types_supported": []string{"public"},
 		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "EdDSA"},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "client_secret_jwt",
-			"private_key_jwt", "none"},
+		"token_endpoint_auth_methods_supported": []string{
+			"client_secret_basic", "client_secret_post", "client_secret_jwt",
+			"private_key_jwt", "none",
+		},
 		"backchannel_logout_supported": true, "frontchannel_logout_supported": true,
 	}
 	if l := p.currentFaults(); l.Metadata != nil {

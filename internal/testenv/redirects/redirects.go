@@ -68,8 +68,10 @@ func CheckLocation(t testing.TB, location string) {
 		t.Fatal(err)
 	}
 	once := lenient(location)
-	readings := map[string]string{"as it is": location, "decoded": once, "decoded twice": lenient(once),
-		"cleaned": path.Clean(location)}
+	readings := map[string]string{
+		"as it is": location, "decoded": once, "decoded twice": lenient(once),
+		"cleaned": path.Clean(location),
+	}
 	for how, l := range readings {
 		if at, err := Resolve(l); err != nil || at.Origin != Origin {
 			t.Fatalf("Location %q, %s, leads a browser to %+v (%v)", location, how, at, err)
@@ -155,7 +157,7 @@ func Resolve(in string) (Place, error) {
 func isScheme(s string) bool {
 	for i, c := range []byte(s) {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		if !letter && (i == 0 || !(c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.')) {
+		if !letter && (i == 0 || ((c < '0' || c > '9') && c != '+' && c != '-' && c != '.')) {
 			return false
 		}
 	}

@@ -31,15 +31,19 @@ type activityItem struct {
 // not from where.
 func (h *Activity) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	u := q.Live.User
-	list, err := h.Store.Events(r.Context(), store.EventQuery{UserID: u.ID, Cursor: r.URL.Query().Get("cursor"),
-		Limit: perPage})
+	list, err := h.Store.Events(r.Context(), store.EventQuery{
+		UserID: u.ID, Cursor: r.URL.Query().Get("cursor"),
+		Limit: perPage,
+	})
 	if err != nil {
 		return err
 	}
 	d := activityPage{Next: nextPage(q.Prefix+"/account/activity", list.Next)}
 	for _, e := range list.Items {
-		it := activityItem{Time: e.Time, What: q.Action(e.Action), Outcome: e.Outcome,
-			Result: q.Text("outcome." + string(e.Outcome)), Who: q.ActorName(e.ActorID, e.Actor)}
+		it := activityItem{
+			Time: e.Time, What: q.Action(e.Action), Outcome: e.Outcome,
+			Result: q.Text("outcome." + string(e.Outcome)), Who: q.ActorName(e.ActorID, e.Actor),
+		}
 		if e.ActorID == u.ID || e.ActorID == "" {
 			it.IP, it.Device = e.IP, q.Device(e.UserAgent)
 		}

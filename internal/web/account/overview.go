@@ -14,8 +14,10 @@ var sections = [...]string{"", "profile", "password", "providers", "sessions", "
 
 // accountPage begins an account page. section is its path below "account/".
 func accountPage(d *web.Deps, q *web.Request, section, template string, data any) ui.Page {
-	page := ui.Page{Template: template, Viewer: q.Viewer(), Area: "account", NavLabel: q.Text("account.sections"),
-		Data: data}
+	page := ui.Page{
+		Template: template, Viewer: q.Viewer(), Area: "account", NavLabel: q.Text("account.sections"),
+		Data: data,
+	}
 	for _, s := range sections {
 		if s == "providers" && d.OIDC == nil {
 			continue
@@ -94,7 +96,9 @@ func (h *Overview) checks(q *web.Request, sessions int) []check {
 			Href: prefix + web.PasswordPage, Link: q.Text("checks.change"),
 		})
 	}
-	list = append(list, check{Good: sessions <= 1, Text: q.Text("checks.sessions", "n", sessions),
-		Href: prefix + "/account/sessions", Link: q.Text("checks.review")})
+	list = append(list, check{
+		Good: sessions <= 1, Text: q.Text("checks.sessions", "n", sessions),
+		Href: prefix + "/account/sessions", Link: q.Text("checks.review"),
+	})
 	return list
 }

@@ -44,10 +44,14 @@ func (h *Password) page(q *web.Request, b returnto.Target, to string, end bool, 
 		d.Why = q.Text("password.none")
 	default:
 		d.Fields = []ui.Field{
-			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: u.Username, Autocomplete: "username",
-				ReadOnly: true, Plain: true},
-			{ID: "current_password", Name: "current_password", Label: q.Text("password.current"), Type: "password",
-				Autocomplete: "current-password", Plain: true, Reveal: true, Key: "next"},
+			{
+				ID: "username", Name: "username", Label: q.Text("login.username"), Value: u.Username, Autocomplete: "username",
+				ReadOnly: true, Plain: true,
+			},
+			{
+				ID: "current_password", Name: "current_password", Label: q.Text("password.current"), Type: "password",
+				Autocomplete: "current-password", Plain: true, Reveal: true, Key: "next",
+			},
 			q.NewPasswordField("new_password", q.Text("password.new")),
 		}
 		web.MarkErrors(&page, d.Fields, errs)
@@ -105,7 +109,8 @@ func (h *Password) next(q *web.Request, b returnto.Target, to string) string {
 }
 
 func (h *Password) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, b returnto.Target, to string,
-	end bool, err error) error {
+	end bool, err error,
+) error {
 	fields, status := problem.FieldErrors(q.UI, err)
 	var throttled *login.ThrottledError
 	switch {

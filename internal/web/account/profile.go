@@ -30,8 +30,10 @@ func (h *Profile) show(w http.ResponseWriter, r *http.Request, q *web.Request) e
 func (h *Profile) page(q *web.Request, name string, errs []ui.FieldError) ui.Page {
 	u := q.Live.User
 	d := profilePage{User: u, Why: q.LockedText(u), Fields: []ui.Field{
-		{ID: "name", Name: "name", Label: q.Text("profile.name"), Hint: q.Text("profile.hint"), Value: name,
-			Autocomplete: "name", Optional: true, Key: "go"},
+		{
+			ID: "name", Name: "name", Label: q.Text("profile.name"), Hint: q.Text("profile.hint"), Value: name,
+			Autocomplete: "name", Optional: true, Key: "go",
+		},
 	}}
 	page := accountPage(h.Deps, q, "profile", "profile", nil)
 	web.MarkErrors(&page, d.Fields, errs)

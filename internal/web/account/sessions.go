@@ -51,8 +51,10 @@ func (h *Sessions) item(q *web.Request, s store.Session) sessionItem {
 
 func (h *Sessions) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	cursor := r.URL.Query().Get("cursor")
-	list, err := h.Store.Sessions(r.Context(), store.SessionQuery{UserID: q.Live.User.ID, Now: h.Clock(), Cursor: cursor,
-		Limit: perPage})
+	list, err := h.Store.Sessions(r.Context(), store.SessionQuery{
+		UserID: q.Live.User.ID, Now: h.Clock(), Cursor: cursor,
+		Limit: perPage,
+	})
 	if err != nil {
 		return err
 	}
@@ -96,8 +98,11 @@ func (h *Sessions) confirmRevoke(w http.ResponseWriter, r *http.Request, q *web.
 	d := confirmPage{
 		Text: q.Text("revoke.text"), Button: q.Text("revoke.button"),
 		Action: q.Prefix + "/account/sessions/" + s.ID + "/revoke", Cancel: q.Prefix + "/account/sessions",
-		Facts: []fact{{q.Text("sessions.device"), it.Device}, {q.Text("sessions.ip"), it.IP},
-			{q.Text("sessions.host"), it.Host}},
+		Facts: []fact{
+			{q.Text("sessions.device"), it.Device},
+			{q.Text("sessions.ip"), it.IP},
+			{q.Text("sessions.host"), it.Host},
+		},
 	}
 	if it.Current {
 		d.Text = q.Text("revoke.current")

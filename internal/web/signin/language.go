@@ -10,8 +10,10 @@ import (
 
 // Pages that somebody sees who may not be signed in offer other languages, and get a name here by which a choice leads
 // back to them: an address that the form carried would have to be checked.
-var switchPages = map[string]string{"login": "/login", "help": "/login/help", "welcome": "/welcome",
-	"logged-out": "/logged-out"}
+var switchPages = map[string]string{
+	"login": "/login", "help": "/login/help", "welcome": "/welcome",
+	"logged-out": "/logged-out",
+}
 
 // languageSwitch makes the form that changes the language of a page of [switchPages].
 func languageSwitch(q *web.Request, page string, more ...ui.Hidden) *ui.Switch {

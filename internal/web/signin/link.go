@@ -58,8 +58,10 @@ func (h *Links) deadLink(w http.ResponseWriter, r *http.Request, q *web.Request,
 		d.Ask = q.Text("link.ask")
 	}
 	h.addLinks(r, q, &d)
-	q.UI.Write(w, r, ui.Page{Template: "dead-link", Status: f.Status, Title: f.Title(q.UI), Failed: true, Card: true,
-		Data: d})
+	q.UI.Write(w, r, ui.Page{
+		Template: "dead-link", Status: f.Status, Title: f.Title(q.UI), Failed: true, Card: true,
+		Data: d,
+	})
 	return nil
 }
 
@@ -94,7 +96,8 @@ type welcomePage struct {
 
 // lookUp returns the link that the browser has opened. done is true when a response has been written.
 func (h *Links) lookUp(w http.ResponseWriter, r *http.Request, q *web.Request) (token string, info account.LinkInfo,
-	done bool, err error) {
+	done bool, err error,
+) {
 	token = q.Cookie.PrefixedValue(r, linkCookie)
 	info, err = h.Accounts.LinkStatus(r.Context(), token)
 	switch {
@@ -113,8 +116,10 @@ func (h *Links) lookUp(w http.ResponseWriter, r *http.Request, q *web.Request) (
 func (h *Links) deadLinkCookie(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	d := deadLinkPage{Text: q.Text("link.none"), Ask: q.Text("link.cookies")}
 	h.addLinks(r, q, &d)
-	q.UI.Write(w, r, ui.Page{Template: "dead-link", Status: http.StatusBadRequest, Title: q.Text("link.none_title"),
-		Failed: true, Card: true, Data: d})
+	q.UI.Write(w, r, ui.Page{
+		Template: "dead-link", Status: http.StatusBadRequest, Title: q.Text("link.none_title"),
+		Failed: true, Card: true, Data: d,
+	})
 	return nil
 }
 
@@ -128,26 +133,38 @@ func (h *Links) show(w http.ResponseWriter, r *http.Request, q *web.Request) err
 }
 
 func (h *Links) page(q *web.Request, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
-	d := welcomePage{Link: info.ID, Setup: info.Purpose == store.LinkSetup, Username: info.Username,
-		By: q.ActorName("", info.CreatedBy), Until: info.ExpiresAt}
-	page := ui.Page{Template: "welcome", Card: true, Wide: true, Title: q.Text("welcome.title"),
-		Switch: languageSwitch(q, "welcome")}
+	d := welcomePage{
+		Link: info.ID, Setup: info.Purpose == store.LinkSetup, Username: info.Username,
+		By: q.ActorName("", info.CreatedBy), Until: info.ExpiresAt,
+	}
+	page := ui.Page{
+		Template: "welcome", Card: true, Wide: true, Title: q.Text("welcome.title"),
+		Switch: languageSwitch(q, "welcome"),
+	}
 	fresh := q.NewPasswordField("password", q.Text("welcome.password"))
 	if d.Setup {
 		page.Title = q.Text("welcome.setup_title")
 		d.Fields = []ui.Field{
-			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: form.Username, Autocomplete: "username",
-				Plain: true, Key: "next"},
-			{ID: "email", Name: "email", Label: q.Text("welcome.email"), Type: "email", Value: form.Email, Autocomplete: "email",
-				Optional: true, Key: "next"},
-			{ID: "name", Name: "name", Label: q.Text("profile.name"), Value: form.Name, Autocomplete: "name", Optional: true,
-				Key: "next"},
+			{
+				ID: "username", Name: "username", Label: q.Text("login.username"), Value: form.Username, Autocomplete: "username",
+				Plain: true, Key: "next",
+			},
+			{
+				ID: "email", Name: "email", Label: q.Text("welcome.email"), Type: "email", Value: form.Email, Autocomplete: "email",
+				Optional: true, Key: "next",
+			},
+			{
+				ID: "name", Name: "name", Label: q.Text("profile.name"), Value: form.Name, Autocomplete: "name", Optional: true,
+				Key: "next",
+			},
 			fresh,
 		}
 	} else {
 		d.Fields = []ui.Field{
-			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: info.Username, Autocomplete: "username",
-				ReadOnly: true, Plain: true},
+			{
+				ID: "username", Name: "username", Label: q.Text("login.username"), Value: info.Username, Autocomplete: "username",
+				ReadOnly: true, Plain: true,
+			},
 			fresh,
 		}
 	}
@@ -212,7 +229,8 @@ func (h *Links) use(r *http.Request, q *web.Request, token string, form account.
 }
 
 func (h *Links) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, info account.LinkInfo,
-	form account.LinkForm, err error) error {
+	form account.LinkForm, err error,
+) error {
 	var dead *account.LinkError
 	if errors.As(err, &dead) {
 		// Spent by somebody else, or withdrawn, between looking and using.

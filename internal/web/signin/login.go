@@ -104,10 +104,14 @@ func (h *Login) data(r *http.Request, q *web.Request, b returnto.Target, to, use
 		RT: b.Raw, To: to, Help: q.Prefix + "/login/help", GoOn: b.Location,
 		Remember: q.Text("login.remember", "span", q.Span(h.Login.Lifetime.Remember)),
 		Fields: []ui.Field{
-			{ID: "username", Name: "username", Label: q.Text("login.username"), Value: username, Plain: true,
-				Autocomplete: "username webauthn", Key: "next"},
-			{ID: "password", Name: "password", Label: q.Text("login.password"), Type: "password", Plain: true,
-				Autocomplete: "current-password", Reveal: true, Key: "go"},
+			{
+				ID: "username", Name: "username", Label: q.Text("login.username"), Value: username, Plain: true,
+				Autocomplete: "username webauthn", Key: "next",
+			},
+			{
+				ID: "password", Name: "password", Label: q.Text("login.password"), Type: "password", Plain: true,
+				Autocomplete: "current-password", Reveal: true, Key: "go",
+			},
 		},
 	}
 	if to != "" {
@@ -127,7 +131,8 @@ func (h *Login) data(r *http.Request, q *web.Request, b returnto.Target, to, use
 }
 
 func (h *Login) showSignedIn(w http.ResponseWriter, r *http.Request, q *web.Request, b returnto.Target,
-	to string) error {
+	to string,
+) error {
 	again := url.Values{"switch": {"1"}}
 	switch {
 	case to != "":
@@ -138,8 +143,10 @@ func (h *Login) showSignedIn(w http.ResponseWriter, r *http.Request, q *web.Requ
 	}
 	q.UI.Write(w, r, ui.Page{
 		Template: "signed-in", Card: true, Title: q.Text("signed_in.title"), FormTargets: endTargets(h.Deps, q, r),
-		Data: signedInPage{Name: q.Live.User.Username, GoOn: b.Location, External: b.External,
-			Switch: q.Prefix + "/login?" + again.Encode()},
+		Data: signedInPage{
+			Name: q.Live.User.Username, GoOn: b.Location, External: b.External,
+			Switch: q.Prefix + "/login?" + again.Encode(),
+		},
 	})
 	return nil
 }
@@ -149,8 +156,10 @@ func (h *Login) help(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		Paras: []string{q.Text("help.text"), q.Text("help.admin")},
 		Links: []ui.Link{{Href: q.Prefix + "/login", Text: q.Text("go.sign_in"), Current: true}},
 	}
-	q.UI.Write(w, r, ui.Page{Template: "message", Card: true, Title: q.Text("help.title"),
-		Switch: languageSwitch(q, "help"), Data: d})
+	q.UI.Write(w, r, ui.Page{
+		Template: "message", Card: true, Title: q.Text("help.title"),
+		Switch: languageSwitch(q, "help"), Data: d,
+	})
 	return nil
 }
 
@@ -299,8 +308,10 @@ func (h *Login) continuation(w http.ResponseWriter, r *http.Request, q *web.Requ
 	}
 	q.UI.Write(w, r, ui.Page{
 		Template: "message", Card: true, Title: q.Text("continue.title"), Refresh: b.Location,
-		Data: web.Message{Paras: []string{q.Text("continue.text", "host", u.Host)},
-			Links: []ui.Link{{Href: b.Location, Text: q.Text("continue.go", "host", u.Host), Current: true}}},
+		Data: web.Message{
+			Paras: []string{q.Text("continue.text", "host", u.Host)},
+			Links: []ui.Link{{Href: b.Location, Text: q.Text("continue.go", "host", u.Host), Current: true}},
+		},
 	})
 	return nil
 }

@@ -37,8 +37,10 @@ func (h *Logout) show(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if _, ok := endSession(h.Deps, q, r); ok {
 		d.Provider = q.ProviderLabel(q.Live.Session.Provider)
 	}
-	q.UI.Write(w, r, ui.Page{Template: "logout", Card: true, Viewer: q.Viewer(), Title: q.Text("logout.title"),
-		FormTargets: endTargets(h.Deps, q, r), Data: d})
+	q.UI.Write(w, r, ui.Page{
+		Template: "logout", Card: true, Viewer: q.Viewer(), Title: q.Text("logout.title"),
+		FormTargets: endTargets(h.Deps, q, r), Data: d,
+	})
 	return nil
 }
 
@@ -104,8 +106,10 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 
 func (h *Logout) done(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	d := loggedOutPage{SignIn: q.Prefix + "/login", Where: q.Prefix + "/account"}
-	page := ui.Page{Template: "logged-out", Card: true, Title: q.Text("logged_out.title"),
-		Switch: languageSwitch(q, "logged-out")}
+	page := ui.Page{
+		Template: "logged-out", Card: true, Title: q.Text("logged_out.title"),
+		Switch: languageSwitch(q, "logged-out"),
+	}
 	if q.Live != nil {
 		d.Still = q.Live.User.Username
 		page.Title = q.Text("logged_out.not")

@@ -75,7 +75,8 @@ func redirectToProvider(w http.ResponseWriter, r *http.Request, address string) 
 
 // begin begins a flow and binds it to the browser.
 func (h *OIDC) begin(w http.ResponseWriter, r *http.Request, q *web.Request, name string, s oidc.FlowOptions) (oidc.AuthRequest,
-	error) {
+	error,
+) {
 	b, err := h.OIDC.Begin(r.Context(), q.Client(), name, s)
 	if err != nil {
 		return b, err
@@ -247,11 +248,15 @@ func errorLinks(q *web.Request, kind oidc.Kind, again string) []ui.Link {
 		account.Current = true
 		return []ui.Link{account}
 	case q.Live != nil:
-		return []ui.Link{{Href: again, Text: q.Text("go.sign_in"), Current: true},
-			{Href: q.Prefix + "/account", Text: q.Text("go.account")}}
+		return []ui.Link{
+			{Href: again, Text: q.Text("go.sign_in"), Current: true},
+			{Href: q.Prefix + "/account", Text: q.Text("go.account")},
+		}
 	default:
-		return []ui.Link{{Href: again, Text: q.Text("oidc.again"), Current: true},
-			{Href: q.Prefix + "/login/help", Text: q.Text("oidc.help")}}
+		return []ui.Link{
+			{Href: again, Text: q.Text("oidc.again"), Current: true},
+			{Href: q.Prefix + "/login/help", Text: q.Text("oidc.help")},
+		}
 	}
 }
 

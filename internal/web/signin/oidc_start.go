@@ -67,16 +67,20 @@ func (h *OIDC) confirmStart(w http.ResponseWriter, r *http.Request, q *web.Reque
 		return q.NotFound()
 	}
 	b, to := q.ReturnTo(nil), q.OwnPage(nil, "to")
-	d := startPage{Name: q.Live.User.Username, Go: q.Text("login.provider", "name", q.ProviderLabel(name)),
-		Stay: b.Location}
+	d := startPage{
+		Name: q.Live.User.Username, Go: q.Text("login.provider", "name", q.ProviderLabel(name)),
+		Stay: b.Location,
+	}
 	if to != "" {
 		d.Stay = to
 		d.Hidden = append(d.Hidden, ui.Hidden{Name: "to", Value: to})
 	} else if b.Raw != "" {
 		d.Hidden = append(d.Hidden, ui.Hidden{Name: "rt", Value: b.Raw})
 	}
-	q.UI.Write(w, r, ui.Page{Template: "provider-start", Card: true, Title: q.Text("start.title"), Viewer: q.Viewer(),
-		Data: d})
+	q.UI.Write(w, r, ui.Page{
+		Template: "provider-start", Card: true, Title: q.Text("start.title"), Viewer: q.Viewer(),
+		Data: d,
+	})
 	return nil
 }
 
@@ -103,7 +107,8 @@ func (h *OIDC) confirmed(w http.ResponseWriter, r *http.Request, q *web.Request)
 
 // ConfirmStart begins a sign-in and shows the page that leads to the provider, with a text.
 func (h *OIDC) ConfirmStart(w http.ResponseWriter, r *http.Request, q *web.Request, name, text string,
-	s oidc.FlowOptions) error {
+	s oidc.FlowOptions,
+) error {
 	b, err := h.begin(w, r, q, name, s)
 	if err != nil {
 		return h.refuse(w, r, q, name, s.ReturnTo, err)
@@ -111,8 +116,10 @@ func (h *OIDC) ConfirmStart(w http.ResponseWriter, r *http.Request, q *web.Reque
 	label := q.ProviderLabel(name)
 	q.UI.Write(w, r, ui.Page{
 		Template: "message", Card: true, Title: q.Text("providers.go.title", "name", label), Refresh: b.URL, Secret: true,
-		Data: web.Message{Paras: []string{text},
-			Links: []ui.Link{{Href: b.URL, Text: q.Text("login.provider", "name", label), Current: true}}},
+		Data: web.Message{
+			Paras: []string{text},
+			Links: []ui.Link{{Href: b.URL, Text: q.Text("login.provider", "name", label), Current: true}},
+		},
 	})
 	return nil
 }

@@ -45,10 +45,14 @@ func (h *StepUp) data(r *http.Request, q *web.Request, rt string) reauthPage {
 		return d
 	}
 	d.Fields = []ui.Field{
-		{ID: "username", Name: "username", Label: q.Text("login.username"), Value: q.Live.User.Username,
-			Autocomplete: "username", ReadOnly: true, Plain: true},
-		{ID: "password", Name: "password", Label: q.Text("login.password"), Type: "password",
-			Autocomplete: "current-password", Plain: true, Reveal: true, Key: "go"},
+		{
+			ID: "username", Name: "username", Label: q.Text("login.username"), Value: q.Live.User.Username,
+			Autocomplete: "username", ReadOnly: true, Plain: true,
+		},
+		{
+			ID: "password", Name: "password", Label: q.Text("login.password"), Type: "password",
+			Autocomplete: "current-password", Plain: true, Reveal: true, Key: "go",
+		},
 	}
 	return d
 }
