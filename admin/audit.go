@@ -71,11 +71,17 @@ func (h audit) retention(q *web.Request) string {
 }
 
 // auditActions are the acts that a search offers: groups first, then the acts that matter most by themselves.
-var auditActions = []string{"session.", "password.", "user.", "link.", "identity.", "profile.", "audit.", "seed.", "session.sign_in", "session.throttle", "session.end", "user.create", "user.update", "user.delete", "password.reset"}
+var auditActions = []string{
+	"session.", "password.", "user.", "link.", "identity.", "profile.", "audit.", "seed.",
+	"session.sign_in", "session.throttle", "session.end", "user.create", "user.update", "user.delete", "password.reset",
+}
 
 func auditSearch(q *web.Request, query store.EventQuery) *search {
 	s := &search{Action: q.At("/admin/audit"), Name: q.Text("audit.search"), Submit: q.Text("table.search")}
-	act := field{Kind: "select", Field: ui.Field{ID: "action", Name: "action", Label: q.Text("audit.action")}, Options: []option{{"", q.Text("table.any"), query.Action == ""}}}
+	act := field{
+		Kind: "select", Field: ui.Field{ID: "action", Name: "action", Label: q.Text("audit.action")},
+		Options: []option{{"", q.Text("table.any"), query.Action == ""}},
+	}
 	names := auditActions
 	if query.Action != "" && !slices.Contains(names, query.Action) {
 		names = append([]string{query.Action}, names...)
@@ -87,9 +93,11 @@ func auditSearch(q *web.Request, query store.EventQuery) *search {
 	s.Fields = []field{
 		textField("q", q.Text("audit.text_in"), query.Text, "search"),
 		textField("actor", q.Text("audit.actor"), query.Actor, ""),
-		selectField(q, "actor_kind", q.Text("audit.actor_kind"), string(query.ActorKind), "audit.kind_", api.ActorKinds()), act,
+		selectField(q, "actor_kind", q.Text("audit.actor_kind"), string(query.ActorKind), "audit.kind_", api.ActorKinds()),
+		act,
 		selectField(q, "outcome", q.Text("audit.outcome"), string(query.Outcome), "outcome.", api.Outcomes), period,
-		textField("from", q.Text("audit.from"), q.Query.Get("from"), "date"), textField("to", q.Text("audit.to"), q.Query.Get("to"), "date"),
+		textField("from", q.Text("audit.from"), q.Query.Get("from"), "date"),
+		textField("to", q.Text("audit.to"), q.Query.Get("to"), "date"),
 	}
 	if query.UserID != "" {
 		s.Hidden = []pair{{"user", query.UserID}}
@@ -109,7 +117,10 @@ func actionName(q *web.Request, name string) string {
 
 func eventTable(q *web.Request, events []store.Event) *table {
 	t := &table{ID: "log", Empty: q.Text("audit.none"), PagesAs: q.Text("table.pages")}
-	for _, id := range []string{"audit.time", "audit.action", "audit.actor", "audit.target", "audit.outcome", "sessions.ip", "sessions.device"} {
+	for _, id := range []string{
+		"audit.time", "audit.action", "audit.actor", "audit.target", "audit.outcome",
+		"sessions.ip", "sessions.device",
+	} {
 		t.Columns = append(t.Columns, column{Text: q.Text(id)})
 	}
 	for _, e := range events {
@@ -152,7 +163,10 @@ func (h audit) event(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	}
 	facts := []fact{
 		{Name: q.Text("audit.time"), Time: e.Time},
-		{Name: q.Text("audit.utc"), Value: e.Time.UTC().Format(time.RFC3339Nano), Code: true},
+		{
+			Name: q.Text("audit.utc"), Value: e.Time.UTC().Format(time.RFC3339Nano),
+			Code: true,
+		},
 		{Name: q.Text("audit.action"), Value: q.Action(e.Action)},
 		{Name: q.Text("audit.code"), Value: e.Action, Code: true},
 		{Name: q.Text("audit.outcome"), Marks: []mark{outcomeMark(q, e.Outcome)}},

@@ -23,10 +23,12 @@ func (h audit) exportCSV(w http.ResponseWriter, r *http.Request, q *web.Request)
 	var f csvFile
 	return download(h.Deps, w, r, q, "audit.export", "audit.csv", "text/csv; charset=utf-8", func() (bool, error) {
 		if f.w == nil {
-			f = newCSV(w, "id", "time", "actor_kind", "actor_id", "actor", "action", "target_id", "target", "outcome", "ip", "user_agent", "request_id", "details")
+			f = newCSV(w, "id", "time", "actor_kind", "actor_id", "actor", "action", "target_id", "target", "outcome", "ip",
+				"user_agent", "request_id", "details")
 		}
 		more, err := h.readPage(r.Context(), &query, func(e store.Event) error {
-			f.line(e.ID, e.Time.UTC().Format(time.RFC3339Nano), string(e.ActorKind()), e.ActorID, e.Actor, e.Action, e.TargetID, e.Target, string(e.Outcome), e.IP, e.UserAgent, e.RequestID, joinDetails(e.Details))
+			f.line(e.ID, e.Time.UTC().Format(time.RFC3339Nano), string(e.ActorKind()), e.ActorID, e.Actor, e.Action, e.TargetID,
+				e.Target, string(e.Outcome), e.IP, e.UserAgent, e.RequestID, joinDetails(e.Details))
 			return nil
 		})
 		if err != nil {

@@ -132,7 +132,7 @@ func (w *world) listPages(users, events int) map[string]string {
 }
 
 // BenchmarkLists times pages of the lists in two stores in turn, one with few rows and one with many: what a page costs
-// must not grow with what it does not show. It reports the fastest answers of each, which the machine's other work
+// must not grow with what it does not show. It reports the fastest responses of each, which the machine's other work
 // disturbs least, and how they compare; docs/performance.md has the figures.
 //
 //	go test -run '^$' -bench Lists -benchtime 50x -timeout 60m ./admin

@@ -40,12 +40,21 @@ func (h dashboard) show(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	if err != nil {
 		return err
 	}
-	facts = append(facts, fact{Name: q.Text("dashboard.sessions"), Value: countNumber(q, n, countLimit), Href: q.At("/admin/sessions")})
-	links, err := h.Store.CountLinks(ctx, store.LinkQuery{Purpose: store.LinkPassword, Now: h.Clock(), Limit: unindexedLimit})
+	facts = append(facts, fact{
+		Name: q.Text("dashboard.sessions"), Value: countNumber(q, n, countLimit),
+		Href: q.At("/admin/sessions"),
+	})
+	links, err := h.Store.CountLinks(ctx, store.LinkQuery{
+		Purpose: store.LinkPassword, Now: h.Clock(),
+		Limit: unindexedLimit,
+	})
 	if err != nil {
 		return err
 	}
-	facts = append(facts, fact{Name: q.Text("dashboard.invites"), Value: countNumber(q, links, unindexedLimit), Href: q.At("/admin/invites")})
+	facts = append(facts, fact{
+		Name: q.Text("dashboard.invites"), Value: countNumber(q, links, unindexedLimit),
+		Href: q.At("/admin/invites"),
+	})
 	s := &content{Sections: []section{{ID: "numbers", Title: q.Text("dashboard.numbers"), Facts: facts}}}
 	if s.Warnings, err = warnings(ctx, h.Deps, h.Config, q); err != nil {
 		return err
@@ -56,7 +65,10 @@ func (h dashboard) show(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	}
 	t := eventTable(q, failed.Items)
 	t.Caption, t.Empty = q.Text("dashboard.failures"), q.Text("dashboard.no_failures")
-	s.Sections = append(s.Sections, section{Table: t, Actions: []action{{Href: q.At("/admin/audit?outcome=failure"), Text: q.Text("dashboard.all_failures")}}})
+	s.Sections = append(s.Sections, section{Table: t, Actions: []action{{
+		Href: q.At("/admin/audit?outcome=failure"),
+		Text: q.Text("dashboard.all_failures"),
+	}}})
 	q.UI.Write(w, r, newPage(q, "", q.Text("admin.dashboard"), s))
 	return nil
 }

@@ -21,7 +21,10 @@ const exportPage = 500
 
 // download streams a file. produce is called until it returns false; between the calls it is checked that the actor is
 // still an administrator, and what was written is flushed. The export is audited before its first byte.
-func download(d *web.Deps, w http.ResponseWriter, r *http.Request, q *web.Request, action, name, mime string, produce func() (bool, error)) error {
+func download(
+	d *web.Deps, w http.ResponseWriter, r *http.Request, q *web.Request, action, name, mime string,
+	produce func() (more bool, err error),
+) error {
 	if r.Method == http.MethodHead {
 		fileHeaders(w, r, name, mime)
 		return nil

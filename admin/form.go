@@ -126,7 +126,8 @@ func formNotice(q *web.Request, err error) (n *notice, ok bool) {
 	}
 	refused := forbidden(err)
 	switch {
-	case refused == nil, refused.Code == account.CodeSignedOut, refused.Code == account.CodeRole, refused.Code == account.CodeMustChange:
+	case refused == nil, refused.Code == account.CodeSignedOut, refused.Code == account.CodeRole,
+		refused.Code == account.CodeMustChange:
 		return nil, false
 	case refused.Code == account.CodeReauth:
 		return &notice{
@@ -164,7 +165,10 @@ func setForm(p *ui.Page, s *content, f *formView, in input) {
 
 // confirmForm returns a form without fields: a button, and a link to cancel.
 func confirmForm(q *web.Request, action, submit, cancel string, danger bool) *formView {
-	return &formView{Action: action, Submit: submit, Danger: danger, Cancel: ui.Link{Href: cancel, Text: q.Text("go.cancel")}}
+	return &formView{
+		Action: action, Submit: submit, Danger: danger,
+		Cancel: ui.Link{Href: cancel, Text: q.Text("go.cancel")},
+	}
 }
 
 // textField returns a text field of a search.
@@ -174,7 +178,10 @@ func textField(name, label, value, kind string) field {
 
 // selectField returns a choice among values, or any of them. Their texts are prefix+value.
 func selectField(q *web.Request, name, label, now, prefix string, values []string) field {
-	f := field{Kind: "select", Field: ui.Field{ID: name, Name: name, Label: label}, Options: []option{{"", q.Text("table.any"), now == ""}}}
+	f := field{
+		Kind: "select", Field: ui.Field{ID: name, Name: name, Label: label},
+		Options: []option{{"", q.Text("table.any"), now == ""}},
+	}
 	for _, value := range values {
 		f.Options = append(f.Options, option{value, q.Text(prefix + value), value == now})
 	}
@@ -182,7 +189,10 @@ func selectField(q *web.Request, name, label, now, prefix string, values []strin
 }
 
 func noteField(q *web.Request, in input) field {
-	return field{Field: ui.Field{ID: "note", Name: "note", Label: q.Text("note.label"), Hint: q.Text("note.hint"), Value: in.get("note", ""), Autocomplete: "off", Optional: true}}
+	return field{Field: ui.Field{
+		ID: "note", Name: "note", Label: q.Text("note.label"), Hint: q.Text("note.hint"),
+		Value: in.get("note", ""), Autocomplete: "off", Optional: true,
+	}}
 }
 
 // fieldError returns the error of a refused field.

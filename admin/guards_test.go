@@ -15,45 +15,47 @@ import (
 // way is one way to a change of a user, and how its refusal looks.
 type way struct {
 	name string
-	do   func(b *browser, id string) answer
+	do   func(b *browser, id string) response
 }
 
 func demote() []way {
 	return []way{
-		{"edit page", func(b *browser, id string) answer {
+		{"edit page", func(b *browser, id string) response {
 			return b.post("/admin/users/"+id+"/edit", url.Values{"role": {"user"}})
 		}},
-		{"bulk", func(b *browser, id string) answer {
+		{"bulk", func(b *browser, id string) response {
 			return b.post("/admin/users/bulk", url.Values{"do": {"make_user"}, "id": {id}})
 		}},
-		{"API", func(b *browser, id string) answer { return b.json(http.MethodPatch, "/users/"+id, `{"role":"user"}`) }},
+		{"API", func(b *browser, id string) response { return b.json(http.MethodPatch, "/users/"+id, `{"role":"user"}`) }},
 	}
 }
 
 func turnOff() []way {
 	return []way{
-		{"edit page", func(b *browser, id string) answer {
+		{"edit page", func(b *browser, id string) response {
 			return b.post("/admin/users/"+id+"/edit", url.Values{"active": {"false"}})
 		}},
-		{"deactivate page", func(b *browser, id string) answer { return b.post("/admin/users/"+id+"/deactivate", nil) }},
-		{"bulk", func(b *browser, id string) answer {
+		{"deactivate page", func(b *browser, id string) response { return b.post("/admin/users/"+id+"/deactivate", nil) }},
+		{"bulk", func(b *browser, id string) response {
 			return b.post("/admin/users/bulk", url.Values{"do": {"deactivate"}, "id": {id}})
 		}},
-		{"API", func(b *browser, id string) answer { return b.json(http.MethodPatch, "/users/"+id, `{"active":false}`) }},
+		{"API", func(b *browser, id string) response {
+			return b.json(http.MethodPatch, "/users/"+id, `{"active":false}`)
+		}},
 	}
 }
 
 func remove(username string) []way {
 	return []way{
-		{"delete page", func(b *browser, id string) answer {
+		{"delete page", func(b *browser, id string) response {
 			return b.post("/admin/users/"+id+"/delete", url.Values{"confirm": {username}})
 		}},
-		{"API", func(b *browser, id string) answer { return b.json(http.MethodDelete, "/users/"+id, nil) }},
+		{"API", func(b *browser, id string) response { return b.json(http.MethodDelete, "/users/"+id, nil) }},
 	}
 }
 
-// refused fails the test unless the answer is a refusal that says so: 403, or a bulk result that says "skipped".
-func refused(t *testing.T, w way, a answer) {
+// refused fails the test unless the response is a refusal that says so: 403, or a bulk result that says "skipped".
+func refused(t *testing.T, w way, a response) {
 	t.Helper()
 	if w.name == "bulk" {
 		if a.status != http.StatusOK || !strings.Contains(a.body, "0 done, 1 skipped") {
@@ -98,24 +100,24 @@ func TestTheManagedAdministratorIsLocked(t *testing.T) {
 	w.add("ada", store.RoleAdmin)
 	b := w.signIn("ada")
 	for _, list := range [][]way{demote(), turnOff(), remove("root"), {
-		{"edit page", func(b *browser, id string) answer {
+		{"edit page", func(b *browser, id string) response {
 			return b.post("/admin/users/"+id+"/edit", url.Values{"email": {"evil@example.com"}})
 		}},
-		{"API", func(b *browser, id string) answer {
+		{"API", func(b *browser, id string) response {
 			return b.json(http.MethodPatch, "/users/"+id, `{"email":"evil@example.com"}`)
 		}},
-		{"reset page", func(b *browser, id string) answer { return b.post("/admin/users/"+id+"/reset-link", nil) }},
-		{"typed password", func(b *browser, id string) answer {
+		{"reset page", func(b *browser, id string) response { return b.post("/admin/users/"+id+"/reset-link", nil) }},
+		{"typed password", func(b *browser, id string) response {
 			return b.post("/admin/users/"+id+"/reset-link", url.Values{"password": {otherPass}})
 		}},
-		{"reset by API", func(b *browser, id string) answer {
+		{"reset by API", func(b *browser, id string) response {
 			return b.json(http.MethodPost, "/users/"+id+"/reset-password", `{}`)
 		}},
-		{"password by API", func(b *browser, id string) answer {
+		{"password by API", func(b *browser, id string) response {
 			return b.json(http.MethodPost, "/users/"+id+"/reset-password", `{"password":"`+otherPass+`"}`)
 		}},
-		{"require page", func(b *browser, id string) answer { return b.post("/admin/users/"+id+"/require-change", nil) }},
-		{"bulk", func(b *browser, id string) answer {
+		{"require page", func(b *browser, id string) response { return b.post("/admin/users/"+id+"/require-change", nil) }},
+		{"bulk", func(b *browser, id string) response {
 			return b.post("/admin/users/bulk", url.Values{"do": {"require_change"}, "id": {id}})
 		}},
 	}} {
@@ -132,17 +134,17 @@ func TestTheManagedAdministratorIsLocked(t *testing.T) {
 	b.post("/admin/users/"+root.ID+"/edit", url.Values{"name": {"The Root"}, "email": {"root@example.com"}}).want(t, http.StatusSeeOther)
 }
 
-// Two administrators who demote or delete each other at the same time: one stays (P-RACE).
+// Two administrators who demote or delete each other at the same time: one stays.
 func TestTwoAdministratorsAtOnceLeaveOne(t *testing.T) {
 	t.Parallel()
-	for name, path := range map[string]func(b *browser, id, username string) answer{
-		"demote by API": func(b *browser, id, _ string) answer {
+	for name, path := range map[string]func(b *browser, id, username string) response{
+		"demote by API": func(b *browser, id, _ string) response {
 			return b.json(http.MethodPatch, "/users/"+id, `{"role":"user"}`)
 		},
-		"delete page": func(b *browser, id, username string) answer {
+		"delete page": func(b *browser, id, username string) response {
 			return b.post("/admin/users/"+id+"/delete", url.Values{"confirm": {username}})
 		},
-		"bulk": func(b *browser, id, _ string) answer {
+		"bulk": func(b *browser, id, _ string) response {
 			return b.post("/admin/users/bulk", url.Values{"do": {"deactivate"}, "id": {id}})
 		},
 	} {
@@ -191,7 +193,7 @@ func TestAnEditNeverWritesOverAnother(t *testing.T) {
 }
 
 // value returns what a page has in a hidden or other input.
-func value(t *testing.T, a answer, name string) string {
+func value(t *testing.T, a response, name string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(a.body, `name="`+name+`"`)
 	if !ok {

@@ -19,7 +19,9 @@ const (
 // redirectToHandover redirects to the page that shows a new link or password once. Until then the browser has it in a
 // cookie that no script can read and the app behind the gate never sees: a page that makes it would make another one on
 // each reload.
-func redirectToHandover(w http.ResponseWriter, q *web.Request, userID string, way passwordChoice, link *account.IssuedLink, flash string) result {
+func redirectToHandover(
+	w http.ResponseWriter, q *web.Request, userID string, way passwordChoice, link *account.IssuedLink, flash string,
+) result {
 	value := ""
 	switch {
 	case link != nil:
@@ -97,6 +99,9 @@ func (h invites) linkHandover(r *http.Request, q *web.Request, u store.User, tok
 func passwordHandover(q *web.Request, pass string) section {
 	return section{
 		ID: "password", Title: q.Text("handover.password"), Text: q.Text("handover.password_text"),
-		Secret: &secretView{ID: "secret", Label: q.Text("way.password"), Value: pass, Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied")},
+		Secret: &secretView{
+			ID: "secret", Label: q.Text("way.password"), Value: pass, Copy: q.Text("handover.copy"),
+			Copied: q.Text("handover.copied"),
+		},
 	}
 }

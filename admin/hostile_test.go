@@ -222,7 +222,7 @@ func TestExportsAreAudited(t *testing.T) {
 	}
 }
 
-// cutter is a connection on which something happens after the first part of an answer.
+// cutter is a connection on which something happens after the first part of an response.
 type cutter struct {
 	*httptest.ResponseRecorder
 	after func()
@@ -285,7 +285,7 @@ func TestALongExport(t *testing.T) {
 	}
 }
 
-// No page, answer, file or entry of the audit log holds a password, a hash or a token (P-SECRETS).
+// No page, response, file or entry of the audit log holds a password, a hash or a token.
 func TestNoSecretIsShown(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)

@@ -14,8 +14,8 @@ import (
 // Administrators see who at a provider is a user here, and unlink them, on the page and by the API.
 func TestIdentitiesAreSeenAndUnlinked(t *testing.T) {
 	t.Parallel()
-	for name, unlink := range map[string]func(s *scene, b *browser) answer{
-		"page": func(s *scene, b *browser) answer {
+	for name, unlink := range map[string]func(s *scene, b *browser) response{
+		"page": func(s *scene, b *browser) response {
 			at := "/admin/users/" + s.target.ID
 			page := b.get(at + "/sign-in")
 			link := at + "/identities/" + s.identity.ID() + "/unlink"
@@ -24,7 +24,7 @@ func TestIdentitiesAreSeenAndUnlinked(t *testing.T) {
 			}
 			return b.post(link, nil)
 		},
-		"API": func(s *scene, b *browser) answer {
+		"API": func(s *scene, b *browser) response {
 			at := "/api/v1/users/" + s.target.ID + "/identities"
 			var list struct{ Items []api.Identity }
 			if a := b.get(at); json.Unmarshal([]byte(a.body), &list) != nil || len(list.Items) != 1 || list.Items[0].ID != s.identity.ID() || list.Items[0].Subject != "tom" {

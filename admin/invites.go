@@ -23,7 +23,10 @@ func (h invites) routes() []web.Route {
 
 // list shows the links that are still to be used.
 func (h invites) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	list, err := h.Store.Links(r.Context(), store.LinkQuery{Purpose: store.LinkPassword, Now: h.Clock(), Cursor: q.Query.Get("cursor"), Limit: defaultPageSize})
+	list, err := h.Store.Links(r.Context(), store.LinkQuery{
+		Purpose: store.LinkPassword, Now: h.Clock(),
+		Cursor: q.Query.Get("cursor"), Limit: defaultPageSize,
+	})
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/web/signin"
 )
 
-// spoken are all sources of texts, by name.
-var spoken = map[string]fs.FS{"ui": os.DirFS("../internal/ui"), "say": i18n.Files, "web": web.Files, "signin": signin.Files, "account": accountpages.Files, "api": api.Files, "admin": Files}
+// textSources are all sources of texts, by name.
+var textSources = map[string]fs.FS{"ui": os.DirFS("../internal/ui"), "say": i18n.Files, "web": web.Files, "signin": signin.Files, "account": accountpages.Files, "api": api.Files, "admin": Files}
 
 // forms are the plural forms of a text; one without has "other" alone.
 type forms map[string]string
@@ -106,7 +106,7 @@ func TestLanguagesSayTheSame(t *testing.T) {
 			continue
 		}
 		as := map[string]bool{}
-		for name, src := range spoken {
+		for name, src := range textSources {
 			english, texts := readTexts(t, src, ui.English), readTexts(t, src, l.Code)
 			for id := range texts {
 				if english[id] == nil {

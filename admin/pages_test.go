@@ -15,8 +15,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// follow goes where an answer leads.
-func (b *browser) follow(a answer) answer {
+// follow goes where an response leads.
+func (b *browser) follow(a response) response {
 	b.w.t.Helper()
 	to, ok := strings.CutPrefix(a.want(b.w.t, http.StatusSeeOther).header.Get("Location"), prefix)
 	if !ok {
@@ -40,7 +40,7 @@ func TestAnInvitationIsShownOnce(t *testing.T) {
 	if page.header.Get("Content-Encoding") != "" || page.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%v", page.header)
 	}
-	link := value(t, answer{body: strings.Replace(page.body, `id="secret"`, `name="secret"`, 1)}, "secret")
+	link := value(t, response{body: strings.Replace(page.body, `id="secret"`, `name="secret"`, 1)}, "secret")
 	b.get(to).want(t, http.StatusGone)
 	for range 2 { // like a bot that looks ahead
 		w.browser().get(strings.TrimPrefix(link, w.server.URL+prefix)).want(t, http.StatusSeeOther)
@@ -81,7 +81,7 @@ func TestAGeneratedPasswordWorks(t *testing.T) {
 	tom := w.add("tom", store.RoleUser)
 	b, toms := w.signIn("ada"), w.signIn("tom")
 	page := b.follow(b.post("/admin/users/"+tom.ID+"/reset-link", url.Values{"way": {"generated"}, "must_change": {"1"}})).want(t, http.StatusOK)
-	pass := value(t, answer{body: strings.Replace(page.body, `id="secret"`, `name="secret"`, 1)}, "secret")
+	pass := value(t, response{body: strings.Replace(page.body, `id="secret"`, `name="secret"`, 1)}, "secret")
 	if len(pass) < 31 || strings.Contains(strings.Join(details(w.allEvents()), " "), pass) {
 		t.Errorf("the password is %q, and the log %v", pass, details(w.allEvents()))
 	}
@@ -251,7 +251,7 @@ var (
 	sorted   = regexp.MustCompile(`<th scope="col" aria-sort="([a-z]+)"><a href="([^"]+)">([^<]+)</a>`)
 )
 
-func names(a answer) []string {
+func names(a response) []string {
 	var list []string
 	for _, m := range heads.FindAllStringSubmatch(a.body, -1) {
 		list = append(list, m[1])
@@ -259,7 +259,7 @@ func names(a answer) []string {
 	return list
 }
 
-func pageLinks(a answer) map[string]string {
+func pageLinks(a response) map[string]string {
 	list := map[string]string{}
 	for _, m := range links.FindAllStringSubmatch(pagesNav.FindString(a.body), -1) {
 		list[m[2]] = strings.ReplaceAll(strings.TrimPrefix(m[1], prefix), "&amp;", "&")

@@ -80,7 +80,10 @@ func cursorLinks(q *web.Request, path, cursor string) []ui.Link {
 		links = append(links, ui.Link{Href: q.At(path) + f.suffix(), Text: q.Text("table.newest")})
 	}
 	if cursor != "" {
-		links = append(links, ui.Link{Href: q.At(path) + f.with(map[string][]string{"cursor": {cursor}}).suffix(), Text: q.Text("list.next")})
+		links = append(links, ui.Link{
+			Href: q.At(path) + f.with(map[string][]string{"cursor": {cursor}}).suffix(),
+			Text: q.Text("list.next"),
+		})
 	}
 	return links
 }

@@ -58,17 +58,25 @@ func (h providers) section(q *web.Request, p ProviderStatus) section {
 		timeFact(q, q.Text("idp.success"), p.LastSuccess, "idp.never"),
 	}
 	if p.LastError != "" {
-		facts = append(facts, fact{Name: q.Text("idp.error"), Value: p.LastError}, fact{Name: q.Text("idp.error_at"), Time: p.LastErrorAt})
+		facts = append(facts, fact{Name: q.Text("idp.error"), Value: p.LastError},
+			fact{Name: q.Text("idp.error_at"), Time: p.LastErrorAt})
 	}
 	if p.LogoutError != "" {
-		facts = append(facts, fact{Name: q.Text("idp.logout"), Value: p.LogoutError}, fact{Name: q.Text("idp.logout_at"), Time: p.LogoutErrorAt})
+		facts = append(facts, fact{Name: q.Text("idp.logout"), Value: p.LogoutError},
+			fact{Name: q.Text("idp.logout_at"), Time: p.LogoutErrorAt})
 	}
 	sec := section{ID: "p-" + p.Name, Title: p.Label, Facts: facts}
 	if p.RedirectURI != "" {
-		sec.Secret = &secretView{ID: "uri-" + p.Name, Label: q.Text("idp.redirect"), Value: q.Absolute(p.RedirectURI), Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied")}
+		sec.Secret = &secretView{
+			ID: "uri-" + p.Name, Label: q.Text("idp.redirect"), Value: q.Absolute(p.RedirectURI),
+			Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied"),
+		}
 	}
 	if h.CheckProvider != nil {
-		sec.Actions = []action{{Href: q.At("/admin/providers/" + p.Name + "/check"), Text: q.Text("idp.check"), More: p.Label}}
+		sec.Actions = []action{{
+			Href: q.At("/admin/providers/" + p.Name + "/check"), Text: q.Text("idp.check"),
+			More: p.Label,
+		}}
 	}
 	return sec
 }
@@ -90,7 +98,8 @@ func (h providers) checkForm(r *http.Request, q *web.Request, in input) (ui.Page
 	}
 	s := &content{Lead: q.Text("idp.check_text", "name", pr.Label)}
 	p := newPage(q, "providers", q.Text("idp.check"), s)
-	setForm(&p, s, confirmForm(q, q.At("/admin/providers/"+pr.Name+"/check"), q.Text("idp.check"), q.At("/admin/providers"), false), in)
+	setForm(&p, s, confirmForm(q, q.At("/admin/providers/"+pr.Name+"/check"), q.Text("idp.check"),
+		q.At("/admin/providers"), false), in)
 	return p, nil
 }
 
@@ -112,7 +121,10 @@ func (h providers) check(_ http.ResponseWriter, r *http.Request, q *web.Request,
 		return result{}, err
 	}
 	if err != nil {
-		s := &content{Notice: &notice{Kind: ui.Bad, Text: q.Text("idp.failed", "why", err.Error())}, Sections: []section{h.section(q, p)}}
+		s := &content{
+			Notice:   &notice{Kind: ui.Bad, Text: q.Text("idp.failed", "why", err.Error())},
+			Sections: []section{h.section(q, p)},
+		}
 		page := newPage(q, "providers", p.Label, s)
 		page.Status, page.Failed = http.StatusBadGateway, true
 		return result{page: &page}, nil

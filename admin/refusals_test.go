@@ -33,7 +33,7 @@ func TestRefusalsOnPagesComeFromTheCatalog(t *testing.T) {
 	s := newScene(t, func(c *config) { c.Language = ui.Pseudo })
 	b := s.signIn("ada")
 	long, tom, ada := strings.Repeat("x", 600), "/admin/users/"+s.target.ID, "/admin/users/"+s.admin.ID
-	pages := map[string]answer{}
+	pages := map[string]response{}
 	get := func(path string) { pages["GET "+path] = b.get(path) }
 	post := func(path string, pairs ...string) {
 		form := url.Values{}

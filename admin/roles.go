@@ -47,7 +47,10 @@ func (h roles) list(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 		}
 		g.Rows = append(g.Rows, row{Cells: []cell{
 			{Head: true, Text: name},
-			{Text: countText(q, "roles.n", "roles.n_more", n, unindexedLimit), Href: q.At("/admin/users") + params{"group": {name}}.suffix()},
+			{
+				Text: countText(q, "roles.n", "roles.n_more", n, unindexedLimit),
+				Href: q.At("/admin/users") + params{"group": {name}}.suffix(),
+			},
 			{Text: requiredBy(q, sites, policy.FieldGroup, name)},
 		}})
 	}
@@ -74,7 +77,8 @@ func requiredGroups(sites []SiteRules) []string {
 func requiredBy(q *web.Request, sites []SiteRules, field policy.Field, value string) string {
 	var names []string
 	for _, s := range sites {
-		if slices.ContainsFunc(s.Require, func(r policy.Rule) bool { return r.Field == field && slices.Contains(r.Values, value) }) {
+		asksFor := func(r policy.Rule) bool { return r.Field == field && slices.Contains(r.Values, value) }
+		if slices.ContainsFunc(s.Require, asksFor) {
 			names = append(names, siteName(q, s))
 		}
 	}

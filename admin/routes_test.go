@@ -103,7 +103,7 @@ func (s *scene) body(method, pattern string) (mime, text string, ok bool) {
 	return "", "", false
 }
 
-func (s *scene) try(t *testing.T, b *browser, method, pattern string) answer {
+func (s *scene) try(t *testing.T, b *browser, method, pattern string) response {
 	t.Helper()
 	mime, text, _ := s.body(method, pattern)
 	return b.do(method, s.address(pattern), mime, strings.NewReader(text))
@@ -134,8 +134,8 @@ func (s *scene) untouched(t *testing.T, what string) {
 	}
 }
 
-// Everybody but an administrator who has just signed in is refused everywhere, by every method, and nothing changes
-// (P-PATHWAY). The addresses come from the table that serves them.
+// Everybody but an administrator who has just signed in is refused everywhere, by every method, and nothing changes.
+// The addresses come from the table that serves them.
 func TestNobodyElseGetsAnywhere(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -245,7 +245,7 @@ func TestEveryRouteWorksForAFreshAdministrator(t *testing.T) {
 				t.Fatalf("want %d, got %s", want, a)
 			}
 			if a.header.Get("Cache-Control") != "no-store" {
-				t.Error("the answer may be kept")
+				t.Error("the response may be kept")
 			}
 			if rt.Audit != "" {
 				if e := s.allEvents()[0]; e.Actor != "ada" || e.Outcome != store.Success {

@@ -45,8 +45,11 @@ func (h sessions) list(w http.ResponseWriter, r *http.Request, q *web.Request) e
 	setNoMoreRows(q, t, query.Cursor)
 	setPartial(q, t, len(list.Items) < query.Limit && list.Next != "")
 	s := &content{
-		Actions:  []action{{Href: q.At("/admin/sessions/everyone"), Text: q.Text("everyone.link"), Danger: true}},
-		Search:   &search{Action: q.At("/admin/sessions"), Name: q.Text("live.search"), Submit: q.Text("table.search"), Fields: []field{textField("q", q.Text("live.text_in"), query.Text, "search")}},
+		Actions: []action{{Href: q.At("/admin/sessions/everyone"), Text: q.Text("everyone.link"), Danger: true}},
+		Search: &search{
+			Action: q.At("/admin/sessions"), Name: q.Text("live.search"), Submit: q.Text("table.search"),
+			Fields: []field{textField("q", q.Text("live.text_in"), query.Text, "search")},
+		},
 		Sections: []section{{Table: t}},
 	}
 	if len(filter(q.Query)) > 0 {
@@ -58,11 +61,11 @@ func (h sessions) list(w http.ResponseWriter, r *http.Request, q *web.Request) e
 	return nil
 }
 
-// sessionTable shows sessions, with whose they are or without.
-func sessionTable(q *web.Request, list []store.SessionRow, whose bool) *table {
+// sessionTable returns the table of sessions, with a column for their users or without.
+func sessionTable(q *web.Request, list []store.SessionRow, withUser bool) *table {
 	t := &table{ID: "sessions", PagesAs: q.Text("table.pages")}
 	columns := []string{"sessions.device", "live.place", "live.method", "sessions.first", "sessions.last", "table.acts"}
-	if whose {
+	if withUser {
 		columns = append([]string{"users.user"}, columns...)
 	}
 	for _, id := range columns {
@@ -71,7 +74,7 @@ func sessionTable(q *web.Request, list []store.SessionRow, whose bool) *table {
 	for _, s := range list {
 		device := q.Device(s.UserAgent)
 		seen := s.LastSeenAt
-		first := cell{Text: device, Small: s.UserAgent, Head: !whose}
+		first := cell{Text: device, Small: s.UserAgent, Head: !withUser}
 		if s.ID == q.Live.Session.ID {
 			first.Marks = []mark{good(q.Text("sessions.current"))}
 			seen = q.Live.LastSeen() // the store learns of uses in batches
@@ -87,7 +90,7 @@ func sessionTable(q *web.Request, list []store.SessionRow, whose bool) *table {
 				More: q.Text("live.whose", "name", s.Username, "device", device),
 			}}},
 		}
-		if whose {
+		if withUser {
 			cells = append([]cell{{Head: true, Text: s.Username, Href: q.At(userPath(s.UserID))}}, cells...)
 		}
 		t.Rows = append(t.Rows, row{Cells: cells})
@@ -114,7 +117,8 @@ func (h sessions) revokeForm(r *http.Request, q *web.Request, in input) (ui.Page
 		{Name: q.Text("sessions.first"), Time: session.CreatedAt},
 		{Name: q.Text("sessions.until"), Time: session.ExpiresAt},
 	}}}
-	setForm(&p, s, confirmForm(q, q.At("/admin/sessions/"+session.ID+"/revoke"), q.Text("revoke.button"), q.At("/admin/sessions"), true), in)
+	setForm(&p, s, confirmForm(q, q.At("/admin/sessions/"+session.ID+"/revoke"), q.Text("revoke.button"),
+		q.At("/admin/sessions"), true), in)
 	return p, nil
 }
 
@@ -140,7 +144,10 @@ func (h sessions) endEveryoneForm(r *http.Request, q *web.Request, in input) (ui
 	s := &content{Lead: countText(q, "everyone.text", "everyone.text_more", n, countLimit)}
 	p := newPage(q, "sessions", q.Text("everyone.title"), s)
 	f := confirmForm(q, q.At("/admin/sessions/everyone"), q.Text("everyone.submit"), q.At("/admin/sessions"), true)
-	f.Fields = []field{{Field: ui.Field{ID: "confirm", Name: "confirm", Label: q.Text("everyone.confirm", "word", everyoneWord), Value: in.get("confirm", ""), Autocomplete: "off", Plain: true}}}
+	f.Fields = []field{{Field: ui.Field{
+		ID: "confirm", Name: "confirm", Label: q.Text("everyone.confirm", "word", everyoneWord),
+		Value: in.get("confirm", ""), Autocomplete: "off", Plain: true,
+	}}}
 	setForm(&p, s, f, in)
 	return p, nil
 }

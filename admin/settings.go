@@ -59,7 +59,10 @@ func (h settings) health(ctx context.Context, q *web.Request, set Settings) sect
 		{Name: q.Text("health.schema"), Value: strconv.FormatInt(info.Schema, 10)},
 		{Name: q.Text("health.prefix"), Value: q.Prefix, Code: true},
 	}
-	for _, f := range []fact{{Name: q.Text("health.version"), Value: set.Version}, {Name: q.Text("health.caddy"), Value: set.Caddy}} {
+	for _, f := range []fact{
+		{Name: q.Text("health.version"), Value: set.Version},
+		{Name: q.Text("health.caddy"), Value: set.Caddy},
+	} {
 		if f.Value != "" {
 			facts = append(facts, f)
 		}

@@ -169,7 +169,10 @@ func (h user) sessions(w http.ResponseWriter, r *http.Request, q *web.Request) e
 	if err != nil {
 		return err
 	}
-	list, err := h.Store.Sessions(r.Context(), store.SessionQuery{UserID: u.ID, Now: h.Clock(), Cursor: q.Query.Get("cursor"), Limit: defaultPageSize})
+	list, err := h.Store.Sessions(r.Context(), store.SessionQuery{
+		UserID: u.ID, Now: h.Clock(),
+		Cursor: q.Query.Get("cursor"), Limit: defaultPageSize,
+	})
 	if err != nil {
 		return err
 	}
@@ -191,7 +194,10 @@ func (h user) activity(w http.ResponseWriter, r *http.Request, q *web.Request) e
 	if err != nil {
 		return err
 	}
-	list, err := h.Store.Events(r.Context(), store.EventQuery{UserID: u.ID, Cursor: q.Query.Get("cursor"), Limit: defaultPageSize})
+	list, err := h.Store.Events(r.Context(), store.EventQuery{
+		UserID: u.ID, Cursor: q.Query.Get("cursor"),
+		Limit: defaultPageSize,
+	})
 	if err != nil {
 		return err
 	}

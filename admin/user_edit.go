@@ -17,14 +17,18 @@ import (
 // offer the administrator's own name and address.
 func accountFields(q *web.Request, u store.User, in input) []field {
 	name := func(id, label, value, hint string, optional bool) field {
-		return field{Field: ui.Field{ID: id, Name: id, Label: q.Text(label), Hint: hint, Value: in.get(id, value), Autocomplete: "off", Optional: optional, Plain: true, Key: "next"}}
+		return field{Field: ui.Field{
+			ID: id, Name: id, Label: q.Text(label), Hint: hint, Value: in.get(id, value),
+			Autocomplete: "off", Optional: optional, Plain: true, Key: "next",
+		}}
 	}
 	groups := name("groups", "users.groups", strings.Join(editableGroups(u), ", "), q.Text("edit.groups_hint"), true)
 	groups.Kind = "list"
 	if in.sent && in.Has("groups") {
 		groups.Value = strings.Join(in.All("groups"), ", ")
 	}
-	role, state := roleField(q, in.get("role", string(u.Role))), activeSelect(q, in.get("active", strconv.FormatBool(u.Active)), u.Pending)
+	role := roleField(q, in.get("role", string(u.Role)))
+	state := activeSelect(q, in.get("active", strconv.FormatBool(u.Active)), u.Pending)
 	if u.ID == "" { // nothing is changed yet
 		role.Hint, state.Hint = "", ""
 	}
@@ -47,7 +51,10 @@ func otherGroups(u store.User) []string {
 }
 
 func roleField(q *web.Request, now string) field {
-	f := field{Kind: "select", Field: ui.Field{ID: "role", Name: "role", Label: q.Text("users.role"), Hint: q.Text("edit.role_hint")}}
+	f := field{Kind: "select", Field: ui.Field{
+		ID: "role", Name: "role", Label: q.Text("users.role"),
+		Hint: q.Text("edit.role_hint"),
+	}}
 	for _, r := range []store.Role{store.RoleUser, store.RoleAdmin} {
 		f.Options = append(f.Options, option{string(r), q.Text("role." + string(r)), string(r) == now})
 	}
@@ -62,7 +69,10 @@ func activeSelect(q *web.Request, now string, pending bool) field {
 		off = q.Text("mark.pending")
 	}
 	return field{
-		Kind: "select", Field: ui.Field{ID: "active", Name: "active", Label: q.Text("users.status"), Hint: q.Text("edit.active_hint")},
+		Kind: "select", Field: ui.Field{
+			ID: "active", Name: "active", Label: q.Text("users.status"),
+			Hint: q.Text("edit.active_hint"),
+		},
 		Options: []option{{"true", q.Text("mark.active"), now != "false"}, {"false", off, now == "false"}},
 	}
 }
@@ -112,7 +122,8 @@ func hintCurrentValues(q *web.Request, fields []field, u store.User) {
 		"groups": strings.Join(editableGroups(u), ", "), "active": strconv.FormatBool(u.Active),
 	}
 	words := map[string]string{
-		"role": q.Text("role." + string(u.Role)), "active": q.Text(map[bool]string{true: "mark.active", false: "mark.inactive"}[u.Active]),
+		"role":   q.Text("role." + string(u.Role)),
+		"active": q.Text(map[bool]string{true: "mark.active", false: "mark.inactive"}[u.Active]),
 	}
 	for i := range fields {
 		f := &fields[i]

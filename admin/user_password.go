@@ -13,12 +13,19 @@ import (
 )
 
 func (h user) resetForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
-	block := field{Kind: "check", Field: ui.Field{ID: "block", Name: "block", Label: q.Text("reset.block")}, Checked: in.sent && in.Ticked("block")}
-	keep := field{Kind: "check", Field: ui.Field{ID: "keep_sessions", Name: "keep_sessions", Label: q.Text("reset.keep")}, Checked: in.sent && in.Ticked("keep_sessions")}
+	block := field{
+		Kind: "check", Field: ui.Field{ID: "block", Name: "block", Label: q.Text("reset.block")},
+		Checked: in.sent && in.Ticked("block"),
+	}
+	keep := field{
+		Kind: "check", Field: ui.Field{ID: "keep_sessions", Name: "keep_sessions", Label: q.Text("reset.keep")},
+		Checked: in.sent && in.Ticked("keep_sessions"),
+	}
 	fields := passwordFields(q, in)
 	fields = append(fields[:2:2], append([]field{block, keep}, fields[2:]...)...)
 	// Of an account with a password a reset mostly is a recovery. Of one without, providers are the only way in.
-	return h.recoveryPage(r, q, in, "reset", "reset-link", false, func(u store.User) ([]field, bool) { return fields, u.PasswordHash != "" })
+	return h.recoveryPage(r, q, in, "reset", "reset-link", false,
+		func(u store.User) ([]field, bool) { return fields, u.PasswordHash != "" })
 }
 
 func (h user) reset(w http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
@@ -54,7 +61,10 @@ var linkLifetimes = []struct {
 // passwordFields ask how the person gets a password.
 func passwordFields(q *web.Request, in input) []field {
 	way := in.get("way", passwordByLink)
-	ways := field{Kind: "select", Field: ui.Field{ID: "way", Name: "way", Label: q.Text("way.label"), Hint: q.Text("way.hint")}}
+	ways := field{Kind: "select", Field: ui.Field{
+		ID: "way", Name: "way", Label: q.Text("way.label"),
+		Hint: q.Text("way.hint"),
+	}}
 	for _, w := range []string{passwordByLink, passwordGenerated, passwordTyped} {
 		ways.Options = append(ways.Options, option{w, q.Text("way." + w), w == way})
 	}
@@ -64,8 +74,8 @@ func passwordFields(q *web.Request, in input) []field {
 		expires.Options = append(expires.Options, option{l.value, q.Span(l.life), l.value == now})
 	}
 	pass := field{Field: ui.Field{
-		ID: "password", Name: "password", Label: q.Text("way.password"), Type: "password", Autocomplete: "new-password",
-		Hint: q.Text("way.password_hint"), Optional: true, Plain: true, Reveal: true,
+		ID: "password", Name: "password", Label: q.Text("way.password"), Type: "password",
+		Autocomplete: "new-password", Hint: q.Text("way.password_hint"), Optional: true, Plain: true, Reveal: true,
 	}}
 	must := field{
 		Kind: "check", Field: ui.Field{ID: "must_change", Name: "must_change", Label: q.Text("way.must_change")},

@@ -34,7 +34,10 @@ func (h user) signIn(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		}, Actions: []action{{Href: q.At(userPath(u.ID) + "/cancel-link"), Text: q.Text("invites.cancel")}}})
 	}
 	t := &table{ID: "identities", Caption: q.Text("signin.identities"), Empty: q.Text("signin.no_identities")}
-	for _, id := range []string{"users.provider", "signin.subject", "users.email", "signin.linked", "users.last_login", "table.acts"} {
+	for _, id := range []string{
+		"users.provider", "signin.subject", "users.email", "signin.linked", "users.last_login",
+		"table.acts",
+	} {
 		t.Columns = append(t.Columns, column{Text: q.Text(id)})
 	}
 	for _, i := range identities {
@@ -75,14 +78,20 @@ func passwordSection(q *web.Request, u store.User) section {
 		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/reset-link"), Text: q.Text("user.reset")})
 	}
 	if u.PasswordHash != "" && !u.MustChange {
-		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/require-change"), Text: q.Text("user.require_change")})
+		sec.Actions = append(sec.Actions, action{
+			Href: q.At(userPath(u.ID) + "/require-change"),
+			Text: q.Text("user.require_change"),
+		})
 	}
 	return sec
 }
 
 // openLink returns the unspent link of a user, if there is one.
 func (h user) openLink(r *http.Request, userID string) (store.Link, bool, error) {
-	list, err := h.Store.Links(r.Context(), store.LinkQuery{Purpose: store.LinkPassword, UserID: userID, Now: h.Clock(), Limit: 1})
+	list, err := h.Store.Links(r.Context(), store.LinkQuery{
+		Purpose: store.LinkPassword, UserID: userID, Now: h.Clock(),
+		Limit: 1,
+	})
 	if err != nil || len(list.Items) == 0 {
 		return store.Link{}, false, err
 	}
@@ -97,7 +106,10 @@ func (h user) unlinkField(q *web.Request, r *http.Request, in input, u store.Use
 	}
 	return []field{{
 		Kind: "check", Checked: (in.sent && in.Ticked("identities")) || (!in.sent && ticked),
-		Field: ui.Field{ID: "identities", Name: "identities", Label: q.Text("linked.unlink", "providers", providerNames(ids))},
+		Field: ui.Field{
+			ID: "identities", Name: "identities",
+			Label: q.Text("linked.unlink", "providers", providerNames(ids)),
+		},
 	}}, nil
 }
 
@@ -165,5 +177,6 @@ func (h user) requireChangeForm(r *http.Request, q *web.Request, in input) (ui.P
 
 func (h user) requireChange(_ http.ResponseWriter, r *http.Request, q *web.Request, _ input) (result, error) {
 	id := r.PathValue("id")
-	return result{redirect: userPath(id) + "/sign-in", flash: "admin_saved"}, h.Accounts.RequirePasswordChange(r.Context(), q.Actor(), id)
+	err := h.Accounts.RequirePasswordChange(r.Context(), q.Actor(), id)
+	return result{redirect: userPath(id) + "/sign-in", flash: "admin_saved"}, err
 }

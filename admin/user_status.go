@@ -12,7 +12,9 @@ import (
 )
 
 // confirmPage returns a page that asks before something is done to a user.
-func (h user) confirmPage(r *http.Request, q *web.Request, in input, id, verb string, danger bool, fields ...field) (ui.Page, *content, store.User, error) {
+func (h user) confirmPage(
+	r *http.Request, q *web.Request, in input, id, verb string, danger bool, fields ...field,
+) (ui.Page, *content, store.User, error) {
 	u, err := h.find(r)
 	if err != nil {
 		return ui.Page{}, nil, u, err
@@ -27,7 +29,9 @@ func (h user) confirmPage(r *http.Request, q *web.Request, in input, id, verb st
 
 // recoveryPage is confirmPage for what takes an account back: it asks what becomes of identities at providers. fields
 // returns the other fields, and whether identities are unlinked by default.
-func (h user) recoveryPage(r *http.Request, q *web.Request, in input, id, verb string, danger bool, fields func(store.User) ([]field, bool)) (ui.Page, error) {
+func (h user) recoveryPage(
+	r *http.Request, q *web.Request, in input, id, verb string, danger bool, fields func(store.User) ([]field, bool),
+) (ui.Page, error) {
 	u, err := h.find(r)
 	if err != nil {
 		return ui.Page{}, err
@@ -55,11 +59,15 @@ func (h user) activate(_ http.ResponseWriter, r *http.Request, q *web.Request, _
 }
 
 func (h user) deactivateForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
-	return h.recoveryPage(r, q, in, "deactivate", "deactivate", true, func(store.User) ([]field, bool) { return []field{noteField(q, in)}, false })
+	return h.recoveryPage(r, q, in, "deactivate", "deactivate", true,
+		func(store.User) ([]field, bool) { return []field{noteField(q, in)}, false })
 }
 
 func (h user) deactivate(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
-	return h.setActive(r, q, false, account.Patch{Note: strings.TrimSpace(in.Form.Get("note")), Unlink: in.Ticked("identities")})
+	return h.setActive(r, q, false, account.Patch{
+		Note:   strings.TrimSpace(in.Form.Get("note")),
+		Unlink: in.Ticked("identities"),
+	})
 }
 
 func (h user) setActive(r *http.Request, q *web.Request, on bool, p account.Patch) (result, error) {
@@ -74,7 +82,10 @@ func (h user) setActive(r *http.Request, q *web.Request, on bool, p account.Patc
 
 // deleteForm shows what is deleted and what is kept, and offers deactivating first, which can be undone.
 func (h user) deleteForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
-	confirm := field{Field: ui.Field{ID: "confirm", Name: "confirm", Label: q.Text("delete.confirm"), Value: in.get("confirm", ""), Autocomplete: "off", Plain: true}}
+	confirm := field{Field: ui.Field{
+		ID: "confirm", Name: "confirm", Label: q.Text("delete.confirm"),
+		Value: in.get("confirm", ""), Autocomplete: "off", Plain: true,
+	}}
 	p, s, u, err := h.confirmPage(r, q, in, "delete", "delete", true, confirm)
 	if err != nil {
 		return p, err
@@ -119,7 +130,8 @@ func (h user) delete(_ http.ResponseWriter, r *http.Request, q *web.Request, in 
 }
 
 func (h user) endSessionsForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
-	return h.recoveryPage(r, q, in, "end_sessions", "end-sessions", true, func(store.User) ([]field, bool) { return nil, false })
+	return h.recoveryPage(r, q, in, "end_sessions", "end-sessions", true,
+		func(store.User) ([]field, bool) { return nil, false })
 }
 
 func (h user) endSessions(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {

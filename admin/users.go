@@ -147,7 +147,10 @@ func userPageLinks(q *web.Request, list usersPage) []ui.Link {
 func userTable(q *web.Request, query store.UserQuery, users []store.User) *table {
 	t := &table{
 		ID: "users", Empty: q.Text("users.none"), PagesAs: q.Text("table.pages"),
-		Bulk: &bulkView{Action: q.At("/admin/users/bulk"), Name: q.Text("bulk.name"), Label: q.Text("bulk.label"), All: q.Text("bulk.all"), Submit: q.Text("bulk.go")},
+		Bulk: &bulkView{
+			Action: q.At("/admin/users/bulk"), Name: q.Text("bulk.name"), Label: q.Text("bulk.label"),
+			All: q.Text("bulk.all"), Submit: q.Text("bulk.go"),
+		},
 	}
 	for _, do := range bulkActions {
 		t.Bulk.Options = append(t.Bulk.Options, option{Value: do, Text: q.Text("bulk." + do)})
@@ -211,7 +214,10 @@ func (h users) searchForm(q *web.Request, query store.UserQuery) *search {
 		selectField(q, "role", q.Text("users.role"), string(query.Role), "role.", api.Roles),
 	}
 	if names := h.providerOptions(q, query.Provider); len(names) > 1 {
-		s.Fields = append(s.Fields, field{Kind: "select", Field: ui.Field{ID: "provider", Name: "provider", Label: q.Text("users.provider")}, Options: names})
+		s.Fields = append(s.Fields, field{
+			Kind:  "select",
+			Field: ui.Field{ID: "provider", Name: "provider", Label: q.Text("users.provider")}, Options: names,
+		})
 	}
 	size := q.Query.Get("size")
 	if size == "" {
@@ -251,15 +257,18 @@ func (h users) export(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	var f csvFile
 	return download(h.Deps, w, r, q, "user.export", "users.csv", "text/csv; charset=utf-8", func() (bool, error) {
 		if f.w == nil {
-			f = newCSV(w, "id", "username", "email", "name", "role", "groups", "active", "pending", "managed", "origin", "created_at", "updated_at", "last_login_at")
+			f = newCSV(w, "id", "username", "email", "name", "role", "groups", "active", "pending", "managed", "origin",
+				"created_at", "updated_at", "last_login_at")
 		}
 		list, err := h.Store.Users(r.Context(), query)
 		if err != nil {
 			return false, err
 		}
 		for _, u := range list.Items {
-			f.line(u.ID, u.Username, u.Email, u.Name, string(u.Role), identifier.JoinGroups(u.Groups, ","), strconv.FormatBool(u.Active), strconv.FormatBool(u.Pending),
-				strconv.FormatBool(u.Managed), string(u.Origin), formatTime(u.CreatedAt), formatTime(u.UpdatedAt), formatTime(u.LastLoginAt))
+			f.line(u.ID, u.Username, u.Email, u.Name, string(u.Role), identifier.JoinGroups(u.Groups, ","),
+				strconv.FormatBool(u.Active), strconv.FormatBool(u.Pending),
+				strconv.FormatBool(u.Managed), string(u.Origin),
+				formatTime(u.CreatedAt), formatTime(u.UpdatedAt), formatTime(u.LastLoginAt))
 		}
 		query.Cursor = list.Next
 		return query.Cursor != "", f.flush()

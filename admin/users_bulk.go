@@ -31,15 +31,22 @@ func (h users) bulkForm(r *http.Request, q *web.Request, in input) (ui.Page, err
 	}
 	s := &content{Lead: q.Text("bulk.text_" + do)}
 	p := newPage(q, "users", q.Text("bulk.title", "n", len(users)), s)
-	f := confirmForm(q, q.At("/admin/users/bulk"), q.Text("bulk."+do), q.At("/admin/users"), do == "deactivate" || do == "end_sessions")
+	danger := do == "deactivate" || do == "end_sessions"
+	f := confirmForm(q, q.At("/admin/users/bulk"), q.Text("bulk."+do), q.At("/admin/users"), danger)
 	f.Hidden = []pair{{"do", do}}
 	if do == "deactivate" {
 		f.Fields = []field{noteField(q, in)}
 	}
-	t := &table{ID: "picked", Caption: q.Text("bulk.picked", "n", len(users)), Empty: q.Text("bulk.nobody"), Columns: []column{{Text: q.Text("users.user")}, {Text: q.Text("users.status")}}}
+	t := &table{
+		ID: "picked", Caption: q.Text("bulk.picked", "n", len(users)), Empty: q.Text("bulk.nobody"),
+		Columns: []column{{Text: q.Text("users.user")}, {Text: q.Text("users.status")}},
+	}
 	for _, u := range users {
 		f.Hidden = append(f.Hidden, pair{"id", u.ID})
-		t.Rows = append(t.Rows, row{Cells: []cell{{Head: true, Text: u.Username, Href: q.At(userPath(u.ID)), Small: u.Name}, {Marks: userMarks(q, u)}}})
+		t.Rows = append(t.Rows, row{Cells: []cell{
+			{Head: true, Text: u.Username, Href: q.At(userPath(u.ID)), Small: u.Name},
+			{Marks: userMarks(q, u)},
+		}})
 	}
 	s.Sections = []section{{Table: t}}
 	if len(users) == 0 {
@@ -101,7 +108,10 @@ func (h users) bulk(_ http.ResponseWriter, r *http.Request, q *web.Request, in i
 		return result{}, err
 	}
 	moveActorLast(users, q.Live.User.ID)
-	t := &table{ID: "results", Empty: q.Text("bulk.nobody"), Columns: []column{{Text: q.Text("users.user")}, {Text: q.Text("bulk.result")}}}
+	t := &table{
+		ID: "results", Empty: q.Text("bulk.nobody"),
+		Columns: []column{{Text: q.Text("users.user")}, {Text: q.Text("bulk.result")}},
+	}
 	done := 0
 	for _, u := range users {
 		outcome := cell{Marks: []mark{good(q.Text("bulk.done"))}}
@@ -114,10 +124,16 @@ func (h users) bulk(_ http.ResponseWriter, r *http.Request, q *web.Request, in i
 		} else {
 			done++
 		}
-		t.Rows = append(t.Rows, row{Cells: []cell{{Head: true, Text: u.Username, Href: q.At(userPath(u.ID)), Small: u.Name}, outcome}})
+		t.Rows = append(t.Rows, row{Cells: []cell{
+			{Head: true, Text: u.Username, Href: q.At(userPath(u.ID)), Small: u.Name},
+			outcome,
+		}})
 	}
 	t.Caption = q.Text("bulk.summary", "done", done, "skipped", len(users)-done)
-	s := &content{Sections: []section{{Table: t}}, Actions: []action{{Href: q.At("/admin/users"), Text: q.Text("bulk.back"), Main: true}}}
+	s := &content{Sections: []section{{Table: t}}, Actions: []action{{
+		Href: q.At("/admin/users"),
+		Text: q.Text("bulk.back"), Main: true,
+	}}}
 	p := newPage(q, "users", q.Text("bulk."+do), s)
 	return result{page: &p}, nil
 }
@@ -149,7 +165,8 @@ func (h users) applyOne(r *http.Request, q *web.Request, u store.User, do, note 
 func skipReason(q *web.Request, err error) (reason string, ok bool) {
 	var invalid *account.InvalidError
 	if refused := forbidden(err); refused != nil {
-		return localize(q, refused.Text, refused.Message), refused.Code == account.CodeSelf || refused.Code == account.CodeManaged || refused.Code == account.CodeLastAdmin
+		aboutOne := slices.Contains([]string{account.CodeSelf, account.CodeManaged, account.CodeLastAdmin}, refused.Code)
+		return localize(q, refused.Text, refused.Message), aboutOne
 	}
 	switch {
 	case errors.As(err, &invalid) && len(invalid.Fields) > 0:

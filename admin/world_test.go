@@ -223,14 +223,14 @@ func (w *world) useLink(t *testing.T, link, username string) {
 	}
 }
 
-// answer is what came back.
-type answer struct {
+// response is what came back.
+type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-func (b *browser) do(method, path, mime string, body io.Reader) answer {
+func (b *browser) do(method, path, mime string, body io.Reader) response {
 	b.w.t.Helper()
 	req, err := http.NewRequestWithContext(b.w.t.Context(), method, b.w.server.URL+prefix+path, body)
 	if err != nil {
@@ -251,17 +251,17 @@ func (b *browser) do(method, path, mime string, body io.Reader) answer {
 	if err != nil {
 		b.w.t.Fatal(err)
 	}
-	return answer{resp.StatusCode, resp.Header, string(text)}
+	return response{resp.StatusCode, resp.Header, string(text)}
 }
 
-func (b *browser) get(path string) answer { return b.do(http.MethodGet, path, "", nil) }
+func (b *browser) get(path string) response { return b.do(http.MethodGet, path, "", nil) }
 
-func (b *browser) post(path string, form url.Values) answer {
+func (b *browser) post(path string, form url.Values) response {
 	return b.do(http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
 }
 
 // json sends a value, or text as it is.
-func (b *browser) json(method, path string, v any) answer {
+func (b *browser) json(method, path string, v any) response {
 	b.w.t.Helper()
 	text, ok := v.(string)
 	if !ok && v != nil {
@@ -285,8 +285,8 @@ func (b *browser) with(name, value string) *browser {
 	return &c
 }
 
-// read decodes a JSON answer.
-func (a answer) read(t testing.TB, v any) {
+// read decodes a JSON response.
+func (a response) read(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.body), v); err != nil {
 		t.Fatalf("%d %s: %v", a.status, a.body, err)
@@ -294,7 +294,7 @@ func (a answer) read(t testing.TB, v any) {
 }
 
 // problem returns the last word of a problem's type.
-func (a answer) problem() string {
+func (a response) problem() string {
 	var p struct {
 		Type string `json:"type"`
 	}
@@ -304,10 +304,10 @@ func (a answer) problem() string {
 	return p.Type[strings.LastIndexByte(p.Type, '/')+1:]
 }
 
-func (a answer) String() string { return fmt.Sprintf("%d %s", a.status, a.body) }
+func (a response) String() string { return fmt.Sprintf("%d %s", a.status, a.body) }
 
 // want fails the test unless the status is that.
-func (a answer) want(t testing.TB, status int) answer {
+func (a response) want(t testing.TB, status int) response {
 	t.Helper()
 	if a.status != status {
 		t.Fatalf("want %d, got %s", status, a)
@@ -316,7 +316,7 @@ func (a answer) want(t testing.TB, status int) answer {
 }
 
 // shows fails the test unless the page has the text, as it stands in HTML.
-func (a answer) shows(t testing.TB, texts ...string) answer {
+func (a response) shows(t testing.TB, texts ...string) response {
 	t.Helper()
 	for _, s := range texts {
 		if !strings.Contains(a.body, s) {

@@ -279,7 +279,7 @@ func TestRefusedFieldsAreNamed(t *testing.T) {
 	w := newWorld(t)
 	w.add("ada", store.RoleAdmin)
 	b := w.signIn("ada")
-	names := func(a answer) string {
+	names := func(a response) string {
 		var p struct{ Errors []struct{ Field string } }
 		a.read(t, &p)
 		var list []string

@@ -74,7 +74,7 @@ func TestABodyWithoutALengthIsRead(t *testing.T) {
 	}
 }
 
-// A program that reads the description knows every answer that an act can give, and that a body may be left out.
+// A program that reads the description knows every response that an act can give, and that a body may be left out.
 func TestTheDescriptionTellsEveryAnswer(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -123,7 +123,7 @@ func TestRefusalsOfTheAPIComeFromTheCatalog(t *testing.T) {
 	s := newScene(t, func(c *config) { c.Language = ui.Pseudo })
 	b := s.signIn("ada")
 	tom, ada := "/users/"+s.target.ID, "/users/"+s.admin.ID
-	answers := map[string]answer{
+	responses := map[string]response{
 		"no fields": b.json("POST", "/users", "{}"), "unknown": b.json("POST", "/users", `{"x":1}`), "broken": b.json("POST", "/users", "{"), "list": b.json("POST", "/users", "[]"),
 		"null": b.json("POST", "/users", `{"username":null}`), "type": b.json("POST", "/users", `{"username":1}`), "twice": b.json("POST", "/users", `{"username":"a","username":"b"}`),
 		"taken": b.json("POST", "/users", `{"username":"tom"}`), "role": b.json("PATCH", tom, `{"role":"king"}`), "groups": b.json("PATCH", tom, `{"groups":["a,b"]}`),
@@ -137,8 +137,8 @@ func TestRefusalsOfTheAPIComeFromTheCatalog(t *testing.T) {
 		"no administrator": s.signIn("tom").json("GET", "/users", nil),
 	}
 	s.clock.Advance(11 * time.Minute)
-	answers["too long ago"] = b.json("PATCH", tom, `{"name":"T"}`)
-	for name, a := range answers {
+	responses["too long ago"] = b.json("PATCH", tom, `{"name":"T"}`)
+	for name, a := range responses {
 		var p problem.Document
 		if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.status < 400 || a.header.Get("Content-Language") != ui.Pseudo {
 			t.Errorf("%s: %d %q %s", name, a.status, a.header.Get("Content-Language"), a.body)

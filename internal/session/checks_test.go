@@ -92,7 +92,7 @@ func TestAnEndDoesNotWaitForOtherChecks(t *testing.T) {
 			ID: fmt.Sprint(i), UserID: "u", Idle: time.Hour, LastSeenAt: time.Now(),
 			ExpiresAt: time.Now().Add(time.Hour),
 		}, User: store.User{ID: "u"}}
-		ctxs[i] := m.Follow(t.Context(), l, &followers[i])
+		ctxs[i] = m.Follow(t.Context(), l, &followers[i])
 		defer followers[i].Release()
 	}
 	m.Changed([]store.Change{{Kind: store.ChangeAll}})

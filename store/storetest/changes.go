@@ -81,7 +81,7 @@ var changeTests = []test{
 			}
 			return fail
 		})
-		if !errors.Is(got, fail) { // it has to be the very error
+		if got != fail { //nolint:errorlint // it has to be the very error
 			t.Fatalf("got %v, want the function's own error", got)
 		}
 		_, err := s.User(t.Context(), u.ID)

@@ -11,7 +11,6 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
-	"hash"
 	"strings"
 	"sync"
 	"testing"
