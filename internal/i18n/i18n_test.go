@@ -21,7 +21,7 @@ func TestTextsAndCodeAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := map[string]bool{"list.or": true} // of AnyOf
-	for _, dir := range []string{"../account", "../ui", "../web", "../web/signin", "../web/account", "../problem", "../portal", "../../admin", "../../caddyauth"} {
+	for _, dir := range []string{"../account", "../ui", "../web", "../web/signin", "../web/account", "../problem", "../api", "../../admin", "../../caddyauth"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatal(dir, err)
