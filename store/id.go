@@ -41,7 +41,7 @@ func (g *IDs) Next(at time.Time) string {
 	_, _ = rand.Read(b[11:]) // never fails (crypto/rand, Go 1.24)
 	n := g.counter.Add(1)
 	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli())<<16|n>>24&0xffff)
-	b[8], b[9], b[10] = byte(n>>16), byte(n>>8), byte(n)
+	b[8], b[9], b[10] = byte(n>>16), byte(n>>8), byte(n) //nolint:gosec // the lowest 24 bits
 	return idEncoding.EncodeToString(b[:])
 }
 

@@ -86,14 +86,14 @@ func (d *DB) Change(ctx context.Context, fn func(tx store.Tx) error) error {
 		return err
 	}
 	defer done()
-	changes, err := d.change(ctx, fn)
+	changes, err := d.change(ctx, func(t *tx) error { return fn(t) })
 	// Also after a commit whose outcome is unknown: it is treated as if it had succeeded.
 	d.hub.notifyChanged(changes)
 	return err
 }
 
 // change returns the changes that were, or may have been, committed.
-func (d *DB) change(ctx context.Context, fn func(tx store.Tx) error) (changes []store.Change, err error) {
+func (d *DB) change(ctx context.Context, fn func(t *tx) error) (changes []store.Change, err error) {
 	t, done, err := d.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -207,8 +207,6 @@ func (d *DB) bulk(ctx context.Context, op string, fn func(ctx context.Context, q
 		return err
 	}
 	defer done()
-	_, err = d.change(ctx, func(inner store.Tx) error {
-		return inner.(*tx).run(ctx, op, fn)
-	})
+	_, err = d.change(ctx, func(t *tx) error { return t.run(ctx, op, fn) })
 	return err
 }

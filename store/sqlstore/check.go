@@ -109,12 +109,12 @@ func statFile(path string) (fs.FileInfo, error) {
 // or lost file does.
 func refuseOrphanedLog(path string) error {
 	log := realPath(path) + "-wal"
-	info, err := os.Stat(log)
-	if err != nil || info.Size() == 0 {
-		return nil
+	if info, err := os.Stat(log); err == nil && info.Size() > 0 {
+		return fmt.Errorf("%w: the store %s is empty or not there, but its log %s is not: put the file back that belongs "+
+			"to it. If there is none, keep a copy of the log, move it away and restore a backup",
+			store.ErrUnavailable, path, log)
 	}
-	return fmt.Errorf("%w: the store %s is empty or not there, but its log %s is not: put the file back that belongs to "+
-		"it. If there is none, keep a copy of the log, move it away and restore a backup", store.ErrUnavailable, path, log)
+	return nil
 }
 
 func refuseForeign(path string) error {

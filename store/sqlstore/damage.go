@@ -20,7 +20,8 @@ var ErrDamaged = errors.New("the store is damaged")
 const proofTimeout = time.Minute
 
 // backUpFirst says what to do first with a file that may be damaged: the log holds data that is not in the file.
-const backUpFirst = "stop Caddy and copy the file together with those of the same name that end in -wal and -shm to a safe place"
+const backUpFirst = "stop Caddy and copy the file together with those of the same name that end in -wal and -shm " +
+	"to a safe place"
 
 // isCorrupt reports whether SQLite found the file to be damaged or not a database.
 func isCorrupt(err error) bool {

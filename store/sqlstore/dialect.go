@@ -80,10 +80,15 @@ func postgresDialect() dialect {
 		// Keepalives first, so that the server detects within a minute that this machine is gone. Then a transaction lock,
 		// not a session lock: behind a pooler a session belongs to no client. Then the lock of all changes (lockChanges): a
 		// migration locks tables in another order, which would deadlock.
-		beginMigration: []string{"BEGIN", `SELECT set_config('tcp_keepalives_idle', '20', true),
-			set_config('tcp_keepalives_interval', '10', true), set_config('tcp_keepalives_count', '3', true)`, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock), `DO $$ BEGIN
-			IF to_regclass('change_counter') IS NOT NULL THEN PERFORM seq FROM change_counter WHERE id = 1 FOR UPDATE; END IF;
-		END $$`},
+		beginMigration: []string{
+			"BEGIN",
+			`SELECT set_config('tcp_keepalives_idle', '20', true),
+				set_config('tcp_keepalives_interval', '10', true), set_config('tcp_keepalives_count', '3', true)`,
+			fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock),
+			`DO $$ BEGIN
+				IF to_regclass('change_counter') IS NOT NULL THEN PERFORM seq FROM change_counter WHERE id = 1 FOR UPDATE; END IF;
+			END $$`,
+		},
 	}
 }
 

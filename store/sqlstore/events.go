@@ -110,13 +110,14 @@ type eventFilter struct {
 	rest    []func(*where)
 }
 
-// addIndexed adds a condition as that of the index scan, or to rest if there is an index scan already.
-func (f *eventFilter) addIndexed(noIndex, column, condition string, value any) {
+// addIndexed adds the condition that column is value as that of the index scan, or to rest if there is an index scan
+// already.
+func (f *eventFilter) addIndexed(noIndex, column string, value any) {
 	if len(f.indexes) == 0 {
-		f.indexes = append(f.indexes, func(w *where) { w.add(column+condition, value) })
+		f.indexes = append(f.indexes, func(w *where) { w.add(column+" = %s", value) })
 		return
 	}
-	f.add(noIndex+column+condition, value)
+	f.add(noIndex+column+" = %s", value)
 }
 
 func (f *eventFilter) add(condition string, values ...any) {
@@ -146,7 +147,7 @@ func (r reader) newEventFilter(ctx context.Context, q store.EventQuery) (eventFi
 		f.add("("+noIndex+"actor_id = %s OR "+noIndex+"target_id = %s)", user, user)
 	}
 	if q.Actor != "" {
-		f.addIndexed(noIndex, "actor_key", " = %s", actorKey(q.Actor))
+		f.addIndexed(noIndex, "actor_key", actorKey(q.Actor))
 	}
 	if err := f.addActorKind(noIndex, q.ActorKind); err != nil {
 		return f, err
@@ -154,16 +155,16 @@ func (r reader) newEventFilter(ctx context.Context, q store.EventQuery) (eventFi
 	switch action := clip(q.Action, maxEventText); {
 	case action == "":
 	case !strings.HasSuffix(action, "."):
-		f.addIndexed(noIndex, "action", " = %s", action)
+		f.addIndexed(noIndex, "action", action)
 	default:
-		f.addIndexed(noIndex, "action_group", " = %s", actionGroup(action))
+		f.addIndexed(noIndex, "action_group", actionGroup(action))
 		if action != actionGroup(action) { // a group within a group
 			// '/' follows '.' in ASCII
 			f.add(noIndex+"action >= %s AND "+noIndex+"action < %s", action, strings.TrimSuffix(action, ".")+"/")
 		}
 	}
 	if q.Outcome != "" {
-		f.addIndexed(noIndex, "outcome", " = %s", clean(string(q.Outcome)))
+		f.addIndexed(noIndex, "outcome", clean(string(q.Outcome)))
 	}
 	if len(f.indexes) == 0 {
 		f.indexes = append(f.indexes, func(*where) {})
@@ -188,7 +189,7 @@ func (f *eventFilter) addActorKind(noIndex string, kind store.ActorKind) error {
 	for _, name := range names {
 		switch {
 		case store.ActorKindOf(name) == kind:
-			f.addIndexed(noIndex, "actor_key", " = %s", actorKey(name))
+			f.addIndexed(noIndex, "actor_key", actorKey(name))
 		case kind == store.ActorSystem:
 			f.add(noIndex+"actor_key <> %s", actorKey(name))
 		}

@@ -48,8 +48,8 @@ func TestStoreOwnedByAnotherUserIsRefused(t *testing.T) {
 			return theirs(t, path+"-wal", "frames")
 		},
 		"a log beside the target of a link": func(t *testing.T, dir, path string) error {
-			real := filepath.Join(dir, "real.db")
-			return errors.Join(ours(t, real), theirs(t, real+"-wal", ""), os.Symlink(real, path))
+			target := filepath.Join(dir, "real.db")
+			return errors.Join(ours(t, target), theirs(t, target+"-wal", ""), os.Symlink(target, path))
 		},
 		"the folder":            func(t *testing.T, dir, path string) error { giveAway(t, dir); return nil },
 		"the folder of a store": func(t *testing.T, dir, path string) error { err := ours(t, path); giveAway(t, dir); return err },

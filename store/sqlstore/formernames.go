@@ -18,7 +18,8 @@ func (r reader) FormerName(ctx context.Context, username, issuer, subject string
 		holder = store.Identity{Issuer: issuer, Subject: subject}.ID()
 	}
 	n, err := one(ctx, r, "look a former name up", scanInt, `SELECT count(*) FROM former_names f WHERE f.name_key = $1
-		AND NOT EXISTS (SELECT 1 FROM former_names g WHERE g.name_key = $1 AND g.holder = $2 AND g.holder <> '')`, key, holder)
+		AND NOT EXISTS (SELECT 1 FROM former_names g WHERE g.name_key = $1 AND g.holder = $2 AND g.holder <> '')`,
+		key, holder)
 	return n > 0, err
 }
 

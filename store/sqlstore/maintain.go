@@ -38,5 +38,6 @@ func (d *DB) refuseIncomplete(ctx context.Context) error {
 		return unavailable("open the store "+d.info.Location, err)
 	}
 	return fmt.Errorf("%w: %w: moving another store to %s was interrupted: run the same \"store migrate\" again, which "+
-		"goes on where it stopped, or name the store that was to be moved, which is as it was", store.ErrUnavailable, ErrIncomplete, d.info.Location)
+		"goes on where it stopped, or name the store that was to be moved, which is as it was",
+		store.ErrUnavailable, ErrIncomplete, d.info.Location)
 }

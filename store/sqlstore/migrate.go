@@ -65,7 +65,8 @@ func (d *DB) migrate(ctx context.Context) (int64, error) {
 
 func newerSchema(location string, has, knows int64) error {
 	return fmt.Errorf("%w: the store %s has schema version %d, this Gatehouse knows versions up to %d: run the newer "+
-		"version. The way back is a backup made before the update, restored into another place", store.ErrNewerSchema, location, has, knows)
+		"version. The way back is a backup made before the update, restored into another place",
+		store.ErrNewerSchema, location, has, knows)
 }
 
 // schemaVersion returns the version of the schema, 0 when there is none.

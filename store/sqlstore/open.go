@@ -115,7 +115,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 		err = d.refuseIncomplete(ctx)
 	}
 	if err != nil {
-		d.closePools()
+		_ = d.closePools() // err is the reason
 		return nil, err
 	}
 	return d, nil
@@ -170,19 +170,25 @@ func (d *DB) Ping(ctx context.Context) error {
 			return err
 		}
 		for _, table := range requiredTables {
-			rows, err := q.QueryContext(ctx, `SELECT * FROM `+table+` LIMIT 1`)
-			if err != nil {
-				return err
-			}
-			for rows.Next() { // a damaged page is detected only when it is read
-			}
-			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			if err := readRow(ctx, q, table); err != nil {
 				return err
 			}
 		}
 		var seq int64
 		return q.QueryRowContext(ctx, `SELECT seq FROM change_counter WHERE id = 1`).Scan(&seq)
 	})
+}
+
+// readRow reads a row of a table, if there is one: a damaged page is detected only when it is read.
+func readRow(ctx context.Context, q queryer, table string) error {
+	rows, err := q.QueryContext(ctx, `SELECT * FROM `+table+` LIMIT 1`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+	}
+	return rows.Err()
 }
 
 // Info implements [store.Store].

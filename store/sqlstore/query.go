@@ -47,7 +47,7 @@ func (p *preparedPool) stmt(ctx context.Context, query string) *sql.Stmt {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if other := p.stmts[query]; other != nil {
-		_ = s.Close()
+		_ = s.Close() //nolint:sqlclosecheck // the other one stays
 		return other
 	}
 	p.stmts[query] = s
@@ -57,7 +57,7 @@ func (p *preparedPool) stmt(ctx context.Context, query string) *sql.Stmt {
 // QueryContext is that of [sql.DB], prepared.
 func (p *preparedPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if s := p.stmt(ctx, query); s != nil {
-		return s.QueryContext(ctx, args...)
+		return s.QueryContext(ctx, args...) //nolint:sqlclosecheck // the statement stays
 	}
 	return p.DB.QueryContext(ctx, query, args...)
 }
@@ -65,7 +65,7 @@ func (p *preparedPool) QueryContext(ctx context.Context, query string, args ...a
 // QueryRowContext is that of [sql.DB], prepared.
 func (p *preparedPool) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if s := p.stmt(ctx, query); s != nil {
-		return s.QueryRowContext(ctx, args...)
+		return s.QueryRowContext(ctx, args...) //nolint:sqlclosecheck // the statement stays
 	}
 	return p.DB.QueryRowContext(ctx, query, args...)
 }

@@ -72,8 +72,8 @@ func staleUsers(ctx context.Context, q queryer) ([]store.User, error) {
 				&r.stored.username, &r.stored.email, &r.stored.search)
 			r.CreatedAt = fromMillis(created)
 			return r, err
-		}, `SELECT id, username, email, email_verified, display_name, managed, is_local, created_at, username_key, email_key, search
-			FROM users WHERE id > $1 ORDER BY id LIMIT $2`, after, refoldBatch)
+		}, `SELECT id, username, email, email_verified, display_name, managed, is_local, created_at,
+			username_key, email_key, search FROM users WHERE id > $1 ORDER BY id LIMIT $2`, after, refoldBatch)
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +147,8 @@ func (d *DB) writeRefolded(ctx context.Context, q queryer, before, u store.User)
 	return insertEvent(ctx, q, d.CompleteEvent(store.Event{
 		Actor: store.NameStartUp, Action: "user.update", TargetID: u.ID, Target: u.Username, Outcome: store.Success,
 		Details: map[string]string{
-			"before.username": before.Username, "after.username": u.Username, "before.email": before.Email, "after.email": u.Email,
+			"before.username": before.Username, "after.username": u.Username,
+			"before.email": before.Email, "after.email": u.Email,
 			"reason": "another account has the same name but for characters that nobody sees",
 		},
 	}))

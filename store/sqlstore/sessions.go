@@ -343,7 +343,7 @@ func selectSessions(sel store.SessionSelector) (where, error) {
 }
 
 // SetSessionTokens implements [store.Tx].
-func (t *tx) SetSessionTokens(ctx context.Context, id string, old string, tokens store.SessionTokens) error {
+func (t *tx) SetSessionTokens(ctx context.Context, id, old string, tokens store.SessionTokens) error {
 	if err := checkKeys(id, old, tokens.Sealed, tokens.Claims); err != nil {
 		return err
 	}

@@ -12,8 +12,8 @@ import (
 // forgetAttempts is how long after the last attempt a count is reset.
 const forgetAttempts = 24 * time.Hour
 
-// CountInWindow implements [store.Throttle]. One statement decides; if the limit is reached the row is only read, so that
-// a flood of requests causes no writes.
+// CountInWindow implements [store.Throttle]. One statement decides; if the limit is reached the row is only read, so
+// that a flood of requests causes no writes.
 func (d *DB) CountInWindow(ctx context.Context, key string, limit int, window time.Duration,
 	now time.Time,
 ) (time.Duration, error) {
@@ -40,8 +40,10 @@ func (d *DB) CountInWindow(ctx context.Context, key string, limit int, window ti
 		var err error
 		taken, err = affected(ctx, q, `INSERT INTO throttle_buckets (bucket, tat, used) VALUES ($1, $2, 1)
 			ON CONFLICT (bucket) DO UPDATE SET
-			used = CASE WHEN throttle_buckets.tat <= $3 OR throttle_buckets.tat > $5 THEN 1 ELSE throttle_buckets.used + 1 END,
-			tat = CASE WHEN throttle_buckets.tat <= $3 OR throttle_buckets.tat > $5 THEN excluded.tat ELSE throttle_buckets.tat END
+			used = CASE WHEN throttle_buckets.tat <= $3 OR throttle_buckets.tat > $5
+				THEN 1 ELSE throttle_buckets.used + 1 END,
+			tat = CASE WHEN throttle_buckets.tat <= $3 OR throttle_buckets.tat > $5
+				THEN excluded.tat ELSE throttle_buckets.tat END
 			WHERE throttle_buckets.tat <= $3 OR throttle_buckets.tat > $5 OR throttle_buckets.used < $4`,
 			key, at+long, at, int64(limit), at+long+clockTolerance.Microseconds())
 		return err

@@ -130,7 +130,7 @@ func (r reader) ActiveAdmins(ctx context.Context, limit int) ([]store.User, erro
 func parseUserSort(sort store.UserSort) (order, error) {
 	name, desc := strings.CutPrefix(string(sort), "-")
 	o := order{id: "u.id", desc: desc}
-	column := ""
+	var column string
 	switch store.UserSort(name) {
 	case store.SortUsername, "":
 		column, o.unique = "username_key", true

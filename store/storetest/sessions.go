@@ -84,7 +84,7 @@ var sessionTests = []test{
 		from := func(iss, sub, sid string) func(*store.Session) {
 			return func(x *store.Session) { x.Issuer, x.Subject, x.SID = iss, sub, sid }
 		}
-		make := func() map[string]store.Session {
+		start := func() map[string]store.Session {
 			endSessions(t, s, store.SessionSelector{All: true})
 			return map[string]store.Session{
 				"u1": addSession(t, s, u), "u2": addSession(t, s, u), "v1": addSession(t, s, v),
@@ -123,7 +123,7 @@ var sessionTests = []test{
 				[]string{"i1", "i2", "i3", "j1", "u1", "u2", "v1"},
 			},
 		} {
-			m := make()
+			m := start()
 			ended := endSessions(t, s, c.sel(m))
 			var got []string
 			for name, sess := range m {
