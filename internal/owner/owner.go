@@ -61,7 +61,8 @@ func CheckFolder(path string) error {
 		return err
 	}
 	if isWorldWritable(info) {
-		return fmt.Errorf("%w: in the folder %s everyone may replace files: take that right away (chmod o-w), or use a folder of its own in it", ErrForeign, path)
+		return fmt.Errorf("%w: in the folder %s everyone may replace files: "+
+			"take that right away (chmod o-w), or use a folder of its own in it", ErrForeign, path)
 	}
 	return nil
 }

@@ -111,7 +111,8 @@ func current(ctx context.Context, r interface {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < first || strconv.Itoa(n) != text {
-		return 0, fmt.Errorf("the setting %s in the store is damaged: delete it, and run \"caddy gatehouse store rotate-keys\"", currentSetting)
+		return 0, fmt.Errorf("the setting %s in the store is damaged: delete it, "+
+			"and run \"caddy gatehouse store rotate-keys\"", currentSetting)
 	}
 	return n, nil
 }

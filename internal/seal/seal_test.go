@@ -1,7 +1,6 @@
 package seal_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -39,7 +38,7 @@ func TestASealedValueRevealsNothing(t *testing.T) {
 	if a == b {
 		t.Error("two seals of one value are equal: the nonce repeats")
 	}
-	if strings.Contains(a, "canary") || bytes.Contains([]byte(a), []byte("canary-secret")) {
+	if strings.Contains(a, "canary") {
 		t.Errorf("the value can be read in %q", a)
 	}
 }

@@ -28,8 +28,8 @@ type Result struct {
 	NeedsSetup bool
 	Warnings   []string // logged already
 	Ignored    string   // why the password in the environment was not used; "" if it was, or if Later reports it
-	// CheckIgnored, if not nil, compares the password with the administrator's and logs a warning if it is ignored. It takes as
-	// long as a sign-in, so run it in the background. It stops when its context ends.
+	// CheckIgnored, if not nil, compares the password with the administrator's and logs a warning if it is ignored. It
+	// takes as long as a sign-in, so run it in the background. It stops when its context ends.
 	CheckIgnored func(ctx context.Context)
 }
 
@@ -158,7 +158,8 @@ func (s *seeder) write(ctx context.Context, tx store.Tx) (plan, error) {
 	if p.incomplete() || (p.setsPassword() && s.computed.hash == "") {
 		return plan{}, errConflict
 	}
-	return p, s.execute(ctx, tx, &p)
+	err = s.execute(ctx, tx, &p)
+	return p, err
 }
 
 func (s *seeder) execute(ctx context.Context, tx store.Tx, p *plan) error {
@@ -209,7 +210,8 @@ func (s *seeder) create(ctx context.Context, tx store.Tx, e *edit) error {
 		return err
 	}
 	return s.audit(ctx, tx, "user.create", e, map[string]string{
-		"after.username": u.Username, "after.email": u.Email, "after.role": string(u.Role), "after.managed": strconv.FormatBool(u.Managed),
+		"after.username": u.Username, "after.email": u.Email, "after.role": string(u.Role),
+		"after.managed": strconv.FormatBool(u.Managed),
 	})
 }
 

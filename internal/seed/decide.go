@@ -118,7 +118,8 @@ func (p *plan) forceSync(v *Values, s state, k *computed) {
 	if s.appliedAt != "" {
 		p.ignored = fmt.Sprintf("%s was applied at %s already, and is not applied again", v.secret.name, s.appliedAt)
 		p.notes = append(p.notes, fmt.Sprintf("%s is on, but this value of %s was applied at %s already; "+
-			"a password changed since then stays. Unset the flag, or set another password.", v.forceFrom.name, v.secret.name, s.appliedAt))
+			"a password changed since then stays. Unset the flag, or set another password.",
+			v.forceFrom.name, v.secret.name, s.appliedAt))
 		return
 	}
 	p.makeAdmin(v, s, "forced by "+v.forceFrom.name)

@@ -85,8 +85,9 @@ func (s *seeder) compareLater(ctx context.Context, u store.User) {
 
 func ignoredText(v *Values, u store.User) string {
 	if v.hash != nil {
-		return fmt.Sprintf("%s is ignored: the store already has an administrator, and what it keeps for %q is another hash. "+
-			"Set %s=true to apply it once, or run: caddy gatehouse reset-password", v.secret.name, u.Username, v.forceFrom.name)
+		return fmt.Sprintf("%s is ignored: the store already has an administrator, and what it keeps for %q is another "+
+			"hash. Set %s=true to apply it once, or run: caddy gatehouse reset-password",
+			v.secret.name, u.Username, v.forceFrom.name)
 	}
 	return fmt.Sprintf("%s is ignored: the store already has an administrator, and the password of %q is another one. "+
 		"Set %s=true to apply it once, or run: caddy gatehouse reset-password", v.secret.name, u.Username, v.forceFrom.name)
@@ -173,7 +174,8 @@ func unlinks(ctx context.Context, r store.Reader, e edit) ([]Line, error) {
 	return lines, nil
 }
 
-const unlinkedText = "a sign-in through a provider is unlinked from the administrator's account: the environment says who it is"
+const unlinkedText = "a sign-in through a provider is unlinked from the administrator's account: " +
+	"the environment says who it is"
 
 // lines returns each value with its source.
 func (v *Values) lines() []Line {

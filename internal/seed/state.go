@@ -96,23 +96,27 @@ func (s *state) readUser(ctx context.Context, r store.Reader, v *Values) error {
 		return err
 	}
 	if v.mode == ModeManaged {
-		if s.user = byEmail; !IsLocalAccount(s.user) {
-			s.emailHolder, s.user = byEmail, nil
-		}
-		if s.user != nil && s.user.Origin == store.OriginOIDC {
-			ids, err := r.Identities(ctx, s.user.ID)
-			if err != nil {
-				return err
-			}
-			s.linkedOIDC = len(ids) > 0
-		}
-		if s.user == nil {
-			_, err = s.findName(ctx, r, v, false)
-		}
+		err = s.readManagedUser(ctx, r, v, byEmail)
 	} else {
 		s.user, err = s.findName(ctx, r, v, true)
 	}
 	s.emailTaken = (s.isOtherAccount(byEmail) && s.emailHolder == nil) || (s.isOtherAccount(byName) && byName.Local)
+	return err
+}
+
+// readManagedUser takes the account of the e-mail address, unless its user chose that address at a provider.
+func (s *state) readManagedUser(ctx context.Context, r store.Reader, v *Values, byEmail *store.User) error {
+	if !IsLocalAccount(byEmail) {
+		s.emailHolder = byEmail
+		_, err := s.findName(ctx, r, v, false)
+		return err
+	}
+	s.user = byEmail
+	if s.user.Origin != store.OriginOIDC {
+		return nil
+	}
+	ids, err := r.Identities(ctx, s.user.ID)
+	s.linkedOIDC = len(ids) > 0
 	return err
 }
 

@@ -92,8 +92,8 @@ func verify(ctx context.Context, path string) error {
 		return fmt.Errorf("reading the backup again: %w", err)
 	}
 	if damage != "" {
-		return fmt.Errorf("the backup was damaged while it was written, try again; if it happens again, the store is damaged "+
-			"(\"caddy gatehouse store check\" tells): %s", damage)
+		return fmt.Errorf("the backup was damaged while it was written, try again; if it happens again, the store is "+
+			"damaged (\"caddy gatehouse store check\" tells): %s", damage)
 	}
 	return nil
 }
@@ -168,8 +168,8 @@ func Unpack(file, dir string) (string, error) {
 	if log := pendingLog(file); log != "" {
 		// The log holds data that is missing in the file: a copy of a running store's file is not a consistent snapshot.
 		return "", fmt.Errorf("%s has a log beside it (%s): it belongs to a store in use or one that was killed, and is no "+
-			"backup. Open it once (\"caddy gatehouse store check --store %s\"), which brings the log in, and make a backup of it",
-			file, log, file)
+			"backup. Open it once (\"caddy gatehouse store check --store %s\"), which brings the log in, and make a backup "+
+			"of it", file, log, file)
 	}
 	path := filepath.Join(dir, "store.db")
 	return path, copyNew(file, path)
@@ -178,8 +178,8 @@ func Unpack(file, dir string) (string, error) {
 // pendingLog returns the suffix of a log with data that is not in the database file yet, "" for none. SQLite keeps it
 // beside the database and not beside a link to it.
 func pendingLog(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
 	}
 	for _, name := range []string{"wal", "journal"} {
 		if info, err := os.Stat(path + "-" + name); err == nil && info.Size() > 0 {

@@ -113,7 +113,8 @@ func (c checker) references(ctx context.Context, tables []table) error {
 			refs = append(refs, reference{"user_id", "users", "id"})
 		}
 		for _, r := range refs {
-			query := fmt.Sprintf(`SELECT count(*) FROM %s c WHERE c.%s <> '' AND NOT EXISTS (SELECT 1 FROM %s p WHERE p.%s = c.%s)`,
+			query := fmt.Sprintf(`SELECT count(*) FROM %s c
+				WHERE c.%s <> '' AND NOT EXISTS (SELECT 1 FROM %s p WHERE p.%s = c.%s)`,
 				quote(t.name), quote(r.column), quote(r.table), quote(r.to), quote(r.column))
 			var n int64
 			if err := c.q.QueryRowContext(ctx, query).Scan(&n); err != nil {
@@ -132,16 +133,18 @@ func (c checker) rules(ctx context.Context) error {
 	for _, rule := range []struct{ check, query, detail string }{
 		{
 			"no administrator", `SELECT CASE WHEN (` + activeAdmins + `) = 0 THEN 1 ELSE 0 END`,
-			"there is no active administrator: use \"caddy gatehouse user enable\" or \"set-role\", or start Caddy with ADMIN_PASSWORD",
+			"there is no active administrator: use \"caddy gatehouse user enable\" or \"set-role\", " +
+				"or start Caddy with ADMIN_PASSWORD",
 		},
 		{
 			"session epoch", `SELECT count(*) FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.epoch > u.epoch`,
 			"%d session(s) are of an epoch that their user has not reached: end them with \"session revoke --all\"",
 		},
 		{
-			"change counter", `SELECT CASE WHEN (SELECT count(*) FROM change_counter) = 1 AND (SELECT max(seq) FROM change_counter) >=
-			(SELECT coalesce(max(seq), 0) FROM changes) THEN 0 ELSE 1 END`,
-			"the counter of changes is behind the changes, or is missing: servers may not learn of sessions that end; restore a backup",
+			"change counter", `SELECT CASE WHEN (SELECT count(*) FROM change_counter) = 1 AND
+			(SELECT max(seq) FROM change_counter) >= (SELECT coalesce(max(seq), 0) FROM changes) THEN 0 ELSE 1 END`,
+			"the counter of changes is behind the changes, or is missing: servers may not learn of sessions that end; " +
+				"restore a backup",
 		},
 		{
 			"time", `SELECT count(*) FROM sessions WHERE expires_at < created_at OR over_at > expires_at`,

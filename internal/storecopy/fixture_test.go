@@ -200,34 +200,42 @@ func dump(t *testing.T, db *sql.DB) map[string][]string {
 	t.Helper()
 	all := make(map[string][]string)
 	for _, name := range tables(t) {
-		rows, err := db.QueryContext(t.Context(), `SELECT * FROM `+name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cols, err := rows.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			values, dest := make([]any, len(cols)), make([]any, len(cols))
-			for i := range values {
-				dest[i] = &values[i]
-			}
-			if err := rows.Scan(dest...); err != nil {
-				t.Fatal(err)
-			}
-			cells := make([]string, len(cols))
-			for i := range cols {
-				cells[i] = fmt.Sprintf("%s=%T:%v", cols[i], values[i], values[i])
-			}
-			slices.Sort(cells)
-			all[name] = append(all[name], strings.Join(cells, "|"))
-		}
-		if err := rows.Err(); err != nil {
-			t.Fatal(err)
-		}
-		slices.Sort(all[name])
+		all[name] = dumpTable(t, db, name)
 	}
+	return all
+}
+
+func dumpTable(t *testing.T, db *sql.DB, name string) []string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `SELECT * FROM `+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var all []string
+	cols, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		values, dest := make([]any, len(cols)), make([]any, len(cols))
+		for i := range values {
+			dest[i] = &values[i]
+		}
+		if err := rows.Scan(dest...); err != nil {
+			t.Fatal(err)
+		}
+		cells := make([]string, len(cols))
+		for i := range cols {
+			cells[i] = fmt.Sprintf("%s=%T:%v", cols[i], values[i], values[i])
+		}
+		slices.Sort(cells)
+		all = append(all, strings.Join(cells, "|"))
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(all)
 	return all
 }
 

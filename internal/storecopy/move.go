@@ -141,8 +141,8 @@ func (s Side) lockSource(ctx context.Context, tables []table) (*sql.Tx, error) {
 }
 
 // keepAlive lets PostgreSQL detect within a minute that this machine is gone, and release the locks.
-const keepAlive = `SELECT set_config('tcp_keepalives_idle', '20', true), set_config('tcp_keepalives_interval', '10', true),
-	set_config('tcp_keepalives_count', '3', true)`
+const keepAlive = `SELECT set_config('tcp_keepalives_idle', '20', true),
+	set_config('tcp_keepalives_interval', '10', true), set_config('tcp_keepalives_count', '3', true)`
 
 // lock blocks other writers until tx ends; they may read. SQLite's transaction does so from its beginning.
 func (s Side) lock(ctx context.Context, tx *sql.Tx, tables []table) error {

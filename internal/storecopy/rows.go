@@ -50,7 +50,7 @@ func (r row) hash(buf []byte) ([sha256.Size]byte, []byte) {
 		switch v := v.(type) {
 		case int64:
 			buf = append(buf, byte(number))
-			buf = binary.BigEndian.AppendUint64(buf, uint64(v))
+			buf = binary.BigEndian.AppendUint64(buf, uint64(v)) //nolint:gosec // its bits
 		case string:
 			buf = append(buf, byte(text))
 			buf = binary.BigEndian.AppendUint64(buf, uint64(len(v)))

@@ -79,8 +79,10 @@ type queryer interface {
 // Queries of the engines' catalogs. Each returns rows of four texts: table, column and more.
 const (
 	// The text index is a set of tables filled by triggers, and not content.
-	sqliteColumns = `SELECT m.name, c.name, lower(c.type), CAST(c.pk AS TEXT) FROM sqlite_master m, pragma_table_info(m.name) c
-		WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' AND m.name NOT GLOB 'user_search*' ORDER BY m.name, c.name`
+	sqliteColumns = `SELECT m.name, c.name, lower(c.type), CAST(c.pk AS TEXT)
+		FROM sqlite_master m, pragma_table_info(m.name) c
+		WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' AND m.name NOT GLOB 'user_search*'
+		ORDER BY m.name, c.name`
 	sqliteReferences = `SELECT m.name, f."from", f."table", f."to" FROM sqlite_master m, pragma_foreign_key_list(m.name) f
 		WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' ORDER BY m.name, f."from"`
 	postgresColumns = `SELECT c.relname::text, a.attname::text, format_type(a.atttypid, NULL),
@@ -88,7 +90,8 @@ const (
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		LEFT JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary
-		WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relname NOT LIKE 'user\_search%' ORDER BY 1, a.attname COLLATE "C"`
+		WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relname NOT LIKE 'user\_search%'
+		ORDER BY 1, a.attname COLLATE "C"`
 	postgresReferences = `SELECT c.relname::text, a.attname::text, r.relname::text, b.attname::text
 		FROM pg_catalog.pg_constraint f JOIN pg_catalog.pg_class c ON c.oid = f.conrelid
 		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_class r ON r.oid = f.confrelid
