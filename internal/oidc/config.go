@@ -54,7 +54,7 @@ const (
 )
 
 // defaultAlgorithms are the signature algorithms that are accepted if none is configured. Never none, and never HS*:
-// with it, whoever knows the client secret could sign in as anybody.
+// with it, anybody who knows the client secret could sign in as anybody.
 var defaultAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
 
 // supportedAlgorithms are those that may be configured.
@@ -139,7 +139,8 @@ func (c *Config) checkIssuer() error {
 		return errors.New("issuer: has to begin with https://")
 	case !plainHost(u): // it becomes part of our Content-Security-Policy, where ';', ',' and '*' have a meaning
 		return errors.New(
-			"issuer: its host is not one that browsers name so; write a name such as id.example.com, an international one in punycode")
+			"issuer: its host is not one that browsers name so; write a name such as id.example.com, " +
+				"an international one in punycode")
 	case strings.HasSuffix(u.Path, "/.well-known/openid-configuration"):
 		return errors.New("issuer: leave /.well-known/openid-configuration out; it is added")
 	}
@@ -153,13 +154,20 @@ func plainHost(u *url.URL) bool {
 }
 
 func (c *Config) checkClient() error {
-	needsSecret := c.Method == "" || c.Method == Basic || c.Method == Post || c.Method == SecretJWT
 	switch {
 	case c.ClientID == "":
 		return errors.New("client_id: is missing; the provider gave it to you when you registered this site there")
 	case !c.Method.Valid():
 		return fmt.Errorf(
 			"auth_method: %q; use client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt or none", c.Method)
+	}
+	return c.checkClientCredentials()
+}
+
+// checkClientCredentials checks that the secret and the key are those that auth_method uses.
+func (c *Config) checkClientCredentials() error {
+	needsSecret := c.Method == "" || c.Method == Basic || c.Method == Post || c.Method == SecretJWT
+	switch {
 	case needsSecret && c.Secret == "":
 		return errors.New(
 			"client_secret: is missing; give client_secret or client_secret_file, or auth_method none for a public client")
@@ -280,6 +288,6 @@ func (c *Config) scopes() []string {
 // fetched over plain http must not be used by a configuration that asks for https.
 func (c *Config) poolKey() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%t %s", c.Insecure, c.Issuer)
+	_, _ = fmt.Fprintf(h, "%t %s", c.Insecure, c.Issuer) // a hash never fails to write
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -66,8 +66,8 @@ func FlowCookieName(state string) string { return cookieNameFor(store.HashToken(
 // cookieNameFor derives the name from the state, so that a callback finds its cookie.
 func cookieNameFor(hash store.TokenHash) string { return FlowCookiePrefix + hash.String()[:12] }
 
-// FlowCookiesToDrop returns the names of the flow cookies to delete, oldest first, to make room for one more. have maps names to
-// values.
+// FlowCookiesToDrop returns the names of the flow cookies to delete, oldest first, to make room for one more. have maps
+// names to values.
 func FlowCookiesToDrop(have map[string]string) []string {
 	var drop []string
 	for len(have)-len(drop) >= MaxFlows {
@@ -145,7 +145,8 @@ func (g *Registry) Begin(ctx context.Context, name string, s FlowOptions) (AuthR
 	if s.Purpose == PurposeStepUp {
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
 	}
-	return AuthRequest{URL: p.oauthConfig(m, s.RedirectURI, credentials{}).AuthCodeURL(state, opts...), Cookie: cookie}, nil
+	address := p.oauthConfig(m, s.RedirectURI, credentials{}).AuthCodeURL(state, opts...)
+	return AuthRequest{URL: address, Cookie: cookie}, nil
 }
 
 // AuthResponse is an authorization response: the parameters of the redirect from the provider.
@@ -160,8 +161,8 @@ type AuthResponse struct {
 // maxParam limits each parameter of a response, in bytes.
 const maxParam = 4 << 10
 
-// ParseAuthResponse reads the parameters of an authorization response. A duplicate parameter, and a code together with an
-// error, are refused: otherwise one parser could check a value and another one use a different value.
+// ParseAuthResponse reads the parameters of an authorization response. A duplicate parameter, and a code together with
+// an error, are refused: otherwise one parser could check a value and another one use a different value.
 func ParseAuthResponse(v url.Values) (AuthResponse, error) {
 	var a AuthResponse
 	for name, to := range map[string]*string{
@@ -187,9 +188,9 @@ func ParseAuthResponse(v url.Values) (AuthResponse, error) {
 	return a, nil
 }
 
-// SaveResponse stores a posted response (response_mode form_post) for the browser's next request and returns its id. A POST
-// from the provider's page is cross-site and comes without our cookies (SameSite=Lax); the redirect that follows is a
-// GET and has them. This keeps the parameters out of URLs and logs.
+// SaveResponse stores a posted response (response_mode form_post) for the browser's next request and returns its id. A
+// POST from the provider's page is cross-site and comes without our cookies (SameSite=Lax); the redirect that follows
+// is a GET and has them. This keeps the parameters out of URLs and logs.
 func (g *Registry) SaveResponse(ctx context.Context, name string, a AuthResponse) (string, error) {
 	if g.names[name] == nil {
 		return "", ErrNoProvider
@@ -225,7 +226,8 @@ func (g *Registry) TakeResponse(ctx context.Context, name, id string) (AuthRespo
 	if f.Purpose != purposeForm || f.Provider != name {
 		return a, fail(Expired, "the posted response was for another callback")
 	}
-	return a, g.openJSON(ctx, f.Data, purposeForm, f.Hash.String(), &a)
+	err = g.openJSON(ctx, f.Data, purposeForm, f.Hash.String(), &a)
+	return a, err
 }
 
 // CallbackResult is the result of a flow. With an error, Purpose and ReturnTo are set, too, once the flow is known.

@@ -100,10 +100,10 @@ func (r *remote) currentKeys(ctx context.Context) (keyring, error) {
 	if ring.generation > 0 && age(now, ring.at) < keysTTL {
 		return ring, nil
 	}
-	got, err := r.share(ctx, "keys", func(ctx context.Context) (any, error) { return r.updateKeys(ctx, metadataTTL) })
+	got, err := share(ctx, r, "keys", func(ctx context.Context) (keyring, error) { return r.updateKeys(ctx, metadataTTL) })
 	switch {
 	case err == nil:
-		return got.(keyring), nil
+		return got, nil
 	case ring.generation > 0 && age(now, ring.at) < maxStale:
 		return ring, nil
 	default:
@@ -114,7 +114,7 @@ func (r *remote) currentKeys(ctx context.Context) (keyring, error) {
 // refetchKeys fetches the keys again because none of generation gen verified a token, unless that has been done since
 // or the rate limit is reached.
 func (r *remote) refetchKeys(ctx context.Context, gen uint64, why purpose) (keyring, error) {
-	got, err := r.share(ctx, "keys", func(ctx context.Context) (any, error) {
+	return share(ctx, r, "keys", func(ctx context.Context) (keyring, error) {
 		r.mu.Lock()
 		ring, now := r.keys, r.now()
 		r.mu.Unlock()
@@ -122,15 +122,11 @@ func (r *remote) refetchKeys(ctx context.Context, gen uint64, why purpose) (keyr
 			return ring, nil
 		}
 		if !r.refetches[why].allow(now) {
-			return nil, errors.New(
+			return keyring{}, errors.New(
 				"no key of the provider verifies the token's signature, and they were fetched again a moment ago")
 		}
 		return r.updateKeys(ctx, 10*time.Second) // jwks_uri may have moved with the keys
 	})
-	if err != nil {
-		return keyring{}, err
-	}
-	return got.(keyring), nil
 }
 
 // updateKeys fetches jwks_uri and caches the keys. maxAge limits the age of the metadata that name it.

@@ -163,8 +163,8 @@ func (g *Registry) EndSession(ctx context.Context, s *store.Session, returnTo st
 	return u.String(), true
 }
 
-// EndSessionOrigin returns the origin of the end-session endpoint of a session's provider, or "" if it has none: pages whose
-// sign-out form redirects there have to allow it in their Content-Security-Policy (form-action).
+// EndSessionOrigin returns the origin of the end-session endpoint of a session's provider, or "" if it has none: pages
+// whose sign-out form redirects there have to allow it in their Content-Security-Policy (form-action).
 func (g *Registry) EndSessionOrigin(ctx context.Context, s *store.Session) string {
 	m := g.metadataFor(ctx, s)
 	if m == nil || m.EndURL == "" {

@@ -56,7 +56,8 @@ func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens, subject s
 	if err := checkTokenType(tok); err != nil {
 		return nil, err
 	}
-	v, raw := (*verifiedToken)(nil), rawIDToken(tok)
+	var v *verifiedToken
+	raw := rawIDToken(tok)
 	if raw == "" {
 		raw = t.IDToken
 		v, err = parseStoredIDToken(raw)

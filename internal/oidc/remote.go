@@ -95,10 +95,10 @@ func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata,
 		}
 		return nil, fail(Unavailable, "the provider is unavailable: %s", problem)
 	}
-	got, err := r.share(ctx, "metadata", func(ctx context.Context) (any, error) { return r.discover(ctx) })
+	got, err := share(ctx, r, "metadata", r.discover)
 	switch {
 	case err == nil:
-		return got.(*metadata), nil
+		return got, nil
 	case usable:
 		return m, nil
 	default:
@@ -110,7 +110,7 @@ func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata,
 func age(now, at time.Time) time.Duration { return now.Sub(at).Abs() }
 
 // share runs fn once for all concurrent callers. It continues if one of them is canceled.
-func (r *remote) share(ctx context.Context, what string, fn func(context.Context) (any, error)) (any, error) {
+func share[T any](ctx context.Context, r *remote, what string, fn func(context.Context) (T, error)) (T, error) {
 	ch := r.flights.DoChan(what, func() (any, error) {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*callTimeout)
 		defer cancel()
@@ -118,9 +118,11 @@ func (r *remote) share(ctx context.Context, what string, fn func(context.Context
 	})
 	select {
 	case res := <-ch:
-		return res.Val, res.Err
+		got, _ := res.Val.(T) // one type for each what
+		return got, res.Err
 	case <-ctx.Done():
-		return nil, &Error{Kind: Unavailable, Reason: "timeout waiting for the provider", Err: ctx.Err()}
+		var none T
+		return none, &Error{Kind: Unavailable, Reason: "timeout waiting for the provider", Err: ctx.Err()}
 	}
 }
 

@@ -138,10 +138,10 @@ func (g *Registry) Check(ctx context.Context, name string) (Status, error) {
 		return Status{}, ErrNoProvider
 	}
 	r := p.remote
-	_, err := r.share(ctx, "metadata", func(ctx context.Context) (any, error) { return r.discover(ctx) })
+	_, err := share(ctx, r, "metadata", r.discover)
 	if err == nil {
 		// the result is recorded in its health
-		_, _ = r.share(ctx, "keys", func(ctx context.Context) (any, error) { return r.updateKeys(ctx, metadataTTL) })
+		_, _ = share(ctx, r, "keys", func(ctx context.Context) (keyring, error) { return r.updateKeys(ctx, metadataTTL) })
 	}
 	return p.status(), nil
 }

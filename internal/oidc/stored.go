@@ -35,7 +35,7 @@ func DecodeStoredClaims(text string) StoredClaims {
 	return p
 }
 
-// ClaimPaths returns the stored claims of a subject. They are validated again like new ones: an older version stored values
+// Claims returns the stored claims of a subject. They are validated again like new ones: an older version stored values
 // that are refused now.
 func (p StoredClaims) Claims(subject string) *Claims {
 	mail, _ := identifier.ParseEmail(p.Email)
@@ -59,9 +59,11 @@ func checkAuthTime(at, since, now time.Time) error {
 		return nil
 	case at.IsZero():
 		return fail(NotReauthenticated,
-			"the provider did not confirm that it authenticated the user again: auth_time is missing though max_age was requested")
+			"the provider did not confirm that it authenticated the user again: "+
+				"auth_time is missing though max_age was requested")
 	case at.Before(since.Add(-leeway)):
-		return fail(NotReauthenticated, "the provider did not authenticate the user again: auth_time is older than the request")
+		return fail(NotReauthenticated,
+			"the provider did not authenticate the user again: auth_time is older than the request")
 	}
 	return nil
 }

@@ -61,7 +61,8 @@ func (r *remote) verifyID(ctx context.Context, c *Config, m *metadata, raw strin
 	if v.subject == "" || len(v.subject) > maxSubject || !plainText(v.subject) {
 		return nil, fail(Invalid, "ID token: sub is missing or malformed")
 	}
-	return v, v.checkID(t, want)
+	err = v.checkID(t, want)
+	return v, err
 }
 
 // checkID checks the claims that bind an ID token to this flow.
