@@ -101,8 +101,8 @@ func HasAnyGroup(kept, names []string) bool {
 	return slices.ContainsFunc(kept, func(g string) bool { return slices.Contains(names, g) && CheckGroup(g) == "" })
 }
 
-// HeaderSafe reports whether a group can be sent to an app in a comma-separated header: a comma would forge membership of
-// another group there, and so would characters that the app trims.
+// HeaderSafe reports whether a group can be sent to an app in a comma-separated header: a comma would forge membership
+// of another group there, and so would characters that the app trims.
 func HeaderSafe(group string) bool { return !strings.Contains(group, ",") && CheckGroup(group) == "" }
 
 // JoinGroups joins groups for display: a name that contains a comma is quoted.

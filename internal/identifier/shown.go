@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// DisplayText is untrusted text for people, logs and headers: cleaned and truncated. It has its own type so that it is not
-// compared.
+// DisplayText is untrusted text for people, logs and headers: cleaned and truncated. It has its own type so that it is
+// not compared.
 type DisplayText string
 
 // Display returns s for display: without characters that are not allowed in a name, and truncated to MaxLength.
@@ -30,8 +30,8 @@ func sanitize(s string, drop func(rune) bool) string {
 	return strings.TrimSpace(b.String())
 }
 
-// SanitizeName returns a valid display name for one of a provider, "" if nothing of it is visible. What [CheckName] accepts is
-// not changed: many scripts and emoji need invisible characters.
+// SanitizeName returns a valid display name for one of a provider, "" if nothing of it is visible. What [CheckName]
+// accepts is not changed: many scripts and emoji need invisible characters.
 func SanitizeName(wish string) string {
 	name := sanitize(wish, isUnsafe)
 	if Fold(name) == "" || CheckName(name) != "" {
@@ -40,8 +40,8 @@ func SanitizeName(wish string) string {
 	return name
 }
 
-// SanitizeUsername returns a valid username for a suggested one, "" if nothing of it is valid. A suggestion decides nothing, so
-// it may be changed; commas are removed, because apps split lists of names at them.
+// SanitizeUsername returns a valid username for a suggested one, "" if nothing of it is valid. A suggestion decides
+// nothing, so it may be changed; commas are removed, because apps split lists of names at them.
 func SanitizeUsername(wish string) string {
 	name := string(Display(strings.ReplaceAll(wish, ",", "")))
 	if CheckUsername(name) != "" {

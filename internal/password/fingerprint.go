@@ -23,7 +23,8 @@ func (h *Hasher) Fingerprint(ctx context.Context, salt string, secrets ...string
 	// With a tag appended, a salt parses like any stored hash, within the same ceilings.
 	rest, ok := strings.CutPrefix(salt+"$"+phcBase64.EncodeToString(make([]byte, tagBytes)), "$argon2id$")
 	parsed, err := parseArgon2id(rest)
-	if !ok || err != nil {
+	p, isArgon2id := parsed.(argon2idHash)
+	if !ok || err != nil || !isArgon2id {
 		return "", errSalt
 	}
 	release, err := h.slots.Acquire(ctx)
@@ -31,7 +32,6 @@ func (h *Hasher) Fingerprint(ctx context.Context, salt string, secrets ...string
 		return "", err
 	}
 	defer release()
-	p := parsed.(argon2idHash)
 	// No environment variable and no password contains NUL, so different lists never give the same bytes.
 	return phcBase64.EncodeToString(argon2id([]byte(strings.Join(secrets, "\x00")), p.salt, p.params, tagBytes)), nil
 }

@@ -226,8 +226,8 @@ var walks = sync.OnceValue(func() string {
 		"azertyuiop", "qsdfghjklm", "wxcvbn", "йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю",
 		"1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/", "zaq12wsxcde34rfvbgt56yhnmju78ik,", "qazwsxedcrfvtgbyhnujmikolp",
 		"1q2w3e4r5t6y7u8i9o0p", "q1w2e3r4t5y6u7i8o9p0", "a1s2d3f4g5h6j7k8l9", "a1b2c3d4e5f6g7h8i9j0", "1a2b3c4d5e6f7g8h9i0j",
-		"qweasdzxc", "qwe123asd456zxc789", "123qweasdzxc", "147258369", "741852963", "789456123", "159357", "123654789", "112233445566778899",
-		"aabbccddeeffgg", "111222333444555666777888999",
+		"qweasdzxc", "qwe123asd456zxc789", "123qweasdzxc", "147258369", "741852963", "789456123", "159357", "123654789",
+		"112233445566778899", "aabbccddeeffgg", "111222333444555666777888999",
 	}
 	var all strings.Builder
 	for _, line := range lines {
@@ -310,7 +310,7 @@ func isDates(s string) bool {
 		}
 		return 'x'
 	}, s)
-	if len(digits) == 0 || len(digits)%4 != 0 || strings.Contains(digits, "x") {
+	if digits == "" || len(digits)%4 != 0 || strings.Contains(digits, "x") {
 		return false
 	}
 	years := true

@@ -83,8 +83,8 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, outd
 	return true, !isArgon || !current.isCurrent(h.params), nil
 }
 
-// DummyVerify takes as long as Verify with a hash of the current parameters. Call it if there is no hash to verify (unknown
-// user, account without a password): otherwise the response time would tell which names exist.
+// DummyVerify takes as long as Verify with a hash of the current parameters. Call it if there is no hash to verify
+// (unknown user, account without a password): otherwise the response time would tell which names exist.
 func (h *Hasher) DummyVerify(ctx context.Context, password string) error {
 	release, err := h.slots.Acquire(ctx)
 	if err != nil {

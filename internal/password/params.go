@@ -9,8 +9,8 @@ type Params struct {
 	Threads   uint8  // lanes computed in parallel
 }
 
-// DefaultParams is the cost of new hashes unless configured otherwise: memory and passes of the second choice of RFC 9106
-// section 4, on one lane because a server has other work for its cores.
+// DefaultParams is the cost of new hashes unless configured otherwise: memory and passes of the second choice of RFC
+// 9106 section 4, on one lane because a server has other work for its cores.
 var DefaultParams = Params{MemoryKiB: 64 * 1024, Time: 3, Threads: 1}
 
 // MinParams is the minimum for a configuration (OWASP Password Storage Cheat Sheet).

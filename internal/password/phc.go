@@ -97,7 +97,7 @@ func (h argon2idHash) String() string {
 }
 
 func argon2id(password, salt []byte, p Params, length int) []byte {
-	return argon2.IDKey(password, salt, p.Time, p.MemoryKiB, p.Threads, uint32(length))
+	return argon2.IDKey(password, salt, p.Time, p.MemoryKiB, p.Threads, uint32(length)) //nolint:gosec // of a tag
 }
 
 // parseArgon2id reads what follows $argon2id$. Version 0x13 is required: hashes without v= are of version 0x10, which
@@ -112,7 +112,7 @@ func parseArgon2id(rest string) (hash, error) {
 	if !ok || n[2] > maxThreads {
 		return nil, errMalformed
 	}
-	h := argon2idHash{params: Params{MemoryKiB: n[0], Time: n[1], Threads: uint8(n[2])}}
+	h := argon2idHash{params: Params{MemoryKiB: n[0], Time: n[1], Threads: uint8(n[2])}} //nolint:gosec // <= maxThreads
 	if !h.params.withinCeilings() {
 		return nil, errMalformed
 	}
@@ -131,7 +131,7 @@ func parseParams(s string, names ...string) ([]uint32, bool) {
 	}
 	values := make([]uint32, len(names))
 	for i, part := range parts {
-		text, found := strings.CutPrefix(part, names[i]+"=")
+		text, found := strings.CutPrefix(part, names[i]+"=") //nolint:gosec // as many names as parts
 		n, ok := parseNumber(text)
 		if !found || !ok {
 			return nil, false

@@ -253,8 +253,8 @@ func FuzzPolicy(f *testing.F) {
 	} {
 		f.Add(s, "admin", 8)
 	}
-	f.Fuzz(func(t *testing.T, password, context string, min int) {
-		err := Policy{MinLength: min}.Check(password, context)
+	f.Fuzz(func(t *testing.T, password, context string, minLength int) {
+		err := Policy{MinLength: minLength}.Check(password, context)
 		normal := Normalize(password)
 		switch {
 		case err == nil && (utf8.RuneCountInString(normal) < LeastMinLength || len(normal) > MaxBytes ||
@@ -262,7 +262,7 @@ func FuzzPolicy(f *testing.F) {
 			t.Errorf("%q was taken", password)
 		case err != nil && len(password) > 40 && strings.Contains(err.Error(), password):
 			t.Error("the refusal repeats the password")
-		case (err == nil) != (Policy{MinLength: min}.Check(normal, context) == nil):
+		case (err == nil) != (Policy{MinLength: minLength}.Check(normal, context) == nil):
 			t.Error("two spellings of one password are judged differently")
 		}
 	})

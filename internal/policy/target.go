@@ -44,7 +44,7 @@ func Ambiguous(path string) bool {
 		case c <= ' ' || c >= 0x7f, c == '\\', c == ';', c == '#', c == '?':
 			return true
 		case c == '/':
-			if i > 0 && path[i-1] == '/' || i > 0 && oddSegmentEnd(path[:i]) || strings.HasPrefix(path[i+1:], "%20") {
+			if oddSlash(path, i) {
 				return true
 			}
 		case c == '%':
@@ -56,6 +56,11 @@ func Ambiguous(path string) bool {
 		}
 	}
 	return oddSegmentEnd(path) || high && ambiguousText(path)
+}
+
+// oddSlash reports whether some readers drop the slash at i, or what is beside it.
+func oddSlash(path string, i int) bool {
+	return i > 0 && (path[i-1] == '/' || oddSegmentEnd(path[:i])) || strings.HasPrefix(path[i+1:], "%20")
 }
 
 // oddSegmentEnd reports whether some readers drop the end of a segment.

@@ -76,19 +76,19 @@ func (c Cookie) Set(w http.ResponseWriter, token string, s store.Session, now ti
 	if s.Remember {
 		ck.MaxAge = max(1, int(s.ExpiresAt.Sub(now).Seconds()))
 	}
-	http.SetCookie(w, ck)
+	http.SetCookie(w, ck) //nolint:gosec // cookie sets the attributes
 }
 
 // Clear deletes the session cookie.
 func (c Cookie) Clear(w http.ResponseWriter) {
 	ck := c.cookie(c.Name(), "")
 	ck.MaxAge = -1
-	http.SetCookie(w, ck)
+	http.SetCookie(w, ck) //nolint:gosec // cookie sets the attributes
 }
 
-// Prefixed returns a cookie with Gatehouse's prefix and a name such as "device": host-only, HttpOnly, SameSite=Lax, Path=/.
-// A negative maxAge deletes it; 0 makes it last until the browser is closed.
-func (c Cookie) Prefixed(name, value string, maxAge time.Duration) *http.Cookie {
+// Prefixed returns a cookie with Gatehouse's prefix and a name such as "device": host-only, HttpOnly, SameSite=Lax,
+// Path=/. A negative maxAge deletes it; 0 makes it last until the browser is closed.
+func (c Cookie) Prefixed(name, value string, maxAge time.Duration) *http.Cookie { //nolint:gosec // see cookie
 	ck := Cookie{Secure: c.Secure}.cookie(c.PrefixedName(name), value)
 	switch {
 	case maxAge < 0:
@@ -112,7 +112,7 @@ func (c Cookie) PrefixedValue(r *http.Request, name string) string {
 }
 
 func (c Cookie) cookie(name, value string) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure is off for a gate on http only
 		Name: name, Value: value, Path: "/", Domain: c.Domain,
 		Secure: c.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ResolveWithGrace is Resolve with a grace period for store outages (store_grace): graced reports that the session is the
-// last known one. It is returned only
+// ResolveWithGrace is Resolve with a grace period for store outages (store_grace): graced reports that the session is
+// the last known one. It is returned only
 //
 //   - while the last successful poll is too long ago for the cache to be used, and a read of this session fails, too;
 //   - until grace after the last successful poll (0: never, this is Resolve);

@@ -75,7 +75,7 @@ func (n *newsWatcher) Synced(at time.Time) {
 	}
 }
 
-// stale waits until the cache may no longer answer for a session that it has.
+// stale waits until the cache may no longer be used for a session that it has.
 func (o *outage) stale(t *testing.T, token string) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {

@@ -155,8 +155,8 @@ func (m *Manager) Changed(changes []store.Change) {
 	m.streams.changed(changes)
 }
 
-// InvalidateAll empties the cache, when a configuration is replaced: memos that the old one keyed by its own objects must not
-// keep those in memory.
+// InvalidateAll empties the cache, when a configuration is replaced: memos that the old one keyed by its own objects
+// must not keep those in memory.
 func (m *Manager) InvalidateAll() { m.cache.changed([]store.Change{{Kind: store.ChangeAll}}) }
 
 // Synced implements store.Watcher.

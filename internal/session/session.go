@@ -152,9 +152,9 @@ func notAfter(at, now time.Time) time.Time {
 	return at
 }
 
-// Rotate rotates a live session inside tx: it gets a new id and a new token, so that the old cookie is worthless after a
-// password change or a step-up. Its lifetimes continue. old is the session as read in tx, with the caller's changes, so
-// that concurrent changes are not undone; authAt is when the user authenticated, and never moves back. It returns
+// Rotate rotates a live session inside tx: it gets a new id and a new token, so that the old cookie is worthless after
+// a password change or a step-up. Its lifetimes continue. old is the session as read in tx, with the caller's changes,
+// so that concurrent changes are not undone; authAt is when the user authenticated, and never moves back. It returns
 // store.ErrNotFound if the session has ended meanwhile.
 func (m *Manager) Rotate(ctx context.Context, tx store.Tx, old store.Session, epoch int64,
 	authAt time.Time,

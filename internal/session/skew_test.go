@@ -18,14 +18,14 @@ func twoClocks(t *testing.T) (ahead, behind *fixture) {
 	t.Helper()
 	place := testenv.NewPlace(t)
 	now := time.Now()
-	make := func(at time.Time) *fixture {
+	open := func(at time.Time) *fixture {
 		f := &fixture{clock: testenv.NewClock(at)}
 		f.Store = place.Open(t, func(o *sqlstore.Options) { o.Clock = f.clock.Now })
 		f.m = session.NewManager(f.Store, session.Options{Clock: f.clock.Now})
 		t.Cleanup(f.m.Close)
 		return f
 	}
-	ahead, behind = make(now), make(now.Add(-skew))
+	ahead, behind = open(now), open(now.Add(-skew))
 	ahead.user = ahead.addUser(t, "ada")
 	behind.user = ahead.user
 	return ahead, behind
