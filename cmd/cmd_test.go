@@ -92,7 +92,7 @@ func withStore(ts *testscript.TestScript, fn func(ctx context.Context, st store.
 	fn(ctx, st)
 }
 
-func lookup(ts *testscript.TestScript, ctx context.Context, st store.Store, name string) store.User {
+func lookup(ctx context.Context, ts *testscript.TestScript, st store.Store, name string) store.User {
 	u, err := st.UserByLogin(ctx, name)
 	ts.Check(err)
 	return u
@@ -122,7 +122,7 @@ func passwordCmd(ts *testscript.TestScript, neg bool, args []string) {
 		pass = pass[:len(pass)-1]
 	}
 	withStore(ts, func(ctx context.Context, st store.Store) {
-		u := lookup(ts, ctx, st, args[0])
+		u := lookup(ctx, ts, st, args[0])
 		ok, _, err := password.NewHasher(password.MinParams, nil).Verify(ctx, u.PasswordHash, pass)
 		ts.Check(err)
 		if ok == neg {
@@ -157,7 +157,7 @@ func signInCmd(ts *testscript.TestScript, neg bool, args []string) {
 	withStore(ts, func(ctx context.Context, st store.Store) {
 		m := session.NewManager(st, session.Options{})
 		defer m.Close()
-		u := lookup(ts, ctx, st, args[0])
+		u := lookup(ctx, ts, st, args[0])
 		ts.Check(st.Change(ctx, func(tx store.Tx) error {
 			token, s, err := m.Start(ctx, tx, session.StartOptions{
 				User: u, Limits: session.DefaultLimits, Method: "password", AuthAt: time.Now(), IP: "192.0.2.1", UserAgent: "Fire\x1b[31mfox",
@@ -175,7 +175,7 @@ func linkCmd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: link <user> <subject>")
 	}
 	withStore(ts, func(ctx context.Context, st store.Store) {
-		u := lookup(ts, ctx, st, args[0])
+		u := lookup(ctx, ts, st, args[0])
 		ts.Check(st.Change(ctx, func(tx store.Tx) error {
 			return tx.CreateIdentity(ctx, store.Identity{
 				Issuer: "https://idp.example", Subject: args[1], UserID: u.ID,

@@ -47,7 +47,8 @@ func build(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringP("config", "c", "", "configuration file that says where the store is")
 	f.StringP("adapter", "a", "", "name of the adapter of the configuration")
-	f.String("store", "", "the store itself: [sqlite:]<path> or [postgres:]<dsn>; the DSN may be a placeholder such as {env.DATABASE_URL}")
+	f.String("store", "",
+		"the store itself: [sqlite:]<path> or [postgres:]<dsn>; the DSN may be a placeholder such as {env.DATABASE_URL}")
 	f.StringArray("envfile", nil, "file with environment variables; may be given several times")
 	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), identityCommand(), seedCommand(),
 		hashCommand(),

@@ -22,7 +22,8 @@ import (
 )
 
 // errNoConfig means that nothing says where the store is. A guess could change another store than the server's.
-var errNoConfig = errors.New("no configuration found: give --config <Caddyfile>, or --store <file or DSN>, or run this where the Caddyfile is")
+var errNoConfig = errors.New("no configuration found: give --config <Caddyfile>, or --store <file or DSN>, " +
+	"or run this where the Caddyfile is")
 
 // loadApp returns the configuration of Gatehouse, resolved with the environment of this process as the server would.
 func (c *call) loadApp() (*caddyauth.App, error) {
@@ -110,7 +111,8 @@ var usesGate = regexp.MustCompile(`"handler"\s*:\s*"gatehouse"`)
 
 // dsnForm matches PostgreSQL DSNs: URLs, key=value pairs, and placeholders, which mean a DSN since those hold a
 // password.
-var dsnForm = regexp.MustCompile(`^(postgres(ql)?://|(host|hostaddr|dbname|user|service|port|sslmode)\s*=|\{(env|file)\.)`)
+var dsnForm = regexp.MustCompile(
+	`^(postgres(ql)?://|(host|hostaddr|dbname|user|service|port|sslmode)\s*=|\{(env|file)\.)`)
 
 // urlForm matches URLs that are not stores, and misspelled DSNs: as a path they would be shown, including the
 // password.
@@ -200,7 +202,8 @@ func (c *call) requireStore(opts sqlstore.Options, create bool) error {
 		c.notef("making a new store: there was none at %s", opts.Path)
 		return nil
 	}
-	return fmt.Errorf("there is no store at %s: start Caddy once with this configuration, or check --config, --store and XDG_DATA_HOME", opts.Path)
+	return fmt.Errorf("there is no store at %s: start Caddy once with this configuration, "+
+		"or check --config, --store and XDG_DATA_HOME", opts.Path)
 }
 
 // absolute returns a path for display, absolute if possible.
@@ -241,6 +244,6 @@ func (e *env) user(c *call, name string) (store.User, error) {
 	case byName.ID == "":
 		return byEmail, nil
 	}
-	return store.User{}, fmt.Errorf("%q is the username of the account %s and the e-mail address of the account %s (%s): give the id of the one that is meant",
-		name, byName.ID, byEmail.ID, sanitize(byEmail.Username))
+	return store.User{}, fmt.Errorf("%q is the username of the account %s and the e-mail address of the account %s (%s): "+
+		"give the id of the one that is meant", name, byName.ID, byEmail.ID, sanitize(byEmail.Username))
 }

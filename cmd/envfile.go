@@ -124,11 +124,13 @@ func quoteEnv(value string) (string, error) {
 	}
 	switch {
 	case strings.Contains(value, "#"):
-		return "", errors.New(`an env file can't hold the character "#" (the rest would be read as a comment): leave it out, or keep the password in a file of its own and name it in ADMIN_PASSWORD_FILE`)
+		return "", errors.New(`an env file can't hold the character "#" (the rest would be read as a comment): ` +
+			`leave it out, or keep the password in a file of its own and name it in ADMIN_PASSWORD_FILE`)
 	case strings.ContainsAny(value, "\r\n"):
 		return "", errors.New("an env file can't hold line breaks in this value: leave them out")
 	}
-	return "", errors.New("an env file can't hold this mix of quotes, spaces and backslashes at the beginning and the end: put another character there, or keep the password in a file of its own and name it in ADMIN_PASSWORD_FILE")
+	return "", errors.New("an env file can't hold this mix of quotes, spaces and backslashes at the beginning and the " +
+		"end: put another character there, or keep the password in a file of its own and name it in ADMIN_PASSWORD_FILE")
 }
 
 func roundTrips(form, value string) bool {

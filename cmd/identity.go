@@ -17,7 +17,8 @@ func identityCommand() *cobra.Command {
 
 	unlink := verb("unlink <user> [<identity>...]", "Unlinks sign-ins through providers",
 		`Unlinks a user's sign-ins through providers, named by id, subject or provider (see
-"identity list"), or all of them with --all. Sessions that began so end at once.`, cobra.MinimumNArgs(1), identityUnlink)
+"identity list"), or all of them with --all. Sessions that began so end at once.`,
+		cobra.MinimumNArgs(1), identityUnlink)
 	unlink.Flags().Bool("all", false, "all of the user's")
 
 	root.AddCommand(

@@ -37,15 +37,17 @@ func (c *call) linkOptions() (lifetime time.Duration, site string, err error) {
 		}
 	}
 	site = strings.TrimSuffix(c.flag("site"), "/")
-	if site == "" {
-		return lifetime, "", nil
-	}
-	u, err := url.Parse(site)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.Path != "" ||
-		u.RawQuery != "" || u.Fragment != "" {
+	if site != "" && !isOrigin(site) {
 		return 0, "", fmt.Errorf("--site %q: give the address of a site, such as https://app.example.com", site)
 	}
 	return lifetime, site, nil
+}
+
+// isOrigin reports whether site is a URL of nothing but a scheme and a host.
+func isOrigin(site string) bool {
+	u, err := url.Parse(site)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && u.Path == "" &&
+		u.RawQuery == "" && u.Fragment == ""
 }
 
 // printLink prints an account's link as the result, and notes to standard error. identities are those with which the

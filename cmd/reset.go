@@ -53,7 +53,8 @@ func resetPassword(c *call) error {
 			return c.rotate(e, u)
 		}
 		if c.flag("env-file") != "" {
-			return fmt.Errorf("%s is not managed by the deployment, so its password is in the store, not in an env file: leave --env-file out", sanitize(u.Username))
+			return fmt.Errorf("%s is not managed by the deployment, "+
+				"so its password is in the store, not in an env file: leave --env-file out", sanitize(u.Username))
 		}
 		r := account.Reset{
 			Hash: hash, MustChange: c.boolFlag("must-change"), Expires: lifetime,
@@ -104,7 +105,8 @@ func (c *call) resetTarget(e *env) (u store.User, hash string, err error) {
 		u, err = e.store.UserByUsername(c.ctx, name)
 		if err == nil && !seed.IsLocalAccount(&u) {
 			// Like at a start: the environment refers to local accounts only.
-			return store.User{}, "", fmt.Errorf("%s comes from a provider, so it is not the administrator of the environment: name the account", sanitize(u.Username))
+			return store.User{}, "", fmt.Errorf("%s comes from a provider, "+
+				"so it is not the administrator of the environment: name the account", sanitize(u.Username))
 		}
 		if err == nil || !errors.Is(err, store.ErrNotFound) {
 			return u, hash, err
@@ -139,7 +141,8 @@ func (c *call) onlyAdmin(e *env) (store.User, error) {
 	case err != nil:
 		return store.User{}, fmt.Errorf("looking up the administrators: %w", err)
 	case len(admins) == 0:
-		return store.User{}, errors.New("there is no active administrator: name an account, or make one with \"caddy gatehouse user add <username> --role admin\"")
+		return store.User{}, errors.New("there is no active administrator: name an account, or make one with " +
+			"\"caddy gatehouse user add <username> --role admin\"")
 	case len(admins) > 1:
 		names := make([]string, len(admins))
 		for i, a := range admins {
@@ -159,9 +162,10 @@ func (c *call) rotate(e *env, u store.User) error {
 	}
 	path := c.flag("env-file")
 	if path == "" {
-		return fmt.Errorf("%s is managed by the deployment: its password is the value of %s in the environment of the server. "+
-			"To change it, set a new value there and restart Caddy; the start writes it once and ends the sessions of the account. "+
-			"\"caddy gatehouse reset-password --env-file .env\" rewrites the variable in an env file", sanitize(u.Username), variable)
+		return fmt.Errorf("%s is managed by the deployment: its password is the value of %s in the environment of "+
+			"the server. To change it, set a new value there and restart Caddy; the start writes it once and ends the "+
+			"sessions of the account. \"caddy gatehouse reset-password --env-file .env\" rewrites the variable in an "+
+			"env file", sanitize(u.Username), variable)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -189,7 +193,8 @@ func (c *call) rotate(e *env, u store.User) error {
 	if err := replace(path, out); err != nil {
 		return err
 	}
-	c.notef("the present password works until Caddy is restarted with this file (a reload keeps the old environment); then the new one counts and the sessions of %s are over", sanitize(u.Username))
+	c.notef("the present password works until Caddy is restarted with this file (a reload keeps the old environment); "+
+		"then the new one counts and the sessions of %s are over", sanitize(u.Username))
 	return c.result(rotatedJSON{newAccountJSON(u), absolute(path), variable}, "wrote %s to %s", variable, absolute(path))
 }
 
@@ -210,14 +215,17 @@ func passwordVariable(app *caddyauth.App) (string, error) {
 	}
 	switch {
 	case a.PasswordFile != nil:
-		return "", errors.New("the password of the managed administrator is in the file that the option password_file names: write the new one there and restart Caddy")
+		return "", errors.New("the password of the managed administrator is in the file that the option " +
+			"password_file names: write the new one there and restart Caddy")
 	case a.PasswordHash != nil:
-		return "", errors.New("the option password_hash holds the hash of the managed administrator's password: put a new one there (\"caddy gatehouse hash-password\") and restart Caddy")
+		return "", errors.New("the option password_hash holds the hash of the managed administrator's password: " +
+			"put a new one there (\"caddy gatehouse hash-password\") and restart Caddy")
 	case a.Password == nil:
 		return a.EnvPrefix + "ADMIN_PASSWORD", nil
 	}
 	if m := envPlaceholder.FindStringSubmatch(*a.Password); m != nil {
 		return m[1], nil
 	}
-	return "", errors.New("the password of the managed administrator is in the option password of the configuration: change it there and restart Caddy")
+	return "", errors.New("the password of the managed administrator is in the option password of the " +
+		"configuration: change it there and restart Caddy")
 }

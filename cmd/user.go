@@ -55,7 +55,8 @@ When there is no store yet, it is made, and a note says so.`, cobra.ExactArgs(1)
 }
 
 func deleteCommand() *cobra.Command {
-	del := verb("delete <user>", "Deletes an account", `Deletes an account and everything that belongs to it. Its rows in the audit log stay.
+	del := verb("delete <user>", "Deletes an account",
+		`Deletes an account and everything that belongs to it. Its rows in the audit log stay.
 On a terminal it asks before. Consider "disable" instead.`,
 		cobra.ExactArgs(1), userDelete)
 	del.Flags().Bool("yes", false, "do not ask")
