@@ -172,7 +172,7 @@ type target struct {
 	name   string
 	server *server
 	cookie string
-	status int // the only right answer
+	status int // the only right one
 
 	headers map[string]string // sent beside the cookie
 }

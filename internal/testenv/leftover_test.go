@@ -11,7 +11,7 @@ import (
 func TestOnlyFoldersOfDeadServersAreRemoved(t *testing.T) {
 	t.Parallel()
 	temp := t.TempDir()
-	make := func(name, file, content string) {
+	write := func(name, file, content string) {
 		t.Helper()
 		path := filepath.Join(temp, name, file)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -22,13 +22,13 @@ func TestOnlyFoldersOfDeadServersAreRemoved(t *testing.T) {
 		}
 	}
 	const nobody = "2147483646\n" // above the limit of process ids
-	make("ghpg101", "data/postmaster.pid", nobody)
-	make("ghpg102", lockFile, "")
-	make("ghpgb103", "pgbouncer.ini", "")
-	make("ghpg201", "data/postmaster.pid", strconv.Itoa(os.Getpid())+"\n/x\n")
-	make("ghpgx", "data/postmaster.pid", nobody)
-	make("ghpg1-mine", "data/postmaster.pid", nobody)
-	make("other", "data/postmaster.pid", nobody)
+	write("ghpg101", "data/postmaster.pid", nobody)
+	write("ghpg102", lockFile, "")
+	write("ghpgb103", "pgbouncer.ini", "")
+	write("ghpg201", "data/postmaster.pid", strconv.Itoa(os.Getpid())+"\n/x\n")
+	write("ghpgx", "data/postmaster.pid", nobody)
+	write("ghpg1-mine", "data/postmaster.pid", nobody)
+	write("other", "data/postmaster.pid", nobody)
 	later := time.Now().Add(time.Hour)
 	removeLeftovers(temp, time.Now()) // all are below minAge
 	mustRemain(t, temp, "ghpg101", "ghpg102", "ghpgb103")

@@ -258,14 +258,14 @@ func runPostgres(bin, dir, data string, port int, attr *syscall.SysProcAttr, mor
 	}
 	_ = cmd.Process.Kill()
 	<-exited
-	return "", nil, fmt.Errorf("postgres does not answer: %w: %s", err, out.String())
+	return "", nil, fmt.Errorf("postgres does not respond: %w: %s", err, out.String())
 }
 
 // postgresBin finds the directory of initdb and postgres.
 func postgresBin() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil { // other programs may not be linked beside it
-			path = real
+		if target, err := filepath.EvalSymlinks(path); err == nil { // other programs may not be linked beside it
+			path = target
 		}
 		if _, err := exec.LookPath(filepath.Join(filepath.Dir(path), "postgres")); err == nil {
 			return filepath.Dir(path), nil

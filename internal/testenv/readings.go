@@ -41,8 +41,8 @@ func decode(s string) string {
 	return s
 }
 
-func cutAt(s, any string) string {
-	if i := strings.IndexAny(s, any); i >= 0 {
+func cutAt(s, chars string) string {
+	if i := strings.IndexAny(s, chars); i >= 0 {
 		return s[:i]
 	}
 	return s

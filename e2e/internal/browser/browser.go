@@ -132,7 +132,7 @@ func (v View) defaults() View {
 func (b *Browser) Open(r Reporter, v View, hosts ...string) *Page {
 	r.Helper()
 	ctx, end := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
-	return b.open(r, ctx, end, v, hosts)
+	return b.open(ctx, r, end, v, hosts)
 }
 
 // Tab opens another tab with the cookies of p.
@@ -140,10 +140,10 @@ func (p *Page) Tab() *Page {
 	p.r.Helper()
 	ctx, end := chromedp.NewContext(p.b.ctx,
 		chromedp.WithExistingBrowserContext(chromedp.FromContext(p.ctx).BrowserContextID))
-	return p.b.open(p.r, ctx, end, p.view, p.hosts)
+	return p.b.open(ctx, p.r, end, p.view, p.hosts)
 }
 
-func (b *Browser) open(r Reporter, ctx context.Context, end func(), v View, hosts []string) *Page {
+func (b *Browser) open(ctx context.Context, r Reporter, end func(), v View, hosts []string) *Page {
 	r.Helper()
 	p := &Page{r: r, b: b, ctx: ctx, end: end, hosts: hosts}
 	if err := chromedp.Do(ctx); err != nil {

@@ -213,7 +213,7 @@ func (p *Page) Body(r Request) []byte {
 	if err != nil {
 		p.r.Fatalf("reading what came back from %s: %v", r.URL, err)
 	}
-	return []byte(result.Body)
+	return result.Body
 }
 
 // Settled reports whether every request has a response.

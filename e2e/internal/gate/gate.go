@@ -286,7 +286,7 @@ func (g *Gate) Store() string {
 }
 
 // Ports returns n ports that nobody listens on. Until this process ends a socket that does not listen is bound to each,
-// so that no other program and no outgoing connection is given it; whoever asks for just this port gets it, as servers
+// so that no other program and no outgoing connection is given it; a program that asks for just this port gets it, as servers
 // set SO_REUSEADDR. Only Linux is content with that: elsewhere the ports are free again at once.
 func Ports(n int) ([]int, error) {
 	ports := make([]int, n)

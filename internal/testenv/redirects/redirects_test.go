@@ -2,7 +2,7 @@ package redirects
 
 import "testing"
 
-// The resolver of the tests is itself held against known answers, or the oracle would prove nothing.
+// The resolver of the tests is itself held against known results, or the oracle would prove nothing.
 func TestTheOracleReadsAddressesAsBrowsersDo(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
