@@ -63,28 +63,39 @@ func (a *App) parseAdmin(d *caddyfile.Dispenser) error {
 		if err != nil {
 			return err
 		}
-		switch to := values[option]; {
-		case to != nil:
+		if to := values[option]; to != nil {
 			*to = &s
 			if err := checkPlaceholders(s); err != nil {
 				return d.Errf("admin %s: %w", option, err)
 			}
-		case option == "env_prefix" && envPrefix.MatchString(s):
-			c.EnvPrefix = s
-		case option == "env_prefix":
-			return d.Errf("env_prefix %q: use letters, digits and underscores, such as APP_", s)
-		case option == "former_admin" && c.Mode != "managed":
-			return d.Err("former_admin is for managed administrators; write: admin managed { … }")
-		case option == "former_admin" && (s == "keep" || s == "demote" || s == "disable"):
-			c.FormerAdmin = s
-		case option == "former_admin":
-			return d.Errf("former_admin: unknown value %q; use keep, demote or disable", s)
-		default:
-			return d.Errf("unrecognized option %q; admin knows env_prefix, user, email, name, password, password_file, "+
-				"password_hash, force_sync and former_admin", option)
+		} else if err := c.parsePolicy(d, option, s); err != nil {
+			return err
 		}
 		return a.checkOnePassword(d)
 	})
+}
+
+// parsePolicy parses the options that are not a value of the administrator's account.
+func (c *AdminConfig) parsePolicy(d *caddyfile.Dispenser, option, s string) error {
+	switch option {
+	case "env_prefix":
+		if !envPrefix.MatchString(s) {
+			return d.Errf("env_prefix %q: use letters, digits and underscores, such as APP_", s)
+		}
+		c.EnvPrefix = s
+	case "former_admin":
+		if c.Mode != "managed" {
+			return d.Err("former_admin is for managed administrators; write: admin managed { … }")
+		}
+		if s != "keep" && s != "demote" && s != "disable" {
+			return d.Errf("former_admin: unknown value %q; use keep, demote or disable", s)
+		}
+		c.FormerAdmin = s
+	default:
+		return d.Errf("unrecognized option %q; admin knows env_prefix, user, email, name, password, password_file, "+
+			"password_hash, force_sync and former_admin", option)
+	}
+	return nil
 }
 
 // checkOnePassword refuses two sources of one password.

@@ -59,7 +59,11 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	g.app = appModule.(*App)
+	app, ok := appModule.(*App)
+	if !ok {
+		return fmt.Errorf("the gatehouse app is a %T", appModule)
+	}
+	g.app = app
 	if g.MatcherSetsRaw != nil {
 		sets, err := ctx.LoadModule(g, "MatcherSetsRaw")
 		if err != nil {
@@ -126,8 +130,12 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if err := g.resolve(r.Context(), req); err != nil {
 		return g.unavailable(w, r, req, err)
 	}
+	return g.enforce(w, r, next, req)
+}
 
-	// Decide, and pass on.
+// enforce decides, and passes the request on or responds.
+func (g *Gate) enforce(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
+	l := req.live
 	switch decision, why := g.decide(req); decision {
 	case policy.Allow:
 		l.rt.Metrics.Allowed.Inc()
@@ -209,7 +217,8 @@ func (g *Gate) decideSignedIn(req *request, optional bool) (policy.Decision, den
 	case optional:
 		return policy.Allow, denial{}
 	}
-	if rule := policy.FirstUnsatisfied(g.Require, policy.Subject{User: &s.User, Provider: s.Session.Provider}); rule != nil {
+	subject := policy.Subject{User: &s.User, Provider: s.Session.Provider}
+	if rule := policy.FirstUnsatisfied(g.Require, subject); rule != nil {
 		return policy.Deny, denial{rule: rule}
 	}
 	return policy.Allow, denial{}

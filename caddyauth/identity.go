@@ -135,25 +135,28 @@ type identity struct {
 type identityKey struct{}
 
 func identityOf(l *session.Live) *identity {
-	return l.Memoize(identityKey{}, func(l *session.Live) any {
-		u := &l.User
-		provider := l.Session.Provider
-		if provider == "" {
-			provider = policy.LocalProvider
+	return l.Memoize(identityKey{}, newIdentity).(*identity) //nolint:errcheck // newIdentity returns nothing else
+}
+
+// newIdentity returns the *identity of a session.
+func newIdentity(l *session.Live) any {
+	u := &l.User
+	provider := l.Session.Provider
+	if provider == "" {
+		provider = policy.LocalProvider
+	}
+	id := &identity{values: [numValues]string{
+		valueUser: u.Username, valueID: u.ID, valueEmail: u.Email, valueName: u.Name,
+		valueGroups: strings.Join(headerGroups(u.Groups), ","), valueRole: string(u.Role), valueProvider: provider,
+		valueSession: l.Session.ID,
+	}}
+	for i, v := range id.values {
+		id.values[i] = headerSafe(v)
+		if i != valueName && (id.values[i] != v || strings.TrimSpace(v) != v) {
+			id.values[i] = "" // a value that changes on the way may be another person's to the app
 		}
-		id := &identity{values: [numValues]string{
-			valueUser: u.Username, valueID: u.ID, valueEmail: u.Email, valueName: u.Name,
-			valueGroups: strings.Join(headerGroups(u.Groups), ","), valueRole: string(u.Role), valueProvider: provider,
-			valueSession: l.Session.ID,
-		}}
-		for i, v := range id.values {
-			id.values[i] = headerSafe(v)
-			if i != valueName && (id.values[i] != v || strings.TrimSpace(v) != v) {
-				id.values[i] = "" // a value that changes on the way may be another person's to the app
-			}
-		}
-		return id
-	}).(*identity)
+	}
+	return id
 }
 
 // headerGroups returns the groups that can be sent in one header, separated by commas. Rules see the others all the

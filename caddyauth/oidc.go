@@ -137,18 +137,7 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 	}
 	switch option {
 	case "client_key":
-		args := d.RemainingArgs()
-		if len(args) < 1 || len(args) > 2 {
-			return d.Err("client_key takes a PEM file and, if the provider wants one, a key id")
-		}
-		if slices.Contains(args, "") {
-			return d.Err("client_key: a value is empty; leave the key id out if the provider wants none")
-		}
-		p.ClientKey = args[0]
-		if len(args) == 2 {
-			p.ClientKeyID = args[1]
-		}
-		return p.checkLinePlaceholders(d, option, p.ClientKey)
+		return p.parseClientKey(d)
 	case "sign_alg":
 		p.SignAlgs, err = someArgs(d)
 	case "scopes":
@@ -178,6 +167,21 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 			"insecure_http", option)
 	}
 	return err
+}
+
+func (p *ProviderConfig) parseClientKey(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 1 || len(args) > 2 {
+		return d.Err("client_key takes a PEM file and, if the provider wants one, a key id")
+	}
+	if slices.Contains(args, "") {
+		return d.Err("client_key: a value is empty; leave the key id out if the provider wants none")
+	}
+	p.ClientKey = args[0]
+	if len(args) == 2 {
+		p.ClientKeyID = args[1]
+	}
+	return p.checkLinePlaceholders(d, "client_key", p.ClientKey)
 }
 
 func (p *ProviderConfig) parseClaim(d *caddyfile.Dispenser) error {

@@ -32,11 +32,12 @@ func placeholder(option, raw string) (string, error) {
 
 // placeholderName is a placeholder that an error may name. Anything else in braces may be part of a secret that was
 // written out, and errors end up in logs.
-var placeholderName = regexp.MustCompile(`^(env\.[A-Za-z_][A-Za-z0-9_]*|file\.[A-Za-z0-9_./\\:-]+|(system|time)\.[a-z0-9_.]+)$`)
+var placeholderName = regexp.MustCompile(
+	`^(env\.[A-Za-z_][A-Za-z0-9_]*|file\.[A-Za-z0-9_./\\:-]+|(system|time)\.[a-z0-9_.]+)$`)
 
 // errPlaceholder contains nothing of what is in the braces.
-var errPlaceholder = errors.New(`what stands in braces is no placeholder, or an empty one; write {env.NAME} or {file./path}, ` +
-	`and \{ for a brace that is part of the value`)
+var errPlaceholder = errors.New(`what stands in braces is no placeholder, or an empty one; ` +
+	`write {env.NAME} or {file./path}, and \{ for a brace that is part of the value`)
 
 // checkPlaceholders checks a value's placeholders as far as that needs no environment of the server.
 func checkPlaceholders(raw string) error {

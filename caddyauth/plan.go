@@ -311,7 +311,7 @@ func findLists(v reflect.Value, path string, depth int, out *[]foundList) {
 		}
 	case reflect.Slice:
 		if v.Type().ConvertibleTo(routeListType) {
-			if list := v.Convert(routeListType).Interface().(caddyhttp.RouteList); len(list) > 0 {
+			if list, ok := v.Convert(routeListType).Interface().(caddyhttp.RouteList); ok && len(list) > 0 {
 				*out = append(*out, foundList{path, list})
 			}
 			return

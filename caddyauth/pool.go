@@ -22,7 +22,7 @@ func acquireRuntime(o storeOptions) (*runtime.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return v.(pooledRuntime).Runtime, nil
+	return v.(pooledRuntime).Runtime, nil //nolint:errcheck // nothing else is added to the pool
 }
 
 func releaseRuntime(o storeOptions) error {

@@ -86,5 +86,6 @@ func (p *preHandler) Routes() caddyhttp.RouteList { return p.routes }
 // route returns a route with the preHandler and nothing else.
 func (p *preHandler) route(ctx caddy.Context) (caddyhttp.Route, error) {
 	r := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{p}}
-	return r, r.ProvisionHandlers(ctx, nil)
+	err := r.ProvisionHandlers(ctx, nil) // it changes r
+	return r, err
 }

@@ -36,23 +36,25 @@ func (a *App) installPreHandlers(ctx caddy.Context, srv *caddyhttp.Server) error
 func (a *App) insertPreHandlers(ctx caddy.Context, srv *caddyhttp.Server, plan *plan) error {
 	var failed error
 	sites, errorSites := plan.sites(plan.routes), plan.sites(plan.errors)
-	newRoute := func(sites []hostSite, errors bool, routes caddyhttp.RouteList) caddyhttp.Route {
-		e := &preHandler{app: a, sites: sites, errorRoutes: errors, routes: routes}
-		r, err := e.route(ctx)
+	newRoute := func(p *preHandler) caddyhttp.Route {
+		p.app = a
+		r, err := p.route(ctx)
 		if err != nil && failed == nil {
 			failed = err
 		}
 		return r
 	}
-	beforeErrors := newRoute(errorSites, true, nil)
-	beforeSubErrors := newRoute(sites, true, nil) // before error routes of subroutes, which belong to one site
-	main := newRoute(sites, false, srv.Routes)
-	main.Handlers[0].(*preHandler).beforeServing = func() {
-		insertBeforeErrors(beforeSubErrors, main.Handlers[0].(*preHandler).routes)
+	beforeErrors := newRoute(&preHandler{sites: errorSites, errorRoutes: true})
+	// beforeSubErrors comes before the error routes of subroutes, which belong to one site.
+	beforeSubErrors := newRoute(&preHandler{sites: sites, errorRoutes: true})
+	first := &preHandler{sites: sites, routes: srv.Routes}
+	first.beforeServing = func() {
+		insertBeforeErrors(beforeSubErrors, first.routes)
 		for _, r := range srv.NamedRoutes {
 			insertBeforeErrors(beforeSubErrors, caddyhttp.RouteList{*r})
 		}
 	}
+	main := newRoute(first)
 	var errorRoutes caddyhttp.RouteList
 	if srv.Errors != nil {
 		errorRoutes = srv.Errors.Routes
@@ -65,14 +67,15 @@ func (a *App) insertPreHandlers(ctx caddy.Context, srv *caddyhttp.Server, plan *
 			srv.Errors.Routes = append(caddyhttp.RouteList{beforeErrors}, errorRoutes...)
 		}
 	case unprovisioned(errorRoutes): // the gate is in error routes only
-		failed = insertInEach(newRoute(sites, false, nil), srv.Routes)
-		srv.Errors.Routes = caddyhttp.RouteList{newRoute(errorSites, true, errorRoutes)}
+		failed = insertInEach(newRoute(&preHandler{sites: sites}), srv.Routes)
+		beforeErrors = newRoute(&preHandler{sites: errorSites, errorRoutes: true, routes: errorRoutes})
+		srv.Errors.Routes = caddyhttp.RouteList{beforeErrors}
 	default: // the gate is in a named route only
-		if failed = insertInEach(newRoute(sites, false, nil), srv.Routes); failed == nil {
+		if failed = insertInEach(newRoute(&preHandler{sites: sites}), srv.Routes); failed == nil {
 			failed = insertInEach(beforeErrors, errorRoutes)
 		}
 		if failed == nil {
-			failed = insertInNamed(ctx, newRoute(sites, false, nil).Handlers[0], srv)
+			failed = insertInNamed(ctx, newRoute(&preHandler{sites: sites}).Handlers[0], srv)
 		}
 	}
 	return failed
@@ -102,7 +105,7 @@ func insertInEach(front caddyhttp.Route, routes caddyhttp.RouteList) error {
 	return nil
 }
 
-func insertInRoute(front caddyhttp.Route, r caddyhttp.Route) error {
+func insertInRoute(front, r caddyhttp.Route) error {
 	for _, h := range r.Handlers {
 		name := caddy.GetModuleName(h)
 		switch sub, ok := h.(*caddyhttp.Subroute); {
@@ -128,12 +131,16 @@ func insertInNamed(ctx caddy.Context, front caddyhttp.MiddlewareHandler, srv *ca
 	if err != nil {
 		return err
 	}
+	httpApp, ok := app.(*caddyhttp.App)
+	if !ok {
+		return fmt.Errorf("the http app is a %T", app)
+	}
 	for _, r := range srv.NamedRoutes {
 		r.Handlers = append([]caddyhttp.MiddlewareHandler{front}, r.Handlers...)
 		if r.HandlersRaw != nil {
 			continue // what Caddy loads comes after it
 		}
-		if err := r.ProvisionHandlers(ctx, app.(*caddyhttp.App).Metrics); err != nil {
+		if err := r.ProvisionHandlers(ctx, httpApp.Metrics); err != nil {
 			return err
 		}
 	}

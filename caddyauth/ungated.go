@@ -88,6 +88,15 @@ func hasPlace(routes []*planRoute) bool {
 	})
 }
 
+// walk follows requests through the routes of a server.
+type walk struct {
+	plan      *plan
+	caddyfile bool
+	site      string
+	invoked   []string
+	bypasses  []bypass
+}
+
 // ungated returns the upstreams that an anonymous request reaches past the gate of their site. It errs on the side of
 // reporting: an unknown handler counts as an upstream, and a matcher may select any request.
 func (p *plan) ungated() []bypass {
@@ -154,18 +163,10 @@ func covers(a, b *planRoute) bool {
 	return !slices.ContainsFunc(b.hosts, func(h string) bool { return !slices.Contains(a.hosts, h) })
 }
 
-// walk follows requests through the routes of a server.
-type walk struct {
-	plan      *plan
-	caddyfile bool
-	site      string
-	invoked   []string
-	bypasses  []bypass
-}
-
 // routes walks a list of routes and reports whether every request that is passed on at its end went through a gate.
 // Nothing comes after a list that is last.
-func (w *walk) routes(routes []*planRoute, gated, last bool, label []string) bool {
+func (w *walk) routes(routes []*planRoute, last bool, label []string) bool {
+	gated := false
 	groups := make(map[string]bool) // with a member that passes on requests without a gate
 	for i, r := range routes {
 		after := slices.ContainsFunc(routes[i+1:], func(o *planRoute) bool { return r.group == "" || o.group != r.group })
@@ -210,15 +211,15 @@ func (w *walk) handler(h *planHandler, last bool, label []string) bool {
 		out := false
 		for _, l := range h.lists {
 			if l.errors {
-				w.routes(l.routes, false, true, append(slices.Clone(label), "errors"))
+				w.routes(l.routes, true, append(slices.Clone(label), "errors"))
 				continue
 			}
-			out = w.routes(l.routes, false, last, label)
+			out = w.routes(l.routes, last, label)
 		}
 		return out
 	}
 	for _, l := range h.lists {
-		w.routes(l.routes, false, true, label)
+		w.routes(l.routes, true, label)
 	}
 	if passingHandlers[h.name] {
 		return false
@@ -236,7 +237,7 @@ func (w *walk) invoke(h *planHandler, last bool, label []string) bool {
 	}
 	w.invoked = append(w.invoked, h.invoke)
 	defer func() { w.invoked = w.invoked[:len(w.invoked)-1] }()
-	return w.routes([]*planRoute{named}, false, last, append(slices.Clone(label), "&("+h.invoke+")"))
+	return w.routes([]*planRoute{named}, last, append(slices.Clone(label), "&("+h.invoke+")"))
 }
 
 // report adds a handler that an anonymous request reaches.
