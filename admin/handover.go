@@ -22,7 +22,7 @@ const (
 func redirectToHandover(
 	w http.ResponseWriter, q *web.Request, userID string, way passwordChoice, link *account.IssuedLink, flash string,
 ) result {
-	value := ""
+	var value string
 	switch {
 	case link != nil:
 		value = userID + ".l." + link.Token
@@ -47,7 +47,7 @@ func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request
 	s := &content{}
 	p := newPage(q, "users", q.Text("handover.title", "name", u.Username), s)
 	p.Secret = true
-	back := []action{{Href: q.At(userPath(u.ID)), Text: q.Text("handover.done"), Main: true}}
+	done := action{Href: q.At(userPath(u.ID)), Text: q.Text("handover.done"), Main: true}
 	sec, ok := section{}, false
 	if about == u.ID {
 		switch kind {
@@ -63,7 +63,7 @@ func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request
 	if !ok {
 		p.Status = http.StatusGone
 		s.Lead = q.Text("handover.gone")
-		s.Actions = append(back, action{Href: q.At(userPath(u.ID) + "/reset-link"), Text: q.Text("user.reset")})
+		s.Actions = []action{done, {Href: q.At(userPath(u.ID) + "/reset-link"), Text: q.Text("user.reset")}}
 		q.UI.Write(w, r, p)
 		return nil
 	}
@@ -73,7 +73,7 @@ func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request
 	if r.Method != http.MethodHead {
 		http.SetCookie(w, ck.Prefixed(handoverCookie, "", -1))
 	}
-	sec.Actions = back
+	sec.Actions = []action{done}
 	s.Sections = []section{sec}
 	q.UI.Write(w, r, p)
 	return nil

@@ -135,10 +135,10 @@ func userFacts(q *web.Request, u store.User) []fact {
 	if len(u.Groups) > 0 {
 		facts = append(facts, fact{Name: q.Text("users.groups"), Value: identifier.JoinGroups(u.Groups, ", ")})
 	}
-	facts = append(facts,
-		fact{Name: q.Text("users.created"), Time: u.CreatedAt}, fact{Name: q.Text("users.updated"), Time: u.UpdatedAt})
-	facts = append(facts, timeFact(q, q.Text("users.last_login"), u.LastLoginAt, "users.never"))
-	return append(facts, fact{Name: q.Text("users.origin"), Value: q.Text("origin." + string(u.Origin))},
+	return append(facts,
+		fact{Name: q.Text("users.created"), Time: u.CreatedAt}, fact{Name: q.Text("users.updated"), Time: u.UpdatedAt},
+		timeFact(q, q.Text("users.last_login"), u.LastLoginAt, "users.never"),
+		fact{Name: q.Text("users.origin"), Value: q.Text("origin." + string(u.Origin))},
 		fact{Name: q.Text("users.id"), Value: u.ID, Code: true})
 }
 

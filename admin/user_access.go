@@ -44,7 +44,8 @@ func (h user) access(w http.ResponseWriter, r *http.Request, q *web.Request) err
 }
 
 func accessRow(q *web.Request, u store.User, ways []string, site SiteRules) row {
-	verdict, why := cell{Marks: []mark{bad(q.Text("access.refused"))}}, ""
+	verdict := cell{Marks: []mark{bad(q.Text("access.refused"))}}
+	var why string
 	switch {
 	case u.Pending:
 		why = q.Text("access.pending")
