@@ -153,10 +153,12 @@ func (s *Service) auditUnaudited(a Actor, e store.Event) {
 	s.addEvent(context.Background(), a, e)
 }
 
-// AuditListRead audits, as an export, that the actor reads a large part of a list: once per list and period, for any number
-// of pages. rows is the maximum number of rows of the response; details say what was selected. If the event cannot be
-// written, this page is refused, and so is every further one until it can.
-func (s *Service) AuditListRead(ctx context.Context, a Actor, action string, rows int, details map[string]string) error {
+// AuditListRead audits, as an export, that the actor reads a large part of a list: once per list and period, for any
+// number of pages. rows is the maximum number of rows of the response; details say what was selected. If the event
+// cannot be written, this page is refused, and so is every further one until it can.
+func (s *Service) AuditListRead(
+	ctx context.Context, a Actor, action string, rows int, details map[string]string,
+) error {
 	now := s.now()
 	s.rateLimits.mu.Lock()
 	c := s.rateLimits.counter("read "+action+" "+a.UserID, now, exportPeriod)

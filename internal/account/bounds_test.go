@@ -62,11 +62,10 @@ func TestRefusedActionsAreLimitedAndCounted(t *testing.T) {
 	}
 	later()
 	if w.rows() != rows+1 {
-		t.Error("it was told twice")
+		t.Error("it was audited twice")
 	}
-	other := a
 	w.add("eve", store.RoleUser)
-	_, _, other = w.signIn("eve", goodPass)
+	_, _, other := w.signIn("eve", goodPass)
 	if err := w.Delete(w.ctx, other, bob.ID); code(err) != account.CodeRole {
 		t.Errorf("somebody else: %v", err)
 	}

@@ -197,9 +197,9 @@ type LinkForm struct {
 	Password string
 }
 
-// RedeemLink redeems a link: it sets the password of its user, or creates the first administrator. Of several concurrent
-// callers one succeeds; an invalid form does not use up the link. The returned proof is for login.Service.SignIn with
-// method "link". A link that cannot be used is a *[LinkError].
+// RedeemLink redeems a link: it sets the password of its user, or creates the first administrator. Of several
+// concurrent callers one succeeds; an invalid form does not use up the link. The returned proof is for
+// login.Service.SignIn with method "link". A link that cannot be used is a *[LinkError].
 func (s *Service) RedeemLink(ctx context.Context, c login.Client, token string, form LinkForm) (login.Proof, error) {
 	info, u, err := s.lookUpLink(ctx, token)
 	if err != nil {

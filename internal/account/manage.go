@@ -22,8 +22,8 @@ func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID strin
 	return err
 }
 
-// AuthorizeRead returns nil while the actor may see administrators' pages. A long response checks again while it is written:
-// an actor who is signed out or demoted meanwhile gets no more of it.
+// AuthorizeRead returns nil while the actor may see administrators' pages. A long response checks again while it is
+// written: an actor who is signed out or demoted meanwhile gets no more of it.
 func (s *Service) AuthorizeRead(ctx context.Context, a Actor) error {
 	_, err := s.requireAdmin(ctx, s.Store, a)
 	return err
@@ -41,8 +41,8 @@ func (s *Service) AuditExport(ctx context.Context, a Actor, action string, detai
 	})
 }
 
-// AuditProviderCheck audits that the actor had a provider checked. problem is what the check found, "" for nothing; it contains
-// no user input.
+// AuditProviderCheck audits that the actor had a provider checked. problem is what the check found, "" for nothing; it
+// contains no user input.
 func (s *Service) AuditProviderCheck(ctx context.Context, a Actor, provider, problem string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
@@ -75,8 +75,8 @@ func (s *Service) CancelLink(ctx context.Context, a Actor, userID string) error 
 	})
 }
 
-// RequirePasswordChange requires a user to choose a new password before anything else. The present one still works for that,
-// and sessions continue, restricted to the page where it is changed.
+// RequirePasswordChange requires a user to choose a new password before anything else. The present one still works for
+// that, and sessions continue, restricted to the page where it is changed.
 func (s *Service) RequirePasswordChange(ctx context.Context, a Actor, id string) error {
 	return s.change(ctx, a, store.Event{Action: "password.require_change", TargetID: id},
 		func(tx store.Tx, e *store.Event) error {

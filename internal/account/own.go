@@ -56,9 +56,9 @@ var errNoService = errors.New("changing one's own password needs the server's se
 // throttle. The browser's session is rotated. With endOthers the session epoch is incremented and every other session
 // ends; without it they continue.
 //
-// Errors: login.ErrInvalidCredentials for the current password, *login.ThrottledError, password.ErrBusy, *[InvalidError] for
-// "new_password", *[ForbiddenError] (managed, no-password, signed-out), store.ErrStale when the password was changed
-// by someone else at the same time.
+// Errors: login.ErrInvalidCredentials for the current password, *login.ThrottledError, password.ErrBusy,
+// *[InvalidError] for "new_password", *[ForbiddenError] (managed, no-password, signed-out), store.ErrStale when the
+// password was changed by someone else at the same time.
 func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.Live,
 	currentPassword, newPassword string, endOthers bool,
 ) (login.SignedIn, error) {

@@ -100,8 +100,8 @@ func (s *Service) EndSessions(ctx context.Context, a Actor, userID string) (int,
 	return s.RevokeAccess(ctx, a, userID, false)
 }
 
-// RevokeAccess ends every session of a user, forgets known browsers and drops flows in progress; with identities it unlinks
-// all identities, too. One-time links stay valid. It returns how many sessions ended.
+// RevokeAccess ends every session of a user, forgets known browsers and drops flows in progress; with identities it
+// unlinks all identities, too. One-time links stay valid. It returns how many sessions ended.
 func (s *Service) RevokeAccess(ctx context.Context, a Actor, userID string, identities bool) (int, error) {
 	var out login.Recovered
 	err := s.change(ctx, a, store.Event{Action: "session.end_all", TargetID: userID},

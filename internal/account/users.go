@@ -145,54 +145,62 @@ type Patch struct {
 func (s *Service) Update(ctx context.Context, a Actor, id string, p Patch) (store.User, error) {
 	var out store.User
 	err := s.change(ctx, a, store.Event{Action: "user.update", TargetID: id}, func(tx store.Tx, e *store.Event) error {
-		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
-			return err
-		}
-		before, err := tx.User(ctx, id)
-		if err != nil {
-			return err
-		}
-		setTarget(e, before)
-		if p.Version != 0 && p.Version != before.Version {
-			return store.ErrStale
-		}
-		provided, err := providedGroups(ctx, tx, before.ID)
-		if err != nil {
-			return err
-		}
-		if err := p.validate(before, provided); err != nil {
-			return err
-		}
-		after := before
-		after.Groups = slices.Clone(before.Groups)
-		p.apply(&after)
-		if err := s.guardPatch(a, before, after); err != nil {
-			return err
-		}
-		if !describeChanges(e, before, after) && !p.Unlink {
-			e.Action, out = "", before
-			return nil
-		}
-		if p.Note != "" {
-			e.Details["note"] = p.Note
-		}
-		if err := checkDistinctNames(ctx, tx, after, after.Username != before.Username); err != nil {
-			return err
-		}
-		after.UpdatedAt = s.now()
-		if out, err = tx.UpdateUser(ctx, after); err != nil || !p.Unlink {
-			return err
-		}
-		if err := s.unlinkAll(ctx, tx, a, e, out); err != nil {
-			return err
-		}
-		out, err = tx.User(ctx, id)
+		var err error
+		out, err = s.update(ctx, tx, a, id, p, e)
 		return err
 	})
 	if err != nil {
 		return store.User{}, err
 	}
 	return out, nil
+}
+
+func (s *Service) update(
+	ctx context.Context, tx store.Tx, a Actor, id string, p Patch, e *store.Event,
+) (store.User, error) {
+	if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
+		return store.User{}, err
+	}
+	before, err := tx.User(ctx, id)
+	if err != nil {
+		return store.User{}, err
+	}
+	setTarget(e, before)
+	if p.Version != 0 && p.Version != before.Version {
+		return store.User{}, store.ErrStale
+	}
+	provided, err := providedGroups(ctx, tx, before.ID)
+	if err != nil {
+		return store.User{}, err
+	}
+	if err := p.validate(before, provided); err != nil {
+		return store.User{}, err
+	}
+	after := before
+	after.Groups = slices.Clone(before.Groups)
+	p.apply(&after)
+	if err := s.guardPatch(a, before, after); err != nil {
+		return store.User{}, err
+	}
+	if !describeChanges(e, before, after) && !p.Unlink {
+		e.Action = ""
+		return before, nil
+	}
+	if p.Note != "" {
+		e.Details["note"] = p.Note
+	}
+	if err := checkDistinctNames(ctx, tx, after, after.Username != before.Username); err != nil {
+		return store.User{}, err
+	}
+	after.UpdatedAt = s.now()
+	updated, err := tx.UpdateUser(ctx, after)
+	if err != nil || !p.Unlink {
+		return updated, err
+	}
+	if err := s.unlinkAll(ctx, tx, a, e, updated); err != nil {
+		return store.User{}, err
+	}
+	return tx.User(ctx, id)
 }
 
 // validate checks and trims the fields that the patch changes. Unchanged values are not checked: limits may have become

@@ -147,7 +147,8 @@ func passwordFault(field string, refused *password.PolicyError, v string, p pass
 		return newFieldError(field, "fault.password_short", "least", p.Min())
 	case password.ReasonLong:
 		return newFieldError(field, "fault.password_long", "most", password.MaxBytes)
-	case password.ReasonEncoding, password.ReasonControl, password.ReasonCommon, password.ReasonSample, password.ReasonContext:
+	case password.ReasonEncoding, password.ReasonControl, password.ReasonCommon, password.ReasonSample,
+		password.ReasonContext:
 		return newFieldError(field, "fault.password_"+refused.Reason)
 	}
 	return FieldError{Field: field, Text: refused.Text}

@@ -19,8 +19,8 @@ type Proof struct {
 	rehash  string  // hash in the current format, if the stored one is outdated
 }
 
-// ClearAttempts clears the failed attempts that this one was counted with. It is for callers that use a proof for something
-// other than a session, in the same transaction.
+// ClearAttempts clears the failed attempts that this one was counted with. It is for callers that use a proof for
+// something other than a session, in the same transaction.
 func (p Proof) ClearAttempts(ctx context.Context, tx store.Tx) error {
 	if p.attempt.visibleKey == "" {
 		return nil
@@ -28,8 +28,9 @@ func (p Proof) ClearAttempts(ctx context.Context, tx store.Tx) error {
 	return clearKeys(ctx, tx, p.attempt.keys())
 }
 
-// CheckPassword checks a username (or e-mail) and a password. It takes the same time whether or not the name exists (user
-// enumeration). Errors: [ErrInvalidCredentials], *[ThrottledError], *[InactiveError], password.ErrBusy; any other is technical.
+// CheckPassword checks a username (or e-mail) and a password. It takes the same time whether or not the name exists
+// (user enumeration). Errors: [ErrInvalidCredentials], *[ThrottledError], *[InactiveError], password.ErrBusy; any other
+// is technical.
 func (s *Service) CheckPassword(ctx context.Context, c Client, name, pass string) (Proof, error) {
 	p, err := s.verifyByName(ctx, c, name, pass)
 	if err != nil && ctx.Err() == nil { // a client that disconnected learned nothing

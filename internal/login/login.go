@@ -18,8 +18,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// ErrInvalidCredentials means that the name or the password is wrong, or that the account has no password. It is one error for all
-// of them so that it does not tell which names exist (user enumeration).
+// ErrInvalidCredentials means that the name or the password is wrong, or that the account has no password. It is one
+// error for all of them so that it does not tell which names exist (user enumeration).
 var ErrInvalidCredentials = errors.New("the username or password is incorrect")
 
 // InactiveError means that the password was correct but the account is inactive or pending. Only someone who knew the

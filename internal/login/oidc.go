@@ -36,13 +36,15 @@ type OIDC struct {
 	unsaved   *otter.Cache[string, unsavedTokens]
 }
 
-// SignInResult is the result of a flow at a provider. With an error, Purpose and ReturnTo are set, too, once they are known.
+// SignInResult is the result of a flow at a provider. With an error, Purpose and ReturnTo are set, too, once they are
+// known.
 type SignInResult struct {
 	Purpose        string // oidc.PurposeLogin, PurposeLink or PurposeStepUp
 	ReturnTo       string // not validated
 	SignedIn       SignedIn
 	AccountCreated bool // an account was created
-	// LocalAccountExists reports that a local account has the same verified e-mail. It was not linked: that is for its owner to do.
+	// LocalAccountExists reports that a local account has the same verified e-mail. It was not linked: that is for its
+	// owner to do.
 	LocalAccountExists bool
 }
 

@@ -316,7 +316,8 @@ func (o *OIDC) roleFor(ctx context.Context, tx store.Tx, c Client, cfg *oidc.Con
 		return store.RoleUser, false, nil
 	}
 	o.Service.Log.Warn(
-		"the only active administrator is no longer in an admin_group: role kept; grant another administrator here: caddy gatehouse user set-role",
+		"the only active administrator is no longer in an admin_group: role kept; "+
+			"grant another administrator here: caddy gatehouse user set-role",
 		zap.String("user", u.Username), zap.String("provider", cfg.Name))
 	e := providerEvent(cfg, "user.update", u)
 	e.Outcome, e.Details["reason"] = store.Denied, "last-admin"

@@ -131,7 +131,9 @@ func (s *Service) endPresented(ctx context.Context, tx store.Tx, c Client) error
 }
 
 // recordSignIn writes everything but the session: last sign-in, attempts, rehash, device, audit event.
-func (s *Service) recordSignIn(ctx context.Context, tx store.Tx, c Client, p Proof, via SignInOptions, out *SignedIn) error {
+func (s *Service) recordSignIn(
+	ctx context.Context, tx store.Tx, c Client, p Proof, via SignInOptions, out *SignedIn,
+) error {
 	now := s.Clock().UTC()
 	if err := tx.SetLastLogin(ctx, out.User.ID, now); err != nil {
 		return err

@@ -225,8 +225,8 @@ func typedNameKey(secret, name string) string {
 	return nameKey(secret, typedPrefix, name)
 }
 
-// ClearAttempts clears all failed attempts for an account, in the transaction that changes its password: they were guesses at
-// the old one.
+// ClearAttempts clears all failed attempts for an account, in the transaction that changes its password: they were
+// guesses at the old one.
 func ClearAttempts(ctx context.Context, tx store.Tx, u store.User) error {
 	keys := []string{AccountKey(u.ID), knownBrowsersKey(u.ID), sessionsKey(u.ID)}
 	secret, err := tx.Setting(ctx, secretSetting)
