@@ -37,7 +37,7 @@ func obvious(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-', c == '~':
+		case alphanumeric(c), c == '_', c == '-', c == '~':
 		case c == '/', c == '.':
 			if !query && i > 0 && s[i-1] == '/' {
 				return false
@@ -50,6 +50,10 @@ func obvious(s string) bool {
 		}
 	}
 	return true
+}
+
+func alphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
 // OwnLoginURL returns the address of the sign-in page that returns to the page of ours that r asked for. The path of r

@@ -1,10 +1,10 @@
 package ui
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 )
 
 // accent is the operator's color as it is used: one shade for the light and one for the dark scheme.
@@ -43,8 +43,8 @@ func newAccent(s string) (a accent, note string, err error) {
 
 func parseRGB(s string) (rgb, error) {
 	if len(s) == 7 && s[0] == '#' {
-		if n, err := strconv.ParseUint(s[1:], 16, 24); err == nil {
-			return rgb{uint8(n >> 16), uint8(n >> 8), uint8(n)}, nil
+		if b, err := hex.DecodeString(s[1:]); err == nil {
+			return rgb{b[0], b[1], b[2]}, nil
 		}
 	}
 	return rgb{}, errors.New(`use a color such as "#1f5fbf", in quotes`)

@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
-// ErrCrossSite: a browser sent a changing request from another site.
+// ErrCrossSite means that a browser sent a changing request from another site.
 var ErrCrossSite = errors.New("the request came from another site")
 
 var errNoHost = errors.New("there is no Host to compare Origin with")

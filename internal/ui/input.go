@@ -25,8 +25,8 @@ const (
 	readTime = 30 * time.Second
 )
 
-// InputError: a body that is not what the address takes. Text is for people: in English, with Say for the language of
-// the answer, or in that language already.
+// InputError is a body that is not what the address takes. Text is for people: in English, with Say for the language
+// of the response, or in that language already.
 type InputError struct {
 	Status int // 400, 408, 412, 413, 415 or 422
 	Text   string

@@ -53,8 +53,8 @@ type lazyUI struct {
 	v    *UI
 }
 
-func (l *lazyUI) get(make func() *UI) *UI {
-	l.once.Do(func() { l.v = make() })
+func (l *lazyUI) get(create func() *UI) *UI {
+	l.once.Do(func() { l.v = create() })
 	return l.v
 }
 
@@ -184,8 +184,8 @@ const (
 )
 
 // wanted reads Accept-Language (RFC 9110, section 12.5.4), the best first. What is no tag is left out:
-// language.ParseAcceptLanguage takes all or nothing, so that one odd entry would hide the others (ADR 15). Its parser of
-// tags sees short strings only (CVE-2020-28852, CVE-2022-32149).
+// language.ParseAcceptLanguage takes all or nothing, so that one odd entry would hide the others (ADR 15). Its parser
+// of tags sees short strings only (CVE-2020-28852, CVE-2022-32149).
 func wanted(lines []string) []language.Tag {
 	type entry struct {
 		tag     language.Tag

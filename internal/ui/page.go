@@ -189,7 +189,7 @@ func (u *UI) broken(w http.ResponseWriter, r *http.Request) {
 	h.Del("Content-Encoding")
 	w.WriteHeader(http.StatusInternalServerError)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write([]byte(u.Text("broken", "id", reqctx.From(r).ID) + "\n"))
+		_, _ = w.Write([]byte(u.Text("broken", "id", reqctx.From(r).ID) + "\n")) //nolint:gosec // plain text
 	}
 }
 
