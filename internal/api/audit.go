@@ -15,7 +15,7 @@ type Event struct {
 	ID        string            `json:"id"`
 	Time      time.Time         `json:"time"`
 	Actor     string            `json:"actor"`
-	ActorKind store.ActorKind   `json:"actor_kind" enum:"person,command_line,environment,start_up,provider,anonymous,system"`
+	ActorKind store.ActorKind   `json:"actor_kind" enum:"person,command_line,environment,start_up,provider,anonymous,system"` //nolint:lll // one tag
 	ActorID   string            `json:"actor_id"`
 	Action    string            `json:"action"`
 	Target    string            `json:"target"`

@@ -28,8 +28,9 @@ type Session struct {
 // NewSession returns a session as it travels; current is the id of the one that asks.
 func NewSession(s store.SessionRow, current string) Session {
 	return Session{
-		ID: s.ID, User: s.Username, CreatedAt: s.CreatedAt.UTC(), LastSeenAt: s.LastSeenAt.UTC(), ExpiresAt: s.ExpiresAt.UTC(),
-		IP: s.IP, UserAgent: s.UserAgent, Method: s.Method, Provider: providerName(s.Provider), Current: s.ID == current,
+		ID: s.ID, User: s.Username, CreatedAt: s.CreatedAt.UTC(), LastSeenAt: s.LastSeenAt.UTC(),
+		ExpiresAt: s.ExpiresAt.UTC(), IP: s.IP, UserAgent: s.UserAgent, Method: s.Method,
+		Provider: providerName(s.Provider), Current: s.ID == current,
 	}
 }
 

@@ -124,25 +124,6 @@ func (w *world) user(id string) store.User {
 	return u
 }
 
-// edit changes an account behind everybody's back.
-func (w *world) edit(id string, fn func(u *store.User)) store.User {
-	w.t.Helper()
-	var out store.User
-	err := w.store.Change(w.t.Context(), func(tx store.Tx) error {
-		u, err := tx.User(w.t.Context(), id)
-		if err != nil {
-			return err
-		}
-		fn(&u)
-		out, err = tx.UpdateUser(w.t.Context(), u)
-		return err
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return out
-}
-
 // events returns the audit log's entries of an action, newest first.
 func (w *world) events(action string) []store.Event {
 	w.t.Helper()

@@ -105,7 +105,8 @@ func (h *Links) lookUp(w http.ResponseWriter, r *http.Request, q *web.Request) (
 		return "", info, false, err
 	case info.State != account.LinkValid:
 		if token == "" {
-			return "", info, true, h.deadLinkCookie(w, r, q)
+			h.deadLinkCookie(w, r, q)
+			return "", info, true, nil
 		}
 		return "", info, true, h.deadLink(w, r, q, info)
 	}
@@ -113,14 +114,13 @@ func (h *Links) lookUp(w http.ResponseWriter, r *http.Request, q *web.Request) (
 }
 
 // deadLinkCookie responds to a browser that comes without having opened a link, or whose cookie of it is gone.
-func (h *Links) deadLinkCookie(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+func (h *Links) deadLinkCookie(w http.ResponseWriter, r *http.Request, q *web.Request) {
 	d := deadLinkPage{Text: q.Text("link.none"), Ask: q.Text("link.cookies")}
 	h.addLinks(r, q, &d)
 	q.UI.Write(w, r, ui.Page{
 		Template: "dead-link", Status: http.StatusBadRequest, Title: q.Text("link.none_title"),
 		Failed: true, Card: true, Data: d,
 	})
-	return nil
 }
 
 func (h *Links) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {

@@ -304,7 +304,7 @@ func (h *Login) continuation(w http.ResponseWriter, r *http.Request, q *web.Requ
 	u, err := url.Parse(b.Location)
 	if err != nil {
 		web.Redirect(w, r, returnto.Home)
-		return nil
+		return nil //nolint:nilerr // what is not an address is nowhere to go, and no failure
 	}
 	q.UI.Write(w, r, ui.Page{
 		Template: "message", Card: true, Title: q.Text("continue.title"), Refresh: b.Location,

@@ -58,7 +58,7 @@ func CallbackURL(q *web.Request, name string) string {
 	return q.Origin() + q.Prefix + "/oidc/" + name + "/callback"
 }
 
-func carryReturn(r *http.Request, q *web.Request) string {
+func carryReturn(q *web.Request) string {
 	return returnto.Carry(q.ReturnTo(nil), q.OwnPage(nil, "to"))
 }
 
@@ -74,9 +74,9 @@ func redirectToProvider(w http.ResponseWriter, r *http.Request, address string) 
 }
 
 // begin begins a flow and binds it to the browser.
-func (h *OIDC) begin(w http.ResponseWriter, r *http.Request, q *web.Request, name string, s oidc.FlowOptions) (oidc.AuthRequest,
-	error,
-) {
+func (h *OIDC) begin(
+	w http.ResponseWriter, r *http.Request, q *web.Request, name string, s oidc.FlowOptions,
+) (oidc.AuthRequest, error) {
 	b, err := h.OIDC.Begin(r.Context(), q.Client(), name, s)
 	if err != nil {
 		return b, err
@@ -186,10 +186,18 @@ func (h *OIDC) readAnswer(r *http.Request, name string) (oidc.AuthResponse, erro
 
 // oidcStatus is the status of each kind of failure.
 var oidcStatus = map[oidc.Kind]int{
-	oidc.Invalid: http.StatusBadRequest, oidc.Expired: http.StatusBadRequest, oidc.Canceled: http.StatusForbidden,
-	oidc.Refused: http.StatusForbidden, oidc.Unavailable: http.StatusServiceUnavailable, oidc.Unverified: http.StatusForbidden,
-	oidc.NotAllowed: http.StatusForbidden, oidc.Unknown: http.StatusForbidden, oidc.Pending: http.StatusForbidden,
-	oidc.Inactive: http.StatusForbidden, oidc.LinkTaken: http.StatusConflict, oidc.DifferentUser: http.StatusForbidden,
+	oidc.Invalid:            http.StatusBadRequest,
+	oidc.Expired:            http.StatusBadRequest,
+	oidc.Canceled:           http.StatusForbidden,
+	oidc.Refused:            http.StatusForbidden,
+	oidc.Unavailable:        http.StatusServiceUnavailable,
+	oidc.Unverified:         http.StatusForbidden,
+	oidc.NotAllowed:         http.StatusForbidden,
+	oidc.Unknown:            http.StatusForbidden,
+	oidc.Pending:            http.StatusForbidden,
+	oidc.Inactive:           http.StatusForbidden,
+	oidc.LinkTaken:          http.StatusConflict,
+	oidc.DifferentUser:      http.StatusForbidden,
 	oidc.NotReauthenticated: http.StatusBadRequest,
 }
 
@@ -303,7 +311,7 @@ func (h *OIDC) icon(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 		return nil
 	}
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(b) // the browser went away: nobody to report to
+		_, _ = w.Write(b) //nolint:gosec // the operator's picture, in a sandbox; a browser that went away gets no error
 	}
 	return nil
 }

@@ -51,8 +51,8 @@ func (h *OIDC) start(w http.ResponseWriter, r *http.Request, q *web.Request) err
 // newStart returns a sign-in at the provider that r names.
 func (h *OIDC) newStart(r *http.Request, q *web.Request, remember bool) oidc.FlowOptions {
 	s := oidc.FlowOptions{
-		Purpose: oidc.PurposeLogin, RedirectURI: CallbackURL(q, r.PathValue("name")), ReturnTo: carryReturn(r,
-			q), Remember: remember,
+		Purpose: oidc.PurposeLogin, RedirectURI: CallbackURL(q, r.PathValue("name")),
+		ReturnTo: carryReturn(q), Remember: remember,
 	}
 	if q.Live != nil {
 		s.SessionID = q.Live.Session.ID
