@@ -18,9 +18,9 @@ const rareName = "Quist"
 func filled(b testing.TB, users, events int) (*world, *browser) {
 	b.Helper()
 	w := newWorld(b)
-	w.add("ada", store.RoleAdmin)
+	w.Add("ada", store.RoleAdmin)
 	for from := 0; from < users; from += 5000 {
-		err := w.store.Change(b.Context(), func(tx store.Tx) error {
+		err := w.Store.Change(b.Context(), func(tx store.Tx) error {
 			for i := from; i < min(from+5000, users); i++ {
 				if err := w.addNumber(tx, i, users); err != nil {
 					return err
@@ -32,7 +32,7 @@ func filled(b testing.TB, users, events int) (*world, *browser) {
 			b.Fatal(err)
 		}
 	}
-	now := w.clock.Now()
+	now := w.Clock.Now()
 	for from := 0; from < events; from += 10000 {
 		batch := make([]store.Event, 0, 10000)
 		for i := from; i < min(from+10000, events); i++ {
@@ -46,19 +46,19 @@ func filled(b testing.TB, users, events int) (*world, *browser) {
 			}
 			batch = append(batch, e)
 		}
-		if err := w.store.AddEvents(b.Context(), batch...); err != nil {
+		if err := w.Store.AddEvents(b.Context(), batch...); err != nil {
 			b.Fatal(err)
 		}
 	}
-	return w, w.signIn("ada")
+	return w, w.SignIn("ada")
 }
 
 func address(i int) string { return fmt.Sprintf("192.%d.%d.%d", i/62500%250, i/250%250, i%250) }
 
 // addNumber adds the user of that number with what belongs to it.
 func (w *world) addNumber(tx store.Tx, i, of int) error {
-	now := w.clock.Now()
-	at, ctx := now.Add(-time.Duration(i)*time.Second), w.t.Context()
+	now := w.Clock.Now()
+	at, ctx := now.Add(-time.Duration(i)*time.Second), w.T.Context()
 	u := store.User{
 		ID: store.NewID(at), Username: fmt.Sprintf("user%06d", i), Email: fmt.Sprintf("user%06d@example.com", i), Name: "Some Person", Role: store.RoleUser,
 		Active: i%7 != 0, Local: true, Origin: store.OriginLocal, CreatedAt: at, LastLoginAt: at, Groups: []string{"staff", fmt.Sprintf("team%03d", i%max(of/100, 1))},
@@ -84,13 +84,13 @@ func (w *world) addNumber(tx store.Tx, i, of int) error {
 
 // lastPages returns the cursors of the last pages of the lists that lead forwards only.
 func (w *world) lastPages() (sessions, links string) {
-	w.t.Helper()
-	ctx, now := w.t.Context(), w.clock.Now()
+	w.T.Helper()
+	ctx, now := w.T.Context(), w.Clock.Now()
 	last := func(next func(cursor string) (string, error)) (cursor string) {
 		for {
 			following, err := next(cursor)
 			if err != nil {
-				w.t.Fatal(err)
+				w.T.Fatal(err)
 			}
 			if following == "" {
 				return cursor
@@ -99,11 +99,11 @@ func (w *world) lastPages() (sessions, links string) {
 		}
 	}
 	sessions = last(func(c string) (string, error) {
-		page, err := w.store.Sessions(ctx, store.SessionQuery{Now: now, Cursor: c, Limit: defaultPageSize})
+		page, err := w.Store.Sessions(ctx, store.SessionQuery{Now: now, Cursor: c, Limit: defaultPageSize})
 		return page.Next, err
 	})
 	links = last(func(c string) (string, error) {
-		page, err := w.store.Links(ctx, store.LinkQuery{Now: now, Cursor: c, Limit: defaultPageSize})
+		page, err := w.Store.Links(ctx, store.LinkQuery{Now: now, Cursor: c, Limit: defaultPageSize})
 		return page.Next, err
 	})
 	return sessions, links
@@ -112,7 +112,7 @@ func (w *world) lastPages() (sessions, links string) {
 // listPages are pages of every list: the first and the last one, filtered, and searched for much, little and nothing.
 func (w *world) listPages(users, events int) map[string]string {
 	sessions, links := w.lastPages()
-	oldest := w.clock.Now().Add(-time.Duration(events-10) * time.Second).Format(time.RFC3339)
+	oldest := w.Clock.Now().Add(-time.Duration(events-10) * time.Second).Format(time.RFC3339)
 	half := fmt.Sprintf("user%06d", users/2)
 	return map[string]string{
 		"dashboard": "/admin", "users/first": "/admin/users", "users/last": "/admin/users?dir=back", "users/by-last-sign-in": "/admin/users?sort=-last_login",
@@ -160,7 +160,7 @@ func BenchmarkLists(b *testing.B) {
 func timed(b *testing.B, who *browser, path string) time.Duration {
 	b.Helper()
 	began := time.Now()
-	who.get(path).want(b, http.StatusOK)
+	who.Get(path).Want(b, http.StatusOK)
 	return time.Since(began)
 }
 
@@ -178,11 +178,11 @@ func TestPagesOfTheBenchmarkShowWhatTheyShould(t *testing.T) {
 		"audit/search-miss": "Nothing matches", "sessions/first": "user000000", "sessions/last": "user000059", "sessions/search-hit": "user000030",
 		"sessions/search-address": "user000030", "sessions/search-miss": "Nothing matches", "invitations/first": "user000000", "dashboard": ">61<",
 	} {
-		ada.get(pages[name]).want(t, http.StatusOK).shows(t, want)
+		ada.Get(pages[name]).Want(t, http.StatusOK).Shows(t, want)
 	}
 	for name, path := range pages {
-		if a := ada.get(path); a.status != http.StatusOK {
-			t.Errorf("%s: %d", name, a.status)
+		if a := ada.Get(path); a.Status != http.StatusOK {
+			t.Errorf("%s: %d", name, a.Status)
 		}
 	}
 }

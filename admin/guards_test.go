@@ -21,26 +21,26 @@ type way struct {
 func demote() []way {
 	return []way{
 		{"edit page", func(b *browser, id string) response {
-			return b.post("/admin/users/"+id+"/edit", url.Values{"role": {"user"}})
+			return b.Post("/admin/users/"+id+"/edit", url.Values{"role": {"user"}})
 		}},
 		{"bulk", func(b *browser, id string) response {
-			return b.post("/admin/users/bulk", url.Values{"do": {"make_user"}, "id": {id}})
+			return b.Post("/admin/users/bulk", url.Values{"do": {"make_user"}, "id": {id}})
 		}},
-		{"API", func(b *browser, id string) response { return b.json(http.MethodPatch, "/users/"+id, `{"role":"user"}`) }},
+		{"API", func(b *browser, id string) response { return b.JSON(http.MethodPatch, "/users/"+id, `{"role":"user"}`) }},
 	}
 }
 
 func turnOff() []way {
 	return []way{
 		{"edit page", func(b *browser, id string) response {
-			return b.post("/admin/users/"+id+"/edit", url.Values{"active": {"false"}})
+			return b.Post("/admin/users/"+id+"/edit", url.Values{"active": {"false"}})
 		}},
-		{"deactivate page", func(b *browser, id string) response { return b.post("/admin/users/"+id+"/deactivate", nil) }},
+		{"deactivate page", func(b *browser, id string) response { return b.Post("/admin/users/"+id+"/deactivate", nil) }},
 		{"bulk", func(b *browser, id string) response {
-			return b.post("/admin/users/bulk", url.Values{"do": {"deactivate"}, "id": {id}})
+			return b.Post("/admin/users/bulk", url.Values{"do": {"deactivate"}, "id": {id}})
 		}},
 		{"API", func(b *browser, id string) response {
-			return b.json(http.MethodPatch, "/users/"+id, `{"active":false}`)
+			return b.JSON(http.MethodPatch, "/users/"+id, `{"active":false}`)
 		}},
 	}
 }
@@ -48,9 +48,9 @@ func turnOff() []way {
 func remove(username string) []way {
 	return []way{
 		{"delete page", func(b *browser, id string) response {
-			return b.post("/admin/users/"+id+"/delete", url.Values{"confirm": {username}})
+			return b.Post("/admin/users/"+id+"/delete", url.Values{"confirm": {username}})
 		}},
-		{"API", func(b *browser, id string) response { return b.json(http.MethodDelete, "/users/"+id, nil) }},
+		{"API", func(b *browser, id string) response { return b.JSON(http.MethodDelete, "/users/"+id, nil) }},
 	}
 }
 
@@ -58,12 +58,12 @@ func remove(username string) []way {
 func refused(t *testing.T, w way, a response) {
 	t.Helper()
 	if w.name == "bulk" {
-		if a.status != http.StatusOK || !strings.Contains(a.body, "0 done, 1 skipped") {
+		if a.Status != http.StatusOK || !strings.Contains(a.Body, "0 done, 1 skipped") {
 			t.Errorf("%s: %s", w.name, a)
 		}
 		return
 	}
-	if a.status != http.StatusForbidden {
+	if a.Status != http.StatusForbidden {
 		t.Errorf("%s: %s", w.name, a)
 	}
 }
@@ -79,14 +79,14 @@ func same(t *testing.T, before, after store.User) {
 func TestNobodyTakesAwayTheirOwnAccess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ada := w.add("ada", store.RoleAdmin)
-	w.add("walter", store.RoleAdmin)
-	b := w.signIn("ada")
-	before := w.user(ada.ID)
+	ada := w.Add("ada", store.RoleAdmin)
+	w.Add("walter", store.RoleAdmin)
+	b := w.SignIn("ada")
+	before := w.User(ada.ID)
 	for _, list := range [][]way{demote(), turnOff(), remove("ada")} {
 		for _, way := range list {
 			refused(t, way, way.do(b, ada.ID))
-			same(t, before, w.user(ada.ID))
+			same(t, before, w.User(ada.ID))
 		}
 	}
 }
@@ -95,43 +95,43 @@ func TestNobodyTakesAwayTheirOwnAccess(t *testing.T) {
 func TestTheManagedAdministratorIsLocked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	root := w.add("root", store.RoleAdmin)
-	root = w.edit(root.ID, func(u *store.User) { u.Managed = true })
-	w.add("ada", store.RoleAdmin)
-	b := w.signIn("ada")
+	root := w.Add("root", store.RoleAdmin)
+	root = w.Edit(root.ID, func(u *store.User) { u.Managed = true })
+	w.Add("ada", store.RoleAdmin)
+	b := w.SignIn("ada")
 	for _, list := range [][]way{demote(), turnOff(), remove("root"), {
 		{"edit page", func(b *browser, id string) response {
-			return b.post("/admin/users/"+id+"/edit", url.Values{"email": {"evil@example.com"}})
+			return b.Post("/admin/users/"+id+"/edit", url.Values{"email": {"evil@example.com"}})
 		}},
 		{"API", func(b *browser, id string) response {
-			return b.json(http.MethodPatch, "/users/"+id, `{"email":"evil@example.com"}`)
+			return b.JSON(http.MethodPatch, "/users/"+id, `{"email":"evil@example.com"}`)
 		}},
-		{"reset page", func(b *browser, id string) response { return b.post("/admin/users/"+id+"/reset-link", nil) }},
+		{"reset page", func(b *browser, id string) response { return b.Post("/admin/users/"+id+"/reset-link", nil) }},
 		{"typed password", func(b *browser, id string) response {
-			return b.post("/admin/users/"+id+"/reset-link", url.Values{"password": {otherPass}})
+			return b.Post("/admin/users/"+id+"/reset-link", url.Values{"password": {otherPass}})
 		}},
 		{"reset by API", func(b *browser, id string) response {
-			return b.json(http.MethodPost, "/users/"+id+"/reset-password", `{}`)
+			return b.JSON(http.MethodPost, "/users/"+id+"/reset-password", `{}`)
 		}},
 		{"password by API", func(b *browser, id string) response {
-			return b.json(http.MethodPost, "/users/"+id+"/reset-password", `{"password":"`+otherPass+`"}`)
+			return b.JSON(http.MethodPost, "/users/"+id+"/reset-password", `{"password":"`+otherPass+`"}`)
 		}},
-		{"require page", func(b *browser, id string) response { return b.post("/admin/users/"+id+"/require-change", nil) }},
+		{"require page", func(b *browser, id string) response { return b.Post("/admin/users/"+id+"/require-change", nil) }},
 		{"bulk", func(b *browser, id string) response {
-			return b.post("/admin/users/bulk", url.Values{"do": {"require_change"}, "id": {id}})
+			return b.Post("/admin/users/bulk", url.Values{"do": {"require_change"}, "id": {id}})
 		}},
 	}} {
 		for _, way := range list {
 			refused(t, way, way.do(b, root.ID))
-			same(t, root, w.user(root.ID))
+			same(t, root, w.User(root.ID))
 		}
 	}
-	page := b.get("/admin/users/"+root.ID+"/edit").want(t, http.StatusOK)
-	if strings.Contains(page.body, `name="role"`) || strings.Contains(page.body, `name="active"`) {
+	page := b.Get("/admin/users/"+root.ID+"/edit").Want(t, http.StatusOK)
+	if strings.Contains(page.Body, `name="role"`) || strings.Contains(page.Body, `name="active"`) {
 		t.Error("the form offers what cannot be changed")
 	}
 	// What is not locked stays open: the name.
-	b.post("/admin/users/"+root.ID+"/edit", url.Values{"name": {"The Root"}, "email": {"root@example.com"}}).want(t, http.StatusSeeOther)
+	b.Post("/admin/users/"+root.ID+"/edit", url.Values{"name": {"The Root"}, "email": {"root@example.com"}}).Want(t, http.StatusSeeOther)
 }
 
 // Two administrators who demote or delete each other at the same time: one stays.
@@ -139,25 +139,25 @@ func TestTwoAdministratorsAtOnceLeaveOne(t *testing.T) {
 	t.Parallel()
 	for name, path := range map[string]func(b *browser, id, username string) response{
 		"demote by API": func(b *browser, id, _ string) response {
-			return b.json(http.MethodPatch, "/users/"+id, `{"role":"user"}`)
+			return b.JSON(http.MethodPatch, "/users/"+id, `{"role":"user"}`)
 		},
 		"delete page": func(b *browser, id, username string) response {
-			return b.post("/admin/users/"+id+"/delete", url.Values{"confirm": {username}})
+			return b.Post("/admin/users/"+id+"/delete", url.Values{"confirm": {username}})
 		},
 		"bulk": func(b *browser, id, _ string) response {
-			return b.post("/admin/users/bulk", url.Values{"do": {"deactivate"}, "id": {id}})
+			return b.Post("/admin/users/bulk", url.Values{"do": {"deactivate"}, "id": {id}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			ada, eve := w.add("ada", store.RoleAdmin), w.add("eve", store.RoleAdmin)
-			adas, eves := w.signIn("ada"), w.signIn("eve")
+			ada, eve := w.Add("ada", store.RoleAdmin), w.Add("eve", store.RoleAdmin)
+			adas, eves := w.SignIn("ada"), w.SignIn("eve")
 			var wg sync.WaitGroup
 			wg.Go(func() { path(adas, eve.ID, "eve") })
 			wg.Go(func() { path(eves, ada.ID, "ada") })
 			wg.Wait()
-			left, err := w.store.ActiveAdmins(t.Context(), 10)
+			left, err := w.Store.ActiveAdmins(t.Context(), 10)
 			if err != nil || len(left) != 1 {
 				t.Fatalf("%d administrators are left, %v", len(left), err)
 			}
@@ -170,32 +170,32 @@ func TestTwoAdministratorsAtOnceLeaveOne(t *testing.T) {
 func TestAnEditNeverWritesOverAnother(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	tom := w.add("tom", store.RoleUser)
-	b := w.signIn("ada")
-	seen := value(t, b.get("/admin/users/"+tom.ID+"/edit"), "version")
-	w.edit(tom.ID, func(u *store.User) { u.Name = "Tom of the others" })
+	w.Add("ada", store.RoleAdmin)
+	tom := w.Add("tom", store.RoleUser)
+	b := w.SignIn("ada")
+	seen := value(t, b.Get("/admin/users/"+tom.ID+"/edit"), "version")
+	w.Edit(tom.ID, func(u *store.User) { u.Name = "Tom of the others" })
 	sent := url.Values{"username": {"tom"}, "name": {"My Tom"}, "version": {seen}}
-	a := b.post("/admin/users/"+tom.ID+"/edit", sent).want(t, http.StatusConflict)
-	a.shows(t, `value="My Tom"`, "Tom of the others", "<title>Error:")
-	if got := w.user(tom.ID).Name; got != "Tom of the others" {
+	a := b.Post("/admin/users/"+tom.ID+"/edit", sent).Want(t, http.StatusConflict)
+	a.Shows(t, `value="My Tom"`, "Tom of the others", "<title>Error:")
+	if got := w.User(tom.ID).Name; got != "Tom of the others" {
 		t.Fatalf("the name is %q", got)
 	}
 	sent.Set("version", value(t, a, "version"))
-	b.post("/admin/users/"+tom.ID+"/edit", sent).want(t, http.StatusSeeOther)
-	if got := w.user(tom.ID).Name; got != "My Tom" {
+	b.Post("/admin/users/"+tom.ID+"/edit", sent).Want(t, http.StatusSeeOther)
+	if got := w.User(tom.ID).Name; got != "My Tom" {
 		t.Errorf("the name is %q", got)
 	}
 	for _, bad := range []string{"-1", "0", "x", "99999999999999999999"} {
 		sent.Set("version", bad)
-		b.post("/admin/users/"+tom.ID+"/edit", sent).want(t, http.StatusConflict)
+		b.Post("/admin/users/"+tom.ID+"/edit", sent).Want(t, http.StatusConflict)
 	}
 }
 
 // value returns what a page has in a hidden or other input.
 func value(t *testing.T, a response, name string) string {
 	t.Helper()
-	_, rest, ok := strings.Cut(a.body, `name="`+name+`"`)
+	_, rest, ok := strings.Cut(a.Body, `name="`+name+`"`)
 	if !ok {
 		t.Fatalf("there is no field %q: %s", name, a)
 	}
@@ -212,25 +212,25 @@ func value(t *testing.T, a response, name string) string {
 func TestAStaleFormKeepsWhatWasTyped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	b := w.signIn("ada")
-	w.clock.Advance(account.FreshWindow)
+	w.Add("ada", store.RoleAdmin)
+	b := w.SignIn("ada")
+	w.Clock.Advance(account.FreshWindow)
 	form := url.Values{
 		"username": {"nina"}, "name": {"Nina Nine"}, "email": {"nina@example.com"}, "role": {"admin"}, "groups": {"staff, nine"}, "active": {"false"},
 		"way": {"typed"}, "password": {otherPass}, "expires": {"1h"},
 	}
-	a := b.post("/admin/users/invite", form).want(t, http.StatusForbidden)
-	a.shows(t, `value="nina"`, `value="Nina Nine"`, `value="nina@example.com"`, `<option value="admin" selected>`, ">staff, nine</textarea>",
+	a := b.Post("/admin/users/invite", form).Want(t, http.StatusForbidden)
+	a.Shows(t, `value="nina"`, `value="Nina Nine"`, `value="nina@example.com"`, `<option value="admin" selected>`, ">staff, nine</textarea>",
 		`<option value="false" selected>`, `<option value="typed" selected>`, `<option value="1h" selected>`, `href="/_auth/reauth" target="_blank" rel="noopener"`)
-	if strings.Contains(a.body, otherPass) {
+	if strings.Contains(a.Body, otherPass) {
 		t.Error("the page holds the password")
 	}
-	if _, err := w.store.UserByUsername(t.Context(), "nina"); err == nil {
+	if _, err := w.Store.UserByUsername(t.Context(), "nina"); err == nil {
 		t.Fatal("the account was made")
 	}
-	b.post("/reauth", url.Values{"password": {goodPass}}).want(t, http.StatusSeeOther)
-	b.post("/admin/users/invite", form).want(t, http.StatusSeeOther)
-	u, err := w.store.UserByUsername(t.Context(), "nina")
+	b.Post("/reauth", url.Values{"password": {goodPass}}).Want(t, http.StatusSeeOther)
+	b.Post("/admin/users/invite", form).Want(t, http.StatusSeeOther)
+	u, err := w.Store.UserByUsername(t.Context(), "nina")
 	if err != nil || u.Role != store.RoleAdmin || u.Active || strings.Join(u.Groups, "|") != "nine|staff" || u.PasswordHash == "" {
 		t.Errorf("%+v, %v", u, err)
 	}
@@ -240,50 +240,50 @@ func TestAStaleFormKeepsWhatWasTyped(t *testing.T) {
 func TestReauthenticationComesBack(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	b := s.signIn("ada")
-	s.clock.Advance(account.FreshWindow)
-	at := "/admin/users/bulk?do=deactivate&id=" + s.target.ID
-	to := b.get(at).want(t, http.StatusSeeOther).header.Get("Location")
+	b := s.SignIn("ada")
+	s.Clock.Advance(account.FreshWindow)
+	at := "/admin/users/bulk?do=deactivate&id=" + s.Target.ID
+	to := b.Get(at).Want(t, http.StatusSeeOther).Header.Get("Location")
 	rt, err := url.QueryUnescape(strings.TrimPrefix(to, prefix+"/reauth?rt="))
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := b.post("/reauth", url.Values{"password": {goodPass}, "rt": {rt}}).want(t, http.StatusSeeOther)
-	if a.header.Get("Location") != prefix+at {
-		t.Fatalf("back to %q", a.header.Get("Location"))
+	a := b.Post("/reauth", url.Values{"password": {goodPass}, "rt": {rt}}).Want(t, http.StatusSeeOther)
+	if a.Header.Get("Location") != prefix+at {
+		t.Fatalf("back to %q", a.Header.Get("Location"))
 	}
-	b.get(at).want(t, http.StatusOK).shows(t, "tom")
+	b.Get(at).Want(t, http.StatusOK).Shows(t, "tom")
 }
 
 // An administrator who is demoted, turned off or signed out is refused from the next request on.
 func TestADemotedAdministratorIsOutAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ada := w.add("ada", store.RoleAdmin)
-	w.add("walter", store.RoleAdmin)
-	b, other := w.signIn("ada"), w.signIn("walter")
-	b.get("/admin").want(t, http.StatusOK)
-	other.json(http.MethodPatch, "/users/"+ada.ID, `{"role":"user"}`).want(t, http.StatusOK)
-	b.get("/admin").want(t, http.StatusForbidden)
-	b.json(http.MethodGet, "/users", nil).want(t, http.StatusForbidden)
-	other.json(http.MethodPatch, "/users/"+ada.ID, `{"role":"admin"}`).want(t, http.StatusOK)
-	b.get("/admin").want(t, http.StatusOK)
-	other.json(http.MethodPost, "/users/"+ada.ID+"/end-sessions", nil).want(t, http.StatusNoContent)
-	b.get("/admin").want(t, http.StatusSeeOther)
-	b.json(http.MethodGet, "/users", nil).want(t, http.StatusUnauthorized)
+	ada := w.Add("ada", store.RoleAdmin)
+	w.Add("walter", store.RoleAdmin)
+	b, other := w.SignIn("ada"), w.SignIn("walter")
+	b.Get("/admin").Want(t, http.StatusOK)
+	other.JSON(http.MethodPatch, "/users/"+ada.ID, `{"role":"user"}`).Want(t, http.StatusOK)
+	b.Get("/admin").Want(t, http.StatusForbidden)
+	b.JSON(http.MethodGet, "/users", nil).Want(t, http.StatusForbidden)
+	other.JSON(http.MethodPatch, "/users/"+ada.ID, `{"role":"admin"}`).Want(t, http.StatusOK)
+	b.Get("/admin").Want(t, http.StatusOK)
+	other.JSON(http.MethodPost, "/users/"+ada.ID+"/end-sessions", nil).Want(t, http.StatusNoContent)
+	b.Get("/admin").Want(t, http.StatusSeeOther)
+	b.JSON(http.MethodGet, "/users", nil).Want(t, http.StatusUnauthorized)
 }
 
 // Whoever has to choose a new password does that first.
 func TestAnOwedPasswordComesFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	w.make(account.NewUser{Username: "eve", Role: store.RoleAdmin, Password: goodPass, MustChange: true, Active: true})
-	b := w.signIn("eve")
-	if a := b.get("/admin/users"); a.status != http.StatusSeeOther || a.header.Get("Location") != prefix+"/account/password" {
+	w.Add("ada", store.RoleAdmin)
+	w.Create(account.NewUser{Username: "eve", Role: store.RoleAdmin, Password: goodPass, MustChange: true, Active: true})
+	b := w.SignIn("eve")
+	if a := b.Get("/admin/users"); a.Status != http.StatusSeeOther || a.Header.Get("Location") != prefix+"/account/password" {
 		t.Error(a)
 	}
-	if a := b.json(http.MethodGet, "/users", nil); a.status != http.StatusForbidden || a.problem() != "must-change" {
+	if a := b.JSON(http.MethodGet, "/users", nil); a.Status != http.StatusForbidden || a.Problem() != "must-change" {
 		t.Error(a)
 	}
 }
@@ -292,9 +292,9 @@ func TestAnOwedPasswordComesFirst(t *testing.T) {
 func TestFreshnessEndsOnTime(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	b := s.signIn("ada")
-	s.clock.Advance(account.FreshWindow - time.Second)
-	b.json(http.MethodPatch, "/users/"+s.target.ID, `{"name":"One"}`).want(t, http.StatusOK)
-	s.clock.Advance(time.Second)
-	b.json(http.MethodPatch, "/users/"+s.target.ID, `{"name":"Two"}`).want(t, http.StatusForbidden)
+	b := s.SignIn("ada")
+	s.Clock.Advance(account.FreshWindow - time.Second)
+	b.JSON(http.MethodPatch, "/users/"+s.Target.ID, `{"name":"One"}`).Want(t, http.StatusOK)
+	s.Clock.Advance(time.Second)
+	b.JSON(http.MethodPatch, "/users/"+s.Target.ID, `{"name":"Two"}`).Want(t, http.StatusForbidden)
 }

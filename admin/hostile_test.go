@@ -51,11 +51,11 @@ func hostileWorld(t *testing.T) (*world, store.User) {
 			return []SiteRules{{Site: evil[0], Public: evil, Require: []policy.Rule{{Field: policy.FieldGroup, Values: evil}}}}
 		}
 	})
-	w.add("ada", store.RoleAdmin)
+	w.Add("ada", store.RoleAdmin)
 	var last store.User
 	for i, s := range evil {
-		err := w.store.Change(t.Context(), func(tx store.Tx) error {
-			now := w.clock.Now()
+		err := w.Store.Change(t.Context(), func(tx store.Tx) error {
+			now := w.Clock.Now()
 			last = store.User{ID: store.NewID(now), Username: s, Email: s, Name: s, Role: store.RoleUser, Groups: []string{s}, Active: true, Origin: store.OriginOIDC, CreatedAt: now}
 			if err := tx.CreateUser(t.Context(), last); err != nil {
 				return err
@@ -75,10 +75,10 @@ func hostileWorld(t *testing.T) (*world, store.User) {
 			t.Fatal(err)
 		}
 		e := store.Event{
-			Time: w.clock.Advance(time.Second), ActorID: last.ID, Actor: s, Action: s, TargetID: last.ID, Target: s, Outcome: store.Outcome(s), IP: s, UserAgent: s, RequestID: s,
+			Time: w.Clock.Advance(time.Second), ActorID: last.ID, Actor: s, Action: s, TargetID: last.ID, Target: s, Outcome: store.Outcome(s), IP: s, UserAgent: s, RequestID: s,
 			Details: map[string]string{s: s, "before." + s: s, "after." + s: s},
 		}
-		if err := w.store.AddEvents(t.Context(), e); err != nil {
+		if err := w.Store.AddEvents(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,12 +89,12 @@ func hostileWorld(t *testing.T) (*world, store.User) {
 func TestNothingThatIsShownRuns(t *testing.T) {
 	t.Parallel()
 	w, u := hostileWorld(t)
-	b := w.signIn("ada")
-	sessions, err := w.store.Sessions(t.Context(), store.SessionQuery{UserID: u.ID, Now: w.clock.Now()})
+	b := w.SignIn("ada")
+	sessions, err := w.Store.Sessions(t.Context(), store.SessionQuery{UserID: u.ID, Now: w.Clock.Now()})
 	if err != nil || len(sessions.Items) != 1 {
 		t.Fatal(err)
 	}
-	event := w.events(evil[0])[0]
+	event := w.Events(evil[0])[0]
 	pages := 0
 	for _, rt := range w.table {
 		if rt.Method != http.MethodGet || rt.Doc != nil || strings.Contains(rt.Pattern, "export") {
@@ -112,17 +112,17 @@ func TestNothingThatIsShownRuns(t *testing.T) {
 			if strings.HasSuffix(rt.Pattern, "/bulk") {
 				query = "?do=deactivate&id=" + u.ID
 			}
-			a := b.get(at + query)
-			if a.status >= 500 {
-				t.Errorf("%s: %d", at, a.status)
+			a := b.Get(at + query)
+			if a.Status >= 500 {
+				t.Errorf("%s: %d", at, a.Status)
 			}
-			if m := raw.FindStringIndex(a.body); m != nil {
-				t.Errorf("%s%s shows it raw: %s", at, query, a.body[max(0, m[0]-60):min(len(a.body), m[1]+60)])
+			if m := raw.FindStringIndex(a.Body); m != nil {
+				t.Errorf("%s%s shows it raw: %s", at, query, a.Body[max(0, m[0]-60):min(len(a.Body), m[1]+60)])
 			}
-			if strings.Contains(a.body, "xss") {
+			if strings.Contains(a.Body, "xss") {
 				pages++
 			}
-			csp := a.header.Get("Content-Security-Policy")
+			csp := a.Header.Get("Content-Security-Policy")
 			if !strings.Contains(csp, "script-src 'nonce-") || strings.Contains(csp, "unsafe") {
 				t.Errorf("%s: %s", at, csp)
 			}
@@ -131,14 +131,14 @@ func TestNothingThatIsShownRuns(t *testing.T) {
 	if pages < 20 {
 		t.Errorf("the texts were seen on %d pages only", pages)
 	}
-	b.get("/admin/users?size=100").shows(t, "&lt;script&gt;alert(&#34;xss0&#34;)&lt;/script&gt;")
+	b.Get("/admin/users?size=100").Shows(t, "&lt;script&gt;alert(&#34;xss0&#34;)&lt;/script&gt;")
 	// In a form that is shown again, too.
 	for _, s := range evil {
 		form := map[string][]string{"username": {s + ","}, "email": {s}, "name": {s}, "groups": {s}, "role": {s}, "active": {s}, "way": {s}, "expires": {s}, "note": {s}, "confirm": {s + "!"}}
 		for _, at := range []string{"/admin/users/invite", "/admin/users/" + u.ID + "/edit", "/admin/users/" + u.ID + "/delete"} {
-			a := b.post(at, form)
-			if a.status != http.StatusUnprocessableEntity || raw.MatchString(a.body) {
-				t.Errorf("%s with %q: %d", at, s, a.status)
+			a := b.Post(at, form)
+			if a.Status != http.StatusUnprocessableEntity || raw.MatchString(a.Body) {
+				t.Errorf("%s with %q: %d", at, s, a.Status)
 			}
 		}
 	}
@@ -148,13 +148,13 @@ func TestNothingThatIsShownRuns(t *testing.T) {
 func TestExportsAreInert(t *testing.T) {
 	t.Parallel()
 	w, _ := hostileWorld(t)
-	b := w.signIn("ada")
+	b := w.SignIn("ada")
 	for path, found := range map[string]int{"/admin/users/export.csv": len(evil), "/admin/audit/export.csv": len(evil)} {
-		a := b.get(path).want(t, http.StatusOK)
-		if !strings.HasPrefix(a.header.Get("Content-Disposition"), "attachment;") || !strings.HasPrefix(a.header.Get("Content-Type"), "text/csv") || a.header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%s: %v", path, a.header)
+		a := b.Get(path).Want(t, http.StatusOK)
+		if !strings.HasPrefix(a.Header.Get("Content-Disposition"), "attachment;") || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/csv") || a.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %v", path, a.Header)
 		}
-		rows, err := csv.NewReader(strings.NewReader(a.body)).ReadAll()
+		rows, err := csv.NewReader(strings.NewReader(a.Body)).ReadAll()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,8 +173,8 @@ func TestExportsAreInert(t *testing.T) {
 			t.Errorf("%s: %d rows with the texts, not %d", path, seen, found)
 		}
 	}
-	a := b.get("/admin/audit/export.jsonl").want(t, http.StatusOK)
-	dec, n := json.NewDecoder(strings.NewReader(a.body)), 0
+	a := b.Get("/admin/audit/export.jsonl").Want(t, http.StatusOK)
+	dec, n := json.NewDecoder(strings.NewReader(a.Body)), 0
 	for {
 		var e api.Event
 		err := dec.Decode(&e)
@@ -189,8 +189,8 @@ func TestExportsAreInert(t *testing.T) {
 		}
 		n++
 	}
-	if n < len(evil) || strings.Count(a.body, "\n") != n {
-		t.Errorf("%d entries on %d lines", n, strings.Count(a.body, "\n"))
+	if n < len(evil) || strings.Count(a.Body, "\n") != n {
+		t.Errorf("%d entries on %d lines", n, strings.Count(a.Body, "\n"))
 	}
 }
 
@@ -198,26 +198,26 @@ func TestExportsAreInert(t *testing.T) {
 func TestExportsAreAudited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	w.add("tom", store.RoleUser)
-	b := w.signIn("ada")
+	w.Add("ada", store.RoleAdmin)
+	w.Add("tom", store.RoleUser)
+	b := w.SignIn("ada")
 	for path, action := range map[string]string{"/admin/users/export.csv?q=tom&role=user": "user.export", "/admin/audit/export.csv?action=user.": "audit.export", "/admin/audit/export.jsonl": "audit.export"} {
-		before := len(w.events(action))
-		if a := b.do(http.MethodHead, path, "", nil).want(t, http.StatusOK); a.body != "" {
+		before := len(w.Events(action))
+		if a := b.Do(http.MethodHead, path, "", nil).Want(t, http.StatusOK); a.Body != "" {
 			t.Error(a)
 		}
-		if n := len(w.events(action)); n != before {
+		if n := len(w.Events(action)); n != before {
 			t.Errorf("HEAD %s is audited", path)
 		}
-		b.get(path).want(t, http.StatusOK)
-		if n := len(w.events(action)); n != before+1 {
+		b.Get(path).Want(t, http.StatusOK)
+		if n := len(w.Events(action)); n != before+1 {
 			t.Errorf("%s: %d entries more", path, n-before)
 		}
 	}
-	if a := b.get("/admin/users/export.csv?q=tom&role=user"); strings.Contains(a.body, "ada") || !strings.Contains(a.body, "tom") {
+	if a := b.Get("/admin/users/export.csv?q=tom&role=user"); strings.Contains(a.Body, "ada") || !strings.Contains(a.Body, "tom") {
 		t.Errorf("the filter does not count: %s", a)
 	}
-	if e := w.events("user.export")[0]; e.Details["filter.q"] != "tom" || e.Details["format"] != "csv" || e.Actor != "ada" {
+	if e := w.Events("user.export")[0]; e.Details["filter.q"] != "tom" || e.Details["format"] != "csv" || e.Actor != "ada" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -240,15 +240,15 @@ func (c *cutter) Flush() {
 func TestALongExport(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
+	w.Add("ada", store.RoleAdmin)
 	var events []store.Event
 	for i := range 3*exportPage + 10 {
-		events = append(events, store.Event{Time: w.clock.Now().Add(time.Duration(i) * time.Millisecond), Actor: "somebody", Action: "test.act", Outcome: store.Success})
+		events = append(events, store.Event{Time: w.Clock.Now().Add(time.Duration(i) * time.Millisecond), Actor: "somebody", Action: "test.act", Outcome: store.Success})
 	}
 	w.log(events)
-	b := w.signIn("ada")
-	a := b.get("/admin/audit/export.csv?action=test.act").want(t, http.StatusOK)
-	rows, err := csv.NewReader(strings.NewReader(a.body)).ReadAll()
+	b := w.SignIn("ada")
+	a := b.Get("/admin/audit/export.csv?action=test.act").Want(t, http.StatusOK)
+	rows, err := csv.NewReader(strings.NewReader(a.Body)).ReadAll()
 	if err != nil || len(rows) != 3*exportPage+10+1 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
@@ -259,16 +259,16 @@ func TestALongExport(t *testing.T) {
 	if len(seen) != 3*exportPage+10 {
 		t.Errorf("%d different rows", len(seen))
 	}
-	at, err := url.Parse(w.server.URL)
+	at, err := url.Parse(w.Server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL+prefix+"/admin/audit/export.csv?action=test.act", nil)
-	for _, c := range b.client.Jar.Cookies(at) {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, w.Server.URL+prefix+"/admin/audit/export.csv?action=test.act", nil)
+	for _, c := range b.Client.Jar.Cookies(at) {
 		r.AddCookie(c)
 	}
 	rw := &cutter{ResponseRecorder: httptest.NewRecorder(), after: func() {
-		if _, err := w.accounts.EndAllSessions(t.Context(), operator); err != nil {
+		if _, err := w.Accounts.EndAllSessions(t.Context(), operator); err != nil {
 			t.Error(err)
 		}
 	}}
@@ -278,7 +278,7 @@ func TestALongExport(t *testing.T) {
 				t.Errorf("the export ended with %v", err)
 			}
 		}()
-		w.server.Config.Handler.ServeHTTP(rw, r)
+		w.Server.Config.Handler.ServeHTTP(rw, r)
 	}()
 	if n := strings.Count(rw.Body.String(), "\r\n"); n != exportPage+1 {
 		t.Errorf("%d lines went out", n)
@@ -289,22 +289,22 @@ func TestALongExport(t *testing.T) {
 func TestNoSecretIsShown(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	b := s.signIn("ada")
-	b.json(http.MethodPost, "/users/"+s.target.ID+"/reset-password", `{"password":"`+otherPass+`"}`).want(t, http.StatusOK)
-	b = s.signIn("ada")
+	b := s.SignIn("ada")
+	b.JSON(http.MethodPost, "/users/"+s.Target.ID+"/reset-password", `{"password":"`+otherPass+`"}`).Want(t, http.StatusOK)
+	b = s.SignIn("ada")
 	secrets := []string{goodPass, otherPass, "argon2id"}
 	for _, name := range []string{"ada", "tom"} {
-		u, err := s.store.UserByUsername(t.Context(), name)
+		u, err := s.Store.UserByUsername(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		secrets = append(secrets, u.PasswordHash)
 	}
-	at, err := url.Parse(s.server.URL)
+	at, err := url.Parse(s.Server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range b.client.Jar.Cookies(at) {
+	for _, c := range b.Client.Jar.Cookies(at) {
 		secrets = append(secrets, c.Value, store.HashToken(c.Value).String())
 	}
 	for _, rt := range s.world.table {
@@ -313,7 +313,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		}
 		a := s.try(t, b, rt.Method, rt.Pattern)
 		for _, secret := range secrets {
-			if secret != "" && strings.Contains(a.body+fmt.Sprint(a.header), secret) {
+			if secret != "" && strings.Contains(a.Body+fmt.Sprint(a.Header), secret) {
 				t.Errorf("%s holds %q", rt.Pattern, secret)
 			}
 		}

@@ -16,31 +16,31 @@ func TestIdentitiesAreSeenAndUnlinked(t *testing.T) {
 	t.Parallel()
 	for name, unlink := range map[string]func(s *scene, b *browser) response{
 		"page": func(s *scene, b *browser) response {
-			at := "/admin/users/" + s.target.ID
-			page := b.get(at + "/sign-in")
-			link := at + "/identities/" + s.identity.ID() + "/unlink"
-			if !strings.Contains(page.body, link) || !strings.Contains(b.get(link).body, "https://idp") {
-				s.t.Errorf("the page says nothing of the identity: %s", page)
+			at := "/admin/users/" + s.Target.ID
+			page := b.Get(at + "/sign-in")
+			link := at + "/identities/" + s.Identity.ID() + "/unlink"
+			if !strings.Contains(page.Body, link) || !strings.Contains(b.Get(link).Body, "https://idp") {
+				s.T.Errorf("the page says nothing of the identity: %s", page)
 			}
-			return b.post(link, nil)
+			return b.Post(link, nil)
 		},
 		"API": func(s *scene, b *browser) response {
-			at := "/api/v1/users/" + s.target.ID + "/identities"
+			at := "/api/v1/users/" + s.Target.ID + "/identities"
 			var list struct{ Items []api.Identity }
-			if a := b.get(at); json.Unmarshal([]byte(a.body), &list) != nil || len(list.Items) != 1 || list.Items[0].ID != s.identity.ID() || list.Items[0].Subject != "tom" {
-				s.t.Errorf("the list: %s", a)
+			if a := b.Get(at); json.Unmarshal([]byte(a.Body), &list) != nil || len(list.Items) != 1 || list.Items[0].ID != s.Identity.ID() || list.Items[0].Subject != "tom" {
+				s.T.Errorf("the list: %s", a)
 			}
-			return b.do(http.MethodDelete, at+"/"+s.identity.ID(), "", nil)
+			return b.Do(http.MethodDelete, at+"/"+s.Identity.ID(), "", nil)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			ada := s.signIn("ada")
-			if a := unlink(s, ada); a.status != http.StatusSeeOther && a.status != http.StatusNoContent {
+			ada := s.SignIn("ada")
+			if a := unlink(s, ada); a.Status != http.StatusSeeOther && a.Status != http.StatusNoContent {
 				t.Errorf("unlinking: %s", a)
 			}
-			if _, err := s.store.Identity(t.Context(), s.identity.Issuer, s.identity.Subject); !errors.Is(err, store.ErrNotFound) {
+			if _, err := s.Store.Identity(t.Context(), s.Identity.Issuer, s.Identity.Subject); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("it is linked still: %v", err)
 			}
 		})
@@ -51,10 +51,10 @@ func TestIdentitiesAreSeenAndUnlinked(t *testing.T) {
 func TestTheResetFormUnlinksProvidersByDefault(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	at := "/admin/users/" + s.target.ID + "/reset-link"
-	ada := s.signIn("ada")
+	at := "/admin/users/" + s.Target.ID + "/reset-link"
+	ada := s.SignIn("ada")
 	ticked := func() bool {
-		body := ada.get(at).body
+		body := ada.Get(at).Body
 		i := strings.Index(body, `name="identities"`)
 		if i < 0 {
 			t.Fatal("the form does not ask about providers")
@@ -65,7 +65,7 @@ func TestTheResetFormUnlinksProvidersByDefault(t *testing.T) {
 	if !ticked() {
 		t.Error("the box is not ticked")
 	}
-	if err := s.store.Change(t.Context(), func(tx store.Tx) error { return tx.SetPassword(t.Context(), s.target.ID, store.PasswordChange{}) }); err != nil {
+	if err := s.Store.Change(t.Context(), func(tx store.Tx) error { return tx.SetPassword(t.Context(), s.Target.ID, store.PasswordChange{}) }); err != nil {
 		t.Fatal(err)
 	}
 	if ticked() {

@@ -18,10 +18,10 @@ var older = regexp.MustCompile(`href="/_auth(/admin/audit\?[^"]*cursor=[^"]*)">O
 
 // log adds events, some in each change: thousands take longer than one may on a slow machine.
 func (w *world) log(events []store.Event) {
-	w.t.Helper()
+	w.T.Helper()
 	for batch := range slices.Chunk(events, 250) {
-		if err := w.store.AddEvents(w.t.Context(), batch...); err != nil {
-			w.t.Fatal(err)
+		if err := w.Store.AddEvents(w.T.Context(), batch...); err != nil {
+			w.T.Fatal(err)
 		}
 	}
 }
@@ -31,25 +31,25 @@ func (w *world) log(events []store.Event) {
 func TestASearchThatStopsSaysSoAndGoesOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	ada := w.signIn("ada")
-	now := w.clock.Now()
+	w.Add("ada", store.RoleAdmin)
+	ada := w.SignIn("ada")
+	now := w.Clock.Now()
 	events := make([]store.Event, 0, 10_400)
 	for i := range cap(events) {
 		events = append(events, store.Event{Time: now.Add(-time.Duration(i+1) * time.Minute), Actor: "somebody", Action: "session.sign_in", Outcome: store.Success})
 	}
 	events[len(events)-1].Actor = "needle"
 	w.log(events)
-	first := ada.get("/admin/audit?q=needl").want(t, http.StatusOK).shows(t, "Searched back to 2026-02-", "Nothing matches so far")
-	if strings.Contains(first.body, ">needle<") {
+	first := ada.Get("/admin/audit?q=needl").Want(t, http.StatusOK).Shows(t, "Searched back to 2026-02-", "Nothing matches so far")
+	if strings.Contains(first.Body, ">needle<") {
 		t.Fatal("the page passed over more than it may")
 	}
-	link := older.FindStringSubmatch(first.body)
+	link := older.FindStringSubmatch(first.Body)
 	if link == nil {
 		t.Fatalf("no way on: %s", first)
 	}
-	second := ada.get(html.UnescapeString(link[1])).want(t, http.StatusOK).shows(t, ">needle<")
-	if strings.Contains(second.body, "Searched back") || older.MatchString(second.body) {
+	second := ada.Get(html.UnescapeString(link[1])).Want(t, http.StatusOK).Shows(t, ">needle<")
+	if strings.Contains(second.Body, "Searched back") || older.MatchString(second.Body) {
 		t.Error("the search has come to the end and says that it goes on")
 	}
 	pages, found, cursor := 0, 0, ""
@@ -58,7 +58,7 @@ func TestASearchThatStopsSaysSoAndGoesOn(t *testing.T) {
 			Items []struct{ Actor string }
 			Next  string
 		}
-		ada.json(http.MethodGet, "/audit?q=needl&cursor="+url.QueryEscape(cursor), nil).want(t, http.StatusOK).read(t, &list)
+		ada.JSON(http.MethodGet, "/audit?q=needl&cursor="+url.QueryEscape(cursor), nil).Want(t, http.StatusOK).Decode(t, &list)
 		found, cursor = found+len(list.Items), list.Next
 	}
 	if pages != 2 || found != 1 {
@@ -75,12 +75,12 @@ func TestInvitationsComeInPages(t *testing.T) {
 	next := regexp.MustCompile(`href="/_auth(/admin/invites\?cursor=[^"]*)">Older entries`)
 	name := regexp.MustCompile(`>(user\d{6})<`)
 	for path, pages := "/admin/invites", 0; path != ""; pages++ {
-		a := ada.get(path).want(t, http.StatusOK)
-		for _, m := range name.FindAllStringSubmatch(a.body, -1) {
+		a := ada.Get(path).Want(t, http.StatusOK)
+		for _, m := range name.FindAllStringSubmatch(a.Body, -1) {
 			seen[m[1]] = true
 		}
 		path = ""
-		if m := next.FindStringSubmatch(a.body); m != nil {
+		if m := next.FindStringSubmatch(a.Body); m != nil {
 			path = html.UnescapeString(m[1])
 		}
 		if pages > n {
@@ -92,8 +92,8 @@ func TestInvitationsComeInPages(t *testing.T) {
 			t.Errorf("user%06d is on no page", i)
 		}
 	}
-	for _, bad := range []string{"x", store.NewID(w.clock.Now())} {
-		ada.get("/admin/invites?cursor="+bad).want(t, http.StatusBadRequest)
+	for _, bad := range []string{"x", store.NewID(w.Clock.Now())} {
+		ada.Get("/admin/invites?cursor="+bad).Want(t, http.StatusBadRequest)
 	}
 }
 
@@ -102,34 +102,34 @@ func TestInvitationsComeInPages(t *testing.T) {
 func TestTheLastPageMayBeEmptyAndLeadsBack(t *testing.T) {
 	t.Parallel()
 	w, ada := filled(t, 26, 30)
-	last, err := w.store.UserByUsername(t.Context(), "user000025")
+	last, err := w.Store.UserByUsername(t.Context(), "user000025")
 	if err != nil {
 		t.Fatal(err)
 	}
 	onward := func(path string) string {
 		t.Helper()
-		m := regexp.MustCompile(`href="/_auth(/admin/[^"]*cursor=[^"]*)">(?:Next page|Older entries)`).FindStringSubmatch(ada.get(path).want(t, http.StatusOK).body)
+		m := regexp.MustCompile(`href="/_auth(/admin/[^"]*cursor=[^"]*)">(?:Next page|Older entries)`).FindStringSubmatch(ada.Get(path).Want(t, http.StatusOK).Body)
 		if m == nil {
 			t.Fatalf("%s has no next page", path)
 		}
 		return html.UnescapeString(m[1])
 	}
 	users, sessions, audit := onward("/admin/users?q=er0"), onward("/admin/sessions?q=er0"), onward("/admin/audit")
-	if err := w.store.Change(t.Context(), func(tx store.Tx) error { return tx.DeleteUser(t.Context(), last.ID) }); err != nil {
+	if err := w.Store.Change(t.Context(), func(tx store.Tx) error { return tx.DeleteUser(t.Context(), last.ID) }); err != nil {
 		t.Fatal(err)
 	}
 	for path, back := range map[string]string{
 		users: `href="/_auth/admin/users?q=er0">First page`, sessions: `href="/_auth/admin/sessions?q=er0">Newest entries`,
 		audit + "&q=nobody": `href="/_auth/admin/audit?q=nobody">Newest entries`,
 	} {
-		page := ada.get(path).want(t, http.StatusOK).shows(t, "Nothing more matches", back)
+		page := ada.Get(path).Want(t, http.StatusOK).Shows(t, "Nothing more matches", back)
 		for _, wrong := range []string{"Nothing matches", "0 users", "Next page", "Previous page", "Older entries"} {
-			if strings.Contains(page.body, wrong) {
+			if strings.Contains(page.Body, wrong) {
 				t.Errorf("%s says %q", path, wrong)
 			}
 		}
 	}
-	if nobody := ada.get("/admin/users?q=nobody").shows(t, "Nothing matches"); strings.Contains(nobody.body, "First page") {
+	if nobody := ada.Get("/admin/users?q=nobody").Shows(t, "Nothing matches"); strings.Contains(nobody.Body, "First page") {
 		t.Error("the only page leads to others")
 	}
 }

@@ -31,20 +31,20 @@ func foreign(body string) []string {
 func TestRefusalsOnPagesComeFromTheCatalog(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config) { c.Language = ui.Pseudo })
-	b := s.signIn("ada")
-	long, tom, ada := strings.Repeat("x", 600), "/admin/users/"+s.target.ID, "/admin/users/"+s.admin.ID
+	b := s.SignIn("ada")
+	long, tom, ada := strings.Repeat("x", 600), "/admin/users/"+s.Target.ID, "/admin/users/"+s.Admin.ID
 	pages := map[string]response{}
-	get := func(path string) { pages["GET "+path] = b.get(path) }
+	get := func(path string) { pages["GET "+path] = b.Get(path) }
 	post := func(path string, pairs ...string) {
 		form := url.Values{}
 		for i := 0; i+1 < len(pairs); i += 2 {
 			form.Add(pairs[i], pairs[i+1])
 		}
-		pages["POST "+path+" "+strings.Join(pairs, " ")] = b.post(path, form)
+		pages["POST "+path+" "+strings.Join(pairs, " ")] = b.Post(path, form)
 	}
 	for _, path := range []string{
 		"/admin/users?status=x", "/admin/users?sort=x", "/admin/users?size=3", "/admin/users?q=a&q=b", "/admin/users?q=%zz", "/admin/users?cursor=x",
-		"/admin/audit?from=x", "/admin/audit?since=1y", "/admin/nothing", "/admin/users/zzz", "/admin/users/bulk?do=x&id=" + s.target.ID, "/admin/users/bulk?do=activate",
+		"/admin/audit?from=x", "/admin/audit?since=1y", "/admin/nothing", "/admin/users/zzz", "/admin/users/bulk?do=x&id=" + s.Target.ID, "/admin/users/bulk?do=activate",
 	} {
 		get(path)
 	}
@@ -86,31 +86,31 @@ func TestRefusalsOnPagesComeFromTheCatalog(t *testing.T) {
 		post(ada+path, "confirm", "ada")
 	}
 	post(ada+"/edit", "role", "user")
-	post("/admin/users/bulk", "do", "deactivate", "id", s.admin.ID)
+	post("/admin/users/bulk", "do", "deactivate", "id", s.Admin.ID)
 	post("/admin/users/bulk", "do", "x")
 	post("/admin/users/bulk", "do", "activate")
 	post("/admin/sessions/everyone", "confirm", "no")
-	pages["PUT"] = b.do(http.MethodPut, "/admin/users", "", nil)
-	pages["too large"] = b.do(http.MethodPost, "/admin/users/invite", "application/x-www-form-urlencoded", strings.NewReader(strings.Repeat("a=b&", 20000)))
-	pages["no form"] = b.do(http.MethodPost, "/admin/users/invite", "text/plain", strings.NewReader("x"))
-	pages["broken form"] = b.do(http.MethodPost, "/admin/users/invite", "application/x-www-form-urlencoded", strings.NewReader("a=%zz"))
-	pages["in a frame"] = b.with("Sec-Fetch-Dest", "iframe").get("/admin")
-	pages["from elsewhere"] = b.with("Sec-Fetch-Site", "cross-site").post("/admin/users/invite", nil)
-	pages["no administrator"] = s.signIn("tom").get("/admin")
-	s.edit(s.target.ID, func(u *store.User) { u.Managed = true })
+	pages["PUT"] = b.Do(http.MethodPut, "/admin/users", "", nil)
+	pages["too large"] = b.Do(http.MethodPost, "/admin/users/invite", "application/x-www-form-urlencoded", strings.NewReader(strings.Repeat("a=b&", 20000)))
+	pages["no form"] = b.Do(http.MethodPost, "/admin/users/invite", "text/plain", strings.NewReader("x"))
+	pages["broken form"] = b.Do(http.MethodPost, "/admin/users/invite", "application/x-www-form-urlencoded", strings.NewReader("a=%zz"))
+	pages["in a frame"] = b.With("Sec-Fetch-Dest", "iframe").Get("/admin")
+	pages["from elsewhere"] = b.With("Sec-Fetch-Site", "cross-site").Post("/admin/users/invite", nil)
+	pages["no administrator"] = s.SignIn("tom").Get("/admin")
+	s.Edit(s.Target.ID, func(u *store.User) { u.Managed = true })
 	for _, path := range []string{"/edit", "/deactivate", "/delete", "/reset-link", "/require-change"} {
 		post(tom+path, "confirm", "tom", "role", "admin", "email", "new@example.com")
 	}
-	s.clock.Advance(11 * time.Minute)
+	s.Clock.Advance(11 * time.Minute)
 	post(tom+"/edit", "name", "T")
 	seen := 0
 	for name, a := range pages {
-		if a.status < 400 && !strings.Contains(name, "/bulk") {
-			t.Errorf("%s: %d", name, a.status)
+		if a.Status < 400 && !strings.Contains(name, "/bulk") {
+			t.Errorf("%s: %d", name, a.Status)
 		}
-		seen += strings.Count(a.body, "[")
-		for _, text := range foreign(a.body) {
-			t.Errorf("%s (%d) says %q past the catalog", name, a.status, text)
+		seen += strings.Count(a.Body, "[")
+		for _, text := range foreign(a.Body) {
+			t.Errorf("%s (%d) says %q past the catalog", name, a.Status, text)
 		}
 	}
 	if seen < 500 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/webtest"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -16,52 +17,33 @@ import (
 // methods that are tried on every address.
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
-// scene is a world with somebody to act on: an active user with a session and an open link.
+// scene is a world with an account to act on.
 type scene struct {
 	*world
-	admin   store.User
-	target  store.User
-	session string
-	event   string
-	// identity is the target's at a provider.
-	identity store.Identity
+	webtest.Scene
+	event string // the id of an entry of the audit log
 }
 
 func newScene(t *testing.T, with ...func(*config)) *scene {
 	t.Helper()
 	w := newWorld(t, append([]func(*config){func(c *config) { c.CheckProvider = noCheck }}, with...)...)
-	s := &scene{world: w, admin: w.add("ada", store.RoleAdmin), target: w.add("tom", store.RoleUser)}
-	w.add("walter", store.RoleAdmin) // so that nothing is about the last administrator
-	if _, err := w.accounts.ResetPassword(t.Context(), operator, s.target.ID, account.Reset{}); err != nil {
-		t.Fatal(err)
-	}
-	s.identity = store.Identity{Issuer: "https://idp", Subject: "tom", UserID: s.target.ID, Provider: "acme", CreatedAt: w.clock.Now()}
-	if err := w.store.Change(t.Context(), func(tx store.Tx) error { return tx.CreateIdentity(t.Context(), s.identity) }); err != nil {
-		t.Fatal(err)
-	}
-	w.signIn("tom")
-	page, err := w.store.Sessions(t.Context(), store.SessionQuery{UserID: s.target.ID, Now: w.clock.Now()})
-	if err != nil || len(page.Items) != 1 {
-		t.Fatal(len(page.Items), err)
-	}
-	s.session = page.Items[0].ID
-	s.event = w.events("user.create")[0].ID
-	s.target = w.user(s.target.ID)
+	s := &scene{world: w, Scene: w.NewScene()}
+	s.event = w.Events("user.create")[0].ID
 	return s
 }
 
 // address fills a pattern in.
 func (s *scene) address(pattern string) string {
-	id := s.target.ID
+	id := s.Target.ID
 	switch {
 	case strings.Contains(pattern, "/sessions/{id}"):
-		id = s.session
+		id = s.Session
 	case strings.Contains(pattern, "/audit/{id}"):
 		id = s.event
 	}
-	at := strings.NewReplacer("{id}", id, "{name}", "acme", "{identity}", s.identity.ID()).Replace(pattern)
+	at := strings.NewReplacer("{id}", id, "{name}", "acme", "{identity}", s.Identity.ID()).Replace(pattern)
 	if pattern == "/admin/users/bulk" {
-		at += "?do=deactivate&id=" + s.target.ID
+		at += "?do=deactivate&id=" + s.Target.ID
 	}
 	return at
 }
@@ -80,7 +62,7 @@ func (s *scene) body(method, pattern string) (mime, text string, ok bool) {
 	case "POST /admin/users/invite":
 		return form("username", "nina")
 	case "POST /admin/users/bulk":
-		return form("do", "deactivate", "id", s.target.ID)
+		return form("do", "deactivate", "id", s.Target.ID)
 	case "POST /admin/users/{id}/edit":
 		return form("name", "Thomas")
 	case "POST /admin/users/{id}/delete":
@@ -106,30 +88,30 @@ func (s *scene) body(method, pattern string) (mime, text string, ok bool) {
 func (s *scene) try(t *testing.T, b *browser, method, pattern string) response {
 	t.Helper()
 	mime, text, _ := s.body(method, pattern)
-	return b.do(method, s.address(pattern), mime, strings.NewReader(text))
+	return b.Do(method, s.address(pattern), mime, strings.NewReader(text))
 }
 
 // untouched fails the test if anything about anybody changed.
 func (s *scene) untouched(t *testing.T, what string) {
 	t.Helper()
-	now := s.user(s.target.ID)
-	if now.Version != s.target.Version || now.Epoch != s.target.Epoch || now.MustChange {
+	now := s.User(s.Target.ID)
+	if now.Version != s.Target.Version || now.Epoch != s.Target.Epoch || now.MustChange {
 		t.Errorf("%s changed the user: %+v", what, now)
 	}
-	if _, _, err := s.store.Session(t.Context(), s.session); err != nil {
+	if _, _, err := s.Store.Session(t.Context(), s.Session); err != nil {
 		t.Errorf("%s ended the session: %v", what, err)
 	}
-	if n, err := s.store.CountUsers(t.Context(), store.UserQuery{}); err != nil || n != 3 {
+	if n, err := s.Store.CountUsers(t.Context(), store.UserQuery{}); err != nil || n != 3 {
 		t.Errorf("%s left %d users, %v", what, n, err)
 	}
-	if _, err := s.store.Identity(t.Context(), s.identity.Issuer, s.identity.Subject); err != nil {
+	if _, err := s.Store.Identity(t.Context(), s.Identity.Issuer, s.Identity.Subject); err != nil {
 		t.Errorf("%s unlinked the provider: %v", what, err)
 	}
-	links, err := s.store.CountLinks(t.Context(), store.LinkQuery{Purpose: store.LinkPassword, Now: s.clock.Now()})
+	links, err := s.Store.CountLinks(t.Context(), store.LinkQuery{Purpose: store.LinkPassword, Now: s.Clock.Now()})
 	if err != nil || links != 1 {
 		t.Errorf("%s left %d links, %v", what, links, err)
 	}
-	if n := len(s.events("user.export")) + len(s.events("audit.export")); n != 0 {
+	if n := len(s.Events("user.export")) + len(s.Events("audit.export")); n != 0 {
 		t.Errorf("%s exported", what)
 	}
 }
@@ -139,49 +121,49 @@ func (s *scene) untouched(t *testing.T, what string) {
 func TestNobodyElseGetsAnywhere(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	nobody, user, stale := s.browser(), s.signIn("tom"), s.signIn("ada")
-	s.clock.Advance(account.FreshWindow + account.FreshWindow/2)
+	nobody, user, stale := s.Browser(), s.SignIn("tom"), s.SignIn("ada")
+	s.Clock.Advance(account.FreshWindow + account.FreshWindow/2)
 	for _, pattern := range s.patterns() {
 		api := strings.HasPrefix(pattern, "/api/")
 		for _, method := range methods {
 			what := method + " " + pattern
 			a := s.try(t, nobody, method, pattern)
 			safe := method == http.MethodGet || method == http.MethodHead
-			if want := http.StatusSeeOther; !api && safe && (a.status != want || !strings.HasPrefix(a.header.Get("Location"), prefix+"/login")) {
-				t.Errorf("%s by nobody: %d to %q", what, a.status, a.header.Get("Location"))
+			if want := http.StatusSeeOther; !api && safe && (a.Status != want || !strings.HasPrefix(a.Header.Get("Location"), prefix+"/login")) {
+				t.Errorf("%s by nobody: %d to %q", what, a.Status, a.Header.Get("Location"))
 			}
-			if (api || (!safe && method != http.MethodOptions)) && a.status != http.StatusUnauthorized {
-				t.Errorf("%s by nobody: %d", what, a.status)
+			if (api || (!safe && method != http.MethodOptions)) && a.Status != http.StatusUnauthorized {
+				t.Errorf("%s by nobody: %d", what, a.Status)
 			}
-			if a = s.try(t, user, method, pattern); a.status != http.StatusForbidden {
-				t.Errorf("%s by a user: %d", what, a.status)
+			if a = s.try(t, user, method, pattern); a.Status != http.StatusForbidden {
+				t.Errorf("%s by a user: %d", what, a.Status)
 			}
-			if api && method != http.MethodHead && a.problem() != "role" {
-				t.Errorf("%s by a user: %s", what, a.body)
+			if api && method != http.MethodHead && a.Problem() != "role" {
+				t.Errorf("%s by a user: %s", what, a.Body)
 			}
 			rt, ok := s.route(pattern, method)
 			a = s.try(t, stale, method, pattern)
 			switch {
 			case !ok:
-				if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") == "" {
-					t.Errorf("%s by a stale administrator: %d, Allow %q", what, a.status, a.header.Get("Allow"))
+				if a.Status != http.StatusMethodNotAllowed || a.Header.Get("Allow") == "" {
+					t.Errorf("%s by a stale administrator: %d, Allow %q", what, a.Status, a.Header.Get("Allow"))
 				}
 			case rt.Access == web.AdminFresh && safe:
-				if a.status != http.StatusSeeOther || a.header.Get("Location") != prefix+"/reauth?rt="+url.QueryEscape(prefix+s.address(pattern)) {
-					t.Errorf("%s by a stale administrator: %d to %q", what, a.status, a.header.Get("Location"))
+				if a.Status != http.StatusSeeOther || a.Header.Get("Location") != prefix+"/reauth?rt="+url.QueryEscape(prefix+s.address(pattern)) {
+					t.Errorf("%s by a stale administrator: %d to %q", what, a.Status, a.Header.Get("Location"))
 				}
 			case rt.Access == web.AdminFresh:
-				if a.status != http.StatusForbidden || (api && a.problem() != "reauth-required") || (!api && !strings.Contains(a.body, prefix+"/reauth")) {
+				if a.Status != http.StatusForbidden || (api && a.Problem() != "reauth-required") || (!api && !strings.Contains(a.Body, prefix+"/reauth")) {
 					t.Errorf("%s by a stale administrator: %s", what, a)
 				}
-			case a.status != http.StatusOK && !strings.Contains(pattern, "handover"):
-				t.Errorf("%s by a stale administrator: %d", what, a.status)
+			case a.Status != http.StatusOK && !strings.Contains(pattern, "handover"):
+				t.Errorf("%s by a stale administrator: %d", what, a.Status)
 			}
 		}
 	}
 	// A stale administrator may look, and take a copy of what is shown: that is audited, and nothing else happened.
 	for _, action := range []string{"user.export", "audit.export"} {
-		for _, e := range s.events(action) {
+		for _, e := range s.Events(action) {
 			if e.Actor != "ada" || e.Outcome != store.Success {
 				t.Errorf("exported by %s: %s", e.Actor, e.Outcome)
 			}
@@ -192,8 +174,8 @@ func TestNobodyElseGetsAnywhere(t *testing.T) {
 func TestRefusalsChangeNothing(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	nobody, user, stale := s.browser(), s.signIn("tom"), s.signIn("ada")
-	s.clock.Advance(account.FreshWindow)
+	nobody, user, stale := s.Browser(), s.SignIn("tom"), s.SignIn("ada")
+	s.Clock.Advance(account.FreshWindow)
 	for _, rt := range s.world.table {
 		if rt.Method == http.MethodGet {
 			continue
@@ -204,7 +186,7 @@ func TestRefusalsChangeNothing(t *testing.T) {
 		}
 	}
 	denied := 0
-	for _, e := range s.allEvents() {
+	for _, e := range s.AllEvents() {
 		if e.Outcome == store.Denied {
 			denied++
 		}
@@ -223,13 +205,13 @@ func TestEveryRouteWorksForAFreshAdministrator(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
 			if rt.Pattern == "/admin/users/{id}/activate" {
-				s.edit(s.target.ID, func(u *store.User) { u.Active = false })
+				s.Edit(s.Target.ID, func(u *store.User) { u.Active = false })
 			}
 			if _, _, ok := s.body(rt.Method, rt.Pattern); !ok && rt.Method != http.MethodGet {
 				t.Fatal("the test does not know what to send")
 			}
-			ada := s.signIn("ada")
-			s.clock.Advance(time.Second) // so that what follows is the newest
+			ada := s.SignIn("ada")
+			s.Clock.Advance(time.Second) // so that what follows is the newest
 			a := s.try(t, ada, rt.Method, rt.Pattern)
 			want := []int{http.StatusOK}
 			switch {
@@ -241,14 +223,14 @@ func TestEveryRouteWorksForAFreshAdministrator(t *testing.T) {
 			case rt.Method == http.MethodPost:
 				want = []int{http.StatusSeeOther}
 			}
-			if !slices.Contains(want, a.status) {
+			if !slices.Contains(want, a.Status) {
 				t.Fatalf("want %d, got %s", want, a)
 			}
-			if a.header.Get("Cache-Control") != "no-store" {
+			if a.Header.Get("Cache-Control") != "no-store" {
 				t.Error("the response may be kept")
 			}
 			if rt.Audit != "" {
-				if e := s.allEvents()[0]; e.Actor != "ada" || e.Outcome != store.Success {
+				if e := s.AllEvents()[0]; e.Actor != "ada" || e.Outcome != store.Success {
 					t.Errorf("the audit log has %s by %s: %s", e.Action, e.Actor, e.Outcome)
 				}
 			}
@@ -260,10 +242,10 @@ func TestEveryRouteWorksForAFreshAdministrator(t *testing.T) {
 func TestWhatIsNotInTheTableIsNotThere(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	user, ada := s.signIn("tom"), s.signIn("ada")
-	for _, path := range []string{"/admin/nothing", "/admin/users/" + s.target.ID + "/nothing", "/admin/users/" + s.target.ID + "/edit/x", "/api/v1/nothing", "/api/v1/users/" + s.target.ID + "/nothing", "/api/v1/Users"} {
-		user.get(path).want(t, http.StatusForbidden)
-		ada.get(path).want(t, http.StatusNotFound)
+	user, ada := s.SignIn("tom"), s.SignIn("ada")
+	for _, path := range []string{"/admin/nothing", "/admin/users/" + s.Target.ID + "/nothing", "/admin/users/" + s.Target.ID + "/edit/x", "/api/v1/nothing", "/api/v1/users/" + s.Target.ID + "/nothing", "/api/v1/Users"} {
+		user.Get(path).Want(t, http.StatusForbidden)
+		ada.Get(path).Want(t, http.StatusNotFound)
 	}
 }
 
@@ -271,20 +253,20 @@ func TestWhatIsNotInTheTableIsNotThere(t *testing.T) {
 func TestIdsHaveOneSpelling(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	ada := s.signIn("ada")
-	id := s.target.ID
+	ada := s.SignIn("ada")
+	id := s.Target.ID
 	last := "%30"
 	if strings.HasSuffix(id, "0") {
 		last = "%31" // another digit than the one it ends in, which would be its one spelling
 	}
 	for _, other := range []string{strings.ToUpper(id), id + "0", id[:25], "0" + id, id[:25] + last, "1", "..", "%00", "tom", strings.Repeat("z", 26), id + "%20", "%C3%A4" + id[2:]} {
 		for _, path := range []string{"/api/v1/users/" + other, "/admin/users/" + other, "/admin/users/" + other + "/edit", "/admin/audit/" + other, "/admin/sessions/" + other + "/revoke"} {
-			if a := ada.get(path); a.status != http.StatusNotFound {
-				t.Errorf("GET %s: %d", path, a.status)
+			if a := ada.Get(path); a.Status != http.StatusNotFound {
+				t.Errorf("GET %s: %d", path, a.Status)
 			}
 		}
-		if a := ada.json(http.MethodDelete, "/users/"+other, nil); a.status != http.StatusNotFound {
-			t.Errorf("DELETE %s: %d", other, a.status)
+		if a := ada.JSON(http.MethodDelete, "/users/"+other, nil); a.Status != http.StatusNotFound {
+			t.Errorf("DELETE %s: %d", other, a.Status)
 		}
 	}
 	s.untouched(t, "another spelling")
@@ -294,7 +276,7 @@ func TestIdsHaveOneSpelling(t *testing.T) {
 func TestPagesOpenInTheAddressBarOnly(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	ada := s.signIn("ada")
+	ada := s.SignIn("ada")
 	for _, c := range []struct{ name, value string }{
 		{"Sec-Fetch-Dest", "empty"},
 		{"Sec-Fetch-Dest", "iframe"},
@@ -306,12 +288,12 @@ func TestPagesOpenInTheAddressBarOnly(t *testing.T) {
 	} {
 		for _, pattern := range s.patterns() {
 			if strings.HasPrefix(pattern, "/admin") {
-				s.try(t, ada.with(c.name, c.value), http.MethodGet, pattern).want(t, http.StatusForbidden)
+				s.try(t, ada.With(c.name, c.value), http.MethodGet, pattern).Want(t, http.StatusForbidden)
 			}
 		}
-		ada.with(c.name, c.value).get("/api/v1/users").want(t, http.StatusOK)
+		ada.With(c.name, c.value).Get("/api/v1/users").Want(t, http.StatusOK)
 	}
-	ada.with("Sec-Fetch-Dest", "document").with("Sec-Fetch-Mode", "navigate").get("/admin/users").want(t, http.StatusOK)
+	ada.With("Sec-Fetch-Dest", "document").With("Sec-Fetch-Mode", "navigate").Get("/admin/users").Want(t, http.StatusOK)
 	s.untouched(t, "a script")
 }
 
@@ -319,13 +301,13 @@ func TestPagesOpenInTheAddressBarOnly(t *testing.T) {
 func TestOtherSitesChangeNothing(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	ada := s.signIn("ada")
+	ada := s.SignIn("ada")
 	for _, rt := range s.world.table {
 		if rt.Method == http.MethodGet {
 			continue
 		}
-		for _, b := range []*browser{ada.with("Sec-Fetch-Site", "cross-site"), ada.with("Sec-Fetch-Site", "same-site"), ada.with("Origin", "https://evil.test"), ada.with("Origin", "null")} {
-			s.try(t, b, rt.Method, rt.Pattern).want(t, http.StatusForbidden)
+		for _, b := range []*browser{ada.With("Sec-Fetch-Site", "cross-site"), ada.With("Sec-Fetch-Site", "same-site"), ada.With("Origin", "https://evil.test"), ada.With("Origin", "null")} {
+			s.try(t, b, rt.Method, rt.Pattern).Want(t, http.StatusForbidden)
 		}
 		s.untouched(t, rt.Method+" "+rt.Pattern)
 	}
@@ -349,13 +331,4 @@ func (s *scene) route(pattern, method string) (web.Route, bool) {
 		return web.Route{}, false
 	}
 	return s.world.table[i], true
-}
-
-func (w *world) allEvents() []store.Event {
-	w.t.Helper()
-	page, err := w.store.Events(w.t.Context(), store.EventQuery{Limit: 1000})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return page.Items
 }

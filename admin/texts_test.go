@@ -126,13 +126,13 @@ var (
 func TestPagesAreWellBuilt(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	b := s.signIn("ada")
+	b := s.SignIn("ada")
 	titles := map[string]string{}
 	for _, rt := range s.world.table {
 		if rt.Method != http.MethodGet || rt.Doc != nil || strings.Contains(rt.Pattern, "export") {
 			continue
 		}
-		body := s.try(t, b, rt.Method, rt.Pattern).body
+		body := s.try(t, b, rt.Method, rt.Pattern).Body
 		if strings.Count(body, "<h1>") != 1 || strings.Count(body, "<main ") != 1 || !strings.Contains(body, `<html lang="en"`) {
 			t.Errorf("%s: not one heading, or not one main part", rt.Pattern)
 		}
@@ -174,7 +174,7 @@ func TestPagesAreWellBuilt(t *testing.T) {
 func TestEveryTextComesFromTheCatalog(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config) { c.Language = ui.Pseudo })
-	b := s.signIn("ada")
+	b := s.SignIn("ada")
 	// What stays as it is: names and values of the test's own.
 	given := regexp.MustCompile(`ada|tom|walter|acme|Acme|open\.test|staff|\.test|require |command line|/|@|session|idle|default|sqlite|postgres|Gatehouse|\d{4}|[a-z]+\.[a-z_]+|Go|openid|` +
 		`^[0-9a-z]{26}$|^(active|admin|true|false|email|email_verified|groups|name|password|set|pending|role|role_granted|user|username)$`)
@@ -183,7 +183,7 @@ func TestEveryTextComesFromTheCatalog(t *testing.T) {
 		if rt.Method != http.MethodGet || rt.Doc != nil || strings.Contains(rt.Pattern, "export") || strings.Contains(rt.Pattern, "{id}/handover") {
 			continue
 		}
-		_, body, _ := strings.Cut(s.try(t, b, rt.Method, rt.Pattern).body, "<body>")
+		_, body, _ := strings.Cut(s.try(t, b, rt.Method, rt.Pattern).Body, "<body>")
 		for _, m := range plainT.FindAllStringSubmatch(body, -1) {
 			text := strings.TrimSpace(m[1])
 			if strings.Contains(text, "[") || given.MatchString(text) {

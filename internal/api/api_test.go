@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"os"
 	"reflect"
 	"slices"
@@ -35,42 +34,42 @@ const userKeys = "active created_at email groups id last_login_at managed name p
 func TestUsersByAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	b := w.signIn("ada")
+	w.Add("ada", store.RoleAdmin)
+	b := w.SignIn("ada")
 
-	a := b.json(http.MethodPost, "/users", `{"username":"nina","email":"nina@example.com","name":"Nina","role":"user","groups":["b","a","b"],"active":true,"password":"`+otherPass+`"}`).want(t, http.StatusCreated)
+	a := b.JSON(http.MethodPost, "/users", `{"username":"nina","email":"nina@example.com","name":"Nina","role":"user","groups":["b","a","b"],"active":true,"password":"`+otherPass+`"}`).Want(t, http.StatusCreated)
 	var u User
-	a.read(t, &u)
-	if keysOf(t, json.RawMessage(a.body)) != userKeys || u.Username != "nina" || !slices.Equal(u.Groups, []string{"a", "b"}) || !u.Active || u.LastLoginAt != nil {
+	a.Decode(t, &u)
+	if keysOf(t, json.RawMessage(a.Body)) != userKeys || u.Username != "nina" || !slices.Equal(u.Groups, []string{"a", "b"}) || !u.Active || u.LastLoginAt != nil {
 		t.Errorf("made %s", a)
 	}
-	if got := a.header.Get("Location"); got != prefix+"/api/v1/users/"+u.ID {
+	if got := a.Header.Get("Location"); got != prefix+"/api/v1/users/"+u.ID {
 		t.Errorf("Location %q", got)
 	}
-	made := a.header.Get("ETag")
-	a = b.json(http.MethodGet, "/users/"+u.ID, nil).want(t, http.StatusOK)
-	if a.header.Get("ETag") != made || made == "" || keysOf(t, json.RawMessage(a.body)) != userKeys {
-		t.Errorf("read %s with %s", a, a.header.Get("ETag"))
+	made := a.Header.Get("ETag")
+	a = b.JSON(http.MethodGet, "/users/"+u.ID, nil).Want(t, http.StatusOK)
+	if a.Header.Get("ETag") != made || made == "" || keysOf(t, json.RawMessage(a.Body)) != userKeys {
+		t.Errorf("read %s with %s", a, a.Header.Get("ETag"))
 	}
 
-	a = b.with("If-Match", made).json(http.MethodPatch, "/users/"+u.ID, `{"name":"Nina Nine","groups":[]}`).want(t, http.StatusOK)
-	if a.read(t, &u); u.Name != "Nina Nine" || len(u.Groups) != 0 || a.header.Get("ETag") == made {
+	a = b.With("If-Match", made).JSON(http.MethodPatch, "/users/"+u.ID, `{"name":"Nina Nine","groups":[]}`).Want(t, http.StatusOK)
+	if a.Decode(t, &u); u.Name != "Nina Nine" || len(u.Groups) != 0 || a.Header.Get("ETag") == made {
 		t.Errorf("changed to %s", a)
 	}
-	now := a.header.Get("ETag")
+	now := a.Header.Get("ETag")
 	for _, tag := range []string{made, `"x"`, "W/" + now, "1", `""`} {
-		if a := b.with("If-Match", tag).json(http.MethodPatch, "/users/"+u.ID, `{"name":"No"}`); a.status != http.StatusPreconditionFailed || a.problem() != "stale" {
+		if a := b.With("If-Match", tag).JSON(http.MethodPatch, "/users/"+u.ID, `{"name":"No"}`); a.Status != http.StatusPreconditionFailed || a.Problem() != "stale" {
 			t.Errorf("If-Match %s: %s", tag, a)
 		}
-		b.with("If-Match", tag).json(http.MethodDelete, "/users/"+u.ID, nil).want(t, http.StatusPreconditionFailed)
+		b.With("If-Match", tag).JSON(http.MethodDelete, "/users/"+u.ID, nil).Want(t, http.StatusPreconditionFailed)
 	}
-	b.with("If-Match", `"x", `+now).json(http.MethodPatch, "/users/"+u.ID, `{"active":false}`).want(t, http.StatusOK)
-	b.with("If-Match", "*").json(http.MethodPatch, "/users/"+u.ID, `{}`).want(t, http.StatusOK)
-	if a = b.json(http.MethodDelete, "/users/"+u.ID, nil).want(t, http.StatusNoContent); a.body != "" {
+	b.With("If-Match", `"x", `+now).JSON(http.MethodPatch, "/users/"+u.ID, `{"active":false}`).Want(t, http.StatusOK)
+	b.With("If-Match", "*").JSON(http.MethodPatch, "/users/"+u.ID, `{}`).Want(t, http.StatusOK)
+	if a = b.JSON(http.MethodDelete, "/users/"+u.ID, nil).Want(t, http.StatusNoContent); a.Body != "" {
 		t.Error(a)
 	}
 	for _, m := range []string{http.MethodGet, http.MethodDelete} {
-		if a := b.json(m, "/users/"+u.ID, nil); a.status != http.StatusNotFound || a.problem() != "not-found" {
+		if a := b.JSON(m, "/users/"+u.ID, nil); a.Status != http.StatusNotFound || a.Problem() != "not-found" {
 			t.Error(a)
 		}
 	}
@@ -80,27 +79,27 @@ func TestUsersByAPI(t *testing.T) {
 func TestANewUserWithoutAPasswordGetsALink(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	b := w.signIn("ada")
+	w.Add("ada", store.RoleAdmin)
+	b := w.SignIn("ada")
 	var made struct {
 		ID        string    `json:"id"`
 		Active    bool      `json:"active"`
 		Link      string    `json:"link"`
 		ExpiresAt time.Time `json:"expires_at"`
 	}
-	b.json(http.MethodPost, "/users", `{"username":"nina"}`).want(t, http.StatusCreated).read(t, &made)
-	if !made.Active || !made.ExpiresAt.Equal(w.clock.Now().Add(account.DefaultLinkTTL)) {
+	b.JSON(http.MethodPost, "/users", `{"username":"nina"}`).Want(t, http.StatusCreated).Decode(t, &made)
+	if !made.Active || !made.ExpiresAt.Equal(w.Clock.Now().Add(account.DefaultLinkTTL)) {
 		t.Fatalf("%+v", made)
 	}
-	w.useLink(t, made.Link, "nina")
+	w.UseLink(t, made.Link, "nina")
 	// A reset makes another one. The old password goes on until it is used.
 	var reset struct{ Link, ExpiresAt string }
-	a := b.json(http.MethodPost, "/users/"+made.ID+"/reset-password", `{}`).want(t, http.StatusOK)
-	if a.read(t, &reset); keysOf(t, json.RawMessage(a.body)) != "expires_at link" {
+	a := b.JSON(http.MethodPost, "/users/"+made.ID+"/reset-password", `{}`).Want(t, http.StatusOK)
+	if a.Decode(t, &reset); keysOf(t, json.RawMessage(a.Body)) != "expires_at link" {
 		t.Error(a)
 	}
-	w.useLink(t, reset.Link, "nina")
-	for _, e := range w.allEvents() {
+	w.UseLink(t, reset.Link, "nina")
+	for _, e := range w.AllEvents() {
 		raw, err := json.Marshal(e)
 		if err != nil {
 			t.Fatal(err)
@@ -113,31 +112,11 @@ func TestANewUserWithoutAPasswordGetsALink(t *testing.T) {
 	}
 }
 
-// useLink opens a link as a person does and sets goodPass, then finds it spent.
-func (w *world) useLink(t *testing.T, link, username string) {
-	t.Helper()
-	path, ok := strings.CutPrefix(link, w.server.URL+prefix)
-	if !ok {
-		t.Fatalf("the link is %q", link)
-	}
-	b := w.browser()
-	b.get(path).want(t, http.StatusSeeOther)
-	b.post("/welcome", url.Values{"password": {goodPass}}).want(t, http.StatusSeeOther)
-	w.signIn(username)
-	if a := w.browser().get(path); a.status == http.StatusSeeOther {
-		again := w.browser()
-		again.get(path)
-		if a = again.post("/welcome", url.Values{"password": {otherPass}}); a.status < 400 {
-			t.Errorf("the link works twice: %s", a)
-		}
-	}
-}
-
 func TestResetByAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ada, tom := w.add("ada", store.RoleAdmin), w.add("tom", store.RoleUser)
-	b, toms := w.signIn("ada"), w.signIn("tom")
+	ada, tom := w.Add("ada", store.RoleAdmin), w.Add("tom", store.RoleUser)
+	b, toms := w.SignIn("ada"), w.SignIn("tom")
 	at := "/users/" + tom.ID + "/reset-password"
 	for body, status := range map[string]int{
 		`{"password":""}`: http.StatusUnprocessableEntity, `{"password":"short"}`: http.StatusUnprocessableEntity,
@@ -145,17 +124,17 @@ func TestResetByAPI(t *testing.T) {
 		`{"password":null}`:    http.StatusUnprocessableEntity, `{"pasword":"x"}`: http.StatusUnprocessableEntity, ``: http.StatusBadRequest,
 		`{"password":"` + strings.Repeat("x", 1025) + `"}`: http.StatusUnprocessableEntity,
 	} {
-		if a := b.json(http.MethodPost, at, body); a.status != status {
+		if a := b.JSON(http.MethodPost, at, body); a.Status != status {
 			t.Errorf("%.40s: %s", body, a)
 		}
 	}
-	toms.get("/account").want(t, http.StatusOK)
-	b.json(http.MethodPost, at, `{"password":"`+otherPass+`","must_change":true}`).want(t, http.StatusNoContent)
-	toms.get("/account").want(t, http.StatusSeeOther) // over
-	if !w.user(tom.ID).MustChange {
+	toms.Get("/account").Want(t, http.StatusOK)
+	b.JSON(http.MethodPost, at, `{"password":"`+otherPass+`","must_change":true}`).Want(t, http.StatusNoContent)
+	toms.Get("/account").Want(t, http.StatusSeeOther) // over
+	if !w.User(tom.ID).MustChange {
 		t.Error("the password need not be changed")
 	}
-	if a := b.json(http.MethodPost, "/users/"+ada.ID+"/reset-password", `{}`); a.status != http.StatusForbidden || a.problem() != "self" {
+	if a := b.JSON(http.MethodPost, "/users/"+ada.ID+"/reset-password", `{}`); a.Status != http.StatusForbidden || a.Problem() != "self" {
 		t.Error(a)
 	}
 }
@@ -163,15 +142,15 @@ func TestResetByAPI(t *testing.T) {
 func TestSessionsByAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	tom := w.add("tom", store.RoleUser)
-	b, toms, other := w.signIn("ada"), w.signIn("tom"), w.signIn("tom")
+	w.Add("ada", store.RoleAdmin)
+	tom := w.Add("tom", store.RoleUser)
+	b, toms, other := w.SignIn("ada"), w.SignIn("tom"), w.SignIn("tom")
 	var list struct {
 		Items []Session
 		Next  *string
 	}
-	a := b.json(http.MethodGet, "/sessions", nil).want(t, http.StatusOK)
-	a.read(t, &list)
+	a := b.JSON(http.MethodGet, "/sessions", nil).Want(t, http.StatusOK)
+	a.Decode(t, &list)
 	if len(list.Items) != 3 || list.Next == nil {
 		t.Fatal(a)
 	}
@@ -187,32 +166,32 @@ func TestSessionsByAPI(t *testing.T) {
 	if current != 1 {
 		t.Errorf("%d sessions are the current one", current)
 	}
-	b.json(http.MethodGet, "/sessions?user="+tom.ID, nil).want(t, http.StatusOK).read(t, &list)
+	b.JSON(http.MethodGet, "/sessions?user="+tom.ID, nil).Want(t, http.StatusOK).Decode(t, &list)
 	if len(list.Items) != 2 {
 		t.Fatalf("%d sessions of tom", len(list.Items))
 	}
-	b.json(http.MethodDelete, "/sessions/"+list.Items[0].ID, nil).want(t, http.StatusNoContent)
-	b.json(http.MethodDelete, "/sessions/"+list.Items[0].ID, nil).want(t, http.StatusNotFound)
+	b.JSON(http.MethodDelete, "/sessions/"+list.Items[0].ID, nil).Want(t, http.StatusNoContent)
+	b.JSON(http.MethodDelete, "/sessions/"+list.Items[0].ID, nil).Want(t, http.StatusNotFound)
 	over := 0
 	for _, x := range []*browser{toms, other} {
-		if x.get("/account").status != http.StatusOK {
+		if x.Get("/account").Status != http.StatusOK {
 			over++
 		}
 	}
 	if over != 1 {
 		t.Errorf("%d sessions are over", over)
 	}
-	b.json(http.MethodPost, "/users/"+tom.ID+"/end-sessions", nil).want(t, http.StatusNoContent)
-	toms.get("/account").want(t, http.StatusSeeOther)
-	other.get("/account").want(t, http.StatusSeeOther)
+	b.JSON(http.MethodPost, "/users/"+tom.ID+"/end-sessions", nil).Want(t, http.StatusNoContent)
+	toms.Get("/account").Want(t, http.StatusSeeOther)
+	other.Get("/account").Want(t, http.StatusSeeOther)
 }
 
 func TestProvidersByAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
+	w.Add("ada", store.RoleAdmin)
 	var list List[provider]
-	w.signIn("ada").json(http.MethodGet, "/providers", nil).want(t, http.StatusOK).read(t, &list)
+	w.SignIn("ada").JSON(http.MethodGet, "/providers", nil).Want(t, http.StatusOK).Decode(t, &list)
 	if len(list.Items) != 1 || list.Items[0].Name != "acme" || list.Items[0].DiscoveredAt != nil || list.Items[0].Keys != 2 {
 		t.Errorf("%+v", list)
 	}
@@ -222,9 +201,9 @@ func TestProvidersByAPI(t *testing.T) {
 func TestNoJSONBreaksTheAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	tom := w.add("tom", store.RoleUser)
-	b := w.signIn("ada")
+	w.Add("ada", store.RoleAdmin)
+	tom := w.Add("tom", store.RoleUser)
+	b := w.SignIn("ada")
 	fields := []string{"username", "email", "name", "role", "groups", "active", "password", "must_change", "id", "managed", "pending", "version", "Username", "", "__proto__"}
 	values := []string{
 		`null`, `true`, `0`, `-1`, `1e999`, `1.5`, `""`, `"x"`, `"` + strings.Repeat("a", 300) + `"`, `[]`, `[1]`, `["a,b"]`, `["",""]`, `[null]`, `{}`, `{"a":1}`, `[[[]]]`,
@@ -235,20 +214,20 @@ func TestNoJSONBreaksTheAPI(t *testing.T) {
 	} {
 		for _, f := range fields {
 			for _, v := range values {
-				a := b.json(target.method, target.path, `{"`+f+`":`+v+`}`)
-				if a.status >= 500 || (a.status >= 300 && a.header.Get("Content-Type") != "application/problem+json") {
+				a := b.JSON(target.method, target.path, `{"`+f+`":`+v+`}`)
+				if a.Status >= 500 || (a.Status >= 300 && a.Header.Get("Content-Type") != "application/problem+json") {
 					t.Errorf("%s %s {%q:%.30s}: %s", target.method, target.path, f, v, a)
 				}
 			}
 		}
 		for _, body := range []string{``, `x`, `[]`, `null`, `"x"`, `1`, `{`, `{}{}`, `{"name":"a"} x`, `{"name":"a","name":"b"}`, "\xff", `{"name":"` + "\xff" + `"}`, strings.Repeat("[", 100000), strings.Repeat(" ", 2<<20) + `{}`} {
-			if a := b.json(target.method, target.path, body); a.status < 400 || a.status >= 500 {
+			if a := b.JSON(target.method, target.path, body); a.Status < 400 || a.Status >= 500 {
 				t.Errorf("%s %.20q: %s", target.method, body, a)
 			}
 		}
-		b.do(target.method, "/api/v1"+target.path, "text/plain", strings.NewReader(`{}`)).want(t, http.StatusUnsupportedMediaType)
+		b.Do(target.method, "/api/v1"+target.path, "text/plain", strings.NewReader(`{}`)).Want(t, http.StatusUnsupportedMediaType)
 	}
-	if got := w.user(tom.ID); got.Role != store.RoleUser || got.Managed || !got.Active && got.Pending {
+	if got := w.User(tom.ID); got.Role != store.RoleUser || got.Managed || !got.Active && got.Pending {
 		t.Errorf("something got through: %+v", got)
 	}
 }
@@ -257,18 +236,18 @@ func TestNoJSONBreaksTheAPI(t *testing.T) {
 func TestUnknownFieldsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	b := w.signIn("ada")
+	w.Add("ada", store.RoleAdmin)
+	b := w.SignIn("ada")
 	for _, f := range []string{"id", "managed", "pending", "password_hash", "epoch", "origin", "created_at", "link"} {
 		var p struct {
 			Errors []struct{ Field, Detail string }
 		}
-		a := b.json(http.MethodPost, "/users", `{"username":"nina","`+f+`":"x"}`).want(t, http.StatusUnprocessableEntity)
-		if a.read(t, &p); len(p.Errors) != 1 || p.Errors[0].Field != f {
+		a := b.JSON(http.MethodPost, "/users", `{"username":"nina","`+f+`":"x"}`).Want(t, http.StatusUnprocessableEntity)
+		if a.Decode(t, &p); len(p.Errors) != 1 || p.Errors[0].Field != f {
 			t.Error(a)
 		}
 	}
-	if _, err := w.store.UserByUsername(t.Context(), "nina"); err == nil {
+	if _, err := w.Store.UserByUsername(t.Context(), "nina"); err == nil {
 		t.Error("the account was made")
 	}
 }
@@ -277,23 +256,23 @@ func TestUnknownFieldsAreRefused(t *testing.T) {
 func TestRefusedFieldsAreNamed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	b := w.signIn("ada")
+	w.Add("ada", store.RoleAdmin)
+	b := w.SignIn("ada")
 	names := func(a response) string {
 		var p struct{ Errors []struct{ Field string } }
-		a.read(t, &p)
+		a.Decode(t, &p)
 		var list []string
 		for _, e := range p.Errors {
 			list = append(list, e.Field)
 		}
 		return strings.Join(list, " ")
 	}
-	a := b.json(http.MethodPost, "/users", `{"username":"","email":"x","role":"root","groups":["a,b"],"password":"x"}`).want(t, http.StatusUnprocessableEntity)
+	a := b.JSON(http.MethodPost, "/users", `{"username":"","email":"x","role":"root","groups":["a,b"],"password":"x"}`).Want(t, http.StatusUnprocessableEntity)
 	if got := names(a); got != "username email role groups password" {
 		t.Errorf("%q: %s", got, a)
 	}
-	a = b.json(http.MethodPost, "/users", `{"username":"ADA"}`).want(t, http.StatusConflict)
-	if got := names(a); got != "username" || a.problem() != "conflict" {
+	a = b.JSON(http.MethodPost, "/users", `{"username":"ADA"}`).Want(t, http.StatusConflict)
+	if got := names(a); got != "username" || a.Problem() != "conflict" {
 		t.Errorf("%q: %s", got, a)
 	}
 }
@@ -302,16 +281,16 @@ func TestRefusedFieldsAreNamed(t *testing.T) {
 func TestCursorsWalkTheWholeList(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
+	w.Add("ada", store.RoleAdmin)
 	for i := range 23 {
-		w.add(fmt.Sprintf("user%02d", i), store.RoleUser)
+		w.Add(fmt.Sprintf("user%02d", i), store.RoleUser)
 	}
-	b := w.signIn("ada")
+	b := w.SignIn("ada")
 	for _, sort := range []string{"", "username", "-username", "email", "-created", "created_at", "last_login", "-last_login_at"} {
 		seen, cursor := map[string]bool{}, ""
 		for page := 0; ; page++ {
 			var list List[User]
-			b.json(http.MethodGet, "/users?limit=5&sort="+sort+"&cursor="+cursor, nil).want(t, http.StatusOK).read(t, &list)
+			b.JSON(http.MethodGet, "/users?limit=5&sort="+sort+"&cursor="+cursor, nil).Want(t, http.StatusOK).Decode(t, &list)
 			for _, u := range list.Items {
 				if seen[u.ID] {
 					t.Errorf("sort %q: %s came twice", sort, u.Username)
@@ -327,24 +306,24 @@ func TestCursorsWalkTheWholeList(t *testing.T) {
 		}
 	}
 	var list List[User]
-	b.json(http.MethodGet, "/users?limit=5", nil).read(t, &list)
+	b.JSON(http.MethodGet, "/users?limit=5", nil).Decode(t, &list)
 	for _, bad := range []string{
 		"/users?cursor=x", "/users?sort=email&cursor=" + list.Next, "/sessions?cursor=" + list.Next, "/audit?cursor=" + list.Next, "/users?cursor=" + strings.Repeat("A", 20000),
 		"/users?cursor=" + base64.RawURLEncoding.EncodeToString([]byte(`{"l":"users"}`)), "/users?cursor=" + list.Next + "=", "/users?limit=0", "/users?limit=1001", "/users?limit=-1",
 		"/users?limit=x", "/users?limit=5&limit=6", "/users?sort=password_hash", "/users?sort=-", "/users?status=nothing", "/users?role=root", "/users?q=%zz", "/users?q=a;b=c",
 		"/audit?from=yesterday", "/audit?outcome=maybe", "/audit?since=1h",
 	} {
-		if a := b.json(http.MethodGet, bad, nil); a.status != http.StatusBadRequest {
+		if a := b.JSON(http.MethodGet, bad, nil); a.Status != http.StatusBadRequest {
 			t.Errorf("%.60s: %s", bad, a)
 		}
 	}
 	for _, q := range []string{"%00", "%ff", "%25", "'", "user%5f", "%F0%9F%A6%A6", strings.Repeat("x", 5000)} {
-		b.json(http.MethodGet, "/users?q="+q, nil).want(t, http.StatusOK)
-		b.json(http.MethodGet, "/audit?q="+q+"&actor="+q+"&action="+q, nil).want(t, http.StatusOK)
-		b.json(http.MethodGet, "/sessions?q="+q, nil).want(t, http.StatusOK)
+		b.JSON(http.MethodGet, "/users?q="+q, nil).Want(t, http.StatusOK)
+		b.JSON(http.MethodGet, "/audit?q="+q+"&actor="+q+"&action="+q, nil).Want(t, http.StatusOK)
+		b.JSON(http.MethodGet, "/sessions?q="+q, nil).Want(t, http.StatusOK)
 	}
 	for query, n := range map[string]int{"q=user1": 10, "status=never": 23, "role=admin": 1, "status=inactive": 0, "q=USER1&role=user&status=active": 10, "provider=local": 24} {
-		if b.json(http.MethodGet, "/users?"+query, nil).want(t, http.StatusOK).read(t, &list); len(list.Items) != n {
+		if b.JSON(http.MethodGet, "/users?"+query, nil).Want(t, http.StatusOK).Decode(t, &list); len(list.Items) != n {
 			t.Errorf("%s: %d users, not %d", query, len(list.Items), n)
 		}
 	}
@@ -356,8 +335,8 @@ var update = flag.Bool("update", false, "rewrite the golden file")
 func TestTheDescriptionIsTheGoldenFile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	got := w.signIn("ada").json(http.MethodGet, "/openapi.json", nil).want(t, http.StatusOK).body
+	w.Add("ada", store.RoleAdmin)
+	got := w.SignIn("ada").JSON(http.MethodGet, "/openapi.json", nil).Want(t, http.StatusOK).Body
 	const golden = "testdata/openapi.json"
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -374,13 +353,13 @@ func TestTheDescriptionIsTheGoldenFile(t *testing.T) {
 func TestTheDescriptionMatchesTheAddresses(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	b := s.signIn("ada")
+	b := s.SignIn("ada")
 	var doc struct {
 		OpenAPI string                               `json:"openapi"`
 		Servers []struct{ URL string }               `json:"servers"`
 		Paths   map[string]map[string]map[string]any `json:"paths"`
 	}
-	b.json(http.MethodGet, "/openapi.json", nil).want(t, http.StatusOK).read(t, &doc)
+	b.JSON(http.MethodGet, "/openapi.json", nil).Want(t, http.StatusOK).Decode(t, &doc)
 	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) < 10 {
 		t.Fatalf("%+v", doc)
 	}
@@ -403,8 +382,8 @@ func TestTheDescriptionMatchesTheAddresses(t *testing.T) {
 			ids[id] = true
 		}
 		// An address that exists says which methods it takes when it is asked for one that it does not.
-		at := strings.NewReplacer("/users/{id}", "/users/"+s.target.ID, "/sessions/{id}", "/sessions/"+s.session).Replace(path)
-		a := b.do("PROPFIND", at, "", nil).want(t, http.StatusMethodNotAllowed)
+		at := strings.NewReplacer("/users/{id}", "/users/"+s.Target.ID, "/sessions/{id}", "/sessions/"+s.Session).Replace(path)
+		a := b.Do("PROPFIND", at, "", nil).Want(t, http.StatusMethodNotAllowed)
 		var described []string
 		for m := range methods {
 			described = append(described, strings.ToUpper(m))
@@ -413,7 +392,7 @@ func TestTheDescriptionMatchesTheAddresses(t *testing.T) {
 			}
 		}
 		slices.Sort(described)
-		if got := a.header.Get("Allow"); got != strings.Join(described, ", ") {
+		if got := a.Header.Get("Allow"); got != strings.Join(described, ", ") {
 			t.Errorf("%s takes %q, described are %v", path, got, described)
 		}
 	}

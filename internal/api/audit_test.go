@@ -12,13 +12,13 @@ import (
 func TestTheAuditLogByAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.add("ada", store.RoleAdmin)
-	tom := w.add("tom", store.RoleUser)
-	b := w.signIn("ada")
-	w.clock.Advance(time.Minute)
-	b.json(http.MethodPatch, "/users/"+tom.ID, `{"role":"admin","name":"T"}`).want(t, http.StatusOK)
+	w.Add("ada", store.RoleAdmin)
+	tom := w.Add("tom", store.RoleUser)
+	b := w.SignIn("ada")
+	w.Clock.Advance(time.Minute)
+	b.JSON(http.MethodPatch, "/users/"+tom.ID, `{"role":"admin","name":"T"}`).Want(t, http.StatusOK)
 	var list struct{ Items []json.RawMessage }
-	b.json(http.MethodGet, "/audit?action=user.update&actor=ADA", nil).want(t, http.StatusOK).read(t, &list)
+	b.JSON(http.MethodGet, "/audit?action=user.update&actor=ADA", nil).Want(t, http.StatusOK).Decode(t, &list)
 	if len(list.Items) != 1 || keysOf(t, list.Items[0]) != "action actor actor_id actor_kind details id ip outcome request_id target time" {
 		t.Fatalf("%s", list.Items)
 	}
@@ -33,7 +33,7 @@ func TestTheAuditLogByAPI(t *testing.T) {
 		"outcome=denied": 0, "user=" + tom.ID: 2, "q=update": 1, "from=2026-03-02": 0, "to=2026-02-28": 0,
 		"action=user.&from=2026-03-01T12:01:00Z": 1, "action=user.&to=2026-03-01T12:01:00Z": 2, "action=user.&to=2026-03-01": 3, "action=user.&since=24h": 3,
 	} {
-		if b.json(http.MethodGet, "/audit?"+query, nil).want(t, http.StatusOK).read(t, &list); len(list.Items) != n {
+		if b.JSON(http.MethodGet, "/audit?"+query, nil).Want(t, http.StatusOK).Decode(t, &list); len(list.Items) != n {
 			t.Errorf("%s: %d entries, not %d", query, len(list.Items), n)
 		}
 	}

@@ -22,18 +22,18 @@ func TestARecoverySaysWhatItLeaves(t *testing.T) {
 	} {
 		for _, all := range []bool{false, true} {
 			s := newScene(t)
-			ada := s.signIn("ada")
+			ada := s.SignIn("ada")
 			body := act.body
 			if all {
 				body = strings.TrimPrefix(body+`,"identities":true`, ",")
 			}
-			a := ada.do(http.MethodPost, "/api/v1/users/"+s.target.ID+act.at, "application/json", strings.NewReader("{"+body+"}"))
+			a := ada.Do(http.MethodPost, "/api/v1/users/"+s.Target.ID+act.at, "application/json", strings.NewReader("{"+body+"}"))
 			var told struct{ Identities []Identity }
-			if a.body != "" && json.Unmarshal([]byte(a.body), &told) != nil {
+			if a.Body != "" && json.Unmarshal([]byte(a.Body), &told) != nil {
 				t.Fatalf("%s %s: %s", act.at, body, a)
 			}
-			ids, err := s.store.Identities(t.Context(), s.target.ID)
-			if err != nil || len(ids) != len(told.Identities) || (len(ids) == 0) != all || a.status >= 300 {
+			ids, err := s.Store.Identities(t.Context(), s.Target.ID)
+			if err != nil || len(ids) != len(told.Identities) || (len(ids) == 0) != all || a.Status >= 300 {
 				t.Errorf("%s %s: %d are left, %d are told of, %v: %s", act.at, body, len(ids), len(told.Identities), err, a)
 			}
 		}
@@ -44,20 +44,20 @@ func TestARecoverySaysWhatItLeaves(t *testing.T) {
 func TestABodyWithoutALengthIsRead(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	ada := s.signIn("ada")
+	ada := s.SignIn("ada")
 	send := func(body string) int {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, prefix+"/api/v1/users/"+s.target.ID+"/end-sessions", strings.NewReader(body))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, prefix+"/api/v1/users/"+s.Target.ID+"/end-sessions", strings.NewReader(body))
 		r.ContentLength = -1
 		r.Header.Set("Content-Type", "application/json")
-		at, err := url.Parse(s.server.URL + prefix + "/")
+		at, err := url.Parse(s.Server.URL + prefix + "/")
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range ada.client.Jar.Cookies(at) {
+		for _, c := range ada.Client.Jar.Cookies(at) {
 			r.AddCookie(c)
 		}
 		rec := httptest.NewRecorder()
-		s.router.ServeHTTP(rec, reqctx.With(r, &reqctx.Request{ID: "req-1", Host: r.Host, Prefix: prefix}))
+		s.Router.ServeHTTP(rec, reqctx.With(r, &reqctx.Request{ID: "req-1", Host: r.Host, Prefix: prefix}))
 		return rec.Code
 	}
 	if got := send(`{"identities":true,"nonsense":1}`); got != http.StatusUnprocessableEntity {
@@ -69,7 +69,7 @@ func TestABodyWithoutALengthIsRead(t *testing.T) {
 	if got := send(`{"identities":true}`); got != http.StatusNoContent {
 		t.Errorf("all ways in: %d", got)
 	}
-	if ids, err := s.store.Identities(t.Context(), s.target.ID); err != nil || len(ids) != 0 {
+	if ids, err := s.Store.Identities(t.Context(), s.Target.ID); err != nil || len(ids) != 0 {
 		t.Errorf("%d identities are left, %v", len(ids), err)
 	}
 }
@@ -78,14 +78,14 @@ func TestABodyWithoutALengthIsRead(t *testing.T) {
 func TestTheDescriptionTellsEveryAnswer(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	ada := s.signIn("ada")
+	ada := s.SignIn("ada")
 	var doc struct {
 		Paths map[string]map[string]struct {
 			Responses   map[string]json.RawMessage
 			RequestBody struct{ Required bool }
 		}
 	}
-	ada.json(http.MethodGet, "/openapi.json", nil).read(t, &doc)
+	ada.JSON(http.MethodGet, "/openapi.json", nil).Decode(t, &doc)
 	for at, required := range map[string]bool{"/api/v1/users/{id}/reset-password": true, "/api/v1/users/{id}/end-sessions": false} {
 		op := doc.Paths[at]["post"]
 		for _, status := range []string{"200", "204", "default"} {
@@ -103,16 +103,16 @@ func TestTheDescriptionTellsEveryAnswer(t *testing.T) {
 func TestNoReadGoesUnnoted(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	ada := s.signIn("ada")
+	ada := s.SignIn("ada")
 	for i := range 60 {
-		ada.json(http.MethodPatch, "/me", `{"name":"`+strings.Repeat("x", i+1)+`"}`).want(t, http.StatusOK)
+		ada.JSON(http.MethodPatch, "/me", `{"name":"`+strings.Repeat("x", i+1)+`"}`).Want(t, http.StatusOK)
 	}
 	for range 3 {
-		ada.get("/api/v1/users?limit=1000").want(t, http.StatusTooManyRequests)
+		ada.Get("/api/v1/users?limit=1000").Want(t, http.StatusTooManyRequests)
 	}
-	s.clock.Advance(2 * time.Minute)
-	ada.get("/api/v1/users?limit=1000").want(t, http.StatusOK)
-	if n := len(s.events("user.export")); n != 1 {
+	s.Clock.Advance(2 * time.Minute)
+	ada.Get("/api/v1/users?limit=1000").Want(t, http.StatusOK)
+	if n := len(s.Events("user.export")); n != 1 {
 		t.Errorf("%d notes", n)
 	}
 }
@@ -121,27 +121,27 @@ func TestNoReadGoesUnnoted(t *testing.T) {
 func TestRefusalsOfTheAPIComeFromTheCatalog(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, func(c *config) { c.Language = ui.Pseudo })
-	b := s.signIn("ada")
-	tom, ada := "/users/"+s.target.ID, "/users/"+s.admin.ID
+	b := s.SignIn("ada")
+	tom, ada := "/users/"+s.Target.ID, "/users/"+s.Admin.ID
 	responses := map[string]response{
-		"no fields": b.json("POST", "/users", "{}"), "unknown": b.json("POST", "/users", `{"x":1}`), "broken": b.json("POST", "/users", "{"), "list": b.json("POST", "/users", "[]"),
-		"null": b.json("POST", "/users", `{"username":null}`), "type": b.json("POST", "/users", `{"username":1}`), "twice": b.json("POST", "/users", `{"username":"a","username":"b"}`),
-		"taken": b.json("POST", "/users", `{"username":"tom"}`), "role": b.json("PATCH", tom, `{"role":"king"}`), "groups": b.json("PATCH", tom, `{"groups":["a,b"]}`),
-		"no name": b.json("PATCH", tom, `{"groups":[""]}`), "own role": b.json("PATCH", ada, `{"role":"user"}`), "own state": b.json("PATCH", ada, `{"active":false}`),
-		"own account": b.json("DELETE", ada, nil), "own password": b.json("POST", ada+"/reset-password", `{"password":"a lamp under the stairs"}`),
-		"empty password": b.json("POST", tom+"/reset-password", `{"password":""}`), "short password": b.json("POST", tom+"/reset-password", `{"password":"x"}`),
-		"limit": b.json("GET", "/users?limit=0", nil), "cursor": b.json("GET", "/users?cursor=x", nil), "status": b.json("GET", "/users?status=x", nil),
-		"date": b.json("GET", "/audit?from=x", nil), "not there": b.json("GET", "/users/zz", nil), "no address": b.json("GET", "/nothing", nil), "method": b.json("DELETE", "/users", nil),
-		"not JSON": b.do("POST", "/api/v1/users", "text/plain", strings.NewReader("x")), "version": b.with("If-Match", `"999"`).json("PATCH", tom, `{"name":"T"}`),
-		"elsewhere": b.with("Sec-Fetch-Site", "cross-site").json("PATCH", tom, `{"name":"T"}`), "nobody": s.browser().json("GET", "/users", nil),
-		"no administrator": s.signIn("tom").json("GET", "/users", nil),
+		"no fields": b.JSON("POST", "/users", "{}"), "unknown": b.JSON("POST", "/users", `{"x":1}`), "broken": b.JSON("POST", "/users", "{"), "list": b.JSON("POST", "/users", "[]"),
+		"null": b.JSON("POST", "/users", `{"username":null}`), "type": b.JSON("POST", "/users", `{"username":1}`), "twice": b.JSON("POST", "/users", `{"username":"a","username":"b"}`),
+		"taken": b.JSON("POST", "/users", `{"username":"tom"}`), "role": b.JSON("PATCH", tom, `{"role":"king"}`), "groups": b.JSON("PATCH", tom, `{"groups":["a,b"]}`),
+		"no name": b.JSON("PATCH", tom, `{"groups":[""]}`), "own role": b.JSON("PATCH", ada, `{"role":"user"}`), "own state": b.JSON("PATCH", ada, `{"active":false}`),
+		"own account": b.JSON("DELETE", ada, nil), "own password": b.JSON("POST", ada+"/reset-password", `{"password":"a lamp under the stairs"}`),
+		"empty password": b.JSON("POST", tom+"/reset-password", `{"password":""}`), "short password": b.JSON("POST", tom+"/reset-password", `{"password":"x"}`),
+		"limit": b.JSON("GET", "/users?limit=0", nil), "cursor": b.JSON("GET", "/users?cursor=x", nil), "status": b.JSON("GET", "/users?status=x", nil),
+		"date": b.JSON("GET", "/audit?from=x", nil), "not there": b.JSON("GET", "/users/zz", nil), "no address": b.JSON("GET", "/nothing", nil), "method": b.JSON("DELETE", "/users", nil),
+		"not JSON": b.Do("POST", "/api/v1/users", "text/plain", strings.NewReader("x")), "version": b.With("If-Match", `"999"`).JSON("PATCH", tom, `{"name":"T"}`),
+		"elsewhere": b.With("Sec-Fetch-Site", "cross-site").JSON("PATCH", tom, `{"name":"T"}`), "nobody": s.Browser().JSON("GET", "/users", nil),
+		"no administrator": s.SignIn("tom").JSON("GET", "/users", nil),
 	}
-	s.clock.Advance(11 * time.Minute)
-	responses["too long ago"] = b.json("PATCH", tom, `{"name":"T"}`)
+	s.Clock.Advance(11 * time.Minute)
+	responses["too long ago"] = b.JSON("PATCH", tom, `{"name":"T"}`)
 	for name, a := range responses {
 		var p problem.Document
-		if err := json.Unmarshal([]byte(a.body), &p); err != nil || a.status < 400 || a.header.Get("Content-Language") != ui.Pseudo {
-			t.Errorf("%s: %d %q %s", name, a.status, a.header.Get("Content-Language"), a.body)
+		if err := json.Unmarshal([]byte(a.Body), &p); err != nil || a.Status < 400 || a.Header.Get("Content-Language") != ui.Pseudo {
+			t.Errorf("%s: %d %q %s", name, a.Status, a.Header.Get("Content-Language"), a.Body)
 			continue
 		}
 		texts := []string{p.Title, p.Detail}
@@ -156,7 +156,7 @@ func TestRefusalsOfTheAPIComeFromTheCatalog(t *testing.T) {
 				t.Errorf("%s says %q past the catalog", name, text)
 			}
 		}
-		if strings.ContainsAny(p.Type, "[~") || p.Status != a.status {
+		if strings.ContainsAny(p.Type, "[~") || p.Status != a.Status {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}
