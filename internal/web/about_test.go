@@ -80,7 +80,7 @@ func TestAFormOfAnotherLinkSetsNothing(t *testing.T) {
 		}
 		b.post("/welcome", fields...).want(t, 409, "for somebody else")
 		for _, name := range []string{"anna", "bert"} {
-			if u, err := w.db.UserByUsername(t.Context(), name); err != nil || u.PasswordHash != "" {
+			if u, err := w.Store.UserByUsername(t.Context(), name); err != nil || u.PasswordHash != "" {
 				t.Errorf("%s: %s has a password, %v", browserSends, name, err)
 			}
 		}

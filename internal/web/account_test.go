@@ -39,14 +39,14 @@ func TestProfileChangesTheDisplayNameOnly(t *testing.T) {
 	if a := b.get("/account/profile"); strings.Contains(a.body, "Saved.") {
 		t.Error("said twice, or of what was not saved")
 	}
-	u, err := w.db.User(t.Context(), w.ada.ID)
+	u, err := w.Store.User(t.Context(), w.ada.ID)
 	if err != nil || u.Name != "Countess" || u.Username != "ada" || u.Email != "ada@example.test" || u.Role != store.RoleUser {
 		t.Errorf("%+v, %v", u, err)
 	}
 	b.post("/account/profile", "name", strings.Repeat("x", 300)).want(t, 422, "Error: Profile", `aria-invalid="true"`, strings.Repeat("x", 300))
 	b.post("/account/profile", "name", "a", "name", "b").want(t, 400)
 	b.post("/account/profile", "name", "").wantRedirect(t, "/_auth/account/profile")
-	if u, err = w.db.User(t.Context(), w.ada.ID); err != nil || u.Name != "" {
+	if u, err = w.Store.User(t.Context(), w.ada.ID); err != nil || u.Name != "" {
 		t.Errorf("an empty name: %+v, %v", u, err)
 	}
 }
@@ -114,7 +114,7 @@ func TestPasswordChangeRefusals(t *testing.T) {
 func TestMustChangeHoldsEverything(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if _, err := w.accounts.ResetPassword(t.Context(), w.cli(), w.ada.ID, account.Reset{Password: freshPass, MustChange: true}); err != nil {
+	if _, err := w.Accounts.ResetPassword(t.Context(), w.cli(), w.ada.ID, account.Reset{Password: freshPass, MustChange: true}); err != nil {
 		t.Fatal(err)
 	}
 	b := w.browser()
@@ -133,7 +133,7 @@ func TestMustChangeHoldsEverything(t *testing.T) {
 			}
 		}
 	}
-	u, err := w.db.User(t.Context(), w.ada.ID)
+	u, err := w.Store.User(t.Context(), w.ada.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestMustChangeHoldsEverything(t *testing.T) {
 	}
 	b.post("/account/password", "current_password", freshPass, "new_password", "now it is only mine", "end_others", "1", "rt", "/reports").wantRedirect(t, "/reports")
 	b.get("/account").want(t, 200)
-	if u, _ = w.db.User(t.Context(), w.ada.ID); u.MustChange {
+	if u, _ = w.Store.User(t.Context(), w.ada.ID); u.MustChange {
 		t.Error("still has to change it")
 	}
 	if _, held := w.gate.PasswordChange(request("GET", "/", "", ""), u); held {
@@ -220,13 +220,13 @@ func TestActivityTellsWhatHappened(t *testing.T) {
 	root.ip = "203.0.113.99"
 	root.signIn("root", rootPass)
 	name := "Renamed"
-	s, u, err := w.db.Session(t.Context(), w.sessionOf(root))
+	s, u, err := w.Store.Session(t.Context(), w.sessionOf(root))
 	if err != nil {
 		t.Fatal(err)
 	}
 	actor := account.Actor{UserID: u.ID, Name: u.Username, SessionID: s.ID, AuthAt: s.AuthAt}
 	actor.Client.IP = netip.MustParseAddr(s.IP)
-	if _, err := w.accounts.Update(t.Context(), actor, w.ada.ID, account.Patch{Name: &name}); err != nil {
+	if _, err := w.Accounts.Update(t.Context(), actor, w.ada.ID, account.Patch{Name: &name}); err != nil {
 		t.Fatal(err)
 	}
 	a := b.get("/account/activity").want(t, 200, "Sign-in", "failed", "done", "Account changed", "192.0.2.7", "root")
@@ -243,7 +243,7 @@ func TestListsGoOnPageByPage(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)
 	for range 30 {
-		w.clock.Advance(time.Second)
+		w.Clock.Advance(time.Second)
 		b.w.browser().signIn("ada", adaPass)
 	}
 	for _, list := range []string{"/account/sessions", "/account/activity"} {
@@ -279,19 +279,19 @@ func TestEndedSessionsAreOverAtOnce(t *testing.T) {
 	inactive := false
 	for name, end := range map[string]func(ctx context.Context, w *world) error{
 		"turned off": func(ctx context.Context, w *world) error {
-			_, err := w.accounts.Update(ctx, w.cli(), w.ada.ID, account.Patch{Active: &inactive})
+			_, err := w.Accounts.Update(ctx, w.cli(), w.ada.ID, account.Patch{Active: &inactive})
 			return err
 		},
-		"deleted": func(ctx context.Context, w *world) error { return w.accounts.Delete(ctx, w.cli(), w.ada.ID) },
+		"deleted": func(ctx context.Context, w *world) error { return w.Accounts.Delete(ctx, w.cli(), w.ada.ID) },
 		"password reset": func(ctx context.Context, w *world) error {
-			_, err := w.accounts.ResetPassword(ctx, w.cli(), w.ada.ID, account.Reset{Password: freshPass})
+			_, err := w.Accounts.ResetPassword(ctx, w.cli(), w.ada.ID, account.Reset{Password: freshPass})
 			return err
 		},
 		"ended by an administrator": func(ctx context.Context, w *world) error {
-			_, err := w.accounts.EndSessions(ctx, w.cli(), w.ada.ID)
+			_, err := w.Accounts.EndSessions(ctx, w.cli(), w.ada.ID)
 			return err
 		},
-		"idle": func(_ context.Context, w *world) error { w.clock.Advance(13 * time.Hour); return nil },
+		"idle": func(_ context.Context, w *world) error { w.Clock.Advance(13 * time.Hour); return nil },
 	} {
 		w := newWorld(t)
 		b := w.browser().signIn("ada", adaPass)

@@ -36,7 +36,7 @@ func TestSessionAPI(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	b := w.browser().signIn("ada", adaPass)
-	start := w.clock.Now()
+	start := w.Clock.Now()
 	a := b.get("/api/v1/session").want(t, 200)
 	if ct := a.Header.Get("Content-Type"); ct != "application/json" {
 		t.Errorf("Content-Type %q", ct)
@@ -68,10 +68,10 @@ func TestSessionAPIDoesNotExtend(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)
 	for range 11 {
-		w.clock.Advance(time.Hour)
+		w.Clock.Advance(time.Hour)
 		b.get("/api/v1/session").want(t, 200)
 	}
-	w.clock.Advance(2 * time.Hour)
+	w.Clock.Advance(2 * time.Hour)
 	b.get("/api/v1/session").wantProblem(t, 401, "unauthorized")
 }
 
@@ -87,7 +87,7 @@ func TestMeAPI(t *testing.T) {
 		LastLoginAt        time.Time `json:"last_login_at"`
 	}
 	a.json(t, &u)
-	if u.ID != w.ada.ID || u.Username != "ada" || len(u.Groups) != 2 || !u.LastLoginAt.Equal(w.clock.Now()) {
+	if u.ID != w.ada.ID || u.Username != "ada" || len(u.Groups) != 2 || !u.LastLoginAt.Equal(w.Clock.Now()) {
 		t.Errorf("%+v", u)
 	}
 	if a := w.browser().signIn("root", rootPass).get("/api/v1/me"); !strings.Contains(a.body, `"groups":[]`) {
@@ -102,7 +102,7 @@ func TestMeAPI(t *testing.T) {
 	if len(p.Errors) != 1 || p.Errors[0].Field != "name" || p.Errors[0].Detail == "" {
 		t.Errorf("%+v", p)
 	}
-	fresh, err := w.db.User(t.Context(), w.ada.ID)
+	fresh, err := w.Store.User(t.Context(), w.ada.ID)
 	if err != nil || fresh.Name != "Countess" || fresh.Role != "user" || fresh.Email != "ada@example.test" {
 		t.Errorf("%+v, %v", fresh, err)
 	}

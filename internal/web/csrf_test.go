@@ -68,14 +68,14 @@ func TestOtherSitesChangeNothing(t *testing.T) {
 
 // snapshot is what a changing request would change.
 func (w *world) snapshot() string {
-	w.t.Helper()
-	u, err := w.db.User(w.t.Context(), w.ada.ID)
+	w.T.Helper()
+	u, err := w.Store.User(w.T.Context(), w.ada.ID)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	list, err := w.db.Sessions(w.t.Context(), store.SessionQuery{Now: w.clock.Now()})
+	list, err := w.Store.Sessions(w.T.Context(), store.SessionQuery{Now: w.Clock.Now()})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	s := u.Name + u.PasswordHash + u.Username
 	for _, row := range list.Items {
@@ -130,10 +130,10 @@ func TestLookingChangesNothing(t *testing.T) {
 
 // sessionOf returns the id of the browser's session.
 func (w *world) sessionOf(b *browser) string {
-	w.t.Helper()
-	s, _, err := w.db.SessionByToken(w.t.Context(), store.HashToken(b.token()))
+	w.T.Helper()
+	s, _, err := w.Store.SessionByToken(w.T.Context(), store.HashToken(b.token()))
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return s.ID
 }

@@ -12,28 +12,20 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/zap/zaptest"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/api"
-	"github.com/gatehouse-auth/gatehouse/internal/login"
-	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
-	"github.com/gatehouse-auth/gatehouse/internal/returnto"
-	"github.com/gatehouse-auth/gatehouse/internal/session"
-	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/webtest"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
-	accountpages "github.com/gatehouse-auth/gatehouse/internal/web/account"
-	"github.com/gatehouse-auth/gatehouse/internal/web/signin"
 	"github.com/gatehouse-auth/gatehouse/store"
-	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
 const (
-	prefix   = "/_auth"
+	prefix   = webtest.Prefix
 	host     = "app.example.test"
 	origin   = "https://" + host
 	adaPass  = "correct horse battery staple"
@@ -42,66 +34,12 @@ const (
 
 // world is the pages over a real store, with an administrator "root" and a user "ada".
 type world struct {
-	t        testing.TB
-	clock    *testenv.Clock
-	db       *sqlstore.DB
-	accounts *account.Service
-	login    *login.Service
-	router   *web.Router
+	*webtest.World
 	gate     web.Responses
-	guard    *returnto.Guard
 	insecure bool // plain HTTP
 	root     store.User
 	ada      store.User
 }
-
-var cheap = password.Params{MemoryKiB: 64, Time: 1, Threads: 1}
-
-// emptyWorld has nobody in it.
-func emptyWorld(t testing.TB, change ...func(*config)) *world {
-	t.Helper()
-	w := &world{t: t, clock: testenv.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))}
-	w.db = testenv.Store(t, func(o *sqlstore.Options) { o.Clock = w.clock.Now })
-	sessions := session.NewManager(w.db, session.Options{Clock: w.clock.Now})
-	t.Cleanup(sessions.Close)
-	hasher := password.NewHasher(cheap, password.NewSlots(2, 64))
-	log := zaptest.NewLogger(t)
-	limits := login.DefaultLimits
-	limits.Client = 10_000
-	w.login = &login.Service{
-		Store: w.db, Sessions: sessions, Hasher: hasher, Throttle: login.NewThrottle(w.db, w.clock.Now),
-		Limits: limits, Lifetime: session.DefaultLimits, Clock: w.clock.Now, Log: log,
-	}
-	w.accounts = &account.Service{
-		Store: w.db, Sessions: sessions, Login: w.login, Hasher: hasher,
-		Policy: password.Policy{}, Title: "Acme", Clock: w.clock.Now, Log: log,
-	}
-	brand, err := ui.NewBrand("Acme", nil, "", "mailto:help@example.test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := config{Config: web.Config{
-		Store: w.db, Sessions: sessions, Login: w.login, Accounts: w.accounts,
-		TrustReturn: []string{"other.example.test"}, Clock: w.clock.Now, Log: log,
-	}, Brand: brand}
-	for _, f := range change {
-		f(&c)
-	}
-	c.Pages, err = ui.NewSet(ui.Config{Brand: c.Brand, Language: c.Language, Log: log, Sources: sources})
-	if err != nil {
-		t.Fatal(err)
-	}
-	deps, err := web.NewDeps(c.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.router = web.NewRouter(deps, slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), api.AccountRoutes(deps), c.more))
-	w.gate, w.guard = web.NewResponses(deps), deps.Guard
-	return w
-}
-
-// sources are the templates and texts of the pages here.
-var sources = []ui.Source{web.Files, signin.Files, accountpages.Files}
 
 // config is what a test may change.
 type config struct {
@@ -109,6 +47,27 @@ type config struct {
 	Brand    ui.Brand
 	Language string
 	more     []web.Route
+}
+
+// emptyWorld has nobody in it.
+func emptyWorld(t testing.TB, change ...func(*config)) *world {
+	t.Helper()
+	s := webtest.NewServices(t, "Acme", zaptest.NewLogger(t))
+	brand, err := ui.NewBrand("Acme", nil, "", "mailto:help@example.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config{Config: s.WebConfig(), Brand: brand}
+	c.TrustReturn = []string{"other.example.test"}
+	for _, f := range change {
+		f(&c)
+	}
+	w := &world{World: webtest.New(s, webtest.Config{
+		Config: c.Config, Brand: c.Brand, Language: c.Language,
+		Routes: func(deps *web.Deps) []web.Route { return slices.Concat(api.AccountRoutes(deps), c.more) },
+	})}
+	w.gate = web.NewResponses(w.Deps)
+	return w
 }
 
 // Address is an address as tests see it.
@@ -124,7 +83,7 @@ func (w *world) addresses() []Address {
 	names := map[web.Access]string{web.SignedIn: "person", web.AnySignedIn: "held", web.Optional: "known", web.Public: "anybody"}
 	list := []Address{{Pattern: "/", Access: "separate"}}
 	at := map[string]int{}
-	for _, rt := range w.router.Routes() {
+	for _, rt := range w.Router.Routes() {
 		i, seen := at[rt.Pattern]
 		if !seen {
 			i, at[rt.Pattern] = len(list), len(list)
@@ -142,11 +101,11 @@ func newWorld(t testing.TB, change ...func(*config)) *world {
 	w := emptyWorld(t, change...)
 	cli := account.Actor{Kind: account.CommandLine}
 	var err error
-	w.root, _, err = w.accounts.Create(t.Context(), cli, account.NewUser{Username: "root", Email: "root@example.test", Role: store.RoleAdmin, Password: rootPass, Active: true})
+	w.root, _, err = w.Accounts.Create(t.Context(), cli, account.NewUser{Username: "root", Email: "root@example.test", Role: store.RoleAdmin, Password: rootPass, Active: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ada, _, err = w.accounts.Create(t.Context(), cli, account.NewUser{Username: "ada", Email: "ada@example.test", Name: "Ada L.", Role: store.RoleUser, Groups: []string{"dev", "ops"}, Password: adaPass, Active: true})
+	w.ada, _, err = w.Accounts.Create(t.Context(), cli, account.NewUser{Username: "ada", Email: "ada@example.test", Name: "Ada L.", Role: store.RoleUser, Groups: []string{"dev", "ops"}, Password: adaPass, Active: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +135,7 @@ type answer struct {
 func (a answer) location() string { return a.Header.Get("Location") }
 
 func (b *browser) send(r *http.Request) answer {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	for k, v := range b.header {
 		if _, own := r.Header[k]; !own {
 			r.Header[k] = v
@@ -187,21 +146,21 @@ func (b *browser) send(r *http.Request) answer {
 	}
 	q := &reqctx.Request{ID: "ref-0123456789", ClientIP: netip.MustParseAddr(b.ip), Secure: !b.w.insecure, Host: r.Host, Prefix: prefix}
 	rec := httptest.NewRecorder()
-	b.w.router.ServeHTTP(rec, reqctx.With(r, q))
+	b.w.Router.ServeHTTP(rec, reqctx.With(r, q))
 	return b.read(rec)
 }
 
 func (b *browser) read(rec *httptest.ResponseRecorder) answer {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	res := rec.Result()
 	body := rec.Body.Bytes()
 	if res.Header.Get("Content-Encoding") == "gzip" {
 		zr, err := gzip.NewReader(bytes.NewReader(body))
 		if err != nil {
-			b.w.t.Fatal(err)
+			b.w.T.Fatal(err)
 		}
 		if body, err = io.ReadAll(zr); err != nil {
-			b.w.t.Fatal(err)
+			b.w.T.Fatal(err)
 		}
 	}
 	for _, c := range res.Cookies() {
@@ -228,17 +187,17 @@ func request(method, path, contentType, body string) *http.Request {
 }
 
 func (b *browser) get(path string) answer {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	return b.send(request("GET", path, "", ""))
 }
 
 func (b *browser) do(method, path string) answer {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	return b.send(request(method, path, "", ""))
 }
 
 func (b *browser) post(path string, pairs ...string) answer {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	form := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		form.Add(pairs[i], pairs[i+1])
@@ -247,15 +206,15 @@ func (b *browser) post(path string, pairs ...string) answer {
 }
 
 func (b *browser) json(method, path, body string) answer {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	return b.send(request(method, path, "application/json", body))
 }
 
 // signIn signs in and fails the test when that does not work.
 func (b *browser) signIn(name, pass string) *browser {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	if a := b.post("/login", "username", name, "password", pass); a.StatusCode != http.StatusSeeOther {
-		b.w.t.Fatalf("signing in as %s: status %d: %s", name, a.StatusCode, a.body)
+		b.w.T.Fatalf("signing in as %s: status %d: %s", name, a.StatusCode, a.body)
 	}
 	return b
 }
@@ -271,7 +230,7 @@ func (b *browser) tokenName() string {
 
 // signedIn reports whether the session of the browser lives.
 func (b *browser) signedIn() bool {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	return b.get("/api/v1/session").StatusCode == http.StatusOK
 }
 

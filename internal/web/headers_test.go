@@ -159,7 +159,7 @@ func TestStoreDownIsNoWrongPassword(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)
-	if err := w.db.Close(); err != nil {
+	if err := w.Store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	c := w.browser()
@@ -214,7 +214,7 @@ func TestOtherSpellingsOfAddresses(t *testing.T) {
 		}
 		r.URL, r.Host = u, host
 		rec := httptest.NewRecorder()
-		w.router.ServeHTTP(rec, reqctx.With(r, &reqctx.Request{Secure: true, Host: host, Prefix: prefix}))
+		w.Router.ServeHTTP(rec, reqctx.With(r, &reqctx.Request{Secure: true, Host: host, Prefix: prefix}))
 		loc := rec.Header().Get("Location")
 		if rec.Code != http.StatusNotFound && rec.Code != http.StatusPermanentRedirect {
 			t.Errorf("%s: status %d", target, rec.Code)

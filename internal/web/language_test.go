@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/webtest"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -169,7 +170,7 @@ func sentences(t *testing.T, lang string) []string {
 	t.Helper()
 	read := func(l string) map[string]json.RawMessage {
 		m := map[string]json.RawMessage{}
-		for _, src := range sources {
+		for _, src := range webtest.Sources {
 			b, err := fs.ReadFile(src, "lang/"+l+".json")
 			if err != nil {
 				t.Fatal(err)
@@ -267,9 +268,9 @@ func TestActorsInWords(t *testing.T) {
 	w := newWorld(t)
 	in := w.invited("newcomer")
 	in.b.speaking("de").get("/welcome").want(t, 200, "erstellt von: Befehlszeile")
-	err := w.db.Change(t.Context(), func(tx store.Tx) error {
+	err := w.Store.Change(t.Context(), func(tx store.Tx) error {
 		for _, e := range []store.Event{{Actor: "environment"}, {Actor: "start-up"}, {Actor: "anonymous"}, {Actor: "command line", ActorID: w.root.ID}} {
-			e.ID, e.Time, e.Action, e.Outcome, e.TargetID = store.NewID(w.clock.Now()), w.clock.Now(), "user.update", store.Success, w.ada.ID
+			e.ID, e.Time, e.Action, e.Outcome, e.TargetID = store.NewID(w.Clock.Now()), w.Clock.Now(), "user.update", store.Success, w.ada.ID
 			if err := tx.AddEvent(t.Context(), e); err != nil {
 				return err
 			}

@@ -16,13 +16,13 @@ func (w *world) cli() account.Actor { return account.Actor{Kind: account.Command
 
 // invited makes a user without a password and opens the link.
 func (w *world) invited(name string) invitation {
-	w.t.Helper()
-	_, link, err := w.accounts.Create(w.t.Context(), w.cli(), account.NewUser{Username: name, Role: store.RoleUser, Active: true})
+	w.T.Helper()
+	_, link, err := w.Accounts.Create(w.T.Context(), w.cli(), account.NewUser{Username: name, Role: store.RoleUser, Active: true})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	b := w.browser()
-	return invitation{link.Token, b, b.get("/link/"+link.Token).wantRedirect(w.t, "/_auth/welcome")}
+	return invitation{link.Token, b, b.get("/link/"+link.Token).wantRedirect(w.T, "/_auth/welcome")}
 }
 
 // P-ONCE: scanners and previews open links. Looking at one, however often, spends nothing.
@@ -87,7 +87,7 @@ func TestDeadLinksSayWhy(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
 	user := func(name string) (store.User, string) {
-		u, link, err := w.accounts.Create(ctx, w.cli(), account.NewUser{Username: name, Role: store.RoleUser, Active: true})
+		u, link, err := w.Accounts.Create(ctx, w.cli(), account.NewUser{Username: name, Role: store.RoleUser, Active: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,20 +106,20 @@ func TestDeadLinksSayWhy(t *testing.T) {
 	}
 
 	u, replaced := user("replaced")
-	if _, err := w.accounts.ResetPassword(ctx, w.cli(), u.ID, account.Reset{}); err != nil {
+	if _, err := w.Accounts.ResetPassword(ctx, w.cli(), u.ID, account.Reset{}); err != nil {
 		t.Fatal(err)
 	}
 	both(replaced, 410, "withdrawn")
 
 	u, off := user("turned-off")
 	inactive := false
-	if _, err := w.accounts.Update(ctx, w.cli(), u.ID, account.Patch{Active: &inactive}); err != nil {
+	if _, err := w.Accounts.Update(ctx, w.cli(), u.ID, account.Patch{Active: &inactive}); err != nil {
 		t.Fatal(err)
 	}
 	both(off, 410, "withdrawn")
 
 	u, gone := user("gone")
-	if err := w.accounts.Delete(ctx, w.cli(), u.ID); err != nil {
+	if err := w.Accounts.Delete(ctx, w.cli(), u.ID); err != nil {
 		t.Fatal(err)
 	}
 	both(gone, 404, "not known")
@@ -129,7 +129,7 @@ func TestDeadLinksSayWhy(t *testing.T) {
 	}
 
 	_, late := user("late")
-	w.clock.Advance(73 * time.Hour)
+	w.Clock.Advance(73 * time.Hour)
 	both(late, 410, "has expired")
 }
 
@@ -176,7 +176,7 @@ func TestSetUpLinkMakesTheFirstAdministrator(t *testing.T) {
 	w.browser().post("/login", "username", "admin", "password", "x").want(t, 503, "not set up yet")
 	w.browser().get("/healthz").want(t, 200)
 
-	link, err := w.accounts.IssueSetupLink(t.Context())
+	link, err := w.Accounts.IssueSetupLink(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,17 +194,17 @@ func TestSetUpLinkMakesTheFirstAdministrator(t *testing.T) {
 func TestSetUpLinkIsWorthlessOnceThereIsAnAdministrator(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
-	first, err := w.accounts.IssueSetupLink(t.Context())
+	first, err := w.Accounts.IssueSetupLink(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := w.accounts.Create(t.Context(), w.cli(), account.NewUser{Username: "root", Role: store.RoleAdmin, Password: rootPass, Active: true}); err != nil {
+	if _, _, err := w.Accounts.Create(t.Context(), w.cli(), account.NewUser{Username: "root", Role: store.RoleAdmin, Password: rootPass, Active: true}); err != nil {
 		t.Fatal(err)
 	}
 	b := w.browser()
 	b.cookies["__Host-gatehouse-link"] = first.Token
 	b.post("/welcome", "username", "evil", "password", freshPass).want(t, 410)
-	if _, err := w.db.UserByUsername(t.Context(), "evil"); err == nil {
+	if _, err := w.Store.UserByUsername(t.Context(), "evil"); err == nil {
 		t.Error("a second administrator was made by a set-up link")
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/webtest"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -62,15 +63,15 @@ var changingParts = regexp.MustCompile(`nonce="[A-Z2-7]+"|value="(ada|nobody|off
 func TestWrongSignInsAreAlike(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	off, _, err := w.accounts.Create(t.Context(), w.cli(), account.NewUser{Username: "off", Role: store.RoleUser, Password: freshPass, Active: true})
+	off, _, err := w.Accounts.Create(t.Context(), w.cli(), account.NewUser{Username: "off", Role: store.RoleUser, Password: freshPass, Active: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	inactive := false
-	if _, err := w.accounts.Update(t.Context(), w.cli(), off.ID, account.Patch{Active: &inactive}); err != nil {
+	if _, err := w.Accounts.Update(t.Context(), w.cli(), off.ID, account.Patch{Active: &inactive}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := w.accounts.Create(t.Context(), w.cli(), account.NewUser{Username: "nopass", Role: store.RoleUser, Active: true}); err != nil {
+	if _, _, err := w.Accounts.Create(t.Context(), w.cli(), account.NewUser{Username: "nopass", Role: store.RoleUser, Active: true}); err != nil {
 		t.Fatal(err)
 	}
 	look := func(a answer) string {
@@ -151,7 +152,7 @@ func TestTooManyAttemptsSayWhenToComeBack(t *testing.T) {
 		t.Fatalf("Retry-After %q", a.Header.Get("Retry-After"))
 	}
 	w.browser().post("/login", "username", "ada", "password", adaPass).want(t, 429)
-	w.clock.Advance(time.Duration(wait) * time.Second)
+	w.Clock.Advance(time.Duration(wait) * time.Second)
 	w.browser().signIn("ada", adaPass)
 }
 
@@ -160,7 +161,7 @@ func TestATurnedOffAccountSaysSoAfterTheRightPassword(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	inactive := false
-	if _, err := w.accounts.Update(t.Context(), w.cli(), w.ada.ID, account.Patch{Active: &inactive}); err != nil {
+	if _, err := w.Accounts.Update(t.Context(), w.cli(), w.ada.ID, account.Patch{Active: &inactive}); err != nil {
 		t.Fatal(err)
 	}
 	b := w.browser()
@@ -173,12 +174,12 @@ func TestATurnedOffAccountSaysSoAfterTheRightPassword(t *testing.T) {
 
 // checking fills the only place there is for a password's check, until leave is called.
 func (w *world) checking() (leave func()) {
-	w.t.Helper()
+	w.T.Helper()
 	slots := password.NewSlots(1, 0)
-	w.login.Hasher = password.NewHasher(cheap, slots)
-	_, leave, err := slots.Admit(w.t.Context())
+	w.Login.Hasher = password.NewHasher(webtest.Cheap, slots)
+	_, leave, err := slots.Admit(w.T.Context())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return leave
 }
@@ -255,7 +256,7 @@ func TestSessionEndedIsSaidOnTheWayBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)
-	w.clock.Advance(13 * time.Hour)
+	w.Clock.Advance(13 * time.Hour)
 	b.get("/login?rt=/x").want(t, 200, "Your session has ended")
 	if a := w.browser().get("/login?rt=/x"); strings.Contains(a.body, "Your session has ended") {
 		t.Error("somebody who had no session is told that it ended")
@@ -314,7 +315,7 @@ func TestReauthRenewsTheSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)
-	w.clock.Advance(time.Hour)
+	w.Clock.Advance(time.Hour)
 	old := b.token()
 	b.post("/reauth", "password", "wrong").want(t, 401, "The password is incorrect", "Error: ")
 	b.post("/reauth", "password", adaPass, "rt", "/_auth/account/sessions?x=1").wantRedirect(t, "/_auth/account/sessions?x=1")
@@ -323,7 +324,7 @@ func TestReauthRenewsTheSession(t *testing.T) {
 	}
 	var s struct{ Auth struct{ Time time.Time } }
 	b.get("/api/v1/session").json(t, &s)
-	if !s.Auth.Time.Equal(w.clock.Now()) {
+	if !s.Auth.Time.Equal(w.Clock.Now()) {
 		t.Errorf("proved at %v", s.Auth.Time)
 	}
 	b.post("/reauth", "password", adaPass, "rt", "/app").wantRedirect(t, "/app")

@@ -91,7 +91,7 @@ func TestACallbackWorksOnceAndInTime(t *testing.T) {
 		w := newOIDCWorld(t)
 		b := w.browser()
 		back, _ := visit(t, b.start(""))
-		w.clock.Advance(10*time.Minute + time.Second)
+		w.Clock.Advance(10*time.Minute + time.Second)
 		b.get(back).want(t, http.StatusBadRequest, "took too long")
 		w.nobody(t)
 	})
@@ -100,7 +100,7 @@ func TestACallbackWorksOnceAndInTime(t *testing.T) {
 		w := newOIDCWorld(t)
 		b := w.browser()
 		back, _ := visit(t, b.start(""))
-		w.clock.Advance(9 * time.Minute)
+		w.Clock.Advance(9 * time.Minute)
 		w.idp.SetFaults(func(l *provider.Faults) {}) // the provider issues the token now
 		b.get(back).wantRedirect(t, "/")
 	})
@@ -117,7 +117,7 @@ func TestACallbackWorksOnceAndInTime(t *testing.T) {
 		w := newOIDCWorld(t)
 		b := w.browser()
 		back, _ := visit(t, b.start(""))
-		other := provider.NewAt(t, w.clock.Now)
+		other := provider.NewAt(t, w.Clock.Now)
 		w.reconfigure(t, func(c *oidc.Config) { c.Issuer = other.Issuer })
 		b.get(back).want(t, http.StatusBadRequest, "took too long")
 		if other.Calls("token") != 0 {

@@ -57,7 +57,7 @@ func newOIDCWorld(t testing.TB, change ...func(*oidc.Config)) *oidcWorld {
 func (ow *oidcWorld) reconfigure(t testing.TB, change func(*oidc.Config)) {
 	t.Helper()
 	change(&ow.cfg)
-	reg, err := oidc.NewRegistry(oidc.NewPool(oidc.PoolOptions{Clock: ow.clock.Now}), ow.db, []oidc.Config{ow.cfg}, oidc.Options{Clock: ow.clock.Now})
+	reg, err := oidc.NewRegistry(oidc.NewPool(oidc.PoolOptions{Clock: ow.Clock.Now}), ow.Store, []oidc.Config{ow.cfg}, oidc.Options{Clock: ow.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +66,12 @@ func (ow *oidcWorld) reconfigure(t testing.TB, change func(*oidc.Config)) {
 
 // start begins a sign-in and returns the address at the provider.
 func (b *browser) start(query string) string {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	r := request("GET", "/oidc/test/start"+query, "", "")
 	r.Header.Set("Sec-Fetch-Site", "same-origin") // a link of ours
 	a := b.send(r)
 	if a.StatusCode != http.StatusSeeOther || !strings.HasPrefix(a.location(), "http://127.0.0.1:") {
-		b.w.t.Fatalf("start: status %d, Location %q: %s", a.StatusCode, a.location(), a.body)
+		b.w.T.Fatalf("start: status %d, Location %q: %s", a.StatusCode, a.location(), a.body)
 	}
 	return a.location()
 }
@@ -114,7 +114,7 @@ func visit(t testing.TB, address string) (back string, form url.Values) {
 
 // foreignPost posts as the provider's page does: from another site, without our cookies.
 func (b *browser) foreignPost(path string, form url.Values) answer {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	r := request("POST", path, "application/x-www-form-urlencoded", form.Encode())
 	r.Header.Set("Origin", "https://id.example.test")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
@@ -127,13 +127,13 @@ func (b *browser) foreignPost(path string, form url.Values) answer {
 
 // viaProvider signs in through the provider and returns the answer to the callback.
 func (b *browser) viaProvider(query string) answer {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	return b.callback(b.start(query))
 }
 
 func (b *browser) callback(address string) answer {
-	b.w.t.Helper()
-	back, form := visit(b.w.t, address)
+	b.w.T.Helper()
+	back, form := visit(b.w.T, address)
 	if form == nil {
 		return b.get(back)
 	}
@@ -153,25 +153,25 @@ func (b *browser) who() (who struct {
 	Auth struct{ Method, Provider string }
 },
 ) {
-	b.w.t.Helper()
-	b.get("/api/v1/session").want(b.w.t, http.StatusOK).json(b.w.t, &who)
+	b.w.T.Helper()
+	b.get("/api/v1/session").want(b.w.T, http.StatusOK).json(b.w.T, &who)
 	return who
 }
 
 // nobody makes sure that no session and no account came of it.
 func (ow *oidcWorld) nobody(t testing.TB) {
 	t.Helper()
-	if n, err := ow.db.CountSessions(t.Context(), ow.clock.Now(), 0); err != nil || n != 0 {
+	if n, err := ow.Store.CountSessions(t.Context(), ow.Clock.Now(), 0); err != nil || n != 0 {
 		t.Errorf("there are %d sessions (%v)", n, err)
 	}
-	if n, err := ow.db.CountUsers(t.Context(), store.UserQuery{}); err != nil || n != 2 {
+	if n, err := ow.Store.CountUsers(t.Context(), store.UserQuery{}); err != nil || n != 2 {
 		t.Errorf("there are %d accounts (%v), want root and ada alone", n, err)
 	}
 }
 
 func (ow *oidcWorld) sessions(t testing.TB) int {
 	t.Helper()
-	n, err := ow.db.CountSessions(t.Context(), ow.clock.Now(), 0)
+	n, err := ow.Store.CountSessions(t.Context(), ow.Clock.Now(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func (ow *oidcWorld) sessions(t testing.TB) int {
 // oneSession returns the only session that there is.
 func (ow *oidcWorld) oneSession(t testing.TB) store.Session {
 	t.Helper()
-	page, err := ow.db.Sessions(t.Context(), store.SessionQuery{Now: ow.clock.Now()})
+	page, err := ow.Store.Sessions(t.Context(), store.SessionQuery{Now: ow.Clock.Now()})
 	if err != nil || len(page.Items) != 1 {
 		t.Fatalf("%d sessions, %v", len(page.Items), err)
 	}

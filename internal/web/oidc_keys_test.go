@@ -87,7 +87,7 @@ func TestConformanceKeys(t *testing.T) {
 				return false
 			}
 		})
-		w.clock.Advance(15 * time.Second)
+		w.Clock.Advance(15 * time.Second)
 		w.browser().viaProvider("").wantRedirect(t, "/")
 	})
 	t.Run("unknown keys make the keys be read a few times a minute at most", func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestConformanceKeys(t *testing.T) {
 		}
 		w.idp.ClearFaults()
 		w.idp.Keys(provider.RSA(2))
-		w.clock.Advance(time.Minute)
+		w.Clock.Advance(time.Minute)
 		w.browser().viaProvider("").wantRedirect(t, "/")
 	})
 }
@@ -130,7 +130,7 @@ func TestTheClocksMayDifferByAMinute(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t)
-			claim(c.claim, w.clock.Now().Add(c.by).Unix())(t, w.idp)
+			claim(c.claim, w.Clock.Now().Add(c.by).Unix())(t, w.idp)
 			a := w.browser().viaProvider("")
 			if c.fine {
 				a.wantRedirect(t, "/")

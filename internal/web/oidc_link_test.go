@@ -12,8 +12,8 @@ import (
 
 // linkProvider links the provider to the account of the browser and returns the answer to the callback.
 func (b *browser) linkProvider() answer {
-	b.w.t.Helper()
-	a := b.post("/account/providers", "action", "link", "provider", "test").want(b.w.t, http.StatusOK, "Continue to Testify")
+	b.w.T.Helper()
+	a := b.post("/account/providers", "action", "link", "provider", "test").want(b.w.T, http.StatusOK, "Continue to Testify")
 	return b.callback(refresh(a))
 }
 
@@ -73,7 +73,7 @@ func TestLinkingNeedsARecentProofAndOneOfOurPages(t *testing.T) {
 	r := request("POST", "/account/providers", "application/x-www-form-urlencoded", "action=link&provider=test")
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
 	b.send(r).want(t, http.StatusForbidden)
-	w.clock.Advance(11 * time.Minute)
+	w.Clock.Advance(11 * time.Minute)
 	to := prefix + "/reauth?rt=" + url.QueryEscape(prefix+"/account/providers")
 	b.post("/account/providers", "action", "link", "provider", "test").wantRedirect(t, to)
 	b.post("/account/providers", "action", "unlink", "issuer", "x", "subject", "y").wantRedirect(t, to)
@@ -89,7 +89,7 @@ func TestALinkFlowCannotBeFinishedInAnotherSession(t *testing.T) {
 	b.signIn("root", rootPass) // the same browser, another person
 	b.callback(refresh(a)).want(t, http.StatusBadRequest)
 	for _, id := range []string{w.ada.ID, w.root.ID} {
-		if ids, err := w.db.Identities(t.Context(), id); err != nil || len(ids) != 0 {
+		if ids, err := w.Store.Identities(t.Context(), id); err != nil || len(ids) != 0 {
 			t.Errorf("identities %v, %v", ids, err)
 		}
 	}
@@ -117,7 +117,7 @@ func TestReauthenticationAtTheProvider(t *testing.T) {
 	w := newOIDCWorld(t)
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
-	w.clock.Advance(11 * time.Minute)
+	w.Clock.Advance(11 * time.Minute)
 	page := b.get("/reauth?rt="+url.QueryEscape(prefix+"/account/providers")).want(t, http.StatusOK, "/oidc/test/start?reauth=1&amp;to=")
 	if strings.Contains(page.body, `type="password"`) {
 		t.Error("asks for a password that the account has not got")
@@ -137,7 +137,7 @@ func TestReauthenticationAtTheProvider(t *testing.T) {
 	w.idp.SignInAs("user-2")
 	b.callback(b.start("?reauth=1")).want(t, http.StatusForbidden, "somebody else")
 	w.idp.SignInAs("user-1")
-	claim("auth_time", w.clock.Now().Add(-time.Hour).Unix())(t, w.idp)
+	claim("auth_time", w.Clock.Now().Add(-time.Hour).Unix())(t, w.idp)
 	b.callback(b.start("?reauth=1")).want(t, http.StatusBadRequest, unproved)
 	// Another site cannot set it off.
 	r := request("GET", "/oidc/test/start?reauth=1", "", "")

@@ -319,7 +319,7 @@ func TestLogoutTokensOfOlderProvidersAreTaken(t *testing.T) {
 			if b.signedIn() {
 				t.Error("the session goes on")
 			}
-			w.clock.Advance(8 * time.Minute)
+			w.Clock.Advance(8 * time.Minute)
 			b.viaProvider("").wantRedirect(t, "/")
 			w.refuses(t, b, token) // a replay, for as long as it could be taken
 		})

@@ -15,7 +15,7 @@ import (
 
 func (ow *oidcWorld) user(t testing.TB, name string) store.User {
 	t.Helper()
-	u, err := ow.db.UserByUsername(t.Context(), name)
+	u, err := ow.Store.UserByUsername(t.Context(), name)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -25,7 +25,7 @@ func (ow *oidcWorld) user(t testing.TB, name string) store.User {
 // audited returns the newest events of an action.
 func (ow *oidcWorld) audited(t testing.TB, action string) []store.Event {
 	t.Helper()
-	page, err := ow.db.Events(t.Context(), store.EventQuery{Action: action})
+	page, err := ow.Store.Events(t.Context(), store.EventQuery{Action: action})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestWhatTheProviderSaysArrivesAtEverySignIn(t *testing.T) {
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	groups := []string{"given-here", "dev", "staff"}
-	if _, err := w.accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, b.who().User.ID, account.Patch{Groups: &groups}); err != nil {
+	if _, err := w.Accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, b.who().User.ID, account.Patch{Groups: &groups}); err != nil {
 		t.Fatal(err)
 	}
 	w.idp.SetClaim("groups", []string{"staff"})
@@ -238,7 +238,7 @@ func TestCreateSaysWhatBecomesOfUnknownPeople(t *testing.T) {
 			t.Fatalf("the account is %+v", u)
 		}
 		on := true
-		if _, err := w.accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, u.ID, account.Patch{Active: &on}); err != nil {
+		if _, err := w.Accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, u.ID, account.Patch{Active: &on}); err != nil {
 			t.Fatal(err)
 		}
 		w.browser().viaProvider("").wantRedirect(t, "/")
@@ -252,14 +252,14 @@ func TestADeactivatedPersonStaysOut(t *testing.T) {
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	off := false
-	if _, err := w.accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, b.who().User.ID, account.Patch{Active: &off}); err != nil {
+	if _, err := w.Accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, b.who().User.ID, account.Patch{Active: &off}); err != nil {
 		t.Fatal(err)
 	}
 	if b.signedIn() {
 		t.Error("the session goes on")
 	}
 	w.idp.SetClaim("name", "New Name")
-	w.clock.Advance(time.Second)
+	w.Clock.Advance(time.Second)
 	b.viaProvider("").want(t, http.StatusForbidden, "turned off")
 	if b.signedIn() || w.sessions(t) != 0 {
 		t.Error("signed in again")
@@ -291,7 +291,7 @@ func TestAnAdminGroupDecidesAtEverySignInBothWays(t *testing.T) {
 	role(nil, "user")
 	// A role that an administrator gave here stays.
 	admin := store.RoleAdmin
-	if _, err := w.accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, b.who().User.ID, account.Patch{Role: &admin}); err != nil {
+	if _, err := w.Accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, b.who().User.ID, account.Patch{Role: &admin}); err != nil {
 		t.Fatal(err)
 	}
 	role(nil, "admin")
@@ -363,7 +363,7 @@ func deactivate(t *testing.T, w *oidcWorld) {
 
 func change(t *testing.T, w *oidcWorld, f func(*store.User)) {
 	t.Helper()
-	err := w.db.Change(t.Context(), func(tx store.Tx) error {
+	err := w.Store.Change(t.Context(), func(tx store.Tx) error {
 		u, err := tx.User(t.Context(), w.ada.ID)
 		if err != nil {
 			return err

@@ -14,9 +14,9 @@ import (
 // proved returns when the session says that the person proved who they are, nil for nobody knows, and whether a page that
 // asks for a recent proof takes it.
 func (b *browser) proved() (at *time.Time, recent bool) {
-	b.w.t.Helper()
+	b.w.T.Helper()
 	var who struct{ Auth struct{ Time *time.Time } }
-	b.get("/api/v1/session").want(b.w.t, http.StatusOK).json(b.w.t, &who)
+	b.get("/api/v1/session").want(b.w.T, http.StatusOK).json(b.w.T, &who)
 	a := b.post("/account/providers", "action", "unlink", "issuer", "x", "subject", "y")
 	return who.Auth.Time, a.location() == prefix+"/account/providers"
 }
@@ -40,7 +40,7 @@ func TestAProofIsAsRecentAsTheProviderSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newOIDCWorld(t)
-			at := w.clock.Now().Add(-c.ago)
+			at := w.Clock.Now().Add(-c.ago)
 			claim("auth_time", at.Unix())(t, w.idp)
 			b := w.browser()
 			a := b.viaProvider("")
@@ -51,7 +51,7 @@ func TestAProofIsAsRecentAsTheProviderSays(t *testing.T) {
 			}
 			a.wantRedirect(t, "/")
 			got, recent := b.proved()
-			if want := min(at.Unix(), w.clock.Now().Unix()); got == nil || got.Unix() != want || recent != c.recent {
+			if want := min(at.Unix(), w.Clock.Now().Unix()); got == nil || got.Unix() != want || recent != c.recent {
 				t.Errorf("proved at %v, recent %t", got, recent)
 			}
 		})
@@ -107,8 +107,8 @@ func TestAConfirmationProvesNoMoreThanTheProviderSays(t *testing.T) {
 			w := newOIDCWorld(t)
 			b := w.browser()
 			b.viaProvider("").wantRedirect(t, "/")
-			w.clock.Advance(20 * time.Minute)
-			claim("auth_time", c.at(w.clock.Now()))(t, w.idp)
+			w.Clock.Advance(20 * time.Minute)
+			claim("auth_time", c.at(w.Clock.Now()))(t, w.idp)
 			a := b.callback(b.start("?reauth=1"))
 			if !c.ok {
 				a.want(t, http.StatusBadRequest, c.say)
@@ -178,7 +178,7 @@ func TestALogoutEndsAConfirmedSessionByEachOfItsNames(t *testing.T) {
 		w := newOIDCWorld(t)
 		b := w.browser().signIn("ada", adaPass)
 		b.linkProvider().wantRedirect(t, prefix+"/account/providers")
-		w.clock.Advance(20 * time.Minute)
+		w.Clock.Advance(20 * time.Minute)
 		w.idp.SetClaim("groups", "there")
 		b.callback(b.start("?reauth=1")).wantRedirect(t, prefix+"/account")
 		w.wantRights(t, b, "user", "dev", "ops") // only the proof comes from there
@@ -257,11 +257,11 @@ func TestARefusalEndsTheSessionAndNothingElseDoesBeforeTheGrace(t *testing.T) {
 				}
 				return
 			}
-			w.clock.Advance(19 * time.Minute)
+			w.Clock.Advance(19 * time.Minute)
 			if w.fresh(t, w.oidc, b) == nil {
 				t.Fatal("the session has ended before the time")
 			}
-			w.clock.Advance(2 * time.Minute)
+			w.Clock.Advance(2 * time.Minute)
 			// Another Caddy, or this one after a reload, knows since when, too.
 			if w.fresh(t, w.reloaded(t, func(*oidc.Config) {}), b) != nil || w.sessions(t) != 0 {
 				t.Error("the session outlives refresh_grace")
@@ -279,14 +279,14 @@ func TestARefreshThatWorksBeginsTheGraceAnew(t *testing.T) {
 		if w.fresh(t, w.oidc, b) == nil {
 			t.Fatal("the session has ended")
 		}
-		w.clock.Advance(50 * time.Minute)
+		w.Clock.Advance(50 * time.Minute)
 		w.idp.Down(false)
-		w.clock.Advance(time.Minute)
+		w.Clock.Advance(time.Minute)
 		calls := w.idp.Calls("token")
 		if w.fresh(t, w.oidc, b) == nil || w.idp.Calls("token") != calls+1 {
 			t.Fatal("not refreshed")
 		}
-		w.clock.Advance(6 * time.Minute)
+		w.Clock.Advance(6 * time.Minute)
 	}
 }
 
@@ -328,7 +328,7 @@ func TestARotatedTokenIsKeptWhateverFailsAfterwards(t *testing.T) {
 			b := w.signedInFor(t, 6*time.Minute)
 			if endpoint == "jwks" {
 				w.idp.Keys(provider.RSA(1)) // which has to be read
-				w.clock.Advance(time.Hour)
+				w.Clock.Advance(time.Hour)
 			}
 			w.idp.SetFaults(func(l *provider.Faults) {
 				l.Handle = func(e string, w http.ResponseWriter, _ *http.Request) bool {
@@ -342,7 +342,7 @@ func TestARotatedTokenIsKeptWhateverFailsAfterwards(t *testing.T) {
 				t.Fatal("the session has ended")
 			}
 			w.idp.ClearFaults()
-			w.clock.Advance(2 * time.Minute)
+			w.Clock.Advance(2 * time.Minute)
 			calls := w.idp.Calls("token")
 			if w.fresh(t, w.oidc, b) == nil || w.idp.Calls("token") != calls+1 {
 				t.Errorf("not refreshed with the new token: %d calls", w.idp.Calls("token")-calls)

@@ -21,7 +21,7 @@ func (ow *oidcWorld) during(endpoint string, fn func()) {
 	ow.idp.SetFaults(func(l *provider.Faults) {
 		l.Handle = func(e string, _ http.ResponseWriter, _ *http.Request) bool {
 			if e == endpoint && done.CompareAndSwap(false, true) {
-				ow.clock.Advance(time.Second)
+				ow.Clock.Advance(time.Second)
 				fn()
 			}
 			return false
@@ -39,20 +39,20 @@ func TestWhatEndsSessionsEndsASignInUnderWay(t *testing.T) {
 			w.copyOf(b).post("/logout", "everywhere", "1")
 		},
 		"turning the account off": func(t *testing.T, w *oidcWorld, _ *browser, u store.User) {
-			if _, err := w.accounts.Update(t.Context(), cli, u.ID, account.Patch{Active: &off}); err != nil {
+			if _, err := w.Accounts.Update(t.Context(), cli, u.ID, account.Patch{Active: &off}); err != nil {
 				t.Error(err)
 			}
 		},
 		"turning it off and on": func(t *testing.T, w *oidcWorld, _ *browser, u store.User) {
 			on := true
 			for _, p := range []*bool{&off, &on} {
-				if _, err := w.accounts.Update(t.Context(), cli, u.ID, account.Patch{Active: p}); err != nil {
+				if _, err := w.Accounts.Update(t.Context(), cli, u.ID, account.Patch{Active: p}); err != nil {
 					t.Error(err)
 				}
 			}
 		},
 		"ending the person's sessions": func(t *testing.T, w *oidcWorld, _ *browser, u store.User) {
-			if _, err := w.accounts.EndSessions(t.Context(), cli, u.ID); err != nil {
+			if _, err := w.Accounts.EndSessions(t.Context(), cli, u.ID); err != nil {
 				t.Error(err)
 			}
 		},
@@ -68,7 +68,7 @@ func TestWhatEndsSessionsEndsASignInUnderWay(t *testing.T) {
 					b := w.browser()
 					b.viaProvider("").wantRedirect(t, "/")
 					u := w.user(t, "ada-2")
-					w.clock.Advance(time.Minute)
+					w.Clock.Advance(time.Minute)
 					w.during(endpoint, func() { end(t, w, b, u) })
 					if a := b.callback(b.start(purpose)); a.StatusCode < 400 {
 						t.Errorf("status %d", a.StatusCode)
@@ -137,7 +137,7 @@ func TestSpentTokensNeverComeBack(t *testing.T) {
 			t.Fatalf("the older answer has replaced the newer one: %+v", l)
 		}
 		for range 3 {
-			w.clock.Advance(6 * time.Minute)
+			w.Clock.Advance(6 * time.Minute)
 			if w.fresh(t, w.oidc, c) == nil {
 				t.Fatal("the session has lost its tokens")
 			}
@@ -148,18 +148,18 @@ func TestSpentTokensNeverComeBack(t *testing.T) {
 		for _, endpoint := range []string{"token", "userinfo"} {
 			w := newOIDCWorld(t)
 			b, _ := w.both(t)
-			w.clock.Advance(6 * time.Minute)
+			w.Clock.Advance(6 * time.Minute)
 			c := w.copyOf(b)
 			live, err := w.oidc.Service.Sessions.Resolve(t.Context(), b.token())
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.during(endpoint, func() {
-				proof, err := w.login.Reverify(context.Background(), login.Client{}, live.User, adaPass)
+				proof, err := w.Login.Reverify(context.Background(), login.Client{}, live.User, adaPass)
 				if err != nil {
 					t.Error(err)
 				}
-				in, err := w.login.StepUp(context.Background(), login.Client{}, proof, live)
+				in, err := w.Login.StepUp(context.Background(), login.Client{}, proof, live)
 				if err != nil {
 					t.Error(err)
 				}
@@ -168,7 +168,7 @@ func TestSpentTokensNeverComeBack(t *testing.T) {
 			_ = w.fresh(t, w.oidc, b)
 			w.idp.ClearFaults()
 			for range 3 {
-				w.clock.Advance(6 * time.Minute)
+				w.Clock.Advance(6 * time.Minute)
 				if w.fresh(t, w.oidc, c) == nil {
 					t.Fatalf("%s: the session has lost its tokens", endpoint)
 				}
@@ -195,7 +195,7 @@ func TestARotatedTokenOutlivesAStoreThatFails(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.RefreshGrace = 10 * time.Minute })
 	b := w.signedInFor(t, 6*time.Minute)
-	f := &failing{Store: w.db}
+	f := &failing{Store: w.Store}
 	w.oidc.Service.Store = f
 	w.during("token", func() { f.broken.Store(true) })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -210,19 +210,19 @@ func TestARotatedTokenOutlivesAStoreThatFails(t *testing.T) {
 	w.idp.ClearFaults()
 	t.Run("the store is back", func(t *testing.T) {
 		f.broken.Store(false)
-		w.clock.Advance(time.Minute)
+		w.Clock.Advance(time.Minute)
 		calls := w.idp.Calls("token")
 		if w.fresh(t, w.oidc, b) == nil || w.idp.Calls("token") != calls+1 {
 			t.Fatal("the new token was lost")
 		}
 	})
 	t.Run("the store stays away", func(t *testing.T) {
-		w.clock.Advance(6 * time.Minute)
+		w.Clock.Advance(6 * time.Minute)
 		f.broken.Store(true)
 		if w.fresh(t, w.oidc, b) == nil {
 			t.Fatal("the session has ended at once")
 		}
-		w.clock.Advance(11 * time.Minute)
+		w.Clock.Advance(11 * time.Minute)
 		if w.fresh(t, w.oidc, b) != nil {
 			t.Error("the session outlives refresh_grace")
 		}

@@ -38,7 +38,7 @@ func (ow *oidcWorld) signedInFor(t testing.TB, d time.Duration) *browser {
 	t.Helper()
 	b := ow.browser()
 	b.viaProvider("").wantRedirect(t, "/")
-	ow.clock.Advance(d)
+	ow.Clock.Advance(d)
 	return b
 }
 
@@ -52,7 +52,7 @@ func TestConformanceRefresh(t *testing.T) {
 		if w.fresh(t, w.oidc, b) == nil || w.idp.Calls("token") != 1 {
 			t.Fatal("tokens that are not due were refreshed")
 		}
-		w.clock.Advance(2 * time.Minute)
+		w.Clock.Advance(2 * time.Minute)
 		w.idp.SetClaim("groups", []string{"board"})
 		w.idp.SetClaim("name", "Ada King")
 		info := w.idp.Calls("userinfo")
@@ -64,7 +64,7 @@ func TestConformanceRefresh(t *testing.T) {
 			t.Errorf("groups and names do not follow: %+v", l.User)
 		}
 		// The next one uses the next refresh token: the provider takes each once.
-		w.clock.Advance(6 * time.Minute)
+		w.Clock.Advance(6 * time.Minute)
 		if w.fresh(t, w.oidc, b) == nil || w.idp.Calls("token") != 3 {
 			t.Error("the second refresh did not work")
 		}
@@ -163,7 +163,7 @@ func TestAProviderThatCannotBeAskedEndsNoSession(t *testing.T) {
 			w.idp.Down(false)
 			w.idp.ClearFaults()
 			w.idp.Client.Secret = w.cfg.Secret
-			w.clock.Advance(time.Minute)
+			w.Clock.Advance(time.Minute)
 			calls := w.idp.Calls("token")
 			if w.fresh(t, w.oidc, b) == nil || w.idp.Calls("token") != calls+1 {
 				t.Error("not refreshed when the provider is back")
@@ -177,7 +177,7 @@ func (ow *oidcWorld) reloaded(t *testing.T, change func(*oidc.Config)) *login.OI
 	t.Helper()
 	cfg := ow.cfg
 	change(&cfg)
-	reg, err := oidc.NewRegistry(oidc.NewPool(oidc.PoolOptions{Clock: ow.clock.Now}), ow.db, []oidc.Config{cfg}, oidc.Options{Clock: ow.clock.Now})
+	reg, err := oidc.NewRegistry(oidc.NewPool(oidc.PoolOptions{Clock: ow.Clock.Now}), ow.Store, []oidc.Config{cfg}, oidc.Options{Clock: ow.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestRulesThatChangedActAtTheRefresh(t *testing.T) {
 		t.Parallel()
 		w := newOIDCWorld(t)
 		b := w.signedInFor(t, 6*time.Minute)
-		err := w.db.Change(t.Context(), func(tx store.Tx) error { return tx.DeleteIdentity(t.Context(), w.idp.Issuer, "user-1") })
+		err := w.Store.Change(t.Context(), func(tx store.Tx) error { return tx.DeleteIdentity(t.Context(), w.idp.Issuer, "user-1") })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -298,7 +298,7 @@ func TestARefreshTokenIsUsedOnceHoweverManyAsk(t *testing.T) {
 	if n := w.idp.Calls("token"); n != 2 {
 		t.Errorf("the token endpoint was asked %d times, want once to sign in and once to refresh", n)
 	}
-	w.clock.Advance(6 * time.Minute)
+	w.Clock.Advance(6 * time.Minute)
 	if w.fresh(t, other, b) == nil || w.idp.Calls("token") != 3 {
 		t.Error("the new refresh token was lost")
 	}
@@ -311,7 +311,7 @@ func TestARenewedSessionKeepsItsTokens(t *testing.T) {
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	b.callback(b.start("?reauth=1")).wantRedirect(t, prefix+"/account")
-	w.clock.Advance(6 * time.Minute)
+	w.Clock.Advance(6 * time.Minute)
 	calls := w.idp.Calls("token")
 	if w.fresh(t, w.oidc, b) == nil || w.idp.Calls("token") != calls+1 {
 		t.Fatal("the renewed session is not refreshed")
@@ -331,12 +331,12 @@ func TestTokensCannotBeMovedToAnotherPersonsSession(t *testing.T) {
 	w.idp.SignInAs("user-2")
 	c := w.browser()
 	c.viaProvider("").wantRedirect(t, "/")
-	page, err := w.db.Sessions(t.Context(), store.SessionQuery{Now: w.clock.Now()})
+	page, err := w.Store.Sessions(t.Context(), store.SessionQuery{Now: w.Clock.Now()})
 	if err != nil || len(page.Items) != 2 {
 		t.Fatal(page, err)
 	}
 	from, to := page.Items[0].Session, page.Items[1].Session
-	err = w.db.Change(t.Context(), func(tx store.Tx) error {
+	err = w.Store.Change(t.Context(), func(tx store.Tx) error {
 		return tx.SetSessionTokens(t.Context(), to.ID, to.Sealed, store.SessionTokens{Sealed: from.Sealed})
 	})
 	if err != nil {
@@ -386,11 +386,11 @@ func TestDeactivationEndsAFlowThatLinks(t *testing.T) {
 	b := w.browser().signIn("ada", adaPass)
 	a := b.post("/account/providers", "action", "link", "provider", "test")
 	off := false
-	if _, err := w.accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, w.ada.ID, account.Patch{Active: &off}); err != nil {
+	if _, err := w.Accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, w.ada.ID, account.Patch{Active: &off}); err != nil {
 		t.Fatal(err)
 	}
 	b.callback(refresh(a)).want(t, http.StatusBadRequest)
-	if ids, err := w.db.Identities(t.Context(), w.ada.ID); err != nil || len(ids) != 0 {
+	if ids, err := w.Store.Identities(t.Context(), w.ada.ID); err != nil || len(ids) != 0 {
 		t.Errorf("identities %v, %v", ids, err)
 	}
 }

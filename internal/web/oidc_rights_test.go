@@ -22,10 +22,10 @@ func (ow *oidcWorld) both(t *testing.T) (*browser, store.User) {
 	b.viaProvider("").wantRedirect(t, "/")
 	u := ow.user(t, "ada-2")
 	groups := []string{"admins", "here", "there"}
-	if _, err := ow.accounts.Update(t.Context(), cli, u.ID, account.Patch{Groups: &groups}); err != nil {
+	if _, err := ow.Accounts.Update(t.Context(), cli, u.ID, account.Patch{Groups: &groups}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ow.accounts.ResetPassword(t.Context(), cli, u.ID, account.Reset{Password: adaPass}); err != nil {
+	if _, err := ow.Accounts.ResetPassword(t.Context(), cli, u.ID, account.Reset{Password: adaPass}); err != nil {
 		t.Fatal(err)
 	}
 	b = ow.browser()
@@ -57,7 +57,7 @@ func (ow *oidcWorld) wantRights(t *testing.T, b *browser, role string, groups ..
 		t.Fatal(err)
 	}
 	actor := account.Actor{UserID: l.User.ID, SessionID: l.Session.ID, AuthAt: l.Session.AuthAt}
-	if err := ow.accounts.AuthorizeRead(t.Context(), actor); (err == nil) != (role == "admin") {
+	if err := ow.Accounts.AuthorizeRead(t.Context(), actor); (err == nil) != (role == "admin") {
 		t.Errorf("role %s, and looking at what administrators see gives %v", role, err)
 	}
 }
@@ -74,7 +74,7 @@ func TestRightsOfAProviderEndWithIt(t *testing.T) {
 		"nothing happens": {func(*testing.T, *oidcWorld, *browser) {}, true, "admin", []string{"admins", "here", "there"}},
 		"the group is gone at the next refresh": {func(_ *testing.T, w *oidcWorld, _ *browser) {
 			w.idp.SetClaim("groups", "there")
-			w.clock.Advance(6 * time.Minute)
+			w.Clock.Advance(6 * time.Minute)
 		}, true, "user", []string{"here", "there"}},
 		"the line admin_group is gone": {func(t *testing.T, w *oidcWorld, _ *browser) {
 			w.reconfigure(t, func(c *oidc.Config) { c.AdminGroups = nil })
@@ -89,7 +89,7 @@ func TestRightsOfAProviderEndWithIt(t *testing.T) {
 			b.post("/account/providers", "action", "unlink", "issuer", w.idp.Issuer, "subject", "user-1").wantRedirect(t, prefix+"/account/providers")
 		}, true, "user", []string{"here"}},
 		"the identity is deleted in the store": {func(t *testing.T, w *oidcWorld, _ *browser) {
-			err := w.db.Change(t.Context(), func(tx store.Tx) error { return tx.DeleteIdentity(t.Context(), w.idp.Issuer, "user-1") })
+			err := w.Store.Change(t.Context(), func(tx store.Tx) error { return tx.DeleteIdentity(t.Context(), w.idp.Issuer, "user-1") })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,7 +108,7 @@ func TestRightsOfAProviderEndWithIt(t *testing.T) {
 				t.Fatalf("the provider's session lives: %t", !c.session)
 			}
 			if c.session {
-				w.clock.Advance(time.Second)
+				w.Clock.Advance(time.Second)
 				b.get("/account")
 				w.wantRights(t, b, c.role, c.groups...)
 			}
@@ -123,7 +123,7 @@ func TestARoleGivenHereOutlivesTheProvider(t *testing.T) {
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })
 	b, u := w.both(t)
 	admin := store.RoleAdmin
-	if _, err := w.accounts.Update(t.Context(), cli, u.ID, account.Patch{Role: &admin, PinRole: true}); err != nil {
+	if _, err := w.Accounts.Update(t.Context(), cli, u.ID, account.Patch{Role: &admin, PinRole: true}); err != nil {
 		t.Fatal(err)
 	}
 	w.idp.SetClaim("groups", nil)
@@ -139,7 +139,7 @@ func TestAGroupGivenHereOutlivesTheProviders(t *testing.T) {
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	groups := []string{"staff"}
-	if _, err := w.accounts.Update(t.Context(), cli, b.who().User.ID, account.Patch{Groups: &groups}); err != nil {
+	if _, err := w.Accounts.Update(t.Context(), cli, b.who().User.ID, account.Patch{Groups: &groups}); err != nil {
 		t.Fatal(err)
 	}
 	for _, says := range []any{"staff", nil, []string{"staff", "x"}, nil} {
@@ -160,11 +160,11 @@ func TestAnAdministratorByAProvidersWordIsNeverTheLastOne(t *testing.T) {
 	b.viaProvider("").wantRedirect(t, "/")
 	user, off := store.RoleUser, false
 	for name, p := range map[string]account.Patch{"demoted": {Role: &user}, "turned off": {Active: &off}} {
-		if _, err := w.accounts.Update(t.Context(), cli, w.root.ID, p); err == nil {
+		if _, err := w.Accounts.Update(t.Context(), cli, w.root.ID, p); err == nil {
 			t.Errorf("the last administrator who was made here was %s", name)
 		}
 	}
-	if err := w.accounts.Delete(t.Context(), cli, w.root.ID); err == nil {
+	if err := w.Accounts.Delete(t.Context(), cli, w.root.ID); err == nil {
 		t.Error("the last administrator who was made here was deleted")
 	}
 	w.idp.SetClaim("groups", "staff")
@@ -233,7 +233,7 @@ func TestASecondSubjectNeverJoinsAnAccount(t *testing.T) {
 	if who := c.who(); who.User.ID == w.ada.ID {
 		t.Fatalf("the second subject became %+v", who.User)
 	}
-	if ids, err := w.db.Identities(t.Context(), w.ada.ID); err != nil || len(ids) != 1 {
+	if ids, err := w.Store.Identities(t.Context(), w.ada.ID); err != nil || len(ids) != 1 {
 		t.Errorf("the account has the identities %+v, %v", ids, err)
 	}
 }

@@ -17,7 +17,7 @@ func (ow *oidcWorld) beside(t *testing.T, change func(*oidc.Config)) {
 	t.Helper()
 	second := ow.cfg
 	change(&second)
-	reg, err := oidc.NewRegistry(oidc.NewPool(oidc.PoolOptions{Clock: ow.clock.Now}), ow.db, []oidc.Config{ow.cfg, second}, oidc.Options{Clock: ow.clock.Now})
+	reg, err := oidc.NewRegistry(oidc.NewPool(oidc.PoolOptions{Clock: ow.Clock.Now}), ow.Store, []oidc.Config{ow.cfg, second}, oidc.Options{Clock: ow.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +77,10 @@ func TestASignInComesToNothingWhenItsIdentityIsTakenAwayMeanwhile(t *testing.T) 
 	t.Parallel()
 	for name, act := range map[string]func(w *oidcWorld, u store.User, id store.Identity) error{
 		"unlinked": func(w *oidcWorld, u store.User, id store.Identity) error {
-			return w.accounts.UnlinkIdentity(context.Background(), cli, u.ID, id.ID())
+			return w.Accounts.UnlinkIdentity(context.Background(), cli, u.ID, id.ID())
 		},
 		"moved": func(w *oidcWorld, u store.User, id store.Identity) error {
-			return w.accounts.MoveIdentity(context.Background(), cli, u.ID, id.ID(), w.ada.ID)
+			return w.Accounts.MoveIdentity(context.Background(), cli, u.ID, id.ID(), w.ada.ID)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,11 +88,11 @@ func TestASignInComesToNothingWhenItsIdentityIsTakenAwayMeanwhile(t *testing.T) 
 			w := newOIDCWorld(t)
 			w.browser().viaProvider("").wantRedirect(t, "/")
 			u := w.user(t, "ada-2")
-			id, err := w.db.Identity(t.Context(), w.idp.Issuer, "user-1")
+			id, err := w.Store.Identity(t.Context(), w.idp.Issuer, "user-1")
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := &hooked{Store: w.db, hook: func() {
+			h := &hooked{Store: w.Store, hook: func() {
 				if err := act(w, u, id); err != nil {
 					t.Error(err)
 				}
@@ -117,14 +117,14 @@ func TestASessionOfAnOlderVersionLeadsToASignInAndNotToARefusal(t *testing.T) {
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	s := w.oneSession(t)
-	err := w.db.Change(t.Context(), func(tx store.Tx) error {
+	err := w.Store.Change(t.Context(), func(tx store.Tx) error {
 		return tx.SetSessionTokens(t.Context(), s.ID, s.Sealed, store.SessionTokens{Sealed: s.Sealed})
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.oidc.Service.Sessions.InvalidateAll()
-	w.clock.Advance(time.Second)
+	w.Clock.Advance(time.Second)
 	if b.signedIn() {
 		t.Error("it counts")
 	}
@@ -167,8 +167,8 @@ func TestAnIdentityThatWasUsedUnderAnotherNameOfTheProviderIsAWayIn(t *testing.T
 	w := newOIDCWorld(t)
 	w.browser().viaProvider("").wantRedirect(t, "/")
 	u := w.user(t, "ada-2")
-	err := w.db.Change(t.Context(), func(tx store.Tx) error {
-		return tx.CreateIdentity(t.Context(), store.Identity{Issuer: w.idp.Issuer, Subject: "user-2", UserID: u.ID, Provider: "former", CreatedAt: w.clock.Now()})
+	err := w.Store.Change(t.Context(), func(tx store.Tx) error {
+		return tx.CreateIdentity(t.Context(), store.Identity{Issuer: w.idp.Issuer, Subject: "user-2", UserID: u.ID, Provider: "former", CreatedAt: w.Clock.Now()})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func TestAnOddLifeOfATokenLosesNoSignInAndNoRefreshToken(t *testing.T) {
 			b := w.browser()
 			b.viaProvider("").wantRedirect(t, "/")
 			for range 2 { // the provider takes each refresh token once
-				w.clock.Advance(61 * time.Minute)
+				w.Clock.Advance(61 * time.Minute)
 				calls := w.idp.Calls("token")
 				if w.fresh(t, w.oidc, b) == nil || (w.idp.Calls("token") == calls && v != 1e300) {
 					t.Fatal("the session was not refreshed")

@@ -158,14 +158,14 @@ func TestCallbacksHaveALimit(t *testing.T) {
 	b := w.browser()
 	address, _ := visit(t, b.start(""))
 	b.get(address).want(t, http.StatusTooManyRequests)
-	w.clock.Advance(5 * time.Second)
+	w.Clock.Advance(5 * time.Second)
 	b.get(address).wantRedirect(t, "/")
 	// Those that come to something do not count.
 	for range 200 {
 		c := w.browser()
 		c.ip = "198.51.100.2"
 		c.viaProvider("").wantRedirect(t, "/")
-		w.clock.Advance(startPause)
+		w.Clock.Advance(startPause)
 	}
 }
 

@@ -132,7 +132,7 @@ func TestNobodyIsLockedOutByOneGroupMore(t *testing.T) {
 	// An administrator may give other names and groups to somebody whose provider gave more than may be given here.
 	id, username := who.ID, "renamed"
 	groups := append(slices.Clone(who.Groups), "given-here")
-	if _, err := w.accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, id, account.Patch{Username: &username, Groups: &groups}); err != nil {
+	if _, err := w.Accounts.Update(t.Context(), account.Actor{Kind: account.CommandLine}, id, account.Patch{Username: &username, Groups: &groups}); err != nil {
 		t.Errorf("renaming: %v", err)
 	}
 }

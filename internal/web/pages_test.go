@@ -50,7 +50,7 @@ func (w *world) tour(t *testing.T) map[string]answer {
 // decisions answers the answers that are given in place of the app's, as pages or as JSON.
 func (w *world) decisions(t *testing.T, b *browser) map[string]func(asPage bool) answer {
 	t.Helper()
-	live, err := w.login.Sessions.Resolve(t.Context(), b.token())
+	live, err := w.Login.Sessions.Resolve(t.Context(), b.token())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestPagesKeepToTheirBudget(t *testing.T) {
 		r.Header.Set("Accept-Encoding", "gzip, br")
 		q := &reqctx.Request{Secure: true, Host: host, Prefix: prefix}
 		rec := httptest.NewRecorder()
-		w.router.ServeHTTP(rec, reqctx.With(r, q))
+		w.Router.ServeHTTP(rec, reqctx.With(r, q))
 		if rec.Code != 200 || rec.Header().Get("Content-Encoding") != "gzip" || rec.Header().Get("Content-Length") != fmt.Sprint(rec.Body.Len()) {
 			t.Fatalf("%s: %d %v", path, rec.Code, rec.Header())
 		}
@@ -303,7 +303,7 @@ func (w *world) tourOfText(t *testing.T, text string) map[string]answer {
 	for _, p := range []string{"account", "account/profile", "account/sessions", "account/activity", "account/password", "account/appearance", "reauth?rt=" + esc, "logout", "login?rt=/" + esc, "account/sessions?cursor=" + esc, "account/sessions/" + esc + "/revoke"} {
 		pages[p] = b.get("/" + p)
 	}
-	live, err := w.login.Sessions.Resolve(t.Context(), b.token())
+	live, err := w.Login.Sessions.Resolve(t.Context(), b.token())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -376,8 +376,8 @@ func TestEveryTextComesFromTheCatalog(t *testing.T) {
 func TestManagedAndProviderAccountsSayWhyThingsAreLocked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.accounts.EnvPrefix = "APP_"
-	err := w.db.Change(t.Context(), func(tx store.Tx) error {
+	w.Accounts.EnvPrefix = "APP_"
+	err := w.Store.Change(t.Context(), func(tx store.Tx) error {
 		u, err := tx.User(t.Context(), w.root.ID)
 		if err != nil {
 			return err

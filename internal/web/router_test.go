@@ -44,7 +44,7 @@ func TestRoutesAreForAdministratorsByDefault(t *testing.T) {
 	w.browser().signIn("ada", adaPass).json("POST", "/api/v1/x", "{}").wantProblem(t, 403, "role")
 	root := w.browser().signIn("root", rootPass)
 	root.json("POST", "/api/v1/x", "{}").want(t, 200)
-	w.clock.Advance(time.Hour)
+	w.Clock.Advance(time.Hour)
 	root.json("POST", "/api/v1/x", "{}").wantProblem(t, 403, "reauth-required")
 }
 
@@ -60,7 +60,7 @@ func TestTheFrontReadsTheToken(t *testing.T) {
 		}
 		q.Secure, q.Host, q.Prefix = true, host, prefix
 		rec := httptest.NewRecorder()
-		w.router.ServeHTTP(rec, reqctx.With(r, q))
+		w.Router.ServeHTTP(rec, reqctx.With(r, q))
 		return rec.Code
 	}
 	if got := ask(&reqctx.Request{Token: b.token(), TokenRead: true}, false); got != 200 {

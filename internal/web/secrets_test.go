@@ -52,7 +52,7 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 		}
 		secrets = append(secrets, token, store.HashToken(token).String())
 	}
-	events, err := w.db.Events(t.Context(), store.EventQuery{Limit: 1000})
+	events, err := w.Store.Events(t.Context(), store.EventQuery{Limit: 1000})
 	if err != nil || len(events.Items) < 8 {
 		t.Fatalf("%d events, %v", len(events.Items), err)
 	}

@@ -53,11 +53,11 @@ func TestEveryPageSaysHowToSetTheSiteUp(t *testing.T) {
 			}
 		}
 	}
-	link, err := w.accounts.IssueSetupLink(t.Context())
+	link, err := w.Accounts.IssueSetupLink(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.clock.Advance(25 * time.Hour)
+	w.Clock.Advance(25 * time.Hour)
 	w.browser().get("/link/"+link.Token).want(t, 410, append(slices.Clone(ways), "restart the server")...)
 }
 
@@ -67,7 +67,7 @@ func nothing(path string) Address { return Address{Pattern: path} }
 func TestSignOutWithoutAnAdministrator(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
-	_, link, err := w.accounts.Create(t.Context(), w.cli(), account.NewUser{Username: "ada", Role: store.RoleUser, Active: true})
+	_, link, err := w.Accounts.Create(t.Context(), w.cli(), account.NewUser{Username: "ada", Role: store.RoleUser, Active: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestSignOutWithoutAnAdministrator(t *testing.T) {
 	b.get("/logout").want(t, 503, ways...)
 	b.post("/logout").wantRedirect(t, "/_auth/logged-out")
 	b.get("/logged-out").want(t, 503, ways...)
-	if _, err := w.login.Sessions.Resolve(t.Context(), kept); !errors.Is(err, session.ErrNone) {
+	if _, err := w.Login.Sessions.Resolve(t.Context(), kept); !errors.Is(err, session.ErrNone) {
 		t.Errorf("still signed in: %v", err)
 	}
 }
