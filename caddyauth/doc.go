@@ -10,7 +10,7 @@
 //	                   routes, some of which bypass the gate                         (warnings: ungated.go, plan.go)
 //	                     │
 //	                   Gate.ServeHTTP                                                (gate.go)
-//	                     ├─ below the prefix ──────────────► our own pages           (servepages.go)
+//	                     ├─ below the prefix ──────────────► internal/site           (servepages.go)
 //	                     │ check: what does not depend on the session
 //	                     ├─ not selected by the matchers ──► next, no identity       (matcher.go)
 //	                     ├─ public path ───────────────────► next, no identity       (internal/policy)
@@ -37,13 +37,20 @@
 //
 // # The way of a sign-in
 //
-//	POST /_auth/login ── portal ── login.Service.CheckPassword
-//	                                 │ throttle: client address, then account        (counted before the outcome)
-//	                                 │ one hash, for known and unknown names alike   (internal/password)
-//	                               login.Service.SignIn: one transaction
-//	                                 │ ends the session of the request
-//	                                 │ starts a new one with a new token, records the browser, writes the audit log
-//	                               return-to guard ── 303
+//	POST /_auth/login ── web.Router: route                                          (internal/web)
+//	                       │ newRequest: session cookie, client address, language
+//	                       │ admit: who may use the route
+//	                     signin.Login.post: reads the form                            (internal/web/signin)
+//	                       │
+//	                     login.Service.CheckPassword
+//	                       │ throttle: client address, then account                   (counted before the outcome)
+//	                       │ one hash, for known and unknown names alike              (internal/password)
+//	                     login.Service.SignIn: one transaction
+//	                       │ ends the session of the request
+//	                       │ starts a new one with a new token, records the browser, writes the audit log
+//	                     returnto.Guard: where the browser may return ── 303          (internal/returnto)
+//
+//	any error ── problem.Of ── a page, or problem+json                                (internal/problem)
 //
 // # What lives how long
 //
