@@ -18,7 +18,7 @@ var Files embed.FS
 // Config of the admin pages.
 type Config struct {
 	// Providers returns how the providers are doing, in the order of the configuration. Nil: none are configured.
-	Providers func() []ProviderStatus
+	Providers func() []api.ProviderStatus
 	// CheckProvider asks a provider for its metadata and keys at once; the error is a sentence for people. Nil: there is
 	// nothing to check with.
 	CheckProvider func(ctx context.Context, name string) error
@@ -27,9 +27,6 @@ type Config struct {
 	// Sites returns what each gate asks for, to explain who passes. Nil: nothing is known of it.
 	Sites func() []SiteRules
 }
-
-// ProviderStatus is the status of the sign-in through one provider.
-type ProviderStatus = api.ProviderStatus
 
 // Settings is the configuration in force. Options never hold a secret: what gives it leaves values out, or says "set".
 type Settings struct {

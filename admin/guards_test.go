@@ -273,7 +273,7 @@ func TestADemotedAdministratorIsOutAtOnce(t *testing.T) {
 	b.JSON(http.MethodGet, "/users", nil).Want(t, http.StatusUnauthorized)
 }
 
-// Whoever has to choose a new password does that first.
+// Anyone who has to choose a new password does that first.
 func TestAnOwedPasswordComesFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -41,8 +41,8 @@ func hostileWorld(t *testing.T) (*world, store.User) {
 	}
 	w := newWorld(t, func(c *config) {
 		c.CheckProvider = noCheck
-		c.Providers = func() []ProviderStatus {
-			return []ProviderStatus{{Name: "acme", Label: evil[0], Issuer: evil[1], RedirectURI: evil[3], Scopes: evil, LastError: evil[4], LastErrorAt: time.Now(), Down: true}}
+		c.Providers = func() []api.ProviderStatus {
+			return []api.ProviderStatus{{Name: "acme", Label: evil[0], Issuer: evil[1], RedirectURI: evil[3], Scopes: evil, LastError: evil[4], LastErrorAt: time.Now(), Down: true}}
 		}
 		c.Effective = func() Settings {
 			return Settings{Version: evil[0], Caddy: evil[1], Warnings: warnings, Options: []Option{{Section: evil[2], Name: evil[4], Value: evil[0], Source: evil[1]}}}
@@ -85,7 +85,7 @@ func hostileWorld(t *testing.T) (*world, store.User) {
 	return w, last
 }
 
-// Whatever people, providers and clients give as names is shown as it is, on every page, and does nothing (P-XSS).
+// Whatever people, providers and clients give as names is shown as it is, on every page, and does nothing.
 func TestNothingThatIsShownRuns(t *testing.T) {
 	t.Parallel()
 	w, u := hostileWorld(t)

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// An invitation is shown once, to whoever made it; looking at the link does not spend it.
+// An invitation is shown once, to the administrator who made it; looking at the link does not spend it.
 func TestAnInvitationIsShownOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -387,7 +388,7 @@ func TestEffectiveAccess(t *testing.T) {
 	b.Get("/admin/roles").Want(t, http.StatusOK).Shows(t, "staff", "1 person", "staff.test")
 }
 
-// What went wrong at a provider is told on its page, and the check is not offered without anything to check with.
+// What went wrong at a provider is shown on its page, and the check is not offered without anything to check with.
 func TestProviderChecks(t *testing.T) {
 	t.Parallel()
 	failing := newWorld(t, func(c *config) { c.CheckProvider = failedCheck })
@@ -422,7 +423,7 @@ func TestWarnings(t *testing.T) {
 		c.Effective = func() Settings {
 			return Settings{Warnings: []i18n.Text{i18n.New("warning.cookie_domain", "domain", "moon.test")}, Retention: 48 * time.Hour}
 		}
-		c.Providers = func() []ProviderStatus { return []ProviderStatus{{Name: "acme", Label: "Acme", Down: true}} }
+		c.Providers = func() []api.ProviderStatus { return []api.ProviderStatus{{Name: "acme", Label: "Acme", Down: true}} }
 	})
 	w.Add("ada", store.RoleAdmin)
 	b := w.SignIn("ada")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -38,7 +39,7 @@ func (h providers) list(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	return nil
 }
 
-func (h providers) section(q *web.Request, p ProviderStatus) section {
+func (h providers) section(q *web.Request, p api.ProviderStatus) section {
 	state := good(q.Text("idp.up"))
 	switch {
 	case p.Down:
@@ -82,13 +83,13 @@ func (h providers) section(q *web.Request, p ProviderStatus) section {
 }
 
 // find returns the provider that the path names, if it can be checked.
-func (h providers) find(r *http.Request) (ProviderStatus, error) {
+func (h providers) find(r *http.Request) (api.ProviderStatus, error) {
 	for _, p := range h.Providers() {
 		if p.Name == r.PathValue("name") && h.CheckProvider != nil {
 			return p, nil
 		}
 	}
-	return ProviderStatus{}, store.ErrNotFound
+	return api.ProviderStatus{}, store.ErrNotFound
 }
 
 func (h providers) checkForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {

@@ -53,7 +53,7 @@ func (w *world) open(userID string) int {
 	return len(page.Items)
 }
 
-// Whoever hands a link over sees on that page which ways in are left beside it.
+// Anyone who hands a link over sees on that page which ways in are left beside it.
 func TestTheHandoverSaysWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	for _, ticked := range []bool{false, true} {

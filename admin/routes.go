@@ -4,13 +4,14 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
 
 // Routes returns the routes of the admin pages.
 func Routes(d *web.Deps, c Config) []web.Route {
 	if c.Providers == nil {
-		c.Providers = func() []ProviderStatus { return nil }
+		c.Providers = func() []api.ProviderStatus { return nil }
 	}
 	if c.Effective == nil {
 		c.Effective = func() Settings { return Settings{} }

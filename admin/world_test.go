@@ -69,8 +69,8 @@ func newWorld(t testing.TB, with ...func(*config)) *world {
 	return w
 }
 
-func acme() []ProviderStatus {
-	return []ProviderStatus{{
+func acme() []api.ProviderStatus {
+	return []api.ProviderStatus{{
 		Name: "acme", Label: "Acme", Issuer: "https://id.acme.test",
 		RedirectURI: "https://app.test/_auth/oidc/acme/callback", Scopes: []string{"openid"}, Keys: 2,
 	}}

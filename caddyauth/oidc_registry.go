@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/admin"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
@@ -47,8 +48,8 @@ func providerPages(config admin.Config, o *login.OIDC, prefix string) admin.Conf
 	if o == nil {
 		return config
 	}
-	config.Providers = func() []admin.ProviderStatus {
-		var list []admin.ProviderStatus
+	config.Providers = func() []api.ProviderStatus {
+		var list []api.ProviderStatus
 		for _, s := range o.Registry.Status() {
 			list = append(list, providerStatus(s, prefix))
 		}
@@ -70,8 +71,8 @@ func providerPages(config admin.Config, o *login.OIDC, prefix string) admin.Conf
 }
 
 // providerStatus returns a status as the admin pages show it. The callback is on whatever site the pages are shown on.
-func providerStatus(s oidc.Status, prefix string) admin.ProviderStatus {
-	out := admin.ProviderStatus{
+func providerStatus(s oidc.Status, prefix string) api.ProviderStatus {
+	out := api.ProviderStatus{
 		Name: s.Name, Label: s.Label, Issuer: s.Issuer, Scopes: s.Scopes,
 		RedirectURI: prefix + "/oidc/" + s.Name + "/callback",
 		Down:        s.Problem != "", DiscoveredAt: s.DiscoveredAt, KeysAt: s.KeysRead, Keys: s.Keys, Skew: s.Skew,
