@@ -261,7 +261,7 @@ func TestTheDirectiveAloneIsEnough(t *testing.T) {
 	}
 }
 
-// Refused sign-ins are in the audit log at once for whoever reads it, and survive a graceful stop.
+// Refused sign-ins are in the audit log at once for anyone who reads it, and survive a graceful stop.
 func TestRefusedSignInsAreInTheAuditLog(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	for range 3 {

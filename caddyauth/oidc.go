@@ -44,7 +44,7 @@ type ProviderConfig struct {
 	Scopes []string `json:"scopes,omitempty"`
 	// Claims are where to find what is needed of a person.
 	Claims *ClaimsConfig `json:"claims,omitempty"`
-	// Allow says who may sign in: whoever satisfies any of the rules; default everyone the provider vouches for.
+	// Allow says who may sign in: anyone who satisfies any of the rules; default everyone the provider vouches for.
 	Allow []AllowRule `json:"allow,omitempty"`
 	// Create says what becomes of an unknown person: `auto` (default), `pending` or `deny`.
 	Create string `json:"create,omitempty"`

@@ -80,7 +80,7 @@ func (s hostSite) matches(r *http.Request) bool {
 	return s.hosts == nil
 }
 
-// Routes returns the routes that follow, for whoever looks for a handler in a running configuration.
+// Routes returns the routes that follow, for anyone who looks for a handler in a running configuration.
 func (p *preHandler) Routes() caddyhttp.RouteList { return p.routes }
 
 // route returns a route with the preHandler and nothing else.

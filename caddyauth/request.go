@@ -72,7 +72,7 @@ func receive(app *App, r *http.Request) *request {
 	return req
 }
 
-// newRequest reads a request. X-Forwarded-* count only from a proxy that Caddy was told to trust.
+// newRequest reads a request. X-Forwarded-* count only from a proxy that Caddy was set to trust.
 func newRequest(app *App, r *http.Request) *request {
 	ctx := r.Context()
 	req := &request{ctx: ctx, uri: r.URL}

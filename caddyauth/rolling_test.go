@@ -34,11 +34,11 @@ func (s *rollingSession) times() (ending, ended time.Time) {
 type fleet struct {
 	t        *testing.T
 	nodes    []*node
-	stopping []atomic.Bool  // told to stop, or not there
+	stopping []atomic.Bool  // asked to stop, or not there
 	resets   []atomic.Int64 // until when its kernel may reset connections that nobody accepted
 	turn     atomic.Uint64
 	answers  atomic.Int64
-	moved    atomic.Int64 // requests that another Caddy had to answer
+	moved    atomic.Int64 // requests that another Caddy had to serve
 
 	mu       sync.Mutex
 	sessions []*rollingSession
@@ -244,7 +244,7 @@ func (f *fleet) signIn(user int) {
 	a, err := b.try(b.form("/_auth/login", "username", s.user, "password", otherPass))
 	switch {
 	case err != nil:
-		return // the Caddy was told to stop meanwhile: whether it took the form is not known, and nobody has the cookie
+		return // the Caddy was asked to stop meanwhile: whether it took the form is not known, and nobody has the cookie
 	case a.StatusCode != 303:
 		f.t.Errorf("signing in: %d %s", a.StatusCode, a.body)
 		return
@@ -264,7 +264,7 @@ func (f *fleet) signOut(s *rollingSession) {
 	a, err := b.try(b.form("/_auth/logout"))
 	switch {
 	case err != nil:
-		return // not known whether it took place: both answers are right from now on
+		return // not known whether it took place: both outcomes are right from now on
 	case a.StatusCode != 303:
 		f.t.Errorf("signing out: %d %s", a.StatusCode, a.body)
 		return

@@ -142,7 +142,7 @@ func TestStoreGraceNeedsAProviderSessionToBeChecked(t *testing.T) {
 	}
 }
 
-// cacheExpires waits until the cache no longer answers for a session in use: pages have no grace.
+// cacheExpires waits until the cache no longer has a session in use: pages have no grace.
 func cacheExpires(t *testing.T, b *browser) {
 	t.Helper()
 	eventually(t, "the cache to expire", func() bool { return b.fetch("/_auth/api/v1/session").StatusCode == 503 })

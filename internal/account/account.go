@@ -31,7 +31,7 @@ type Kind int
 const (
 	// Person is a user with a session.
 	Person Kind = iota
-	// CommandLine is whoever can read and write the store: it has no session and no role, but the managed root and the
+	// CommandLine is anyone who can read and write the store: it has no session and no role, but the managed root and the
 	// last administrator are protected from it, too.
 	CommandLine
 	// Startup is the server itself.

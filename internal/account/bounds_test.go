@@ -120,7 +120,7 @@ func TestWritesWithoutStepUpAreLimited(t *testing.T) {
 	}
 }
 
-// An address has the limit of a few users, whoever acts from there.
+// An address has the limit of a few users, no matter who acts from there.
 func TestAnAddressHasTheLimitOfAFewUsers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

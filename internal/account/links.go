@@ -274,10 +274,10 @@ func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Eve
 	return s.redeemPassword(ctx, tx, a, e, l, u, hash)
 }
 
-// redeemPassword sets the chosen password. Identities that were linked since the link was created are unlinked: whoever
-// knew the old password could have linked one to keep access.
-func (s *Service) redeemPassword(ctx context.Context, tx store.Tx, a Actor, e *store.Event, l store.Link, u *store.User,
-	hash string,
+// redeemPassword sets the chosen password. Identities that were linked since the link was created are unlinked: anyone
+// who knew the old password could have linked one to keep access.
+func (s *Service) redeemPassword(
+	ctx context.Context, tx store.Tx, a Actor, e *store.Event, l store.Link, u *store.User, hash string,
 ) error {
 	setTarget(e, *u)
 	if err := checkDistinctIfLocal(ctx, tx, *u); err != nil {

@@ -281,7 +281,7 @@ func (u users) resetPassword(w http.ResponseWriter, r *http.Request, q *web.Requ
 	if body.Password != nil {
 		reset.Password = *body.Password
 	}
-	// An empty password is somebody's mistake, and not a wish for a link; whoever opens a link sets a password anyway.
+	// An empty password is somebody's mistake, and not a wish for a link; anyone who opens a link sets a password anyway.
 	if (body.Password != nil || body.MustChange) && reset.Password == "" {
 		return &account.InvalidError{Fields: []account.FieldError{{Field: "password", Text: q.Text("way.missing")}}}
 	}

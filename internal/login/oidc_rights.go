@@ -9,8 +9,8 @@ import (
 )
 
 // Rights that a provider gives are bound to it. The store has, for each user, the rights that were granted here and
-// those of the providers' last claims, told apart by RoleProvided and ProvidedGroups. Effective rights are computed for
-// each session and configuration: those granted here, and those of the claims of this session's provider at its
+// those of the providers' last claims, distinguished by RoleProvided and ProvidedGroups. Effective rights are computed
+// for each session and configuration: those granted here, and those of the claims of this session's provider at its
 // sign-in, step-up or last refresh. So a provider's rights do not apply to a session of another sign-in method, and end
 // with the identity or when the provider is removed from the configuration, without any clean-up.
 

@@ -141,7 +141,7 @@ func RetentionText(keep time.Duration) string {
 // retentionSetting is where the store has the retention that was last in force.
 const retentionSetting = "audit.keep"
 
-// auditRetention writes a changed retention to the audit log: whoever shortens it deletes traces. Where nothing
+// auditRetention writes a changed retention to the audit log: anyone who shortens it deletes traces. Where nothing
 // changed, nothing is written.
 func (rt *Runtime) auditRetention(keep time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

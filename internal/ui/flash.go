@@ -10,7 +10,7 @@ import (
 )
 
 // A flash message is said once, on the page after a redirect. The browser carries the id of one of our own texts and
-// never a text: whoever plants the cookie can choose among our sentences, and nothing else.
+// never a text: anyone who plants the cookie can choose among our sentences, and nothing else.
 const (
 	flashCookie = "flash"
 	flashPrefix = "flash."

@@ -7,7 +7,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
-// pageVary is what our own pages depend on; decisionVary what the gate's answers on the app's addresses depend on.
+// pageVary is what our own pages depend on; decisionVary what the gate's responses on the app's addresses depend on.
 const (
 	pageVary     = "Cookie, Accept, Accept-Language, Sec-Fetch-Mode"
 	decisionVary = "Cookie, Accept, Sec-Fetch-Mode, Authorization"
@@ -16,7 +16,7 @@ const (
 const permissions = "publickey-credentials-get=(self), publickey-credentials-create=(self), clipboard-write=(self), " +
 	"camera=(), microphone=(), geolocation=(), payment=(), usb=()"
 
-// Harden sets the headers that every answer of ours carries, whatever its body. Pages replace the content policy by
+// Harden sets the headers that every response of ours carries, whatever its body. Pages replace the content policy by
 // their own.
 //
 // Referrer-Policy is same-origin and not no-referrer: with the latter browsers send "Origin: null" with ordinary
@@ -38,8 +38,8 @@ func Harden(w http.ResponseWriter, r *http.Request) {
 	setVary(h, pageVary)
 }
 
-// HardenDecision is Harden for the gate's answers on the app's addresses that have words in them. The language is told
-// on a line of its own: the first is the same for all of the gate's answers, those without words included.
+// HardenDecision is Harden for the gate's responses on the app's addresses that have words in them. The language is
+// on a line of its own: the first is the same for all of the gate's responses, those without words included.
 func HardenDecision(w http.ResponseWriter, r *http.Request) {
 	Harden(w, r)
 	setVary(w.Header(), decisionVary)

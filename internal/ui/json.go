@@ -14,7 +14,7 @@ import (
 // problemBase is what the type of every problem document begins with; see package problem.
 const problemBase = "https://gatehouse-auth.github.io/problems/"
 
-// FieldError says what is wrong with one field: in English, with Say for the language of the answer, or in that
+// FieldError says what is wrong with one field: in English, with Say for the language of the response, or in that
 // language already; [UI.Faults] makes the one from the other.
 type FieldError struct {
 	Field  string    `json:"field"`
@@ -39,7 +39,7 @@ func (u *UI) Faults(errs []FieldError) []FieldError {
 	return out
 }
 
-// WriteJSON writes v as the answer of the JSON API.
+// WriteJSON writes v as the response of the JSON API.
 func WriteJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	Harden(w, r)
 	w.Header().Set("Content-Type", "application/json")

@@ -119,8 +119,8 @@ func (s *Set) make(i int) (*UI, error) {
 	return u, nil
 }
 
-// at returns the pages in a language. What is wrong with one that is not the default is told in the log, and the
-// default's are answered: a page in another language is better than none.
+// at returns the pages in a language. What is wrong with one that is not the default is logged, and the
+// default's are sent: a page in another language is better than none.
 func (s *Set) at(i int) *UI {
 	return s.uis[i].get(func() *UI {
 		u, err := s.make(i)
@@ -135,7 +135,7 @@ func (s *Set) at(i int) *UI {
 // Default returns the pages in the default language.
 func (s *Set) Default() *UI { return s.at(0) }
 
-// choose returns which language a request is answered in: what the person chose, else what the browser asks for, else
+// choose returns the language of the response to a request: what the person chose, else what the browser asks for, else
 // the default.
 func (s *Set) choose(r *http.Request) int {
 	if len(s.langs) == 1 {
@@ -159,7 +159,7 @@ func (s *Set) choose(r *http.Request) int {
 }
 
 // plainly returns the language that a browser asks for before all others, -1 when that takes a closer look. Nearly
-// every browser asks for its own language first and without a weight, and the answers to programs come by here, too.
+// every browser asks for its own language first and without a weight, and the responses to programs come by here, too.
 func (s *Set) plainly(lines []string) int {
 	if len(lines) == 0 {
 		return -1

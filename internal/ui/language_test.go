@@ -104,7 +104,7 @@ func TestLanguageOfARequest(t *testing.T) {
 	}
 }
 
-// P-BOUNDED: what anybody may send costs little, whatever its length and shape (CVE-2020-28852 and CVE-2022-32149 were
+// What anybody may send costs little, whatever its length and shape (CVE-2020-28852 and CVE-2022-32149 were
 // of the parser that reads the tags).
 func TestHostileLanguagesCostLittle(t *testing.T) {
 	s := speaking(t, "")
@@ -181,7 +181,7 @@ func TestLanguagesAreMadeWhenAskedFor(t *testing.T) {
 	}
 }
 
-// A language whose texts are wrong is told in the log, and the page comes in the default one.
+// A language whose texts are wrong is logged, and the page comes in the default one.
 func TestBrokenLanguageFallsBack(t *testing.T) {
 	t.Parallel()
 	src := polyglot(`{{t "hi" "name" "Ada"}}`)

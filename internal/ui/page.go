@@ -26,7 +26,7 @@ type Page struct {
 	NavLabel string // names the section links
 	Nav      []Link
 	Notice   *Notice // beside what was flashed
-	// Refer shows the reference id, for pages about something that went wrong. It is not shown where two answers have
+	// Refer shows the reference id, for pages about something that went wrong. It is not shown where two responses have
 	// to be the same to the byte.
 	Refer bool
 	// Secret pages show something once: they are not compressed.
@@ -146,7 +146,7 @@ func (u *UI) write(w http.ResponseWriter, r *http.Request, p Page) {
 	h.Set("Content-Security-Policy", pagePolicy(v.Nonce, p.FormTargets))
 	body := buf.Bytes()
 	if !p.Secret {
-		// A second line, so that the first says what the answer means and this one how it travels.
+		// A second line, so that the first says what the response means and this one how it travels.
 		h.Add("Vary", "Accept-Encoding")
 		if acceptsGzip(r.Header) {
 			body = u.gzip(body)
@@ -182,7 +182,7 @@ func (u *UI) view(w http.ResponseWriter, r *http.Request, p Page) view {
 	return v
 }
 
-// broken is the answer when even the page cannot be made.
+// broken is the response when even the page cannot be made.
 func (u *UI) broken(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")

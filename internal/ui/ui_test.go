@@ -178,7 +178,7 @@ func TestNonceIsNewEachTime(t *testing.T) {
 	}
 }
 
-// A page that shows a secret once is not compressed, whoever asks: its size would tell of it.
+// A page that shows a secret once is not compressed, no matter who asks: its size would tell of it.
 func TestPagesWithSecretsAreNotCompressed(t *testing.T) {
 	t.Parallel()
 	u := newUI(t, Brand{}, "x", "{}")
@@ -245,7 +245,7 @@ func TestAcceptsGzip(t *testing.T) {
 	}
 }
 
-// P-CSRF: who may change something from where. The front's word for the site's origin counts, a client's does not.
+// Who may change something from where. The front's word for the site's origin counts, a client's does not.
 func TestCrossOrigin(t *testing.T) {
 	t.Parallel()
 	var c CrossOrigin

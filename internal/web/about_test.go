@@ -13,7 +13,7 @@ var (
 	aboutIn = regexp.MustCompile(`name="about" value="([^"]*)"`)
 )
 
-// A page that was shown to one person says so in every form that acts for whoever is signed in.
+// A page that was shown to one person says so in every form that acts for the person who is signed in.
 func TestEveryFormSaysWhoItIsFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -21,7 +21,7 @@ func TestEveryFormSaysWhoItIsFor(t *testing.T) {
 	for name, page := range w.tour(t) {
 		for _, m := range formOf.FindAllStringSubmatch(page.body, -1) {
 			anyone := strings.HasSuffix(m[1], "/login") || strings.HasSuffix(m[1], "/language") ||
-				strings.HasSuffix(m[1], "/logout") && name != "logout" // a bare sign-out is for whoever it is
+				strings.HasSuffix(m[1], "/logout") && name != "logout" // a bare sign-out is for anyone
 			about := aboutIn.FindStringSubmatch(m[0])
 			switch {
 			case about != nil && store.ValidID(about[1]):

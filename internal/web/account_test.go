@@ -110,7 +110,7 @@ func TestPasswordChangeRefusals(t *testing.T) {
 	}
 }
 
-// Whoever was given a password by somebody else does nothing before choosing an own one, on any address.
+// Anyone who was given a password by somebody else does nothing before choosing an own one, on any address.
 func TestMustChangeHoldsEverything(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -192,7 +192,7 @@ func TestSignOutEverywhereElse(t *testing.T) {
 	}
 }
 
-// Somebody else's session is not there, whoever asks.
+// Somebody else's session is not there, no matter who asks.
 func TestOthersSessionsAreNotFound(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -273,7 +273,7 @@ func TestAppearanceIsKeptInTheBrowser(t *testing.T) {
 	b.post("/account/appearance", "theme", "dark\"><script>").want(t, 422)
 }
 
-// P-SESS: a session that ended anywhere is over on the next request.
+// A session that ended anywhere is over on the next request.
 func TestEndedSessionsAreOverAtOnce(t *testing.T) {
 	t.Parallel()
 	inactive := false

@@ -25,7 +25,7 @@ func (rt *Router) checkOrigin(r *http.Request, q *Request, route Route) error {
 	return err
 }
 
-// admit looks up the session as far as the route wants it, and refuses whoever may not come.
+// admit looks up the session as far as the route wants it, and refuses anyone who may not come.
 func (rt *Router) admit(r *http.Request, q *Request, a Access) error {
 	if a == Public {
 		return nil

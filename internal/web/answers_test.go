@@ -51,7 +51,7 @@ func TestDecisionAnswers(t *testing.T) {
 	d["set-up"](false).wantProblem(t, 503, "setup-needed")
 }
 
-// What others answer below the prefix
+// What others serve below the prefix
 
 func TestAdminRoutesSeeSignedInPeopleOnly(t *testing.T) {
 	t.Parallel()

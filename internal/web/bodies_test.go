@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Whoever asks to sign out is signed out, whatever a script sends along.
+// Anyone who asks to sign out is signed out, whatever a script sends along.
 func TestSignOutTakesAnyBody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -74,7 +74,7 @@ func TestSignInTakesAFormData(t *testing.T) {
 	w.browser().send(request("POST", "/login", "multipart/form-data", good+"--x--\r\n")).want(t, 400)
 }
 
-// P-LIMIT: hundreds of sign-ins may be held at once, with forms as large as they may be: what is kept of each is small,
+// Hundreds of sign-ins may be held at once, with forms as large as they may be: what is kept of each is small,
 // and what is cut off makes no wrong password right.
 func TestASignInKeepsLittleOfItsForm(t *testing.T) {
 	t.Parallel()

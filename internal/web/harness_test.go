@@ -126,7 +126,7 @@ func (w *world) browser() *browser {
 	}, ip: "192.0.2.7"}
 }
 
-// answer is what came back, decompressed.
+// answer is a response, decompressed.
 type answer struct {
 	*http.Response
 	body string

@@ -27,7 +27,7 @@ func address(pattern string) string {
 var pagePolicy = regexp.MustCompile(`^default-src 'none'; script-src 'nonce-([A-Z2-7]{26})'; style-src 'self'; img-src 'self'; connect-src 'self'; ` +
 	`form-action 'self'( https://other\.example\.test)?; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'$`)
 
-// checkHeaders holds an answer against the table of headers.
+// checkHeaders checks a response against the table of headers.
 func checkHeaders(t *testing.T, name string, a answer, secure bool) {
 	t.Helper()
 	for k, want := range map[string]string{
@@ -127,7 +127,7 @@ func TestErrorsCarryTheHeaders(t *testing.T) {
 	}
 }
 
-// faulty is a real store some of whose answers are errors.
+// faulty is a real store some of whose results are errors.
 type faulty struct {
 	store.Store
 	err error
@@ -140,7 +140,7 @@ func (f *faulty) ActiveAdmins(ctx context.Context, n int) ([]store.User, error) 
 	return f.Store.ActiveAdmins(ctx, n)
 }
 
-// P-FAILCLOSED: an error that nobody expected is a 500 that tells a reference and nothing else.
+// An error that nobody expected is a 500 that tells a reference and nothing else.
 func TestUnknownErrorsTellNothing(t *testing.T) {
 	t.Parallel()
 	secret := "postgres://gate:hunter2@db/gate"
@@ -154,7 +154,7 @@ func TestUnknownErrorsTellNothing(t *testing.T) {
 	}
 }
 
-// P-FAILCLOSED: with the store away, nobody is told that the password is wrong.
+// With the store away, no response says that the password is wrong.
 func TestStoreDownIsNoWrongPassword(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -199,7 +199,7 @@ func TestHealth(t *testing.T) {
 	w.browser().do("POST", "/healthz").want(t, 405)
 }
 
-// P-PATH: an address has one spelling. Others are not found, and never redirected by their own text.
+// An address has one spelling. Others are not found, and never redirected by their own text.
 func TestOtherSpellingsOfAddresses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -262,14 +262,14 @@ func TestCookieAttributes(t *testing.T) {
 	}
 }
 
-// invitation is an invited user and the answer to the first look at the link.
+// invitation is an invited user and the response to the first request for the link.
 type invitation struct {
 	token string
 	b     *browser
 	get   answer
 }
 
-// P-PATH: every answer is one of ours, also where an address is nearly one that there is: http.ServeMux would redirect
+// Every response is one of ours, also where an address is nearly one that there is: http.ServeMux would redirect
 // to a path without the mount prefix, which is the app's, and without any header of ours.
 func TestNoAnswerComesFromTheMultiplexer(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,7 @@ func (b *browser) speaking(accept string) *browser {
 	return b
 }
 
-// The browser's wish decides, until the person chooses; and each answer says its language and what it depends on.
+// The browser's wish decides, until the person chooses; and each response says its language and what it depends on.
 func TestPagesAreInTheLanguageOfTheRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -116,7 +116,7 @@ func TestChoosingALanguageBelowThePage(t *testing.T) {
 	} {
 		w.browser().post("/language", "language", "es", "page", page).wantRedirect(t, to)
 	}
-	// Return-to values are judged as everywhere (P-REDIRECT).
+	// Return-to values are judged as everywhere.
 	for _, rt := range []string{"https://evil.example/", "//evil.example", `/\evil.example`, "javascript:alert(1)"} {
 		w.browser().post("/language", "language", "es", "page", "login", "rt", rt, "to", rt).wantRedirect(t, "/_auth/login")
 	}
@@ -165,7 +165,7 @@ func TestChoosingALanguageInTheAccount(t *testing.T) {
 	}
 }
 
-// sentences returns what English says that another language says otherwise, long enough to be told from a name.
+// sentences returns what English says that another language says otherwise, long enough not to be taken for a name.
 func sentences(t *testing.T, lang string) []string {
 	t.Helper()
 	read := func(l string) map[string]json.RawMessage {
@@ -228,7 +228,7 @@ func TestEveryPageIsInOneLanguage(t *testing.T) {
 	}
 }
 
-// The gate's answers on the app's addresses are in the person's language, too, and say so on a line of their own.
+// The gate's responses on the app's addresses are in the person's language, too, and say so on a line of their own.
 func TestDecisionsAreInTheLanguageOfTheRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *config) { c.Language = "de" })

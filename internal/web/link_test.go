@@ -25,7 +25,7 @@ func (w *world) invited(name string) invitation {
 	return invitation{link.Token, b, b.get("/link/"+link.Token).wantRedirect(w.T, "/_auth/welcome")}
 }
 
-// P-ONCE: scanners and previews open links. Looking at one, however often, spends nothing.
+// Scanners and previews open links. Looking at one, however often, spends nothing.
 func TestLookingAtALinkNeverSpendsIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -51,7 +51,7 @@ func TestLookingAtALinkNeverSpendsIt(t *testing.T) {
 	w.browser().signIn("grace", freshPass)
 }
 
-// P-ONCE: of any number of people who send the form at once, one wins.
+// Of any number of people who send the form at once, one wins.
 func TestALinkWorksOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -81,7 +81,7 @@ func TestALinkWorksOnce(t *testing.T) {
 	w.browser().get("/link/"+in.token).want(t, 410, "has been used", "1 Mar 2026")
 }
 
-// P-ONCE: each reason for which a link is of no use, by itself.
+// Each reason for which a link is of no use, by itself.
 func TestDeadLinksSayWhy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -147,7 +147,7 @@ func TestARefusedFormDoesNotSpendTheLink(t *testing.T) {
 	in.b.post("/welcome", "password", freshPass).wantRedirect(t, "/")
 }
 
-// P-SESS: whoever uses a link leaves the session behind that the browser had, also somebody else's.
+// Anyone who uses a link leaves the session behind that the browser had, also somebody else's.
 func TestALinkEndsTheSessionBefore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -190,7 +190,7 @@ func TestSetUpLinkMakesTheFirstAdministrator(t *testing.T) {
 	w.browser().get("/link/"+link.Token).want(t, 410)
 }
 
-// P-ONCE: set-up is out of reach once there is an administrator, also with a link from before.
+// Set-up is out of reach once there is an administrator, also with a link from before.
 func TestSetUpLinkIsWorthlessOnceThereIsAnAdministrator(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)

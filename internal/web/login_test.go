@@ -58,7 +58,7 @@ func TestOwnPagesComeBackAfterTheSignIn(t *testing.T) {
 
 var changingParts = regexp.MustCompile(`nonce="[A-Z2-7]+"|value="(ada|nobody|off|nopass|ada@example\.test)"`)
 
-// P-ENUM: the same bytes, status, headers and cookies for a wrong password and for names that nobody has, that are
+// The same bytes, status, headers and cookies for a wrong password and for names that nobody has, that are
 // turned off, or that have no password.
 func TestWrongSignInsAreAlike(t *testing.T) {
 	t.Parallel()
@@ -197,7 +197,7 @@ func TestABusyServerSaysSo(t *testing.T) {
 	w.browser().post("/login", "username", "ada", "password", adaPass).want(t, 303)
 }
 
-// Whoever has left, for instance while a flood was held back, gets no page: making it costs most of a refusal.
+// Anyone who has left, for instance while a flood was held back, gets no page: making it costs most of a refusal.
 func TestNoPageIsMadeForAClientThatLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -210,7 +210,7 @@ func TestNoPageIsMadeForAClientThatLeft(t *testing.T) {
 	}
 }
 
-// P-SESS: a session that somebody planted in the browser does not become the person's.
+// A session that somebody planted in the browser does not become the person's.
 func TestSignInMakesANewSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -337,7 +337,7 @@ func TestReauthRenewsTheSession(t *testing.T) {
 	}
 }
 
-// Whoever is not signed in any more proves it by signing in, and goes on from there as well.
+// Anyone who is not signed in any more proves it by signing in, and goes on from there as well.
 func TestReauthOfSomebodyWhoIsNotSignedInGoesOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -352,7 +352,7 @@ func TestReauthOfSomebodyWhoIsNotSignedInGoesOn(t *testing.T) {
 	}
 }
 
-// Whoever has to wait comes back to where they were going.
+// Anyone who has to wait comes back to where they were going.
 func TestWaitingKeepsTheWayBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

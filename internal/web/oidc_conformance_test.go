@@ -10,7 +10,7 @@ import (
 )
 
 // The modules of the OpenID conformance suite for relying parties, one sub-test each, with what the suite itself
-// cannot see: that no session and no account exists after a lie, and what the person is told. P-OIDC.
+// cannot see: that no session and no account exists after a lie, and what the page says.
 
 const (
 	unverifiable = "could not be verified"
@@ -168,7 +168,7 @@ func (m module) run(t *testing.T) {
 	}
 }
 
-// brokenEndpoints are endpoints that are slow, huge, lead elsewhere, or answer something else.
+// brokenEndpoints are endpoints that are slow, huge, lead elsewhere, or respond with something else.
 func brokenEndpoints() []module {
 	var list []module
 	answers := map[string]func(w http.ResponseWriter){

@@ -38,7 +38,7 @@ func TestACallbackBelongsToTheBrowserThatBegan(t *testing.T) {
 	}
 }
 
-// P-ONCE, and advisory 31: each reason alone, and in parallel exactly one winner.
+// Each reason alone, and in parallel exactly one winner.
 func TestACallbackWorksOnceAndInTime(t *testing.T) {
 	t.Parallel()
 	t.Run("replayed", func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestACallbackWorksOnceAndInTime(t *testing.T) {
 	})
 }
 
-// P-REDIR: what the start refuses, and what somebody might have put into the store's flow, ends at home.
+// What the start refuses, and what somebody might have put into the store's flow, ends at home.
 func TestAReturnToIsJudgedAtTheStartAndAtTheEnd(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
@@ -229,7 +229,7 @@ func TestTheFlowCookieHasTheAttributesItNeeds(t *testing.T) {
 	}
 }
 
-// P-RAND: every secret of every flow is another one.
+// Every secret of every flow is another one.
 func TestNoTwoFlowsShareASecret(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)

@@ -125,7 +125,7 @@ func (b *browser) foreignPost(path string, form url.Values) answer {
 	return a
 }
 
-// viaProvider signs in through the provider and returns the answer to the callback.
+// viaProvider signs in through the provider and returns the response to the callback.
 func (b *browser) viaProvider(query string) answer {
 	b.w.T.Helper()
 	return b.callback(b.start(query))
@@ -144,7 +144,7 @@ func (b *browser) callback(address string) answer {
 	return b.get(strings.TrimPrefix(a.location(), prefix))
 }
 
-// who answers the session as the JSON API tells it.
+// who returns the session as the JSON API shows it.
 func (b *browser) who() (who struct {
 	User struct {
 		ID, Username, Email, Name, Role string

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// linkProvider links the provider to the account of the browser and returns the answer to the callback.
+// linkProvider links the provider to the account of the browser and returns the response to the callback.
 func (b *browser) linkProvider() answer {
 	b.w.T.Helper()
 	a := b.post("/account/providers", "action", "link", "provider", "test").want(b.w.T, http.StatusOK, "Continue to Testify")
@@ -80,7 +80,7 @@ func TestLinkingNeedsARecentProofAndOneOfOurPages(t *testing.T) {
 	w.browser().post("/account/providers", "action", "link", "provider", "test").want(t, http.StatusUnauthorized)
 }
 
-// A flow that links belongs to the session's user, whoever comes back.
+// A flow that links belongs to the session's user, no matter who comes back.
 func TestALinkFlowCannotBeFinishedInAnotherSession(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)

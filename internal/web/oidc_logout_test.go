@@ -281,7 +281,7 @@ func TestConformanceFrontchannel(t *testing.T) {
 	}
 }
 
-// Older providers say that a logout token is a JWT, and others not when it ends: what it is is told by its event.
+// Older providers say that a logout token is a JWT, and others not when it ends: what it is follows from its event.
 func TestLogoutTokensOfOlderProvidersAreTaken(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -69,7 +69,7 @@ func TestAProofIsAsRecentAsTheProviderSays(t *testing.T) {
 	})
 }
 
-// unproved is what a person is told whose provider confirms nobody.
+// unproved is what the page says to a person whose provider confirms nobody.
 const unproved = "ask an administrator for one"
 
 // An administrator whose provider never says when it asked is not sent round in circles, and gets on with a password.
@@ -189,7 +189,7 @@ func TestALogoutEndsAConfirmedSessionByEachOfItsNames(t *testing.T) {
 	})
 }
 
-// tokenAnswer makes the token endpoint answer that, whatever it is asked.
+// tokenAnswer makes the token endpoint respond with that to every request.
 func tokenAnswer(status int, contentType, body string) func(*provider.Faults) {
 	return func(l *provider.Faults) {
 		l.Handle = func(e string, w http.ResponseWriter, _ *http.Request) bool {
@@ -290,7 +290,7 @@ func TestARefreshThatWorksBeginsTheGraceAnew(t *testing.T) {
 	}
 }
 
-// An answer about somebody else ends the session, and nobody is asked with the access token in it.
+// A response about somebody else ends the session, and nobody is asked with the access token in it.
 func TestARefreshAboutSomebodyElseIsNotAskedAnyFurther(t *testing.T) {
 	t.Parallel()
 	for name, info := range map[string]int{"userinfo works": 0, "userinfo fails": http.StatusInternalServerError} {

@@ -15,7 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// during calls fn once while the provider answers at an endpoint, a moment after the sign-in has begun.
+// during calls fn once while the provider responds at an endpoint, a moment after the sign-in has begun.
 func (ow *oidcWorld) during(endpoint string, fn func()) {
 	var done atomic.Bool
 	ow.idp.SetFaults(func(l *provider.Faults) {
@@ -129,7 +129,7 @@ func TestSpentTokensNeverComeBack(t *testing.T) {
 		w.during("userinfo", func() {
 			w.idp.SetClaim("groups", "new")
 			c.callback(address).wantRedirect(t, prefix+"/account")
-			w.idp.SetClaim("groups", "old") // what the slower answer says
+			w.idp.SetClaim("groups", "old") // what the slower response says
 		})
 		_ = w.fresh(t, w.oidc, b)
 		w.idp.ClearFaults()

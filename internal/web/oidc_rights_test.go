@@ -132,7 +132,7 @@ func TestARoleGivenHereOutlivesTheProvider(t *testing.T) {
 	w.wantRights(t, w.browser().signIn("ada-2", adaPass), "admin", "here")
 }
 
-// A group that was given here first is not the provider's, whoever else says it, too.
+// A group that was given here first is not the provider's, no matter who else says it, too.
 func TestAGroupGivenHereOutlivesTheProviders(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
@@ -151,7 +151,7 @@ func TestAGroupGivenHereOutlivesTheProviders(t *testing.T) {
 	}
 }
 
-// Whoever is an administrator by a provider's word alone does not count as the one that a store has to have.
+// Anyone who is an administrator by a provider's word alone does not count as the one that a store has to have.
 func TestAnAdministratorByAProvidersWordIsNeverTheLastOne(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.AdminGroups = []string{"admins"} })

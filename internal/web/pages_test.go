@@ -17,7 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// tour answers every page there is, normal ones and failures, by name.
+// tour returns every page there is, normal ones and failures, by name.
 func (w *world) tour(t *testing.T) map[string]answer {
 	t.Helper()
 	b := w.browser().signIn("ada", adaPass)
@@ -47,7 +47,7 @@ func (w *world) tour(t *testing.T) map[string]answer {
 	return pages
 }
 
-// decisions answers the answers that are given in place of the app's, as pages or as JSON.
+// decisions returns the responses that are given in place of the app's, as pages or as JSON.
 func (w *world) decisions(t *testing.T, b *browser) map[string]func(asPage bool) answer {
 	t.Helper()
 	live, err := w.Login.Sessions.Resolve(t.Context(), b.token())
@@ -239,7 +239,7 @@ func TestPagesKeepToTheirBudget(t *testing.T) {
 	}
 }
 
-// P-XSS: what a person, a program or an operator can write is text on every page.
+// What a person, a program or an operator can write is text on every page.
 func TestMarkupIsText(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

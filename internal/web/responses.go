@@ -138,9 +138,9 @@ func (q *Request) SetupSteps() []string {
 	return []string{q.Text("setup.env", "env", q.deps.Accounts.EnvPrefix), q.Text("setup.link"), q.Text("setup.init")}
 }
 
-// PasswordChange returns where a person has to go before anything else, and whether there is such a place: whoever was
-// given a password by someone else sets an own one first, and then goes on to what r asked for. The gate lets nothing
-// of theirs through until then.
+// PasswordChange returns where a person has to go before anything else, and whether there is such a place: anyone who
+// was given a password by someone else sets an own one first, and then goes on to what r asked for. The gate lets
+// nothing of theirs through until then.
 func (s Responses) PasswordChange(r *http.Request, u store.User) (location string, due bool) {
 	if !u.MustChange {
 		return "", false

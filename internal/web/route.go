@@ -17,7 +17,7 @@ const (
 	SignedIn
 	// AnySignedIn: someone who is signed in, also one who has to change the password first.
 	AnySignedIn
-	// Optional: whoever it is; the session is looked up, but that does not count as a use of it.
+	// Optional: anyone; the session is looked up, but that does not count as a use of it.
 	Optional
 	// Public: the session is not looked up.
 	Public

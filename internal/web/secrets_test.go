@@ -13,7 +13,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// P-SECRETS: a password, a session's token or a link's is in no page, no address, no log line and no audit row.
+// A password, a session's token or a link's is in no page, no address, no log line and no audit row.
 func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	t.Parallel()
 	core, logs := observer.New(zapcore.DebugLevel)
@@ -115,7 +115,7 @@ func TestCookieDomain(t *testing.T) {
 	}
 }
 
-// P-SESS: malformed, foreign and doubled cookies are nobody's, and never an error.
+// Malformed, foreign and doubled cookies are nobody's, and never an error.
 func TestOddCookiesAreAnonymous(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

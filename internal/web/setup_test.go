@@ -19,7 +19,7 @@ var ways = []string{"ADMIN_PASSWORD", "caddy gatehouse init", "set-up link"}
 func TestEveryPageSaysHowToSetTheSiteUp(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
-	as := map[string]int{ // what answers as ever
+	as := map[string]int{ // what responds as ever
 		"/healthz": 200, "/language": 405, "/assets/{name}": 404,
 		"/link/{token}": 404, "/welcome": 400, // these say it, too
 	}

@@ -89,7 +89,7 @@ func (h *Password) post(w http.ResponseWriter, r *http.Request, q *web.Request) 
 }
 
 // endOthers returns whether the other sessions end: yes, unless the person unticked it. The form says "0" beside the
-// box, so that an unticked box and a program that does not know the field can be told apart.
+// box, so that an unticked box and a program that does not know the field can be distinguished.
 func endOthers(form ui.Form) bool {
 	values := form.All("end_others")
 	if len(values) == 0 {

@@ -75,7 +75,7 @@ func (h *Providers) write(w http.ResponseWriter, r *http.Request, q *web.Request
 	return nil
 }
 
-// post links or unlinks, for somebody who proved lately who they are: whoever finds an open browser must not
+// post links or unlinks, for somebody who proved lately who they are: anyone who finds an open browser must not
 // be able to leave a way in behind.
 func (h *Providers) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)

@@ -21,7 +21,7 @@ type logoutPage struct {
 // loggedOutPage is the data of the "logged-out" page.
 type loggedOutPage struct {
 	SignIn string
-	Still  string // name of whoever is still signed in, "" for nobody
+	Still  string // name of the person who is still signed in, "" for nobody
 	Where  string // the account page
 }
 
@@ -87,7 +87,7 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 		}
 	}
 	end := h.Accounts.SignOut
-	// Whoever asks to sign out is signed out, in whatever name the page was shown. More than that is for its person.
+	// Anyone who asks to sign out is signed out, in whatever name the page was shown. More than that is for its person.
 	if form.Ticked("everywhere") && form.IsAbout(q.Live.User.ID) {
 		end = h.Accounts.EndAllOwnSessions
 	}

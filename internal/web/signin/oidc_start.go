@@ -20,7 +20,7 @@ type startPage struct {
 
 // start sends the browser to a provider, which may send it back at once, signed in, without anybody having been asked.
 // So a page of another site must not be able to put somebody else's session, or one that lasts longer, in the place of
-// the one that is there: whoever is signed in is asked first. While nobody is, another site may begin: that is how
+// the one that is there: anyone who is signed in is asked first. While nobody is, another site may begin: that is how
 // people come from their provider's page. Only links and forms of ours say that the person wants to be remembered, or
 // asked again.
 func (h *OIDC) start(w http.ResponseWriter, r *http.Request, q *web.Request) error {
