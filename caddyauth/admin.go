@@ -43,7 +43,7 @@ type adminOptions struct {
 	seed seed.Config
 }
 
-func (a *App) parseAdmin(d *caddyfile.Dispenser) error {
+func parseAdmin(a *App, d *caddyfile.Dispenser) error {
 	a.Admin = &AdminConfig{}
 	if args := d.RemainingArgs(); len(args) > 1 {
 		return d.Err("admin takes one mode: seed or managed")
@@ -71,7 +71,7 @@ func (a *App) parseAdmin(d *caddyfile.Dispenser) error {
 		} else if err := c.parsePolicy(d, option, s); err != nil {
 			return err
 		}
-		return a.checkOnePassword(d)
+		return checkOnePassword(a, d)
 	})
 }
 
@@ -99,7 +99,7 @@ func (c *AdminConfig) parsePolicy(d *caddyfile.Dispenser, option, s string) erro
 }
 
 // checkOnePassword refuses two sources of one password.
-func (a *App) checkOnePassword(d *caddyfile.Dispenser) error {
+func checkOnePassword(a *App, d *caddyfile.Dispenser) error {
 	var given []string
 	for _, p := range []struct {
 		option string
@@ -117,7 +117,7 @@ func (a *App) checkOnePassword(d *caddyfile.Dispenser) error {
 
 var envPrefix = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-func (a *App) resolveAdmin(o *options) error {
+func resolveAdmin(a *App, o *options) error {
 	c := a.Admin
 	if c == nil {
 		c = &AdminConfig{}
@@ -167,7 +167,7 @@ func (a *App) resolveAdmin(o *options) error {
 	return nil
 }
 
-func (a *App) adminSettings(s *settings) {
+func adminSettings(a *App, s *settings) {
 	s.add("admin", "mode", string(a.opt.seed.Mode), a.Admin == nil || a.Admin.Mode == "")
 	s.add("admin", "env_prefix", a.opt.seed.EnvPrefix, a.opt.seed.EnvPrefix == "")
 }

@@ -24,7 +24,7 @@ type auditOptions struct {
 // minRetention is the shortest time for which the audit log may be kept: less would let an attack outlive its traces.
 const minRetention = 24 * time.Hour
 
-func (a *App) parseAudit(d *caddyfile.Dispenser) error {
+func parseAudit(a *App, d *caddyfile.Dispenser) error {
 	if err := noArgs(d); err != nil {
 		return err
 	}
@@ -45,11 +45,11 @@ func (a *App) parseAudit(d *caddyfile.Dispenser) error {
 			return d.Errf("keep: %q is not a positive duration; write for example 30d or 365d, or forever", s)
 		}
 		a.Audit.Keep = caddy.Duration(v)
-		return a.check(d, (*App).resolveAudit)
+		return a.check(d, resolveAudit)
 	})
 }
 
-func (a *App) resolveAudit(o *options) error {
+func resolveAudit(a *App, o *options) error {
 	if a.Audit == nil {
 		return nil
 	}
@@ -61,6 +61,6 @@ func (a *App) resolveAudit(o *options) error {
 	return nil
 }
 
-func (a *App) auditSettings(s *settings) {
+func auditSettings(a *App, s *settings) {
 	s.add("audit", "keep", runtime.RetentionText(a.opt.retention), a.Audit == nil || a.Audit.Keep == 0)
 }

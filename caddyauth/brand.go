@@ -27,7 +27,7 @@ type brandOptions struct {
 	title string
 }
 
-func (a *App) parseBrand(d *caddyfile.Dispenser) error {
+func parseBrand(a *App, d *caddyfile.Dispenser) error {
 	if err := noArgs(d); err != nil {
 		return err
 	}
@@ -47,15 +47,15 @@ func (a *App) parseBrand(d *caddyfile.Dispenser) error {
 		}
 		b := *a.Brand
 		b.Logo = "" // read in the server
-		plain := App{Brand: &b}
-		if err := plain.resolveBrand(&options{}); err != nil {
+		plain := &App{Brand: &b}
+		if err := resolveBrand(plain, &options{}); err != nil {
 			return d.WrapErr(err)
 		}
 		return nil
 	})
 }
 
-func (a *App) resolveBrand(o *options) error {
+func resolveBrand(a *App, o *options) error {
 	c := a.Brand
 	if c == nil {
 		c = &BrandConfig{}
@@ -96,6 +96,6 @@ func readLogo(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-func (a *App) brandSettings(s *settings) {
+func brandSettings(a *App, s *settings) {
 	s.add("brand", "title", a.opt.title, a.Brand == nil || a.Brand.Title == "")
 }

@@ -70,20 +70,20 @@ type line[T any] struct {
 
 // appLines may stand in the global option. Errors name them in this order.
 var appLines = []line[*App]{
-	{name: "store", parse: (*App).parseStore},
-	{name: "admin", parse: (*App).parseAdmin},
-	{name: "oidc", parse: (*App).parseOIDC, more: true},
-	{name: "session", parse: (*App).parseSession},
-	{name: "password", parse: (*App).parsePassword},
-	{name: "throttle", parse: (*App).parseThrottle},
-	{name: "audit", parse: (*App).parseAudit},
-	{name: "prefix", parse: (*App).parsePrefix},
-	{name: "admin_host", parse: (*App).parseAdminHost, more: true},
-	{name: "language", parse: (*App).parseLanguage},
-	{name: "brand", parse: (*App).parseBrand},
-	{name: "trust_return", parse: (*App).parseTrustReturn, more: true},
-	{name: "strict", parse: (*App).parseStrict},
-	{name: "forwarded_host", parse: (*App).parseForwardedHost},
+	{name: "store", parse: parseStore},
+	{name: "admin", parse: parseAdmin},
+	{name: "oidc", parse: parseOIDC, more: true},
+	{name: "session", parse: parseSession},
+	{name: "password", parse: parsePassword},
+	{name: "throttle", parse: parseThrottle},
+	{name: "audit", parse: parseAudit},
+	{name: "prefix", parse: parsePrefix},
+	{name: "admin_host", parse: parseAdminHost, more: true},
+	{name: "language", parse: parseLanguage},
+	{name: "brand", parse: parseBrand},
+	{name: "trust_return", parse: parseTrustReturn, more: true},
+	{name: "strict", parse: parseStrict},
+	{name: "forwarded_host", parse: parseForwardedHost},
 }
 
 // gateLines may stand in the site directive. Errors name them in this order.

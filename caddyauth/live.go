@@ -31,10 +31,10 @@ func newLive(a *App) (*live, error) {
 		Store: rt.Store, Sessions: rt.Sessions, Hasher: hasher, Throttle: rt.Throttle,
 		Limits: o.throttle, Lifetime: o.limits, Clock: time.Now, Log: a.log.Named("login"), Count: rt.Metrics.SignIn,
 	}
-	accounts := &account.Service{
+	accounts := account.New(account.Config{
 		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Hasher: hasher, Policy: o.policy,
 		Title: o.title, EnvPrefix: o.seed.EnvPrefix, Clock: time.Now, Log: a.log.Named("account"),
-	}
+	})
 	providers, err := a.newOIDC(logins)
 	if err != nil {
 		return nil, err

@@ -87,7 +87,7 @@ type oidcOptions struct {
 //		client_secret <secret>
 //		…
 //	}
-func (a *App) parseOIDC(d *caddyfile.Dispenser) error {
+func parseOIDC(a *App, d *caddyfile.Dispenser) error {
 	p := &ProviderConfig{}
 	if !d.AllArgs(&p.Name) {
 		return d.Err("oidc takes one name, such as: oidc google { … }")
@@ -220,7 +220,7 @@ func (p *ProviderConfig) checkLinePlaceholders(d *caddyfile.Dispenser, option, v
 
 // resolveOIDC replaces placeholders, reads files and checks every provider. It sends no request to any of them: one
 // that is down never keeps Caddy from starting.
-func (a *App) resolveOIDC(o *options) error {
+func resolveOIDC(a *App, o *options) error {
 	seen := make(map[string]bool)
 	for _, p := range a.OIDC {
 		if p == nil {
@@ -284,7 +284,7 @@ func (p *ProviderConfig) literal() oidc.Config {
 	return c
 }
 
-func (a *App) oidcSettings(s *settings) {
+func oidcSettings(a *App, s *settings) {
 	for _, p := range a.OIDC {
 		s.add("oidc", p.Name, p.Issuer, false)
 	}

@@ -33,15 +33,15 @@ type section struct {
 
 // sections of the global option, in the order of checks and of the admin pages.
 var sections = []section{
-	{(*App).resolveStore, (*App).storeSettings},
-	{(*App).resolveAdmin, (*App).adminSettings},
-	{(*App).resolveSession, (*App).sessionSettings},
-	{(*App).resolvePassword, (*App).passwordSettings},
-	{(*App).resolveThrottle, (*App).throttleSettings},
-	{(*App).resolveAudit, (*App).auditSettings},
-	{(*App).resolvePages, (*App).pagesSettings},
-	{(*App).resolveBrand, (*App).brandSettings},
-	{(*App).resolveOIDC, (*App).oidcSettings},
+	{resolveStore, storeSettings},
+	{resolveAdmin, adminSettings},
+	{resolveSession, sessionSettings},
+	{resolvePassword, passwordSettings},
+	{resolveThrottle, throttleSettings},
+	{resolveAudit, auditSettings},
+	{resolvePages, pagesSettings},
+	{resolveBrand, brandSettings},
+	{resolveOIDC, oidcSettings},
 }
 
 // Resolve fills in defaults, replaces placeholders and checks every value. It reads files that the configuration

@@ -24,23 +24,23 @@ type pagesOptions struct {
 	forwardedHost bool // X-Forwarded-Host of trusted proxies names the site
 }
 
-func (a *App) parsePrefix(d *caddyfile.Dispenser) (err error) {
+func parsePrefix(a *App, d *caddyfile.Dispenser) (err error) {
 	if a.Prefix, err = oneArg(d); err != nil {
 		return err
 	}
-	return a.check(d, (*App).resolvePages)
+	return a.check(d, resolvePages)
 }
 
-func (a *App) parseLanguage(d *caddyfile.Dispenser) (err error) {
+func parseLanguage(a *App, d *caddyfile.Dispenser) (err error) {
 	if a.Language, err = oneArg(d); err != nil {
 		return err
 	}
-	return a.check(d, (*App).resolvePages)
+	return a.check(d, resolvePages)
 }
 
-func (a *App) parseAdminHost(d *caddyfile.Dispenser) error { return a.parseHosts(d, &a.AdminHosts) }
+func parseAdminHost(a *App, d *caddyfile.Dispenser) error { return a.parseHosts(d, &a.AdminHosts) }
 
-func (a *App) parseTrustReturn(d *caddyfile.Dispenser) error { return a.parseHosts(d, &a.TrustReturn) }
+func parseTrustReturn(a *App, d *caddyfile.Dispenser) error { return a.parseHosts(d, &a.TrustReturn) }
 
 func (a *App) parseHosts(d *caddyfile.Dispenser, to *[]string) error {
 	hosts, err := someArgs(d)
@@ -48,17 +48,17 @@ func (a *App) parseHosts(d *caddyfile.Dispenser, to *[]string) error {
 		return err
 	}
 	*to = append(*to, hosts...)
-	return a.check(d, (*App).resolvePages)
+	return a.check(d, resolvePages)
 }
 
-func (a *App) parseForwardedHost(d *caddyfile.Dispenser) error {
+func parseForwardedHost(a *App, d *caddyfile.Dispenser) error {
 	a.ForwardedHost = true
 	return noArgs(d)
 }
 
 var prefixForm = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
-func (a *App) resolvePages(o *options) error {
+func resolvePages(a *App, o *options) error {
 	o.prefix = "/_auth"
 	if a.Prefix != "" {
 		o.prefix = a.Prefix
@@ -68,7 +68,7 @@ func (a *App) resolvePages(o *options) error {
 		return fmt.Errorf("prefix: %q; use a path such as /_auth, without a trailing slash", o.prefix)
 	}
 	o.forwardedHost = a.ForwardedHost
-	if err := a.resolveHosts(o); err != nil {
+	if err := resolveHosts(a, o); err != nil {
 		return err
 	}
 	if o.language = a.Language; o.language == "" {
@@ -81,7 +81,7 @@ func (a *App) resolvePages(o *options) error {
 }
 
 // resolveHosts checks the options that name hosts.
-func (a *App) resolveHosts(o *options) (err error) {
+func resolveHosts(a *App, o *options) (err error) {
 	if o.adminHosts, err = parseHosts("admin_host", a.AdminHosts); err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func languageList() string {
 	return strings.Join(list, ", ")
 }
 
-func (a *App) pagesSettings(s *settings) {
+func pagesSettings(a *App, s *settings) {
 	o := a.opt
 	s.add("pages", "prefix", o.prefix, a.Prefix == "")
 	s.add("pages", "language", o.language, a.Language == "")

@@ -35,7 +35,7 @@ type passwordOptions struct {
 	policy password.Policy
 }
 
-func (a *App) parsePassword(d *caddyfile.Dispenser) error {
+func parsePassword(a *App, d *caddyfile.Dispenser) error {
 	if err := noArgs(d); err != nil {
 		return err
 	}
@@ -48,14 +48,14 @@ func (a *App) parsePassword(d *caddyfile.Dispenser) error {
 				return err
 			}
 			a.Password.MinLength = n
-			return a.check(d, (*App).resolvePassword)
+			return a.check(d, resolvePassword)
 		case "argon2id":
 			c, err := parseArgon2id(d)
 			if err != nil {
 				return err
 			}
 			a.Password.Argon2id = c
-			return a.check(d, (*App).resolvePassword)
+			return a.check(d, resolvePassword)
 		}
 		return d.Errf("unrecognized option %q; password knows min_length and argon2id", option)
 	})
@@ -81,7 +81,7 @@ func parseArgon2id(d *caddyfile.Dispenser) (*Argon2idConfig, error) {
 	return &Argon2idConfig{MemoryKiB: uint32(bytes >> 10), Time: uint32(t), Threads: uint8(p)}, nil
 }
 
-func (a *App) resolvePassword(o *options) error {
+func resolvePassword(a *App, o *options) error {
 	o.hash, o.policy = password.DefaultParams, password.Policy{MinLength: 12}
 	c := a.Password
 	if c == nil {
@@ -102,7 +102,7 @@ func (a *App) resolvePassword(o *options) error {
 	return nil
 }
 
-func (a *App) passwordSettings(s *settings) {
+func passwordSettings(a *App, s *settings) {
 	s.add("password", "min_length", strconv.Itoa(a.opt.policy.MinLength), a.Password == nil || a.Password.MinLength == 0)
 	s.add("password", "argon2id", a.opt.hash.String(), a.Password == nil || a.Password.Argon2id == nil)
 }

@@ -36,7 +36,7 @@ type sessionOptions struct {
 	cookieDomain string
 }
 
-func (a *App) parseSession(d *caddyfile.Dispenser) error {
+func parseSession(a *App, d *caddyfile.Dispenser) error {
 	if err := noArgs(d); err != nil {
 		return err
 	}
@@ -53,12 +53,12 @@ func (a *App) parseSession(d *caddyfile.Dispenser) error {
 			if a.Session.CookieDomain, err = oneArg(d); err != nil {
 				return err
 			}
-			return a.check(d, (*App).resolveSession)
+			return a.check(d, resolveSession)
 		case "store_grace":
 			if err := durationArg(d, &a.Session.StoreGrace); err != nil {
 				return err
 			}
-			return a.check(d, (*App).resolveSession)
+			return a.check(d, resolveSession)
 		}
 		return d.Errf("unrecognized option %q; session knows idle, absolute, remember, cookie_domain and store_grace", option)
 	})
@@ -67,7 +67,7 @@ func (a *App) parseSession(d *caddyfile.Dispenser) error {
 // maxStoreGrace bounds for how long a session that was ended elsewhere may go on.
 const maxStoreGrace = 10 * time.Second
 
-func (a *App) resolveSession(o *options) error {
+func resolveSession(a *App, o *options) error {
 	o.limits = session.DefaultLimits
 	c := a.Session
 	if c == nil {
@@ -116,7 +116,7 @@ func cookieDomain(s string) (string, error) {
 	return d, nil
 }
 
-func (a *App) sessionSettings(s *settings) {
+func sessionSettings(a *App, s *settings) {
 	o, d := a.opt, session.DefaultLimits
 	s.add("session", "idle", o.limits.Idle.String(), o.limits.Idle == d.Idle)
 	s.add("session", "absolute", o.limits.Absolute.String(), o.limits.Absolute == d.Absolute)

@@ -33,7 +33,7 @@ type storeOptions struct {
 }
 
 // parseStore reads `store sqlite [<path>]` or `store postgres <dsn>`.
-func (a *App) parseStore(d *caddyfile.Dispenser) error {
+func parseStore(a *App, d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) == 0 {
 		return d.Err("store takes sqlite [<path>] or postgres <dsn>")
@@ -62,7 +62,7 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (a *App) resolveStore(o *options) error {
+func resolveStore(a *App, o *options) error {
 	c := a.Store
 	if c == nil {
 		c = &StoreConfig{}
@@ -126,7 +126,7 @@ func (s storeOptions) check(ctx context.Context, log *zap.Logger) error {
 	return sqlstore.Check(ctx, s.sql(log))
 }
 
-func (a *App) storeSettings(s *settings) {
+func storeSettings(a *App, s *settings) {
 	location := a.opt.store.path
 	if a.opt.store.engine != "sqlite" {
 		location = a.rt.Store.Info().Location

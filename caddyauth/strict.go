@@ -7,7 +7,7 @@ import (
 	"go.uber.org/zap"
 )
 
-func (a *App) parseStrict(d *caddyfile.Dispenser) error {
+func parseStrict(a *App, d *caddyfile.Dispenser) error {
 	a.Strict = true
 	return noArgs(d)
 }

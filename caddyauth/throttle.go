@@ -30,7 +30,7 @@ type throttleOptions struct {
 	throttle login.Limits
 }
 
-func (a *App) parseThrottle(d *caddyfile.Dispenser) error {
+func parseThrottle(a *App, d *caddyfile.Dispenser) error {
 	if err := noArgs(d); err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (a *App) parseThrottle(d *caddyfile.Dispenser) error {
 			if a.Throttle.Free, err = countArg(d); err != nil {
 				return err
 			}
-			return a.check(d, (*App).resolveThrottle)
+			return a.check(d, resolveThrottle)
 		case "longest":
 			return durationArg(d, &a.Throttle.Longest)
 		case "client":
@@ -52,7 +52,7 @@ func (a *App) parseThrottle(d *caddyfile.Dispenser) error {
 			if a.Throttle.ClientAttempts, a.Throttle.ClientWindow, err = parseRate(s); err != nil {
 				return d.WrapErr(err)
 			}
-			return a.check(d, (*App).resolveThrottle)
+			return a.check(d, resolveThrottle)
 		}
 		return d.Errf("unrecognized option %q; throttle knows free, longest and client", option)
 	})
@@ -75,7 +75,7 @@ const (
 	maxClientAttempts = 1_000_000
 )
 
-func (a *App) resolveThrottle(o *options) error {
+func resolveThrottle(a *App, o *options) error {
 	o.throttle = login.DefaultLimits
 	c := a.Throttle
 	if c == nil {
@@ -108,7 +108,7 @@ func (a *App) resolveThrottle(o *options) error {
 	return nil
 }
 
-func (a *App) throttleSettings(s *settings) {
+func throttleSettings(a *App, s *settings) {
 	t, d := a.opt.throttle, login.DefaultLimits
 	s.add("throttle", "free", strconv.Itoa(t.FreeAttempts), t.FreeAttempts == d.FreeAttempts)
 	s.add("throttle", "longest", t.MaxWait.String(), t.MaxWait == d.MaxWait)

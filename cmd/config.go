@@ -183,9 +183,9 @@ func (c *call) open(create bool, fn func(e *env) error) (err error) {
 	info := st.Info()
 	c.notef("store: %s (%s)", info.Location, info.Engine)
 	hasher := password.NewHasher(app.HashParams(), nil)
-	return fn(&env{app: app, store: st, hasher: hasher, accounts: &account.Service{
+	return fn(&env{app: app, store: st, hasher: hasher, accounts: account.New(account.Config{
 		Store: st, Hasher: hasher, Policy: app.PasswordPolicy(), Title: app.SiteTitle(), EnvPrefix: app.EnvPrefix(),
-	}})
+	})})
 }
 
 // requireStore rejects a missing SQLite file: a mistyped path would silently become a new, empty store, other than

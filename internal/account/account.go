@@ -51,8 +51,8 @@ type Actor struct {
 // FreshWindow is how long after a sign-in or step-up an administrator may change other users' accounts.
 const FreshWindow = 10 * time.Minute
 
-// Service changes accounts. The fields are set once; all methods are safe for concurrent use.
-type Service struct {
+// Config of a Service. Store and Hasher are required.
+type Config struct {
 	Store    store.Store
 	Sessions *session.Manager // nil on the command line, which has no sessions
 	Login    *login.Service   // nil on the command line, which checks no current passwords
@@ -66,18 +66,35 @@ type Service struct {
 	EnvPrefix string
 	Clock     func() time.Time // nil means time.Now
 	Log       *zap.Logger      // nil means none
+}
+
+// Service changes accounts. All methods are safe for concurrent use.
+type Service struct {
+	*core
+	SessionActions
+}
+
+// core is what every change has: the checks of who may, the limits, the audit log.
+type core struct {
+	Config
 
 	rateLimits rateLimits
 }
 
-func (s *Service) now() time.Time {
+// New returns the service of a store.
+func New(c Config) *Service {
+	s := &core{Config: c}
+	return &Service{core: s, SessionActions: SessionActions{s}}
+}
+
+func (s *core) now() time.Time {
 	if s.Clock == nil {
 		return time.Now().UTC()
 	}
 	return s.Clock().UTC()
 }
 
-func (s *Service) log() *zap.Logger {
+func (s *core) log() *zap.Logger {
 	if s.Log == nil {
 		return zap.NewNop()
 	}
@@ -109,7 +126,7 @@ func (a Actor) displayName() string {
 
 // change runs fn in a transaction of the store and adds the event that fn completes. If fn clears the event's action,
 // nothing was changed and nothing is audited. A guard's refusal is audited separately, after the rollback.
-func (s *Service) change(ctx context.Context, a Actor, e store.Event,
+func (s *core) change(ctx context.Context, a Actor, e store.Event,
 	fn func(tx store.Tx, e *store.Event) error,
 ) error {
 	e.ActorID, e.Actor = a.UserID, a.auditName()
@@ -141,7 +158,7 @@ const auditTimeout = 5 * time.Second
 
 // auditRefusal audits a guard's refusal. It returns err, or a *[login.ThrottledError] after too many of them. Beyond
 // maxAuditedRefusals in a minute it audits only the number of further ones.
-func (s *Service) auditRefusal(ctx context.Context, a Actor, e store.Event, refused *ForbiddenError, err error) error {
+func (s *core) auditRefusal(ctx context.Context, a Actor, e store.Event, refused *ForbiddenError, err error) error {
 	e.Outcome = store.Denied
 	e.Details = map[string]string{"reason": refused.Code}
 	audit, first, wait := s.countRefusal(a)
@@ -158,7 +175,7 @@ func (s *Service) auditRefusal(ctx context.Context, a Actor, e store.Event, refu
 }
 
 // addEvent writes an event outside of a transaction. A failure is only logged: the request is refused anyway.
-func (s *Service) addEvent(ctx context.Context, a Actor, e store.Event) {
+func (s *core) addEvent(ctx context.Context, a Actor, e store.Event) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
 	defer cancel()
 	if err := s.Store.AddEvents(ctx, a.Client.Stamp(e, s.now())); err != nil {

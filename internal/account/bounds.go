@@ -89,7 +89,7 @@ func (a Actor) limitKeys() map[string]int {
 }
 
 // limitWrite counts an action of a user that needs no step-up. It returns a *[login.ThrottledError] beyond the limit.
-func (s *Service) limitWrite(a Actor) error {
+func (s *core) limitWrite(a Actor) error {
 	if a.Kind != Person {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (s *Service) limitWrite(a Actor) error {
 
 // countRefusal counts a refused action. audit reports whether to audit it by itself; first is true for the first one
 // that is not; wait is positive beyond maxRefusals.
-func (s *Service) countRefusal(a Actor) (audit, first bool, wait time.Duration) {
+func (s *core) countRefusal(a Actor) (audit, first bool, wait time.Duration) {
 	if a.Kind != Person {
 		return true, false, 0
 	}
@@ -137,7 +137,7 @@ func (s *Service) countRefusal(a Actor) (audit, first bool, wait time.Duration) 
 
 // auditUnaudited audits the number of a user's refusals that were not audited one by one. It runs at the end of their
 // minute, in real time and not by the injected clock.
-func (s *Service) auditUnaudited(a Actor, e store.Event) {
+func (s *core) auditUnaudited(a Actor, e store.Event) {
 	s.rateLimits.mu.Lock()
 	key, unaudited := "more "+a.UserID, 0
 	if c := s.rateLimits.counts[key]; c != nil {

@@ -85,7 +85,7 @@ func errLastAdmin() *ForbiddenError { return refuse(CodeLastAdmin, "refused.last
 func errSignedOut() *ForbiddenError { return refuse(CodeSignedOut, "refused.signed_out") }
 
 // errManaged refuses to change what the deployment manages: email, role, state or password.
-func (s *Service) errManaged(what string) *ForbiddenError {
+func (s *core) errManaged(what string) *ForbiddenError {
 	return refuse(CodeManaged, "refused.managed_"+what, "env", s.EnvPrefix)
 }
 

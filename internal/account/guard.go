@@ -10,7 +10,7 @@ import (
 
 // requireSession reads the actor's session and user again. The session that the caller resolved may have ended since
 // (signed out elsewhere, deactivated, password changed).
-func (s *Service) requireSession(ctx context.Context, tx store.Reader, a Actor) (store.Session, store.User, error) {
+func (s *core) requireSession(ctx context.Context, tx store.Reader, a Actor) (store.Session, store.User, error) {
 	if a.Kind != Person || a.UserID == "" || a.SessionID == "" {
 		return store.Session{}, store.User{}, errSignedOut()
 	}
@@ -30,7 +30,7 @@ func (s *Service) requireSession(ctx context.Context, tx store.Reader, a Actor) 
 
 // requireFreshAdmin allows administrators with a fresh sign-in or step-up, and the command line. API tokens have no
 // session, so they can never manage users.
-func (s *Service) requireFreshAdmin(ctx context.Context, tx store.Reader, a Actor) error {
+func (s *core) requireFreshAdmin(ctx context.Context, tx store.Reader, a Actor) error {
 	sess, err := s.requireAdmin(ctx, tx, a)
 	if err != nil || a.Kind != Person {
 		return err
@@ -47,7 +47,7 @@ func (s *Service) requireFreshAdmin(ctx context.Context, tx store.Reader, a Acto
 }
 
 // requireAdmin allows administrators regardless of freshness, for actions that change no account.
-func (s *Service) requireAdmin(ctx context.Context, tx store.Reader, a Actor) (store.Session, error) {
+func (s *core) requireAdmin(ctx context.Context, tx store.Reader, a Actor) (store.Session, error) {
 	switch a.Kind {
 	case CommandLine, Startup:
 		return store.Session{}, nil
@@ -69,7 +69,7 @@ func (s *Service) requireAdmin(ctx context.Context, tx store.Reader, a Actor) (s
 }
 
 // effective returns a user with the effective rights of the session.
-func (s *Service) effective(sess *store.Session, u store.User) store.User {
+func (s *core) effective(sess *store.Session, u store.User) store.User {
 	if s.Effective != nil {
 		return s.Effective(sess, u)
 	}
@@ -90,7 +90,7 @@ func refuseSelf(a Actor, u store.User, id string) error {
 
 // guardPatch refuses changes to managed fields and to the actor's own access. before and after are the target before
 // and after the change.
-func (s *Service) guardPatch(a Actor, before, after store.User) error {
+func (s *core) guardPatch(a Actor, before, after store.User) error {
 	if before.Managed {
 		switch {
 		case before.Email != after.Email:

@@ -159,7 +159,7 @@ func TestTheCommandLineChangesNoOwnPassword(t *testing.T) {
 	w := newWorld(t)
 	w.add("ada", store.RoleUser)
 	_, live, a := w.signIn("ada", goodPass)
-	bare := &account.Service{Store: w.Store, Hasher: w.Hasher, Clock: w.clock.Now}
+	bare := account.New(account.Config{Store: w.Store, Hasher: w.Hasher, Clock: w.clock.Now})
 	if _, err := bare.ChangeOwnPassword(w.ctx, a, live, goodPass, otherPass, true); err == nil {
 		t.Error("it worked without sessions")
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // recoverAccount revokes access to an account, see [login.Recover], and records in e what was revoked.
-func (s *Service) recoverAccount(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User,
+func (s *core) recoverAccount(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User,
 	r login.Recovery,
 ) (login.Recovered, error) {
 	r.Audit = s.auditAs(a)
@@ -20,7 +20,7 @@ func (s *Service) recoverAccount(ctx context.Context, tx store.Tx, a Actor, e *s
 }
 
 // auditAs returns a function that writes further events of an actor.
-func (s *Service) auditAs(a Actor) func(context.Context, store.Tx, store.Event) error {
+func (s *core) auditAs(a Actor) func(context.Context, store.Tx, store.Event) error {
 	return func(ctx context.Context, tx store.Tx, e store.Event) error {
 		e.ActorID, e.Actor = a.UserID, a.auditName()
 		return tx.AddEvent(ctx, a.Client.Stamp(e, s.now()))
@@ -28,7 +28,7 @@ func (s *Service) auditAs(a Actor) func(context.Context, store.Tx, store.Event) 
 }
 
 // unlinkAll unlinks all identities of a user.
-func (s *Service) unlinkAll(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User) error {
+func (s *core) unlinkAll(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User) error {
 	ids, err := tx.Identities(ctx, u.ID)
 	if err != nil {
 		return err

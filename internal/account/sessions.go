@@ -9,8 +9,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
+// SessionActions end sessions: one's own, and those of others by an administrator.
+type SessionActions struct{ *core }
+
 // SignOut ends the actor's session. It succeeds if the session has ended already.
-func (s *Service) SignOut(ctx context.Context, a Actor) error {
+func (s SessionActions) SignOut(ctx context.Context, a Actor) error {
 	if a.SessionID == "" {
 		return nil
 	}
@@ -31,7 +34,7 @@ func (s *Service) SignOut(ctx context.Context, a Actor) error {
 }
 
 // EndOwnSession ends one of the actor's own sessions. Another user's is store.ErrNotFound.
-func (s *Service) EndOwnSession(ctx context.Context, a Actor, sessionID string) error {
+func (s SessionActions) EndOwnSession(ctx context.Context, a Actor, sessionID string) error {
 	if err := s.limitWrite(a); err != nil {
 		return err
 	}
@@ -55,7 +58,7 @@ func (s *Service) EndOwnSession(ctx context.Context, a Actor, sessionID string) 
 }
 
 // EndOtherSessions ends all sessions of the actor except the present one, and returns how many.
-func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
+func (s SessionActions) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 	if err := s.limitWrite(a); err != nil {
 		return 0, err
 	}
@@ -83,7 +86,7 @@ func (s *Service) EndOtherSessions(ctx context.Context, a Actor) (int, error) {
 }
 
 // EndAllOwnSessions ends all sessions of the actor, including the present one.
-func (s *Service) EndAllOwnSessions(ctx context.Context, a Actor) error {
+func (s SessionActions) EndAllOwnSessions(ctx context.Context, a Actor) error {
 	return s.change(ctx, a, store.Event{Action: "session.end_all"}, func(tx store.Tx, e *store.Event) error {
 		_, u, err := s.requireSession(ctx, tx, a)
 		if err != nil {
@@ -96,13 +99,13 @@ func (s *Service) EndAllOwnSessions(ctx context.Context, a Actor) error {
 }
 
 // EndSessions is RevokeAccess without identities.
-func (s *Service) EndSessions(ctx context.Context, a Actor, userID string) (int, error) {
+func (s SessionActions) EndSessions(ctx context.Context, a Actor, userID string) (int, error) {
 	return s.RevokeAccess(ctx, a, userID, false)
 }
 
 // RevokeAccess ends every session of a user, forgets known browsers and drops flows in progress; with identities it
 // unlinks all identities, too. One-time links stay valid. It returns how many sessions ended.
-func (s *Service) RevokeAccess(ctx context.Context, a Actor, userID string, identities bool) (int, error) {
+func (s SessionActions) RevokeAccess(ctx context.Context, a Actor, userID string, identities bool) (int, error) {
 	var out login.Recovered
 	err := s.change(ctx, a, store.Event{Action: "session.end_all", TargetID: userID},
 		func(tx store.Tx, e *store.Event) error {
@@ -121,7 +124,7 @@ func (s *Service) RevokeAccess(ctx context.Context, a Actor, userID string, iden
 }
 
 // EndSession ends one session of any user.
-func (s *Service) EndSession(ctx context.Context, a Actor, sessionID string) error {
+func (s SessionActions) EndSession(ctx context.Context, a Actor, sessionID string) error {
 	return s.change(ctx, a, store.Event{Action: "session.end"}, func(tx store.Tx, e *store.Event) error {
 		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 			return err
@@ -138,7 +141,7 @@ func (s *Service) EndSession(ctx context.Context, a Actor, sessionID string) err
 }
 
 // EndAllSessions ends all sessions of all users, the actor's included, and returns how many.
-func (s *Service) EndAllSessions(ctx context.Context, a Actor) (int, error) {
+func (s SessionActions) EndAllSessions(ctx context.Context, a Actor) (int, error) {
 	n := 0
 	err := s.change(ctx, a, store.Event{Action: "session.end_everyone"}, func(tx store.Tx, e *store.Event) error {
 		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {

@@ -46,9 +46,9 @@ func newWorld(t *testing.T) *world {
 		Store: st, Sessions: sessions, Hasher: hasher, Throttle: login.NewThrottle(st, clock.Now),
 		Limits: login.DefaultLimits, Lifetime: session.DefaultLimits, Clock: clock.Now, Log: zap.NewNop(),
 	}
-	return &world{t: t, ctx: t.Context(), clock: clock, place: place, Service: &account.Service{
+	return &world{t: t, ctx: t.Context(), clock: clock, place: place, Service: account.New(account.Config{
 		Store: st, Sessions: sessions, Login: logins, Hasher: hasher, Title: "Orchard", Clock: clock.Now,
-	}}
+	})}
 }
 
 // add makes an active account with goodPass.

@@ -176,7 +176,7 @@ func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.Callb
 	if !ok {
 		return oidc.ErrNoProvider
 	}
-	o.warnIgnored(name, f.Claims)
+	o.Service.warnIgnored(name, f.Claims)
 	if err := cfg.CheckAllowed(f.Claims); err != nil {
 		if live != nil && live.Session.Provider == name && live.Session.Issuer == f.Claims.Issuer &&
 			live.Session.Subject == f.Claims.Subject {
@@ -187,7 +187,7 @@ func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.Callb
 		return err
 	}
 	if f.Purpose == oidc.PurposeLogin {
-		if err := o.checkReplacement(ctx, f, live); err != nil {
+		if err := o.Service.checkReplacement(ctx, f, live); err != nil {
 			return err
 		}
 		return o.signIn(ctx, c, cfg, f, live, out)
@@ -203,11 +203,11 @@ func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.Callb
 
 // checkReplacement refuses to replace a session with that of another user if another site's page started the flow
 // (login CSRF).
-func (o *OIDC) checkReplacement(ctx context.Context, f oidc.CallbackResult, live *session.Live) error {
+func (s *Service) checkReplacement(ctx context.Context, f oidc.CallbackResult, live *session.Live) error {
 	if !f.CrossSite || live == nil {
 		return nil
 	}
-	id, err := o.Service.Store.Identity(ctx, f.Claims.Issuer, f.Claims.Subject)
+	id, err := s.Store.Identity(ctx, f.Claims.Issuer, f.Claims.Subject)
 	if ignoreNotFound(err) != nil {
 		return fmt.Errorf("looking up an identity: %w", err)
 	}
@@ -221,9 +221,9 @@ func (o *OIDC) checkReplacement(ctx context.Context, f oidc.CallbackResult, live
 }
 
 // warnIgnored logs the claim values that were left out.
-func (o *OIDC) warnIgnored(name string, p *oidc.Claims) {
+func (s *Service) warnIgnored(name string, p *oidc.Claims) {
 	for _, i := range p.Ignored {
-		o.Service.Log.Warn("ignored a claim value of a provider", zap.String("provider", name), zap.String("claim", i.Claim),
+		s.Log.Warn("ignored a claim value of a provider", zap.String("provider", name), zap.String("claim", i.Claim),
 			zap.String("reason", i.Fault.Error()), zap.String("example", i.Example), zap.Int("values", i.Count))
 	}
 }
@@ -246,7 +246,7 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 		Remember: f.Remember,
 		Claims:   p.Stored().Encode(), AuthAt: p.AuthTime().UTC(),
 		Check: func(ctx context.Context, tx store.Tx) error {
-			if err := o.checkNotEnded(ctx, tx, f, live, u.ID); err != nil {
+			if err := checkNotEnded(ctx, tx, f, live, u.ID); err != nil {
 				return err
 			}
 			return checkIdentityOwner(ctx, tx, p, u.ID)
@@ -290,7 +290,7 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 	}
 	out.SignedIn, err = o.Service.stepUpAt(ctx, c, Proof{User: live.User}, live, p.AuthTime().UTC(),
 		func(ctx context.Context, tx store.Tx, old *store.Session) error {
-			if err := o.checkNotEnded(ctx, tx, f, live, live.User.ID); err != nil {
+			if err := checkNotEnded(ctx, tx, f, live, live.User.ID); err != nil {
 				return err
 			}
 			id, err := tx.Identity(ctx, p.Issuer, p.Subject)

@@ -65,7 +65,7 @@ func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Claims, started time.Ti
 // checkNotEnded returns an error if, since the flow began, sessions were ended that the sign-in depends on: the user's,
 // here or at the provider, all sessions, or the browser's own at the beginning or at the callback. A session that was
 // replaced by another sign-in or rotated in the same browser does not count as ended: several tabs may sign in at once.
-func (o *OIDC) checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackResult, live *session.Live,
+func checkNotEnded(ctx context.Context, tx store.Tx, f oidc.CallbackResult, live *session.Live,
 	userID string,
 ) error {
 	keys := []string{userID, store.EndedAll}

@@ -43,13 +43,13 @@ func (o *OIDC) applyLogoutToken(ctx context.Context, c Client, name string, l oi
 		if err != nil {
 			return err
 		}
-		if !o.signedLike(ctx, l, ended) {
+		if !signedLike(ctx, o.Registry, l, ended) {
 			return &oidc.Error{Kind: oidc.Invalid, Reason: "logout token: its algorithm is not that of the ID tokens"}
 		}
 		if err := markLoggedOut(ctx, tx, l.Issuer, l.Subject, l.SID, now); err != nil {
 			return err
 		}
-		return o.auditEnded(ctx, tx, c, name, "back-channel logout", ended)
+		return o.Service.auditEnded(ctx, tx, c, name, "back-channel logout", ended)
 	})
 	if err != nil {
 		return fmt.Errorf("ending sessions for a provider: %w", err)
@@ -59,10 +59,10 @@ func (o *OIDC) applyLogoutToken(ctx context.Context, c Client, name string, l oi
 
 // signedLike reports whether a logout token has the algorithm of the ID tokens of all sessions that it ends. If none of
 // them has an ID token, it has to have that of the provider's last ID token.
-func (o *OIDC) signedLike(ctx context.Context, l oidc.LogoutToken, ended []store.Session) bool {
+func signedLike(ctx context.Context, reg *oidc.Registry, l oidc.LogoutToken, ended []store.Session) bool {
 	compared := false
 	for i := range ended {
-		t, err := o.Registry.Open(ctx, &ended[i])
+		t, err := reg.Open(ctx, &ended[i])
 		if err != nil || t.IDToken == "" {
 			continue
 		}
@@ -150,7 +150,7 @@ func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid str
 		if err != nil {
 			return err
 		}
-		return o.auditEnded(ctx, tx, c, name, "front-channel logout", ended)
+		return o.Service.auditEnded(ctx, tx, c, name, "front-channel logout", ended)
 	})
 	if err != nil {
 		return fmt.Errorf("ending sessions for a provider: %w", err)
@@ -159,7 +159,7 @@ func (o *OIDC) Frontchannel(ctx context.Context, c Client, name, issuer, sid str
 }
 
 // auditEnded audits sessions that a provider ended.
-func (o *OIDC) auditEnded(ctx context.Context, tx store.Tx, c Client, name, reason string,
+func (s *Service) auditEnded(ctx context.Context, tx store.Tx, c Client, name, reason string,
 	ended []store.Session,
 ) error {
 	for i := range ended {
@@ -170,7 +170,7 @@ func (o *OIDC) auditEnded(ctx context.Context, tx store.Tx, c Client, name, reas
 		err = tx.AddEvent(ctx, c.stamp(store.Event{
 			Actor: byProvider(name), Action: "session.end", TargetID: u.ID, Target: u.Username, Outcome: store.Success,
 			Details: map[string]string{"session": ended[i].ID, "provider": name, "reason": reason},
-		}, o.Service.Clock()))
+		}, s.Clock()))
 		if err != nil {
 			return err
 		}

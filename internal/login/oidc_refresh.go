@@ -110,7 +110,7 @@ func (r *tokenRefresh) run(ctx context.Context) (refreshOutcome, error) {
 	case err != nil || !ok:
 		return refreshUnchanged, err
 	}
-	r.warnIgnored(r.cfg.Name, p)
+	r.Service.warnIgnored(r.cfg.Name, p)
 	if err := r.cfg.CheckAllowed(p); err != nil {
 		return refreshUnchanged, err
 	}
@@ -320,7 +320,7 @@ func (o *OIDC) revokeSession(ctx context.Context, s *store.Session, why error) e
 		if err != nil {
 			return err
 		}
-		return o.auditEnded(ctx, tx, Client{}, s.Provider, "no longer vouched for or allowed: "+string(oidc.KindOf(why)),
+		return o.Service.auditEnded(ctx, tx, Client{}, s.Provider, "no longer vouched for or allowed: "+string(oidc.KindOf(why)),
 			ended)
 	})
 	if err != nil {

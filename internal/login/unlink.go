@@ -122,7 +122,7 @@ func (o *OIDC) unlinkOwn(ctx context.Context, tx store.Tx, c Client, u store.Use
 	_, err := unlinkIdentity(ctx, tx, u, id, unlinking{
 		keepSession: keep, now: o.Service.Clock(),
 		save: func(ctx context.Context, tx store.Tx, u, after store.User, others []store.Identity) (err error) {
-			if u.RoleProvided && !slices.ContainsFunc(others, o.givesAdmin) {
+			if u.RoleProvided && !slices.ContainsFunc(others, func(id store.Identity) bool { return givesAdmin(o.Registry, id) }) {
 				if after.Role, after.RoleProvided, err = o.roleFor(ctx, tx, c, cfg, u, false); err != nil {
 					return err
 				}
@@ -140,8 +140,8 @@ func (o *OIDC) unlinkOwn(ctx context.Context, tx store.Tx, c Client, u store.Use
 }
 
 // givesAdmin reports whether an identity is in an admin group of its provider.
-func (o *OIDC) givesAdmin(id store.Identity) bool {
-	cfg, ok := o.Registry.Config(id.Provider)
+func givesAdmin(reg *oidc.Registry, id store.Identity) bool {
+	cfg, ok := reg.Config(id.Provider)
 	return ok && cfg.Issuer == id.Issuer && cfg.IsAdmin(&oidc.Claims{Groups: identifier.ParseGroups(id.Groups)})
 }
 

@@ -70,7 +70,7 @@ func (t *tx) UpdateIdentity(ctx context.Context, i store.Identity) error {
 	if !storable(i.Issuer, i.Subject) {
 		return store.ErrNotFound
 	}
-	return t.updateOne(ctx, "update an identity", `UPDATE identities SET email = $3, display_name = $4, group_names = $5,
+	return updateOne(ctx, t, "update an identity", `UPDATE identities SET email = $3, display_name = $4, group_names = $5,
 		last_login_at = $6, provider = CASE WHEN $7 = '' THEN provider ELSE $7 END WHERE issuer = $1 AND subject = $2`,
 		i.Issuer, i.Subject, clean(i.Email), clean(i.Name), groupsText(i.Groups), toMillis(i.LastLoginAt), clean(i.Provider))
 }

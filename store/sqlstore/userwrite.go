@@ -378,14 +378,14 @@ func setPassword(ctx context.Context, q queryer, before store.User, p store.Pass
 
 // SetLastLogin implements [store.Tx].
 func (t *tx) SetLastLogin(ctx context.Context, userID string, at time.Time) error {
-	return t.updateOne(ctx, "note a sign-in", `UPDATE users SET
+	return updateOne(ctx, t, "note a sign-in", `UPDATE users SET
 		last_login_at = CASE WHEN last_login_at > $2 THEN last_login_at ELSE $2 END WHERE id = $1`,
 		clean(userID), toMillis(at))
 }
 
 // BumpEpoch implements [store.Tx].
 func (t *tx) BumpEpoch(ctx context.Context, userID string) error {
-	err := t.updateOne(ctx, "increment a user's epoch", `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, clean(userID))
+	err := updateOne(ctx, t, "increment a user's epoch", `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, clean(userID))
 	if err == nil {
 		err = t.Mark(ctx, store.MarkEnded, userID, t.now().Add(store.EndedMarkTTL))
 	}
@@ -397,7 +397,7 @@ func (t *tx) BumpEpoch(ctx context.Context, userID string) error {
 }
 
 // updateOne runs a statement that has to affect a row.
-func (t *tx) updateOne(ctx context.Context, op, statement string, args ...any) error {
+func updateOne(ctx context.Context, t *tx, op, statement string, args ...any) error {
 	return t.run(ctx, op, func(ctx context.Context, q queryer) error {
 		n, err := affected(ctx, q, statement, args...)
 		if err != nil {

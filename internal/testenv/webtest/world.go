@@ -62,9 +62,9 @@ func NewServices(t testing.TB, title string, log *zap.Logger) *Services {
 		Store: db, Sessions: sessions, Hasher: hasher, Throttle: login.NewThrottle(db, clock.Now),
 		Limits: limits, Lifetime: session.DefaultLimits, Clock: clock.Now, Log: log,
 	}
-	accounts := &account.Service{
+	accounts := account.New(account.Config{
 		Store: db, Sessions: sessions, Login: logins, Hasher: hasher, Title: title, Clock: clock.Now, Log: log,
-	}
+	})
 	return &Services{T: t, Clock: clock, Store: db, Sessions: sessions, Login: logins, Accounts: accounts, log: log}
 }
 
