@@ -19,8 +19,6 @@ type (
 	response = webtest.Response
 )
 
-var operator = webtest.Operator
-
 // world is the API, with the pages for signing in.
 type world struct{ *webtest.World }
 

@@ -320,8 +320,8 @@ func (o *OIDC) revokeSession(ctx context.Context, s *store.Session, why error) e
 		if err != nil {
 			return err
 		}
-		return o.Service.auditEnded(ctx, tx, Client{}, s.Provider, "no longer vouched for or allowed: "+string(oidc.KindOf(why)),
-			ended)
+		reason := "no longer vouched for or allowed: " + string(oidc.KindOf(why))
+		return o.Service.auditEnded(ctx, tx, Client{}, s.Provider, reason, ended)
 	})
 	if err != nil {
 		return fmt.Errorf("ending a session: %w", err)

@@ -122,7 +122,8 @@ func (o *OIDC) unlinkOwn(ctx context.Context, tx store.Tx, c Client, u store.Use
 	_, err := unlinkIdentity(ctx, tx, u, id, unlinking{
 		keepSession: keep, now: o.Service.Clock(),
 		save: func(ctx context.Context, tx store.Tx, u, after store.User, others []store.Identity) (err error) {
-			if u.RoleProvided && !slices.ContainsFunc(others, func(id store.Identity) bool { return givesAdmin(o.Registry, id) }) {
+			gives := func(id store.Identity) bool { return givesAdmin(o.Registry, id) }
+			if u.RoleProvided && !slices.ContainsFunc(others, gives) {
 				if after.Role, after.RoleProvided, err = o.roleFor(ctx, tx, c, cfg, u, false); err != nil {
 					return err
 				}

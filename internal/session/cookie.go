@@ -72,24 +72,24 @@ func (c Cookie) Token(h http.Header) string {
 // Set sets the session cookie. A remembered session's cookie lasts as long as the session, any other one until the
 // browser is closed.
 func (c Cookie) Set(w http.ResponseWriter, token string, s store.Session, now time.Time) {
-	ck := c.cookie(c.Name(), token)
+	ck := c.cookie(c.Name(), token) //nolint:gosec // cookie sets the attributes
 	if s.Remember {
 		ck.MaxAge = max(1, int(s.ExpiresAt.Sub(now).Seconds()))
 	}
-	http.SetCookie(w, ck) //nolint:gosec // cookie sets the attributes
+	http.SetCookie(w, ck)
 }
 
 // Clear deletes the session cookie.
 func (c Cookie) Clear(w http.ResponseWriter) {
-	ck := c.cookie(c.Name(), "")
+	ck := c.cookie(c.Name(), "") //nolint:gosec // cookie sets the attributes
 	ck.MaxAge = -1
-	http.SetCookie(w, ck) //nolint:gosec // cookie sets the attributes
+	http.SetCookie(w, ck)
 }
 
 // Prefixed returns a cookie with Gatehouse's prefix and a name such as "device": host-only, HttpOnly, SameSite=Lax,
 // Path=/. A negative maxAge deletes it; 0 makes it last until the browser is closed.
-func (c Cookie) Prefixed(name, value string, maxAge time.Duration) *http.Cookie { //nolint:gosec // see cookie
-	ck := Cookie{Secure: c.Secure}.cookie(c.PrefixedName(name), value)
+func (c Cookie) Prefixed(name, value string, maxAge time.Duration) *http.Cookie {
+	ck := Cookie{Secure: c.Secure}.cookie(c.PrefixedName(name), value) //nolint:gosec // cookie sets the attributes
 	switch {
 	case maxAge < 0:
 		ck.MaxAge = -1

@@ -56,16 +56,16 @@ func (p *preparedPool) stmt(ctx context.Context, query string) *sql.Stmt {
 
 // QueryContext is that of [sql.DB], prepared.
 func (p *preparedPool) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if s := p.stmt(ctx, query); s != nil {
-		return s.QueryContext(ctx, args...) //nolint:sqlclosecheck // the statement stays
+	if s := p.stmt(ctx, query); s != nil { //nolint:sqlclosecheck // the statement stays
+		return s.QueryContext(ctx, args...)
 	}
 	return p.DB.QueryContext(ctx, query, args...)
 }
 
 // QueryRowContext is that of [sql.DB], prepared.
 func (p *preparedPool) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if s := p.stmt(ctx, query); s != nil {
-		return s.QueryRowContext(ctx, args...) //nolint:sqlclosecheck // the statement stays
+	if s := p.stmt(ctx, query); s != nil { //nolint:sqlclosecheck // the statement stays
+		return s.QueryRowContext(ctx, args...)
 	}
 	return p.DB.QueryRowContext(ctx, query, args...)
 }
