@@ -36,7 +36,7 @@ func TestEngineIndependentPackagesRunOnBothEngines(t *testing.T) {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		if err == nil && regexp.MustCompile(`testenv\.(Store|NewPlace|EmptyPlace)\(`).Match(text) {
+		if err == nil && regexp.MustCompile(`(testenv\.(Store|NewPlace|EmptyPlace)|webtest\.NewServices)\(`).Match(text) {
 			dir, _ := filepath.Rel(root, filepath.Dir(path))
 			want = append(want, "./"+filepath.ToSlash(dir))
 		}
