@@ -81,8 +81,8 @@ crash: ## kill under load (CRASH_ROUNDS=1000) and after every write of a checkpo
 ##@ Maintain
 
 .PHONY: fmt
-fmt: golangci-lint ## format all Go files as lint wants them, and mend what it can
-	for m in . $(modules); do (cd $$m && $(plain) $(CURDIR)/bin/golangci-lint run --fix ./...); done
+fmt: golangci-lint ## format all Go files as lint wants them
+	for m in . $(modules); do (cd $$m && $(plain) $(CURDIR)/bin/golangci-lint fmt ./...); done
 
 .PHONY: golden
 golden: ## rewrite the golden files; read the diff before you commit it
