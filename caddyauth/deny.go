@@ -67,7 +67,7 @@ func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, req *request, w
 		req.live.site.Responses.Forbidden(w, q, s, i18n.New("gate.must_change"), page)
 		return nil
 	}
-	if c := g.log.Check(zapcore.InfoLevel, "request denied by a rule"); c != nil {
+	if c := g.log.Check(zapcore.InfoLevel, "request denied by a rule"); c != nil && why.rule != nil {
 		c.Write(zap.String("user", s.User.Username), zap.String("rule", string(why.rule.Field)),
 			zap.String("path", req.path), zap.String("request_id", req.id()))
 	}

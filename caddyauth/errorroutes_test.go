@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
@@ -27,7 +26,7 @@ func (s *caddyServer) loadJSON(change func(server map[string]any)) error {
 	if text, err = json.Marshal(config); err != nil {
 		s.t.Fatal(err)
 	}
-	return caddy.Load(text, true)
+	return loadJSON(text)
 }
 
 // fromJSON reads a piece of configuration.

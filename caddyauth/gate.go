@@ -150,6 +150,9 @@ func (g *Gate) enforce(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 		l.rt.Metrics.Anonymous.Inc()
 		return g.anonymous(w, r, req)
 	default:
+		if req.session == nil { // a decision that nobody has made
+			return g.anonymous(w, r, req)
+		}
 		l.rt.Metrics.Forbidden.Inc()
 		return g.forbidden(w, r, req, why)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -229,6 +231,15 @@ func loadCaddyfile(text string) error {
 	if err != nil {
 		return err
 	}
+	return loadJSON(cfg)
+}
+
+// lastLoad is when Caddy loaded a configuration last, in nanoseconds; the end of time while it does.
+var lastLoad atomic.Int64
+
+func loadJSON(cfg []byte) error {
+	lastLoad.Store(math.MaxInt64)
+	defer func() { lastLoad.Store(time.Now().UnixNano()) }()
 	return caddy.Load(cfg, true)
 }
 
@@ -365,12 +376,16 @@ func readResponse(res *http.Response) (response, error) {
 	return response{res, string(body)}, err
 }
 
-// notSent reports whether no server received the request: there was no connection, or it ended without a byte of
-// a response, as those do that waited at a socket which a reload closed. A server that has taken a request under way
-// finishes it.
+// notSent reports whether no server received the request: there was no connection; or it ended without a byte of a
+// response around a reload, as those do that waited at a socket which the reload closed. At any other time that is a
+// failure of the server.
 func notSent(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	if errors.As(err, &op) && op.Op == "dial" {
+		return true
+	}
+	return time.Since(time.Unix(0, lastLoad.Load())) < 5*time.Second &&
+		(errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET))
 }
 
 func (b *browser) request(method, path string, body io.Reader, header ...string) *http.Request {

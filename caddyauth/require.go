@@ -128,11 +128,14 @@ func (g *Gate) provisionRequire() error {
 }
 
 // ruleText returns in words what a rule requires. Values are the operator's own, shown to someone who is signed in.
+// Without a rule it says no more than that the person is not allowed.
 func ruleText(r *Rule) i18n.Text {
-	switch r.Field {
-	case policy.FieldRole, policy.FieldGroup, policy.FieldDomain, policy.FieldProvider:
-		return i18n.New("gate."+string(r.Field), "values", i18n.OrList(r.Values))
-	case policy.FieldUser, policy.FieldEmail:
+	if r != nil {
+		switch r.Field {
+		case policy.FieldRole, policy.FieldGroup, policy.FieldDomain, policy.FieldProvider:
+			return i18n.New("gate."+string(r.Field), "values", i18n.OrList(r.Values))
+		case policy.FieldUser, policy.FieldEmail:
+		}
 	}
 	return i18n.New("gate.person") // the person who is denied must not learn whom a rule names
 }

@@ -42,10 +42,14 @@ func (d *Deps) newRequest(r *http.Request) *Request {
 	if !front.TokenRead {
 		q.Token = q.Cookie.Token(r.Header)
 	}
-	if r.URL.RawQuery != "" {
-		q.Query, q.badQuery = url.ParseQuery(r.URL.RawQuery)
-	}
 	return q
+}
+
+// parseQuery reads the query, which only our own addresses have a use for.
+func (q *Request) parseQuery() {
+	if q.http.URL.RawQuery != "" {
+		q.Query, q.badQuery = url.ParseQuery(q.http.URL.RawQuery)
+	}
 }
 
 // isAPI reports whether a path without the mount prefix is for programs.

@@ -63,6 +63,7 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve responds to a request for one pattern.
 func (rt *Router) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	q := rt.deps.newRequest(r)
+	q.parseQuery()
 	if err := rt.handle(w, r, q, e); err != nil {
 		q.WriteError(w, r, err)
 	}
