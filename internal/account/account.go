@@ -74,7 +74,7 @@ type Service struct {
 	SessionActions
 }
 
-// core is what every change has: the checks of who may, the limits, the audit log.
+// core holds what every change needs: authorization, rate limits, the audit log.
 type core struct {
 	Config
 

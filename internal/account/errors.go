@@ -7,8 +7,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// FieldError is the problem with one field. Text says in English what to do; Say is the same for translation. If Say is
-// zero, Text has been translated already.
+// FieldError is the problem with one field. Text says in English what to do; Message is the same for translation. If
+// Message is zero, Text has been translated already.
 type FieldError struct {
 	// as in forms and JSON: "username", "email", "name", "role", "groups", "password", "new_password", "expires", "active"
 	Field   string

@@ -98,7 +98,7 @@ func (s *Service) prepareReset(ctx context.Context, a Actor, id string, r Reset)
 	return s.hash(ctx, r.Password)
 }
 
-// errHashNotAllowed: refuses a ready hash from pages and API: its password would bypass the policy.
+// errHashNotAllowed is returned for a ready hash from pages and API: its password would bypass the policy.
 var errHashNotAllowed = errors.New("a ready hash is for the command line, and not beside a password")
 
 // resettable returns the target if the actor may reset its password.

@@ -9,7 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// SessionActions end sessions: one's own, and those of others by an administrator.
+// SessionActions groups the methods of [Service] that end sessions: one's own, and those of others by an administrator.
 type SessionActions struct{ *core }
 
 // SignOut ends the actor's session. It succeeds if the session has ended already.

@@ -20,7 +20,7 @@ func TestTextsAndCodeAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]bool{"list.or": true} // of AnyOf
+	names := map[string]bool{"list.or": true} // of OrList
 	for _, dir := range []string{"../account", "../ui", "../web", "../web/signin", "../web/account", "../problem", "../api", "../../admin", "../../caddyauth"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {

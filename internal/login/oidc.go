@@ -148,7 +148,7 @@ func (o *OIDC) Finish(ctx context.Context, c Client, name string, a oidc.AuthRes
 	live *session.Live,
 ) (SignInResult, error) {
 	forgive := func() {}
-	// otherwise no request is sent
+	// Without provider or cookie no request is sent, and there is nothing to limit.
 	if _, known := o.Registry.Config(name); known && cookie(oidc.FlowCookieName(a.State)) != "" {
 		var err error
 		if forgive, err = o.limitCallback(c, name); err != nil {

@@ -14,30 +14,22 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// unlinking is how an identity is unlinked: by its own user, or by an administrator and the command line.
-type unlinking struct {
-	keepSession string // id of the user's present session; "" ends all sessions of the identity
-	now         time.Time
-	// save writes the rights of an account that has lost the identity. after has the provided groups of the others.
-	save func(ctx context.Context, tx store.Tx, u, after store.User, others []store.Identity) error
-	// audit writes the event. It may be nil.
-	audit func(ctx context.Context, tx store.Tx, u store.User, ended int) error
-}
+// saveRights writes the rights of an account that has lost an identity. after has the provided groups of the others.
+type saveRights func(ctx context.Context, tx store.Tx, u, after store.User, others []store.Identity) error
 
 // unlinkIdentity removes an identity from u, and everything that came with it: sessions, groups and role. It returns
-// how many sessions ended.
-func unlinkIdentity(ctx context.Context, tx store.Tx, u store.User, id store.Identity, by unlinking) (int, error) {
+// how many sessions ended; see endIdentitySessions for keep.
+func unlinkIdentity(ctx context.Context, tx store.Tx, u store.User, id store.Identity,
+	keep string, now time.Time, save saveRights,
+) (int, error) {
 	if err := tx.DeleteIdentity(ctx, id.Issuer, id.Subject); err != nil {
 		return 0, err
 	}
-	ended, err := endIdentitySessions(ctx, tx, id, by.keepSession, by.now)
+	ended, err := endIdentitySessions(ctx, tx, id, keep, now)
 	if err != nil {
 		return 0, err
 	}
-	if err := withdrawRights(ctx, tx, u, by.save); err != nil || by.audit == nil {
-		return ended, err
-	}
-	return ended, by.audit(ctx, tx, u, ended)
+	return ended, withdrawRights(ctx, tx, u, save)
 }
 
 // endIdentitySessions ends the sessions of an identity, and returns how many: with keep, only those that were started
@@ -53,10 +45,8 @@ func endIdentitySessions(ctx context.Context, tx store.Tx, id store.Identity, ke
 	return len(ended), err
 }
 
-// withdrawRights removes from an account the rights of an identity that it has lost; see [unlinking] for save.
-func withdrawRights(ctx context.Context, tx store.Tx, u store.User,
-	save func(ctx context.Context, tx store.Tx, u, after store.User, others []store.Identity) error,
-) error {
+// withdrawRights removes from an account the rights of an identity that it has lost.
+func withdrawRights(ctx context.Context, tx store.Tx, u store.User, save saveRights) error {
 	others, err := tx.Identities(ctx, u.ID)
 	if err != nil {
 		return err
@@ -119,25 +109,23 @@ func (o *OIDC) unlinkOwn(ctx context.Context, tx store.Tx, c Client, u store.Use
 	if !ok {
 		cfg = &oidc.Config{Name: id.Provider}
 	}
-	_, err := unlinkIdentity(ctx, tx, u, id, unlinking{
-		keepSession: keep, now: o.Service.Clock(),
-		save: func(ctx context.Context, tx store.Tx, u, after store.User, others []store.Identity) (err error) {
-			gives := func(id store.Identity) bool { return givesAdmin(o.Registry, id) }
-			if u.RoleProvided && !slices.ContainsFunc(others, gives) {
-				if after.Role, after.RoleProvided, err = o.roleFor(ctx, tx, c, cfg, u, false); err != nil {
-					return err
-				}
+	gives := func(id store.Identity) bool { return givesAdmin(o.Registry, id) }
+	save := func(ctx context.Context, tx store.Tx, u, after store.User, others []store.Identity) (err error) {
+		if u.RoleProvided && !slices.ContainsFunc(others, gives) {
+			if after.Role, after.RoleProvided, err = o.roleFor(ctx, tx, c, cfg, u, false); err != nil {
+				return err
 			}
-			_, err = o.saveUser(ctx, tx, c, cfg, u, after)
-			return err
-		},
-		audit: func(ctx context.Context, tx store.Tx, u store.User, _ int) error {
-			e := providerEvent(cfg, "identity.unlink", u)
-			e.ActorID, e.Actor, e.Details["subject"] = u.ID, u.Username, oidc.Clean(id.Subject, 80)
-			return tx.AddEvent(ctx, c.stamp(e, o.Service.Clock()))
-		},
-	})
-	return err
+		}
+		_, err = o.saveUser(ctx, tx, c, cfg, u, after)
+		return err
+	}
+	now := o.Service.Clock()
+	if _, err := unlinkIdentity(ctx, tx, u, id, keep, now, save); err != nil {
+		return err
+	}
+	e := providerEvent(cfg, "identity.unlink", u)
+	e.ActorID, e.Actor, e.Details["subject"] = u.ID, u.Username, oidc.Clean(id.Subject, 80)
+	return tx.AddEvent(ctx, c.stamp(e, now))
 }
 
 // givesAdmin reports whether an identity is in an admin group of its provider.
@@ -156,19 +144,17 @@ func UnlinkIdentity(ctx context.Context, tx store.Tx, id store.Identity,
 	if err != nil {
 		return 0, err
 	}
-	by := unlinking{save: saveWithoutProvidedRole}
-	if note != nil {
-		by.audit = func(ctx context.Context, tx store.Tx, u store.User, ended int) error {
-			return note(ctx, tx, store.Event{
-				Action: "identity.unlink", TargetID: u.ID, Target: u.Username, Outcome: store.Success,
-				Details: map[string]string{
-					"provider": id.Provider, "issuer": oidc.Clean(id.Issuer, 200), "subject": oidc.Clean(id.Subject, 80),
-					"identity": id.ID(), "sessions_ended": strconv.Itoa(ended),
-				},
-			})
-		}
+	ended, err := unlinkIdentity(ctx, tx, u, id, "", time.Time{}, saveWithoutProvidedRole)
+	if err != nil || note == nil {
+		return ended, err
 	}
-	return unlinkIdentity(ctx, tx, u, id, by)
+	return ended, note(ctx, tx, store.Event{
+		Action: "identity.unlink", TargetID: u.ID, Target: u.Username, Outcome: store.Success,
+		Details: map[string]string{
+			"provider": id.Provider, "issuer": oidc.Clean(id.Issuer, 200), "subject": oidc.Clean(id.Subject, 80),
+			"identity": id.ID(), "sessions_ended": strconv.Itoa(ended),
+		},
+	})
 }
 
 // MoveIdentity links an identity to another account, and removes from its present one what came with it. It returns how

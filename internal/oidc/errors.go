@@ -71,7 +71,7 @@ var ErrNoProvider = errors.New("there is no such provider")
 // errTooLarge means that a response has more than maxBody bytes.
 var errTooLarge = errors.New("the response is too large")
 
-// errPrivateAddress: means that the provider's host name resolves to an address of this machine or its networks.
+// errPrivateAddress means that the provider's host name resolves to an address of this machine or its networks.
 var errPrivateAddress = errors.New("the address is private; add insecure_http to the provider if that is meant")
 
 // describe returns the cause of a failed request to a provider as text for the operator. It never includes a response

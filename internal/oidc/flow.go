@@ -107,7 +107,7 @@ type flowData struct {
 
 const flowPurpose = "flow"
 
-// Begin begins a flow at a provider. Errors are *[Error] (Down), [ErrNoProvider], or technical.
+// Begin begins a flow at a provider. Errors are *[Error] (Unavailable), [ErrNoProvider], or technical.
 func (g *Registry) Begin(ctx context.Context, name string, s FlowOptions) (AuthRequest, error) {
 	p := g.names[name]
 	if p == nil {

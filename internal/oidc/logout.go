@@ -20,8 +20,8 @@ type LogoutToken struct {
 	SID     string
 	ID      string    // jti: accepted once
 	Expires time.Time // remember ID at least until then
-	// Algorithm is the signature algorithm. Pinned is false if more than one would be accepted: then it has to be the one
-	// of the session's ID token.
+	// Algorithm is the signature algorithm. Pinned is true if the configuration names the algorithms or only one is
+	// accepted. Otherwise it has to be the one of the session's ID token.
 	Algorithm      string
 	Pinned         bool
 	usualAlgorithm string // of the ID tokens
@@ -29,8 +29,8 @@ type LogoutToken struct {
 
 const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
-// VerifyLogout verifies a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.6). An error of kind Down
-// means that it could not be verified; every other *[Error], that it is invalid.
+// VerifyLogout verifies a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.6). An error of kind
+// Unavailable means that it could not be verified; every other *[Error], that it is invalid.
 func (g *Registry) VerifyLogout(ctx context.Context, name, raw string) (LogoutToken, error) {
 	p := g.names[name]
 	if p == nil {
@@ -88,7 +88,7 @@ func (v *verifiedToken) parseLogout(c *Config, now time.Time) (LogoutToken, erro
 		if !ok {
 			return LogoutToken{}, fail(Invalid, "logout token: it has neither exp nor iat")
 		}
-		end := json.Number(strconv.FormatInt(iat.Add(logoutTTL-leeway).Unix(), 10)) // common adds the leeway
+		end := json.Number(strconv.FormatInt(iat.Add(logoutTTL-leeway).Unix(), 10)) // checkCommon adds the leeway
 		v.claims.set("exp", jsonValue{v: end})
 	}
 	if !v.claims.is("iss", c.Issuer) {

@@ -12,10 +12,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Refresh requests new tokens and claims from the provider of a session. A *[Error] of kind Down says nothing about the
-// user; any other *[Error] means that the provider has revoked the sign-in, or that its response is about another
-// subject, and the session has to end. ok is false if there is no refresh token. save is called with tokens that
-// replace t before any further request; its error is returned as it is.
+// Refresh requests new tokens and claims from the provider of a session. A *[Error] of kind Unavailable says nothing
+// about the user; any other *[Error] means that the provider has revoked the sign-in, or that its response is about
+// another subject, and the session has to end. ok is false if there is no refresh token. save is called with tokens
+// that replace t before any further request; its error is returned as it is.
 func (g *Registry) Refresh(ctx context.Context, s *store.Session, t Tokens,
 	save SaveTokens,
 ) (person *Claims, ok bool, err error) {

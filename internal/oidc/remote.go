@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"sync"
@@ -118,7 +119,10 @@ func share[T any](ctx context.Context, r *remote, what string, fn func(context.C
 	})
 	select {
 	case res := <-ch:
-		got, _ := res.Val.(T) // one type for each what
+		got, ok := res.Val.(T)
+		if !ok && res.Err == nil { // two kinds of calls under one name
+			return got, fmt.Errorf("%s: got a %T", what, res.Val)
+		}
 		return got, res.Err
 	case <-ctx.Done():
 		var none T

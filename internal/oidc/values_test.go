@@ -11,7 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
-// decided returns the claims of two documents, and whether the rules of a configuration allow the user.
+// decided returns the claims of two documents, whether the rules of a configuration allow the user and both are objects.
 func decided(t testing.TB, id, info []byte) (*Claims, bool) {
 	t.Helper()
 	p := &provider{Config: Config{Name: "test", Issuer: fuzzIssuer, AdminGroups: []string{"admins"}, Allow: []Allow{

@@ -18,7 +18,8 @@ const (
 	maxSubject = 255         // Core, section 2: sub has 255 ASCII characters at most
 )
 
-// verifiedToken is a token whose signature, issuer, audience and times have been verified.
+// verifiedToken is a token whose signature, issuer, audience and times are verified once verifyID or VerifyLogout has
+// returned it.
 type verifiedToken struct {
 	raw       string
 	subject   string

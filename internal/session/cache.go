@@ -57,7 +57,7 @@ type entry struct {
 	readAt   int64                // nanoseconds from start to the beginning of its store read
 	lastSeen atomic.Int64         // ms
 	written  atomic.Int64         // ms; last use passed to the janitor
-	memos    atomic.Pointer[memo] // see Live.Values
+	memos    atomic.Pointer[memo] // see Live.Memoize
 }
 
 func newEntry(s store.Session, u store.User, seen time.Time, seq uint64, readAt int64) *entry {
@@ -129,9 +129,9 @@ func newCache(capacity int) *cache {
 const neverSynced = -int64(time.Hour)
 
 // snapshot returns the sequence number and the time for an entry whose store read begins after this call.
-func (c *cache) snapshot() (seq uint64, readAt int64) { return c.seq.Load(), c.sinceEpoch() }
+func (c *cache) snapshot() (seq uint64, readAt int64) { return c.seq.Load(), c.sinceStart() }
 
-func (c *cache) sinceEpoch() int64 { return int64(time.Since(c.start)) }
+func (c *cache) sinceStart() int64 { return int64(time.Since(c.start)) }
 
 func (c *cache) put(hash store.TokenHash, e *entry) { c.entries.Set(hash, e) }
 
@@ -155,13 +155,13 @@ func (c *cache) get(hash store.TokenHash) *entry {
 func (c *cache) syncStale() bool { return c.syncAge() > maxLag }
 
 // syncAge returns the age of the last finished poll of the store. It is large before the first one.
-func (c *cache) syncAge() time.Duration { return time.Duration(c.sinceEpoch() - c.syncedAt.Load()) }
+func (c *cache) syncAge() time.Duration { return time.Duration(c.sinceStart() - c.syncedAt.Load()) }
 
 // lastKnown returns the entry if it may be used while the store is unavailable: it was read before the last finished
 // poll, which is not older than grace and would have reported the session's end, and no end was reported.
 func (c *cache) lastKnown(hash store.TokenHash, grace time.Duration) *entry {
 	syncedAt := c.syncedAt.Load()
-	if c.sinceEpoch()-syncedAt > int64(grace) {
+	if c.sinceStart()-syncedAt > int64(grace) {
 		return nil
 	}
 	e, ok := c.entries.GetIfPresent(hash)

@@ -37,7 +37,7 @@ func (m *Manager) Follow(ctx context.Context, l *Live, f *Follower) context.Cont
 // StreamCount returns the number of followed requests.
 func (m *Manager) StreamCount() int { return m.streams.count() }
 
-// Aborter makes all further reads and writes of a request fail. Break may be called more than once.
+// Aborter makes all further reads and writes of a request fail. Abort may be called more than once.
 type Aborter interface{ Abort() }
 
 // Follower is one followed request. Those of one session form a linked list.
