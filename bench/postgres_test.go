@@ -79,18 +79,7 @@ func benchPostgres(b *testing.B, n int) {
 		})
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sessions/s")
 	})
-	b.Run("resolve-warm", func(b *testing.B) { g.benchWarm(b, st) })
-	b.Run("sign-in", func(b *testing.B) { g.benchSignIn(b, st) })
-	b.Run("users-first-page", func(b *testing.B) { g.benchUsers(b, st, store.UserQuery{}) })
-	b.Run("users-by-last-sign-in", func(b *testing.B) {
-		g.benchUsers(b, st,
-			store.UserQuery{Sort: "-" + store.SortLastLogin})
-	})
-	b.Run("users-search-rare", func(b *testing.B) {
-		g.benchUsers(b, st,
-			store.UserQuery{Text: fmt.Sprintf("opy%d", n-1)})
-	})
-	b.Run("sessions-first-page", func(b *testing.B) { g.benchSessions(b, st) })
+	g.benchCommon(b, st, fmt.Sprintf("opy%d", n-1))
 	b.Run("feed", func(b *testing.B) { benchFeed(b, st, dsn) })
 	if n >= 100_000 { // fewer take too little time to measure
 		b.Run("sweep", func(b *testing.B) { benchSweep(b, st, dsn, n/10) })

@@ -1,10 +1,6 @@
 package caddyauth_test
 
 import (
-	"bytes"
-	"compress/gzip"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,23 +14,9 @@ import (
 // killed has a server use the files of another one that was killed in a checkpoint; see store/sqlstore.
 func killed(t *testing.T) option {
 	t.Helper()
-	dir := t.TempDir()
-	for _, name := range []string{"gatehouse.db", "gatehouse.db-wal"} {
-		packed, err := os.ReadFile(filepath.Join("..", "store", "sqlstore", "testdata", "crashed-store", name+".gz"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		unpacked, err := gzip.NewReader(bytes.NewReader(packed))
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(unpacked)
-		if err := errors.Join(err, os.WriteFile(filepath.Join(dir, name), content, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	path := testenv.UnpackStore(t, filepath.Join("..", "store", "sqlstore", "testdata", "crashed-store"))
 	return func(s *caddyServer) {
-		s.place = testenv.Place{Engine: "sqlite", Path: filepath.Join(dir, "gatehouse.db")}
+		s.place = testenv.Place{Engine: "sqlite", Path: path}
 	}
 }
 

@@ -96,13 +96,8 @@ func TestALinkMayKeepSessions(t *testing.T) {
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
 	token, _, _ := w.signIn("ada", goodPass)
-	link, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{KeepSessions: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); err != nil {
-		t.Fatal(err)
-	}
+	link := w.resetLink(ada.ID, account.Reset{KeepSessions: true})
+	w.redeem(link.Token, otherPass)
 	if !w.lives(token) {
 		t.Error("the session ended")
 	}
@@ -113,10 +108,7 @@ func TestBlockNowTakesThePasswordAwayAtOnce(t *testing.T) {
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
 	token, _, _ := w.signIn("ada", goodPass)
-	link, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{BlockNow: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	link := w.resetLink(ada.ID, account.Reset{BlockNow: true})
 	if w.lives(token) || w.passwordWorks(ada, goodPass) {
 		t.Error("the old access still works")
 	}
@@ -210,10 +202,7 @@ func TestEachReasonAgainstALinkAlone(t *testing.T) {
 			w := newWorld(t)
 			w.add("root", store.RoleAdmin)
 			ada := w.add("ada", store.RoleUser)
-			link, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			link := w.resetLink(ada.ID, account.Reset{})
 			token := c.spoil(w, ada, link.Token)
 			info, err := w.LinkStatus(w.ctx, token)
 			if err != nil || info.State != c.want {
@@ -235,10 +224,7 @@ func TestLookingAndARefusedFormDoNotSpendALink(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
-	link, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	link := w.resetLink(ada.ID, account.Reset{})
 	for range 3 {
 		if info, err := w.LinkStatus(w.ctx, link.Token); err != nil || info.State != account.LinkValid {
 			t.Fatal(info, err)
@@ -258,10 +244,7 @@ func TestOfManyAtOnceOneGetsTheLink(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
-	link, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	link := w.resetLink(ada.ID, account.Reset{})
 	const callers = 12
 	errs := make([]error, callers)
 	var wg sync.WaitGroup
@@ -398,13 +381,8 @@ func TestNoSecretReachesTheStoreOrTheAuditLog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.add("ada", store.RoleUser)
-	link, err := w.ResetPassword(w.ctx, operator, ada.ID, account.Reset{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.RedeemLink(w.ctx, browser, link.Token, account.LinkForm{Password: otherPass}); err != nil {
-		t.Fatal(err)
-	}
+	link := w.resetLink(ada.ID, account.Reset{})
+	w.redeem(link.Token, otherPass)
 	token, live, a := w.signIn("ada", otherPass)
 	in, err := w.ChangeOwnPassword(w.ctx, a, live, otherPass, "and one more password", true)
 	if err != nil {

@@ -63,6 +63,24 @@ func (w *world) add(username string, role store.Role) store.User {
 	return u
 }
 
+// resetLink resets a password by the command line, and returns the link.
+func (w *world) resetLink(userID string, r account.Reset) *account.IssuedLink {
+	w.t.Helper()
+	link, err := w.ResetPassword(w.ctx, operator, userID, r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return link
+}
+
+// redeem sets the password that a link is for.
+func (w *world) redeem(token, password string) {
+	w.t.Helper()
+	if _, err := w.RedeemLink(w.ctx, browser, token, account.LinkForm{Password: password}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // change runs fn in a transaction of the store.
 func (w *world) change(fn func(tx store.Tx) error) {
 	w.t.Helper()

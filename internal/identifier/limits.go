@@ -52,17 +52,7 @@ func CheckGroup(s string) Fault { return checkText(s) }
 // CheckName checks a display name, which may be empty. It is never compared, so the joiners that Persian and Devanagari
 // need, and the variation selectors of emoji, are allowed.
 func CheckName(s string) Fault {
-	switch {
-	case isInvalidText(s):
-		return Encoding
-	case strings.TrimSpace(s) != s:
-		return Space
-	case strings.ContainsFunc(s, isUnsafe):
-		return Invisible
-	case utf8.RuneCountInString(s) > MaxLength:
-		return Long
-	}
-	return ""
+	return checkCharacters(s, isUnsafe)
 }
 
 // CheckEmail checks an e-mail address; "" is a fault.
@@ -72,14 +62,20 @@ func CheckEmail(s string) Fault {
 }
 
 func checkText(s string) Fault {
-	switch {
-	case s == "":
+	if s == "" {
 		return Missing
+	}
+	return checkCharacters(s, isInvisible)
+}
+
+// checkCharacters checks encoding, characters and length of a text, which may be empty.
+func checkCharacters(s string, forbidden func(rune) bool) Fault {
+	switch {
 	case isInvalidText(s):
 		return Encoding
 	case strings.TrimSpace(s) != s:
 		return Space
-	case strings.ContainsFunc(s, isInvisible):
+	case strings.ContainsFunc(s, forbidden):
 		return Invisible
 	case utf8.RuneCountInString(s) > MaxLength:
 		return Long

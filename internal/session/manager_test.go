@@ -83,6 +83,16 @@ func (f *fixture) alive(t testing.TB, token string) bool {
 	return false
 }
 
+func changeUser(ctx context.Context, tx store.Tx, id string, change func(*store.User)) error {
+	u, err := tx.User(ctx, id)
+	if err != nil {
+		return err
+	}
+	change(&u)
+	_, err = tx.UpdateUser(ctx, u)
+	return err
+}
+
 // Each way of ending a session takes effect on the next request, cached or not.
 func TestASessionIsOverOnTheNextRequestAfterEveryWayOfEndingIt(t *testing.T) {
 	ctx := context.Background()
@@ -101,23 +111,11 @@ func TestASessionIsOverOnTheNextRequestAfterEveryWayOfEndingIt(t *testing.T) {
 		},
 		"the epoch moves on": func(f *fixture, tx store.Tx, s store.Session) error { return tx.BumpEpoch(ctx, s.UserID) },
 		"deactivation": func(f *fixture, tx store.Tx, s store.Session) error {
-			u, err := tx.User(ctx, s.UserID)
-			if err != nil {
-				return err
-			}
-			u.Active = false
-			_, err = tx.UpdateUser(ctx, u)
-			return err
+			return changeUser(ctx, tx, s.UserID, func(u *store.User) { u.Active = false })
 		},
 		"deletion": func(f *fixture, tx store.Tx, s store.Session) error { return tx.DeleteUser(ctx, s.UserID) },
 		"pending": func(f *fixture, tx store.Tx, s store.Session) error {
-			u, err := tx.User(ctx, s.UserID)
-			if err != nil {
-				return err
-			}
-			u.Pending = true
-			_, err = tx.UpdateUser(ctx, u)
-			return err
+			return changeUser(ctx, tx, s.UserID, func(u *store.User) { u.Pending = true })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

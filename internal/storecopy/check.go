@@ -28,7 +28,7 @@ type Report struct {
 // be read; faults are in the report.
 func Check(ctx context.Context, s Side) (r Report, err error) {
 	defer func() { err = contextError(ctx, err) }()
-	tx, err := s.snapshot(ctx)
+	tx, err := s.snapshot(ctx, nil)
 	if err != nil {
 		return r, fmt.Errorf("reading %s: %w", s.Location, err)
 	}

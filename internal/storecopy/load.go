@@ -11,24 +11,11 @@ import (
 // others write to it. Servers that run on the target are notified that everything changed.
 func Load(ctx context.Context, from, to Side, o Options) (_ []Content, err error) {
 	defer func() { err = contextError(ctx, err) }()
-	dst, err := to.DB.Conn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the target: %w", err)
-	}
-	defer dst.Close()
-	tables, err := compareSchemas(ctx, from, to, dst)
+	m, err := newCopier(ctx, from, to, o, from.snapshot)
 	if err != nil {
 		return nil, err
 	}
-	src, err := from.snapshot(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", from.Location, err)
-	}
-	defer func() { _ = src.Rollback() }() // it only read
-	m := &copier{from: from, to: to, src: src, dst: dst, tables: tables, opts: o}
-	if m.counts, err = count(ctx, src, tables); err != nil {
-		return nil, err
-	}
+	defer m.close()
 	var content []Content
 	err = m.inTarget(ctx, func(tx *sql.Tx) (err error) {
 		content, err = m.load(ctx, tx)
@@ -38,11 +25,16 @@ func Load(ctx context.Context, from, to Side, o Options) (_ []Content, err error
 }
 
 // snapshot begins a transaction on a consistent snapshot.
-func (s Side) snapshot(ctx context.Context) (*sql.Tx, error) {
+func (s Side) snapshot(ctx context.Context, _ []table) (*sql.Tx, error) {
+	var options *sql.TxOptions
 	if s.postgres() {
-		return s.DB.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+		options = &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 	}
-	return s.DB.BeginTx(ctx, nil)
+	tx, err := s.DB.BeginTx(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", s.Location, err)
+	}
+	return tx, nil
 }
 
 // tablesToFill returns the tables to copy: all except the named ones and those that refer to them. tables are in the

@@ -61,29 +61,50 @@ type copier struct {
 	opts     Options
 }
 
+// newCopier compares the stores, and begins the transaction on the source with read. The caller closes the copier.
+func newCopier(ctx context.Context, from, to Side, o Options,
+	read func(context.Context, []table) (*sql.Tx, error),
+) (_ *copier, err error) {
+	m := &copier{from: from, to: to, opts: o}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	if m.dst, err = to.DB.Conn(ctx); err != nil {
+		return nil, fmt.Errorf("connecting to the target: %w", err)
+	}
+	if m.tables, err = compareSchemas(ctx, from, to, m.dst); err != nil {
+		return nil, err
+	}
+	if m.src, err = read(ctx, m.tables); err != nil {
+		return nil, err
+	}
+	if m.counts, err = count(ctx, m.src, m.tables); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *copier) close() {
+	if m.src != nil {
+		_ = m.src.Rollback() // it only read
+	}
+	if m.dst != nil {
+		_ = m.dst.Close()
+	}
+}
+
 // Move copies everything from one store to another, which has to be empty or the target of an earlier, interrupted
 // Move. The source is locked meanwhile. It returns the target's content, which equals the source's.
 func Move(ctx context.Context, from, to Side, o Options) (_ []Content, err error) {
 	defer func() { err = contextError(ctx, err) }()
-	dst, err := to.DB.Conn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to the target: %w", err)
-	}
-	defer dst.Close()
-	tables, err := compareSchemas(ctx, from, to, dst)
+	m, err := newCopier(ctx, from, to, o, from.lockSource)
 	if err != nil {
 		return nil, err
 	}
-	src, err := from.lockSource(ctx, tables)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = src.Rollback() }() // it only read
-	m := &copier{from: from, to: to, src: src, dst: dst, tables: tables, opts: o}
-	if m.counts, err = count(ctx, src, tables); err != nil {
-		return nil, err
-	}
-	if err := requireAdmin(ctx, src); err != nil {
+	defer m.close()
+	if err := requireAdmin(ctx, m.src); err != nil {
 		return nil, err
 	}
 	resumed, err := m.markTarget(ctx)

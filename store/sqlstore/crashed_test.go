@@ -1,10 +1,6 @@
 package sqlstore_test
 
 import (
-	"compress/gzip"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -14,26 +10,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// crashed unpacks the store of a server that was killed during a checkpoint: the file alone is not a valid database,
-// the file with its log is. It returns the path of the store.
 func crashed(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	for _, name := range []string{"gatehouse.db", "gatehouse.db-wal"} {
-		packed, err := os.Open(filepath.Join("testdata", "crashed-store", name+".gz"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		unpacked, err := gzip.NewReader(packed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(unpacked)
-		if err := errors.Join(err, packed.Close(), os.WriteFile(filepath.Join(dir, name), content, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return filepath.Join(dir, "gatehouse.db")
+	return testenv.UnpackStore(t, filepath.Join("testdata", "crashed-store"))
 }
 
 func TestStoreKilledDuringACheckpointRecovers(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/storetest"
 )
 
 // After a failover that loses changes which this process has seen, later changes reuse their sequence numbers. A
@@ -19,7 +20,7 @@ func TestAFailoverThatLosesChangesDropsCachedData(t *testing.T) {
 	standby := primary.Standby()
 	proxy, dsn := testenv.ProxyTo(t, primary.DSN())
 	db := testenv.OpenPostgres(t, dsn)
-	r := watch(t, db)
+	r := storetest.Watch(t, db)
 
 	// The standby receives nothing any more, and the primary still acknowledges.
 	testenv.PostgresExec(t, primary.DSN(), "ALTER SYSTEM RESET synchronous_standby_names")
@@ -36,7 +37,7 @@ func TestAFailoverThatLosesChangesDropsCachedData(t *testing.T) {
 			t.Fatal(err)
 		}
 		within(t, 10*time.Second, "news of it", func() bool {
-			return r.count(store.Change{
+			return r.Count(store.Change{
 				Kind:    store.ChangeSetting,
 				Subject: key,
 			}) == 1
@@ -51,18 +52,18 @@ func TestAFailoverThatLosesChangesDropsCachedData(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.reset()
+	r.Take()
 	proxy.Redirect(standby.Addr())
 	within(t, 30*time.Second, "word that everything may have changed", func() bool {
-		return r.count(store.Change{Kind: store.ChangeAll}) > 0
+		return r.Count(store.Change{Kind: store.ChangeAll}) > 0
 	})
 	if err := setSetting(t.Context(), direct, "later"); err != nil {
 		t.Fatal(err)
 	}
 	within(t, 10*time.Second, "news of the new server", func() bool {
-		return r.count(store.Change{Kind: store.ChangeSetting, Subject: "later"}) == 1
+		return r.Count(store.Change{Kind: store.ChangeSetting, Subject: "later"}) == 1
 	})
-	if n := r.count(store.Change{Kind: store.ChangeAll}); n != 1 {
+	if n := r.Count(store.Change{Kind: store.ChangeAll}); n != 1 {
 		t.Errorf("everything was forgotten %d times", n)
 	}
 }

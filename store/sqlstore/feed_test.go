@@ -6,56 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
+	"github.com/gatehouse-auth/gatehouse/store/storetest"
 )
-
-// recorder is a watcher that records its calls.
-type recorder struct {
-	mu      sync.Mutex
-	changes []store.Change
-	synced  time.Time
-}
-
-func (r *recorder) Changed(changes []store.Change) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.changes = append(r.changes, changes...)
-}
-
-func (r *recorder) Synced(at time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.synced = at
-}
-
-func (r *recorder) count(c store.Change) (n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, other := range r.changes {
-		if other == c {
-			n++
-		}
-	}
-	return n
-}
-
-func (r *recorder) reset() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.changes = nil
-}
-
-func (r *recorder) syncedAfter(at time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.synced.After(at)
-}
 
 func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
@@ -64,17 +22,6 @@ func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
 			t.Fatalf("not within %s: %s", limit, what)
 		}
 	}
-}
-
-// watch starts a recorder and waits until it is up to date.
-func watch(t *testing.T, db *sqlstore.DB) *recorder {
-	t.Helper()
-	r := &recorder{}
-	t.Cleanup(db.Watch(r))
-	at := time.Now()
-	within(t, 10*time.Second, "Synced", func() bool { return r.syncedAfter(at) })
-	r.reset()
-	return r
 }
 
 func setSetting(ctx context.Context, db *sqlstore.DB, key string) error {
@@ -90,16 +37,16 @@ func TestMissingChangeRowsReportThatEverythingChanged(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r := watch(t, db)
+		r := storetest.Watch(t, db)
 		for _, statement := range []string{
 			`UPDATE change_counter SET seq = seq + 3`, // as if their rows were deleted
 			`UPDATE change_counter SET seq = 2`,       // as if the store was restored to an earlier state
 		} {
-			r.reset()
+			r.Take()
 			if _, err := db.Writer().ExecContext(t.Context(), statement); err != nil {
 				t.Fatal(err)
 			}
-			within(t, 10*time.Second, name+": "+statement, func() bool { return r.count(all) == 1 })
+			within(t, 10*time.Second, name+": "+statement, func() bool { return r.Count(all) == 1 })
 		}
 	}
 }
@@ -115,7 +62,7 @@ func TestReplacedFileIsNoticed(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "gatehouse.db")
 		db := testenv.OpenSQLite(t, path)
-		r := watch(t, db)
+		r := storetest.Watch(t, db)
 		if err := break_(path); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +73,7 @@ func TestReplacedFileIsNoticed(t *testing.T) {
 		time.Sleep(300 * time.Millisecond) // waits: for that poll, which nothing else shows
 		at := time.Now()
 		time.Sleep(300 * time.Millisecond) // waits: longer than a poll takes to come, to see that none does
-		if r.syncedAfter(at) {
+		if r.LastSynced().After(at) {
 			t.Errorf("%s: Synced is still called", name)
 		}
 	}
@@ -136,14 +83,14 @@ func TestReconnectsWithoutMissingChanges(t *testing.T) {
 	t.Parallel()
 	dsn := testenv.PostgresDSN(t)
 	a, b := testenv.OpenPostgres(t, dsn), testenv.OpenPostgres(t, dsn)
-	r := watch(t, b)
+	r := storetest.Watch(t, b)
 	for i := range 3 {
 		testenv.PostgresExec(t, dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 		key := fmt.Sprint(i)
 		within(t, 10*time.Second, "a change after the loss", func() bool { return setSetting(t.Context(), a, key) == nil })
 		want := store.Change{Kind: store.ChangeSetting, Subject: key}
-		within(t, 10*time.Second, "news of it", func() bool { return r.count(want) > 0 })
+		within(t, 10*time.Second, "news of it", func() bool { return r.Count(want) > 0 })
 	}
 }
 
@@ -155,14 +102,14 @@ func TestChangesArriveThroughAPoolerWithoutNotify(t *testing.T) {
 	proxy := startProxy(t, dsn)
 	proxy.refuse = []byte("LISTEN ")
 	b := testenv.OpenPostgres(t, proxy.dsn)
-	r := watch(t, b)
+	r := storetest.Watch(t, b)
 	for i := range 3 {
 		key := fmt.Sprint(i)
 		if err := setSetting(t.Context(), a, key); err != nil {
 			t.Fatal(err)
 		}
 		want := store.Change{Kind: store.ChangeSetting, Subject: key}
-		within(t, 5*time.Second, "news", func() bool { return r.count(want) == 1 })
+		within(t, 5*time.Second, "news", func() bool { return r.Count(want) == 1 })
 	}
 	if proxy.refused.Load() == 0 {
 		t.Fatal("LISTEN was never tried: the test proves nothing")
@@ -176,7 +123,7 @@ func TestCommitWithUnknownOutcomeIsReported(t *testing.T) {
 	dsn := testenv.PostgresDSN(t)
 	proxy := startProxy(t, dsn)
 	db := testenv.OpenPostgres(t, proxy.dsn)
-	r := watch(t, db)
+	r := storetest.Watch(t, db)
 	origin := db.Origin()
 	proxy.cutAfter.Store(true)
 	err := setSetting(t.Context(), db, "k")
@@ -184,14 +131,14 @@ func TestCommitWithUnknownOutcomeIsReported(t *testing.T) {
 		t.Fatalf("got %v, want ErrUnavailable", err)
 	}
 	want := store.Change{Kind: store.ChangeSetting, Subject: "k"}
-	if r.count(want) == 0 {
+	if r.Count(want) == 0 {
 		t.Error("it was not reported before the call returned")
 	}
 	if proxy.cuts.Load() == 0 {
 		t.Fatal("no commit was cut: the test proves nothing")
 	}
 	within(t, 10*time.Second, "the commit", func() bool { v, err := db.Setting(t.Context(), "k"); return err == nil && v == "v" })
-	within(t, 10*time.Second, "the second report", func() bool { return r.count(want) == 2 })
+	within(t, 10*time.Second, "the second report", func() bool { return r.Count(want) == 2 })
 	if db.Origin() == origin {
 		t.Error("later changes carry the abandoned origin")
 	}

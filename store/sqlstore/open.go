@@ -134,18 +134,15 @@ func (d *DB) trackCall() (done func(), err error) {
 
 // read runs a query outside of any transaction.
 func (d *DB) read(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error {
-	done, err := d.trackCall()
-	if err != nil {
-		return err
-	}
-	defer done()
-	bounded, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	return mapError(ctx, op, fn(bounded, d.reads))
+	return d.call(ctx, op, d.reads, fn)
 }
 
 // exec runs single statements outside of any change; each is its own transaction.
 func (d *DB) exec(ctx context.Context, op string, fn func(ctx context.Context, q queryer) error) error {
+	return d.call(ctx, op, d.writer, fn)
+}
+
+func (d *DB) call(ctx context.Context, op string, q queryer, fn func(ctx context.Context, q queryer) error) error {
 	done, err := d.trackCall()
 	if err != nil {
 		return err
@@ -153,7 +150,7 @@ func (d *DB) exec(ctx context.Context, op string, fn func(ctx context.Context, q
 	defer done()
 	bounded, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	return mapError(ctx, op, fn(bounded, d.writer))
+	return mapError(ctx, op, fn(bounded, q))
 }
 
 // requiredTables are the tables that sign-ins and session lookups depend on.

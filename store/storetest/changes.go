@@ -11,66 +11,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// recorder is a watcher that records its calls.
-type recorder struct {
-	mu      sync.Mutex
-	changes []store.Change
-	synced  time.Time
-}
-
-func (r *recorder) Changed(changes []store.Change) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.changes = append(r.changes, changes...)
-}
-
-func (r *recorder) Synced(at time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if at.Before(r.synced) {
-		panic("Synced goes back")
-	}
-	r.synced = at
-}
-
-func (r *recorder) take() []store.Change {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	list := r.changes
-	r.changes = nil
-	return list
-}
-
-func (r *recorder) has(c store.Change) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Contains(r.changes, c)
-}
-
-func (r *recorder) lastSynced() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.synced
-}
-
-// watch starts a recorder and waits until it is up to date.
-func watch(t *testing.T, s store.Store) *recorder {
-	t.Helper()
-	r := &recorder{}
-	t.Cleanup(s.Watch(r))
-	syncedSince(t, r, time.Now())
-	r.take()
-	return r
-}
-
-func syncedSince(t *testing.T, r *recorder, at time.Time) {
-	t.Helper()
-	within(t, 10*time.Second, "a Synced", func() bool { return r.lastSynced().After(at) })
-}
-
 var changeTests = []test{
 	{"a failed change is rolled back", func(t *testing.T, s store.Store) {
-		r, fail := watch(t, s), errors.New("no")
+		r, fail := Watch(t, s), errors.New("no")
 		u := newUser("u")
 		got := try(t, s, func(ctx context.Context, tx store.Tx) error {
 			if err := errors.Join(tx.CreateUser(ctx, u), tx.SetSetting(ctx, "k", "v"), tx.BumpEpoch(ctx, u.ID)); err != nil {
@@ -86,8 +29,8 @@ var changeTests = []test{
 		}
 		_, err := s.User(t.Context(), u.ID)
 		wantErr(t, err, store.ErrNotFound)
-		syncedSince(t, r, time.Now())
-		if got := r.take(); len(got) != 0 {
+		r.WaitSynced(t, time.Now())
+		if got := r.Take(); len(got) != 0 {
 			t.Fatalf("watchers were notified of %v", got)
 		}
 	}},
@@ -161,7 +104,7 @@ var changeTests = []test{
 		u := addUser(t, s, "u")
 		old, doomed := addSession(t, s, u), addSession(t, s, u)
 		next, _ := newSession(u)
-		r := watch(t, s)
+		r := Watch(t, s)
 		user, session := store.Change{Kind: store.ChangeUser, Subject: u.ID}, func(id string) store.Change {
 			return store.Change{Kind: store.ChangeSession, Subject: id}
 		}
@@ -201,12 +144,12 @@ var changeTests = []test{
 			{"delete", func(ctx context.Context, tx store.Tx) error { return tx.DeleteUser(ctx, u.ID) }, []store.Change{user}},
 		} {
 			change(t, s, c.fn)
-			if got := r.take(); !slices.Equal(got, c.want) {
+			if got := r.Take(); !slices.Equal(got, c.want) {
 				t.Errorf("%s: delivered %v, want %v", c.name, got, c.want)
 			}
 		}
-		syncedSince(t, r, time.Now())
-		if again := r.take(); len(again) != 0 {
+		r.WaitSynced(t, time.Now())
+		if again := r.Take(); len(again) != 0 {
 			t.Errorf("its own changes were delivered again: %v", again)
 		}
 	}},
@@ -221,11 +164,11 @@ var changeTests = []test{
 			}
 			return nil
 		})
-		r := watch(t, s)
+		r := Watch(t, s)
 		if n := len(endSessions(t, s, store.SessionSelector{All: true})); n != 501 {
 			t.Fatalf("ended %d", n)
 		}
-		if got := r.take(); !slices.Equal(got, []store.Change{{Kind: store.ChangeAll}}) {
+		if got := r.Take(); !slices.Equal(got, []store.Change{{Kind: store.ChangeAll}}) {
 			t.Fatalf("delivered %d changes", len(got))
 		}
 	}},
@@ -259,7 +202,7 @@ var changeTests = []test{
 		stop() // twice is fine
 	}},
 	{"after Close every call returns ErrUnavailable", func(t *testing.T, s store.Store) {
-		r := watch(t, s)
+		r := Watch(t, s)
 		for range 2 {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
@@ -283,10 +226,10 @@ var changeTests = []test{
 				t.Errorf("%s: got %v, want ErrUnavailable", name, err)
 			}
 		}
-		at := r.lastSynced()
-		s.Watch(&recorder{})()
+		at := r.LastSynced()
+		s.Watch(&Recorder{})()
 		time.Sleep(50 * time.Millisecond) // waits: to see that nothing comes; a poll comes sooner
-		if r.lastSynced() != at {
+		if r.LastSynced() != at {
 			t.Error("a closed store calls Synced")
 		}
 	}},

@@ -225,30 +225,30 @@ var sharedTests = []sharedTest{
 	{"two handles: concurrent touches, sweeps and changes all succeed", raceEverything},
 	{"changes of another process arrive within a second, in order", func(t *testing.T, a, b store.Store) {
 		u := addUser(t, a, "u")
-		r := watch(t, b)
+		r := Watch(t, b)
 		var took []time.Duration
 		for i := range 5 {
 			sess := addSession(t, a, u)
 			want := store.Change{Kind: store.ChangeSession, Subject: sess.ID}
 			endSessions(t, a, store.SessionSelector{ID: sess.ID})
 			ended := time.Now()
-			within(t, 10*time.Second, fmt.Sprintf("change %d", i), func() bool { return r.has(want) })
+			within(t, 10*time.Second, fmt.Sprintf("change %d", i), func() bool { return r.Count(want) > 0 })
 			took = append(took, time.Since(ended))
-			syncedSince(t, r, ended)
+			r.WaitSynced(t, ended)
 		}
 		slices.Sort(took) // a busy machine may hold one of them up, not most
 		if took[2] > time.Second {
 			t.Errorf("the changes took %v", took)
 		}
-		r.take()
+		r.Take()
 		var want []store.Change
 		for i := range 20 {
 			c := store.Change{Kind: store.ChangeSetting, Subject: fmt.Sprintf("k%d", i)}
 			change(t, a, func(ctx context.Context, tx store.Tx) error { return tx.SetSetting(ctx, c.Subject, "v") })
 			want = append(want, c)
 		}
-		within(t, 10*time.Second, "the last change", func() bool { return r.has(want[19]) })
-		if got := r.take(); fmt.Sprint(got) != fmt.Sprint(want) {
+		within(t, 10*time.Second, "the last change", func() bool { return r.Count(want[19]) > 0 })
+		if got := r.Take(); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Fatalf("delivered %v, want %v", got, want)
 		}
 	}},
@@ -269,10 +269,10 @@ var sharedTests = []sharedTest{
 	}},
 	{"a new watcher first hears that everything changed", func(t *testing.T, a, b store.Store) {
 		change(t, a, func(ctx context.Context, tx store.Tx) error { return tx.SetSetting(ctx, "k", "v") })
-		r := &recorder{}
+		r := &Recorder{}
 		defer b.Watch(r)()
-		syncedSince(t, r, time.Now())
-		if !r.has(store.Change{Kind: store.ChangeAll}) {
+		r.WaitSynced(t, time.Now())
+		if r.Count(store.Change{Kind: store.ChangeAll}) == 0 {
 			t.Fatal("data read before the watch counts as fresh")
 		}
 	}},
