@@ -62,7 +62,7 @@ func TestSeedCreatesTheAdministratorOnce(t *testing.T) {
 	}
 }
 
-// W2: the flag acts once per value; a password changed afterwards stays, at every restart and reload.
+// The flag acts once per value; a password changed afterwards stays, at every restart and reload.
 func TestForceSyncActsOncePerValue(t *testing.T) {
 	s := startAdmin(t, "gatehouse")
 	setenv(t, "ADMIN_PASSWORD", otherPass)

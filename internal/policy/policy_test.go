@@ -85,7 +85,7 @@ func TestAllRulesHaveToBeSatisfied(t *testing.T) {
 	}
 }
 
-// Advisory 13: the domain after the last '@' is not the domain of an address with two of them.
+// The domain after the last '@' is not the domain of an address with two of them.
 func TestOddAddressesHaveNoDomain(t *testing.T) {
 	for _, s := range []string{
 		"attacker@evil.com@example.com", `"attacker@evil.com"@example.com`, "a(b)@example.com", "a b@example.com", "@example.com",

@@ -43,7 +43,7 @@ func TestASealedValueRevealsNothing(t *testing.T) {
 	}
 }
 
-// A value that is moved to another row, used for another purpose or changed in any byte is refused (advisory 56).
+// A value that is moved to another row, used for another purpose or changed in any byte is refused.
 func TestASealedValueIsBoundToPurposeAndRow(t *testing.T) {
 	t.Parallel()
 	s := seal.New(testenv.Store(t))

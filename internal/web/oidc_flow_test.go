@@ -12,7 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
 )
 
-// Login CSRF (advisory 2): a valid code with the state of another browser, or of none, makes no session, and the code
+// Login CSRF: a valid code with the state of another browser, or of none, makes no session, and the code
 // is not sent to the provider.
 func TestACallbackBelongsToTheBrowserThatBegan(t *testing.T) {
 	t.Parallel()

@@ -129,7 +129,7 @@ func TestGroupsAreATextOrAListAndNeverForgeAnother(t *testing.T) {
 	}
 }
 
-// Advisory 58: names, e-mails and groups of now count, not those of the first sign-in.
+// Names, e-mails and groups of now count, not those of the first sign-in.
 func TestWhatTheProviderSaysArrivesAtEverySignIn(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
@@ -156,8 +156,7 @@ func TestWhatTheProviderSaysArrivesAtEverySignIn(t *testing.T) {
 	}
 }
 
-// Each rule lets the right person in and keeps the wrong one out (advisory 7); e-mails in odd forms have no domain
-// (advisory 13).
+// Each rule lets the right person in and keeps the wrong one out; e-mails in odd forms have no domain.
 func TestAllowLetsInWhomItNamesAndNobodyElse(t *testing.T) {
 	t.Parallel()
 	rule := func(field string, values ...string) oidc.Allow { return oidc.Allow{Field: field, Values: values} }
@@ -297,7 +296,7 @@ func TestAnAdminGroupDecidesAtEverySignInBothWays(t *testing.T) {
 	role(nil, "admin")
 }
 
-// Account pre-hijacking and linking by e-mail (advisory 92).
+// Account pre-hijacking and linking by e-mail.
 func TestAnEMailJoinsAccountsOnlyWhenBothSidesAreVerifiedAndItWasAskedFor(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

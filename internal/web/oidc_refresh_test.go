@@ -113,7 +113,7 @@ func TestConformanceRefresh(t *testing.T) {
 	})
 }
 
-// Advisory 15: a refusal ends the session at that request, not when the cookie expires.
+// A refusal ends the session at that request, not when the cookie expires.
 func TestARefusedRefreshEndsTheSession(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
