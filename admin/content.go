@@ -165,10 +165,9 @@ var navigation = [...]string{"", "users", "invites", "roles", "sessions", "audit
 
 // newPage returns a page of an area.
 func newPage(q *web.Request, area, title string, s *content) ui.Page {
-	u := q.Live.User
 	p := ui.Page{
 		Template: "admin", Title: title, Area: "admin", NavLabel: q.Text("admin.sections"), Data: s,
-		Viewer: &ui.Viewer{ID: u.ID, Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin},
+		Viewer: q.Viewer(),
 	}
 	for _, name := range navigation {
 		id, href := name, "/admin/"+name

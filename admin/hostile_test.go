@@ -222,7 +222,7 @@ func TestExportsAreAudited(t *testing.T) {
 	}
 }
 
-// cutter is a connection on which something happens after the first part of an response.
+// cutter is a connection on which something happens after the first part of a response.
 type cutter struct {
 	*httptest.ResponseRecorder
 	after func()

@@ -35,10 +35,10 @@ func TestARefusedDeactivationTakesNothingAway(t *testing.T) {
 	if ids, err := s.Store.Identities(t.Context(), s.Target.ID); err != nil || len(ids) != 0 || s.User(s.Target.ID).Active {
 		t.Errorf("%d identities are left, %v: %s", len(ids), err, a)
 	}
-	told := slices.ContainsFunc(s.Events("user.update"), func(e store.Event) bool {
+	audited := slices.ContainsFunc(s.Events("user.update"), func(e store.Event) bool {
 		return e.Outcome == store.Success && e.Details["note"] == "left" && e.Details["identities_unlinked"] == "1"
 	})
-	if !told {
+	if !audited {
 		t.Error("the audit log does not tell it as one act")
 	}
 }
@@ -65,8 +65,8 @@ func TestTheHandoverSaysWhatIsLeft(t *testing.T) {
 		}
 		ada.Post("/admin/users/"+s.Target.ID+"/reset-link", form).Want(t, http.StatusSeeOther)
 		page := ada.Get("/admin/users/"+s.Target.ID+"/handover").Want(t, http.StatusOK)
-		if told := strings.Contains(page.Body, "Still linked: acme. Whoever can sign in there still gets in"); told == ticked {
-			t.Errorf("ticked: %t, told: %t", ticked, told)
+		if shown := strings.Contains(page.Body, "Still linked: acme. Whoever can sign in there still gets in"); shown == ticked {
+			t.Errorf("ticked: %t, shown: %t", ticked, shown)
 		}
 	}
 }

@@ -42,6 +42,9 @@ func get(pattern string, h web.Handler) web.Route { return web.Get(pattern, web.
 func change(d *web.Deps, pattern, action string, f form) []web.Route {
 	return []web.Route{
 		web.Get(pattern, web.AdminFresh, showForm(f)),
-		{Method: http.MethodPost, Pattern: pattern, Access: web.AdminFresh, Audit: action, Handle: postForm(d, f, action)},
+		{
+			Method: http.MethodPost, Pattern: pattern, Access: web.AdminFresh, ChecksFresh: true,
+			Audit: action, Handle: postForm(d, f, action),
+		},
 	}
 }

@@ -33,8 +33,8 @@ func catalog(t *testing.T, src fs.FS) map[string]json.RawMessage {
 var (
 	quoted = regexp.MustCompile(`"([a-z_]+\.[a-z0-9_.-]+)"`)
 	asked  = regexp.MustCompile(`(?:text|Text|timeFact)\("([a-z_]+\.[a-z0-9_.-]*[a-z0-9])"`)
-	// begun are ids that end in a value: text("role." + name).
-	begun = regexp.MustCompile(`"([a-z_]+\.(?:[a-z_]*_)?)"`)
+	// openID are ids that end in a value: text("role." + name).
+	openID = regexp.MustCompile(`"([a-z_]+\.(?:[a-z_]*_)?)"`)
 )
 
 // Each text that the code asks for exists, and each that exists is asked for.
@@ -68,7 +68,7 @@ func TestTextsAndCodeAgree(t *testing.T) {
 		for _, m := range quoted.FindAllStringSubmatch(string(src), -1) {
 			used[m[1]] = true
 		}
-		for _, m := range begun.FindAllStringSubmatch(string(src), -1) {
+		for _, m := range openID.FindAllStringSubmatch(string(src), -1) {
 			prefixes = append(prefixes, m[1])
 		}
 	}

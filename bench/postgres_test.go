@@ -115,7 +115,7 @@ func benchFeed(b *testing.B, st *sqlstore.DB, dsn string) {
 	}
 	b.ReportMetric(float64(time.Since(behind).Milliseconds()), "ms-behind")
 	if h.n.Load() != wrote {
-		b.Errorf("%d of %d changes were changeCounter", h.n.Load(), wrote)
+		b.Errorf("%d of %d changes arrived", h.n.Load(), wrote)
 	}
 }
 

@@ -36,17 +36,17 @@ func TestRetentionActsIsShownAndIsAudited(t *testing.T) {
 			}
 		}
 	}
-	wantTold := func(want ...string) {
+	wantAudited := func(want ...string) {
 		t.Helper()
 		eventually(t, fmt.Sprintf("the log to tell %v", want), func() bool { return fmt.Sprint(retentionEvents(t, st)) == fmt.Sprint(want) })
 	}
 	reload("", ">forever<", "kept for good")
-	wantTold()
+	wantAudited()
 	if _, err := st.Event(t.Context(), old.ID); err != nil {
 		t.Fatalf("an old entry is gone although all are kept: %v", err)
 	}
 	reload("audit {\n\tkeep 48h\n}", ">2d<", "kept for 2 days")
-	wantTold("forever to 2d")
+	wantAudited("forever to 2d")
 	eventually(t, "the old entry to go", func() bool {
 		_, err := st.Event(t.Context(), old.ID)
 		return errors.Is(err, store.ErrNotFound)
@@ -60,9 +60,9 @@ func TestRetentionActsIsShownAndIsAudited(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wantTold("forever to 2d")
+	wantAudited("forever to 2d")
 	reload("audit {\n\tkeep forever\n}", ">forever<", "kept for good")
-	wantTold("2d to forever", "forever to 2d")
+	wantAudited("2d to forever", "forever to 2d")
 }
 
 // retentionEvents returns the changes of the retention in the audit log, the newest first.

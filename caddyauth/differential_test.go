@@ -281,8 +281,8 @@ func answered(fr *http2.Framer, stream uint32) bool {
 	}
 }
 
-// arrival is a request as the upstream saw it.
-type arrival struct {
+// upstreamRequest is a request as the upstream saw it.
+type upstreamRequest struct {
 	asked
 	id     string
 	beside bool
@@ -293,7 +293,7 @@ type arrival struct {
 type rawUpstream struct {
 	addr  string
 	mu    sync.Mutex
-	seen  map[string][]arrival
+	seen  map[string][]upstreamRequest
 	total int
 }
 
@@ -304,7 +304,7 @@ func newRawUpstream(t *testing.T) *rawUpstream {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = ln.Close() })
-	u := &rawUpstream{addr: ln.Addr().String(), seen: make(map[string][]arrival)}
+	u := &rawUpstream{addr: ln.Addr().String(), seen: make(map[string][]upstreamRequest)}
 	go func() {
 		for {
 			c, err := ln.Accept()
@@ -324,7 +324,7 @@ func (u *rawUpstream) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		a := arrival{}
+		a := upstreamRequest{}
 		first := strings.SplitN(strings.TrimRight(line, "\r\n"), " ", 2)
 		if len(first) == 2 {
 			a.method, a.target = first[0], strings.TrimSuffix(first[1], " HTTP/1.1")
@@ -364,7 +364,7 @@ func (u *rawUpstream) serve(c net.Conn) {
 }
 
 // take returns the requests received for one site.
-func (u *rawUpstream) take(name string) []arrival {
+func (u *rawUpstream) take(name string) []upstreamRequest {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.seen[name]

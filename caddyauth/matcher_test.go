@@ -232,12 +232,12 @@ func TestADownloadThatCaddyServesEndsWithItsSession(t *testing.T) {
 
 // An upload ends with its session, too: the app gets an error.
 func TestAnUploadEndsWithItsSession(t *testing.T) {
-	begun, got := make(chan struct{}), make(chan error, 1)
+	started, got := make(chan struct{}), make(chan error, 1)
 	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, err := io.ReadFull(r.Body, make([]byte, 5)); err != nil {
 			t.Error(err)
 		}
-		close(begun)
+		close(started)
 		_, err := io.Copy(io.Discard, r.Body)
 		got <- err
 	}))
@@ -262,7 +262,7 @@ func TestAnUploadEndsWithItsSession(t *testing.T) {
 			t.Errorf("answered %d", a.StatusCode)
 		}
 	}()
-	<-begun
+	<-started
 	other := s.browser()
 	other.setCookie(b.cookie())
 	other.post("/_auth/logout")

@@ -125,7 +125,7 @@ func TestAHalfFinishedSignInSurvivesReloadAndRestart(t *testing.T) {
 	idp := provider.New(t)
 	s := startOIDC(t, idp, "", "gatehouse")
 	b := s.browser()
-	begun := b.page("/_auth/oidc/test/start?rt=%2Fkept")
+	started := b.page("/_auth/oidc/test/start?rt=%2Fkept")
 	if err := s.load(); err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestAHalfFinishedSignInSurvivesReloadAndRestart(t *testing.T) {
 	if err := s.load(); err != nil {
 		t.Fatal(err)
 	}
-	if a := b.follow(begun); a.StatusCode != 200 || a.Request.URL.Path != "/kept" {
+	if a := b.follow(started); a.StatusCode != 200 || a.Request.URL.Path != "/kept" {
 		t.Errorf("status %d at %s: %s", a.StatusCode, a.Request.URL, a.body)
 	}
 }
@@ -144,16 +144,16 @@ func TestManyTabsCanSignInAtOnce(t *testing.T) {
 	idp := provider.New(t)
 	s := startOIDC(t, idp, "", "gatehouse")
 	b := s.browser()
-	var begun []response
+	var started []response
 	for i := range 25 {
-		begun = append(begun, b.page(fmt.Sprintf("/_auth/oidc/test/start?rt=%%2Ftab%d", i)))
+		started = append(started, b.page(fmt.Sprintf("/_auth/oidc/test/start?rt=%%2Ftab%d", i)))
 	}
 	u, _ := url.Parse("http://" + s.addr)
 	if n := len(b.http.Jar.Cookies(u)); n > 22 {
 		t.Errorf("the browser keeps %d cookies", n)
 	}
 	for i, want := range map[int]int{24: 200, 10: 200, 0: http.StatusBadRequest} {
-		if a := b.follow(begun[i]); a.StatusCode != want {
+		if a := b.follow(started[i]); a.StatusCode != want {
 			t.Errorf("tab %d: status %d, want %d", i, a.StatusCode, want)
 		}
 	}
@@ -284,8 +284,8 @@ func TestNoSecretOfAProviderSignInShowsAnywhere(t *testing.T) {
 	idp.Client.Secret = "canary-client-secret-0123456789abcdef"
 	s := startOIDC(t, idp, "", "log\n gatehouse")
 	b := s.browser()
-	begun := b.page("/_auth/oidc/test/start")
-	at, err := url.Parse(begun.Header.Get("Location"))
+	started := b.page("/_auth/oidc/test/start")
+	at, err := url.Parse(started.Header.Get("Location"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestNoSecretOfAProviderSignInShowsAnywhere(t *testing.T) {
 			refresh, access = a["refresh_token"].(string), a["access_token"].(string)
 		}
 	})
-	if a := b.follow(begun); a.StatusCode != 200 {
+	if a := b.follow(started); a.StatusCode != 200 {
 		t.Fatal(a.body)
 	}
 	id := idp.LastIDToken()

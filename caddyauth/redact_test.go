@@ -154,12 +154,12 @@ func TestTheRedirectsOfAProviderSignInAreNotLogged(t *testing.T) {
 	setenv(t, "TEST_CLIENT_SECRET", idp.Client.Secret)
 	s, logs := logged(t, "gatehouse", withGlobal(fmt.Sprintf("oidc test {\n\tissuer %s\n\tclient_id %s\n\tclient_secret {env.TEST_CLIENT_SECRET}\n\tinsecure_http\n}", idp.Issuer, idp.Client.ID)))
 	b := s.browser()
-	begun := b.page("/_auth/oidc/test/start?rt=%2Fdeep")
-	at, err := url.Parse(begun.Header.Get("Location"))
+	started := b.page("/_auth/oidc/test/start?rt=%2Fdeep")
+	at, err := url.Parse(started.Header.Get("Location"))
 	if err != nil || at.Query().Get("state") == "" {
-		t.Fatalf("%d %s", begun.StatusCode, begun.Header.Get("Location"))
+		t.Fatalf("%d %s", started.StatusCode, started.Header.Get("Location"))
 	}
-	if a := b.follow(begun); a.StatusCode != 200 || a.Request.URL.Path != "/deep" {
+	if a := b.follow(started); a.StatusCode != 200 || a.Request.URL.Path != "/deep" {
 		t.Fatalf("%d at %s\n%s", a.StatusCode, a.Request.URL, a.body)
 	}
 	out := b.post("/_auth/logout", "everywhere", "1")
@@ -266,10 +266,10 @@ func checkClosedWhileHanging(t *testing.T, s *caddyServer, link string) {
 	var all sync.WaitGroup
 	for _, target := range []string{link, "/" + link, "/_auth/" + link[len("/_auth"):], "/app", "/open", "/_auth/login", "/_auth/oidc/x/callback?code=c4nary", "http://" + s.addr + "?y", "*"} {
 		all.Go(func() {
-			begun := time.Now()
+			started := time.Now()
 			a := s.raw("GET " + target + " HTTP/1.1\nHost: " + s.addr + "\nAccept: text/html\nConnection: close\n\n")
-			if !strings.HasPrefix(a, "503") || time.Since(begun) > 8*time.Second {
-				t.Errorf("%s is answered %.60q after %v", target, a, time.Since(begun))
+			if !strings.HasPrefix(a, "503") || time.Since(started) > 8*time.Second {
+				t.Errorf("%s is answered %.60q after %v", target, a, time.Since(started))
 			}
 		})
 	}

@@ -302,7 +302,7 @@ func TestOpenStreamsEndWithTheirSession(t *testing.T) {
 
 // A request whose session ends before the app has responded gets the response of any later one: not as a failure of the
 // app, and not as success. With two gates in the request the end of the first one's context is not the client's.
-func TestARequestWhoseSessionEndsIsAnonymous(t *testing.T) {
+func TestARequestIsAnonymousOnceItsSessionEnds(t *testing.T) {
 	asked, done := make(chan struct{}, 2), make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		asked <- struct{}{}

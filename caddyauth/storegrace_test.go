@@ -99,10 +99,10 @@ func TestStoreGraceNeedsAProviderSessionToBeChecked(t *testing.T) {
 	proxy, dsn := testenv.PostgresProxy(t)
 	idp := provider.New(t)
 	s := startOIDC(t, idp, "allow email ada@example.com\n}\nsession {\n\tstore_grace 10s", "gatehouse", at(dsn))
-	judged, unjudged := s.browser(), s.browser()
-	judged.viaProvider("?rt=%2F")
-	atProvider := unjudged.page("/_auth/oidc/test/start")
-	for hops := 0; unjudged.cookie() == "" && hops < 5; hops++ { // until there is a session
+	checked, unchecked := s.browser(), s.browser()
+	checked.viaProvider("?rt=%2F")
+	atProvider := unchecked.page("/_auth/oidc/test/start")
+	for hops := 0; unchecked.cookie() == "" && hops < 5; hops++ { // until there is a session
 		to, err := atProvider.Request.URL.Parse(atProvider.Header.Get("Location"))
 		if err != nil {
 			t.Fatal(err)
@@ -111,25 +111,25 @@ func TestStoreGraceNeedsAProviderSessionToBeChecked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		atProvider = unjudged.do(r)
+		atProvider = unchecked.do(r)
 	}
-	if a := unjudged.fetch("/_auth/api/v1/session"); a.StatusCode != 200 {
+	if a := unchecked.fetch("/_auth/api/v1/session"); a.StatusCode != 200 {
 		t.Fatalf("before the outage: %d", a.StatusCode)
 	}
 	if err := s.load(); err != nil { // the sessions stay in memory, but this is another configuration
 		t.Fatal(err)
 	}
-	if !judged.reaches("/") {
+	if !checked.reaches("/") {
 		t.Fatal("before the outage the app is not reached")
 	}
 	for try := 1; ; try++ {
 		time.Sleep(time.Second) // waits: for news that confirm what was read, which come four times as often and show nowhere
 		cut := time.Now()
 		proxy.Cut()
-		cacheExpires(t, judged)
-		first, other, last := judged.reaches("/"), unjudged.fetch("/"), judged.reaches("/")
+		cacheExpires(t, checked)
+		first, other, last := checked.reaches("/"), unchecked.fetch("/"), checked.reaches("/")
 		if other.StatusCode != 503 {
-			t.Fatalf("a session that was never judged is answered %d", other.StatusCode)
+			t.Fatalf("a session that was never checked is answered %d", other.StatusCode)
 		}
 		if first && last {
 			return
@@ -138,7 +138,7 @@ func TestStoreGraceNeedsAProviderSessionToBeChecked(t *testing.T) {
 			t.Fatalf("%v after the store a session in use does not go on", took)
 		}
 		proxy.Heal()
-		eventually(t, "the store to be back", func() bool { return judged.reaches("/") })
+		eventually(t, "the store to be back", func() bool { return checked.reaches("/") })
 	}
 }
 

@@ -74,7 +74,7 @@ func (c *call) askPassword(prompt string) (string, error) {
 		case <-stop:
 			_ = term.Restore(fd, state)
 			_, _ = fmt.Fprintln(c.stderr)
-			os.Exit(exitInterrupted)
+			os.Exit(exitInterrupted) //nolint:forbidigo,revive // the terminal is restored, and nobody waits for a result
 		case <-done:
 		}
 	}()

@@ -28,13 +28,13 @@ func TestARecoverySaysWhatItLeaves(t *testing.T) {
 				body = strings.TrimPrefix(body+`,"identities":true`, ",")
 			}
 			a := ada.Do(http.MethodPost, "/api/v1/users/"+s.Target.ID+act.at, "application/json", strings.NewReader("{"+body+"}"))
-			var told struct{ Identities []Identity }
-			if a.Body != "" && json.Unmarshal([]byte(a.Body), &told) != nil {
+			var got struct{ Identities []Identity }
+			if a.Body != "" && json.Unmarshal([]byte(a.Body), &got) != nil {
 				t.Fatalf("%s %s: %s", act.at, body, a)
 			}
 			ids, err := s.Store.Identities(t.Context(), s.Target.ID)
-			if err != nil || len(ids) != len(told.Identities) || (len(ids) == 0) != all || a.Status >= 300 {
-				t.Errorf("%s %s: %d are left, %d are told of, %v: %s", act.at, body, len(ids), len(told.Identities), err, a)
+			if err != nil || len(ids) != len(got.Identities) || (len(ids) == 0) != all || a.Status >= 300 {
+				t.Errorf("%s %s: %d are left, %d are reported, %v: %s", act.at, body, len(ids), len(got.Identities), err, a)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/token"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -20,6 +21,8 @@ var rules = []rule{
 	{"html", noMarkupInStrings},
 	{"secret", noPlainComparison},
 	{"wait", noFixedWaits},
+	{"cgo", noCgo},
+	{"unlinted", noExitWhereNoLinterLooks},
 }
 
 // excused findings, "path: rule: function", each with the reason.
@@ -74,6 +77,32 @@ func selector(e ast.Expr) string {
 		}
 	}
 	return ""
+}
+
+// noCgo is here because linters run without cgo, and then see no file that needs it.
+func noCgo(f *file, report func(ast.Node, string)) {
+	for _, i := range f.ast.Imports {
+		if i.Path.Value == `"C"` {
+			report(i, "Caddy is built without cgo")
+		}
+	}
+}
+
+// noExitWhereNoLinterLooks holds the most important of the linters' rules in files of other platforms.
+func noExitWhereNoLinterLooks(f *file, report func(ast.Node, string)) {
+	if len(f.ast.Comments) == 0 || !strings.HasPrefix(f.ast.Comments[0].List[0].Text, "//go:build") {
+		return
+	}
+	calls(f, func(c *ast.CallExpr, name string) {
+		switch {
+		case name == "os.Exit", strings.HasPrefix(name, "log."):
+			report(c, "it ends all of Caddy: return an error")
+		case strings.HasPrefix(name, "fmt.Print"), name == "panic":
+			report(c, "return an error")
+		case strings.HasSuffix(name, ".Skip"), strings.HasSuffix(name, ".Skipf"), strings.HasSuffix(name, ".SkipNow"):
+			report(c, "a test must not skip: let it fail and say what to install")
+		}
+	})
 }
 
 // calls visits the calls in a file.

@@ -3,6 +3,7 @@ package arch
 import (
 	"go/ast"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -20,6 +21,9 @@ func TestEachRuleCatches(t *testing.T) {
 		{"wait", "x/x_test.go", "func f() { for ; ; time.Sleep(1) {} }", "func f() { for ; ok(time.Since(began)); time.Sleep(1) {} }"},
 		{"wait", "x/x_test.go", "func f() { <-time.After(1) }", `func f() { select { case <-time.After(1): t.Fatal("late") } }`},
 		{"wait", "x/x_test.go", "func f() { select { case <-time.After(1): } }", "func f() {\n\tselect {\n\tcase <-time.After(1): // waits: to see that nothing comes\n\t}\n}"},
+		{"cgo", "x/x.go", `import "C"`, `import "io"`},
+		{"unlinted", "x/x.go", "//go:build windows\n\npackage x\n\nfunc f() { os.Exit(1) }", "func f() { os.Exit(1) }"},
+		{"unlinted", "x/x.go", "//go:build windows\n\npackage x\n\nfunc f() { t.Skip() }", "//go:build windows\n\npackage x\n\nfunc f() { t.Fatal() }"},
 	}
 	for _, c := range cases {
 		if n := findings(t, c.rule, c.path, c.bad); n == 0 {
@@ -38,7 +42,10 @@ func TestEachRuleCatches(t *testing.T) {
 
 func findings(t *testing.T, name, path, source string) int {
 	t.Helper()
-	f, err := parse(path, "package x\n\n"+source+"\n")
+	if !strings.HasPrefix(source, "//go:build") {
+		source = "package x\n\n" + source
+	}
+	f, err := parse(path, source+"\n")
 	if err != nil {
 		t.Fatal(err)
 	}

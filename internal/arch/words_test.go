@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"fmt"
 	"go/ast"
 	"regexp"
 	"strings"
@@ -31,16 +32,9 @@ func TestNamesAndCommentsUseTheTermsOfTheField(t *testing.T) {
 		if strings.HasSuffix(f.path, "words_test.go") {
 			continue
 		}
-		ast.Inspect(f.ast, func(n ast.Node) bool {
-			if id, ok := n.(*ast.Ident); ok && id.Obj != nil && id.Obj.Pos() == id.Pos() {
-				for _, w := range words(id.Name) {
-					if better, banned := bannedInNames[w]; banned {
-						t.Errorf("%s:%d: %s: say %s instead of %q", f.path, f.line(n), id.Name, better, w)
-					}
-				}
-			}
-			return true
-		})
+		for name, line := range bannedNames(f) {
+			t.Errorf("%s:%d: %s", f.path, line, name)
+		}
 		for _, group := range f.ast.Comments {
 			for _, c := range group.List {
 				for why, re := range bannedInComments {
@@ -49,6 +43,46 @@ func TestNamesAndCommentsUseTheTermsOfTheField(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// bannedNames returns what to say instead of each identifier of a file that has a banned word, and its first line.
+func bannedNames(f *file) map[string]int {
+	found := make(map[string]int)
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		id, ok := n.(*ast.Ident)
+		if !ok {
+			return true
+		}
+		for _, w := range words(id.Name) {
+			if better, banned := bannedInNames[w]; banned {
+				text := fmt.Sprintf("%s: say %s instead of %q", id.Name, better, w)
+				if _, seen := found[text]; !seen {
+					found[text] = f.line(n)
+				}
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func TestBannedNamesAreFound(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]int{
+		"package a\nfunc TestItIsTold() {}":             1,
+		"package a\nfunc f(told int) { _ = told }":      1,
+		"package a\ntype judgedRule struct{ twin int }": 2,
+		"package a\nfunc f() { begun := 1; _ = begun }": 1,
+		"package a\nvar reported, twinkle int":          0,
+	} {
+		f, err := parse("a.go", source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := bannedNames(f); len(got) != want {
+			t.Errorf("%q: %v", source, got)
 		}
 	}
 }

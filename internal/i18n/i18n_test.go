@@ -46,8 +46,8 @@ func TestTextsAndCodeAgree(t *testing.T) {
 		}
 	}
 	for id := range names {
-		begun := strings.HasSuffix(id, "_") || strings.HasSuffix(id, ".")
-		if !begun && !c.Has(id) && !strings.HasPrefix(id, "warning.") { // the admin pages have their own warnings
+		prefix := strings.HasSuffix(id, "_") || strings.HasSuffix(id, ".")
+		if !prefix && !c.Has(id) && !strings.HasPrefix(id, "warning.") { // the admin pages have their own warnings
 			t.Errorf("the code asks for %q, which is not there", id)
 		}
 	}

@@ -80,7 +80,7 @@ func TestGuessingTellsNothingAboutAccounts(t *testing.T) {
 		"robert", "nobody", "bob@elsewhere.test",
 	}
 	for seed := range uint64(3) {
-		var told [][]string
+		var reported [][]string
 		for _, kind := range kinds {
 			w := newWorld(t)
 			w.people(kind)
@@ -93,17 +93,17 @@ func TestGuessingTellsNothingAboutAccounts(t *testing.T) {
 				name := names[r.IntN(len(names))]
 				list = append(list, name+": "+w.answer(from(fmt.Sprintf("192.0.2.%d", step)), name))
 			}
-			told = append(told, list)
+			reported = append(reported, list)
 		}
 		for i, kind := range kinds {
-			for step := range told[i] {
-				if told[i][step] != told[0][step] {
-					t.Errorf("seed %d, %s, step %d: %q, where nobody has the name %q", seed, kind, step, told[i][step], told[0][step])
+			for step := range reported[i] {
+				if reported[i][step] != reported[0][step] {
+					t.Errorf("seed %d, %s, step %d: %q, where nobody has the name %q", seed, kind, step, reported[i][step], reported[0][step])
 					break
 				}
 			}
 		}
-		if !slices.ContainsFunc(told[0], func(s string) bool { return strings.Contains(s, "throttled") }) {
+		if !slices.ContainsFunc(reported[0], func(s string) bool { return strings.Contains(s, "throttled") }) {
 			t.Error("nobody was ever throttled")
 		}
 	}

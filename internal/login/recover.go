@@ -31,7 +31,7 @@ type Recovered struct {
 
 // Describe adds the counts to the details of an event.
 func (r Recovered) Describe(details map[string]string) {
-	if _, told := details["sessions_ended"]; !told || r.Sessions > 0 {
+	if _, recorded := details["sessions_ended"]; !recorded || r.Sessions > 0 {
 		details["sessions_ended"] = strconv.Itoa(r.Sessions)
 	}
 	for name, n := range map[string]int{

@@ -185,8 +185,6 @@ func TestPolicyRefusesTheirOwnNames(t *testing.T) {
 	}
 }
 
-// ASVS 5.0 6.2.4: at least the 3000 most common passwords that the policy's length would let through. Here at both ends
-// of what can be configured.
 // The list is data, which no change of spelling in the code may touch: that would make two words one.
 func TestNoCommonWordIsListedTwice(t *testing.T) {
 	t.Parallel()
@@ -204,6 +202,8 @@ func TestNoCommonWordIsListedTwice(t *testing.T) {
 	}
 }
 
+// ASVS 5.0 6.2.4: at least the 3000 most common passwords that the policy's length would let through. Here at both ends
+// of what can be configured.
 func TestBlocklistIsLargeAtEveryLength(t *testing.T) {
 	t.Parallel()
 	decorations := []string{"*", "*1", "*1234", "*123!", "*2025!", "1*", "**", "*-*"}

@@ -34,7 +34,7 @@ func mustAcquire(t *testing.T, s *Slots) (release func()) {
 	return release
 }
 
-func TestSlotsServeInOrderOfArrival(t *testing.T) {
+func TestSlotsServeInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const callers = 8

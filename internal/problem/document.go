@@ -7,9 +7,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
-// Base is what the type of every problem document begins with; the rest is a word that stays the same for
-// ever, such as "reauth-required". It is a name, not an address to be fetched (RFC 9457, section 3.1.1).
-const Base = "https://gatehouse-auth.github.io/problems/"
+// Base is [ui.ProblemBase].
+const Base = ui.ProblemBase
 
 // Document is a problem for programs (RFC 9457).
 type Document struct {

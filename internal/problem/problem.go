@@ -15,7 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Errors of requests that no handler had to look at.
+// Errors of addresses and methods, and of a site without an administrator.
 var (
 	ErrNoPage = errors.New("there is no such page")
 	ErrMethod = errors.New("the address does not take this method") // set Allow beside it

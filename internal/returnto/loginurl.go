@@ -56,7 +56,7 @@ func alphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// OwnLoginURL returns the address of the sign-in page that returns to the page of ours that r asked for. The path of r
+// OwnLoginURL returns the address of the sign-in page that returns to the page of ours that u asked for. The path of r
 // has no mount prefix any more.
 func (g *Guard) OwnLoginURL(q *reqctx.Request, u *url.URL) string {
 	to := q.Prefix + u.EscapedPath()

@@ -37,16 +37,16 @@ func TestACheckCoversOnlyChangesFromBeforeItBegan(t *testing.T) {
 		s := newStreams()
 		followed(s, "x")
 		s.markStale("x")
-		judged := s.due(time.Now())
+		checked := s.due(time.Now())
 		between(s)
-		s.markLive(judged[0], time.Now().Add(time.Hour))
+		s.markLive(checked[0], time.Now().Add(time.Hour))
 		if due := s.due(time.Now()); len(due) != 1 || due[0].id != "x" {
-			t.Errorf("%s: to judge are %v", name, due)
+			t.Errorf("%s: to check are %v", name, due)
 			continue
 		}
 		s.markLive(s.due(time.Now())[0], time.Now().Add(time.Hour))
 		if due := s.due(time.Now()); len(due) != 0 {
-			t.Errorf("%s: judged, and still to judge are %v", name, due)
+			t.Errorf("%s: checked, and still to check are %v", name, due)
 		}
 	}
 }
@@ -106,7 +106,7 @@ func TestAnEndDoesNotWaitForOtherChecks(t *testing.T) {
 		t.Fatal("the stream goes on")
 	}
 	if n := st.asked.Load() - before; n > many/4 {
-		t.Errorf("%d other sessions were judged first", n)
+		t.Errorf("%d other sessions were checked first", n)
 	}
 	m.Synced(time.Now()) // until here no poll succeeded, so that all sessions were checked again and again
 	for deadline := time.Now().Add(time.Minute); len(m.streams.due(time.Now())) > 0; time.Sleep(10 * time.Millisecond) {

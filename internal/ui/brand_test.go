@@ -87,7 +87,7 @@ func TestEveryAccentIsLegible(t *testing.T) {
 }
 
 // The pairs of colors in the style sheet: text at least 4.5:1, borders of fields 3:1, in both schemes.
-func TestStyleSheetColoursAreLegible(t *testing.T) {
+func TestStyleSheetColorsAreLegible(t *testing.T) {
 	t.Parallel()
 	css, err := static.ReadFile("static/app.css")
 	if err != nil {

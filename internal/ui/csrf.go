@@ -43,7 +43,7 @@ func (c *CrossOrigin) Check(r *http.Request) error {
 	return fmt.Errorf("%w: %w", ErrCrossSite, err)
 }
 
-// CheckRead judges a reading request that gets data of the signed-in person: it has to come from the site
+// CheckRead checks a reading request that gets data of the signed-in person: it has to come from the site
 // itself, too. What a browser says of another origin, a sibling host included, is refused; programs say nothing.
 func (c *CrossOrigin) CheckRead(r *http.Request) error {
 	switch r.Header.Get("Sec-Fetch-Site") {

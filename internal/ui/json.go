@@ -11,8 +11,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 )
 
-// problemBase is what the type of every problem document begins with; see package problem.
-const problemBase = "https://gatehouse-auth.github.io/problems/"
+// ProblemBase is what the type of every problem document begins with; the rest is a word that stays the same for ever,
+// such as "reauth-required". It is a name, not an address to be fetched (RFC 9457, section 3.1.1).
+const ProblemBase = "https://gatehouse-auth.github.io/problems/"
 
 // FieldError says what is wrong with one field: in English, with Say for the language of the response, or in that
 // language already; [UI.Faults] makes the one from the other.
@@ -53,7 +54,7 @@ func SendJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 		// Our own types only: they always encode. Were one not to, the caller learns nothing but that.
 		status = http.StatusInternalServerError
 		buf.Reset()
-		buf.WriteString(`{"type":"` + problemBase + `internal","title":"Internal error","status":500}` + "\n")
+		buf.WriteString(`{"type":"` + ProblemBase + `internal","title":"Internal error","status":500}` + "\n")
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(buf.Len()))
 	w.WriteHeader(status)

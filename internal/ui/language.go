@@ -18,7 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 )
 
-// English and Pseudo are languages of [Config]; see package say.
+// English and Pseudo are languages of [Config]; see package i18n.
 const (
 	English = i18n.English
 	Pseudo  = i18n.Pseudo

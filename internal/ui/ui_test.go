@@ -108,7 +108,7 @@ func TestCatalogAndCodeAgree(t *testing.T) {
 	t.Parallel()
 	web := []string{"../web", "../web/signin", "../web/account"}
 	texts := map[string]json.RawMessage{}
-	for _, dir := range append([]string{"."}, web...) {
+	for _, dir := range append([]string{".", "../api"}, web...) {
 		b, err := os.ReadFile(filepath.Join(dir, "lang/en.json"))
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func TestCatalogAndCodeAgree(t *testing.T) {
 		}
 	}
 	asked := askedFor(t, ".")
-	for _, dir := range web {
+	for _, dir := range append([]string{"../api", "../problem"}, web...) {
 		maps.Copy(asked, askedFor(t, dir))
 	}
 	if len(asked) < 60 {

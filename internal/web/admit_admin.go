@@ -87,10 +87,10 @@ func navigationOnly(r *http.Request, q *Request) error {
 // first and comes back, before anything is typed.
 func (rt *Router) checkFresh(r *http.Request, q *Request, route Route) error {
 	switch {
-	case route.Access != AdminFresh:
-	case q.API:
+	case route.Access != AdminFresh, route.ChecksFresh:
+	case q.API, route.Method != http.MethodGet:
 		return rt.deps.Accounts.Authorize(r.Context(), q.Actor(), route.Audit, r.PathValue("id"))
-	case route.Method == http.MethodGet && !q.Live.AuthenticatedWithin(rt.deps.Clock(), account.FreshWindow):
+	case !q.Live.AuthenticatedWithin(rt.deps.Clock(), account.FreshWindow):
 		back := q.At(r.URL.EscapedPath())
 		if r.URL.RawQuery != "" {
 			back += "?" + r.URL.RawQuery

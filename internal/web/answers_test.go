@@ -70,7 +70,7 @@ func TestAdminRoutesSeeSignedInPeopleOnly(t *testing.T) {
 		c.more = []web.Route{
 			web.Get("/admin", web.Admin, teapot), web.Get("/admin/users", web.Admin, teapot), web.Get("/admin/forbidden", web.Admin, refused),
 			web.Get("/api/v1/users", web.Admin, refused),
-			{Method: http.MethodDelete, Pattern: "/api/v1/users/{name}", Access: web.Admin, Handle: teapot},
+			{Method: http.MethodDelete, Pattern: "/api/v1/users/{name}", Access: web.Admin, Audit: "user.delete", Handle: teapot},
 		}
 	})
 	w.browser().get("/admin/users?q=x").wantRedirect(t, "/_auth/login?to="+url.QueryEscape("/_auth/admin/users?q=x"))

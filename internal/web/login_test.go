@@ -239,7 +239,7 @@ func TestRememberKeepsTheCookie(t *testing.T) {
 	}
 }
 
-func TestSignedInPeopleAreToldSo(t *testing.T) {
+func TestSignInPageShowsWhoIsSignedIn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)

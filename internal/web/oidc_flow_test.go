@@ -128,7 +128,7 @@ func TestACallbackWorksOnceAndInTime(t *testing.T) {
 }
 
 // What the start refuses, and what somebody might have put into the store's flow, ends at home.
-func TestAReturnToIsJudgedAtTheStartAndAtTheEnd(t *testing.T) {
+func TestAReturnToIsCheckedAtTheStartAndAtTheEnd(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
 	for raw, want := range map[string]string{

@@ -343,7 +343,7 @@ func TestALogoutTokenOfAnotherAlgorithmIsRefusedWithoutASession(t *testing.T) {
 	w.accepts(t, w.idp.LogoutToken("user-1", sid, nil))
 }
 
-func TestARefusedLogoutTokenIsToldToTheOperator(t *testing.T) {
+func TestARefusedLogoutTokenIsReportedToTheOperator(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
 	b := w.browser()

@@ -73,7 +73,7 @@ func TestAProofIsAsRecentAsTheProviderSays(t *testing.T) {
 const unproved = "ask an administrator for one"
 
 // An administrator whose provider never says when it asked is not sent round in circles, and gets on with a password.
-func TestWhoeverAProviderCannotConfirmIsToldWhatToDo(t *testing.T) {
+func TestWhoeverAProviderCannotConfirmSeesWhatToDo(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
 	claim("auth_time", nil)(t, w.idp)
@@ -140,7 +140,7 @@ func TestAConfirmationTakesOverWhatTheProviderSays(t *testing.T) {
 }
 
 // Whom the rules do not let in any more is out, also when they confirm.
-func TestAConfirmationIsJudgedByTheRules(t *testing.T) {
+func TestAConfirmationIsCheckedByTheRules(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.Allow = []oidc.Allow{{Field: "group", Values: []string{"staff"}}} })
 	w.idp.SetClaim("groups", "staff")

@@ -176,7 +176,7 @@ func TestAnAdministratorByAProvidersWordIsNeverTheLastOne(t *testing.T) {
 }
 
 // Two sessions of one person, of different proofs: each is judged by its own, whichever came last.
-func TestASessionIsJudgedByItsOwnProof(t *testing.T) {
+func TestASessionIsCheckedByItsOwnProof(t *testing.T) {
 	t.Parallel()
 	for _, order := range [][]bool{{true, false}, {false, true}} {
 		w := newOIDCWorld(t)

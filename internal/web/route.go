@@ -7,9 +7,9 @@ type Access int
 
 // Kinds of access.
 const (
-	// AdminFresh: an active administrator who signed in, or confirmed it, within the last ten minutes. A program is
-	// refused otherwise; a browser that loads the page is asked for the password first; a form that is sent checks it
-	// by itself, so that what was typed stays.
+	// AdminFresh: an active administrator who signed in, or confirmed it, within the last ten minutes. Otherwise a
+	// browser that loads the page is asked for the password first, and everything else is refused; see
+	// [Route.ChecksFresh] for forms.
 	AdminFresh Access = iota
 	// Admin: an active administrator.
 	Admin
@@ -37,6 +37,7 @@ type Route struct {
 	Handle  Handler    // nil: there is no such page, and only those hear it who could open one
 	Doc     *Operation // of the JSON API; nil for pages
 
+	ChecksFresh bool // the handler itself asks for a recent sign-in, so that what was typed into its form stays
 	CrossSite   bool // takes requests from other sites, and protects itself
 	DuringSetup bool // responds as ever while there is no administrator yet
 }

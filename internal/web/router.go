@@ -39,7 +39,7 @@ func NewRouter(d *Deps, routes []Route) *Router {
 	return rt
 }
 
-// Routes returns all routes, so that what holds for all of them (tests, the API's description) cannot forget one.
+// Routes returns all routes, for tests of what holds for each of them.
 func (rt *Router) Routes() []Route { return rt.routes }
 
 // ServeHTTP responds to everything below the mount prefix.
@@ -74,7 +74,8 @@ func (rt *Router) handle(w http.ResponseWriter, r *http.Request, q *Request, e *
 		return problem.ErrSetup
 	}
 	route, found := e.find(r.Method)
-	if !found && !e.admin && e.exists() { // who is no administrator learns nothing of the admin pages, not even that
+	// Only administrators learn which methods the admin pages have.
+	if !found && !e.admin && e.exists() {
 		w.Header().Set("Allow", e.allow())
 		return problem.ErrMethod
 	}
@@ -131,6 +132,9 @@ func (e *endpoint) add(rt Route) {
 	if _, twice := e.find(rt.Method); twice || !same || e.duringSetup != rt.DuringSetup ||
 		(rt.Handle == nil) != (rt.Method == "") {
 		panic(fmt.Sprintf("web: the routes of %s contradict each other", rt.Pattern))
+	}
+	if e.admin && rt.Handle != nil && rt.Method != http.MethodGet && rt.Audit == "" {
+		panic(fmt.Sprintf("web: %s %s has no name for the audit log", rt.Method, rt.Pattern))
 	}
 	e.routes = append(e.routes, rt)
 }

@@ -16,12 +16,13 @@ func ok(http.ResponseWriter, *http.Request, *web.Request) error { return nil }
 func TestContradictingRoutesStopTheStart(t *testing.T) {
 	t.Parallel()
 	for name, routes := range map[string][]web.Route{
-		"who may come":           {web.Get("/x", web.Public, ok), web.Post("/x", web.SignedIn, ok)},
-		"administrators or all":  {web.Get("/x", web.Admin, ok), web.Post("/x", web.Public, ok)},
-		"the same method twice":  {web.Get("/x", web.Public, ok), web.Get("/x", web.Public, ok)},
-		"before the set-up":      {web.Get("/x", web.Public, ok), {Method: "POST", Pattern: "/x", Access: web.Public, Handle: ok, DuringSetup: true}},
-		"a method for nothing":   {{Method: "GET", Pattern: "/x"}},
-		"a handler for anything": {{Pattern: "/x", Access: web.Public, Handle: ok}},
+		"who may come":            {web.Get("/x", web.Public, ok), web.Post("/x", web.SignedIn, ok)},
+		"administrators or all":   {web.Get("/x", web.Admin, ok), web.Post("/x", web.Public, ok)},
+		"the same method twice":   {web.Get("/x", web.Public, ok), web.Get("/x", web.Public, ok)},
+		"before the set-up":       {web.Get("/x", web.Public, ok), {Method: "POST", Pattern: "/x", Access: web.Public, Handle: ok, DuringSetup: true}},
+		"a method for nothing":    {{Method: "GET", Pattern: "/x"}},
+		"a handler for anything":  {{Pattern: "/x", Access: web.Public, Handle: ok}},
+		"a change without a name": {web.Post("/admin/x", web.Admin, ok)},
 	} {
 		func() {
 			defer func() {
@@ -38,14 +39,19 @@ func TestContradictingRoutesStopTheStart(t *testing.T) {
 func TestRoutesAreForAdministratorsByDefault(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *config) {
-		c.more = []web.Route{{Method: "POST", Pattern: "/api/v1/x", Audit: "user.update", Handle: ok}}
+		c.more = []web.Route{
+			{Method: "POST", Pattern: "/api/v1/x", Audit: "user.update", Handle: ok},
+			{Method: "POST", Pattern: "/admin/x", Audit: "user.update", Handle: ok},
+		}
 	})
 	w.browser().json("POST", "/api/v1/x", "{}").wantProblem(t, 401, "unauthorized")
 	w.browser().signIn("ada", adaPass).json("POST", "/api/v1/x", "{}").wantProblem(t, 403, "role")
 	root := w.browser().signIn("root", rootPass)
 	root.json("POST", "/api/v1/x", "{}").want(t, 200)
+	root.post("/admin/x").want(t, 200)
 	w.Clock.Advance(time.Hour)
 	root.json("POST", "/api/v1/x", "{}").wantProblem(t, 403, "reauth-required")
+	root.post("/admin/x").want(t, 403)
 }
 
 // The front reads the session token once; the pages go by what it found, and not by the cookies once more.

@@ -101,7 +101,7 @@ func (h *Providers) post(w http.ResponseWriter, r *http.Request, q *web.Request)
 
 func (h *Providers) link(w http.ResponseWriter, r *http.Request, q *web.Request, name string) error {
 	text := q.Text("providers.go.text", "name", q.ProviderLabel(name))
-	return h.SignIn.ConfirmStart(w, r, q, name, text, oidc.FlowOptions{
+	return h.SignIn.BeginWithPage(w, r, q, name, text, oidc.FlowOptions{
 		Purpose: oidc.PurposeLink, UserID: q.Live.User.ID,
 		RedirectURI: signin.CallbackURL(q, name), SessionID: q.Live.Session.ID,
 	})

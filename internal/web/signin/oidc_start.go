@@ -101,12 +101,12 @@ func (h *OIDC) confirmed(w http.ResponseWriter, r *http.Request, q *web.Request)
 	if carried := returnto.Carry(q.ReturnTo(&form), q.OwnPage(&form, "to")); carried != "" {
 		s.ReturnTo = carried
 	}
-	return h.ConfirmStart(w, r, q, r.PathValue("name"), q.Text("start.go", "name", q.ProviderLabel(r.PathValue("name"))),
+	return h.BeginWithPage(w, r, q, r.PathValue("name"), q.Text("start.go", "name", q.ProviderLabel(r.PathValue("name"))),
 		s)
 }
 
-// ConfirmStart begins a sign-in and shows the page that leads to the provider, with a text.
-func (h *OIDC) ConfirmStart(w http.ResponseWriter, r *http.Request, q *web.Request, name, text string,
+// BeginWithPage begins a sign-in and shows the page that leads to the provider, with a text.
+func (h *OIDC) BeginWithPage(w http.ResponseWriter, r *http.Request, q *web.Request, name, text string,
 	s oidc.FlowOptions,
 ) error {
 	b, err := h.begin(w, r, q, name, s)

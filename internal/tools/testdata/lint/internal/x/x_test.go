@@ -10,3 +10,7 @@ func TestX(t *testing.T) {
 	tb.SkipNow()                                        // want forbidigo
 	t.Run("x", func(t *testing.T) { t.Skipf("%d", 1) }) // want forbidigo
 }
+
+type world struct{ *testing.T }
+
+func (w world) need() { w.Skip("no browser") } // want forbidigo
