@@ -115,3 +115,33 @@ func TestConnectionStringsAreCheckedAndNeverRepeated(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A password with characters that end it early is refused, whatever the rest would mean, and never repeated.
+func TestPasswordsThatAConnectionStringEndsEarlyAreRefused(t *testing.T) {
+	t.Parallel()
+	const secret = "c4nary"
+	for _, dsn := range []string{
+		"postgres://u:ge@" + secret + "@host/db", "postgres://u:ge/" + secret + "@host/db", "postgres://u:1/" + secret + "@host/db",
+		"postgres://u:1?" + secret + "@host/db", "postgres://u:1#" + secret + "@host/db", "postgresql://u:ge#" + secret + "@host/db",
+		"postgres://u:@" + secret + "/@host/db", "postgres://" + secret + "@@host/db",
+	} {
+		opts := sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn}
+		for _, err := range []error{sqlstore.Check(t.Context(), opts), sqlstore.Probe(t.Context(), opts)} {
+			if err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "percent-encoded") {
+				t.Errorf("%s: got %v", dsn, err)
+			}
+		}
+		if at := sqlstore.Location(opts); strings.Contains(at, secret) {
+			t.Errorf("%s: is at %s", dsn, at)
+		}
+	}
+	for dsn, want := range map[string]string{
+		"postgres://u:p%40s%2Fs%3F%23@db.example:6543/gate?sslmode=require": "db.example:6543/gate", "host=/run/pg user=a@b dbname=gate": "/run/pg/gate",
+		"postgres://u@host/db?application_name=x%40y": "host:5432/db", "host=h user=u password='a b@c#d?' dbname=gate": "h:5432/gate",
+	} {
+		opts := sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn}
+		if err := sqlstore.Check(t.Context(), opts); err != nil || sqlstore.Location(opts) != want {
+			t.Errorf("%s: %v, at %s", dsn, err, sqlstore.Location(opts))
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"go.uber.org/zap"
 
@@ -58,30 +59,46 @@ func parseDSN(dsn string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// cutPassword reports whether part of the password was parsed as host or database, which errors show: an unencoded
-// '@' ends the password early.
+// cutPassword reports whether part of the password was read as something else, which errors show: an unencoded '@', '/',
+// '?' or '#' ends the password early. Nothing of that is in a URL that is written as it should be.
 func cutPassword(dsn string, config *pgx.ConnConfig) bool {
+	if _, rest, isURL := strings.Cut(dsn, "://"); isURL {
+		authority := rest
+		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+			authority = rest[:end]
+		}
+		if strings.Count(authority, "@") > 1 || strings.ContainsAny(rest[len(authority):], "@#") {
+			return true
+		}
+	}
 	hosts := []string{config.Host}
 	for _, f := range config.Fallbacks {
 		hosts = append(hosts, f.Host)
 	}
 	// The directory of a socket may contain an '@'; "@name" is an abstract socket.
 	cut := func(h string) bool { return !strings.HasPrefix(h, "/") && strings.LastIndexByte(h, '@') > 0 }
-	return slices.ContainsFunc(hosts, cut) ||
-		strings.Contains(config.Database, "@") && strings.Contains(dsn, "://") && strings.Count(dsn, "@") > 1
+	return slices.ContainsFunc(hosts, cut)
 }
 
 func (d *DB) openPostgres(ctx context.Context) error {
 	d.dia = postgresDialect()
+	if err := d.connectPostgres(ctx); err != nil {
+		return err
+	}
+	var err error
+	if d.info.Schema, err = d.migrate(ctx); err != nil {
+		return d.postgresOpenError(ctx, err)
+	}
+	return nil
+}
+
+// connectPostgres makes the pool of connections and sees that one can be had.
+func (d *DB) connectPostgres(ctx context.Context) error {
 	config, err := parseDSN(d.opts.DSN)
 	if err != nil {
 		return err
 	}
-	host := config.Host
-	if !strings.HasPrefix(host, "/") {
-		host = net.JoinHostPort(host, strconv.Itoa(int(config.Port)))
-	}
-	d.info = store.Info{Engine: EnginePostgres, Location: host + "/" + config.Database}
+	d.info = store.Info{Engine: EnginePostgres, Location: locationOf(config)}
 	d.engine = &postgresEngine{config: config, log: d.opts.Log, origin: d.poller.origin}
 
 	d.writer = stdlib.OpenDB(*config)
@@ -97,15 +114,38 @@ func (d *DB) openPostgres(ctx context.Context) error {
 	if err := d.writer.PingContext(bounded); err != nil {
 		return d.postgresOpenError(ctx, err)
 	}
-	if d.info.Schema, err = d.migrate(ctx); err != nil {
-		return d.postgresOpenError(ctx, err)
-	}
 	return nil
+}
+
+// locationOf returns host, port and database.
+func locationOf(config *pgx.ConnConfig) string {
+	host := config.Host
+	if !strings.HasPrefix(host, "/") {
+		host = net.JoinHostPort(host, strconv.Itoa(int(config.Port)))
+	}
+	return host + "/" + config.Database
+}
+
+// Location returns where a store is, without opening it: the file, or host, port and database.
+func Location(opts Options) string {
+	if opts.Engine != EnginePostgres {
+		return opts.Path
+	}
+	config, err := parseDSN(opts.DSN)
+	if err != nil {
+		return "unknown"
+	}
+	return locationOf(config)
 }
 
 func (d *DB) postgresOpenError(ctx context.Context, err error) error {
 	if errors.Is(err, store.ErrNewerSchema) || errors.Is(ctx.Err(), context.Canceled) {
 		return err
+	}
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "42704" { // it names the parameter, which may be part of a password
+		return fmt.Errorf("open the store in PostgreSQL at %s: the connection string has a parameter that PostgreSQL does "+
+			"not know; put a password with spaces in quotes", d.info.Location)
 	}
 	return fmt.Errorf("%w: open the store in PostgreSQL at %s: %w", store.ErrUnavailable, d.info.Location, err)
 }
