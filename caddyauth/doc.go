@@ -8,6 +8,7 @@
 //	                     │ receive: what was asked for, before any rewrite           (request.go, forwarded.go)
 //	                     │ strip: only the gate sets identity headers                (identity.go)
 //	                   routes, some of which bypass the gate                         (warnings: ungated.go, plan.go)
+//	                     │ or do not lead there: our pages are before these          (reachable.go, sitepages.go)
 //	                     │
 //	                   Gate.ServeHTTP                                                (gate.go)
 //	                     ├─ below the prefix ──────────────► internal/site           (servepages.go)

@@ -28,11 +28,12 @@ type planRoute struct {
 	hosts      []string
 	paths      []string
 	others     []string // names of the other matchers
-	anyRequest bool     // it has no matchers
+	sets       []planSet
+	anyRequest bool // it has no matchers
 	group      string
 	terminal   bool
 	handlers   []*planHandler
-	match      []caddyhttp.RequestMatcherWithError // its matchers of hosts
+	hostMatch  []caddyhttp.RequestMatcherWithError // its matchers of hosts
 }
 
 // planHandler is one handler.
@@ -43,6 +44,8 @@ type planHandler struct {
 	at       string // of a gate, its file and line
 	invoke   string // of invoke, the named route
 	passThru bool   // of a file server: it passes on what it does not have
+	asks     bool   // of a proxy: it asks another server whether to go on (forward_auth)
+	rewrites bool   // it gives a request another path
 	lists    []planList
 }
 
@@ -95,6 +98,7 @@ func readRoute(r *caddyhttp.Route, path string) (*planRoute, error) {
 	for _, set := range r.MatcherSets {
 		out.readSet(set)
 	}
+	out.sets = append(readRawSets(r.MatcherSetsRaw), readSets(r.MatcherSets)...)
 	if r.HandlersRaw == nil {
 		for i, h := range r.Handlers {
 			ph, err := readHandler(h, path+"/handle/"+strconv.Itoa(i))
@@ -122,7 +126,7 @@ func (r *planRoute) readRawSet(set caddy.ModuleMap) {
 		var values []string
 		known := json.Unmarshal(raw, &values) == nil
 		if hosts := caddyhttp.MatchHost(values); name == "host" && known && hosts.Provision(caddy.Context{}) == nil {
-			r.match = append(r.match, hosts) // Provision spells the names as in the routes that are modules
+			r.hostMatch = append(r.hostMatch, hosts) // Provision spells the names as in the routes that are modules
 		}
 		r.addMatcher(name, values, known)
 	}
@@ -137,7 +141,7 @@ func (r *planRoute) readSet(set caddyhttp.MatcherSet) {
 		switch m := m.(type) {
 		case *caddyhttp.MatchHost:
 			r.addMatcher("host", *m, true)
-			r.match, found = append(r.match, *m), true
+			r.hostMatch, found = append(r.hostMatch, *m), true
 		case *caddyhttp.MatchPath:
 			r.addMatcher("path", *m, true)
 		default:
@@ -235,7 +239,10 @@ func (h *planHandler) describe(fields map[string]any) {
 		h.passThru, _ = fields["pass_thru"].(bool)
 	case "invoke":
 		h.invoke, _ = fields["name"].(string)
+	case "rewrite": // what is stripped from a path that does not have it changes nothing
+		h.rewrites = fields["uri"] != nil || fields["uri_substring"] != nil || fields["path_regexp"] != nil
 	case "reverse_proxy":
+		h.asks = fields["rewrite"] != nil && fields["handle_response"] != nil
 		upstreams, _ := fields["upstreams"].([]any)
 		var dials []string
 		for _, u := range upstreams {

@@ -21,7 +21,7 @@ type preHandler struct {
 	errorRoutes bool // runs before error routes
 
 	routes        caddyhttp.RouteList // that follow; nil where Caddy runs them by itself
-	beforeServing func()              // inserts more before error routes of subroutes; may be nil
+	beforeServing func()              // inserts more into the routes; may be nil
 	once          sync.Once
 	chain         caddyhttp.Handler
 }
@@ -83,9 +83,9 @@ func (s hostSite) matches(r *http.Request) bool {
 // Routes returns the routes that follow, for anyone who looks for a handler in a running configuration.
 func (p *preHandler) Routes() caddyhttp.RouteList { return p.routes }
 
-// route returns a route with the preHandler and nothing else.
-func (p *preHandler) route(ctx caddy.Context) (caddyhttp.Route, error) {
-	r := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{p}}
+// routeOf returns a route with a handler of ours and nothing else.
+func routeOf(ctx caddy.Context, h caddyhttp.MiddlewareHandler) (caddyhttp.Route, error) {
+	r := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{h}}
 	err := r.ProvisionHandlers(ctx, nil) // it changes r
 	return r, err
 }

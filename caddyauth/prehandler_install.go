@@ -24,7 +24,7 @@ func (a *App) installPreHandlers(ctx caddy.Context, srv *caddyhttp.Server) error
 	if err := a.insertPreHandlers(ctx, srv, plan); err != nil {
 		return err
 	}
-	for _, b := range plan.ungated() {
+	for _, b := range append(plan.ungated(), plan.hiddenGates()...) {
 		if err := a.warn(b.place, b.text); err != nil {
 			return err
 		}
@@ -32,13 +32,14 @@ func (a *App) installPreHandlers(ctx caddy.Context, srv *caddyhttp.Server) error
 	return nil
 }
 
-// insertPreHandlers inserts a preHandler before the routes of a server and one before its error routes.
+// insertPreHandlers inserts a preHandler before the routes of a server and one before its error routes, and our pages
+// where no gate would see the requests for them.
 func (a *App) insertPreHandlers(ctx caddy.Context, srv *caddyhttp.Server, plan *plan) error {
 	var failed error
 	sites, errorSites := plan.sites(plan.routes), plan.sites(plan.errors)
 	newRoute := func(p *preHandler) caddyhttp.Route {
 		p.app = a
-		r, err := p.route(ctx)
+		r, err := routeOf(ctx, p)
 		if err != nil && failed == nil {
 			failed = err
 		}
@@ -47,8 +48,13 @@ func (a *App) insertPreHandlers(ctx caddy.Context, srv *caddyhttp.Server, plan *
 	beforeErrors := newRoute(&preHandler{sites: errorSites, errorRoutes: true})
 	// beforeSubErrors comes before the error routes of subroutes, which belong to one site.
 	beforeSubErrors := newRoute(&preHandler{sites: sites, errorRoutes: true})
+	pages, err := a.pageInsertions(ctx, plan, !unprovisioned(srv.Routes))
+	if err != nil {
+		return err
+	}
 	first := &preHandler{sites: sites, routes: srv.Routes}
 	first.beforeServing = func() {
+		first.routes = insertPages(first.routes, pages)
 		insertBeforeErrors(beforeSubErrors, first.routes)
 		for _, r := range srv.NamedRoutes {
 			insertBeforeErrors(beforeSubErrors, caddyhttp.RouteList{*r})
@@ -67,10 +73,12 @@ func (a *App) insertPreHandlers(ctx caddy.Context, srv *caddyhttp.Server, plan *
 			srv.Errors.Routes = append(caddyhttp.RouteList{beforeErrors}, errorRoutes...)
 		}
 	case unprovisioned(errorRoutes): // the gate is in error routes only
+		insertPages(srv.Routes, pages)
 		failed = insertInEach(newRoute(&preHandler{sites: sites}), srv.Routes)
 		beforeErrors = newRoute(&preHandler{sites: errorSites, errorRoutes: true, routes: errorRoutes})
 		srv.Errors.Routes = caddyhttp.RouteList{beforeErrors}
 	default: // the gate is in a named route only
+		insertPages(srv.Routes, pages)
 		if failed = insertInEach(newRoute(&preHandler{sites: sites}), srv.Routes); failed == nil {
 			failed = insertInEach(beforeErrors, errorRoutes)
 		}

@@ -37,7 +37,7 @@ func (p *plan) sites(list []*planRoute) []hostSite {
 	for _, r := range list {
 		s := hostSite{gated: p.gatedSite(r), exclusive: r.exclusive()}
 		if !r.anyHost() {
-			s.hosts, s.exclusive = r.match, s.exclusive && len(r.match) > 0
+			s.hosts, s.exclusive = r.hostMatch, s.exclusive && len(r.hostMatch) > 0
 		}
 		out = append(out, s)
 	}
@@ -54,21 +54,20 @@ func (p *plan) gatedSite(r *planRoute) bool {
 func (p *plan) gated(r *planRoute) bool { return p.containsGate(r, nil) }
 
 func (p *plan) containsGate(r *planRoute, invoked []string) bool {
-	for _, h := range r.handlers {
-		if h.name == "gatehouse" {
-			return true
-		}
-		named := p.named[h.invoke]
-		if named != nil && !slices.Contains(invoked, h.invoke) && p.containsGate(named, append(invoked, h.invoke)) {
-			return true
-		}
-		for _, l := range h.lists {
-			if slices.ContainsFunc(l.routes, func(r *planRoute) bool { return p.containsGate(r, invoked) }) {
-				return true
-			}
-		}
+	return slices.ContainsFunc(r.handlers, func(h *planHandler) bool { return p.handlerHasGate(h, invoked) })
+}
+
+func (p *plan) handlerHasGate(h *planHandler, invoked []string) bool {
+	if h.name == "gatehouse" {
+		return true
 	}
-	return false
+	named := p.named[h.invoke]
+	if named != nil && !slices.Contains(invoked, h.invoke) && p.containsGate(named, append(invoked, h.invoke)) {
+		return true
+	}
+	return slices.ContainsFunc(h.lists, func(l planList) bool {
+		return slices.ContainsFunc(l.routes, func(r *planRoute) bool { return p.containsGate(r, invoked) })
+	})
 }
 
 // fromCaddyfile reports whether the server was written as a Caddyfile: its gates have a file and a line.
@@ -116,10 +115,7 @@ func (w *walk) server(list, gated []*planRoute, label []string) {
 		if !w.plan.mayReachGate(r) || !slices.ContainsFunc(gated, func(g *planRoute) bool { return overlap(r, g) }) {
 			continue
 		}
-		w.site = strings.Join(r.hosts, " ")
-		if r.anyHost() {
-			w.site = w.plan.listen
-		}
+		w.site = siteName(w.plan, r)
 		past := slices.ContainsFunc(met, func(m *planRoute) bool { return covers(m, r) })
 		open := !w.route(r, past, i == len(list)-1 || r.terminal, label, true)
 		if r.group != "" {
@@ -130,6 +126,14 @@ func (w *walk) server(list, gated []*planRoute, label []string) {
 			met = append(met, r)
 		}
 	}
+}
+
+// siteName returns what the site of a route is called in messages.
+func siteName(p *plan, r *planRoute) string {
+	if r.anyHost() {
+		return p.listen
+	}
+	return strings.Join(r.hosts, " ")
 }
 
 // mayReachGate reports whether a route of the server, or of its error routes, is of a site that has a gate, or may lead
@@ -242,6 +246,18 @@ func (w *walk) invoke(h *planHandler, last bool, label []string) bool {
 
 // report adds a handler that an anonymous request reaches.
 func (w *walk) report(h *planHandler, label []string) {
+	fix := "to leave a path to everybody, write it behind public in the gatehouse directive and drop the block of its " +
+		"own; else write gatehouse before this"
+	if slices.Contains(label, "handle_errors") || slices.Contains(label, "errors") {
+		fix = "errors are raised before the gate, too, so anybody gets here with any address: write gatehouse in these " +
+			"error routes, or answer without the app"
+	}
+	w.add(h, label, "strangers reach this without passing the gate of this site; what they say of who they are "+
+		"is taken from the request. "+fix)
+}
+
+// add adds a finding, once.
+func (w *walk) add(h *planHandler, label []string, text string) {
 	place := h.path
 	if w.caddyfile {
 		handler, route := strings.TrimSpace(h.name+" "+h.detail), strings.Join(label, " ")
@@ -250,15 +266,7 @@ func (w *walk) report(h *planHandler, label []string) {
 		}
 		place = w.site + " > " + route + " > " + handler
 	}
-	fix := "to leave a path to everybody, write it behind public in the gatehouse directive and drop the block of its " +
-		"own; else write gatehouse before this"
-	if slices.Contains(label, "handle_errors") || slices.Contains(label, "errors") {
-		fix = "errors are raised before the gate, too, so anybody gets here with any address: write gatehouse in these " +
-			"error routes, or answer without the app"
-	}
-	next := bypass{place, "strangers reach this without passing the gate of this site; what they say of who they are " +
-		"is taken from the request. " + fix}
-	if !slices.Contains(w.bypasses, next) {
+	if next := (bypass{place, text}); !slices.Contains(w.bypasses, next) {
 		w.bypasses = append(w.bypasses, next)
 	}
 }

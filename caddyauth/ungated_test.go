@@ -59,6 +59,11 @@ func TestALoadWarnsOfUpstreamsWithoutAGate(t *testing.T) {
 		"beside a named gate":        {site: "handle /hook {\n\treverse_proxy UPSTREAM\n}\nhandle {\n\tinvoke gate\n}", named: "&(gate) {\n\tgatehouse\n}", want: []string{"127.0.0.1 > /hook > reverse_proxy UPSTREAM"}},
 		"in place of the gate's no":  {site: "route {\n\tintercept {\n\t\t@no status 401\n\t\thandle_response @no {\n\t\t\treverse_proxy UPSTREAM\n\t\t}\n\t}\n\tgatehouse\n}", want: []string{"127.0.0.1 > * > reverse_proxy UPSTREAM"}},
 		"a gate that comes too late": {site: "route {\n\treverse_proxy /hook/* UPSTREAM\n\tgatehouse\n}", want: []string{"127.0.0.1 > /hook/* > reverse_proxy UPSTREAM"}},
+		"a text before the gate":     {site: "route {\n\trespond \"x\"\n\tgatehouse\n}", want: []string{"127.0.0.1 > * > static_response"}},
+		"files before the gate":      {site: "route {\n\tfile_server\n\tgatehouse /admin/*\n}", want: []string{"127.0.0.1 > * > file_server"}},
+		"files in a block before":    {site: "route {\n\troute {\n\t\tfile_server\n\t}\n\thandle /a/* {\n\t\tgatehouse\n\t}\n}", want: []string{"127.0.0.1 > * > subroute"}},
+		"everything sent elsewhere":  {site: "redir https://x.test{uri}\ngatehouse", want: []string{"127.0.0.1 > * > static_response"}},
+		"some sent elsewhere":        {site: "redir /old /new\nroute {\n\tfile_server /static/*\n\trespond /health ok\n\tgatehouse\n}"},
 		"a gate for some hosts only": {site: "@x host a.example\nroute @x {\n\tgatehouse\n}", want: []string{"127.0.0.1 > * > reverse_proxy UPSTREAM"}},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
