@@ -25,8 +25,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
+
+func TestMain(m *testing.M) { testenv.Main(m) }
 
 // documents returns every Markdown page of the repository, by path.
 func documents(t *testing.T) map[string]string {
@@ -98,7 +101,11 @@ func validate(t *testing.T, name string, config []byte) {
 	t.Helper()
 	dir := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", filepath.Join(dir, "data"))
-	secrets := secretFiles(t, dir)
+	dsn := "postgres://gatehouse:secret@localhost/gatehouse"
+	if strings.Contains(string(config), `"engine":"postgres"`) { // to validate is to connect
+		dsn = testenv.PostgresDSN(t)
+	}
+	secrets := secretFiles(t, dir, dsn)
 	logo := filepath.Join(dir, "logo.svg")
 	if err := os.WriteFile(logo, []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>`),
 		0o600); err != nil {
@@ -110,7 +117,7 @@ func validate(t *testing.T, name string, config []byte) {
 		t.Setenv(m[1], "value")
 	}
 	for k, v := range map[string]string{
-		"DATABASE_URL": "postgres://gatehouse:secret@localhost/gatehouse",
+		"DATABASE_URL": dsn,
 		"ADMIN_EMAIL":  "root@example.com", "ADMIN_PASSWORD": "a secret of the documentation's test",
 	} {
 		t.Setenv(k, v)
@@ -130,7 +137,7 @@ func validate(t *testing.T, name string, config []byte) {
 
 // secretFiles creates files like the secrets in the documentation, and returns the file for each name: a hash, a key,
 // a connection string or a password.
-func secretFiles(t *testing.T, dir string) func(name string) string {
+func secretFiles(t *testing.T, dir, dsn string) func(name string) string {
 	t.Helper()
 	write := func(name string, content []byte) string {
 		path := filepath.Join(dir, name)
@@ -143,7 +150,7 @@ func secretFiles(t *testing.T, dir string) func(name string) string {
 	hasher := password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, password.NewSlots(1, 1))
 	keyFile := write("key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
 	hash := write("hash", []byte(must(hasher.Hash(t.Context(), "a secret of the documentation's test"))))
-	dsn := write("dsn", []byte("postgres://gatehouse:secret@localhost/gatehouse\n"))
+	dsnFile := write("dsn", []byte(dsn+"\n"))
 	secret := write("secret", []byte("a secret of the documentation's test\n"))
 	return func(name string) string {
 		switch {
@@ -152,7 +159,7 @@ func secretFiles(t *testing.T, dir string) func(name string) string {
 		case strings.HasSuffix(name, "-hash"):
 			return hash
 		case strings.HasSuffix(name, "-url"):
-			return dsn
+			return dsnFile
 		default:
 			return secret
 		}

@@ -1,12 +1,8 @@
 package caddyauth
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -65,9 +61,10 @@ type App struct {
 
 	lenientClientIP atomic.Bool // a server with a gate lets clients choose their address
 
-	live      atomic.Pointer[live] // nil until Start is through
-	ready     chan struct{}        // closed when live is set, or will never be
+	live      atomic.Pointer[live] // nil until the store is open
+	ready     chan struct{}        // closed when live is set, or will not be soon
 	readyOnce sync.Once
+	waiting   waiting
 }
 
 // CaddyModule implements caddy.Module.
@@ -87,7 +84,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.seed = values
-	if err := a.opt.store.check(ctx, a.log); err != nil {
+	if err := a.opt.store.check(ctx, a.log, validating()); err != nil {
 		return err
 	}
 	rt, err := acquireRuntime(a.opt.store)
@@ -98,49 +95,6 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return rt.Metrics.Register(ctx.GetMetricsRegistry())
 }
 
-// How long a start may take: a start that hangs is worse than one that fails. Migrating millions of rows takes time,
-// and a migration that is canceled starts again from the beginning.
-const (
-	openTimeout  = 15 * time.Minute
-	startTimeout = 60 * time.Second
-)
-
-// Start opens the store, brings its schema up to date, applies the environment's administrator in one transaction,
-// and opens the gates. Until then they respond 503.
-func (a *App) Start() error {
-	defer a.readyOnce.Do(func() { close(a.ready) })
-	opening, opened := context.WithTimeout(context.Background(), openTimeout)
-	defer opened()
-	if err := a.rt.Open(opening, a.opt.store.open(a.log), a.log); err != nil {
-		return fmt.Errorf("opening the store: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-	defer cancel()
-	l, err := newLive(a)
-	if err != nil {
-		return err
-	}
-	res, err := seed.Apply(ctx, a.rt.Store, a.seed, l.hasher, seed.Options{Clock: time.Now, Log: a.log})
-	if err != nil {
-		return fmt.Errorf("making the administrator: %w", err)
-	}
-	a.rt.KeepEvents(a, a.opt.retention)
-	if res.NeedsSetup {
-		if err := a.rt.LogSetupLink(ctx, l.accounts, a.opt.prefix, a.log); err != nil {
-			return err
-		}
-	}
-	if res.CheckIgnored != nil {
-		a.rt.Background(res.CheckIgnored)
-	}
-	a.rt.Sessions.InvalidateAll()
-	a.live.Store(l)
-	return nil
-}
-
-// Stop implements caddy.App. Requests may still be under way, so nothing is closed here; see Cleanup.
-func (a *App) Stop() error { return nil }
-
 // Cleanup releases the store, which is closed when no configuration uses it any more.
 func (a *App) Cleanup() error {
 	if a.ready != nil {
@@ -149,35 +103,11 @@ func (a *App) Cleanup() error {
 	if a.rt == nil {
 		return nil
 	}
+	a.stopWaiting()
 	rt := a.rt
 	a.rt = nil
 	rt.Release(a)
 	return releaseRuntime(a.opt.store)
-}
-
-// errNotReady: the gate has no store yet, or never will.
-var errNotReady = errors.New("gatehouse has not started")
-
-// readyWait is how long a request waits for the app of its configuration to start: Caddy starts apps in no order,
-// so at a reload requests can arrive some milliseconds early, and none should be lost for that.
-const readyWait = 2 * time.Second
-
-// await returns the running parts of the app.
-func (a *App) await(ctx context.Context) (*live, error) {
-	if l := a.live.Load(); l != nil {
-		return l, nil
-	}
-	timer := time.NewTimer(readyWait)
-	defer timer.Stop()
-	select {
-	case <-a.ready:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	if l := a.live.Load(); l != nil {
-		return l, nil
-	}
-	return nil, errNotReady
 }
 
 // Interface guards.

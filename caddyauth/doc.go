@@ -61,7 +61,8 @@
 //
 // Caddy provisions a new configuration before it stops the old one, starts apps in no order, and does not wait for
 // requests in progress. So Provision changes nothing, Start opens and seeds, requests wait a moment for Start, Stop
-// does nothing, and Cleanup releases the runtime, which closes when no configuration uses it.
+// does nothing, and Cleanup releases the runtime, which closes when no configuration uses it. Where PostgreSQL is not
+// there yet when a process starts, Start returns, the gates stay closed, and the rest is done when it is (start.go).
 //
 // # What is not trusted
 //

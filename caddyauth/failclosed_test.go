@@ -100,9 +100,8 @@ func TestAStoreThatCannotBeUsedStopsTheStart(t *testing.T) {
 			_ = os.WriteFile(p, nil, 0o600)
 			return file(filepath.Join(p, "x.db")), p
 		},
-		"a server that is not there": func(string) (testenv.Place, string) {
-			addr := testenv.Address(t)
-			return testenv.Place{Engine: "postgres", DSN: "postgres://gatehouse:c4nary@" + addr + "/gatehouse"}, addr
+		"a database that is not there": func(string) (testenv.Place, string) {
+			return testenv.Place{Engine: "postgres", DSN: testenv.PostgresDSN(t) + "&dbname=nosuchdatabase"}, "nosuchdatabase"
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -122,7 +122,11 @@ func (s storeOptions) open(log *zap.Logger) func(context.Context) (runtime.Engin
 }
 
 // check refuses what is certain to fail, and changes nothing. Whether the store is whole is found out by opening it.
-func (s storeOptions) check(ctx context.Context, log *zap.Logger) error {
+// connect asks PostgreSQL, too.
+func (s storeOptions) check(ctx context.Context, log *zap.Logger, connect bool) error {
+	if connect {
+		return sqlstore.Probe(ctx, s.sql(log))
+	}
 	return sqlstore.Check(ctx, s.sql(log))
 }
 

@@ -37,6 +37,7 @@ func (rt *Runtime) KeepEvents(config any, d time.Duration) {
 
 // Release forgets a configuration.
 func (rt *Runtime) Release(config any) {
+	rt.turns.leave(config)
 	r := &rt.retention
 	r.mu.Lock()
 	_, was := r.wanted[config]

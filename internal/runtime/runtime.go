@@ -31,6 +31,7 @@ type Runtime struct {
 	slots        map[password.Params]*password.Slots
 	setupExpires time.Time // when the set-up link in the log expires
 
+	turns     turns
 	retention retention
 	stop      chan struct{}
 	work      sync.WaitGroup
