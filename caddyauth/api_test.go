@@ -208,7 +208,11 @@ func TestOwnAccountThroughTheAPI(t *testing.T) {
 }
 
 func TestAdminPagesAreServedOnTheirHostsOnly(t *testing.T) {
-	s := startAdmin(t, "gatehouse", withGlobal("admin_host admin.example.test"))
+	s := startAdmin(t, "gatehouse")
+	s.global = "admin_host admin.example.test"
+	if err := s.reload(s.everyHost(s.caddyfile())); err != nil {
+		t.Fatal(err)
+	}
 	b := s.browser()
 	b.signIn(adminName, adminPass)
 	if a := b.page("/_auth/admin"); a.StatusCode != 404 {

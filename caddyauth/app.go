@@ -60,6 +60,7 @@ type App struct {
 	installed map[*caddyhttp.Server]bool // servers that have preHandlers
 
 	lenientClientIP atomic.Bool // a server with a gate lets clients choose their address
+	untrusted       untrustedProxy
 
 	live      atomic.Pointer[live] // nil until the store is open
 	ready     chan struct{}        // closed when live is set, or will not be soon

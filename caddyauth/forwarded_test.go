@@ -10,7 +10,8 @@ import (
 // behindProxy runs a site on two names, the administration on auth.test alone, behind a proxy that Caddy trusts.
 func behindProxy(t *testing.T, global, servers string) *caddyServer {
 	t.Helper()
-	s := startAdmin(t, "gatehouse", withGlobal("admin_host auth.test\n"+global))
+	s := startAdmin(t, "gatehouse")
+	s.global = "admin_host auth.test\n" + global
 	text := strings.Replace(s.caddyfile(), "\tgatehouse {\n\t\tstore", "\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32\n"+servers+"\t}\n\tgatehouse {\n\t\tstore", 1)
 	_, port, _ := strings.Cut(s.addr, ":")
 	if err := loadCaddyfile(strings.Replace(text, "http://"+s.addr+" {", "http://:"+port+" {", 1)); err != nil {

@@ -15,8 +15,14 @@ func (a *App) installPreHandlers(ctx caddy.Context, srv *caddyhttp.Server) error
 	}
 	if a.installed == nil {
 		a.installed = make(map[*caddyhttp.Server]bool)
+		if err := a.checkSiteNames(ctx); err != nil {
+			return err
+		}
 	}
 	a.installed[srv] = true
+	if err := a.checkListeners(srv); err != nil {
+		return err
+	}
 	plan, err := readPlan(srv)
 	if err != nil {
 		return err

@@ -90,6 +90,8 @@ func newRequest(app *App, r *http.Request) *request {
 	trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)
 	if trusted {
 		app.warnLenientClientIP(ctx)
+	} else {
+		app.warnUntrustedProxy(r)
 	}
 	secure := overTLS(r, trusted)
 	req.host = hostOf(r, trusted && app.opt.forwardedHost, secure)

@@ -49,6 +49,9 @@ func (a *App) warnings() []i18n.Text {
 	if a.lenientClientIP.Load() {
 		w = append(w, i18n.New("warning.client_ip"))
 	}
+	if text, found := a.untrusted.warning(); found {
+		w = append(w, text)
+	}
 	if g := a.opt.storeGrace; g > 0 {
 		w = append(w, i18n.New("warning.store_grace", "span", g.String()))
 	}

@@ -66,7 +66,7 @@ func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass str
 func (s *Service) withHashSlot(ctx context.Context, c Client,
 	check func(context.Context) (Proof, error),
 ) (Proof, error) {
-	if err := s.Throttle.checkBlocked(ctx, c.IP, s.Limits); err != nil {
+	if err := s.Throttle.checkBlocked(ctx, c, s.Limits); err != nil {
 		return Proof{}, err
 	}
 	ctx, release, err := s.Hasher.Admit(ctx)
@@ -76,10 +76,7 @@ func (s *Service) withHashSlot(ctx context.Context, c Client,
 	defer release()
 	first, err := s.Throttle.countClient(ctx, c.IP, s.Limits)
 	if first {
-		s.audit(ctx, c, store.Event{
-			Actor: store.NameAnonymous, Action: "session.throttle", Outcome: store.Denied,
-			Details: map[string]string{"reason": "too many attempts from this address"},
-		})
+		s.auditThrottle(ctx, c, "too many attempts from this address")
 	}
 	if err != nil {
 		return Proof{}, err
@@ -87,11 +84,34 @@ func (s *Service) withHashSlot(ctx context.Context, c Client,
 	return check(ctx)
 }
 
+// auditThrottle audits that a count was used up, once.
+func (s *Service) auditThrottle(ctx context.Context, c Client, reason string) {
+	s.audit(ctx, c, store.Event{
+		Actor: store.NameAnonymous, Action: "session.throttle", Outcome: store.Denied,
+		Details: map[string]string{"reason": reason},
+	})
+}
+
+// wrong returns the error for a wrong password, which it counts where there was no address to count the attempt under.
+func (s *Service) wrong(ctx context.Context, c Client, a attempt) error {
+	first, err := s.Throttle.countWrongWithoutAddress(ctx, c, a, s.Limits)
+	if first {
+		s.auditThrottle(ctx, c, "too many wrong passwords of clients without an address")
+	}
+	if err != nil {
+		return err
+	}
+	return ErrInvalidCredentials
+}
+
 // verify counts the attempt and checks the password of u, which is the zero User for an unknown name. reauth is true
 // for a user who is signed in.
 func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass string, reauth bool) (Proof, error) {
 	a, err := s.newAttempt(ctx, c, u, name, reauth)
 	if err != nil {
+		return Proof{}, err
+	}
+	if err := s.Throttle.checkWithoutAddress(c, a, s.Limits); err != nil {
 		return Proof{}, err
 	}
 	hidden, err := s.Throttle.count(ctx, a, s.Limits)
@@ -108,7 +128,7 @@ func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass
 			return Proof{}, err
 		}
 		s.auditAttempt(ctx, c, u, reauth, store.Denied, "throttled")
-		return Proof{}, ErrInvalidCredentials
+		return Proof{}, s.wrong(ctx, c, a)
 	}
 	p := Proof{User: u, attempt: a}
 	ok, outdated, err := s.comparePassword(ctx, u, pass)
@@ -119,7 +139,7 @@ func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass
 	switch {
 	case !ok:
 		s.auditAttempt(ctx, c, u, reauth, store.Failure, "wrong password")
-		return Proof{}, ErrInvalidCredentials
+		return Proof{}, s.wrong(ctx, c, a)
 	case !u.Active || u.Pending:
 		s.Forgive(ctx, p) // the password was correct: this was no guess
 		s.auditAttempt(ctx, c, u, reauth, store.Denied, "account is not active")

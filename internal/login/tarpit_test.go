@@ -26,7 +26,7 @@ func TestBlockedClientsAreDelayed(t *testing.T) {
 		const many = 512 // as many as may be delayed
 		for range many {
 			held.Go(func() {
-				err := th.checkBlocked(t.Context(), netip.MustParseAddr("2001:db8:1:2::4"), DefaultLimits) // the same subscriber
+				err := th.checkBlocked(t.Context(), Client{IP: netip.MustParseAddr("2001:db8:1:2::4")}, DefaultLimits) // the same subscriber
 				if late := new(ThrottledError); !errors.As(err, &late) || late.Wait != time.Minute-time.Since(began) ||
 					time.Since(began) < tarpitDelay/2 || time.Since(began) >= 3*tarpitDelay/2 {
 					wrong.Add(1)
@@ -35,14 +35,14 @@ func TestBlockedClientsAreDelayed(t *testing.T) {
 		}
 		synctest.Wait()
 		others.Go(func() {
-			if err := th.checkBlocked(t.Context(), eve, DefaultLimits); !errors.As(err, new(*ThrottledError)) ||
+			if err := th.checkBlocked(t.Context(), Client{IP: eve}, DefaultLimits); !errors.As(err, new(*ThrottledError)) ||
 				time.Since(began) > 0 {
 				t.Errorf("one more than may be held: %v after %v", err, time.Since(began))
 			}
-			if err := th.checkBlocked(t.Context(), ada, DefaultLimits); err != nil || time.Since(began) > 0 {
+			if err := th.checkBlocked(t.Context(), Client{IP: ada}, DefaultLimits); err != nil || time.Since(began) > 0 {
 				t.Errorf("somebody else: %v after %v", err, time.Since(began))
 			}
-			if err := th.checkBlocked(t.Context(), eve, Limits{}); err != nil || time.Since(began) > 0 {
+			if err := th.checkBlocked(t.Context(), Client{IP: eve}, Limits{}); err != nil || time.Since(began) > 0 {
 				t.Errorf("with no limit: %v after %v", err, time.Since(began))
 			}
 		})
@@ -54,11 +54,11 @@ func TestBlockedClientsAreDelayed(t *testing.T) {
 
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(tarpitDelay/4, cancel)
-		if err := th.checkBlocked(ctx, eve, DefaultLimits); !errors.Is(err, context.Canceled) {
+		if err := th.checkBlocked(ctx, Client{IP: eve}, DefaultLimits); !errors.Is(err, context.Canceled) {
 			t.Errorf("a client that left: %v", err)
 		}
 		time.Sleep(time.Minute - time.Since(began) - tarpitDelay/4)
-		if err := th.checkBlocked(t.Context(), eve, DefaultLimits); err != nil {
+		if err := th.checkBlocked(t.Context(), Client{IP: eve}, DefaultLimits); err != nil {
 			t.Errorf("the wait was over by then: %v", err)
 		}
 	})

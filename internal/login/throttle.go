@@ -72,8 +72,8 @@ func NewThrottle(st store.Store, now func() time.Time) *Throttle {
 }
 
 // ClientKey returns the key of a client address: an IPv4 address as it is, an IPv6 address by its /64, which is what
-// one subscriber gets. It returns "" for an unknown address (a unix socket), so that those behind it do not share one
-// count.
+// one subscriber gets. It returns "" for an unknown address (a unix socket): those behind it share another count, see
+// [noAddress].
 func ClientKey(ip netip.Addr) string {
 	ip = ip.Unmap().WithZone("")
 	switch {
@@ -91,8 +91,12 @@ func ClientKey(ip netip.Addr) string {
 }
 
 // checkBlocked returns, after a delay, a *[ThrottledError] for a client that still has to wait, or the context's error.
-func (t *Throttle) checkBlocked(ctx context.Context, ip netip.Addr, l Limits) error {
-	key := ClientKey(ip)
+// Whoever has no address, and says to have signed in before, is judged when that is known.
+func (t *Throttle) checkBlocked(ctx context.Context, c Client, l Limits) error {
+	key := ClientKey(c.IP)
+	if key == "" && len(c.Devices) == 0 && c.Session == "" {
+		key = noAddress
+	}
 	if l.Client <= 0 || t.blockedFor(key) == 0 {
 		return nil
 	}

@@ -348,6 +348,52 @@ func TestStepUpAttemptsAreCountedAndAudited(t *testing.T) {
 	}
 }
 
+// Where clients have no address, as on a unix socket, strangers who guess are stopped together, and nobody else is.
+func TestWithoutAddressesOnlyWrongPasswordsOfStrangersCount(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Limits.Client, w.Limits.FreeAttempts = 2, 100
+	nowhere := from("192.0.2.1")
+	nowhere.IP = netip.Addr{}
+	known := login.ParseDevices(w.signIn(nowhere, "ada").Devices)
+	for range 3 * 10 * w.Limits.Client { // right passwords of a whole office
+		if got := w.try(nowhere, "ada", right); got != "ok" {
+			t.Fatalf("a right password: %s", got)
+		}
+	}
+	for i := range 10 * w.Limits.Client {
+		if got := w.try(nowhere, fmt.Sprint("somebody", i), wrong); got != "wrong" {
+			t.Fatalf("wrong password %d: %s", i+1, got)
+		}
+	}
+	if got := w.try(nowhere, "ada", wrong); got != "wrong" {
+		t.Errorf("the one beyond the limit: %s", got)
+	}
+	if got := w.try(nowhere, "ada", right); got != "throttled" {
+		t.Errorf("a stranger after too many wrong ones: %s", got)
+	}
+	browser := nowhere
+	browser.Devices = known
+	if got := w.try(browser, "ada", right); got != "ok" {
+		t.Errorf("a browser that ada has signed in with: %s", got)
+	}
+	browser.Devices = []string{store.NewToken()}
+	if got := w.try(browser, "ada", right); got != "throttled" {
+		t.Errorf("a made-up device: %s", got)
+	}
+	if got := w.try(from("192.0.2.7"), "ada", right); got != "ok" {
+		t.Errorf("somebody with an address: %s", got)
+	}
+	w.clock.Advance(w.Limits.Window)
+	if got := w.try(nowhere, "ada", right); got != "ok" {
+		t.Errorf("after the window: %s", got)
+	}
+	page, err := w.Store.Events(t.Context(), store.EventQuery{Action: "session.throttle", Limit: 10})
+	if err != nil || len(page.Items) != 1 {
+		t.Errorf("audited %v, %v", page.Items, err)
+	}
+}
+
 func TestClientKeys(t *testing.T) {
 	for ip, want := range map[string]string{
 		"192.0.2.1": "c:192.0.2.1", "::ffff:192.0.2.1": "c:192.0.2.1",
