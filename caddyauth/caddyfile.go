@@ -110,10 +110,39 @@ func parseLines[T any](d *caddyfile.Dispenser, into T, lines []line[T]) error {
 		if i < 0 {
 			last := len(names) - 1
 			known := strings.Join(names[:last], ", ") + " and " + names[last]
+			if place := elsewhere(option); place != "" {
+				return d.Errf("%s does not belong here: it is an option of %s", option, place)
+			}
 			return d.Errf("unrecognized option %q; gatehouse knows %s", option, known)
 		}
 		return lines[i].parse(into, d)
 	}, more...)
+}
+
+// elsewhere returns where an option belongs that stands in another block of ours, "" for none that there is.
+func elsewhere(option string) string {
+	if slices.ContainsFunc(gateLines, func(l line[*Gate]) bool { return l.name == option }) {
+		return "the site directive, in the site's own block: app.example.com { gatehouse { " + option + " … } }"
+	}
+	if slices.ContainsFunc(appLines, func(l line[*App]) bool { return l.name == option }) {
+		return "the global option, at the top of the Caddyfile: { gatehouse { " + option + " … } }"
+	}
+	for block, options := range innerOptions {
+		if slices.Contains(options, option) {
+			return "the block " + block + " of the global option: { gatehouse { " + block + " { " + option + " … } } }"
+		}
+	}
+	return ""
+}
+
+// innerOptions are options of blocks within the global option, whose names say by themselves what they are.
+var innerOptions = map[string][]string{
+	"session":  {"idle", "absolute", "remember", "cookie_domain", "cookie_name", "store_grace"},
+	"password": {"min_length", "argon2id"},
+	"throttle": {"free", "longest", "client"},
+	"brand":    {"title", "logo", "accent", "support"},
+	"admin":    {"env_prefix", "force_sync", "former_admin", "password_file", "password_hash"},
+	"oidc":     {"issuer", "client_id", "client_secret", "client_secret_file", "scopes", "admin_group"},
 }
 
 // UnmarshalCaddyfile reads the global option. Everything that can be checked without the server's environment is

@@ -44,9 +44,9 @@ func block(d *caddyfile.Dispenser, parse func(option string) error, repeat ...st
 // oneArg reads exactly one argument.
 func oneArg(d *caddyfile.Dispenser) (string, error) {
 	var s string
-	option := d.Val()
+	option, none := d.Val(), d.CountRemainingArgs() == 0
 	if !d.AllArgs(&s) {
-		return "", d.Errf("%s takes exactly one value", option)
+		return "", d.Errf("%s takes exactly one value%s", option, commentHint(none))
 	}
 	if s == "" {
 		return "", d.Errf("%s: the value is empty; leave the line out for the default", option)
@@ -62,6 +62,14 @@ func someArgs(d *caddyfile.Dispenser) ([]string, error) {
 		return nil, d.Errf("%s takes at least one value", option)
 	}
 	return args, nil
+}
+
+// commentHint tells those whose value is a comment to Caddy what to do.
+func commentHint(none bool) string {
+	if none {
+		return "; put one that begins with # in quotes, since a comment begins there"
+	}
+	return ""
 }
 
 // noArgs refuses arguments.

@@ -1,6 +1,7 @@
 package caddyauth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -123,8 +124,21 @@ func (g *Gate) provisionRequire() error {
 		if err := checkProviders(r, g.providers); err != nil {
 			return err
 		}
+		if err := g.warnCommas(r); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// warnCommas warns of several usernames that are one. A username may have a comma, a list is more likely.
+func (g *Gate) warnCommas(r Rule) error {
+	several := func(v string) bool { return strings.Contains(strings.ReplaceAll(v, ", ", ""), ",") }
+	if r.Field != policy.FieldUser || !slices.ContainsFunc(r.Values, several) {
+		return nil
+	}
+	return g.app.warn(cmp.Or(g.At, "http.handlers.gatehouse"), "require user "+strings.Join(r.Values, " ")+
+		": what has a comma in it is one username; put blanks between several")
 }
 
 // ruleText returns in words what a rule requires. Values are the operator's own, shown to someone who is signed in.

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -59,6 +61,11 @@ func parseStore(a *App, d *caddyfile.Dispenser) error {
 	if err := checkPlaceholders(a.Store.Path + a.Store.DSN); err != nil {
 		return d.Errf("store %s: %w", args[0], err)
 	}
+	if a.Store.Path != "" {
+		if err := checkPath(a.Store.Path); err != nil {
+			return d.WrapErr(err)
+		}
+	}
 	return nil
 }
 
@@ -80,7 +87,7 @@ func resolveStore(a *App, o *options) error {
 			return errors.New("store postgres: a path is for sqlite; give a dsn")
 		}
 		dsn, err := placeholder("store postgres", c.DSN)
-		o.store = storeOptions{engine: "postgres", dsn: dsn}
+		o.store = storeOptions{engine: "postgres", dsn: strings.TrimSpace(dsn)} // files and variables end in line breaks
 		return err
 	default:
 		return fmt.Errorf("store: unknown engine %q; use sqlite or postgres", c.Engine)
@@ -93,6 +100,9 @@ func sqlitePath(configured string) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if err := checkPath(path); err != nil {
+			return "", err
+		}
 		return filepath.Abs(path)
 	}
 	dir := caddy.AppDataDir() // now, not at init: an env file may have set it
@@ -101,6 +111,20 @@ func sqlitePath(configured string) (string, error) {
 			"sqlite /var/lib/gatehouse/gatehouse.db")
 	}
 	return filepath.Join(dir, "gatehouse", "gatehouse.db"), nil
+}
+
+// checkPath refuses what would be a file of an unexpected name. It shows nothing of the value: it may be a DSN.
+func checkPath(path string) error {
+	switch {
+	case strings.Contains(path, "://"), strings.HasPrefix(path, "file:"), strings.HasPrefix(path, ":memory:"):
+		return errors.New("store sqlite: give the path of a file, such as /var/lib/gatehouse/gatehouse.db; a DSN is for " +
+			"store postgres")
+	case strings.TrimSpace(path) != path, strings.ContainsFunc(path, unicode.IsControl):
+		return errors.New("store sqlite: the path begins or ends with a blank, or has a line break in it")
+	case strings.HasSuffix(path, "/"):
+		return errors.New("store sqlite: the path ends in /; give a file in that folder, such as gatehouse.db")
+	}
+	return nil
 }
 
 // key names the store in the pool of runtimes. It contains no secret: a DSN has a password in it.

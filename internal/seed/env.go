@@ -6,7 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
@@ -217,24 +220,46 @@ func (p *parser) file(name, path string) (content string, ok bool) {
 	var pathErr *fs.PathError
 	switch {
 	case errors.Is(err, errFileTooLarge) || len(b) > maxFile:
-		p.problem(name, "names a file of more than 4 KiB: it should hold the password and nothing else")
+		p.problem(name, "names a file of more than 4 KiB"+shown(path)+": it should hold the password and nothing else")
 		return "", false
 	case errors.As(err, &pathErr):
-		// Without the path: it may be a password that was put into the wrong variable.
-		p.problem(name, fmt.Sprintf("names a file that can't be read: %v", pathErr.Err))
+		p.problem(name, fmt.Sprintf("names a file that can't be read%s: %v", shown(path), pathErr.Err))
 		return "", false
 	case err != nil:
-		p.problem(name, "names a file that can't be read")
+		p.problem(name, "names a file that can't be read"+shown(path))
 		return "", false
 	}
 	content = string(b)
 	if strings.HasPrefix(content, "\ufeff") {
 		// It can't be typed.
-		p.problem(name, "names a file that begins with a byte order mark: save it as UTF-8 without one")
+		p.problem(name, "names a file that begins with a byte order mark"+shown(path)+": save it as UTF-8 without one")
 		return "", false
 	}
 	content = strings.TrimSuffix(content, "\n")
 	return strings.TrimSuffix(content, "\r"), true
+}
+
+// plainPath is an absolute path of a form that no generated password has.
+var plainPath = regexp.MustCompile(`^(/[a-z][a-z0-9_.-]{0,31}){2,}$`)
+
+// shown returns a path in brackets, or nothing where it may be no path but a password that was put into the wrong
+// variable: the folder that it begins with has to be there, or it is plain.
+func shown(path string) string {
+	if plainPath.MatchString(path) {
+		return " (" + path + ")"
+	}
+	names := strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == filepath.Separator })
+	if len(names) < 2 || strings.ContainsFunc(path, unicode.IsControl) {
+		return ""
+	}
+	first := names[0]
+	if filepath.IsAbs(path) {
+		first = path[:strings.Index(path, first)+len(first)]
+	}
+	if info, err := os.Stat(first); err != nil || !info.IsDir() {
+		return ""
+	}
+	return " (" + path + ")"
 }
 
 // forceSync parses the flag. Anything that is neither yes nor no is an error: a misread typo could overwrite a

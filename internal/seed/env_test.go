@@ -117,10 +117,26 @@ func TestParsePasswordFileDropsOneTrailingNewline(t *testing.T) {
 	}
 }
 
-// People put the password itself into the variable that wants a path.
-func TestParsePasswordFileErrorsDoNotRepeatThePath(t *testing.T) {
-	t.Parallel()
-	for _, path := range []string{"/nowhere/CANARY", "CANARY\x00", t.TempDir() + "/CANARY/../."} {
+// An error names the file, unless it may be none: people put the password itself into the variable that wants a path.
+func TestParsePasswordFileErrorsNameThePathAndNoPassword(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.MkdirAll("secrets/folder", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{
+		dir + "/none", dir + "/secrets/Admin Password", dir + "/secrets/folder", "secrets/none", "./none/at-all", "./none",
+		"/run/secrets/admin_password", "/no/such/file",
+	} {
+		_, err := parseSeed(Config{}, vars{"ADMIN_PASSWORD_FILE": path})
+		if err == nil || !strings.Contains(err.Error(), "("+path+")") || !strings.Contains(err.Error(), "ADMIN_PASSWORD_FILE ") {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+	for _, path := range []string{
+		"/nowhere/CANARY", "CANARY\x00", "CANARY", "/CANARY", "/CANARY/b", "CA/NARY/CANARY=", "//CANARY", "correct horse/CANARY",
+		dir + "/CANARY\x00",
+	} {
 		_, err := parseSeed(Config{}, vars{"ADMIN_PASSWORD_FILE": path})
 		if err == nil || strings.Contains(err.Error(), "CANARY") || !strings.Contains(err.Error(), "ADMIN_PASSWORD_FILE ") {
 			t.Errorf("%q: %v", path, err)
