@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/owner"
 	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
@@ -63,6 +62,10 @@ func restore(c *call) (err error) {
 	if err != nil {
 		return err
 	}
+	target, err := c.storeOptions(app)
+	if err != nil {
+		return err
+	}
 	dir, remove, err := storecopy.WorkFolder(os.TempDir(), "gatehouse-restore-")
 	if err != nil {
 		return fmt.Errorf("unpacking the backup (TMPDIR names another folder for it, such as one that mktemp -d made): %w",
@@ -95,7 +98,7 @@ func restore(c *call) (err error) {
 			return errors.Join(err, errors.New(damage))
 		}
 		whole = true
-		return c.restoreFrom(from, app.StoreOptions(zap.NewNop()), opts)
+		return c.restoreFrom(from, target, opts)
 	})
 	if errors.Is(err, sqlstore.ErrDamaged) && !whole {
 		err = sqlstore.ErrDamaged // the advice for a store does not apply to a copy of a backup

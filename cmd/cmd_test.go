@@ -60,6 +60,7 @@ func params(dir string, setup func(env *testscript.Env)) testscript.Params {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+			env.Setenv("CADDY_ADMIN", "unix/"+filepath.Join(env.WorkDir, "no-caddy-runs-here.sock"))
 			env.Setenv("GORACE", os.Getenv("GORACE"))
 			env.Setenv("DB", filepath.Join(env.WorkDir, "gate.db"))
 			if setup != nil {

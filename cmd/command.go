@@ -65,6 +65,9 @@ type call struct {
 	stderr io.Writer // everything else
 
 	envFrom map[string]string // which --envfile a variable was read from
+	envCut  map[string]string // variables of --envfile that a # ended, with file and line
+
+	adminAddress string // of the running Caddy, by the configuration; "" for none
 }
 
 // verb returns a command with the flag --json. Its error is printed on standard error, with exit code 1.
@@ -75,6 +78,7 @@ func verb(use, short, long string, args cobra.PositionalArgs, run func(c *call) 
 			return run(&call{
 				ctx: cmd.Context(), cmd: cmd, args: a,
 				in: os.Stdin, out: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), envFrom: make(map[string]string),
+				envCut: make(map[string]string),
 			})
 		},
 	}

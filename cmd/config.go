@@ -12,7 +12,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
 	"github.com/gatehouse-auth/gatehouse/internal/account"
@@ -52,6 +51,7 @@ func (c *call) loadEnv() error {
 		if err != nil {
 			return fmt.Errorf("reading --envfile %s: %w", name, err)
 		}
+		c.noteCut(name, file)
 		for key, value := range file.values() {
 			if _, set := os.LookupEnv(key); set {
 				continue
@@ -63,6 +63,24 @@ func (c *call) loadEnv() error {
 		}
 	}
 	return nil
+}
+
+// noteCut tells of values that a '#' ends, as it does for Caddy: a password would be shorter than its owner thinks. It
+// may begin a comment, too, so this is no error.
+func (c *call) noteCut(name string, file *envFile) {
+	for _, e := range file.entries {
+		if !e.cut {
+			continue
+		}
+		at := fmt.Sprintf("%s:%d", name, e.first+1)
+		c.envCut[e.key] = at
+		c.notef("note: %s: %s", at, cutText(e.key))
+	}
+}
+
+func cutText(variable string) string {
+	return "the value of " + variable + " ends before the #, which begins a comment for Caddy within quotes, too. If what " +
+		"follows belongs to it, keep the value in a file of its own: ADMIN_PASSWORD_FILE, or {file./path} in the Caddyfile"
 }
 
 func (c *call) readApp() (*caddyauth.App, error) {
@@ -83,15 +101,16 @@ func (c *call) readApp() (*caddyauth.App, error) {
 	if len(raw) == 0 {
 		return nil, errNoConfig
 	}
-	return parseApp(raw)
-}
-
-// parseApp returns Gatehouse's part of a configuration of Caddy.
-func parseApp(raw []byte) (*caddyauth.App, error) {
 	var cfg caddy.Config
 	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), &cfg); err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
+	c.adminAddress = adminAddressOf(&cfg)
+	return parseApp(raw, &cfg)
+}
+
+// parseApp returns Gatehouse's part of a configuration of Caddy.
+func parseApp(raw []byte, cfg *caddy.Config) (*caddyauth.App, error) {
 	app := new(caddyauth.App)
 	part, configured := cfg.AppsRaw["gatehouse"]
 	if !configured {
@@ -167,7 +186,10 @@ func (c *call) open(create bool, fn func(e *env) error) (err error) {
 	if err != nil {
 		return err
 	}
-	opts := app.StoreOptions(zap.NewNop())
+	opts, err := c.storeOptions(app)
+	if err != nil {
+		return err
+	}
 	if err := c.requireStore(opts, create); err != nil {
 		return err
 	}
@@ -202,8 +224,16 @@ func (c *call) requireStore(opts sqlstore.Options, create bool) error {
 		c.notef("making a new store: there was none at %s", opts.Path)
 		return nil
 	}
-	return fmt.Errorf("there is no store at %s: start Caddy once with this configuration, "+
-		"or check --config, --store and XDG_DATA_HOME", opts.Path)
+	return fmt.Errorf("there is no store at %s: run this as the user that runs Caddy, with its environment, or start "+
+		"Caddy once with this configuration; else check --config, --store and XDG_DATA_HOME%s", opts.Path, c.newStoreHint())
+}
+
+// newStoreHint tells of --new-store where there is such a flag.
+func (c *call) newStoreHint() string {
+	if c.cmd.Flags().Lookup("new-store") == nil {
+		return ""
+	}
+	return ". --new-store makes one there"
 }
 
 // absolute returns a path for display, absolute if possible.

@@ -22,6 +22,7 @@ type envFile struct {
 type envEntry struct {
 	first, last int // lines
 	key, value  string
+	cut         bool // the value ended at a '#'
 }
 
 // maxEnvLine is the maximum line length of Caddy's parser.
@@ -70,10 +71,11 @@ func (f *envFile) entry(i int, line string) (envEntry, error) {
 	case strings.HasPrefix(value, " ") || strings.HasPrefix(value, "\t"):
 		return envEntry{}, errors.New("there is a space after =")
 	}
-	if before, _, found := strings.Cut(value, "#"); found {
+	before, _, cut := strings.Cut(value, "#")
+	if cut {
 		value = strings.TrimRight(before, " \t")
 	}
-	e := envEntry{first: i, last: i, key: key, value: value}
+	e := envEntry{first: i, last: i, key: key, value: value, cut: cut}
 	if value == "" || (value[0] != '"' && value[0] != '\'') {
 		return e, nil
 	}

@@ -22,6 +22,9 @@ func initCommand() *cobra.Command {
   .env       (mode 0600) ADMIN_EMAIL and ADMIN_PASSWORD of the first administrator
   Caddyfile  a gated site
 
+A password that an env file cannot hold, such as one with a #, goes into a third
+file, .admin-password (mode 0600), which ADMIN_PASSWORD_FILE names.
+
 Start with: caddy run --envfile .env
 
 The first start makes the administrator, who can sign in as "admin" or by e-mail.
@@ -39,8 +42,9 @@ e-mail and password are set from it at every start and can't be changed elsewher
 }
 
 func initialize(c *call) error {
-	env, caddyfile := filepath.Join(c.flag("dir"), ".env"), filepath.Join(c.flag("dir"), "Caddyfile")
-	for _, path := range []string{env, caddyfile} {
+	in := func(name string) string { return filepath.Join(c.flag("dir"), name) }
+	env, caddyfile, passwordFile := in(".env"), in("Caddyfile"), in(".admin-password")
+	for _, path := range []string{env, caddyfile, passwordFile} {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			if err != nil {
 				return err
@@ -52,55 +56,84 @@ func initialize(c *call) error {
 	if err != nil {
 		return err
 	}
-	values, err := c.starterEnv()
+	values, pass, err := c.starterEnv(absolute(passwordFile))
 	if err != nil {
 		return err
 	}
-	if err := create(env, []byte(values), 0o600); err != nil {
+	written := []newFile{{env, values, 0o600}, {caddyfile, starter, 0o644}}
+	files, secret := map[string]string{"env_file": absolute(env), "caddyfile": absolute(caddyfile)}, env
+	if pass != "" {
+		written = append(written, newFile{passwordFile, pass + "\n", 0o600})
+		files["password_file"], secret = absolute(passwordFile), passwordFile
+	}
+	if err := createAll(written); err != nil {
 		return err
 	}
-	if err := create(caddyfile, []byte(starter), 0o644); err != nil {
-		return errors.Join(err, os.Remove(env))
-	}
 	c.notef("start with: caddy run --envfile .env")
-	c.notef("then open %s and sign in; %s holds the password, keep it to yourself", sanitize(c.flag("site")), env)
-	files := map[string]string{"env_file": absolute(env), "caddyfile": absolute(caddyfile)}
-	return c.result(files, "%s\n%s", absolute(env), absolute(caddyfile))
+	c.notef("then open %s and sign in; %s holds the password, keep it to yourself", sanitize(c.flag("site")), secret)
+	var paths []string
+	for _, f := range written {
+		paths = append(paths, absolute(f.path))
+	}
+	return c.result(files, "%s", strings.Join(paths, "\n"))
 }
 
-// starterEnv asks for e-mail and password and returns the env file.
-func (c *call) starterEnv() (string, error) {
+// newFile is a file to write.
+type newFile struct {
+	path, content string
+	mode          fs.FileMode
+}
+
+// createAll writes all of the files or none.
+func createAll(list []newFile) error {
+	for i, f := range list {
+		if err := create(f.path, []byte(f.content), f.mode); err != nil {
+			for _, earlier := range list[:i] {
+				err = errors.Join(err, os.Remove(earlier.path))
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// starterEnv asks for e-mail and password and returns the env file, and the password where it has to be in a file of
+// its own because an env file cannot hold it.
+func (c *call) starterEnv(passwordFile string) (values, apart string, err error) {
 	email := strings.TrimSpace(c.flag("email"))
 	if email == "" {
-		var err error
 		if email, err = c.readLine("E-mail address of the administrator: "); err != nil {
-			return "", fmt.Errorf("%w; use --email", err)
+			return "", "", fmt.Errorf("%w; use --email", err)
 		}
 	}
 	if identifier.CheckEmail(email) != "" {
-		return "", errors.New("that is not an e-mail address; give one such as ada@example.com")
+		return "", "", errors.New("that is not an e-mail address; give one such as ada@example.com")
 	}
 	pass, err := c.newPassword()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defaults, err := resolvePasswordRules(new(caddyauth.App))
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if err := defaults.PasswordPolicy().Check(pass, "admin", email, defaults.SiteTitle()); err != nil {
-		return "", fmt.Errorf("this password is refused: %w", err)
+		return "", "", fmt.Errorf("this password is refused: %w", err)
 	}
 	quotedEmail, err := quoteEnv(email)
 	if err != nil {
-		return "", fmt.Errorf("writing the e-mail address: %w", err)
+		return "", "", fmt.Errorf("writing the e-mail address: %w", err)
 	}
-	quotedPass, err := quoteEnv(pass)
-	if err != nil {
-		return "", fmt.Errorf("writing the password: %w", err)
+	line := ""
+	if quoted, err := quoteEnv(pass); err == nil {
+		line = "ADMIN_PASSWORD=" + quoted
+	} else if quoted, err = quoteEnv(passwordFile); err == nil {
+		line, apart = "ADMIN_PASSWORD_FILE="+quoted, pass
+	} else {
+		return "", "", fmt.Errorf("writing the path of the password's file: %w", err)
 	}
 	return "# The first administrator of Gatehouse. Read by: caddy run --envfile .env\n" +
-		"ADMIN_EMAIL=" + quotedEmail + "\nADMIN_PASSWORD=" + quotedPass + "\n", nil
+		"ADMIN_EMAIL=" + quotedEmail + "\n" + line + "\n", apart, nil
 }
 
 // starterCaddyfile returns a Caddyfile with one gated site.

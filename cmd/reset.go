@@ -175,6 +175,10 @@ func (c *call) rotate(e *env, u store.User) error {
 	if err != nil {
 		return fmt.Errorf("reading --env-file %s: %w", path, err)
 	}
+	if _, set := file.values()[variable+"_FILE"]; set {
+		return fmt.Errorf("%s sets %s_FILE: write the new password to the file that it names and restart Caddy; nothing was "+
+			"changed", absolute(path), variable)
+	}
 	if _, set := file.values()[variable]; !set {
 		return fmt.Errorf("%s does not set %s; nothing was changed. Is it the file that the server reads?", absolute(path),
 			variable)

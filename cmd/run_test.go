@@ -22,5 +22,8 @@ func runCaddy(t *testing.T, args ...string) {
 
 // cleanEnv returns an environment with only PATH and the race detector's options of this machine.
 func cleanEnv(home string) []string {
-	return []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE")}
+	return []string{
+		"HOME=" + home, "PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"),
+		"CADDY_ADMIN=unix/" + home + "/admin.sock",
+	}
 }

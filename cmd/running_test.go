@@ -225,3 +225,33 @@ func TestALinkFromTheCommandLineWorksOnTheServer(t *testing.T) {
 		t.Errorf("the link returns %d %s, want a redirect to a URL without the token", code, to)
 	}
 }
+
+// Run by another user, a command finds another store, or would make one: the running Caddy is asked, and it is refused.
+func TestCommandsRefuseAStoreThatTheRunningCaddyDoesNotUse(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "seven quiet otters 42")
+	defer s.start()()
+	asRoot := func(args ...string) (string, error) {
+		c := exec.Command("caddy", append([]string{"gatehouse"}, args...)...)
+		c.Dir, c.Env = s.dir, append(s.env(), "XDG_DATA_HOME="+s.dir+"/root")
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	for _, args := range [][]string{
+		{"user", "add", "eve", "--link"}, {"user", "add", "eve", "--link", "--new-store"}, {"user", "list"}, {"seed", "--dry-run"},
+		{"store", "info"}, {"backup", "b.db"}, {"reset-password", "--link"},
+	} {
+		out, err := asRoot(args...)
+		if err == nil || !strings.Contains(out, s.dir+"/data/caddy/gatehouse/gatehouse.db") ||
+			!strings.Contains(out, s.dir+"/root/caddy/gatehouse/gatehouse.db") || !strings.Contains(out, "sudo -u caddy") {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	if _, err := os.Stat(s.dir + "/root/caddy/gatehouse"); !os.IsNotExist(err) {
+		t.Errorf("something was made: %v", err)
+	}
+	if out, err := asRoot("user", "list", "--store", s.dir+"/data/caddy/gatehouse/gatehouse.db"); err != nil {
+		t.Errorf("the store by its name: %v\n%s", err, out)
+	}
+	s.run("", "user", "add", "eve", "--link")
+}

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
@@ -39,7 +40,11 @@ func dryRun(c *call) error {
 	if err != nil {
 		return err
 	}
-	st, err := c.openExisting(app.StoreOptions(zap.NewNop()))
+	opts, err := c.storeOptions(app)
+	if err != nil {
+		return err
+	}
+	st, err := c.openExisting(opts)
 	if err != nil {
 		return err
 	}
@@ -52,6 +57,9 @@ func dryRun(c *call) error {
 	}
 	for i, l := range lines {
 		lines[i].Source = c.origin(app.Admin, l)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.envCut)) {
+		lines = append(lines, seed.Line{Kind: seed.LineWarning, Text: c.envCut[name] + ": " + cutText(name)})
 	}
 	if c.boolFlag("json") {
 		return c.printJSON(lines)

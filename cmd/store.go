@@ -52,7 +52,10 @@ func (c *call) withStore(fn func(db *sqlstore.DB, side storecopy.Side) error) er
 	if err != nil {
 		return err
 	}
-	opts := app.StoreOptions(zap.NewNop())
+	opts, err := c.storeOptions(app)
+	if err != nil {
+		return err
+	}
 	if err := c.requireStore(opts, false); err != nil {
 		return err
 	}
@@ -123,7 +126,10 @@ func storeCheck(c *call) error {
 	if err != nil {
 		return err
 	}
-	opts := app.StoreOptions(zap.NewNop())
+	opts, err := c.storeOptions(app)
+	if err != nil {
+		return err
+	}
 	if err := c.requireStore(opts, false); err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func waitEcho(t *testing.T, tty *os.File, want bool) {
 // startPrompt starts a program that asks for a new password, and returns its standard error.
 func startPrompt(t *testing.T, theirs *os.File) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
-	c := exec.Command("caddy", "gatehouse", "user", "add", "ada", "--store", filepath.Join(t.TempDir(), "gate.db"))
+	c := exec.Command("caddy", "gatehouse", "user", "add", "ada", "--new-store", "--store", filepath.Join(t.TempDir(), "gate.db"))
 	c.Dir = t.TempDir()
 	c.Env = cleanEnv(c.Dir)
 	c.Stdin = theirs

@@ -30,7 +30,8 @@ func userCommand() *cobra.Command {
 --password-stdin; with --link it prints a one-time link instead, with which the
 person sets one.
 
-When there is no store yet, it is made, and a note says so.`, cobra.ExactArgs(1), userAdd)
+Where there is no store yet, --new-store makes one. The next start of Caddy with the
+same configuration then finds the account there.`, cobra.ExactArgs(1), userAdd)
 	af := add.Flags()
 	af.String("email", "", "e-mail address")
 	af.String("name", "", "display name")
@@ -39,6 +40,7 @@ When there is no store yet, it is made, and a note says so.`, cobra.ExactArgs(1)
 	af.Bool("disabled", false, "add it turned off")
 	af.Bool("must-change", false, "the password has to be replaced at the first sign-in")
 	af.Bool("password-stdin", false, "read the password from standard input")
+	af.Bool("new-store", false, "make the store if there is none")
 	linkFlags(add)
 
 	root.AddCommand(list, show, add,
@@ -175,7 +177,7 @@ func userAdd(c *call) error {
 			return err
 		}
 	}
-	return c.open(true, func(e *env) error {
+	return c.open(c.boolFlag("new-store"), func(e *env) error {
 		u, link, err := e.accounts.Create(c.ctx, operator, n)
 		if err != nil {
 			return userError(err)
