@@ -18,6 +18,7 @@ import (
 type plan struct {
 	listen string
 	path   string // of the server in the configuration
+	apart  bool   // strangers do not get there: it asks for certificates, or only this machine does
 	routes []*planRoute
 	errors []*planRoute
 	named  map[string]*planRoute

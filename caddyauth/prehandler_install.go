@@ -15,7 +15,7 @@ func (a *App) installPreHandlers(ctx caddy.Context, srv *caddyhttp.Server) error
 	}
 	if a.installed == nil {
 		a.installed = make(map[*caddyhttp.Server]bool)
-		if err := a.checkSiteNames(ctx); err != nil {
+		if err := a.checkServers(ctx); err != nil {
 			return err
 		}
 	}

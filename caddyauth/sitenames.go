@@ -2,6 +2,7 @@ package caddyauth
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,29 +18,52 @@ type siteNames struct {
 	any   bool // some site takes every host, or one that is not known yet
 }
 
-// gatedNames reads the hosts of all servers. It runs while Caddy provisions the first that has a gate.
-func gatedNames(ctx caddy.Context) (siteNames, error) {
-	var s siteNames
+// readServers reads the routes of all servers. It runs while Caddy provisions the first that has a gate.
+func readServers(ctx caddy.Context) ([]*plan, error) {
 	app, err := ctx.App("http")
 	if err != nil {
-		return s, err
+		return nil, err
 	}
 	httpApp, ok := app.(*caddyhttp.App)
 	if !ok {
-		return s, fmt.Errorf("the http app is a %T", app)
+		return nil, fmt.Errorf("the http app is a %T", app)
 	}
-	for _, srv := range httpApp.Servers {
-		p, err := readPlan(srv)
+	var plans []*plan
+	for _, name := range slices.Sorted(maps.Keys(httpApp.Servers)) {
+		p, err := readPlan(httpApp.Servers[name])
 		if err != nil {
-			return s, err
+			return nil, err
 		}
+		p.path = "apps/http/servers/" + name // Caddy has not told those that come later their names
+		p.apart = apart(httpApp.Servers[name])
+		plans = append(plans, p)
+	}
+	return plans, nil
+}
+
+// checkServers looks at the sites of all servers together.
+func (a *App) checkServers(ctx caddy.Context) error {
+	plans, err := readServers(ctx)
+	if err != nil {
+		return err
+	}
+	var sites siteNames
+	for _, p := range plans {
 		for _, r := range p.routes {
 			if p.gatedSite(r) {
-				s.add(r)
+				sites.add(r)
 			}
 		}
 	}
-	return s, nil
+	if err := a.checkSiteNames(sites); err != nil {
+		return err
+	}
+	for _, b := range openSites(plans) {
+		if err := a.warn(b.place, b.text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *siteNames) add(r *planRoute) {
@@ -68,14 +92,7 @@ func wildcardMatches(site, name string) bool {
 
 // checkSiteNames refuses options about hosts that none of the gated sites has: they would do nothing, and nobody would
 // see why.
-func (a *App) checkSiteNames(ctx caddy.Context) error {
-	if len(a.opt.adminHosts) == 0 && a.opt.cookieDomain == "" {
-		return nil
-	}
-	sites, err := gatedNames(ctx)
-	if err != nil {
-		return err
-	}
+func (a *App) checkSiteNames(sites siteNames) error {
 	names := strings.Join(sites.names, " ")
 	unserved := slices.DeleteFunc(slices.Clone(a.opt.adminHosts),
 		func(h reqctx.Host) bool { return sites.serves(h.Name) })

@@ -7,8 +7,9 @@ import (
 
 // bypass is a way through a site without a gate.
 type bypass struct {
-	place string
-	text  string
+	place    string
+	text     string
+	upstream string // of a proxy, the addresses
 }
 
 // What handlers of Caddy do with a request.
@@ -266,7 +267,7 @@ func (w *walk) add(h *planHandler, label []string, text string) {
 		}
 		place = w.site + " > " + route + " > " + handler
 	}
-	if next := (bypass{place, text}); !slices.Contains(w.bypasses, next) {
+	if next := (bypass{place, text, h.detail}); !slices.Contains(w.bypasses, next) {
 		w.bypasses = append(w.bypasses, next)
 	}
 }
