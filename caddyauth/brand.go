@@ -1,8 +1,11 @@
 package caddyauth
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"unicode"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -59,6 +62,9 @@ func resolveBrand(a *App, o *options) error {
 	c := a.Brand
 	if c == nil {
 		c = &BrandConfig{}
+	}
+	if c.Title != "" && strings.TrimSpace(c.Title) == "" || strings.ContainsFunc(c.Title, unicode.IsControl) {
+		return errors.New("brand title: it is blank, or has a line break in it; write the name of the site in one line")
 	}
 	o.title = c.Title
 	if o.title == "" {

@@ -37,6 +37,8 @@ func checkPattern(pat string) error {
 	case strings.Count(pat, "*") > 1, strings.Contains(pat, "*") && !strings.HasSuffix(pat, "/*"):
 		return fmt.Errorf("path %q: '*' may only stand at the end, after a '/': use an exact path or a prefix such as "+
 			"/static/*", pat)
+	case strings.Contains(pat, ",/"):
+		return fmt.Errorf("path %q: put blanks between several paths, not commas; a comma before a '/' is written %%2C", pat)
 	case strings.ContainsAny(pat, "? "):
 		return fmt.Errorf("path %q would never match: what follows a '?' is no part of a path, and a blank is sent as %%20",
 			pat)

@@ -63,6 +63,9 @@ func (f Field) CheckValue(v string) error {
 	if strings.TrimSpace(v) == "" {
 		return errors.New("a value is empty")
 	}
+	if v == "*" {
+		return errors.New("\"*\" is a name like any other here; leave the line out if everybody may")
+	}
 	var fault identifier.Fault
 	switch f {
 	case FieldRole:
@@ -73,12 +76,15 @@ func (f Field) CheckValue(v string) error {
 		if fault = identifier.CheckEmail(v); fault == identifier.Form {
 			return fmt.Errorf("%q is not an e-mail address", v)
 		}
+		if domain, all := strings.CutPrefix(v, "*@"); all {
+			return fmt.Errorf("%q: there are no wildcards; for everybody of a domain write: domain %s", v, domain)
+		}
 	case FieldDomain:
 		if !identifier.IsDomain(v) {
 			return fmt.Errorf("%q: give the domain alone, such as example.com", v)
 		}
 	case FieldGroup:
-		if strings.Contains(v, ",") && !strings.Contains(v, "=") {
+		if strings.ContainsAny(v, ",;") && !strings.Contains(v, "=") {
 			return fmt.Errorf("%q: put blanks between several groups, not commas", v)
 		}
 		fault = identifier.CheckGroup(v)
