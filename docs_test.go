@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -146,9 +147,13 @@ func secretFiles(t *testing.T, dir, dsn string) func(name string) string {
 		}
 		return path
 	}
-	key := must(x509.MarshalPKCS8PrivateKey(must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))))
+	private := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	key := must(x509.MarshalPKCS8PrivateKey(private))
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true}
+	certificate := must(x509.CreateCertificate(rand.Reader, template, template, private.Public(), private))
 	hasher := password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, password.NewSlots(1, 1))
-	keyFile := write("key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	keyFile := write("key", slices.Concat(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})))
 	hash := write("hash", []byte(must(hasher.Hash(t.Context(), "a secret of the documentation's test"))))
 	dsnFile := write("dsn", []byte(dsn+"\n"))
 	secret := write("secret", []byte("a secret of the documentation's test\n"))

@@ -42,6 +42,8 @@ func (h providers) list(w http.ResponseWriter, r *http.Request, q *web.Request) 
 func (h providers) section(q *web.Request, p api.ProviderStatus) section {
 	state := good(q.Text("idp.up"))
 	switch {
+	case p.Misconfigured:
+		state = bad(q.Text("idp.misconfigured"))
 	case p.Down:
 		state = bad(q.Text("idp.down"))
 	case p.DiscoveredAt.IsZero():
@@ -61,6 +63,9 @@ func (h providers) section(q *web.Request, p api.ProviderStatus) section {
 	if p.LastError != "" {
 		facts = append(facts, fact{Name: q.Text("idp.error"), Value: p.LastError},
 			fact{Name: q.Text("idp.error_at"), Time: p.LastErrorAt})
+	}
+	if p.Note != "" {
+		facts = append(facts, fact{Name: q.Text("idp.note"), Value: p.Note})
 	}
 	if p.LogoutError != "" {
 		facts = append(facts, fact{Name: q.Text("idp.logout"), Value: p.LogoutError},

@@ -54,7 +54,7 @@ func decisionHeaders(h http.Header) {
 // forbidden responds to a signed-in person who is not allowed.
 func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, req *request, why denial) error {
 	s := req.session
-	req.first.identity = identityOf(s)
+	req.first.identity = identityOf(req.live.oidc, s)
 	page := req.kind(r, g.api) != kindAPI
 	q := req.forPages(r)
 	if why.mustChange {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 )
@@ -132,21 +133,22 @@ type identity struct {
 	values [numValues]string
 }
 
-type identityKey struct{}
+// identityKey is what an identity is memoized for: a configuration's providers say what is sent of an account.
+type identityKey struct{ oidc *login.OIDC }
 
-func identityOf(l *session.Live) *identity {
-	return l.Memoize(identityKey{}, newIdentity).(*identity) //nolint:errcheck // newIdentity returns nothing else
+func identityOf(o *login.OIDC, l *session.Live) *identity {
+	compute := func(l *session.Live) any { return newIdentity(o, l) }
+	return l.Memoize(identityKey{o}, compute).(*identity) //nolint:errcheck // newIdentity returns nothing else
 }
 
-// newIdentity returns the *identity of a session.
-func newIdentity(l *session.Live) any {
+func newIdentity(o *login.OIDC, l *session.Live) *identity {
 	u := &l.User
 	provider := l.Session.Provider
 	if provider == "" {
 		provider = policy.LocalProvider
 	}
 	id := &identity{values: [numValues]string{
-		valueUser: u.Username, valueID: u.ID, valueEmail: u.Email, valueName: u.Name,
+		valueUser: u.Username, valueID: u.ID, valueEmail: o.EmailForApp(l), valueName: u.Name,
 		valueGroups: strings.Join(headerGroups(u.Groups), ","), valueRole: string(u.Role), valueProvider: provider,
 		valueSession: l.Session.ID,
 	}}

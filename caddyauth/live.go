@@ -26,13 +26,14 @@ type live struct {
 // newLive wires the parts of an app whose store is open.
 func newLive(a *App) (*live, error) {
 	rt, o := a.rt, a.opt
+	ending := &login.EndingStore{Store: rt.Store}
 	hasher := password.NewHasher(o.hash, rt.HashSlots(o.hash))
 	logins := &login.Service{
-		Store: rt.Store, Sessions: rt.Sessions, Hasher: hasher, Throttle: rt.Throttle,
+		Store: ending, Sessions: rt.Sessions, Hasher: hasher, Throttle: rt.Throttle,
 		Limits: o.throttle, Lifetime: o.limits, Clock: time.Now, Log: a.log.Named("login"), Count: rt.Metrics.SignIn,
 	}
 	accounts := account.New(account.Config{
-		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Hasher: hasher, Policy: o.policy,
+		Store: ending, Sessions: rt.Sessions, Login: logins, Hasher: hasher, Policy: o.policy,
 		Title: o.title, EnvPrefix: o.seed.EnvPrefix, Clock: time.Now, Log: a.log.Named("account"),
 	})
 	providers, err := a.newOIDC(logins)
@@ -40,6 +41,9 @@ func newLive(a *App) (*live, error) {
 		return nil, err
 	}
 	accounts.Effective = providers.Effective
+	if providers != nil {
+		ending.Ended, providers.Background = providers.RevokeEnded, rt.Background
+	}
 	pages, err := site.New(web.Config{
 		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Accounts: accounts, OIDC: providers,
 		CookieDomain: o.cookieDomain, TrustReturn: o.trustReturn, AdminHosts: o.adminHosts,

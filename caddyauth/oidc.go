@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -18,13 +17,24 @@ type ProviderConfig struct {
 	// Name of the provider in addresses and rules: lower-case letters, digits, '-' and '_'. The callback to register
 	// at the provider is <site>/_auth/oidc/<name>/callback.
 	Name string `json:"name"`
+	// Preset stands for issuer, label and icon of a well-known provider: `google`, `microsoft` or `gitlab`.
+	Preset string `json:"preset,omitempty"`
+	// PresetValue goes with the preset: the tenant's id for microsoft, the address of an instance of your own for
+	// gitlab. Placeholders are allowed.
+	PresetValue string `json:"preset_value,omitempty"`
 	// Issuer is the provider's address, as its discovery document spells it. Placeholders are allowed.
-	Issuer string `json:"issuer"`
+	Issuer string `json:"issuer,omitempty"`
+	// Discovery is the address of the discovery document, where the provider is reached at another address than its
+	// issuer's. Placeholders are allowed.
+	Discovery string `json:"discovery,omitempty"`
+	// Endpoints are addresses in place of those in the metadata: authorization, token, userinfo, jwks, end_session and
+	// revocation. Placeholders are allowed.
+	Endpoints map[string]string `json:"endpoints,omitempty"`
 	// ClientID that the provider gave. Placeholders are allowed.
 	ClientID string `json:"client_id"`
 	// ClientSecret that the provider gave. Use a placeholder.
 	ClientSecret string `json:"client_secret,omitempty"`
-	// ClientSecretFile is a file whose content is the secret, one trailing newline dropped.
+	// ClientSecretFile is a file whose content is the secret, one line break at the end dropped.
 	ClientSecretFile string `json:"client_secret_file,omitempty"`
 	// Label on the button; default the name with a capital.
 	Label string `json:"label,omitempty"`
@@ -42,6 +52,15 @@ type ProviderConfig struct {
 	SignAlgs []string `json:"sign_algs,omitempty"`
 	// Scopes to ask for; default openid, profile and email.
 	Scopes []string `json:"scopes,omitempty"`
+	// AuthParams go along with every authorization request.
+	AuthParams []oidc.AuthParam `json:"auth_params,omitempty"`
+	// LoginHint sends what was typed as username along with the authorization request.
+	LoginHint bool `json:"login_hint,omitempty"`
+	// Userinfo is `off` where the ID token holds all claims, and `on` by default.
+	Userinfo string `json:"userinfo,omitempty"`
+	// IdentityKey is the claim of the ID token that people are known by; default sub. Use one that never changes, such
+	// as Entra's oid.
+	IdentityKey string `json:"identity_key,omitempty"`
 	// Claims are where to find what is needed of a person.
 	Claims *ClaimsConfig `json:"claims,omitempty"`
 	// Allow says who may sign in: anyone who satisfies any of the rules; default everyone the provider vouches for.
@@ -52,8 +71,14 @@ type ProviderConfig struct {
 	Link string `json:"link,omitempty"`
 	// AdminGroups make administrators of their members, at every sign-in, both ways.
 	AdminGroups []string `json:"admin_groups,omitempty"`
+	// UnverifiedEmail passes addresses on to the app that the provider has not verified; default only verified ones.
+	UnverifiedEmail bool `json:"unverified_email,omitempty"`
+	// Refresh is `off` to ask nothing of the provider after the sign-in, and `on` by default.
+	Refresh string `json:"refresh,omitempty"`
 	// RefreshGrace is how long a session goes on whose refreshes fail without being refused; default 1h.
 	RefreshGrace caddy.Duration `json:"refresh_grace,omitempty"`
+	// CAFile is a PEM file with CA certificates that are trusted for this provider beside those of the system.
+	CAFile string `json:"ca_file,omitempty"`
 	// InsecureHTTP allows http and private addresses, for tests and networks of your own.
 	InsecureHTTP bool `json:"insecure_http,omitempty"`
 }
@@ -66,7 +91,8 @@ type ClaimsConfig struct {
 	Email string `json:"email,omitempty"`
 	// Name: default name.
 	Name string `json:"name,omitempty"`
-	// Groups: default groups. A text is one group.
+	// Groups: default groups. A text is one group. A path that is given may also lead to a map, whose keys are the groups,
+	// and through lists of objects.
 	Groups string `json:"groups,omitempty"`
 }
 
@@ -112,7 +138,7 @@ func parseOIDC(a *App, d *caddyfile.Dispenser) error {
 			return d.WrapErr(err)
 		}
 		return nil
-	}, "claim", "allow", "admin_group")
+	}, "claim", "allow", "admin_group", "endpoint", "auth_params")
 	if err != nil {
 		return err
 	}
@@ -127,7 +153,8 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 	single := map[string]*string{
 		"issuer": &p.Issuer, "client_id": &p.ClientID, "client_secret": &p.ClientSecret,
 		"client_secret_file": &p.ClientSecretFile,
-		"label":              &p.Label, "icon": &p.Icon, "auth_method": &p.AuthMethod, "create": &p.Create, "link": &p.Link,
+		"discovery":          &p.Discovery, "identity_key": &p.IdentityKey, "ca_file": &p.CAFile,
+		"label": &p.Label, "icon": &p.Icon, "auth_method": &p.AuthMethod, "create": &p.Create, "link": &p.Link,
 	}
 	if to := single[option]; to != nil {
 		if *to, err = oneArg(d); err != nil {
@@ -136,6 +163,22 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		return p.checkLinePlaceholders(d, option, *to)
 	}
 	switch option {
+	case "preset":
+		return p.parsePreset(d)
+	case "endpoint":
+		return p.parseEndpoint(d)
+	case "auth_params":
+		return p.parseAuthParams(d)
+	case "userinfo":
+		return parseSwitch(d, &p.Userinfo)
+	case "refresh":
+		return parseSwitch(d, &p.Refresh)
+	case "login_hint":
+		p.LoginHint = true
+		return noArgs(d)
+	case "unverified_email":
+		p.UnverifiedEmail = true
+		return noArgs(d)
 	case "client_key":
 		return p.parseClientKey(d)
 	case "sign_alg":
@@ -162,8 +205,9 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		p.InsecureHTTP = true
 		return noArgs(d)
 	default:
-		return d.Errf("unrecognized option %q; oidc knows issuer, client_id, client_secret, client_secret_file, label, "+
-			"icon, auth_method, client_key, sign_alg, scopes, claim, allow, create, link, admin_group, refresh_grace and "+
+		return d.Errf("unrecognized option %q; oidc knows preset, issuer, discovery, endpoint, client_id, client_secret, "+
+			"client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, auth_params, login_hint, userinfo, "+
+			"identity_key, claim, allow, create, link, admin_group, unverified_email, refresh, refresh_grace, ca_file and "+
 			"insecure_http", option)
 	}
 	return err
@@ -210,7 +254,8 @@ func (p *ProviderConfig) parseClaim(d *caddyfile.Dispenser) error {
 // checkLinePlaceholders checks the options that take placeholders.
 func (p *ProviderConfig) checkLinePlaceholders(d *caddyfile.Dispenser, option, value string) error {
 	switch option {
-	case "issuer", "client_id", "client_secret", "client_secret_file", "icon", "client_key":
+	case "preset", "issuer", "discovery", "endpoint", "client_id", "client_secret", "client_secret_file", "icon",
+		"client_key", "ca_file":
 		if err := checkPlaceholders(value); err != nil {
 			return d.Errf("oidc %s %s: %w", p.Name, option, err)
 		}
@@ -243,51 +288,6 @@ func resolveOIDC(a *App, o *options) error {
 		o.providers = append(o.providers, c)
 	}
 	return nil
-}
-
-func (p *ProviderConfig) resolve() (oidc.Config, error) {
-	c := p.literal()
-	for _, v := range []struct {
-		option string
-		from   string
-		to     *string
-	}{
-		{"issuer", p.Issuer, &c.Issuer}, {"client_id", p.ClientID, &c.ClientID}, {"client_secret", p.ClientSecret, &c.Secret},
-	} {
-		if v.from == "" {
-			continue // Validate returns the error
-		}
-		s, err := placeholder("oidc "+p.Name+" "+v.option, v.from)
-		if err != nil {
-			return c, err
-		}
-		*v.to = s
-	}
-	for _, step := range []func(*oidc.Config) error{p.readSecret, p.readKey, p.readIcon} {
-		if err := step(&c); err != nil {
-			return c, fmt.Errorf("oidc %s %w", p.Name, err)
-		}
-	}
-	return c, nil
-}
-
-// literal returns the configuration as far as it needs no environment and no files.
-func (p *ProviderConfig) literal() oidc.Config {
-	c := oidc.Config{
-		Name: p.Name, Issuer: p.Issuer, ClientID: p.ClientID, Method: oidc.Method(p.AuthMethod), Label: p.Label,
-		SignAlgs: p.SignAlgs, Scopes: p.Scopes, Allow: p.Allow, Create: oidc.Create(p.Create), Link: oidc.Link(p.Link),
-		AdminGroups: p.AdminGroups, RefreshGrace: time.Duration(p.RefreshGrace), Insecure: p.InsecureHTTP,
-	}
-	if p.Claims != nil {
-		c.Claims = oidc.ClaimPaths(*p.Claims)
-	}
-	return c
-}
-
-func oidcSettings(a *App, s *settings) {
-	for _, p := range a.OIDC {
-		s.add("oidc", p.Name, p.Issuer, false)
-	}
 }
 
 // providerNames returns the names that `require provider` may have.

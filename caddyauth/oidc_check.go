@@ -24,6 +24,11 @@ func (p *ProviderConfig) checkLine() error {
 	if p.ClientSecret != "" && p.ClientSecretFile != "" {
 		return fmt.Errorf("oidc %s: client_secret and client_secret_file contradict each other; give one", p.Name)
 	}
+	for _, check := range []func() error{p.checkPreset, p.checkSwitches} {
+		if err := check(); err != nil {
+			return fmt.Errorf("oidc %s: %w", p.Name, err)
+		}
+	}
 	c := p.example()
 	if c.Issuer == "" {
 		c.Issuer = exampleIssuer
@@ -55,9 +60,16 @@ func (p *ProviderConfig) checkBlock() error {
 func (p *ProviderConfig) example() oidc.Config {
 	c := p.literal()
 	c.Secret = p.ClientSecret
-	for s, good := range map[*string]string{&c.Issuer: exampleIssuer, &c.ClientID: exampleID, &c.Secret: exampleSecret} {
+	for s, good := range map[*string]string{
+		&c.Issuer: exampleIssuer, &c.ClientID: exampleID, &c.Secret: exampleSecret, &c.Discovery: exampleIssuer,
+	} {
 		if strings.Contains(*s, "{") {
 			*s = good
+		}
+	}
+	for kind, address := range c.Endpoints {
+		if strings.Contains(address, "{") {
+			c.Endpoints[kind] = exampleIssuer
 		}
 	}
 	if p.ClientSecretFile != "" {
@@ -74,10 +86,14 @@ func (p *ProviderConfig) example() oidc.Config {
 func (p *ProviderConfig) errorLine(begin caddyfile.Dispenser, lines []caddyfile.Dispenser) *caddyfile.Dispenser {
 	candidates := []string{"client_secret", "client_secret_file", "auth_method", "client_key"}
 	switch {
-	case p.Issuer == "":
+	case p.issuer() == "":
 		return &begin
-	case strings.HasPrefix(p.Issuer, "http:") && !p.InsecureHTTP:
-		candidates = []string{"issuer"}
+	case strings.HasPrefix(p.issuer(), "http:") && !p.InsecureHTTP:
+		candidates = []string{"issuer", "preset"}
+	case strings.HasPrefix(p.Discovery, "http:") && !p.InsecureHTTP:
+		candidates = []string{"discovery"}
+	case p.hasPlainEndpoint() && !p.InsecureHTTP:
+		candidates = []string{"endpoint"}
 	case p.ClientID == "":
 		return &begin
 	}
@@ -87,6 +103,16 @@ func (p *ProviderConfig) errorLine(begin caddyfile.Dispenser, lines []caddyfile.
 		}
 	}
 	return &begin
+}
+
+// hasPlainEndpoint reports whether an endpoint is at a plain http address.
+func (p *ProviderConfig) hasPlainEndpoint() bool {
+	for _, address := range p.Endpoints {
+		if strings.HasPrefix(address, "http:") {
+			return true
+		}
+	}
+	return false
 }
 
 // checkRepeats refuses lists that hold a value twice.

@@ -1,7 +1,6 @@
 package caddyauth
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -10,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"unicode"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -28,11 +29,41 @@ func (p *ProviderConfig) readSecret(c *oidc.Config) error {
 	if err != nil {
 		return err
 	}
-	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
-	if len(b) == 0 {
+	if c.Secret, err = credential("client_secret_file", string(b)); err != nil {
+		return err
+	}
+	if c.Secret == "" {
 		return errors.New("client_secret_file: the file is empty")
 	}
-	c.Secret = string(b)
+	return nil
+}
+
+// credential returns what a variable or a file holds without one line break at the end, which editors and secret
+// stores add. Other white space around it, or a character that nobody sees, would be sent along, and the provider would
+// only say that the credentials are wrong.
+func credential(option, s string) (string, error) {
+	s = strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")
+	switch {
+	case strings.HasPrefix(s, "\ufeff"):
+		return "", fmt.Errorf("%s: begins with a byte order mark; save the file as UTF-8 without one", option)
+	case strings.TrimSpace(s) != s:
+		return "", fmt.Errorf("%s: begins or ends with white space; remove it where the value is set", option)
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return "", fmt.Errorf("%s: has a control character or a line break in it; give the value alone", option)
+	}
+	return s, nil
+}
+
+// readCA reads the CA certificates.
+func (p *ProviderConfig) readCA(c *oidc.Config) error {
+	if p.CAFile == "" {
+		return nil
+	}
+	b, err := p.readFile("ca_file", p.CAFile)
+	if err != nil {
+		return err
+	}
+	c.CA = b
 	return nil
 }
 
@@ -56,12 +87,15 @@ func (p *ProviderConfig) readFile(option, configured string) ([]byte, error) {
 }
 
 func (p *ProviderConfig) readIcon(c *oidc.Config) error {
-	if p.Icon == "" {
-		return nil
+	b := p.presetIcon()
+	if p.Icon != "" {
+		var err error
+		if b, err = p.readFile("icon", p.Icon); err != nil {
+			return err
+		}
 	}
-	b, err := p.readFile("icon", p.Icon)
-	if err != nil {
-		return err
+	if len(b) == 0 {
+		return nil
 	}
 	kind, err := ui.ImageType(b)
 	if err != nil {

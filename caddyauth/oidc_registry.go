@@ -62,8 +62,10 @@ func providerPages(config admin.Config, o *login.OIDC, prefix string) admin.Conf
 			return err
 		case s.Problem != "":
 			return errors.New(s.Problem)
-		case s.KeyNote != "" && s.Keys == 0:
-			return errors.New(s.KeyNote)
+		case s.KeyProblem != "":
+			return errors.New(s.KeyProblem)
+		case s.Misconfigured:
+			return errors.New(s.LastError)
 		}
 		return nil
 	}
@@ -75,15 +77,16 @@ func providerStatus(s oidc.Status, prefix string) api.ProviderStatus {
 	out := api.ProviderStatus{
 		Name: s.Name, Label: s.Label, Issuer: s.Issuer, Scopes: s.Scopes,
 		RedirectURI: prefix + "/oidc/" + s.Name + "/callback",
-		Down:        s.Problem != "", DiscoveredAt: s.DiscoveredAt, KeysAt: s.KeysRead, Keys: s.Keys, Skew: s.Skew,
+		Down:        s.Problem != "" || s.KeyProblem != "" || s.Misconfigured, Misconfigured: s.Misconfigured,
+		Note: s.KeyNote, DiscoveredAt: s.DiscoveredAt, KeysAt: s.KeysRead, Keys: s.Keys, Skew: s.Skew,
 		LastSuccess: s.LastSuccess, LastError: s.LastError, LastErrorAt: s.LastFailure,
 		LogoutError: s.LogoutError, LogoutErrorAt: s.LogoutRefused,
 	}
 	switch {
 	case s.Problem != "":
 		out.LastError, out.LastErrorAt = s.Problem, s.CheckedAt
-	case s.KeyNote != "":
-		out.LastError, out.LastErrorAt = s.KeyNote, s.KeysRead
+	case s.KeyProblem != "":
+		out.LastError, out.LastErrorAt = s.KeyProblem, s.KeysFailed
 	}
 	return out
 }

@@ -14,7 +14,7 @@ import (
 // passOn hands the request on with the person's identity. That ends with what comes next: whatever runs after the gate
 // has returned, but is no part of it, gets no identity.
 func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
-	req.first.identity, req.first.gate = identityOf(req.session), g
+	req.first.identity, req.first.gate = identityOf(req.live.oidc, req.session), g
 	req.setHeaders(r.Header, g.headers)
 	defer req.removeHeaders(r.Header)
 	return g.follow(w, r, next, req)
@@ -24,6 +24,9 @@ func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
 	req.response.ResponseWriter = w
 	req.follower.Aborter = &req.response
+	if req.session.Session.Provider != "" {
+		req.follower.Refresher = req
+	}
 	req.ctx = req.live.sessions.Follow(req.ctx, req.session, &req.follower)
 	defer req.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
 	err := next.ServeHTTP(&req.response, r.WithContext(req.ctx))
@@ -32,6 +35,12 @@ func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 		return g.respondEnded(w, r, req, err)
 	}
 	return err
+}
+
+// RefreshSession implements session.Refresher: a stream that is open does not outlive what the provider has revoked. A
+// session that ends by it ends its streams like any other.
+func (req *request) RefreshSession(ctx context.Context) {
+	_ = req.live.oidc.RefreshStream(ctx, req.first.token)
 }
 
 // sessionEnded reports whether a context is canceled because its session has ended.

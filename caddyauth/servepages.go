@@ -23,7 +23,7 @@ func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) 
 	r = web.WithSessionObserver(req.forPages(r), func(s *session.Live) {
 		asked = true
 		if s != nil {
-			req.first.identity = identityOf(s)
+			req.first.identity = identityOf(req.live.oidc, s)
 		}
 	})
 	req.live.site.Router.ServeHTTP(w, r)
@@ -45,7 +45,7 @@ func (req *request) identifyForLog() {
 		s, err = req.live.oidc.Check(req.ctx, s)
 	}
 	if err == nil {
-		req.first.identity = identityOf(s)
+		req.first.identity = identityOf(req.live.oidc, s)
 	}
 }
 

@@ -16,14 +16,17 @@ type ProviderStatus struct {
 	RedirectURI string // to register at the provider; a path means: on the site that the page is shown on
 	Scopes      []string
 
-	Down         bool      // sign-ins through it fail at the moment
-	DiscoveredAt time.Time // when its metadata was read last
-	KeysAt       time.Time // when its keys were read last
-	Keys         int
-	Skew         time.Duration // of its clock against ours; positive when it is ahead
-	LastSuccess  time.Time     // of a sign-in
-	LastError    string        // in words, cleaned
-	LastErrorAt  time.Time
+	Down bool // sign-ins through it fail at the moment
+	// Misconfigured reports that they fail until somebody changes a configuration, here or at the provider.
+	Misconfigured bool
+	Note          string    // what is not used of its keys, and why; no failure
+	DiscoveredAt  time.Time // when its metadata was read last
+	KeysAt        time.Time // when its keys were read last
+	Keys          int
+	Skew          time.Duration // of its clock against ours; positive when it is ahead
+	LastSuccess   time.Time     // of a sign-in
+	LastError     string        // in words, cleaned
+	LastErrorAt   time.Time
 	// LogoutError is why a logout token was refused last. Anybody can send one, so it is no failure of the provider.
 	LogoutError   string
 	LogoutErrorAt time.Time
@@ -37,6 +40,8 @@ type provider struct {
 	RedirectURI  string     `json:"redirect_uri"`
 	Scopes       []string   `json:"scopes"`
 	Down         bool       `json:"down"`
+	Misconfig    bool       `json:"misconfigured"`
+	Note         string     `json:"note"`
 	DiscoveredAt *time.Time `json:"discovered_at"`
 	KeysAt       *time.Time `json:"keys_at"`
 	Keys         int        `json:"keys"`
@@ -69,7 +74,7 @@ func (p providers) list(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	shape := func(s ProviderStatus) provider {
 		return provider{
 			Name: s.Name, Label: s.Label, Issuer: s.Issuer, RedirectURI: q.Absolute(s.RedirectURI), Scopes: nonNil(s.Scopes),
-			Down: s.Down, DiscoveredAt: millisOrNil(s.DiscoveredAt), KeysAt: millisOrNil(s.KeysAt), Keys: s.Keys,
+			Down: s.Down, Misconfig: s.Misconfigured, Note: s.Note, DiscoveredAt: millisOrNil(s.DiscoveredAt), KeysAt: millisOrNil(s.KeysAt), Keys: s.Keys,
 			SkewSeconds: s.Skew.Seconds(), LastSuccess: millisOrNil(s.LastSuccess), LastError: s.LastError,
 			LastErrorAt: millisOrNil(s.LastErrorAt), LogoutError: s.LogoutError, LogoutErrAt: millisOrNil(s.LogoutErrorAt),
 		}

@@ -26,6 +26,7 @@ const (
 	Form      Fault = "it is not a plain e-mail address"
 	Lookalike Fault = "it has characters that are another address when they are folded"
 	NotString Fault = "it is not a text"
+	NotTime   Fault = "it is not a time"
 	TooMany   Fault = "there are too many"
 )
 

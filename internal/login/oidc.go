@@ -27,6 +27,8 @@ type OIDC struct {
 	Registry *oidc.Registry
 	// Reserved are usernames that no provider's user gets, above all that of the administrator in the environment.
 	Reserved []string
+	// Background runs work that no request waits for; nil starts a goroutine.
+	Background func(work func(context.Context))
 
 	flights   singleflight.Group
 	starts    *otter.Cache[string, *rate.Limiter]
@@ -242,7 +244,7 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 		return err
 	}
 	out.SignedIn, err = o.Service.SignIn(ctx, c, Proof{User: u}, SignInOptions{
-		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Sealed: sealed,
+		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, Sub: p.Sub, SID: p.SID, Sealed: sealed,
 		Remember: f.Remember,
 		Claims:   p.Stored().Encode(), AuthAt: p.AuthTime().UTC(),
 		Check: func(ctx context.Context, tx store.Tx) error {
@@ -307,6 +309,11 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 				// The session keeps its own identity, but a logout from this provider ends it, too.
 				return tx.AddSessionName(ctx, old.ID, p.Issuer, p.Subject, p.SID)
 			}
+			if p.Sub != p.Subject {
+				if err := tx.AddSessionName(ctx, old.ID, p.Issuer, p.Sub, p.SID); err != nil {
+					return err
+				}
+			}
 			old.Provider, old.Sealed, old.Claims = cfg.Name, sealed, p.Stored().Encode()
 			if p.SID != "" {
 				old.SID = p.SID
@@ -322,11 +329,15 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 // recordFailure logs, counts and audits a failed flow. Failures that anybody can cause are not audited.
 func (o *OIDC) recordFailure(ctx context.Context, c Client, name string, f oidc.CallbackResult, err error) {
 	kind := oidc.KindOf(err)
-	o.Service.Log.Info("sign-in through a provider failed", zap.String("provider", name), zap.String("kind", string(kind)),
-		zap.Error(err), zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
+	level := zap.InfoLevel
+	if kind == oidc.Misconfigured {
+		level = zap.ErrorLevel
+	}
+	o.Service.Log.Log(level, "sign-in through a provider failed", zap.String("provider", name),
+		zap.String("kind", string(kind)), zap.Error(err), zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
 	outcome, count := store.Failure, "wrong"
 	switch kind {
-	case "", oidc.Unavailable:
+	case "", oidc.Unavailable, oidc.Misconfigured:
 		count = "error"
 	case oidc.NotAllowed, oidc.Unverified, oidc.Unknown, oidc.Pending, oidc.Inactive, oidc.LinkTaken, oidc.DifferentUser:
 		outcome, count = store.Denied, "disabled"

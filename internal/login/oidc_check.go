@@ -23,6 +23,7 @@ const openTimeout = 2 * time.Second
 type cachedCheck struct {
 	refreshAt  atomic.Int64 // ms; 0 for never
 	allowed    atomic.Bool  // by the rules of this configuration
+	ended      atomic.Bool  // by a refresh, though that may not have been stored
 	unreadable bool         // the sealed tokens could not be opened
 	live       *session.Live
 }
@@ -54,6 +55,8 @@ func (o *OIDC) checkSession(ctx context.Context, l *session.Live) (*cachedCheck,
 	switch {
 	case err != nil:
 		return nil, err
+	case d.ended.Load():
+		return nil, session.ErrNone
 	case d.unreadable: // it could never be refreshed, so the provider could never revoke it
 		return nil, session.ErrNone
 	case d.allowed.Load():
@@ -66,40 +69,6 @@ func (o *OIDC) checkSession(ctx context.Context, l *session.Live) (*cachedCheck,
 	return d, nil
 }
 
-// Refresh is Check after a refresh: if the session's tokens are due, they are refreshed first, once for all concurrent
-// requests and processes, and groups, names and roles are updated. If the provider has revoked the sign-in, the session
-// ends with this request: session.ErrNone. If the provider is down, the session continues for refresh_grace.
-func (o *OIDC) Refresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
-	d, err := o.checkSession(ctx, l)
-	switch {
-	case err != nil:
-		return nil, err
-	case d == nil:
-		return o.withEffectiveUser(l), nil
-	}
-	now := o.Service.Clock()
-	if at := d.refreshAt.Load(); at == 0 || now.UnixMilli() < at {
-		return d.live, nil
-	}
-	v, _, _ := o.flights.Do(l.Session.ID, func() (any, error) {
-		// Not canceled with the request: once a refresh token was sent, its replacement has to be stored.
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
-		defer cancel()
-		return o.refreshSession(bounded, &l.Session), nil
-	})
-	switch out, _ := v.(refreshOutcome); out {
-	case refreshEnded:
-		return nil, session.ErrNone
-	case refreshChanged:
-		if l, err = o.Service.Sessions.Resolve(ctx, token); err != nil {
-			return nil, err
-		}
-		return o.Check(ctx, l)
-	}
-	d.refreshAt.Store(now.Add(refreshBackoff).UnixMilli())
-	return d.live, nil
-}
-
 // CheckCached is the check while the store is unavailable: it returns the session if this configuration has allowed it
 // before, as cached by Check or Refresh. Otherwise it returns an error, and the gate denies.
 func (o *OIDC) CheckCached(l *session.Live) (*session.Live, error) {
@@ -110,7 +79,7 @@ func (o *OIDC) CheckCached(l *session.Live) (*session.Live, error) {
 		return nil, session.ErrNone
 	}
 	known, _ := l.Memoized(o)
-	if d, ok := known.(*cachedCheck); ok && d.allowed.Load() {
+	if d, ok := known.(*cachedCheck); ok && d.allowed.Load() && !d.ended.Load() {
 		return d.live, nil
 	}
 	return nil, fmt.Errorf("checking a session against its provider's claims: %w", store.ErrUnavailable)
@@ -134,11 +103,17 @@ func (o *OIDC) loadCheck(ctx context.Context, l *session.Live) (*cachedCheck, er
 			zap.String("provider", l.Session.Provider), zap.Error(err))
 	case err != nil:
 		return nil, fmt.Errorf("opening the tokens of a session: %w", err)
-	case t.Refresh != "" && !t.RefreshAt.IsZero():
+	case t.Refresh != "" && !t.RefreshAt.IsZero() && o.refreshes(l.Session.Provider):
 		d.refreshAt.Store(t.RefreshAt.UnixMilli())
 	}
 	kept, _ := l.Memoize(o, func(*session.Live) any { return d }).(*cachedCheck)
 	return kept, nil
+}
+
+// refreshes reports whether sessions of a provider are refreshed.
+func (o *OIDC) refreshes(provider string) bool {
+	cfg, ok := o.Registry.Config(provider)
+	return ok && !cfg.NoRefresh
 }
 
 // checkRules checks the stored claims of a session against the rules, when this configuration sees it for the first

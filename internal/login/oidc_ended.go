@@ -49,9 +49,9 @@ func markLoggedOut(ctx context.Context, tx store.Tx, issuer, subject, sid string
 
 // loggedOut reports whether a logout of the subject or of the session at the provider was recorded since started.
 func loggedOut(ctx context.Context, tx store.Tx, p *oidc.Claims, started time.Time) (bool, error) {
-	keys := map[string]string{bySubject: p.Subject, bySID: p.SID}
+	keys := map[string]string{bySubject: p.Sub, bySID: p.SID}
 	if p.SID == "" {
-		keys = map[string]string{bySubject: p.Subject, bySubjectWithSID: p.Subject}
+		keys = map[string]string{bySubject: p.Sub, bySubjectWithSID: p.Sub}
 	}
 	for what, value := range keys {
 		if ended, err := tx.Marked(ctx, logoutMark, logoutKey(what, p.Issuer, value),

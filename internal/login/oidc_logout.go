@@ -14,15 +14,15 @@ import (
 )
 
 // Backchannel ends the sessions that a provider's logout token names. An invalid token is an *[oidc.Error] of any kind
-// but Unavailable; a token that matches no session is not an error. A token is accepted once (jti), recorded in the
-// same transaction, so that it can be sent again after a technical error. A refused token is logged, audited and shown
-// in the provider's status: a provider that cannot sign users out is not healthy.
+// that is not technical; a token that matches no session is not an error. A token is accepted once (jti), recorded in
+// the same transaction, so that it can be sent again after a technical error. A refused token is logged, audited and
+// shown in the provider's status: a provider that cannot sign users out is not healthy.
 func (o *OIDC) Backchannel(ctx context.Context, c Client, name, raw string) error {
 	l, err := o.Registry.VerifyLogout(ctx, name, raw)
 	if err == nil {
 		err = o.applyLogoutToken(ctx, c, name, l)
 	}
-	if kind := oidc.KindOf(err); kind != "" && kind != oidc.Unavailable {
+	if kind := oidc.KindOf(err); kind != "" && !kind.Technical() {
 		o.AuditRefusedLogout(ctx, c, name, err)
 	}
 	return err

@@ -60,7 +60,7 @@ func (o *OIDC) refreshSession(ctx context.Context, s *store.Session) refreshOutc
 		return out
 	}
 	switch kind := oidc.KindOf(err); {
-	case kind == oidc.Unavailable, kind == "" && isTransient(err):
+	case kind.Technical(), kind == "" && isTransient(err):
 		return r.handleFailure(ctx, err)
 	case kind == "":
 		// The new claims cannot be stored. To continue with the old ones would keep rights that the provider has revoked.
@@ -130,21 +130,24 @@ func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutc
 	if !unsaved.failingSince.IsZero() && (since.IsZero() || unsaved.failingSince.Before(since)) {
 		since = unsaved.failingSince
 	}
-	log := r.Service.Log.With(zap.String("provider", r.cfg.Name), zap.Error(why))
+	log, level := r.Service.Log.With(zap.String("provider", r.cfg.Name), zap.Error(why)), zap.WarnLevel
+	if oidc.KindOf(why) == oidc.Misconfigured {
+		level = zap.ErrorLevel
+	}
 	switch {
 	case since.IsZero():
 		unsaved.failingSince = now
 	case now.Sub(since) >= r.cfg.RefreshGraceOrDefault():
-		log.Warn("session refreshes have failed for longer than refresh_grace: session ended")
+		log.Log(level, "session refreshes have failed for longer than refresh_grace: session ended")
 		return r.endSession(ctx, &oidc.Error{
 			Kind: oidc.Unavailable, Reason: "refreshes have failed for longer than refresh_grace",
 			Err: why,
 		})
 	default:
-		log.Warn("could not refresh a session; it continues")
+		log.Log(level, "could not refresh a session; it continues")
 		return refreshUnchanged
 	}
-	log.Warn("could not refresh a session; it continues for refresh_grace")
+	log.Log(level, "could not refresh a session; it continues for refresh_grace")
 	r.unsaved.Set(r.session.ID, unsaved)
 	if r.tokens.Refresh == "" || unsaved.sealed != "" {
 		return refreshUnchanged

@@ -46,6 +46,22 @@ func (o *OIDC) Effective(s *store.Session, u store.User) store.User {
 	return u
 }
 
+// EmailForApp returns the address to pass on to apps, "" for none. Apps take it for the user's own, and many find their
+// accounts by it. So one that only a provider gave, and has not verified, is not passed on unless the configuration
+// says so: at many providers people can enter any address. A nil o is a configuration without providers.
+func (o *OIDC) EmailForApp(l *session.Live) string {
+	u := &l.User
+	if u.Local || u.EmailVerified {
+		return u.Email
+	}
+	if o != nil {
+		if cfg, ok := o.Registry.Config(l.Session.Provider); ok && cfg.UnverifiedEmail {
+			return u.Email
+		}
+	}
+	return ""
+}
+
 // withEffectiveUser returns the session with the effective rights of its user.
 func (o *OIDC) withEffectiveUser(l *session.Live) *session.Live {
 	if l.Session.Provider == "" && !l.User.RoleProvided && len(l.User.ProvidedGroups) == 0 {

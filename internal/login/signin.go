@@ -40,6 +40,7 @@ type SignInOptions struct {
 	Provider string
 	Issuer   string
 	Subject  string
+	Sub      string // the sub of the ID token, by which a logout token names the session, if Subject is another claim
 	SID      string
 	Claims   string // the provider's claims, see store.Session
 	Sealed   string
@@ -100,6 +101,11 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via SignInOptio
 		})
 		if err != nil {
 			return err
+		}
+		if via.Sub != "" && via.Sub != via.Subject {
+			if err := tx.AddSessionName(ctx, out.Session.ID, via.Issuer, via.Sub, via.SID); err != nil {
+				return err
+			}
 		}
 		out.User = u
 		return s.recordSignIn(ctx, tx, c, p, via, &out)

@@ -13,7 +13,8 @@ import (
 type Claims struct {
 	Provider string // name in the configuration
 	Issuer   string
-	Subject  string
+	Subject  string // of the identity: sub, or the claim that identity_key names
+	Sub      string // as signed: logout tokens name it
 	SID      string // session at the provider; "" if not given
 
 	Username      string           // preferred, not yet unique here; never empty
@@ -48,11 +49,20 @@ func (p *Claims) addIgnored(claim string, fault identifier.Fault, example string
 }
 
 // buildClaims reads the claims. Userinfo is newer than the ID token, so it takes precedence.
-func (p *provider) buildClaims(v *verifiedToken, info jsonObject) *Claims {
+func (p *provider) buildClaims(v *verifiedToken, info jsonObject) (*Claims, error) {
+	subject, err := p.identitySubject(v)
+	if err != nil {
+		return nil, err
+	}
 	all := mergeUserinfo(v.claims, info)
-	out := &Claims{Provider: p.Config.Name, Issuer: p.Issuer, Subject: v.subject, SID: v.sid, authTime: v.authTime}
+	out := &Claims{
+		Provider: p.Config.Name, Issuer: p.Issuer, Subject: subject, Sub: v.subject, SID: v.sid, authTime: v.authTime,
+	}
+	if at := v.claims.get("auth_time"); at.present() && v.authTime.IsZero() {
+		out.addIgnored("auth_time", identifier.NotTime, at.text())
+	}
 	p.setEmail(out, all)
-	out.Name = identifier.SanitizeName(all.lookup(orDefault(p.Claims.Name, "name")).scalar())
+	out.Name = p.nameOf(all)
 	p.setGroups(out, all)
 	local, _, _ := strings.Cut(out.Email.String(), "@")
 	for _, candidate := range []string{
@@ -62,7 +72,31 @@ func (p *provider) buildClaims(v *verifiedToken, info jsonObject) *Claims {
 			break
 		}
 	}
-	return out
+	return out, nil
+}
+
+// identitySubject returns what the identity is known by: sub, or the claim of the ID token that identity_key names.
+// Userinfo is not read for it: that is not signed for this client.
+func (p *provider) identitySubject(v *verifiedToken) (string, error) {
+	if p.IdentityKey == "" {
+		return v.subject, nil
+	}
+	value := v.claims.get(p.IdentityKey)
+	text := value.scalar()
+	if text == "" || len(text) > maxSubject || !plainText(text) {
+		return "", fail(Misconfigured, "ID token: identity_key names the claim %s, which is missing or not a text of at "+
+			"most 255 characters; have the provider add it to ID tokens", p.IdentityKey)
+	}
+	return text, nil
+}
+
+// nameOf returns the name to show. Without one of its own it is put together from its parts.
+func (p *provider) nameOf(all jsonObject) string {
+	if name := identifier.SanitizeName(all.lookup(orDefault(p.Claims.Name, "name")).scalar()); name != "" {
+		return name
+	}
+	given, family := all.get("given_name").scalar(), all.get("family_name").scalar()
+	return identifier.SanitizeName(strings.TrimSpace(given + " " + family))
 }
 
 func orDefault(path, fallback string) string {
@@ -111,65 +145,6 @@ func (p *provider) setEmail(out *Claims, all jsonObject) {
 	}
 	verifiedText, _ := all.lookup(parent + "email").singleString()
 	out.Email, out.EmailVerified = mail, all.lookup(parent+"email_verified").isTrue() && verifiedText == signed
-}
-
-// setGroups reads a claim that is one group or a list of groups. Groups that the configuration names take precedence,
-// so that nobody loses a right because of being in one group too many.
-func (p *provider) setGroups(out *Claims, all jsonObject) {
-	path := orDefault(p.Claims.Groups, "groups")
-	var found []string
-	for _, item := range all.lookup(path).items() {
-		signed, ok := item.asString()
-		switch _, fault := identifier.ParseGroup(signed); {
-		case !item.present() || ok && signed == "":
-		case !ok:
-			out.addIgnored(path, identifier.NotString, "")
-		case fault != "":
-			out.addIgnored(path, fault, signed)
-		default:
-			found = append(found, signed)
-		}
-	}
-	slices.Sort(found)
-	found = slices.Compact(found)
-	if len(found) > identifier.MaxProviderGroups {
-		found = p.limitGroups(out, path, found)
-	}
-	out.Groups = identifier.ParseGroups(found)
-}
-
-// limitGroups drops groups beyond the limit, but none that the configuration names.
-func (p *provider) limitGroups(out *Claims, path string, found []string) []string {
-	configured := p.configuredGroups()
-	var kept, rest []string
-	for _, g := range found {
-		if slices.Contains(configured, g) {
-			kept = append(kept, g)
-		} else {
-			rest = append(rest, g)
-		}
-	}
-	room := max(identifier.MaxProviderGroups-len(kept), 0)
-	for _, g := range rest[min(room, len(rest)):] {
-		out.addIgnored(path, identifier.TooMany, g)
-	}
-	kept = append(kept, rest[:min(room, len(rest))]...)
-	slices.Sort(kept)
-	return kept
-}
-
-// configuredGroups returns the groups that rules, admin_group and the gates name.
-func (p *provider) configuredGroups() []string {
-	names := slices.Clone(p.AdminGroups)
-	for _, a := range p.Allow {
-		if a.Field == "group" {
-			names = append(names, a.Values...)
-		}
-	}
-	if p.gateGroups != nil {
-		names = append(names, p.gateGroups()...)
-	}
-	return names
 }
 
 // CheckAllowed returns nil if the allow rules of the configuration match, otherwise an *[Error] of kind NotAllowed, or

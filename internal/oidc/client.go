@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -58,7 +57,7 @@ type boundedTransport struct {
 // RoundTrip implements http.RoundTripper.
 func (b *boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" && (!b.insecure || r.URL.Scheme != "http") {
-		return nil, fmt.Errorf("scheme %s is not used; the provider has to offer https", Clean(r.URL.Scheme, 10))
+		return nil, errScheme
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set("User-Agent", "Gatehouse")

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,6 +105,20 @@ type Config struct {
 	AdminGroups []string
 	// RefreshGrace is how long a session continues while its refreshes fail; 0 means one hour.
 	RefreshGrace time.Duration
+	NoRefresh    bool // sessions are not refreshed: refresh tokens are not stored
+	// Discovery is the address of the discovery document; "" for the issuer's.
+	Discovery string
+	// Endpoints are addresses that replace those of the discovery document, by [EndpointKinds].
+	Endpoints  map[string]string
+	NoUserinfo bool // the userinfo endpoint is not called
+	// IdentityKey is the claim of the ID token that identities are known by; "" for sub.
+	IdentityKey string
+	AuthParams  []AuthParam
+	LoginHint   bool // what was typed as username is sent as login_hint
+	// UnverifiedEmail passes on addresses to apps that the provider has not verified.
+	UnverifiedEmail bool
+	// CA are certificates, in PEM, that are trusted beside those of the system.
+	CA []byte
 	// Insecure allows http, and addresses of this machine and its networks.
 	Insecure bool
 }
@@ -117,7 +132,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("oidc: the name %q: use lower-case letters, digits, '-' and '_', at most 40, and not %q", c.Name,
 			policy.LocalProvider)
 	}
-	for _, check := range []func() error{c.checkIssuer, c.checkClient, c.checkAlgorithms, c.checkRules} {
+	for _, check := range []func() error{
+		c.checkIssuer, c.checkAddresses, c.checkClient, c.checkAlgorithms, c.checkRules, c.checkRequest, c.checkIdentityKey,
+	} {
 		if err := check(); err != nil {
 			return fmt.Errorf("oidc %s: %w", c.Name, err)
 		}
@@ -284,10 +301,24 @@ func (c *Config) scopes() []string {
 	return c.Scopes
 }
 
-// poolKey returns the key of the provider's state in a [Pool]. It includes Insecure: metadata and keys that were
-// fetched over plain http must not be used by a configuration that asks for https.
+// discovery returns the address of the discovery document.
+func (c *Config) discovery() string {
+	if c.Discovery != "" {
+		return c.Discovery
+	}
+	return strings.TrimSuffix(c.Issuer, "/") + "/.well-known/openid-configuration"
+}
+
+// poolKey returns the key of the provider's state in a [Pool]. It includes everything that says where metadata and keys
+// come from: what was fetched over plain http must not be used by a configuration that asks for https.
 func (c *Config) poolKey() string {
 	h := sha256.New()
-	_, _ = fmt.Fprintf(h, "%t %s", c.Insecure, c.Issuer) // a hash never fails to write
+	parts := []string{strconv.FormatBool(c.Insecure), c.Issuer, c.discovery(), string(c.CA)}
+	for _, kind := range EndpointKinds {
+		parts = append(parts, c.Endpoints[kind])
+	}
+	for _, part := range parts {
+		_, _ = fmt.Fprintf(h, "%d:%s ", len(part), part) // a hash never fails to write
+	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -87,6 +84,8 @@ type Tokens struct {
 	Refresh   string    `json:"r,omitempty"`
 	RefreshAt time.Time `json:"d,omitzero"` // when to use Refresh: the access token expires
 	Nonce     string    `json:"n,omitempty"`
+	// NoUserinfo reports that the userinfo endpoint rejected the access token at the sign-in, and the ID token was enough.
+	NoUserinfo bool `json:"u,omitempty"`
 	// FailingSince is when the first of the refreshes failed that have failed in a row; zero if the last one succeeded.
 	FailingSince time.Time `json:"f,omitzero"`
 }
@@ -103,7 +102,7 @@ func (p *provider) exchange(ctx context.Context, m *metadata, f *flowData, code 
 	}
 	tok, err := p.oauthConfig(m, f.RedirectURI, cred).Exchange(p.tokenContext(ctx), code, opts...)
 	if err != nil {
-		return nil, tokenError(err)
+		return nil, explainRefusal(p.tokenError(err, code, f.Verifier))
 	}
 	if err := checkTokenType(tok); err != nil {
 		return nil, err
@@ -116,7 +115,7 @@ func (p *provider) exchange(ctx context.Context, m *metadata, f *flowData, code 
 	if err != nil {
 		return nil, err
 	}
-	return p.fetchClaims(ctx, m, tok, v, p.newTokens(tok, raw, f.Nonce))
+	return p.fetchClaims(ctx, m, tok, v, p.newTokens(tok, raw, f.Nonce), true)
 }
 
 func rawIDToken(tok *oauth2.Token) string {
@@ -125,29 +124,14 @@ func rawIDToken(tok *oauth2.Token) string {
 }
 
 func checkTokenType(tok *oauth2.Token) error {
+	if strings.EqualFold(tok.TokenType, "DPoP") {
+		return fail(Misconfigured, "the provider binds access tokens to keys (DPoP), which is not supported; "+
+			"turn it off for this client there")
+	}
 	if tok.TokenType != "" && !strings.EqualFold(tok.TokenType, "bearer") {
 		return fail(Invalid, "the access token is not a bearer token but %s", Clean(tok.TokenType, 40))
 	}
 	return nil
-}
-
-// fetchClaims returns the claims of a verified ID token, completed by those of userinfo.
-func (p *provider) fetchClaims(ctx context.Context, m *metadata, tok *oauth2.Token, v *verifiedToken,
-	t Tokens,
-) (*Claims, error) {
-	if err := checkAuthTime(v.authTime, time.Time{}, p.now()); err != nil {
-		return nil, err
-	}
-	if v.algorithm != "" {
-		p.remote.recordAlgorithm(p.Name, v.algorithm)
-	}
-	info, err := p.userinfo(ctx, m, tok.AccessToken, v.subject)
-	if err != nil {
-		return nil, err
-	}
-	person := p.buildClaims(v, info)
-	person.Tokens = t
-	return person, nil
 }
 
 const (
@@ -157,7 +141,7 @@ const (
 
 func (p *provider) newTokens(tok *oauth2.Token, idToken, nonce string) Tokens {
 	t := Tokens{IDToken: idToken, Refresh: tok.RefreshToken, Nonce: nonce}
-	if t.Refresh == "" || len(t.Refresh) > maxToken {
+	if p.NoRefresh || t.Refresh == "" || len(t.Refresh) > maxToken {
 		t.Refresh = ""
 		return t
 	}
@@ -179,128 +163,78 @@ var clientErrorCodes = map[string]bool{
 
 // errorCode returns the error code of a token endpoint's response, or "" if the response is not an OAuth error: a proxy
 // in between may have sent it.
-func errorCode(r *oauth2.RetrieveError) string {
-	if r.Response == nil {
+func errorCode(resp *http.Response, raw []byte) string {
+	if resp == nil {
 		return ""
 	}
-	switch r.Response.StatusCode {
+	switch resp.StatusCode {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
 	default:
 		return ""
 	}
 	var body jsonObject
-	if json.Unmarshal(r.Body, &body) != nil {
+	if json.Unmarshal(raw, &body) != nil {
 		return ""
 	}
 	code, _ := body.get("error").asString()
 	return code
 }
 
-func tokenError(err error) error {
+// tokenError returns why the token endpoint gave no tokens. sent are the secrets that were sent: what the provider says
+// is left out if it has one of them in it.
+func (p *provider) tokenError(err error, sent ...string) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
-		switch code := errorCode(refused); {
+		reason := describe(err) + p.description(refused, sent)
+		switch code := errorCode(refused.Response, refused.Body); {
 		case code == "invalid_client" || code == "unauthorized_client":
-			return fail(Unavailable, "%s: check client_id, client_secret and auth_method", describe(err))
+			e := fail(Misconfigured, "%s: check client_id, client_secret and auth_method", reason)
+			e.aboutClient = true
+			return e
+		case code == "unsupported_grant_type":
+			return fail(Misconfigured, "%s: allow it for this client there", reason)
 		case code == "" || clientErrorCodes[code]:
-			return fail(Unavailable, "%s", describe(err))
+			return fail(Unavailable, "%s", reason)
 		}
-		return fail(Refused, "%s", describe(err))
+		return fail(Refused, "%s", reason)
 	}
 	var u *url.Error
 	if errors.As(err, &u) || errors.Is(err, errTooLarge) || isTimeout(err) {
-		return fail(Unavailable, "the token endpoint is unavailable: %s", describe(err))
+		return failedRequest("the token endpoint is unavailable", err)
 	}
 	// The error's text is dropped: x/oauth2 quotes the response, which may hold tokens.
 	return fail(Unavailable, "the token endpoint's response cannot be read")
 }
 
-// userinfo returns the claims of the userinfo endpoint, or none if the provider has no such endpoint. Their sub has to
-// be that of the ID token (Core, section 5.3.2: token substitution).
-func (p *provider) userinfo(ctx context.Context, m *metadata, accessToken, subject string) (jsonObject, error) {
-	var info jsonObject
-	if m.UserInfoURL == "" {
-		return info, nil
+// description returns what the provider says about an error, for the log.
+func (p *provider) description(r *oauth2.RetrieveError, sent []string) string {
+	text := r.ErrorDescription
+	for _, secret := range append(sent, p.Secret) {
+		if secret != "" && strings.Contains(text, secret) {
+			return ""
+		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.UserInfoURL, nil)
-	if err != nil {
-		return info, fail(Unavailable, "userinfo_endpoint is not an address")
+	if text = Clean(text, 200); text == "" {
+		return ""
 	}
-	req.Header.Set("Authorization", "Bearer "+accessToken)
-	resp, err := p.remote.client.Do(req)
-	if err != nil {
-		return info, fail(Unavailable, "the userinfo endpoint is unavailable: %s", describe(err))
+	return " (" + text + ")"
+}
+
+// explainRefusal names requirements of a provider that refuse every sign-in, as what they are: by the code, or by what
+// the provider says beside a general one.
+func explainRefusal(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != Refused {
+		return err
 	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
+	text := strings.ToLower(e.Reason)
 	switch {
-	case err != nil:
-		return info, fail(Unavailable, "the userinfo endpoint is unavailable: %s", describe(err))
-	case rejectsToken(resp, body):
-		return info, fail(Refused, "the userinfo endpoint rejects the access token: status %d", resp.StatusCode)
-	case resp.StatusCode != http.StatusOK:
-		return info, fail(Unavailable, "the userinfo endpoint returned status %d", resp.StatusCode)
+	case strings.Contains(text, "dpop"):
+		return fail(Misconfigured, "%s: the provider requires DPoP, which is not supported; "+
+			"turn it off for this client there", e.Reason)
+	case strings.Contains(text, "pushed authorization"), strings.Contains(text, "pushed_authorization"):
+		return fail(Misconfigured, "%s: the provider requires pushed authorization requests (PAR) for this client, but does "+
+			"not say so in its discovery document; turn the requirement off for this client there", e.Reason)
 	}
-	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && kind == "application/jwt" {
-		if body, err = p.verifyUserinfoJWT(ctx, m, string(body)); err != nil {
-			return info, err
-		}
-	}
-	if err := json.Unmarshal(body, &info); err != nil {
-		return jsonObject{}, fail(Invalid, "the userinfo response is not a JSON object, or has a duplicate member")
-	}
-	if subject == "" || !info.is("sub", subject) {
-		return jsonObject{}, fail(Invalid, "the userinfo response is about a different subject: sub")
-	}
-	return info, nil
-}
-
-// rejectsToken reports whether a userinfo endpoint itself rejects the access token (RFC 6750, section 3). A status code
-// alone may come from a proxy in between and must not end the session.
-func rejectsToken(resp *http.Response, body []byte) bool {
-	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
-		return false
-	}
-	for _, challenge := range resp.Header.Values("WWW-Authenticate") {
-		if scheme, _, _ := strings.Cut(strings.TrimSpace(challenge), " "); strings.EqualFold(scheme, "Bearer") {
-			return true
-		}
-	}
-	var parsed jsonObject
-	if json.Unmarshal(body, &parsed) != nil {
-		return false
-	}
-	code, _ := parsed.get("error").asString()
-	return code != "" && !clientErrorCodes[code]
-}
-
-// verifyUserinfoJWT verifies a userinfo response that is a JWT (Core, section 5.3.2).
-func (p *provider) verifyUserinfoJWT(ctx context.Context, m *metadata, raw string) ([]byte, error) {
-	keys := &keySet{remote: p.remote, purpose: forSignIn, algs: m.allowedAlgorithms(&p.Config)}
-	raw = strings.TrimSpace(raw)
-	if _, err := p.remote.parse(raw, keys.algs, func(string) bool { return true }); err != nil {
-		return nil, err
-	}
-	payload, err := keys.VerifySignature(ctx, raw)
-	if err != nil {
-		return nil, keys.explain("userinfo", err)
-	}
-	var info jsonObject
-	if err := json.Unmarshal(payload, &info); err != nil {
-		return nil, fail(Invalid, "userinfo: its claims are not an object, or one has a duplicate member")
-	}
-	// Issuer, audience and times have to be right where they are given: otherwise the ID token of another sign-in, or an
-	// old response, would pass.
-	if info.get("iss").present() && !info.is("iss", p.Issuer) {
-		return nil, fail(Invalid, "userinfo: iss is not this provider")
-	}
-	if v := info.get("aud"); v.present() {
-		if aud, ok := v.asStrings(); !ok || !slices.Contains(aud, p.ClientID) {
-			return nil, fail(Invalid, "userinfo: aud is not this client")
-		}
-	}
-	if err := info.checkTimes(p.now()); err != nil {
-		return nil, &Error{Kind: Invalid, Reason: "userinfo", Err: err}
-	}
-	return payload, nil
+	return err
 }

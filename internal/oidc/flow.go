@@ -45,6 +45,7 @@ type FlowOptions struct {
 	SessionID   string // session of the browser that begins the flow, "" for none
 	// CrossSite marks a flow that another site's page started (login CSRF): it never replaces another user's session.
 	CrossSite bool
+	Hint      string // what was typed as username; sent if the configuration says login_hint
 }
 
 // AuthRequest is an authorization request: where to redirect the browser, and the cookie to set.
@@ -138,15 +139,8 @@ func (g *Registry) Begin(ctx context.Context, name string, s FlowOptions) (AuthR
 	if err != nil {
 		return AuthRequest{}, fmt.Errorf("storing a flow: %w", err)
 	}
-	opts := []oauth2.AuthCodeOption{
-		oauth2.SetAuthURLParam("nonce", d.Nonce),
-		oauth2.S256ChallengeOption(d.Verifier), // always, also with a client secret (RFC 9700, section 2.1.1)
-	}
-	if s.Purpose == PurposeStepUp {
-		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
-	}
-	address := p.oauthConfig(m, s.RedirectURI, credentials{}).AuthCodeURL(state, opts...)
-	return AuthRequest{URL: address, Cookie: cookie}, nil
+	address, err := p.authURL(ctx, m, s, &d, state)
+	return AuthRequest{URL: address, Cookie: cookie}, err
 }
 
 // AuthResponse is an authorization response: the parameters of the redirect from the provider.
@@ -292,7 +286,7 @@ func (p *provider) handleResponse(ctx context.Context, a AuthResponse, d *flowDa
 		return nil, markFromBrowser(fail(Invalid, "the response comes from another provider: iss"))
 	}
 	if a.Error != "" {
-		return nil, markFromBrowser(authError(a))
+		return nil, markFromBrowser(explainRefusal(authError(a)))
 	}
 	person, err := p.exchange(ctx, m, d, a.Code)
 	if err != nil {
@@ -306,8 +300,11 @@ func (p *provider) handleResponse(ctx context.Context, a AuthResponse, d *flowDa
 
 // markFromBrowser marks a failure that the browser reported. Its user can make it up, so it says nothing about the
 // provider.
-func markFromBrowser(err *Error) *Error {
-	err.fromBrowser = true
+func markFromBrowser(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		e.fromBrowser = true
+	}
 	return err
 }
 

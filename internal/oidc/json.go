@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -131,6 +132,44 @@ func (c jsonObject) lookup(path string) jsonValue {
 	return jsonValue{}
 }
 
+// lookupAll is lookup through lists of objects: it returns the values of all of them. What is found without a list
+// comes alone.
+func (c jsonObject) lookupAll(path string) []jsonValue {
+	if v := c.lookup(path); v.present() {
+		return []jsonValue{v}
+	}
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] != '.' {
+			continue
+		}
+		var out []jsonValue
+		if list, ok := c.get(path[:i]).v.([]any); ok {
+			for _, item := range list {
+				if inner, ok := (jsonValue{v: item}).asObject(); ok {
+					out = append(out, inner.lookupAll(path[i+1:])...)
+				}
+			}
+		} else if inner, ok := c.get(path[:i]).asObject(); ok {
+			out = inner.lookupAll(path[i+1:])
+		}
+		if len(out) > 0 {
+			return out
+		}
+	}
+	return nil
+}
+
+// keys returns the names of the members, without those whose value is false: that says no.
+func (c jsonObject) keys() []jsonValue {
+	var out []jsonValue
+	for _, name := range slices.Sorted(maps.Keys(c.members)) {
+		if b, is := c.members[name].(bool); !is || b {
+			out = append(out, jsonValue{v: name})
+		}
+	}
+	return out
+}
+
 // overlay returns the members of c, overridden by those of top.
 func (c jsonObject) overlay(top jsonObject) jsonObject {
 	out := make(map[string]any, len(c.members)+len(top.members))
@@ -167,6 +206,15 @@ func (v jsonValue) scalar() string {
 		return t.String()
 	}
 	return ""
+}
+
+// text returns the value as text for people: a string as it is, anything else as JSON.
+func (v jsonValue) text() string {
+	if s, ok := v.asString(); ok {
+		return s
+	}
+	b, _ := json.Marshal(v.v) // what was JSON can be written as JSON
+	return string(b)
 }
 
 // singleString returns a string, or the string in a list of one: some providers send addresses in that form.

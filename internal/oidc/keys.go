@@ -9,15 +9,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/big"
-	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
+
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
 const (
@@ -31,8 +32,8 @@ const (
 type keyring struct {
 	keys       []jose.JSONWebKey
 	at         time.Time
-	generation uint64 // incremented with each fetch
-	ignored    int    // keys that are weak, of an unknown kind or not for signatures
+	generation uint64   // incremented with each fetch
+	unusable   []string // keys for signatures that cannot be used, each with the reason
 }
 
 // keySet implements go-oidc's KeySet for one token, with a remote's keys.
@@ -135,66 +136,81 @@ func (r *remote) updateKeys(ctx context.Context, maxAge time.Duration) (keyring,
 	if err != nil {
 		return keyring{}, err
 	}
-	keys, ignored, err := r.fetchKeys(ctx, m.KeysURL)
+	keys, unusable, err := r.fetchKeys(ctx, m.KeysURL)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
-		r.health.keyProblem = err.Error()
-		r.log.Warn("provider keys unavailable", zap.String("problem", err.Error()))
-		return keyring{}, &Error{Kind: Unavailable, Reason: "keys", Err: err}
+		r.health.keyProblem, r.health.keyKind, r.health.keysFailed = err.Error(), KindOf(err), r.now()
+		r.logProblem("cannot use the keys of a provider", err)
+		return keyring{}, &Error{Kind: KindOf(err), Reason: "keys", Err: err}
 	}
-	r.health.keyProblem = ""
-	r.keys = keyring{keys: keys, ignored: ignored, at: r.now(), generation: r.keys.generation + 1}
+	r.health.keyProblem, r.health.keyKind = "", ""
+	if len(unusable) > 0 && !slices.Equal(unusable, r.keys.unusable) {
+		r.log.Warn("keys of a provider are not used; tokens that they sign are refused", zap.Strings("keys", unusable))
+	}
+	r.keys = keyring{keys: keys, unusable: unusable, at: r.now(), generation: r.keys.generation + 1}
 	return r.keys, nil
 }
 
-func (r *remote) fetchKeys(ctx context.Context, address string) ([]jose.JSONWebKey, int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+func (r *remote) fetchKeys(ctx context.Context, address string) ([]jose.JSONWebKey, []string, error) {
+	body, err := r.fetch(ctx, "the keys cannot be fetched", address)
 	if err != nil {
-		return nil, 0, errors.New("jwks_uri is not an address")
-	}
-	req.Header.Set("Accept", "application/json, application/jwk-set+json")
-	req.Header.Set("Cache-Control", "no-cache")
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return nil, 0, errors.New("the keys cannot be fetched: " + describe(err))
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil:
-		return nil, 0, errors.New("the keys cannot be fetched: " + describe(err))
-	case resp.StatusCode != http.StatusOK:
-		return nil, 0, fmt.Errorf("the keys cannot be fetched: status %d", resp.StatusCode)
+		return nil, nil, err
 	}
 	return parseKeys(body)
 }
 
-// parseKeys returns the keys of a JWKS that may verify signatures, and the number of ignored ones. Unknown keys are
-// ignored (RFC 7517, section 5), and so are weak ones.
-func parseKeys(body []byte) (keys []jose.JSONWebKey, ignored int, err error) {
+// parseKeys returns the keys of a JWKS that may verify signatures, and why others may not. Keys for encryption are
+// normal there; they are neither used nor reported. Nothing that is not needed of a key is read, and no key makes
+// another one unusable (RFC 7517, section 5).
+func parseKeys(body []byte) (keys []jose.JSONWebKey, unusable []string, err error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(body, &set); err != nil {
-		return nil, 0, errors.New("the keys are not a JSON Web Key Set")
+		if !json.Valid(body) {
+			return nil, nil, fail(Unavailable, "the keys are not JSON; is jwks_uri right?")
+		}
+		return nil, nil, fail(Misconfigured, "the keys are not a JSON Web Key Set; is jwks_uri right?")
 	}
 	if len(set.Keys) > maxKeys {
-		return nil, 0, fmt.Errorf("there are more than %d keys", maxKeys)
+		return nil, nil, fail(Misconfigured, "there are more than %d keys", maxKeys)
 	}
-	for _, raw := range set.Keys {
+	for i, raw := range set.Keys {
 		key, err := parseKey(raw)
-		if err != nil || !usable(key) {
-			ignored++
-			continue
+		switch {
+		case errors.Is(err, errForEncryption):
+		case err != nil:
+			name := fmt.Sprintf("key %d", i+1)
+			if key.KeyID != "" {
+				name = fmt.Sprintf("key %q", Clean(key.KeyID, 60))
+			}
+			unusable = append(unusable, name+": "+err.Error())
+		default:
+			keys = append(keys, key)
 		}
-		keys = append(keys, key)
 	}
-	if len(keys) == 0 {
-		return nil, ignored, fmt.Errorf("there is no usable key: %d are weak, malformed or not for signatures", ignored)
+	switch {
+	case len(keys) > 0:
+		return keys, unusable, nil
+	case len(unusable) == 0:
+		return nil, nil, fail(Misconfigured, "there is no key for signatures among the provider's %d keys", len(set.Keys))
+	default:
+		return nil, unusable, fail(Misconfigured, "there is no usable key: %s", joinSome(unusable))
 	}
-	return keys, ignored, nil
 }
+
+// joinSome joins the first of many texts.
+func joinSome(list []string) string {
+	const shown = 5
+	if len(list) <= shown {
+		return strings.Join(list, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(list[:shown], "; "), len(list)-shown)
+}
+
+// errForEncryption means that a key is for encryption: every provider that encrypts may publish one.
+var errForEncryption = errors.New("the key is for encryption")
 
 // parseKey reads one key from only the members that are needed, instead of with go-jose: a malformed certificate beside
 // a key must not make it unusable, and go-jose refuses RSA keys over 4096 bits unless a process-wide variable is set,
@@ -202,37 +218,59 @@ func parseKeys(body []byte) (keys []jose.JSONWebKey, ignored int, err error) {
 func parseKey(raw []byte) (key jose.JSONWebKey, err error) {
 	var m jsonObject
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return key, err
+		return key, errors.New("it is not a JSON object, or has a duplicate member")
 	}
-	if m.get("d").present() {
-		return key, errors.New("the key is private")
+	key.KeyID, _ = m.get("kid").asString()
+	key.Algorithm, _ = m.get("alg").asString()
+	key.Use, _ = m.get("use").asString()
+	switch {
+	case key.Use == "enc", key.Use == "" && isEncryption(key.Algorithm):
+		return key, errForEncryption
+	case key.Use != "" && key.Use != "sig":
+		return key, fmt.Errorf("its use is neither sig nor enc but %s", identifier.Example(key.Use))
+	case m.get("d").present():
+		return key, errors.New("it is a private key; the provider has published a secret")
 	}
 	switch kind, _ := m.get("kty").asString(); kind {
 	case "RSA":
 		key.Key, err = m.rsaKey()
 	case "EC", "OKP":
 		key.Key, err = m.curveKey()
+	case "oct":
+		err = errors.New("it is a shared secret (oct), which proves nothing once it is published")
 	default:
-		err = errors.New("unknown kty")
+		err = fmt.Errorf("its kind (kty) is unknown: %s", identifier.Example(m.get("kty").text()))
 	}
-	key.KeyID, _ = m.get("kid").asString()
-	key.Algorithm, _ = m.get("alg").asString()
-	key.Use, _ = m.get("use").asString()
 	return key, err
 }
 
+// isEncryption reports whether an algorithm of a key is one for encryption (RFC 7518, section 4.1).
+func isEncryption(alg string) bool {
+	return strings.HasPrefix(alg, "RSA-OAEP") || strings.HasPrefix(alg, "ECDH-ES") || alg == "RSA1_5"
+}
+
+// rsaKey reads an RSA key of 2048 to 8192 bits with an odd modulus and an odd exponent over 2.
 func (c jsonObject) rsaKey() (*rsa.PublicKey, error) {
 	n, err := c.bigInt("n")
 	if err != nil {
 		return nil, err
 	}
 	e, err := c.bigInt("e")
-	if err != nil || !e.IsInt64() || e.Int64() > math.MaxInt32 {
-		return nil, errors.New("the exponent is not usable")
+	if err != nil {
+		return nil, err
+	}
+	switch bits := n.BitLen(); {
+	case bits < minRSABits:
+		return nil, fmt.Errorf("it has %d bits; RSA keys need %d or more", bits, minRSABits)
+	case bits > maxRSABits:
+		return nil, fmt.Errorf("it has %d bits; RSA keys have %d at most", bits, maxRSABits)
+	case n.Bit(0) == 0, !e.IsInt64(), e.Int64() > math.MaxInt32, e.Int64() < 3, e.Bit(0) == 0:
+		return nil, errors.New("its modulus or exponent is no RSA key's")
 	}
 	return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
 }
 
+// curveKey reads a key of an elliptic curve. Only those with an accepted algorithm are usable.
 func (c jsonObject) curveKey() (any, error) {
 	used := make(map[string]string)
 	for _, name := range []string{"kty", "crv", "x", "y"} {
@@ -246,8 +284,15 @@ func (c jsonObject) curveKey() (any, error) {
 		return nil, err
 	}
 	var key jose.JSONWebKey
-	err = json.Unmarshal(plain, &key)
-	return key.Key, err
+	if err := json.Unmarshal(plain, &key); err != nil || !key.Valid() || !key.IsPublic() {
+		return nil, fmt.Errorf("it is no point of a known curve (crv %s)", identifier.Example(c.get("crv").text()))
+	}
+	switch key.Key.(type) {
+	case *ecdsa.PublicKey, ed25519.PublicKey:
+		return key.Key, nil
+	default:
+		return nil, fmt.Errorf("its curve is not for signatures: %s", identifier.Example(c.get("crv").text()))
+	}
 }
 
 // bigInt reads a Base64urlUInt (RFC 7518, section 2).
@@ -255,23 +300,7 @@ func (c jsonObject) bigInt(name string) (*big.Int, error) {
 	text, _ := c.get(name).asString()
 	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
 	if err != nil || len(b) == 0 {
-		return nil, errors.New("a number is malformed")
+		return nil, fmt.Errorf("%s is not base64url", name)
 	}
 	return new(big.Int).SetBytes(b), nil
-}
-
-// usable reports whether a key may verify signatures. It refuses symmetric and private keys (a published one is no
-// secret), keys for encryption, and RSA keys below 2048 or over 8192 bits or with an even modulus or a bad exponent.
-func usable(key jose.JSONWebKey) bool {
-	if (key.Use != "" && key.Use != "sig") || !key.Valid() || !key.IsPublic() {
-		return false
-	}
-	switch k := key.Key.(type) {
-	case *rsa.PublicKey:
-		return k.N.BitLen() >= minRSABits && k.N.BitLen() <= maxRSABits && k.N.Bit(0) == 1 && k.E > 2 && k.E%2 == 1
-	case *ecdsa.PublicKey, ed25519.PublicKey:
-		return true
-	default:
-		return false
-	}
 }

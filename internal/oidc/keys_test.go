@@ -129,3 +129,28 @@ func TestOnlyValidNumbersAreRSAKeys(t *testing.T) {
 		}
 	}
 }
+
+// A key that cannot be used is named with the reason; one for encryption is not mentioned.
+func TestUnusableKeysAreNamedWithTheReason(t *testing.T) {
+	t.Parallel()
+	for want, key := range map[string]any{
+		`key 1: it is not a JSON object, or has a duplicate member`:                       "text",
+		`key "a": its kind (kty) is unknown: "null"`:                                      map[string]any{"kid": "a"},
+		`key "a": it is a shared secret (oct), which proves nothing once it is published`: map[string]any{"kid": "a", "kty": "oct"},
+		`key "a": it is a private key; the provider has published a secret`:               map[string]any{"kid": "a", "kty": "EC", "d": "AQ"},
+		`key "a": its use is neither sig nor enc but "tls"`:                               map[string]any{"kid": "a", "use": "tls"},
+		`key "a": n is not base64url`:                                                     map[string]any{"kid": "a", "kty": "RSA", "n": "+/", "e": "AQAB"},
+		`key "a": it has 32 bits; RSA keys need 2048 or more`:                             map[string]any{"kid": "a", "kty": "RSA", "n": "_____w", "e": "AQAB"},
+		`key "a": it is no point of a known curve (crv "secp256k1")`:                      map[string]any{"kid": "a", "kty": "EC", "crv": "secp256k1", "x": "AQ", "y": "AQ"},
+		"": map[string]any{"kid": "a", "kty": "RSA", "use": "enc"},
+	} {
+		doc, err := json.Marshal(map[string]any{"keys": []any{key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, unusable, err := parseKeys(doc)
+		if len(keys) != 0 || KindOf(err) != Misconfigured || joinSome(unusable) != want {
+			t.Errorf("%s: %d keys, %q, want %q, %v", doc, len(keys), unusable, want, err)
+		}
+	}
+}

@@ -29,8 +29,8 @@ type LogoutToken struct {
 
 const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
-// VerifyLogout verifies a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.6). An error of kind
-// Unavailable means that it could not be verified; every other *[Error], that it is invalid.
+// VerifyLogout verifies a logout token (OpenID Connect Back-Channel Logout 1.0, section 2.6). An *[Error] of a
+// technical kind means that it could not be verified; every other one, that it is invalid.
 func (g *Registry) VerifyLogout(ctx context.Context, name, raw string) (LogoutToken, error) {
 	p := g.names[name]
 	if p == nil {
@@ -43,7 +43,7 @@ func (g *Registry) VerifyLogout(ctx context.Context, name, raw string) (LogoutTo
 	keys := &keySet{remote: p.remote, purpose: forLogout, algs: m.allowedAlgorithms(&p.Config)}
 	v, err := p.remote.parse(raw, keys.algs, isLogoutType)
 	if err != nil {
-		return LogoutToken{}, err
+		return LogoutToken{}, fail(Invalid, "logout token: %s", err) // whatever its form, it is no use to send it again
 	}
 	payload, err := keys.VerifySignature(ctx, raw)
 	if err != nil {

@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"crypto/x509"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -52,13 +53,30 @@ func (p *Pool) remote(c *Config) *remote {
 			clear(p.remotes) // configurations in use have their own references
 		}
 		r = &remote{
-			issuer: c.Issuer, insecure: c.Insecure, now: p.now, log: p.log.With(zap.String("issuer", c.Issuer)),
+			issuer: c.Issuer, discovery: c.discovery(), endpoints: maps.Clone(c.Endpoints), insecure: c.Insecure,
+			now: p.now, log: p.log.With(zap.String("issuer", c.Issuer)),
 			refetches: map[purpose]*rateLimit{forSignIn: newRateLimit(5), forLogout: newRateLimit(3)},
 		}
-		r.client = newClient(c.Insecure, p.roots, r.recordDate)
+		r.client = newClient(c.Insecure, c.roots(p.roots), r.recordDate)
 		p.remotes[key] = r
 	}
 	return r
+}
+
+// roots returns the CAs that are trusted: those of the pool, or of the system, and the configured ones.
+func (c *Config) roots(base *x509.CertPool) *x509.CertPool {
+	if len(c.CA) == 0 {
+		return base
+	}
+	if base != nil {
+		base = base.Clone()
+	} else if system, err := x509.SystemCertPool(); err == nil {
+		base = system
+	} else {
+		base = x509.NewCertPool() // no system CAs: the configured ones are enough for this provider
+	}
+	base.AppendCertsFromPEM(c.CA) // checked with the configuration
+	return base
 }
 
 // Close closes idle connections and empties the pool.

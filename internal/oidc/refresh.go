@@ -20,9 +20,13 @@ func (g *Registry) Refresh(ctx context.Context, s *store.Session, t Tokens,
 	save SaveTokens,
 ) (person *Claims, ok bool, err error) {
 	p := g.names[s.Provider]
-	if p == nil || p.Issuer != s.Issuer || t.Refresh == "" {
+	if p == nil || p.Issuer != s.Issuer || t.Refresh == "" || p.NoRefresh {
 		return nil, false, nil
 	}
+	if !p.remote.refreshes.admit(g.now()) {
+		return nil, true, fail(Unavailable, "the provider did not answer the last refreshes; it is asked again now and then")
+	}
+	defer func() { p.remote.refreshes.done(g.now(), KindOf(err).Technical()) }()
 	m, err := p.remote.metadata(ctx, metadataTTL)
 	if err != nil {
 		return nil, true, err
@@ -33,6 +37,13 @@ func (g *Registry) Refresh(ctx context.Context, s *store.Session, t Tokens,
 		return nil, true, err
 	}
 	return person, true, nil
+}
+
+// Slow records that a refresh at a provider takes longer than requests wait for it.
+func (g *Registry) Slow(name string) {
+	if p := g.names[name]; p != nil {
+		p.remote.refreshes.slow(g.now())
+	}
 }
 
 // SaveTokens stores rotated tokens. From then on the provider takes the use of the old ones for theft, so it is called
@@ -70,10 +81,13 @@ func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens, subject s
 	if err != nil {
 		return nil, err
 	}
-	if v.subject != subject {
+	// Before anything else is asked of the provider in the name of the user.
+	if known, err := p.identitySubject(v); err != nil || known != subject || !sameSubject(v, t.IDToken) {
 		return nil, fail(Invalid, "refresh: the response is about a different subject: sub")
 	}
-	return p.fetchClaims(ctx, m, tok, v, p.newTokens(tok, raw, t.Nonce))
+	next := p.newTokens(tok, raw, t.Nonce)
+	next.NoUserinfo = t.NoUserinfo
+	return p.fetchClaims(ctx, m, tok, v, next, false)
 }
 
 func (p *provider) useRefreshToken(ctx context.Context, m *metadata, t Tokens) (*oauth2.Token, error) {
@@ -92,9 +106,15 @@ func (p *provider) useRefreshToken(ctx context.Context, m *metadata, t Tokens) (
 	}
 	tok, err := conf.Token(p.tokenContext(ctx))
 	if err != nil {
-		return nil, tokenError(err)
+		return nil, p.tokenError(err, t.Refresh)
 	}
 	return tok, nil
+}
+
+// sameSubject reports whether a token is about the subject of the stored ID token.
+func sameSubject(v *verifiedToken, stored string) bool {
+	old, err := parseStoredIDToken(stored)
+	return err == nil && old.subject == v.subject
 }
 
 // parseStoredIDToken reads the ID token of the session: a refresh response need not have a new one. It needs no

@@ -94,6 +94,9 @@ type Choice struct {
 	Label   string
 	HasIcon bool
 	Down    bool // the last request failed
+	// Misconfigured reports that it failed because of a configuration: trying again is no use.
+	Misconfigured bool
+	LoginHint     bool // what was typed as username is passed on
 }
 
 // firstCheckWait is how long the sign-in page waits for providers that have not been checked yet.
@@ -119,7 +122,11 @@ func (g *Registry) Choices(ctx context.Context) []Choice {
 	checks.Wait()
 	out := make([]Choice, 0, len(g.list))
 	for _, p := range g.list {
-		out = append(out, Choice{Name: p.Name, Label: p.label(), HasIcon: len(p.Icon) > 0, Down: p.remote.down()})
+		down, misconfigured := p.remote.down()
+		out = append(out, Choice{
+			Name: p.Name, Label: p.label(), HasIcon: len(p.Icon) > 0, Down: down, Misconfigured: misconfigured,
+			LoginHint: p.LoginHint,
+		})
 	}
 	return out
 }
@@ -135,11 +142,11 @@ func (r *remote) checkDue() (first, due bool) {
 	return r.health.checkedAt.IsZero(), r.meta == nil || age(now, r.meta.at) >= metadataTTL
 }
 
-// down reports whether the last discovery failed.
-func (r *remote) down() bool {
+// down reports whether the last discovery failed, and whether because of a configuration.
+func (r *remote) down() (down, misconfigured bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.health.problem != ""
+	return r.health.problem != "", r.health.kind == Misconfigured
 }
 
 // tokensPurpose is the purpose that sealed tokens are bound to.

@@ -2,17 +2,18 @@ package oidc
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"net/url"
+	"slices"
 	"sync"
 	"time"
 
-	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 )
 
 const (
@@ -22,42 +23,18 @@ const (
 	maxBackoff   = time.Minute
 )
 
-// metadata is a provider's discovery document. It is immutable.
-type metadata struct {
-	provider *gooidc.Provider
-	at       time.Time
-
-	Issuer       string   `json:"issuer"`
-	AuthURL      string   `json:"authorization_endpoint"`
-	TokenURL     string   `json:"token_endpoint"`
-	UserInfoURL  string   `json:"userinfo_endpoint"`
-	KeysURL      string   `json:"jwks_uri"`
-	EndURL       string   `json:"end_session_endpoint"`
-	Algorithms   []string `json:"id_token_signing_alg_values_supported"`
-	AuthMethods  []string `json:"token_endpoint_auth_methods_supported"`
-	IssParameter bool     `json:"authorization_response_iss_parameter_supported"`
-	Backchannel  bool     `json:"backchannel_logout_supported"`
-	Frontchannel bool     `json:"frontchannel_logout_supported"`
-	PKCE         []string `json:"code_challenge_methods_supported"`
-}
-
-// metadataNames are the members of a discovery document that are read.
-var metadataNames = []string{
-	"issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "end_session_endpoint",
-	"id_token_signing_alg_values_supported", "token_endpoint_auth_methods_supported",
-	"authorization_response_iss_parameter_supported", "backchannel_logout_supported", "frontchannel_logout_supported",
-	"code_challenge_methods_supported",
-}
-
 // remote is the cached state of one provider, shared by all configurations that use it.
 type remote struct {
 	issuer    string
+	discovery string            // address of the discovery document
+	endpoints map[string]string // configured ones, by [EndpointKinds]
 	insecure  bool
 	client    *http.Client
 	now       func() time.Time
 	log       *zap.Logger
 	flights   singleflight.Group
 	refetches map[purpose]*rateLimit
+	refreshes breaker
 
 	mu             sync.Mutex
 	meta           *metadata
@@ -73,7 +50,10 @@ type remote struct {
 type health struct {
 	checkedAt  time.Time // last finished attempt at discovery
 	problem    string    // of that attempt, "" when it went well
-	keyProblem string
+	kind       Kind      // of that problem
+	keyProblem string    // of the last attempt to read the keys
+	keyKind    Kind
+	keysFailed time.Time
 	skew       time.Duration // the provider's clock less ours
 	skewKnown  bool
 }
@@ -84,7 +64,7 @@ func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata,
 	r.mu.Lock()
 	m, now := r.meta, r.now()
 	waiting := now.Before(r.retry)
-	problem := r.health.problem
+	problem, kind := r.health.problem, r.health.kind
 	r.mu.Unlock()
 	if m != nil && age(now, m.at) < maxAge {
 		return m, nil
@@ -94,7 +74,7 @@ func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata,
 		if usable {
 			return m, nil
 		}
-		return nil, fail(Unavailable, "the provider is unavailable: %s", problem)
+		return nil, fail(kind, "the provider cannot be used: %s", problem)
 	}
 	got, err := share(ctx, r, "metadata", r.discover)
 	switch {
@@ -138,74 +118,50 @@ func (r *remote) discover(ctx context.Context) (*metadata, error) {
 	defer r.mu.Unlock()
 	r.health.checkedAt = now
 	if err != nil {
-		r.health.problem = err.Error()
+		r.health.problem, r.health.kind = err.Error(), KindOf(err)
 		r.retry = now.Add(min(firstBackoff<<min(r.failures, 10), maxBackoff))
 		r.failures++
-		r.log.Warn("provider unavailable", zap.String("problem", err.Error()), zap.Time("next_try", r.retry))
-		return nil, &Error{Kind: Unavailable, Reason: "discovery", Err: err}
+		r.logProblem("cannot use a provider", err, zap.Time("next_try", r.retry))
+		return nil, &Error{Kind: KindOf(err), Reason: "discovery", Err: err}
 	}
 	m.at = now
-	r.meta, r.failures, r.retry, r.health.problem = m, 0, time.Time{}, ""
+	if len(m.ignored) > 0 && (r.meta == nil || !slices.Equal(m.ignored, r.meta.ignored)) {
+		r.log.Warn("ignored members of a provider's discovery document", zap.Strings("members", m.ignored))
+	}
+	r.meta, r.failures, r.retry, r.health.problem, r.health.kind = m, 0, time.Time{}, "", ""
 	return m, nil
 }
 
-func (r *remote) readMetadata(ctx context.Context) (*metadata, error) {
-	p, err := gooidc.NewProvider(gooidc.ClientContext(ctx, r.client), r.issuer)
-	var mismatch *gooidc.IssuerMismatchError
-	if errors.As(err, &mismatch) {
-		return nil, errors.New("the provider's issuer is " + Clean(mismatch.Discovered, 120) +
-			"; configure exactly that, if it is the right one")
+// logProblem logs why a provider cannot be used: as an error if somebody has to change a configuration.
+func (r *remote) logProblem(message string, err error, fields ...zap.Field) {
+	level := zap.WarnLevel
+	if KindOf(err) == Misconfigured {
+		level = zap.ErrorLevel
 	}
+	r.log.Log(level, message, append(fields, zap.String("problem", err.Error()))...)
+}
+
+// fetch returns a document of the provider. Its errors are *[Error].
+func (r *remote) fetch(ctx context.Context, failed, address string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, errors.New(describeDiscovery(err))
+		return nil, fail(Misconfigured, "%s: %s is no address", failed, identifier.Example(address))
 	}
-	m := &metadata{provider: p}
-	var doc jsonObject
-	if p.Claims(&doc) != nil || p.Claims(m) != nil {
-		return nil, errors.New("the discovery document is malformed")
+	req.Header.Set("Accept", "application/json, application/jwk-set+json")
+	req.Header.Set("Cache-Control", "no-cache")
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return nil, failedRequest(failed, err)
 	}
-	// encoding/json would accept a member whose name differs only by case.
-	if name := doc.wrongCase(metadataNames...); name != "" {
-		return nil, errors.New("the discovery document has a member in the wrong case: " + Clean(name, 60))
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return nil, failedRequest(failed, err)
+	case resp.StatusCode != http.StatusOK:
+		return nil, failedStatus(failed, resp.StatusCode)
 	}
-	for _, e := range []struct {
-		name, url string
-		required  bool
-	}{
-		{"authorization_endpoint", m.AuthURL, true},
-		{"token_endpoint", m.TokenURL, true},
-		{"jwks_uri", m.KeysURL, true},
-		{"userinfo_endpoint", m.UserInfoURL, false},
-		{"end_session_endpoint", m.EndURL, false},
-	} {
-		if e.url == "" && !e.required {
-			continue
-		}
-		if !r.isUsableURL(e.url) {
-			return nil, errors.New("the discovery document has no usable " + e.name)
-		}
-	}
-	return m, nil
-}
-
-// describeDiscovery is [describe] for discovery. go-oidc puts the response body into its errors; it is left out.
-func describeDiscovery(err error) string {
-	var u *url.Error
-	if errors.As(err, &u) || errors.Is(err, errTooLarge) {
-		return describe(err)
-	}
-	text := err.Error()
-	if len(text) > 3 && text[0] >= '1' && text[0] <= '5' {
-		return "the discovery document cannot be fetched: status " + Clean(text[:3], 3)
-	}
-	return "the discovery document cannot be read"
-}
-
-// isUsableURL reports whether a URL in the metadata is absolute, well-formed and of an allowed scheme.
-func (r *remote) isUsableURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && plainHost(u) && u.User == nil && u.Fragment == "" && Clean(s, 2048) == s &&
-		(u.Scheme == "https" || (r.insecure && u.Scheme == "http"))
+	return body, nil
 }
 
 // recordDate records the difference between the provider's clock and ours.
@@ -234,45 +190,4 @@ func (r *remote) lastAlgorithm(name string) string {
 		return a
 	}
 	return string(jose.RS256)
-}
-
-// allowedAlgorithms returns the algorithms that tokens may be signed with: the configured ones, otherwise those in the
-// metadata that are among the defaults.
-func (m *metadata) allowedAlgorithms(c *Config) []jose.SignatureAlgorithm {
-	var algs []jose.SignatureAlgorithm
-	for _, a := range c.SignAlgs {
-		algs = append(algs, jose.SignatureAlgorithm(a))
-	}
-	if len(algs) > 0 {
-		return algs
-	}
-	if len(m.Algorithms) == 0 {
-		return []jose.SignatureAlgorithm{jose.RS256} // which every provider has to support (Core, section 15.1)
-	}
-	for _, a := range defaultAlgorithms {
-		for _, offered := range m.Algorithms {
-			if string(a) == offered {
-				algs = append(algs, a)
-			}
-		}
-	}
-	return algs
-}
-
-// authMethod returns the client authentication method at the token endpoint.
-func (m *metadata) authMethod(c *Config) Method {
-	if c.Method != "" {
-		return c.Method
-	}
-	post := false
-	for _, offered := range m.AuthMethods {
-		if offered == string(Basic) {
-			return Basic
-		}
-		post = post || offered == string(Post)
-	}
-	if post {
-		return Post
-	}
-	return Basic // the default if the metadata has no list (Discovery, section 3)
 }

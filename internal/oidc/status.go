@@ -3,7 +3,12 @@ package oidc
 import (
 	"context"
 	"errors"
+	"net/url"
 	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // Status is the state of a provider for administrators. It holds no secret.
@@ -15,11 +20,15 @@ type Status struct {
 	CheckedAt    time.Time // last discovery attempt, zero before the first
 	DiscoveredAt time.Time // last successful discovery
 	Problem      string    // why the last attempt failed, "" if it succeeded
-	Algs         []string  // accepted signature algorithms
-	Method       string    // client authentication method
-	Keys         int       // number of usable keys
-	KeysRead     time.Time // last fetch of the keys
-	KeyNote      string    // problem with the keys, "" for none
+	// Misconfigured reports that the provider cannot be used until somebody changes a configuration, here or there.
+	Misconfigured bool
+	Algs          []string  // accepted signature algorithms
+	Method        string    // client authentication method
+	Keys          int       // number of usable keys
+	KeysRead      time.Time // last fetch of the keys
+	KeysFailed    time.Time // when the keys could not be read or used
+	KeyProblem    string    // why the keys could not be read, "" for none
+	KeyNote       string    // keys that are not used, with the reasons; "" for none
 
 	Skew      time.Duration // the provider's clock less ours
 	SkewKnown bool
@@ -41,6 +50,8 @@ type Status struct {
 type signInRecord struct {
 	success, failure time.Time
 	problem          string
+	kind             Kind // of that problem
+	aboutClient      bool // it was the client's credentials
 	logoutRefused    time.Time
 	logoutProblem    string
 }
@@ -63,7 +74,8 @@ func (r *remote) recordResult(name string, now time.Time, err error) {
 		rec.success = now
 		return
 	}
-	rec.failure, rec.problem = now, Clean(err.Error(), 300)
+	rec.failure, rec.problem, rec.kind = now, Clean(err.Error(), 300), KindOf(err)
+	rec.aboutClient = e != nil && e.aboutClient
 }
 
 // recordFor returns the record of a configured provider. r.mu is held.
@@ -106,12 +118,11 @@ func (p *provider) status() Status {
 	s := Status{
 		Name: p.Name, Label: p.label(), Issuer: p.Issuer, ClientID: p.ClientID,
 		CheckedAt: r.health.checkedAt, Problem: r.health.problem,
-		Keys: len(r.keys.keys), KeysRead: r.keys.at, KeyNote: r.health.keyProblem,
+		Keys: len(r.keys.keys), KeysRead: r.keys.at, KeysFailed: r.health.keysFailed,
+		KeyProblem: r.health.keyProblem, KeyNote: joinSome(r.keys.unusable),
 		Skew: r.health.skew, SkewKnown: r.health.skewKnown, SkewBad: r.health.skewKnown && r.health.skew.Abs() > leeway,
 	}
-	if s.KeyNote == "" && r.keys.ignored > 0 {
-		s.KeyNote = "some keys are weak, of an unknown kind or not for signatures, and are not used"
-	}
+	s.Misconfigured = r.health.kind == Misconfigured || r.health.keyKind == Misconfigured
 	s.Scopes = p.scopes()
 	if m := r.meta; m != nil {
 		s.DiscoveredAt = m.at
@@ -121,29 +132,61 @@ func (p *provider) status() Status {
 		s.Method = string(m.authMethod(&p.Config))
 		s.EndSession, s.Backchannel, s.Frontchannel = m.EndURL != "", m.Backchannel, m.Frontchannel
 		if len(s.Algs) == 0 && s.Problem == "" {
-			s.Problem = "none of its signature algorithms is accepted; see sign_alg"
+			s.Problem, s.Misconfigured = "none of its signature algorithms is accepted; see sign_alg", true
 		}
 	}
 	if rec := r.records[p.Name]; rec != nil {
 		s.LastSuccess, s.LastFailure, s.LastError = rec.success, rec.failure, rec.problem
+		s.Misconfigured = s.Misconfigured || rec.kind == Misconfigured && rec.failure.After(rec.success)
 		s.LogoutRefused, s.LogoutError = rec.logoutRefused, rec.logoutProblem
 	}
 	return s
 }
 
-// Check fetches a provider's metadata and keys now, regardless of cache and back-off.
+// Check fetches a provider's metadata and keys now, regardless of cache and back-off, and finds out whether it accepts
+// the client's credentials.
 func (g *Registry) Check(ctx context.Context, name string) (Status, error) {
 	p := g.names[name]
 	if p == nil {
 		return Status{}, ErrNoProvider
 	}
 	r := p.remote
-	_, err := share(ctx, r, "metadata", r.discover)
+	m, err := share(ctx, r, "metadata", r.discover)
 	if err == nil {
 		// the result is recorded in its health
 		_, _ = share(ctx, r, "keys", func(ctx context.Context) (keyring, error) { return r.updateKeys(ctx, metadataTTL) })
+		p.checkCredentials(ctx, m)
 	}
 	return p.status(), nil
+}
+
+// checkCredentials asks the token endpoint for the tokens of a code that nobody has. Providers authenticate the client
+// first (RFC 6749, section 3.2.1), so wrong credentials are refused as such, and invalid_grant means that they are
+// right. Every other response says nothing about them.
+func (p *provider) checkCredentials(ctx context.Context, m *metadata) {
+	resp, body, err := p.post(ctx, m, m.TokenURL, url.Values{
+		"grant_type": {"authorization_code"}, "code": {store.NewToken()}, "code_verifier": {oauth2.GenerateVerifier()},
+		"redirect_uri": {p.Issuer},
+	})
+	if err != nil {
+		return
+	}
+	err = p.tokenError(&oauth2.RetrieveError{Response: resp, Body: body, ErrorCode: errorCode(resp, body)})
+	switch errorCode(resp, body) {
+	case "invalid_client", "unauthorized_client":
+		p.remote.recordResult(p.Name, p.now(), err)
+	case "invalid_grant":
+		p.remote.acceptCredentials(p.Name)
+	}
+}
+
+// acceptCredentials records that a provider accepts the client's credentials.
+func (r *remote) acceptCredentials(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rec := r.recordFor(name); rec.aboutClient {
+		rec.failure, rec.problem, rec.kind, rec.aboutClient = time.Time{}, "", "", false
+	}
 }
 
 // Icon returns the image on a provider's button.

@@ -19,9 +19,9 @@ func (p *provider) tokenContext(ctx context.Context) context.Context {
 	return gooidc.ClientContext(ctx, &client)
 }
 
-// tolerantTransport normalizes expires_in before x/oauth2 reads it. x/oauth2 accepts only whole numbers and fails for
-// anything else, and the rotated refresh token in the response would be lost. expires_in is optional, so an unreadable
-// value is removed.
+// tolerantTransport normalizes optional members of a response before x/oauth2 reads it. For expires_in x/oauth2 accepts
+// only whole numbers and fails for anything else, and the rotated refresh token in the response would be lost. What
+// cannot be read is removed.
 type tolerantTransport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
@@ -39,6 +39,11 @@ func (t *tolerantTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if json.Unmarshal(body, &fields) == nil {
 		seconds, _ := fields.get("expires_in").asSeconds()
 		fields.set("expires_in", seconds)
+		for _, name := range []string{"refresh_token", "token_type"} {
+			if _, ok := fields.get(name).asString(); !ok {
+				fields.set(name, jsonValue{})
+			}
+		}
 		if body, err = json.Marshal(fields.members); err != nil {
 			return nil, err
 		}

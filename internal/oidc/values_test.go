@@ -24,7 +24,8 @@ func decided(t testing.TB, id, info []byte) (*Claims, bool) {
 	if json.Unmarshal(id, &v.claims) != nil || json.Unmarshal(info, &top) != nil {
 		return nil, false
 	}
-	return p.buildClaims(v, top), true
+	c, err := p.buildClaims(v, top)
+	return c, err == nil
 }
 
 // signedTexts returns every string that the claim has in either object, as encoding/json reads it.

@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"crypto/subtle"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ type verifiedToken struct {
 	authTime  time.Time // zero if not given
 	claims    jsonObject
 }
+
+// signedNow reports whether the token comes from the provider's present response, and not from the store.
+func (v *verifiedToken) signedNow() bool { return v.algorithm != "" }
 
 // expectedToken holds the values that an ID token has to match, besides issuer and audience.
 type expectedToken struct {
@@ -56,7 +60,7 @@ func (r *remote) verifyID(ctx context.Context, c *Config, m *metadata, raw strin
 		return nil, fail(Invalid, "ID token: iss or sub is missing") // or in another case, which encoding/json accepts
 	}
 	if err := v.checkCommon(c, r.now()); err != nil {
-		return nil, err
+		return nil, r.explainTimes(v, err)
 	}
 	v.subject = t.Subject
 	if v.subject == "" || len(v.subject) > maxSubject || !plainText(v.subject) {
@@ -79,13 +83,8 @@ func (v *verifiedToken) checkID(t *gooidc.IDToken, want expectedToken) error {
 			return fail(Invalid, "ID token: at_hash does not match the access token")
 		}
 	}
-	if at := v.claims.get("auth_time"); at.present() {
-		when, ok := at.asTime()
-		if !ok {
-			return fail(Invalid, "ID token: auth_time is not a time")
-		}
-		v.authTime = when
-	}
+	// Optional: what is no time proves nothing recent, and keeps nobody out.
+	v.authTime, _ = v.claims.get("auth_time").asTime()
 	v.sid, _ = v.claims.get("sid").asString()
 	if v.claims.get("sid").present() && (v.sid == "" || len(v.sid) > 512 || !plainText(v.sid)) {
 		return fail(Invalid, "ID token: sid is malformed")
@@ -107,11 +106,15 @@ func verifier(c *Config, keys *keySet) *gooidc.IDTokenVerifier {
 
 // parse checks the form and the header of a token. Nothing in it is trusted yet.
 func (r *remote) parse(raw string, algs []jose.SignatureAlgorithm, typ func(string) bool) (*verifiedToken, error) {
+	if len(raw) <= maxToken && strings.Count(raw, ".") == 4 {
+		return nil, fail(Misconfigured, "the token is encrypted (JWE), which is not supported; "+
+			"turn the encryption of ID tokens off for this client at the provider")
+	}
 	if len(raw) > maxToken || strings.Count(raw, ".") != 2 || strings.ContainsAny(raw, "{ \t\r\n") {
 		return nil, fail(Invalid, "the token is not a compact JWS of at most 64 KiB")
 	}
 	if len(algs) == 0 {
-		return nil, fail(Invalid,
+		return nil, fail(Misconfigured,
 			"none of the provider's signature algorithms is accepted (RS256, PS256, ES256, EdDSA); see sign_alg")
 	}
 	jws, err := jose.ParseSigned(raw, algs)
@@ -157,20 +160,47 @@ func (v *verifiedToken) checkCommon(c *Config, now time.Time) error {
 func (c jsonObject) checkTimes(now time.Time) error {
 	if iat := c.get("iat"); iat.present() {
 		if t, ok := iat.asTime(); !ok || t.After(now.Add(leeway)) {
-			return fail(Invalid, "iat is malformed, or in the future")
+			return aboutTime(fail(Invalid, "iat is malformed, or in the future"))
 		}
 	}
 	if exp := c.get("exp"); exp.present() {
 		if t, ok := exp.asTime(); !ok || !now.Before(t.Add(leeway)) {
-			return fail(Invalid, "the token has expired: exp")
+			return aboutTime(fail(Invalid, "the token has expired: exp"))
 		}
 	}
 	if nbf := c.get("nbf"); nbf.present() {
 		if t, ok := nbf.asTime(); !ok || t.After(now.Add(leeway)) {
-			return fail(Invalid, "the token is not valid yet: nbf")
+			return aboutTime(fail(Invalid, "the token is not valid yet: nbf"))
 		}
 	}
 	return nil
+}
+
+// clockFault is how far in the future a token may have been issued for its provider's clock to be the likely cause.
+const clockFault = time.Hour
+
+// explainTimes names a clock that is wrong, with what was measured: for the person nothing is wrong with the sign-in.
+func (r *remote) explainTimes(v *verifiedToken, err error) error {
+	var e *Error
+	if !errors.As(err, &e) || !e.aboutTime {
+		return err
+	}
+	now := r.now()
+	r.mu.Lock()
+	skew, known := r.health.skew, r.health.skewKnown
+	r.mu.Unlock()
+	if !known || skew.Abs() <= leeway {
+		iat, ok := v.claims.get("iat").asTime()
+		if skew = iat.Sub(now).Round(time.Second); !ok || skew <= leeway || skew > clockFault {
+			return err
+		}
+	}
+	side := "ahead of"
+	if skew < 0 {
+		side = "behind"
+	}
+	return fail(Misconfigured, "%s; the provider's clock is %s %s this machine's: set both by NTP", e.Reason, skew.Abs(),
+		side)
 }
 
 // explain returns why go-oidc refused a token. go-oidc flattens causes, so without lastErr a provider whose keys cannot

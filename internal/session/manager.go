@@ -53,6 +53,7 @@ func NewManager(st store.Store, o Options) *Manager {
 	m.stop = st.Watch(m)
 	m.wg.Go(m.janitor)
 	m.wg.Go(m.watchOutages)
+	m.wg.Go(m.refreshStreams)
 	return m
 }
 

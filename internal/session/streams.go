@@ -45,6 +45,8 @@ type Follower struct {
 	// Aborter ends a request that ignores the cancelation of its context, such as one that serves a file. It is never
 	// called after Release. It may be nil.
 	Aborter Aborter
+	// Refresher is called every second while the request is open. It may be nil.
+	Refresher Refresher
 
 	live       *Live
 	streams    *streams

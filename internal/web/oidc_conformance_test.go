@@ -13,8 +13,9 @@ import (
 // cannot see: that no session and no account exists after a lie, and what the page says.
 
 const (
-	unverifiable = "could not be verified"
-	unreachable  = "can&#39;t be reached"
+	unverifiable  = "could not be verified"
+	unreachable   = "can&#39;t be reached"
+	misconfigured = "is misconfigured"
 )
 
 // module is a lie and what becomes of it.
@@ -112,7 +113,7 @@ var basicModules = []module{
 	{name: "oidcc-client-test-discovery-openid-config"},
 	{name: "oidcc-client-test-discovery-issuer-mismatch", lie: lies(func(l *provider.Faults) {
 		l.Metadata = func(m map[string]any) { m["issuer"] = "https://evil.example" }
-	}), sees: unreachable},
+	}), sees: misconfigured},
 }
 
 func TestConformance(t *testing.T) {
@@ -196,6 +197,9 @@ func brokenEndpoints() []module {
 			sees := unreachable
 			if endpoint == "userinfo" && (kind == "html" || kind == "empty" || kind == "array" || kind == "null") {
 				sees = unverifiable
+			}
+			if (endpoint == "discovery" || endpoint == "jwks") && (kind == "array" || kind == "null" || kind == "redirect") {
+				sees = misconfigured
 			}
 			list = append(list, module{name: endpoint + "-" + kind, sees: sees, info: true, lie: lies(func(l *provider.Faults) {
 				l.Handle = func(e string, w http.ResponseWriter, _ *http.Request) bool {

@@ -85,7 +85,7 @@ var ownModules = []module{
 	}), sees: unverifiable},
 	{name: "typ-logout-token-as-id-token", lie: lies(func(l *provider.Faults) { l.Header = map[string]any{"typ": "logout+jwt"} }), sees: unverifiable},
 	{name: "typ-access-token-as-id-token", lie: lies(func(l *provider.Faults) { l.Header = map[string]any{"typ": "application/at+jwt"} }), sees: unverifiable},
-	{name: "jwks-with-weak-rsa-key", lie: func(t *testing.T, idp *provider.Provider) { idp.Keys(provider.WeakRSA(t, "weak")) }, sees: unreachable},
+	{name: "jwks-with-weak-rsa-key", lie: func(t *testing.T, idp *provider.Provider) { idp.Keys(provider.WeakRSA(t, "weak")) }, sees: misconfigured},
 	{name: "jwks-with-weak-key-beside-a-good-one", lie: func(t *testing.T, idp *provider.Provider) {
 		idp.Keys(provider.WeakRSA(t, "weak"), provider.RSA(0))
 	}, sees: unverifiable},
@@ -112,7 +112,7 @@ var ownModules = []module{
 		k := provider.RSA(0)
 		k.Use = "enc"
 		idp.Keys(k)
-	}, sees: unreachable},
+	}, sees: misconfigured},
 	{name: "jwks-symmetric-key-only", lie: lies(func(l *provider.Faults) {
 		l.JWKS = func([]any) any {
 			return map[string]any{"keys": []any{map[string]any{"kty": "oct", "k": "c2VjcmV0", "kid": "k"}}}
@@ -163,5 +163,5 @@ var ownModules = []module{
 	})},
 	{name: "endpoints-on-another-scheme", lie: lies(func(l *provider.Faults) {
 		l.Metadata = func(m map[string]any) { m["token_endpoint"] = "file:///etc/passwd" }
-	}), sees: unreachable},
+	}), sees: misconfigured},
 }

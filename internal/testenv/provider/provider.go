@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"html"
 	"maps"
 	"net"
@@ -38,6 +37,8 @@ type Provider struct {
 	calls   map[string]int
 	issued  []string // ID tokens
 	ended   []url.Values
+	revoked []string
+	pushed  map[string]url.Values
 	down    bool
 }
 
@@ -54,7 +55,7 @@ func NewAt(t testing.TB, now func() time.Time) *Provider {
 	t.Helper()
 	p := &Provider{
 		t: t, now: now, keys: []Key{RSA(0)}, subject: "user-1", codes: map[string]grant{}, tokens: map[string]grant{},
-		calls:  map[string]int{},
+		calls: map[string]int{}, pushed: map[string]url.Values{},
 		Client: Client{ID: "gate", Secret: "s3cret of the gate: 32 bytes or more"},
 		users: map[string]map[string]any{"user-1": {
 			"preferred_username": "ada", "name": "Ada Lovelace", "email": "ada@example.com", "email_verified": true,
@@ -68,7 +69,7 @@ func NewAt(t testing.TB, now func() time.Time) *Provider {
 		"/.well-known/openid-configuration": {"discovery", p.discovery}, "/jwks": {"jwks", p.jwks},
 		"/jwks2":     {"jwks", p.jwks},
 		"/authorize": {"authorize", p.authorize}, "/token": {"token", p.token}, "/userinfo": {"userinfo", p.userinfo},
-		"/end": {"end_session", p.end},
+		"/end": {"end_session", p.end}, "/revoke": {"revocation", p.revoke}, "/par": {"par", p.push},
 	} {
 		mux.HandleFunc(path, p.endpoint(e.name, e.h))
 	}
@@ -114,6 +115,13 @@ func (p *Provider) SignInAs(subject string) {
 	p.subject = subject
 }
 
+// SetNow replaces the clock.
+func (p *Provider) SetNow(now func() time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = now
+}
+
 // Keys replaces the keys. The first one is used for signing.
 func (p *Provider) Keys(keys ...Key) {
 	p.mu.Lock()
@@ -150,6 +158,13 @@ func (p *Provider) EndSessionCalls() []url.Values {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]url.Values(nil), p.ended...)
+}
+
+// Revoked returns the tokens that the revocation endpoint was asked to revoke.
+func (p *Provider) Revoked() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.revoked...)
 }
 
 // Revoke revokes all refresh tokens and access tokens.
@@ -261,6 +276,12 @@ func (p *Provider) jwks(w http.ResponseWriter, _ *http.Request) {
 // authorize redirects back at once. It refuses requests that a conforming client never sends.
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	if reference := q.Get("request_uri"); reference != "" && q.Get("client_id") == p.Client.ID && len(q) == 2 {
+		p.mu.Lock()
+		q = p.pushed[reference]
+		delete(p.pushed, reference)
+		p.mu.Unlock()
+	}
 	if q.Get("client_id") != p.Client.ID || q.Get("response_type") != "code" || q.Get("redirect_uri") == "" ||
 		q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43 || len(q.Get("nonce")) < 20 ||
 		len(q.Get("state")) < 20 || !strings.Contains(" "+q.Get("scope")+" ", " openid ") {
@@ -369,50 +390,4 @@ func (p *Provider) issue(g grant, refresh bool) map[string]any {
 		p.faults.Token(response)
 	}
 	return response
-}
-
-func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	p.mu.Lock()
-	g, known := p.tokens["a:"+token]
-	claims := maps.Clone(p.users[g.subject])
-	l, key := p.faults, p.keys[0]
-	p.mu.Unlock()
-	if !ok || !known || r.URL.RawQuery != "" {
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	}
-	if claims == nil {
-		claims = map[string]any{}
-	}
-	claims["sub"] = g.subject
-	if l.UserInfo != nil {
-		l.UserInfo(claims)
-	}
-	if l.JWTInfo {
-		w.Header().Set("Content-Type", "application/jwt")
-		_, _ = fmt.Fprint(w, key.Sign(claims, nil))
-		return
-	}
-	writeJSON(w, http.StatusOK, claims)
-}
-
-func (p *Provider) end(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	p.mu.Lock()
-	p.ended = append(p.ended, q)
-	l := p.faults
-	p.mu.Unlock()
-	to := q.Get("post_logout_redirect_uri")
-	if to == "" {
-		_, _ = fmt.Fprintln(w, "signed out")
-		return
-	}
-	params := url.Values{"state": {q.Get("state")}}
-	if l.Callback != nil {
-		l.Callback(params)
-	}
-	w.Header().Set("Location", to+"?"+params.Encode())
-	w.WriteHeader(http.StatusFound)
 }

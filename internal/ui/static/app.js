@@ -67,6 +67,14 @@ if (location.hash.length > 1) {
   });
 }
 
+// What was typed as username goes along to the provider.
+each("a[data-hint]", (a) => a.addEventListener("click", () => {
+  const name = byId("username"), u = new URL(a.href);
+  u.searchParams.delete("login_hint");
+  if (name && name.value) u.searchParams.set("login_hint", name.value);
+  a.href = u.href;
+}));
+
 // A second press of a button sends nothing twice. The button keeps the focus, and works again after Back.
 each("form", (form) => {
   form.addEventListener("submit", (e) => {

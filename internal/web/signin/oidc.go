@@ -24,6 +24,7 @@ type OIDC struct{ *web.Deps }
 type providerButton struct {
 	Href, Text, Icon string
 	Down             string // says that the provider cannot be reached, "" when it can
+	Hint             bool   // what is typed as username goes along
 }
 
 // providerButtons returns the providers to offer. query is added to their addresses.
@@ -40,14 +41,17 @@ func providerButtons(d *web.Deps, r *http.Request, q *web.Request, query url.Val
 
 func button(q *web.Request, c oidc.Choice, query url.Values) providerButton {
 	at := q.Prefix + "/oidc/" + c.Name
-	b := providerButton{Href: at + "/start", Text: q.Text("login.provider", "name", c.Label)}
+	b := providerButton{Href: at + "/start", Hint: c.LoginHint, Text: q.Text("login.provider", "name", c.Label)}
 	if len(query) > 0 {
 		b.Href += "?" + query.Encode()
 	}
 	if c.HasIcon {
 		b.Icon = at + "/icon"
 	}
-	if c.Down {
+	switch {
+	case c.Misconfigured:
+		b.Down = q.Text("login.provider_misconfigured", "name", c.Label)
+	case c.Down:
 		b.Down = q.Text("login.provider_down", "name", c.Label)
 	}
 	return b
@@ -191,6 +195,7 @@ var oidcStatus = map[oidc.Kind]int{
 	oidc.Canceled:           http.StatusForbidden,
 	oidc.Refused:            http.StatusForbidden,
 	oidc.Unavailable:        http.StatusServiceUnavailable,
+	oidc.Misconfigured:      http.StatusServiceUnavailable,
 	oidc.Unverified:         http.StatusForbidden,
 	oidc.NotAllowed:         http.StatusForbidden,
 	oidc.Unknown:            http.StatusForbidden,

@@ -39,7 +39,7 @@ func (h *OIDC) backchannel(w http.ResponseWriter, r *http.Request, q *web.Reques
 		ui.Harden(w, r)
 		w.Header().Set("Content-Length", "0")
 		w.WriteHeader(http.StatusOK)
-	case errors.As(err, &bad) && bad.Kind != oidc.Unavailable:
+	case errors.As(err, &bad) && !bad.Kind.Technical():
 		ui.WriteJSON(w, r, http.StatusBadRequest, backchannelError{"invalid_request", bad.Reason})
 	case errors.As(err, &input):
 		ui.WriteJSON(w, r, http.StatusBadRequest, backchannelError{"invalid_request", input.Text})
@@ -89,6 +89,26 @@ func (h *OIDC) frontchannel(w http.ResponseWriter, r *http.Request, q *web.Reque
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write([]byte(q.Text(text) + "\n")) // the frame went away: nobody to report to
+	}
+	return nil
+}
+
+// publicKeys shows the public key with which this client proves itself to the provider (private_key_jwt), for the
+// provider to read.
+func (h *OIDC) publicKeys(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	doc, ok, err := h.OIDC.Registry.PublicKeys(r.PathValue("name"))
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return q.NotFound()
+	}
+	ui.Harden(w, r)
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(doc) // a client that went away gets no error
 	}
 	return nil
 }

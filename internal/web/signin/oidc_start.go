@@ -52,7 +52,7 @@ func (h *OIDC) start(w http.ResponseWriter, r *http.Request, q *web.Request) err
 func (h *OIDC) newStart(r *http.Request, q *web.Request, remember bool) oidc.FlowOptions {
 	s := oidc.FlowOptions{
 		Purpose: oidc.PurposeLogin, RedirectURI: CallbackURL(q, r.PathValue("name")),
-		ReturnTo: carryReturn(q), Remember: remember,
+		ReturnTo: carryReturn(q), Remember: remember, Hint: r.URL.Query().Get("login_hint"),
 	}
 	if q.Live != nil {
 		s.SessionID = q.Live.Session.ID

@@ -47,6 +47,7 @@ func (h *OIDC) routes() []web.Route {
 			crossSite(web.Post("/oidc/{name}/backchannel-logout", web.Public, h.backchannel)),
 			web.Get("/oidc/{name}/frontchannel-logout", web.Public, h.frontchannel),
 			web.Get("/oidc/{name}/icon", web.Public, h.icon),
+			web.Get("/oidc/{name}/jwks.json", web.Public, h.publicKeys),
 		),
 	)
 }

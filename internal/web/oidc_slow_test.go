@@ -1,0 +1,139 @@
+package web_test
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
+)
+
+// hang makes the token endpoint hang until release is called.
+func hang(t *testing.T, idp *provider.Provider) (release func()) {
+	t.Helper()
+	gate := make(chan struct{})
+	release = sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(release)
+	idp.SetFaults(func(l *provider.Faults) {
+		l.Handle = func(e string, _ http.ResponseWriter, _ *http.Request) bool {
+			if e == "token" {
+				<-gate
+			}
+			return false
+		}
+	})
+	return release
+}
+
+// A warm request waits for a provider a second at most, the next ones not at all, and the answer counts when it comes.
+func TestARequestWaitsForAProviderASecondAtMost(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t)
+	b := w.signedInFor(t, 6*time.Minute)
+	release := hang(t, w.idp)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			began := time.Now()
+			if w.fresh(t, w.oidc, b) == nil {
+				t.Error("the session has ended")
+			}
+			if d := time.Since(began); d > 5*time.Second {
+				t.Errorf("waited for %s", d)
+			}
+		})
+	}
+	wg.Wait()
+	began := time.Now()
+	if w.fresh(t, w.oidc, b) == nil || time.Since(began) > 900*time.Millisecond {
+		t.Errorf("the next request waited for %s", time.Since(began))
+	}
+	w.idp.Revoke()
+	release()
+	deadline := time.Now().Add(10 * time.Second)
+	for w.fresh(t, w.oidc, b) != nil {
+		if time.Now().After(deadline) {
+			t.Fatal("a refusal that came late ends nothing")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// A provider that hangs is asked for one session at a time, and no session outlives refresh_grace by that.
+func TestRefreshesAtAProviderThatHangsDoNotPileUp(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t)
+	var all []*browser
+	for range 5 {
+		b := w.browser()
+		b.viaProvider("").wantRedirect(t, "/")
+		all = append(all, b)
+	}
+	w.Clock.Advance(6 * time.Minute)
+	release := hang(t, w.idp)
+	before := w.idp.Calls("token")
+	for _, b := range all {
+		if w.fresh(t, w.oidc, b) == nil {
+			t.Fatal("a session has ended")
+		}
+	}
+	if n := w.idp.Calls("token") - before; n != 1 {
+		t.Errorf("the token endpoint was asked %d times", n)
+	}
+	w.Clock.Advance(61 * time.Minute)
+	deadline := time.Now().Add(20 * time.Second)
+	for i := 1; i < len(all); {
+		if w.fresh(t, w.oidc, all[i]) == nil {
+			i++
+			continue
+		}
+		w.Clock.Advance(31 * time.Second)
+		if time.Now().After(deadline) {
+			t.Fatalf("session %d outlives refresh_grace", i)
+		}
+	}
+	release()
+}
+
+// A refresh that is off asks nothing, and keeps no token to ask with.
+func TestARefreshThatIsOffAsksNothing(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t)
+	b := w.signedInFor(t, 6*time.Minute)
+	w.reconfigure(t, noRefresh)
+	before := w.idp.Calls("token")
+	if w.fresh(t, w.oidc, b) == nil {
+		t.Error("a session from before has ended")
+	}
+	c := w.signedInFor(t, 6*time.Minute)
+	if w.fresh(t, w.oidc, c) == nil || w.idp.Calls("token") != before+1 {
+		t.Errorf("the token endpoint was asked %d times", w.idp.Calls("token")-before)
+	}
+}
+
+// An open stream is refreshed as a request is, and that is no use of the session.
+func TestARefreshThatIsRefusedEndsTheSessionOfAStream(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t)
+	b := w.browser()
+	b.viaProvider("").wantRedirect(t, "/")
+	seen := w.oneSession(t).LastSeenAt
+	if err := w.oidc.RefreshStream(t.Context(), b.token()); err != nil || w.idp.Calls("token") != 1 {
+		t.Errorf("refreshed before it was due: %v", err)
+	}
+	w.Clock.Advance(6 * time.Minute)
+	if err := w.oidc.RefreshStream(t.Context(), b.token()); err != nil || w.idp.Calls("token") != 2 {
+		t.Errorf("not refreshed: %v", err)
+	}
+	if l, err := w.Sessions.Peek(t.Context(), b.token()); err != nil || l.LastSeen().After(seen) {
+		t.Errorf("a refresh counts as a use: %v", err)
+	}
+	w.Clock.Advance(6 * time.Minute)
+	w.idp.Revoke()
+	if err := w.oidc.RefreshStream(t.Context(), b.token()); !errors.Is(err, session.ErrNone) || w.sessions(t) != 0 {
+		t.Errorf("the session goes on: %v", err)
+	}
+}
