@@ -93,6 +93,8 @@ var gateLines = []line[*Gate]{
 	{name: "require", parse: (*Gate).parseRequire, more: true},
 	{name: "api", parse: (*Gate).parseAPI, more: true},
 	{name: "header", parse: (*Gate).parseHeader, more: true},
+	{name: "send_groups", parse: (*Gate).parseSendGroups},
+	{name: "send_groups_prefix", parse: (*Gate).parseSendGroupsPrefix},
 	{name: "allow_preflight", parse: (*Gate).parsePreflight},
 }
 

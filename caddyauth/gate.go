@@ -31,6 +31,10 @@ type Gate struct {
 	Require []Rule `json:"require,omitempty"`
 	// Headers replace the default identity headers.
 	Headers []HeaderConfig `json:"headers,omitempty"`
+	// SendGroups are the groups that the app is told of; default all that a header can hold.
+	SendGroups []string `json:"send_groups,omitempty"`
+	// SendGroupsPrefix is what groups begin with that the app is told of, beside SendGroups.
+	SendGroupsPrefix string `json:"send_groups_prefix,omitempty"`
 	// AllowPreflight lets CORS preflight requests through without a sign-in.
 	AllowPreflight bool `json:"allow_preflight,omitempty"`
 	// At is where the directive is in a Caddyfile, as file:line; for messages.
@@ -89,7 +93,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 
 // Validate implements caddy.Validator: what the Caddyfile refuses with file and line is refused in JSON, too.
 func (g *Gate) Validate() error {
-	for _, check := range []func() error{g.checkPaths, g.checkRequire, g.checkHeaders} {
+	for _, check := range []func() error{g.checkPaths, g.checkRequire, g.checkHeaders, g.checkSendGroups} {
 		if err := check(); err != nil {
 			return err
 		}

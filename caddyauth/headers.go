@@ -15,14 +15,22 @@ type HeaderConfig struct {
 	Name string `json:"name"`
 	// Value: user, id, email, name, groups, role or provider.
 	Value string `json:"value"`
+	// Encoded sends the value percent-encoded (RFC 3986): for apps that take nothing but ASCII. Of the groups each is
+	// encoded by itself, so that those with a comma are sent, too.
+	Encoded bool `json:"encoded,omitempty"`
 }
 
-// parseHeader reads `header <Name> <value>`.
+// parseHeader reads `header <Name> <value> [encoded]`.
 func (g *Gate) parseHeader(d *caddyfile.Dispenser) error {
-	var h HeaderConfig
-	if !d.AllArgs(&h.Name, &h.Value) {
-		return d.Err("header takes a name and one of user, id, email, name, groups, role, provider")
+	args := d.RemainingArgs()
+	if len(args) < 2 || len(args) > 3 {
+		return d.Err("header takes a name and one of user, id, email, name, groups, role, provider, " +
+			"and encoded for a percent-encoded value")
 	}
+	if len(args) == 3 && args[2] != "encoded" {
+		return d.Errf("header %s: %q; after the value only encoded may stand", args[0], args[2])
+	}
+	h := HeaderConfig{Name: args[0], Value: args[1], Encoded: len(args) == 3}
 	g.Headers = append(g.Headers, h)
 	if _, err := newHeaders(g.Headers); err != nil {
 		return d.WrapErr(err)
@@ -44,18 +52,19 @@ func (g *Gate) provisionHeaders() (err error) {
 
 // identityHeader sends one value under one name.
 type identityHeader struct {
-	name  string // canonical
-	value int
+	name    string // canonical
+	value   int
+	encoded bool
 }
 
 // defaultHeaders go to the upstream when the configuration names none.
 var defaultHeaders = []identityHeader{
-	{"Remote-User", valueUser},
-	{"Remote-Id", valueID},
-	{"Remote-Email", valueEmail},
-	{"Remote-Name", valueName},
-	{"Remote-Groups", valueGroups},
-	{"Remote-Role", valueRole},
+	{name: "Remote-User", value: valueUser},
+	{name: "Remote-Id", value: valueID},
+	{name: "Remote-Email", value: valueEmail},
+	{name: "Remote-Name", value: valueName},
+	{name: "Remote-Groups", value: valueGroups},
+	{name: "Remote-Role", value: valueRole},
 }
 
 // newHeaders checks the `header` lines of a gate. Headers that carry meaning of their own are refused.
@@ -87,7 +96,7 @@ func newHeaders(configured []HeaderConfig) ([]identityHeader, error) {
 			return nil, fmt.Errorf("header %s: unknown value %q; use user, id, email, name, groups, role or "+
 				"provider", name, h.Value)
 		}
-		out = append(out, identityHeader{name, value})
+		out = append(out, identityHeader{name, value, h.Encoded})
 	}
 	return out, nil
 }

@@ -130,18 +130,34 @@ func isWebSocket(upgrade []string) bool {
 
 // identity are the values of one session, ready to be sent. It is made once per session, not once per request.
 type identity struct {
-	values [numValues]string
+	values  [numValues]string
+	encoded [numValues]string // percent-encoded
 }
 
 // identityKey is what an identity is memoized for: a configuration's providers say what is sent of an account.
 type identityKey struct{ oidc *login.OIDC }
 
+// gateIdentityKey is the same for a gate that sends only some of the groups.
+type gateIdentityKey struct {
+	oidc *login.OIDC
+	gate *Gate
+}
+
 func identityOf(o *login.OIDC, l *session.Live) *identity {
-	compute := func(l *session.Live) any { return newIdentity(o, l) }
+	compute := func(l *session.Live) any { return newIdentity(o, l, l.User.Groups) }
 	return l.Memoize(identityKey{o}, compute).(*identity) //nolint:errcheck // newIdentity returns nothing else
 }
 
-func newIdentity(o *login.OIDC, l *session.Live) *identity {
+// identityOf returns what this gate sends of a session's identity.
+func (g *Gate) identityOf(o *login.OIDC, l *session.Live) *identity {
+	if len(g.SendGroups) == 0 && g.SendGroupsPrefix == "" {
+		return identityOf(o, l)
+	}
+	compute := func(l *session.Live) any { return newIdentity(o, l, g.groupsToSend(l.User.Groups)) }
+	return l.Memoize(gateIdentityKey{o, g}, compute).(*identity) //nolint:errcheck // as above
+}
+
+func newIdentity(o *login.OIDC, l *session.Live, groups []string) *identity {
 	u := &l.User
 	provider := l.Session.Provider
 	if provider == "" {
@@ -149,9 +165,13 @@ func newIdentity(o *login.OIDC, l *session.Live) *identity {
 	}
 	id := &identity{values: [numValues]string{
 		valueUser: u.Username, valueID: u.ID, valueEmail: o.EmailForApp(l), valueName: u.Name,
-		valueGroups: strings.Join(headerGroups(u.Groups), ","), valueRole: string(u.Role), valueProvider: provider,
+		valueGroups: strings.Join(headerGroups(groups), ","), valueRole: string(u.Role), valueProvider: provider,
 		valueSession: l.Session.ID,
 	}}
+	for i, v := range id.values {
+		id.encoded[i] = percentEncoded(v)
+	}
+	id.encoded[valueGroups] = encodedGroups(groups)
 	for i, v := range id.values {
 		id.values[i] = headerSafe(v)
 		if i != valueName && (id.values[i] != v || strings.TrimSpace(v) != v) {
@@ -230,6 +250,9 @@ func (req *request) setHeaders(h http.Header, headers []identityHeader) {
 	req.first.sentHeaders = headers
 	for i, hd := range headers {
 		req.values[i] = req.first.identity.values[hd.value]
+		if hd.encoded {
+			req.values[i] = req.first.identity.encoded[hd.value]
+		}
 		h[hd.name] = req.values[i : i+1 : i+1]
 	}
 }

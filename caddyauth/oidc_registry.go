@@ -30,10 +30,11 @@ func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
 	return login.NewOIDC(logins, reg, reserved), nil
 }
 
-// requiredGroups returns the groups that any gate requires.
+// requiredGroups returns the groups that any gate requires or sends.
 func (a *App) requiredGroups() []string {
 	var groups []string
 	for _, g := range a.gates {
+		groups = append(groups, g.SendGroups...)
 		for _, r := range g.Require {
 			if r.Field == policy.FieldGroup {
 				groups = append(groups, r.Values...)

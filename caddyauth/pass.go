@@ -14,7 +14,7 @@ import (
 // passOn hands the request on with the person's identity. That ends with what comes next: whatever runs after the gate
 // has returned, but is no part of it, gets no identity.
 func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
-	req.first.identity, req.first.gate = identityOf(req.live.oidc, req.session), g
+	req.first.identity, req.first.gate = g.identityOf(req.live.oidc, req.session), g
 	req.setHeaders(r.Header, g.headers)
 	defer req.removeHeaders(r.Header)
 	return g.follow(w, r, next, req)
