@@ -23,13 +23,15 @@ func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 // follow binds the request to the session: when the session ends, so does the request.
 func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
 	req.response.ResponseWriter = w
-	req.follower.Aborter = &req.response
+	req.follower.Stream = &req.response
 	if req.session.Session.Provider != "" {
 		req.follower.Refresher = req
 	}
 	req.ctx = req.live.sessions.Follow(req.ctx, req.session, &req.follower)
 	defer req.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
-	err := next.ServeHTTP(&req.response, r.WithContext(req.ctx))
+	followed := r.WithContext(req.ctx)
+	followed.Body = req.response.Body(r.Body)
+	err := next.ServeHTTP(&req.response, followed)
 	if err != nil && sessionEnded(req.ctx) {
 		req.follower.Release() // the response below is not to be broken
 		return g.respondEnded(w, r, req, err)

@@ -23,6 +23,12 @@ import (
 // site.
 func startTLS(t *testing.T, app string, more ...string) *caddyServer {
 	t.Helper()
+	return startTLSWith(t, "", app, more...)
+}
+
+// startTLSWith is startTLS with lines of the global gatehouse block.
+func startTLSWith(t *testing.T, global, app string, more ...string) *caddyServer {
+	t.Helper()
 	setenv(t, "ADMIN_PASSWORD", adminPass)
 	s := &caddyServer{t: t, addr: strings.Replace(testenv.Address(t), "127.0.0.1", "localhost", 1)}
 	err := loadCaddyfile(fmt.Sprintf(`{
@@ -44,6 +50,7 @@ func startTLS(t *testing.T, app string, more ...string) *caddyServer {
 			free 100
 			client 100000/1m
 		}
+		%s
 	}
 }
 https://%s {
@@ -52,7 +59,7 @@ https://%s {
 	%s
 	reverse_proxy %s
 }
-`, testenv.NewPlace(t).Caddyfile(), s.addr, strings.Join(more, "\n"), app))
+`, testenv.NewPlace(t).Caddyfile(), global, s.addr, strings.Join(more, "\n"), app))
 	if err != nil {
 		t.Fatal(err)
 	}

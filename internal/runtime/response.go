@@ -9,18 +9,26 @@ import (
 )
 
 // Response is what the app's response to a signed-in person is written to. Handlers such as file_server look at no
-// context: when the session ends, what they write to has to fail.
+// context: when the session ends, what they write to has to fail. It also notes that bytes move, in both directions:
+// that is a use of the session.
 type Response struct {
 	http.ResponseWriter
 
+	body   body
 	broken atomic.Bool
+	moved  atomic.Bool
 }
 
 // errBroken is returned to a handler that goes on writing after the session has ended.
 var errBroken = errors.New("the session has ended: no more of this response is sent")
 
-// breakChunk bounds what is written after the break by one call that copies a whole file.
-const breakChunk = 1 << 20
+// What one call writes, of a whole file or of a large buffer, is written in chunks: that bounds what is written after the
+// break, and shows that bytes move. Chunks grow while the client takes them fast.
+const (
+	minChunk  = 64 << 10
+	maxChunk  = 1 << 20
+	fastChunk = 20 * time.Millisecond
+)
 
 // expired is a deadline that has passed.
 var expired = time.Unix(1, 0)
@@ -43,12 +51,31 @@ func (r *Response) Abort() {
 	_ = c.SetReadDeadline(expired)
 }
 
-// Write implements http.ResponseWriter.
-func (r *Response) Write(p []byte) (int, error) {
-	if r.broken.Load() {
-		return 0, errBroken
+// Moved reports whether bytes have moved since it was last called.
+func (r *Response) Moved() bool { return r.moved.Swap(false) }
+
+// move notes that bytes have moved. Mostly that is known already, and a load is all it costs.
+func (r *Response) move(n int64) {
+	if n > 0 && !r.moved.Load() {
+		r.moved.Store(true)
 	}
-	return r.ResponseWriter.Write(p)
+}
+
+// Write implements http.ResponseWriter.
+func (r *Response) Write(p []byte) (int, error) { return r.write(r.ResponseWriter, p) }
+
+// write writes to w, which is the response or the connection that it was.
+func (r *Response) write(w io.Writer, p []byte) (n int, err error) {
+	for {
+		if r.broken.Load() {
+			return n, errBroken
+		}
+		m, err := w.Write(p[n:min(len(p), n+minChunk)])
+		r.move(int64(m))
+		if n += m; err != nil || n >= len(p) {
+			return n, err
+		}
+	}
 }
 
 // ReadFrom implements io.ReaderFrom.
@@ -57,15 +84,19 @@ func (r *Response) ReadFrom(src io.Reader) (n int64, err error) {
 	if !ok {
 		limited = &io.LimitedReader{R: src, N: 1<<63 - 1}
 	}
-	for limited.N > 0 {
+	for size := int64(minChunk); limited.N > 0; {
 		if r.broken.Load() {
 			return n, errBroken
 		}
-		chunk := min(limited.N, breakChunk)
+		chunk, began := min(limited.N, size), time.Now()
 		m, err := r.readFrom(&io.LimitedReader{R: limited.R, N: chunk})
+		r.move(m)
 		n, limited.N = n+m, limited.N-m
 		if err != nil || m < chunk {
 			return n, err
+		}
+		if size = minChunk; time.Since(began) < fastChunk {
+			size = min(2*chunk, maxChunk)
 		}
 	}
 	return n, nil

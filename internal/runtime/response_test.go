@@ -14,7 +14,7 @@ import (
 func TestAResponseCopiesEverything(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2)) // a reproducible content
-	for _, size := range []int{0, 1, breakChunk - 1, breakChunk, breakChunk + 1, 3*breakChunk + 17} {
+	for _, size := range []int{0, 1, minChunk, minChunk + 1, maxChunk - 1, maxChunk, maxChunk + 1, 3*maxChunk + 17} {
 		content := make([]byte, size)
 		for i := range content {
 			content[i] = byte(r.Uint32())
@@ -56,7 +56,7 @@ func TestABrokenResponseTakesNoMore(t *testing.T) {
 	w := &Response{}
 	rec := httptest.NewRecorder()
 	w.ResponseWriter = rec
-	if n, err := io.Copy(w, &breaking{w, 3}); !errors.Is(err, errBroken) || n > 2*breakChunk || n != int64(rec.Body.Len()) {
+	if n, err := io.Copy(w, &breaking{w, 3}); !errors.Is(err, errBroken) || n > 2*maxChunk || n != int64(rec.Body.Len()) {
 		t.Errorf("an endless file: %d bytes, %v", n, err)
 	}
 	before := rec.Body.Len()

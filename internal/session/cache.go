@@ -115,6 +115,15 @@ func (e *entry) setMemo(key, made any) any {
 
 func (e *entry) seen() time.Time { return time.UnixMilli(e.lastSeen.Load()) }
 
+// seenAt records a use that is written by the caller.
+func (e *entry) seenAt(at time.Time) {
+	ms := at.UnixMilli()
+	for _, last := range []*atomic.Int64{&e.lastSeen, &e.written} {
+		for old := last.Load(); old < ms && !last.CompareAndSwap(old, ms); old = last.Load() {
+		}
+	}
+}
+
 func newCache(capacity int) *cache {
 	c := &cache{
 		entries:    otter.Must(&otter.Options[store.TokenHash, *entry]{MaximumSize: capacity}),

@@ -163,7 +163,7 @@ func (m *Manager) InvalidateAll() { m.cache.changed([]store.Change{{Kind: store.
 // Synced implements store.Watcher.
 func (m *Manager) Synced(at time.Time) { m.cache.synced(at) }
 
-// janitor writes last uses and checks open streams, off the request path.
+// janitor looks at open streams, checks them and writes last uses, off the request path.
 func (m *Manager) janitor() {
 	tick := time.NewTicker(janitorEvery)
 	defer tick.Stop()
@@ -175,6 +175,7 @@ func (m *Manager) janitor() {
 		case <-m.streams.wakeup:
 		case <-tick.C:
 		}
+		m.useMovingStreams(m.now())
 		m.streams.markUnverified(m.cache.syncAge())
 		m.withTimeout(func(ctx context.Context) {
 			if !m.checkStreams(ctx) {

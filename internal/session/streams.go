@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -37,14 +35,10 @@ func (m *Manager) Follow(ctx context.Context, l *Live, f *Follower) context.Cont
 // StreamCount returns the number of followed requests.
 func (m *Manager) StreamCount() int { return m.streams.count() }
 
-// Aborter makes all further reads and writes of a request fail. Abort may be called more than once.
-type Aborter interface{ Abort() }
-
 // Follower is one followed request. Those of one session form a linked list.
 type Follower struct {
-	// Aborter ends a request that ignores the cancelation of its context, such as one that serves a file. It is never
-	// called after Release. It may be nil.
-	Aborter Aborter
+	// Stream is the request's connection; nil for one that neither moves bytes nor can be aborted.
+	Stream Stream
 	// Refresher is called every second while the request is open. It may be nil.
 	Refresher Refresher
 
@@ -75,7 +69,7 @@ func (f *Follower) Release() {
 // end cancels the request, and aborts it if it does not stop.
 func (f *Follower) end(cause error) {
 	f.cancel(cause)
-	if f.Aborter == nil {
+	if f.Stream == nil {
 		return
 	}
 	time.AfterFunc(abortAfter, func() { f.abort(abortRetry) })
@@ -90,7 +84,7 @@ func (f *Follower) abort(again time.Duration) {
 	if f.released {
 		return
 	}
-	f.Aborter.Abort()
+	f.Stream.Abort()
 	time.AfterFunc(again, func() { f.abort(min(2*again, streamGrace)) })
 }
 
@@ -103,6 +97,7 @@ type group struct {
 	priority     bool      // the change was about this session or its user: checked before others
 	staleSince   time.Time // when it became stale
 	expiresAt    time.Time // idle or absolute expiry, as far as known
+	lookedAt     time.Time // when it was last looked whether bytes have moved
 	unverifiedAt time.Time // when it was last marked by markUnverified
 }
 
@@ -121,7 +116,7 @@ func newStreams() *streams {
 
 func (s *streams) add(f *Follower) {
 	id := f.live.Session.ID
-	due := f.live.IdleExpiresAt()
+	due, seen := f.live.IdleExpiresAt(), f.live.lastSeen()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.byID[id]
@@ -132,7 +127,7 @@ func (s *streams) add(f *Follower) {
 		} else {
 			g = &group{}
 		}
-		g.userID, g.generation = f.live.User.ID, s.nextGeneration()
+		g.userID, g.generation, g.lookedAt = f.live.User.ID, s.nextGeneration(), seen
 		s.byID[id] = g
 	}
 	if f.next = g.first; f.next != nil {
@@ -319,43 +314,4 @@ func (s *streams) staleSince(id string) time.Time {
 		g.stale, g.staleSince = true, time.Now()
 	}
 	return g.staleSince
-}
-
-// checkBudget limits the time of one round of checks. The next round begins with the sessions that were changed
-// meanwhile, so that their end is not noticed late while all streams are being checked.
-const checkBudget = 250 * time.Millisecond
-
-// checkStreams checks the due sessions in the store and cancels the streams of those that have ended. It reports
-// whether all due ones were checked.
-func (m *Manager) checkStreams(ctx context.Context) (all bool) {
-	now, began, storeAnswered := m.now(), time.Now(), false
-	for _, j := range m.streams.due(now) {
-		if storeAnswered && time.Since(began) > checkBudget {
-			return false
-		}
-		id := j.id
-		s, u, err := m.store.Session(ctx, id)
-		storeAnswered = storeAnswered || err == nil || errors.Is(err, store.ErrNotFound)
-		seen := s.LastSeenAt
-		if p := m.touches.pending(id); p.After(seen) {
-			seen = p
-		}
-		switch {
-		case err == nil && isLive(&s, &u, seen, now):
-			m.streams.markLive(j, earlier(seen.Add(s.Idle), s.ExpiresAt))
-		case err == nil || errors.Is(err, store.ErrNotFound):
-			m.streams.cancel(id, ErrEnded)
-		case time.Since(m.streams.staleSince(id)) > streamGrace:
-			m.log.Warn("store unavailable: canceling the streams of a session that cannot be checked", zap.Error(err))
-			m.streams.cancel(id, ErrEnded)
-		}
-	}
-	return true
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }

@@ -28,7 +28,9 @@ func touchInterval(idle time.Duration) time.Duration { return min(max(idle/10, m
 func (t *touches) add(id string, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.seen[id] = at
+	if t.seen[id].Before(at) {
+		t.seen[id] = at
+	}
 }
 
 // pending returns the last use of a session that is not written yet, or the zero time.
