@@ -132,8 +132,8 @@ func (a *App) Stop() error {
 }
 
 // validating reports whether a configuration is only validated. A store that cannot be reached is an error then, and
-// at a start it is not; Caddy provisions both in the same way and tells a module nothing of the difference, so this looks
-// at who called. A test holds it to Caddy's own `validate`.
+// at a start it is not; Caddy provisions both in the same way and tells a module nothing of the difference, so this
+// looks at who called. A test holds it to Caddy's own `validate`.
 func validating() bool {
 	const validate = "github.com/caddyserver/caddy/v2.Validate"
 	pcs := make([]uintptr, 512)

@@ -79,8 +79,9 @@ func (c *call) noteCut(name string, file *envFile) {
 }
 
 func cutText(variable string) string {
-	return "the value of " + variable + " ends before the #, which begins a comment for Caddy within quotes, too. If what " +
-		"follows belongs to it, keep the value in a file of its own: ADMIN_PASSWORD_FILE, or {file./path} in the Caddyfile"
+	return "the value of " + variable + " ends before the #, which begins a comment for Caddy within quotes, too. If " +
+		"what follows belongs to it, keep the value in a file of its own: ADMIN_PASSWORD_FILE, or {file./path} in the " +
+		"Caddyfile"
 }
 
 func (c *call) readApp() (*caddyauth.App, error) {

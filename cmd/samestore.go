@@ -26,13 +26,13 @@ func (c *call) storeOptions(app *caddyauth.App) (sqlstore.Options, error) {
 	if c.given("store") || c.adminAddress == "" {
 		return opts, nil
 	}
-	running, ok := askRunning(c.adminAddress)
+	running, ok := c.askRunning()
 	here := app.StoreLocation()
 	if !ok || running == here || sameFile(running, here) {
 		return opts, nil
 	}
-	return opts, fmt.Errorf("the Caddy that is running (admin API at %s) keeps its accounts in %s (%s), but this command, "+
-		"run by this user in this environment, found %s (%s): run it as the user that runs Caddy and with its environment "+
+	return opts, fmt.Errorf("the Caddy that is running (admin API at %s) keeps its accounts in %s (%s), but this "+
+		"command, run by this user in this environment, found %s (%s): run it as the user that runs Caddy and with its environment "+
 		"(sudo -u caddy caddy gatehouse …, --envfile), or name the store that you mean with --store",
 		c.adminAddress, running.Location, running.Engine, here.Location, here.Engine)
 }
@@ -54,14 +54,14 @@ const runningTimeout = 2 * time.Second
 
 // askRunning returns where the running Caddy has its store. ok is false where none is running, its admin API is off, it
 // does not use Gatehouse or is older than this question: then there is nothing to compare with.
-func askRunning(address string) (at caddyauth.StoreLocation, ok bool) {
+func (c *call) askRunning() (at caddyauth.StoreLocation, ok bool) {
 	type result struct {
 		at caddyauth.StoreLocation
 		ok bool
 	}
 	done := make(chan result, 1)
 	go func() {
-		res, err := caddycmd.AdminAPIRequest(address, http.MethodGet, caddyauth.StorePath, nil, nil)
+		res, err := caddycmd.AdminAPIRequest(c.adminAddress, http.MethodGet, caddyauth.StorePath, nil, nil)
 		if err != nil {
 			done <- result{}
 			return
@@ -75,6 +75,8 @@ func askRunning(address string) (at caddyauth.StoreLocation, ok bool) {
 	case r := <-done:
 		return r.at, r.ok
 	case <-time.After(runningTimeout):
+		c.notef("note: Caddy's admin API at %s does not respond, so it is not known whether the Caddy that is running uses "+
+			"this store", c.adminAddress)
 		return at, false
 	}
 }

@@ -33,7 +33,9 @@ func (t *Throttle) checkWithoutAddress(c Client, a attempt, l Limits) error {
 
 // countWrongWithoutAddress counts a wrong password of a stranger without an address. first is true for the one that
 // makes the others wait.
-func (t *Throttle) countWrongWithoutAddress(ctx context.Context, c Client, a attempt, l Limits) (first bool, err error) {
+func (t *Throttle) countWrongWithoutAddress(ctx context.Context, c Client, a attempt, l Limits) (first bool,
+	err error,
+) {
 	if c.IP.IsValid() || a.ownCount || l.Client <= 0 {
 		return false, nil
 	}

@@ -59,8 +59,8 @@ func parseDSN(dsn string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// cutPassword reports whether part of the password was read as something else, which errors show: an unencoded '@', '/',
-// '?' or '#' ends the password early. Nothing of that is in a URL that is written as it should be.
+// cutPassword reports whether part of the password was read as something else, which errors show: an unencoded '@',
+// '/', '?' or '#' ends the password early. Nothing of that is in a URL that is written as it should be.
 func cutPassword(dsn string, config *pgx.ConnConfig) bool {
 	if _, rest, isURL := strings.Cut(dsn, "://"); isURL {
 		authority := rest
