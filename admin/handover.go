@@ -31,7 +31,7 @@ func redirectToHandover(
 	default:
 		return result{redirect: userPath(userID), flash: flash}
 	}
-	http.SetCookie(w, session.Cookie{Secure: q.Secure}.Prefixed(handoverCookie, value, handoverLife))
+	http.SetCookie(w, session.HostCookie(q.Request).Prefixed(handoverCookie, value, handoverLife))
 	return result{redirect: userPath(userID) + "/handover"}
 }
 
@@ -41,7 +41,7 @@ func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request
 	if err != nil {
 		return err
 	}
-	ck := session.Cookie{Secure: q.Secure}
+	ck := session.HostCookie(q.Request)
 	about, rest, _ := strings.Cut(ck.PrefixedValue(r, handoverCookie), ".")
 	kind, secret, _ := strings.Cut(rest, ".")
 	s := &content{}

@@ -142,12 +142,12 @@ func (b *browser) signIn(name, pass string) response {
 	return a
 }
 
-// cookie returns the value of the session cookie.
+// cookie returns the session token: what the session cookie holds, without the mark of the store that issued it.
 func (b *browser) cookie() string {
 	u, _ := url.Parse("http://" + b.s.addr)
 	for _, c := range b.http.Jar.Cookies(u) {
 		if c.Name == "gatehouse" {
-			return c.Value
+			return c.Value[:min(len(c.Value), 43)]
 		}
 	}
 	return ""

@@ -167,6 +167,9 @@ func (g *Gate) enforce(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 // to get a response.
 func (g *Gate) resolve(ctx context.Context, req *request) error {
 	req.session = nil
+	if err := req.chooseToken(ctx); err != nil {
+		return err
+	}
 	if req.first.token == "" {
 		return nil
 	}

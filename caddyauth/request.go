@@ -34,9 +34,11 @@ type request struct {
 	pageCtx  *reqctx.Request
 
 	// Of the first request.
-	seen         bool             // by a gate before
-	gate         *Gate            // the last gate that let the request through, nil for none
-	token        string           // session token, "" for none
+	seen         bool   // by a gate before
+	gate         *Gate  // the last gate that let the request through, nil for none
+	token        string // session token, "" for none; see chooseToken
+	presented    session.Presented
+	several      bool             // it has several session tokens, and which one counts is not known yet
 	cookieHeader []string         // as it came, with our cookies
 	identity     *identity        // of the session; nil for none and where none was looked up
 	sentHeaders  []identityHeader // what a gate sends upstream
@@ -64,9 +66,11 @@ func firstRequest(ctx context.Context) *request {
 func receive(app *App, r *http.Request) *request {
 	req := newRequest(app, r)
 	req.cookieHeader = r.Header["Cookie"]
-	req.token = req.cookie.Token(r.Header)
+	req.presented.Read(req.cookie, r.Header)
+	token, single := req.presented.Single()
+	req.token, req.several = token, !single
 	app.guarded.strip(r)
-	session.StripCookies(r.Header, &req.cookies)
+	session.StripCookies(r.Header, app.opt.cookieName, &req.cookies)
 	req.providePlaceholders()
 	caddyhttp.SetVar(r.Context(), requestVar, req)
 	return req
@@ -95,8 +99,20 @@ func newRequest(app *App, r *http.Request) *request {
 	}
 	secure := overTLS(r, trusted)
 	req.host = hostOf(r, trusted && app.opt.forwardedHost, secure)
-	req.cookie = session.CookieFor(secure, req.host, app.opt.cookieDomain)
+	req.cookie = session.CookieFor(&reqctx.Request{Secure: secure, Host: req.host, CookieName: app.opt.cookieName},
+		app.opt.cookieDomain)
 	return req
+}
+
+// chooseToken finds out which of several session tokens counts.
+func (req *request) chooseToken(ctx context.Context) error {
+	first := req.first
+	if !first.several {
+		return nil
+	}
+	token, err := req.live.sessions.Choose(ctx, &first.presented, first.cookie, first.host)
+	first.token, first.several = token, err != nil
+	return err
 }
 
 // request returns the request for this gate, with the path as it was rewritten until here.

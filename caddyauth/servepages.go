@@ -19,6 +19,7 @@ func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) 
 	if isEarlyData(r) {
 		return tooEarly(w)
 	}
+	_ = req.chooseToken(r.Context()) // with an error there is a token, whose lookup fails as well
 	asked := false
 	r = web.WithSessionObserver(req.forPages(r), func(s *session.Live) {
 		asked = true
@@ -55,7 +56,8 @@ func (req *request) pageContext(r *http.Request) *reqctx.Request {
 		return req.pageCtx
 	}
 	q := &reqctx.Request{
-		Secure: req.cookie.Secure, Host: req.host, Prefix: "/_auth", Token: req.first.token, TokenRead: true,
+		Secure: req.cookie.Secure, Host: req.host, Prefix: "/_auth", CookieName: req.cookie.Base,
+		Token: req.first.token, TokenRead: true,
 	}
 	if req.live != nil {
 		q.Prefix = req.live.opt.prefix

@@ -1,6 +1,7 @@
 package caddyauth
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -24,6 +25,9 @@ type SessionConfig struct {
 	Remember caddy.Duration `json:"remember,omitempty"`
 	// CookieDomain shares the session with the hosts below this domain. Default: this host alone.
 	CookieDomain string `json:"cookie_domain,omitempty"`
+	// CookieName is the name of the session cookie, over HTTPS after __Host- or __Secure-; default gatehouse. Two gates
+	// with stores of their own that share a domain, or two ports of one host, need different names.
+	CookieName string `json:"cookie_name,omitempty"`
 	// StoreGrace is how long requests with sessions that were in use go on when the store cannot be reached, at most
 	// 10s; default 0: not at all. An ending elsewhere is not seen meanwhile.
 	StoreGrace caddy.Duration `json:"store_grace,omitempty"`
@@ -34,6 +38,7 @@ type sessionOptions struct {
 	limits       session.Limits
 	storeGrace   time.Duration
 	cookieDomain string
+	cookieName   string
 }
 
 func parseSession(a *App, d *caddyfile.Dispenser) error {
@@ -54,13 +59,19 @@ func parseSession(a *App, d *caddyfile.Dispenser) error {
 				return err
 			}
 			return a.check(d, resolveSession)
+		case "cookie_name":
+			if a.Session.CookieName, err = oneArg(d); err != nil {
+				return err
+			}
+			return a.check(d, resolveSession)
 		case "store_grace":
 			if err := durationArg(d, &a.Session.StoreGrace); err != nil {
 				return err
 			}
 			return a.check(d, resolveSession)
 		}
-		return d.Errf("unrecognized option %q; session knows idle, absolute, remember, cookie_domain and store_grace", option)
+		return d.Errf("unrecognized option %q; session knows idle, absolute, remember, cookie_domain, "+
+			"cookie_name and store_grace", option)
 	})
 }
 
@@ -93,12 +104,32 @@ func resolveSession(a *App, o *options) error {
 		return fmt.Errorf("session store_grace: %v; use at most %v, or leave it out so that nothing goes on without the "+
 			"store", o.storeGrace, maxStoreGrace)
 	}
-	if c.CookieDomain == "" {
-		return nil
+	var err error
+	if o.cookieName, err = cookieName(c.CookieName); err != nil || c.CookieDomain == "" {
+		return err
 	}
 	domain, err := cookieDomain(c.CookieDomain)
 	o.cookieDomain = domain
 	return err
+}
+
+// cookieName refuses what is no name of a cookie, or would be taken for another's.
+func cookieName(s string) (string, error) {
+	for _, r := range s {
+		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' {
+			return "", fmt.Errorf("session cookie_name: %q; use letters, digits, '-' and '_'", s)
+		}
+	}
+	low := strings.ToLower(s)
+	switch {
+	case strings.HasPrefix(low, "__host-"), strings.HasPrefix(low, "__secure-"):
+		return "", fmt.Errorf("session cookie_name: %q; leave the prefix out, it is added where the site is on HTTPS", s)
+	case strings.HasPrefix(s, session.DefaultName+"-"):
+		return "", fmt.Errorf("session cookie_name: %q is the name of another cookie of the gate; begin with another word", s)
+	case len(s) > session.MaxCookieName:
+		return "", fmt.Errorf("session cookie_name: %q; use at most %d characters", s, session.MaxCookieName)
+	}
+	return s, nil
 }
 
 // cookieDomain refuses what browsers refuse, and public suffixes: the session would be sent to other people's sites.
@@ -122,5 +153,6 @@ func sessionSettings(a *App, s *settings) {
 	s.add("session", "absolute", o.limits.Absolute.String(), o.limits.Absolute == d.Absolute)
 	s.add("session", "remember", o.limits.Remember.String(), o.limits.Remember == d.Remember)
 	s.add("session", "cookie_domain", o.cookieDomain, o.cookieDomain == "")
+	s.add("session", "cookie_name", cmp.Or(o.cookieName, session.DefaultName), o.cookieName == "")
 	s.add("session", "store_grace", o.storeGrace.String(), o.storeGrace == 0)
 }

@@ -33,6 +33,21 @@ func (s SessionActions) SignOut(ctx context.Context, a Actor) error {
 	})
 }
 
+// SignOutOthers ends the sessions of the other cookies of the name that came along: who signs out does not want to be
+// signed in by one of them.
+func (s SessionActions) SignOutOthers(ctx context.Context, c login.Client) error {
+	for _, token := range c.Others {
+		found, u, err := s.Store.SessionByToken(ctx, store.HashToken(token))
+		if err == nil {
+			err = s.SignOut(ctx, Actor{UserID: u.ID, Name: u.Username, SessionID: found.ID, AuthAt: found.AuthAt, Client: c})
+		}
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
 // EndOwnSession ends one of the actor's own sessions. Another user's is store.ErrNotFound.
 func (s SessionActions) EndOwnSession(ctx context.Context, a Actor, sessionID string) error {
 	if err := s.limitWrite(a); err != nil {

@@ -196,7 +196,7 @@ func (m me) endSession(w http.ResponseWriter, r *http.Request, q *web.Request) e
 		return err
 	}
 	if s.ID == q.Live.Session.ID {
-		q.Cookie.Clear(w)
+		q.ClearSession(w)
 	}
 	noContent(w, r)
 	return nil

@@ -40,6 +40,7 @@ type Client struct {
 	Host      string // of the request
 	RequestID string
 	Session   string   // session token of the request, "" for none
+	Others    []string // other session tokens that came along; see session.Presented
 	Devices   []string // device tokens of the request, see signin.go
 }
 

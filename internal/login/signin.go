@@ -120,20 +120,24 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via SignInOptio
 	return out, nil
 }
 
-// endPresented ends the session of the request.
+// endPresented ends the session of the request, and those of other cookies of the name: the browser goes on with one.
 func (s *Service) endPresented(ctx context.Context, tx store.Tx, c Client) error {
-	if !store.ValidToken(c.Session) {
-		return nil
+	for _, token := range append([]string{c.Session}, c.Others...) {
+		if !store.ValidToken(token) {
+			continue
+		}
+		old, _, err := tx.SessionByToken(ctx, store.HashToken(token))
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := tx.EndSessions(ctx, store.SessionSelector{ID: old.ID, Replaced: true}); err != nil {
+			return err
+		}
 	}
-	old, _, err := tx.SessionByToken(ctx, store.HashToken(c.Session))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = tx.EndSessions(ctx, store.SessionSelector{ID: old.ID, Replaced: true})
-	return err
+	return nil
 }
 
 // recordSignIn writes everything but the session: last sign-in, attempts, rehash, device, audit event.

@@ -18,6 +18,8 @@ type Request struct {
 	Host     string     // of the site for the browser, in [Host]'s spelling without the default port; "" when unknown
 	Prefix   string     // mount point of our pages, such as "/_auth": begins with '/', does not end in one
 
+	CookieName string // the name of our cookies without a prefix; "" for the default one
+
 	Token     string // the session token that came along, "" for none
 	TokenRead bool   // the front has looked for it: nobody has to read the cookies again
 }

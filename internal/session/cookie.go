@@ -15,81 +15,74 @@ import (
 // so that a sibling host cannot plant one (RFC 6265bis, section 4.1.3.2); with a configured domain it has to be
 // __Secure-gatehouse; over plain HTTP neither prefix would be accepted.
 type Cookie struct {
+	Base   string // the name without such a prefix; "" for [DefaultName]
 	Secure bool
 	Domain string // "" for a host-only cookie
 }
 
-// CookieFor returns the cookie's scope for a site. A configured domain applies only to itself and hosts below it: on
-// others a browser would reject the cookie, and each sign-in would lead back to the sign-in page. host may have a port.
-func CookieFor(secure bool, host, domain string) Cookie {
-	c := Cookie{Secure: secure}
+// DefaultName is the name of the session cookie, without a prefix, where the configuration has none.
+const DefaultName = "gatehouse"
+
+// CookieFor returns the cookie of a site, with the configured name and domain. A domain applies only to itself and
+// hosts below it: on others a browser would reject the cookie, and each sign-in would lead back to the sign-in page.
+func CookieFor(q *reqctx.Request, domain string) Cookie {
+	c := HostCookie(q)
 	if domain == "" {
 		return c
 	}
-	if h, ok := reqctx.ParseHost(host); ok && (h.Name == domain || strings.HasSuffix(h.Name, "."+domain)) {
+	if h, ok := reqctx.ParseHost(q.Host); ok && (h.Name == domain || strings.HasSuffix(h.Name, "."+domain)) {
 		c.Domain = domain
 	}
 	return c
 }
 
+// HostCookie returns the cookie of a site without a domain, for the cookies of one host besides the session's.
+func HostCookie(q *reqctx.Request) Cookie { return Cookie{Base: q.CookieName, Secure: q.Secure} }
+
+// Prefixes by which browsers hold a cookie to its attributes.
 const (
-	baseName   = "gatehouse"
-	hostName   = "__Host-gatehouse"
-	secureName = "__Secure-gatehouse"
+	hostPrefix   = "__Host-"
+	securePrefix = "__Secure-"
 )
 
-// Name returns the name of the session cookie.
-func (c Cookie) Name() string {
+// base returns the name without a prefix.
+func (c Cookie) base() string {
+	if c.Base == "" {
+		return DefaultName
+	}
+	return c.Base
+}
+
+// prefix returns the prefix of the name.
+func (c Cookie) prefix() string {
 	switch {
 	case !c.Secure:
-		return baseName
+		return ""
 	case c.Domain != "":
-		return secureName
+		return securePrefix
 	default:
-		return hostName
+		return hostPrefix
 	}
 }
 
-// Token returns the session token of the request, or "" for none. Malformed values are skipped. With two different
-// well-formed tokens, one was planted (cookie tossing): the request is anonymous then.
-func (c Cookie) Token(h http.Header) string {
-	name, token := c.Name(), ""
-	for _, line := range h["Cookie"] {
-		for part := range strings.SplitSeq(line, ";") {
-			k, v, ok := strings.Cut(strings.TrimLeft(part, " \t"), "=")
-			if !ok || k != name || !store.ValidToken(v) {
-				continue
-			}
-			if token != "" && token != v {
-				return ""
-			}
-			token = v
-		}
-	}
-	return token
-}
+// Name returns the name of the session cookie.
+func (c Cookie) Name() string { return c.prefix() + c.base() }
 
-// Set sets the session cookie. A remembered session's cookie lasts as long as the session, any other one until the
+// set sets the session cookie. A remembered session's cookie lasts as long as the session, any other one until the
 // browser is closed.
-func (c Cookie) Set(w http.ResponseWriter, token string, s store.Session, now time.Time) {
-	ck := c.cookie(c.Name(), token) //nolint:gosec // cookie sets the attributes
+func (c Cookie) set(w http.ResponseWriter, value string, s store.Session, now time.Time) {
+	ck := c.cookie(c.Name(), value) //nolint:gosec // cookie sets the attributes
 	if s.Remember {
 		ck.MaxAge = max(1, int(s.ExpiresAt.Sub(now).Seconds()))
 	}
 	http.SetCookie(w, ck)
 }
 
-// Clear deletes the session cookie.
-func (c Cookie) Clear(w http.ResponseWriter) {
-	ck := c.cookie(c.Name(), "") //nolint:gosec // cookie sets the attributes
-	ck.MaxAge = -1
-	http.SetCookie(w, ck)
-}
-
 // Prefixed returns a cookie with Gatehouse's prefix and a name such as "device": host-only, HttpOnly, SameSite=Lax,
 // Path=/. A negative maxAge deletes it; 0 makes it last until the browser is closed.
 func (c Cookie) Prefixed(name, value string, maxAge time.Duration) *http.Cookie {
-	ck := Cookie{Secure: c.Secure}.cookie(c.PrefixedName(name), value) //nolint:gosec // cookie sets the attributes
+	c.Domain = ""
+	ck := c.cookie(c.PrefixedName(name), value) //nolint:gosec // cookie sets the attributes
 	switch {
 	case maxAge < 0:
 		ck.MaxAge = -1
@@ -100,7 +93,9 @@ func (c Cookie) Prefixed(name, value string, maxAge time.Duration) *http.Cookie 
 }
 
 // PrefixedName returns the full name of a cookie with Gatehouse's prefix.
-func (c Cookie) PrefixedName(name string) string { return Cookie{Secure: c.Secure}.Name() + "-" + name }
+func (c Cookie) PrefixedName(name string) string {
+	return Cookie{Base: c.Base, Secure: c.Secure}.Name() + "-" + name
+}
 
 // PrefixedValue returns the value of such a cookie, or "" if the request has none or several.
 func (c Cookie) PrefixedValue(r *http.Request, name string) string {
@@ -118,24 +113,30 @@ func (c Cookie) cookie(name, value string) *http.Cookie {
 	}
 }
 
-// isGatehouseCookie reports whether a cookie is one of Gatehouse's, which are never passed to the upstream.
-func isGatehouseCookie(name string) bool {
-	rest, ok := strings.CutPrefix(name, hostName)
+// isOurs reports whether a cookie is one of Gatehouse's, which are never passed to the upstream. Those of the default
+// name are nobody's but another Gatehouse's, or our own from before the name was changed.
+func isOurs(name, base string) bool {
+	rest, ok := strings.CutPrefix(name, hostPrefix)
 	if !ok {
-		if rest, ok = strings.CutPrefix(name, secureName); !ok {
-			rest, ok = strings.CutPrefix(name, baseName)
-		}
+		rest, _ = strings.CutPrefix(name, securePrefix)
 	}
+	return hasBase(rest, base) || hasBase(rest, DefaultName)
+}
+
+func hasBase(name, base string) bool {
+	rest, ok := strings.CutPrefix(name, base)
 	return ok && (rest == "" || rest[0] == '-')
 }
 
 // StripCookies removes Gatehouse's cookies from a request's header, for any scheme, and leaves the others byte for
-// byte. The header's new value is stored in backing, which saves an allocation per request.
-func StripCookies(h http.Header, backing *[1]string) {
+// byte. base is the configured name, "" for the default one. The header's new value is stored in backing, which saves
+// an allocation per request.
+func StripCookies(h http.Header, base string, backing *[1]string) {
+	base = Cookie{Base: base}.base()
 	lines := h["Cookie"]
 	kept := backing[:0:1]
 	for _, line := range lines {
-		if line = stripLine(line); line != "" {
+		if line = stripLine(line, base); line != "" {
 			kept = append(kept, line)
 		}
 	}
@@ -149,15 +150,15 @@ func StripCookies(h http.Header, backing *[1]string) {
 }
 
 // stripLine returns one Cookie line without our cookies.
-func stripLine(line string) string {
-	if !strings.Contains(line, baseName) {
+func stripLine(line, base string) string {
+	if !strings.Contains(line, base) && !strings.Contains(line, DefaultName) {
 		return line
 	}
 	var b strings.Builder
 	b.Grow(len(line))
 	for part := range strings.SplitSeq(line, ";") {
 		name, _, _ := strings.Cut(part, "=")
-		if isGatehouseCookie(strings.Trim(name, " \t")) {
+		if isOurs(strings.Trim(name, " \t"), base) {
 			continue
 		}
 		if b.Len() > 0 {

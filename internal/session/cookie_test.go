@@ -2,11 +2,10 @@ package session_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -28,58 +27,71 @@ func TestAConfiguredDomainCountsOnItsOwnHostsOnly(t *testing.T) {
 		"example.com": "example.com", "app.example.com": "example.com", "app.example.com:8443": "example.com",
 		"badexample.com": "", "example.com.evil.test": "", "localhost:8080": "", "": "",
 	} {
-		if got := session.CookieFor(true, host, "example.com").Domain; got != want {
+		q := &reqctx.Request{Secure: true, Host: host}
+		if got := session.CookieFor(q, "example.com").Domain; got != want {
 			t.Errorf("%q: domain %q, want %q", host, got, want)
 		}
 	}
 }
 
-// The cookie is not accessible to scripts, plain HTTP and other sites, and is small.
+// The cookie is not accessible to scripts, plain HTTP and other sites, and is small, whatever its name.
 func TestSessionCookieAttributes(t *testing.T) {
-	now := time.Now()
-	w := httptest.NewRecorder()
-	session.Cookie{Secure: true}.Set(w, store.NewToken(), store.Session{ExpiresAt: now.Add(time.Hour)}, now)
-	line := w.Header().Get("Set-Cookie")
-	for _, want := range []string{"__Host-gatehouse=", "; Path=/", "; HttpOnly", "; Secure", "; SameSite=Lax"} {
-		if !strings.Contains(line, want) {
-			t.Errorf("Set-Cookie %q lacks %q", line, want)
+	f := setUp(t)
+	longest := strings.Repeat("n", session.MaxCookieName)
+	for _, c := range []session.Cookie{{Secure: true}, {Secure: true, Domain: "example.com", Base: longest}} {
+		token, s := f.start(t, f.user, false)
+		lines := f.setCookie(t, c, "app.example.com", "", token, s)
+		if len(lines) != 1 {
+			t.Fatalf("a first sign-in sets %q", lines)
+		}
+		line := lines[0]
+		for _, want := range []string{c.Name() + "=" + token, "; Path=/", "; HttpOnly", "; Secure", "; SameSite=Lax"} {
+			if !strings.Contains(line, want) {
+				t.Errorf("Set-Cookie %q lacks %q", line, want)
+			}
+		}
+		if strings.Contains(line, "Domain") != (c.Domain != "") || strings.Contains(line, "Max-Age") {
+			t.Errorf("Set-Cookie %q: only a shared cookie has a Domain, and one that ends with the browser no Max-Age", line)
+		}
+		if pair, _, _ := strings.Cut(line, ";"); len(pair) > 80 {
+			t.Errorf("the cookie takes %d bytes", len(pair))
 		}
 	}
-	if strings.Contains(line, "Domain") || strings.Contains(line, "Max-Age") {
-		t.Errorf("Set-Cookie %q: a host-only cookie that ends with the browser has neither Domain nor Max-Age", line)
-	}
-	if pair, _, _ := strings.Cut(line, ";"); len(pair) > 80 {
-		t.Errorf("the cookie takes %d bytes", len(pair))
-	}
-	w = httptest.NewRecorder()
-	session.Cookie{Secure: true}.Set(w, store.NewToken(), store.Session{ExpiresAt: now.Add(time.Hour), Remember: true},
-		now)
-	if line := w.Header().Get("Set-Cookie"); !strings.Contains(line, "Max-Age=3600") {
+	token, s := f.start(t, f.user, true)
+	if line := f.setCookie(t, session.Cookie{Secure: true}, "a.test", "", token, s)[0]; !strings.Contains(line, "Max-Age=172800") {
 		t.Errorf("a remembered session's cookie %q does not last as long as the session", line)
 	}
 }
 
-func TestOnlyOneWellFormedTokenCounts(t *testing.T) {
+func TestOnlyWellFormedValuesOfTheNameArePresented(t *testing.T) {
 	a, b := store.NewToken(), store.NewToken()
-	c := session.Cookie{}
-	for name, test := range map[string]struct{ header, want string }{
-		"one":                      {"gatehouse=" + a, a},
-		"among others":             {"x=1; gatehouse=" + a + "; y=2", a},
-		"the same one twice":       {"gatehouse=" + a + "; gatehouse=" + a, a},
-		"two different ones":       {"gatehouse=" + a + "; gatehouse=" + b, ""},
-		"a malformed one is noise": {"gatehouse=x; gatehouse=" + a, a},
-		"another name's":           {"__Host-gatehouse=" + a, ""},
-		"quoted":                   {`gatehouse="` + a + `"`, ""},
-		"too long":                 {"gatehouse=" + a + "A", ""},
-		"name in another case":     {"Gatehouse=" + a, ""},
-		"empty":                    {"gatehouse=", ""},
-		"none":                     {"x=" + a, ""},
+	for name, test := range map[string]struct {
+		header, want string
+		several      bool
+	}{
+		"one":                      {"gatehouse=" + a, a, false},
+		"one with a mark":          {"gatehouse=" + a + "abcd_-12", a, false},
+		"among others":             {"x=1; gatehouse=" + a + "; y=2", a, false},
+		"the same one twice":       {"gatehouse=" + a + "; gatehouse=" + a, a, false},
+		"two different ones":       {"gatehouse=" + a + "; gatehouse=" + b, "", true},
+		"a malformed one is noise": {"gatehouse=x; gatehouse=" + a, a, false},
+		"another name's":           {"__Host-gatehouse=" + a, "", false},
+		"another prefix":           {"my-gatehouse=" + a, "", false},
+		"quoted":                   {`gatehouse="` + a + `"`, "", false},
+		"too long":                 {"gatehouse=" + a + "A", "", false},
+		"a mark too long":          {"gatehouse=" + a + "abcd_-123", "", false},
+		"a mark of other letters":  {"gatehouse=" + a + "abcd.-12", "", false},
+		"name in another case":     {"Gatehouse=" + a, "", false},
+		"empty":                    {"gatehouse=", "", false},
+		"none":                     {"x=" + a, "", false},
 	} {
-		if got := c.Token(http.Header{"Cookie": {test.header}}); got != test.want {
-			t.Errorf("%s: token %q, want %q", name, got, test.want)
+		p := session.ReadPresented(session.Cookie{}, http.Header{"Cookie": {test.header}})
+		if got, ok := p.Single(); got != test.want || ok == test.several {
+			t.Errorf("%s: token %q, %v, want %q", name, got, ok, test.want)
 		}
 	}
-	if got := c.Token(http.Header{"Cookie": {"gatehouse=" + a, "gatehouse=" + b}}); got != "" {
+	lines := http.Header{"Cookie": {"gatehouse=" + a, "gatehouse=" + b}}
+	if _, ok := session.ReadPresented(session.Cookie{}, lines).Single(); ok {
 		t.Error("two different tokens in two header lines count as one")
 	}
 }
@@ -91,15 +103,28 @@ func TestTheUpstreamSeesEveryCookieButOurs(t *testing.T) {
 		"__Host-gatehouse-flow-1=x; a=b=c": "a=b=c", " gatehouse =x; z": "z", "a=gatehouse": "a=gatehouse",
 	} {
 		h := http.Header{"Cookie": {in}}
-		session.StripCookies(h, new([1]string))
+		session.StripCookies(h, "", new([1]string))
 		if got := strings.Join(h["Cookie"], "|"); got != want {
 			t.Errorf("StripCookies(%q) left %q, want %q", in, got, want)
 		}
 	}
 	h := http.Header{"Cookie": {"gatehouse=x", "a=1"}}
-	session.StripCookies(h, new([1]string))
+	session.StripCookies(h, "", new([1]string))
 	if len(h["Cookie"]) != 1 || h["Cookie"][0] != "a=1" {
 		t.Errorf("two lines left %q", h["Cookie"])
+	}
+}
+
+// A name of one's own is as private as the default one, which is still nobody's but Gatehouse's.
+func TestTheUpstreamSeesNoCookieOfAConfiguredName(t *testing.T) {
+	for in, want := range map[string]string{
+		"way=x; a=1": "a=1", "__Host-way=x": "", "__Secure-way=x; way-flow-1=y; ways=2": "ways=2", "gatehouse=x; b=3": "b=3", "anyway=1": "anyway=1",
+	} {
+		h := http.Header{"Cookie": {in}}
+		session.StripCookies(h, "way", new([1]string))
+		if got := strings.Join(h["Cookie"], "|"); got != want {
+			t.Errorf("StripCookies(%q) left %q, want %q", in, got, want)
+		}
 	}
 }
 
@@ -120,17 +145,17 @@ func FuzzCookie(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string, secure bool) {
 		c := session.Cookie{Secure: secure}
 		h := http.Header{"Cookie": {line}}
-		got := c.Token(h)
+		got, _ := session.ReadPresented(c, h).Single()
 		if got != "" && (!store.ValidToken(got) || !strings.Contains(line, c.Name()+"="+got)) {
 			t.Fatalf("token %q out of %q", got, line)
 		}
-		session.StripCookies(h, new([1]string))
+		session.StripCookies(h, "", new([1]string))
 		for _, ck := range (&http.Request{Header: h}).Cookies() {
 			if ck.Name == "gatehouse" || ck.Name == "__Host-gatehouse" || ck.Name == "__Secure-gatehouse" {
 				t.Fatalf("%q left %q for the upstream", line, h["Cookie"])
 			}
 		}
-		if c.Token(h) != "" {
+		if len(session.ReadPresented(c, h).Others("")) > 0 {
 			t.Fatalf("%q left a token for the upstream", line)
 		}
 	})

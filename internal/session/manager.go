@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,6 +23,10 @@ type Manager struct {
 	touches *touches
 	outage  *outage
 	stop    func() // stops watching the store
+
+	markKey     atomic.Pointer[[]byte] // of the cookies' marks, once it was needed
+	cookieNotes notes
+
 	done    chan struct{}
 	wg      sync.WaitGroup
 	closing sync.Once

@@ -19,7 +19,7 @@ const (
 
 // Flash makes the next page say the message "flash.<id>". An unknown id says nothing.
 func (u *UI) Flash(w http.ResponseWriter, r *http.Request, id string) {
-	http.SetCookie(w, session.Cookie{Secure: reqctx.From(r).Secure}.Prefixed(flashCookie, id, flashLife))
+	http.SetCookie(w, session.HostCookie(reqctx.From(r)).Prefixed(flashCookie, id, flashLife))
 }
 
 // takeFlash returns the message to say on this page and makes the browser forget it.
@@ -27,7 +27,7 @@ func (u *UI) takeFlash(w http.ResponseWriter, r *http.Request) *Notice {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	c := session.Cookie{Secure: reqctx.From(r).Secure}
+	c := session.HostCookie(reqctx.From(r))
 	id := c.PrefixedValue(r, flashCookie)
 	if id == "" {
 		return nil
@@ -47,7 +47,7 @@ const (
 
 // Theme returns the chosen color scheme: "light", "dark", or "" for the system's.
 func Theme(r *http.Request) string {
-	switch v := (session.Cookie{Secure: reqctx.From(r).Secure}).PrefixedValue(r, themeCookie); v {
+	switch v := session.HostCookie(reqctx.From(r)).PrefixedValue(r, themeCookie); v {
 	case "light", "dark":
 		return v
 	}
@@ -56,7 +56,7 @@ func Theme(r *http.Request) string {
 
 // SetTheme keeps the chosen color scheme in the browser and reports whether it is one: "light", "dark" or "auto".
 func SetTheme(w http.ResponseWriter, r *http.Request, theme string) bool {
-	c := session.Cookie{Secure: reqctx.From(r).Secure}
+	c := session.HostCookie(reqctx.From(r))
 	switch theme {
 	case "light", "dark":
 		http.SetCookie(w, c.Prefixed(themeCookie, theme, themeLife))

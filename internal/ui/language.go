@@ -246,7 +246,7 @@ const (
 
 // ChosenLanguage returns the language that a person chose in this browser, "" for none.
 func ChosenLanguage(r *http.Request) string {
-	code := session.Cookie{Secure: reqctx.From(r).Secure}.PrefixedValue(r, languageCookie)
+	code := session.HostCookie(reqctx.From(r)).PrefixedValue(r, languageCookie)
 	if !KnownLanguage(code) {
 		return ""
 	}
@@ -255,7 +255,7 @@ func ChosenLanguage(r *http.Request) string {
 
 // SetLanguage keeps the chosen language in the browser and reports whether it is one: of [Languages], or "auto".
 func SetLanguage(w http.ResponseWriter, r *http.Request, code string) bool {
-	c := session.Cookie{Secure: reqctx.From(r).Secure}
+	c := session.HostCookie(reqctx.From(r))
 	switch {
 	case code == "auto":
 		http.SetCookie(w, c.Prefixed(languageCookie, "", -1))

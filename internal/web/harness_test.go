@@ -219,7 +219,11 @@ func (b *browser) signIn(name, pass string) *browser {
 	return b
 }
 
-func (b *browser) token() string { return b.cookies[b.tokenName()] }
+// token returns the session token: what the cookie holds, without the mark of the store that issued it.
+func (b *browser) token() string {
+	value := b.cookies[b.tokenName()]
+	return value[:min(len(value), 43)]
+}
 
 func (b *browser) tokenName() string {
 	if b.w.insecure {

@@ -35,12 +35,12 @@ type Request struct {
 func (d *Deps) newRequest(r *http.Request) *Request {
 	front := reqctx.From(r)
 	q := &Request{
-		Request: front, UI: d.Pages.For(r), Cookie: session.CookieFor(front.Secure, front.Host, d.CookieDomain),
+		Request: front, UI: d.Pages.For(r), Cookie: session.CookieFor(front, d.CookieDomain),
 		API: isAPI(r.URL.Path), deps: d, http: r,
 	}
 	q.Token = front.Token
-	if !front.TokenRead {
-		q.Token = q.Cookie.Token(r.Header)
+	if !front.TokenRead { // with an error there is a token, whose lookup fails as well
+		q.Token, _ = d.Sessions.Choose(r.Context(), q.presented(), q.Cookie, q.Host)
 	}
 	return q
 }
@@ -73,6 +73,7 @@ func (q *Request) Absolute(address string) string {
 func (q *Request) Client() login.Client {
 	return login.Client{
 		IP: q.ClientIP, UserAgent: q.http.UserAgent(), Host: q.Host, RequestID: q.ID, Session: q.Token,
+		Others:  q.presented().Others(q.Token),
 		Devices: login.ParseDevices(q.Cookie.PrefixedValue(q.http, login.DeviceCookie)),
 	}
 }
@@ -99,10 +100,20 @@ func (q *Request) Viewer() *ui.Viewer {
 
 // SetSession gives the browser the token of a session that has just begun or been renewed.
 func (q *Request) SetSession(w http.ResponseWriter, in login.SignedIn) {
-	q.Cookie.Set(w, in.Token, in.Session, q.deps.Clock())
+	q.deps.Sessions.SetCookie(q.http.Context(), w, q.Cookie, q.Host, q.presented(), in.Token, in.Session)
 	if in.Devices != "" {
 		http.SetCookie(w, q.Cookie.Prefixed(login.DeviceCookie, in.Devices, login.DeviceTTL()))
 	}
+}
+
+// ClearSession takes the session's cookie from the browser.
+func (q *Request) ClearSession(w http.ResponseWriter) {
+	q.deps.Sessions.ClearCookies(q.http.Context(), w, q.Cookie, q.Host, q.presented())
+}
+
+// presented returns what the request has under the names of the session cookie.
+func (q *Request) presented() *session.Presented {
+	return session.ReadPresented(q.Cookie, q.http.Header)
 }
 
 // ReturnTo checks the return-to values of the request, in its query and in form, which may be nil.

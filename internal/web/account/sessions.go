@@ -126,7 +126,7 @@ func (h *Sessions) revoke(w http.ResponseWriter, r *http.Request, q *web.Request
 		return err
 	}
 	if s.ID == q.Live.Session.ID {
-		q.Cookie.Clear(w)
+		q.ClearSession(w)
 		web.Redirect(w, r, q.Prefix+"/logged-out")
 		return nil
 	}

@@ -74,8 +74,11 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if q.Live == nil {
 		q.Live = q.Lapsed
 	}
+	if err := h.Accounts.SignOutOthers(r.Context(), q.Client()); err != nil {
+		return err
+	}
 	if q.Live == nil {
-		q.Cookie.Clear(w)
+		q.ClearSession(w)
 		dropFlows(w, r, q)
 		web.Redirect(w, r, q.Prefix+"/logged-out")
 		return nil
@@ -94,7 +97,7 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if err := end(r.Context(), q.Actor()); err != nil && problem.Of(err).Status != http.StatusUnauthorized {
 		return err
 	}
-	q.Cookie.Clear(w)
+	q.ClearSession(w)
 	dropFlows(w, r, q)
 	if strings.HasPrefix(to, "/") {
 		web.Redirect(w, r, to)
