@@ -61,6 +61,8 @@ type App struct {
 
 	lenientClientIP atomic.Bool // a server with a gate lets clients choose their address
 	untrusted       untrustedProxy
+	unknownProto    atomic.Bool // a proxy has sent a scheme that nobody knows
+	unknownHost     atomic.Bool // likewise a host
 
 	live      atomic.Pointer[live] // nil until the store is open
 	ready     chan struct{}        // closed when live is set, or will not be soon

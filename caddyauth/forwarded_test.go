@@ -142,6 +142,9 @@ func TestTheForwardedHostCountsWhereItIsConfigured(t *testing.T) {
 		if a := b.page("/_auth/account/sessions"); !strings.Contains(a.body, c.want) {
 			t.Errorf("%q with %q: the session was made elsewhere than on %s: %s", c.global, c.header, c.want, a.body)
 		}
+		if c.global != "" && c.want == "inner.test" && c.header[0] == "X-Forwarded-Host" {
+			s.logs.waitFor(t, "X-Forwarded-Host of a trusted proxy names no host, or several")
+		}
 	}
 }
 
@@ -160,6 +163,45 @@ func TestNoForwardedProtoRemovesACookiesProtection(t *testing.T) {
 		a := b.do(r)
 		if set := fmt.Sprint(a.Header["Set-Cookie"]); a.StatusCode != http.StatusSeeOther || strings.Contains(set, "__Host-gatehouse=") != secure {
 			t.Errorf("%q: %d %s", values, a.StatusCode, set)
+		}
+	}
+}
+
+// A word that a proxy says instead of http or https is no "http": what the browser sends over HTTPS alone says more.
+func TestASchemeThatNobodyKnowsSignsNobodyOut(t *testing.T) {
+	s := behindProxy(t, "", "")
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	secure, plain := "__Host-gatehouse="+b.cookie(), "gatehouse="+b.cookie()
+	for _, c := range []struct {
+		proto, cookie string
+		status        int
+	}{
+		{"https", secure, 200}, {"wss", secure, 200}, {"WSS", secure, 200}, {"http, wss", secure, 200}, {"http", secure, 401}, {"ws", secure, 401},
+		{"http", plain, 200}, {"ws", plain, 200}, {"https", plain, 401}, {"wss", plain, 401},
+		{"quic", secure, 200}, {"https:", secure, 200}, {"on", secure, 200}, {"", secure, 200}, {"quic, http", secure, 401}, {"quic", plain, 200}, {"", plain, 200},
+		{"quic", plain + "; " + secure, 200},
+	} {
+		if a := s.sends(c.cookie, "GET", "/", "X-Forwarded-Proto", c.proto); a.StatusCode != c.status {
+			t.Errorf("%q with %.12s: %d, want %d", c.proto, c.cookie, a.StatusCode, c.status)
+		}
+	}
+	s.logs.waitFor(t, "X-Forwarded-Proto of a trusted proxy is none of https, http, wss and ws")
+}
+
+// A proxy that accepts TLS early data says so, and what may be a replay changes nothing.
+func TestEarlyDataOfAProxyIsRefusedWhateverItsValue(t *testing.T) {
+	s := startAdmin(t, "gatehouse")
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	for _, value := range []string{"1", "0", "x", ""} {
+		for _, path := range []string{"/save", "/_auth/logout"} {
+			if a := b.do(b.request("POST", path, nil, "Early-Data", value)); a.StatusCode != 425 {
+				t.Errorf("%q at %s: %d", value, path, a.StatusCode)
+			}
+		}
+		if a := b.do(b.request("GET", "/", nil, "Early-Data", value)); a.StatusCode != 200 {
+			t.Errorf("%q: reading is refused: %d", value, a.StatusCode)
 		}
 	}
 }

@@ -97,8 +97,8 @@ func newRequest(app *App, r *http.Request) *request {
 	} else {
 		app.warnUntrustedProxy(r)
 	}
-	secure := overTLS(r, trusted)
-	req.host = hostOf(r, trusted && app.opt.forwardedHost, secure)
+	secure := app.overTLS(r, trusted)
+	req.host = app.hostOf(r, trusted && app.opt.forwardedHost, secure)
 	req.cookie = session.CookieFor(&reqctx.Request{Secure: secure, Host: req.host, CookieName: app.opt.cookieName},
 		app.opt.cookieDomain)
 	return req
@@ -160,9 +160,11 @@ func (req *request) currentPath(r *http.Request) string {
 	return r.URL.EscapedPath()
 }
 
-// isEarlyData reports whether r is TLS early data that may be a replay (RFC 8470) of a method that changes something.
+// isEarlyData reports whether r is TLS early data that may be a replay of a method that changes something. A proxy in
+// front says so in a header, which counts whatever its value and whoever sent it (RFC 8470, section 5.1).
 func isEarlyData(r *http.Request) bool {
-	return r.TLS != nil && !r.TLS.HandshakeComplete && r.Method != http.MethodGet && r.Method != http.MethodHead
+	early := r.TLS != nil && !r.TLS.HandshakeComplete || len(r.Header["Early-Data"]) > 0
+	return early && r.Method != http.MethodGet && r.Method != http.MethodHead
 }
 
 // hasPrefix reports whether a path is our prefix or below it.

@@ -128,6 +128,27 @@ func hasBase(name, base string) bool {
 	return ok && (rest == "" || rest[0] == '-')
 }
 
+// SecureNamesOnly reports whether a request has cookies of ours that a browser sends over HTTPS alone, and no session
+// cookie that it would send over plain HTTP. base is the configured name.
+func SecureNamesOnly(h http.Header, base string) bool {
+	base = Cookie{Base: base}.base()
+	found := false
+	for _, line := range h["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(strings.Trim(part, " \t"), "=")
+			if name == base {
+				return false
+			}
+			rest, ok := strings.CutPrefix(name, hostPrefix)
+			if !ok {
+				rest, ok = strings.CutPrefix(name, securePrefix)
+			}
+			found = found || ok && hasBase(rest, base)
+		}
+	}
+	return found
+}
+
 // StripCookies removes Gatehouse's cookies from a request's header, for any scheme, and leaves the others byte for
 // byte. base is the configured name, "" for the default one. The header's new value is stored in backing, which saves
 // an allocation per request.
