@@ -5,11 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 )
 
 // What a client gets whom the gate does not let through. It is written here and never returned to Caddy as an error:
@@ -19,7 +21,7 @@ import (
 func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) error {
 	kind := req.kind(r, g.api)
 	if req.live.site.Responses.Waiting(r) { // nobody could sign in
-		req.live.site.Responses.SetupNeeded(w, req.forPages(r), kind != kindAPI)
+		req.live.site.Responses.SetupNeeded(w, req.forPages(r), shape(kind))
 		return nil
 	}
 	switch kind {
@@ -27,15 +29,45 @@ func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) e
 		h := w.Header()
 		decisionHeaders(h)
 		h["X-Content-Type-Options"], h["Referrer-Policy"], h["X-Robots-Tag"] = nosniff, sameOrigin, noIndex
-		h["Location"] = []string{req.live.site.Responses.LoginURL(req.pageContext(r), req.uri)}
+		h["Location"] = []string{g.loginURL(w, r, req, req.uri, true)}
 		w.WriteHeader(http.StatusFound)
 	case kindForm:
 		req.live.site.Responses.SessionEnded(w, req.forPages(r))
+	case kindFrame:
+		address := g.loginURL(w, r, req, req.pageOf(r), true)
+		req.live.site.Responses.FrameEnded(w, req.forPages(r), address)
 	default:
-		q := req.forPages(r)
-		req.live.site.Responses.Unauthorized(w, q, req.live.site.Responses.LoginURL(req.pageContext(r), req.uri))
+		address := g.loginURL(w, r, req, req.pageOf(r), isFetched(r.Header))
+		req.live.site.Responses.Unauthorized(w, req.forPages(r), address)
 	}
 	return nil
+}
+
+// loginURL returns the address of the sign-in page that returns to u. What a parameter cannot carry goes sealed, to
+// clients that keep cookies.
+func (g *Gate) loginURL(w http.ResponseWriter, r *http.Request, req *request, u *url.URL, cookies bool) string {
+	address, complete := req.live.site.Responses.LoginURL(req.pageContext(r), u)
+	if complete || !cookies {
+		return address
+	}
+	return req.live.site.Responses.SealedLoginURL(w, req.forPages(r), u)
+}
+
+// pageOf returns the page that a request of a script, or for a frame, belongs to: the one in Referer, if it is of this
+// site. Somebody who signs in wants to see that, and no data. Without one it is the address that was asked for.
+func (req *request) pageOf(r *http.Request) *url.URL {
+	if len(r.Header["Referer"]) != 1 {
+		return req.uri
+	}
+	q := req.pageContext(r)
+	u, err := url.Parse(r.Header["Referer"][0])
+	if err != nil || u.User != nil {
+		return req.uri
+	}
+	if origin, ok := reqctx.OriginOf(u); !ok || origin != q.Origin() || hasPrefix(u.EscapedPath(), q.Prefix) {
+		return req.uri
+	}
+	return u
 }
 
 // Header values that never change, made once.
@@ -55,23 +87,25 @@ func decisionHeaders(h http.Header) {
 func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, req *request, why denial) error {
 	s := req.session
 	req.first.identity = identityOf(req.live.oidc, s)
-	page := req.kind(r, g.api) != kindAPI
+	kind := req.kind(r, g.api)
 	q := req.forPages(r)
 	if why.mustChange {
-		if location, due := req.live.site.Responses.PasswordChange(q, s.User); due && req.kind(r, g.api) == kindPage {
-			decisionHeaders(w.Header())
-			w.Header().Set("Location", location)
-			w.WriteHeader(http.StatusFound)
-			return nil
+		if kind == kindPage {
+			if location, due := req.live.site.Responses.PasswordChange(w, q, s.User); due {
+				decisionHeaders(w.Header())
+				w.Header().Set("Location", location)
+				w.WriteHeader(http.StatusFound)
+				return nil
+			}
 		}
-		req.live.site.Responses.Forbidden(w, q, s, i18n.New("gate.must_change"), page)
+		req.live.site.Responses.Forbidden(w, q, s, i18n.New("gate.must_change"), shape(kind))
 		return nil
 	}
 	if c := g.log.Check(zapcore.InfoLevel, "request denied by a rule"); c != nil && why.rule != nil {
 		c.Write(zap.String("user", s.User.Username), zap.String("rule", string(why.rule.Field)),
 			zap.String("path", req.path), zap.String("request_id", req.id()))
 	}
-	req.live.site.Responses.Forbidden(w, q, s, ruleText(why.rule), page)
+	req.live.site.Responses.Forbidden(w, q, s, ruleText(why.rule), shape(kind))
 	return nil
 }
 
@@ -85,11 +119,11 @@ func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, req *request,
 	}
 	l := req.live
 	if l == nil { // nothing has started yet
-		writeStarting(w, req.kind(r, g.api) != kindAPI)
+		writeStarting(w, req.kind(r, g.api).page())
 		return nil
 	}
 	l.rt.Metrics.Unavailable.Inc()
-	l.site.Responses.Unavailable(w, req.forPages(r), req.kind(r, g.api) != kindAPI, 5)
+	l.site.Responses.Unavailable(w, req.forPages(r), shape(req.kind(r, g.api)), 5)
 	return nil
 }
 

@@ -15,10 +15,10 @@
 //	                     │ check: what does not depend on the session
 //	                     ├─ not selected by the matchers ──► next, no identity       (matcher.go)
 //	                     ├─ public path ───────────────────► next, no identity       (internal/policy)
-//	                     │ resolve: token → SHA-256 → cache or store                 (internal/session)
+//	                     │ resolve: token → SHA-256 → cache or store; of several, the live one   (internal/session)
 //	                     │ decide: the session, the rules                            (internal/policy)
 //	                     ├─ no session, optional path ─────► next, no identity
-//	                     ├─ no session ────────────────────► 302 | 401 page | 401 problem+json   (deny.go)
+//	                     ├─ no session ────────────────────► 302 | 401 page | 401 problem+json  (deny.go, requestkind.go)
 //	                     ├─ a rule is not satisfied ───────► 403
 //	                     ├─ any error ─────────────────────► 503
 //	                     └─ allowed: pass on                                         (pass.go)
@@ -49,7 +49,7 @@
 //	                     login.Service.SignIn: one transaction
 //	                       │ ends the session of the request
 //	                       │ starts a new one with a new token, records the browser, writes the audit log
-//	                     returnto.Guard: where the browser may return ── 303          (internal/returnto)
+//	                     returnto.Guard: where the browser may return ── 303          (internal/returnto, wayback.go)
 //
 //	any error ── problem.Of ── a page, or problem+json                                (internal/problem)
 //

@@ -30,7 +30,7 @@ func TestLoginURL(t *testing.T) {
 		if want != "" {
 			want = "?rt=" + want
 		}
-		if got := g.LoginURL(q, u); got != "/_auth/login"+want {
+		if got, _ := g.LoginURL(q, u); got != "/_auth/login"+want {
 			t.Errorf("%s: %s, want /_auth/login%s", target, got, want)
 		}
 	}
@@ -48,7 +48,7 @@ func FuzzLoginURL(f *testing.F) {
 	g := guard(f)
 	q := &reqctx.Request{Secure: true, Host: host, Prefix: prefix}
 	f.Fuzz(func(t *testing.T, path, query string) {
-		got := g.LoginURL(q, &url.URL{Path: path, RawQuery: query})
+		got, _ := g.LoginURL(q, &url.URL{Path: path, RawQuery: query})
 		rest, ok := strings.CutPrefix(got, "/_auth/login?rt=")
 		if !ok {
 			if got != "/_auth/login" {

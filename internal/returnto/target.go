@@ -13,15 +13,32 @@ const Home = "/"
 
 // Target is where a sign-in leads afterwards.
 type Target struct {
-	Raw      string // what to carry in a form, "" for none
+	Raw      string // what to carry in a form as "rt", "" for none
+	Sealed   string // what to carry as "back", "" for none: see [Requested]
 	Location string // where to go: never empty
 	External bool   // another host
+}
+
+// Known reports whether somebody was going anywhere.
+func (t Target) Known() bool { return t.Raw != "" || t.Sealed != "" }
+
+// Query returns the parameters that carry the way back: to own, a page of ours, or else to t.
+func (t Target) Query(own string) url.Values {
+	switch {
+	case own != "":
+		return url.Values{"to": {own}}
+	case t.Raw != "":
+		return url.Values{"rt": {t.Raw}}
+	case t.Sealed != "":
+		return url.Values{"back": {t.Sealed}}
+	}
+	return url.Values{}
 }
 
 // Target checks the return-to values of a request. Two of them, or one in the query and another in the form, are none:
 // which one was checked and which one is used must not be a question.
 func (g *Guard) Target(q *reqctx.Request, values []string) Target {
-	value, ok := single(values)
+	value, ok := Single(values)
 	target, external := "", false
 	if ok {
 		target, external, ok = g.Check(q, value)
@@ -34,7 +51,7 @@ func (g *Guard) Target(q *reqctx.Request, values []string) Target {
 
 // OwnPage checks the values that name a page of ours to return to; "" is none. Two of them are none.
 func (g *Guard) OwnPage(q *reqctx.Request, values []string) string {
-	value, ok := single(values)
+	value, ok := Single(values)
 	if !ok {
 		return ""
 	}
@@ -42,8 +59,8 @@ func (g *Guard) OwnPage(q *reqctx.Request, values []string) string {
 	return target
 }
 
-// single returns the one value that there is. The same one twice is one.
-func single(values []string) (string, bool) {
+// Single returns the one value that there is. The same one twice is one.
+func Single(values []string) (string, bool) {
 	if len(slices.Compact(slices.Clone(values))) != 1 {
 		return "", false
 	}
@@ -70,7 +87,7 @@ func (t Target) RedirectTarget(q *reqctx.Request, own, otherwise string) string 
 		return own
 	case t.External:
 		return q.Prefix + "/continue?rt=" + url.QueryEscape(t.Raw)
-	case t.Raw != "":
+	case t.Known():
 		return t.Location
 	}
 	return otherwise
@@ -81,6 +98,8 @@ func (t Target) RedirectTarget(q *reqctx.Request, own, otherwise string) string 
 const (
 	markApp = "a:" // a place in the app, or on a trusted host
 	markOwn = "o:" // one of our pages
+	// MarkSealed begins a carried value that is sealed, and for the caller to open.
+	MarkSealed = "s:"
 )
 
 // Carry returns the value that [Guard.Restore] reads: of own, a page of ours, or else of t; "" for neither.
@@ -90,6 +109,8 @@ func Carry(t Target, own string) string {
 		return markOwn + own
 	case t.Raw != "":
 		return markApp + t.Raw
+	case t.Sealed != "":
+		return MarkSealed + t.Sealed
 	}
 	return ""
 }

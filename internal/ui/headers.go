@@ -83,6 +83,10 @@ func pagePolicy(nonce string, targets []string) string {
 	return b.String()
 }
 
+// framePolicy is the content policy of a page that the site itself may show in a frame: without forms and scripts.
+const framePolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; " +
+	"frame-ancestors 'self'"
+
 // Redirect responds 303 (or another 3xx) to a location that the caller has built or checked.
 func Redirect(w http.ResponseWriter, r *http.Request, status int, location string) {
 	Harden(w, r)

@@ -35,6 +35,8 @@ type Page struct {
 	FormTargets []string
 	// Refresh is a checked address to go to at once, for browsers that may not follow a form there.
 	Refresh string
+	// Frame lets the site itself show the page in a frame. It has no form, so that nobody can be made to send one there.
+	Frame bool
 	// NoFlash leaves a flashed message for the next page.
 	NoFlash bool
 	// Switch offers the page in other languages; nil does not.
@@ -144,6 +146,10 @@ func (u *UI) write(w http.ResponseWriter, r *http.Request, p Page) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", v.Lang)
 	h.Set("Content-Security-Policy", pagePolicy(v.Nonce, p.FormTargets))
+	if p.Frame {
+		h.Set("Content-Security-Policy", framePolicy)
+		h.Del("X-Frame-Options")
+	}
 	body := buf.Bytes()
 	if !p.Secret {
 		// A second line, so that the first says what the response means and this one how it travels.

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -137,7 +138,7 @@ func TestMustChangeHoldsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if at, held := w.gate.PasswordChange(request("GET", "/../reports", "", ""), u); !held || !strings.HasSuffix(at, "/account/password") {
+	if at, held := w.gate.PasswordChange(httptest.NewRecorder(), request("GET", "/../reports", "", ""), u); !held || !strings.HasSuffix(at, "/account/password") {
 		t.Errorf("Hold: %q, %v", at, held)
 	}
 	b.post("/account/password", "current_password", freshPass, "new_password", "now it is only mine", "end_others", "1", "rt", "/reports").wantRedirect(t, "/reports")
@@ -145,7 +146,7 @@ func TestMustChangeHoldsEverything(t *testing.T) {
 	if u, _ = w.Store.User(t.Context(), w.ada.ID); u.MustChange {
 		t.Error("still has to change it")
 	}
-	if _, held := w.gate.PasswordChange(request("GET", "/", "", ""), u); held {
+	if _, held := w.gate.PasswordChange(httptest.NewRecorder(), request("GET", "/", "", ""), u); held {
 		t.Error("still held")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
+	"github.com/gatehouse-auth/gatehouse/internal/seal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -43,6 +44,8 @@ type Deps struct {
 	Config
 	Guard *returnto.Guard
 	Setup *Setup
+
+	seal *seal.Sealer
 }
 
 // NewDeps checks a configuration. It fails on a trusted host that is none.
@@ -57,5 +60,5 @@ func NewDeps(c Config) (*Deps, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Deps{Config: c, Guard: guard, Setup: &Setup{store: c.Store}}, nil
+	return &Deps{Config: c, Guard: guard, Setup: &Setup{store: c.Store}, seal: seal.New(c.Store)}, nil
 }

@@ -41,7 +41,7 @@ func (q *Request) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	p := problem.Of(err)
 	if p.Slug == "setup-needed" {
-		Responses{q.deps}.SetupNeeded(w, r, !q.API)
+		Responses{q.deps}.SetupNeeded(w, r, shapeOf(q.API))
 		return
 	}
 	q.WriteErrorHeaders(w, r, p, err)

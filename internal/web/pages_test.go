@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -63,14 +64,14 @@ func (w *world) decisions(t *testing.T, b *browser) map[string]func(asPage bool)
 	return map[string]func(bool) answer{
 		"forbidden": func(asPage bool) answer {
 			return run(func(rec *httptest.ResponseRecorder) {
-				w.gate.Forbidden(rec, r, live, i18n.New("gate.group", "values", i18n.OrList{"payroll"}), asPage)
+				w.gate.Forbidden(rec, r, live, i18n.New("gate.group", "values", i18n.OrList{"payroll"}), shape(asPage))
 			})
 		},
 		"unavailable": func(asPage bool) answer {
-			return run(func(rec *httptest.ResponseRecorder) { w.gate.Unavailable(rec, r, asPage, 7) })
+			return run(func(rec *httptest.ResponseRecorder) { w.gate.Unavailable(rec, r, shape(asPage), 7) })
 		},
 		"set-up": func(asPage bool) answer {
-			return run(func(rec *httptest.ResponseRecorder) { w.gate.SetupNeeded(rec, r, asPage) })
+			return run(func(rec *httptest.ResponseRecorder) { w.gate.SetupNeeded(rec, r, shape(asPage)) })
 		},
 		"unauthorized": func(asPage bool) answer {
 			return run(func(rec *httptest.ResponseRecorder) {
@@ -310,7 +311,7 @@ func (w *world) tourOfText(t *testing.T, text string) map[string]answer {
 	r := request("GET", "/"+esc, "", "")
 	r.Host = strings.ReplaceAll(text, " ", "")
 	rec := httptest.NewRecorder()
-	w.gate.Forbidden(rec, reqctx.With(r, &reqctx.Request{ID: text, Host: r.Host, Prefix: prefix}), live, i18n.New("gate.group", "values", text), true)
+	w.gate.Forbidden(rec, reqctx.With(r, &reqctx.Request{ID: text, Host: r.Host, Prefix: prefix}), live, i18n.New("gate.group", "values", text), web.AsPage)
 	pages["forbidden"] = b.read(rec)
 	for name, a := range pages {
 		if strings.Contains(a.Header.Get("Location"), "evil.example") {
@@ -401,4 +402,11 @@ func TestManagedAndProviderAccountsSayWhyThingsAreLocked(t *testing.T) {
 		b.post("/account/profile", "name", "The Root", field, "x").want(t, 403, "managed by the deployment", "(APP_ADMIN_EMAIL and APP_ADMIN_PASSWORD")
 	}
 	b.post("/account/profile", "name", "The Root").wantRedirect(t, "/_auth/account/profile")
+}
+
+func shape(asPage bool) web.Shape {
+	if asPage {
+		return web.AsPage
+	}
+	return web.AsJSON
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
-	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -114,11 +113,6 @@ func (q *Request) ClearSession(w http.ResponseWriter) {
 // presented returns what the request has under the names of the session cookie.
 func (q *Request) presented() *session.Presented {
 	return session.ReadPresented(q.Cookie, q.http.Header)
-}
-
-// ReturnTo checks the return-to values of the request, in its query and in form, which may be nil.
-func (q *Request) ReturnTo(form *ui.Form) returnto.Target {
-	return q.deps.Guard.Target(q.Request, q.values(form, "rt"))
 }
 
 // OwnPage checks the page of ours to return to that the request names in its query and in form; "" is none.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
-	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -23,6 +22,24 @@ type Responses struct{ deps *Deps }
 // NewResponses returns the responses of a configuration.
 func NewResponses(d *Deps) Responses { return Responses{d} }
 
+// Shape is the form of a response that a client can use.
+type Shape int
+
+// Shapes of responses.
+const (
+	AsJSON  Shape = iota // a problem document
+	AsPage               // a page
+	AsFrame              // a page that this site may show in a frame: without a form, and with a link out of the frame
+)
+
+// shapeOf returns the shape of a response of ours: of the API, or a page.
+func shapeOf(api bool) Shape {
+	if api {
+		return AsJSON
+	}
+	return AsPage
+}
+
 // request returns what is known of a request for one of the app's addresses.
 func (s Responses) request(r *http.Request, asPage bool) *Request {
 	q := s.deps.newRequest(r)
@@ -35,10 +52,6 @@ func (q *Request) writeDecision(w http.ResponseWriter, r *http.Request, d proble
 	ui.HardenDecision(w, r)
 	problem.Write(w, r, q.UI, d)
 }
-
-// LoginURL returns the address of the sign-in page that returns to u, what the browser asked for; see
-// [returnto.Guard.LoginURL].
-func (s Responses) LoginURL(q *reqctx.Request, u *url.URL) string { return s.deps.Guard.LoginURL(q, u) }
 
 // Waiting reports whether there is no administrator yet, so that nobody could sign in.
 func (s Responses) Waiting(r *http.Request) bool { return s.deps.Setup.Waiting(r) }
@@ -72,23 +85,28 @@ type forbiddenPage struct {
 
 // Forbidden responds 403 to a signed-in person who may not have what was asked for: who they are, what was denied and
 // why, a reference id, and ways to go on.
-func (s Responses) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Live, why i18n.Text, asPage bool) {
-	q := s.request(r, asPage)
+func (s Responses) Forbidden(w http.ResponseWriter, r *http.Request, l *session.Live, why i18n.Text, as Shape) {
+	q := s.request(r, as != AsJSON)
 	q.Live = l
 	reason := q.UI.Say(why)
 	p := problem.Problem{Status: http.StatusForbidden, Slug: "forbidden", Detail: reason}
 	q.WriteErrorHeaders(w, r, p, nil)
-	if !asPage {
+	switch as {
+	case AsJSON:
 		q.writeDecision(w, r, q.document(p))
 		return
+	case AsFrame:
+		q.writeFrame(w, r, p)
+		return
+	case AsPage:
 	}
 	d := forbiddenPage{What: clipRunes(q.Host+r.URL.Path, 200), Reason: reason}
-	again := url.Values{"switch": {"1"}}
-	if _, query, ok := strings.Cut(s.LoginURL(q.Request, r.URL), "?rt="); ok {
-		if rt, err := url.QueryUnescape(query); err == nil {
-			again.Set("rt", rt)
-		}
+	_, back, _ := strings.Cut(q.loginURL(w, r.URL), "?")
+	again, err := url.ParseQuery(back)
+	if err != nil {
+		again = make(url.Values)
 	}
+	again.Set("switch", "1")
 	d.Switch = q.At("/login?" + again.Encode())
 	if l != nil {
 		d.Name = l.User.Username
@@ -101,17 +119,22 @@ func (s Responses) Forbidden(w http.ResponseWriter, r *http.Request, l *session.
 
 // Unavailable responds 503: whether the request may pass could not be found out, so it does not. retryAfter is in
 // seconds.
-func (s Responses) Unavailable(w http.ResponseWriter, r *http.Request, asPage bool, retryAfter int) {
-	q := s.request(r, asPage)
+func (s Responses) Unavailable(w http.ResponseWriter, r *http.Request, as Shape, retryAfter int) {
+	q := s.request(r, as != AsJSON)
 	retryAfter = max(1, retryAfter)
 	p := problem.Problem{
 		Status: http.StatusServiceUnavailable, Slug: "unavailable",
 		RetryAfter: time.Duration(retryAfter) * time.Second,
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-	if !asPage {
+	switch as {
+	case AsJSON:
 		q.writeDecision(w, r, q.document(p))
 		return
+	case AsFrame:
+		q.writeFrame(w, r, p)
+		return
+	case AsPage:
 	}
 	page := q.ErrorPage(p)
 	page.Data = Message{Paras: []string{p.Text(q.UI)}}
@@ -119,13 +142,18 @@ func (s Responses) Unavailable(w http.ResponseWriter, r *http.Request, asPage bo
 }
 
 // SetupNeeded responds to a request to a site whose store has no administrator yet: how to go on, and nothing else.
-func (s Responses) SetupNeeded(w http.ResponseWriter, r *http.Request, asPage bool) {
-	q := s.request(r, asPage)
+func (s Responses) SetupNeeded(w http.ResponseWriter, r *http.Request, as Shape) {
+	q := s.request(r, as != AsJSON)
 	p := problem.Problem{Status: http.StatusServiceUnavailable, Slug: "setup-needed", RetryAfter: problem.StoreRetry}
 	q.WriteErrorHeaders(w, r, p, problem.ErrSetup)
-	if !asPage {
+	switch as {
+	case AsJSON:
 		q.writeDecision(w, r, q.document(p))
 		return
+	case AsFrame:
+		q.writeFrame(w, r, p)
+		return
+	case AsPage:
 	}
 	q.UI.WriteDecision(w, r, ui.Page{
 		Template: "message", Status: p.Status, Title: p.Title(q.UI), Card: true, Wide: true,
@@ -141,13 +169,13 @@ func (q *Request) SetupSteps() []string {
 // PasswordChange returns where a person has to go before anything else, and whether there is such a place: anyone who
 // was given a password by someone else sets an own one first, and then goes on to what r asked for. The gate lets
 // nothing of theirs through until then.
-func (s Responses) PasswordChange(r *http.Request, u store.User) (location string, due bool) {
+func (s Responses) PasswordChange(w http.ResponseWriter, r *http.Request, u store.User) (location string, due bool) {
 	if !u.MustChange {
 		return "", false
 	}
-	q := reqctx.From(r)
+	q := s.request(r, true)
 	location = q.Prefix + PasswordPage
-	if _, query, ok := strings.Cut(s.LoginURL(q, r.URL), "?"); ok {
+	if _, query, ok := strings.Cut(q.loginURL(w, r.URL), "?"); ok {
 		location += "?" + query
 	}
 	return location, true

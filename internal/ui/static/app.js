@@ -60,10 +60,13 @@ each("time[datetime]", (el) => {
 
 // The part after # never reaches the server; carry it through the sign-in.
 if (location.hash.length > 1) {
-  each("input[name=rt]", (f) => { if (f.value && !f.value.includes("#")) f.value += location.hash; });
+  each("input[name=rt],input[name=back]", (f) => { if (f.value && !f.value.includes("#")) f.value += location.hash; });
   each("a[data-rt]", (a) => {
-    const u = new URL(a.href), rt = u.searchParams.get("rt");
-    if (rt && !rt.includes("#")) { u.searchParams.set("rt", rt + location.hash); a.href = u.href; }
+    const u = new URL(a.href);
+    for (const name of ["rt", "back"]) {
+      const at = u.searchParams.get(name);
+      if (at && !at.includes("#")) { u.searchParams.set(name, at + location.hash); a.href = u.href; }
+    }
   });
 }
 

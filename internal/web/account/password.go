@@ -3,7 +3,6 @@ package account
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -25,6 +24,7 @@ type passwordForm struct {
 	Must   bool   // nothing else is possible before
 	End    bool   // the box "sign out other devices"
 	RT, To string
+	Back   string // the way back, sealed
 }
 
 func (h *Password) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
@@ -35,7 +35,7 @@ func (h *Password) show(w http.ResponseWriter, r *http.Request, q *web.Request) 
 
 func (h *Password) page(q *web.Request, b returnto.Target, to string, end bool, errs []ui.FieldError) ui.Page {
 	u := q.Live.User
-	d := passwordForm{Must: u.MustChange, End: end, RT: b.Raw, To: to}
+	d := passwordForm{Must: u.MustChange, End: end, RT: b.Raw, To: to, Back: b.Sealed}
 	page := accountPage(h.Deps, q, "password", "password", nil)
 	switch {
 	case u.Managed:
@@ -69,7 +69,7 @@ func (h *Password) page(q *web.Request, b returnto.Target, to string, end bool, 
 func (h *Password) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = form.Once("current_password", "new_password", "rt", "to")
+		err = form.Once("current_password", "new_password", "rt", "to", "back")
 	}
 	if err != nil {
 		return err
@@ -117,13 +117,7 @@ func (h *Password) refuse(w http.ResponseWriter, r *http.Request, q *web.Request
 	case errors.Is(err, login.ErrInvalidCredentials):
 		fields, status = []ui.FieldError{q.WrongPassword()}, http.StatusUnprocessableEntity
 	case errors.As(err, &throttled):
-		again := q.Prefix + web.PasswordPage
-		if to != "" {
-			again += "?to=" + url.QueryEscape(to)
-		} else if b.Raw != "" {
-			again += "?rt=" + url.QueryEscape(b.Raw)
-		}
-		q.WriteThrottled(w, r, err, again)
+		q.WriteThrottled(w, r, err, returnto.At(q.Prefix+web.PasswordPage, b.Query(to)))
 		return nil
 	}
 	if len(fields) == 0 {

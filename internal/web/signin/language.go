@@ -24,7 +24,7 @@ func languageSwitch(q *web.Request, page string, more ...ui.Hidden) *ui.Switch {
 func postLanguage(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = form.Once("language", "page", "rt", "to", "switch")
+		err = form.Once("language", "page", "rt", "to", "back", "switch")
 	}
 	if err == nil && !ui.SetLanguage(w, r, form.Get("language")) {
 		err = q.UnknownLanguage()
@@ -38,11 +38,7 @@ func postLanguage(w http.ResponseWriter, r *http.Request, q *web.Request) error 
 	}
 	query := make(url.Values)
 	if to == switchPages["login"] {
-		if own := q.OwnPage(&form, "to"); own != "" {
-			query.Set("to", own)
-		} else if b := q.ReturnTo(&form); b.Raw != "" {
-			query.Set("rt", b.Raw)
-		}
+		query = q.ReturnTo(&form).Query(q.OwnPage(&form, "to"))
 		if form.Ticked("switch") {
 			query.Set("switch", "1")
 		}

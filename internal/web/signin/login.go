@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -20,6 +21,7 @@ type Login struct{ *web.Deps }
 // loginPage is the data of the "login" page.
 type loginPage struct {
 	RT, To   string // carried along
+	Back     string // likewise, sealed
 	Fields   []ui.Field
 	Remember string // label of the check box
 	Ticked   bool
@@ -62,7 +64,7 @@ func (h *Login) show(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	switch {
 	case h.OIDC != nil && r.URL.Query().Has("canceled"):
 		page.Notice = &ui.Notice{Text: q.Text("login.canceled")}
-	case q.Live == nil && q.Token != "" && b.Raw != "":
+	case q.Live == nil && q.Token != "" && b.Known():
 		page.Notice = &ui.Notice{Text: q.Text("login.ended")}
 	case q.Token == "" && q.Cookie.PrefixedValue(r, probeCookie) == "" && refererIsLogin(q, r):
 		d.Cookies = true
@@ -79,12 +81,16 @@ const probeCookie = "probe"
 
 func refererIsLogin(q *web.Request, r *http.Request) bool {
 	u, err := url.Parse(r.Referer())
-	return err == nil && u.Host == q.Host && u.Path == q.Prefix+"/login"
+	if err != nil || u.Path != q.Prefix+"/login" {
+		return false
+	}
+	origin, ok := reqctx.OriginOf(u)
+	return ok && origin == q.Origin()
 }
 
 func (h *Login) page(q *web.Request, b returnto.Target, d loginPage) ui.Page {
 	var more []ui.Hidden
-	for _, h := range []ui.Hidden{{Name: "rt", Value: d.RT}, {Name: "to", Value: d.To}} {
+	for _, h := range []ui.Hidden{{Name: "rt", Value: d.RT}, {Name: "to", Value: d.To}, {Name: "back", Value: d.Back}} {
 		if h.Value != "" {
 			more = append(more, h)
 		}
@@ -101,7 +107,7 @@ func (h *Login) page(q *web.Request, b returnto.Target, d loginPage) ui.Page {
 
 func (h *Login) data(r *http.Request, q *web.Request, b returnto.Target, to, username string) loginPage {
 	d := loginPage{
-		RT: b.Raw, To: to, Help: q.Prefix + "/login/help", GoOn: b.Location,
+		RT: b.Raw, To: to, Back: b.Sealed, Help: q.Prefix + "/login/help", GoOn: b.Location,
 		Remember: q.Text("login.remember", "span", q.Span(h.Login.Lifetime.Remember)),
 		Fields: []ui.Field{
 			{
@@ -119,27 +125,17 @@ func (h *Login) data(r *http.Request, q *web.Request, b returnto.Target, to, use
 	} else if u, err := url.Parse(b.Location); err == nil && b.External {
 		d.Host = u.Host
 	}
-	query := make(url.Values)
-	switch {
-	case to != "":
-		query.Set("to", to)
-	case b.Raw != "":
-		query.Set("rt", b.Raw)
-	}
-	d.Buttons = providerButtons(h.Deps, r, q, query)
+	d.Buttons = providerButtons(h.Deps, r, q, b.Query(to))
 	return d
 }
 
 func (h *Login) showSignedIn(w http.ResponseWriter, r *http.Request, q *web.Request, b returnto.Target,
 	to string,
 ) error {
-	again := url.Values{"switch": {"1"}}
-	switch {
-	case to != "":
+	again := b.Query(to)
+	again.Set("switch", "1")
+	if to != "" {
 		b.Location = to
-		again.Set("to", to)
-	case b.Raw != "":
-		again.Set("rt", b.Raw)
 	}
 	q.UI.Write(w, r, ui.Page{
 		Template: "signed-in", Card: true, Title: q.Text("signed_in.title"), FormTargets: endTargets(h.Deps, q, r),
@@ -174,13 +170,15 @@ type loginForm struct {
 func readLogin(w http.ResponseWriter, r *http.Request, q *web.Request) (loginForm, error) {
 	form, err := ui.ReadAnyForm(w, r)
 	if err == nil {
-		err = form.Once("username", "password", "rt", "to")
+		err = form.Once("username", "password", "rt", "to", "back")
 	}
 	if err != nil {
 		return loginForm{}, err
 	}
 	f := loginForm{remember: form.Ticked("remember"), back: q.ReturnTo(&form), to: strings.Clone(q.OwnPage(&form, "to"))}
-	f.back.Raw, f.back.Location = strings.Clone(f.back.Raw), strings.Clone(f.back.Location)
+	for _, text := range []*string{&f.back.Raw, &f.back.Sealed, &f.back.Location} {
+		*text = strings.Clone(*text)
+	}
 	f.username, f.password = clipped(form.Get("username")), clipped(form.Get("password"))
 	return f, nil
 }
@@ -227,14 +225,7 @@ func (h *Login) signIn(r *http.Request, q *web.Request, f loginForm) (login.Sign
 // loginTarget returns where to go after a sign-in.
 func loginTarget(q *web.Request, u store.User, b returnto.Target, to string) string {
 	if u.MustChange {
-		at := q.Prefix + web.PasswordPage
-		switch {
-		case to != "":
-			return at + "?to=" + url.QueryEscape(to)
-		case b.Raw != "":
-			return at + "?rt=" + url.QueryEscape(b.Raw)
-		}
-		return at
+		return returnto.At(q.Prefix+web.PasswordPage, b.Query(to))
 	}
 	if to != "" {
 		return to
@@ -278,11 +269,7 @@ func (h *Login) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, f
 		page.Status, page.Failed = fail.Status, true
 		q.UI.Write(w, r, page)
 	case errors.As(err, &throttled):
-		back := f.back.Raw
-		if f.to != "" {
-			back = f.to
-		}
-		q.WriteThrottled(w, r, err, h.Guard.LoginURLTo(q.Request, back))
+		q.WriteThrottled(w, r, err, returnto.At(q.Prefix+"/login", f.back.Query(f.to)))
 	case errors.As(err, &disabled):
 		q.WriteErrorHeaders(w, r, fail, err)
 		page := q.ErrorPage(fail)

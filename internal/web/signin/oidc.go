@@ -158,7 +158,7 @@ func (h *OIDC) callback(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	if err != nil {
 		return h.refuse(w, r, q, name, out.ReturnTo, err)
 	}
-	b, to := h.Guard.Restore(q.Request, out.ReturnTo)
+	b, to := q.Restore(out.ReturnTo)
 	switch out.Purpose {
 	case oidc.PurposeLink:
 		q.UI.Flash(w, r, "linked")
@@ -275,25 +275,16 @@ func errorLinks(q *web.Request, kind oidc.Kind, again string) []ui.Link {
 
 // loginURL returns how to address the sign-in page with what a flow carried, and one more parameter.
 func (h *OIDC) loginURL(q *web.Request, carried string) func(name, value string) string {
-	b, to := h.Guard.Restore(q.Request, carried)
+	b, to := q.Restore(carried)
 	return func(name, value string) string {
-		query := make(url.Values)
-		switch {
-		case to != "":
-			query.Set("to", to)
-		case b.Raw != "":
-			query.Set("rt", b.Raw)
-		}
+		query := b.Query(to)
 		if name != "" {
 			query.Set(name, value)
 		}
 		if q.Live != nil {
 			query.Set("switch", "1")
 		}
-		if len(query) == 0 {
-			return q.Prefix + "/login"
-		}
-		return q.Prefix + "/login?" + query.Encode()
+		return returnto.At(q.Prefix+"/login", query)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -73,9 +74,9 @@ func (h *OIDC) confirmStart(w http.ResponseWriter, r *http.Request, q *web.Reque
 	}
 	if to != "" {
 		d.Stay = to
-		d.Hidden = append(d.Hidden, ui.Hidden{Name: "to", Value: to})
-	} else if b.Raw != "" {
-		d.Hidden = append(d.Hidden, ui.Hidden{Name: "rt", Value: b.Raw})
+	}
+	for name, values := range b.Query(to) { // one of them
+		d.Hidden = append(d.Hidden, ui.Hidden{Name: name, Value: values[0]})
 	}
 	q.UI.Write(w, r, ui.Page{
 		Template: "provider-start", Card: true, Title: q.Text("start.title"), Viewer: q.Viewer(),
@@ -92,7 +93,7 @@ func (h *OIDC) confirmed(w http.ResponseWriter, r *http.Request, q *web.Request)
 	}
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = form.Once("rt", "to")
+		err = form.Once("rt", "to", "back")
 	}
 	if err != nil {
 		return err
@@ -144,5 +145,9 @@ func foreignNavigation(q *web.Request, r *http.Request) bool {
 
 func ownReferer(q *web.Request, r *http.Request) bool {
 	u, err := url.Parse(r.Referer())
-	return err == nil && u.User == nil && u.Host != "" && u.Scheme+"://"+u.Host == q.Origin()
+	if err != nil || u.User != nil {
+		return false
+	}
+	origin, ok := reqctx.OriginOf(u)
+	return ok && origin == q.Origin()
 }
