@@ -37,6 +37,9 @@ type Gate struct {
 	SendGroupsPrefix string `json:"send_groups_prefix,omitempty"`
 	// AllowPreflight lets CORS preflight requests through without a sign-in.
 	AllowPreflight bool `json:"allow_preflight,omitempty"`
+	// Upgrade are protocols that a connection may be upgraded to besides websocket, as the client names them, such as
+	// SPDY/3.1. Such connections end with the session, and on public paths they have none.
+	Upgrade []string `json:"upgrade,omitempty"`
 	// At is where the directive is in a Caddyfile, as file:line; for messages.
 	At string `json:"at,omitempty"`
 
@@ -78,7 +81,9 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		}
 		g.matchesFiles = unfoldFileMatchers(g.matchers)
 	}
-	for _, provision := range []func() error{g.provisionPaths, g.provisionRequire, g.provisionHeaders} {
+	for _, provision := range []func() error{
+		g.provisionPaths, g.provisionRequire, g.provisionHeaders,
+	} {
 		if err := provision(); err != nil {
 			return err
 		}
@@ -93,7 +98,9 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 
 // Validate implements caddy.Validator: what the Caddyfile refuses with file and line is refused in JSON, too.
 func (g *Gate) Validate() error {
-	for _, check := range []func() error{g.checkPaths, g.checkRequire, g.checkHeaders, g.checkSendGroups} {
+	for _, check := range []func() error{
+		g.checkPaths, g.checkRequire, g.checkHeaders, g.checkSendGroups, g.checkUpgrade,
+	} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -119,12 +126,12 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	case err != nil:
 		return g.unavailable(w, r, req, fmt.Errorf("matching: %w", err))
 	case !selected:
+		g.restoreUpgrade(r, req)
 		return next.ServeHTTP(w, r)
 	}
 	req.dropForeignIdentity()
 	if g.public.Match(req.target) || g.AllowPreflight && isPreflight(r) && req.rulePath() != "" {
-		l.rt.Metrics.Public.Inc()
-		return next.ServeHTTP(w, r)
+		return g.passAny(w, r, next, req)
 	}
 	if isEarlyData(r) {
 		return tooEarly(w)
@@ -142,11 +149,13 @@ func (g *Gate) enforce(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 	l := req.live
 	switch decision, why := g.decide(req); decision {
 	case policy.Allow:
+		if !g.mayUpgrade(r, req) {
+			return g.refuseUpgrade(w, r, req)
+		}
 		l.rt.Metrics.Allowed.Inc()
 		return g.passOn(w, r, next, req)
 	case policy.AllowAny:
-		l.rt.Metrics.Public.Inc()
-		return next.ServeHTTP(w, r)
+		return g.passAny(w, r, next, req)
 	case policy.SignIn:
 		if l.sessions.StoreUnavailable() {
 			return g.unavailable(w, r, req, fmt.Errorf("nobody can sign in: %w", store.ErrUnavailable))
@@ -160,6 +169,15 @@ func (g *Gate) enforce(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 		l.rt.Metrics.Forbidden.Inc()
 		return g.forbidden(w, r, req, why)
 	}
+}
+
+// passAny hands on a request that anybody may make, without an identity.
+func (g *Gate) passAny(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
+	if !g.mayUpgrade(r, req) {
+		return g.refuseUpgrade(w, r, req)
+	}
+	req.live.rt.Metrics.Public.Inc()
+	return next.ServeHTTP(w, r)
 }
 
 // resolve sets the session of the request, nil for none. An error means that it could not be found out. Where the

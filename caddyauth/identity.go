@@ -99,9 +99,11 @@ func foldHeader(buf *[maxNameLen]byte, name string) int {
 //   - `Connection: Remote-User`, which would make the proxy drop the header that we set as hop-by-hop;
 //   - trailers, which the proxy passes on under any name;
 //   - `Proxy`, which CGI upstreams read as the variable HTTP_PROXY;
-//   - upgrades other than WebSocket: h2c would open a tunnel through which any request, with any header, reaches the
-//     upstream unseen.
-func (g guardedNames) strip(r *http.Request) {
+//   - upgrades other than WebSocket, which only a gate may restore (upgrade.go): h2c would open a tunnel through which
+//     any request, with any header, reaches the upstream unseen.
+//
+// It returns the upgrade that it took.
+func (g guardedNames) strip(r *http.Request) (upgrade string) {
 	for name := range r.Header {
 		if g.has(name) {
 			delete(r.Header, name) // by the raw key: Del would canonicalize it
@@ -110,17 +112,14 @@ func (g guardedNames) strip(r *http.Request) {
 	delete(r.Header, "Proxy")
 	delete(r.Header, "Trailer")
 	r.Trailer = nil
-	if len(r.Header["Upgrade"]) == 0 {
-		delete(r.Header, "Connection")
-		return
-	}
-	if isWebSocket(r.Header["Upgrade"]) {
+	upgrade = takeUpgrade(r.Header)
+	if len(r.Header["Upgrade"]) > 0 {
 		r.Header["Connection"] = []string{"Upgrade"}
-		return
+		return ""
 	}
-	delete(r.Header, "Upgrade")
 	delete(r.Header, "Connection")
 	delete(r.Header, "Http2-Settings")
+	return upgrade
 }
 
 func isWebSocket(upgrade []string) bool {

@@ -39,6 +39,7 @@ type request struct {
 	token        string // session token, "" for none; see chooseToken
 	presented    session.Presented
 	several      bool             // it has several session tokens, and which one counts is not known yet
+	upgrade      string           // to what but a WebSocket the client wants to upgrade, "" for nothing
 	cookieHeader []string         // as it came, with our cookies
 	identity     *identity        // of the session; nil for none and where none was looked up
 	sentHeaders  []identityHeader // what a gate sends upstream
@@ -69,7 +70,7 @@ func receive(app *App, r *http.Request) *request {
 	req.presented.Read(req.cookie, r.Header)
 	token, single := req.presented.Single()
 	req.token, req.several = token, !single
-	app.guarded.strip(r)
+	req.upgrade = app.guarded.strip(r)
 	session.StripCookies(r.Header, app.opt.cookieName, &req.cookies)
 	req.providePlaceholders()
 	caddyhttp.SetVar(r.Context(), requestVar, req)

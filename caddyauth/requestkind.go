@@ -43,7 +43,7 @@ func (req *request) kind(r *http.Request, api policy.Paths) requestKind {
 	switch {
 	case api.Covers(req.target), hasOwnCredential(h):
 		return kindAPI
-	case r.Method == http.MethodConnect, len(h["Upgrade"]) > 0:
+	case r.Method == http.MethodConnect, len(h["Upgrade"]) > 0, req.first.upgrade != "":
 		return kindAPI // a WebSocket cannot follow a redirect
 	case slices.ContainsFunc(scriptHeaders, func(name string) bool { return len(h[name]) > 0 }):
 		return kindAPI

@@ -44,6 +44,7 @@ func TestOnlyPageLoadsAreSentToTheSignIn(t *testing.T) {
 		"a token of ours, in a browser":   {"GET", "problem", []string{"Sec-Fetch-Mode", "navigate", "Authorization", "Bearer gatehouse_pat_x"}},
 		"a token of ours as Basic":        {"GET", "problem", []string{"Sec-Fetch-Mode", "navigate", "Authorization", "Basic eDpnYXRlaG91c2Vfc3ZjX3g="}},
 		"a token in a header of its own":  {"GET", "problem", []string{"Sec-Fetch-Mode", "navigate", "Gatehouse-Token", "x"}},
+		"a page for another upgrade":      {"GET", "problem", []string{"Accept", "text/html", "Connection", "Upgrade", "Upgrade", "SPDY/3.1"}},
 		"nothing that it likes":           {"GET", "problem", []string{"Accept", "text/html;q=0"}},
 		"everything, and HTML among that": {"GET", "redirect", []string{"Accept", "text/html, */*"}},
 	} {

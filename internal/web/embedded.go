@@ -32,3 +32,14 @@ func (q *Request) writeFrame(w http.ResponseWriter, r *http.Request, p problem.P
 		Data: framePage{Text: p.Text(q.UI), Href: q.Origin() + r.URL.RequestURI(), Link: q.Text("frame.window")},
 	})
 }
+
+// UpgradeRefused responds 403 to a request to upgrade the connection to what the configuration does not name.
+func (s Responses) UpgradeRefused(w http.ResponseWriter, r *http.Request, asked string) {
+	q := s.request(r, false)
+	p := problem.Problem{
+		Status: http.StatusForbidden, Slug: "upgrade-refused",
+		Detail: q.Text("error.upgrade-refused.text", "name", clipRunes(asked, 64)),
+	}
+	q.WriteErrorHeaders(w, r, p, nil)
+	q.writeDecision(w, r, p.Document(q.UI, ""))
+}
