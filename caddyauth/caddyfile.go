@@ -96,6 +96,7 @@ var gateLines = []line[*Gate]{
 	{name: "send_groups", parse: (*Gate).parseSendGroups},
 	{name: "send_groups_prefix", parse: (*Gate).parseSendGroupsPrefix},
 	{name: "allow_preflight", parse: (*Gate).parsePreflight},
+	{name: "cors", parse: (*Gate).parseCORS, more: true},
 	{name: "upgrade", parse: (*Gate).parseUpgrade, more: true},
 }
 
@@ -167,6 +168,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //		api      <path>…
 //		header   <Name> user|id|email|name|groups|role|provider
 //		allow_preflight
+//		cors     <origin>…
 //		upgrade  <name>…
 //	}
 func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -20,6 +21,7 @@ import (
 // anonymous responds to a request without a session.
 func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) error {
 	kind := req.kind(r, g.api)
+	g.refusing(w, r)
 	if req.live.site.Responses.Waiting(r) { // nobody could sign in
 		req.live.site.Responses.SetupNeeded(w, req.forPages(r), shape(kind))
 		return nil
@@ -38,6 +40,9 @@ func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) e
 		req.live.site.Responses.FrameEnded(w, req.forPages(r), address)
 	default:
 		address := g.loginURL(w, r, req, req.pageOf(r), isFetched(r.Header))
+		if g.allowsOrigin(r) { // a path would be one of the script's own site
+			address = req.pageContext(r).Origin() + address
+		}
 		req.live.site.Responses.Unauthorized(w, req.forPages(r), address)
 	}
 	return nil
@@ -70,6 +75,35 @@ func (req *request) pageOf(r *http.Request) *url.URL {
 	return u
 }
 
+// refusing prepares a response with which the gate refuses a request.
+func (g *Gate) refusing(w http.ResponseWriter, r *http.Request) {
+	g.allowReading(w, r)
+	leaveBody(w, r)
+}
+
+// What is read of the body of a refused request: as much as a form has, if it is there or nearly so.
+const (
+	maxLeft  = 64 << 10
+	leftWait = 250 * time.Millisecond
+)
+
+// leaveBody has net/http read no more of a body than is on its way already, and end the connection. By itself it would
+// read on, up to 256 KiB, before it sends the response and again after it; and to a client that waits for "100
+// Continue" it would say that, and have it send all of the body for nothing. (Caddy wraps the body, so that net/http
+// does not know that the client waits.) HTTP/2 ends the stream by itself.
+func leaveBody(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 || r.ContentLength == 0 {
+		return
+	}
+	deadline := time.Unix(1, 0)
+	if r.ContentLength > 0 && r.ContentLength <= maxLeft && len(r.Header["Expect"]) == 0 {
+		deadline = time.Now().Add(leftWait) // a form: once it is read, the connection can go on
+	} else {
+		w.Header()["Connection"] = []string{"close"}
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(deadline) // where there is none, net/http reads on
+}
+
 // Header values that never change, made once.
 var (
 	nosniff    = []string{"nosniff"}
@@ -88,6 +122,7 @@ func (g *Gate) forbidden(w http.ResponseWriter, r *http.Request, req *request, w
 	s := req.session
 	req.first.identity = identityOf(req.live.oidc, s)
 	kind := req.kind(r, g.api)
+	g.refusing(w, r)
 	q := req.forPages(r)
 	if why.mustChange {
 		if kind == kindPage {
@@ -118,6 +153,7 @@ func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, req *request,
 		c.Write(zap.Error(err), zap.String("request_id", req.id()))
 	}
 	l := req.live
+	g.refusing(w, r)
 	if l == nil { // nothing has started yet
 		writeStarting(w, req.kind(r, g.api).page())
 		return nil
@@ -128,7 +164,8 @@ func (g *Gate) unavailable(w http.ResponseWriter, r *http.Request, req *request,
 }
 
 // tooEarly refuses early data, which may be a replay; the client sends it again (RFC 8470, section 5.2).
-func tooEarly(w http.ResponseWriter) error {
+func (g *Gate) tooEarly(w http.ResponseWriter, r *http.Request) error {
+	g.refusing(w, r)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusTooEarly)
 	return nil

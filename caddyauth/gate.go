@@ -37,6 +37,9 @@ type Gate struct {
 	SendGroupsPrefix string `json:"send_groups_prefix,omitempty"`
 	// AllowPreflight lets CORS preflight requests through without a sign-in.
 	AllowPreflight bool `json:"allow_preflight,omitempty"`
+	// CORS are origins whose scripts may read what this gate responds in place of the app: Access-Control-* headers, and
+	// an absolute login_url. The app's own responses stay as they are.
+	CORS []string `json:"cors,omitempty"`
 	// Upgrade are protocols that a connection may be upgraded to besides websocket, as the client names them, such as
 	// SPDY/3.1. Such connections end with the session, and on public paths they have none.
 	Upgrade []string `json:"upgrade,omitempty"`
@@ -51,6 +54,7 @@ type Gate struct {
 	optional     policy.Paths
 	api          policy.Paths
 	headers      []identityHeader
+	cors         []string // as browsers spell them
 	providers    []string // by name, for require; nil where they are not known
 }
 
@@ -82,7 +86,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		g.matchesFiles = unfoldFileMatchers(g.matchers)
 	}
 	for _, provision := range []func() error{
-		g.provisionPaths, g.provisionRequire, g.provisionHeaders,
+		g.provisionPaths, g.provisionRequire, g.provisionHeaders, g.provisionCORS,
 	} {
 		if err := provision(); err != nil {
 			return err
@@ -99,7 +103,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 // Validate implements caddy.Validator: what the Caddyfile refuses with file and line is refused in JSON, too.
 func (g *Gate) Validate() error {
 	for _, check := range []func() error{
-		g.checkPaths, g.checkRequire, g.checkHeaders, g.checkSendGroups, g.checkUpgrade,
+		g.checkPaths, g.checkRequire, g.checkHeaders, g.checkSendGroups, g.checkCORS, g.checkUpgrade,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -134,7 +138,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return g.passAny(w, r, next, req)
 	}
 	if isEarlyData(r) {
-		return tooEarly(w)
+		return g.tooEarly(w, r)
 	}
 
 	// Resolve: the session.

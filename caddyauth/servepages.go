@@ -17,7 +17,7 @@ import (
 // servePages serves Gatehouse's own pages.
 func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) error {
 	if isEarlyData(r) {
-		return tooEarly(w)
+		return g.tooEarly(w, r)
 	}
 	_ = req.chooseToken(r.Context()) // with an error there is a token, whose lookup fails as well
 	asked := false

@@ -102,6 +102,7 @@ func (g *Gate) refuseUpgrade(w http.ResponseWriter, r *http.Request, req *reques
 	g.log.Warn("upgrade refused: only websocket passes by itself; if the app needs it, write the line upgrade "+asked+
 		" in the gatehouse directive", zap.String("upgrade", asked), zap.String("path", req.path),
 		zap.String("gate", g.At), zap.String("request_id", req.id()))
+	g.refusing(w, r)
 	req.live.site.Responses.UpgradeRefused(w, req.forPages(r), asked)
 	return nil
 }

@@ -44,6 +44,9 @@ func HardenDecision(w http.ResponseWriter, r *http.Request) {
 	Harden(w, r)
 	setVary(w.Header(), decisionVary)
 	w.Header().Add("Vary", "Accept-Language")
+	if w.Header().Get("Access-Control-Allow-Origin") != "" {
+		w.Header().Add("Vary", "Origin")
+	}
 }
 
 // setVary replaces what was set before; other handlers' fields, which Caddy adds later, are kept apart.
