@@ -72,3 +72,34 @@ func TestARefusalWaitsForNoBody(t *testing.T) {
 		}
 	}
 }
+
+// The browser of somebody who is not signed in any more gets a worker that gives way, and no program gets a script.
+func TestTheScriptOfAServiceWorkerIsReplacedForStrangersOnly(t *testing.T) {
+	s := startAdmin(t, "gatehouse {\n\tapi /api/*\n\tpublic /open/*\n}")
+	worker := []string{"Service-Worker", "script", "Sec-Fetch-Dest", "serviceworker", "Sec-Fetch-Mode", "same-origin", "Accept", "*/*"}
+	b := s.browser()
+	a := b.do(b.request("GET", "/sw.js", nil, worker...))
+	if a.StatusCode != 200 || a.Header.Get("Content-Type") != "text/javascript; charset=utf-8" || a.Header.Get("Cache-Control") != "no-store" ||
+		!strings.Contains(a.body, `"/_auth" + "/api/v1/session"`) || !strings.Contains(a.Header.Get("Content-Security-Policy"), "connect-src 'self'") ||
+		a.Header.Get("Service-Worker-Allowed") != "/" || s.up.count() != 0 {
+		t.Errorf("%d %v\n%s", a.StatusCode, a.Header, a.body)
+	}
+	for name, r := range map[string]*http.Request{
+		"an api path":       b.request("GET", "/api/sw.js", nil, worker...),
+		"a token of ours":   b.request("GET", "/sw.js", nil, append(worker, "Authorization", "Bearer gatehouse_pat_x")...),
+		"another method":    b.request("POST", "/sw.js", nil, worker...),
+		"another word":      b.request("GET", "/sw.js", nil, "Service-Worker", "yes"),
+		"an ordinary fetch": b.request("GET", "/sw.js", nil, "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "script"),
+	} {
+		if a := b.do(r); a.StatusCode != 401 {
+			t.Errorf("%s: %d", name, a.StatusCode)
+		}
+	}
+	if a := b.do(b.request("GET", "/open/sw.js", nil, worker...)); a.StatusCode != 200 || s.up.last().URI != "/open/sw.js" {
+		t.Errorf("a public script: %d", a.StatusCode)
+	}
+	b.signIn(adminName, adminPass)
+	if a := b.do(b.request("GET", "/sw.js", nil, worker...)); a.StatusCode != 200 || s.up.last().URI != "/sw.js" {
+		t.Errorf("somebody signed in: %d", a.StatusCode)
+	}
+}

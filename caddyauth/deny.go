@@ -38,6 +38,8 @@ func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) e
 	case kindFrame:
 		address := g.loginURL(w, r, req, req.pageOf(r), true)
 		req.live.site.Responses.FrameEnded(w, req.forPages(r), address)
+	case kindWorker:
+		req.live.site.Responses.Worker(w, req.forPages(r))
 	default:
 		address := g.loginURL(w, r, req, req.pageOf(r), isFetched(r.Header))
 		if g.allowsOrigin(r) { // a path would be one of the script's own site

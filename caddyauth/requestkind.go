@@ -14,10 +14,11 @@ import (
 type requestKind int
 
 const (
-	kindAPI   requestKind = iota // a program: problem+json, never a redirect
-	kindPage                     // a browser loading a page: it can be redirected to the sign-in page
-	kindForm                     // a browser loading a page by another method: a redirect would lose what was sent
-	kindFrame                    // a browser loading a page into a frame, where nobody can sign in
+	kindAPI    requestKind = iota // a program: problem+json, never a redirect
+	kindPage                      // a browser loading a page: it can be redirected to the sign-in page
+	kindForm                      // a browser loading a page by another method: a redirect would lose what was sent
+	kindFrame                     // a browser loading a page into a frame, where nobody can sign in
+	kindWorker                    // a browser fetching the script of a service worker
 )
 
 // page reports whether the client shows a page.
@@ -30,7 +31,7 @@ func shape(k requestKind) web.Shape {
 		return web.AsPage
 	case kindFrame:
 		return web.AsFrame
-	case kindAPI:
+	case kindAPI, kindWorker:
 	}
 	return web.AsJSON
 }
@@ -45,6 +46,8 @@ func (req *request) kind(r *http.Request, api policy.Paths) requestKind {
 		return kindAPI
 	case r.Method == http.MethodConnect, len(h["Upgrade"]) > 0, req.first.upgrade != "":
 		return kindAPI // a WebSocket cannot follow a redirect
+	case r.Method == http.MethodGet && is(h, "Service-Worker", "script"):
+		return kindWorker
 	case slices.ContainsFunc(scriptHeaders, func(name string) bool { return len(h[name]) > 0 }):
 		return kindAPI
 	case isFetched(h):

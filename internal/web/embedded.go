@@ -1,13 +1,16 @@
 package web
 
 import (
+	_ "embed"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
-// Responses of the gate that no window shows: within a page of the app.
+// Responses of the gate that no window shows: within a page of the app, and to a browser that fetches a worker.
 
 // framePage is the data of the "frame" page.
 type framePage struct{ Text, Href, Link string }
@@ -42,4 +45,26 @@ func (s Responses) UpgradeRefused(w http.ResponseWriter, r *http.Request, asked 
 	}
 	q.WriteErrorHeaders(w, r, p, nil)
 	q.writeDecision(w, r, p.Document(q.UI, ""))
+}
+
+//go:embed worker.js
+var workerScript string
+
+// Worker responds to somebody who is not signed in, and whose browser fetches the script of a service worker. A worker
+// of the app that answers all navigations by itself would show the app's shell for ever, in place of the sign-in page
+// too, and a 401 would leave it there. This one replaces it once the session is over, and gives way.
+//
+// The policy of the response is the worker's own. Service-Worker-Allowed takes back nothing: an update whose scope is
+// wider than the script's folder needs it, as the app's own script did.
+func (s Responses) Worker(w http.ResponseWriter, r *http.Request) {
+	q := s.request(r, false)
+	ui.HardenDecision(w, r)
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'")
+	h.Set("Content-Type", "text/javascript; charset=utf-8")
+	h.Set("Service-Worker-Allowed", "/")
+	body := strings.Replace(workerScript, `"PREFIX"`, strconv.Quote(q.Prefix), 1)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write([]byte(body)) //nolint:gosec // a script of ours; a browser that went away gets no error
 }
