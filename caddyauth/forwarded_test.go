@@ -206,6 +206,28 @@ func TestEarlyDataOfAProxyIsRefusedWhateverItsValue(t *testing.T) {
 	}
 }
 
+// A form of ours that a proxy has made look like another site's is refused, with what to change.
+func TestAProxyThatChangesTheHostIsNamedInTheLog(t *testing.T) {
+	s := behindProxy(t, "", "")
+	b := s.browser()
+	for _, c := range []struct{ origin, host, cause string }{
+		{"http://app.test:8080", "app.test", "proxy_set_header Host $http_host"},
+		{"http://app_1.test:8080", "app_1.test", "proxy_set_header Host $http_host"},
+		{"null", "app.test", "Referrer-Policy: no-referrer"},
+		{"http://app.test", "inner.test", "set forwarded_host"},
+	} {
+		r := b.request("POST", "/_auth/login", strings.NewReader("username=admin&password=x"), "Content-Type", "application/x-www-form-urlencoded", "Origin", c.origin)
+		r.Host = c.host
+		if a := b.do(r); a.StatusCode != 403 {
+			t.Errorf("%+v: %d", c, a.StatusCode)
+		}
+		log := s.logs.waitFor(t, `"origin":"`+c.origin+`","host":"`+c.host+`"`)
+		if !strings.Contains(log, c.cause) {
+			t.Errorf("%+v is not explained", c)
+		}
+	}
+}
+
 // Where Caddy would take the client's own word for its address, the operator is warned, in the log and on the settings
 // page.
 func TestALenientClientIPIsAWarning(t *testing.T) {
