@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -70,5 +71,31 @@ func TestTheResetFormUnlinksProvidersByDefault(t *testing.T) {
 	}
 	if ticked() {
 		t.Error("of somebody who has nothing but the provider it is ticked")
+	}
+}
+
+// Somebody whose subject changed gets the old account back on the page, too; to nobody it cannot be moved.
+func TestAnIdentityIsMovedToTheAccountThatIsNamed(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	ada := s.SignIn("ada")
+	at := "/admin/users/" + s.Target.ID
+	link := at + "/identities/" + s.Identity.ID() + "/move"
+	if !strings.Contains(ada.Get(at+"/sign-in").Body, link) || !strings.Contains(ada.Get(link).Body, "https://idp") {
+		t.Error("the page does not offer it")
+	}
+	a := ada.Post(link, url.Values{"to": {"nobody"}})
+	if a.Status != http.StatusUnprocessableEntity || !strings.Contains(a.Body, "no account with this username") {
+		t.Errorf("to nobody: %s", a)
+	}
+	if a := ada.Post(link, url.Values{"to": {" ada "}}); a.Status != http.StatusSeeOther {
+		t.Errorf("moving: %s", a)
+	}
+	id, err := s.Store.Identity(t.Context(), s.Identity.Issuer, s.Identity.Subject)
+	if err != nil || id.UserID == s.Target.ID {
+		t.Errorf("it was not moved: %+v, %v", id, err)
+	}
+	if _, _, err := s.Store.Session(t.Context(), s.Session); err == nil && s.Target.ID == id.UserID {
+		t.Error("the session goes on")
 	}
 }

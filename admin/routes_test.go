@@ -63,6 +63,8 @@ func (s *scene) body(method, pattern string) (mime, text string, ok bool) {
 		return form("username", "nina")
 	case "POST /admin/users/bulk":
 		return form("do", "deactivate", "id", s.Target.ID)
+	case "POST /admin/users/{id}/identities/{identity}/move":
+		return form("to", "ada")
 	case "POST /admin/users/{id}/edit":
 		return form("name", "Thomas")
 	case "POST /admin/users/{id}/delete":

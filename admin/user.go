@@ -37,6 +37,7 @@ func (h user) routes() []web.Route {
 		change("require-change", "password.require_change", form{h.requireChangeForm, h.requireChange}),
 		change("end-sessions", "session.end_all", form{h.endSessionsForm, h.endSessions}),
 		change("identities/{identity}/unlink", "identity.unlink", form{h.unlinkForm, h.unlink}),
+		change("identities/{identity}/move", "identity.move", form{h.moveForm, h.move}),
 	)
 }
 

@@ -47,10 +47,16 @@ func (h user) signIn(w http.ResponseWriter, r *http.Request, q *web.Request) err
 			{Text: i.Email},
 			{Time: i.CreatedAt},
 			{Time: i.LastLoginAt, Never: q.Text("users.never")},
-			{Links: []action{{
-				Href: q.At(userPath(u.ID) + "/identities/" + i.ID() + "/unlink"), Text: q.Text("unlink.link"),
-				More: i.Provider + " " + i.Subject,
-			}}},
+			{Links: []action{
+				{
+					Href: q.At(userPath(u.ID) + "/identities/" + i.ID() + "/move"), Text: q.Text("move.link"),
+					More: i.Provider + " " + i.Subject,
+				},
+				{
+					Href: q.At(userPath(u.ID) + "/identities/" + i.ID() + "/unlink"), Text: q.Text("unlink.link"),
+					More: i.Provider + " " + i.Subject,
+				},
+			}},
 		}})
 	}
 	s.Sections = append(s.Sections, section{ID: "linked", Title: q.Text("signin.providers"), Table: t})
@@ -138,27 +144,16 @@ func (h user) unlinkForm(r *http.Request, q *web.Request, in input) (ui.Page, er
 	if err != nil {
 		return ui.Page{}, err
 	}
-	ids, err := h.Store.Identities(r.Context(), u.ID)
+	id, err := h.identity(r, u)
 	if err != nil {
 		return ui.Page{}, err
 	}
-	i := slices.IndexFunc(ids, func(id store.Identity) bool { return id.ID() == r.PathValue("identity") })
-	if i < 0 {
-		return ui.Page{}, store.ErrNotFound
-	}
-	id := ids[i]
 	p, s, _, err := h.confirmPage(r, q, in, "unlink", "identities/"+id.ID()+"/unlink", true)
 	if err != nil {
 		return p, err
 	}
 	s.Form.Cancel.Href = q.At(userPath(u.ID) + "/sign-in")
-	s.Sections = []section{{Facts: []fact{
-		{Name: q.Text("users.provider"), Value: id.Provider},
-		{Name: q.Text("signin.issuer"), Value: id.Issuer},
-		{Name: q.Text("signin.subject"), Value: id.Subject},
-		{Name: q.Text("users.email"), Value: id.Email},
-		{Name: q.Text("signin.linked"), Time: id.CreatedAt},
-	}}}
+	s.Sections = []section{identitySection(q, id)}
 	return p, nil
 }
 

@@ -150,17 +150,20 @@ func parseOIDC(a *App, d *caddyfile.Dispenser) error {
 }
 
 func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err error) {
-	single := map[string]*string{
-		"issuer": &p.Issuer, "client_id": &p.ClientID, "client_secret": &p.ClientSecret,
-		"client_secret_file": &p.ClientSecretFile,
-		"discovery":          &p.Discovery, "identity_key": &p.IdentityKey, "ca_file": &p.CAFile,
-		"label": &p.Label, "icon": &p.Icon, "auth_method": &p.AuthMethod, "create": &p.Create, "link": &p.Link,
-	}
-	if to := single[option]; to != nil {
+	if to := p.texts()[option]; to != nil {
 		if *to, err = oneArg(d); err != nil {
 			return err
 		}
 		return p.checkLinePlaceholders(d, option, *to)
+	}
+	if on := p.flags()[option]; on != nil {
+		*on = true
+		return noArgs(d)
+	}
+	if to := p.lists()[option]; to != nil {
+		values, err := someArgs(d)
+		*to = append(*to, values...)
+		return err
 	}
 	switch option {
 	case "preset":
@@ -173,44 +176,51 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		return parseSwitch(d, &p.Userinfo)
 	case "refresh":
 		return parseSwitch(d, &p.Refresh)
-	case "login_hint":
-		p.LoginHint = true
-		return noArgs(d)
-	case "unverified_email":
-		p.UnverifiedEmail = true
-		return noArgs(d)
 	case "client_key":
 		return p.parseClientKey(d)
-	case "sign_alg":
-		p.SignAlgs, err = someArgs(d)
-	case "scopes":
-		p.Scopes, err = someArgs(d)
 	case "claim":
 		return p.parseClaim(d)
 	case "allow":
-		args := d.RemainingArgs()
-		if len(args) < 2 {
-			return d.Err("allow takes email, domain, group or subject, and at least one value")
-		}
-		p.Allow = append(p.Allow, AllowRule{Field: args[0], Values: args[1:]})
-	case "admin_group":
-		groups, err := someArgs(d)
-		if err != nil {
-			return err
-		}
-		p.AdminGroups = append(p.AdminGroups, groups...)
+		return p.parseAllow(d)
 	case "refresh_grace":
 		return durationArg(d, &p.RefreshGrace)
-	case "insecure_http":
-		p.InsecureHTTP = true
-		return noArgs(d)
 	default:
 		return d.Errf("unrecognized option %q; oidc knows preset, issuer, discovery, endpoint, client_id, client_secret, "+
 			"client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, auth_params, login_hint, userinfo, "+
 			"identity_key, claim, allow, create, link, admin_group, unverified_email, refresh, refresh_grace, ca_file and "+
 			"insecure_http", option)
 	}
-	return err
+}
+
+// lists are the options that take one value or more.
+func (p *ProviderConfig) lists() map[string]*[]string {
+	return map[string]*[]string{"sign_alg": &p.SignAlgs, "scopes": &p.Scopes, "admin_group": &p.AdminGroups}
+}
+
+// texts are the options that take one value.
+func (p *ProviderConfig) texts() map[string]*string {
+	return map[string]*string{
+		"issuer": &p.Issuer, "client_id": &p.ClientID, "client_secret": &p.ClientSecret,
+		"client_secret_file": &p.ClientSecretFile,
+		"discovery":          &p.Discovery, "identity_key": &p.IdentityKey, "ca_file": &p.CAFile,
+		"label": &p.Label, "icon": &p.Icon, "auth_method": &p.AuthMethod, "create": &p.Create, "link": &p.Link,
+	}
+}
+
+// flags are the options that take none.
+func (p *ProviderConfig) flags() map[string]*bool {
+	return map[string]*bool{
+		"login_hint": &p.LoginHint, "unverified_email": &p.UnverifiedEmail, "insecure_http": &p.InsecureHTTP,
+	}
+}
+
+func (p *ProviderConfig) parseAllow(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) < 2 {
+		return d.Err("allow takes email, domain, group or subject, and at least one value")
+	}
+	p.Allow = append(p.Allow, AllowRule{Field: args[0], Values: args[1:]})
+	return nil
 }
 
 func (p *ProviderConfig) parseClientKey(d *caddyfile.Dispenser) error {

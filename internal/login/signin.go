@@ -89,23 +89,8 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via SignInOptio
 		if err := s.endPresented(ctx, tx, c); err != nil {
 			return err
 		}
-		authAt := s.Clock().UTC()
-		if via.Provider != "" {
-			authAt = via.AuthAt
-		}
-		out.Token, out.Session, err = s.Sessions.Start(ctx, tx, session.StartOptions{
-			User: u, Limits: s.Lifetime, Remember: via.Remember, Method: via.Method,
-			Provider: via.Provider, Issuer: via.Issuer, Subject: via.Subject, SID: via.SID,
-			Claims: via.Claims, Sealed: via.Sealed, AuthAt: authAt,
-			IP: c.ip(), UserAgent: c.UserAgent, Host: c.Host,
-		})
-		if err != nil {
+		if out.Token, out.Session, err = s.startSession(ctx, tx, c, u, via); err != nil {
 			return err
-		}
-		if via.Sub != "" && via.Sub != via.Subject {
-			if err := tx.AddSessionName(ctx, out.Session.ID, via.Issuer, via.Sub, via.SID); err != nil {
-				return err
-			}
 		}
 		out.User = u
 		return s.recordSignIn(ctx, tx, c, p, via, &out)
@@ -118,6 +103,26 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via SignInOptio
 	s.Log.Info("signed in", zap.String("user", out.User.Username), zap.String("method", via.Method),
 		zap.String("provider", via.Provider), zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
 	return out, nil
+}
+
+// startSession starts the session of a sign-in.
+func (s *Service) startSession(ctx context.Context, tx store.Tx, c Client, u store.User,
+	via SignInOptions,
+) (token string, started store.Session, err error) {
+	authAt := s.Clock().UTC()
+	if via.Provider != "" {
+		authAt = via.AuthAt
+	}
+	token, started, err = s.Sessions.Start(ctx, tx, session.StartOptions{
+		User: u, Limits: s.Lifetime, Remember: via.Remember, Method: via.Method,
+		Provider: via.Provider, Issuer: via.Issuer, Subject: via.Subject, SID: via.SID,
+		Claims: via.Claims, Sealed: via.Sealed, AuthAt: authAt,
+		IP: c.ip(), UserAgent: c.UserAgent, Host: c.Host,
+	})
+	if err == nil && via.Sub != "" && via.Sub != via.Subject {
+		err = tx.AddSessionName(ctx, started.ID, via.Issuer, via.Sub, via.SID)
+	}
+	return token, started, err
 }
 
 // endPresented ends the session of the request, and those of other cookies of the name: the browser goes on with one.

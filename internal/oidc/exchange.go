@@ -163,11 +163,8 @@ var clientErrorCodes = map[string]bool{
 
 // errorCode returns the error code of a token endpoint's response, or "" if the response is not an OAuth error: a proxy
 // in between may have sent it.
-func errorCode(resp *http.Response, raw []byte) string {
-	if resp == nil {
-		return ""
-	}
-	switch resp.StatusCode {
+func errorCode(status int, raw []byte) string {
+	switch status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
 	default:
 		return ""
@@ -184,9 +181,9 @@ func errorCode(resp *http.Response, raw []byte) string {
 // is left out if it has one of them in it.
 func (p *provider) tokenError(err error, sent ...string) error {
 	var refused *oauth2.RetrieveError
-	if errors.As(err, &refused) {
+	if errors.As(err, &refused) && refused.Response != nil {
 		reason := describe(err) + p.description(refused, sent)
-		switch code := errorCode(refused.Response, refused.Body); {
+		switch code := errorCode(refused.Response.StatusCode, refused.Body); {
 		case code == "invalid_client" || code == "unauthorized_client":
 			e := fail(Misconfigured, "%s: check client_id, client_secret and auth_method", reason)
 			e.aboutClient = true

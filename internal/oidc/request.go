@@ -53,16 +53,16 @@ func (p *provider) authURL(ctx context.Context, m *metadata, s FlowOptions, d *f
 // section 2).
 func (p *provider) push(ctx context.Context, m *metadata, params url.Values) (string, error) {
 	const what = "the pushed authorization request"
-	resp, body, err := p.post(ctx, m, m.PushURL, params)
+	status, body, err := p.post(ctx, m, m.PushURL, params)
 	if err != nil {
 		return "", failedRequest(what+" cannot be sent", err)
 	}
 	var fields jsonObject
 	parsed := json.Unmarshal(body, &fields) == nil
-	if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK {
+	if status != http.StatusCreated && status != http.StatusOK {
 		code, _ := fields.get("error").asString()
-		if code == "" || resp.StatusCode >= http.StatusInternalServerError {
-			return "", failedStatus(what, resp.StatusCode)
+		if code == "" || status >= http.StatusInternalServerError {
+			return "", failedStatus(what, status)
 		}
 		description, _ := fields.get("error_description").asString()
 		return "", fail(Misconfigured, "%s was refused with the error %s (%s)", what, Clean(code, 64),
@@ -75,13 +75,14 @@ func (p *provider) push(ctx context.Context, m *metadata, params url.Values) (st
 	return reference, nil
 }
 
-// post sends a form with the credentials of the client to an endpoint of the provider, and returns the response.
+// post sends a form with the credentials of the client to an endpoint of the provider, and returns status and body of the
+// response.
 func (p *provider) post(ctx context.Context, m *metadata, address string,
 	form url.Values,
-) (resp *http.Response, body []byte, err error) {
+) (status int, body []byte, err error) {
 	cred, err := p.credentials(m)
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, err
 	}
 	for name, values := range cred.extra {
 		form[name] = values
@@ -94,16 +95,17 @@ func (p *provider) post(ctx context.Context, m *metadata, address string,
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if cred.style == oauth2.AuthStyleInHeader { // RFC 6749, section 2.3.1
 		req.SetBasicAuth(url.QueryEscape(p.ClientID), url.QueryEscape(cred.secret))
 	}
-	if resp, err = p.remote.client.Do(req); err != nil {
-		return nil, nil, err
+	resp, err := p.remote.client.Do(req)
+	if err != nil {
+		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err = io.ReadAll(resp.Body)
-	return resp, body, err
+	return resp.StatusCode, body, err
 }

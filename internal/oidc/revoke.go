@@ -27,12 +27,12 @@ func (g *Registry) Revoke(ctx context.Context, s *store.Session) (asked bool, er
 	if err != nil || m.RevokeURL == "" {
 		return false, err
 	}
-	resp, _, err := p.post(ctx, m, m.RevokeURL, url.Values{"token": {t.Refresh}, "token_type_hint": {"refresh_token"}})
+	status, _, err := p.post(ctx, m, m.RevokeURL, url.Values{"token": {t.Refresh}, "token_type_hint": {"refresh_token"}})
 	switch {
 	case err != nil:
 		return true, failedRequest("the revocation endpoint is unavailable", err)
-	case resp.StatusCode != http.StatusOK:
-		return true, failedStatus("the revocation endpoint did not revoke the token", resp.StatusCode)
+	case status != http.StatusOK:
+		return true, failedStatus("the revocation endpoint did not revoke the token", status)
 	}
 	return true, nil
 }

@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -164,17 +165,19 @@ func (g *Registry) Check(ctx context.Context, name string) (Status, error) {
 // first (RFC 6749, section 3.2.1), so wrong credentials are refused as such, and invalid_grant means that they are
 // right. Every other response says nothing about them.
 func (p *provider) checkCredentials(ctx context.Context, m *metadata) {
-	resp, body, err := p.post(ctx, m, m.TokenURL, url.Values{
+	status, body, err := p.post(ctx, m, m.TokenURL, url.Values{
 		"grant_type": {"authorization_code"}, "code": {store.NewToken()}, "code_verifier": {oauth2.GenerateVerifier()},
 		"redirect_uri": {p.Issuer},
 	})
 	if err != nil {
 		return
 	}
-	err = p.tokenError(&oauth2.RetrieveError{Response: resp, Body: body, ErrorCode: errorCode(resp, body)})
-	switch errorCode(resp, body) {
+	code := errorCode(status, body)
+	switch code {
 	case "invalid_client", "unauthorized_client":
-		p.remote.recordResult(p.Name, p.now(), err)
+		response := &http.Response{StatusCode: status}
+		p.remote.recordResult(p.Name, p.now(),
+			p.tokenError(&oauth2.RetrieveError{Response: response, Body: body, ErrorCode: code}))
 	case "invalid_grant":
 		p.remote.acceptCredentials(p.Name)
 	}

@@ -73,7 +73,9 @@ func (p *provider) missingClaims(v *verifiedToken) []string {
 		path, fallback string
 		needed         bool
 	}{
-		{p.Claims.Username, "", false}, {p.Claims.Name, "", false}, {p.Claims.Email, "email", byEmail},
+		{p.Claims.Username, "", false},
+		{p.Claims.Name, "", false},
+		{p.Claims.Email, "email", byEmail},
 		{p.Claims.Groups, "groups", len(p.configuredGroups()) > 0},
 	} {
 		path := c.path
@@ -90,40 +92,20 @@ func (p *provider) missingClaims(v *verifiedToken) []string {
 // userinfo returns the claims of the userinfo endpoint, or none if the provider has no such endpoint, or it is not to
 // be called. Their sub has to be that of the ID token (Core, section 5.3.2: token substitution).
 func (p *provider) userinfo(ctx context.Context, m *metadata, accessToken, subject string) (jsonObject, error) {
-	var info jsonObject
 	switch {
 	case p.NoUserinfo:
-		return info, nil
+		return jsonObject{}, nil
 	case m.userinfoLost:
-		return info, fail(Misconfigured, "the discovery document has no usable userinfo_endpoint; "+
+		return jsonObject{}, fail(Misconfigured, "the discovery document has no usable userinfo_endpoint; "+
 			"name it with endpoint userinfo, or leave it out with userinfo off")
 	case m.UserInfoURL == "":
-		return info, nil
+		return jsonObject{}, nil
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.UserInfoURL, nil)
+	body, err := p.fetchUserinfo(ctx, m, accessToken)
 	if err != nil {
-		return info, fail(Misconfigured, "userinfo_endpoint is not an address")
+		return jsonObject{}, err
 	}
-	req.Header.Set("Authorization", "Bearer "+accessToken)
-	resp, err := p.remote.client.Do(req)
-	if err != nil {
-		return info, failedRequest("the userinfo endpoint is unavailable", err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil:
-		return info, failedRequest("the userinfo endpoint is unavailable", err)
-	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
-		return info, &userinfoRejection{status: resp.StatusCode, byProvider: rejectsToken(resp, body)}
-	case resp.StatusCode != http.StatusOK:
-		return info, fail(Unavailable, "the userinfo endpoint returned status %d", resp.StatusCode)
-	}
-	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && kind == "application/jwt" {
-		if body, err = p.verifyUserinfoJWT(ctx, m, string(body)); err != nil {
-			return info, err
-		}
-	}
+	var info jsonObject
 	if err := json.Unmarshal(body, &info); err != nil {
 		return jsonObject{}, fail(Invalid, "the userinfo response is not a JSON object, or has a duplicate member")
 	}
@@ -131,6 +113,34 @@ func (p *provider) userinfo(ctx context.Context, m *metadata, accessToken, subje
 		return jsonObject{}, fail(Invalid, "the userinfo response is about a different subject: sub")
 	}
 	return info, nil
+}
+
+// fetchUserinfo returns what the userinfo endpoint responds; of a signed response the payload, verified.
+func (p *provider) fetchUserinfo(ctx context.Context, m *metadata, accessToken string) ([]byte, error) {
+	const failed = "the userinfo endpoint is unavailable"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.UserInfoURL, nil)
+	if err != nil {
+		return nil, fail(Misconfigured, "userinfo_endpoint is not an address")
+	}
+	req.Header.Set("Authorization", "Bearer "+accessToken)
+	resp, err := p.remote.client.Do(req)
+	if err != nil {
+		return nil, failedRequest(failed, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return nil, failedRequest(failed, err)
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		return nil, &userinfoRejection{status: resp.StatusCode, byProvider: rejectsToken(resp, body)}
+	case resp.StatusCode != http.StatusOK:
+		return nil, fail(Unavailable, "the userinfo endpoint returned status %d", resp.StatusCode)
+	}
+	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil && kind == "application/jwt" {
+		return p.verifyUserinfoJWT(ctx, m, string(body))
+	}
+	return body, nil
 }
 
 // userinfoRejection is a response of the userinfo endpoint that says 401 or 403.

@@ -37,8 +37,10 @@ func TestAMistakeInAConfigurationIsNamedAsOne(t *testing.T) {
 		says string
 	}{
 		"a wrong secret": {func(_ *testing.T, p *provider.Provider) { p.Client.Secret = "another one" }, "client_secret"},
-		"a client that is not allowed": {tokenError(400, "unauthorized_client", "no code flow for you"),
-			"no code flow for you"},
+		"a client that is not allowed": {
+			tokenError(400, "unauthorized_client", "no code flow for you"),
+			"no code flow for you",
+		},
 		"another issuer": {lies(func(l *provider.Faults) {
 			l.Metadata = func(m map[string]any) { m["issuer"] = "https://other.example" }
 		}), "https://other.example"},
@@ -50,8 +52,10 @@ func TestAMistakeInAConfigurationIsNamedAsOne(t *testing.T) {
 				return e == "discovery"
 			}
 		}), "status 404"},
-		"weak keys alone": {func(t *testing.T, p *provider.Provider) { p.Keys(provider.WeakRSA(t, "weak")) },
-			`key "weak": it has 1024 bits`},
+		"weak keys alone": {
+			func(t *testing.T, p *provider.Provider) { p.Keys(provider.WeakRSA(t, "weak")) },
+			`key "weak": it has 1024 bits`,
+		},
 		"an encrypted ID token": {signWith(func(map[string]any) any { return "e30.AA.AA.AA.AA" }), "encrypted (JWE)"},
 		"algorithms that are not accepted": {lies(func(l *provider.Faults) {
 			l.Metadata = func(m map[string]any) { m["id_token_signing_alg_values_supported"] = []string{"HS256"} }

@@ -109,8 +109,11 @@ func TestTheIDTokenIsEnoughWhereUserinfoRejectsTheToken(t *testing.T) {
 		"nothing is needed":       {func(*oidc.Config) {}, nil, true},
 		"groups that are there":   {groups, map[string]any{"groups": []string{"staff"}}, true},
 		"groups that are missing": {groups, nil, false},
-		"a path that is there": {func(c *oidc.Config) { c.Claims.Username = "x.y" },
-			map[string]any{"x": map[string]any{"y": "z"}}, true},
+		"a path that is there": {
+			func(c *oidc.Config) { c.Claims.Username = "x.y" },
+			map[string]any{"x": map[string]any{"y": "z"}},
+			true,
+		},
 		"a path that is missing": {func(c *oidc.Config) { c.Claims.Username = "x.y" }, nil, false},
 		"an address that a rule needs": {func(c *oidc.Config) {
 			c.Allow = []oidc.Allow{{Field: "domain", Values: []string{"example.com"}}}
@@ -154,7 +157,10 @@ func TestUserinfoThatIsOffIsNeverAsked(t *testing.T) {
 func TestGroupsComeInTheShapesThatProvidersSend(t *testing.T) {
 	t.Parallel()
 	objects := []any{
-		map[string]any{"name": "staff", "id": 1}, map[string]any{"name": "dev"}, map[string]any{"id": 3}, "text", nil,
+		map[string]any{"name": "staff", "id": 1},
+		map[string]any{"name": "dev"},
+		map[string]any{"id": 3},
+		"text", nil,
 		map[string]any{"name": []any{"ops", "dev"}},
 	}
 	for name, c := range map[string]struct {
