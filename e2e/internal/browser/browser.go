@@ -17,6 +17,8 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/certificate"
 )
 
 // Reporter reports failures: a *testing.T or a program's own implementation.
@@ -54,6 +56,10 @@ func Start(ctx context.Context) (*Browser, error) {
 	if err != nil {
 		return nil, err
 	}
+	trusted, err := certificate.Fingerprint()
+	if err != nil {
+		return nil, err
+	}
 	profile, err := os.MkdirTemp("", "gatehouse-chromium")
 	if err != nil {
 		return nil, err
@@ -62,7 +68,8 @@ func Start(ctx context.Context) (*Browser, error) {
 		chromedp.ExecPath(path), chromedp.UserDataDir(profile),
 		chromedp.Flag("headless", "new"), chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("host-resolver-rules", resolver),
-		// Certificates are issued by the gate's own, new CA.
+		chromedp.Flag("ignore-certificate-errors-spki-list", trusted),
+		// Other certificates are issued by a Caddy's own, new CA.
 		chromedp.Flag("ignore-certificate-errors", true),
 	)
 	if os.Geteuid() == 0 {
@@ -132,6 +139,14 @@ func (v View) defaults() View {
 func (b *Browser) Open(r Reporter, v View, hosts ...string) *Page {
 	r.Helper()
 	ctx, end := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	return b.open(ctx, r, end, v, hosts)
+}
+
+// OpenKept opens a page in the browser's own context, whose cache is on disk like that of people's browsers. It keeps
+// cookies and cache of pages that were opened so before.
+func (b *Browser) OpenKept(r Reporter, v View, hosts ...string) *Page {
+	r.Helper()
+	ctx, end := chromedp.NewContext(b.ctx)
 	return b.open(ctx, r, end, v, hosts)
 }
 

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/certificate"
 )
 
 // Admin is the administrator that every gate starts with.
@@ -41,7 +43,7 @@ type Options struct {
 	Site   string   // lines of the site directive gatehouse
 	App    string   // directives of the site behind the gate; by default app
 	Hosts  []string // names of the site; default localhost
-	HTTPS  bool     // with a certificate of Caddy's own authority
+	HTTPS  bool     // with a certificate that the browser trusts
 	Env    []string // more environment, after ADMIN_PASSWORD
 }
 
@@ -102,12 +104,16 @@ func Start(ctx context.Context, dir string, o Options) (*Gate, error) {
 	if len(o.Hosts) == 0 {
 		o.Hosts = []string{"localhost"}
 	}
-	scheme := "http"
+	scheme, tls := "http", ""
 	if o.HTTPS {
-		scheme = "https"
+		cert, key, err := certificate.Write(dir)
+		if err != nil {
+			return nil, err
+		}
+		scheme, tls = "https", "tls "+cert+" "+key+"\n"
 	}
 	g.URL = fmt.Sprintf("%s://%s:%d", scheme, o.Hosts[0], g.Port)
-	if err := g.prepare(g.caddyfile(scheme, o), o.Env); err != nil {
+	if err := g.prepare(g.caddyfile(scheme, tls, o), o.Env); err != nil {
 		return nil, err
 	}
 	return g, g.run(ctx, g.URL+"/_auth/healthz")
@@ -129,17 +135,13 @@ func StartFile(ctx context.Context, dir, caddyfile string, ports []int, env ...s
 	return g, g.run(ctx, g.URL+"/_auth/healthz")
 }
 
-func (g *Gate) caddyfile(scheme string, o Options) string {
+func (g *Gate) caddyfile(scheme, tls string, o Options) string {
 	names := make([]string, len(o.Hosts))
 	for i, h := range o.Hosts {
 		names[i] = fmt.Sprintf("%s://%s:%d", scheme, h, g.Port)
 	}
 	if o.App == "" {
 		o.App = app
-	}
-	tls := ""
-	if o.HTTPS {
-		tls = "tls internal\n"
 	}
 	global := o.Global
 	if !strings.Contains(global, "password {") {
