@@ -50,6 +50,9 @@ type App struct {
 	// ForwardedHost believes X-Forwarded-Host of the proxies that Caddy trusts, where the site's own address is needed;
 	// never for AdminHosts, which are compared with the Host header alone. Default: it is not read.
 	ForwardedHost bool `json:"forwarded_host,omitempty"`
+	// CacheHeaders sends `Cache-Control: private, no-cache` with the app's responses to signed-in people that say nothing
+	// about caches, so that a browser shows nothing of them after the session; default true.
+	CacheHeaders *bool `json:"cache_headers,omitempty"`
 
 	log       *zap.Logger
 	opt       *options

@@ -84,6 +84,7 @@ var appLines = []line[*App]{
 	{name: "trust_return", parse: parseTrustReturn, more: true},
 	{name: "strict", parse: parseStrict},
 	{name: "forwarded_host", parse: parseForwardedHost},
+	{name: "cache_headers", parse: parseCacheHeaders},
 }
 
 // gateLines may stand in the site directive. Errors name them in this order.

@@ -31,6 +31,7 @@ func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) e
 		h := w.Header()
 		decisionHeaders(h)
 		h["X-Content-Type-Options"], h["Referrer-Policy"], h["X-Robots-Tag"] = nosniff, sameOrigin, noIndex
+		req.forgetCache(h)
 		h["Location"] = []string{g.loginURL(w, r, req, req.uri, true)}
 		w.WriteHeader(http.StatusFound)
 	case kindForm:

@@ -23,6 +23,7 @@
 //	                     ├─ any error ─────────────────────► 503
 //	                     └─ allowed: pass on                                         (pass.go)
 //	                          identity headers, placeholders ► next                  (identity.go)
+//	                          ├ bytes that move are use of the session              (internal/runtime)
 //	                          └ canceled when the session ends, identity removed afterwards
 //
 // Every arrow to the right that is not "next" is a response written here. None is an error returned to Caddy: its error

@@ -21,6 +21,7 @@ type options struct {
 	throttleOptions
 	auditOptions
 	pagesOptions
+	cacheOptions
 	brandOptions
 	oidcOptions
 }
@@ -40,6 +41,7 @@ var sections = []section{
 	{resolveThrottle, throttleSettings},
 	{resolveAudit, auditSettings},
 	{resolvePages, pagesSettings},
+	{resolveCacheHeaders, cacheHeadersSettings},
 	{resolveBrand, brandSettings},
 	{resolveOIDC, oidcSettings},
 }

@@ -71,8 +71,6 @@ func (r *Response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	rw.Writer.Reset(c) // it is empty
 	early, _ := rw.Peek(rw.Reader.Buffered())
 	rw.Reader.Reset(io.MultiReader(bytes.NewReader(bytes.Clone(early)), c))
-	if _, err := rw.Peek(len(early)); err != nil { // buffered as before
-		return nil, nil, err
-	}
+	_, _ = rw.Peek(len(early)) // buffered as before
 	return c, rw, nil
 }

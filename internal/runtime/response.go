@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -14,6 +16,11 @@ import (
 type Response struct {
 	http.ResponseWriter
 
+	// Private keeps a response that says nothing about caches from being shown without asking again.
+	Private bool
+
+	headed bool      // nothing is added to the header any more
+	cache  [1]string // backs Cache-Control
 	body   body
 	broken atomic.Bool
 	moved  atomic.Bool
@@ -61,8 +68,43 @@ func (r *Response) move(n int64) {
 	}
 }
 
+// WriteHeader implements http.ResponseWriter.
+func (r *Response) WriteHeader(status int) {
+	if status >= http.StatusOK { // before it there may be others, or there is a connection instead of a response
+		r.completeHeader()
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// privateResponse lets a browser keep a response for its validators, and show it only after asking again (RFC 9111,
+// section 5.2.2.4). Without it browsers keep what has a Last-Modified, redirects, and much else for as long as they
+// like, and show it after the session.
+const privateResponse = "private, no-cache"
+
+// completeHeader adds what the handler left open. Every status is treated alike: redirects and errors are kept as well,
+// 206 is a part of what 200 would be, and 304 renews what was kept before (RFC 9111, section 3.2).
+func (r *Response) completeHeader() {
+	if r.headed {
+		return
+	}
+	r.headed = true
+	h := r.Header()
+	if r.Private && !says(h["Cache-Control"]) && !says(h["Expires"]) && !says(h["Pragma"]) {
+		r.cache[0] = privateResponse
+		h["Cache-Control"] = r.cache[:]
+	}
+}
+
+// says reports whether a header field says anything: blank values don't.
+func says(values []string) bool {
+	return slices.ContainsFunc(values, func(v string) bool { return strings.TrimSpace(v) != "" })
+}
+
 // Write implements http.ResponseWriter.
-func (r *Response) Write(p []byte) (int, error) { return r.write(r.ResponseWriter, p) }
+func (r *Response) Write(p []byte) (int, error) {
+	r.completeHeader()
+	return r.write(r.ResponseWriter, p)
+}
 
 // write writes to w, which is the response or the connection that it was.
 func (r *Response) write(w io.Writer, p []byte) (n int, err error) {
@@ -80,6 +122,7 @@ func (r *Response) write(w io.Writer, p []byte) (n int, err error) {
 
 // ReadFrom implements io.ReaderFrom.
 func (r *Response) ReadFrom(src io.Reader) (n int64, err error) {
+	r.completeHeader()
 	limited, ok := src.(*io.LimitedReader) // kept as it is: one level is what sendfile sees through
 	if !ok {
 		limited = &io.LimitedReader{R: src, N: 1<<63 - 1}
@@ -115,6 +158,7 @@ func (r *Response) FlushError() error {
 	if r.broken.Load() {
 		return errBroken
 	}
+	r.completeHeader() // this sends it
 	return http.NewResponseController(r.ResponseWriter).Flush()
 }
 

@@ -299,6 +299,31 @@ func TestSignOutNeedsAPost(t *testing.T) {
 	w.browser().get("/logout").wantRedirect(t, "/_auth/logged-out")
 }
 
+// Signing out over HTTPS deletes the browser's cache of this host, with a session and without one: a page of the app may
+// be in it either way. Nothing else does, and nothing deletes cookies or storage, which are the app's.
+func TestSignOutDeletesTheBrowsersCache(t *testing.T) {
+	t.Parallel()
+	for _, secure := range []bool{true, false} {
+		w := newWorld(t)
+		w.insecure = !secure
+		want := ""
+		if secure {
+			want = `"cache"`
+		}
+		b := w.browser().signIn("ada", adaPass)
+		for _, a := range []answer{b.post("/logout"), b.post("/logout"), w.browser().post("/logout", "everywhere", "1")} {
+			if got := a.Header.Get("Clear-Site-Data"); got != want {
+				t.Errorf("over HTTPS %v a sign-out sends %q, want %q", secure, got, want)
+			}
+		}
+		for _, path := range []string{"/logout", "/logged-out", "/login", "/account"} {
+			if got := b.get(path).Header.Get("Clear-Site-Data"); got != "" {
+				t.Errorf("%s sends %q", path, got)
+			}
+		}
+	}
+}
+
 func TestSignOutEverywhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

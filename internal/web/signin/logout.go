@@ -80,6 +80,7 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if q.Live == nil {
 		q.ClearSession(w)
 		dropFlows(w, r, q)
+		forgetCache(w, q)
 		web.Redirect(w, r, q.Prefix+"/logged-out")
 		return nil
 	}
@@ -99,12 +100,21 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	}
 	q.ClearSession(w)
 	dropFlows(w, r, q)
+	forgetCache(w, q)
 	if strings.HasPrefix(to, "/") {
 		web.Redirect(w, r, to)
 		return nil
 	}
 	redirectToProvider(w, r, to)
 	return nil
+}
+
+// forgetCache has the browser delete what it keeps of this host's pages. Cookies and storage are the app's, and those of
+// the whole domain: they stay. Browsers do this over HTTPS only.
+func forgetCache(w http.ResponseWriter, q *web.Request) {
+	if q.Secure {
+		w.Header().Set("Clear-Site-Data", `"cache"`)
+	}
 }
 
 func (h *Logout) done(w http.ResponseWriter, r *http.Request, q *web.Request) error {
