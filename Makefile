@@ -74,6 +74,11 @@ differential: ## random requests to random sites against a model of the gate (DI
 fuzz: ## each fuzz target for a while (FUZZTIME=30s)
 	FUZZTIME=$(or $(FUZZTIME),30s) scripts/fuzz
 
+.PHONY: apps
+apps: prepare build ## real applications behind the gate, in Chromium, with the lines of docs/apps (APPS=pattern)
+	scripts/install-apps
+	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy-dev $(plain) $(GO) -C e2e test -tags apps -count=1 -timeout=30m -v -run='$(or $(APPS),.)' ./apps
+
 .PHONY: crash
 crash: ## kill under load (CRASH_ROUNDS=1000) and after every write of a checkpoint, migration, restore, move (CRASH_SEED=n repeats)
 	CRASH_ROUNDS=$(or $(CRASH_ROUNDS),1000) $(plain) $(GO) test -count=1 -timeout=120m -run='^Test' -v ./internal/crash
