@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// breaker keeps refreshes from a provider that does not answer them: while it is open, one at a time finds out whether
-// the provider answers again. Without it, a provider that hangs would hold a connection and a goroutine for each
+// breaker keeps refreshes from a provider that does not respond to them: while it is open, one at a time finds out
+// whether the provider responds again. Without it, a provider that hangs would hold a connection and a goroutine for each
 // session that is due.
 type breaker struct {
 	mu       sync.Mutex

@@ -30,12 +30,10 @@ func TestTheSessionsOfOpenStreamsAreRefreshed(t *testing.T) {
 		}
 		f.m.Follow(t.Context(), l, &followers[i])
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for calls.calls.Load() < 2 {
+	for deadline := time.Now().Add(20 * time.Second); calls.calls.Load() < 2; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("refreshed %d times", calls.calls.Load())
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	for i := range followers {
 		followers[i].Release()
