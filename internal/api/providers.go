@@ -74,7 +74,8 @@ func (p providers) list(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	shape := func(s ProviderStatus) provider {
 		return provider{
 			Name: s.Name, Label: s.Label, Issuer: s.Issuer, RedirectURI: q.Absolute(s.RedirectURI), Scopes: nonNil(s.Scopes),
-			Down: s.Down, Misconfig: s.Misconfigured, Note: s.Note, DiscoveredAt: millisOrNil(s.DiscoveredAt), KeysAt: millisOrNil(s.KeysAt), Keys: s.Keys,
+			Down: s.Down, Misconfig: s.Misconfigured, Note: s.Note,
+			DiscoveredAt: millisOrNil(s.DiscoveredAt), KeysAt: millisOrNil(s.KeysAt), Keys: s.Keys,
 			SkewSeconds: s.Skew.Seconds(), LastSuccess: millisOrNil(s.LastSuccess), LastError: s.LastError,
 			LastErrorAt: millisOrNil(s.LastErrorAt), LogoutError: s.LogoutError, LogoutErrAt: millisOrNil(s.LogoutErrorAt),
 		}

@@ -6,8 +6,8 @@ import (
 )
 
 // breaker keeps refreshes from a provider that does not respond to them: while it is open, one at a time finds out
-// whether the provider responds again. Without it, a provider that hangs would hold a connection and a goroutine for each
-// session that is due.
+// whether the provider responds again. Without it, a provider that hangs would hold a connection and a goroutine for
+// each session that is due.
 type breaker struct {
 	mu       sync.Mutex
 	failures int       // in a row; 0: closed

@@ -75,8 +75,8 @@ func (p *provider) push(ctx context.Context, m *metadata, params url.Values) (st
 	return reference, nil
 }
 
-// post sends a form with the credentials of the client to an endpoint of the provider, and returns status and body of the
-// response.
+// post sends a form with the credentials of the client to an endpoint of the provider, and returns status and body of
+// the response.
 func (p *provider) post(ctx context.Context, m *metadata, address string,
 	form url.Values,
 ) (status int, body []byte, err error) {

@@ -50,7 +50,7 @@ func (p *Provider) revoke(w http.ResponseWriter, r *http.Request) {
 	p.revoked = append(p.revoked, token)
 }
 
-// push is the endpoint for pushed authorization requests (RFC 9126). It is in the metadata only if a test puts it there.
+// push is the endpoint for pushed authorization requests (RFC 9126). It is in the metadata if a test puts it there.
 func (p *Provider) push(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil || p.authenticate(r) != nil {
 		writeJSON(w, http.StatusUnauthorized, map[string]any{"error": "invalid_client"})
