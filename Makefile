@@ -50,11 +50,12 @@ example: # Caddyfile.example in the Caddy that make xcaddy built
 	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy $(plain) $(GO) -C e2e test -count=1 -run='^TestExample' ./...
 
 .PHONY: lint
-lint: build golangci-lint ## .golangci.yml, architecture, caddy fmt
+lint: build golangci-lint ## .golangci.yml, architecture, templates, caddy fmt
 	./bin/golangci-lint config verify
 	scripts/prove-lint
 	for m in . $(modules); do (cd $$m && $(plain) $(CURDIR)/bin/golangci-lint run ./...); done
 	$(plain) $(GO) test -count=1 ./internal/arch
+	$(plain) $(GO) -C internal/tools run ./htmlfmt -l ../../internal ../../admin
 	@echo caddy fmt; ./bin/caddy-dev fmt Caddyfile.example | diff Caddyfile.example - || { echo "run: caddy fmt --overwrite Caddyfile.example"; exit 1; }
 
 .PHONY: bench
@@ -86,8 +87,9 @@ crash: ## kill under load (CRASH_ROUNDS=1000) and after every write of a checkpo
 ##@ Maintain
 
 .PHONY: fmt
-fmt: golangci-lint ## format all Go files as lint wants them
+fmt: golangci-lint ## format all Go files and templates as lint wants them
 	for m in . $(modules); do (cd $$m && $(plain) $(CURDIR)/bin/golangci-lint fmt ./...); done
+	$(plain) $(GO) -C internal/tools run ./htmlfmt ../../internal ../../admin
 
 .PHONY: golden
 golden: ## rewrite the golden files; read the diff before you commit it

@@ -239,7 +239,7 @@ var (
 	pagesNav = regexp.MustCompile(`(?s)<nav aria-label="Pages of the list">.*?</nav>`)
 	links    = regexp.MustCompile(`<li><a href="([^"]+)">([^<]+)</a>`)
 	heads    = regexp.MustCompile(`<th scope="row"><a href="[^"]+">([^<]+)</a>`)
-	sorted   = regexp.MustCompile(`<th scope="col" aria-sort="([a-z]+)"><a href="([^"]+)">([^<]+)</a>`)
+	sorted   = regexp.MustCompile(`<th scope="col" aria-sort="([a-z]+)">\s*<a href="([^"]+)">([^<]+)</a>`)
 )
 
 func names(a response) []string {

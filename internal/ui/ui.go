@@ -60,7 +60,11 @@ func makeUI(c Config, lang string, a *assets) (*UI, error) {
 	}
 	u := &UI{brand: c.Brand, cat: cat, assets: a, pages: make(map[string]*template.Template), log: c.Log}
 	u.months = strings.Fields(u.Text("time.months"))
-	base, err := template.New("base").Funcs(u.funcs()).ParseFS(files, "templates/*.html")
+	layout, err := readTemplate(files, "templates/layout.html")
+	if err != nil {
+		return nil, err
+	}
+	base, err := template.New("base").Funcs(u.funcs()).Parse(layout)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the layout: %w", err)
 	}
@@ -85,11 +89,11 @@ func (u *UI) addPages(base *template.Template, src Source) error {
 		if _, dup := u.pages[name]; dup {
 			return fmt.Errorf("page %q is defined twice", name)
 		}
-		text, err := fs.ReadFile(src, file)
+		text, err := readTemplate(src, file)
 		if err != nil {
-			return fmt.Errorf("reading page %q: %w", name, err)
+			return err
 		}
-		t, err := template.Must(base.Clone()).Parse(string(text))
+		t, err := template.Must(base.Clone()).Parse(text)
 		if err != nil {
 			return fmt.Errorf("parsing page %q: %w", name, err)
 		}

@@ -211,7 +211,7 @@ func TestFlash(t *testing.T) {
 		return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "__Host-gatehouse-flash", Value: value}) }
 	}
 	rec := render(t, u, Page{Template: "one"}, flash("saved"))
-	if !strings.Contains(rec.Body.String(), `role="status"><p>It was saved.</p>`) || !strings.Contains(rec.Header().Get("Set-Cookie"), "Max-Age=0") {
+	if !strings.Contains(rec.Body.String(), "role=\"status\">\n<p>It was saved.</p>") || !strings.Contains(rec.Header().Get("Set-Cookie"), "Max-Age=0") {
 		t.Errorf("%v %s", rec.Header(), rec.Body)
 	}
 	for _, planted := range []string{"nothing", "<b>evil</b>", "layout.skip", "../layout.skip", "saved.x", ""} {
@@ -345,6 +345,23 @@ func TestNoTypedStrings(t *testing.T) {
 					t.Errorf("%s uses %s", f, bad)
 				}
 			}
+		}
+	}
+}
+
+// Indents of templates do not reach pages, and tags come in one line; text and what is typed stay as they are.
+func TestPagesAreWithoutTheIndentsOfTemplates(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"<div>\n\t\t<p>a b</p>\n</div>":                                "<div>\n<p>a b</p>\n</div>",
+		"<p>a\n\tb</p>":                                                "<p>a\nb</p>",
+		"<a href=\"x>y\"\n\t\tclass=\"c\">":                            "<a href=\"x>y\" class=\"c\">",
+		"<i a=\"{{t \"x\"}}\"\n\t{{if .B}} c{{end}}\n\t{{.D}}>":        "<i a=\"{{t \"x\"}}\"{{if .B}} c{{end}} {{.D}}>",
+		"a\n\t{{if .B}} b{{end}}c":                                     "a\n{{if .B}} b{{end}}c",
+		"<textarea rows=\"2\"\n\t{{if .E}} x{{end}}>{{.V}}</textarea>": "<textarea rows=\"2\"{{if .E}} x{{end}}>{{.V}}</textarea>",
+	} {
+		if got := compact(in); got != want {
+			t.Errorf("%q is %q, not %q", in, got, want)
 		}
 	}
 }

@@ -144,7 +144,7 @@ func TestChoosingALanguageInTheAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)
-	b.get("/account/appearance").want(t, 200, `value="auto" checked><label for="lang-auto"`, `<label for="lang-de" lang="de">Deutsch</label>`)
+	b.get("/account/appearance").want(t, 200, `name="language" value="auto" checked`, `<label for="lang-auto"`, `<label for="lang-de" lang="de">Deutsch</label>`)
 	b.post("/account/appearance", "language", "es", "theme", "dark").wantRedirect(t, "/_auth/account/appearance")
 	b.get("/account/appearance").want(t, 200, `value="es" checked`, `data-theme="dark"`, "Guardado.", "Apariencia")
 	// One by itself leaves the other alone.
