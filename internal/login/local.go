@@ -32,9 +32,11 @@ func (p Proof) ClearAttempts(ctx context.Context, tx store.Tx) error {
 // (user enumeration). Errors: [ErrInvalidCredentials], *[ThrottledError], *[InactiveError], password.ErrBusy; any other
 // is technical.
 func (s *Service) CheckPassword(ctx context.Context, c Client, name, pass string) (Proof, error) {
-	p, err := s.verifyByName(ctx, c, name, pass)
+	var user string // as far as it is known
+	p, err := s.verifyByName(ctx, c, name, pass, &user)
 	if err != nil && ctx.Err() == nil { // a client that disconnected learned nothing
 		s.count("password", outcomeOf(err)) // a success is counted when the session exists
+		s.logRefused(c, "password", user, err)
 	}
 	if errors.Is(err, password.ErrBusy) {
 		s.logQueueFull()
@@ -42,12 +44,13 @@ func (s *Service) CheckPassword(ctx context.Context, c Client, name, pass string
 	return p, err
 }
 
-func (s *Service) verifyByName(ctx context.Context, c Client, name, pass string) (Proof, error) {
+func (s *Service) verifyByName(ctx context.Context, c Client, name, pass string, user *string) (Proof, error) {
 	return s.withHashSlot(ctx, c, func(ctx context.Context) (Proof, error) {
 		u, err := s.Store.UserByLogin(ctx, name)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return Proof{}, fmt.Errorf("looking up a user: %w", err)
 		}
+		*user = u.Username
 		return s.verify(ctx, c, u, name, pass, false)
 	})
 }
@@ -56,9 +59,13 @@ func (s *Service) verifyByName(ctx context.Context, c Client, name, pass string)
 // like a sign-in, so that a stolen session cannot be used to guess. c.Session is that user's session. Errors are those
 // of [Service.CheckPassword].
 func (s *Service) Reverify(ctx context.Context, c Client, u store.User, pass string) (Proof, error) {
-	return s.withHashSlot(ctx, c, func(ctx context.Context) (Proof, error) {
+	p, err := s.withHashSlot(ctx, c, func(ctx context.Context) (Proof, error) {
 		return s.verify(ctx, c, u, u.Username, pass, true)
 	})
+	if err != nil && ctx.Err() == nil {
+		s.logRefused(c, "confirm", u.Username, err)
+	}
+	return p, err
 }
 
 // withHashSlot calls check after admission to the hashing slots and after counting the attempt for the client address.

@@ -67,6 +67,7 @@ type Service struct {
 	Count func(method, outcome string)
 
 	queueFull queueFull
+	refused   refusedLog
 }
 
 // queueFull rate-limits the log line about a full queue: otherwise a flood would fill the log.
