@@ -36,7 +36,9 @@ type EventQuery struct {
 	// complete RequestID its events.
 	Text   string
 	UserID string // actor or target
-	Actor  string // exact username or other name, folded
+	// TargetID is the user to whom it happened; not together with UserID.
+	TargetID string
+	Actor    string // exact username or other name, folded
 	// ActorKind restricts the kind of actor: together with Actor it distinguishes a person from a system actor of that
 	// name.
 	ActorKind ActorKind

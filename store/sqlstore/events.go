@@ -146,6 +146,11 @@ func (r reader) newEventFilter(ctx context.Context, q store.EventQuery) (eventFi
 	} else if user != "" {
 		f.add("("+noIndex+"actor_id = %s OR "+noIndex+"target_id = %s)", user, user)
 	}
+	if target := clean(q.TargetID); target != "" && len(f.indexes) == 0 {
+		f.indexes = append(f.indexes, func(w *where) { w.add("target_id = %s AND target_id <> ''", target) })
+	} else if target != "" {
+		f.add(noIndex+"target_id = %s", target)
+	}
 	if q.Actor != "" {
 		f.addIndexed(noIndex, "actor_key", actorKey(q.Actor))
 	}

@@ -27,12 +27,12 @@ type activityItem struct {
 	Device  string
 }
 
-// show shows the person's own part of the audit log. Of what others did to the account it tells who and when, but
-// not from where.
+// show shows what happened to the person's account, and not what an administrator did to those of others. Of what
+// others did it tells who and when, but not from where.
 func (h *Activity) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	u := q.Live.User
 	list, err := h.Store.Events(r.Context(), store.EventQuery{
-		UserID: u.ID, Cursor: r.URL.Query().Get("cursor"),
+		TargetID: u.ID, Cursor: r.URL.Query().Get("cursor"),
 		Limit: perPage,
 	})
 	if err != nil {
