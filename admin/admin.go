@@ -36,7 +36,11 @@ type Settings struct {
 	Retention time.Duration // of the audit log; 0 keeps everything
 	Options   []Option      // in the order to show them
 	Warnings  []i18n.Text   // sentences for the operator
+	Notes     []Note        // what was warned of when the configuration was loaded
 }
+
+// Note is a warning about the configuration, in English as in the log.
+type Note struct{ Place, Text string }
 
 // Option is one value of the configuration.
 type Option struct {
@@ -48,8 +52,8 @@ type Option struct {
 
 // SiteRules is what one gate asks for.
 type SiteRules struct {
-	Site     string   // such as "path /reports/*"; "" for every request of the site
-	Also     []string // further requests that it is for
+	Hosts    []string // of the site; none for every host
+	Guards   []string // such as "path /reports/*", each of which is enough; none for every request of the site
 	Public   []string
 	Optional []string
 	Require  []policy.Rule // all must hold; none: every signed-in user passes

@@ -40,8 +40,8 @@ func (h audit) list(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 		return err
 	}
 	t := eventTable(q, list.Items)
-	t.Caption, t.PagesAs = q.Text("audit.caption"), q.Text("table.pages")
-	t.Pages = cursorLinks(q, "/admin/audit", list.Next)
+	t.Caption = q.Text("audit.caption")
+	t.setPages(q, cursorLinks(q, "/admin/audit", list.Next))
 	setNoMoreRows(q, t, query.Cursor)
 	setSearchedUntil(q, t, list.Searched)
 	f := filter(q.Query).suffix()
@@ -116,7 +116,7 @@ func actionName(q *web.Request, name string) string {
 }
 
 func eventTable(q *web.Request, events []store.Event) *table {
-	t := &table{ID: "log", Empty: q.Text("audit.none"), PagesAs: q.Text("table.pages")}
+	t := &table{ID: "log", Empty: q.Text("audit.none")}
 	for _, id := range []string{
 		"audit.time", "audit.action", "audit.actor", "audit.target", "audit.outcome",
 		"sessions.ip", "sessions.device",
@@ -133,7 +133,7 @@ func eventTable(q *web.Request, events []store.Event) *table {
 			device = q.Device(e.UserAgent)
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
-			{Time: e.Time},
+			{Time: e.Time, Exact: true},
 			{Head: true, Text: q.Action(e.Action), Href: q.At("/admin/audit/" + e.ID), Small: e.Action},
 			actorCell(q, e), target,
 			{Marks: []mark{outcomeMark(q, e.Outcome)}},

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
@@ -16,6 +17,7 @@ type content struct {
 	TabsName string
 	Tabs     []ui.Link
 	Warnings []string
+	Tiles    []fact // numbers at a glance
 	Lead     string
 	Actions  []action
 	Search   *search
@@ -56,11 +58,13 @@ type section struct {
 	Actions []action
 }
 
-// item is a line of a list: a mark, a text, a link.
+// item is a line of a list: a mark, a text, where in the configuration, a link.
 type item struct {
-	Mark *mark
-	Text string
-	Link *ui.Link
+	Mark  *mark
+	Text  string
+	Place string
+	Lang  string // of the text, where it is not that of the page
+	Link  *ui.Link
 }
 
 // fact is a name and its value: a text, a time, or several texts.
@@ -101,19 +105,37 @@ type column struct {
 type row struct {
 	Pick  string // value of the check box
 	Named string // what the check box picks, for screen readers
-	Cells []cell
+	Cells []cell // as many as there are columns
 }
 
 // cell is one field of a row. The Head one names the row.
 type cell struct {
+	Label string // of its column, for narrow screens; see [table.Labeled]
 	Head  bool
 	Text  string
 	Href  string
 	Small string
 	Time  time.Time
+	Exact bool   // the time has seconds, and is not said as "5 minutes ago"
 	Never string // in place of a time that is zero
 	Marks []mark
 	Links []action
+}
+
+// Labeled returns the rows with the columns' names in their cells: on a narrow screen a row is a card, and the head of
+// the table is not shown.
+func (t *table) Labeled() []row {
+	rows := make([]row, len(t.Rows))
+	for i, r := range t.Rows {
+		r.Cells = slices.Clone(r.Cells)
+		for j := range r.Cells {
+			if j < len(t.Columns) && !r.Cells[j].Head {
+				r.Cells[j].Label = t.Columns[j].Text
+			}
+		}
+		rows[i] = r
+	}
+	return rows
 }
 
 type bulkView struct {
@@ -140,9 +162,10 @@ type pair struct{ Name, Value string }
 // field is an input of a form.
 type field struct {
 	ui.Field
-	Kind    string // "" for a text, or "select", "check", "list" for several lines, "find" in a search
+	Kind    string // "" for a text, or "select", "check", "list" for several lines, "find" in a search, "ways"
 	Options []option
 	Checked bool
+	Way     string // of the field of kind "ways" that this one belongs to, and with which it is shown; "" for always
 }
 
 type option struct {
@@ -158,6 +181,17 @@ type formView struct {
 	Submit string
 	Danger bool
 	Cancel ui.Link
+}
+
+// OfWay returns the fields that are shown with one of several ways, "" for those that always are.
+func (f *formView) OfWay(way string) []field {
+	var list []field
+	for _, x := range f.Fields {
+		if x.Way == way {
+			list = append(list, x)
+		}
+	}
+	return list
 }
 
 // navigation are the areas of the admin pages, in the order of their links.

@@ -48,7 +48,7 @@ func hostileWorld(t *testing.T) (*world, store.User) {
 			return Settings{Version: evil[0], Caddy: evil[1], Warnings: warnings, Options: []Option{{Section: evil[2], Name: evil[4], Value: evil[0], Source: evil[1]}}}
 		}
 		c.Sites = func() []SiteRules {
-			return []SiteRules{{Site: evil[0], Public: evil, Require: []policy.Rule{{Field: policy.FieldGroup, Values: evil}}}}
+			return []SiteRules{{Hosts: evil[:1], Guards: evil, Public: evil, Require: []policy.Rule{{Field: policy.FieldGroup, Values: evil}}}}
 		}
 	})
 	w.Add("ada", store.RoleAdmin)

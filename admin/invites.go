@@ -54,7 +54,7 @@ func (h invites) list(w http.ResponseWriter, r *http.Request, q *web.Request) er
 			}},
 		}})
 	}
-	t.Pages = cursorLinks(q, "/admin/invites", list.Next)
+	t.setPages(q, cursorLinks(q, "/admin/invites", list.Next))
 	s := &content{
 		Lead: q.Text("invites.lead"), Sections: []section{{Table: t}},
 		Actions: []action{{Href: q.At("/admin/users/invite"), Text: q.Text("users.invite"), Main: true}},
@@ -66,7 +66,11 @@ func (h invites) list(w http.ResponseWriter, r *http.Request, q *web.Request) er
 func inviteForm(_ *http.Request, q *web.Request, in input) (ui.Page, error) {
 	s := &content{Lead: q.Text("invite.lead")}
 	p := newPage(q, "users", q.Text("users.invite"), s)
-	fields := append(accountFields(q, store.User{Role: store.RoleUser, Active: true}, in), passwordFields(q, in)...)
+	role := store.RoleUser
+	if q.Query.Get("role") == string(store.RoleAdmin) {
+		role = store.RoleAdmin
+	}
+	fields := append(accountFields(q, store.User{Role: role, Active: true}, in), passwordFields(q, in)...)
 	if !in.sent {
 		fields[0].Focus = true
 	}

@@ -88,6 +88,11 @@ func cursorLinks(q *web.Request, path, cursor string) []ui.Link {
 	return links
 }
 
+// setPages gives a table the links to its other pages.
+func (t *table) setPages(q *web.Request, links []ui.Link) {
+	t.Pages, t.PagesAs = links, q.Text("table.pages")
+}
+
 // setNoMoreRows makes a later page without rows say that there is no more, as the pages before it may have had some: a
 // search came to the end without a match, or the rows were deleted.
 func setNoMoreRows(q *web.Request, t *table, cursor string) {

@@ -49,6 +49,13 @@ func (h providers) section(q *web.Request, p api.ProviderStatus) section {
 	case p.DiscoveredAt.IsZero():
 		state = plain(q.Text("idp.unasked"))
 	}
+	keys, skew := q.Text("idp.unknown"), q.Text("idp.unknown")
+	if !p.KeysAt.IsZero() {
+		keys = strconv.Itoa(p.Keys)
+	}
+	if !p.DiscoveredAt.IsZero() || p.Skew != 0 {
+		skew = p.Skew.Round(time.Second).String()
+	}
 	facts := []fact{
 		{Name: q.Text("users.status"), Marks: []mark{state}},
 		{Name: q.Text("idp.name"), Value: p.Name, Code: true},
@@ -56,8 +63,8 @@ func (h providers) section(q *web.Request, p api.ProviderStatus) section {
 		{Name: q.Text("idp.scopes"), Value: strings.Join(p.Scopes, " "), Code: true},
 		timeFact(q, q.Text("idp.discovered"), p.DiscoveredAt, "idp.never"),
 		timeFact(q, q.Text("idp.keys_at"), p.KeysAt, "idp.never"),
-		{Name: q.Text("idp.keys"), Value: strconv.Itoa(p.Keys)},
-		{Name: q.Text("idp.skew"), Value: p.Skew.Round(time.Second).String()},
+		{Name: q.Text("idp.keys"), Value: keys},
+		{Name: q.Text("idp.skew"), Value: skew},
 		timeFact(q, q.Text("idp.success"), p.LastSuccess, "idp.never"),
 	}
 	if p.LastError != "" {

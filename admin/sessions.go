@@ -41,7 +41,7 @@ func (h sessions) list(w http.ResponseWriter, r *http.Request, q *web.Request) e
 	}
 	t := sessionTable(q, list.Items, true)
 	t.Caption, t.Empty = countText(q, "live.caption", "live.caption_more", n, countLimit), q.Text("table.no_match")
-	t.Pages = cursorLinks(q, "/admin/sessions", list.Next)
+	t.setPages(q, cursorLinks(q, "/admin/sessions", list.Next))
 	setNoMoreRows(q, t, query.Cursor)
 	setPartial(q, t, len(list.Items) < query.Limit && list.Next != "")
 	s := &content{
@@ -63,7 +63,7 @@ func (h sessions) list(w http.ResponseWriter, r *http.Request, q *web.Request) e
 
 // sessionTable returns the table of sessions, with a column for their users or without.
 func sessionTable(q *web.Request, list []store.SessionRow, withUser bool) *table {
-	t := &table{ID: "sessions", PagesAs: q.Text("table.pages")}
+	t := &table{ID: "sessions"}
 	columns := []string{"sessions.device", "live.place", "live.method", "sessions.first", "sessions.last", "table.acts"}
 	if withUser {
 		columns = append([]string{"users.user"}, columns...)
@@ -73,8 +73,11 @@ func sessionTable(q *web.Request, list []store.SessionRow, withUser bool) *table
 	}
 	for _, s := range list {
 		device := q.Device(s.UserAgent)
+		if device == "" {
+			device = q.Text("device.unknown")
+		}
 		seen := s.LastSeenAt
-		first := cell{Text: device, Small: s.UserAgent, Head: !withUser}
+		first := cell{Text: device, Head: !withUser}
 		if s.ID == q.Live.Session.ID {
 			first.Marks = []mark{good(q.Text("sessions.current"))}
 			seen = q.Live.LastSeen() // the store learns of uses in batches
@@ -87,7 +90,7 @@ func sessionTable(q *web.Request, list []store.SessionRow, withUser bool) *table
 			{Time: seen},
 			{Links: []action{{
 				Href: q.At("/admin/sessions/" + s.ID + "/revoke"), Text: q.Text("live.revoke"),
-				More: q.Text("live.whose", "name", s.Username, "device", device),
+				More: q.Text("live.whose", "name", s.Username, "device", device, "ip", s.IP, "time", q.UI.Time(s.CreatedAt)),
 			}}},
 		}
 		if withUser {

@@ -21,11 +21,16 @@ func (h settings) routes() []web.Route { return []web.Route{get("/admin/settings
 func (h settings) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	set := h.Effective()
 	s := &content{Lead: q.Text("settings.lead")}
-	var err error
-	if s.Warnings, err = warnings(r.Context(), h.Deps, h.Config, q); err != nil {
+	attention, err := warnings(r.Context(), h.Deps, h.Config, q, false)
+	if err != nil {
 		return err
 	}
-	s.Sections = []section{h.health(r.Context(), q, set)}
+	for i := range attention { // this is the page that they lead to
+		if l := attention[i].Link; l != nil && l.Href == q.At("/admin/settings") {
+			attention[i].Link = nil
+		}
+	}
+	s.Sections = append(warningSection(q, attention), h.health(r.Context(), q, set))
 	t := &table{ID: "options", Caption: q.Text("settings.caption"), Empty: q.Text("settings.none")}
 	for _, id := range []string{"settings.option", "settings.value", "settings.source"} {
 		t.Columns = append(t.Columns, column{Text: q.Text(id)})
@@ -36,7 +41,9 @@ func (h settings) show(w http.ResponseWriter, r *http.Request, q *web.Request) e
 			source = cell{Marks: []mark{plain(q.Text("settings.default"))}}
 		}
 		name := strings.TrimSpace(o.Section + " " + o.Name)
-		t.Rows = append(t.Rows, row{Cells: []cell{{Head: true, Text: name}, {Text: o.Value}, source}})
+		t.Rows = append(t.Rows, row{Cells: []cell{
+			{Head: true, Text: name}, {Text: o.Value, Never: q.Text("settings.unset")}, source,
+		}})
 	}
 	s.Sections = append(s.Sections, section{Table: t})
 	q.UI.Write(w, r, newPage(q, "settings", q.Text("admin.settings"), s))

@@ -78,6 +78,8 @@ func userMarks(q *web.Request, u store.User) []mark {
 		list = append(list, warn(q.Text("mark.pending")))
 	case !u.Active:
 		list = append(list, bad(q.Text("mark.inactive")))
+	case isInvited(u):
+		list = append(list, warn(q.Text("mark.invited")))
 	default:
 		list = append(list, good(q.Text("mark.active")))
 	}
@@ -91,13 +93,24 @@ func userMarks(q *web.Request, u store.User) []mark {
 		list = append(list, plain(q.Text("mark.imported")))
 	case store.OriginEnv, store.OriginLocal:
 	}
-	if u.LastLoginAt.IsZero() {
+	if u.LastLoginAt.IsZero() && !isInvited(u) {
 		list = append(list, plain(q.Text("mark.never")))
 	}
 	if u.MustChange {
 		list = append(list, warn(q.Text("mark.must_change")))
 	}
 	return list
+}
+
+// isInvited reports whether somebody was given an account, and has not chosen a password yet.
+func isInvited(u store.User) bool {
+	return u.Active && !u.Pending && u.Local && u.PasswordHash == "" && u.LastLoginAt.IsZero()
+}
+
+// listMarks returns the state of an account for a list, which has a column for the last sign-in.
+func listMarks(q *web.Request, u store.User) []mark {
+	never := q.Text("mark.never")
+	return slices.DeleteFunc(userMarks(q, u), func(m mark) bool { return m.Text == never })
 }
 
 func (h user) profile(w http.ResponseWriter, r *http.Request, q *web.Request) error {
@@ -180,7 +193,7 @@ func (h user) sessions(w http.ResponseWriter, r *http.Request, q *web.Request) e
 	p, s := userPage(q, u, "sessions")
 	t := sessionTable(q, list.Items, false)
 	t.Caption, t.Empty = q.Text("live.of", "name", u.Username), q.Text("live.none_of")
-	t.Pages = cursorLinks(q, userPath(u.ID)+"/sessions", list.Next)
+	t.setPages(q, cursorLinks(q, userPath(u.ID)+"/sessions", list.Next))
 	sec := section{Table: t}
 	if len(list.Items) > 0 {
 		sec.Actions = []action{{Href: q.At(userPath(u.ID) + "/end-sessions"), Text: q.Text("user.end_sessions")}}
@@ -205,7 +218,7 @@ func (h user) activity(w http.ResponseWriter, r *http.Request, q *web.Request) e
 	p, s := userPage(q, u, "activity")
 	t := eventTable(q, list.Items)
 	t.Caption = q.Text("audit.of", "name", u.Username)
-	t.Pages = cursorLinks(q, userPath(u.ID)+"/activity", list.Next)
+	t.setPages(q, cursorLinks(q, userPath(u.ID)+"/activity", list.Next))
 	s.Sections = []section{{Table: t}}
 	q.UI.Write(w, r, p)
 	return nil

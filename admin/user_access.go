@@ -116,10 +116,14 @@ func signInMethods(u store.User, identities []store.Identity) []string {
 
 // siteName returns which requests a gate is for.
 func siteName(q *web.Request, s SiteRules) string {
-	if s.Site == "" {
+	hosts, guards := strings.Join(s.Hosts, ", "), strings.Join(s.Guards, q.Text("list.or"))
+	switch {
+	case hosts == "" && guards == "":
 		return q.Text("access.everything")
+	case hosts == "" || guards == "":
+		return hosts + guards
 	}
-	return strings.Join(append([]string{s.Site}, s.Also...), q.Text("list.or"))
+	return hosts + ": " + guards
 }
 
 // ruleText returns a rule as it is written in the Caddyfile.

@@ -14,11 +14,12 @@ import (
 
 func (h user) resetForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
 	block := field{
-		Kind: "check", Field: ui.Field{ID: "block", Name: "block", Label: q.Text("reset.block")},
+		Kind: "check", Way: passwordByLink, Field: ui.Field{ID: "block", Name: "block", Label: q.Text("reset.block")},
 		Checked: in.sent && in.Ticked("block"),
 	}
 	keep := field{
-		Kind: "check", Field: ui.Field{ID: "keep_sessions", Name: "keep_sessions", Label: q.Text("reset.keep")},
+		Kind: "check", Way: passwordByLink,
+		Field:   ui.Field{ID: "keep_sessions", Name: "keep_sessions", Label: q.Text("reset.keep")},
 		Checked: in.sent && in.Ticked("keep_sessions"),
 	}
 	fields := passwordFields(q, in)
@@ -61,7 +62,7 @@ var linkLifetimes = []struct {
 // passwordFields ask how the person gets a password.
 func passwordFields(q *web.Request, in input) []field {
 	way := in.get("way", passwordByLink)
-	ways := field{Kind: "select", Field: ui.Field{
+	ways := field{Kind: "ways", Field: ui.Field{
 		ID: "way", Name: "way", Label: q.Text("way.label"),
 		Hint: q.Text("way.hint"),
 	}}
@@ -69,16 +70,19 @@ func passwordFields(q *web.Request, in input) []field {
 		ways.Options = append(ways.Options, option{w, q.Text("way." + w), w == way})
 	}
 	now := in.get("expires", "72h")
-	expires := field{Kind: "select", Field: ui.Field{ID: "expires", Name: "expires", Label: q.Text("way.expires")}}
+	expires := field{
+		Kind: "select", Way: passwordByLink,
+		Field: ui.Field{ID: "expires", Name: "expires", Label: q.Text("way.expires")},
+	}
 	for _, l := range linkLifetimes {
 		expires.Options = append(expires.Options, option{l.value, q.Span(l.life), l.value == now})
 	}
-	pass := field{Field: ui.Field{
+	pass := field{Way: passwordTyped, Field: ui.Field{
 		ID: "password", Name: "password", Label: q.Text("way.password"), Type: "password",
-		Autocomplete: "new-password", Hint: q.Text("way.password_hint"), Optional: true, Plain: true, Reveal: true,
+		Autocomplete: "new-password", Optional: true, Plain: true, Reveal: true,
 	}}
 	must := field{
-		Kind: "check", Field: ui.Field{ID: "must_change", Name: "must_change", Label: q.Text("way.must_change")},
+		Kind: "must", Field: ui.Field{ID: "must_change", Name: "must_change", Label: q.Text("way.must_change")},
 		Checked: !in.sent || in.Ticked("must_change"),
 	}
 	return []field{ways, expires, pass, must}

@@ -51,7 +51,7 @@ func (h users) list(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 	}
 	t := userTable(q, query, list.items)
 	t.Caption = caption
-	t.Pages = userPageLinks(q, list)
+	t.setPages(q, userPageLinks(q, list))
 	setNoMoreRows(q, t, query.Cursor)
 	setPartial(q, t, len(list.items) < query.Limit && list.more(dir == "back"))
 	s := &content{
@@ -146,12 +146,13 @@ func userPageLinks(q *web.Request, list usersPage) []ui.Link {
 
 func userTable(q *web.Request, query store.UserQuery, users []store.User) *table {
 	t := &table{
-		ID: "users", Empty: q.Text("users.none"), PagesAs: q.Text("table.pages"),
+		ID: "users", Empty: q.Text("users.none"),
 		Bulk: &bulkView{
 			Action: q.At("/admin/users/bulk"), Name: q.Text("bulk.name"), Label: q.Text("bulk.label"),
 			All: q.Text("bulk.all"), Submit: q.Text("bulk.go"),
 		},
 	}
+	t.Bulk.Options = append(t.Bulk.Options, option{Text: q.Text("bulk.choose"), Chosen: true}) // nothing by mistake
 	for _, do := range bulkActions {
 		t.Bulk.Options = append(t.Bulk.Options, option{Value: do, Text: q.Text("bulk." + do)})
 	}
@@ -166,6 +167,7 @@ func userTable(q *web.Request, query store.UserQuery, users []store.User) *table
 		{"users.user", store.SortUsername},
 		{"users.email", store.SortEmail},
 		{"users.role", ""},
+		{"users.groups", ""},
 		{"users.status", ""},
 		{"users.last_login", store.SortLastLogin},
 		{"users.created", store.SortCreated},
@@ -177,12 +179,22 @@ func userTable(q *web.Request, query store.UserQuery, users []store.User) *table
 			{Head: true, Text: u.Username, Href: q.At("/admin/users/" + u.ID), Small: u.Name},
 			{Text: u.Email},
 			{Text: q.Text("role." + string(u.Role))},
-			{Marks: userMarks(q, u)},
+			{Text: groupSummary(q, u.Groups)},
+			{Marks: listMarks(q, u)},
 			{Time: u.LastLoginAt, Never: q.Text("users.never")},
 			{Time: u.CreatedAt},
 		}})
 	}
 	return t
+}
+
+// groupSummary names the first few of a user's groups, and how many more there are.
+func groupSummary(q *web.Request, groups []string) string {
+	const most = 3
+	if len(groups) <= most {
+		return identifier.JoinGroups(groups, ", ")
+	}
+	return q.Text("users.more_groups", "groups", identifier.JoinGroups(groups[:most], ", "), "n", len(groups)-most)
 }
 
 // sortable returns a column with a link that sorts by it, or reverses the order if it sorts already.

@@ -78,9 +78,9 @@ func acme() []api.ProviderStatus {
 
 func threeSites() []SiteRules {
 	return []SiteRules{
-		{Site: "open.test", Public: []string{"/health"}},
-		{Site: "staff.test", Require: []policy.Rule{{Field: policy.FieldGroup, Values: []string{"staff"}}}},
-		{Site: "acme.test", Require: []policy.Rule{{Field: policy.FieldProvider, Values: []string{"acme"}}}},
+		{Hosts: []string{"open.test"}, Public: []string{"/health"}},
+		{Hosts: []string{"staff.test"}, Require: []policy.Rule{{Field: policy.FieldGroup, Values: []string{"staff"}}}},
+		{Hosts: []string{"acme.test"}, Require: []policy.Rule{{Field: policy.FieldProvider, Values: []string{"acme"}}}},
 	}
 }
 

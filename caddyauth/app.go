@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/admin"
 	"github.com/gatehouse-auth/gatehouse/internal/runtime"
 	"github.com/gatehouse-auth/gatehouse/internal/seed"
 )
@@ -60,7 +61,9 @@ type App struct {
 	rt        *runtime.Runtime
 	guarded   guardedNames
 	gates     []*Gate                    // all that use this app, for the admin pages
+	notes     []admin.Note               // warnings about the configuration, for the admin pages
 	installed map[*caddyhttp.Server]bool // servers that have preHandlers
+	routing   sync.Mutex                 // held while routes are changed before the first request, or are looked at
 
 	lenientClientIP atomic.Bool // a server with a gate lets clients choose their address
 	untrusted       untrustedProxy

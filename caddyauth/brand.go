@@ -14,7 +14,7 @@ import (
 
 // BrandConfig makes the pages look like the operator's.
 type BrandConfig struct {
-	// Title of the site on our pages; default Gatehouse.
+	// Title of the site on our pages; default the host that the browser asked for.
 	Title string `json:"title,omitempty"`
 	// Logo file: PNG, JPEG, WebP or SVG, at most 64 KiB.
 	Logo string `json:"logo,omitempty"`
@@ -66,9 +66,9 @@ func resolveBrand(a *App, o *options) error {
 	if c.Title != "" && strings.TrimSpace(c.Title) == "" || strings.ContainsFunc(c.Title, unicode.IsControl) {
 		return errors.New("brand title: it is blank, or has a line break in it; write the name of the site in one line")
 	}
-	o.title = c.Title
+	o.title = c.Title // no password may be the title
 	if o.title == "" {
-		o.title = "Gatehouse"
+		o.title = ui.DefaultTitle
 	}
 	var logo []byte
 	if c.Logo != "" {
@@ -80,7 +80,7 @@ func resolveBrand(a *App, o *options) error {
 			return fmt.Errorf("brand logo: %w", err)
 		}
 	}
-	brand, err := ui.NewBrand(o.title, logo, c.Accent, c.Support)
+	brand, err := ui.NewBrand(c.Title, logo, c.Accent, c.Support)
 	if err != nil {
 		return fmt.Errorf("brand: %w", err)
 	}
@@ -103,5 +103,12 @@ func readLogo(path string) ([]byte, error) {
 }
 
 func brandSettings(a *App, s *settings) {
-	s.add("brand", "title", a.opt.title, a.Brand == nil || a.Brand.Title == "")
+	c := a.Brand
+	if c == nil {
+		c = &BrandConfig{}
+	}
+	s.add("brand", "title", c.Title, c.Title == "")
+	s.add("brand", "logo", c.Logo, c.Logo == "")
+	s.add("brand", "accent", c.Accent, c.Accent == "")
+	s.add("brand", "support", c.Support, c.Support == "")
 }

@@ -152,7 +152,7 @@ func TestRequestsForTheAppLearnHowToSetTheSiteUp(t *testing.T) {
 			}
 			continue
 		}
-		for _, way := range []string{"ADMIN_PASSWORD", "caddy gatehouse init", "set-up link"} {
+		for _, way := range []string{"ADMIN_PASSWORD", "caddy gatehouse user add", "set-up link"} {
 			if !strings.Contains(a.body, way) {
 				t.Errorf("%s does not say %q\n%s", name, way, a.body)
 			}

@@ -56,6 +56,8 @@ type Gate struct {
 	headers      []identityHeader
 	cors         []string // as browsers spell them
 	providers    []string // by name, for require; nil where they are not known
+	guards       []string // which requests it guards, in words; none: all. Caddy drops MatcherSetsRaw
+	server       *caddyhttp.Server
 }
 
 // CaddyModule implements caddy.Module.
@@ -75,6 +77,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("the gatehouse app is a %T", appModule)
 	}
 	g.app = app
+	g.guards = matcherText(g.MatcherSetsRaw)
 	if g.MatcherSetsRaw != nil {
 		sets, err := ctx.LoadModule(g, "MatcherSetsRaw")
 		if err != nil {
@@ -97,6 +100,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	if !ok || srv == nil {
 		return nil // without a server there are no routes that bypass the gate
 	}
+	g.server = srv
 	return g.app.installPreHandlers(ctx, srv)
 }
 

@@ -54,7 +54,7 @@ func TestTheGateRespondsInThePersonsLanguage(t *testing.T) {
 	if a := b.page("/open"); a.StatusCode != 200 || strings.Contains(strings.Join(s.up.last().Header["Cookie"], ";"), "language") {
 		t.Errorf("the app: %d, and it sees %q", a.StatusCode, s.up.last().Header["Cookie"])
 	}
-	if a := b.page("/_auth/admin/settings"); !strings.Contains(a.body, ">pages language<") || !strings.Contains(a.body, "<td>es</td>") || !strings.Contains(a.body, "Einstellungen") {
+	if a := b.page("/_auth/admin/settings"); !strings.Contains(a.body, ">language<") || !strings.Contains(a.body, ">es</td>") || !strings.Contains(a.body, "Einstellungen") {
 		t.Errorf("the settings do not tell of the language:\n%s", a.body)
 	}
 }

@@ -44,6 +44,7 @@ var sections = []section{
 	{resolveCacheHeaders, cacheHeadersSettings},
 	{resolveBrand, brandSettings},
 	{resolveOIDC, oidcSettings},
+	{resolveStrict, strictSettings},
 }
 
 // Resolve fills in defaults, replaces placeholders and checks every value. It reads files that the configuration

@@ -3,7 +3,6 @@ package caddyauth
 import (
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -116,9 +115,9 @@ func languageList() string {
 
 func pagesSettings(a *App, s *settings) {
 	o := a.opt
-	s.add("pages", "prefix", o.prefix, a.Prefix == "")
-	s.add("pages", "language", o.language, a.Language == "")
-	s.add("pages", "admin_host", joinHosts(o.adminHosts), len(o.adminHosts) == 0)
-	s.add("pages", "trust_return", strings.Join(o.trustReturn, " "), len(o.trustReturn) == 0)
-	s.add("pages", "forwarded_host", strconv.FormatBool(o.forwardedHost), !o.forwardedHost)
+	s.add("", "prefix", o.prefix, a.Prefix == "")
+	s.add("", "language", o.language, a.Language == "")
+	s.add("", "admin_host", joinHosts(o.adminHosts), len(o.adminHosts) == 0)
+	s.add("", "trust_return", strings.Join(o.trustReturn, " "), len(o.trustReturn) == 0)
+	s.add("", "forwarded_host", onOff(o.forwardedHost), !o.forwardedHost)
 }

@@ -37,6 +37,8 @@ type hostSite struct {
 func (p *preHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if p.routes != nil {
 		p.once.Do(func() { // all routes are provisioned by now; next is the end of Caddy's list, and always the same
+			p.app.routing.Lock()
+			defer p.app.routing.Unlock()
 			if p.beforeServing != nil {
 				p.beforeServing()
 			}

@@ -149,10 +149,10 @@ func cookieDomain(s string) (string, error) {
 
 func sessionSettings(a *App, s *settings) {
 	o, d := a.opt, session.DefaultLimits
-	s.add("session", "idle", o.limits.Idle.String(), o.limits.Idle == d.Idle)
-	s.add("session", "absolute", o.limits.Absolute.String(), o.limits.Absolute == d.Absolute)
-	s.add("session", "remember", o.limits.Remember.String(), o.limits.Remember == d.Remember)
+	s.add("session", "idle", span(o.limits.Idle), o.limits.Idle == d.Idle)
+	s.add("session", "absolute", span(o.limits.Absolute), o.limits.Absolute == d.Absolute)
+	s.add("session", "remember", span(o.limits.Remember), o.limits.Remember == d.Remember)
 	s.add("session", "cookie_domain", o.cookieDomain, o.cookieDomain == "")
 	s.add("session", "cookie_name", cmp.Or(o.cookieName, session.DefaultName), o.cookieName == "")
-	s.add("session", "store_grace", o.storeGrace.String(), o.storeGrace == 0)
+	s.add("session", "store_grace", span(o.storeGrace), o.storeGrace == 0)
 }

@@ -2,6 +2,8 @@ package caddyauth
 
 import (
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,6 +26,29 @@ func (s *settings) add(section, name, value string, isDefault bool) {
 	s.rows = append(s.rows, admin.Option{Section: section, Name: name, Value: value, Source: source})
 }
 
+// span returns a duration as one would write it in a Caddyfile: 7d, 12h, 90m.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = strings.TrimSuffix(s, zero[1:])
+		}
+	}
+	return s
+}
+
+// onOff returns the value of an option that is either there or not.
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
 // effectiveSettings returns the configuration in force, without any secret.
 func (a *App) effectiveSettings(started time.Time) admin.Settings {
 	var rows settings
@@ -32,6 +57,7 @@ func (a *App) effectiveSettings(started time.Time) admin.Settings {
 	}
 	out := admin.Settings{
 		Version: version(), Started: started, Retention: a.opt.retention, Options: rows.rows, Warnings: a.warnings(),
+		Notes: a.notes,
 	}
 	out.Caddy, _ = caddy.Version()
 	return out
@@ -53,7 +79,7 @@ func (a *App) warnings() []i18n.Text {
 		w = append(w, text)
 	}
 	if g := a.opt.storeGrace; g > 0 {
-		w = append(w, i18n.New("warning.store_grace", "span", g.String()))
+		w = append(w, i18n.New("warning.store_grace", "span", span(g)))
 	}
 	if a.opt.throttle.FreeAttempts > 10 {
 		w = append(w, i18n.New("warning.free"))

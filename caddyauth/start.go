@@ -113,7 +113,7 @@ func (a *App) start(parent context.Context) error {
 	}
 	a.rt.KeepEvents(a, a.opt.retention)
 	if res.NeedsSetup {
-		if err := a.rt.LogSetupLink(ctx, l.accounts, a.opt.prefix, a.log); err != nil {
+		if err := a.rt.LogSetupLink(ctx, l.accounts, a.siteAddresses(), a.opt.prefix, a.log); err != nil {
 			return err
 		}
 	}

@@ -111,6 +111,6 @@ func resolveThrottle(a *App, o *options) error {
 func throttleSettings(a *App, s *settings) {
 	t, d := a.opt.throttle, login.DefaultLimits
 	s.add("throttle", "free", strconv.Itoa(t.FreeAttempts), t.FreeAttempts == d.FreeAttempts)
-	s.add("throttle", "longest", t.MaxWait.String(), t.MaxWait == d.MaxWait)
-	s.add("throttle", "client", strconv.Itoa(t.Client)+"/"+t.Window.String(), t.Client == d.Client && t.Window == d.Window)
+	s.add("throttle", "longest", span(t.MaxWait), t.MaxWait == d.MaxWait)
+	s.add("throttle", "client", strconv.Itoa(t.Client)+"/"+span(t.Window), t.Client == d.Client && t.Window == d.Window)
 }

@@ -67,7 +67,8 @@ type call struct {
 	envFrom map[string]string // which --envfile a variable was read from
 	envCut  map[string]string // variables of --envfile that a # ended, with file and line
 
-	adminAddress string // of the running Caddy, by the configuration; "" for none
+	adminAddress string   // of the running Caddy, by the configuration; "" for none
+	sites        []string // origins of the gated sites, as far as the configuration tells
 }
 
 // verb returns a command with the flag --json. Its error is printed on standard error, with exit code 1.

@@ -102,6 +102,7 @@ func (c *call) readApp() (*caddyauth.App, error) {
 	if len(raw) == 0 {
 		return nil, errNoConfig
 	}
+	c.sites = caddyauth.SiteAddresses(raw)
 	var cfg caddy.Config
 	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), &cfg); err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)

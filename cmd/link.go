@@ -19,7 +19,8 @@ import (
 func linkFlags(cmd *cobra.Command) {
 	cmd.Flags().Bool("link", false, "print a one-time link with which the person sets a password")
 	cmd.Flags().String("expires", "", "how long the link can be used, such as 24h or 7d (default 72h)")
-	cmd.Flags().String("site", "", "address of a gated site, such as https://app.example.com, to print the whole link")
+	cmd.Flags().String("site", "",
+		"address of the gated site for the link, such as https://app.example.com (default: the configuration's first)")
 }
 
 // linkOptions parses these flags, before anything is changed.
@@ -55,9 +56,15 @@ func isOrigin(site string) bool {
 func (c *call) printLink(e *env, u store.User, l account.IssuedLink, site string,
 	identities ...api.Identity,
 ) error {
-	if site == "" {
+	if site == "" && len(c.sites) > 0 {
+		site = c.sites[0]
+	}
+	switch {
+	case site == "":
 		c.notef("open this path on one of the gated sites; it works once, until %s:", formatTime(l.ExpiresAt))
-	} else {
+	case len(c.sites) > 1 && !c.given("site"):
+		c.notef("the link works once, until %s, and on the other sites, too (--site):", formatTime(l.ExpiresAt))
+	default:
 		c.notef("the link works once, until %s:", formatTime(l.ExpiresAt))
 	}
 	out, until := newAccountJSON(u), l.ExpiresAt.UTC().Truncate(time.Millisecond)

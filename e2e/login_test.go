@@ -29,7 +29,7 @@ func TestSignInReturnsToTheRequestedURL(t *testing.T) {
 			t.Errorf("%s: the sign-in page is at %s", v, p.Path())
 		}
 		// The username field has the focus; Tab moves to the password, Enter submits.
-		p.Find("textbox", "Username").Fill(gate.Admin)
+		p.Find("textbox", "Username or e-mail").Fill(gate.Admin)
 		p.Press("\t")
 		if f := p.Focused(); f == nil || f.Name != "Password" {
 			t.Fatalf("%s: Tab leads to %+v", v, f)
@@ -79,7 +79,7 @@ func TestSignInFieldsSupportPasswordManagers(t *testing.T) {
 			}
 		}
 	}
-	if f := p.Focused(); f == nil || f.Name != "Username" {
+	if f := p.Focused(); f == nil || f.Name != "Username or e-mail" {
 		t.Errorf("the focus is on %+v", f)
 	}
 }
@@ -95,7 +95,7 @@ func TestWrongPasswordIsShownAtTheField(t *testing.T) {
 		if p.Status() != http.StatusUnauthorized || !strings.HasPrefix(p.Title(), "Error:") {
 			t.Errorf("%s: status %d, title %q", v, p.Status(), p.Title())
 		}
-		if got := p.Find("textbox", "Username").Value(); got != gate.Admin {
+		if got := p.Find("textbox", "Username or e-mail").Value(); got != gate.Admin {
 			t.Errorf("%s: the name is %q now", v, got)
 		}
 		if got := p.Find("textbox", "Password").Value(); got != "" {
@@ -190,7 +190,7 @@ func TestShowPassword(t *testing.T) {
 		t.Errorf("the caret went to %d", caret)
 	}
 	p.Eval(`document.forms[0].addEventListener("submit", e => { window.sentAs = document.getElementById("password").type; e.preventDefault() })`, nil)
-	p.Find("textbox", "Username").Fill(gate.Admin)
+	p.Find("textbox", "Username or e-mail").Fill(gate.Admin)
 	p.Find("button", "Sign in").Click()
 	var sent string
 	p.Eval("window.sentAs", &sent)
@@ -282,7 +282,7 @@ func TestSignInByKeyboard(t *testing.T) {
 			}
 		}
 		want := []string{
-			"Skip to content", "Username", "Password", "Show password",
+			"Skip to content", "Username or e-mail", "Password", "Show password",
 			"Keep me signed in on this device for 30 days", "Sign in", "Forgotten your password?", "Deutsch", "English", "Español", "Help: help@example.com",
 		}
 		if !slices.Equal(order, want) {

@@ -92,7 +92,7 @@ func signInAs(t *testing.T, p *browser.Page, g *gate.Gate, username, password st
 
 // submitSignIn fills in and submits the current sign-in form.
 func submitSignIn(p *browser.Page, username, password string) {
-	p.Find("textbox", "Username").Fill(username)
+	p.Find("textbox", "Username or e-mail").Fill(username)
 	p.Find("textbox", "Password").Fill(password)
 	p.Find("button", "Sign in").Follow()
 }

@@ -145,8 +145,10 @@ var states = []state{
 	{"users, acted on", 200, followedBy(followedBy(at(admin, "/_auth/admin/users"), pick), func(p *browser.Page) {
 		p.Find("button", "Turn on").Follow()
 	})},
-	{"users, nobody picked", 200, followedBy(at(admin, "/_auth/admin/users"),
-		func(p *browser.Page) { p.Find("button", "Continue").Follow() })},
+	{"users, nobody picked", 200, followedBy(at(admin, "/_auth/admin/users"), func(p *browser.Page) {
+		p.Eval(`document.querySelector("select[name=do]").value = "activate"`, nil)
+		p.Find("button", "Continue").Follow()
+	})},
 	{"user", 200, at(admin, "/_auth/admin/users/{bob}")},
 	{"user, access", 200, at(admin, "/_auth/admin/users/{bob}/access")},
 	{"user, sign-in", 200, at(admin, "/_auth/admin/users/{bob}/sign-in")},

@@ -116,7 +116,7 @@ func take(b *browser.Browser, g *gate.Gate, folder string) error {
 		if err := write(folder, "login"+suffix, p.Picture()); err != nil {
 			return err
 		}
-		p.Find("textbox", "Username").Fill("ada")
+		p.Find("textbox", "Username or e-mail").Fill("ada")
 		p.Find("textbox", "Password").Fill(gate.AdminPassword)
 		p.Find("button", "Sign in").Follow()
 		for name, path := range pages {

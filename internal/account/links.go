@@ -45,6 +45,7 @@ type LinkInfo struct {
 	Purpose   store.LinkPurpose
 	UserID    string // "" for set-up links
 	Username  string // "" for set-up links
+	Invited   bool   // the account is new: it has had no password, and nobody has signed in to it
 	CreatedBy string
 	ExpiresAt time.Time
 	UsedAt    time.Time
@@ -142,6 +143,7 @@ func (s *Service) lookUpLink(ctx context.Context, token string) (LinkInfo, store
 			return unknown, store.User{}, fmt.Errorf("looking up the user of a link: %w", err)
 		}
 		info.Username = u.Username
+		info.Invited = u.PasswordHash == "" && u.LastLoginAt.IsZero()
 	}
 	info.State = s.linkState(l)
 	if info.State == LinkValid {

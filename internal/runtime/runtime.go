@@ -117,9 +117,11 @@ func (rt *Runtime) Background(f func(context.Context)) {
 	})
 }
 
-// LogSetupLink logs a one-time link that makes the first administrator. Reloads do not log another one while the last
-// is valid.
-func (rt *Runtime) LogSetupLink(ctx context.Context, accounts *account.Service, prefix string, log *zap.Logger) error {
+// LogSetupLink logs a one-time link that makes the first administrator, on the first of the gated sites, whose origins
+// are given where they are known. Reloads do not log another one while the last is valid.
+func (rt *Runtime) LogSetupLink(ctx context.Context, accounts *account.Service, sites []string, prefix string,
+	log *zap.Logger,
+) error {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if time.Until(rt.setupExpires) > time.Hour {
@@ -130,10 +132,14 @@ func (rt *Runtime) LogSetupLink(ctx context.Context, accounts *account.Service, 
 		return fmt.Errorf("making a set-up link: %w", err)
 	}
 	rt.setupExpires = link.ExpiresAt
-	log.Warn("there is no administrator yet and every gated site is closed: open the one-time set-up link on one of "+
-		"your sites, or set "+
+	site, where := "", "on one of your sites"
+	if len(sites) > 0 {
+		site, where = sites[0], "in a browser"
+	}
+	log.Warn("there is no administrator yet and every gated site is closed: open the one-time set-up link "+where+
+		" until "+link.ExpiresAt.UTC().Format("2006-01-02 15:04 MST")+", or set "+
 		accounts.EnvPrefix+"ADMIN_PASSWORD and restart",
-		zap.String("setup_link", prefix+"/link/"+link.Token), zap.Time("expires", link.ExpiresAt))
+		zap.String("setup_link", site+link.Path(prefix)), zap.Int64("expires", link.ExpiresAt.Unix()))
 	return nil
 }
 

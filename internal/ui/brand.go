@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"strings"
 	"unicode"
@@ -23,7 +24,7 @@ type Brand struct {
 }
 
 const (
-	// DefaultTitle names the site when the operator gave no title.
+	// DefaultTitle names the site where the operator gave no title and its host is not known.
 	DefaultTitle = "Gatehouse"
 
 	maxTitle = 100
@@ -65,7 +66,18 @@ func NewBrand(title string, logo []byte, color, support string) (Brand, error) {
 	return b, nil
 }
 
-// Title returns the name of the site.
+// TitleFor returns the name of the site at a host, which may have a port: its title, or the host.
+func (b Brand) TitleFor(host string) string {
+	if b.title != "" || host == "" {
+		return b.Title()
+	}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.Trim(host, "[]")
+}
+
+// Title returns the name of the site as far as it is known without a request.
 func (b Brand) Title() string {
 	if b.title == "" {
 		return DefaultTitle

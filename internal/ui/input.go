@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -50,6 +52,20 @@ func (f Form) Get(name string) string { return f.values.Get(name) }
 
 // All returns the values of a field.
 func (f Form) All(name string) []string { return f.values[name] }
+
+// Visible returns the fields that may be shown again, in the order of their names: all but passwords.
+func (f Form) Visible() []Hidden {
+	var list []Hidden
+	for _, name := range slices.Sorted(maps.Keys(f.values)) {
+		if strings.Contains(strings.ToLower(name), "pass") {
+			continue
+		}
+		for _, v := range f.values[name] {
+			list = append(list, Hidden{name, v})
+		}
+	}
+	return list
+}
 
 // Has reports whether the field was sent.
 func (f Form) Has(name string) bool { return f.values.Has(name) }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"net/http"
 	"strconv"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -90,8 +91,9 @@ const (
 
 // Notice is a message on a page.
 type Notice struct {
-	Kind Kind
-	Text string
+	Kind  Kind
+	Text  string
+	Until time.Time // written after the text; zero for none
 }
 
 // view is what the layout sees: the page, and what holds for all of them.
@@ -173,7 +175,7 @@ func (u *UI) view(w http.ResponseWriter, r *http.Request, p Page) view {
 		Page: p, Lang: u.Language(), Dir: direction(u.cat.Tag()), Theme: Theme(r),
 		Nonce: rand.Text(), Prefix: q.Prefix,
 		CSS: at + u.assets.css.name(), JS: at + u.assets.js.name(), Icon: at + u.assets.icon.name(),
-		Site: u.brand.Title(), Support: u.brand.Support(), SupportAs: u.brand.SupportText(),
+		Site: u.brand.TitleFor(q.Host), Support: u.brand.Support(), SupportAs: u.brand.SupportText(),
 		RequestID: q.ID,
 	}
 	if u.assets.logo != nil {

@@ -128,18 +128,24 @@ func (u *UI) funcs() template.FuncMap {
 		"t":       u.Text,
 		"faults":  Faults,
 		"rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"utc":     u.utc,
+		"utc":     u.Time,
+		"exact":   u.exact,
 	}
 }
 
-// utc writes a time as people read it who have no script: the script writes their own time in its place.
-func (u *UI) utc(t time.Time) string {
+// exact writes a time with its seconds.
+func (u *UI) exact(t time.Time) string { return u.clock(t, "15:04:05") }
+
+// Time writes a time as people read it who have no script: the script writes their own time in its place.
+func (u *UI) Time(t time.Time) string { return u.clock(t, "15:04") }
+
+func (u *UI) clock(t time.Time, layout string) string {
 	t = t.UTC()
 	month := t.Month().String()[:3]
 	if len(u.months) == 12 {
 		month = u.months[t.Month()-1]
 	}
-	return u.Text("time.utc", "day", t.Day(), "month", month, "year", t.Year(), "clock", t.Format("15:04"))
+	return u.Text("time.utc", "day", t.Day(), "month", month, "year", t.Year(), "clock", t.Format(layout))
 }
 
 // checkTexts makes sure that every text a template asks for exists and gets exactly the arguments it has room for.

@@ -158,7 +158,7 @@ func TestSessionsCanBeSeenAndEnded(t *testing.T) {
 	phone.header.Set("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0) AppleWebKit/605 Version/18.0 Mobile Safari/604")
 	phone.signIn("ada", adaPass)
 	id := w.sessionOf(phone)
-	a := b.get("/account/sessions").want(t, 200, "This device", "Firefox on Windows", "Safari on iPhone", `on Safari on iPhone</span>`, "Sign out everywhere else")
+	a := b.get("/account/sessions").want(t, 200, "This device", "Firefox on Windows", "Safari on iPhone", `on Safari on iPhone, 192.0.2.7, since `, "Sign out everywhere else")
 	for _, secret := range []string{b.token(), phone.token(), store.HashToken(b.token()).String()} {
 		if strings.Contains(a.body, secret) {
 			t.Error("a token, or its hash, is in the page")

@@ -18,7 +18,7 @@ import (
 func (rt *Router) admitAdmin(w http.ResponseWriter, r *http.Request, q *Request, e *endpoint, route Route,
 	found bool,
 ) error {
-	if !rt.onAdminHost(r, q) {
+	if !onAdminHost(rt.deps, r, q) {
 		return store.ErrNotFound
 	}
 	if q.Live == nil {
@@ -52,12 +52,12 @@ func (rt *Router) admitAdmin(w http.ResponseWriter, r *http.Request, q *Request,
 // onAdminHost reports whether the admin pages are on the host that was asked. It goes by the Host header alone: script
 // in an app on another host can send any X-Forwarded-Host through a proxy that does not set it, and would reach the
 // administration with the person's cookie.
-func (rt *Router) onAdminHost(r *http.Request, q *Request) bool {
-	if len(rt.deps.AdminHosts) == 0 {
+func onAdminHost(d *Deps, r *http.Request, q *Request) bool {
+	if len(d.AdminHosts) == 0 {
 		return true
 	}
 	asked, ok := reqctx.RequestedHost(r)
-	return ok && slices.ContainsFunc(rt.deps.AdminHosts, func(h reqctx.Host) bool { return h.Matches(asked, q.Secure) })
+	return ok && slices.ContainsFunc(d.AdminHosts, func(h reqctx.Host) bool { return h.Matches(asked, q.Secure) })
 }
 
 // refuseRole refuses a person who is no administrator. Attempts to change something are audited.

@@ -75,7 +75,7 @@ func (q *Request) signInFirst(w http.ResponseWriter, r *http.Request) {
 	case safe(r.Method):
 		Redirect(w, r, guard.OwnLoginURL(q.Request, r.URL))
 	default:
-		Responses{q.deps}.SessionEnded(w, r)
+		q.ownFormEnded(w, r)
 	}
 }
 
@@ -155,20 +155,14 @@ func (q *Request) errorLinks(p problem.Problem) []ui.Link {
 	}
 }
 
-// throttledPage is the data of the "throttled" page.
-type throttledPage struct {
-	Text  string
-	Until time.Time
-	Again string
-}
-
-// WriteThrottled says how long to wait, and where to try again then. It is the same for names that exist and for those
-// that do not.
-func (q *Request) WriteThrottled(w http.ResponseWriter, r *http.Request, err error, again string) {
+// WriteThrottled shows the form of a page again, and above it how long to wait. It is the same for names that exist and
+// for those that do not.
+func (q *Request) WriteThrottled(w http.ResponseWriter, r *http.Request, err error, page ui.Page) {
 	p := problem.Of(err)
 	q.WriteErrorHeaders(w, r, p, err)
-	q.UI.Write(w, r, ui.Page{
-		Template: "throttled", Status: p.Status, Title: p.Title(q.UI), Failed: true, Card: true,
-		Data: throttledPage{Text: p.Text(q.UI), Until: q.deps.Clock().Add(p.RetryAfter).Truncate(time.Second), Again: again},
-	})
+	page.Status, page.Failed = p.Status, true
+	page.Notice = &ui.Notice{
+		Kind: ui.Bad, Text: p.Text(q.UI), Until: q.deps.Clock().Add(p.RetryAfter).Truncate(time.Second),
+	}
+	q.UI.Write(w, r, page)
 }

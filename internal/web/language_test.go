@@ -267,7 +267,7 @@ func TestActorsInWords(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	in := w.invited("newcomer")
-	in.b.speaking("de").get("/welcome").want(t, 200, "erstellt von: Befehlszeile")
+	in.b.speaking("de").get("/welcome").want(t, 200, "Sie sind zu Acme eingeladen. Ihr Benutzername ist newcomer.")
 	err := w.Store.Change(t.Context(), func(tx store.Tx) error {
 		for _, e := range []store.Event{{Actor: "environment"}, {Actor: "start-up"}, {Actor: "anonymous"}, {Actor: "command line", ActorID: w.root.ID}} {
 			e.ID, e.Time, e.Action, e.Outcome, e.TargetID = store.NewID(w.Clock.Now()), w.Clock.Now(), "user.update", store.Success, w.ada.ID
@@ -281,5 +281,5 @@ func TestActorsInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.browser().signIn("ada", adaPass).speaking("de").get("/account/activity").
-		want(t, 200, "<td>Umgebung</td>", "<td>Serverstart</td>", "<td>nicht angemeldet</td>", "<td>Konto „command line“</td>", "Konto geändert")
+		want(t, 200, ">Umgebung</td>", ">Serverstart</td>", ">nicht angemeldet</td>", ">Konto „command line“</td>", "Konto geändert")
 }

@@ -37,7 +37,7 @@ func TestLookingAtALinkNeverSpendsIt(t *testing.T) {
 			w.browser().do(method, "/link/"+in.token).wantRedirect(t, "/_auth/welcome")
 		}
 	}
-	page := in.b.get("/welcome").want(t, 200, "Choose your password", `value="grace"`, "command line")
+	page := in.b.get("/welcome").want(t, 200, "You are invited to Acme. Your username is grace.", `value="grace"`)
 	if strings.Contains(page.body, in.token) {
 		t.Error("the token is in the page")
 	}
@@ -171,7 +171,7 @@ func TestSetUpLinkMakesTheFirstAdministrator(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	for _, path := range []string{"/", "/login"} {
-		w.browser().get(path).want(t, 503, "not set up yet", "ADMIN_PASSWORD", "caddy gatehouse init", "set-up link")
+		w.browser().get(path).want(t, 503, "not set up yet", "ADMIN_PASSWORD", "caddy gatehouse user add", "set-up link")
 	}
 	w.browser().post("/login", "username", "admin", "password", "x").want(t, 503, "not set up yet")
 	w.browser().get("/healthz").want(t, 200)

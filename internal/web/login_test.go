@@ -388,19 +388,22 @@ func TestWaitingKeepsTheWayBack(t *testing.T) {
 		w.browser().post("/login", "username", "ada", "password", "wrong")
 	}
 	for _, c := range []struct {
-		b            *browser
-		at, field    string
-		value, again string
+		b         *browser
+		at, field string
+		value     string
 	}{
-		{w.browser(), "/login", "rt", app, "/login?rt=" + url.QueryEscape(app)},
-		{w.browser(), "/login", "to", own, "/login?to=" + url.QueryEscape(own)},
-		{w.browser(), "/login", "rt", "//evil.test", "/login"},
-		{b, "/reauth", "rt", own, "/reauth?rt=" + url.QueryEscape(own)},
-		{b, "/account/password", "to", own, "/account/password?to=" + url.QueryEscape(own)},
-		{b, "/account/password", "rt", app, "/account/password?rt=" + url.QueryEscape(app)},
+		{w.browser(), "/login", "rt", app},
+		{w.browser(), "/login", "to", own},
+		{w.browser(), "/login", "rt", "//evil.test"},
+		{b, "/reauth", "rt", own},
+		{b, "/account/password", "to", own},
+		{b, "/account/password", "rt", app},
 	} {
-		c.b.post(c.at, "username", "ada", "password", "wrong", "current_password", "wrong", "new_password", freshPass, c.field, c.value).
-			want(t, 429, `href="/_auth`+c.again+`"`)
+		a := c.b.post(c.at, "username", "ada", "password", "wrong", "current_password", "wrong", "new_password", freshPass, c.field, c.value).
+			want(t, 429, `action="/_auth`+c.at+`"`)
+		if kept := strings.Contains(a.body, `name="`+c.field+`" value="`+c.value+`"`); kept != (c.value != "//evil.test") {
+			t.Errorf("%s: %s=%s is kept: %v", c.at, c.field, c.value, kept)
+		}
 	}
 }
 

@@ -57,6 +57,9 @@ func isAPI(path string) bool { return path == "/api" || strings.HasPrefix(path, 
 // Text returns a text in the language of the request.
 func (q *Request) Text(id string, args ...any) string { return q.UI.Text(id, args...) }
 
+// SiteTitle returns what people call the site that was asked.
+func (q *Request) SiteTitle() string { return q.UI.Brand().TitleFor(q.Host) }
+
 // At returns the address of a path of ours: with the mount prefix.
 func (q *Request) At(path string) string { return q.Prefix + path }
 

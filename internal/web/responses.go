@@ -67,12 +67,48 @@ func (s Responses) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL
 // SessionEnded responds 401 to a browser that sends a form without a session: a redirect to the sign-in would throw the
 // form away without a word. The page says how to send it again.
 func (s Responses) SessionEnded(w http.ResponseWriter, r *http.Request) {
-	q := s.request(r, true)
+	s.request(r, true).sessionEnded(w, r, endedPage{})
+}
+
+// endedPage is the data of the "session-ended" page.
+type endedPage struct {
+	SignIn string
+	Action string // where to send a form of ours again; "" for one that only the browser has
+	Hidden []ui.Hidden
+}
+
+func (q *Request) sessionEnded(w http.ResponseWriter, r *http.Request, d endedPage) {
 	q.WriteErrorHeaders(w, r, problem.Problem{Status: http.StatusUnauthorized}, nil)
+	d.SignIn = q.At("/login")
 	q.UI.WriteDecision(w, r, ui.Page{
 		Template: "session-ended", Status: http.StatusUnauthorized, Title: q.Text("ended.title"), Failed: true,
-		Card: true, Wide: true, Refer: true, Data: struct{ SignIn string }{q.At("/login")},
+		Card: true, Wide: true, Refer: true, Data: d,
 	})
+}
+
+// ownFormEnded is [Responses.SessionEnded] for a form of ours: the page keeps what was typed, but for passwords, so
+// that it can be sent again after the sign-in. It does so only for what a page of this origin sent: a page must not
+// show, one click from being sent, what another site has thought up.
+func (q *Request) ownFormEnded(w http.ResponseWriter, r *http.Request) {
+	var d endedPage
+	if sameOrigin(q, r) {
+		if form, err := ui.ReadForm(w, r); err == nil {
+			if d.Hidden = form.Visible(); len(d.Hidden) > 0 {
+				to := url.URL{Path: q.At(r.URL.Path), RawQuery: r.URL.RawQuery}
+				d.Action = to.String()
+			}
+		}
+	}
+	q.sessionEnded(w, r, d)
+}
+
+// sameOrigin reports whether a page of this origin sent a form, as the browser says.
+func sameOrigin(q *Request, r *http.Request) bool {
+	if values := r.Header.Values("Sec-Fetch-Site"); len(values) > 0 {
+		return len(values) == 1 && values[0] == "same-origin"
+	}
+	values := r.Header.Values("Origin")
+	return len(values) == 1 && values[0] == q.Origin()
 }
 
 // forbiddenPage is the data of the "forbidden" page.
@@ -80,6 +116,8 @@ type forbiddenPage struct {
 	Name   string
 	What   string
 	Reason string
+	Ask    string    // what to do about it
+	Ways   []ui.Link // for administrators, who need not ask
 	Switch string
 }
 
@@ -108,13 +146,31 @@ func (s Responses) Forbidden(w http.ResponseWriter, r *http.Request, l *session.
 	}
 	again.Set("switch", "1")
 	d.Switch = q.At("/login?" + again.Encode())
+	d.Ask = q.Text("forbidden.ask")
 	if l != nil {
 		d.Name = l.User.Username
+		q.addAdminWays(&d, l.User)
 	}
 	q.UI.WriteDecision(w, r, ui.Page{
 		Template: "forbidden", Status: p.Status, Title: p.Title(q.UI), Failed: true, Card: true,
 		Wide: true, Refer: true, Data: d,
 	})
+}
+
+// addAdminWays tells an administrator how to get access, who would otherwise be told to ask an administrator: the rule
+// is in the configuration, their groups are in their hands.
+func (q *Request) addAdminWays(d *forbiddenPage, u store.User) {
+	if !u.IsActiveAdmin() {
+		return
+	}
+	d.Ask = q.Text("forbidden.admin")
+	if !onAdminHost(q.deps, q.http, q) {
+		return
+	}
+	at := q.At("/admin/users/" + u.ID)
+	d.Ways = []ui.Link{
+		{Href: at + "/edit", Text: q.Text("forbidden.groups")}, {Href: at + "/access", Text: q.Text("forbidden.rules")},
+	}
 }
 
 // Unavailable responds 503: whether the request may pass could not be found out, so it does not. retryAfter is in
@@ -163,7 +219,7 @@ func (s Responses) SetupNeeded(w http.ResponseWriter, r *http.Request, as Shape)
 
 // SetupSteps are the ways to make the first administrator.
 func (q *Request) SetupSteps() []string {
-	return []string{q.Text("setup.env", "env", q.deps.Accounts.EnvPrefix), q.Text("setup.link"), q.Text("setup.init")}
+	return []string{q.Text("setup.env", "env", q.deps.Accounts.EnvPrefix), q.Text("setup.link"), q.Text("setup.command")}
 }
 
 // PasswordChange returns where a person has to go before anything else, and whether there is such a place: anyone who

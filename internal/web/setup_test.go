@@ -13,7 +13,7 @@ import (
 )
 
 // ways are what a page says while there is no administrator.
-var ways = []string{"ADMIN_PASSWORD", "caddy gatehouse init", "set-up link"}
+var ways = []string{"ADMIN_PASSWORD", "caddy gatehouse user add", "set-up link"}
 
 // While there is no administrator every address says how to go on: pages in words, JSON as 503 with Retry-After.
 func TestEveryPageSaysHowToSetTheSiteUp(t *testing.T) {

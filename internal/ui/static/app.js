@@ -50,12 +50,33 @@ each("input[data-all]", (all) => {
   all.addEventListener("change", () => boxes.forEach((b) => { b.checked = all.checked; }));
 });
 
-// The server writes UTC; people read their own time.
+// The server writes UTC; people read their own time, in the form of their region where it speaks the page's language,
+// and lately as how long ago. The month is a word: 3/4 means two days.
+const lang = document.documentElement.lang, base = (l) => l.split("-")[0];
+const mine = (navigator.languages || []).find((l) => base(l) === base(lang)) || lang;
+const locale = mine === "en" ? "en-GB" : mine;
+const ago = (seconds) => {
+  const say = new Intl.RelativeTimeFormat(lang, { numeric: "auto" });
+  for (const [unit, size, most] of [["day", 86400, 7], ["hour", 3600, 24], ["minute", 60, 60]]) {
+    const n = Math.trunc(seconds / size);
+    if (n !== 0) return Math.abs(n) < most ? say.format(n, unit) : "";
+  }
+  return say.format(0, "minute");
+};
 each("time[datetime]", (el) => {
-  const t = new Date(el.dateTime);
+  const t = new Date(el.dateTime), exact = "exact" in el.dataset;
   if (isNaN(t)) return;
-  el.title = el.textContent;
-  el.textContent = t.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+  const text = t.toLocaleString(locale, { year: "numeric", month: "short", day: "numeric", hour: "2-digit",
+    minute: "2-digit", second: exact ? "2-digit" : undefined, timeZoneName: exact ? "short" : undefined });
+  const near = "ago" in el.dataset ? ago((t - Date.now()) / 1000) : "";
+  el.title = near ? text : el.textContent;
+  el.textContent = near || text;
+});
+
+// On a narrow screen the links of the areas are one line to push; the current one is in sight.
+each("nav [aria-current]", (el) => {
+  const box = el.closest("nav");
+  if (box.scrollWidth > box.clientWidth) box.scrollLeft = el.offsetLeft - box.offsetLeft - box.clientWidth / 3;
 });
 
 // The part after # never reaches the server; carry it through the sign-in.

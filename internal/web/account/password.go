@@ -117,7 +117,7 @@ func (h *Password) refuse(w http.ResponseWriter, r *http.Request, q *web.Request
 	case errors.Is(err, login.ErrInvalidCredentials):
 		fields, status = []ui.FieldError{q.WrongPassword()}, http.StatusUnprocessableEntity
 	case errors.As(err, &throttled):
-		q.WriteThrottled(w, r, err, returnto.At(q.Prefix+web.PasswordPage, b.Query(to)))
+		q.WriteThrottled(w, r, err, h.page(q, b, to, end, nil))
 		return nil
 	}
 	if len(fields) == 0 {

@@ -85,13 +85,12 @@ func (h *Links) addLinks(r *http.Request, q *web.Request, d *deadLinkPage) {
 
 // welcomePage is the data of the "welcome" page.
 type welcomePage struct {
-	Link     string // its id
-	Setup    bool
-	Username string
-	By       string
-	Until    time.Time
-	Fields   []ui.Field
-	Faults   []ui.Field
+	Link   string // its id
+	Setup  bool
+	Text   string // for whom the link is, and by whom
+	Until  time.Time
+	Fields []ui.Field
+	Faults []ui.Field
 }
 
 // lookUp returns the link that the browser has opened. done is true when a response has been written.
@@ -132,18 +131,36 @@ func (h *Links) show(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	return nil
 }
 
+// welcomeText returns the title of the page behind a link, and for whom it is; by whom, where a person made it.
+func welcomeText(q *web.Request, info account.LinkInfo) (title, text string) {
+	by := []any{"name", info.Username, "by", info.CreatedBy, "site", q.SiteTitle()}
+	// The name of a person is none of the names that others have in the audit log.
+	person := store.ActorKindOf(info.CreatedBy) == store.ActorSystem
+	switch {
+	case info.Purpose == store.LinkSetup:
+		return q.Text("welcome.setup_title"), q.Text("welcome.setup")
+	case info.Invited && person:
+		return q.Text("welcome.invited_title"), q.Text("welcome.invited", by...)
+	case info.Invited:
+		return q.Text("welcome.invited_title"), q.Text("welcome.invited_plain", by...)
+	case person:
+		return q.Text("welcome.title"), q.Text("welcome.for", by...)
+	default:
+		return q.Text("welcome.title"), q.Text("welcome.for_plain", by...)
+	}
+}
+
 func (h *Links) page(q *web.Request, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
 	d := welcomePage{
-		Link: info.ID, Setup: info.Purpose == store.LinkSetup, Username: info.Username,
-		By: q.ActorName("", info.CreatedBy), Until: info.ExpiresAt,
+		Link: info.ID, Setup: info.Purpose == store.LinkSetup, Until: info.ExpiresAt,
 	}
 	page := ui.Page{
-		Template: "welcome", Card: true, Wide: true, Title: q.Text("welcome.title"),
+		Template: "welcome", Card: true, Wide: true,
 		Switch: languageSwitch(q, "welcome"),
 	}
 	fresh := q.NewPasswordField("password", q.Text("welcome.password"))
+	page.Title, d.Text = welcomeText(q, info)
 	if d.Setup {
-		page.Title = q.Text("welcome.setup_title")
 		d.Fields = []ui.Field{
 			{
 				ID: "username", Name: "username", Label: q.Text("login.username"), Value: form.Username, Autocomplete: "username",

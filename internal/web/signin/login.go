@@ -101,7 +101,7 @@ func (h *Login) page(q *web.Request, b returnto.Target, d loginPage) ui.Page {
 	return ui.Page{
 		Switch:   languageSwitch(q, "login", more...),
 		Template: "login", Card: true, Title: q.Text("login.title"),
-		Heading: q.Text("login.heading", "site", q.UI.Brand().Title()), FormTargets: b.FormTargets(), Data: d,
+		Heading: q.Text("login.heading", "site", q.SiteTitle()), FormTargets: b.FormTargets(), Data: d,
 	}
 }
 
@@ -111,7 +111,7 @@ func (h *Login) data(r *http.Request, q *web.Request, b returnto.Target, to, use
 		Remember: q.Text("login.remember", "span", q.Span(h.Login.Lifetime.Remember)),
 		Fields: []ui.Field{
 			{
-				ID: "username", Name: "username", Label: q.Text("login.username"), Value: username, Plain: true,
+				ID: "username", Name: "username", Label: q.Text("login.identifier"), Value: username, Plain: true,
 				Autocomplete: "username webauthn", Key: "next",
 			},
 			{
@@ -269,7 +269,9 @@ func (h *Login) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, f
 		page.Status, page.Failed = fail.Status, true
 		q.UI.Write(w, r, page)
 	case errors.As(err, &throttled):
-		q.WriteThrottled(w, r, err, returnto.At(q.Prefix+"/login", f.back.Query(f.to)))
+		d := h.data(r, q, f.back, f.to, f.username)
+		d.Ticked, d.Fields[1].Focus = f.remember, true
+		q.WriteThrottled(w, r, err, h.page(q, f.back, d))
 	case errors.As(err, &disabled):
 		q.WriteErrorHeaders(w, r, fail, err)
 		page := q.ErrorPage(fail)

@@ -219,7 +219,12 @@ func (h *OIDC) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, na
 	case errors.Is(err, oidc.ErrNoProvider):
 		return q.NotFound()
 	case errors.As(err, &throttled):
-		q.WriteThrottled(w, r, err, h.loginURL(q, carried)("", ""))
+		q.WriteThrottled(w, r, err, ui.Page{
+			Template: "message", Card: true, Title: problem.Of(err).Title(q.UI),
+			Data: web.Message{Links: []ui.Link{{
+				Href: h.loginURL(q, carried)("", ""), Text: q.Text("go.sign_in"), Current: true,
+			}}},
+		})
 		return nil
 	case !known:
 		return err

@@ -132,11 +132,7 @@ func (h *StepUp) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, 
 		page.Status = fail.Status
 		q.UI.Write(w, r, page)
 	case errors.As(err, &throttled):
-		again := q.Prefix + web.StepUpPage
-		if rt != "" {
-			again += "?rt=" + url.QueryEscape(rt)
-		}
-		q.WriteThrottled(w, r, err, again)
+		q.WriteThrottled(w, r, err, h.page(q, h.data(r, q, rt)))
 	default:
 		return err
 	}
