@@ -2,10 +2,16 @@ package caddyauth
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"slices"
 
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/admin"
+	"github.com/gatehouse-auth/gatehouse/internal/api"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/seed"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -43,3 +49,46 @@ func (a *App) SiteTitle() string { return a.opt.title }
 
 // EnvPrefix returns the prefix of the names of the variables that make the administrator.
 func (a *App) EnvPrefix() string { return a.opt.seed.EnvPrefix }
+
+// ProviderCheck is how a provider responded, and why it can't be used; "" where it can.
+type ProviderCheck struct {
+	api.ProviderStatus
+	Problem string
+}
+
+// CheckProviders asks the named providers for their metadata and keys, all of the configuration without names. It needs
+// no store. Call Resolve before.
+func (a *App) CheckProviders(ctx context.Context, names []string) ([]ProviderCheck, error) {
+	log := zap.NewNop()
+	reg, err := oidc.NewRegistry(oidc.NewPool(oidc.PoolOptions{Log: log}), nil, a.opt.providers, oidc.Options{Log: log})
+	if err != nil {
+		return nil, err
+	}
+	pages := providerPages(admin.Config{}, &login.OIDC{Registry: reg}, a.opt.prefix)
+	known := make([]string, len(a.opt.providers))
+	for i, p := range a.opt.providers {
+		known[i] = p.Name
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("there is no provider %q; the configuration has %v", name, known)
+		}
+	}
+	problems := make(map[string]string)
+	for _, name := range known {
+		if len(names) > 0 && !slices.Contains(names, name) {
+			continue
+		}
+		problems[name] = ""
+		if err := pages.CheckProvider(ctx, name); err != nil {
+			problems[name] = err.Error()
+		}
+	}
+	var out []ProviderCheck
+	for _, s := range pages.Providers() {
+		if problem, asked := problems[s.Name]; asked {
+			out = append(out, ProviderCheck{s, problem})
+		}
+	}
+	return out, nil
+}

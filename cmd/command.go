@@ -41,18 +41,26 @@ Passwords are asked for, or read from standard input with --password-stdin.`,
 	})
 }
 
+// helpTemplate is cobra's own. Caddy's ends each text with the address of Caddy's documentation, where there is nothing
+// about these verbs.
+const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}
+Documentation: docs/operations.md of Gatehouse, "Command line".
+`
+
 // build adds the verbs to the command.
 func build(root *cobra.Command) {
 	group(root)
+	root.SetHelpTemplate(helpTemplate)
 	f := root.PersistentFlags()
 	f.StringP("config", "c", "", "configuration file that says where the store is")
 	f.StringP("adapter", "a", "", "name of the adapter of the configuration")
 	f.String("store", "",
 		"the store itself: [sqlite:]<path> or [postgres:]<dsn>; the DSN may be a placeholder such as {env.DATABASE_URL}")
 	f.StringArray("envfile", nil, "file with environment variables; may be given several times")
-	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), identityCommand(), seedCommand(),
-		hashCommand(),
-		storeCommand(), backupCommand(), restoreCommand())
+	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), identityCommand(), auditCommand(),
+		providerCommand(), seedCommand(), hashCommand(), storeCommand(), backupCommand(), restoreCommand())
 }
 
 // call is one invocation of a verb.

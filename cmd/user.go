@@ -43,7 +43,7 @@ same configuration then finds the account there.`, cobra.ExactArgs(1), userAdd)
 	af.Bool("new-store", false, "make the store if there is none")
 	linkFlags(add)
 
-	root.AddCommand(list, show, add,
+	root.AddCommand(list, show, add, editCommand(), unlockCommand(),
 		verb("disable <user>", "Turns an account off",
 			"Turns an account off. Its sessions end at once, and turning it on again revives none of them.",
 			cobra.ExactArgs(1), func(c *call) error { return setActive(c, false) }),

@@ -241,6 +241,9 @@ type Tx interface {
 
 	// ClearAttempts resets the failures counted under key.
 	ClearAttempts(ctx context.Context, key string) error
+	// ClearUserAttempts resets the failures counted under all keys that end in a colon and the user's id: those of each
+	// of their browsers and sessions.
+	ClearUserAttempts(ctx context.Context, userID string) error
 	// AddEvent appends an audit event in this transaction.
 	AddEvent(ctx context.Context, e Event) error
 	// SetSetting writes a value.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -96,4 +97,22 @@ func (s *Service) RequirePasswordChange(ctx context.Context, a Actor, id string)
 				At: u.PasswordChangedAt,
 			})
 		})
+}
+
+// Unlock forgets the wrong passwords that were counted for an account, so that a sign-in need not wait any more.
+func (s *Service) Unlock(ctx context.Context, a Actor, id string) error {
+	return s.change(ctx, a, store.Event{Action: "user.unlock", TargetID: id}, func(tx store.Tx, e *store.Event) error {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
+			return err
+		}
+		u, err := tx.User(ctx, id)
+		if err != nil {
+			return err
+		}
+		setTarget(e, u)
+		if err := login.ClearAttempts(ctx, tx, u); err != nil {
+			return err
+		}
+		return tx.ClearUserAttempts(ctx, u.ID)
+	})
 }

@@ -186,3 +186,14 @@ func (t *tx) ClearAttempts(ctx context.Context, key string) error {
 		return err
 	})
 }
+
+// ClearUserAttempts implements [store.Tx]. It reads all counts, of which there is a bounded number.
+func (t *tx) ClearUserAttempts(ctx context.Context, userID string) error {
+	if !store.ValidID(userID) { // nothing but letters and digits: no wildcards of LIKE
+		return nil
+	}
+	return t.run(ctx, "forget a user's attempts", func(ctx context.Context, q queryer) error {
+		_, err := q.ExecContext(ctx, `DELETE FROM throttle_attempts WHERE account LIKE $1`, "%:"+userID)
+		return err
+	})
+}
