@@ -36,7 +36,7 @@ type EventQuery struct {
 	// complete RequestID its events.
 	Text   string
 	UserID string // actor or target
-	// TargetID is the user to whom it happened; not together with UserID.
+	// TargetID is the user to whom it happened, whoever did it.
 	TargetID string
 	Actor    string // exact username or other name, folded
 	// ActorKind restricts the kind of actor: together with Actor it distinguishes a person from a system actor of that

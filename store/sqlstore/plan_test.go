@@ -217,6 +217,7 @@ func checkEventLists(t *testing.T, p pages) {
 	for _, q := range []store.EventQuery{
 		{},
 		{UserID: user.ID},
+		{TargetID: user.ID},
 		{Actor: "USER0"},
 		{Action: "session.sign_in"},
 		{Action: "session."},

@@ -241,4 +241,19 @@ var throttleTests = []test{
 			t.Fatalf("the other key: wait %v, %v", wait, err)
 		}
 	}},
+	{"the attempts of a user's browsers are reset, and of nobody else's", func(t *testing.T, s store.Store) {
+		at, one, two := now(), store.NewID(now()), store.NewID(now())
+		keys := map[string]bool{"a:" + one: true, "d:hash:" + one: true, "a:" + two: false, one: false, "n:" + one + "x": false}
+		for key := range keys {
+			if _, err := s.BeginAttempt(t.Context(), key, 0, time.Minute, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.ClearUserAttempts(ctx, one) })
+		for key, cleared := range keys {
+			if wait, err := s.BeginAttempt(t.Context(), key, 0, time.Minute, at); err != nil || (wait == 0) != cleared {
+				t.Errorf("%s: wait %v, %v", key, wait, err)
+			}
+		}
+	}},
 }
