@@ -47,14 +47,14 @@ func TestAdminPagesNameWhatEachGateGuards(t *testing.T) {
 			t.Errorf("the page about roles does not name %q\n%s", want, roles)
 		}
 	}
-	if strings.Contains(roles, "everything") {
+	if strings.Contains(roles, "every site") {
 		t.Error("a gate with a matcher is called everything")
 	}
 }
 
 // Values are printed as one writes them, and what was warned of at the load is there to read.
 func TestSettingsShowWhatOneWouldWriteAndTheWarningsOfTheLoad(t *testing.T) {
-	s := startAdmin(t, "handle /hook/* {\n\treverse_proxy "+"127.0.0.1:9"+"\n}\ngatehouse",
+	s := startAdmin(t, "handle /hook/* {\n\treverse_proxy 127.0.0.1:9\n}\nhandle {\n\tgatehouse\n\treverse_proxy 127.0.0.1:9\n}",
 		withGlobal("session {\n\tidle 36h\n\tabsolute 14d\n\tstore_grace 5s\n}"))
 	page := s.asAdmin()
 	settings := page("/_auth/admin/settings")

@@ -73,12 +73,6 @@ each("time[datetime]", (el) => {
   el.textContent = near || text;
 });
 
-// On a narrow screen the links of the areas are one line to push; the current one is in sight.
-each("nav [aria-current]", (el) => {
-  const box = el.closest("nav");
-  if (box.scrollWidth > box.clientWidth) box.scrollLeft = el.offsetLeft - box.offsetLeft - box.clientWidth / 3;
-});
-
 // The part after # never reaches the server; carry it through the sign-in.
 if (location.hash.length > 1) {
   each("input[name=rt],input[name=back]", (f) => { if (f.value && !f.value.includes("#")) f.value += location.hash; });
