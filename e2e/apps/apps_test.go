@@ -72,6 +72,7 @@ if st.button("Double"):
 	g := behind(t, "streamlit", at)
 	p := signedIn(t, g, "/")
 	shows(t, p, "Hello, admin")
+	shows(t, p, "Double")
 	p.Find("button", "Double").Click()
 	shows(t, p, "It is 40")
 	comesBack(t, p, g, "Hello, admin")

@@ -29,8 +29,8 @@ type Response struct {
 // errBroken is returned to a handler that goes on writing after the session has ended.
 var errBroken = errors.New("the session has ended: no more of this response is sent")
 
-// What one call writes, of a whole file or of a large buffer, is written in chunks: that bounds what is written after the
-// break, and shows that bytes move. Chunks grow while the client takes them fast.
+// What one call writes, of a whole file or of a large buffer, is written in chunks: that bounds what is written after
+// the break, and shows that bytes move. Chunks grow while the client takes them fast.
 const (
 	minChunk  = 64 << 10
 	maxChunk  = 1 << 20
