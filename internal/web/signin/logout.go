@@ -109,8 +109,8 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	return nil
 }
 
-// forgetCache has the browser delete what it keeps of this host's pages. Cookies and storage are the app's, and those of
-// the whole domain: they stay. Browsers do this over HTTPS only.
+// forgetCache has the browser delete what it keeps of this host's pages. Cookies and storage are the app's, and those
+// of the whole domain: they stay. Browsers do this over HTTPS only.
 func forgetCache(w http.ResponseWriter, q *web.Request) {
 	if q.Secure {
 		w.Header().Set("Clear-Site-Data", `"cache"`)
