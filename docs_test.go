@@ -27,7 +27,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
-	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -267,7 +266,6 @@ func TestDocumentedDefaultsAreCorrect(t *testing.T) {
 		"throttle.longest":       itoa(int(login.DefaultLimits.MaxWait.Minutes())) + "m",
 		"throttle.client_attempts": itoa(login.DefaultLimits.Client) + "/" +
 			itoa(int(login.DefaultLimits.Window.Minutes())) + "m",
-		"brand.title":        ui.DefaultTitle,
 		"prefix":             "/_auth",
 		"admin.mode":         "seed",
 		"admin.former_admin": "keep",

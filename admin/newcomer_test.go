@@ -81,7 +81,7 @@ func TestInvitationsAskForOneWayAtATime(t *testing.T) {
 }
 
 // The buttons of two sessions from one kind of browser have different names, and lists have no raw User-Agents.
-func TestSessionsCanBeToldApart(t *testing.T) {
+func TestSessionsCanBeDistinguished(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.Add("ada", store.RoleAdmin)

@@ -108,7 +108,7 @@ func TestCacheHeadersCanBeTurnedOff(t *testing.T) {
 
 // A browser that comes back with a session that is over deletes what it kept: going back it would show that without
 // asking. Strangers and programs are told nothing of the kind.
-func TestABrowserWhoseSessionIsOverDeletesItsCache(t *testing.T) {
+func TestABrowserDeletesItsCacheAfterItsSession(t *testing.T) {
 	s := startTLS(t, cachingUpstream(t).Listener.Addr().String())
 	c := over(t, 1)
 	s.signInOver(c) // waits for the certificate

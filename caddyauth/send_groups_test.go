@@ -8,7 +8,7 @@ import (
 )
 
 // The app is told of the groups that the directive names, rules see all of them, and another gate sends its own.
-func TestTheAppIsToldOfTheGroupsThatTheDirectiveNames(t *testing.T) {
+func TestTheAppGetsTheGroupsThatTheDirectiveNames(t *testing.T) {
 	idp := provider.New(t)
 	idp.SetClaim("groups", []string{"app-dev", "app-ops", "staff", "default-roles", "cn=x,ou=y"})
 	for site, want := range map[string]string{

@@ -90,8 +90,11 @@ func noCgo(f *file, report func(ast.Node, string)) {
 
 // noExitWhereNoLinterLooks holds the most important of the linters' rules in files of other platforms.
 func noExitWhereNoLinterLooks(f *file, report func(ast.Node, string)) {
-	if len(f.ast.Comments) == 0 || !strings.HasPrefix(f.ast.Comments[0].List[0].Text, "//go:build") {
+	if len(f.ast.Comments) == 0 || f.helper() {
 		return
+	}
+	if first := f.ast.Comments[0].List[0].Text; !strings.HasPrefix(first, "//go:build") || first == "//go:build apps" {
+		return // the linters have the tag
 	}
 	calls(f, func(c *ast.CallExpr, name string) {
 		switch {

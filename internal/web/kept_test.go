@@ -84,7 +84,7 @@ func TestAFormAfterTheSessionEndedIsKept(t *testing.T) {
 }
 
 // An administrator whom a rule refuses is told what to do about it, and not to ask an administrator.
-func TestTheRefusedAdministratorIsToldWhatToDo(t *testing.T) {
+func TestTheRefusedAdministratorSeesWhatToDo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	page := func(name, pass string) string {

@@ -10,7 +10,7 @@ import (
 )
 
 // A server that is not there yet is told from what only a person can mend, by Open and by Probe alike.
-func TestAServerThatIsNotThereIsToldFromAWrongOne(t *testing.T) {
+func TestAServerThatIsNotThereIsDistinguishedFromAWrongOne(t *testing.T) {
 	t.Parallel()
 	good := testenv.PostgresDSN(t)
 	change := func(fn func(u *url.URL)) string {

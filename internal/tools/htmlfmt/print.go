@@ -217,8 +217,8 @@ func (p *printer) unbroken(i, to int) string {
 // that stands alone, or took several lines.
 func (p *printer) print(i, depth int) (next int, alone bool) {
 	next = p.item(i)
-	begun := p.out.Len()
-	defer func() { alone = p.standsAlone(i, next) || bytes.ContainsRune(p.out.Bytes()[begun:], '\n') }()
+	before := p.out.Len()
+	defer func() { alone = p.standsAlone(i, next) || bytes.ContainsRune(p.out.Bytes()[before:], '\n') }()
 	k := &p.tokens[i]
 	switch {
 	case next == i+1:

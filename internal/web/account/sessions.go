@@ -31,7 +31,7 @@ type sessionItem struct {
 	IP      string
 	Host    string
 	Method  string
-	Whose   string // what tells its button from others, for screen readers
+	Which   string // what tells its button from others, for screen readers
 	First   time.Time
 	Last    time.Time
 	Until   time.Time
@@ -46,7 +46,7 @@ func (h *Sessions) item(q *web.Request, s store.Session) sessionItem {
 	return sessionItem{
 		ID: s.ID, Device: device, Agent: s.UserAgent, IP: s.IP, Host: s.Host,
 		Method: q.Method(s, q.ProviderLabel(s.Provider)),
-		Whose:  q.Text("sessions.on", "device", device, "ip", s.IP, "time", q.UI.Time(s.CreatedAt)),
+		Which:  q.Text("sessions.on", "device", device, "ip", s.IP, "time", q.UI.Time(s.CreatedAt)),
 		First:  s.CreatedAt, Last: s.LastSeenAt, Until: s.ExpiresAt, Current: s.ID == q.Live.Session.ID,
 	}
 }
