@@ -10,8 +10,8 @@ import (
 
 // translations are texts of the pages in each language.
 var translations = map[string]struct{ name, heading, username, password, submit, save string }{
-	"de": {"Deutsch", "Anmelden bei .*", "Benutzername", "Passwort", "Anmelden", "Speichern"},
-	"es": {"Español", "Iniciar sesión en .*", "Nombre de usuario", "Contraseña", "Iniciar sesión", "Guardar"},
+	"de": {"Deutsch", "Anmelden bei .*", "Benutzername oder E-Mail", "Passwort", "Anmelden", "Speichern"},
+	"es": {"Español", "Iniciar sesión en .*", "Usuario o correo electrónico", "Contraseña", "Iniciar sesión", "Guardar"},
 }
 
 // clipped finds controls and cells whose text does not fit.

@@ -38,7 +38,7 @@ func TestOneTimeLinkSetsAPassword(t *testing.T) {
 		if strings.Contains(p.URL(), link) || strings.Contains(p.Source(), strings.TrimPrefix(link, "/_auth/link/")) {
 			t.Errorf("%s: the token is still in the address or the page", v)
 		}
-		p.Find("heading", "Choose your password")
+		p.Find("heading", "Welcome")
 		p.Find("textbox", "New password").Fill("short")
 		p.Find("button", "Set password and sign in").Follow()
 		if p.Status() != http.StatusUnprocessableEntity {

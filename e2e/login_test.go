@@ -61,7 +61,7 @@ func TestSignInFieldsSupportPasswordManagers(t *testing.T) {
 	g := start(t, gate.Options{})
 	p := open(t, g, browser.View{})
 	p.Go(g.URL + "/_auth/login")
-	for name, want := range map[string]string{"Username": "username webauthn", "Password": "current-password"} {
+	for name, want := range map[string]string{"Username or e-mail": "username webauthn", "Password": "current-password"} {
 		field := p.Find("textbox", name)
 		if got := field.Attr("autocomplete"); got != want {
 			t.Errorf("%s has autocomplete %q, not %q", name, got, want)
@@ -232,8 +232,8 @@ func TestThrottleSaysWhenToTryAgain(t *testing.T) {
 	p := open(t, g, browser.View{})
 	p.Go(g.URL + "/_auth/login")
 	submitSignIn(p, gate.Admin, gate.AdminPassword)
-	if p.Status() != http.StatusTooManyRequests || !p.Has("heading", "Too many attempts") ||
-		!strings.Contains(p.Text(), "again") {
+	if p.Status() != http.StatusTooManyRequests || !p.Has("heading", "Sign in to .*") ||
+		!strings.Contains(p.Text(), "Too many attempts. Try again in") {
 		t.Errorf("the right password during the wait: %d %s", p.Status(), p.Text())
 	}
 	var when string
