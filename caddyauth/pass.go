@@ -40,9 +40,12 @@ func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 }
 
 // RefreshSession implements session.Refresher: a stream that is open does not outlive what the provider has revoked. A
-// session that ends by it ends its streams like any other.
+// session that ends by it ends its streams like any other; also where the end cannot be stored, as requests are denied
+// then, too.
 func (req *request) RefreshSession(ctx context.Context) {
-	_ = req.live.oidc.RefreshStream(ctx, req.first.token)
+	if err := req.live.oidc.RefreshStream(ctx, req.first.token); errors.Is(err, session.ErrNone) {
+		req.live.sessions.EndStreams(req.session.Session.ID)
+	}
 }
 
 // sessionEnded reports whether a context is canceled because its session has ended.
