@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -254,4 +255,32 @@ func TestCommandsRefuseAStoreThatTheRunningCaddyDoesNotUse(t *testing.T) {
 		t.Errorf("the store by its name: %v\n%s", err, out)
 	}
 	s.run("", "user", "add", "eve", "--link")
+}
+
+// An admin API that does not say which store the running Caddy uses is not taken for none.
+func TestANewStoreNeedsToKnowThatNoOtherIsInUse(t *testing.T) {
+	t.Parallel()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "origin not allowed", http.StatusForbidden)
+	}))
+	defer api.Close()
+	none := httptest.NewServer(http.NotFoundHandler())
+	defer none.Close()
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	for address, refused := range map[string]bool{
+		api.Listener.Addr().String(): true, none.Listener.Addr().String(): false, closed.Listener.Addr().String(): false,
+	} {
+		dir := t.TempDir()
+		config := "{\n\tadmin {env.ADMIN_API}\n\tgatehouse {\n\t\tstore sqlite gate.db\n\t}\n}\n:8080 {\n\tgatehouse\n}\n"
+		if err := os.WriteFile(dir+"/Caddyfile", []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command("caddy", "gatehouse", "user", "add", "eve", "--link", "--new-store")
+		c.Dir, c.Env = dir, append(os.Environ(), "ADMIN_API="+address, "HOME="+dir, "XDG_DATA_HOME="+dir)
+		out, err := c.CombinedOutput()
+		if (err != nil) != refused || refused && !strings.Contains(string(out), "a Caddy may be running with another store") {
+			t.Errorf("refused: %v, want %t\n%s", err, refused, out)
+		}
+	}
 }

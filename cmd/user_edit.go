@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,12 +44,20 @@ func userEdit(c *call) error {
 	}
 	add, _ := c.cmd.Flags().GetStringArray("add-group")
 	remove, _ := c.cmd.Flags().GetStringArray("remove-group")
+	for name, groups := range map[string][]string{"add-group": add, "remove-group": remove} {
+		if c.given(name) && (len(groups) == 0 || slices.Contains(groups, "")) {
+			return fmt.Errorf("--%s: give the name of a group", name)
+		}
+	}
 	return c.open(false, func(e *env) error {
 		u, err := e.user(c, c.args[0])
 		if err != nil {
 			return err
 		}
 		if len(add)+len(remove) > 0 {
+			if err := checkRemoved(u, remove); err != nil {
+				return err
+			}
 			groups := slices.DeleteFunc(slices.Clone(u.Groups), func(g string) bool { return slices.Contains(remove, g) })
 			for _, g := range add {
 				if !slices.Contains(groups, g) {
@@ -64,6 +74,21 @@ func userEdit(c *call) error {
 		}
 		return c.result(newAccountJSON(u), "%s is changed", sanitize(u.Username))
 	})
+}
+
+// checkRemoved refuses what would change nothing: whoever takes a right away has to know that it is gone.
+func checkRemoved(u store.User, remove []string) error {
+	for _, g := range remove {
+		switch {
+		case slices.Contains(u.ProvidedGroups, g):
+			return fmt.Errorf("--remove-group: %s has %q from a provider, which gives it again at the next sign-in: take it "+
+				"away there, or turn the account off", sanitize(u.Username), sanitize(g))
+		case !slices.Contains(u.Groups, g):
+			return fmt.Errorf("--remove-group: %s is not in %q; the groups are: %s", sanitize(u.Username), sanitize(g),
+				sanitize(strings.Join(u.Groups, ", ")))
+		}
+	}
+	return nil
 }
 
 // userPatch returns what the flags of edit change, but for single groups.
