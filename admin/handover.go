@@ -63,7 +63,10 @@ func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request
 	if !ok {
 		p.Status = http.StatusGone
 		s.Lead = q.Text("handover.gone")
-		s.Actions = []action{done, {Href: q.At(userPath(u.ID) + "/reset-link"), Text: q.Text("user.reset")}}
+		s.Actions = []action{done}
+		if h.Login.Passwords.Of(u) {
+			s.Actions = append(s.Actions, action{Href: q.At(userPath(u.ID) + "/reset-link"), Text: q.Text("user.reset")})
+		}
 		q.UI.Write(w, r, p)
 		return nil
 	}
@@ -85,9 +88,12 @@ func (h invites) linkHandover(r *http.Request, q *web.Request, u store.User, tok
 	if err != nil || info.State != account.LinkValid || info.UserID != u.ID {
 		return section{}, false, err
 	}
-	link := account.IssuedLink{Token: token}
+	link, text := account.IssuedLink{Token: token}, "handover.link_text"
+	if info.Use == account.LinkToProviders {
+		text = "handover.link_off"
+	}
 	return section{
-		ID: "link", Title: q.Text("handover.link"), Text: q.Text("handover.link_text", "name", u.Username),
+		ID: "link", Title: q.Text("handover.link"), Text: q.Text(text, "name", u.Username),
 		Secret: &secretView{
 			ID: "secret", Label: q.Text("handover.link_label"), Value: q.Origin() + link.Path(q.Prefix),
 			Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied"),

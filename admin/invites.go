@@ -15,7 +15,7 @@ type invites struct{ *web.Deps }
 
 func (h invites) routes() []web.Route {
 	return append(
-		change(h.Deps, "/admin/users/invite", "user.create", form{inviteForm, h.invite}),
+		change(h.Deps, "/admin/users/invite", "user.create", form{h.inviteForm, h.invite}),
 		get("/admin/users/{id}/handover", h.handover),
 		get("/admin/invites", h.list),
 	)
@@ -43,15 +43,19 @@ func (h invites) list(w http.ResponseWriter, r *http.Request, q *web.Request) er
 			return err
 		}
 		at := q.At(userPath(u.ID))
+		acts := []action{
+			{Href: at + "/reset-link", Text: q.Text("invites.again"), More: q.Text("invites.for", "name", u.Username)},
+			{Href: at + "/cancel-link", Text: q.Text("invites.cancel"), More: q.Text("invites.for", "name", u.Username)},
+		}
+		if !h.Login.Passwords.Of(u) {
+			acts = acts[1:]
+		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
 			{Head: true, Text: u.Username, Href: at, Small: u.Name},
 			{Text: q.ActorName("", l.CreatedBy)},
 			{Time: l.CreatedAt},
 			{Time: l.ExpiresAt},
-			{Links: []action{
-				{Href: at + "/reset-link", Text: q.Text("invites.again"), More: q.Text("invites.for", "name", u.Username)},
-				{Href: at + "/cancel-link", Text: q.Text("invites.cancel"), More: q.Text("invites.for", "name", u.Username)},
-			}},
+			{Links: acts},
 		}})
 	}
 	t.setPages(q, cursorLinks(q, "/admin/invites", list.Next))
@@ -63,14 +67,18 @@ func (h invites) list(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	return nil
 }
 
-func inviteForm(_ *http.Request, q *web.Request, in input) (ui.Page, error) {
+func (h invites) inviteForm(_ *http.Request, q *web.Request, in input) (ui.Page, error) {
+	accepted := h.Login.Passwords.Of(store.User{})
 	s := &content{Lead: q.Text("invite.lead")}
+	if !accepted {
+		s.Lead = q.Text("invite.lead_off")
+	}
 	p := newPage(q, "users", q.Text("users.invite"), s)
 	role := store.RoleUser
 	if q.Query.Get("role") == string(store.RoleAdmin) {
 		role = store.RoleAdmin
 	}
-	fields := append(accountFields(q, store.User{Role: role, Active: true}, in), passwordFields(q, in)...)
+	fields := append(accountFields(q, store.User{Role: role, Active: true}, in), passwordFields(q, in, accepted)...)
 	if !in.sent {
 		fields[0].Focus = true
 	}

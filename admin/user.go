@@ -123,7 +123,7 @@ func (h user) profile(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if u.Managed {
 		s.Sections[0].Text = q.Text("user.managed", "env", h.Accounts.EnvPrefix)
 	}
-	s.Sections[0].Actions = userActions(q, u)
+	s.Sections[0].Actions = h.userActions(q, u)
 	q.UI.Write(w, r, p)
 	return nil
 }
@@ -156,7 +156,7 @@ func userFacts(q *web.Request, u store.User) []fact {
 		fact{Name: q.Text("users.id"), Value: u.ID, Code: true})
 }
 
-func userActions(q *web.Request, u store.User) []action {
+func (h user) userActions(q *web.Request, u store.User) []action {
 	at := func(verb, id string) action { return action{Href: q.At(userPath(u.ID) + "/" + verb), Text: q.Text(id)} }
 	edit := at("edit", "user.edit")
 	edit.Main = true
@@ -171,7 +171,10 @@ func userActions(q *web.Request, u store.User) []action {
 	case !u.Active:
 		list = append(list, at("activate", "user.activate"))
 	default:
-		list = append(list, at("reset-link", "user.reset"), at("deactivate", "user.deactivate"))
+		if h.Login.Passwords.Of(u) {
+			list = append(list, at("reset-link", "user.reset"))
+		}
+		list = append(list, at("deactivate", "user.deactivate"))
 	}
 	remove := at("delete", "user.delete")
 	remove.Danger = true

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -20,7 +21,7 @@ func (h user) access(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	if err != nil {
 		return err
 	}
-	ways := signInMethods(u, identities)
+	ways := signInMethods(h.Login.Passwords, u, identities)
 	p, s := userPage(q, u, "access")
 	s.Lead = q.Text("access.lead")
 	switch {
@@ -101,9 +102,9 @@ func evaluate(u *store.User, ways []string, rules []policy.Rule) decision {
 }
 
 // signInMethods returns how a user can sign in: "local" and the names of providers.
-func signInMethods(u store.User, identities []store.Identity) []string {
+func signInMethods(passwords login.Passwords, u store.User, identities []store.Identity) []string {
 	var ways []string
-	if u.PasswordHash != "" {
+	if u.PasswordHash != "" && passwords.Of(u) {
 		ways = append(ways, policy.LocalProvider)
 	}
 	for _, i := range identities {

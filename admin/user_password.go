@@ -12,7 +12,19 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
+// requirePasswords returns that there is no such page for a person whose password would not be accepted.
+func (h user) requirePasswords(r *http.Request, q *web.Request) error {
+	u, err := h.find(r)
+	if err == nil && !h.Login.Passwords.Of(u) {
+		err = q.NotFound()
+	}
+	return err
+}
+
 func (h user) resetForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
+	if err := h.requirePasswords(r, q); err != nil {
+		return ui.Page{}, err
+	}
 	block := field{
 		Kind: "check", Way: passwordByLink, Field: ui.Field{ID: "block", Name: "block", Label: q.Text("reset.block")},
 		Checked: in.sent && in.Ticked("block"),
@@ -22,7 +34,7 @@ func (h user) resetForm(r *http.Request, q *web.Request, in input) (ui.Page, err
 		Field:   ui.Field{ID: "keep_sessions", Name: "keep_sessions", Label: q.Text("reset.keep")},
 		Checked: in.sent && in.Ticked("keep_sessions"),
 	}
-	fields := passwordFields(q, in)
+	fields := passwordFields(q, in, true)
 	fields = append(fields[:2:2], append([]field{block, keep}, fields[2:]...)...)
 	// Of an account with a password a reset mostly is a recovery. Of one without, providers are the only way in.
 	return h.recoveryPage(r, q, in, "reset", "reset-link", false,
@@ -59,8 +71,8 @@ var linkLifetimes = []struct {
 	life  time.Duration
 }{{"1h", time.Hour}, {"24h", 24 * time.Hour}, {"72h", 72 * time.Hour}, {"168h", 7 * 24 * time.Hour}}
 
-// passwordFields ask how the person gets a password.
-func passwordFields(q *web.Request, in input) []field {
+// passwordFields ask how the person gets a password, or how long the link is good for where nobody gets one.
+func passwordFields(q *web.Request, in input, accepted bool) []field {
 	way := in.get("way", passwordByLink)
 	ways := field{Kind: "ways", Field: ui.Field{
 		ID: "way", Name: "way", Label: q.Text("way.label"),
@@ -76,6 +88,10 @@ func passwordFields(q *web.Request, in input) []field {
 	}
 	for _, l := range linkLifetimes {
 		expires.Options = append(expires.Options, option{l.value, q.Span(l.life), l.value == now})
+	}
+	if !accepted {
+		expires.Way = ""
+		return []field{expires}
 	}
 	pass := field{Way: passwordTyped, Field: ui.Field{
 		ID: "password", Name: "password", Label: q.Text("way.password"), Type: "password",

@@ -25,7 +25,7 @@ func (h user) signIn(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		return err
 	}
 	p, s := userPage(q, u, "sign-in")
-	s.Sections = append(s.Sections, passwordSection(q, u))
+	s.Sections = append(s.Sections, h.passwordSection(q, u))
 	if open {
 		s.Sections = append(s.Sections, section{ID: "link", Title: q.Text("signin.link"), Facts: []fact{
 			{Name: q.Text("invites.by"), Value: q.ActorName("", link.CreatedBy)},
@@ -64,8 +64,12 @@ func (h user) signIn(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	return nil
 }
 
-func passwordSection(q *web.Request, u store.User) section {
+func (h user) passwordSection(q *web.Request, u store.User) section {
 	sec := section{ID: "password", Title: q.Text("signin.password")}
+	if !h.Login.Passwords.Of(u) {
+		sec.Text = q.Text("signin.passwords_off")
+		return sec
+	}
 	switch {
 	case u.PasswordHash == "":
 		sec.Text = q.Text("signin.no_password")
@@ -166,6 +170,9 @@ func (h user) unlink(_ http.ResponseWriter, r *http.Request, q *web.Request, _ i
 }
 
 func (h user) requireChangeForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
+	if err := h.requirePasswords(r, q); err != nil {
+		return ui.Page{}, err
+	}
 	p, _, _, err := h.confirmPage(r, q, in, "require_change", "require-change", false)
 	return p, err
 }

@@ -177,7 +177,7 @@ func (g *grown) benchSignIn(b *testing.B, st store.Store) {
 		Throttle: login.NewThrottle(st, time.Now), Limits: login.Limits{
 			FreeAttempts: 100,
 			MaxWait:      time.Second,
-		}, Lifetime: session.DefaultLimits, Clock: time.Now, Log: zap.NewNop(),
+		}, Lifetime: session.DefaultLimits, Clock: time.Now, Log: zap.NewNop(), Passwords: login.AllPasswords,
 	}
 	i := 0
 	for b.Loop() {

@@ -28,6 +28,8 @@ type App struct {
 	Admin *AdminConfig `json:"admin,omitempty"`
 	// OIDC are providers that people sign in with, beside local accounts.
 	OIDC []*ProviderConfig `json:"oidc,omitempty"`
+	// SignIn says which ways to sign in there are.
+	SignIn *SignInConfig `json:"sign_in,omitempty"`
 	// Session is how long a sign-in lasts.
 	Session *SessionConfig `json:"session,omitempty"`
 	// Password bounds passwords and the cost of their hashes.
@@ -54,6 +56,8 @@ type App struct {
 	// CacheHeaders sends `Cache-Control: private, no-cache` with the app's responses to signed-in people that say nothing
 	// about caches, so that a browser shows nothing of them after the session; default true.
 	CacheHeaders *bool `json:"cache_headers,omitempty"`
+
+	afterLines []func() error // checks of the Caddyfile that need all of its lines
 
 	log       *zap.Logger
 	opt       *options

@@ -73,6 +73,7 @@ var appLines = []line[*App]{
 	{name: "store", parse: parseStore},
 	{name: "admin", parse: parseAdmin},
 	{name: "oidc", parse: parseOIDC, more: true},
+	{name: "sign_in", parse: parseSignIn},
 	{name: "session", parse: parseSession},
 	{name: "password", parse: parsePassword},
 	{name: "throttle", parse: parseThrottle},
@@ -143,6 +144,7 @@ func elsewhere(option string) string {
 // innerOptions are options of blocks within the global option, whose names say by themselves what they are.
 var innerOptions = map[string][]string{
 	"session":  {"idle", "absolute", "remember", "cookie_domain", "cookie_name", "store_grace"},
+	"sign_in":  {"first", "passwords"},
 	"password": {"min_length", "argon2id"},
 	"throttle": {"free", "longest", "client"},
 	"brand":    {"title", "logo", "accent", "support"},
@@ -157,7 +159,15 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if err := noArgs(d); err != nil {
 		return err
 	}
-	return parseLines(d, a, appLines)
+	if err := parseLines(d, a, appLines); err != nil {
+		return err
+	}
+	for _, check := range a.afterLines {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // UnmarshalCaddyfile reads the site directive:

@@ -38,6 +38,9 @@ func (a *App) HashParams() password.Params { return a.opt.hash }
 // PasswordPolicy returns the rules for new passwords. Call Resolve before.
 func (a *App) PasswordPolicy() password.Policy { return a.opt.policy }
 
+// Passwords says whose passwords are accepted. Call Resolve before.
+func (a *App) Passwords() login.Passwords { return a.opt.passwords }
+
 // MountPrefix returns where our pages are. Call Resolve before.
 func (a *App) MountPrefix() string { return a.opt.prefix }
 

@@ -31,10 +31,12 @@ func newLive(a *App) (*live, error) {
 	logins := &login.Service{
 		Store: ending, Sessions: rt.Sessions, Hasher: hasher, Throttle: rt.Throttle,
 		Limits: o.throttle, Lifetime: o.limits, Clock: time.Now, Log: a.log.Named("login"), Count: rt.Metrics.SignIn,
+		Passwords: o.passwords,
 	}
 	accounts := account.New(account.Config{
 		Store: ending, Sessions: rt.Sessions, Login: logins, Hasher: hasher, Policy: o.policy,
 		Title: o.title, EnvPrefix: o.seed.EnvPrefix, Clock: time.Now, Log: a.log.Named("account"),
+		Passwords: o.passwords,
 	})
 	providers, err := a.newOIDC(logins)
 	if err != nil {
@@ -45,7 +47,7 @@ func newLive(a *App) (*live, error) {
 		ending.Ended, providers.Background = providers.RevokeEnded, rt.Background
 	}
 	pages, err := site.New(web.Config{
-		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Accounts: accounts, OIDC: providers,
+		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Accounts: accounts, OIDC: providers, SignIn: o.signIn,
 		CookieDomain: o.cookieDomain, TrustReturn: o.trustReturn, AdminHosts: o.adminHosts,
 		Clock: time.Now, Log: a.log.Named("pages"),
 	}, a.adminConfig(providers), o.brand, o.language)

@@ -17,6 +17,7 @@ type options struct {
 	store storeOptions
 	adminOptions
 	sessionOptions
+	signInOptions
 	passwordOptions
 	throttleOptions
 	auditOptions
@@ -44,6 +45,7 @@ var sections = []section{
 	{resolveCacheHeaders, cacheHeadersSettings},
 	{resolveBrand, brandSettings},
 	{resolveOIDC, oidcSettings},
+	{resolveSignIn, signInSettings},
 	{resolveStrict, strictSettings},
 }
 

@@ -25,6 +25,9 @@ func TestJSONRefusesWhatCaddyfilesRefuse(t *testing.T) {
 		return &caddyauth.App{Throttle: &caddyauth.ThrottleConfig{ClientAttempts: n, ClientWindow: caddy.Duration(d)}}
 	}
 	for want, app := range map[string]*caddyauth.App{
+		`sign_in passwords: unknown value "never"`:            {SignIn: &caddyauth.SignInConfig{Passwords: "never"}},
+		`sign_in first: there is no provider "a"`:             {SignIn: &caddyauth.SignInConfig{First: "a"}},
+		`sign_in passwords off: there is no prov`:             {SignIn: &caddyauth.SignInConfig{Passwords: "off"}, Admin: &caddyauth.AdminConfig{Mode: "managed"}},
 		`admin_host: "a.test" is given twice`:                 {AdminHosts: []string{"a.test", "A.test"}},
 		`admin_host: "[::1" is not a host`:                    {AdminHosts: []string{"[::1"}},
 		`trust_return: "a.test" is given twice`:               {TrustReturn: []string{"a.test:443", "a.test"}},

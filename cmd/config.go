@@ -209,6 +209,7 @@ func (c *call) open(create bool, fn func(e *env) error) (err error) {
 	hasher := password.NewHasher(app.HashParams(), nil)
 	return fn(&env{app: app, store: st, hasher: hasher, accounts: account.New(account.Config{
 		Store: st, Hasher: hasher, Policy: app.PasswordPolicy(), Title: app.SiteTitle(), EnvPrefix: app.EnvPrefix(),
+		Passwords: app.Passwords(),
 	})})
 }
 

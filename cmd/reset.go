@@ -60,6 +60,10 @@ func resetPassword(c *call) error {
 			Hash: hash, MustChange: c.boolFlag("must-change"), Expires: lifetime,
 			Identities: c.boolFlag("unlink"),
 		}
+		if !c.boolFlag("link") && !e.app.Passwords().Of(u) {
+			return errors.New("passwords are off (sign_in passwords off), so none was set: --link prints a link that signs " +
+				"in once, and the person then links a provider to the account")
+		}
 		if !c.boolFlag("link") && hash == "" {
 			if r.Password, err = c.newPassword(); err != nil {
 				return err

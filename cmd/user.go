@@ -141,7 +141,7 @@ func userShow(c *call) error {
 			return fmt.Errorf("looking up identities: %w", err)
 		}
 		var ways []string
-		if u.PasswordHash != "" {
+		if u.PasswordHash != "" && e.app.Passwords().Of(u) {
 			ways = append(ways, "password")
 		}
 		for _, id := range ids {
@@ -237,7 +237,10 @@ func userDelete(c *call) error {
 // userError turns errors of the account service into messages for the command line.
 func userError(err error) error {
 	var conflict *store.ConflictError
+	var refused *account.ForbiddenError
 	switch {
+	case errors.As(err, &refused) && refused.Code == account.CodePasswordsOff:
+		return fmt.Errorf("%w With --link the person gets a link that signs in once", err)
 	case errors.As(err, &conflict):
 		return fmt.Errorf("this %s is taken by another account; see %q", conflict.Field, "caddy gatehouse user list")
 	case errors.Is(err, store.ErrNotFound):

@@ -58,7 +58,9 @@ type Config struct {
 	Login    *login.Service   // nil on the command line, which checks no current passwords
 	Hasher   *password.Hasher
 	Policy   password.Policy
-	Title    string // of the site; passwords must not be similar to it
+	// Passwords says whose passwords are accepted, and so whose can be set; zero means nobody's.
+	Passwords login.Passwords
+	Title     string // of the site; passwords must not be similar to it
 	// Effective returns a user with the effective rights of a session, see login.OIDC. nil means that there are no
 	// providers.
 	Effective func(*store.Session, store.User) store.User

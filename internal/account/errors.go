@@ -49,15 +49,16 @@ func invalid(field, id string) *InvalidError {
 
 // Codes of a [ForbiddenError].
 const (
-	CodeRole       = "role"            // the actor is not an administrator
-	CodeReauth     = "reauth-required" // a step-up is needed
-	CodeSelf       = "self"            // the actor's own access would be removed
-	CodeManaged    = "managed"         // the deployment's root administrator is locked
-	CodeLastAdmin  = "last-admin"      // no active administrator would be left
-	CodeSignedOut  = "signed-out"      // the actor's session ended meanwhile
-	CodeMustChange = "must-change"     // the actor has to choose a new password first
-	CodeNoPassword = "no-password"     // the account has no password that could be changed
-	CodeSetupDone  = "setup-done"      // an administrator exists already
+	CodeRole         = "role"            // the actor is not an administrator
+	CodeReauth       = "reauth-required" // a step-up is needed
+	CodeSelf         = "self"            // the actor's own access would be removed
+	CodeManaged      = "managed"         // the deployment's root administrator is locked
+	CodeLastAdmin    = "last-admin"      // no active administrator would be left
+	CodeSignedOut    = "signed-out"      // the actor's session ended meanwhile
+	CodeMustChange   = "must-change"     // the actor has to choose a new password first
+	CodeNoPassword   = "no-password"     // the account has no password that could be changed
+	CodePasswordsOff = "passwords-off"   // the password would not be accepted
+	CodeSetupDone    = "setup-done"      // an administrator exists already
 )
 
 // ForbiddenError means that a guard refused the action. Nothing was changed; the refusal is audited.

@@ -59,7 +59,8 @@ func (s *core) requireAdmin(ctx context.Context, tx store.Reader, a Actor) (stor
 	if err != nil {
 		return store.Session{}, err
 	}
-	if !s.effective(&sess, u).IsActiveAdmin() {
+	u = s.effective(&sess, u)
+	if !u.IsActiveAdmin() {
 		return store.Session{}, errRole()
 	}
 	if u.MustChange {

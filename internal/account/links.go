@@ -41,6 +41,7 @@ const (
 
 // LinkInfo is what the holder of a link may know about it.
 type LinkInfo struct {
+	Use       LinkUse
 	ID        string // of the link; "" for an unknown one
 	Purpose   store.LinkPurpose
 	UserID    string // "" for set-up links
@@ -145,7 +146,7 @@ func (s *Service) lookUpLink(ctx context.Context, token string) (LinkInfo, store
 		info.Username = u.Username
 		info.Invited = u.PasswordHash == "" && u.LastLoginAt.IsZero()
 	}
-	info.State = s.linkState(l)
+	info.State, info.Use = s.linkState(l), s.linkUse(l, u)
 	if info.State == LinkValid {
 		if info.State, err = usable(ctx, s.Store, l.Purpose, u); err != nil {
 			return unknown, store.User{}, err
@@ -199,8 +200,8 @@ type LinkForm struct {
 	Password string
 }
 
-// RedeemLink redeems a link: it sets the password of its user, or creates the first administrator. Of several
-// concurrent callers one succeeds; an invalid form does not use up the link. The returned proof is for
+// RedeemLink redeems a link: it sets the password of its user, or creates the first administrator. Where passwords are
+// not accepted it sets none, and is refused if the link does not sign in either. Of several concurrent callers one succeeds; an invalid form does not use up the link. The returned proof is for
 // login.Service.SignIn with method "link". A link that cannot be used is a *[LinkError].
 func (s *Service) RedeemLink(ctx context.Context, c login.Client, token string, form LinkForm) (login.Proof, error) {
 	info, u, err := s.lookUpLink(ctx, token)
@@ -214,13 +215,7 @@ func (s *Service) RedeemLink(ctx context.Context, c login.Client, token string, 
 	if info.Purpose == store.LinkSetup {
 		u = s.firstAdmin(&f, form)
 	}
-	if err := f.password(s, "password", form.Password, u); err != nil {
-		return login.Proof{}, err
-	}
-	if err := f.err(); err != nil {
-		return login.Proof{}, err
-	}
-	hash, err := s.hash(ctx, form.Password)
+	hash, err := s.linkPassword(ctx, &f, info.Use, form.Password, u)
 	if err != nil {
 		return login.Proof{}, err
 	}
@@ -230,7 +225,7 @@ func (s *Service) RedeemLink(ctx context.Context, c login.Client, token string, 
 		Details: map[string]string{"purpose": string(info.Purpose)},
 	}
 	err = s.change(ctx, a, event, func(tx store.Tx, e *store.Event) error {
-		return s.redeem(ctx, tx, a, e, token, info.Purpose, &u, hash)
+		return s.redeem(ctx, tx, a, e, token, info, &u, hash)
 	})
 	if err != nil {
 		return login.Proof{}, err
@@ -240,7 +235,7 @@ func (s *Service) RedeemLink(ctx context.Context, c login.Client, token string, 
 
 // redeem takes the link from the store and applies it. Everything is checked again: it may have changed while the
 // password was being hashed.
-func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Event, token string, p store.LinkPurpose,
+func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Event, token string, info LinkInfo,
 	u *store.User, hash string,
 ) error {
 	l, err := tx.TakeLink(ctx, store.HashToken(token), s.now())
@@ -250,6 +245,7 @@ func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Eve
 	if err != nil {
 		return err
 	}
+	p := info.Purpose
 	if l.Purpose != p {
 		return &LinkError{LinkUnknown}
 	}
@@ -265,6 +261,10 @@ func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Eve
 	if state != LinkValid {
 		return &LinkError{state}
 	}
+	// The user of a set-up link is the account to be made.
+	if use := s.linkUse(l, *u); use != info.Use || use == LinkToProviders {
+		return errPasswordsOff()
+	}
 	if p == store.LinkSetup {
 		describeUser(e, "after", *u)
 		if err := s.insert(ctx, tx, u, hash, false); err != nil {
@@ -273,19 +273,18 @@ func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Eve
 		_, err = tx.CancelLinks(ctx, store.LinkSetup, "")
 		return err
 	}
-	return s.redeemPassword(ctx, tx, a, e, l, u, hash)
+	return s.redeemForUser(ctx, tx, a, e, l, u, hash)
 }
 
-// redeemPassword sets the chosen password. Identities that were linked since the link was created are unlinked: anyone
+// redeemForUser sets the chosen password, if the link sets one. Identities that were linked since the link was created are unlinked: anyone
 // who knew the old password could have linked one to keep access.
-func (s *Service) redeemPassword(
+func (s *Service) redeemForUser(
 	ctx context.Context, tx store.Tx, a Actor, e *store.Event, l store.Link, u *store.User, hash string,
 ) error {
 	setTarget(e, *u)
-	if err := checkDistinctIfLocal(ctx, tx, *u); err != nil {
-		return err
-	}
-	if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
+	if hash == "" {
+		e.Details["way"] = "sign-in"
+	} else if err := s.setChosen(ctx, tx, *u, hash); err != nil {
 		return err
 	}
 	if err := login.ClearAttempts(ctx, tx, *u); err != nil {

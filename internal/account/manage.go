@@ -92,7 +92,7 @@ func (s *Service) RequirePasswordChange(ctx context.Context, a Actor, id string)
 				e.Action = ""
 				return nil
 			}
-			return tx.SetPassword(ctx, u.ID, store.PasswordChange{
+			return s.storePassword(ctx, tx, u, store.PasswordChange{
 				Hash: u.PasswordHash, MustChange: true,
 				At: u.PasswordChangedAt,
 			})

@@ -99,7 +99,7 @@ func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, 
 			return store.ErrStale // the password was changed since the proof
 		}
 		setTarget(e, u)
-		if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
+		if err := s.storePassword(ctx, tx, u, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
 			return err
 		}
 		if err := proof.ClearAttempts(ctx, tx); err != nil {
@@ -175,6 +175,8 @@ func (s *Service) checkChangeable(u store.User) error {
 	switch {
 	case u.Managed:
 		return s.errManaged("password")
+	case !s.Passwords.Of(u):
+		return errPasswordsOff()
 	case u.PasswordHash == "":
 		return refuse(CodeNoPassword, "refused.no_password")
 	}

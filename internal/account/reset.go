@@ -46,6 +46,9 @@ func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset
 		if !u.Active || u.Pending {
 			return invalid("active", "fault.link_inactive")
 		}
+		if !s.Passwords.Of(u) && a.Kind != CommandLine {
+			return errPasswordsOff() // the link would lead to the providers, where the person can go without one
+		}
 		if err := checkDistinctIfLocal(ctx, tx, u); err != nil {
 			return err
 		}
@@ -128,7 +131,7 @@ func (s *Service) setPassword(ctx context.Context, tx store.Tx, a Actor, e *stor
 		}
 	}
 	change := store.PasswordChange{Hash: hash, MustChange: hash != "" && r.MustChange, At: s.now()}
-	if err := tx.SetPassword(ctx, u.ID, change); err != nil {
+	if err := s.storePassword(ctx, tx, u, change); err != nil {
 		return err
 	}
 	if err := login.ClearAttempts(ctx, tx, u); err != nil {

@@ -112,7 +112,7 @@ func (s *Service) insert(ctx context.Context, tx store.Tx, u *store.User, hash s
 	}
 	if hash != "" {
 		change := store.PasswordChange{Hash: hash, MustChange: mustChange, At: s.now()}
-		if err := tx.SetPassword(ctx, u.ID, change); err != nil {
+		if err := s.storePassword(ctx, tx, *u, change); err != nil {
 			return err
 		}
 	}

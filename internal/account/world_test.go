@@ -45,9 +45,11 @@ func newWorld(t *testing.T) *world {
 	logins := &login.Service{
 		Store: st, Sessions: sessions, Hasher: hasher, Throttle: login.NewThrottle(st, clock.Now),
 		Limits: login.DefaultLimits, Lifetime: session.DefaultLimits, Clock: clock.Now, Log: zap.NewNop(),
+		Passwords: login.AllPasswords,
 	}
 	return &world{t: t, ctx: t.Context(), clock: clock, place: place, Service: account.New(account.Config{
 		Store: st, Sessions: sessions, Login: logins, Hasher: hasher, Title: "Orchard", Clock: clock.Now,
+		Passwords: login.AllPasswords,
 	})}
 }
 

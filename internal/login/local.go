@@ -19,10 +19,13 @@ type Proof struct {
 	rehash  string  // hash in the current format, if the stored one is outdated
 }
 
+// ofPassword reports whether a password was checked.
+func (p Proof) ofPassword() bool { return p.attempt.visibleKey != "" }
+
 // ClearAttempts clears the failed attempts that this one was counted with. It is for callers that use a proof for
 // something other than a session, in the same transaction.
 func (p Proof) ClearAttempts(ctx context.Context, tx store.Tx) error {
-	if p.attempt.visibleKey == "" {
+	if !p.ofPassword() {
 		return nil
 	}
 	return clearKeys(ctx, tx, p.attempt.keys())
@@ -163,7 +166,7 @@ func (s *Service) verify(ctx context.Context, c Client, u store.User, name, pass
 
 // Forgive uncounts the attempt of a proof that could not be used: the password was correct.
 func (s *Service) Forgive(ctx context.Context, p Proof) {
-	if p.attempt.visibleKey != "" { // a password was checked
+	if p.ofPassword() {
 		s.forgive(ctx, p.attempt.keys()...)
 	}
 }
@@ -216,9 +219,10 @@ func (s *Service) newAttempt(ctx context.Context, c Client, u store.User, name s
 	return a, nil
 }
 
-// comparePassword compares the password, at the same cost whether or not there is one (user enumeration).
+// comparePassword compares the password, at the same cost whether or not there is one that is accepted (user
+// enumeration).
 func (s *Service) comparePassword(ctx context.Context, u store.User, pass string) (ok, outdated bool, err error) {
-	if u.ID == "" || u.PasswordHash == "" {
+	if u.ID == "" || u.PasswordHash == "" || !s.Passwords.Of(u) {
 		return false, false, s.Hasher.DummyVerify(ctx, password.Normalize(pass))
 	}
 	return s.Hasher.Verify(ctx, u.PasswordHash, password.Normalize(pass))

@@ -57,11 +57,13 @@ type Service struct {
 	Store    store.Store
 	Sessions *session.Manager
 	Hasher   *password.Hasher
-	Throttle *Throttle
-	Limits   Limits         // of attempts
-	Lifetime session.Limits // of sessions
-	Clock    func() time.Time
-	Log      *zap.Logger
+	// Passwords says whose passwords are accepted; zero accepts none.
+	Passwords Passwords
+	Throttle  *Throttle
+	Limits    Limits         // of attempts
+	Lifetime  session.Limits // of sessions
+	Clock     func() time.Time
+	Log       *zap.Logger
 	// Count is called for every attempt, for metrics: method "password", "oidc" or "link", outcome "success", "wrong",
 	// "throttled", "disabled", "busy" or "error". It may be nil.
 	Count func(method, outcome string)

@@ -46,7 +46,7 @@ func worldOn(t *testing.T, place testenv.Place) *world {
 		Store: st, Sessions: m, Hasher: password.NewHasher(password.Params{MemoryKiB: 64, Time: 1, Threads: 1}, nil),
 		Throttle: login.NewThrottle(st, w.clock.Now),
 		Limits:   login.Limits{FreeAttempts: 3, MaxWait: time.Minute, Client: 1000, Window: time.Minute},
-		Lifetime: session.DefaultLimits, Clock: w.clock.Now, Log: zap.NewNop(),
+		Lifetime: session.DefaultLimits, Clock: w.clock.Now, Log: zap.NewNop(), Passwords: login.AllPasswords,
 		Count: func(method, outcome string) {
 			n, _ := w.counts.LoadOrStore(method+" "+outcome, new(atomic.Int64))
 			n.(*atomic.Int64).Add(1)

@@ -17,8 +17,11 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// MethodOIDC is the method of sign-ins through a provider.
-const MethodOIDC = "oidc"
+// Methods of sign-ins.
+const (
+	MethodOIDC  = "oidc"     // through a provider
+	MethodLocal = "password" // with a password of an account here
+)
 
 // OIDC signs users in through providers. internal/oidc verifies a provider's claims; OIDC decides which account they
 // belong to, and what it may do. There is one per configuration; see [NewOIDC].

@@ -16,6 +16,9 @@ import (
 
 // Effective returns the user with the effective rights of the session. A nil o is a configuration without providers.
 func (o *OIDC) Effective(s *store.Session, u store.User) store.User {
+	if o != nil && s.Method != MethodLocal && !o.Service.Passwords.Of(u) {
+		u.MustChange = false // a password that is not accepted cannot be changed, and this session owes nothing to it
+	}
 	if s.Provider == "" && !u.RoleProvided && len(u.ProvidedGroups) == 0 {
 		return u
 	}
@@ -64,7 +67,7 @@ func (o *OIDC) EmailForApp(l *session.Live) string {
 
 // withEffectiveUser returns the session with the effective rights of its user.
 func (o *OIDC) withEffectiveUser(l *session.Live) *session.Live {
-	if l.Session.Provider == "" && !l.User.RoleProvided && len(l.User.ProvidedGroups) == 0 {
+	if l.Session.Provider == "" && !l.User.RoleProvided && len(l.User.ProvidedGroups) == 0 && !l.User.MustChange {
 		return l
 	}
 	acting := *l

@@ -74,6 +74,8 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via SignInOptio
 			return ErrInvalidCredentials
 		case err != nil:
 			return err
+		case p.ofPassword() && !s.Passwords.Of(u): // no longer the managed root
+			return ErrInvalidCredentials
 		case u.PasswordHash != p.User.PasswordHash && via.Provider == "":
 			return ErrInvalidCredentials // changed since the proof
 		case !u.Active || u.Pending:
@@ -208,6 +210,9 @@ func (s *Service) stepUpAt(ctx context.Context, c Client, p Proof, l *session.Li
 			return err
 		}
 		if u.ID != l.User.ID || old.Epoch != u.Epoch || !u.Active || u.Pending || u.PasswordHash != p.User.PasswordHash {
+			return ErrInvalidCredentials
+		}
+		if p.ofPassword() && !s.Passwords.Of(u) {
 			return ErrInvalidCredentials
 		}
 		if apply != nil {

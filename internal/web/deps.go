@@ -30,6 +30,7 @@ type Config struct {
 	Login    *login.Service
 	Accounts *account.Service
 	OIDC     *login.OIDC // the sign-in through providers; nil when none is configured
+	SignIn   SignIn      // what the sign-in page offers; zero for everything
 	Pages    *ui.Set     // templates and texts of every package with pages are among its sources
 
 	CookieDomain string        // of the session cookie; "" keeps it to one host
@@ -37,6 +38,12 @@ type Config struct {
 	AdminHosts   []reqctx.Host // the only hosts with the admin pages and their API; empty for every host
 	Clock        func() time.Time
 	Log          *zap.Logger
+}
+
+// SignIn is what the sign-in page offers. Whose passwords are accepted is not decided here: see login.Passwords.
+type SignIn struct {
+	First         string // provider that page loads go on to at once, "" for none
+	HidePasswords bool   // the form for passwords is behind a link
 }
 
 // Deps are what handlers share.

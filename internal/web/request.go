@@ -106,11 +106,13 @@ func (q *Request) SetSession(w http.ResponseWriter, in login.SignedIn) {
 	if in.Devices != "" {
 		http.SetCookie(w, q.Cookie.Prefixed(login.DeviceCookie, in.Devices, login.DeviceTTL()))
 	}
+	q.stayNoLonger(w)
 }
 
-// ClearSession takes the session's cookie from the browser.
+// ClearSession takes the session's cookie from the browser of somebody who signs out.
 func (q *Request) ClearSession(w http.ResponseWriter) {
 	q.deps.Sessions.ClearCookies(q.http.Context(), w, q.Cookie, q.Host, q.presented())
+	q.StayHere(w)
 }
 
 // presented returns what the request has under the names of the session cookie.

@@ -61,9 +61,11 @@ func NewServices(t testing.TB, title string, log *zap.Logger) *Services {
 	logins := &login.Service{
 		Store: db, Sessions: sessions, Hasher: hasher, Throttle: login.NewThrottle(db, clock.Now),
 		Limits: limits, Lifetime: session.DefaultLimits, Clock: clock.Now, Log: log,
+		Passwords: login.AllPasswords,
 	}
 	accounts := account.New(account.Config{
 		Store: db, Sessions: sessions, Login: logins, Hasher: hasher, Title: title, Clock: clock.Now, Log: log,
+		Passwords: login.AllPasswords,
 	})
 	return &Services{T: t, Clock: clock, Store: db, Sessions: sessions, Login: logins, Accounts: accounts, log: log}
 }

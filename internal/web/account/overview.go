@@ -19,7 +19,7 @@ func accountPage(d *web.Deps, q *web.Request, section, template string, data any
 		Data: data,
 	}
 	for _, s := range sections {
-		if s == "providers" && d.OIDC == nil {
+		if s == "providers" && d.OIDC == nil || s == "password" && !d.Login.Passwords.Of(q.Live.User) {
 			continue
 		}
 		id, href := s, q.Prefix+"/account/"+s
@@ -84,7 +84,7 @@ func (h *Overview) checks(q *web.Request, sessions int) []check {
 	switch {
 	case u.Managed:
 		list = append(list, check{Good: true, Text: q.Text("checks.managed")})
-	case u.PasswordHash == "":
+	case u.PasswordHash == "" || !h.Login.Passwords.Of(u):
 		list = append(list, check{Good: true, Text: q.Text("checks.no_password")})
 	default:
 		age := h.Clock().Sub(u.PasswordChangedAt)

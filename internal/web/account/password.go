@@ -27,7 +27,16 @@ type passwordForm struct {
 	Back   string // the way back, sealed
 }
 
+// exists reports whether there is a page for the person: not where their password is not accepted, unless they are held
+// there with a session that one began.
+func (h *Password) exists(q *web.Request) bool {
+	return h.Login.Passwords.Of(q.Live.User) || q.Live.User.MustChange
+}
+
 func (h *Password) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if !h.exists(q) {
+		return q.NotFound()
+	}
 	b, to := q.ReturnTo(nil), q.OwnPage(nil, "to")
 	q.UI.Write(w, r, h.page(q, b, to, true, nil))
 	return nil
@@ -40,6 +49,8 @@ func (h *Password) page(q *web.Request, b returnto.Target, to string, end bool, 
 	switch {
 	case u.Managed:
 		d.Why = q.Text("password.managed", "env", h.Accounts.EnvPrefix)
+	case !h.Login.Passwords.Of(u):
+		d.Why = q.Text("password.off")
 	case u.PasswordHash == "":
 		d.Why = q.Text("password.none")
 	default:
@@ -67,6 +78,9 @@ func (h *Password) page(q *web.Request, b returnto.Target, to string, end bool, 
 // post changes the person's own password. The browser goes on with a new session; the others end, unless the
 // person unticked that.
 func (h *Password) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if !h.exists(q) {
+		return q.NotFound()
+	}
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
 		err = form.Once("current_password", "new_password", "rt", "to", "back")

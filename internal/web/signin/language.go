@@ -24,7 +24,7 @@ func languageSwitch(q *web.Request, page string, more ...ui.Hidden) *ui.Switch {
 func postLanguage(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = form.Once("language", "page", "rt", "to", "back", "switch")
+		err = form.Once("language", "page", "rt", "to", "back", "switch", chooseParam)
 	}
 	if err == nil && !ui.SetLanguage(w, r, form.Get("language")) {
 		err = q.UnknownLanguage()
@@ -41,6 +41,9 @@ func postLanguage(w http.ResponseWriter, r *http.Request, q *web.Request) error 
 		query = q.ReturnTo(&form).Query(q.OwnPage(&form, "to"))
 		if form.Ticked("switch") {
 			query.Set("switch", "1")
+		}
+		if form.Ticked(chooseParam) {
+			query.Set(chooseParam, "1")
 		}
 	}
 	if len(query) > 0 {

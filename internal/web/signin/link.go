@@ -85,12 +85,14 @@ func (h *Links) addLinks(r *http.Request, q *web.Request, d *deadLinkPage) {
 
 // welcomePage is the data of the "welcome" page.
 type welcomePage struct {
-	Link   string // its id
-	Setup  bool
-	Text   string // for whom the link is, and by whom
-	Until  time.Time
-	Fields []ui.Field
-	Faults []ui.Field
+	Link    string // its id
+	Setup   bool
+	Text    string // for whom the link is, and by whom
+	Until   time.Time
+	Fields  []ui.Field
+	Faults  []ui.Field
+	Submit  string // "" where the link signs nobody in: Buttons lead to the providers
+	Buttons []providerButton
 }
 
 // lookUp returns the link that the browser has opened. done is true when a response has been written.
@@ -127,7 +129,7 @@ func (h *Links) show(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	if done || err != nil {
 		return err
 	}
-	q.UI.Write(w, r, h.page(q, info, account.LinkForm{}, nil))
+	q.UI.Write(w, r, h.page(r, q, info, account.LinkForm{}, nil))
 	return nil
 }
 
@@ -139,6 +141,10 @@ func welcomeText(q *web.Request, info account.LinkInfo) (title, text string) {
 	switch {
 	case info.Purpose == store.LinkSetup:
 		return q.Text("welcome.setup_title"), q.Text("welcome.setup")
+	case info.Use == account.LinkSignsIn:
+		return q.Text("login.title"), q.Text("welcome.once", by...)
+	case info.Use == account.LinkToProviders:
+		return q.Text("welcome.invited_title"), q.Text("welcome.providers", by...)
 	case info.Invited && person:
 		return q.Text("welcome.invited_title"), q.Text("welcome.invited", by...)
 	case info.Invited:
@@ -150,7 +156,7 @@ func welcomeText(q *web.Request, info account.LinkInfo) (title, text string) {
 	}
 }
 
-func (h *Links) page(q *web.Request, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
+func (h *Links) page(r *http.Request, q *web.Request, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
 	d := welcomePage{
 		Link: info.ID, Setup: info.Purpose == store.LinkSetup, Until: info.ExpiresAt,
 	}
@@ -158,9 +164,12 @@ func (h *Links) page(q *web.Request, info account.LinkInfo, form account.LinkFor
 		Template: "welcome", Card: true, Wide: true,
 		Switch: languageSwitch(q, "welcome"),
 	}
-	fresh := q.NewPasswordField("password", q.Text("welcome.password"))
 	page.Title, d.Text = welcomeText(q, info)
-	if d.Setup {
+	switch {
+	case info.Use == account.LinkToProviders:
+		d.Buttons = providerButtons(h.Deps, r, q, nil)
+	case d.Setup:
+		d.Submit = q.Text("welcome.make")
 		d.Fields = []ui.Field{
 			{
 				ID: "username", Name: "username", Label: q.Text("login.username"), Value: form.Username, Autocomplete: "username",
@@ -174,16 +183,21 @@ func (h *Links) page(q *web.Request, info account.LinkInfo, form account.LinkFor
 				ID: "name", Name: "name", Label: q.Text("profile.name"), Value: form.Name, Autocomplete: "name", Optional: true,
 				Key: "next",
 			},
-			fresh,
 		}
-	} else {
+	default:
+		d.Submit = q.Text("welcome.set")
 		d.Fields = []ui.Field{
 			{
 				ID: "username", Name: "username", Label: q.Text("login.username"), Value: info.Username, Autocomplete: "username",
 				ReadOnly: true, Plain: true,
 			},
-			fresh,
 		}
+	}
+	switch {
+	case info.Use == account.LinkSets:
+		d.Fields = append(d.Fields, q.NewPasswordField("password", q.Text("welcome.password")))
+	case info.Use == account.LinkSignsIn && !d.Setup:
+		d.Submit = q.Text("login.submit")
 	}
 	web.MarkErrors(&page, d.Fields, errs)
 	d.Faults = ui.Faults(d.Fields)
@@ -260,7 +274,7 @@ func (h *Links) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, i
 		return h.deadLink(w, r, q, info)
 	}
 	if fields, status := problem.FieldErrors(q.UI, err); len(fields) > 0 {
-		page := h.page(q, info, form, fields)
+		page := h.page(r, q, info, form, fields)
 		page.Status = status
 		q.UI.Write(w, r, page)
 		return nil

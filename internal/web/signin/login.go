@@ -26,7 +26,10 @@ type loginPage struct {
 	Remember string // label of the check box
 	Ticked   bool
 	Buttons  []providerButton
-	Help     string
+	Form     bool   // the form for a password is shown …
+	Choose   string // … or is behind this address, with a link
+	Link     string
+	Help     string // "" where nobody could help with a password
 	GoOn     string // where the "signed in elsewhere" hint leads
 	Host     string // another host to return to, "" for this one
 	Cookies  bool   // say that cookies may be blocked
@@ -58,9 +61,12 @@ func (h *Login) show(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	if q.Live != nil && !r.URL.Query().Has("switch") {
 		return h.showSignedIn(w, r, q, b, to)
 	}
+	if h.goFirst(w, r, q) {
+		return nil
+	}
 	d := h.data(r, q, b, to, "")
 	d.Fields[0].Focus = true
-	page := h.page(q, b, d)
+	page := h.page(r, q, b, d)
 	switch {
 	case h.OIDC != nil && r.URL.Query().Has("canceled"):
 		page.Notice = &ui.Notice{Text: q.Text("login.canceled")}
@@ -88,8 +94,8 @@ func refererIsLogin(q *web.Request, r *http.Request) bool {
 	return ok && origin == q.Origin()
 }
 
-func (h *Login) page(q *web.Request, b returnto.Target, d loginPage) ui.Page {
-	var more []ui.Hidden
+func (h *Login) page(r *http.Request, q *web.Request, b returnto.Target, d loginPage) ui.Page {
+	more := keepChoice(r)
 	for _, h := range []ui.Hidden{{Name: "rt", Value: d.RT}, {Name: "to", Value: d.To}, {Name: "back", Value: d.Back}} {
 		if h.Value != "" {
 			more = append(more, h)
@@ -126,6 +132,11 @@ func (h *Login) data(r *http.Request, q *web.Request, b returnto.Target, to, use
 		d.Host = u.Host
 	}
 	d.Buttons = providerButtons(h.Deps, r, q, b.Query(to))
+	d.Choose, d.Link = chooseURL(q, b, to), q.Text("login.choose")
+	if h.Login.Passwords != login.AllPasswords {
+		d.Help, d.Link = "", q.Text("login.choose_root")
+	}
+	d.Form = h.showsForm(r, d)
 	return d
 }
 
@@ -206,7 +217,7 @@ func (h *Login) post(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		return h.refuse(w, r, q, f, err)
 	}
 	q.SetSession(w, in)
-	web.Redirect(w, r, loginTarget(q, in.User, f.back, f.to))
+	web.Redirect(w, r, loginTarget(h.Deps, q, in.User, f.back, f.to))
 	return nil
 }
 
@@ -219,12 +230,12 @@ func (h *Login) signIn(r *http.Request, q *web.Request, f loginForm) (login.Sign
 	if err != nil {
 		return login.SignedIn{}, err
 	}
-	return h.Login.SignIn(r.Context(), client, proof, login.SignInOptions{Method: "password", Remember: f.remember})
+	return h.Login.SignIn(r.Context(), client, proof, login.SignInOptions{Method: login.MethodLocal, Remember: f.remember})
 }
 
 // loginTarget returns where to go after a sign-in.
-func loginTarget(q *web.Request, u store.User, b returnto.Target, to string) string {
-	if u.MustChange {
+func loginTarget(d *web.Deps, q *web.Request, u store.User, b returnto.Target, to string) string {
+	if u.MustChange && d.Login.Passwords.Of(u) {
 		return returnto.At(q.Prefix+web.PasswordPage, b.Query(to))
 	}
 	if to != "" {
@@ -245,7 +256,7 @@ func (h *Login) refuseIncomplete(w http.ResponseWriter, r *http.Request, q *web.
 	}
 	ui.WithErrors(d.Fields, errs)
 	d.Ticked = f.remember
-	page := h.page(q, f.back, d)
+	page := h.page(r, q, f.back, d)
 	page.Status, page.Failed = http.StatusUnprocessableEntity, true
 	q.UI.Write(w, r, page)
 	return nil
@@ -265,13 +276,13 @@ func (h *Login) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, f
 		d := h.data(r, q, f.back, f.to, f.username)
 		ui.WithErrors(d.Fields, []ui.FieldError{{Field: "password", Detail: q.Text("error.wrong-credentials.text")}})
 		d.Ticked = f.remember
-		page := h.page(q, f.back, d)
+		page := h.page(r, q, f.back, d)
 		page.Status, page.Failed = fail.Status, true
 		q.UI.Write(w, r, page)
 	case errors.As(err, &throttled):
 		d := h.data(r, q, f.back, f.to, f.username)
 		d.Ticked, d.Fields[1].Focus = f.remember, true
-		q.WriteThrottled(w, r, err, h.page(q, f.back, d))
+		q.WriteThrottled(w, r, err, h.page(r, q, f.back, d))
 	case errors.As(err, &disabled):
 		q.WriteErrorHeaders(w, r, fail, err)
 		page := q.ErrorPage(fail)

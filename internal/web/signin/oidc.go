@@ -168,10 +168,10 @@ func (h *OIDC) callback(w http.ResponseWriter, r *http.Request, q *web.Request) 
 		web.Redirect(w, r, b.RedirectTarget(q.Request, to, q.Prefix+"/account"))
 	default:
 		q.SetSession(w, out.SignedIn)
-		if out.LocalAccountExists {
+		if out.LocalAccountExists && h.Login.Passwords == login.AllPasswords { // it can be signed in to
 			q.UI.Flash(w, r, "twin") // on the next page of ours
 		}
-		web.Redirect(w, r, loginTarget(q, out.SignedIn.User, b, to))
+		web.Redirect(w, r, loginTarget(h.Deps, q, out.SignedIn.User, b, to))
 	}
 	return nil
 }
@@ -212,6 +212,7 @@ const providerRetry = 30 * time.Second
 // refuse responds to a sign-in through a provider that came to nothing, in our own words: what the provider wrote is in
 // the log at most, and nowhere as markup.
 func (h *OIDC) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, name, carried string, err error) error {
+	q.StayHere(w)
 	kind := oidc.KindOf(err)
 	status, known := oidcStatus[kind]
 	var throttled *login.ThrottledError
@@ -246,13 +247,13 @@ func (h *OIDC) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, na
 	page.Title = q.Text("oidc."+string(kind)+".title", "name", label)
 	page.Data = web.Message{
 		Paras: []string{q.Text("oidc."+string(kind)+".text", "name", label)},
-		Links: errorLinks(q, kind, again("", "")),
+		Links: h.errorLinks(q, kind, again("", "")),
 	}
 	q.UI.Write(w, r, page)
 	return nil
 }
 
-func errorLinks(q *web.Request, kind oidc.Kind, again string) []ui.Link {
+func (h *OIDC) errorLinks(q *web.Request, kind oidc.Kind, again string) []ui.Link {
 	switch {
 	case kind == oidc.LinkTaken:
 		return []ui.Link{{Href: q.Prefix + "/account/providers", Text: q.Text("go.account"), Current: true}}
@@ -260,7 +261,7 @@ func errorLinks(q *web.Request, kind oidc.Kind, again string) []ui.Link {
 		return []ui.Link{{Href: q.Prefix + "/reauth", Text: q.Text("go.reauth"), Current: true}}
 	case kind == oidc.NotReauthenticated: // to sign in there once more would end here again
 		account := ui.Link{Href: q.Prefix + "/account", Text: q.Text("go.account")}
-		if q.Live != nil && q.Live.User.PasswordHash != "" {
+		if q.Live != nil && q.Live.User.PasswordHash != "" && h.Login.Passwords.Of(q.Live.User) {
 			return []ui.Link{{Href: q.Prefix + "/reauth", Text: q.Text("go.reauth"), Current: true}, account}
 		}
 		account.Current = true

@@ -29,7 +29,7 @@ func (h *OIDC) start(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		return err
 	}
 	query, own := r.URL.Query(), ownNavigation(q, r)
-	s := h.newStart(r, q, own && query.Get("remember") == "1")
+	s := h.newStart(r, q, r.PathValue("name"), own && query.Get("remember") == "1")
 	s.CrossSite = !own
 	switch {
 	case query.Has("reauth") && (q.Live == nil || foreignNavigation(q, r)):
@@ -49,10 +49,10 @@ func (h *OIDC) start(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	return nil
 }
 
-// newStart returns a sign-in at the provider that r names.
-func (h *OIDC) newStart(r *http.Request, q *web.Request, remember bool) oidc.FlowOptions {
+// newStart returns a sign-in at a provider.
+func (h *OIDC) newStart(r *http.Request, q *web.Request, name string, remember bool) oidc.FlowOptions {
 	s := oidc.FlowOptions{
-		Purpose: oidc.PurposeLogin, RedirectURI: CallbackURL(q, r.PathValue("name")),
+		Purpose: oidc.PurposeLogin, RedirectURI: CallbackURL(q, name),
 		ReturnTo: carryReturn(q), Remember: remember, Hint: r.URL.Query().Get("login_hint"),
 	}
 	if q.Live != nil {
@@ -98,7 +98,7 @@ func (h *OIDC) confirmed(w http.ResponseWriter, r *http.Request, q *web.Request)
 	if err != nil {
 		return err
 	}
-	s := h.newStart(r, q, form.Ticked("remember"))
+	s := h.newStart(r, q, r.PathValue("name"), form.Ticked("remember"))
 	if carried := returnto.Carry(q.ReturnTo(&form), q.OwnPage(&form, "to")); carried != "" {
 		s.ReturnTo = carried
 	}

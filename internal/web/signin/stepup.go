@@ -36,7 +36,7 @@ func (h *StepUp) show(w http.ResponseWriter, r *http.Request, q *web.Request) er
 
 func (h *StepUp) data(r *http.Request, q *web.Request, rt string) reauthPage {
 	d := reauthPage{RT: rt, Buttons: h.buttons(r, q, rt)}
-	if q.Live.User.PasswordHash == "" {
+	if q.Live.User.PasswordHash == "" || !h.Login.Passwords.Of(q.Live.User) {
 		query := url.Values{"switch": {"1"}}
 		if _, ok := h.Guard.CheckOwn(q.Request, rt); ok {
 			query.Set("to", rt)
