@@ -60,14 +60,8 @@ func resetPassword(c *call) error {
 			Hash: hash, MustChange: c.boolFlag("must-change"), Expires: lifetime,
 			Identities: c.boolFlag("unlink"),
 		}
-		if !c.boolFlag("link") && !e.app.Passwords().Of(u) {
-			return errors.New("passwords are off (sign_in passwords off), so none was set: --link prints a link that signs " +
-				"in once, and the person then links a provider to the account")
-		}
-		if !c.boolFlag("link") && hash == "" {
-			if r.Password, err = c.newPassword(); err != nil {
-				return err
-			}
+		if r.Password, err = c.resetTo(e, u, hash); err != nil {
+			return err
 		}
 		link, err := e.accounts.ResetPassword(c.ctx, operator, u.ID, r)
 		if err != nil {
@@ -91,6 +85,20 @@ func resetPassword(c *call) error {
 		out.Identities = identities
 		return c.result(out, "%s has a new password; its sessions are over", sanitize(u.Username))
 	})
+}
+
+// resetTo asks for the new password, unless the account gets a link or a hash instead.
+func (c *call) resetTo(e *env, u store.User, hash string) (string, error) {
+	switch {
+	case c.boolFlag("link"):
+		return "", nil
+	case !e.app.Passwords().Of(u):
+		return "", errors.New("passwords are off (sign_in passwords off), so none was set: --link prints a link that signs " +
+			"in once, and the person then links a provider to the account")
+	case hash != "":
+		return "", nil
+	}
+	return c.newPassword()
 }
 
 // resetTarget returns the account to reset and, with --from-env, the hash of the password in the environment.

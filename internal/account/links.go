@@ -201,8 +201,9 @@ type LinkForm struct {
 }
 
 // RedeemLink redeems a link: it sets the password of its user, or creates the first administrator. Where passwords are
-// not accepted it sets none, and is refused if the link does not sign in either. Of several concurrent callers one succeeds; an invalid form does not use up the link. The returned proof is for
-// login.Service.SignIn with method "link". A link that cannot be used is a *[LinkError].
+// not accepted it sets none, and is refused if the link does not sign in either. Of several concurrent callers one
+// succeeds; an invalid form does not use up the link. The returned proof is for login.Service.SignIn with method
+// "link". A link that cannot be used is a *[LinkError].
 func (s *Service) RedeemLink(ctx context.Context, c login.Client, token string, form LinkForm) (login.Proof, error) {
 	info, u, err := s.lookUpLink(ctx, token)
 	if err != nil {
@@ -276,8 +277,8 @@ func (s *Service) redeem(ctx context.Context, tx store.Tx, a Actor, e *store.Eve
 	return s.redeemForUser(ctx, tx, a, e, l, u, hash)
 }
 
-// redeemForUser sets the chosen password, if the link sets one. Identities that were linked since the link was created are unlinked: anyone
-// who knew the old password could have linked one to keep access.
+// redeemForUser sets the chosen password, if the link sets one. Identities that were linked since the link was created
+// are unlinked: anyone who knew the old password could have linked one to keep access.
 func (s *Service) redeemForUser(
 	ctx context.Context, tx store.Tx, a Actor, e *store.Event, l store.Link, u *store.User, hash string,
 ) error {

@@ -16,9 +16,7 @@ import (
 
 // Effective returns the user with the effective rights of the session. A nil o is a configuration without providers.
 func (o *OIDC) Effective(s *store.Session, u store.User) store.User {
-	if o != nil && s.Method != MethodLocal && !o.Service.Passwords.Of(u) {
-		u.MustChange = false // a password that is not accepted cannot be changed, and this session owes nothing to it
-	}
+	u = o.excuse(s, u)
 	if s.Provider == "" && !u.RoleProvided && len(u.ProvidedGroups) == 0 {
 		return u
 	}
@@ -63,6 +61,15 @@ func (o *OIDC) EmailForApp(l *session.Live) string {
 		}
 	}
 	return ""
+}
+
+// excuse returns the user of a session without the duty to choose a new password, where there is none: a password that
+// is not accepted cannot be changed, and a session that none began owes nothing to it.
+func (o *OIDC) excuse(s *store.Session, u store.User) store.User {
+	if o != nil && s.Method != MethodLocal && !o.Service.Passwords.Of(u) {
+		u.MustChange = false
+	}
+	return u
 }
 
 // withEffectiveUser returns the session with the effective rights of its user.

@@ -156,7 +156,9 @@ func welcomeText(q *web.Request, info account.LinkInfo) (title, text string) {
 	}
 }
 
-func (h *Links) page(r *http.Request, q *web.Request, info account.LinkInfo, form account.LinkForm, errs []ui.FieldError) ui.Page {
+func (h *Links) page(r *http.Request, q *web.Request, info account.LinkInfo, form account.LinkForm,
+	errs []ui.FieldError,
+) ui.Page {
 	d := welcomePage{
 		Link: info.ID, Setup: info.Purpose == store.LinkSetup, Until: info.ExpiresAt,
 	}
