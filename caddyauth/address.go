@@ -71,7 +71,7 @@ func usesTLS(srv *caddyhttp.Server, httpPort int) bool {
 		if srv.AutoHTTPS.Disabled {
 			return false
 		}
-		skip = srv.AutoHTTPS.Skip
+		skip = srv.AutoHTTPS.Skip //nolint:forbidigo // names for which Caddy makes no certificate
 	}
 	if _, port := listenAddress(srv.Listen); port == strconv.Itoa(httpPort) {
 		return false

@@ -177,9 +177,23 @@ func TestASchemeThatNobodyKnowsSignsNobodyOut(t *testing.T) {
 		proto, cookie string
 		status        int
 	}{
-		{"https", secure, 200}, {"wss", secure, 200}, {"WSS", secure, 200}, {"http, wss", secure, 200}, {"http", secure, 401}, {"ws", secure, 401},
-		{"http", plain, 200}, {"ws", plain, 200}, {"https", plain, 401}, {"wss", plain, 401},
-		{"quic", secure, 200}, {"https:", secure, 200}, {"on", secure, 200}, {"", secure, 200}, {"quic, http", secure, 401}, {"quic", plain, 200}, {"", plain, 200},
+		{"https", secure, 200},
+		{"wss", secure, 200},
+		{"WSS", secure, 200},
+		{"http, wss", secure, 200},
+		{"http", secure, 401},
+		{"ws", secure, 401},
+		{"http", plain, 200},
+		{"ws", plain, 200},
+		{"https", plain, 401},
+		{"wss", plain, 401},
+		{"quic", secure, 200},
+		{"https:", secure, 200},
+		{"on", secure, 200},
+		{"", secure, 200},
+		{"quic, http", secure, 401},
+		{"quic", plain, 200},
+		{"", plain, 200},
 		{"quic", plain + "; " + secure, 200},
 	} {
 		if a := s.sends(c.cookie, "GET", "/", "X-Forwarded-Proto", c.proto); a.StatusCode != c.status {

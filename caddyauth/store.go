@@ -43,20 +43,9 @@ func parseStore(a *App, d *caddyfile.Dispenser) error {
 	if len(args) == 2 && args[1] == "" {
 		return d.Errf("store %s: the value is empty; is the variable that it comes from set?", args[0])
 	}
-	a.Store = &StoreConfig{Engine: args[0]}
-	switch {
-	case args[0] == "sqlite" && len(args) == 1:
-	case args[0] == "sqlite" && len(args) == 2:
-		a.Store.Path = args[1]
-	case args[0] == "postgres" && len(args) == 2:
-		a.Store.DSN = args[1]
-	case args[0] == "sqlite":
-		return d.Err("store sqlite takes one path, or none for Caddy's data directory")
-	case args[0] == "postgres":
-		return d.Err("store postgres takes one dsn; put it in quotes if it has spaces, or use a placeholder such as " +
-			"{env.DATABASE_URL}")
-	default:
-		return d.Errf("store: unknown engine %q; use sqlite or postgres", args[0])
+	var err error
+	if a.Store, err = storeOf(args); err != nil {
+		return d.WrapErr(err)
 	}
 	if err := checkPlaceholders(a.Store.Path + a.Store.DSN); err != nil {
 		return d.Errf("store %s: %w", args[0], err)
@@ -67,6 +56,26 @@ func parseStore(a *App, d *caddyfile.Dispenser) error {
 		}
 	}
 	return nil
+}
+
+// storeOf returns the store that the values of the option name.
+func storeOf(args []string) (*StoreConfig, error) {
+	c := &StoreConfig{Engine: args[0]}
+	switch {
+	case args[0] == "sqlite" && len(args) == 1:
+	case args[0] == "sqlite" && len(args) == 2:
+		c.Path = args[1]
+	case args[0] == "postgres" && len(args) == 2:
+		c.DSN = args[1]
+	case args[0] == "sqlite":
+		return nil, errors.New("store sqlite takes one path, or none for Caddy's data directory")
+	case args[0] == "postgres":
+		return nil, errors.New("store postgres takes one dsn; put it in quotes if it has spaces, or use a placeholder such " +
+			"as {env.DATABASE_URL}")
+	default:
+		return nil, fmt.Errorf("store: unknown engine %q; use sqlite or postgres", args[0])
+	}
+	return c, nil
 }
 
 func resolveStore(a *App, o *options) error {

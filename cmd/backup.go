@@ -83,6 +83,11 @@ func restore(c *call) (err error) {
 	if err != nil {
 		return err
 	}
+	return c.restoreUnpacked(path, target)
+}
+
+// restoreUnpacked loads an unpacked backup into the store.
+func (c *call) restoreUnpacked(path string, target sqlstore.Options) error {
 	opts := storecopy.Options{
 		Progress: c.progress(), Replace: c.boolFlag("replace"), NeedAdmin: true,
 		Empty: []string{"changes"}, // change rows of the old store mean nothing to servers on this one
@@ -92,7 +97,7 @@ func restore(c *call) (err error) {
 	}
 	unpacked := sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true} // an older schema is migrated
 	whole := false
-	err = c.openSide("unpacked backup", unpacked, func(_ *sqlstore.DB, from storecopy.Side) error {
+	err := c.openSide("unpacked backup", unpacked, func(_ *sqlstore.DB, from storecopy.Side) error {
 		damage, err := storecopy.Damage(c.ctx, from)
 		if err != nil || damage != "" {
 			return errors.Join(err, errors.New(damage))

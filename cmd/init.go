@@ -124,7 +124,7 @@ func (c *call) starterEnv(passwordFile string) (values, apart string, err error)
 	if err != nil {
 		return "", "", fmt.Errorf("writing the e-mail address: %w", err)
 	}
-	line := ""
+	var line string
 	if quoted, err := quoteEnv(pass); err == nil {
 		line = "ADMIN_PASSWORD=" + quoted
 	} else if quoted, err = quoteEnv(passwordFile); err == nil {

@@ -239,8 +239,13 @@ func TestCommandsRefuseAStoreThatTheRunningCaddyDoesNotUse(t *testing.T) {
 		return string(out), err
 	}
 	for _, args := range [][]string{
-		{"user", "add", "eve", "--link"}, {"user", "add", "eve", "--link", "--new-store"}, {"user", "list"}, {"seed", "--dry-run"},
-		{"store", "info"}, {"backup", "b.db"}, {"reset-password", "--link"},
+		{"user", "add", "eve", "--link"},
+		{"user", "add", "eve", "--link", "--new-store"},
+		{"user", "list"},
+		{"seed", "--dry-run"},
+		{"store", "info"},
+		{"backup", "b.db"},
+		{"reset-password", "--link"},
 	} {
 		out, err := asRoot(args...)
 		if err == nil || !strings.Contains(out, s.dir+"/data/caddy/gatehouse/gatehouse.db") ||

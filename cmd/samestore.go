@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,7 +97,8 @@ func askAdmin(address string) (at caddyauth.StoreLocation, err error) {
 		return at, err
 	}
 	// The request below does not tell why it failed in a way that can be examined.
-	conn, err := net.Dial(addr.Network, addr.JoinHostPort(0))
+	dialer := net.Dialer{Timeout: runningTimeout}
+	conn, err := dialer.DialContext(context.Background(), addr.Network, addr.JoinHostPort(0))
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return at, errNotRunning

@@ -60,12 +60,17 @@ func (r Rule) Validate() error {
 
 // CheckValue returns why nobody could ever have a value in this field: a rule that requires it is a mistake.
 func (f Field) CheckValue(v string) error {
-	if strings.TrimSpace(v) == "" {
+	switch strings.TrimSpace(v) {
+	case "":
 		return errors.New("a value is empty")
-	}
-	if v == "*" {
+	case "*":
 		return errors.New("\"*\" is a name like any other here; leave the line out if everybody may")
 	}
+	return f.checkText(v)
+}
+
+// checkText checks a value that is not empty for its field.
+func (f Field) checkText(v string) error {
 	var fault identifier.Fault
 	switch f {
 	case FieldRole:
@@ -73,11 +78,11 @@ func (f Field) CheckValue(v string) error {
 			return fmt.Errorf("unknown role %q; the roles are admin and user", v)
 		}
 	case FieldEmail:
-		if fault = identifier.CheckEmail(v); fault == identifier.Form {
-			return fmt.Errorf("%q is not an e-mail address", v)
-		}
 		if domain, all := strings.CutPrefix(v, "*@"); all {
 			return fmt.Errorf("%q: there are no wildcards; for everybody of a domain write: domain %s", v, domain)
+		}
+		if fault = identifier.CheckEmail(v); fault == identifier.Form {
+			return fmt.Errorf("%q is not an e-mail address", v)
 		}
 	case FieldDomain:
 		if !identifier.IsDomain(v) {

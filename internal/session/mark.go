@@ -88,7 +88,7 @@ func (m *Manager) SetCookie(ctx context.Context, w http.ResponseWriter, c Cookie
 	}
 	renewed := s.LastSeenAt.After(s.CreatedAt)
 	for _, sc := range marks.scopes(c, host, p) {
-		if sc != c && !(renewed && len(p.values) == 1) {
+		if sc != c && (!renewed || len(p.values) != 1) {
 			sc.clear(w)
 		}
 	}

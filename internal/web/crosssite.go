@@ -13,7 +13,7 @@ const maxLogged = 200
 // crossSiteCause returns what a request that was taken for another site's may be instead, and what to do about it: a
 // proxy between the browser and Caddy has changed what the browser said. It is "" where the browser itself says that
 // the request is another site's.
-func crossSiteCause(r *http.Request, q *Request) string {
+func crossSiteCause(r *http.Request) string {
 	origin := r.Header.Get("Origin")
 	if r.Header.Get("Sec-Fetch-Site") != "" || origin == "" {
 		return ""

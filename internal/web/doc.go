@@ -10,7 +10,7 @@
 //
 //	Router.ServeHTTP   router.go    takes the mount prefix off and finds the route
 //	newRequest         request.go   language, cookie, session token
-//	admit              admit.go     from the route's Access: session, password change; admit_admin.go: role, id, query, freshness
+//	admit              admit.go     from the route's Access: session, password change; for administrators
 //	Route.Handle                    packages signin, account, api and admin
 //	WriteError         errors.go    what a handler returned, as a page or as a problem document
 //

@@ -97,7 +97,7 @@ func (q *Request) WriteErrorHeaders(w http.ResponseWriter, r *http.Request, p pr
 		w.Header().Set("WWW-Authenticate", q.challenge())
 	}
 	if p.Slug == "cross-site" {
-		q.deps.Log.Warn("cross-site request denied"+crossSiteCause(r, q), zap.String("path", q.loggablePath()),
+		q.deps.Log.Warn("cross-site request denied"+crossSiteCause(r), zap.String("path", q.loggablePath()),
 			zap.String("origin", clipRunes(r.Header.Get("Origin"), maxLogged)), zap.String("host", clipRunes(r.Host, maxLogged)),
 			zap.String("site", q.Origin()), zap.String("ip", q.IP()), zap.String("request_id", q.ID))
 	}

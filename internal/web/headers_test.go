@@ -60,8 +60,8 @@ func checkHeaders(t *testing.T, name string, a answer, secure bool) {
 	} else if csp != "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" {
 		t.Errorf("%s: Content-Security-Policy %q", name, csp)
 	}
-	if clear := a.Header.Get("Clear-Site-Data"); clear != "" && (clear != `"cache"` || !secure) { // cookies and storage are the app's
-		t.Errorf("%s: Clear-Site-Data %s over HTTPS %v", name, clear, secure)
+	if site := a.Header.Get("Clear-Site-Data"); site != "" && (site != `"cache"` || !secure) { // cookies and storage are the app's
+		t.Errorf("%s: Clear-Site-Data %s over HTTPS %v", name, site, secure)
 	}
 	if strings.Contains(vary, "Origin") || a.Header.Get("Server") != "" {
 		t.Errorf("%s: a header that should not be there: %v", name, a.Header)

@@ -230,12 +230,12 @@ func TestARotatedTokenOutlivesAStoreThatFails(t *testing.T) {
 }
 
 // refreshes asks for the session again and again, up to nine minutes later, until ok. The session must not end.
-func (w *oidcWorld) refreshes(t *testing.T, b *browser, what string, ok func() bool) {
+func (ow *oidcWorld) refreshes(t *testing.T, b *browser, what string, ok func() bool) {
 	t.Helper()
 	for range 9 {
-		w.Clock.Advance(time.Minute)
+		ow.Clock.Advance(time.Minute)
 		for next := time.Now().Add(300 * time.Millisecond); time.Now().Before(next); time.Sleep(20 * time.Millisecond) {
-			if w.fresh(t, w.oidc, b) == nil {
+			if ow.fresh(t, ow.oidc, b) == nil {
 				t.Fatalf("the session ended, in place of %s", what)
 			}
 			if ok() {

@@ -14,8 +14,8 @@ import (
 )
 
 // The way back to addresses that "rt" refuses, because a stranger's link could mean another place by them: what the
-// gate itself was asked for goes along sealed. That it is sealed proves little, for anybody can have an address sealed by
-// asking for it. So it counts on the host that it was asked for on, in the browser that asked, for an hour, and leads
+// gate itself was asked for goes along sealed. That it is sealed proves little, for anybody can have an address sealed
+// by asking for it. So it counts on the host that it was asked for on, in the browser that asked, for an hour, and leads
 // behind the site's own origin.
 const (
 	sealedReturn = "return"
@@ -54,22 +54,22 @@ func (q *Request) returnRow(binding string) string {
 }
 
 // openReturn returns where a sealed value leads, with the fragment that a script of ours may have added.
-func (q *Request) openReturn(value string) (returnto.Target, bool) {
+func (q *Request) openReturn(value string) returnto.Target {
 	none := returnto.Target{Location: returnto.Home}
 	sealed, fragment := returnto.Fragment(value)
 	binding := q.Cookie.PrefixedValue(q.http, ceremonyCookie)
 	if sealed == "" || !store.ValidToken(binding) || q.Host == "" {
-		return none, false
+		return none
 	}
 	plain, err := q.deps.seal.Open(q.http.Context(), sealed, sealedReturn, q.returnRow(binding))
 	if err != nil {
-		return none, false
+		return none
 	}
 	until, target, _ := strings.Cut(string(plain), " ")
 	if end, err := strconv.ParseInt(until, 10, 64); err != nil || !q.deps.Clock().Before(time.Unix(end, 0)) {
-		return none, false
+		return none
 	}
-	return returnto.Target{Sealed: sealed + fragment, Location: q.Origin() + target + fragment}, true
+	return returnto.Target{Sealed: sealed + fragment, Location: q.Origin() + target + fragment}
 }
 
 // ReturnTo checks the return-to values of the request, in its query and in form, which may be nil. A plain one and a
@@ -81,8 +81,7 @@ func (q *Request) ReturnTo(form *ui.Form) returnto.Target {
 		return q.deps.Guard.Target(q.Request, plain)
 	case len(plain) == 0:
 		if value, ok := returnto.Single(sealed); ok {
-			t, _ := q.openReturn(value)
-			return t
+			return q.openReturn(value)
 		}
 	}
 	return returnto.Target{Location: returnto.Home}
@@ -92,8 +91,7 @@ func (q *Request) ReturnTo(form *ui.Form) returnto.Target {
 // own, or a target.
 func (q *Request) Restore(carried string) (t returnto.Target, own string) {
 	if sealed, ok := strings.CutPrefix(carried, returnto.MarkSealed); ok {
-		t, _ = q.openReturn(sealed)
-		return t, ""
+		return q.openReturn(sealed), ""
 	}
 	return q.deps.Guard.Restore(q.Request, carried)
 }

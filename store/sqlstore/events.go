@@ -138,19 +138,7 @@ func (r reader) newEventFilter(ctx context.Context, q store.EventQuery) (eventFi
 	}
 	// Conditions of partial indexes are repeated so that the planner recognizes them.
 	noIndex := r.dia.unindexed
-	if user := clean(q.UserID); user != "" && len(f.indexes) == 0 {
-		// Two scans, as actor and as target: one condition with OR would sort all of a user's events for every page.
-		f.indexes = append(f.indexes,
-			func(w *where) { w.add("actor_id = %s AND actor_id <> ''", user) },
-			func(w *where) { w.add("target_id = %s AND target_id <> ''", user) })
-	} else if user != "" {
-		f.add("("+noIndex+"actor_id = %s OR "+noIndex+"target_id = %s)", user, user)
-	}
-	if target := clean(q.TargetID); target != "" && len(f.indexes) == 0 {
-		f.indexes = append(f.indexes, func(w *where) { w.add("target_id = %s AND target_id <> ''", target) })
-	} else if target != "" {
-		f.add(noIndex+"target_id = %s", target)
-	}
+	f.addPeople(noIndex, q)
 	if q.Actor != "" {
 		f.addIndexed(noIndex, "actor_key", actorKey(q.Actor))
 	}
@@ -175,6 +163,23 @@ func (r reader) newEventFilter(ctx context.Context, q store.EventQuery) (eventFi
 		f.indexes = append(f.indexes, func(*where) {})
 	}
 	return f, nil
+}
+
+// addPeople adds the conditions about the person whom an event is about.
+func (f *eventFilter) addPeople(noIndex string, q store.EventQuery) {
+	if user := clean(q.UserID); user != "" && len(f.indexes) == 0 {
+		// Two scans, as actor and as target: one condition with OR would sort all of a user's events for every page.
+		f.indexes = append(f.indexes,
+			func(w *where) { w.add("actor_id = %s AND actor_id <> ''", user) },
+			func(w *where) { w.add("target_id = %s AND target_id <> ''", user) })
+	} else if user != "" {
+		f.add("("+noIndex+"actor_id = %s OR "+noIndex+"target_id = %s)", user, user)
+	}
+	if target := clean(q.TargetID); target != "" && len(f.indexes) == 0 {
+		f.indexes = append(f.indexes, func(w *where) { w.add("target_id = %s AND target_id <> ''", target) })
+	} else if target != "" {
+		f.add(noIndex+"target_id = %s", target)
+	}
 }
 
 // addActorKind adds the condition for a kind of actor, which follows from the actor's id and name.

@@ -38,8 +38,6 @@ type token struct {
 	next                int  // of begin and otherwise: the next {{else}} or {{end}} of the same block
 }
 
-func (t *token) control() bool { return t.kind == begin || t.kind == otherwise || t.kind == end }
-
 // blockTags are elements next to which white space has no effect, by HTML's own style sheet or by ours. A hidden input
 // is among them: it has no box.
 var blockTags = strings.Fields(`html head body meta title link script base style header nav main footer section article

@@ -51,7 +51,7 @@ func run(dirs []string, list bool) error {
 			fmt.Println(name)
 			unformatted = true
 		default:
-			if err := os.WriteFile(name, out, 0o644); err != nil { //nolint:gosec // sources are for everybody to read
+			if err := os.WriteFile(name, out, 0o644); err != nil { // sources are for everybody to read
 				return err
 			}
 		}
