@@ -42,8 +42,8 @@ func cacheHeadersSettings(a *App, s *settings) {
 var clearCache = []string{`"cache"`}
 
 // forgetCache has a browser that comes with a session that is over delete what it keeps of this host. `no-cache` is not
-// enough: going back, a browser shows what it kept without asking (RFC 9111, section 6). Sign-out does the same; this is
-// for sessions that end elsewhere. Browsers obey over HTTPS only.
+// enough: going back, a browser shows what it kept without asking (RFC 9111, section 6). Sign-out does the same; this
+// is for sessions that end elsewhere. Browsers obey over HTTPS only.
 func (req *request) forgetCache(h http.Header) {
 	if req.cookie.Secure && req.first.token != "" && req.live.opt.cacheHeaders {
 		h["Clear-Site-Data"] = clearCache

@@ -35,6 +35,6 @@ func crossSiteCause(r *http.Request) string {
 		return "; Host and Origin differ in the port alone: have the proxy in front pass on Host as the browser sends it " +
 			"(nginx: proxy_set_header Host $http_host)"
 	}
-	return "; if the site has the name in Origin for browsers: have the proxy in front pass on Host as the browser sends " +
-		"it, or send X-Forwarded-Host and set forwarded_host"
+	return "; if the site has the name in Origin for browsers: have the proxy in front pass on Host as the browser " +
+		"sends it, or send X-Forwarded-Host and set forwarded_host"
 }

@@ -15,8 +15,8 @@ import (
 
 // The way back to addresses that "rt" refuses, because a stranger's link could mean another place by them: what the
 // gate itself was asked for goes along sealed. That it is sealed proves little, for anybody can have an address sealed
-// by asking for it. So it counts on the host that it was asked for on, in the browser that asked, for an hour, and leads
-// behind the site's own origin.
+// by asking for it. So it counts on the host that it was asked for on, in the browser that asked, for an hour, and
+// leads behind the site's own origin.
 const (
 	sealedReturn = "return"
 	returnLife   = time.Hour
