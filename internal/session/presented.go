@@ -18,8 +18,14 @@ import (
 // people nobody can tell whose request it is, and it is nobody's.
 
 // maxPresented is how many values of one name are looked up: a browser has one for each parent domain at most, and each
-// takes a query.
+// takes a query. A sibling host can plant more, of which none has this store's mark: only those count then that have it.
 const maxPresented = 5
+
+// Of what is planted, as much is read. Which of more counts cannot be known, and the request is nobody's.
+const (
+	maxRead   = 64
+	maxOthers = 3 * (maxPresented + 1) // each takes a query at a sign-in
+)
 
 // Presented is what a request has under the names of the session cookie: that of its own scheme and scope, and those
 // that it has with others.
@@ -56,7 +62,7 @@ func (p *Presented) Read(c Cookie, h http.Header) {
 			v, ok := parseCookieValue(text)
 			switch v.prefix = name[:len(name)-len(base)]; {
 			case !ok || v.prefix != "" && v.prefix != hostPrefix && v.prefix != securePrefix:
-			case p.count(v.prefix) > maxPresented, p.has(v): // one more than are looked up tells that there are too many
+			case p.count(v.prefix) > maxRead, p.has(v): // one more tells that there are too many
 			default:
 				p.values = append(p.values, v)
 			}
@@ -103,13 +109,15 @@ func (p *Presented) Single() (token string, ok bool) {
 	return token, true
 }
 
-// Others returns all tokens but the one that counts, under whatever name: a sign-in and a sign-out end the sessions of
-// all of them.
+// Others returns the tokens but the one that counts, under whatever name: a sign-in and a sign-out end the sessions of
+// all of them. Of too many those with a mark come first.
 func (p *Presented) Others(counts string) []string {
 	list := []string{counts}
-	for _, v := range p.values {
-		if !slices.Contains(list, v.token) {
-			list = append(list, v.token)
+	for _, marked := range []bool{true, false} {
+		for _, v := range p.values {
+			if (v.mark != "") == marked && len(list) <= maxOthers && !slices.Contains(list, v.token) {
+				list = append(list, v.token)
+			}
 		}
 	}
 	return list[1:]
@@ -124,15 +132,20 @@ func (m *Manager) Choose(ctx context.Context, p *Presented, c Cookie, host strin
 		return token, nil
 	}
 	own := p.under(p.prefix)
-	if len(own) > maxPresented {
-		m.noteCookies("more cookies of the session's name than there can be: the request counts as nobody's", c, host)
-		return "", nil
-	}
 	marks, err := m.marks(ctx, false)
 	if err != nil {
 		return own[0].token, err
 	}
+	many := len(own) > maxRead
 	own = slices.DeleteFunc(own, marks.foreign) // sessions of their own, at another gate
+	if len(own) > maxPresented {
+		own = slices.DeleteFunc(own, func(v cookieValue) bool { return !marks.issued(v) })
+		many = many || len(own) == 0 || len(own) > maxPresented
+	}
+	if many {
+		m.noteCookies("more cookies of the session's name than there can be: the request counts as nobody's", c, host)
+		return "", nil
+	}
 	chosen, user := "", ""
 	for _, v := range own {
 		l, err := m.Peek(ctx, v.token)

@@ -76,20 +76,32 @@ func TestOfSeveralCookiesTheLiveSessionCounts(t *testing.T) {
 	again, _ := f.value(t, f.user)
 	bob, _ := f.value(t, f.addUser(t, "bob"))
 	foreign, _ := other.value(t, other.user)
+	var more []string
+	for range 3 {
+		value, _ := f.value(t, f.user)
+		more = append(more, value)
+	}
 	for name, c := range map[string]struct {
 		values []string
 		want   string
 	}{
-		"a dead one first":                {[]string{dead, live}, liveToken},
-		"a dead one last":                 {[]string{live, dead}, liveToken},
-		"another store's":                 {[]string{foreign, live}, liveToken},
-		"one without a mark":              {[]string{store.NewToken(), liveToken}, liveToken},
-		"all kinds":                       {[]string{foreign, dead, store.NewToken(), live}, liveToken},
-		"two of one person":               {[]string{live, again}, liveToken},
-		"two people":                      {[]string{live, bob}, ""},
-		"two people, and a dead one":      {[]string{dead, bob, live}, ""},
-		"a live one whose mark is forged": {[]string{live[:43] + "AAAAAAAA", dead}, deadToken},
-		"more than there can be":          {[]string{live, store.NewToken(), store.NewToken(), store.NewToken(), store.NewToken(), store.NewToken()}, ""},
+		"a dead one first":                 {[]string{dead, live}, liveToken},
+		"a dead one last":                  {[]string{live, dead}, liveToken},
+		"another store's":                  {[]string{foreign, live}, liveToken},
+		"one without a mark":               {[]string{store.NewToken(), liveToken}, liveToken},
+		"all kinds":                        {[]string{foreign, dead, store.NewToken(), live}, liveToken},
+		"two of one person":                {[]string{live, again}, liveToken},
+		"two people":                       {[]string{live, bob}, ""},
+		"two people, and a dead one":       {[]string{dead, bob, live}, ""},
+		"a live one whose mark is forged":  {[]string{live[:43] + "AAAAAAAA", dead}, deadToken},
+		"many planted before it":           {append(tokens(60), live), liveToken},
+		"many planted after it":            {append([]string{live}, tokens(60)...), liveToken},
+		"many, each with a forged mark":    {append(suffixed(tokens(60), "AAAAAAAA"), live), liveToken},
+		"many, and sessions of two":        {append(tokens(60), live, bob), ""},
+		"many without a mark":              {append(tokens(6), liveToken), ""},
+		"many of ours":                     {[]string{live, again, dead, more[0], more[1], more[2]}, ""},
+		"more than are read":               {append(tokens(70), live), ""},
+		"the live one beyond what is read": {append(append([]string{bob}, tokens(70)...), live), ""},
 	} {
 		var ck session.Cookie
 		p := session.ReadPresented(ck, http.Header{"Cookie": {"gatehouse=" + strings.Join(c.values, "; gatehouse=")}})
@@ -97,6 +109,21 @@ func TestOfSeveralCookiesTheLiveSessionCounts(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q", name, got, err, c.want)
 		}
 	}
+}
+
+// tokens returns values without a mark that no store knows.
+func tokens(n int) (list []string) {
+	for range n {
+		list = append(list, store.NewToken())
+	}
+	return list
+}
+
+func suffixed(list []string, suffix string) []string {
+	for i := range list {
+		list[i] += suffix
+	}
+	return list
 }
 
 // Who operates a site where names collide learns it, without a line for each request.
