@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,8 +114,8 @@ func (c Cookie) cookie(name, value string) *http.Cookie {
 	}
 }
 
-// isOurs reports whether a cookie is one of Gatehouse's, which are never passed to the upstream. Those of the default
-// name are nobody's but another Gatehouse's, or our own from before the name was changed.
+// isOurs reports whether a cookie is one of Gatehouse's, which are never passed to the upstream, nor taken from it. Those
+// of the default name are nobody's but another Gatehouse's, or our own from before the name was changed.
 func isOurs(name, base string) bool {
 	rest, ok := strings.CutPrefix(name, hostPrefix)
 	if !ok {
@@ -123,9 +124,51 @@ func isOurs(name, base string) bool {
 	return hasBase(rest, base) || hasBase(rest, DefaultName)
 }
 
+// ourSuffixes are the names that [Cookie.Prefixed] puts after the base; what ends in "-" goes on.
+var ourSuffixes = []string{
+	"ceremony", "device", "flash", "flow-", "form", "handover", "language", "link", "probe", "theme",
+}
+
+// hasBase reports whether a name without a prefix is a base, or one of ours that begins with it. A configured base may
+// be a word with which names of the app begin, too: "session-id".
 func hasBase(name, base string) bool {
 	rest, ok := strings.CutPrefix(name, base)
-	return ok && (rest == "" || rest[0] == '-')
+	switch {
+	case !ok || rest == "":
+		return ok
+	case rest[0] != '-':
+		return false
+	case base == DefaultName:
+		return true
+	}
+	return slices.ContainsFunc(ourSuffixes, func(s string) bool {
+		return rest[1:] == s || strings.HasSuffix(s, "-") && strings.HasPrefix(rest[1:], s)
+	})
+}
+
+// DropSetCookies removes what would set or delete a cookie of Gatehouse's from the header of an app's response. A sibling
+// host below cookie_domain, or an app that lets its users set headers, could sign people in as somebody else by it. base
+// is the configured name, "" for the default one.
+func DropSetCookies(h http.Header, base string) {
+	lines := h["Set-Cookie"]
+	if len(lines) == 0 {
+		return
+	}
+	base = Cookie{Base: base}.base()
+	ours := func(line string) bool {
+		pair, _, _ := strings.Cut(line, ";")
+		// A browser sends the value of a cookie without a name as it is: "=gatehouse=x" is one of ours as well.
+		name, _, _ := strings.Cut(strings.TrimLeft(pair, "= \t"), "=")
+		return isOurs(strings.Trim(name, " \t"), base)
+	}
+	if !slices.ContainsFunc(lines, ours) {
+		return
+	}
+	if lines = slices.DeleteFunc(slices.Clone(lines), ours); len(lines) == 0 {
+		delete(h, "Set-Cookie")
+		return
+	}
+	h["Set-Cookie"] = lines
 }
 
 // SecureNamesOnly reports whether a request has cookies of ours that a browser sends over HTTPS alone, and no session

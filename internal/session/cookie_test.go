@@ -1,7 +1,12 @@
 package session_test
 
 import (
+	"cmp"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -118,13 +123,67 @@ func TestTheUpstreamSeesEveryCookieButOurs(t *testing.T) {
 // A name of one's own is as private as the default one, which is still nobody's but Gatehouse's.
 func TestTheUpstreamSeesNoCookieOfAConfiguredName(t *testing.T) {
 	for in, want := range map[string]string{
-		"way=x; a=1": "a=1", "__Host-way=x": "", "__Secure-way=x; way-flow-1=y; ways=2": "ways=2", "gatehouse=x; b=3": "b=3", "anyway=1": "anyway=1",
+		"way=x; a=1": "a=1", "__Host-way=x": "", "__Secure-way=x; way-flow-1=y; ways=2": "ways=2",
+		"way-id=42; __Host-way-token=app; __Host-way-device=x; way-theme=y; way-themes=z": "way-id=42; __Host-way-token=app; way-themes=z",
+		"gatehouse-any=x": "", "way-flow=1; way-link-x=2; way-=3": "way-flow=1; way-link-x=2; way-=3",
+		"gatehouse=x; b=3": "b=3", "anyway=1": "anyway=1",
 	} {
 		h := http.Header{"Cookie": {in}}
 		session.StripCookies(h, "way", new([1]string))
 		if got := strings.Join(h["Cookie"], "|"); got != want {
 			t.Errorf("StripCookies(%q) left %q, want %q", in, got, want)
 		}
+	}
+}
+
+// What is not known as ours would reach the upstream: every name that is given to a cookie in this repository is known.
+func TestEveryNameOfOursIsKept(t *testing.T) {
+	named := regexp.MustCompile(`(?m)^(?:const )?\s*\w+Cookie(?:Prefix)?\s*= "([a-z-]+)"`)
+	found := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+			found++
+			h := http.Header{"Cookie": {"way-" + m[1] + "x=1"}}
+			if !strings.HasSuffix(m[1], "-") {
+				h = http.Header{"Cookie": {"__Host-way-" + m[1] + "=1"}}
+			}
+			if session.StripCookies(h, "way", new([1]string)); len(h) > 0 {
+				t.Errorf("%s: the cookie %q reaches the upstream", path, m[1])
+			}
+		}
+		return err
+	})
+	if err != nil || found < 9 {
+		t.Errorf("%d names, %v", found, err)
+	}
+}
+
+// An app, or a sibling host below cookie_domain, signs nobody in and out.
+func TestAnAppSetsNoCookieOfOurs(t *testing.T) {
+	for _, base := range []string{"", "way"} {
+		name := cmp.Or(base, "gatehouse")
+		for _, prefix := range []string{"", "__Host-", "__Secure-", "=", " =", "== "} {
+			for _, suffix := range []string{"", "-device", "-ceremony", "-flow-1"} {
+				lines := []string{"a=1; Path=/", prefix + name + suffix + "=x; Path=/; Domain=corp.test", "b=" + name + "=x"}
+				h := http.Header{"Set-Cookie": lines}
+				session.DropSetCookies(h, base)
+				if got := h["Set-Cookie"]; len(got) != 2 || got[0] != lines[0] || got[1] != lines[2] {
+					t.Errorf("%q leaves %q", lines, got)
+				}
+			}
+		}
+	}
+	h := http.Header{"Set-Cookie": {"gatehouse=; Max-Age=0"}}
+	if session.DropSetCookies(h, "way"); len(h) > 0 {
+		t.Errorf("of nothing else there is %q", h)
+	}
+	h = http.Header{"Set-Cookie": {"way-id=1", "ways=2", "away=3"}}
+	if session.DropSetCookies(h, "way"); len(h["Set-Cookie"]) != 3 {
+		t.Errorf("of the app's own there are %q", h)
 	}
 }
 
