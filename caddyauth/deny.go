@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/runtime"
 )
 
 // What a client gets whom the gate does not let through. It is written here and never returned to Caddy as an error:
@@ -80,6 +81,7 @@ func (req *request) pageOf(r *http.Request) *url.URL {
 
 // refusing prepares a response with which the gate refuses a request.
 func (g *Gate) refusing(w http.ResponseWriter, r *http.Request) {
+	runtime.GateWrites(w)
 	g.allowReading(w, r)
 	leaveBody(w, r)
 }

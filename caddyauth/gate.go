@@ -135,7 +135,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return g.unavailable(w, r, req, fmt.Errorf("matching: %w", err))
 	case !selected:
 		g.restoreUpgrade(r, req)
-		return next.ServeHTTP(w, r)
+		return next.ServeHTTP(req.withoutOurCookies(w), r)
 	}
 	req.dropForeignIdentity()
 	if g.public.Match(req.target) || g.AllowPreflight && isPreflight(r) && req.rulePath() != "" {
@@ -185,7 +185,13 @@ func (g *Gate) passAny(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 		return g.refuseUpgrade(w, r, req)
 	}
 	req.live.rt.Metrics.Public.Inc()
-	return next.ServeHTTP(w, r)
+	return next.ServeHTTP(req.withoutOurCookies(w), r)
+}
+
+// withoutOurCookies returns what an app's response without a session is written to.
+func (req *request) withoutOurCookies(w http.ResponseWriter) http.ResponseWriter {
+	req.response.ResponseWriter, req.response.CookieName = w, req.cookie.Base
+	return &req.response
 }
 
 // resolve sets the session of the request, nil for none. An error means that it could not be found out. Where the

@@ -22,7 +22,7 @@ func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 
 // follow binds the request to the session: when the session ends, so does the request.
 func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
-	req.response.ResponseWriter = w
+	req.response.ResponseWriter, req.response.CookieName = w, req.cookie.Base
 	req.response.Private, req.follower.Stream = req.live.opt.cacheHeaders, &req.response
 	if req.session.Session.Provider != "" {
 		req.follower.Refresher = req

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/session"
 )
 
 // Response is what the app's response to a signed-in person is written to. Handlers such as file_server look at no
@@ -18,7 +20,10 @@ type Response struct {
 
 	// Private keeps a response that says nothing about caches from being shown without asking again.
 	Private bool
+	// CookieName is the configured name of our cookies, which the app must not set; see [session.DropSetCookies].
+	CookieName string
 
+	ours   bool      // the gate writes, not the app
 	headed bool      // nothing is added to the header any more
 	cache  [1]string // backs Cache-Control
 	body   body
@@ -72,6 +77,8 @@ func (r *Response) move(n int64) {
 func (r *Response) WriteHeader(status int) {
 	if status >= http.StatusOK { // before it there may be others, or there is a connection instead of a response
 		r.completeHeader()
+	} else {
+		r.dropCookies() // browsers take those of 101, too
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
@@ -88,10 +95,33 @@ func (r *Response) completeHeader() {
 		return
 	}
 	r.headed = true
+	r.dropCookies()
 	h := r.Header()
 	if r.Private && !says(h["Cache-Control"]) && !says(h["Expires"]) && !says(h["Pragma"]) {
 		r.cache[0] = privateResponse
 		h["Cache-Control"] = r.cache[:]
+	}
+}
+
+// dropCookies removes what the app sets of our cookies.
+func (r *Response) dropCookies() {
+	if !r.ours {
+		session.DropSetCookies(r.Header(), r.CookieName)
+	}
+}
+
+// GateWrites tells all responses that w is made of that what comes is a gate's own, as of a second gate on a request,
+// whose cookies are not the app's.
+func GateWrites(w http.ResponseWriter) {
+	for {
+		if r, ok := w.(*Response); ok {
+			r.ours = true
+		}
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return
+		}
+		w = outer.Unwrap()
 	}
 }
 
