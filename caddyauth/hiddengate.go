@@ -23,40 +23,111 @@ func (p *plan) hiddenGates() []bypass {
 	return w.bypasses
 }
 
-// hiddenIn looks for a gate that comes after a handler which responds to every request of a list.
+// hiddenIn looks for a gate that comes after a handler which responds to every request of a list, or sends any file.
 func (w *walk) hiddenIn(list []*planRoute, label []string, top bool) {
-	var before *planHandler
-	var beforeLabel []string
+	groups := make(routeGroups)
+	var before, files *planHandler
+	var beforeLabel, filesLabel []string
 	for _, r := range list {
 		inner := label
 		if matchers := r.describe(top); matchers != "" {
 			inner = append(slices.Clone(label), matchers)
 		}
+		hides, hidesLabel := before, beforeLabel
+		if s := groups[r.group]; hides == nil && s != nil && s.last != nil && len(s.last.handlers) > 0 {
+			hides, hidesLabel = s.last.handlers[0], s.label
+		}
 		for _, h := range r.handlers {
-			if before != nil && w.plan.handlerHasGate(h, nil) {
-				w.add(before, beforeLabel, "this responds to every request before the gate at "+gatePlace(h)+", which no "+
+			gate := w.plan.handlerHasGate(h, nil)
+			switch {
+			case gate && hides != nil:
+				w.add(hides, hidesLabel, "this responds to every request before the gate at "+gatePlace(h)+", which no "+
 					"request reaches, so that nobody has to sign in: write gatehouse before this")
 				return
+			case gate && files != nil:
+				w.add(files, filesLabel, "this sends the files that it has before the gate at "+gatePlace(h)+", so that "+
+					"nobody has to sign in for them: write gatehouse before this, or name the paths that are for everybody")
+				files = nil
 			}
 			for _, l := range h.lists {
 				w.hiddenIn(l.routes, inner, false)
 			}
-			if before == nil && r.anyRequest && r.group == "" && h.respondsToAll() {
-				before, beforeLabel = h, inner
+			if hides == nil && h.respondsToAll() { // what follows in this route is for the same requests
+				hides, hidesLabel = h, inner
+				if r.anyRequest && r.group == "" {
+					before, beforeLabel = h, inner
+				}
+			}
+			if files == nil && !gate && r.sendsFiles(h) {
+				files, filesLabel = h, inner
 			}
 		}
+		if groups.add(r, inner) && before == nil && len(r.handlers) > 0 {
+			before, beforeLabel = r.handlers[0], inner
+		}
 	}
+}
+
+// routeGroups are the groups of a list of routes: of each the first route that matches runs, and no other.
+type routeGroups map[string]*routeGroup
+
+type routeGroup struct {
+	last   *planRoute // matches every request, so that no later one runs
+	label  []string   // of last
+	passes bool       // one of them lets requests on
+}
+
+// add adds the next route of the list, and reports whether no request goes beyond its group.
+func (g routeGroups) add(r *planRoute, label []string) bool {
+	if r.group == "" {
+		return false
+	}
+	s := g[r.group]
+	if s == nil {
+		s = new(routeGroup)
+		g[r.group] = s
+	}
+	if s.last != nil {
+		return false
+	}
+	s.passes = s.passes || !r.respondsToAll()
+	if r.anyRequest {
+		s.last, s.label = r, label
+	}
+	return s.last != nil && !s.passes
+}
+
+// respondsToAll reports whether nothing comes after a route, whatever it matches.
+func (r *planRoute) respondsToAll() bool {
+	return slices.ContainsFunc(r.handlers, (*planHandler).respondsToAll)
 }
 
 // respondsToAll reports whether nothing comes after a handler, whatever is requested.
 func (h *planHandler) respondsToAll() bool {
 	if h.name == "subroute" {
+		groups := make(routeGroups)
 		return slices.ContainsFunc(h.mainRoutes(), func(r *planRoute) bool {
-			return r.anyRequest && r.group == "" &&
-				slices.ContainsFunc(r.handlers, func(h *planHandler) bool { return h.respondsToAll() })
+			return r.group == "" && r.anyRequest && r.respondsToAll() || groups.add(r, nil)
 		})
 	}
 	return terminalHandlers[h.name] && !h.passThru
+}
+
+// sendsFiles reports whether a handler of a route sends whatever file there is, and lets other requests on. Where paths
+// are named, somebody has thought of what is for everybody.
+func (r *planRoute) sendsFiles(h *planHandler) bool {
+	file := slices.Contains(r.others, "file")
+	switch {
+	case len(r.paths) > 0 || !r.anyRequest && !file:
+		return false
+	case h.name == "subroute":
+		return slices.ContainsFunc(h.mainRoutes(), func(inner *planRoute) bool {
+			return slices.ContainsFunc(inner.handlers, func(h *planHandler) bool {
+				return inner.sendsFiles(h) || file && inner.anyRequest && h.name == "file_server"
+			})
+		})
+	}
+	return h.name == "file_server" && (file || h.passThru)
 }
 
 // gatePlace returns the place of the first gate in a handler.
