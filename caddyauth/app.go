@@ -73,6 +73,7 @@ type App struct {
 	untrusted       untrustedProxy
 	unknownProto    atomic.Bool // a proxy has sent a scheme that nobody knows
 	unknownHost     atomic.Bool // likewise a host
+	upgradeNotes    noteLimit
 
 	live      atomic.Pointer[live] // nil until the store is open
 	ready     chan struct{}        // closed when live is set, or will not be soon

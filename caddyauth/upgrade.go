@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
@@ -56,7 +58,7 @@ func isHTTPUpgrade(name string) bool {
 }
 
 // takeUpgrade removes an upgrade that is no WebSocket from a request, and returns what was asked for; "" for nothing,
-// or for what the request goes on without.
+// or for what the request goes on without. A WebSocket beside what it goes on without stays one.
 func takeUpgrade(h http.Header) string {
 	asked := h["Upgrade"]
 	if len(asked) == 0 || isWebSocket(asked) {
@@ -70,6 +72,10 @@ func takeUpgrade(h http.Header) string {
 				names = append(names, name)
 			}
 		}
+	}
+	if len(names) > 0 && !slices.ContainsFunc(names, func(n string) bool { return !isWebSocket([]string{n}) }) {
+		h["Upgrade"] = []string{"websocket"}
+		return ""
 	}
 	return strings.Join(names, ", ")
 }
@@ -96,12 +102,44 @@ func (g *Gate) restoreUpgrade(r *http.Request, req *request) bool {
 	return true
 }
 
+// maxUpgradeShown is how much of a name that a client thinks up is shown.
+const maxUpgradeShown = 64
+
+// noteLimit limits log lines that any client can cause, a stranger too: some in a minute, for an app may need several.
+type noteLimit struct {
+	mu    sync.Mutex
+	since time.Time
+	n     int
+}
+
+const notesAMinute = 8
+
+func (l *noteLimit) allow(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.since) >= time.Minute {
+		l.since, l.n = now, 0
+	}
+	l.n++
+	return l.n <= notesAMinute
+}
+
 // refuseUpgrade responds to a request for an upgrade that is not configured.
 func (g *Gate) refuseUpgrade(w http.ResponseWriter, r *http.Request, req *request) error {
 	asked := req.first.upgrade
-	g.log.Warn("upgrade refused: only websocket passes by itself; if the app needs it, write the line upgrade "+asked+
-		" in the gatehouse directive", zap.String("upgrade", asked), zap.String("path", req.path),
-		zap.String("gate", g.At), zap.String("request_id", req.id()))
+	if len(asked) > maxUpgradeShown {
+		asked = asked[:maxUpgradeShown] // of more, nobody has to know more
+	}
+	if g.app.upgradeNotes.allow(time.Now()) {
+		fields := []zap.Field{
+			zap.String("path", req.path), zap.String("gate", g.At), zap.String("request_id", req.id()),
+		}
+		if (&Gate{Upgrade: []string{req.first.upgrade}}).checkUpgrade() == nil && asked == req.first.upgrade {
+			fields = append(fields, zap.String("upgrade", asked)) // anything else is nothing to write into a configuration
+		}
+		g.log.Warn("upgrade refused: only websocket passes by itself; if the app needs this one, name it in the gatehouse "+
+			"directive: upgrade <name>", fields...)
+	}
 	g.refusing(w, r)
 	req.live.site.Responses.UpgradeRefused(w, req.forPages(r), asked)
 	return nil

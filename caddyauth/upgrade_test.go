@@ -69,12 +69,35 @@ func TestAnUpgradeThatIsNotConfiguredIsRefusedInWords(t *testing.T) {
 			t.Errorf("%s of a stranger: %d", name, res.StatusCode)
 		}
 	}
-	s.logs.waitFor(t, "write the line upgrade SPDY/3.1 in the gatehouse directive")
+	s.logs.waitFor(t, `"upgrade":"SPDY/3.1"`)
+	for _, name := range []string{"websocket, h2c", "h2c, WebSocket", "TLS/1.0, websocket, websocket"} {
+		if res, _, _ := s.upgrade("/exec", name, b.cookie()); res.StatusCode != 101 || res.Header.Get("Upgrade") != "websocket" {
+			t.Errorf("%s: %d to %q", name, res.StatusCode, res.Header.Get("Upgrade"))
+		}
+	}
 	for _, name := range []string{"h2c", "HTTP/2.0", "TLS/1.0, h2c"} { // offered with any request
 		res, _, _ := s.upgrade("/exec", name, b.cookie())
 		if body, _ := io.ReadAll(res.Body); res.StatusCode != 200 || string(body) != "no upgrade" {
 			t.Errorf("%s: %d %s", name, res.StatusCode, body)
 		}
+	}
+}
+
+// What a client thinks up fills no log, and stands in no line that a person would copy.
+func TestTheNameOfARefusedUpgradeIsOfNoUseToAStranger(t *testing.T) {
+	s := startAdmin(t, "gatehouse {\n\tpublic /public/*\n}")
+	for _, name := range []string{"tcp; run caddy stop", strings.Repeat("a1", 4000)} {
+		for range 20 {
+			res, _, _ := s.upgrade("/public/x", name, "")
+			if body, _ := io.ReadAll(res.Body); res.StatusCode != 403 || len(body) > 1000 {
+				t.Fatalf("%d, %d bytes", res.StatusCode, len(body))
+			}
+		}
+	}
+	s.logs.waitFor(t, "upgrade refused")
+	text := s.logs.String()
+	if strings.Contains(text, "caddy stop") || strings.Contains(text, "a1a1a1a1") || strings.Count(text, "upgrade refused") > 10 {
+		t.Errorf("%d lines are logged, with the client's words", strings.Count(text, "upgrade refused"))
 	}
 }
 
