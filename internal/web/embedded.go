@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
@@ -47,6 +48,13 @@ func (s Responses) UpgradeRefused(w http.ResponseWriter, r *http.Request, asked 
 	q.writeDecision(w, r, p.Document(q.UI, ""))
 }
 
+// formCookie tells that this browser has just been shown a page that holds what a form sent. Its address does not tell,
+// and to load it anew would throw the form away: a worker that is fetched meanwhile gives way without that.
+const (
+	formCookie = "form"
+	formLife   = 5 * time.Minute // browsers look for a new worker within seconds
+)
+
 //go:embed worker.js
 var workerScript string
 
@@ -63,7 +71,9 @@ func (s Responses) Worker(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'")
 	h.Set("Content-Type", "text/javascript; charset=utf-8")
 	h.Set("Service-Worker-Allowed", "/")
-	body := strings.Replace(workerScript, `"PREFIX"`, strconv.Quote(q.Prefix), 1)
+	navigates := q.Cookie.PrefixedValue(r, formCookie) == ""
+	body := strings.NewReplacer(`"PREFIX"`, strconv.Quote(q.Prefix), `"NAVIGATES"`, strconv.FormatBool(navigates)).
+		Replace(workerScript)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write([]byte(body)) // a browser that went away gets no error

@@ -80,6 +80,7 @@ type endedPage struct {
 func (q *Request) sessionEnded(w http.ResponseWriter, r *http.Request, d endedPage) {
 	q.WriteErrorHeaders(w, r, problem.Problem{Status: http.StatusUnauthorized}, nil)
 	d.SignIn = q.At("/login")
+	http.SetCookie(w, q.Cookie.Prefixed(formCookie, "1", formLife))
 	q.UI.WriteDecision(w, r, ui.Page{
 		Template: "session-ended", Status: http.StatusUnauthorized, Title: q.Text("ended.title"), Failed: true,
 		Card: true, Wide: true, Refer: true, Data: d,

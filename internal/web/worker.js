@@ -4,6 +4,7 @@
 "use strict";
 
 const session = "PREFIX" + "/api/v1/session";
+const navigates = "NAVIGATES"; // false where a page of ours that holds a form has just been shown
 
 self.addEventListener("install", (event) => event.waitUntil(takeOver()));
 self.addEventListener("activate", (event) => event.waitUntil(giveWay()));
@@ -19,6 +20,11 @@ async function giveWay() {
   await self.clients.claim();
   const windows = await self.clients.matchAll({ type: "window" });
   await self.registration.unregister();
+  if (!navigates) return;
+  // Only what the person looks at, which has just been loaded: in other windows there may be text that is not saved.
+  // They come in the order in which they were last looked at.
+  const tops = windows.filter((w) => w.frameType !== "nested");
+  const w = tops.find((w) => w.focused) ?? tops.find((w) => w.visibilityState === "visible");
   // Not awaited: the navigation waits for this worker to be active.
-  for (const w of windows) w.navigate(w.url).catch(() => {});
+  if (w) w.navigate(w.url).catch(() => {});
 }
