@@ -150,11 +150,12 @@ func hasBase(name, base string) bool {
 // host below cookie_domain, or an app that lets its users set headers, could sign people in as somebody else by it. base
 // is the configured name, "" for the default one.
 func DropSetCookies(h http.Header, base string) {
-	lines := h["Set-Cookie"]
-	if len(lines) == 0 {
-		return
+	if lines := h["Set-Cookie"]; len(lines) > 0 {
+		dropSetCookies(h, lines, Cookie{Base: base}.base())
 	}
-	base = Cookie{Base: base}.base()
+}
+
+func dropSetCookies(h http.Header, lines []string, base string) {
 	ours := func(line string) bool {
 		pair, _, _ := strings.Cut(line, ";")
 		// A browser sends the value of a cookie without a name as it is: "=gatehouse=x" is one of ours as well.
