@@ -95,7 +95,7 @@ func (h invites) linkHandover(r *http.Request, q *web.Request, u store.User, tok
 	return section{
 		ID: "link", Title: q.Text("handover.link"), Text: q.Text(text, "name", u.Username),
 		Secret: &secretView{
-			ID: "secret", Label: q.Text("handover.link_label"), Value: q.Origin() + link.Path(q.Prefix),
+			ID: "secret", Label: q.Text("handover.link_label"), Value: q.Request.Absolute(link.Path(q.Prefix)),
 			Copy: q.Text("handover.copy"), Copied: q.Text("handover.copied"),
 		},
 		Facts: []fact{{Name: q.Text("invites.until"), Time: info.ExpiresAt}},

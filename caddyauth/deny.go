@@ -45,7 +45,7 @@ func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) e
 	default:
 		address := g.loginURL(w, r, req, req.pageOf(r), isFetched(r.Header))
 		if g.allowsOrigin(r) { // a path would be one of the script's own site
-			address = req.pageContext(r).Origin() + address
+			address = req.pageContext(r).Absolute(address)
 		}
 		req.live.site.Responses.Unauthorized(w, req.forPages(r), address)
 	}

@@ -196,7 +196,7 @@ func (u users) create(w http.ResponseWriter, r *http.Request, q *web.Request) er
 
 // linkURL returns a link as it is handed to a person, on the host that the front vouches for.
 func linkURL(q *web.Request, link *account.IssuedLink) string {
-	return q.Origin() + link.Path(q.Prefix)
+	return q.Request.Absolute(link.Path(q.Prefix))
 }
 
 func (u users) update(w http.ResponseWriter, r *http.Request, q *web.Request) error {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"strings"
 )
 
 // Request is what our own pages may know of the request that they serve.
@@ -34,6 +35,15 @@ func (r *Request) Scheme() string {
 
 // Origin returns the site's origin, such as "https://app.example.com".
 func (r *Request) Origin() string { return r.Scheme() + "://" + r.Host }
+
+// Absolute returns the absolute address of a path on the site. Where the host is not known it stays a path, and one
+// that no browser takes for a host.
+func (r *Request) Absolute(path string) string {
+	if r.Host != "" {
+		return r.Origin() + path
+	}
+	return "/" + strings.TrimLeft(path, `/\`)
+}
 
 // IP returns the client address as text, "" when unknown.
 func (r *Request) IP() string {

@@ -33,7 +33,7 @@ func (s Responses) FrameEnded(w http.ResponseWriter, r *http.Request, loginURL s
 func (q *Request) writeFrame(w http.ResponseWriter, r *http.Request, p problem.Problem) {
 	q.UI.WriteDecision(w, r, ui.Page{
 		Template: "frame", Status: p.Status, Title: p.Title(q.UI), Failed: true, Card: true, Frame: true, Refer: true,
-		Data: framePage{Text: p.Text(q.UI), Href: q.Origin() + r.URL.RequestURI(), Link: q.Text("frame.window")},
+		Data: framePage{Text: p.Text(q.UI), Href: q.Request.Absolute(r.URL.RequestURI()), Link: q.Text("frame.window")},
 	})
 }
 

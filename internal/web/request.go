@@ -66,7 +66,7 @@ func (q *Request) At(path string) string { return q.Prefix + path }
 // Absolute returns an address that may be a path on the site itself with its origin.
 func (q *Request) Absolute(address string) string {
 	if strings.HasPrefix(address, "/") {
-		return q.Origin() + address
+		return q.Request.Absolute(address)
 	}
 	return address
 }
