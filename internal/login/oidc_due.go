@@ -62,7 +62,7 @@ func (o *OIDC) refreshIfDue(ctx context.Context, l *session.Live,
 		}
 		return d.live, nil
 	case <-patience.C:
-		o.Registry.Slow(l.Session.Provider)
+		o.Registry.Slow(l.Session.Provider, l.Session.ID)
 		d.refreshAt.Store(now.Add(refreshBackoff).UnixMilli()) // no other request waits for this refresh
 		return d.live, nil
 	case <-ctx.Done():
@@ -90,4 +90,20 @@ func (o *OIDC) refreshShared(ctx context.Context, l *session.Live, d *cachedChec
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), refreshTimeout)
 	defer cancel()
 	return o.refreshSession(bounded, &l.Session)
+}
+
+// failingSince returns since when refreshes of the session have failed, or zero.
+func (r *tokenRefresh) failingSince() time.Time {
+	unsaved, _ := r.unsaved.GetIfPresent(r.session.ID)
+	since := r.tokens.FailingSince
+	if !unsaved.failingSince.IsZero() && (since.IsZero() || unsaved.failingSince.Before(since)) {
+		since = unsaved.failingSince
+	}
+	return since
+}
+
+// overdue reports whether another failure ends the session.
+func (r *tokenRefresh) overdue() bool {
+	since := r.failingSince()
+	return !since.IsZero() && r.Service.Clock().Sub(since) >= r.cfg.RefreshGraceOrDefault()
 }

@@ -103,7 +103,7 @@ func (r *tokenRefresh) run(ctx context.Context) (refreshOutcome, error) {
 	if !leased {
 		return r.awaitOther(ctx, &r.session)
 	}
-	p, ok, err := r.Registry.Refresh(ctx, &r.session, t, r.saveRotated)
+	p, ok, err := r.Registry.Refresh(ctx, &r.session, t, r.overdue(), r.saveRotated)
 	switch {
 	case errors.Is(err, store.ErrStale): // changed concurrently
 		return refreshChanged, nil
@@ -126,10 +126,7 @@ func (r *tokenRefresh) run(ctx context.Context) (refreshOutcome, error) {
 func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutcome {
 	now := r.Service.Clock().UTC()
 	unsaved, _ := r.unsaved.GetIfPresent(r.session.ID)
-	since := r.tokens.FailingSince
-	if !unsaved.failingSince.IsZero() && (since.IsZero() || unsaved.failingSince.Before(since)) {
-		since = unsaved.failingSince
-	}
+	since := r.failingSince()
 	log, level := r.Service.Log.With(zap.String("provider", r.cfg.Name), zap.Error(why)), zap.WarnLevel
 	if oidc.KindOf(why) == oidc.Misconfigured {
 		level = zap.ErrorLevel
@@ -137,7 +134,7 @@ func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutc
 	switch {
 	case since.IsZero():
 		unsaved.failingSince = now
-	case now.Sub(since) >= r.cfg.RefreshGraceOrDefault():
+	case r.overdue() && !errors.Is(why, oidc.ErrNotAsked):
 		log.Log(level, "session refreshes have failed for longer than refresh_grace: session ended")
 		return r.endSession(ctx, &oidc.Error{
 			Kind: oidc.Unavailable, Reason: "refreshes have failed for longer than refresh_grace",

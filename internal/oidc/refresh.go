@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/url"
 
 	"github.com/go-jose/go-jose/v4"
@@ -16,22 +17,24 @@ import (
 // about the user; any other *[Error] means that the provider has revoked the sign-in, or that its response is about
 // another subject, and the session has to end. ok is false if there is no refresh token. save is called with tokens
 // that replace t before any further request; its error is returned as it is.
-func (g *Registry) Refresh(ctx context.Context, s *store.Session, t Tokens,
+//
+// overdue is for a session that would end without this attempt. With [ErrNotAsked] no request was made.
+func (g *Registry) Refresh(ctx context.Context, s *store.Session, t Tokens, overdue bool,
 	save SaveTokens,
 ) (person *Claims, ok bool, err error) {
 	p := g.names[s.Provider]
 	if p == nil || p.Issuer != s.Issuer || t.Refresh == "" || p.NoRefresh {
 		return nil, false, nil
 	}
-	if !p.remote.refreshes.admit(g.now()) {
-		return nil, true, fail(Unavailable, "the provider did not answer the last refreshes; it is asked again now and then")
-	}
-	defer func() { p.remote.refreshes.done(g.now(), KindOf(err).Technical()) }()
 	m, err := p.remote.metadata(ctx, metadataTTL)
 	if err != nil {
 		return nil, true, err
 	}
-	person, err = p.refresh(ctx, m, t, s.Subject, save)
+	a, admitted := p.refreshes.admit(g.now(), s.ID, overdue)
+	if !admitted {
+		return nil, true, p.notAsked()
+	}
+	person, err = p.refresh(ctx, m, t, a, s.Subject, save)
 	p.remote.recordResult(p.Name, g.now(), err)
 	if err != nil {
 		return nil, true, err
@@ -39,10 +42,23 @@ func (g *Registry) Refresh(ctx context.Context, s *store.Session, t Tokens,
 	return person, true, nil
 }
 
-// Slow records that a refresh at a provider takes longer than requests wait for it.
-func (g *Registry) Slow(name string) {
+// ErrNotAsked means that a provider was not asked for new tokens, because it does not respond to others. It is no
+// reason to end a session.
+var ErrNotAsked = errors.New("it is asked again now and then")
+
+// notAsked returns an error with [ErrNotAsked], unless nobody got a response for so long that sessions have to end.
+func (p *provider) notAsked() error {
+	e := fail(Unavailable, "the provider did not respond to the last refreshes")
+	if p.refreshes.openFor(p.now()) < p.RefreshGraceOrDefault() {
+		e.Err = ErrNotAsked
+	}
+	return e
+}
+
+// Slow records that the refresh of a session takes longer than requests wait for it.
+func (g *Registry) Slow(name, session string) {
 	if p := g.names[name]; p != nil {
-		p.remote.refreshes.slow(g.now())
+		p.refreshes.slow(g.now(), session)
 	}
 }
 
@@ -51,10 +67,10 @@ func (g *Registry) Slow(name string) {
 type SaveTokens func(context.Context, Tokens) error
 
 // refresh uses a refresh token (RFC 6749, section 6) and verifies the response.
-func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens, subject string,
+func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens, a attempt, subject string,
 	save SaveTokens,
 ) (*Claims, error) {
-	tok, err := p.useRefreshToken(ctx, m, t)
+	tok, err := p.useRefreshToken(ctx, m, t, a)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +106,9 @@ func (p *provider) refresh(ctx context.Context, m *metadata, t Tokens, subject s
 	return p.fetchClaims(ctx, m, tok, v, next, false)
 }
 
-func (p *provider) useRefreshToken(ctx context.Context, m *metadata, t Tokens) (*oauth2.Token, error) {
+func (p *provider) useRefreshToken(ctx context.Context, m *metadata, t Tokens, a attempt) (*oauth2.Token, error) {
+	result := unknownResponse // also if it panics
+	defer func() { p.refreshes.done(p.now(), a, result) }()
 	cred, err := p.credentials(m)
 	if err != nil {
 		return nil, err
@@ -105,6 +123,7 @@ func (p *provider) useRefreshToken(ctx context.Context, m *metadata, t Tokens) (
 		ClientID: p.ClientID, ClientSecret: cred.secret, TokenURL: m.TokenURL, AuthStyle: cred.style, EndpointParams: params,
 	}
 	tok, err := conf.Token(p.tokenContext(ctx))
+	result = tokenEndpointResponse(ctx, err)
 	if err != nil {
 		return nil, p.tokenError(err, t.Refresh)
 	}

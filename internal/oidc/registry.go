@@ -30,6 +30,7 @@ type provider struct {
 	remote     *remote
 	now        func() time.Time
 	gateGroups func() []string // groups that the gates require; may be nil
+	refreshes  breaker         // of this client's token endpoint: others at the issuer may be served differently
 }
 
 // Options of a [Registry]. The zero value is the default of each.

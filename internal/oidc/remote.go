@@ -34,7 +34,6 @@ type remote struct {
 	log       *zap.Logger
 	flights   singleflight.Group
 	refetches map[purpose]*rateLimit
-	refreshes breaker
 
 	mu             sync.Mutex
 	meta           *metadata
