@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/internal/api"
+	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -75,7 +76,7 @@ func (e *env) identities(c *call, name string) (store.User, []store.Identity, er
 func pickIdentity(u store.User, ids []store.Identity, name string) (store.Identity, error) {
 	for _, is := range []func(store.Identity) bool{
 		func(i store.Identity) bool { return i.ID() == name },
-		func(i store.Identity) bool { return i.Subject == name },
+		func(i store.Identity) bool { return i.Subject == name || oidc.BareSubject(i.Subject) == name },
 		func(i store.Identity) bool { return i.Provider == name },
 	} {
 		var found []store.Identity

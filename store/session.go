@@ -94,6 +94,7 @@ type SessionSelector struct {
 	Issuer  string
 	Subject string
 	SID     string
+	NoSID   bool // with Subject: sessions whose name at the provider has no SID
 	All     bool
 	// Replaced, with ID, means that another session takes its place. Otherwise ended sessions are marked with
 	// [MarkEnded].

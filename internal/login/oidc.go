@@ -308,14 +308,11 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 			if _, err := o.updateKnownUser(ctx, tx, c, cfg, p, id); err != nil {
 				return err
 			}
-			if old.Issuer != p.Issuer || old.Subject != p.Subject {
-				// The session keeps its own identity, but a logout from this provider ends it, too.
-				return tx.AddSessionName(ctx, old.ID, p.Issuer, p.Subject, p.SID)
+			if err := nameAfterStepUp(ctx, tx, old.ID, p); err != nil {
+				return err
 			}
-			if p.Sub != p.Subject {
-				if err := tx.AddSessionName(ctx, old.ID, p.Issuer, p.Sub, p.SID); err != nil {
-					return err
-				}
+			if old.Issuer != p.Issuer || old.Subject != p.Subject {
+				return nil // the session keeps its own identity
 			}
 			old.Provider, old.Sealed, old.Claims = cfg.Name, sealed, p.Stored().Encode()
 			if p.SID != "" {
@@ -327,6 +324,17 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the session that began the flow has ended"}
 	}
 	return err
+}
+
+// nameAfterStepUp names a session after the person who was authenticated again, so that a logout at that provider ends
+// it, which names sub, and unlinking does, which names the subject.
+func nameAfterStepUp(ctx context.Context, tx store.Tx, id string, p *oidc.Claims) error {
+	for _, subject := range []string{p.Subject, p.Sub} {
+		if err := tx.AddSessionName(ctx, id, p.Issuer, subject, p.SID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // recordFailure logs, counts and audits a failed flow. Failures that anybody can cause are not audited.

@@ -39,7 +39,7 @@ func (o *OIDC) applyLogoutToken(ctx context.Context, c Client, name string, l oi
 		if !first {
 			return &oidc.Error{Kind: oidc.Invalid, Reason: "logout token: it has been used before"}
 		}
-		ended, err := endByLogoutToken(ctx, tx, l, now)
+		ended, err := endByLogoutToken(ctx, tx, l)
 		if err != nil {
 			return err
 		}
@@ -95,18 +95,13 @@ func (o *OIDC) AuditRefusedLogout(ctx context.Context, c Client, name string, er
 
 // endByLogoutToken ends the sessions that a logout token names: those of one session at the provider (sid), or all of a
 // subject. Sessions of the subject without a sid end, too, for they may belong to that session.
-func endByLogoutToken(ctx context.Context, tx store.Tx, l oidc.LogoutToken, now time.Time) ([]store.Session, error) {
+func endByLogoutToken(ctx context.Context, tx store.Tx, l oidc.LogoutToken) ([]store.Session, error) {
 	ended, err := tx.EndSessions(ctx, store.SessionSelector{Issuer: l.Issuer, Subject: l.Subject, SID: l.SID})
 	if err != nil || l.SID == "" || l.Subject == "" {
 		return ended, err
 	}
-	id, err := tx.Identity(ctx, l.Issuer, l.Subject)
-	if err != nil {
-		return ended, ignoreNotFound(err)
-	}
-	more, err := endSessionsWhere(ctx, tx, id.UserID, now, func(s *store.Session) bool {
-		return s.Issuer == l.Issuer && s.Subject == l.Subject && s.SID == ""
-	})
+	// By their names: identity_key may know their users by another claim than sub.
+	more, err := tx.EndSessions(ctx, store.SessionSelector{Issuer: l.Issuer, Subject: l.Subject, NoSID: true})
 	return append(ended, more...), err
 }
 

@@ -13,7 +13,7 @@ import (
 type Claims struct {
 	Provider string // name in the configuration
 	Issuer   string
-	Subject  string // of the identity: sub, or the claim that identity_key names
+	Subject  string // of the identity: sub, or the claim that identity_key names, with its name; see [BareSubject]
 	Sub      string // as signed: logout tokens name it
 	SID      string // session at the provider; "" if not given
 
@@ -75,7 +75,8 @@ func (p *provider) buildClaims(v *verifiedToken, info jsonObject) (*Claims, erro
 	return out, nil
 }
 
-// identitySubject returns what the identity is known by: sub, or the claim of the ID token that identity_key names.
+// identitySubject returns what the identity is known by: sub, or the claim of the ID token that identity_key names,
+// with its name.
 // Userinfo is not read for it: that is not signed for this client.
 func (p *provider) identitySubject(v *verifiedToken) (string, error) {
 	if p.IdentityKey == "" {
@@ -87,7 +88,7 @@ func (p *provider) identitySubject(v *verifiedToken) (string, error) {
 		return "", fail(Misconfigured, "ID token: identity_key names the claim %s, which is missing or not a text of at "+
 			"most 255 characters; have the provider add it to ID tokens", p.IdentityKey)
 	}
-	return text, nil
+	return qualifySubject(p.IdentityKey, text), nil
 }
 
 // nameOf returns the name to show. Without one of its own it is put together from its parts.
@@ -155,7 +156,7 @@ func (c *Config) CheckAllowed(p *Claims) error {
 	}
 	unverified := false
 	for _, a := range c.Allow {
-		if !a.matches(p) {
+		if !a.matches(p, c.IdentityKey) {
 			continue
 		}
 		if p.EmailVerified || (a.Field != "email" && a.Field != "domain") {
@@ -169,7 +170,7 @@ func (c *Config) CheckAllowed(p *Claims) error {
 	return fail(NotAllowed, "no allow rule matches")
 }
 
-func (a Allow) matches(p *Claims) bool {
+func (a Allow) matches(p *Claims, identityKey string) bool {
 	switch a.Field {
 	case "email":
 		return p.Email.Is(a.Values...)
@@ -178,7 +179,9 @@ func (a Allow) matches(p *Claims) bool {
 	case "group":
 		return p.Groups.AnyOf(a.Values)
 	case "subject":
-		return p.Subject != "" && slices.Contains(a.Values, p.Subject)
+		return p.Subject != "" && slices.ContainsFunc(a.Values, func(value string) bool {
+			return qualifySubject(identityKey, value) == p.Subject
+		})
 	default:
 		return false
 	}

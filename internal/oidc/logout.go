@@ -113,7 +113,7 @@ func (v *verifiedToken) parseLogout(c *Config, now time.Time) (LogoutToken, erro
 		return LogoutToken{}, fail(Invalid, "logout token: events is missing or another one")
 	case out.ID == "":
 		return LogoutToken{}, fail(Invalid, "logout token: jti is missing")
-	case out.Subject == "" && out.SID == "" || len(out.Subject) > maxSubject:
+	case out.Subject == "" && out.SID == "", out.Subject != "" && !validSub(out.Subject):
 		return LogoutToken{}, fail(Invalid, "logout token: it names neither a person nor a session")
 	}
 	out.Expires, _ = v.claims.get("exp").asTime()

@@ -63,7 +63,7 @@ func (r *remote) verifyID(ctx context.Context, c *Config, m *metadata, raw strin
 		return nil, r.explainTimes(v, err)
 	}
 	v.subject = t.Subject
-	if v.subject == "" || len(v.subject) > maxSubject || !plainText(v.subject) {
+	if !validSub(v.subject) {
 		return nil, fail(Invalid, "ID token: sub is missing or malformed")
 	}
 	err = v.checkID(t, want)

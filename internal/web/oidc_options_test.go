@@ -103,7 +103,7 @@ func TestPeopleAreKnownByTheClaimThatIsConfigured(t *testing.T) {
 	b := w.browser()
 	b.viaProvider("").wantRedirect(t, "/")
 	first := b.who().User.ID
-	if s := w.oneSession(t); s.Subject != "0a1b" {
+	if s := w.oneSession(t); s.Subject != "claim:oid=0a1b" {
 		t.Errorf("the session is of %q", s.Subject)
 	}
 	w.Clock.Advance(6 * time.Minute)

@@ -53,6 +53,9 @@ func selectByProviderName(sel store.SessionSelector) (where, error) {
 	if sel.SID != "" {
 		condition, values = condition+" AND sid = %s AND sid <> ''", append(values, sel.SID)
 	}
+	if sel.NoSID {
+		condition += " AND sid = ''"
+	}
 	w.add("s.id IN (SELECT id FROM sessions WHERE "+condition+
 		" UNION ALL SELECT session_id FROM session_sids WHERE "+condition+")", append(values, values...)...)
 	return w, nil

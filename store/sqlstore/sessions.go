@@ -324,6 +324,8 @@ func selectSessions(sel store.SessionSelector) (where, error) {
 		return w, fmt.Errorf("%w: select sessions in exactly one way, not %d", errArgument, ways)
 	case sel.Except != "" && sel.UserID == "":
 		return w, fmt.Errorf("%w: Except goes with UserID only", errArgument)
+	case sel.NoSID && (sel.Subject == "" || sel.SID != ""):
+		return w, fmt.Errorf("%w: NoSID goes with Subject, and not with SID", errArgument)
 	case (sel.Subject+sel.SID != "") != (sel.Issuer != ""):
 		return w, fmt.Errorf("%w: Issuer goes with Subject or SID, and they with it", errArgument)
 	}

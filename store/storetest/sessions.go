@@ -117,6 +117,12 @@ var sessionTests = []test{
 			{"both", func(map[string]store.Session) store.SessionSelector {
 				return store.SessionSelector{Issuer: "I", Subject: "s1", SID: "x2"}
 			}, []string{"i2"}},
+			{"without sid", func(map[string]store.Session) store.SessionSelector {
+				return store.SessionSelector{Issuer: "I", Subject: "s2", NoSID: true}
+			}, []string{"i3"}},
+			{"without sid, and all have one", func(map[string]store.Session) store.SessionSelector {
+				return store.SessionSelector{Issuer: "I", Subject: "s1", NoSID: true}
+			}, nil},
 			{"nobody", func(map[string]store.Session) store.SessionSelector { return store.SessionSelector{ID: "x"} }, nil},
 			{
 				"all", func(map[string]store.Session) store.SessionSelector { return store.SessionSelector{All: true} },
@@ -150,6 +156,8 @@ var sessionTests = []test{
 			{UserID: u.ID, All: true},
 			{ID: sess.ID, Issuer: "I", SID: "s"},
 			{All: true, Except: sess.ID},
+			{Issuer: "I", NoSID: true},
+			{Issuer: "I", Subject: "s", SID: "s", NoSID: true},
 		} {
 			err := try(t, s, func(ctx context.Context, tx store.Tx) error { _, err := tx.EndSessions(ctx, sel); return err })
 			if err == nil || errors.Is(err, store.ErrUnavailable) {
