@@ -1,7 +1,6 @@
 package login
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 
@@ -17,7 +16,7 @@ func (s *Service) logRefused(c Client, method, user string, err error) {
 	case "wrong", "disabled":
 	case "throttled":
 		// A stranger decides how many of these there are, without a bound.
-		if !s.refused.admit(c.IP, s.Clock()) {
+		if !s.refused.admit(ClientKey(c.IP), s.Clock()) {
 			return
 		}
 	default: // our own fault, or logged elsewhere
@@ -33,27 +32,27 @@ func (s *Service) logRefused(c Client, method, user string, err error) {
 	s.Log.Warn("sign-in refused", fields...)
 }
 
-// refusedLog rate-limits the lines about throttled attempts, for each address by itself: a flood from one must not hide
+// refusedLog rate-limits the lines about throttled attempts, for each client by itself: a flood from one must not hide
 // another.
 type refusedLog struct {
 	mu   sync.Mutex
-	last map[netip.Addr]time.Time
+	last map[string]time.Time // by [ClientKey]
 }
 
 const (
 	refusedLogEvery = time.Second
-	refusedLogMost  = 4096 // addresses to remember
+	refusedLogMost  = 4096 // clients to remember
 )
 
-func (l *refusedLog) admit(ip netip.Addr, now time.Time) bool {
+func (l *refusedLog) admit(client string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if last, ok := l.last[ip]; ok && now.Sub(last) < refusedLogEvery {
+	if last, ok := l.last[client]; ok && now.Sub(last) < refusedLogEvery {
 		return false
 	}
 	if len(l.last) >= refusedLogMost || l.last == nil {
-		l.last = make(map[netip.Addr]time.Time)
+		l.last = make(map[string]time.Time)
 	}
-	l.last[ip] = now
+	l.last[client] = now
 	return true
 }

@@ -22,6 +22,10 @@ func TestRefusedSignInsAreLogged(t *testing.T) {
 		w.try(from("192.0.2.2"), "ada", right)
 		w.try(from("192.0.2.3"), "ada", right)
 	}
+	for _, ip := range []string{"2001:db8::1", "2001:db8::2", "2001:db8::3"} { // one network, one line
+		w.try(from(ip), "ada", right)
+		w.try(from(ip), "ada", right)
+	}
 	w.clock.Advance(2 * time.Second)
 	w.try(from("192.0.2.2"), "ada", right)
 	want := []map[string]any{
@@ -29,6 +33,7 @@ func TestRefusedSignInsAreLogged(t *testing.T) {
 		{"ip": "192.0.2.1", "outcome": "wrong", "user": nil},
 		{"ip": "192.0.2.2", "outcome": "throttled", "user": nil},
 		{"ip": "192.0.2.3", "outcome": "throttled", "user": nil},
+		{"ip": "2001:db8::1", "outcome": "throttled", "user": nil},
 		{"ip": "192.0.2.2", "outcome": "throttled", "user": nil},
 	}
 	got := lines.FilterMessage("sign-in refused").All()
