@@ -144,7 +144,18 @@ func (o *OIDC) Begin(ctx context.Context, c Client, name string, s oidc.FlowOpti
 	if err := o.Throttle(c); err != nil {
 		return oidc.AuthRequest{}, err
 	}
-	return o.Registry.Begin(ctx, name, s)
+	s.Limit = func() error {
+		// Like a callback, a pushed request is one with our credentials. It is not forgiven: none costs its sender anything.
+		if !o.allow(o.refusals, "start "+name, providerRefill, providerBurst) {
+			return &ThrottledError{Wait: callbackWait}
+		}
+		return nil
+	}
+	a, err := o.Registry.Begin(ctx, name, s)
+	if oidc.KindOf(err) != "" && o.allow(o.refusals, "begin "+name, refusedRefill, refusedBurst) {
+		o.recordFailure(ctx, c, name, oidc.CallbackResult{Purpose: s.Purpose}, err)
+	}
+	return a, err
 }
 
 // Finish handles the callback of a flow. live is the session of the request, nil for none; cookie returns the value of
@@ -354,11 +365,17 @@ func (o *OIDC) recordFailure(ctx context.Context, c Client, name string, f oidc.
 		outcome, count = store.Denied, "disabled"
 	case oidc.Canceled, oidc.Expired, oidc.Invalid, oidc.Refused, oidc.NotReauthenticated, oidc.TooMany:
 	}
+	if oidc.FromBrowser(err) {
+		count = "wrong" // whatever it says about the provider
+	}
 	if f.Purpose == oidc.PurposeLogin || f.Purpose == "" {
 		o.Service.count(MethodOIDC, count)
 	}
 	if kind == "" || kind == oidc.Expired || kind == oidc.Canceled {
 		return // anybody can cause these by the thousand
+	}
+	if oidc.FromBrowser(err) && !o.allow(o.refusals, "browser "+name, refusedRefill, refusedBurst) {
+		return // and these
 	}
 	e := store.Event{
 		Actor: byProvider(name), Action: "session.sign_in", Target: "unknown user", Outcome: outcome,

@@ -53,7 +53,7 @@ func TestABreakerLetsOneThroughWhileTheProviderDoesNotAnswer(t *testing.T) {
 	want("a clock that was set back", true)
 }
 
-func TestASessionWhoseAttemptFailedLetsOthersGoFirst(t *testing.T) {
+func TestASessionThatFailedItsAttemptLetsOthersGoFirst(t *testing.T) {
 	t.Parallel()
 	var b breaker
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

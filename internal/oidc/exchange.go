@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -205,13 +206,27 @@ func (p *provider) tokenError(err error, sent ...string) error {
 
 // description returns what the provider says about an error, for the log.
 func (p *provider) description(r *oauth2.RetrieveError, sent []string) string {
-	text := r.ErrorDescription
-	for _, secret := range append(sent, p.Secret) {
-		if secret != "" && strings.Contains(text, secret) {
+	return inBrackets(p.withoutSecrets(r.ErrorDescription, 200, sent))
+}
+
+// withoutSecrets returns what a provider says for the log, or "" if it has the client's secret in it, or one of those
+// that were sent, in any form in which they are sent.
+func (p *provider) withoutSecrets(text string, limit int, sent []string) string {
+	basic := url.QueryEscape(p.ClientID) + ":" + url.QueryEscape(p.Secret)
+	secrets := append([]string{p.Secret}, sent...)
+	if p.Secret != "" {
+		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(basic)))
+	}
+	for _, secret := range secrets {
+		if secret != "" && (strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret))) {
 			return ""
 		}
 	}
-	if text = Clean(text, 200); text == "" {
+	return Clean(text, limit)
+}
+
+func inBrackets(text string) string {
+	if text == "" {
 		return ""
 	}
 	return " (" + text + ")"

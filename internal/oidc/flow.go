@@ -46,6 +46,8 @@ type FlowOptions struct {
 	// CrossSite marks a flow that another site's page started (login CSRF): it never replaces another user's session.
 	CrossSite bool
 	Hint      string // what was typed as username; sent if the configuration says login_hint
+	// Limit is called before a request with the client's credentials; its error is returned. It may be nil.
+	Limit func() error
 }
 
 // AuthRequest is an authorization request: where to redirect the browser, and the cookie to set.
@@ -114,7 +116,18 @@ func (g *Registry) Begin(ctx context.Context, name string, s FlowOptions) (AuthR
 	if p == nil {
 		return AuthRequest{}, ErrNoProvider
 	}
+	a, err := g.begin(ctx, p, s)
+	if KindOf(err) != "" {
+		p.remote.recordResult(p.Name, g.now(), err)
+	}
+	return a, err
+}
+
+func (g *Registry) begin(ctx context.Context, p *provider, s FlowOptions) (AuthRequest, error) {
 	m, err := p.remote.metadata(ctx, metadataTTL)
+	if err == nil && m.PushRequired && s.Limit != nil {
+		err = s.Limit()
+	}
 	if err != nil {
 		return AuthRequest{}, err
 	}
@@ -140,7 +153,10 @@ func (g *Registry) Begin(ctx context.Context, name string, s FlowOptions) (AuthR
 		return AuthRequest{}, fmt.Errorf("storing a flow: %w", err)
 	}
 	address, err := p.authURL(ctx, m, s, &d, state)
-	return AuthRequest{URL: address, Cookie: cookie}, err
+	if err != nil {
+		return AuthRequest{}, err
+	}
+	return AuthRequest{URL: address, Cookie: cookie}, nil
 }
 
 // AuthResponse is an authorization response: the parameters of the redirect from the provider.
@@ -286,7 +302,7 @@ func (p *provider) handleResponse(ctx context.Context, a AuthResponse, d *flowDa
 		return nil, markFromBrowser(fail(Invalid, "the response comes from another provider: iss"))
 	}
 	if a.Error != "" {
-		return nil, markFromBrowser(explainRefusal(authError(a)))
+		return nil, markFromBrowser(authError(a))
 	}
 	person, err := p.exchange(ctx, m, d, a.Code)
 	if err != nil {
@@ -308,7 +324,14 @@ func markFromBrowser(err error) error {
 	return err
 }
 
-// authError maps an error response (RFC 6749, section 4.1.2.1; Core, section 3.1.2.6).
+// FromBrowser reports whether a failure is only what the browser says.
+func FromBrowser(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.fromBrowser
+}
+
+// authError maps an error response (RFC 6749, section 4.1.2.1; Core, section 3.1.2.6). It is never explained as a
+// misconfiguration: anybody can make one up.
 func authError(a AuthResponse) *Error {
 	kind := Refused
 	switch a.Error {

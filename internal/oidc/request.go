@@ -65,8 +65,12 @@ func (p *provider) push(ctx context.Context, m *metadata, params url.Values) (st
 			return "", failedStatus(what, status)
 		}
 		description, _ := fields.get("error_description").asString()
-		return "", fail(Misconfigured, "%s was refused with the error %s (%s)", what, Clean(code, 64),
-			Clean(description, 200))
+		var sent []string
+		for _, name := range []string{"state", "nonce", "code_challenge", "client_assertion", "login_hint"} {
+			sent = append(sent, params.Get(name))
+		}
+		return "", fail(Misconfigured, "%s was refused with the error %s%s", what, p.withoutSecrets(code, 64, sent),
+			inBrackets(p.withoutSecrets(description, 200, sent)))
 	}
 	reference, _ := fields.get("request_uri").asString()
 	if !parsed || reference == "" || len(reference) > maxParam || !plainText(reference) {

@@ -64,8 +64,7 @@ func (r *remote) recordResult(name string, now time.Time, err error) {
 	case Canceled, Expired, NotAllowed, Unverified:
 		return
 	}
-	var e *Error
-	if errors.As(err, &e) && e.fromBrowser {
+	if FromBrowser(err) {
 		return
 	}
 	r.mu.Lock()
@@ -76,7 +75,8 @@ func (r *remote) recordResult(name string, now time.Time, err error) {
 		return
 	}
 	rec.failure, rec.problem, rec.kind = now, Clean(err.Error(), 300), KindOf(err)
-	rec.aboutClient = e != nil && e.aboutClient
+	var e *Error
+	rec.aboutClient = errors.As(err, &e) && e.aboutClient
 }
 
 // recordFor returns the record of a configured provider. r.mu is held.

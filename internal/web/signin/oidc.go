@@ -237,7 +237,10 @@ func (h *OIDC) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, na
 		return nil
 	}
 	f := problem.Problem{Status: status, Slug: "oidc-" + string(kind)}
-	if kind == oidc.Unavailable {
+	switch {
+	case oidc.FromBrowser(err) && status >= http.StatusInternalServerError:
+		f.Status = http.StatusForbidden // anybody can say so: no alarm of who watches the responses
+	case kind == oidc.Unavailable:
 		f.RetryAfter = providerRetry
 	}
 	// a provider's fault is no error of ours
