@@ -171,9 +171,13 @@ func (r *tokenRefresh) saveRotated(ctx context.Context, t oidc.Tokens) error {
 			err = r.replaceTokens(ctx, t, r.session.Claims, nil)
 		}
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		r.tokens = t
 		return nil
+	case errors.Is(err, errSessionGone):
+		r.revokeReceived(ctx, t)
+		return err
 	}
 	if sealed, serr := r.Registry.Seal(context.WithoutCancel(ctx), t, r.session.UserID, r.session.Issuer,
 		r.session.Subject); serr == nil && isTransient(err) {
@@ -228,7 +232,7 @@ func (r *tokenRefresh) replaceTokens(ctx context.Context, t oidc.Tokens, claims 
 		return apply(tx)
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		return store.ErrStale // it has ended
+		return errors.Join(store.ErrStale, errSessionGone)
 	}
 	if err != nil {
 		return fmt.Errorf("storing tokens of a session: %w", err)

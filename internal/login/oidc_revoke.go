@@ -2,12 +2,14 @@ package login
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -155,6 +157,29 @@ func (o *OIDC) revokeTokens(ctx context.Context, s *store.Session) {
 	case asked:
 		log.Debug("revoked the refresh token of an ended session")
 	}
+}
+
+// errSessionGone means that a session has ended while it was refreshed.
+var errSessionGone = errors.New("the session has ended")
+
+// revokeReceived revokes tokens that came for a session that has ended meanwhile: what was revoked then was the token
+// that they replace. At a provider where the user goes on with the same session, it is left alone.
+func (r *tokenRefresh) revokeReceived(ctx context.Context, t oidc.Tokens) {
+	s := r.session
+	page, err := r.Service.Store.Sessions(ctx, store.SessionQuery{UserID: s.UserID, Now: r.Service.Clock(), Limit: 1000})
+	if err == nil && slices.ContainsFunc(page.Items, func(o store.SessionRow) bool {
+		return o.Issuer == s.Issuer && o.SID == s.SID
+	}) {
+		return
+	}
+	if err == nil {
+		s.Sealed, err = r.Registry.Seal(ctx, t, s.UserID, s.Issuer, s.Subject)
+	}
+	if err != nil {
+		r.Service.Log.Warn("could not revoke the refresh token of an ended session", zap.Error(err))
+		return
+	}
+	r.RevokeEnded([]store.Session{s})
 }
 
 func (o *OIDC) background(work func(context.Context)) {

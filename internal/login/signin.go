@@ -88,7 +88,7 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via SignInOptio
 				return err
 			}
 		}
-		if err := s.endPresented(ctx, tx, c); err != nil {
+		if err := s.endPresented(ctx, tx, c, u.ID, via.Issuer); err != nil {
 			return err
 		}
 		if out.Token, out.Session, err = s.startSession(ctx, tx, c, u, via); err != nil {
@@ -127,8 +127,9 @@ func (s *Service) startSession(ctx context.Context, tx store.Tx, c Client, u sto
 	return token, started, err
 }
 
-// endPresented ends the session of the request, and those of other cookies of the name: the browser goes on with one.
-func (s *Service) endPresented(ctx context.Context, tx store.Tx, c Client) error {
+// endPresented ends the session of the request, and those of other cookies of the name: the browser goes on with one,
+// of a user who signs in by an issuer. A session of somebody else, or at another issuer, is over there, too.
+func (s *Service) endPresented(ctx context.Context, tx store.Tx, c Client, userID, issuer string) error {
 	for _, token := range append([]string{c.Session}, c.Others...) {
 		if !store.ValidToken(token) {
 			continue
@@ -140,7 +141,8 @@ func (s *Service) endPresented(ctx context.Context, tx store.Tx, c Client) error
 		if err != nil {
 			return err
 		}
-		if _, err := tx.EndSessions(ctx, store.SessionSelector{ID: old.ID, Replaced: true}); err != nil {
+		replaced := old.Sealed == "" || old.UserID == userID && old.Issuer == issuer
+		if _, err := tx.EndSessions(ctx, store.SessionSelector{ID: old.ID, Replaced: replaced}); err != nil {
 			return err
 		}
 	}
