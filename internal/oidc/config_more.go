@@ -20,6 +20,7 @@ type AuthParam struct {
 var reservedParams = []string{
 	"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "code_challenge",
 	"code_challenge_method", "request", "request_uri", "max_age",
+	"client_secret", "client_assertion", "client_assertion_type", "code_verifier", "code", "id_token_hint",
 }
 
 // mutableClaims are claims that users of a provider, or administrators of other tenants, can choose or change. Whoever
@@ -32,6 +33,23 @@ var mutableClaims = []string{
 // perSignInClaims are claims with another value in each ID token, or with the same one for everybody.
 var perSignInClaims = []string{
 	"iss", "aud", "azp", "exp", "iat", "nbf", "nonce", "auth_time", "at_hash", "c_hash", "jti", "sid", "acr", "amr", "tid",
+	"hd", "org_id", "organization", "tenant", "tenant_id", "tenantid", "realm", "domain", "azpacr", "ver", "idp", "typ",
+	"scope", "scp", "client_id", "appid", "email_verified", "phone_number_verified", "updated_at", "zoneinfo", "address",
+	"birthdate", "gender", "department", "company", "country", "ctry", "realm_access", "resource_access", "wids", "entitlements",
+	"session_state", "s_hash", "uti", "rh", "aio",
+}
+
+// stableClaims are claims that are known to be another value for each person, for good.
+var stableClaims = []string{"sub", "oid", "uid", "uuid", "user_id", "objectguid", "object_guid", "ipauniqueid",
+	"entryuuid", "nsuniqueid"}
+
+// Warnings returns what is allowed, and may not be meant.
+func (c *Config) Warnings() []string {
+	if c.IdentityKey == "" || slices.Contains(stableClaims, strings.ToLower(c.IdentityKey)) {
+		return nil
+	}
+	return []string{fmt.Sprintf("oidc %s: identity_key %s: make sure that the provider never gives two people the same "+
+		"value, nor one that somebody had before, and that nobody can change their own", c.Name, c.IdentityKey)}
 }
 
 // checkAddresses checks the addresses that replace those of the issuer.

@@ -16,20 +16,22 @@ func TestOptionsThatCannotMeanWhatTheySayAreRefused(t *testing.T) {
 		return Config{Name: "test", Issuer: "https://id.example.com", ClientID: "gate", Secret: "s"}
 	}
 	for want, change := range map[string]func(*Config){
-		"discovery":             func(c *Config) { c.Discovery = "http://10.0.0.1/x" },
-		"endpoint token":        func(c *Config) { c.Endpoints = map[string]string{"token": "//id.example.com/t"} },
-		"endpoint tokens":       func(c *Config) { c.Endpoints = map[string]string{"tokens": "https://id.example.com/t"} },
-		"userinfo off":          func(c *Config) { c.NoUserinfo, c.Endpoints = true, map[string]string{"userinfo": "https://x.example"} },
-		"refresh off":           func(c *Config) { c.NoRefresh, c.RefreshGrace = true, time.Hour },
-		"ca_file":               func(c *Config) { c.CA = []byte("no certificate") },
-		"identity_key email":    func(c *Config) { c.IdentityKey = "email" },
-		"identity_key UPN":      func(c *Config) { c.IdentityKey = "UPN" },
-		"identity_key nonce":    func(c *Config) { c.IdentityKey = "nonce" },
-		"identity_key":          func(c *Config) { c.IdentityKey = " oid" },
-		"login_hint contradict": func(c *Config) { c.LoginHint, c.AuthParams = true, []AuthParam{{"login_hint", "ada"}} },
-		"x is given twice":      func(c *Config) { c.AuthParams = []AuthParam{{"x", "1"}, {"x", "2"}} },
-		"value of x":            func(c *Config) { c.AuthParams = []AuthParam{{"x", ""}} },
-		"name of a parameter":   func(c *Config) { c.AuthParams = []AuthParam{{"a b", "1"}} },
+		"discovery":                 func(c *Config) { c.Discovery = "http://10.0.0.1/x" },
+		"endpoint token":            func(c *Config) { c.Endpoints = map[string]string{"token": "//id.example.com/t"} },
+		"endpoint tokens":           func(c *Config) { c.Endpoints = map[string]string{"tokens": "https://id.example.com/t"} },
+		"userinfo off":              func(c *Config) { c.NoUserinfo, c.Endpoints = true, map[string]string{"userinfo": "https://x.example"} },
+		"refresh off":               func(c *Config) { c.NoRefresh, c.RefreshGrace = true, time.Hour },
+		"ca_file":                   func(c *Config) { c.CA = []byte("no certificate") },
+		"identity_key email":        func(c *Config) { c.IdentityKey = "email" },
+		"identity_key UPN":          func(c *Config) { c.IdentityKey = "UPN" },
+		"identity_key hd":           func(c *Config) { c.IdentityKey = "hd" },
+		"identity_key Organization": func(c *Config) { c.IdentityKey = "Organization" },
+		"identity_key nonce":        func(c *Config) { c.IdentityKey = "nonce" },
+		"identity_key":              func(c *Config) { c.IdentityKey = " oid" },
+		"login_hint contradict":     func(c *Config) { c.LoginHint, c.AuthParams = true, []AuthParam{{"login_hint", "ada"}} },
+		"x is given twice":          func(c *Config) { c.AuthParams = []AuthParam{{"x", "1"}, {"x", "2"}} },
+		"value of x":                func(c *Config) { c.AuthParams = []AuthParam{{"x", ""}} },
+		"name of a parameter":       func(c *Config) { c.AuthParams = []AuthParam{{"a b", "1"}} },
 	} {
 		c := good()
 		change(&c)

@@ -143,7 +143,13 @@ func (m *metadata) strings(doc jsonObject, name string) []string {
 	return out
 }
 
+// maxIgnored is how many members and items are named in the log: a document may have any number of them.
+const maxIgnored = 20
+
 func (m *metadata) ignore(name string, v jsonValue) {
+	if len(m.ignored) >= maxIgnored {
+		return
+	}
 	m.ignored = append(m.ignored, name+": "+identifier.Example(v.text()))
 }
 

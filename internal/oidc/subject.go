@@ -11,7 +11,7 @@ var claimNames = strings.NewReplacer("%", "%25", "=", "%3D")
 
 // qualifySubject returns the subject of an identity that is known by a claim; "" is sub.
 func qualifySubject(claim, value string) string {
-	if claim == "" || value == "" {
+	if claim == "" || claim == "sub" || value == "" {
 		return value
 	}
 	return subjectPrefix + claimNames.Replace(claim) + "=" + value
