@@ -93,6 +93,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.Resolve(); err != nil {
 		return err
 	}
+	if err := a.warnOfProviders(); err != nil {
+		return err
+	}
 	values, err := a.SeedValues()
 	if err != nil {
 		return err

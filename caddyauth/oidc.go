@@ -265,7 +265,7 @@ func (p *ProviderConfig) parseClaim(d *caddyfile.Dispenser) error {
 func (p *ProviderConfig) checkLinePlaceholders(d *caddyfile.Dispenser, option, value string) error {
 	switch option {
 	case "preset", "issuer", "discovery", "endpoint", "client_id", "client_secret", "client_secret_file", "icon",
-		"client_key", "ca_file":
+		"client_key", "ca_file", "auth_params":
 		if err := checkPlaceholders(value); err != nil {
 			return d.Errf("oidc %s %s: %w", p.Name, option, err)
 		}

@@ -41,6 +41,9 @@ func (p *ProviderConfig) parseAuthParams(d *caddyfile.Dispenser) error {
 			return d.Errf("auth_params: %q is not <name>=<value>", arg)
 		}
 		p.AuthParams = append(p.AuthParams, oidc.AuthParam{Name: name, Value: value})
+		if err := p.checkLinePlaceholders(d, "auth_params", value); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -73,7 +76,7 @@ func (p *ProviderConfig) checkSwitches() error {
 	return nil
 }
 
-// resolveAddresses replaces the placeholders of addresses.
+// resolveAddresses replaces the placeholders of addresses and parameters.
 func (p *ProviderConfig) resolveAddresses(c *oidc.Config) (err error) {
 	if p.Discovery != "" {
 		if c.Discovery, err = placeholder("discovery", p.Discovery); err != nil {
@@ -82,6 +85,15 @@ func (p *ProviderConfig) resolveAddresses(c *oidc.Config) (err error) {
 	}
 	for kind, address := range p.Endpoints {
 		if c.Endpoints[kind], err = placeholder("endpoint "+kind, address); err != nil {
+			return err
+		}
+	}
+	c.AuthParams = slices.Clone(p.AuthParams)
+	for i, param := range c.AuthParams {
+		if param.Value == "" {
+			continue // refused by its check
+		}
+		if c.AuthParams[i].Value, err = placeholder("auth_params "+param.Name, param.Value); err != nil {
 			return err
 		}
 	}
@@ -116,4 +128,17 @@ func oidcSettings(a *App, s *settings) {
 		row("ca_file", p.CAFile)
 		flag("unverified_email", p.UnverifiedEmail)
 	}
+}
+
+// warnOfProviders warns of what providers are configured to do that may not be meant.
+func (a *App) warnOfProviders() error {
+	for i := range a.opt.providers {
+		c := &a.opt.providers[i]
+		for _, text := range c.Warnings() {
+			if err := a.warn("gatehouse > oidc "+c.Name, text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
