@@ -35,13 +35,15 @@ var perSignInClaims = []string{
 	"iss", "aud", "azp", "exp", "iat", "nbf", "nonce", "auth_time", "at_hash", "c_hash", "jti", "sid", "acr", "amr", "tid",
 	"hd", "org_id", "organization", "tenant", "tenant_id", "tenantid", "realm", "domain", "azpacr", "ver", "idp", "typ",
 	"scope", "scp", "client_id", "appid", "email_verified", "phone_number_verified", "updated_at", "zoneinfo", "address",
-	"birthdate", "gender", "department", "company", "country", "ctry", "realm_access", "resource_access", "wids", "entitlements",
+	"birthdate", "gender", "department", "company", "country", "ctry", "realm_access", "resource_access", "wids",
+	"entitlements",
 	"session_state", "s_hash", "uti", "rh", "aio",
 }
 
 // stableClaims are claims that are known to be another value for each person, for good.
-var stableClaims = []string{"sub", "oid", "uid", "uuid", "user_id", "objectguid", "object_guid", "ipauniqueid",
-	"entryuuid", "nsuniqueid"}
+var stableClaims = []string{
+	"sub", "oid", "uid", "uuid", "user_id", "objectguid", "object_guid", "ipauniqueid", "entryuuid", "nsuniqueid",
+}
 
 // Warnings returns what is allowed, and may not be meant.
 func (c *Config) Warnings() []string {

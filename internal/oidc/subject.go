@@ -2,8 +2,8 @@ package oidc
 
 import "strings"
 
-// subjectPrefix begins the subjects of identities that are known by another claim than sub. No sub can begin with it, so
-// whoever has the same value in both is not taken for one person.
+// subjectPrefix begins the subjects of identities that are known by another claim than sub. No sub can begin with it,
+// so whoever has the same value in both is not taken for one person.
 const subjectPrefix = "claim:"
 
 // claimNames keeps the name of a claim apart from the value that follows it.
