@@ -3,7 +3,6 @@ package web_test
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -65,13 +64,6 @@ func TestAMistakeInAConfigurationIsNamedAsOne(t *testing.T) {
 		}), "DPoP"},
 		"a proof that is required":           {tokenError(400, "invalid_dpop_proof", ""), "DPoP"},
 		"a proof that is required, in words": {tokenError(400, "invalid_request", "DPoP proof is missing"), "DPoP"},
-		"requests that have to be pushed": {lies(func(l *provider.Faults) {
-			l.Callback = func(q url.Values) {
-				q.Del("code")
-				q.Set("error", "invalid_request")
-				q.Set("error_description", "Pushed Authorization Request is only allowed.")
-			}
-		}), "PAR"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
