@@ -24,6 +24,8 @@ func (p *plan) hiddenGates() []bypass {
 }
 
 // hiddenIn looks for a gate that comes after a handler which responds to every request of a list, or sends any file.
+//
+//nolint:cyclop // one walk, whose cases are easier to compare beside each other
 func (w *walk) hiddenIn(list []*planRoute, label []string, top bool) {
 	groups := make(routeGroups)
 	var before, files *planHandler

@@ -349,6 +349,8 @@ func nameAfterStepUp(ctx context.Context, tx store.Tx, id string, p *oidc.Claims
 }
 
 // recordFailure logs, counts and audits a failed flow. Failures that anybody can cause are not audited.
+//
+//nolint:cyclop // one table: what each kind of failure is for log, metric and audit log
 func (o *OIDC) recordFailure(ctx context.Context, c Client, name string, f oidc.CallbackResult, err error) {
 	kind := oidc.KindOf(err)
 	level := zap.InfoLevel

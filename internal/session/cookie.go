@@ -114,7 +114,8 @@ func (c Cookie) cookie(name, value string) *http.Cookie {
 	}
 }
 
-// isOurs reports whether a cookie is one of Gatehouse's, which are never passed to the upstream, nor taken from it. Those
+// isOurs reports whether a cookie is one of Gatehouse's, which are never passed to the upstream, nor taken from it.
+// Those
 // of the default name are nobody's but another Gatehouse's, or our own from before the name was changed.
 func isOurs(name, base string) bool {
 	rest, ok := strings.CutPrefix(name, hostPrefix)
@@ -146,9 +147,9 @@ func hasBase(name, base string) bool {
 	})
 }
 
-// DropSetCookies removes what would set or delete a cookie of Gatehouse's from the header of an app's response. A sibling
-// host below cookie_domain, or an app that lets its users set headers, could sign people in as somebody else by it. base
-// is the configured name, "" for the default one.
+// DropSetCookies removes what would set or delete a cookie of Gatehouse's from the header of an app's response. A
+// sibling host below cookie_domain, or an app that lets its users set headers, could sign people in as somebody else by
+// it. base is the configured name, "" for the default one.
 func DropSetCookies(h http.Header, base string) {
 	if lines := h["Set-Cookie"]; len(lines) > 0 {
 		dropSetCookies(h, lines, Cookie{Base: base}.base())

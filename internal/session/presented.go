@@ -18,7 +18,8 @@ import (
 // people nobody can tell whose request it is, and it is nobody's.
 
 // maxPresented is how many values of one name are looked up: a browser has one for each parent domain at most, and each
-// takes a query. A sibling host can plant more, of which none has this store's mark: only those count then that have it.
+// takes a query. A sibling host can plant more, of which none has this store's mark: only those count then that have
+// it.
 const maxPresented = 5
 
 // Of what is planted, as much is read. Which of more counts cannot be known, and the request is nobody's.
