@@ -115,8 +115,7 @@ func (c Cookie) cookie(name, value string) *http.Cookie {
 }
 
 // isOurs reports whether a cookie is one of Gatehouse's, which are never passed to the upstream, nor taken from it.
-// Those
-// of the default name are nobody's but another Gatehouse's, or our own from before the name was changed.
+// Those of the default name are nobody's but another Gatehouse's, or our own from before the name was changed.
 func isOurs(name, base string) bool {
 	rest, ok := strings.CutPrefix(name, hostPrefix)
 	if !ok {
