@@ -20,10 +20,11 @@ type preHandler struct {
 	sites       []hostSite
 	errorRoutes bool // runs before error routes
 
-	routes        caddyhttp.RouteList // that follow; nil where Caddy runs them by itself
-	beforeServing func()              // inserts more into the routes; may be nil
-	once          sync.Once
-	chain         caddyhttp.Handler
+	routes caddyhttp.RouteList // that follow, as they were provisioned; nil where Caddy runs them by itself
+	// insert returns the routes with what the first request adds to them. It may be nil.
+	insert func(caddyhttp.RouteList) caddyhttp.RouteList
+	once   sync.Once
+	chain  caddyhttp.Handler // the routes, compiled
 }
 
 // hostSite is a route of the server's own list, which is a site's where the configuration is a Caddyfile.
@@ -39,10 +40,11 @@ func (p *preHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		p.once.Do(func() { // all routes are provisioned by now; next is the end of Caddy's list, and always the same
 			p.app.routing.Lock()
 			defer p.app.routing.Unlock()
-			if p.beforeServing != nil {
-				p.beforeServing()
+			routes := p.routes // which other requests read: only the once writes, and only to the chain
+			if p.insert != nil {
+				routes = p.insert(routes)
 			}
-			p.chain = p.routes.Compile(next)
+			p.chain = routes.Compile(next)
 		})
 		next = p.chain
 	}

@@ -59,12 +59,13 @@ func (a *App) insertPreHandlers(ctx caddy.Context, srv *caddyhttp.Server, plan *
 		return err
 	}
 	first := &preHandler{sites: sites, routes: srv.Routes}
-	first.beforeServing = func() {
-		first.routes = insertPages(first.routes, pages)
-		insertBeforeErrors(beforeSubErrors, first.routes)
+	first.insert = func(routes caddyhttp.RouteList) caddyhttp.RouteList {
+		routes = insertPages(routes, pages)
+		insertBeforeErrors(beforeSubErrors, routes)
 		for _, r := range srv.NamedRoutes {
 			insertBeforeErrors(beforeSubErrors, caddyhttp.RouteList{*r})
 		}
+		return routes
 	}
 	main := newRoute(first)
 	var errorRoutes caddyhttp.RouteList
