@@ -117,19 +117,6 @@ func (g *Guard) OwnLoginURL(q *reqctx.Request, u *url.URL) string {
 	return q.Prefix + "/login?to=" + url.QueryEscape(to)
 }
 
-// LoginURLTo returns the address of the sign-in page that returns to a page of ours or of the app's, which was checked
-// already; "" for neither.
-func (g *Guard) LoginURLTo(q *reqctx.Request, location string) string {
-	name := "rt"
-	if _, ok := g.CheckOwn(q, location); ok {
-		name = "to"
-	}
-	if location == "" {
-		return q.Prefix + "/login"
-	}
-	return q.Prefix + "/login?" + name + "=" + url.QueryEscape(location)
-}
-
 // At returns an address of ours with the way back that [Target.Query] has.
 func At(address string, back url.Values) string {
 	if len(back) == 0 {

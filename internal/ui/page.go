@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/rand"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -54,6 +57,17 @@ type Switch struct {
 
 // Hidden is a field that people do not see.
 type Hidden struct{ Name, Value string }
+
+// HiddenFields returns values as fields of the "hidden" template, in the order of their names.
+func HiddenFields(values url.Values) []Hidden {
+	var list []Hidden
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		for _, v := range values[name] {
+			list = append(list, Hidden{name, v})
+		}
+	}
+	return list
+}
 
 // Viewer is the person who looks at a page.
 type Viewer struct {

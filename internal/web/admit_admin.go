@@ -2,13 +2,13 @@ package web
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -95,7 +95,7 @@ func (rt *Router) checkFresh(r *http.Request, q *Request, route Route) error {
 		if r.URL.RawQuery != "" {
 			back += "?" + r.URL.RawQuery
 		}
-		return &redirect{q.At(StepUpPage+"?rt=") + url.QueryEscape(back)}
+		return &redirect{q.StepUpURL(returnto.Target{}, back)}
 	}
 	return nil
 }

@@ -18,9 +18,6 @@ import (
 // ErrSignIn sends a person who is not signed in to the sign-in, and tells a program where that is.
 var ErrSignIn = errors.New("nobody is signed in")
 
-// StepUpPage is where somebody proves again who they are, below the mount prefix.
-const StepUpPage = "/reauth"
-
 // redirect leads elsewhere in place of what was asked for.
 type redirect struct{ location string }
 
@@ -71,7 +68,8 @@ func (q *Request) signInFirst(w http.ResponseWriter, r *http.Request) {
 	case q.API:
 		Responses{q.deps}.Unauthorized(w, r, q.At("/login"))
 	case safe(r.Method) && r.URL.Path == StepUpPage: // to sign in is to prove it: go on from there
-		Redirect(w, r, guard.LoginURLTo(q.Request, q.StepUpReturn(nil)))
+		t, own := q.StepUpReturn(nil)
+		Redirect(w, r, returnto.At(q.At("/login"), t.Query(own)))
 	case safe(r.Method):
 		Redirect(w, r, guard.OwnLoginURL(q.Request, r.URL))
 	default:
@@ -145,7 +143,8 @@ func (q *Request) errorLinks(p problem.Problem) []ui.Link {
 	case p.Status == http.StatusUnauthorized:
 		return []ui.Link{link("/login", q.Text("go.sign_in"))}
 	case p.Slug == account.CodeReauth:
-		return []ui.Link{link(StepUpPage, q.Text("go.reauth"))}
+		again := q.StepUpURL(returnto.Target{}, q.pageBefore())
+		return []ui.Link{{Href: again, Text: q.Text("go.reauth"), Current: true}}
 	case p.Slug == account.CodeMustChange:
 		return []ui.Link{link(PasswordPage, q.Text("go.password"))}
 	case q.Live != nil:

@@ -144,3 +144,22 @@ func TestReauthenticationAtTheProvider(t *testing.T) {
 	r.Header.Set("Sec-Fetch-Site", "cross-site")
 	b.send(r).wantRedirect(t, prefix+"/reauth")
 }
+
+// The provider, and what comes to nothing there, do not lose where somebody was going who has to prove who they are.
+func TestReauthenticationAtTheProviderReturnsToOddAddresses(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t)
+	b := w.browser()
+	back := b.asked("/wiki//Main")
+	b.viaProvider("").wantRedirect(t, "/")
+	b.get("/reauth?back="+back).want(t, http.StatusOK, "/oidc/test/start?back="+back+"&amp;reauth=1")
+	stranger := w.browser()
+	theirs := stranger.asked("/wiki//Main")
+	stranger.get("/oidc/test/start?reauth=1&back="+theirs).wantRedirect(t, prefix+"/reauth?back="+theirs)
+	own := prefix + "/account/providers"
+	w.browser().get("/oidc/test/start?reauth=1&to="+url.QueryEscape(own)).wantRedirect(t, prefix+"/reauth?rt="+url.QueryEscape(own))
+	w.idp.SignInAs("user-2")
+	b.callback(b.start("?reauth=1&back="+back)).want(t, http.StatusForbidden, prefix+"/reauth?back="+back)
+	w.idp.SignInAs("user-1")
+	b.callback(b.start("?reauth=1&back="+back)).wantRedirect(t, origin+"/wiki//Main")
+}

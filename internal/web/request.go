@@ -125,17 +125,6 @@ func (q *Request) OwnPage(form *ui.Form, name string) string {
 	return q.deps.Guard.OwnPage(q.Request, q.values(form, name))
 }
 
-// StepUpReturn returns where to return to after a step-up, a page of ours or of the app's; "" for neither.
-func (q *Request) StepUpReturn(form *ui.Form) string {
-	if own := q.OwnPage(form, "rt"); own != "" {
-		return own
-	}
-	if t := q.ReturnTo(form); !t.External {
-		return t.Raw
-	}
-	return ""
-}
-
 // values returns what the request says under a name, in its query and in a form. A malformed query says nothing.
 func (q *Request) values(form *ui.Form, name string) []string {
 	var list []string

@@ -22,8 +22,16 @@ const (
 	returnLife   = time.Hour
 )
 
-// ceremonyCookie is the name, after the prefix, of the random value that binds sealed values to a browser.
-const ceremonyCookie = "ceremony"
+// ceremonyCookie is the name, after the prefix, of the random value that binds sealed values to a browser. Tabs that a
+// browser loads at once ask without it, and are given different ones, of which it keeps the last under this name. So
+// each is there under a name of its own as well while what is sealed for it counts.
+const (
+	ceremonyCookie       = "ceremony"
+	ceremonyCookiePrefix = "ceremony-"
+)
+
+// bindingMark returns what tells a binding from others. It is no secret: it stands in addresses.
+func bindingMark(binding string) string { return store.HashToken(binding).String()[:12] }
 
 // sealReturn seals what the browser asked for, and gives it the cookie that this is bound to. It is "" where that
 // cannot be: then the way leads to the front page.
@@ -42,10 +50,22 @@ func (q *Request) sealReturn(w http.ResponseWriter, u *url.URL) string {
 	if err != nil {
 		return ""
 	}
+	mark := bindingMark(binding)
 	if fresh {
 		http.SetCookie(w, q.Cookie.Prefixed(ceremonyCookie, binding, 0))
+		http.SetCookie(w, q.Cookie.Prefixed(ceremonyCookiePrefix+mark, binding, returnLife))
 	}
-	return sealed
+	return mark + "." + sealed
+}
+
+// binding returns the value of this browser that has a mark, "" where it has none.
+func (q *Request) binding(mark string) string {
+	for _, name := range []string{ceremonyCookie, ceremonyCookiePrefix + mark} {
+		if value := q.Cookie.PrefixedValue(q.http, name); store.ValidToken(value) && bindingMark(value) == mark {
+			return value
+		}
+	}
+	return ""
 }
 
 // returnRow binds a sealed return to this site and to a browser.
@@ -56,9 +76,10 @@ func (q *Request) returnRow(binding string) string {
 // openReturn returns where a sealed value leads, with the fragment that a script of ours may have added.
 func (q *Request) openReturn(value string) returnto.Target {
 	none := returnto.Target{Location: returnto.Home}
-	sealed, fragment := returnto.Fragment(value)
-	binding := q.Cookie.PrefixedValue(q.http, ceremonyCookie)
-	if sealed == "" || !store.ValidToken(binding) || q.Host == "" {
+	whole, fragment := returnto.Fragment(value)
+	mark, sealed, _ := strings.Cut(whole, ".")
+	binding := q.binding(mark)
+	if sealed == "" || binding == "" || q.Host == "" {
 		return none
 	}
 	plain, err := q.deps.seal.Open(q.http.Context(), sealed, sealedReturn, q.returnRow(binding))
@@ -69,7 +90,7 @@ func (q *Request) openReturn(value string) returnto.Target {
 	if end, err := strconv.ParseInt(until, 10, 64); err != nil || !q.deps.Clock().Before(time.Unix(end, 0)) {
 		return none
 	}
-	return returnto.Target{Sealed: sealed + fragment, Location: q.Origin() + target + fragment}
+	return returnto.Target{Sealed: whole + fragment, Location: q.Origin() + target + fragment}
 }
 
 // ReturnTo checks the return-to values of the request, in its query and in form, which may be nil. A plain one and a

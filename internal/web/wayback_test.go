@@ -2,9 +2,11 @@ package web_test
 
 import (
 	"html"
+	"maps"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,4 +140,49 @@ func TestASealedReturnSurvivesTheLanguageSwitch(t *testing.T) {
 	back := b.asked("/wiki//Main")
 	a := b.post("/language", "language", "de", "page", "login", "back", back)
 	a.wantRedirect(t, "/_auth/login?"+url.Values{"back": {back}}.Encode())
+}
+
+// A browser that loads several tabs at once, as after a restart, has a cookie for none of them.
+func TestTabsThatAreLoadedAtOnceComeBackToTheirOwnPlaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser()
+	targets := []string{"/wiki//Main", "/wiki//Other", "/x?a=%0A"}
+	backs := map[string]string{}
+	for _, target := range targets {
+		tab := w.browser()
+		backs[target] = tab.asked(target)
+		maps.Copy(b.cookies, tab.cookies)
+	}
+	for _, target := range targets {
+		b.post("/login", "username", "ada", "password", adaPass, "back", backs[target]).wantRedirect(t, origin+target)
+	}
+	had := len(b.cookies)
+	if b.asked("/wiki//Later"); len(b.cookies) != had {
+		t.Errorf("what is asked for later has a cookie of its own: %q", slices.Sorted(maps.Keys(b.cookies)))
+	}
+}
+
+// Whoever has to prove once more who they are goes on to where they were going, whatever the address.
+func TestAStepUpReturnsToOddAddressesOfTheApp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, target := range []string{"/wiki//Main_Page", "/api/queues/%2F/orders", "/graph?q=%0A", "//evil.example/"} {
+		b := w.browser()
+		back := b.asked(target)
+		b.get("/reauth?back="+back).wantRedirect(t, "/_auth/login?back="+back)
+		b.signIn("ada", adaPass)
+		for name, page := range map[string]answer{
+			"at first":               b.get("/reauth?back="+back).want(t, 200),
+			"after a wrong password": b.post("/reauth", "password", "wrong", "back", back).want(t, 401),
+		} {
+			if found := backField.FindStringSubmatch(page.body); found == nil || html.UnescapeString(found[1]) != back {
+				t.Errorf("%q is not carried %s\n%s", target, name, page.body)
+			}
+		}
+		b.post("/reauth", "password", adaPass, "back", back).wantRedirect(t, origin+target)
+		b.post("/reauth", "password", adaPass, "back", back, "rt", "/_auth/account/sessions").wantRedirect(t, "/_auth/account")
+		other := w.browser().signIn("ada", adaPass)
+		other.post("/reauth", "password", adaPass, "back", back).wantRedirect(t, "/_auth/account")
+	}
 }

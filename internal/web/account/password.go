@@ -20,11 +20,10 @@ type Password struct{ *web.Deps }
 type passwordForm struct {
 	Fields []ui.Field // nil: cannot be changed here
 	Faults []ui.Field
-	Why    string // why not
-	Must   bool   // nothing else is possible before
-	End    bool   // the box "sign out other devices"
-	RT, To string
-	Back   string // the way back, sealed
+	Why    string      // why not
+	Must   bool        // nothing else is possible before
+	End    bool        // the box "sign out other devices"
+	Return []ui.Hidden // where to go afterwards, carried along
 }
 
 // exists reports whether there is a page for the person: not where their password is not accepted, unless they are held
@@ -44,7 +43,7 @@ func (h *Password) show(w http.ResponseWriter, r *http.Request, q *web.Request) 
 
 func (h *Password) page(q *web.Request, b returnto.Target, to string, end bool, errs []ui.FieldError) ui.Page {
 	u := q.Live.User
-	d := passwordForm{Must: u.MustChange, End: end, RT: b.Raw, To: to, Back: b.Sealed}
+	d := passwordForm{Must: u.MustChange, End: end, Return: ui.HiddenFields(b.Query(to))}
 	page := accountPage(h.Deps, q, "password", "password", nil)
 	switch {
 	case u.Managed:

@@ -3,12 +3,12 @@ package account
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/internal/web/signin"
@@ -86,7 +86,7 @@ func (h *Providers) post(w http.ResponseWriter, r *http.Request, q *web.Request)
 		return err
 	}
 	if !q.Live.AuthenticatedWithin(h.Clock(), account.FreshWindow) {
-		web.Redirect(w, r, q.Prefix+"/reauth?rt="+url.QueryEscape(q.Prefix+"/account/providers"))
+		web.Redirect(w, r, q.StepUpURL(returnto.Target{}, q.At("/account/providers")))
 		return nil
 	}
 	switch form.Get("action") {

@@ -20,8 +20,7 @@ type Login struct{ *web.Deps }
 
 // loginPage is the data of the "login" page.
 type loginPage struct {
-	RT, To   string // carried along
-	Back     string // likewise, sealed
+	Return   []ui.Hidden // where to go afterwards, carried along
 	Fields   []ui.Field
 	Remember string // label of the check box
 	Ticked   bool
@@ -37,8 +36,8 @@ type loginPage struct {
 
 // signedInPage is the data of the "signed-in" page.
 type signedInPage struct {
-	Name, GoOn, Switch, RT string
-	External               bool
+	Name, GoOn, Switch string
+	External           bool
 }
 
 func (h *Login) index(w http.ResponseWriter, r *http.Request, q *web.Request) error {
@@ -95,12 +94,7 @@ func refererIsLogin(q *web.Request, r *http.Request) bool {
 }
 
 func (h *Login) page(r *http.Request, q *web.Request, b returnto.Target, d loginPage) ui.Page {
-	more := keepChoice(r)
-	for _, h := range []ui.Hidden{{Name: "rt", Value: d.RT}, {Name: "to", Value: d.To}, {Name: "back", Value: d.Back}} {
-		if h.Value != "" {
-			more = append(more, h)
-		}
-	}
+	more := append(keepChoice(r), d.Return...)
 	if q.Live != nil {
 		more = append(more, ui.Hidden{Name: "switch", Value: "1"})
 	}
@@ -113,7 +107,7 @@ func (h *Login) page(r *http.Request, q *web.Request, b returnto.Target, d login
 
 func (h *Login) data(r *http.Request, q *web.Request, b returnto.Target, to, username string) loginPage {
 	d := loginPage{
-		RT: b.Raw, To: to, Back: b.Sealed, Help: q.Prefix + "/login/help", GoOn: b.Location,
+		Return: ui.HiddenFields(b.Query(to)), Help: q.Prefix + "/login/help", GoOn: b.Location,
 		Remember: q.Text("login.remember", "span", q.Span(h.Login.Lifetime.Remember)),
 		Fields: []ui.Field{
 			{

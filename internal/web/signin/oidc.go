@@ -250,22 +250,25 @@ func (h *OIDC) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, na
 	page.Title = q.Text("oidc."+string(kind)+".title", "name", label)
 	page.Data = web.Message{
 		Paras: []string{q.Text("oidc."+string(kind)+".text", "name", label)},
-		Links: h.errorLinks(q, kind, again("", "")),
+		Links: h.errorLinks(q, kind, carried),
 	}
 	q.UI.Write(w, r, page)
 	return nil
 }
 
-func (h *OIDC) errorLinks(q *web.Request, kind oidc.Kind, again string) []ui.Link {
+// errorLinks are the ways to go on from a sign-in that came to nothing, with what it carried.
+func (h *OIDC) errorLinks(q *web.Request, kind oidc.Kind, carried string) []ui.Link {
+	again := h.loginURL(q, carried)("", "")
+	stepUp := ui.Link{Href: q.StepUpURL(q.Restore(carried)), Text: q.Text("go.reauth"), Current: true}
 	switch {
 	case kind == oidc.LinkTaken:
 		return []ui.Link{{Href: q.Prefix + "/account/providers", Text: q.Text("go.account"), Current: true}}
 	case kind == oidc.DifferentUser:
-		return []ui.Link{{Href: q.Prefix + "/reauth", Text: q.Text("go.reauth"), Current: true}}
+		return []ui.Link{stepUp}
 	case kind == oidc.NotReauthenticated: // to sign in there once more would end here again
 		account := ui.Link{Href: q.Prefix + "/account", Text: q.Text("go.account")}
 		if q.Live != nil && q.Live.User.PasswordHash != "" && h.Login.Passwords.Of(q.Live.User) {
-			return []ui.Link{{Href: q.Prefix + "/reauth", Text: q.Text("go.reauth"), Current: true}, account}
+			return []ui.Link{stepUp, account}
 		}
 		account.Current = true
 		return []ui.Link{account}

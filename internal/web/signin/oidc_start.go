@@ -14,7 +14,7 @@ import (
 // startPage is the data of the "provider-start" page, which asks somebody who is signed in.
 type startPage struct {
 	Name   string // who is signed in
-	Hidden []ui.Hidden
+	Return []ui.Hidden
 	Go     string // label of the button
 	Stay   string // where to go without signing in anew
 }
@@ -33,7 +33,7 @@ func (h *OIDC) start(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	s.CrossSite = !own
 	switch {
 	case query.Has("reauth") && (q.Live == nil || foreignNavigation(q, r)):
-		web.Redirect(w, r, q.Prefix+"/reauth")
+		web.Redirect(w, r, q.StepUpURL(q.ReturnTo(nil), q.OwnPage(nil, "to")))
 		return nil
 	case query.Has("reauth"):
 		s.Purpose, s.UserID = oidc.PurposeStepUp, q.Live.User.ID
@@ -70,13 +70,10 @@ func (h *OIDC) confirmStart(w http.ResponseWriter, r *http.Request, q *web.Reque
 	b, to := q.ReturnTo(nil), q.OwnPage(nil, "to")
 	d := startPage{
 		Name: q.Live.User.Username, Go: q.Text("login.provider", "name", q.ProviderLabel(name)),
-		Stay: b.Location,
+		Stay: b.Location, Return: ui.HiddenFields(b.Query(to)),
 	}
 	if to != "" {
 		d.Stay = to
-	}
-	for name, values := range b.Query(to) { // one of them
-		d.Hidden = append(d.Hidden, ui.Hidden{Name: name, Value: values[0]})
 	}
 	q.UI.Write(w, r, ui.Page{
 		Template: "provider-start", Card: true, Title: q.Text("start.title"), Viewer: q.Viewer(),

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -18,15 +19,16 @@ type StepUp struct{ *web.Deps }
 
 // reauthPage is the data of the "reauth" page.
 type reauthPage struct {
-	Fields []ui.Field // nil: the account has no password here
-	RT     string
-	Again  string // where to sign in once more instead
+	Fields []ui.Field  // nil: the account has no password here
+	Return []ui.Hidden // where to go afterwards, carried along
+	Again  string      // where to sign in once more instead
 	// Buttons offer the providers that the person has signed in with.
 	Buttons []providerButton
 }
 
 func (h *StepUp) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	d := h.data(r, q, q.StepUpReturn(nil))
+	t, own := q.StepUpReturn(nil)
+	d := h.data(r, q, t, own)
 	if len(d.Fields) > 0 {
 		d.Fields[1].Focus = true
 	}
@@ -34,14 +36,13 @@ func (h *StepUp) show(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	return nil
 }
 
-func (h *StepUp) data(r *http.Request, q *web.Request, rt string) reauthPage {
-	d := reauthPage{RT: rt, Buttons: h.buttons(r, q, rt)}
+// data makes the page that leads to own, or else to t.
+func (h *StepUp) data(r *http.Request, q *web.Request, t returnto.Target, own string) reauthPage {
+	d := reauthPage{Return: ui.HiddenFields(web.StepUpQuery(t, own)), Buttons: h.buttons(r, q, t.Query(own))}
 	if q.Live.User.PasswordHash == "" || !h.Login.Passwords.Of(q.Live.User) {
-		query := url.Values{"switch": {"1"}}
-		if _, ok := h.Guard.CheckOwn(q.Request, rt); ok {
-			query.Set("to", rt)
-		}
-		d.Again = q.Prefix + "/login?" + query.Encode()
+		query := t.Query(own)
+		query.Set("switch", "1")
+		d.Again = returnto.At(q.At("/login"), query)
 		return d
 	}
 	d.Fields = []ui.Field{
@@ -57,8 +58,9 @@ func (h *StepUp) data(r *http.Request, q *web.Request, rt string) reauthPage {
 	return d
 }
 
-// buttons offer to prove it at a provider. What cannot be looked up is not offered: there are other ways.
-func (h *StepUp) buttons(r *http.Request, q *web.Request, rt string) []providerButton {
+// buttons offer to prove it at a provider, and carry back. What cannot be looked up is not offered: there are other
+// ways.
+func (h *StepUp) buttons(r *http.Request, q *web.Request, back url.Values) []providerButton {
 	if h.OIDC == nil {
 		return nil
 	}
@@ -66,17 +68,12 @@ func (h *StepUp) buttons(r *http.Request, q *web.Request, rt string) []providerB
 	if err != nil {
 		return nil
 	}
-	query := url.Values{"reauth": {"1"}}
-	if _, ok := h.Guard.CheckOwn(q.Request, rt); ok {
-		query.Set("to", rt)
-	} else if rt != "" {
-		query.Set("rt", rt)
-	}
+	back.Set("reauth", "1")
 	var list []providerButton
 	for _, c := range h.OIDC.Registry.Choices(r.Context()) {
 		cfg, _ := h.OIDC.Registry.Config(c.Name)
 		if slices.ContainsFunc(ids, func(id store.Identity) bool { return id.Issuer == cfg.Issuer }) {
-			list = append(list, button(q, c, query))
+			list = append(list, button(q, c, back))
 		}
 	}
 	return list
@@ -91,21 +88,18 @@ func (h *StepUp) page(q *web.Request, d reauthPage) ui.Page {
 func (h *StepUp) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = form.Once("password", "rt")
+		err = form.Once("password", "rt", "back")
 	}
 	if err != nil {
 		return err
 	}
-	rt := q.StepUpReturn(&form)
+	t, own := q.StepUpReturn(&form)
 	in, err := h.confirm(r, q, form.Get("password"))
 	if err != nil {
-		return h.refuse(w, r, q, rt, err)
+		return h.refuse(w, r, q, h.data(r, q, t, own), err)
 	}
 	q.SetSession(w, in)
-	if rt == "" {
-		rt = q.Prefix + "/account"
-	}
-	web.Redirect(w, r, rt)
+	web.Redirect(w, r, t.RedirectTarget(q.Request, own, q.At("/account")))
 	return nil
 }
 
@@ -118,7 +112,8 @@ func (h *StepUp) confirm(r *http.Request, q *web.Request, pass string) (login.Si
 	return h.Login.StepUp(r.Context(), client, proof, q.Live)
 }
 
-func (h *StepUp) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, rt string, err error) error {
+// refuse shows the page again that d is the data of.
+func (h *StepUp) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, d reauthPage, err error) error {
 	fail := problem.Of(err)
 	var throttled *login.ThrottledError
 	switch {
@@ -126,13 +121,12 @@ func (h *StepUp) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, 
 		web.NewResponses(h.Deps).SessionEnded(w, r)
 	case errors.Is(err, login.ErrInvalidCredentials):
 		q.WriteErrorHeaders(w, r, fail, err)
-		d := h.data(r, q, rt)
 		page := h.page(q, d)
 		web.MarkErrors(&page, d.Fields, []ui.FieldError{{Field: "password", Detail: q.Text("error.wrong-password.text")}})
 		page.Status = fail.Status
 		q.UI.Write(w, r, page)
 	case errors.As(err, &throttled):
-		q.WriteThrottled(w, r, err, h.page(q, h.data(r, q, rt)))
+		q.WriteThrottled(w, r, err, h.page(q, d))
 	default:
 		return err
 	}
