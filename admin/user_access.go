@@ -104,7 +104,7 @@ func evaluate(u *store.User, ways []string, rules []policy.Rule) decision {
 // signInMethods returns how a user can sign in: "local" and the names of providers.
 func signInMethods(passwords login.Passwords, u store.User, identities []store.Identity) []string {
 	var ways []string
-	if u.PasswordHash != "" && passwords.Of(u) {
+	if passwords.Has(u) {
 		ways = append(ways, policy.LocalProvider)
 	}
 	for _, i := range identities {

@@ -183,11 +183,16 @@ var operator = account.Actor{Kind: account.CommandLine}
 
 // open opens the store selected by the flags, prints its location, and runs fn. It creates no new store unless
 // create.
-func (c *call) open(create bool, fn func(e *env) error) (err error) {
+func (c *call) open(create bool, fn func(e *env) error) error {
 	app, err := c.loadApp()
 	if err != nil {
 		return err
 	}
+	return c.openStore(app, create, fn)
+}
+
+// openStore is [call.open] with the configuration.
+func (c *call) openStore(app *caddyauth.App, create bool, fn func(e *env) error) (err error) {
 	opts, err := c.storeOptions(app)
 	if err != nil {
 		return err

@@ -150,7 +150,7 @@ func identityMove(c *call) error {
 		if err := e.accounts.MoveIdentity(c.ctx, operator, u.ID, id.ID(), to.ID); err != nil {
 			return userError(err)
 		}
-		if u.PasswordHash == "" && len(ids) == 1 && u.ID != to.ID {
+		if !e.app.Passwords().Has(u) && len(ids) == 1 && u.ID != to.ID {
 			c.notef("note: nobody can sign in to %s any more; see %q", sanitize(u.Username), "caddy gatehouse user delete")
 		}
 		return c.result(identityChange{to.Username, []api.Identity{api.NewIdentity(id)}},

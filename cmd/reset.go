@@ -21,6 +21,7 @@ func resetCommand() *cobra.Command {
 sessions. It asks for the password, reads it from standard input (--password-stdin),
 or takes it from the environment as the server would (--from-env). With --link it
 prints a one-time link instead; the present password works until the link is used.
+Where passwords are off (sign_in passwords off), the link signs in once.
 Sign-ins through providers stay, and are told, unless --unlink takes them away, too.
 
 The password of a managed administrator is ADMIN_PASSWORD in the environment of the
@@ -92,13 +93,26 @@ func (c *call) resetTo(e *env, u store.User, hash string) (string, error) {
 	switch {
 	case c.boolFlag("link"):
 		return "", nil
-	case !e.app.Passwords().Of(u):
-		return "", errors.New("passwords are off (sign_in passwords off), so none was set: --link prints a link that signs " +
-			"in once, and the person then links a provider to the account")
 	case hash != "":
-		return "", nil
+		return "", checkPasswords(e.app, u)
+	}
+	return c.passwordOf(e.app, u)
+}
+
+// passwordOf asks for a new password of u, unless it would not be accepted.
+func (c *call) passwordOf(app *caddyauth.App, u store.User) (string, error) {
+	if err := checkPasswords(app, u); err != nil {
+		return "", err
 	}
 	return c.newPassword()
+}
+
+func checkPasswords(app *caddyauth.App, u store.User) error {
+	if app.Passwords().Of(u) {
+		return nil
+	}
+	return errors.New("passwords are off (sign_in passwords off), so none was set: --link prints a link that signs " +
+		"in once, and the person then links a provider to the account")
 }
 
 // resetTarget returns the account to reset and, with --from-env, the hash of the password in the environment.

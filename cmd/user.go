@@ -28,7 +28,7 @@ func userCommand() *cobra.Command {
 	add := verb("add <username>", "Adds an account",
 		`Adds an account. Asks for its password, or reads it from standard input with
 --password-stdin; with --link it prints a one-time link instead, with which the
-person sets one.
+person sets one, or signs in once where passwords are off.
 
 Where there is no store yet, --new-store makes one. The next start of Caddy with the
 same configuration then finds the account there.`, cobra.ExactArgs(1), userAdd)
@@ -141,7 +141,7 @@ func userShow(c *call) error {
 			return fmt.Errorf("looking up identities: %w", err)
 		}
 		var ways []string
-		if u.PasswordHash != "" && e.app.Passwords().Of(u) {
+		if e.app.Passwords().Has(u) {
 			ways = append(ways, "password")
 		}
 		for _, id := range ids {
@@ -172,12 +172,16 @@ func userAdd(c *call) error {
 		Username: c.args[0], Email: c.flag("email"), Name: c.flag("name"), Role: store.Role(c.flag("role")),
 		Groups: groups, MustChange: c.boolFlag("must-change"), Active: !c.boolFlag("disabled"), Expires: lifetime,
 	}
+	app, err := c.loadApp()
+	if err != nil {
+		return err
+	}
 	if !c.boolFlag("link") {
-		if n.Password, err = c.newPassword(); err != nil {
+		if n.Password, err = c.passwordOf(app, store.User{}); err != nil {
 			return err
 		}
 	}
-	return c.open(c.boolFlag("new-store"), func(e *env) error {
+	return c.openStore(app, c.boolFlag("new-store"), func(e *env) error {
 		u, link, err := e.accounts.Create(c.ctx, operator, n)
 		if err != nil {
 			return userError(err)
@@ -237,10 +241,7 @@ func userDelete(c *call) error {
 // userError turns errors of the account service into messages for the command line.
 func userError(err error) error {
 	var conflict *store.ConflictError
-	var refused *account.ForbiddenError
 	switch {
-	case errors.As(err, &refused) && refused.Code == account.CodePasswordsOff:
-		return fmt.Errorf("%w With --link the person gets a link that signs in once", err)
 	case errors.As(err, &conflict):
 		return fmt.Errorf("this %s is taken by another account; see %q", conflict.Field, "caddy gatehouse user list")
 	case errors.Is(err, store.ErrNotFound):

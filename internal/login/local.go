@@ -222,7 +222,7 @@ func (s *Service) newAttempt(ctx context.Context, c Client, u store.User, name s
 // comparePassword compares the password, at the same cost whether or not there is one that is accepted (user
 // enumeration).
 func (s *Service) comparePassword(ctx context.Context, u store.User, pass string) (ok, outdated bool, err error) {
-	if u.ID == "" || u.PasswordHash == "" || !s.Passwords.Of(u) {
+	if u.ID == "" || !s.Passwords.Has(u) {
 		return false, false, s.Hasher.DummyVerify(ctx, password.Normalize(pass))
 	}
 	return s.Hasher.Verify(ctx, u.PasswordHash, password.Normalize(pass))

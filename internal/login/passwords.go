@@ -13,6 +13,9 @@ const (
 	AllPasswords
 )
 
+// Has reports whether u can sign in with a password: there is one, and it is accepted.
+func (p Passwords) Has(u store.User) bool { return u.PasswordHash != "" && p.Of(u) }
+
 // Of reports whether the password of u is accepted.
 func (p Passwords) Of(u store.User) bool {
 	switch p {

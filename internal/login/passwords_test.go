@@ -22,6 +22,9 @@ func TestPasswordsAreAcceptedByTheRule(t *testing.T) {
 		if got := c.rule.Of(store.User{Managed: true}); got != c.managed {
 			t.Errorf("rule %d, the managed root: %t", c.rule, got)
 		}
+		if c.rule.Has(store.User{Managed: true}) || c.rule.Has(store.User{Managed: true, PasswordHash: "y"}) != c.managed {
+			t.Errorf("rule %d: a password that there is not, or not the one there is", c.rule)
+		}
 	}
 }
 

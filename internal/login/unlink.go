@@ -77,7 +77,7 @@ func (o *OIDC) Unlink(ctx context.Context, c Client, live *session.Live, issuer,
 		}
 		var id *store.Identity
 		otherMethods := 0
-		if u.PasswordHash != "" && o.Service.Passwords.Of(u) {
+		if o.Service.Passwords.Has(u) {
 			otherMethods++
 		}
 		for i := range ids {

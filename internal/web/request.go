@@ -57,6 +57,19 @@ func isAPI(path string) bool { return path == "/api" || strings.HasPrefix(path, 
 // Text returns a text in the language of the request.
 func (q *Request) Text(id string, args ...any) string { return q.UI.Text(id, args...) }
 
+// PasswordText returns a text that leads people to a password, or in its place the one of id+"_off" where that would be
+// refused: to the person who is signed in, or else to people in general.
+func (q *Request) PasswordText(id string, args ...any) string {
+	accepted := q.deps.Login.Passwords == login.AllPasswords
+	if q.Live != nil {
+		accepted = q.deps.Login.Passwords.Of(q.Live.User)
+	}
+	if !accepted {
+		id += "_off"
+	}
+	return q.Text(id, args...)
+}
+
 // SiteTitle returns what people call the site that was asked.
 func (q *Request) SiteTitle() string { return q.UI.Brand().TitleFor(q.Host) }
 

@@ -295,6 +295,33 @@ func TestWithoutPasswordsTheProviderConfirmsAndItsLastIdentityStays(t *testing.T
 	c.post("/account/providers", "action", "unlink", "issuer", ids[0].Issuer, "subject", ids[0].Subject).want(t, http.StatusConflict)
 }
 
+// What a page tells people to do works: nothing leads to a password that is not accepted.
+func TestWithoutPasswordsNoPageLeadsToOne(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t).passwordsOff(t)
+	b := w.browser()
+	b.viaProvider("").wantRedirect(t, "/")
+	claim("auth_time", w.Clock.Now().Add(-time.Hour).Unix())(t, w.idp)
+	w.Clock.Advance(account.FreshWindow + time.Minute)
+	empty := emptyWorld(t)
+	empty.Login.Passwords, empty.Accounts.Passwords = login.ManagedPasswords, login.ManagedPasswords
+	for name, c := range map[string]struct {
+		page answer
+		want string
+	}{
+		"help":             {w.browser().get("/login/help").want(t, http.StatusOK), "sign in through a provider"},
+		"step-up":          {b.get("/reauth").want(t, http.StatusOK), "needs a recent sign-in; this holds"},
+		"nothing proved":   {b.callback(b.start("?reauth=1")).want(t, http.StatusBadRequest), "Sign out, and sign in again"},
+		"no administrator": {empty.browser().get("/login").want(t, http.StatusServiceUnavailable), "user add admin --role admin --link"},
+	} {
+		text := strings.ReplaceAll(c.page.body, "reset-password --link", "")
+		text = strings.ReplaceAll(strings.ReplaceAll(text, "ADMIN_PASSWORD", ""), "Passwords are not used here", "")
+		if strings.Contains(strings.ToLower(text), "password") || !strings.Contains(text, c.want) {
+			t.Errorf("%s:\n%s", name, c.page.body)
+		}
+	}
+}
+
 func TestWithoutPasswordsLinksSignInOrLeadToTheProviders(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t).passwordsOff(t)

@@ -84,7 +84,7 @@ func (h *Overview) checks(q *web.Request, sessions int) []check {
 	switch {
 	case u.Managed:
 		list = append(list, check{Good: true, Text: q.Text("checks.managed")})
-	case u.PasswordHash == "" || !h.Login.Passwords.Of(u):
+	case !h.Login.Passwords.Has(u):
 		list = append(list, check{Good: true, Text: q.Text("checks.no_password")})
 	default:
 		age := h.Clock().Sub(u.PasswordChangedAt)

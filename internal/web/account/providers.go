@@ -111,7 +111,7 @@ func (h *Providers) unlink(w http.ResponseWriter, r *http.Request, q *web.Reques
 	err := h.OIDC.Unlink(r.Context(), q.Client(), q.Live, issuer, subject)
 	switch {
 	case errors.Is(err, login.ErrLastSignInMethod):
-		return h.write(w, r, q, q.Text("providers.last"))
+		return h.write(w, r, q, q.PasswordText("providers.last"))
 	case errors.Is(err, store.ErrNotFound), err == nil: // gone either way
 		q.UI.Flash(w, r, "unlinked")
 		web.Redirect(w, r, q.Prefix+"/account/providers")

@@ -154,11 +154,11 @@ func (h *Login) showSignedIn(w http.ResponseWriter, r *http.Request, q *web.Requ
 
 func (h *Login) help(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	d := web.Message{
-		Paras: []string{q.Text("help.text"), q.Text("help.admin")},
+		Paras: []string{q.PasswordText("help.text"), q.PasswordText("help.admin")},
 		Links: []ui.Link{{Href: q.Prefix + "/login", Text: q.Text("go.sign_in"), Current: true}},
 	}
 	q.UI.Write(w, r, ui.Page{
-		Template: "message", Card: true, Title: q.Text("help.title"),
+		Template: "message", Card: true, Title: q.PasswordText("help.title"),
 		Switch: languageSwitch(q, "help"), Data: d,
 	})
 	return nil

@@ -248,8 +248,12 @@ func (h *OIDC) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, na
 	label := q.ProviderLabel(name)
 	page := q.ErrorPage(f)
 	page.Title = q.Text("oidc."+string(kind)+".title", "name", label)
+	text := q.Text("oidc."+string(kind)+".text", "name", label)
+	if kind == oidc.NotReauthenticated {
+		text = q.PasswordText("oidc.unproved.text", "name", label)
+	}
 	page.Data = web.Message{
-		Paras: []string{q.Text("oidc."+string(kind)+".text", "name", label)},
+		Paras: []string{text},
 		Links: h.errorLinks(q, kind, carried),
 	}
 	q.UI.Write(w, r, page)
@@ -267,7 +271,7 @@ func (h *OIDC) errorLinks(q *web.Request, kind oidc.Kind, carried string) []ui.L
 		return []ui.Link{stepUp}
 	case kind == oidc.NotReauthenticated: // to sign in there once more would end here again
 		account := ui.Link{Href: q.Prefix + "/account", Text: q.Text("go.account")}
-		if q.Live != nil && q.Live.User.PasswordHash != "" && h.Login.Passwords.Of(q.Live.User) {
+		if q.Live != nil && h.Login.Passwords.Has(q.Live.User) {
 			return []ui.Link{stepUp, account}
 		}
 		account.Current = true

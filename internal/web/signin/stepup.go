@@ -39,7 +39,7 @@ func (h *StepUp) show(w http.ResponseWriter, r *http.Request, q *web.Request) er
 // data makes the page that leads to own, or else to t.
 func (h *StepUp) data(r *http.Request, q *web.Request, t returnto.Target, own string) reauthPage {
 	d := reauthPage{Return: ui.HiddenFields(web.StepUpQuery(t, own)), Buttons: h.buttons(r, q, t.Query(own))}
-	if q.Live.User.PasswordHash == "" || !h.Login.Passwords.Of(q.Live.User) {
+	if !h.Login.Passwords.Has(q.Live.User) {
 		query := t.Query(own)
 		query.Set("switch", "1")
 		d.Again = returnto.At(q.At("/login"), query)
