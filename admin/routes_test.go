@@ -118,6 +118,25 @@ func (s *scene) untouched(t *testing.T, what string) {
 	}
 }
 
+// A form that comes after the session has ended is not lost, but for passwords.
+func TestAllFieldsOfAdminFormsAreKeptButPasswords(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	b, forms := s.SignIn("ada"), 0
+	for _, pattern := range s.patterns() {
+		if rt, ok := s.route(pattern, http.MethodGet); !ok || rt.API() {
+			continue
+		}
+		at := s.address(pattern)
+		forms += webtest.CheckKept(t, pattern, prefix+at, b.Get(at).Body, func(action string, form url.Values) string {
+			return s.Browser().With("Sec-Fetch-Site", "same-origin").Post(strings.TrimPrefix(action, prefix), form).Body
+		})
+	}
+	if forms < 15 {
+		t.Errorf("there are %d forms only", forms)
+	}
+}
+
 // Everybody but an administrator who has just signed in is refused everywhere, by every method, and nothing changes.
 // The addresses come from the table that serves them.
 func TestNobodyElseGetsAnywhere(t *testing.T) {

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
 	"net/url"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -53,18 +51,15 @@ func (f Form) Get(name string) string { return f.values.Get(name) }
 // All returns the values of a field.
 func (f Form) All(name string) []string { return f.values[name] }
 
-// Visible returns the fields that may be shown again, in the order of their names: all but passwords.
-func (f Form) Visible() []Hidden {
-	var list []Hidden
-	for _, name := range slices.Sorted(maps.Keys(f.values)) {
-		if strings.Contains(strings.ToLower(name), "pass") {
-			continue
-		}
-		for _, v := range f.values[name] {
-			list = append(list, Hidden{name, v})
+// Fields returns the fields of some names, to be sent again.
+func (f Form) Fields(names []string) []Hidden {
+	some := make(url.Values)
+	for _, name := range names {
+		if values, ok := f.values[name]; ok {
+			some[name] = values
 		}
 	}
-	return list
+	return HiddenFields(some)
 }
 
 // Has reports whether the field was sent.

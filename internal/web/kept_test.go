@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/webtest"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -81,6 +82,35 @@ func TestAFormAfterTheSessionEndedIsKept(t *testing.T) {
 	b := w.browser().signIn("ada", adaPass)
 	b.post("/account/profile", "name", "Countess", "about", w.ada.ID).wantRedirect(t, "/_auth/account/profile")
 	w.browser().signIn("root", rootPass).post("/account/profile", "name", "Countess", "about", w.ada.ID).want(t, 409)
+}
+
+// A field that nobody has listed is not kept, whatever it is called.
+func TestAFormKeepsNoFieldThatIsNotListed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *config) { c.more = []web.Route{web.Post("/account/new", web.SignedIn, ok)} })
+	r := request("POST", "/account/new", "application/x-www-form-urlencoded", "name=kept&code=canary-1&token=canary-2&recovery=canary-3&Name=canary-4")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	a := w.browser().send(r).want(t, 401, `action="/_auth/account/new"`, `name="name" value="kept"`)
+	if strings.Contains(a.body, "canary") {
+		t.Errorf("a field that is not listed is kept:\n%s", a.body)
+	}
+}
+
+// Of each form on a page for the signed-in all fields are listed, but for passwords.
+func TestAllFieldsOfOurFormsAreKeptButPasswords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	forms := 0
+	for name, page := range w.tour(t) {
+		forms += webtest.CheckKept(t, name, "", page.body, func(action string, form url.Values) string {
+			r := request("POST", strings.TrimPrefix(action, prefix), "application/x-www-form-urlencoded", form.Encode())
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			return w.browser().send(r).want(t, 401).body
+		})
+	}
+	if forms < 8 {
+		t.Errorf("there are %d forms only", forms)
+	}
 }
 
 // An administrator whom a rule refuses is told what to do about it, and not to ask an administrator.

@@ -87,31 +87,6 @@ func (q *Request) sessionEnded(w http.ResponseWriter, r *http.Request, d endedPa
 	})
 }
 
-// ownFormEnded is [Responses.SessionEnded] for a form of ours: the page keeps what was typed, but for passwords, so
-// that it can be sent again after the sign-in. It does so only for what a page of this origin sent: a page must not
-// show, one click from being sent, what another site has thought up.
-func (q *Request) ownFormEnded(w http.ResponseWriter, r *http.Request) {
-	var d endedPage
-	if sameOrigin(q, r) {
-		if form, err := ui.ReadForm(w, r); err == nil {
-			if d.Hidden = form.Visible(); len(d.Hidden) > 0 {
-				to := url.URL{Path: q.At(r.URL.Path), RawQuery: r.URL.RawQuery}
-				d.Action = to.String()
-			}
-		}
-	}
-	q.sessionEnded(w, r, d)
-}
-
-// sameOrigin reports whether a page of this origin sent a form, as the browser says.
-func sameOrigin(q *Request, r *http.Request) bool {
-	if values := r.Header.Values("Sec-Fetch-Site"); len(values) > 0 {
-		return len(values) == 1 && values[0] == "same-origin"
-	}
-	values := r.Header.Values("Origin")
-	return len(values) == 1 && values[0] == q.Origin()
-}
-
 // forbiddenPage is the data of the "forbidden" page.
 type forbiddenPage struct {
 	Name   string
