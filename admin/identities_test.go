@@ -74,6 +74,74 @@ func TestTheResetFormUnlinksProvidersByDefault(t *testing.T) {
 	}
 }
 
+// A program names the account by its id; to nobody nothing is moved, and what is not a user's is not found there.
+func TestAProgramMovesAnIdentity(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	ada, at := s.SignIn("ada"), "/api/v1/users/"+s.Target.ID+"/identities/"
+	move := func(identity, body string) response {
+		return ada.Do(http.MethodPost, at+identity+"/move", "application/json", strings.NewReader(body))
+	}
+	for _, body := range []string{`{}`, `{"to":""}`, `{"to":"ada"}`, `{"to":"` + store.NewID(s.Clock.Now()) + `"}`} {
+		if a := move(s.Identity.ID(), body); a.Status != http.StatusUnprocessableEntity || !strings.Contains(a.Body, `"to"`) {
+			t.Errorf("%s: %s", body, a)
+		}
+	}
+	move(strings.Repeat("0", 32), `{"to":"`+s.Admin.ID+`"}`).Want(t, http.StatusNotFound)
+	if id, err := s.Store.Identity(t.Context(), s.Identity.Issuer, s.Identity.Subject); err != nil || id.UserID != s.Target.ID {
+		t.Fatalf("it was moved: %+v, %v", id, err)
+	}
+	move(s.Identity.ID(), `{"to":"`+s.Admin.ID+`"}`).Want(t, http.StatusNoContent)
+	if id, err := s.Store.Identity(t.Context(), s.Identity.Issuer, s.Identity.Subject); err != nil || id.UserID != s.Admin.ID {
+		t.Errorf("it was not moved: %+v, %v", id, err)
+	}
+}
+
+// Whoever was made to wait by a stranger's guesses need not wait any more; nobody does that for themselves.
+func TestAnAdministratorEndsTheWaitOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, unlock := range map[string]func(b *browser, id string) response{
+		"page": func(b *browser, id string) response { return b.Post("/admin/users/"+id+"/unlock", nil) },
+		"API": func(b *browser, id string) response {
+			return b.Do(http.MethodPost, "/api/v1/users/"+id+"/unlock", "", nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			walter, err := s.Store.UserByUsername(t.Context(), "walter")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ada := s.SignIn("ada")
+			wrong := func() int {
+				return s.Browser().Post("/login", url.Values{"username": {"walter"}, "password": {"wrong"}}).Status
+			}
+			for range 12 {
+				wrong()
+			}
+			if got := wrong(); got != http.StatusTooManyRequests {
+				t.Fatalf("a guess too many: %d", got)
+			}
+			if at := "/admin/users/" + walter.ID; !strings.Contains(ada.Get(at+"/sign-in").Body, at+"/unlock") {
+				t.Error("the page does not offer it")
+			}
+			if a := unlock(ada, walter.ID); a.Status != http.StatusSeeOther && a.Status != http.StatusNoContent {
+				t.Errorf("unlocking: %s", a)
+			}
+			if got := wrong(); got != http.StatusUnauthorized {
+				t.Errorf("afterwards: %d", got)
+			}
+			if a := unlock(ada, s.Admin.ID); a.Status != http.StatusForbidden {
+				t.Errorf("the own account: %s", a)
+			}
+			if at := "/admin/users/" + s.Admin.ID; strings.Contains(ada.Get(at+"/sign-in").Body, at+"/unlock") {
+				t.Error("for the own account it is offered")
+			}
+		})
+	}
+}
+
 // Somebody whose subject changed gets the old account back on the page, too; to nobody it cannot be moved.
 func TestAnIdentityIsMovedToTheAccountThatIsNamed(t *testing.T) {
 	t.Parallel()
@@ -85,7 +153,7 @@ func TestAnIdentityIsMovedToTheAccountThatIsNamed(t *testing.T) {
 		t.Error("the page does not offer it")
 	}
 	a := ada.Post(link, url.Values{"to": {"nobody"}})
-	if a.Status != http.StatusUnprocessableEntity || !strings.Contains(a.Body, "no account with this username") {
+	if a.Status != http.StatusUnprocessableEntity || !strings.Contains(a.Body, "There is no such account") {
 		t.Errorf("to nobody: %s", a)
 	}
 	if a := ada.Post(link, url.Values{"to": {" ada "}}); a.Status != http.StatusSeeOther {

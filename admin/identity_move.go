@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -62,10 +60,7 @@ func (h user) moveForm(r *http.Request, q *web.Request, in input) (ui.Page, erro
 func (h user) move(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
 	id, name := r.PathValue("id"), strings.TrimSpace(in.Form.Get("to"))
 	to, err := h.Store.UserByUsername(r.Context(), name)
-	if errors.Is(err, store.ErrNotFound) {
-		return result{}, &account.InvalidError{Fields: []account.FieldError{{Field: "to", Message: i18n.New("move.unknown")}}}
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNotFound) { // to nobody it is refused below
 		return result{}, err
 	}
 	if err := h.Accounts.MoveIdentity(r.Context(), q.Actor(), id, r.PathValue("identity"), to.ID); err != nil {

@@ -35,6 +35,7 @@ func (h user) routes() []web.Route {
 		change("reset-link", "password.reset", form{h.resetForm, h.reset}),
 		change("cancel-link", "link.cancel", form{h.cancelLinkForm, h.cancelLink}),
 		change("require-change", "password.require_change", form{h.requireChangeForm, h.requireChange}),
+		change("unlock", "user.unlock", form{h.unlockForm, h.unlock}),
 		change("end-sessions", "session.end_all", form{h.endSessionsForm, h.endSessions}),
 		change("identities/{identity}/unlink", "identity.unlink", form{h.unlinkForm, h.unlink}),
 		change("identities/{identity}/move", "identity.move", form{h.moveForm, h.move}),

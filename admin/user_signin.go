@@ -81,19 +81,28 @@ func (h user) passwordSection(q *web.Request, u store.User) section {
 	if u.MustChange {
 		sec.Facts = append(sec.Facts, fact{Name: q.Text("signin.next"), Value: q.Text("mark.must_change")})
 	}
-	if u.Managed || u.ID == q.Live.User.ID {
-		return sec
-	}
-	if u.Active && !u.Pending {
-		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/reset-link"), Text: q.Text("user.reset")})
-	}
-	if u.PasswordHash != "" && !u.MustChange {
-		sec.Actions = append(sec.Actions, action{
-			Href: q.At(userPath(u.ID) + "/require-change"),
-			Text: q.Text("user.require_change"),
-		})
+	if u.ID != q.Live.User.ID {
+		sec.Actions = h.passwordActions(q, u)
 	}
 	return sec
+}
+
+// passwordActions are what somebody else may do about a password that is accepted, if there is one.
+func (h user) passwordActions(q *web.Request, u store.User) []action {
+	var list []action
+	add := func(verb, id string) {
+		list = append(list, action{Href: q.At(userPath(u.ID) + "/" + verb), Text: q.Text(id)})
+	}
+	if u.Active && !u.Pending && !u.Managed {
+		add("reset-link", "user.reset")
+	}
+	if u.PasswordHash != "" && !u.MustChange && !u.Managed {
+		add("require-change", "user.require_change")
+	}
+	if u.PasswordHash != "" {
+		add("unlock", "user.unlock")
+	}
+	return list
 }
 
 // openLink returns the unspent link of a user, if there is one.
@@ -167,6 +176,23 @@ func (h user) unlink(_ http.ResponseWriter, r *http.Request, q *web.Request, _ i
 		return result{}, err
 	}
 	return result{redirect: userPath(id) + "/sign-in", flash: "unlinked"}, nil
+}
+
+func (h user) unlockForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
+	if err := h.requirePasswords(r, q); err != nil {
+		return ui.Page{}, err
+	}
+	p, s, u, err := h.confirmPage(r, q, in, "unlock", "unlock", false)
+	if err != nil {
+		return p, err
+	}
+	s.Form.Cancel.Href = q.At(userPath(u.ID) + "/sign-in")
+	return p, nil
+}
+
+func (h user) unlock(_ http.ResponseWriter, r *http.Request, q *web.Request, _ input) (result, error) {
+	id := r.PathValue("id")
+	return result{redirect: userPath(id) + "/sign-in", flash: "unlocked"}, h.Accounts.Unlock(r.Context(), q.Actor(), id)
 }
 
 func (h user) requireChangeForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
@@ -29,7 +30,8 @@ func (s *Service) UnlinkIdentity(ctx context.Context, a Actor, userID, identityI
 
 // MoveIdentity moves an identity to another account, for example if the provider has changed a user's subject. Its
 // sessions end, and the rights that it gave are removed from its present account; the other account gets them at the
-// next sign-in. The target must not be managed: the deployment decides who can sign in to a managed account.
+// next sign-in. The target must not be managed: the deployment decides who can sign in to a managed account. If there is
+// no target it returns an *[InvalidError] about "to".
 func (s *Service) MoveIdentity(ctx context.Context, a Actor, userID, identityID, toID string) error {
 	return s.change(ctx, a, store.Event{Action: "identity.move", TargetID: userID},
 		func(tx store.Tx, e *store.Event) error {
@@ -38,10 +40,11 @@ func (s *Service) MoveIdentity(ctx context.Context, a Actor, userID, identityID,
 				return err
 			}
 			to, err := tx.User(ctx, toID)
-			if err != nil {
-				return err
-			}
 			switch {
+			case errors.Is(err, store.ErrNotFound):
+				return invalid("to", "fault.no_account")
+			case err != nil:
+				return err
 			case to.ID == userID:
 				e.Action = ""
 				return nil

@@ -110,6 +110,9 @@ func (s *Service) Unlock(ctx context.Context, a Actor, id string) error {
 			return err
 		}
 		setTarget(e, u)
+		if err := refuseSelf(a, u, "refused.self_unlock"); err != nil {
+			return err // whoever has stolen a session could go on guessing
+		}
 		if err := login.ClearAttempts(ctx, tx, u); err != nil {
 			return err
 		}

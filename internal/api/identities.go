@@ -35,6 +35,11 @@ type remainingIdentities struct {
 	Identities []Identity `json:"identities"`
 }
 
+// moveIdentity says which account gets an identity.
+type moveIdentity struct {
+	To string `json:"to" need:"true"` // the id of its user
+}
+
 // identities are the endpoints for the identities of a user.
 type identities struct{ *web.Deps }
 
@@ -51,6 +56,14 @@ func (i identities) routes() []web.Route {
 			Method: http.MethodDelete, Pattern: "/api/v1/users/{id}/identities/{identity}", Access: web.AdminFresh,
 			Audit: "identity.unlink", Handle: i.unlink,
 			Doc: &web.Operation{Summary: "Unlink a person at a provider", Status: http.StatusNoContent},
+		},
+		{
+			Method: http.MethodPost, Pattern: "/api/v1/users/{id}/identities/{identity}/move", Access: web.AdminFresh,
+			Audit: "identity.move", Handle: i.move,
+			Doc: &web.Operation{
+				Summary: "Give a person at a provider to another account",
+				Takes:   moveIdentity{}, Status: http.StatusNoContent,
+			},
 		},
 	}
 }
@@ -70,6 +83,19 @@ func (i identities) list(w http.ResponseWriter, r *http.Request, _ *web.Request)
 
 func (i identities) unlink(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	if err := i.Accounts.UnlinkIdentity(r.Context(), q.Actor(), r.PathValue("id"), r.PathValue("identity")); err != nil {
+		return err
+	}
+	noContent(w, r)
+	return nil
+}
+
+func (i identities) move(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	var body moveIdentity
+	if err := ui.ReadJSON(w, r, &body); err != nil {
+		return err
+	}
+	id, identity := r.PathValue("id"), r.PathValue("identity")
+	if err := i.Accounts.MoveIdentity(r.Context(), q.Actor(), id, identity, body.To); err != nil {
 		return err
 	}
 	noContent(w, r)

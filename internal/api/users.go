@@ -136,6 +136,11 @@ func (u users) routes() []web.Route {
 				Takes:   endSessions{}, Gives: remainingIdentities{}, Status: http.StatusOK, Empty: true, Bare: true,
 			},
 		},
+		{
+			Method: http.MethodPost, Pattern: "/api/v1/users/{id}/unlock", Access: web.AdminFresh,
+			Audit: "user.unlock", Handle: u.unlock,
+			Doc: &web.Operation{Summary: "End the wait after wrong passwords", Status: http.StatusNoContent},
+		},
 	}
 }
 
@@ -312,4 +317,12 @@ func (u users) endSessions(w http.ResponseWriter, r *http.Request, q *web.Reques
 		return err
 	}
 	return writeRemaining(w, r, u.Deps, id)
+}
+
+func (u users) unlock(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if err := u.Accounts.Unlock(r.Context(), q.Actor(), r.PathValue("id")); err != nil {
+		return err
+	}
+	noContent(w, r)
+	return nil
 }
