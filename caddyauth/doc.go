@@ -6,7 +6,7 @@
 //	client ── Caddy ── preHandler.ServeHTTP: before all routes, error routes too     (prehandler.go)
 //	                     │ redact: no secret of an address in a log                  (redact.go)
 //	                     │ receive: what was asked for, before any rewrite           (request.go, forwarded.go)
-//	                     │ strip: only the gate sets identity headers                (identity.go)
+//	                     │ strip: only the gate sets identity, and our cookies       (identity.go)
 //	                   routes, some of which bypass the gate                         (warnings: ungated.go, plan.go)
 //	                     │ or do not lead there: our pages are before these          (reachable.go, sitepages.go)
 //	                     │

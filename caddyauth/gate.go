@@ -120,6 +120,7 @@ func (g *Gate) Validate() error {
 // written, never with an error: error routes are outside of the gate.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	req := g.request(r)
+	w = req.underGate(w)
 	l, err := g.app.await(r.Context())
 	if err != nil {
 		return g.unavailable(w, r, req, err)

@@ -6,12 +6,14 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/internal/runtime"
 )
 
 // preHandler runs before all routes of a server that has a gate. A gate guards what comes after it, but an app can be
 // reached beside it: through another `handle` block, through error routes, also of errors that were raised before the
 // gate. The preHandler removes forged identities and our cookies from every request of the site, whichever route it
-// takes. It allows and denies nothing.
+// takes, and our cookies from the response, unless a gate writes it. It allows and denies nothing.
 //
 // It is inserted when the first gate of a server is provisioned, so that JSON written by hand has it as well as what
 // came from a Caddyfile.
@@ -54,9 +56,13 @@ func (p *preHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 		if p.app.redact(w, r) {
 			return nil
 		}
-		receive(p.app, r)
+		req = receive(p.app, r)
+		req.beside.ResponseWriter, req.beside.CookieName = w, p.app.opt.cookieName
+		w = &req.beside
 	case req != nil && p.errorRoutes && req.gate != nil:
 		return req.gate.serveErrorRoutes(w, r, next, req)
+	case req != nil && p.errorRoutes: // what w was before may be a part of it, or not
+		w = &runtime.Response{ResponseWriter: w, CookieName: p.app.opt.cookieName}
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -43,6 +43,7 @@ type request struct {
 	cookieHeader []string         // as it came, with our cookies
 	identity     *identity        // of the session; nil for none and where none was looked up
 	sentHeaders  []identityHeader // what a gate sends upstream
+	beside       runtime.Response // what responses are written to that no gate sees
 
 	follower session.Follower
 	response runtime.Response  // what the app's response is written to
@@ -128,6 +129,15 @@ func (g *Gate) request(r *http.Request) *request {
 	req.seen, req.ctx = true, r.Context()
 	req.target = policy.NewTarget(req.rulePath(), req.currentPath(r))
 	return req
+}
+
+// underGate returns what a gate's response is written to, and what it passes on, without the guard against those that
+// no gate sees, if nothing is between.
+func (req *request) underGate(w http.ResponseWriter) http.ResponseWriter {
+	if w == http.ResponseWriter(&req.first.beside) {
+		return req.first.beside.ResponseWriter
+	}
+	return w
 }
 
 // derive returns a further request, for another gate or for error routes.

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/runtime"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 )
@@ -19,6 +20,7 @@ func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) 
 	if isEarlyData(r) {
 		return g.tooEarly(w, r)
 	}
+	runtime.GateWrites(w)
 	_ = req.chooseToken(r.Context()) // with an error there is a token, whose lookup fails as well
 	asked := false
 	r = web.WithSessionObserver(req.forPages(r), func(s *session.Live) {

@@ -12,9 +12,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 )
 
-// Response is what the app's response to a signed-in person is written to. Handlers such as file_server look at no
-// context: when the session ends, what they write to has to fail. It also notes that bytes move, in both directions:
-// that is a use of the session.
+// Response is what an app's response is written to: it sets none of our cookies. Of a session more holds. Handlers such
+// as file_server look at no context: when the session ends, what they write to has to fail. It also notes that bytes
+// move, in both directions: that is a use of the session.
 type Response struct {
 	http.ResponseWriter
 
