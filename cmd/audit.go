@@ -59,21 +59,17 @@ func auditList(c *call) error {
 		return fmt.Errorf("--limit %d: give a number of entries, or 0 for all", limit)
 	}
 	return c.open(false, func(e *env) error {
-		if name := c.flag("user"); name != "" {
-			u, err := e.user(c, name)
-			if err != nil {
-				return err
-			}
-			q.UserID = u.ID
+		if q.UserID, err = e.flaggedUser(c); err != nil {
+			return err
 		}
 		out := listing{
 			w: c.out, json: c.boolFlag("json"),
 			header: []string{"TIME", "ACTION", "RESULT", "BY", "ON", "ADDRESS", "REFERENCE", "DETAILS"},
 		}
-		for {
+		return out.all(func() ([]any, [][]string, bool, error) {
 			page, err := e.store.Events(c.ctx, q)
 			if err != nil {
-				return fmt.Errorf("listing the audit log: %w", err)
+				return nil, nil, false, fmt.Errorf("listing the audit log: %w", err)
 			}
 			items := page.Items
 			if limit > 0 && out.n+len(items) > limit {
@@ -83,13 +79,9 @@ func auditList(c *call) error {
 			for i, ev := range items {
 				values[i], rows[i] = api.NewEvent(ev), eventRow(ev)
 			}
-			if err := out.page(values, rows); err != nil {
-				return err
-			}
-			if q.Cursor = page.Next; q.Cursor == "" || (limit > 0 && out.n >= limit) {
-				return out.end()
-			}
-		}
+			q.Cursor = page.Next
+			return values, rows, q.Cursor != "" && (limit == 0 || out.n+len(items) < limit), nil
+		})
 	})
 }
 

@@ -257,6 +257,15 @@ func (c *call) readsStdin() bool {
 	return c.cmd.Flags().Lookup("password-stdin") != nil && c.boolFlag("password-stdin")
 }
 
+// flaggedUser returns the id of the account that --user names, "" without the flag.
+func (e *env) flaggedUser(c *call) (id string, err error) {
+	if c.flag("user") == "" {
+		return "", nil
+	}
+	u, err := e.user(c, c.flag("user"))
+	return u.ID, err
+}
+
 // user returns the account named on the command line by id, username, or e-mail address of a local account. An id
 // takes precedence, even if a user at a provider has chosen it as username. An ambiguous name is rejected: the wrong
 // account could be turned off, or become an administrator.

@@ -119,6 +119,22 @@ func (l *listing) page(values []any, cells [][]string) error {
 	return nil
 }
 
+// all writes the rows of all pages, each of which next returns with whether there is another.
+func (l *listing) all(next func() (values []any, cells [][]string, more bool, err error)) error {
+	for {
+		values, cells, more, err := next()
+		if err == nil {
+			err = l.page(values, cells)
+		}
+		switch {
+		case err != nil:
+			return err
+		case !more:
+			return l.end()
+		}
+	}
+}
+
 // end completes the list.
 func (l *listing) end() error {
 	if !l.json {

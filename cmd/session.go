@@ -31,25 +31,20 @@ func sessionCommand() *cobra.Command {
 
 func sessionList(c *call) error {
 	return c.open(false, func(e *env) error {
-		q := store.SessionQuery{Now: time.Now(), Limit: pageSize}
-		if name := c.flag("user"); name != "" {
-			u, err := e.user(c, name)
-			if err != nil {
-				return err
-			}
-			q.UserID = u.ID
+		user, err := e.flaggedUser(c)
+		if err != nil {
+			return err
 		}
+		q := store.SessionQuery{UserID: user, Now: time.Now(), Limit: pageSize}
 		out := listing{
 			w: c.out, json: c.boolFlag("json"),
 			header: []string{"ID", "USER", "SIGNED IN", "LAST USED", "ADDRESS", "BY", "BROWSER"},
 		}
-		for {
+		return out.all(func() (values []any, rows [][]string, more bool, err error) {
 			page, err := e.store.Sessions(c.ctx, q)
 			if err != nil {
-				return fmt.Errorf("listing sessions: %w", err)
+				return nil, nil, false, fmt.Errorf("listing sessions: %w", err)
 			}
-			var values []any
-			var rows [][]string
 			for _, s := range page.Items {
 				if !q.Now.Before(s.LastSeenAt.Add(s.Idle)) {
 					continue // idle for too long; the store checks the absolute expiry only
@@ -60,13 +55,9 @@ func sessionList(c *call) error {
 					s.UserAgent,
 				})
 			}
-			if err := out.page(values, rows); err != nil {
-				return err
-			}
-			if q.Cursor = page.Next; q.Cursor == "" {
-				return out.end()
-			}
-		}
+			q.Cursor = page.Next
+			return values, rows, q.Cursor != "", nil
+		})
 	})
 }
 

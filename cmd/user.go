@@ -98,23 +98,19 @@ func userList(c *call) error {
 			w: c.out, json: c.boolFlag("json"),
 			header: []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"},
 		}
-		for {
+		return out.all(func() ([]any, [][]string, bool, error) {
 			page, err := e.store.Users(c.ctx, q)
 			if err != nil {
-				return fmt.Errorf("listing users: %w", err)
+				return nil, nil, false, fmt.Errorf("listing users: %w", err)
 			}
 			values, rows := make([]any, len(page.Items)), make([][]string, len(page.Items))
 			for i, u := range page.Items {
 				values[i] = api.NewUser(u)
 				rows[i] = []string{u.Username, u.Email, u.Name, string(u.Role), status(u), formatTime(u.LastLoginAt)}
 			}
-			if err := out.page(values, rows); err != nil {
-				return err
-			}
-			if q.Cursor = page.Next; q.Cursor == "" {
-				return out.end()
-			}
-		}
+			q.Cursor = page.Next
+			return values, rows, q.Cursor != "", nil
+		})
 	})
 }
 
