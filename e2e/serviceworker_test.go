@@ -27,6 +27,27 @@ self.addEventListener("fetch", (e) => {
 });`,
 }
 
+// startFiles starts a gate before an app that is files.
+func startFiles(t *testing.T, files map[string]string) *gate.Gate {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return start(t, gate.Options{App: "root * " + dir + "\nfile_server"})
+}
+
+// signOutElsewhere ends the session of a page without the page.
+func signOutElsewhere(t *testing.T, g *gate.Gate, p *browser.Page) {
+	t.Helper()
+	a := must[gate.Response](t)(g.Do(g.Client(), "/_auth/logout", url.Values{}, "Cookie", p.Cookies()))
+	if a.Status != http.StatusSeeOther {
+		t.Fatalf("signing out elsewhere: %d", a.Status)
+	}
+}
+
 // swState tells which worker the site has, and what is cached.
 const swState = `navigator.serviceWorker.getRegistration().then(async (r) => JSON.stringify({
   active: r?.active?.state, other: r?.installing?.state ?? r?.waiting?.state,
@@ -36,13 +57,7 @@ const swState = `navigator.serviceWorker.getRegistration().then(async (r) => JSO
 // session is over the sign-in page is shown all the same, and then the app has its worker and its caches again.
 func TestAServiceWorkerKeepsNobodyFromTheSignIn(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	for name, text := range shellApp {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	g := start(t, gate.Options{App: "root * " + dir + "\nfile_server"})
+	g := startFiles(t, shellApp)
 	for _, address := range []string{"/", "/_auth/login", "/?deep=link"} {
 		p := open(t, g, browser.View{})
 		is := func(expression string) bool {
@@ -58,10 +73,7 @@ func TestAServiceWorkerKeepsNobodyFromTheSignIn(t *testing.T) {
 		if !strings.Contains(p.Text(), "The app") {
 			t.Fatalf("the worker answers no navigation: %s", p.Text())
 		}
-		a := must[gate.Response](t)(g.Do(g.Client(), "/_auth/logout", url.Values{}, "Cookie", p.Cookies()))
-		if a.Status != http.StatusSeeOther {
-			t.Fatalf("signing out elsewhere: %d", a.Status)
-		}
+		signOutElsewhere(t, g, p)
 		p.Go(g.URL + address)
 		p.Until("the sign-in page at "+address, func() bool { return p.Has("heading", "Sign in to .*") })
 		if is("navigator.serviceWorker.controller") {

@@ -1,16 +1,11 @@
 package e2e
 
 import (
-	"net/http"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/browser"
-	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
 )
 
 // textApp is an app with text that somebody types, and with a worker that leaves pages to the server.
@@ -29,23 +24,14 @@ const registered = `navigator.serviceWorker.getRegistration().then((r) => r ? St
 // A worker that gives way loads no window anew in which something may be lost.
 func TestAWorkerThatGivesWayLosesNoText(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	for name, text := range textApp {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	g := start(t, gate.Options{App: "root * " + dir + "\nfile_server"})
+	g := startFiles(t, textApp)
 	for _, how := range []string{"another tab", "a form"} {
 		p := open(t, g, browser.View{})
 		signIn(t, p, g)
 		p.Go(g.URL + "/")
 		awaitRegistered(t, p, "activated")
 		p.Find("textbox", "Text").Fill("an hour of work")
-		a := must[gate.Response](t)(g.Do(g.Client(), "/_auth/logout", url.Values{}, "Cookie", p.Cookies()))
-		if a.Status != http.StatusSeeOther {
-			t.Fatalf("signing out elsewhere: %d", a.Status)
-		}
+		signOutElsewhere(t, g, p)
 		if how == "another tab" {
 			q := guard(t, p.Tab())
 			q.Go(g.URL + "/")
