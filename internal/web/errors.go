@@ -124,7 +124,8 @@ func (q *Request) document(p problem.Problem) problem.Document {
 // Message is the data of the "message" page: paragraphs and ways to go on.
 type Message struct {
 	Paras []string
-	Steps []string // a numbered list after them
+	When  time.Time // written after the first paragraph; zero for none
+	Steps []string  // a numbered list after them
 	Links []ui.Link
 }
 

@@ -42,45 +42,36 @@ func (h *Links) open(w http.ResponseWriter, r *http.Request, q *web.Request) err
 // deadLink says why a link is of no use, since when, and how to get another.
 func (h *Links) deadLink(w http.ResponseWriter, r *http.Request, q *web.Request, info account.LinkInfo) error {
 	f := problem.Of(&account.LinkError{State: info.State})
-	d := deadLinkPage{Text: f.Text(q.UI)}
+	d := web.Message{Paras: []string{f.Text(q.UI)}}
 	switch info.State {
 	case account.LinkUsed:
 		d.When = info.UsedAt
 	case account.LinkExpired:
 		d.When = info.ExpiresAt
 	}
+	ask := "link.ask"
 	switch {
 	case info.Purpose == store.LinkSetup:
-		d.Ask = q.Text("link.ask_setup")
+		ask = "link.ask_setup"
 	case h.Setup.Waiting(r):
-		d.Ask = q.Text("error.setup-needed.text")
-	default:
-		d.Ask = q.Text("link.ask")
+		ask = "error.setup-needed.text"
 	}
+	d.Paras = append(d.Paras, q.Text(ask))
 	h.addLinks(r, q, &d)
 	q.UI.Write(w, r, ui.Page{
-		Template: "dead-link", Status: f.Status, Title: f.Title(q.UI), Failed: true, Card: true,
+		Template: "message", Status: f.Status, Title: f.Title(q.UI), Failed: true, Card: true,
 		Data: d,
 	})
 	return nil
 }
 
-// deadLinkPage is the data of the "dead-link" page.
-type deadLinkPage struct {
-	Text, Ask string
-	SignIn    string    // "" while nobody can
-	When      time.Time // zero: not shown
-	Ways      string    // before the steps
-	Steps     []string  // to make the first administrator, while there is none
-}
-
 // addLinks adds how to go on. While there is no administrator, nobody could give out a link, or sign in.
-func (h *Links) addLinks(r *http.Request, q *web.Request, d *deadLinkPage) {
+func (h *Links) addLinks(r *http.Request, q *web.Request, d *web.Message) {
 	if h.Setup.Waiting(r) {
-		d.Ways, d.Steps = q.Text("setup.ways"), q.SetupSteps()
+		d.Paras, d.Steps = append(d.Paras, q.Text("setup.ways")), q.SetupSteps()
 		return
 	}
-	d.SignIn = q.Prefix + "/login"
+	d.Links = []ui.Link{{Href: q.At("/login"), Text: q.Text("go.sign_in"), Current: true}}
 }
 
 // welcomePage is the data of the "welcome" page.
@@ -116,10 +107,10 @@ func (h *Links) lookUp(w http.ResponseWriter, r *http.Request, q *web.Request) (
 
 // deadLinkCookie responds to a browser that comes without having opened a link, or whose cookie of it is gone.
 func (h *Links) deadLinkCookie(w http.ResponseWriter, r *http.Request, q *web.Request) {
-	d := deadLinkPage{Text: q.Text("link.none"), Ask: q.Text("link.cookies")}
+	d := web.Message{Paras: []string{q.Text("link.none"), q.Text("link.cookies")}}
 	h.addLinks(r, q, &d)
 	q.UI.Write(w, r, ui.Page{
-		Template: "dead-link", Status: http.StatusBadRequest, Title: q.Text("link.none_title"),
+		Template: "message", Status: http.StatusBadRequest, Title: q.Text("link.none_title"),
 		Failed: true, Card: true, Data: d,
 	})
 }
