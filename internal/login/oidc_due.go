@@ -55,10 +55,11 @@ func (o *OIDC) refreshIfDue(ctx context.Context, l *session.Live,
 		case refreshEnded:
 			return nil, session.ErrNone
 		case refreshChanged:
-			if l, err = again(); err != nil {
+			changed, err := again()
+			if err != nil {
 				return nil, err
 			}
-			return o.Check(ctx, l)
+			return o.Check(ctx, changed)
 		}
 		return d.live, nil
 	case <-patience.C:
