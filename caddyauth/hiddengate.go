@@ -23,51 +23,78 @@ func (p *plan) hiddenGates() []bypass {
 	return w.bypasses
 }
 
+// barrier is a handler that requests do not go beyond, and where it is; the zero barrier is none.
+type barrier struct {
+	handler *planHandler
+	label   []string
+}
+
+// barriers are what stands before a place in a list of routes.
+type barriers struct {
+	all   barrier // responds to every request
+	here  barrier // responds to every request that the present route gets
+	files barrier // sends whatever file there is
+}
+
 // hiddenIn looks for a gate that comes after a handler which responds to every request of a list, or sends any file.
-//
-//nolint:cyclop // one walk, whose cases are easier to compare beside each other
 func (w *walk) hiddenIn(list []*planRoute, label []string, top bool) {
 	groups := make(routeGroups)
-	var before, files *planHandler
-	var beforeLabel, filesLabel []string
+	var b barriers
 	for _, r := range list {
 		inner := label
 		if matchers := r.describe(top); matchers != "" {
 			inner = append(slices.Clone(label), matchers)
 		}
-		hides, hidesLabel := before, beforeLabel
-		if s := groups[r.group]; hides == nil && s != nil && s.last != nil && len(s.last.handlers) > 0 {
-			hides, hidesLabel = s.last.handlers[0], s.label
+		b.here = b.all
+		if s := groups[r.group]; b.here.handler == nil && s != nil && s.last != nil && len(s.last.handlers) > 0 {
+			b.here = barrier{s.last.handlers[0], s.label}
 		}
-		for _, h := range r.handlers {
-			gate := w.plan.handlerHasGate(h, nil)
-			switch {
-			case gate && hides != nil:
-				w.add(hides, hidesLabel, "this responds to every request before the gate at "+gatePlace(h)+", which no "+
-					"request reaches, so that nobody has to sign in: write gatehouse before this")
-				return
-			case gate && files != nil:
-				w.add(files, filesLabel, "this sends the files that it has before the gate at "+gatePlace(h)+", so that "+
-					"nobody has to sign in for them: write gatehouse before this, or name the paths that are for everybody")
-				files = nil
-			}
-			for _, l := range h.lists {
-				w.hiddenIn(l.routes, inner, false)
-			}
-			if hides == nil && h.respondsToAll() { // what follows in this route is for the same requests
-				hides, hidesLabel = h, inner
-				if r.anyRequest && r.group == "" {
-					before, beforeLabel = h, inner
-				}
-			}
-			if files == nil && !gate && r.sendsFiles(h) {
-				files, filesLabel = h, inner
-			}
+		if w.hiddenInRoute(r, inner, &b) {
+			return
 		}
-		if groups.add(r, inner) && before == nil && len(r.handlers) > 0 {
-			before, beforeLabel = r.handlers[0], inner
+		if groups.add(r, inner) && b.all.handler == nil && len(r.handlers) > 0 {
+			b.all = barrier{r.handlers[0], inner}
 		}
 	}
+}
+
+// hiddenInRoute looks at a route behind barriers, and adds its own to them. It reports whether it found a gate that no
+// request reaches.
+func (w *walk) hiddenInRoute(r *planRoute, label []string, b *barriers) bool {
+	for _, h := range r.handlers {
+		gate := w.plan.handlerHasGate(h, nil)
+		if gate && w.addHidden(h, b) {
+			return true
+		}
+		for _, l := range h.lists {
+			w.hiddenIn(l.routes, label, false)
+		}
+		if b.here.handler == nil && h.respondsToAll() { // what follows in this route is for the same requests
+			b.here = barrier{h, label}
+			if r.anyRequest && r.group == "" {
+				b.all = b.here
+			}
+		}
+		if b.files.handler == nil && !gate && r.sendsFiles(h) {
+			b.files = barrier{h, label}
+		}
+	}
+	return false
+}
+
+// addHidden adds what hides a gate, and reports whether no request reaches it.
+func (w *walk) addHidden(gate *planHandler, b *barriers) bool {
+	switch {
+	case b.here.handler != nil:
+		w.add(b.here.handler, b.here.label, "this responds to every request before the gate at "+gatePlace(gate)+", which no "+
+			"request reaches, so that nobody has to sign in: write gatehouse before this")
+		return true
+	case b.files.handler != nil:
+		w.add(b.files.handler, b.files.label, "this sends the files that it has before the gate at "+gatePlace(gate)+
+			", so that nobody has to sign in for them: write gatehouse before this, or name the paths that are for everybody")
+		b.files = barrier{}
+	}
+	return false
 }
 
 // routeGroups are the groups of a list of routes: of each the first route that matches runs, and no other.
