@@ -132,7 +132,7 @@ func formNotice(q *web.Request, err error) (n *notice, ok bool) {
 	case refused.Code == account.CodeReauth:
 		return &notice{
 			Kind: ui.Warn, Text: q.Text("admin.reauth"),
-			Link: &ui.Link{Href: q.At("/reauth"), Text: q.Text("go.reauth")},
+			Link: &ui.Link{Href: q.At(web.StepUpPage), Text: q.Text("go.reauth")},
 		}, true
 	}
 	return &notice{Kind: ui.Bad, Text: localize(q, refused.Text, refused.Message)}, true

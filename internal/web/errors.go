@@ -38,7 +38,7 @@ func (q *Request) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	p := problem.Of(err)
 	if p.Slug == "setup-needed" {
-		Responses{q.deps}.SetupNeeded(w, r, shapeOf(q.API))
+		q.setupNeeded(w, r, shapeOf(q.API))
 		return
 	}
 	q.WriteErrorHeaders(w, r, p, err)
@@ -66,7 +66,7 @@ func (q *Request) signInFirst(w http.ResponseWriter, r *http.Request) {
 	guard := q.deps.Guard
 	switch {
 	case q.API:
-		Responses{q.deps}.Unauthorized(w, r, q.At("/login"))
+		q.unauthorized(w, r, q.At("/login"))
 	case safe(r.Method) && r.URL.Path == StepUpPage: // to sign in is to prove it: go on from there
 		t, own := q.StepUpReturn(nil)
 		Redirect(w, r, returnto.At(q.At("/login"), t.Query(own)))

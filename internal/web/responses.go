@@ -58,7 +58,10 @@ func (s Responses) Waiting(r *http.Request) bool { return s.deps.Setup.Waiting(r
 
 // Unauthorized responds 401 to a program: a problem document with the address of the sign-in, and no redirect.
 func (s Responses) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL string) {
-	q := s.request(r, false)
+	s.request(r, false).unauthorized(w, r, loginURL)
+}
+
+func (q *Request) unauthorized(w http.ResponseWriter, r *http.Request, loginURL string) {
 	p := problem.Problem{Status: http.StatusUnauthorized, Slug: "unauthorized"}
 	q.WriteErrorHeaders(w, r, p, nil)
 	q.writeDecision(w, r, p.Document(q.UI, loginURL))
@@ -175,7 +178,10 @@ func (s Responses) Unavailable(w http.ResponseWriter, r *http.Request, as Shape,
 
 // SetupNeeded responds to a request to a site whose store has no administrator yet: how to go on, and nothing else.
 func (s Responses) SetupNeeded(w http.ResponseWriter, r *http.Request, as Shape) {
-	q := s.request(r, as != AsJSON)
+	s.request(r, as != AsJSON).setupNeeded(w, r, as)
+}
+
+func (q *Request) setupNeeded(w http.ResponseWriter, r *http.Request, as Shape) {
 	p := problem.Problem{Status: http.StatusServiceUnavailable, Slug: "setup-needed", RetryAfter: problem.StoreRetry}
 	q.WriteErrorHeaders(w, r, p, problem.ErrSetup)
 	switch as {
@@ -206,7 +212,7 @@ func (s Responses) PasswordChange(w http.ResponseWriter, r *http.Request, u stor
 		return "", false
 	}
 	q := s.request(r, true)
-	location = q.Prefix + PasswordPage
+	location = q.At(PasswordPage)
 	if _, query, ok := strings.Cut(q.loginURL(w, r.URL), "?"); ok {
 		location += "?" + query
 	}

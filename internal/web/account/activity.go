@@ -38,7 +38,7 @@ func (h *Activity) show(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	if err != nil {
 		return err
 	}
-	d := activityPage{Next: nextPage(q.Prefix+"/account/activity", list.Next)}
+	d := activityPage{Next: nextPage(q.At("/account/activity"), list.Next)}
 	for _, e := range list.Items {
 		it := activityItem{
 			Time: e.Time, What: q.Action(e.Action), Outcome: e.Outcome,

@@ -42,7 +42,7 @@ func (h *Appearance) post(w http.ResponseWriter, r *http.Request, q *web.Request
 		return err
 	}
 	q.UI.Flash(w, r, "saved")
-	web.Redirect(w, r, q.Prefix+"/account/appearance")
+	web.Redirect(w, r, q.At("/account/appearance"))
 	return nil
 }
 

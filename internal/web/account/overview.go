@@ -22,9 +22,9 @@ func accountPage(d *web.Deps, q *web.Request, section, template string, data any
 		if s == "providers" && d.OIDC == nil || s == "password" && !d.Login.Passwords.Of(q.Live.User) {
 			continue
 		}
-		id, href := s, q.Prefix+"/account/"+s
+		id, href := s, q.At("/account/"+s)
 		if s == "" {
-			id, href = "overview", q.Prefix+"/account"
+			id, href = "overview", q.At("/account")
 		}
 		link := ui.Link{Href: href, Text: q.Text("account." + id), Current: s == section}
 		if link.Current {

@@ -114,7 +114,7 @@ func endOthers(form ui.Form) bool {
 
 // next returns where to go: on to where the person was going when the change was asked for.
 func (h *Password) next(q *web.Request, b returnto.Target, to string) string {
-	otherwise := q.Prefix + web.PasswordPage
+	otherwise := q.At(web.PasswordPage)
 	if q.Live.User.MustChange {
 		otherwise = returnto.Home
 	}

@@ -70,7 +70,7 @@ func (h *Profile) post(w http.ResponseWriter, r *http.Request, q *web.Request) e
 		return err
 	}
 	if !form.Has("name") { // all fields are locked
-		web.Redirect(w, r, q.Prefix+"/account/profile")
+		web.Redirect(w, r, q.At("/account/profile"))
 		return nil
 	}
 	if _, err = h.Accounts.UpdateProfile(r.Context(), q.Actor(), q.Live.User.ID, form.Get("name")); err != nil {
@@ -83,6 +83,6 @@ func (h *Profile) post(w http.ResponseWriter, r *http.Request, q *web.Request) e
 		return err
 	}
 	q.UI.Flash(w, r, "saved")
-	web.Redirect(w, r, q.Prefix+"/account/profile")
+	web.Redirect(w, r, q.At("/account/profile"))
 	return nil
 }

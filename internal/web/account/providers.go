@@ -63,7 +63,7 @@ func (h *Providers) write(w http.ResponseWriter, r *http.Request, q *web.Request
 	for _, c := range h.OIDC.Registry.Choices(r.Context()) {
 		f := freeProvider{Name: c.Name, Label: c.Label}
 		if c.HasIcon {
-			f.Icon = q.Prefix + "/oidc/" + c.Name + "/icon"
+			f.Icon = q.At("/oidc/" + c.Name + "/icon")
 		}
 		d.Free = append(d.Free, f)
 	}
@@ -114,7 +114,7 @@ func (h *Providers) unlink(w http.ResponseWriter, r *http.Request, q *web.Reques
 		return h.write(w, r, q, q.PasswordText("providers.last"))
 	case errors.Is(err, store.ErrNotFound), err == nil: // gone either way
 		q.UI.Flash(w, r, "unlinked")
-		web.Redirect(w, r, q.Prefix+"/account/providers")
+		web.Redirect(w, r, q.At("/account/providers"))
 	default:
 		return err
 	}

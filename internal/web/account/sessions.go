@@ -60,7 +60,7 @@ func (h *Sessions) list(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	if err != nil {
 		return err
 	}
-	d := sessionsPage{Others: cursor != "" || list.Next != "", Next: nextPage(q.Prefix+"/account/sessions", list.Next)}
+	d := sessionsPage{Others: cursor != "" || list.Next != "", Next: nextPage(q.At("/account/sessions"), list.Next)}
 	for _, row := range list.Items {
 		it := h.item(q, row.Session)
 		if it.Current {
@@ -99,7 +99,7 @@ func (h *Sessions) confirmRevoke(w http.ResponseWriter, r *http.Request, q *web.
 	it := h.item(q, s)
 	d := confirmPage{
 		Text: q.Text("revoke.text"), Button: q.Text("revoke.button"),
-		Action: q.Prefix + "/account/sessions/" + s.ID + "/revoke", Cancel: q.Prefix + "/account/sessions",
+		Action: q.At("/account/sessions/" + s.ID + "/revoke"), Cancel: q.At("/account/sessions"),
 		Facts: []fact{
 			{q.Text("sessions.device"), it.Device},
 			{q.Text("sessions.ip"), it.IP},
@@ -129,18 +129,18 @@ func (h *Sessions) revoke(w http.ResponseWriter, r *http.Request, q *web.Request
 	}
 	if s.ID == q.Live.Session.ID {
 		q.ClearSession(w)
-		web.Redirect(w, r, q.Prefix+"/logged-out")
+		web.Redirect(w, r, q.At("/logged-out"))
 		return nil
 	}
 	q.UI.Flash(w, r, "session_ended")
-	web.Redirect(w, r, q.Prefix+"/account/sessions")
+	web.Redirect(w, r, q.At("/account/sessions"))
 	return nil
 }
 
 func (h *Sessions) confirmOthers(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	page := accountPage(h.Deps, q, "sessions", "confirm", confirmPage{
 		Text: q.Text("others.text"), Button: q.Text("sessions.end_others"),
-		Action: q.Prefix + "/account/sessions/others", Cancel: q.Prefix + "/account/sessions",
+		Action: q.At("/account/sessions/others"), Cancel: q.At("/account/sessions"),
 	})
 	page.Title = q.Text("others.title")
 	q.UI.Write(w, r, page)
@@ -156,6 +156,6 @@ func (h *Sessions) endOthers(w http.ResponseWriter, r *http.Request, q *web.Requ
 		return err
 	}
 	q.UI.Flash(w, r, "others_ended")
-	web.Redirect(w, r, q.Prefix+"/account/sessions")
+	web.Redirect(w, r, q.At("/account/sessions"))
 	return nil
 }

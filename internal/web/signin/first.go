@@ -87,7 +87,7 @@ func chooseURL(q *web.Request, b returnto.Target, to string) string {
 	if q.Live != nil {
 		query.Set("switch", "1")
 	}
-	return returnto.At(q.Prefix+"/login", query)
+	return returnto.At(q.At("/login"), query)
 }
 
 // keepChoice carries chooseParam through the form that changes the language.

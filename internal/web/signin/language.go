@@ -17,7 +17,7 @@ var switchPages = map[string]string{
 
 // languageSwitch makes the form that changes the language of a page of [switchPages].
 func languageSwitch(q *web.Request, page string, more ...ui.Hidden) *ui.Switch {
-	return &ui.Switch{Action: q.Prefix + "/language", Hidden: append([]ui.Hidden{{Name: "page", Value: page}}, more...)}
+	return &ui.Switch{Action: q.At("/language"), Hidden: append([]ui.Hidden{{Name: "page", Value: page}}, more...)}
 }
 
 // postLanguage sets the language that somebody chose below a page, and leads back there.
@@ -49,6 +49,6 @@ func postLanguage(w http.ResponseWriter, r *http.Request, q *web.Request) error 
 	if len(query) > 0 {
 		to += "?" + query.Encode()
 	}
-	web.Redirect(w, r, q.Prefix+to)
+	web.Redirect(w, r, q.At(to))
 	return nil
 }

@@ -35,7 +35,7 @@ func (h *Links) open(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		return err
 	}
 	http.SetCookie(w, q.Cookie.Prefixed(linkCookie, token, linkLife))
-	web.Redirect(w, r, q.Prefix+"/welcome")
+	web.Redirect(w, r, q.At("/welcome"))
 	return nil
 }
 
@@ -226,7 +226,7 @@ func (h *Links) post(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	to := returnto.Home
 	if info.Purpose == store.LinkSetup {
 		h.Setup.Done()
-		to = q.Prefix + "/account"
+		to = q.At("/account")
 		q.UI.Flash(w, r, "set_up")
 	}
 	web.Redirect(w, r, to)

@@ -42,13 +42,13 @@ type signedInPage struct {
 
 func (h *Login) index(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	if q.Live != nil {
-		web.Redirect(w, r, q.Prefix+"/account")
+		web.Redirect(w, r, q.At("/account"))
 		return nil
 	}
 	if err := h.Setup.Ready(r.Context()); err != nil {
 		return err
 	}
-	web.Redirect(w, r, q.Prefix+"/login")
+	web.Redirect(w, r, q.At("/login"))
 	return nil
 }
 
@@ -86,7 +86,7 @@ const probeCookie = "probe"
 
 func refererIsLogin(q *web.Request, r *http.Request) bool {
 	u, err := url.Parse(r.Referer())
-	if err != nil || u.Path != q.Prefix+"/login" {
+	if err != nil || u.Path != q.At("/login") {
 		return false
 	}
 	origin, ok := reqctx.OriginOf(u)
@@ -107,7 +107,7 @@ func (h *Login) page(r *http.Request, q *web.Request, b returnto.Target, d login
 
 func (h *Login) data(r *http.Request, q *web.Request, b returnto.Target, to, username string) loginPage {
 	d := loginPage{
-		Return: ui.HiddenFields(b.Query(to)), Help: q.Prefix + "/login/help", GoOn: b.Location,
+		Return: ui.HiddenFields(b.Query(to)), Help: q.At("/login/help"), GoOn: b.Location,
 		Remember: q.Text("login.remember", "span", q.Span(h.Login.Lifetime.Remember)),
 		Fields: []ui.Field{
 			{
@@ -146,7 +146,7 @@ func (h *Login) showSignedIn(w http.ResponseWriter, r *http.Request, q *web.Requ
 		Template: "signed-in", Card: true, Title: q.Text("signed_in.title"), FormTargets: endTargets(h.Deps, q, r),
 		Data: signedInPage{
 			Name: q.Live.User.Username, GoOn: b.Location, External: b.External,
-			Switch: q.Prefix + "/login?" + again.Encode(),
+			Switch: returnto.At(q.At("/login"), again),
 		},
 	})
 	return nil
@@ -155,7 +155,7 @@ func (h *Login) showSignedIn(w http.ResponseWriter, r *http.Request, q *web.Requ
 func (h *Login) help(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	d := web.Message{
 		Paras: []string{q.PasswordText("help.text"), q.PasswordText("help.admin")},
-		Links: []ui.Link{{Href: q.Prefix + "/login", Text: q.Text("go.sign_in"), Current: true}},
+		Links: []ui.Link{{Href: q.At("/login"), Text: q.Text("go.sign_in"), Current: true}},
 	}
 	q.UI.Write(w, r, ui.Page{
 		Template: "message", Card: true, Title: q.PasswordText("help.title"),
@@ -230,7 +230,7 @@ func (h *Login) signIn(r *http.Request, q *web.Request, f loginForm) (login.Sign
 // loginTarget returns where to go after a sign-in.
 func loginTarget(d *web.Deps, q *web.Request, u store.User, b returnto.Target, to string) string {
 	if u.MustChange && d.Login.Passwords.Of(u) {
-		return returnto.At(q.Prefix+web.PasswordPage, b.Query(to))
+		return returnto.At(q.At(web.PasswordPage), b.Query(to))
 	}
 	if to != "" {
 		return to

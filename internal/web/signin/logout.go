@@ -30,7 +30,7 @@ func (h *Logout) show(w http.ResponseWriter, r *http.Request, q *web.Request) er
 		return problem.ErrSetup
 	}
 	if q.Live == nil {
-		web.Redirect(w, r, q.Prefix+"/logged-out")
+		web.Redirect(w, r, q.At("/logged-out"))
 		return nil
 	}
 	d := logoutPage{Name: q.Live.User.Username}
@@ -49,7 +49,7 @@ func endSession(d *web.Deps, q *web.Request, r *http.Request) (address string, o
 	if d.OIDC == nil || q.Live == nil || q.Live.Session.Provider == "" {
 		return "", false
 	}
-	return d.OIDC.Registry.EndSession(r.Context(), &q.Live.Session, q.Origin()+q.Prefix+"/logged-out")
+	return d.OIDC.Registry.EndSession(r.Context(), &q.Live.Session, q.Origin()+q.At("/logged-out"))
 }
 
 // endTargets returns the provider's origin, so that a browser follows the sign-out form there.
@@ -81,10 +81,10 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 		q.ClearSession(w)
 		dropFlows(w, r, q)
 		forgetCache(w, q)
-		web.Redirect(w, r, q.Prefix+"/logged-out")
+		web.Redirect(w, r, q.At("/logged-out"))
 		return nil
 	}
-	to := q.Prefix + "/logged-out"
+	to := q.At("/logged-out")
 	if form.Ticked("provider") {
 		if address, ok := endSession(h.Deps, q, r); ok {
 			to = address
@@ -118,7 +118,7 @@ func forgetCache(w http.ResponseWriter, q *web.Request) {
 }
 
 func (h *Logout) done(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	d := loggedOutPage{SignIn: q.Prefix + "/login", Where: q.Prefix + "/account"}
+	d := loggedOutPage{SignIn: q.At("/login"), Where: q.At("/account")}
 	page := ui.Page{
 		Template: "logged-out", Card: true, Title: q.Text("logged_out.title"),
 		Switch: languageSwitch(q, "logged-out"),

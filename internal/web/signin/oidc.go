@@ -40,7 +40,7 @@ func providerButtons(d *web.Deps, r *http.Request, q *web.Request, query url.Val
 }
 
 func button(q *web.Request, c oidc.Choice, query url.Values) providerButton {
-	at := q.Prefix + "/oidc/" + c.Name
+	at := q.At("/oidc/" + c.Name)
 	b := providerButton{Href: at + "/start", Hint: c.LoginHint, Text: q.Text("login.provider", "name", c.Label)}
 	if len(query) > 0 {
 		b.Href += "?" + query.Encode()
@@ -59,7 +59,7 @@ func button(q *web.Request, c oidc.Choice, query url.Values) providerButton {
 
 // CallbackURL returns the address to which a provider sends the browser back.
 func CallbackURL(q *web.Request, name string) string {
-	return q.Origin() + q.Prefix + "/oidc/" + name + "/callback"
+	return q.Origin() + q.At("/oidc/"+name+"/callback")
 }
 
 func carryReturn(q *web.Request) string {
@@ -135,7 +135,7 @@ func (h *OIDC) posted(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if err != nil {
 		return h.refuse(w, r, q, name, "", err)
 	}
-	web.Redirect(w, r, q.Prefix+"/oidc/"+name+"/callback?form="+id)
+	web.Redirect(w, r, q.At("/oidc/"+name+"/callback?form="+id))
 	return nil
 }
 
@@ -162,10 +162,10 @@ func (h *OIDC) callback(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	switch out.Purpose {
 	case oidc.PurposeLink:
 		q.UI.Flash(w, r, "linked")
-		web.Redirect(w, r, q.Prefix+"/account/providers")
+		web.Redirect(w, r, q.At("/account/providers"))
 	case oidc.PurposeStepUp:
 		q.SetSession(w, out.SignedIn)
-		web.Redirect(w, r, b.RedirectTarget(q.Request, to, q.Prefix+"/account"))
+		web.Redirect(w, r, b.RedirectTarget(q.Request, to, q.At("/account")))
 	default:
 		q.SetSession(w, out.SignedIn)
 		if out.LocalAccountExists && h.Login.Passwords == login.AllPasswords { // it can be signed in to
@@ -266,11 +266,11 @@ func (h *OIDC) errorLinks(q *web.Request, kind oidc.Kind, carried string) []ui.L
 	stepUp := ui.Link{Href: q.StepUpURL(q.Restore(carried)), Text: q.Text("go.reauth"), Current: true}
 	switch {
 	case kind == oidc.LinkTaken:
-		return []ui.Link{{Href: q.Prefix + "/account/providers", Text: q.Text("go.account"), Current: true}}
+		return []ui.Link{{Href: q.At("/account/providers"), Text: q.Text("go.account"), Current: true}}
 	case kind == oidc.DifferentUser:
 		return []ui.Link{stepUp}
 	case kind == oidc.NotReauthenticated: // to sign in there once more would end here again
-		account := ui.Link{Href: q.Prefix + "/account", Text: q.Text("go.account")}
+		account := ui.Link{Href: q.At("/account"), Text: q.Text("go.account")}
 		if q.Live != nil && h.Login.Passwords.Has(q.Live.User) {
 			return []ui.Link{stepUp, account}
 		}
@@ -279,12 +279,12 @@ func (h *OIDC) errorLinks(q *web.Request, kind oidc.Kind, carried string) []ui.L
 	case q.Live != nil:
 		return []ui.Link{
 			{Href: again, Text: q.Text("go.sign_in"), Current: true},
-			{Href: q.Prefix + "/account", Text: q.Text("go.account")},
+			{Href: q.At("/account"), Text: q.Text("go.account")},
 		}
 	default:
 		return []ui.Link{
 			{Href: again, Text: q.Text("oidc.again"), Current: true},
-			{Href: q.Prefix + "/login/help", Text: q.Text("oidc.help")},
+			{Href: q.At("/login/help"), Text: q.Text("oidc.help")},
 		}
 	}
 }
@@ -300,7 +300,7 @@ func (h *OIDC) loginURL(q *web.Request, carried string) func(name, value string)
 		if q.Live != nil {
 			query.Set("switch", "1")
 		}
-		return returnto.At(q.Prefix+"/login", query)
+		return returnto.At(q.At("/login"), query)
 	}
 }
 
