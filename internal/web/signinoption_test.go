@@ -57,6 +57,20 @@ func TestTheFirstProviderIsWhereASignInGoesAndComesBackFrom(t *testing.T) {
 	}
 }
 
+// An address of the app that no stranger may write into a link goes along sealed.
+func TestTheFirstProviderComesBackToOddAddresses(t *testing.T) {
+	t.Parallel()
+	w := newFirstWorld(t)
+	for _, target := range []string{"/wiki//Main", "/api/queues/%2F/orders"} {
+		b := w.browser()
+		a := b.load("/login?back=" + b.asked(target))
+		if !w.goesOn(a) {
+			t.Fatalf("%s: %d %q", target, a.StatusCode, a.location())
+		}
+		b.callback(a.location()).wantRedirect(t, origin+target)
+	}
+}
+
 // Everything else gets the page, which offers the provider.
 func TestTheFirstProviderIsForPageLoadsOfPeopleWhoAreNotSignedIn(t *testing.T) {
 	t.Parallel()
