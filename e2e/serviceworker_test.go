@@ -27,8 +27,8 @@ self.addEventListener("fetch", (e) => {
 });`,
 }
 
-// startFiles starts a gate before an app that is files.
-func startFiles(t *testing.T, files map[string]string) *gate.Gate {
+// startFiles starts a gate before an app that is files; more are lines of the site.
+func startFiles(t *testing.T, files map[string]string, more ...string) *gate.Gate {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -36,7 +36,7 @@ func startFiles(t *testing.T, files map[string]string) *gate.Gate {
 			t.Fatal(err)
 		}
 	}
-	return start(t, gate.Options{App: "root * " + dir + "\nfile_server"})
+	return start(t, gate.Options{App: strings.Join(append(more, "root * "+dir, "file_server"), "\n")})
 }
 
 // signOutElsewhere ends the session of a page without the page.

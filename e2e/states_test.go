@@ -163,6 +163,7 @@ var states = []state{
 	{"user, delete", 200, at(admin, "/_auth/admin/users/{bob}/delete")},
 	{"user, reset link", 200, at(admin, "/_auth/admin/users/{bob}/reset-link")},
 	{"user, require change", 200, at(admin, "/_auth/admin/users/{bob}/require-change")},
+	{"user, unlock", 200, at(admin, "/_auth/admin/users/{bob}/unlock")},
 	{"user, end sessions", 200, at(admin, "/_auth/admin/users/{bob}/end-sessions")},
 	{"invite", 200, at(admin, "/_auth/admin/users/invite")},
 	{"invite, refused", 422, followedBy(at(admin, "/_auth/admin/users/invite"), func(p *browser.Page) {
