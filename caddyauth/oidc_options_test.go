@@ -1,6 +1,7 @@
 package caddyauth_test
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -185,5 +186,28 @@ func TestPresetsBringIssuerLabelAndIcon(t *testing.T) {
 	}
 	if a := b.follow(b.page("/_auth/oidc/gl/start?rt=%2Fx")); a.StatusCode != 200 || a.Header.Get("X-Upstream") != "yes" {
 		t.Errorf("signing in: %d %s", a.StatusCode, a.body)
+	}
+}
+
+// Parameters of the request take what stands in the environment, as addresses do.
+func TestParametersOfAProviderTakePlaceholders(t *testing.T) {
+	setenv(t, "TEST_TENANT", "tenant of the test")
+	idp := provider.New(t)
+	s := startOIDC(t, idp, `auth_params "domain_hint={env.TEST_TENANT}" prompt=select_account`, "gatehouse")
+	a := s.browser().page("/_auth/oidc/test/start")
+	to, err := url.Parse(a.Header.Get("Location"))
+	if err != nil || to.Query().Get("domain_hint") != "tenant of the test" || to.Query().Get("prompt") != "select_account" {
+		t.Errorf("%d to %q, %v", a.StatusCode, a.Header.Get("Location"), err)
+	}
+}
+
+// Whoever names another claim than sub is told what that claim has to be; strict makes it an error.
+func TestAnIdentityKeyThatMayNotBeStableIsWarnedAbout(t *testing.T) {
+	idp := provider.New(t)
+	s := startOIDC(t, idp, "identity_key employee", "gatehouse")
+	s.logs.waitFor(t, "oidc test: identity_key employee: make sure that the provider never gives two people the same value")
+	s = startOIDC(t, idp, "identity_key oid", "gatehouse")
+	if strings.Contains(s.logs.String(), "identity_key oid") {
+		t.Error("a claim that is made for it is warned about")
 	}
 }
