@@ -92,10 +92,16 @@ func askedFor(t *testing.T, dir string) map[string]bool {
 			}
 			sel, ok := call.Fun.(*ast.SelectorExpr)
 			lit, lok := call.Args[0].(*ast.BasicLit)
-			if ok && lok && sel.Sel.Name == "Text" && lit.Kind == token.STRING {
-				if id, err := strconv.Unquote(lit.Value); err == nil {
-					ids[id] = true
-				}
+			if !ok || !lok || lit.Kind != token.STRING {
+				return true
+			}
+			id, err := strconv.Unquote(lit.Value)
+			switch {
+			case err != nil:
+			case sel.Sel.Name == "Text":
+				ids[id] = true
+			case sel.Sel.Name == "PasswordText": // see web.Request
+				ids[id], ids[id+"_off"] = true, true
 			}
 			return true
 		})

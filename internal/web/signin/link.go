@@ -49,14 +49,14 @@ func (h *Links) deadLink(w http.ResponseWriter, r *http.Request, q *web.Request,
 	case account.LinkExpired:
 		d.When = info.ExpiresAt
 	}
-	ask := "link.ask"
+	ask := q.Text("link.ask")
 	switch {
 	case info.Purpose == store.LinkSetup:
-		ask = "link.ask_setup"
+		ask = q.Text("link.ask_setup")
 	case h.Setup.Waiting(r):
-		ask = "error.setup-needed.text"
+		ask = q.Text("error.setup-needed.text")
 	}
-	d.Paras = append(d.Paras, q.Text(ask))
+	d.Paras = append(d.Paras, ask)
 	h.addLinks(r, q, &d)
 	q.UI.Write(w, r, ui.Page{
 		Template: "message", Status: f.Status, Title: f.Title(q.UI), Failed: true, Card: true,
