@@ -86,8 +86,8 @@ func (w *walk) hiddenInRoute(r *planRoute, label []string, b *barriers) bool {
 func (w *walk) addHidden(gate *planHandler, b *barriers) bool {
 	switch {
 	case b.here.handler != nil:
-		w.add(b.here.handler, b.here.label, "this responds to every request before the gate at "+gatePlace(gate)+", which no "+
-			"request reaches, so that nobody has to sign in: write gatehouse before this")
+		w.add(b.here.handler, b.here.label, "this responds to every request before the gate at "+gatePlace(gate)+
+			", which no request reaches, so that nobody has to sign in: write gatehouse before this")
 		return true
 	case b.files.handler != nil:
 		w.add(b.files.handler, b.files.label, "this sends the files that it has before the gate at "+gatePlace(gate)+

@@ -58,7 +58,7 @@ func auditList(c *call) error {
 	if limit < 0 {
 		return fmt.Errorf("--limit %d: give a number of entries, or 0 for all", limit)
 	}
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		if q.UserID, err = e.flaggedUser(c); err != nil {
 			return err
 		}

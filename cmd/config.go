@@ -181,17 +181,16 @@ type env struct {
 // operator is the actor of all changes: who can write the store's files may change accounts.
 var operator = account.Actor{Kind: account.CommandLine}
 
-// open opens the store selected by the flags, prints its location, and runs fn. It creates no new store unless
-// create.
-func (c *call) open(create bool, fn func(e *env) error) error {
+// open opens the store selected by the flags, prints its location, and runs fn. It creates no new store.
+func (c *call) open(fn func(e *env) error) error {
 	app, err := c.loadApp()
 	if err != nil {
 		return err
 	}
-	return c.openStore(app, create, fn)
+	return c.openStore(app, false, fn)
 }
 
-// openStore is [call.open] with the configuration.
+// openStore is [call.open] for a configuration that is loaded; with create it creates the store where there is none.
 func (c *call) openStore(app *caddyauth.App, create bool, fn func(e *env) error) (err error) {
 	opts, err := c.storeOptions(app)
 	if err != nil {

@@ -35,7 +35,7 @@ the old one back. Sessions that began so end at once; what the sign-in gave the 
 }
 
 func identityList(c *call) error {
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		_, ids, err := e.identities(c, c.args[0])
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func identityUnlink(c *call) error {
 	if c.boolFlag("all") != (len(names) == 0) {
 		return errors.New("say which sign-ins to unlink: their ids, or --all")
 	}
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		u, ids, err := e.identities(c, c.args[0])
 		if err != nil {
 			return err
@@ -134,7 +134,7 @@ func identityUnlink(c *call) error {
 }
 
 func identityMove(c *call) error {
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		u, ids, err := e.identities(c, c.args[0])
 		if err != nil {
 			return err

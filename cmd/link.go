@@ -17,7 +17,8 @@ import (
 
 // linkFlags adds the flags of a verb that can create a one-time link.
 func linkFlags(cmd *cobra.Command) {
-	cmd.Flags().Bool("link", false, "print a one-time link with which the person sets a password, or signs in once where passwords are off")
+	cmd.Flags().Bool("link", false,
+		"print a one-time link with which the person sets a password, or signs in once where passwords are off")
 	cmd.Flags().String("expires", "", "how long the link can be used, such as 24h or 7d (default 72h)")
 	cmd.Flags().String("site", "",
 		"address of the gated site for the link, such as https://app.example.com (default: the configuration's first)")

@@ -45,7 +45,7 @@ func resetPassword(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		u, hash, err := c.resetTarget(e)
 		if err != nil {
 			return err

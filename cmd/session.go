@@ -30,7 +30,7 @@ func sessionCommand() *cobra.Command {
 }
 
 func sessionList(c *call) error {
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		user, err := e.flaggedUser(c)
 		if err != nil {
 			return err
@@ -71,7 +71,7 @@ func sessionRevoke(c *call) error {
 	if ways != 1 {
 		return errors.New("say which sessions to end: their ids, or --user <user>, or --all")
 	}
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		switch {
 		case c.boolFlag("all"):
 			return revokeAll(c, e)

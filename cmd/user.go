@@ -93,7 +93,7 @@ func userList(c *call) error {
 	case !oneOf(q.Status, "", "active", "inactive", "pending", "never"):
 		return fmt.Errorf("--status %q: use active, inactive, pending or never", q.Status)
 	}
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		out := listing{
 			w: c.out, json: c.boolFlag("json"),
 			header: []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"},
@@ -124,7 +124,7 @@ func oneOf(s string, list ...string) bool {
 }
 
 func userShow(c *call) error {
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		u, err := e.user(c, c.args[0])
 		if err != nil {
 			return err
@@ -204,7 +204,7 @@ func userSetRole(c *call) error {
 
 // patch changes the account that the first argument names.
 func (c *call) patch(p account.Patch, done string) error {
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		u, err := e.user(c, c.args[0])
 		if err != nil {
 			return err
@@ -217,7 +217,7 @@ func (c *call) patch(p account.Patch, done string) error {
 }
 
 func userDelete(c *call) error {
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		u, err := e.user(c, c.args[0])
 		if err != nil {
 			return err

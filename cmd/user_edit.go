@@ -49,7 +49,7 @@ func userEdit(c *call) error {
 			return fmt.Errorf("--%s: give the name of a group", name)
 		}
 	}
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		u, err := e.user(c, c.args[0])
 		if err != nil {
 			return err
@@ -128,7 +128,7 @@ func (c *call) userPatch() (account.Patch, error) {
 }
 
 func userUnlock(c *call) error {
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		u, err := e.user(c, c.args[0])
 		if err != nil {
 			return err

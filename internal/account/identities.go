@@ -30,8 +30,8 @@ func (s *Service) UnlinkIdentity(ctx context.Context, a Actor, userID, identityI
 
 // MoveIdentity moves an identity to another account, for example if the provider has changed a user's subject. Its
 // sessions end, and the rights that it gave are removed from its present account; the other account gets them at the
-// next sign-in. The target must not be managed: the deployment decides who can sign in to a managed account. If there is
-// no target it returns an *[InvalidError] about "to".
+// next sign-in. The target must not be managed: the deployment decides who can sign in to a managed account. It returns
+// an *[InvalidError] about "to" if there is no target.
 func (s *Service) MoveIdentity(ctx context.Context, a Actor, userID, identityID, toID string) error {
 	return s.change(ctx, a, store.Event{Action: "identity.move", TargetID: userID},
 		func(tx store.Tx, e *store.Event) error {

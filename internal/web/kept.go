@@ -11,8 +11,8 @@ import (
 // here is not kept: a field that nobody has thought of may be a password, a code or a token.
 var keptFields = []string{
 	ui.AboutField, "action", "active", "back", "block", "confirm", "do", "email", "end_others", "expires", "groups", "id",
-	"identities", "issuer", "keep_sessions", "language", "must_change", "name", "note", "provider", "role", "rt", "subject",
-	"theme", "to", "username", "version", "way",
+	"identities", "issuer", "keep_sessions", "language", "must_change", "name", "note", "provider", "role", "rt",
+	"subject", "theme", "to", "username", "version", "way",
 }
 
 // ownFormEnded is [Responses.SessionEnded] for a form of ours: the page keeps what was typed, as far as it is among

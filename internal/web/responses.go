@@ -201,7 +201,8 @@ func (q *Request) setupNeeded(w http.ResponseWriter, r *http.Request, as Shape) 
 
 // SetupSteps are the ways to make the first administrator.
 func (q *Request) SetupSteps() []string {
-	return []string{q.Text("setup.env", "env", q.deps.Accounts.EnvPrefix), q.Text("setup.link"), q.PasswordText("setup.command")}
+	env := q.Text("setup.env", "env", q.deps.Accounts.EnvPrefix)
+	return []string{env, q.Text("setup.link"), q.PasswordText("setup.command")}
 }
 
 // PasswordChange returns where a person has to go before anything else, and whether there is such a place: anyone who

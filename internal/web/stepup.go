@@ -11,8 +11,8 @@ import (
 // StepUpPage is where somebody proves again who they are, below the mount prefix.
 const StepUpPage = "/reauth"
 
-// StepUpReturn returns where a step-up leads afterwards: to own, a page of ours, or else to t, a place of the app on this
-// site. A page of ours beside a sealed way back is two places, and neither.
+// StepUpReturn returns where a step-up leads afterwards: to own, a page of ours, or else to t, a place of the app on
+// this site. A page of ours beside a sealed way back is two places, and neither.
 func (q *Request) StepUpReturn(form *ui.Form) (t returnto.Target, own string) {
 	own = q.OwnPage(form, "rt")
 	if own != "" && len(q.values(form, "back")) > 0 {
