@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/browser"
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/harness"
 )
 
 // Caddyfile.example is what new users run first: the gate requires a sign-in, the administrator of the environment
@@ -20,7 +21,7 @@ func TestExampleCaddyfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stopAtEnd(t, g)
+	harness.StopAtEnd(t, g)
 
 	if got := must[gate.Response](t)(g.Do(g.Client(), "/health", nil)); got.Status != 200 || got.Body != "ok" {
 		t.Errorf("the public path answers %d %q", got.Status, got.Body)

@@ -1,60 +1,29 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
 	"net/url"
 	"os"
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/browser"
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/harness"
 )
 
-// chromium is shared: each test has its own browser contexts.
-var chromium *browser.Browser
-
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	var err error
-	if chromium, err = browser.Start(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer chromium.Close()
-	return m.Run()
+	os.Exit(harness.Main(m))
 }
 
 // start runs a gate until the test ends.
 func start(t *testing.T, o gate.Options) *gate.Gate {
 	t.Helper()
-	g, err := gate.Start(t.Context(), t.TempDir(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stopAtEnd(t, g)
-	return g
-}
-
-func stopAtEnd(t *testing.T, g *gate.Gate) {
-	t.Helper()
-	t.Cleanup(func() {
-		if err := g.Stop(); err != nil {
-			t.Errorf("stopping the gate: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("log of the gate:\n%s", g.Log())
-		}
-	})
+	return harness.Start(t, o)
 }
 
 // open opens a page for one test, which fails if the page has an issue that the test did not expect.
 func open(t *testing.T, g *gate.Gate, v browser.View, more ...string) *browser.Page {
 	t.Helper()
-	return guard(t, chromium.Open(t, v, append(more, host(t, g.URL))...))
+	return guard(t, harness.Chromium().Open(t, v, append(more, host(t, g.URL))...))
 }
 
 func guard(t *testing.T, p *browser.Page) *browser.Page {

@@ -10,11 +10,12 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/browser"
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/harness"
 )
 
 // A kernel runs over its WebSocket, which ends with the session.
 func TestJupyterLab(t *testing.T) {
-	home, at := t.TempDir(), port(t)
+	home, at := t.TempDir(), harness.Port(t)
 	launch(t, home, "http://127.0.0.1:"+at+"/api", nil, installed(t, "jupyterlab", "bin", "jupyter"), "lab", "--no-browser",
 		"--ip=127.0.0.1", "--port="+at, "--ServerApp.port_retries=0", "--IdentityProvider.token=",
 		"--ServerApp.allow_remote_access=True", "--allow-root", "--ServerApp.root_dir="+home)
@@ -22,7 +23,7 @@ func TestJupyterLab(t *testing.T) {
 	if _, err := g.Gatehouse(t.Context(), gate.AdminPassword+"\n", "user", "add", "ada", "--group", "data", "--password-stdin"); err != nil {
 		t.Fatal(err)
 	}
-	p := chromium.Open(t, browser.View{}, strings.TrimPrefix(g.URL, "https://"))
+	p := harness.Chromium().Open(t, browser.View{}, strings.TrimPrefix(g.URL, "https://"))
 	t.Cleanup(p.Close)
 	p.Go(g.URL + "/lab")
 	signIn(p, "ada")
@@ -56,7 +57,7 @@ func TestJupyterLab(t *testing.T) {
 
 // The app knows who looks at it, and is interactive over its WebSocket; after the end it leads to the sign-in page.
 func TestStreamlit(t *testing.T) {
-	home, at := t.TempDir(), port(t)
+	home, at := t.TempDir(), harness.Port(t)
 	script := filepath.Join(home, "app.py")
 	const app = `import streamlit as st
 st.write("Hello,", st.context.headers["Remote-User"])
@@ -80,7 +81,7 @@ if st.button("Double"):
 
 // Its pages open without a password of its own, and it answers CalDAV for the person who is signed in.
 func TestRadicale(t *testing.T) {
-	home, at := t.TempDir(), port(t)
+	home, at := t.TempDir(), harness.Port(t)
 	config := filepath.Join(home, "config")
 	text := "[server]\nhosts = 127.0.0.1:" + at + "\n\n[auth]\ntype = http_remote_user\n\n[web]\nprefer_browser_login = True\n\n" +
 		"[storage]\nfilesystem_folder = " + home + "\n"
@@ -105,7 +106,7 @@ func TestRadicale(t *testing.T) {
 // Its interface works with its own guard against forged requests, and a permanent redirect of it shows nothing after a
 // sign-out.
 func TestTransmission(t *testing.T) {
-	home, at := t.TempDir(), port(t)
+	home, at := t.TempDir(), harness.Port(t)
 	settings := `{"rpc-bind-address": "127.0.0.1", "rpc-port": ` + at + `, "rpc-authentication-required": false,
 		"rpc-host-whitelist-enabled": true, "rpc-host-whitelist": "transmission.test", "peer-port": 0, "dht-enabled": false,
 		"lpd-enabled": false, "port-forwarding-enabled": false}`

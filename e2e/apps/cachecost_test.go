@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/browser"
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/harness"
 )
 
 // cachedFiles of a MiB each are what a browser keeps in its cache.
@@ -75,7 +76,7 @@ func newVisit(t *testing.T, name, option, dir string) visit {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.Stop() })
-	v := visit{g, chromium.OpenKept(t, browser.View{}, g.URL[len("https://"):])}
+	v := visit{g, harness.Chromium().OpenKept(t, browser.View{}, g.URL[len("https://"):])}
 	t.Cleanup(v.p.Close)
 	v.signIn()
 	return v

@@ -17,11 +17,12 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/harness"
 )
 
 // The reader is signed in by header, its programs' interface asks for its own key, and its manifest and worker load.
 func TestMiniflux(t *testing.T) {
-	home, at := t.TempDir(), port(t)
+	home, at := t.TempDir(), harness.Port(t)
 	program := installed(t, "miniflux", "miniflux.app")
 	env := []string{
 		"DATABASE_URL=" + postgres(t), "RUN_MIGRATIONS=1", "LISTEN_ADDR=127.0.0.1:" + at, "BASE_URL=https://miniflux.test/",
@@ -77,7 +78,7 @@ func postgres(t *testing.T) string {
 		}
 		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
-	data, at := filepath.Join(dir, "data"), port(t)
+	data, at := filepath.Join(dir, "data"), harness.Port(t)
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "miniflux", "-A", "trust", "--no-sync")
 	initdb.SysProcAttr, initdb.Dir = attr, dir
 	if out, err := initdb.CombinedOutput(); err != nil {
