@@ -56,6 +56,9 @@ type ProviderConfig struct {
 	AuthParams []oidc.AuthParam `json:"auth_params,omitempty"`
 	// LoginHint sends what was typed as username along with the authorization request.
 	LoginHint bool `json:"login_hint,omitempty"`
+	// PAR pushes each authorization request to the provider first (RFC 9126). Without it that is done where the metadata
+	// says that the provider requires it of everybody.
+	PAR bool `json:"par,omitempty"`
 	// Userinfo is `off` where the ID token holds all claims, and `on` by default.
 	Userinfo string `json:"userinfo,omitempty"`
 	// IdentityKey is the claim of the ID token that people are known by; default sub. Use one that never changes, such
@@ -186,9 +189,9 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		return durationArg(d, &p.RefreshGrace)
 	default:
 		return d.Errf("unrecognized option %q; oidc knows preset, issuer, discovery, endpoint, client_id, client_secret, "+
-			"client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, auth_params, login_hint, userinfo, "+
-			"identity_key, claim, allow, create, link, admin_group, unverified_email, refresh, refresh_grace, ca_file and "+
-			"insecure_http", option)
+			"client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, auth_params, login_hint, par, "+
+			"userinfo, identity_key, claim, allow, create, link, admin_group, unverified_email, refresh, refresh_grace, "+
+			"ca_file and insecure_http", option)
 	}
 }
 
@@ -210,7 +213,7 @@ func (p *ProviderConfig) texts() map[string]*string {
 // flags are the options that take none.
 func (p *ProviderConfig) flags() map[string]*bool {
 	return map[string]*bool{
-		"login_hint": &p.LoginHint, "unverified_email": &p.UnverifiedEmail, "insecure_http": &p.InsecureHTTP,
+		"login_hint": &p.LoginHint, "par": &p.PAR, "unverified_email": &p.UnverifiedEmail, "insecure_http": &p.InsecureHTTP,
 	}
 }
 

@@ -124,6 +124,7 @@ func oidcSettings(a *App, s *settings) {
 			row("auth_params", param.Name+"="+param.Value)
 		}
 		flag("login_hint", p.LoginHint)
+		flag("par", p.PAR)
 		row("refresh", p.Refresh)
 		row("ca_file", p.CAFile)
 		flag("unverified_email", p.UnverifiedEmail)

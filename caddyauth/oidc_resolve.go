@@ -53,7 +53,7 @@ func (p *ProviderConfig) literal() oidc.Config {
 		AdminGroups: p.AdminGroups, RefreshGrace: time.Duration(p.RefreshGrace), Insecure: p.InsecureHTTP,
 		Discovery: p.Discovery, Endpoints: maps.Clone(p.Endpoints), NoUserinfo: p.Userinfo == switchOff,
 		IdentityKey: p.IdentityKey, AuthParams: p.AuthParams, LoginHint: p.LoginHint, NoRefresh: p.Refresh == switchOff,
-		UnverifiedEmail: p.UnverifiedEmail,
+		UnverifiedEmail: p.UnverifiedEmail, Push: p.PAR,
 	}
 	if p.Claims != nil {
 		c.Claims = oidc.ClaimPaths(*p.Claims)

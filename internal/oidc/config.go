@@ -115,6 +115,8 @@ type Config struct {
 	IdentityKey string
 	AuthParams  []AuthParam
 	LoginHint   bool // what was typed as username is sent as login_hint
+	// Push sends each authorization request to the provider first (PAR, RFC 9126), also where only this client has to.
+	Push bool
 	// UnverifiedEmail passes on addresses to apps that the provider has not verified.
 	UnverifiedEmail bool
 	// CA are certificates, in PEM, that are trusted beside those of the system.

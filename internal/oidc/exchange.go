@@ -232,6 +232,12 @@ func inBrackets(text string) string {
 	return " (" + text + ")"
 }
 
+// wantsPush reports whether what a provider says is that the request had to be pushed. There is no code for it.
+func wantsPush(text string) bool {
+	text = strings.ToLower(text)
+	return strings.Contains(text, "pushed authorization") || strings.Contains(text, "pushed_authorization")
+}
+
 // explainRefusal names requirements of a provider that refuse every sign-in, as what they are: by the code, or by what
 // the provider says beside a general one.
 func explainRefusal(err error) error {
@@ -244,9 +250,9 @@ func explainRefusal(err error) error {
 	case strings.Contains(text, "dpop"):
 		return fail(Misconfigured, "%s: the provider requires DPoP, which is not supported; "+
 			"turn it off for this client there", e.Reason)
-	case strings.Contains(text, "pushed authorization"), strings.Contains(text, "pushed_authorization"):
+	case wantsPush(text):
 		return fail(Misconfigured, "%s: the provider requires pushed authorization requests (PAR) for this client, but does "+
-			"not say so in its discovery document; turn the requirement off for this client there", e.Reason)
+			"not say so in its discovery document; write par", e.Reason)
 	}
 	return err
 }

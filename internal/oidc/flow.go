@@ -340,10 +340,11 @@ func authError(a AuthResponse) *Error {
 	case "temporarily_unavailable", "server_error":
 		kind = Unavailable
 	}
-	if a.Description != "" {
-		return fail(kind, "the provider returned the error %s (%s)", a.Error, a.Description)
+	reason := "the provider returned the error " + a.Error + inBrackets(a.Description)
+	if kind == Refused && wantsPush(reason) {
+		reason += ": if it requires pushed authorization requests (PAR) of this client, write par"
 	}
-	return fail(kind, "the provider returned the error %s", a.Error)
+	return fail(kind, "%s", reason)
 }
 
 // takeFlow removes a flow from the store and returns it: it can be used once.

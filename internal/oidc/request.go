@@ -16,7 +16,8 @@ import (
 const maxHint = 254
 
 // authURL returns the address of the authorization endpoint with the parameters of a flow. Where the provider requires
-// it, the parameters go there directly, and the address has only a reference to them (PAR, RFC 9126).
+// it, or the configuration says so, the parameters go there directly, and the address has only a reference to them
+// (PAR, RFC 9126).
 func (p *provider) authURL(ctx context.Context, m *metadata, s FlowOptions, d *flowData, state string) (string, error) {
 	var opts []oauth2.AuthCodeOption
 	for _, a := range p.AuthParams {
@@ -33,8 +34,11 @@ func (p *provider) authURL(ctx context.Context, m *metadata, s FlowOptions, d *f
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
 	}
 	address := p.oauthConfig(m, s.RedirectURI, credentials{}).AuthCodeURL(state, opts...)
-	if !m.PushRequired {
+	switch {
+	case !p.Push && !m.PushRequired:
 		return address, nil
+	case m.PushURL == "":
+		return "", fail(Misconfigured, "%s", nowhereToPush)
 	}
 	u, err := url.Parse(address)
 	if err != nil {
@@ -48,6 +52,9 @@ func (p *provider) authURL(ctx context.Context, m *metadata, s FlowOptions, d *f
 	u.RawQuery = url.Values{"client_id": {p.ClientID}, "request_uri": {reference}}.Encode()
 	return u.String(), nil
 }
+
+// nowhereToPush is the problem with a provider to which requests cannot be pushed.
+const nowhereToPush = "the discovery document has no usable pushed_authorization_request_endpoint; remove par"
 
 // push sends the parameters of an authorization request to the provider, and returns the reference to them (RFC 9126,
 // section 2).

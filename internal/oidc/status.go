@@ -135,6 +135,9 @@ func (p *provider) status() Status {
 		if len(s.Algs) == 0 && s.Problem == "" {
 			s.Problem, s.Misconfigured = "none of its signature algorithms is accepted; see sign_alg", true
 		}
+		if p.Push && m.PushURL == "" && s.Problem == "" {
+			s.Problem, s.Misconfigured = nowhereToPush, true
+		}
 	}
 	if rec := r.records[p.Name]; rec != nil {
 		s.LastSuccess, s.LastFailure, s.LastError = rec.success, rec.failure, rec.problem

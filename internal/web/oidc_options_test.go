@@ -87,6 +87,53 @@ func TestAuthorizationRequestsArePushedWhereTheProviderRequiresIt(t *testing.T) 
 	w.browser().send(r).want(t, http.StatusServiceUnavailable, misconfigured)
 }
 
+// A provider that requires it of one client does not say so in its metadata. Where requests cannot be pushed nobody is sent
+// to the provider, and the status says why.
+func TestAuthorizationRequestsArePushedWhereTheConfigurationSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t, func(c *oidc.Config) { c.Push = true })
+	offered := true
+	w.idp.SetFaults(func(l *provider.Faults) {
+		l.Metadata = func(m map[string]any) {
+			if offered {
+				m["pushed_authorization_request_endpoint"] = m["issuer"].(string) + "/par"
+			}
+		}
+	})
+	b := w.browser()
+	address := b.start("?rt=%2Freports")
+	if q := query(t, address); len(q) != 2 || q.Get("request_uri") == "" {
+		t.Errorf("the browser carries %v", q)
+	}
+	b.callback(address).wantRedirect(t, "/reports")
+	offered = false
+	s, err := w.oidc.Registry.Check(t.Context(), "test")
+	if err != nil || !s.Misconfigured || !strings.Contains(s.Problem, "remove par") {
+		t.Errorf("status %+v, %v", s, err)
+	}
+	r := request("GET", "/oidc/test/start", "", "")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	w.browser().send(r).want(t, http.StatusServiceUnavailable, misconfigured)
+}
+
+// Keycloak says so in the browser, in words of its own: the log has what to write.
+func TestARequirementToPushIsExplainedInTheLog(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t)
+	b := w.browser()
+	state := query(t, b.start("")).Get("state")
+	b.get("/oidc/test/callback?"+url.Values{
+		"state": {state}, "error": {"invalid_request"}, "error_description": {"Pushed Authorization Request is only allowed."},
+	}.Encode()).want(t, http.StatusForbidden)
+	lines := w.logs.FilterMessage("sign-in through a provider failed").All()
+	if len(lines) != 1 {
+		t.Fatalf("%d lines", len(lines))
+	}
+	if text, _ := lines[0].ContextMap()["error"].(string); !strings.Contains(text, "write par") {
+		t.Error(text)
+	}
+}
+
 // identity_key: people are known by a claim that stays when sub changes, and logouts by sub find them all the same.
 func TestPeopleAreKnownByTheClaimThatIsConfigured(t *testing.T) {
 	t.Parallel()
