@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -71,6 +74,32 @@ func TestSignInAndOutWithARealProvider(t *testing.T) {
 			}
 		}
 		op.Wait("backchannel.success") // for the session that has already ended here
+	}
+}
+
+// A provider whose pages are at another origin than its endpoints, or that has another provider behind it, leads on to
+// those at a sign-out. Browsers apply the sign-out page's form-action to each of these redirects.
+func TestASignOutGoesOnFromTheProvider(t *testing.T) {
+	t.Parallel()
+	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, "<!doctype html><html lang=en><title>pages</title><link rel=icon href=data:,><h1>Signed out there</h1>")
+	}))
+	t.Cleanup(pages.Close)
+	endpoint := httptest.NewServer(http.RedirectHandler(pages.URL+"/goodbye", http.StatusFound))
+	t.Cleanup(endpoint.Close)
+	g, op := startWithProvider(t, "endpoint end_session "+endpoint.URL+"/end")
+	for i, v := range []browser.View{{}, {NoScript: true}} {
+		p := open(t, g, v, host(t, op.Issuer), host(t, endpoint.URL), host(t, pages.URL))
+		p.Go(g.URL + "/wanted")
+		p.Find("link", "Continue with Staff directory").Follow()
+		enterStaff(p, "joan"+strconv.Itoa(i))
+		p.Go(g.URL + "/_auth/logout")
+		p.Find("checkbox", "Also sign out of Staff directory").Click()
+		p.Find("button", "Sign out").Follow()
+		if p.URL() != pages.URL+"/goodbye" {
+			t.Errorf("%s: at %s: %s", v, p.URL(), p.Text())
+		}
 	}
 }
 

@@ -71,8 +71,9 @@ func Sources(origins []string) string {
 }
 
 // pagePolicy is the content policy of a page. targets are origins that a form of the page may end up at: Chromium and
-// WebKit apply form-action to every redirect that follows a form (w3c/webappsec-csp issue 8).
-func pagePolicy(nonce string, targets []string) string {
+// WebKit apply form-action to every redirect that follows a form (w3c/webappsec-csp issue 8). If the targets lead on,
+// any origin of their scheme may follow.
+func pagePolicy(nonce string, targets []string, goesOn bool) string {
 	var b strings.Builder
 	b.Grow(384)
 	b.WriteString("default-src 'none'; script-src 'nonce-")
@@ -81,6 +82,10 @@ func pagePolicy(nonce string, targets []string) string {
 	if more := Sources(targets); more != noSource {
 		b.WriteByte(' ')
 		b.WriteString(more)
+		if scheme, _, ok := strings.Cut(more, "//"); ok && goesOn {
+			b.WriteByte(' ')
+			b.WriteString(scheme)
+		}
 	}
 	b.WriteString("; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'")
 	return b.String()

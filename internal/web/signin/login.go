@@ -144,6 +144,7 @@ func (h *Login) showSignedIn(w http.ResponseWriter, r *http.Request, q *web.Requ
 	}
 	q.UI.Write(w, r, ui.Page{
 		Template: "signed-in", Card: true, Title: q.Text("signed_in.title"), FormTargets: endTargets(h.Deps, q, r),
+		FormGoesOn: true,
 		Data: signedInPage{
 			Name: q.Live.User.Username, GoOn: b.Location, External: b.External,
 			Switch: returnto.At(q.At("/login"), again),

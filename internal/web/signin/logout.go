@@ -39,7 +39,7 @@ func (h *Logout) show(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	}
 	q.UI.Write(w, r, ui.Page{
 		Template: "logout", Card: true, Viewer: q.Viewer(), Title: q.Text("logout.title"),
-		FormTargets: endTargets(h.Deps, q, r), Data: d,
+		FormTargets: endTargets(h.Deps, q, r), FormGoesOn: true, Data: d,
 	})
 	return nil
 }
@@ -52,7 +52,8 @@ func endSession(d *web.Deps, q *web.Request, r *http.Request) (address string, o
 	return d.OIDC.Registry.EndSession(r.Context(), &q.Live.Session, q.Origin()+q.At("/logged-out"))
 }
 
-// endTargets returns the provider's origin, so that a browser follows the sign-out form there.
+// endTargets returns the provider's origin, so that a browser follows the sign-out form there. It may go on from there,
+// to the provider's pages at another origin, or to those of the provider behind it.
 func endTargets(d *web.Deps, q *web.Request, r *http.Request) []string {
 	if d.OIDC == nil || q.Live == nil || q.Live.Session.Provider == "" {
 		return nil
