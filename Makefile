@@ -80,6 +80,11 @@ apps: prepare build ## real applications behind the gate, in Chromium, with the 
 	scripts/install-apps
 	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy-dev $(plain) $(GO) -C e2e test -tags apps -count=1 -timeout=30m -v -run='$(or $(APPS),.)' ./apps
 
+.PHONY: providers
+providers: prepare build ## OpenID providers themselves, with the lines of docs/providers (PROVIDER=keycloak, dex or hydra)
+	scripts/install-providers $(PROVIDER)
+	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy-dev $(plain) $(GO) -C e2e test -tags providers -count=1 -timeout=30m -v -run='(?i)^Test$(PROVIDER)' ./providers
+
 .PHONY: crash
 crash: ## kill under load (CRASH_ROUNDS=1000) and after every write of a checkpoint, migration, restore, move (CRASH_SEED=n repeats)
 	CRASH_ROUNDS=$(or $(CRASH_ROUNDS),1000) $(plain) $(GO) test -count=1 -timeout=120m -run='^Test' -v ./internal/crash

@@ -39,8 +39,8 @@ func (p *Program) Log() string {
 	return p.log.String()
 }
 
-// Launch runs the program until the test ends, and waits until it responds.
-func (p *Program) Launch(t testing.TB) {
+// Launch runs the program and waits until it responds. It runs until the test ends, or until stop is called.
+func (p *Program) Launch(t testing.TB) (stop func()) {
 	t.Helper()
 	cmd := exec.Command(p.Command[0], p.Command[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.Home, p, p
@@ -51,9 +51,12 @@ func (p *Program) Launch(t testing.TB) {
 	}
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // with what it has started, such as kernels
 		<-ended
+	})
+	t.Cleanup(func() {
+		stop()
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", p.Command[0], p.Log())
 		}
@@ -65,7 +68,7 @@ func (p *Program) Launch(t testing.TB) {
 	for deadline := time.Now().Add(startTimeout); ; {
 		if res, err := client.Get(p.Ready); err == nil {
 			res.Body.Close()
-			return
+			return stop
 		}
 		select {
 		case <-ended:
