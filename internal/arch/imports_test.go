@@ -28,6 +28,7 @@ var order = []string{
 	"internal/login",       // the one place where a session begins
 	"internal/oidc",        // what providers say
 	"internal/session",     // cookie, cache, streams
+	"internal/assertion",   // signs who a session belongs to
 	"internal/seal",        // encryption of what the store keeps
 	"internal/returnto",    // where a browser may be sent
 	"internal/reqctx",      // what is known about a request
