@@ -1,6 +1,7 @@
 package caddyauth
 
 import (
+	"context"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
@@ -50,6 +51,7 @@ func newLive(a *App) (*live, error) {
 		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Accounts: accounts, OIDC: providers, SignIn: o.signIn,
 		CookieDomain: o.cookieDomain, TrustReturn: o.trustReturn, AdminHosts: o.adminHosts,
 		Clock: time.Now, Log: a.log.Named("pages"),
+		PublicKeys: func(ctx context.Context) ([]byte, error) { return rt.Assertions.PublicKeys(ctx, o.storeGrace) },
 	}, a.adminConfig(providers), o.brand, o.language)
 	if err != nil {
 		return nil, err

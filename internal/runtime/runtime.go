@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/assertion"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
@@ -17,13 +18,14 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Runtime is everything that belongs to one store. New changes nothing; Store, Sessions and Throttle are nil until Open
-// has returned.
+// Runtime is everything that belongs to one store. New changes nothing; Store, Sessions, Throttle and Assertions are
+// nil until Open has returned.
 type Runtime struct {
-	Metrics  *Metrics
-	Store    store.Store
-	Sessions *session.Manager
-	Throttle *login.Throttle
+	Metrics    *Metrics
+	Store      store.Store
+	Sessions   *session.Manager
+	Throttle   *login.Throttle
+	Assertions *assertion.Keys
 
 	mu           sync.Mutex
 	opened       bool
@@ -70,6 +72,7 @@ func (rt *Runtime) Open(ctx context.Context, open func(context.Context) (Engine,
 	rt.Store = newBatchedEvents(timed, db.CompleteEvent, log.Named("audit"))
 	rt.Sessions = session.NewManager(rt.Store, session.Options{Log: log.Named("session")})
 	rt.Throttle = login.NewThrottle(rt.Store, time.Now)
+	rt.Assertions = assertion.NewKeys(rt.Store, time.Now)
 	rt.Metrics.attach(rt.Store, rt.Sessions)
 	rt.opened = true
 	rt.work.Go(func() { rt.sweepExpired(log) })
@@ -158,6 +161,7 @@ func (rt *Runtime) Close() error {
 		rt.oidc.Close()
 	}
 	rt.Sessions.Close()
+	rt.Assertions.Close()
 	if err := rt.Store.Close(); err != nil && !errors.Is(err, store.ErrUnavailable) {
 		return fmt.Errorf("closing the store: %w", err)
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"time"
@@ -23,7 +24,7 @@ import (
 var Files embed.FS
 
 // Config is what the pages and the API of one configuration are made from. Everything but CookieDomain, TrustReturn,
-// AdminHosts, Log and OIDC is required.
+// AdminHosts, Log, OIDC and PublicKeys is required.
 type Config struct {
 	Store    store.Store
 	Sessions *session.Manager
@@ -32,6 +33,8 @@ type Config struct {
 	OIDC     *login.OIDC // the sign-in through providers; nil when none is configured
 	SignIn   SignIn      // what the sign-in page offers; zero for everything
 	Pages    *ui.Set     // templates and texts of every package with pages are among its sources
+	// PublicKeys returns the JWK Set with which apps verify signed identities; nil: there is none.
+	PublicKeys func(context.Context) ([]byte, error)
 
 	CookieDomain string        // of the session cookie; "" keeps it to one host
 	TrustReturn  []string      // other hosts a sign-in may return to

@@ -23,6 +23,9 @@ func Routes(d *Deps) []Route {
 		Get("/healthz", Public, (&health{Deps: d}).serve),
 		Get("/assets/{name}", Public, asset),
 	}
+	if d.PublicKeys != nil {
+		routes = append(routes, Get("/jwks.json", Public, (&publicKeys{d}).serve))
+	}
 	for i := range routes {
 		routes[i].DuringSetup = true
 	}
