@@ -95,6 +95,7 @@ var gateLines = []line[*Gate]{
 	{name: "require", parse: (*Gate).parseRequire, more: true},
 	{name: "api", parse: (*Gate).parseAPI, more: true},
 	{name: "header", parse: (*Gate).parseHeader, more: true},
+	{name: "assertion", parse: (*Gate).parseAssertion},
 	{name: "send_groups", parse: (*Gate).parseSendGroups},
 	{name: "send_groups_prefix", parse: (*Gate).parseSendGroupsPrefix},
 	{name: "allow_preflight", parse: (*Gate).parsePreflight},
@@ -178,6 +179,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //		require  role|group|user|email|domain|provider <value>…
 //		api      <path>…
 //		header   <Name> user|id|email|name|groups|role|provider
+//		assertion [<Name>] { … }
 //		allow_preflight
 //		cors     <origin>…
 //		upgrade  <name>…

@@ -81,6 +81,7 @@ func TestErrorRoutesGetTheIdentity(t *testing.T) {
 	public /public
 	optional /open
 	header X-Who user
+	assertion
 }
 error 500
 handle_errors {
@@ -100,7 +101,7 @@ handle_errors {
 		t.Errorf("on a public path somebody who is signed in is %s", a.body)
 	}
 	b.fetch("/x", "X-Who", "forged", "Remote-User", "forged")
-	if got := s.up.last().Header; got.Get("X-Who") != "admin" || got.Get("Remote-User") != "" || strings.Contains(got.Get("Cookie"), "gatehouse") {
+	if got := s.up.last().Header; got.Get("X-Who") != "admin" || got.Get(signedHeader) == "" || got.Get("Remote-User") != "" || strings.Contains(got.Get("Cookie"), "gatehouse") {
 		t.Errorf("the app is told %v", got)
 	}
 	a := s.raw(strings.Repeat("X", 40) + " /told HTTP/1.1\nHost: " + s.addr + "\nCookie: gatehouse=" + b.cookie() + "\nConnection: close\n\n")
@@ -118,13 +119,15 @@ func TestTheIdentityIsRemovedAfterTheGateReturns(t *testing.T) {
 			reverse_proxy UPSTREAM
 		}
 	}
-	gatehouse
+	gatehouse {
+		assertion
+	}
 	respond 418
 }`)
 	b := s.browser()
 	b.signIn(adminName, adminPass)
 	b.fetch("/x")
-	if got := s.up.last(); got.URI != "/x" || got.Header.Get("Remote-User") != "" {
+	if got := s.up.last(); got.URI != "/x" || got.Header.Get("Remote-User") != "" || got.Header.Get(signedHeader) != "" {
 		t.Errorf("the app is asked for %q by %q, whom nothing would follow", got.URI, got.Header.Get("Remote-User"))
 	}
 }

@@ -35,6 +35,8 @@ type Gate struct {
 	SendGroups []string `json:"send_groups,omitempty"`
 	// SendGroupsPrefix is what groups begin with that the app is told of, beside SendGroups.
 	SendGroupsPrefix string `json:"send_groups_prefix,omitempty"`
+	// Assertion sends the app a signed identity beside the headers; default none.
+	Assertion *AssertionConfig `json:"assertion,omitempty"`
 	// AllowPreflight lets CORS preflight requests through without a sign-in.
 	AllowPreflight bool `json:"allow_preflight,omitempty"`
 	// CORS are origins whose scripts may read what this gate responds in place of the app: Access-Control-* headers, and
@@ -54,9 +56,10 @@ type Gate struct {
 	optional     policy.Paths
 	api          policy.Paths
 	headers      []identityHeader
-	cors         []string // as browsers spell them
-	providers    []string // by name, for require; nil where they are not known
-	guards       []string // which requests it guards, in words; none: all. Caddy drops MatcherSetsRaw
+	signed       *signedHeader // nil for none
+	cors         []string      // as browsers spell them
+	providers    []string      // by name, for require; nil where they are not known
+	guards       []string      // which requests it guards, in words; none: all. Caddy drops MatcherSetsRaw
 	server       *caddyhttp.Server
 }
 
@@ -89,7 +92,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		g.matchesFiles = unfoldFileMatchers(g.matchers)
 	}
 	for _, provision := range []func() error{
-		g.provisionPaths, g.provisionRequire, g.provisionHeaders, g.provisionCORS,
+		g.provisionPaths, g.provisionRequire, g.provisionHeaders, g.provisionAssertion, g.provisionCORS,
 	} {
 		if err := provision(); err != nil {
 			return err
@@ -107,7 +110,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 // Validate implements caddy.Validator: what the Caddyfile refuses with file and line is refused in JSON, too.
 func (g *Gate) Validate() error {
 	for _, check := range []func() error{
-		g.checkPaths, g.checkRequire, g.checkHeaders, g.checkSendGroups, g.checkCORS, g.checkUpgrade,
+		g.checkPaths, g.checkRequire, g.checkHeaders, g.checkAssertion, g.checkSendGroups, g.checkCORS, g.checkUpgrade,
 	} {
 		if err := check(); err != nil {
 			return err

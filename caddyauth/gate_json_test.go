@@ -3,6 +3,7 @@ package caddyauth_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -23,6 +24,7 @@ func TestGatesInJSONAreRefusedAsInCaddyfiles(t *testing.T) {
 	header := func(name string) *caddyauth.Gate {
 		return &caddyauth.Gate{Headers: []caddyauth.HeaderConfig{{Name: name, Value: "user"}}}
 	}
+	signed := func(a caddyauth.AssertionConfig) *caddyauth.Gate { return &caddyauth.Gate{Assertion: &a} }
 	for _, c := range []struct {
 		want string
 		gate *caddyauth.Gate
@@ -48,6 +50,14 @@ func TestGatesInJSONAreRefusedAsInCaddyfiles(t *testing.T) {
 		{`header Via: it says how`, header("VIA")},
 		{`header Sec-Websocket-Key: browsers`, header("Sec-WebSocket-Key")},
 		{`header X-Real-Ip: it tells`, header("X-Real-IP")},
+		{`assertion Cookie: it means something`, signed(caddyauth.AssertionConfig{Header: "cookie"})},
+		{`use letters, digits`, signed(caddyauth.AssertionConfig{Header: strings.Repeat("x", 65)})},
+		{`a plain value is sent`, signed(caddyauth.AssertionConfig{Header: "remote-groups"})},
+		{`use 10s to 1h`, signed(caddyauth.AssertionConfig{Lifetime: -1})},
+		{`use 10s to 1h`, signed(caddyauth.AssertionConfig{Lifetime: caddy.Duration(time.Hour + 1)})},
+		{`there is no claim "acr"`, signed(caddyauth.AssertionConfig{Claims: []string{"acr"}})},
+		{`characters that nobody sees`, signed(caddyauth.AssertionConfig{Audience: "a\u202eb"})},
+		{`it is too long`, signed(caddyauth.AssertionConfig{Audience: strings.Repeat("x", 255)})},
 	} {
 		if err := c.gate.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want %q", c.gate, err, c.want)
@@ -58,6 +68,7 @@ func TestGatesInJSONAreRefusedAsInCaddyfiles(t *testing.T) {
 		{Public: []string{"/x", "/x/*", "/%7Bx%7D"}, Optional: []string{"/x/y"}, API: []string{"/x"}},
 		rules("group a", "group b", "group a b"), rules("role admin user", "role user"), rules("email a@X.test", "domain x.TEST"),
 		rules("user a b", "user B c"), header("X-Forwarded-User"), header("X-WebAuth-User"), header("Remote-User"),
+		signed(caddyauth.AssertionConfig{}), signed(caddyauth.AssertionConfig{Header: "x-jwt-assertion", Lifetime: caddy.Duration(time.Hour), Audience: "Büro 1, urn:x"}),
 	} {
 		if err := good.Validate(); err != nil {
 			t.Errorf("%+v: %v", good, err)

@@ -171,7 +171,7 @@ func TestForgedIdentityNeverReachesTheApp(t *testing.T) {
 	spellings := []string{
 		"Remote-User", "remote-user", "REMOTE_USER", "Remote.User", "Remote~User", "Remote!User", "Remote-User-", "-Remote-User",
 		"_Remote_User_", "Remote_user", "X-Auth-User", "X_AUTH_USER", "x.auth.user", "X-Auth_User", "Remote-Groups", "remote_groups", "Remote-Role",
-		"Remote-Email", "Remote.Name", "Remote-Id", "Proxy",
+		"Remote-Email", "Remote.Name", "Remote-Id", "Proxy", "Gatehouse-Assertion", "GATEHOUSE_ASSERTION",
 	}
 	cookies := map[string]string{"anonymous": "", "signed in": "Cookie: gatehouse=" + b.cookie() + "\n"}
 	for who, cookie := range cookies {

@@ -35,8 +35,10 @@ func (g *Gate) parseHeader(d *caddyfile.Dispenser) error {
 	if _, err := newHeaders(g.Headers); err != nil {
 		return d.WrapErr(err)
 	}
-	if err := g.checkHeaders(); err != nil {
-		return d.WrapErr(err)
+	for _, check := range []func() error{g.checkHeaders, g.checkAssertion} {
+		if err := check(); err != nil {
+			return d.WrapErr(err)
+		}
 	}
 	return nil
 }
@@ -46,7 +48,10 @@ func (g *Gate) provisionHeaders() (err error) {
 	if g.headers, err = newHeaders(g.Headers); err != nil {
 		return err
 	}
-	g.app.guarded.add(g.headers)
+	for _, h := range slices.Concat(g.headers, defaultHeaders) {
+		g.app.guarded.add(h.name)
+	}
+	g.app.guarded.add(defaultAssertionHeader)
 	return nil
 }
 
@@ -127,14 +132,22 @@ var reserved = map[string]bool{
 func (g *Gate) checkHeaders() error {
 	for _, h := range g.Headers {
 		name := http.CanonicalHeaderKey(h.Name)
-		for _, t := range takenNames {
-			inFamily := func(family string) bool { return strings.HasPrefix(name, family) }
-			if slices.Contains(t.names, name) || slices.ContainsFunc(t.families, inFamily) {
-				return fmt.Errorf("header %s: %s; choose a name such as X-Auth-User", name, t.why)
-			}
+		if why := takenBy(name); why != "" {
+			return fmt.Errorf("header %s: %s; choose a name such as X-Auth-User", name, why)
 		}
 	}
 	return nil
+}
+
+// takenBy returns why no identity may go under a canonical name, "" if it may.
+func takenBy(name string) string {
+	for _, t := range takenNames {
+		inFamily := func(family string) bool { return strings.HasPrefix(name, family) }
+		if slices.Contains(t.names, name) || slices.ContainsFunc(t.families, inFamily) {
+			return t.why
+		}
+	}
+	return ""
 }
 
 // takenNames are names that no identity may go under, beside the reserved ones. Names that other gates use for
@@ -146,6 +159,10 @@ var takenNames = []struct {
 	{
 		why:   "programs send the app their own credentials in it",
 		names: []string{"Authorization", "Proxy-Authorization", "Dpop", "X-Api-Key"},
+	},
+	{
+		why:   "Gatehouse sends or takes something else in it",
+		names: []string{defaultAssertionHeader, "Gatehouse-Token"},
 	},
 	{
 		why: "it says how the message travels, and proxies write it",

@@ -32,21 +32,19 @@ var placeholders = [numValues]string{
 	"http.auth.user.groups", "http.auth.user.role", "http.auth.user.provider", "http.auth.user.session",
 }
 
-// guardedNames are the folded names that no client may send: the default headers and every configured one, of all
-// gates of the app, because one site's upstream may be another's.
+// guardedNames are the folded names that no client may send: the default headers, that of assertions, and every
+// configured one, of all gates of the app, because one site's upstream may be another's.
 type guardedNames map[string]struct{}
 
 const maxNameLen = 64
 
-func (g *guardedNames) add(headers []identityHeader) {
+func (g *guardedNames) add(name string) {
 	if *g == nil {
 		*g = make(guardedNames)
 	}
-	for _, h := range append(headers, defaultHeaders...) {
-		var buf [maxNameLen]byte
-		if n := foldHeader(&buf, h.name); n > 0 {
-			(*g)[string(buf[:n])] = struct{}{}
-		}
+	var buf [maxNameLen]byte
+	if n := foldHeader(&buf, name); n > 0 {
+		(*g)[string(buf[:n])] = struct{}{}
 	}
 }
 
@@ -149,10 +147,10 @@ func identityOf(o *login.OIDC, l *session.Live) *identity {
 
 // identityOf returns what this gate sends of a session's identity.
 func (g *Gate) identityOf(o *login.OIDC, l *session.Live) *identity {
-	if len(g.SendGroups) == 0 && g.SendGroupsPrefix == "" {
+	if g.sendsAllGroups() {
 		return identityOf(o, l)
 	}
-	compute := func(l *session.Live) any { return newIdentity(o, l, g.groupsToSend(l.User.Groups)) }
+	compute := func(l *session.Live) any { return newIdentity(o, l, g.sentGroups(l.User.Groups)) }
 	return l.Memoize(gateIdentityKey{o, g}, compute).(*identity) //nolint:errcheck // as above
 }
 

@@ -17,6 +17,10 @@ func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	req.first.identity, req.first.gate = g.identityOf(req.live.oidc, req.session), g
 	req.setHeaders(r.Header, g.headers)
 	defer req.removeHeaders(r.Header)
+	if err := g.setAssertion(r.Context(), r.Header, req); err != nil {
+		return g.unavailable(w, r, req, err)
+	}
+	defer g.removeAssertion(r.Header)
 	return g.follow(w, r, next, req)
 }
 

@@ -39,15 +39,17 @@ type planRoute struct {
 
 // planHandler is one handler.
 type planHandler struct {
-	name     string
-	path     string // in the configuration
-	detail   string // the upstreams of a proxy
-	at       string // of a gate, its file and line
-	invoke   string // of invoke, the named route
-	passThru bool   // of a file server: it passes on what it does not have
-	asks     bool   // of a proxy: it asks another server whether to go on (forward_auth)
-	rewrites bool   // it gives a request another path
-	lists    []planList
+	name   string
+	path   string // in the configuration
+	detail string // the upstreams of a proxy
+	at     string // of a gate, its file and line
+
+	anyAudience bool   // of a gate: it signs identities for the host that was asked for
+	invoke      string // of invoke, the named route
+	passThru    bool   // of a file server: it passes on what it does not have
+	asks        bool   // of a proxy: it asks another server whether to go on (forward_auth)
+	rewrites    bool   // it gives a request another path
+	lists       []planList
 }
 
 // planList is a list of routes within a handler.
@@ -236,6 +238,8 @@ func (h *planHandler) describe(fields map[string]any) {
 	switch h.name {
 	case "gatehouse":
 		h.at, _ = fields["at"].(string)
+		signed, found := fields["assertion"].(map[string]any)
+		h.anyAudience = found && signed["audience"] == nil
 	case "file_server":
 		h.passThru, _ = fields["pass_thru"].(bool)
 	case "invoke":

@@ -2,6 +2,7 @@ package caddyauth
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -30,7 +31,7 @@ func (a *App) installPreHandlers(ctx caddy.Context, srv *caddyhttp.Server) error
 	if err := a.insertPreHandlers(ctx, srv, plan); err != nil {
 		return err
 	}
-	for _, b := range append(plan.ungated(), plan.hiddenGates()...) {
+	for _, b := range slices.Concat(plan.ungated(), plan.hiddenGates(), plan.anyAudience()) {
 		if err := a.warn(b.place, b.text); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func (s *caddyServer) everyHost(text string) string {
 func (s *caddyServer) forge(method, target, cookie string) (leaked []string, asked int) {
 	s.t.Helper()
 	before := s.up.count()
-	request := method + " " + target + " HTTP/1.1\nHost: " + s.addr + "\nRemote-User: forged\nremote_groups: forged\nRemote.Role: forged\nRemote~Email: forged\n-Remote-Name-: forged\n" +
+	request := method + " " + target + " HTTP/1.1\nHost: " + s.addr + "\nRemote-User: forged\nremote_groups: forged\nRemote.Role: forged\nRemote~Email: forged\n-Remote-Name-: forged\nGatehouse-Assertion: forged\ngatehouse_assertion: forged\n" +
 		"X-Who: forged\nProxy: forged\nCookie: a=1; gatehouse=" + cookie + "; __Host-gatehouse=x; gatehouse-device=x; __Secure-gatehouse=x; b=2\n" +
 		"Connection: close, Remote-User, X-Who\nTransfer-Encoding: chunked\nTrailer: Remote-User, X-Who\n\n14\n" + strings.Repeat("x", 20) + "\n0\nRemote-User: forged\nX-Who: forged\n\n"
 	eventually(s.t, "an answer", func() bool { // the socket of the configuration before may be closing

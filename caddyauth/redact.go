@@ -25,8 +25,9 @@ var addressHeaders = []string{
 	"X-Rewrite-Url",
 }
 
-// secretHeaders are secrets as a whole, which handlers need. They are restored after the copy for the logs.
-var secretHeaders = []string{"Gatehouse-Token"}
+// secretHeaders are secrets as a whole, which handlers need. They are restored after the copy for the logs. An
+// assertion may be that of another Gatehouse, in front of this one, and good for its app.
+var secretHeaders = []string{"Gatehouse-Token", defaultAssertionHeader}
 
 // redacted is what a request contained before its secrets were removed.
 type redacted struct {
@@ -111,13 +112,15 @@ func (a *App) redactHeaders(h http.Header) (shown, taken http.Header) {
 			change(name, values)
 		}
 	}
-	for _, name := range secretHeaders {
-		if values := h[name]; len(values) > 0 {
-			if taken == nil {
-				taken = make(http.Header)
+	for _, names := range [...][]string{secretHeaders, a.signedNames} {
+		for _, name := range names {
+			if values := h[name]; len(values) > 0 {
+				if taken == nil {
+					taken = make(http.Header)
+				}
+				taken[name] = values
+				change(name, []string{reqctx.Redacted})
 			}
-			taken[name] = values
-			change(name, []string{reqctx.Redacted})
 		}
 	}
 	return shown, taken

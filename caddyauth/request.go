@@ -49,6 +49,8 @@ type request struct {
 	response runtime.Response  // what the app's response is written to
 	values   [numValues]string // backs the headers sent upstream
 	cookies  [1]string         // backs the Cookie header sent upstream
+
+	assertion [1]string // backs the signed identity sent upstream
 }
 
 // requestVar is where the first request is kept among Caddy's variables. Error routes run with the request as it was

@@ -49,8 +49,14 @@ func (g *Gate) checkSendGroups() error {
 	return nil
 }
 
-// groupsToSend returns those of a person's groups that the app is told.
-func (g *Gate) groupsToSend(groups []string) []string {
+// sendsAllGroups reports whether neither option is used.
+func (g *Gate) sendsAllGroups() bool { return len(g.SendGroups) == 0 && g.SendGroupsPrefix == "" }
+
+// sentGroups returns those of a person's groups that the app is told.
+func (g *Gate) sentGroups(groups []string) []string {
+	if g.sendsAllGroups() {
+		return groups
+	}
 	var out []string
 	for _, name := range groups {
 		if slices.Contains(g.SendGroups, name) ||
