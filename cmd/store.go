@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
+	"github.com/gatehouse-auth/gatehouse/internal/assertion"
 	"github.com/gatehouse-auth/gatehouse/internal/seal"
 	"github.com/gatehouse-auth/gatehouse/internal/storecopy"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
@@ -38,9 +39,17 @@ again: it goes on where it stopped, and no Caddy uses the target before it is do
 	migrate.Flags().String("from", "", "the store to move: sqlite:<path> or postgres:<dsn>")
 	migrate.Flags().String("to", "", "the empty store to move it to")
 
-	rotate := verb("rotate-keys", "Makes a new key for what the store keeps encrypted",
+	rotate := verb("rotate-keys", "Makes a new key for what the store keeps encrypted, or for signed identities",
 		`Makes a new key, with which every Caddy seals tokens of providers and sign-ins under
-way from now on. What earlier keys sealed can still be opened; no session ends.`, cobra.NoArgs, storeRotateKeys)
+way from now on. What earlier keys sealed can still be opened; no session ends.
+
+With --assertion, makes a new key for signed identities instead: apps can read it at
+once, it signs in 24 hours, and the old one can be read for 24 hours more. Run again
+before it signs, this changes nothing. With --now, for a key that has leaked, the new
+key signs at once and all others are gone; apps refuse everybody until they have read
+the keys again.`, cobra.NoArgs, storeRotateKeys)
+	rotate.Flags().Bool("assertion", false, "make a key for signed identities")
+	rotate.Flags().Bool("now", false, "with --assertion: replace all keys at once, as one has leaked")
 
 	root.AddCommand(info, check, migrate, rotate)
 	return root
@@ -195,6 +204,12 @@ func tablesJSON(content []storecopy.Content) []tableJSON {
 }
 
 func storeRotateKeys(c *call) error {
+	switch {
+	case c.boolFlag("assertion"):
+		return c.withStore(func(db *sqlstore.DB, _ storecopy.Side) error { return c.rotateAssertionKeys(db) })
+	case c.boolFlag("now"):
+		return errors.New("--now belongs to --assertion: what a key has sealed is opened with it for as long as it is kept")
+	}
 	return c.withStore(func(db *sqlstore.DB, _ storecopy.Side) error {
 		n, err := seal.New(db).Rotate(c.ctx)
 		if err != nil {
@@ -202,6 +217,28 @@ func storeRotateKeys(c *call) error {
 		}
 		return c.result(map[string]any{"key": n}, "key %d seals from now on; earlier ones still open what they sealed", n)
 	})
+}
+
+// rotateAssertionKeys makes a new key for signed identities. Every running Caddy knows it within a second.
+func (c *call) rotateAssertionKeys(db *sqlstore.DB) error {
+	rotate := assertion.Rotate
+	if c.boolFlag("now") {
+		rotate = assertion.Replace
+	}
+	now := time.Now()
+	r, err := rotate(c.ctx, db, now)
+	if err != nil {
+		return err
+	}
+	from := r.From.UTC().Format(time.RFC3339)
+	out := map[string]any{"key": r.Key, "signs_from": from, "signs_now": r.Signing, "pending": r.Pending}
+	switch {
+	case r.Pending:
+		return c.result(out, "nothing changed: key %s was made before, and signs from %s", r.Key, from)
+	case r.Key == r.Signing:
+		return c.result(out, "key %s signs from now on, and is the only one", r.Key)
+	}
+	return c.result(out, "key %s signs from %s; apps can read it now", r.Key, from)
 }
 
 // sideOptions parses a flag with sqlite:<path> or postgres:<dsn>.

@@ -20,7 +20,7 @@ func TestStoreScripts(t *testing.T) {
 	} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			for _, script := range []string{"backup", "check", "migrate"} {
+			for _, script := range []string{"assertion", "backup", "check", "migrate"} {
 				t.Run(script, func(t *testing.T) {
 					t.Parallel()
 					one, two := testenv.PostgresDSN(t), testenv.PostgresDSN(t)
