@@ -91,7 +91,7 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 	}
 	// The same request goes to all of them, cookie included: what Caddy itself does with one more header is not the
 	// gate's cost.
-	base := target{name: "plain", server: plain, cookie: cookie, status: 200}
+	base := target{name: "plain Caddy", server: plain, cookie: cookie, status: 200}
 	targets := []target{
 		{name: "plain again (A/A control)", server: control, cookie: cookie, status: 200},
 		{name: "plain with the same six headers", server: headers, cookie: cookie, status: 200},
@@ -105,6 +105,9 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 		if err := compare(ctx, "a browser's headers", base.asBrowser(), asBrowsers(targets), rounds, sample, c); err != nil {
 			return err
 		}
+	}
+	if err := compareAssertion(ctx, binary, dir, up, rounds, sample, conns); err != nil {
+		return err
 	}
 	if err := flood(ctx, "many addresses", gated, rounds, sample); err != nil {
 		return err
@@ -217,7 +220,7 @@ func compare(ctx context.Context, workload string, base target, targets []target
 			before = after
 		}
 	}
-	fmt.Printf("\n%d connections, %s, %d rounds of %v; ratios to plain Caddy in the same round\n\n", conns, workload, rounds, sample)
+	fmt.Printf("\n%d connections, %s, %d rounds of %v; ratios to %q in the same round\n\n", conns, workload, rounds, sample, base.name)
 	fmt.Println("| target | CPU per request | min..max | requests/s | p50 | p99 | CPU µs per request |")
 	fmt.Println("|---|--:|--:|--:|--:|--:|--:|")
 	for i, t := range targets {
