@@ -27,11 +27,13 @@ func restoreCommand() *cobra.Command {
 replaced as a whole with --replace. A running Caddy goes on with what was restored;
 what it does while the backup is read has to wait, or fails.
 
-Everybody has to sign in again, and links that were sent have to be sent anew: since
-the backup was made, sessions may have been ended and links been used. Where you know
-that nothing of that kind happened, --keep-sessions brings them back.`, cobra.ExactArgs(1), restore)
+Everybody has to sign in again, links that were sent have to be sent anew, and programs
+need new tokens: since the backup was made, sessions may have been ended, links been used
+and tokens been revoked. Where you know that nothing of that kind happened,
+--keep-sessions and --keep-tokens bring them back.`, cobra.ExactArgs(1), restore)
 	cmd.Flags().Bool("replace", false, "replace what the store holds")
 	cmd.Flags().Bool("keep-sessions", false, "bring sessions and one-time links back, too")
+	cmd.Flags().Bool("keep-tokens", false, "bring tokens of programs back, too")
 	return cmd
 }
 
@@ -53,8 +55,8 @@ func backup(c *call) error {
 	})
 }
 
-// grantTables are the tables whose rows grant access until they are used or ended. A backup does not know whether
-// that has happened since.
+// grantTables are the tables whose rows grant access until they are used or ended, beside that of tokens. A backup does
+// not know whether that has happened since.
 var grantTables = []string{"sessions", "flows", "links"}
 
 func restore(c *call) (err error) {
@@ -94,6 +96,9 @@ func (c *call) restoreUnpacked(path string, target sqlstore.Options) error {
 	}
 	if !c.boolFlag("keep-sessions") {
 		opts.Empty = append(opts.Empty, grantTables...)
+	}
+	if !c.boolFlag("keep-tokens") {
+		opts.Empty = append(opts.Empty, "tokens")
 	}
 	unpacked := sqlstore.Options{Engine: sqlstore.EngineSQLite, Path: path, Migrate: true} // an older schema is migrated
 	whole := false

@@ -73,14 +73,18 @@ type Store interface {
 	// the stored one changes nothing. It records no Change.
 	Touch(ctx context.Context, touches []Touch) error
 
+	// RecordTokenUses records that tokens were used, like Touch: older uses than the stored one change nothing.
+	RecordTokenUses(ctx context.Context, uses []TokenUse) error
+
 	// AddEvents appends audit events outside of any change.
 	AddEvents(ctx context.Context, events ...Event) error
 
 	// Watch registers w until the returned function is called, which waits for calls of w in progress.
 	Watch(w Watcher) (stop func())
 
-	// Sweep deletes at most limit expired rows of each kind (sessions, flows, links, throttle counts, devices, one-time
-	// values, old changes; events older than keepEvents when that is positive) and returns their number.
+	// Sweep deletes at most limit expired rows of each kind (sessions, flows, links, tokens that expired long ago, throttle
+	// counts, devices, one-time values, old changes; events older than keepEvents when that is positive) and returns their
+	// number.
 	Sweep(ctx context.Context, now time.Time, keepEvents time.Duration, limit int) (int, error)
 
 	// Ping returns nil when the store can be read.
@@ -145,6 +149,19 @@ type Reader interface {
 	// CountLinks returns how many links match q, counting as far as [Reader.CountUsers] does with its limit.
 	CountLinks(ctx context.Context, q LinkQuery) (int, error)
 
+	// TokenByHash returns the token with that hash, and its owner, in one query. It checks neither expiry nor the owner's
+	// state: internal/session does.
+	TokenByHash(ctx context.Context, hash TokenHash) (Token, User, error)
+	// Token returns the token with that id and its owner.
+	Token(ctx context.Context, id string) (Token, User, error)
+	// Tokens lists tokens, one page, newest first, expired and replaced ones too.
+	Tokens(ctx context.Context, q TokenQuery) (TokenPage, error)
+	// CountTokens returns how many tokens of a user had not expired at now and have not been replaced.
+	CountTokens(ctx context.Context, userID string, now time.Time) (int, error)
+	// ExpiredTokens returns tokens that had expired at now, were not replaced, and whose expiry has not been noted with
+	// [Tx.NoteExpired], at most limit.
+	ExpiredTokens(ctx context.Context, now time.Time, limit int) ([]TokenRow, error)
+
 	// KnownDevice reports whether the browser with that device token has signed in as that user.
 	KnownDevice(ctx context.Context, hash TokenHash, userID string) (bool, error)
 
@@ -166,15 +183,15 @@ type Tx interface {
 	CreateUser(ctx context.Context, u User) error
 	// UpdateUser writes every field of u but ID, CreatedAt, Epoch, PasswordHash, MustChange and PasswordChangedAt where
 	// its Version is still the stored one (else ErrStale), and returns it as stored. Making a user inactive ends its
-	// sessions, links and flows, and increments its epoch, so that re-activation revives nothing. ErrLastAdmin when no
-	// active administrator would be left who can sign in.
+	// sessions, links and flows, and a person's tokens, and increments its epoch, so that re-activation revives nothing.
+	// ErrLastAdmin when no active administrator would be left who can sign in. Kind never changes.
 	UpdateUser(ctx context.Context, u User) (User, error)
-	// DeleteUser removes the user with its sessions, identities, links and devices. ErrLastAdmin as above.
+	// DeleteUser removes the user with its sessions, identities, links, tokens and devices. ErrLastAdmin as above.
 	DeleteUser(ctx context.Context, id string) error
 	// SetPassword writes hash ("" removes the password, ErrLastAdmin as above) and mustChange, cancels unused links that
 	// set this user's password, and makes the account local when hash is not empty (ConflictError on the e-mail). It
-	// ends no session: see EndSessions. Two hashes of one password (re-hash) differ in p.Rehash: then PasswordChangedAt
-	// stays and links stay, and the write happens only if the stored hash is still p.IfHash (else ErrStale: the password
+	// ends no session: see EndSessions. It deletes the user's tokens unless p.KeepTokens is set. Two hashes of one password
+	// (re-hash) differ in p.Rehash: then PasswordChangedAt, links and tokens stay, and the write happens only if the stored hash is still p.IfHash (else ErrStale: the password
 	// was changed while the old one was being checked).
 	SetPassword(ctx context.Context, userID string, p PasswordChange) error
 	// SetLastLogin records a sign-in. It does not change Version.
@@ -216,6 +233,19 @@ type Tx interface {
 	TakeLink(ctx context.Context, hash TokenHash, now time.Time) (Link, error)
 	// CancelLinks cancels unused links of a purpose for a user ("" for links without one) and returns how many.
 	CancelLinks(ctx context.Context, purpose LinkPurpose, userID string) (int, error)
+
+	// CreateToken inserts t. The user must exist.
+	CreateToken(ctx context.Context, t Token) error
+	// ReplaceToken inserts t in place of the token oldID, which stays valid until oldEnds at the latest, and never longer
+	// than it would have been. ErrNotFound when oldID is gone or expired, ErrStale when it was replaced before.
+	ReplaceToken(ctx context.Context, oldID string, oldEnds time.Time, t Token) error
+	// DeleteTokens deletes the selected tokens, and those that they replaced, and returns them. An empty selector is an
+	// error.
+	DeleteTokens(ctx context.Context, sel TokenSelector) ([]Token, error)
+	// RenewTokenClaims writes claims to a user's tokens that were made in sessions of that identity.
+	RenewTokenClaims(ctx context.Context, userID string, c ProvidedClaims) error
+	// NoteExpired records that the expiry of these tokens is in the audit log.
+	NoteExpired(ctx context.Context, ids ...string) error
 
 	// EndFlows deletes the flows that the user started while signed in (linking, step-up).
 	EndFlows(ctx context.Context, userID string) error

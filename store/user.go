@@ -20,9 +20,10 @@ const (
 // Valid reports whether r is one of the two roles.
 func (r Role) Valid() bool { return r == RoleAdmin || r == RoleUser }
 
-// User is a person who may sign in.
+// User is an account: of a person, who may sign in, or of a program.
 type User struct {
 	ID       string // 26 characters, made by NewID; never reused
+	Kind     UserKind
 	Username string // unique when folded; 1–254 characters, no control characters
 	Email    string // may be empty; unique when folded among local accounts
 	// EmailVerified means that an administrator, the deployment or a provider has verified Email. Rules by e-mail
@@ -58,6 +59,9 @@ type User struct {
 	LastLoginAt time.Time // zero: never signed in
 }
 
+// IsService reports whether u is a service account.
+func (u User) IsService() bool { return u.Kind == KindService }
+
 // IsActiveAdmin reports whether u is an active administrator. For the last-admin rule only those count who can also
 // sign in; see [Reader.ActiveAdmins].
 func (u User) IsActiveAdmin() bool { return u.Role == RoleAdmin && u.Active && !u.Pending }
@@ -78,6 +82,7 @@ type PasswordChange struct {
 	Hash       string
 	MustChange bool
 	At         time.Time
+	KeepTokens bool   // the person's own change: tokens stay
 	Rehash     bool   // same password, new format
 	IfHash     string // with Rehash: write only over this hash
 }
@@ -115,11 +120,12 @@ const (
 
 // UserQuery selects a page of users. The zero value is the first page of everyone by username.
 type UserQuery struct {
-	Text     string // part of username, e-mail or name, folded
-	Status   string // "", "active", "inactive", "pending", "never" (never signed in)
-	Role     Role   // "" for any
-	Provider string // "", "local", or the name of a provider
-	Group    string // "" for any, else the name of a group as it is
+	Text     string   // part of username, e-mail or name, folded
+	Status   string   // "", "active", "inactive", "pending", "never" (never signed in)
+	Role     Role     // "" for any
+	Kind     UserKind // "" for any
+	Provider string   // "", "local", or the name of a provider
+	Group    string   // "" for any, else the name of a group as it is
 	Sort     UserSort
 	Cursor   string // Next of the page before; opaque
 	Limit    int    // 1–1000; 0 means 50

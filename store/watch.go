@@ -8,6 +8,7 @@ type ChangeKind string
 // Kinds of changes.
 const (
 	ChangeSession ChangeKind = "session" // a session ended or was replaced; Subject is its id
+	ChangeToken   ChangeKind = "token"   // a token was deleted, replaced, or has other claims; Subject is its id
 	ChangeUser    ChangeKind = "user"    // anything about a user that a decision may depend on; Subject is its id
 	ChangeAll     ChangeKind = "all"     // everything may have changed: drop all cached data
 	ChangeSetting ChangeKind = "setting" // a setting was written; Subject is its key

@@ -148,6 +148,10 @@ func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 			ID: store.NewID(now), Hash: store.HashToken(c.link), Purpose: store.LinkPassword,
 			UserID: u.ID, CreatedAt: now, ExpiresAt: later,
 		}),
+		tx.CreateToken(ctx, store.Token{
+			ID: store.NewID(now), Hash: store.HashToken("token"), UserID: u.ID, Name: "ü", Hosts: []string{"*"},
+			Paths: []string{"/a/*"}, Methods: store.TokenRead, CreatedAt: now, ExpiresAt: later,
+		}),
 		tx.CreateFlow(ctx, store.Flow{
 			Hash: store.HashToken("state"), Browser: store.HashToken("browser"), Provider: "p",
 			Purpose: "login", CreatedAt: now, ExpiresAt: later,

@@ -58,6 +58,9 @@ func (t *tx) CreateIdentity(ctx context.Context, i store.Identity) error {
 		if taken {
 			return &store.ConflictError{Field: "identity"}
 		}
+		if err := checkService(ctx, q, i.UserID); err != nil {
+			return err
+		}
 		_, err = q.ExecContext(ctx, `INSERT INTO identities (`+columns("", identityColumns)+`) VALUES (`+placeholders(9)+`)`,
 			i.Issuer, i.Subject, i.UserID, i.Provider, clean(i.Email), clean(i.Name), groupsText(i.Groups),
 			toMillis(i.CreatedAt), toMillis(i.LastLoginAt))
@@ -89,14 +92,18 @@ func (t *tx) MoveIdentity(ctx context.Context, issuer, subject, userID string) e
 	if !storable(issuer, subject) || !storable(userID) {
 		return store.ErrNotFound
 	}
+	err := t.run(ctx, "move an identity", func(ctx context.Context, q queryer) error { return checkService(ctx, q, userID) })
+	if err != nil {
+		return err
+	}
 	return t.detachIdentity(ctx, "move an identity", issuer, subject,
 		`UPDATE identities SET user_id = $3 WHERE issuer = $1 AND subject = $2`, userID)
 }
 
 // detachIdentity runs the statement that deletes or moves an identity, and clears the claims of sessions that began
-// with it.
+// with it, and of tokens that were made in these.
 func (t *tx) detachIdentity(ctx context.Context, op, issuer, subject, statement string, extra ...any) error {
-	var sessionIDs []string
+	var sessionIDs, tokenIDs []string
 	err := t.run(ctx, op, func(ctx context.Context, q queryer) error {
 		id, err := scanIdentity(q.QueryRowContext(ctx, selectIdentity+` WHERE issuer = $1 AND subject = $2`, issuer, subject))
 		if err != nil {
@@ -105,7 +112,10 @@ func (t *tx) detachIdentity(ctx context.Context, op, issuer, subject, statement 
 		if _, err := q.ExecContext(ctx, statement, append([]any{issuer, subject}, extra...)...); err != nil {
 			return err
 		}
-		if sessionIDs, err = clearClaims(ctx, q, issuer, subject); err != nil {
+		if sessionIDs, err = clearClaims(ctx, q, "sessions", issuer, subject); err != nil {
+			return err
+		}
+		if tokenIDs, err = clearClaims(ctx, q, "tokens", issuer, subject); err != nil {
 			return err
 		}
 		return checkLostSignIn(ctx, q, id.UserID)
@@ -113,19 +123,17 @@ func (t *tx) detachIdentity(ctx context.Context, op, issuer, subject, statement 
 	for _, id := range sessionIDs {
 		t.recordChange(store.ChangeSession, id)
 	}
+	for _, id := range tokenIDs {
+		t.recordChange(store.ChangeToken, id)
+	}
 	return err
 }
 
 // noClaims is an empty set of claims. "" would instead mean a session of an older version with unknown claims.
 const noClaims = "{}"
 
-// clearClaims clears the claims of sessions that began with an identity, and returns their ids.
-func clearClaims(ctx context.Context, q queryer, issuer, subject string) ([]string, error) {
-	ids, err := collect(ctx, q, scanText, `SELECT id FROM sessions WHERE issuer = $1 AND subject = $2`, issuer, subject)
-	if err != nil {
-		return nil, err
-	}
-	_, err = q.ExecContext(ctx, `UPDATE sessions SET claims = $3 WHERE issuer = $1 AND subject = $2`, issuer, subject,
-		noClaims)
-	return ids, err
+// clearClaims clears the claims in the rows of a table that are of an identity, and returns their ids.
+func clearClaims(ctx context.Context, q queryer, table, issuer, subject string) ([]string, error) {
+	return collect(ctx, q, scanText, `UPDATE `+table+` SET claims = $3 WHERE issuer = $1 AND subject = $2 RETURNING id`,
+		issuer, subject, noClaims)
 }

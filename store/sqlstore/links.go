@@ -92,6 +92,9 @@ func (t *tx) CreateLink(ctx context.Context, l store.Link) error {
 			if !found {
 				return fmt.Errorf("the user: %w", store.ErrNotFound)
 			}
+			if err := checkService(ctx, q, l.UserID); err != nil {
+				return err
+			}
 			if _, err := cancelLinks(ctx, q, l.Purpose, l.UserID, l.CreatedAt); err != nil {
 				return err
 			}

@@ -155,7 +155,7 @@ func (d *DB) call(ctx context.Context, op string, q queryer, fn func(ctx context
 
 // requiredTables are the tables that sign-ins and session lookups depend on.
 var requiredTables = []string{
-	"users", "sessions", "links", "devices", "throttle_buckets", "throttle_attempts",
+	"users", "sessions", "tokens", "links", "devices", "throttle_buckets", "throttle_attempts",
 	"settings", "changes",
 }
 

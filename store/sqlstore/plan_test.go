@@ -120,6 +120,7 @@ func TestListsUseAnIndex(t *testing.T) {
 			p := pages{db, sqlstore.Record(db)}
 			checkUserLists(t, p)
 			checkSessionLists(t, p)
+			checkTokenLists(t, p)
 			checkEventLists(t, p)
 		}
 	})
@@ -158,6 +159,7 @@ func checkUserLists(t *testing.T, p pages) {
 			{Role: store.RoleAdmin},
 			{Status: "pending"},
 			{Status: "inactive"},
+			{Kind: store.KindService},
 			{Role: store.RoleAdmin, Status: "never"},
 			{Text: "ser1"},
 			{Text: "er"},
@@ -208,6 +210,21 @@ func checkSessionLists(t *testing.T, p pages) {
 	}
 }
 
+func checkTokenLists(t *testing.T, p pages) {
+	t.Helper()
+	user, err := p.db.UserByUsername(t.Context(), "user0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []store.TokenQuery{{}, {UserID: user.ID}} {
+		p.check(t, fmt.Sprintf("tokens %+v", q), func(c string) (string, error) {
+			q.Cursor, q.Limit = c, 3
+			page, err := p.db.Tokens(t.Context(), q)
+			return page.Next, err
+		})
+	}
+}
+
 func checkEventLists(t *testing.T, p pages) {
 	t.Helper()
 	user, err := p.db.UserByUsername(t.Context(), "user0")
@@ -253,6 +270,9 @@ func TestLookupsUseAnIndex(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"session": func() error { _, _, err := db.SessionByToken(ctx, hash); return err },
 		"by id":   func() error { _, _, err := db.Session(ctx, "x"); return err },
+		"token":   func() error { _, _, err := db.TokenByHash(ctx, hash); return err },
+		"tokens":  func() error { _, err := db.CountTokens(ctx, "x", time.Now()); return err },
+		"expired": func() error { _, err := db.ExpiredTokens(ctx, time.Now(), 10); return err },
 		"user":    func() error { _, err := db.User(ctx, "x"); return err },
 		"login":   func() error { _, err := db.UserByLogin(ctx, "x"); return err },
 		"name":    func() error { _, err := db.UserByUsername(ctx, "x"); return err },

@@ -206,6 +206,9 @@ func insertSession(ctx context.Context, q queryer, s store.Session) error {
 	if err != nil {
 		return err
 	}
+	if err := checkService(ctx, q, s.UserID); err != nil {
+		return err
+	}
 	idle := idleMillis(s.Idle)
 	seen, expires := toMillis(s.LastSeenAt), toMillis(s.ExpiresAt)
 	ip := clip(withoutZone(s.IP), maxIP)

@@ -10,6 +10,8 @@ const (
 	sessionGrace = 5 * time.Minute
 	// linkGrace is how long an expired link is kept, so that its page can say "expired" and not "unknown".
 	linkGrace = 7 * 24 * time.Hour
+	// tokenGrace is how long an expired token is kept, so that its owner's list can say so.
+	tokenGrace = 30 * 24 * time.Hour
 	// changeRetention is how long changes are kept for other processes. A process that missed more than that drops its
 	// cache.
 	changeRetention = time.Hour
@@ -53,6 +55,7 @@ func sweepSteps(now, counts time.Time, keepEvents time.Duration) []sweepStep {
 		{"sessions", "id", `over_at <= $2 AND (expires_at <= $2 OR over_at <= $3)`, []any{ms(0), ms(sessionGrace)}},
 		{"flows", "state_hash", `expires_at <= $2`, []any{ms(0)}},
 		{"links", "id", `expires_at <= $2`, []any{ms(linkGrace)}},
+		{"tokens", "id", `expires_at > 0 AND expires_at <= $2`, []any{ms(tokenGrace)}},
 		{"throttle_buckets", "bucket", `tat <= $2`, []any{counts.UnixMicro()}},
 		{"throttle_attempts", "account", `last_at <= $2`, []any{toMillis(counts.Add(-forgetAttempts))}},
 		{"changes", "seq", `at <= $2`, []any{ms(changeRetention)}},

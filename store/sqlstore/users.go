@@ -14,7 +14,7 @@ import (
 // userColumns are the columns of a user, in the order of userDest.
 const userColumns = `id username email email_verified display_name role role_granted group_names active pending
 	managed is_local origin password_hash must_change password_changed_at epoch version created_at updated_at
-	last_login_at role_provided provided_groups`
+	last_login_at role_provided provided_groups kind`
 
 // userRow scans a user.
 type userRow struct {
@@ -39,7 +39,7 @@ func (r *userRow) dest() []any {
 		intBool{&u.MustChange},
 		&r.changedAt, &u.Epoch, &u.Version, &r.created, &r.updated, &r.lastIn,
 		intBool{&u.RoleProvided},
-		&r.provided,
+		&r.provided, &u.Kind,
 	}
 }
 
@@ -208,6 +208,13 @@ func (r reader) newUserFilter(q store.UserQuery) (userFilter, error) {
 		f.add(noIndex + "u.active = 1 AND " + noIndex + "u.pending = 0")
 	default:
 		f.index = status
+	}
+	switch {
+	case q.Kind == "":
+	case q.Kind == store.KindService && f.index == "":
+		f.index = "u.kind = 'service'"
+	default:
+		f.add(noIndex+"u.kind = %s", clean(string(q.Kind)))
 	}
 	switch {
 	case q.Role == "":

@@ -22,6 +22,13 @@ func prepareUser(u *store.User) (userKeys, error) {
 		return userKeys{}, fmt.Errorf("the user: %w", err)
 	}
 	u.Name = clean(u.Name)
+	if u.Kind == "" {
+		u.Kind = store.KindPerson
+	}
+	if u.Kind != store.KindPerson && (u.Kind != store.KindService || u.PasswordHash != "" || u.Role != store.RoleUser ||
+		u.Managed || u.Local || u.Pending || u.MustChange) {
+		return userKeys{}, fmt.Errorf("%w: the user: %w", errArgument, errService)
+	}
 	normalizeProvided(u)
 	keys := userKeys{
 		username: store.FoldName(u.Username),
@@ -89,12 +96,13 @@ func (t *tx) CreateUser(ctx context.Context, u store.User) error {
 			return err
 		}
 		_, err = q.ExecContext(ctx, `INSERT INTO users (`+columns("", userColumns)+`, username_key, email_key, search)
-			VALUES (`+placeholders(26)+`)`,
+			VALUES (`+placeholders(27)+`)`,
 			u.ID, u.Username, u.Email, toInt(u.EmailVerified), u.Name, string(u.Role), toInt(u.RoleGranted),
 			groupsText(u.Groups), toInt(u.Active), toInt(u.Pending), toInt(u.Managed), toInt(u.Local), string(u.Origin),
 			u.PasswordHash, toInt(u.MustChange), toMillis(u.PasswordChangedAt), u.Epoch, max(u.Version, 1),
 			toMillis(u.CreatedAt), toMillis(u.UpdatedAt), toMillis(u.LastLoginAt),
-			toInt(u.RoleProvided), groupsText(u.ProvidedGroups), keys.username, keys.email, keys.search)
+			toInt(u.RoleProvided), groupsText(u.ProvidedGroups), string(u.Kind), keys.username, keys.email,
+			keys.search)
 		return err
 	})
 }
@@ -130,7 +138,7 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 			}
 		}
 		if before.Active && !u.Active {
-			if err := t.deactivate(ctx, q, u.ID, t.now()); err != nil {
+			if err := t.deactivate(ctx, q, before, t.now()); err != nil {
 				return err
 			}
 		}
@@ -148,6 +156,9 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 func checkUpdate(ctx context.Context, q queryer, u, before store.User, keys userKeys) error {
 	if before.Version != u.Version {
 		return store.ErrStale
+	}
+	if before.Kind != u.Kind {
+		return fmt.Errorf("%w: the kind of an account never changes", errArgument)
 	}
 	if isGrantedAdmin(before) && !isGrantedAdmin(u) || before.IsActiveAdmin() && !u.IsActiveAdmin() {
 		if err := checkLastAdmin(ctx, q, before); err != nil {
@@ -252,8 +263,14 @@ func requireOtherAdmin(ctx context.Context, q queryer, u store.User, granted boo
 }
 
 // deactivate deletes everything with which a user could get in. The epoch is incremented, so that re-activation does
-// not revive sessions that a process has cached.
-func (t *tx) deactivate(ctx context.Context, q queryer, id string, now time.Time) error {
+// not revive sessions that a process has cached. Tokens of a service account rest: they are all that it has.
+func (t *tx) deactivate(ctx context.Context, q queryer, u store.User, now time.Time) error {
+	id := u.ID
+	if !u.IsService() {
+		if _, err := deleteTokens(ctx, q, "user_id", id); err != nil {
+			return err
+		}
+	}
 	if _, err := q.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = $1`, id); err != nil {
 		return err
 	}
@@ -292,7 +309,7 @@ func (t *tx) DeleteUser(ctx context.Context, id string) error {
 			return err
 		}
 		for _, statement := range []string{
-			// Sessions, identities and devices go with their user (ON DELETE CASCADE); these have no foreign key, since some
+			// Sessions, identities, tokens and devices go with their user (ON DELETE CASCADE); these have no foreign key, since some
 			// of them have no user.
 			`DELETE FROM links WHERE user_id = $1`,
 			`DELETE FROM flows WHERE user_id = $1 AND user_id <> ''`,
@@ -321,8 +338,15 @@ func (t *tx) SetPassword(ctx context.Context, userID string, p store.PasswordCha
 		if err != nil {
 			return err
 		}
-		if p.Rehash {
+		switch {
+		case before.IsService():
+			return fmt.Errorf("%w: %w", errArgument, errService)
+		case p.Rehash:
 			return rehash(ctx, q, userID, p)
+		case !p.KeepTokens:
+			if _, err := deleteTokens(ctx, q, "user_id", userID); err != nil {
+				return err
+			}
 		}
 		return setPassword(ctx, q, before, p)
 	})

@@ -100,6 +100,26 @@ func parseGroups(text string) []string {
 	return groups
 }
 
+// textsText returns a list of texts as it is stored, in its order.
+func textsText(list []string) string {
+	if len(list) == 0 {
+		return "[]"
+	}
+	b, _ := json.Marshal(list) // strings always marshal
+	return string(b)
+}
+
+// parseTexts parses a list of texts, nil for an empty one. ok is false when it is malformed.
+func parseTexts(text string) (list []string, ok bool) {
+	if text == "[]" {
+		return nil, true
+	}
+	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) == 0 {
+		return nil, false
+	}
+	return list, true
+}
+
 func detailsText(details map[string]string) string {
 	if len(details) == 0 {
 		return "{}"

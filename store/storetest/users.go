@@ -15,7 +15,7 @@ var userTests = []test{
 	{"a user is returned as stored", func(t *testing.T, s store.Store) {
 		at := now()
 		u := store.User{
-			ID: store.NewID(at), Username: "Grüße.Ø", Email: "A@Example.com", EmailVerified: true, Name: "Zoë \"Z\" 🙂",
+			ID: store.NewID(at), Kind: store.KindPerson, Username: "Grüße.Ø", Email: "A@Example.com", EmailVerified: true, Name: "Zoë \"Z\" 🙂",
 			Role: store.RoleAdmin, RoleGranted: true, Groups: []string{"a", "b"}, Active: true, Pending: true,
 			Managed: true, Local: true, Origin: store.OriginEnv, PasswordHash: "$argon2id$x", MustChange: true,
 			PasswordChangedAt: at.Add(-time.Hour), Epoch: 7, Version: 3, CreatedAt: at, UpdatedAt: at.Add(time.Second),
