@@ -32,6 +32,8 @@ type App struct {
 	SignIn *SignInConfig `json:"sign_in,omitempty"`
 	// Session is how long a sign-in lasts.
 	Session *SessionConfig `json:"session,omitempty"`
+	// Tokens switches tokens of programs on; default off.
+	Tokens *TokensConfig `json:"tokens,omitempty"`
 	// Password bounds passwords and the cost of their hashes.
 	Password *PasswordConfig `json:"password,omitempty"`
 	// Throttle bounds how fast passwords may be tried.
@@ -59,16 +61,16 @@ type App struct {
 
 	afterLines []func() error // checks of the Caddyfile that need all of its lines
 
-	log         *zap.Logger
-	opt         *options
-	seed        *seed.Values
-	rt          *runtime.Runtime
-	guarded     guardedNames
-	signedNames []string                   // of headers with assertions, beside the default one
-	gates       []*Gate                    // all that use this app, for the admin pages
-	notes       []admin.Note               // warnings about the configuration, for the admin pages
-	installed   map[*caddyhttp.Server]bool // servers that have preHandlers
-	routing     sync.Mutex                 // held while routes are changed before the first request, or are looked at
+	log       *zap.Logger
+	opt       *options
+	seed      *seed.Values
+	rt        *runtime.Runtime
+	guarded   guardedNames
+	secret    guardedNames               // headers that are secrets as a whole
+	gates     []*Gate                    // all that use this app, for the admin pages
+	notes     []admin.Note               // warnings about the configuration, for the admin pages
+	installed map[*caddyhttp.Server]bool // servers that have preHandlers
+	routing   sync.Mutex                 // held while routes are changed before the first request, or are looked at
 
 	lenientClientIP atomic.Bool // a server with a gate lets clients choose their address
 	untrusted       untrustedProxy

@@ -156,9 +156,7 @@ func (g *Gate) provisionAssertion() error {
 		lifetime: cmp.Or(time.Duration(a.Lifetime), defaultLifetime), claims: a.Claims,
 	}
 	g.app.guarded.add(g.signed.name)
-	if g.signed.name != defaultAssertionHeader {
-		g.app.signedNames = append(g.app.signedNames, g.signed.name)
-	}
+	g.app.secret.add(g.signed.name)
 	return nil
 }
 

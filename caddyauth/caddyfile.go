@@ -75,6 +75,7 @@ var appLines = []line[*App]{
 	{name: "oidc", parse: parseOIDC, more: true},
 	{name: "sign_in", parse: parseSignIn},
 	{name: "session", parse: parseSession},
+	{name: "tokens", parse: parseTokens},
 	{name: "password", parse: parsePassword},
 	{name: "throttle", parse: parseThrottle},
 	{name: "audit", parse: parseAudit},
@@ -101,6 +102,9 @@ var gateLines = []line[*Gate]{
 	{name: "allow_preflight", parse: (*Gate).parsePreflight},
 	{name: "cors", parse: (*Gate).parseCORS, more: true},
 	{name: "upgrade", parse: (*Gate).parseUpgrade, more: true},
+	{name: "tokens", parse: (*Gate).parseGateTokens, more: true},
+	{name: "basic", parse: (*Gate).parseBasic, more: true},
+	{name: "pass_token", parse: (*Gate).parsePassToken},
 }
 
 // parseLines reads a block of ours into what these lines fill.

@@ -47,7 +47,7 @@ func (g *Gate) anonymous(w http.ResponseWriter, r *http.Request, req *request) e
 		if g.allowsOrigin(r) { // a path would be one of the script's own site
 			address = req.pageContext(r).Absolute(address)
 		}
-		req.live.site.Responses.Unauthorized(w, req.forPages(r), address)
+		req.live.site.Responses.Unauthorized(w, req.forPages(r), address, kind == kindAPI && g.offersBasic(r, req))
 	}
 	return nil
 }

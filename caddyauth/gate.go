@@ -45,6 +45,12 @@ type Gate struct {
 	// Upgrade are protocols that a connection may be upgraded to besides websocket, as the client names them, such as
 	// SPDY/3.1. Such connections end with the session, and on public paths they have none.
 	Upgrade []string `json:"upgrade,omitempty"`
+	// Tokens are paths on which tokens of programs are taken, or `off`; default everywhere.
+	Tokens []string `json:"tokens,omitempty"`
+	// Basic are paths on which a token may also come as Basic, and programs are told so.
+	Basic []string `json:"basic,omitempty"`
+	// PassToken leaves the header with the token to the app.
+	PassToken bool `json:"pass_token,omitempty"`
 	// At is where the directive is in a Caddyfile, as file:line; for messages.
 	At string `json:"at,omitempty"`
 
@@ -58,8 +64,9 @@ type Gate struct {
 	headers      []identityHeader
 	signed       *signedHeader // nil for none
 	cors         []string      // as browsers spell them
-	providers    []string      // by name, for require; nil where they are not known
-	guards       []string      // which requests it guards, in words; none: all. Caddy drops MatcherSetsRaw
+	gateTokens   gateTokens
+	providers    []string // by name, for require; nil where they are not known
+	guards       []string // which requests it guards, in words; none: all. Caddy drops MatcherSetsRaw
 	server       *caddyhttp.Server
 }
 
@@ -93,6 +100,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	}
 	for _, provision := range []func() error{
 		g.provisionPaths, g.provisionRequire, g.provisionHeaders, g.provisionAssertion, g.provisionCORS,
+		g.provisionTokens,
 	} {
 		if err := provision(); err != nil {
 			return err
@@ -111,6 +119,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 func (g *Gate) Validate() error {
 	for _, check := range []func() error{
 		g.checkPaths, g.checkRequire, g.checkHeaders, g.checkAssertion, g.checkSendGroups, g.checkCORS, g.checkUpgrade,
+		g.checkTokens,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -142,6 +151,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return next.ServeHTTP(req.withoutOurCookies(w), r)
 	}
 	req.dropForeignIdentity()
+	if req.first.credential.Ours() {
+		return g.serveToken(w, r, next, req)
+	}
 	if g.public.Match(req.target) || g.AllowPreflight && isPreflight(r) && req.rulePath() != "" {
 		return g.passAny(w, r, next, req)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/gatehouse-auth/gatehouse/internal/credential"
 )
 
 // HeaderConfig sends one identity value upstream.
@@ -51,7 +53,10 @@ func (g *Gate) provisionHeaders() (err error) {
 	for _, h := range slices.Concat(g.headers, defaultHeaders) {
 		g.app.guarded.add(h.name)
 	}
-	g.app.guarded.add(defaultAssertionHeader)
+	for _, name := range []string{defaultAssertionHeader, credential.Header} {
+		g.app.guarded.add(name)
+		g.app.secret.add(name)
+	}
 	return nil
 }
 

@@ -20,20 +20,22 @@ const (
 	valueRole
 	valueProvider
 	valueSession // placeholder only
+	valueToken   // likewise
 	numValues
 )
 
 // valueNames are the names of the values in `header`, by index.
-var valueNames = [numValues]string{"user", "id", "email", "name", "groups", "role", "provider", "session"}
+var valueNames = [numValues]string{"user", "id", "email", "name", "groups", "role", "provider", "session", "token"}
 
 // placeholders are the names of the values in Caddy, by index.
 var placeholders = [numValues]string{
 	"http.auth.user.id", "http.auth.user.uid", "http.auth.user.email", "http.auth.user.name",
-	"http.auth.user.groups", "http.auth.user.role", "http.auth.user.provider", "http.auth.user.session",
+	"http.auth.user.groups", "http.auth.user.role", "http.auth.user.provider", "http.auth.user.session", "http.auth.user.token",
 }
 
-// guardedNames are the folded names that no client may send: the default headers, that of assertions, and every
-// configured one, of all gates of the app, because one site's upstream may be another's.
+// guardedNames are the folded names that no client may send on to an app: the default headers, that of assertions, and
+// every configured one, of all gates of the app, because one site's upstream may be another's; and that of our own
+// tokens, which an upstream might read in another spelling.
 type guardedNames map[string]struct{}
 
 const maxNameLen = 64
@@ -165,6 +167,9 @@ func newIdentity(o *login.OIDC, l *session.Live, groups []string) *identity {
 		valueGroups: strings.Join(headerGroups(groups), ","), valueRole: string(u.Role), valueProvider: provider,
 		valueSession: l.Session.ID,
 	}}
+	if l.Token != nil {
+		id.values[valueSession], id.values[valueToken] = "", l.Token.ID
+	}
 	for i, v := range id.values {
 		id.encoded[i] = percentEncoded(v)
 	}

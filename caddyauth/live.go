@@ -37,7 +37,7 @@ func newLive(a *App) (*live, error) {
 	accounts := account.New(account.Config{
 		Store: ending, Sessions: rt.Sessions, Login: logins, Hasher: hasher, Policy: o.policy,
 		Title: o.title, EnvPrefix: o.seed.EnvPrefix, Clock: time.Now, Log: a.log.Named("account"),
-		Passwords: o.passwords,
+		Passwords: o.passwords, Tokens: o.tokens,
 	})
 	providers, err := a.newOIDC(logins)
 	if err != nil {

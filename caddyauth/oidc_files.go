@@ -29,7 +29,7 @@ func (p *ProviderConfig) readSecret(c *oidc.Config) error {
 	if err != nil {
 		return err
 	}
-	if c.Secret, err = credential("client_secret_file", string(b)); err != nil {
+	if c.Secret, err = readCredential("client_secret_file", string(b)); err != nil {
 		return err
 	}
 	if c.Secret == "" {
@@ -38,10 +38,10 @@ func (p *ProviderConfig) readSecret(c *oidc.Config) error {
 	return nil
 }
 
-// credential returns what a variable or a file holds without one line break at the end, which editors and secret
+// readCredential returns what a variable or a file holds without one line break at the end, which editors and secret
 // stores add. Other white space around it, or a character that nobody sees, would be sent along, and the provider would
 // only say that the credentials are wrong.
-func credential(option, s string) (string, error) {
+func readCredential(option, s string) (string, error) {
 	s = strings.TrimSuffix(strings.TrimSuffix(s, "\n"), "\r")
 	switch {
 	case strings.HasPrefix(s, "\ufeff"):

@@ -30,7 +30,7 @@ func (p *ProviderConfig) resolve() (oidc.Config, error) {
 		}
 		s, err := placeholder("oidc "+p.Name+" "+v.option, v.from)
 		if err == nil {
-			s, err = credential("oidc "+p.Name+" "+v.option, s)
+			s, err = readCredential("oidc "+p.Name+" "+v.option, s)
 		}
 		if err != nil {
 			return c, err

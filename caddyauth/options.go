@@ -18,6 +18,7 @@ type options struct {
 	adminOptions
 	sessionOptions
 	signInOptions
+	tokenOptions
 	passwordOptions
 	throttleOptions
 	auditOptions
@@ -38,6 +39,7 @@ var sections = []section{
 	{resolveStore, storeSettings},
 	{resolveAdmin, adminSettings},
 	{resolveSession, sessionSettings},
+	{resolveTokens, tokensSettings},
 	{resolvePassword, passwordSettings},
 	{resolveThrottle, throttleSettings},
 	{resolveAudit, auditSettings},

@@ -42,8 +42,7 @@ func (g *Gate) checkPaths() error {
 	}{{"public", g.Public}, {"optional", g.Optional}, {"api", g.API}} {
 		for _, p := range list.paths {
 			if strings.ContainsAny(p, "{}") {
-				return fmt.Errorf("%s: path %q: placeholders are not replaced here; write the path itself, with %%7B and %%7D "+
-					"for braces", list.option, p)
+				return placeholderInPath(list.option, p)
 			}
 		}
 		if err := repeated(list.option, list.paths, same); err != nil {
@@ -56,6 +55,11 @@ func (g *Gate) checkPaths() error {
 		}
 	}
 	return nil
+}
+
+func placeholderInPath(option, path string) error {
+	return fmt.Errorf("%s: path %q: placeholders are not replaced here; write the path itself, with %%7B and %%7D "+
+		"for braces", option, path)
 }
 
 // provisionPaths makes rules of the configured paths.

@@ -25,16 +25,12 @@ var addressHeaders = []string{
 	"X-Rewrite-Url",
 }
 
-// secretHeaders are secrets as a whole, which handlers need. They are restored after the copy for the logs. An
-// assertion may be that of another Gatehouse, in front of this one, and good for its app.
-var secretHeaders = []string{"Gatehouse-Token", defaultAssertionHeader}
-
 // redacted is what a request contained before its secrets were removed.
 type redacted struct {
 	context.Context
 	path    string // escaped, without the query
 	uri     *url.URL
-	headers http.Header // of secretHeaders
+	headers http.Header // that are secrets as a whole, which the gate needs
 }
 
 type redactedKey struct{}
@@ -112,15 +108,13 @@ func (a *App) redactHeaders(h http.Header) (shown, taken http.Header) {
 			change(name, values)
 		}
 	}
-	for _, names := range [...][]string{secretHeaders, a.signedNames} {
-		for _, name := range names {
-			if values := h[name]; len(values) > 0 {
-				if taken == nil {
-					taken = make(http.Header)
-				}
-				taken[name] = values
-				change(name, []string{reqctx.Redacted})
+	for name, values := range h {
+		if a.secret.has(name) {
+			if taken == nil {
+				taken = make(http.Header)
 			}
+			taken[name] = values
+			change(name, []string{reqctx.Redacted})
 		}
 	}
 	return shown, taken

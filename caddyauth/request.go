@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/gatehouse-auth/gatehouse/internal/credential"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/runtime"
@@ -38,12 +39,16 @@ type request struct {
 	gate         *Gate  // the last gate that let the request through, nil for none
 	token        string // session token, "" for none; see chooseToken
 	presented    session.Presented
-	several      bool             // it has several session tokens, and which one counts is not known yet
-	upgrade      string           // to what but a WebSocket the client wants to upgrade, "" for nothing
-	cookieHeader []string         // as it came, with our cookies
-	identity     *identity        // of the session; nil for none and where none was looked up
-	sentHeaders  []identityHeader // what a gate sends upstream
-	beside       runtime.Response // what responses are written to that no gate sees
+	several      bool // it has several session tokens, and which one counts is not known yet
+	credential   credential.Presented
+	tookBasic    bool     // a gate before took it as Basic
+	upgrade      string   // to what but a WebSocket the client wants to upgrade, "" for nothing
+	cookieHeader []string // as it came, with our cookies
+	// credentialHeaders are those that the credential came in, as they came.
+	credentialHeaders http.Header
+	identity          *identity        // of the session; nil for none and where none was looked up
+	sentHeaders       []identityHeader // what a gate sends upstream
+	beside            runtime.Response // what responses are written to that no gate sees
 
 	follower session.Follower
 	response runtime.Response  // what the app's response is written to
@@ -73,6 +78,7 @@ func receive(app *App, r *http.Request) *request {
 	req.presented.Read(req.cookie, r.Header)
 	token, single := req.presented.Single()
 	req.token, req.several = token, !single
+	req.credential, req.credentialHeaders = credential.Take(r.Header)
 	req.upgrade = app.guarded.strip(r)
 	session.StripCookies(r.Header, app.opt.cookieName, &req.cookies)
 	req.providePlaceholders()

@@ -1,10 +1,8 @@
 package caddyauth
 
 import (
-	"encoding/base64"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -42,7 +40,7 @@ func shape(k requestKind) web.Shape {
 func (req *request) kind(r *http.Request, api policy.Paths) requestKind {
 	h := r.Header
 	switch {
-	case api.Covers(req.target), hasOwnCredential(h):
+	case api.Covers(req.target), req.first.credential.Ours():
 		return kindAPI
 	case r.Method == http.MethodConnect, len(h["Upgrade"]) > 0, req.first.upgrade != "":
 		return kindAPI // a WebSocket cannot follow a redirect
@@ -105,28 +103,3 @@ func fetchedKind(r *http.Request) requestKind {
 
 // frames are the destinations of navigations within a page.
 var frames = []string{"iframe", "frame", "embed", "object"}
-
-// ownTokens begin the tokens of Gatehouse, wherever a program puts them.
-var ownTokens = []string{"gatehouse_pat_", "gatehouse_svc_"}
-
-// hasOwnCredential reports whether a request carries a token of Gatehouse, which only programs do.
-func hasOwnCredential(h http.Header) bool {
-	if len(h["Gatehouse-Token"]) > 0 {
-		return true
-	}
-	for _, name := range [...]string{"Authorization", "Proxy-Authorization"} {
-		if slices.ContainsFunc(h[name], holdsOwnToken) {
-			return true
-		}
-	}
-	return false
-}
-
-func holdsOwnToken(value string) bool {
-	if scheme, rest, ok := strings.Cut(value, " "); ok && strings.EqualFold(scheme, "Basic") {
-		if plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest)); err == nil {
-			value = string(plain)
-		}
-	}
-	return slices.ContainsFunc(ownTokens, func(prefix string) bool { return strings.Contains(value, prefix) })
-}

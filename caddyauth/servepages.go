@@ -21,6 +21,9 @@ func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) 
 		return g.tooEarly(w, r)
 	}
 	runtime.GateWrites(w)
+	if req.first.credential.Ours() {
+		return g.servePagesToProgram(w, r, req)
+	}
 	_ = req.chooseToken(r.Context()) // with an error there is a token, whose lookup fails as well
 	asked := false
 	r = web.WithSessionObserver(req.forPages(r), func(s *session.Live) {
@@ -33,6 +36,24 @@ func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) 
 	if !asked {
 		req.identifyForLog()
 	}
+	return nil
+}
+
+// servePagesToProgram serves what of our own addresses a token opens: little. Its paths are no part of a scope.
+func (g *Gate) servePagesToProgram(w http.ResponseWriter, r *http.Request, req *request) error {
+	refusal, err := g.resolveToken(r.Context(), r, req)
+	switch {
+	case err != nil:
+		req.live.rt.Metrics.Token("unavailable")
+		return g.unavailable(w, r, req, err)
+	case refusal != web.TokenAccepted:
+		return g.refuseToken(w, r, req, refusal)
+	case !scopeOf(req.session).AllowsHost(req.host, r.Method):
+		return g.refuseToken(w, r, req, web.TokenOutOfScope)
+	}
+	req.live.rt.Metrics.Token("accepted")
+	req.first.identity = identityOf(req.live.oidc, req.session)
+	req.live.site.Router.ServeHTTP(w, web.WithProgram(req.forPages(r), req.session))
 	return nil
 }
 

@@ -200,7 +200,8 @@ type Tx interface {
 	// It marks the user with [MarkEnded], so that sign-ins in progress fail.
 	BumpEpoch(ctx context.Context, userID string) error
 
-	// CreateSession inserts s. The user must exist.
+	// CreateSession inserts s. The user must exist, and be a person. Tokens that were made in sessions of the same identity
+	// get its claims, except those whose identity was unlinked meanwhile.
 	CreateSession(ctx context.Context, s Session) error
 	// ReplaceSession deletes the session oldID and inserts s in its place: provider session ids of the old one are
 	// copied to the new one. ErrNotFound when oldID has ended in the meantime.
@@ -209,7 +210,8 @@ type Tx interface {
 	// everything. Issuer with Subject or SID also selects by what [Tx.AddSessionName] added.
 	EndSessions(ctx context.Context, sel SessionSelector) ([]Session, error)
 	// SetSessionTokens replaces the provider tokens of a live session if Sealed is still old. Otherwise it returns
-	// ErrStale, so that newer tokens are never overwritten by older ones.
+	// ErrStale, so that newer tokens are never overwritten by older ones. Tokens of programs get the claims, as with
+	// CreateSession.
 	SetSessionTokens(ctx context.Context, id string, old string, t SessionTokens) error
 	// AddSessionName adds a further issuer, subject and provider session id by which the session can be ended. sid may be
 	// "".
@@ -242,8 +244,6 @@ type Tx interface {
 	// DeleteTokens deletes the selected tokens, and those that they replaced, and returns them. An empty selector is an
 	// error.
 	DeleteTokens(ctx context.Context, sel TokenSelector) ([]Token, error)
-	// RenewTokenClaims writes claims to a user's tokens that were made in sessions of that identity.
-	RenewTokenClaims(ctx context.Context, userID string, c ProvidedClaims) error
 	// NoteExpired records that the expiry of these tokens is in the audit log.
 	NoteExpired(ctx context.Context, ids ...string) error
 

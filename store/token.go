@@ -37,7 +37,7 @@ type Token struct {
 	Level   string // assurance of the session that made it, "aal1" or "aal2"; "" for tokens of service accounts
 
 	// Provider, Issuer, Subject and Claims are those of the session that made it, "" for local ones: rights that a
-	// provider gives apply as in that session. Sign-ins and refreshes renew Claims.
+	// provider gives apply as in that session. Claims are renewed with every sign-in and refresh of the identity.
 	Provider, Issuer, Subject string
 	Claims                    string
 
@@ -83,11 +83,4 @@ type TokenUse struct {
 	TokenID string
 	At      time.Time
 	IP      string
-}
-
-// ProvidedClaims are claims of an identity, as [Session.Claims].
-type ProvidedClaims struct {
-	Issuer  string
-	Subject string
-	Claims  string
 }

@@ -60,7 +60,9 @@ type Config struct {
 	Policy   password.Policy
 	// Passwords says whose passwords are accepted, and so whose can be set; zero means nobody's.
 	Passwords login.Passwords
-	Title     string // of the site; passwords must not be similar to it
+	// Tokens bound the tokens of programs; nil means that there are none.
+	Tokens *TokenLimits
+	Title  string // of the site; passwords must not be similar to it
 	// Effective returns a user with the effective rights of a session, see login.OIDC. nil means that there are no
 	// providers.
 	Effective func(*store.Session, store.User) store.User
@@ -74,6 +76,7 @@ type Config struct {
 type Service struct {
 	*core
 	SessionActions
+	Programs TokenActions
 }
 
 // core holds what every change needs: authorization, rate limits, the audit log.
@@ -86,7 +89,7 @@ type core struct {
 // New returns the service of a store.
 func New(c Config) *Service {
 	s := &core{Config: c}
-	return &Service{core: s, SessionActions: SessionActions{s}}
+	return &Service{core: s, SessionActions: SessionActions{s}, Programs: TokenActions{s}}
 }
 
 func (s *core) now() time.Time {

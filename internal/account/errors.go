@@ -59,6 +59,10 @@ const (
 	CodeNoPassword   = "no-password"     // the account has no password that could be changed
 	CodePasswordsOff = "passwords-off"   // the password would not be accepted
 	CodeSetupDone    = "setup-done"      // an administrator exists already
+	CodeTokensOff    = "tokens-off"      // the configuration has no tokens
+	CodeTokenLimit   = "token-limit"     // the account has as many tokens as it may
+	CodeNotService   = "not-service"     // a person makes their own tokens
+	CodeService      = "service"         // a service account has no password and no role
 )
 
 // ForbiddenError means that a guard refused the action. Nothing was changed; the refusal is audited.

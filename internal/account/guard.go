@@ -35,6 +35,23 @@ func (s *core) requireFreshAdmin(ctx context.Context, tx store.Reader, a Actor) 
 	if err != nil || a.Kind != Person {
 		return err
 	}
+	return s.checkFresh(a, sess)
+}
+
+// requireFreshSession allows a person with a fresh sign-in or step-up, and no password to change.
+func (s *core) requireFreshSession(ctx context.Context, tx store.Reader, a Actor) (store.Session, store.User, error) {
+	sess, u, err := s.requireSession(ctx, tx, a)
+	if err != nil {
+		return sess, u, err
+	}
+	if s.effective(&sess, u).MustChange {
+		return sess, u, refuse(CodeMustChange, "refused.must_change")
+	}
+	return sess, u, s.checkFresh(a, sess)
+}
+
+// checkFresh refuses what is not soon after a sign-in or step-up.
+func (s *core) checkFresh(a Actor, sess store.Session) error {
 	authAt := sess.AuthAt // from the store, not only from the caller
 	if a.AuthAt.Before(authAt) {
 		authAt = a.AuthAt

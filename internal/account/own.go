@@ -99,7 +99,7 @@ func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, 
 			return store.ErrStale // the password was changed since the proof
 		}
 		setTarget(e, u)
-		if err := s.storePassword(ctx, tx, u, store.PasswordChange{Hash: hash, At: s.now()}); err != nil {
+		if err := s.storePassword(ctx, tx, u, store.PasswordChange{Hash: hash, At: s.now(), KeepTokens: true}); err != nil {
 			return err
 		}
 		if err := proof.ClearAttempts(ctx, tx); err != nil {
@@ -130,7 +130,7 @@ func (s *Service) endOthers(ctx context.Context, tx store.Tx, a Actor, e *store.
 		return nil
 	}
 	_, err := s.recoverAccount(ctx, tx, a, e, store.User{ID: keep.UserID},
-		login.Recovery{KeepSession: keep.ID, KeepDevices: a.Client.Devices})
+		login.Recovery{KeepSession: keep.ID, KeepDevices: a.Client.Devices, KeepTokens: true})
 	return err
 }
 

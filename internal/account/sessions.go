@@ -90,7 +90,7 @@ func (s SessionActions) EndOtherSessions(ctx context.Context, a Actor) (int, err
 		}
 		n = len(ended)
 		out, err := s.recoverAccount(ctx, tx, a, e, u, login.Recovery{
-			KeepSessions: true, KeepLinks: true,
+			KeepSessions: true, KeepLinks: true, KeepTokens: true,
 			KeepDevices: a.Client.Devices,
 		})
 		out.Sessions = n
@@ -108,7 +108,9 @@ func (s SessionActions) EndAllOwnSessions(ctx context.Context, a Actor) error {
 			return err
 		}
 		setTarget(e, u)
-		_, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, KeepDevices: a.Client.Devices})
+		_, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{
+			KeepLinks: true, KeepTokens: true, KeepDevices: a.Client.Devices,
+		})
 		return err
 	})
 }
@@ -132,7 +134,9 @@ func (s SessionActions) RevokeAccess(ctx context.Context, a Actor, userID string
 				return err
 			}
 			setTarget(e, u)
-			out, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{KeepLinks: true, Identities: identities})
+			out, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{
+				KeepLinks: true, KeepTokens: !identities, Identities: identities,
+			})
 			return err
 		})
 	return out.Sessions, err

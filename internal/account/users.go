@@ -11,8 +11,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// NewUser holds the fields of a new account.
+// NewUser holds the fields of a new account. One for a program (Kind) has no password, link or role.
 type NewUser struct {
+	Kind       store.UserKind // "" means a person
 	Username   string
 	Email      string     // may be empty
 	Name       string     // may be empty
@@ -52,6 +53,9 @@ func (s *Service) Create(ctx context.Context, a Actor, n NewUser) (store.User, *
 		if former { // another account had this name before: recorded for the administrator
 			e.Details["former_name"] = "true"
 		}
+		if u.IsService() {
+			return nil
+		}
 		e.Details["password"] = "set"
 		if hash == "" {
 			e.Details["password"] = "link"
@@ -80,12 +84,31 @@ func (s *Service) newUser(n NewUser) (store.User, error) {
 		Active: n.Active, Local: true, Origin: store.OriginLocal, CreatedAt: now, UpdatedAt: now,
 	}
 	u.EmailVerified = u.Email != ""
+	switch n.Kind {
+	case "", store.KindPerson:
+	case store.KindService:
+		return f.service(u, n)
+	default:
+		f.add("kind", "fault.kind")
+	}
 	if n.Password != "" {
 		if err := f.password(s, "password", n.Password, u); err != nil {
 			return store.User{}, err
 		}
 	} else {
 		f.expires(n.Expires)
+	}
+	return u, f.err()
+}
+
+// service returns the new account of a program.
+func (f *fields) service(u store.User, n NewUser) (store.User, error) {
+	u.Kind, u.Local, u.RoleGranted = store.KindService, false, false
+	if u.Role != store.RoleUser {
+		f.add("role", "fault.service_role")
+	}
+	if n.Password != "" {
+		f.add("password", "fault.service_password")
 	}
 	return u, f.err()
 }
@@ -218,7 +241,9 @@ func (p *Patch) validate(before store.User, provided []string) error {
 		}
 	}
 	if p.Role != nil {
-		f.role(*p.Role)
+		if f.role(*p.Role); before.IsService() && *p.Role != store.RoleUser {
+			f.add("role", "fault.service_role")
+		}
 	}
 	if p.Groups != nil {
 		v := f.groups(*p.Groups, before.Groups, provided)

@@ -17,8 +17,8 @@ type (
 	currentSession struct {
 		User          currentUser `json:"user"`
 		Auth          currentAuth `json:"auth"`
-		ExpiresAt     time.Time   `json:"expires_at"`
-		IdleExpiresAt time.Time   `json:"idle_expires_at"`
+		ExpiresAt     *time.Time  `json:"expires_at"`      // null: a token without an end
+		IdleExpiresAt *time.Time  `json:"idle_expires_at"` // null for tokens, which do not need to be used
 	}
 	currentUser struct {
 		ID       string     `json:"id"`
@@ -67,14 +67,14 @@ type me struct{ *web.Deps }
 func (m me) routes() []web.Route {
 	return []web.Route{
 		{
-			Method: http.MethodGet, Pattern: "/api/v1/session", Access: web.Optional, Handle: m.session,
+			Method: http.MethodGet, Pattern: "/api/v1/session", Access: web.Optional, Handle: m.session, Programs: true,
 			Doc: &web.Operation{
 				Summary: "Who is signed in, and until when; asking does not count as a use",
 				Gives:   map[string]any{}, Status: http.StatusOK,
 			},
 		},
 		{
-			Method: http.MethodGet, Pattern: "/api/v1/me", Access: web.SignedIn, Handle: m.read,
+			Method: http.MethodGet, Pattern: "/api/v1/me", Access: web.SignedIn, Handle: m.read, Programs: true,
 			Doc: &web.Operation{Summary: "Read one's own account", Gives: User{}, Status: http.StatusOK},
 		},
 		{
@@ -111,11 +111,15 @@ func (m me) session(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 		return web.ErrSignIn
 	}
 	s, u := q.Live.Session, q.Live.User
-	ui.WriteJSON(w, r, http.StatusOK, currentSession{
+	out := currentSession{
 		User:      currentUser{u.ID, u.Username, u.Email, u.Name, u.Role, nonNil(u.Groups), u.Managed},
 		Auth:      currentAuth{s.Method, providerName(s.Provider), timeOrNil(s.AuthAt)},
-		ExpiresAt: s.ExpiresAt.UTC(), IdleExpiresAt: q.Live.IdleExpiresAt().UTC(),
-	})
+		ExpiresAt: timeOrNil(s.ExpiresAt), IdleExpiresAt: timeOrNil(q.Live.IdleExpiresAt()),
+	}
+	if q.Program() {
+		out.ExpiresAt, out.IdleExpiresAt = timeOrNil(q.Live.Token.ExpiresAt), nil
+	}
+	ui.WriteJSON(w, r, http.StatusOK, out)
 	return nil
 }
 

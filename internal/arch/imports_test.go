@@ -25,14 +25,15 @@ var order = []string{
 	"internal/problem",     // errors as HTTP says them
 	"internal/account",     // the one place where accounts change
 	"internal/ui",          // rendering, headers, assets
+	"internal/credential",  // tokens of programs
 	"internal/login",       // the one place where a session begins
 	"internal/oidc",        // what providers say
 	"internal/session",     // cookie, cache, streams
 	"internal/assertion",   // signs who a session belongs to
 	"internal/seal",        // encryption of what the store keeps
 	"internal/returnto",    // where a browser may be sent
-	"internal/reqctx",      // what is known about a request
 	"internal/policy",      // the decision
+	"internal/reqctx",      // what is known about a request
 	"internal/i18n",        // sentences for people, in their language
 	"internal/password",
 	"store/sqlstore",

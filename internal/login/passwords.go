@@ -18,6 +18,9 @@ func (p Passwords) Has(u store.User) bool { return u.PasswordHash != "" && p.Of(
 
 // Of reports whether the password of u is accepted.
 func (p Passwords) Of(u store.User) bool {
+	if u.IsService() {
+		return false
+	}
 	switch p {
 	case AllPasswords:
 		return true

@@ -15,6 +15,7 @@ type Recovery struct {
 	KeepSession  string   // id of one session to keep
 	KeepDevices  []string // device tokens of browsers that stay known
 	KeepLinks    bool     // one-time links stay valid
+	KeepTokens   bool     // tokens of programs stay valid
 
 	Identities  bool      // unlink all identities …
 	LinkedSince time.Time // … or those that were linked since then, if not zero
@@ -25,8 +26,8 @@ type Recovery struct {
 
 // Recovered says what was revoked, and which identities are left.
 type Recovered struct {
-	Sessions, Devices, Links int
-	Unlinked, Remaining      []store.Identity
+	Sessions, Devices, Links, Tokens int
+	Unlinked, Remaining              []store.Identity
 }
 
 // Describe adds the counts to the details of an event.
@@ -35,7 +36,7 @@ func (r Recovered) Describe(details map[string]string) {
 		details["sessions_ended"] = strconv.Itoa(r.Sessions)
 	}
 	for name, n := range map[string]int{
-		"browsers_forgotten": r.Devices, "links_canceled": r.Links,
+		"browsers_forgotten": r.Devices, "links_canceled": r.Links, "tokens_revoked": r.Tokens,
 		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Remaining),
 	} {
 		if n > 0 {
@@ -56,6 +57,7 @@ var accessPaths = []accessPath{
 	{"sessions", endSessions},
 	{"devices", forgetDevices},
 	{"links", cancelLinks},
+	{"tokens", revokeTokens},
 	{"flows", endFlows},
 	{"identities", unlinkIdentities},
 }
@@ -100,6 +102,15 @@ func cancelLinks(ctx context.Context, tx store.Tx, u store.User, r Recovery, out
 		return nil
 	}
 	out.Links, err = tx.CancelLinks(ctx, store.LinkPassword, u.ID)
+	return err
+}
+
+func revokeTokens(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error {
+	if r.KeepTokens {
+		return nil
+	}
+	deleted, err := tx.DeleteTokens(ctx, store.TokenSelector{UserID: u.ID})
+	out.Tokens = len(deleted)
 	return err
 }
 

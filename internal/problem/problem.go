@@ -95,8 +95,11 @@ func ofAccount(err error) (Problem, bool) {
 		return p, true
 	case errors.As(err, &forbidden):
 		p := Problem{Status: http.StatusForbidden, Slug: forbidden.Code, Detail: forbidden.Text, Say: forbidden.Message}
-		if forbidden.Code == account.CodeSignedOut {
+		switch forbidden.Code {
+		case account.CodeSignedOut:
 			p.Status, p.Slug = http.StatusUnauthorized, "unauthorized"
+		case account.CodeTokenLimit:
+			p.Status = http.StatusConflict
 		}
 		return p, true
 	case errors.As(err, &link):

@@ -19,6 +19,7 @@ type Metrics struct {
 
 	signIns   *prometheus.CounterVec
 	decisions *prometheus.CounterVec
+	tokens    *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
 	streams   prometheus.GaugeFunc
 	sessions  prometheus.GaugeFunc
@@ -44,6 +45,10 @@ func newMetrics() *Metrics {
 			Name: "gatehouse_decisions_total", Help: "Requests judged, by decision: allowed, public, anonymous, forbidden, " +
 				"unavailable.",
 		}, []string{"decision"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_tokens_total", Help: "Requests with a token of a program, by result: accepted, invalid, scope, " +
+				"repeated, throttled, unavailable.",
+		}, []string{"result"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "gatehouse_store_seconds", Help: "Time of store operations.",
 			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
@@ -69,7 +74,7 @@ func newMetrics() *Metrics {
 
 // Register registers the collectors in the registry of a configuration.
 func (m *Metrics) Register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.signIns, m.decisions, m.latency, m.streams, m.sessions, m.grace, m.graced} {
+	for _, c := range []prometheus.Collector{m.signIns, m.decisions, m.tokens, m.latency, m.streams, m.sessions, m.grace, m.graced} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -83,6 +88,9 @@ func (m *Metrics) attach(st store.Store, s *session.Manager) {
 
 // SignIn counts an attempt to sign in.
 func (m *Metrics) SignIn(method, outcome string) { m.signIns.WithLabelValues(method, outcome).Inc() }
+
+// Token counts a request with a token of a program.
+func (m *Metrics) Token(result string) { m.tokens.WithLabelValues(result).Inc() }
 
 func (m *Metrics) inFlight() float64 {
 	if src := m.source.Load(); src != nil {

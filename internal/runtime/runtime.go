@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/assertion"
+	"github.com/gatehouse-auth/gatehouse/internal/credential"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
@@ -26,6 +27,8 @@ type Runtime struct {
 	Sessions   *session.Manager
 	Throttle   *login.Throttle
 	Assertions *assertion.Keys
+	// BadTokens counts tokens that are none.
+	BadTokens *credential.BadTokens
 
 	mu           sync.Mutex
 	opened       bool
@@ -42,7 +45,7 @@ type Runtime struct {
 // New returns the runtime of a store that is opened later.
 func New() *Runtime {
 	return &Runtime{
-		Metrics: newMetrics(), slots: make(map[password.Params]*password.Slots), retention: newRetention(),
+		Metrics: newMetrics(), BadTokens: credential.NewBadTokens(time.Now), slots: make(map[password.Params]*password.Slots), retention: newRetention(),
 		stop: make(chan struct{}),
 	}
 }

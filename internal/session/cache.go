@@ -20,8 +20,8 @@ const maxLag = 700 * time.Millisecond
 //
 // # Why a cached session is never stale
 //
-// Every reported change gets a sequence number, and recently changed subjects (sessions and users) are listed with the
-// number of their last change. An entry has the sequence number from before its store read began. It is used only if
+// Every reported change gets a sequence number, and recently changed subjects (sessions, tokens and users) are listed
+// with the number of their last change. An entry has the sequence number from before its store read began. It is used only if
 // neither its session nor its user has a change with a higher number.
 //
 //   - A change reported before that number was taken had been committed by then, so the read saw it.
@@ -36,7 +36,7 @@ const maxLag = 700 * time.Millisecond
 // The list of changed subjects is bounded: when it is full, floor is raised to the present sequence number, which
 // invalidates every older entry, and the list is cleared.
 type cache struct {
-	entries *otter.Cache[store.TokenHash, *entry]
+	entries *otter.Cache[cacheKey, *entry]
 
 	seq          atomic.Uint64
 	floor        atomic.Uint64
@@ -44,7 +44,13 @@ type cache struct {
 	syncedAt     atomic.Int64 // nanoseconds from start to the beginning of the last finished poll
 	start        time.Time
 	mu           sync.RWMutex
-	lastChange   map[string]uint64 // session or user id → sequence number of its last change
+	lastChange   map[string]uint64 // id of a session, token or user → sequence number of its last change
+}
+
+// cacheKey is what entries are found by. What is cached of one kind of token is nothing for the other kind.
+type cacheKey struct {
+	hash    store.TokenHash
+	program bool
 }
 
 // maxSubjects limits the list of recent changes: about 1 MiB.
@@ -60,7 +66,8 @@ type entry struct {
 	memos    atomic.Pointer[memo] // see Live.Memoize
 }
 
-func newEntry(s store.Session, u store.User, seen time.Time, seq uint64, readAt int64) *entry {
+func newEntry(l Live, seen time.Time, seq uint64, readAt int64) *entry {
+	s, u := l.Session, l.User
 	s.UserID = u.ID
 	for _, text := range []*string{
 		&s.Method, &s.Provider, &s.Issuer, &s.UserAgent, &s.Host, (*string)(&u.Role),
@@ -68,10 +75,13 @@ func newEntry(s store.Session, u store.User, seen time.Time, seq uint64, readAt 
 	} {
 		*text = unique.Make(*text).Value() // interned: the same in many sessions
 	}
-	e := &entry{live: Live{Session: s, User: u}, seq: seq, readAt: readAt}
+	e := &entry{live: Live{Session: s, User: u, Token: l.Token}, seq: seq, readAt: readAt}
 	e.live.entry = e
 	e.lastSeen.Store(seen.UnixMilli())
 	e.written.Store(s.LastSeenAt.UnixMilli())
+	if l.Token != nil && l.Token.LastUsedAt.IsZero() {
+		e.written.Store(0) // its first use is written
+	}
 	return e
 }
 
@@ -126,7 +136,7 @@ func (e *entry) seenAt(at time.Time) {
 
 func newCache(capacity int) *cache {
 	c := &cache{
-		entries:    otter.Must(&otter.Options[store.TokenHash, *entry]{MaximumSize: capacity}),
+		entries:    otter.Must(&otter.Options[cacheKey, *entry]{MaximumSize: capacity}),
 		start:      time.Now(),
 		lastChange: make(map[string]uint64),
 	}
@@ -142,19 +152,19 @@ func (c *cache) snapshot() (seq uint64, readAt int64) { return c.seq.Load(), c.s
 
 func (c *cache) sinceStart() int64 { return int64(time.Since(c.start)) }
 
-func (c *cache) put(hash store.TokenHash, e *entry) { c.entries.Set(hash, e) }
+func (c *cache) put(key cacheKey, e *entry) { c.entries.Set(key, e) }
 
 // get returns the entry if it is still valid, nil otherwise.
-func (c *cache) get(hash store.TokenHash) *entry {
+func (c *cache) get(key cacheKey) *entry {
 	if c.syncStale() {
 		return nil
 	}
-	e, ok := c.entries.GetIfPresent(hash)
+	e, ok := c.entries.GetIfPresent(key)
 	if !ok {
 		return nil
 	}
 	if !c.isCurrent(e) {
-		c.entries.Invalidate(hash)
+		c.entries.Invalidate(key)
 		return nil
 	}
 	return e
@@ -168,12 +178,12 @@ func (c *cache) syncAge() time.Duration { return time.Duration(c.sinceStart() - 
 
 // lastKnown returns the entry if it may be used while the store is unavailable: it was read before the last finished
 // poll, which is not older than grace and would have reported the session's end, and no end was reported.
-func (c *cache) lastKnown(hash store.TokenHash, grace time.Duration) *entry {
+func (c *cache) lastKnown(key cacheKey, grace time.Duration) *entry {
 	syncedAt := c.syncedAt.Load()
 	if c.sinceStart()-syncedAt > int64(grace) {
 		return nil
 	}
-	e, ok := c.entries.GetIfPresent(hash)
+	e, ok := c.entries.GetIfPresent(key)
 	if !ok || e.readAt >= syncedAt || !c.isCurrent(e) {
 		return nil
 	}
@@ -182,10 +192,10 @@ func (c *cache) lastKnown(hash store.TokenHash, grace time.Duration) *entry {
 
 // markEnded records that a read found the session missing or over. The poll may not report this if the store becomes
 // unavailable, and during the outage the session must not be used.
-func (c *cache) markEnded(hash store.TokenHash) {
-	if e, ok := c.entries.GetIfPresent(hash); ok {
+func (c *cache) markEnded(key cacheKey) {
+	if e, ok := c.entries.GetIfPresent(key); ok {
 		c.changed([]store.Change{{Kind: store.ChangeSession, Subject: e.live.Session.ID}})
-		c.entries.Invalidate(hash)
+		c.entries.Invalidate(key)
 	}
 }
 
@@ -207,7 +217,7 @@ func (c *cache) changed(changes []store.Change) {
 	n := c.seq.Add(1)
 	for _, ch := range changes {
 		switch ch.Kind {
-		case store.ChangeSession, store.ChangeUser:
+		case store.ChangeSession, store.ChangeToken, store.ChangeUser:
 			c.lastChange[ch.Subject] = n
 		case store.ChangeSetting:
 		default: // all subjects, and kinds that a newer version may report

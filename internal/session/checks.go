@@ -23,7 +23,7 @@ func (m *Manager) checkStreams(ctx context.Context) (all bool) {
 			return false
 		}
 		id := j.id
-		s, u, err := m.store.Session(ctx, id)
+		s, u, err := m.readByID(ctx, j)
 		storeAnswered = storeAnswered || err == nil || errors.Is(err, store.ErrNotFound)
 		seen := s.LastSeenAt
 		if p := m.touches.pending(id); p.After(seen) {
@@ -40,6 +40,18 @@ func (m *Manager) checkStreams(ctx context.Context) (all bool) {
 		}
 	}
 	return true
+}
+
+// readByID reads a session, or a token as the session as which it acts.
+func (m *Manager) readByID(ctx context.Context, j pendingCheck) (store.Session, store.User, error) {
+	if !j.program {
+		return m.store.Session(ctx, j.id)
+	}
+	t, u, err := m.store.Token(ctx, j.id)
+	if err != nil {
+		return store.Session{}, store.User{}, err
+	}
+	return tokenSession(&t, &u), u, nil
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -26,30 +26,39 @@ import (
 func (m *Manager) ResolveWithGrace(ctx context.Context, token string,
 	grace time.Duration,
 ) (l *Live, graced bool, err error) {
-	if grace <= 0 || !m.cache.syncStale() || !store.ValidToken(token) {
-		l, err = m.Resolve(ctx, token)
+	if !store.ValidToken(token) {
+		return nil, false, ErrNone
+	}
+	return m.findWithGrace(ctx, credential{cacheKey: cacheKey{hash: store.HashToken(token)}}, grace)
+}
+
+func (m *Manager) findWithGrace(ctx context.Context, c credential,
+	grace time.Duration,
+) (l *Live, graced bool, err error) {
+	if grace <= 0 || !m.cache.syncStale() {
+		l, err = m.find(ctx, c, true)
 		return l, false, err
 	}
-	hash, now := store.HashToken(token), m.now()
-	e := m.cache.lastKnown(hash, grace)
+	now := m.now()
+	e := m.cache.lastKnown(c.cacheKey, grace)
 	if e == nil || !isLive(&e.live.Session, &e.live.User, e.seen(), now) {
-		l, err = m.load(ctx, hash, now, true)
+		l, err = m.load(ctx, c, now, true)
 		return l, false, err
 	}
 	if available := m.outage.whileAvailable(); available != nil {
-		if l, err = m.loadDuringOutage(ctx, available, hash, now); err == nil || !isUnavailable(err) {
+		if l, err = m.loadDuringOutage(ctx, available, c, now); err == nil || !isUnavailable(err) {
 			return l, false, err
 		}
 		m.outage.start(grace)
 	}
 	switch {
 	case !m.cache.syncStale(): // a poll has succeeded meanwhile
-		l, err = m.Resolve(ctx, token)
+		l, err = m.find(ctx, c, true)
 		return l, false, err
-	case m.cache.lastKnown(hash, grace) != e: // the session has ended meanwhile, or the grace period has
+	case m.cache.lastKnown(c.cacheKey, grace) != e: // the session has ended meanwhile, or the grace period has
 		return nil, false, fmt.Errorf("looking up a session: %w", store.ErrUnavailable)
 	}
-	m.used(e, now)
+	m.used(e, c, now)
 	m.outage.served.Add(1)
 	return &e.live, true, nil
 }
@@ -63,13 +72,13 @@ const outageLoadTimeout = time.Second
 var errStoreUnavailable = fmt.Errorf("%w: other requests have timed out", store.ErrUnavailable)
 
 // loadDuringOutage reads a session from the store, but gives up once another request has found it unavailable.
-func (m *Manager) loadDuringOutage(ctx, available context.Context, hash store.TokenHash, now time.Time) (*Live, error) {
+func (m *Manager) loadDuringOutage(ctx, available context.Context, c credential, now time.Time) (*Live, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, outageLoadTimeout, errStoreUnavailable)
 	defer cancel()
 	bounded, abandon := context.WithCancelCause(bounded)
 	defer abandon(nil)
 	defer context.AfterFunc(available, func() { abandon(errStoreUnavailable) })()
-	l, err := m.load(bounded, hash, now, true)
+	l, err := m.load(bounded, c, now, true)
 	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(bounded), errStoreUnavailable) {
 		return nil, errStoreUnavailable
 	}

@@ -21,6 +21,7 @@ type Manager struct {
 	cache   *cache
 	streams *streams
 	touches *touches
+	uses    *tokenUses
 	outage  *outage
 	stop    func() // stops watching the store
 
@@ -52,7 +53,7 @@ func NewManager(st store.Store, o Options) *Manager {
 	}
 	m := &Manager{
 		store: st, now: o.Clock, log: o.Log,
-		cache: newCache(o.Capacity), streams: newStreams(), touches: newTouches(), outage: newOutage(),
+		cache: newCache(o.Capacity), streams: newStreams(), touches: newTouches(), uses: newTokenUses(), outage: newOutage(),
 		done: make(chan struct{}),
 	}
 	m.stop = st.Watch(m)
@@ -99,14 +100,19 @@ func (m *Manager) resolve(ctx context.Context, token string, use bool) (*Live, e
 	if !store.ValidToken(token) {
 		return nil, ErrNone
 	}
-	hash, now := store.HashToken(token), m.now()
-	if e := m.cache.get(hash); e != nil && isLive(&e.live.Session, &e.live.User, e.seen(), now) {
+	return m.find(ctx, credential{cacheKey: cacheKey{hash: store.HashToken(token)}}, use)
+}
+
+// find returns what is live by a credential.
+func (m *Manager) find(ctx context.Context, c credential, use bool) (*Live, error) {
+	now := m.now()
+	if e := m.cache.get(c.cacheKey); e != nil && isLive(&e.live.Session, &e.live.User, e.seen(), now) {
 		if use {
-			m.used(e, now)
+			m.used(e, c, now)
 		}
 		return &e.live, nil
 	}
-	return m.load(ctx, hash, now, use)
+	return m.load(ctx, c, now, use)
 }
 
 // loadTimeout limits how long a request waits for a store that hangs before it gets a 503.
@@ -114,45 +120,66 @@ const loadTimeout = 3 * time.Second
 
 // load reads the session from the store, and caches it if it is live. Unknown tokens are not cached: a flood of them
 // must not evict real sessions.
-func (m *Manager) load(ctx context.Context, hash store.TokenHash, now time.Time, use bool) (*Live, error) {
+func (m *Manager) load(ctx context.Context, c credential, now time.Time, use bool) (*Live, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	seq, readAt := m.cache.snapshot() // before the read: see cache.go
-	s, u, err := m.store.SessionByToken(ctx, hash)
+	l, err := m.read(ctx, c)
 	if errors.Is(err, store.ErrNotFound) {
-		m.cache.markEnded(hash)
+		m.cache.markEnded(c.cacheKey)
 		return nil, ErrNone
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking up a session: %w", err)
 	}
-	seen := s.LastSeenAt
-	if p := m.touches.pending(s.ID); p.After(seen) {
+	seen := l.Session.LastSeenAt
+	if p := m.touches.pending(l.Session.ID); p.After(seen) {
 		seen = p // used, but not yet written
 	}
-	if !isLive(&s, &u, seen, now) {
-		m.cache.markEnded(hash)
+	if !isLive(&l.Session, &l.User, seen, now) {
+		m.cache.markEnded(c.cacheKey)
 		return nil, ErrNone
 	}
-	e := newEntry(s, u, seen, seq, readAt)
-	m.cache.put(hash, e)
+	e := newEntry(l, seen, seq, readAt)
+	m.cache.put(c.cacheKey, e)
 	if use {
-		m.used(e, now)
+		m.used(e, c, now)
 	}
 	return &e.live, nil
 }
 
+// read reads a session or a token with its user from the store.
+func (m *Manager) read(ctx context.Context, c credential) (l Live, err error) {
+	if !c.program {
+		l.Session, l.User, err = m.store.SessionByToken(ctx, c.hash)
+		return l, err
+	}
+	t, u, err := m.store.TokenByHash(ctx, c.hash)
+	if err != nil {
+		return Live{}, err
+	}
+	return Live{Session: tokenSession(&t, &u), User: u, Token: &t}, nil
+}
+
 // used records a use in memory; the janitor writes it (touches.go).
-func (m *Manager) used(e *entry, now time.Time) {
+func (m *Manager) used(e *entry, c credential, now time.Time) {
 	ms := now.UnixMilli()
 	last := e.lastSeen.Load()
 	if ms <= last || !e.lastSeen.CompareAndSwap(last, ms) {
 		return
 	}
-	if w := e.written.Load(); ms-w >= touchInterval(e.live.Session.Idle).Milliseconds() &&
-		e.written.CompareAndSwap(w, ms) {
-		m.touches.add(e.live.Session.ID, now)
+	interval := touchInterval(e.live.Session.Idle)
+	if c.program {
+		interval = tokenUseInterval
 	}
+	if w := e.written.Load(); ms-w < interval.Milliseconds() || !e.written.CompareAndSwap(w, ms) {
+		return
+	}
+	if c.program {
+		m.uses.add(store.TokenUse{TokenID: e.live.Session.ID, At: now.UTC(), IP: addressText(c.ip)})
+		return
+	}
+	m.touches.add(e.live.Session.ID, now)
 }
 
 // Changed implements store.Watcher: it invalidates what was read before about the changed subjects.
@@ -187,7 +214,7 @@ func (m *Manager) janitor() {
 				m.streams.wake()
 			}
 		})
-		if m.touches.due(time.Since(lastFlush)) {
+		if m.touches.due(time.Since(lastFlush)) || m.uses.due(time.Since(lastFlush)) {
 			m.withTimeout(m.flush)
 			lastFlush = time.Now()
 		}
@@ -206,6 +233,7 @@ const janitorEvery = 250 * time.Millisecond
 
 // flush writes the recorded uses. Those that could not be written are retried.
 func (m *Manager) flush(ctx context.Context) {
+	m.flushTokenUses(ctx)
 	batch := m.touches.drain()
 	if len(batch) == 0 {
 		return

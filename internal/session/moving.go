@@ -28,6 +28,9 @@ type movingSession struct {
 // useMovingStreams records a use of each session on whose requests bytes have moved.
 func (m *Manager) useMovingStreams(now time.Time) {
 	for _, s := range m.streams.moving(now) {
+		if s.live.Token != nil {
+			continue // its use was recorded when it began, and it does not end for want of one
+		}
 		m.touches.add(s.id, s.at)
 		if e := s.live.entry; e != nil {
 			e.seenAt(s.at)

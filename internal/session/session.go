@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -42,8 +43,39 @@ func (l Limits) lifetimes(remember bool) (idle, absolute time.Duration) {
 type Live struct {
 	Session store.Session
 	User    store.User
+	// Token is the token of a program that acts, nil for a browser. Session is then made from it, and is in no list.
+	Token *store.Token
 
 	entry *entry
+}
+
+// credential is what a session is looked up by: the token of a browser's session, or that of a program.
+type credential struct {
+	cacheKey
+	ip netip.Addr // of who presents it; recorded for programs
+}
+
+// MethodToken is the method of what acts with a token of a program.
+const MethodToken = "token"
+
+// forever is the lifetime of what does not expire, far from the limits of dates and durations.
+const forever = 100 * 365 * 24 * time.Hour
+
+// tokenSession returns the session as which a token acts: of its owner as read with it, not fresh, and over when the
+// token is.
+func tokenSession(t *store.Token, u *store.User) store.Session {
+	s := store.Session{
+		ID: t.ID, UserID: t.UserID, Epoch: u.Epoch, CreatedAt: t.CreatedAt, LastSeenAt: t.LastUsedAt, Idle: forever,
+		ExpiresAt: t.ExpiresAt, Method: MethodToken, Provider: t.Provider, Issuer: t.Issuer, Subject: t.Subject,
+		Claims: t.Claims,
+	}
+	if s.LastSeenAt.IsZero() {
+		s.LastSeenAt = t.CreatedAt
+	}
+	if s.ExpiresAt.IsZero() {
+		s.ExpiresAt = t.CreatedAt.Add(forever)
+	}
+	return s
 }
 
 // IdleExpiresAt returns when the session expires if it is not used again.

@@ -92,6 +92,7 @@ func (f *Follower) abort(again time.Duration) {
 type group struct {
 	first        *Follower
 	userID       string
+	program      bool      // it acts with a token
 	stale        bool      // something changed: check the session in the store
 	generation   uint64    // when it last became stale: a change during a check is not lost
 	priority     bool      // the change was about this session or its user: checked before others
@@ -128,6 +129,7 @@ func (s *streams) add(f *Follower) {
 			g = &group{}
 		}
 		g.userID, g.generation, g.lookedAt = f.live.User.ID, s.nextGeneration(), seen
+		g.program = f.live.Token != nil
 		s.byID[id] = g
 	}
 	if f.next = g.first; f.next != nil {
@@ -208,7 +210,7 @@ func (s *streams) changed(changes []store.Change) {
 	for _, c := range changes {
 		switch c.Kind {
 		case store.ChangeSetting:
-		case store.ChangeSession:
+		case store.ChangeSession, store.ChangeToken:
 			if g := s.byID[c.Subject]; g != nil {
 				s.markGroup(g, true)
 			}
@@ -244,6 +246,7 @@ func (s *streams) markUnverified(age time.Duration) {
 // pendingCheck is a session to check, and its generation when the check began.
 type pendingCheck struct {
 	id         string
+	program    bool
 	generation uint64
 }
 
@@ -256,9 +259,9 @@ func (s *streams) due(now time.Time) []pendingCheck {
 	for id, g := range s.byID {
 		switch {
 		case g.priority:
-			priority = append(priority, pendingCheck{id, g.generation})
+			priority = append(priority, pendingCheck{id, g.program, g.generation})
 		case g.stale || !now.Before(g.expiresAt):
-			others = append(others, pendingCheck{id, g.generation})
+			others = append(others, pendingCheck{id, g.program, g.generation})
 		}
 	}
 	return append(priority, others...)

@@ -27,6 +27,9 @@ func (e *redirect) Error() string { return "redirected to " + e.location }
 func (q *Request) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	var elsewhere *redirect
 	switch {
+	case errors.Is(err, ErrTokenScope), q.Program() && errors.Is(err, problem.ErrNoPage):
+		Responses{q.deps}.RefuseToken(w, r, TokenOutOfScope, false)
+		return
 	case errors.Is(err, ErrSignIn):
 		q.signInFirst(w, r)
 		return
@@ -66,7 +69,7 @@ func (q *Request) signInFirst(w http.ResponseWriter, r *http.Request) {
 	guard := q.deps.Guard
 	switch {
 	case q.API:
-		q.unauthorized(w, r, q.At("/login"))
+		q.unauthorized(w, r, q.At("/login"), false)
 	case safe(r.Method) && r.URL.Path == StepUpPage: // to sign in is to prove it: go on from there
 		t, own := q.StepUpReturn(nil)
 		Redirect(w, r, returnto.At(q.At("/login"), t.Query(own)))

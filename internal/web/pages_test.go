@@ -78,7 +78,7 @@ func (w *world) decisions(t *testing.T, b *browser) map[string]func(asPage bool)
 				if asPage {
 					w.gate.SessionEnded(rec, r)
 				} else {
-					w.gate.Unauthorized(rec, r, "/_auth/login?rt=%2Fpayroll")
+					w.gate.Unauthorized(rec, r, "/_auth/login?rt=%2Fpayroll", false)
 				}
 			})
 		},

@@ -37,6 +37,9 @@ func (d *Deps) newRequest(r *http.Request) *Request {
 		Request: front, UI: d.Pages.For(r), Cookie: session.CookieFor(front, d.CookieDomain),
 		API: isAPI(r.URL.Path), deps: d, http: r,
 	}
+	if q.Live = programOf(r); q.Live != nil {
+		return q // the cookie is not looked at
+	}
 	q.Token = front.Token
 	if !front.TokenRead { // with an error there is a token, whose lookup fails as well
 		q.Token, _ = d.Sessions.Choose(r.Context(), q.presented(), q.Cookie, q.Host)

@@ -56,14 +56,18 @@ func (q *Request) writeDecision(w http.ResponseWriter, r *http.Request, d proble
 // Waiting reports whether there is no administrator yet, so that nobody could sign in.
 func (s Responses) Waiting(r *http.Request) bool { return s.deps.Setup.Waiting(r) }
 
-// Unauthorized responds 401 to a program: a problem document with the address of the sign-in, and no redirect.
-func (s Responses) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL string) {
-	s.request(r, false).unauthorized(w, r, loginURL)
+// Unauthorized responds 401 to a program: a problem document with the address of the sign-in, and no redirect. basic is
+// as for [Responses.RefuseToken].
+func (s Responses) Unauthorized(w http.ResponseWriter, r *http.Request, loginURL string, basic bool) {
+	s.request(r, false).unauthorized(w, r, loginURL, basic)
 }
 
-func (q *Request) unauthorized(w http.ResponseWriter, r *http.Request, loginURL string) {
+func (q *Request) unauthorized(w http.ResponseWriter, r *http.Request, loginURL string, basic bool) {
 	p := problem.Problem{Status: http.StatusUnauthorized, Slug: "unauthorized"}
 	q.WriteErrorHeaders(w, r, p, nil)
+	if basic {
+		w.Header()["Www-Authenticate"] = q.challenges(true, "")
+	}
 	q.writeDecision(w, r, p.Document(q.UI, loginURL))
 }
 

@@ -74,6 +74,9 @@ func (rt *Router) handle(w http.ResponseWriter, r *http.Request, q *Request, e *
 		return problem.ErrSetup
 	}
 	route, found := e.find(r.Method)
+	if q.Program() && !route.Programs && e.access != Public {
+		return ErrTokenScope
+	}
 	// Only administrators learn which methods the admin pages have.
 	if !found && !e.admin && e.exists() {
 		w.Header().Set("Allow", e.allow())

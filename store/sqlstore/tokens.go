@@ -256,22 +256,15 @@ func deleteTokens(ctx context.Context, q queryer, column, key string) (deleted [
 	return deleted, err
 }
 
-// RenewTokenClaims implements [store.Tx].
-func (t *tx) RenewTokenClaims(ctx context.Context, userID string, c store.ProvidedClaims) error {
-	if err := checkKeys(userID, c.Issuer, c.Subject, c.Claims); err != nil {
-		return err
+// renewTokenClaims gives the claims of a session to the tokens that were made in sessions of its identity. Those whose
+// identity was unlinked stay without.
+func (t *tx) renewTokenClaims(ctx context.Context, q queryer, s store.Session) error {
+	if s.Issuer == "" || s.Subject == "" || s.Claims == "" {
+		return nil
 	}
-	if c.Issuer == "" || c.Subject == "" {
-		return fmt.Errorf("%w: claims are of an issuer and a subject", errArgument)
-	}
-	var ids []string
-	err := t.run(ctx, "renew the claims of tokens", func(ctx context.Context, q queryer) error {
-		var err error
-		ids, err = collect(ctx, q, scanText, `UPDATE tokens SET claims = $4
-			WHERE issuer = $1 AND subject = $2 AND user_id = $3 AND claims <> $4 RETURNING id`,
-			c.Issuer, c.Subject, userID, c.Claims)
-		return err
-	})
+	ids, err := collect(ctx, q, scanText, `UPDATE tokens SET claims = $4
+		WHERE issuer = $1 AND subject = $2 AND user_id = $3 AND claims <> $4 AND claims <> $5 RETURNING id`,
+		s.Issuer, s.Subject, s.UserID, s.Claims, noClaims)
 	for _, id := range ids {
 		t.recordChange(store.ChangeToken, id)
 	}

@@ -304,18 +304,26 @@ var tokenTests = []test{
 			}
 			return got.Claims
 		}
-		renew := func(userID string) {
-			c := store.ProvidedClaims{Issuer: "i", Subject: "s", Claims: `{"new":true}`}
-			change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.RenewTokenClaims(ctx, userID, c) })
+		signIn := func(u store.User, claims string) store.Session {
+			return addSession(t, s, u, func(sess *store.Session) {
+				sess.Provider, sess.Issuer, sess.Subject, sess.Claims, sess.Sealed = "corp", "i", "s", claims, "x"
+			})
 		}
-		if renew("somebody else"); claims(token) != `{"old":true}` {
+		if signIn(addUser(t, s, "v"), `{"new":true}`); claims(token) != `{"old":true}` {
 			t.Error("somebody else's sign-in renewed the claims")
 		}
-		if renew(u.ID); claims(token) != `{"new":true}` || claims(other) != `{"old":true}` {
-			t.Errorf("claims %s and %s", claims(token), claims(other))
+		sess := signIn(u, `{"new":true}`)
+		if claims(token) != `{"new":true}` || claims(other) != `{"old":true}` {
+			t.Errorf("claims %s and %s after a sign-in", claims(token), claims(other))
+		}
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			return tx.SetSessionTokens(ctx, sess.ID, "x", store.SessionTokens{Sealed: "y", Claims: `{"newer":true}`})
+		})
+		if claims(token) != `{"newer":true}` {
+			t.Errorf("claims %s after a refresh", claims(token))
 		}
 		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteIdentity(ctx, "i", "s") })
-		if claims(token) != "{}" {
+		if signIn(u, `{"new":true}`); claims(token) != "{}" {
 			t.Errorf("claims outlive the identity: %s", claims(token))
 		}
 	}},

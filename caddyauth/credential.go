@@ -1,0 +1,167 @@
+package caddyauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/internal/credential"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/internal/web"
+)
+
+// Programs send a token in place of a cookie. Where one of ours comes along, it alone counts: the cookie is not looked
+// at, and a token that is not good is refused on every path, public ones too, for a program that sends it means to be
+// somebody. Anything else in Authorization is the app's.
+
+// serveToken decides about a request with a credential of ours.
+func (g *Gate) serveToken(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
+	if isEarlyData(r) {
+		return g.tooEarly(w, r)
+	}
+	refusal, err := g.resolveToken(r.Context(), r, req)
+	if err != nil {
+		req.live.rt.Metrics.Token("unavailable")
+		return g.unavailable(w, r, req, err)
+	}
+	if refusal == web.TokenAccepted && !g.inScope(r, req) {
+		refusal = web.TokenOutOfScope
+	}
+	if refusal != web.TokenAccepted {
+		return g.refuseToken(w, r, req, refusal)
+	}
+	req.live.rt.Metrics.Token("accepted")
+	if g.PassToken {
+		defer req.passToken(r.Header)()
+	}
+	if g.public.Match(req.target) {
+		return g.passAny(w, r, next, req)
+	}
+	return g.enforce(w, r, next, req)
+}
+
+// resolveToken sets the session of the request to what acts with its token, or says why it does not count. An error
+// means that it could not be found out.
+func (g *Gate) resolveToken(ctx context.Context, r *http.Request, req *request) (web.TokenRefusal, error) {
+	req.session = nil
+	c := req.first.credential
+	switch {
+	case c.Several:
+		return web.TokenRepeated, nil
+	case req.live.opt.tokens == nil, !credential.Valid(c.Text), c.Carrier == credential.Basic && !g.takesBasic(r, req):
+		return req.badToken(r), nil
+	}
+	s, err := req.lookupToken(ctx, r)
+	switch {
+	case errors.Is(err, session.ErrNone):
+		return req.badToken(r), nil
+	case err != nil:
+		return web.TokenInvalid, err
+	}
+	req.session = s
+	return web.TokenAccepted, nil
+}
+
+// lookupToken returns what acts with the request's token. It returns session.ErrNone where nothing does.
+func (req *request) lookupToken(ctx context.Context, r *http.Request) (*session.Live, error) {
+	l := req.live
+	s, graced, err := l.sessions.ResolveToken(ctx, req.first.credential.Text, req.pageContext(r).ClientIP, l.opt.storeGrace)
+	switch {
+	case err != nil:
+		return nil, err
+	case graced:
+		return l.oidc.CheckCached(s)
+	}
+	return l.oidc.Check(ctx, s)
+}
+
+// badToken counts a token that is none. Whoever sends many gets another response, which costs less; good tokens from
+// there go on.
+func (req *request) badToken(r *http.Request) web.TokenRefusal {
+	if req.live.rt.BadTokens.Exceeded(req.pageContext(r).ClientIP) {
+		return web.TokensThrottled
+	}
+	return web.TokenInvalid
+}
+
+// inScope reports whether the request is within the token's scope, and this gate takes tokens for it.
+func (g *Gate) inScope(r *http.Request, req *request) bool {
+	return g.gateTokens.takesTokens(req.target) && scopeOf(req.session).Allows(req.host, r.Method, req.target)
+}
+
+type scopeKey struct{}
+
+// scopeOf returns the scope of a token, made once.
+func scopeOf(l *session.Live) policy.Scope {
+	scope, _ := l.Memoize(scopeKey{}, func(l *session.Live) any { return policy.NewScope(l.Token) }).(policy.Scope)
+	return scope
+}
+
+// refuseToken responds to a credential that does not let its request through.
+func (g *Gate) refuseToken(w http.ResponseWriter, r *http.Request, req *request, why web.TokenRefusal) error {
+	req.live.rt.Metrics.Token(why.String())
+	if req.session != nil {
+		req.first.identity = identityOf(req.live.oidc, req.session) // for the access log
+		req.live.rt.Metrics.Forbidden.Inc()
+	} else {
+		req.live.rt.Metrics.Anonymous.Inc()
+	}
+	g.refusing(w, r)
+	req.live.site.Responses.RefuseToken(w, req.forPages(r), why, g.offersBasic(r, req))
+	return nil
+}
+
+// takesBasic reports whether a token may come as Basic: on the paths for it, and only from programs. A browser that has
+// once been told a token sends it by itself, with requests that other sites make it send, too.
+func (g *Gate) takesBasic(r *http.Request, req *request) bool {
+	if fromBrowser(r.Header) {
+		return false
+	}
+	if g.gateTokens.basic.Match(req.target) {
+		req.first.tookBasic = true // of several gates on the way, one is enough
+	}
+	return req.first.tookBasic
+}
+
+// offersBasic reports whether a program that is refused is asked for Basic. A browser would open a window of its own.
+func (g *Gate) offersBasic(r *http.Request, req *request) bool {
+	h := r.Header
+	return g.gateTokens.basic.Match(req.target) && !fromBrowser(h) && len(h["Referer"]) == 0 &&
+		!holdsFold(h["Accept"], "text/html") && !holdsFold(h["User-Agent"], "mozilla/")
+}
+
+// fromBrowser reports whether only a browser sends such headers.
+func fromBrowser(h http.Header) bool {
+	for name := range h {
+		if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") {
+			return true
+		}
+	}
+	return false
+}
+
+// holdsFold reports whether a value has a text in it, in upper or lower case.
+func holdsFold(values []string, text string) bool {
+	for _, v := range values {
+		if strings.Contains(strings.ToLower(v), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// passToken gives the app the headers with the credential, until the returned function is called.
+func (req *request) passToken(h http.Header) (remove func()) {
+	for name, values := range req.first.credentialHeaders {
+		h[name] = values
+	}
+	return func() {
+		for name := range req.first.credentialHeaders {
+			delete(h, name)
+		}
+	}
+}

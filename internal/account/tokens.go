@@ -1,0 +1,368 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/credential"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// NoExpiry says whose tokens may never expire. The zero value is nobody's.
+type NoExpiry int
+
+// Whose tokens may never expire.
+const (
+	NoExpiryForNobody NoExpiry = iota
+	NoExpiryForServices
+	NoExpiryForAll
+)
+
+// allows reports whether a token of a user may never expire.
+func (n NoExpiry) allows(u store.User) bool {
+	return n == NoExpiryForAll || n == NoExpiryForServices && u.IsService()
+}
+
+// TokenLimits bound the tokens of programs.
+type TokenLimits struct {
+	Expiry    time.Duration // where none is asked for
+	MaxExpiry time.Duration
+	NoExpiry  NoExpiry
+	PerUser   int // live tokens of one account
+}
+
+// DefaultTokenLimits apply where the configuration sets none.
+var DefaultTokenLimits = TokenLimits{Expiry: 90 * 24 * time.Hour, MaxExpiry: 366 * 24 * time.Hour, PerUser: 50}
+
+const (
+	// MinTokenLife is the shortest life of a token.
+	MinTokenLife = time.Minute
+	// MaxTokenKeep is how long a replaced token may be kept at most.
+	MaxTokenKeep = 7 * 24 * time.Hour
+
+	maxTokenName  = 100 // characters
+	maxTokenHosts = 20
+	maxTokenPaths = 50
+)
+
+// levelOne is the assurance of a session that began with one factor.
+const levelOne = "aal1"
+
+// NewToken holds the fields of a new token.
+type NewToken struct {
+	Name    string
+	Expires time.Duration // from now; 0 means the default
+	Until   time.Time     // in place of Expires, unless zero
+	Never   bool          // in place of both
+	Hosts   []string
+	Paths   []string // nil for all
+	Methods store.TokenMethods
+}
+
+// IssuedToken is a new token. Text is a secret, is shown once and stored hashed.
+type IssuedToken struct {
+	store.Token
+	Text string
+}
+
+// TokenActions make, rotate and revoke tokens of programs. A program cannot: what it acts with is no session.
+type TokenActions struct{ *core }
+
+// CreateOwn creates a token of the actor. It needs a fresh sign-in. Errors: *[InvalidError] (name, expires_in, hosts,
+// paths, methods), *[ForbiddenError] (tokens-off, token-limit, reauth-required).
+func (s TokenActions) CreateOwn(ctx context.Context, a Actor, n NewToken) (IssuedToken, error) {
+	return s.create(ctx, a, n, func(tx store.Tx, t *store.Token) (store.User, error) {
+		sess, u, err := s.requireFreshSession(ctx, tx, a)
+		t.Level, t.Provider, t.Issuer, t.Subject = levelOne, sess.Provider, sess.Issuer, sess.Subject
+		t.Claims = sess.Claims
+		return u, err
+	})
+}
+
+// Create creates a token of a service account, or, on the command line, of anybody.
+func (s TokenActions) Create(ctx context.Context, a Actor, userID string, n NewToken) (IssuedToken, error) {
+	return s.create(ctx, a, n, func(tx store.Tx, t *store.Token) (store.User, error) {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
+			return store.User{}, err
+		}
+		u, err := tx.User(ctx, userID)
+		switch {
+		case err != nil:
+		case !u.IsService() && a.Kind != CommandLine:
+			return u, refuse(CodeNotService, "refused.not_service")
+		case !u.IsService():
+			t.Level = levelOne
+		}
+		return u, err
+	})
+}
+
+// create creates a token for the user that owner returns.
+func (s TokenActions) create(ctx context.Context, a Actor, n NewToken,
+	owner func(store.Tx, *store.Token) (store.User, error),
+) (IssuedToken, error) {
+	var out IssuedToken
+	err := s.change(ctx, a, store.Event{Action: "token.create", TargetID: a.UserID, Target: a.Name},
+		func(tx store.Tx, e *store.Event) error {
+			t := store.Token{ID: store.NewID(s.now()), CreatedBy: a.displayName(), CreatedAt: s.now()}
+			u, err := owner(tx, &t)
+			if err != nil {
+				return err
+			}
+			setTarget(e, u)
+			if s.Tokens == nil {
+				return refuse(CodeTokensOff, "refused.tokens_off")
+			}
+			if err := s.fill(&t, n, u); err != nil {
+				return err
+			}
+			live, err := tx.CountTokens(ctx, u.ID, s.now())
+			if err != nil {
+				return err
+			}
+			if live >= s.Tokens.PerUser {
+				return refuse(CodeTokenLimit, "refused.token_limit", "most", s.Tokens.PerUser)
+			}
+			out = issue(t, u)
+			describeToken(e, out.Token)
+			return tx.CreateToken(ctx, out.Token)
+		})
+	if err != nil {
+		return IssuedToken{}, err
+	}
+	return out, nil
+}
+
+// issue returns a token with a new text.
+func issue(t store.Token, u store.User) IssuedToken {
+	text := credential.New(u.IsService())
+	t.UserID, t.Hash, t.Hint = u.ID, store.HashToken(text), credential.Hint(text)
+	return IssuedToken{Token: t, Text: text}
+}
+
+// fill checks the fields of a new token.
+func (s TokenActions) fill(t *store.Token, n NewToken, u store.User) error {
+	var f fields
+	t.Name = f.tokenName(n.Name)
+	t.Hosts, t.Paths, t.Methods = f.tokenHosts(n.Hosts), f.tokenPaths(n.Paths), f.tokenMethods(n.Methods)
+	now := s.now()
+	life := n.Expires
+	switch {
+	case n.Never && s.Tokens.NoExpiry.allows(u):
+		return f.err()
+	case n.Never:
+		f.add("expires_in", "fault.token_never")
+		return f.err()
+	case !n.Until.IsZero():
+		life = n.Until.Sub(now)
+	case life == 0:
+		life = s.Tokens.Expiry
+	}
+	if life < MinTokenLife || life > s.Tokens.MaxExpiry {
+		f.add("expires_in", "fault.token_expires", "most", int(s.Tokens.MaxExpiry.Hours()/24))
+	}
+	t.ExpiresAt = now.Add(life)
+	return f.err()
+}
+
+func (f *fields) tokenName(v string) string {
+	v = f.name(v)
+	switch {
+	case v == "":
+		f.add("name", "fault.token_name")
+	case len([]rune(v)) > maxTokenName:
+		f.add("name", "fault.too_long", "most", maxTokenName)
+	}
+	return v
+}
+
+func (f *fields) tokenHosts(list []string) []string {
+	var out []string
+	for _, h := range list {
+		name, ok := policy.ParseScopeHost(strings.TrimSpace(h))
+		if !ok {
+			f.add("hosts", "fault.token_host", "host", h)
+			return nil
+		}
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	if len(out) == 0 || len(out) > maxTokenHosts {
+		f.add("hosts", "fault.token_hosts", "most", maxTokenHosts)
+	}
+	return out
+}
+
+func (f *fields) tokenPaths(list []string) []string {
+	for _, p := range list {
+		if _, err := policy.NewPaths([]string{p}); err != nil {
+			f.add("paths", "fault.token_path", "path", p)
+			return nil
+		}
+	}
+	if len(list) > maxTokenPaths {
+		f.add("paths", "fault.token_paths", "most", maxTokenPaths)
+	}
+	return list
+}
+
+func (f *fields) tokenMethods(m store.TokenMethods) store.TokenMethods {
+	switch m {
+	case "":
+		return store.TokenAll
+	case store.TokenAll, store.TokenRead:
+	default:
+		f.add("methods", "fault.token_methods")
+	}
+	return m
+}
+
+// RevokeOwn revokes a token of the actor, and those that it replaced.
+func (s TokenActions) RevokeOwn(ctx context.Context, a Actor, id string) error {
+	return s.revoke(ctx, a, id, func(tx store.Tx, u store.User) error { return s.requireOwner(ctx, tx, a, u) })
+}
+
+// Revoke revokes anybody's token, and those that it replaced.
+func (s TokenActions) Revoke(ctx context.Context, a Actor, id string) error {
+	return s.revoke(ctx, a, id, func(tx store.Tx, _ store.User) error { return s.requireFreshAdmin(ctx, tx, a) })
+}
+
+func (s TokenActions) revoke(ctx context.Context, a Actor, id string,
+	allowed func(store.Tx, store.User) error,
+) error {
+	return s.change(ctx, a, store.Event{Action: "token.revoke"}, func(tx store.Tx, e *store.Event) error {
+		t, u, err := tx.Token(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			u, err = store.User{}, nil // who may not see the others learns nothing
+		}
+		if err != nil {
+			return err
+		}
+		setTarget(e, u)
+		if err := allowed(tx, u); err != nil {
+			return err
+		}
+		if t.ID == "" {
+			return store.ErrNotFound
+		}
+		describeToken(e, t)
+		_, err = tx.DeleteTokens(ctx, store.TokenSelector{ID: id})
+		return err
+	})
+}
+
+// RotateOwn replaces a token of the actor by a new one of the same scope and length of life. The old one is kept for
+// keep, at most [MaxTokenKeep], and not longer than it would have lived; 0 ends it at once. Errors: store.ErrStale for
+// a token that was rotated before.
+func (s TokenActions) RotateOwn(ctx context.Context, a Actor, id string, keep time.Duration) (IssuedToken, error) {
+	return s.rotate(ctx, a, id, keep, func(tx store.Tx, u store.User) error { return s.requireOwner(ctx, tx, a, u) })
+}
+
+// Rotate is RotateOwn for tokens of service accounts, and, on the command line, of anybody.
+func (s TokenActions) Rotate(ctx context.Context, a Actor, id string, keep time.Duration) (IssuedToken, error) {
+	return s.rotate(ctx, a, id, keep, func(tx store.Tx, u store.User) error {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
+			return err
+		}
+		if u.ID != "" && !u.IsService() && a.Kind != CommandLine {
+			return refuse(CodeNotService, "refused.not_service")
+		}
+		return nil
+	})
+}
+
+func (s TokenActions) rotate(ctx context.Context, a Actor, id string, keep time.Duration,
+	allowed func(store.Tx, store.User) error,
+) (IssuedToken, error) {
+	var out IssuedToken
+	err := s.change(ctx, a, store.Event{Action: "token.rotate"}, func(tx store.Tx, e *store.Event) error {
+		old, u, err := tx.Token(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			u, err = store.User{}, nil
+		}
+		if err != nil {
+			return err
+		}
+		setTarget(e, u)
+		if err := allowed(tx, u); err != nil {
+			return err
+		}
+		switch now := s.now(); {
+		case old.ID == "", old.Expired(now):
+			return store.ErrNotFound
+		case s.Tokens == nil:
+			return refuse(CodeTokensOff, "refused.tokens_off")
+		case keep < 0 || keep > MaxTokenKeep:
+			return invalid("keep", "fault.token_keep")
+		}
+		out = issue(s.successor(old, u, a), u)
+		describeToken(e, out.Token)
+		e.Details["replaces"] = old.ID
+		return replaceToken(ctx, tx, old, s.now().Add(keep), keep, out.Token)
+	})
+	if err != nil {
+		return IssuedToken{}, err
+	}
+	return out, nil
+}
+
+// replaceToken stores a token in place of an old one. One that ends at once is deleted: another Caddy's clock may be
+// behind.
+func replaceToken(ctx context.Context, tx store.Tx, old store.Token, ends time.Time, keep time.Duration,
+	next store.Token,
+) error {
+	if keep > 0 {
+		return tx.ReplaceToken(ctx, old.ID, ends, next)
+	}
+	if old.ReplacedBy != "" {
+		return store.ErrStale
+	}
+	if _, err := tx.DeleteTokens(ctx, store.TokenSelector{ID: old.ID}); err != nil {
+		return err
+	}
+	return tx.CreateToken(ctx, next)
+}
+
+// successor returns the token that replaces old: the same scope and level, and the same length of life from now, within
+// today's limits.
+func (s TokenActions) successor(old store.Token, u store.User, a Actor) store.Token {
+	now, next := s.now(), old
+	next.ID, next.CreatedBy, next.CreatedAt = store.NewID(now), a.displayName(), now
+	next.LastUsedAt, next.LastUsedIP, next.ReplacedBy = time.Time{}, "", ""
+	switch {
+	case old.ExpiresAt.IsZero() && s.Tokens.NoExpiry.allows(u):
+	case old.ExpiresAt.IsZero():
+		next.ExpiresAt = now.Add(s.Tokens.MaxExpiry)
+	default:
+		next.ExpiresAt = now.Add(min(old.ExpiresAt.Sub(old.CreatedAt), s.Tokens.MaxExpiry))
+	}
+	return next
+}
+
+// requireOwner allows the owner of a token, with a fresh sign-in. Other people's tokens are not found.
+func (s *core) requireOwner(ctx context.Context, tx store.Reader, a Actor, owner store.User) error {
+	_, u, err := s.requireFreshSession(ctx, tx, a)
+	if err == nil && u.ID != owner.ID {
+		return store.ErrNotFound
+	}
+	return err
+}
+
+// describeToken adds what a token is for to an event.
+func describeToken(e *store.Event, t store.Token) {
+	expires := "never"
+	if !t.ExpiresAt.IsZero() {
+		expires = t.ExpiresAt.Format(time.RFC3339)
+	}
+	for k, v := range map[string]string{
+		"token": t.ID, "name": t.Name, "hosts": strings.Join(t.Hosts, " "), "paths": strings.Join(t.Paths, " "),
+		"methods": string(t.Methods), "expires": expires,
+	} {
+		e.Details[k] = v
+	}
+}
