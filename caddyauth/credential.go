@@ -69,7 +69,8 @@ func (g *Gate) resolveToken(ctx context.Context, r *http.Request, req *request) 
 // lookupToken returns what acts with the request's token. It returns session.ErrNone where nothing does.
 func (req *request) lookupToken(ctx context.Context, r *http.Request) (*session.Live, error) {
 	l := req.live
-	s, graced, err := l.sessions.ResolveToken(ctx, req.first.credential.Text, req.pageContext(r).ClientIP, l.opt.storeGrace)
+	ip := req.pageContext(r).ClientIP
+	s, graced, err := l.sessions.ResolveToken(ctx, req.first.credential.Text, ip, l.opt.storeGrace)
 	switch {
 	case err != nil:
 		return nil, err

@@ -30,7 +30,8 @@ var valueNames = [numValues]string{"user", "id", "email", "name", "groups", "rol
 // placeholders are the names of the values in Caddy, by index.
 var placeholders = [numValues]string{
 	"http.auth.user.id", "http.auth.user.uid", "http.auth.user.email", "http.auth.user.name",
-	"http.auth.user.groups", "http.auth.user.role", "http.auth.user.provider", "http.auth.user.session", "http.auth.user.token",
+	"http.auth.user.groups", "http.auth.user.role", "http.auth.user.provider", "http.auth.user.session",
+	"http.auth.user.token",
 }
 
 // guardedNames are the folded names that no client may send on to an app: the default headers, that of assertions, and

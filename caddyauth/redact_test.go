@@ -186,8 +186,13 @@ func TestAHeaderThatIsASecretIsHiddenFromLogs(t *testing.T) {
 	token := s.addToken(adminName)
 	b := s.browser()
 	for _, header := range []http.Header{
-		{"Gatehouse-Token": {token}}, {"Authorization": {"Bearer " + token}}, {"Authorization": {token}}, {"Authorization": {"token " + token}},
-		{"Authorization": {basicAuth("u", token)}}, {"Proxy-Authorization": {"Bearer " + token}}, {"Gatehouse!token": {token}},
+		{"Gatehouse-Token": {token}},
+		{"Authorization": {"Bearer " + token}},
+		{"Authorization": {token}},
+		{"Authorization": {"token " + token}},
+		{"Authorization": {basicAuth("u", token)}},
+		{"Proxy-Authorization": {"Bearer " + token}},
+		{"Gatehouse!token": {token}},
 	} {
 		r := b.request("GET", "/open", nil)
 		r.Header = header

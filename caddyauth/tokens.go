@@ -91,17 +91,22 @@ func resolveTokens(a *App, o *options) error {
 	case c.PerUser > 0:
 		limits.PerUser = c.PerUser
 	}
-	switch c.NoExpiry {
-	case "", "off":
-	case "service":
-		limits.NoExpiry = account.NoExpiryForServices
-	case "on":
-		limits.NoExpiry = account.NoExpiryForAll
-	default:
-		return fmt.Errorf("tokens no_expiry: %q; use off, service (for service accounts) or on", c.NoExpiry)
-	}
+	var err error
+	limits.NoExpiry, err = noExpiry(c.NoExpiry)
 	o.tokens = &limits
-	return nil
+	return err
+}
+
+func noExpiry(word string) (account.NoExpiry, error) {
+	switch word {
+	case "", "off":
+		return account.NoExpiryForNobody, nil
+	case "service":
+		return account.NoExpiryForServices, nil
+	case "on":
+		return account.NoExpiryForAll, nil
+	}
+	return 0, fmt.Errorf("tokens no_expiry: %q; use off, service (for service accounts) or on", word)
 }
 
 func tokensSettings(a *App, s *settings) {

@@ -82,9 +82,9 @@ type Store interface {
 	// Watch registers w until the returned function is called, which waits for calls of w in progress.
 	Watch(w Watcher) (stop func())
 
-	// Sweep deletes at most limit expired rows of each kind (sessions, flows, links, tokens that expired long ago, throttle
-	// counts, devices, one-time values, old changes; events older than keepEvents when that is positive) and returns their
-	// number.
+	// Sweep deletes at most limit expired rows of each kind (sessions, flows, links, tokens that expired long ago,
+	// throttle counts, devices, one-time values, old changes; events older than keepEvents when that is positive) and
+	// returns their number.
 	Sweep(ctx context.Context, now time.Time, keepEvents time.Duration, limit int) (int, error)
 
 	// Ping returns nil when the store can be read.
@@ -190,9 +190,9 @@ type Tx interface {
 	DeleteUser(ctx context.Context, id string) error
 	// SetPassword writes hash ("" removes the password, ErrLastAdmin as above) and mustChange, cancels unused links that
 	// set this user's password, and makes the account local when hash is not empty (ConflictError on the e-mail). It
-	// ends no session: see EndSessions. It deletes the user's tokens unless p.KeepTokens is set. Two hashes of one password
-	// (re-hash) differ in p.Rehash: then PasswordChangedAt, links and tokens stay, and the write happens only if the stored hash is still p.IfHash (else ErrStale: the password
-	// was changed while the old one was being checked).
+	// deletes the user's tokens unless p.KeepTokens is set. It ends no session: see EndSessions. Two hashes of one
+	// password (re-hash) differ in p.Rehash: then PasswordChangedAt, links and tokens stay, and the write happens only if
+	// the stored hash is still p.IfHash (else ErrStale: the password was changed while the old one was being checked).
 	SetPassword(ctx context.Context, userID string, p PasswordChange) error
 	// SetLastLogin records a sign-in. It does not change Version.
 	SetLastLogin(ctx context.Context, userID string, at time.Time) error
@@ -200,8 +200,8 @@ type Tx interface {
 	// It marks the user with [MarkEnded], so that sign-ins in progress fail.
 	BumpEpoch(ctx context.Context, userID string) error
 
-	// CreateSession inserts s. The user must exist, and be a person. Tokens that were made in sessions of the same identity
-	// get its claims, except those whose identity was unlinked meanwhile.
+	// CreateSession inserts s. The user must exist, and be a person. Tokens that were made in sessions of the same
+	// identity get its claims, except those whose identity was unlinked meanwhile.
 	CreateSession(ctx context.Context, s Session) error
 	// ReplaceSession deletes the session oldID and inserts s in its place: provider session ids of the old one are
 	// copied to the new one. ErrNotFound when oldID has ended in the meantime.

@@ -20,7 +20,7 @@ const (
 	TokenAll  TokenMethods = "all"
 )
 
-// AllHosts, as the only host of a token, means all hosts of all gates.
+// AllHosts is the host of a token that means all hosts of all gates.
 const AllHosts = "*"
 
 // Token is a credential of a program: a person's or a service account's. Its text is shown once and stored hashed.

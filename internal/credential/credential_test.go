@@ -105,22 +105,27 @@ func TestACredentialIsReadInOneWay(t *testing.T) {
 		"two in one": {http.Header{"Authorization": {basic(a, b)}}, want{Carrier: credential.Basic, Several: true}, nil},
 		"repeated": {
 			http.Header{"Authorization": {"Bearer " + a, "Bearer " + a}},
-			want{Carrier: credential.Bearer, Text: a, Several: true}, nil,
+			want{Carrier: credential.Bearer, Text: a, Several: true},
+			nil,
 		},
 		"repeated beside the app's": {
 			http.Header{"Authorization": {"Bearer app", "Bearer " + a}},
-			want{Carrier: credential.Bearer, Text: "app", Several: true}, nil,
+			want{Carrier: credential.Bearer, Text: "app", Several: true},
+			nil,
 		},
 		"two headers": {
 			http.Header{"Authorization": {"Bearer " + a}, "Gatehouse-Token": {a}},
-			want{Carrier: credential.Own, Text: a, Several: true}, nil,
+			want{Carrier: credential.Own, Text: a, Several: true},
+			nil,
 		},
 		"beside the app's": {
 			http.Header{"Authorization": {"Bearer app", "Basic Og=="}, "Gatehouse-Token": {a}},
-			want{Carrier: credential.Own, Text: a}, http.Header{"Authorization": {"Bearer app", "Basic Og=="}},
+			want{Carrier: credential.Own, Text: a},
+			http.Header{"Authorization": {"Bearer app", "Basic Og=="}},
 		},
 		"the app's": {
-			http.Header{"Authorization": {"Bearer x"}, "Proxy-Authorization": {"Basic eDp5"}}, want{},
+			http.Header{"Authorization": {"Bearer x"}, "Proxy-Authorization": {"Basic eDp5"}},
+			want{},
 			http.Header{"Authorization": {"Bearer x"}, "Proxy-Authorization": {"Basic eDp5"}},
 		},
 		"the app's Basic": {http.Header{"Authorization": {basic("u", "p")}}, want{}, http.Header{"Authorization": {basic("u", "p")}}},

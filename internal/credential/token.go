@@ -78,7 +78,7 @@ func holds(text string) bool {
 func checksum(text string) (sum [checksumLength]byte) {
 	crc := uint32(0xffffffff) // crc32.ChecksumIEEE of a string, without copying it
 	for i := range len(text) {
-		crc = crc32.IEEETable[byte(crc)^text[i]] ^ crc>>8
+		crc = crc32.IEEETable[crc&0xff^uint32(text[i])] ^ crc>>8
 	}
 	crc = ^crc
 	for i := checksumLength - 1; i >= 0; i-- {

@@ -74,7 +74,9 @@ func newMetrics() *Metrics {
 
 // Register registers the collectors in the registry of a configuration.
 func (m *Metrics) Register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.signIns, m.decisions, m.tokens, m.latency, m.streams, m.sessions, m.grace, m.graced} {
+	for _, c := range []prometheus.Collector{
+		m.signIns, m.decisions, m.tokens, m.latency, m.streams, m.sessions, m.grace, m.graced,
+	} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

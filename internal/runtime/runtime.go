@@ -45,7 +45,8 @@ type Runtime struct {
 // New returns the runtime of a store that is opened later.
 func New() *Runtime {
 	return &Runtime{
-		Metrics: newMetrics(), BadTokens: credential.NewBadTokens(time.Now), slots: make(map[password.Params]*password.Slots), retention: newRetention(),
+		Metrics: newMetrics(), BadTokens: credential.NewBadTokens(time.Now),
+		slots: make(map[password.Params]*password.Slots), retention: newRetention(),
 		stop: make(chan struct{}),
 	}
 }

@@ -21,8 +21,8 @@ const maxLag = 700 * time.Millisecond
 // # Why a cached session is never stale
 //
 // Every reported change gets a sequence number, and recently changed subjects (sessions, tokens and users) are listed
-// with the number of their last change. An entry has the sequence number from before its store read began. It is used only if
-// neither its session nor its user has a change with a higher number.
+// with the number of their last change. An entry has the sequence number from before its store read began. It is used
+// only if neither its session nor its user has a change with a higher number.
 //
 //   - A change reported before that number was taken had been committed by then, so the read saw it.
 //   - A change reported after it has a higher number, so the entry is not used, whether it was put into the cache

@@ -51,7 +51,8 @@ func (m *Manager) readByID(ctx context.Context, j pendingCheck) (store.Session, 
 	if err != nil {
 		return store.Session{}, store.User{}, err
 	}
-	return tokenSession(&t, &u), u, nil
+	s := tokenSession(&t, &u)
+	return s, u, nil
 }
 
 func earlier(a, b time.Time) time.Time {

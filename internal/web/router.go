@@ -64,6 +64,10 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (rt *Router) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	q := rt.deps.newRequest(r)
 	q.parseQuery()
+	if route, _ := e.find(r.Method); q.Program() && !route.Programs && e.access != Public {
+		q.WriteError(w, r, ErrTokenScope)
+		return
+	}
 	if err := rt.handle(w, r, q, e); err != nil {
 		q.WriteError(w, r, err)
 	}
@@ -74,9 +78,6 @@ func (rt *Router) handle(w http.ResponseWriter, r *http.Request, q *Request, e *
 		return problem.ErrSetup
 	}
 	route, found := e.find(r.Method)
-	if q.Program() && !route.Programs && e.access != Public {
-		return ErrTokenScope
-	}
 	// Only administrators learn which methods the admin pages have.
 	if !found && !e.admin && e.exists() {
 		w.Header().Set("Allow", e.allow())

@@ -92,11 +92,12 @@ func (t *tx) MoveIdentity(ctx context.Context, issuer, subject, userID string) e
 	if !storable(issuer, subject) || !storable(userID) {
 		return store.ErrNotFound
 	}
-	err := t.run(ctx, "move an identity", func(ctx context.Context, q queryer) error { return checkService(ctx, q, userID) })
+	const op = "move an identity"
+	err := t.run(ctx, op, func(ctx context.Context, q queryer) error { return checkService(ctx, q, userID) })
 	if err != nil {
 		return err
 	}
-	return t.detachIdentity(ctx, "move an identity", issuer, subject,
+	return t.detachIdentity(ctx, op, issuer, subject,
 		`UPDATE identities SET user_id = $3 WHERE issuer = $1 AND subject = $2`, userID)
 }
 

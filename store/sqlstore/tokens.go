@@ -11,6 +11,8 @@ import (
 )
 
 // tokenColumns are the columns of a token, in the order of tokenRow.dest.
+//
+//nolint:gosec // names, and no secret
 const tokenColumns = `id token_hash user_id token_name hint hosts paths methods level provider issuer subject claims
 	created_by created_at expires_at replaced_by last_used_at last_used_ip`
 

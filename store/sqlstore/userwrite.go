@@ -309,8 +309,8 @@ func (t *tx) DeleteUser(ctx context.Context, id string) error {
 			return err
 		}
 		for _, statement := range []string{
-			// Sessions, identities, tokens and devices go with their user (ON DELETE CASCADE); these have no foreign key, since some
-			// of them have no user.
+			// Sessions, identities, tokens and devices go with their user (ON DELETE CASCADE); these have no foreign key, since
+			// some of them have no user.
 			`DELETE FROM links WHERE user_id = $1`,
 			`DELETE FROM flows WHERE user_id = $1 AND user_id <> ''`,
 			`DELETE FROM users WHERE id = $1`,
