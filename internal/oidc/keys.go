@@ -23,6 +23,7 @@ import (
 
 const (
 	keysTTL    = 10 * time.Minute // refetched after this, so that withdrawn keys go
+	staleWait  = 2 * time.Second  // for a refetch while there are old keys
 	minRSABits = 2048
 	maxRSABits = 8192 // the limit of crypto/tls, too: verifying with larger keys is a denial of service
 	maxKeys    = 64
@@ -93,23 +94,44 @@ func (ring keyring) verify(jws *jose.JSONWebSignature) ([]byte, bool) {
 	return nil, false
 }
 
-// currentKeys returns the keys, and fetches them if there are none yet or they are old.
+// currentKeys returns the keys, and fetches them if there are none yet or they are old. Where that fails, old ones
+// serve until they are older than maxStale, and nothing is requested again before a back-off.
 func (r *remote) currentKeys(ctx context.Context) (keyring, error) {
+	known, due, err := r.knownKeys()
+	if !due {
+		return known, err
+	}
+	if err == nil { // nobody waits long for a provider that hangs while there are keys
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, staleWait)
+		defer cancel()
+	}
+	got, failed := share(ctx, r, "keys", func(ctx context.Context) (keyring, error) {
+		if ring, due, err := r.knownKeys(); !due {
+			return ring, err // a fetch has ended in between
+		}
+		return r.updateKeys(ctx, metadataTTL)
+	})
+	if failed != nil && err == nil {
+		return known, nil
+	}
+	return got, failed
+}
+
+// knownKeys returns the keys in the cache, or why there are none. due reports whether they should be fetched.
+func (r *remote) knownKeys() (ring keyring, due bool, err error) {
 	r.mu.Lock()
-	ring, now := r.keys, r.now()
-	r.mu.Unlock()
-	if ring.generation > 0 && age(now, ring.at) < keysTTL {
-		return ring, nil
+	defer r.mu.Unlock()
+	now := r.now()
+	fetched := r.keys.generation > 0
+	if !fetched || age(now, r.keys.at) >= maxStale {
+		err = fail(r.health.keyKind, "keys: %s", r.health.keyProblem)
+	} else {
+		ring = r.keys
 	}
-	got, err := share(ctx, r, "keys", func(ctx context.Context) (keyring, error) { return r.updateKeys(ctx, metadataTTL) })
-	switch {
-	case err == nil:
-		return got, nil
-	case ring.generation > 0 && age(now, ring.at) < maxStale:
-		return ring, nil
-	default:
-		return keyring{}, err
-	}
+	wait := r.keyRetry.Sub(now) // longer than any back-off: the clock was set back
+	fresh := fetched && age(now, r.keys.at) < keysTTL
+	return ring, !fresh && (wait <= 0 || wait > maxBackoff), err
 }
 
 // refetchKeys fetches the keys again because none of generation gen verified a token, unless that has been done since
@@ -140,11 +162,14 @@ func (r *remote) updateKeys(ctx context.Context, maxAge time.Duration) (keyring,
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
-		r.health.keyProblem, r.health.keyKind, r.health.keysFailed = err.Error(), KindOf(err), r.now()
+		now := r.now()
+		r.health.keyProblem, r.health.keyKind, r.health.keysFailed = err.Error(), KindOf(err), now
+		r.keyRetry = now.Add(backoff(r.keyFailures))
+		r.keyFailures++
 		r.logProblem("cannot use the keys of a provider", err)
 		return keyring{}, &Error{Kind: KindOf(err), Reason: "keys", Err: err}
 	}
-	r.health.keyProblem, r.health.keyKind = "", ""
+	r.health.keyProblem, r.health.keyKind, r.keyFailures, r.keyRetry = "", "", 0, time.Time{}
 	if len(unusable) > 0 && !slices.Equal(unusable, r.keys.unusable) {
 		r.log.Warn("keys of a provider are not used; tokens that they sign are refused", zap.Strings("keys", unusable))
 	}

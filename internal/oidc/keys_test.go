@@ -10,9 +10,13 @@ import (
 	"encoding/json"
 	"maps"
 	"math/big"
+	"net/http"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	idp "github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
 )
 
 func published(t *testing.T, key any) map[string]any {
@@ -152,5 +156,54 @@ func TestUnusableKeysAreNamedWithTheReason(t *testing.T) {
 		if len(keys) != 0 || KindOf(err) != Misconfigured || joinSome(unusable) != want {
 			t.Errorf("%s: %d keys, %q, want %q, %v", doc, len(keys), unusable, want, err)
 		}
+	}
+}
+
+// counted counts the requests that reach a provider.
+type counted struct {
+	next  http.RoundTripper
+	calls *int
+}
+
+func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
+	*c.calls++
+	return c.next.RoundTrip(r)
+}
+
+// Anybody can send logout tokens: they must not become as many requests to a provider whose keys are away.
+func TestKeysThatCannotBeFetchedAreNotRequestedAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	calls, now := 0, fuzzNow
+	down := canned{"/.well-known/openid-configuration": fuzzDiscovery}
+	r := fuzzRemote(fuzzDiscovery, nil)
+	r.now = func() time.Time { return now }
+	r.client = &http.Client{Transport: counted{next: down, calls: &calls}}
+	for range 20 {
+		if _, err := r.currentKeys(t.Context()); KindOf(err) != Misconfigured {
+			t.Fatalf("keys with status 404: %v", err)
+		}
+	}
+	if calls != 2 {
+		t.Errorf("%d requests, want one for the metadata and one for the keys", calls)
+	}
+	down["/jwks"] = fuzzJWKS(t, idp.RSA(0))
+	now = now.Add(firstBackoff)
+	if ring, err := r.currentKeys(t.Context()); err != nil || len(ring.keys) != 1 {
+		t.Errorf("after the back-off: %v", err)
+	}
+	delete(down, "/jwks")
+	now = now.Add(time.Hour)
+	for range 20 {
+		if ring, err := r.currentKeys(t.Context()); err != nil || len(ring.keys) != 1 {
+			t.Errorf("old keys do not serve: %v", err)
+		}
+	}
+	if calls != 5 {
+		t.Errorf("%d requests", calls)
+	}
+	now = now.Add(-12 * time.Hour) // a clock that was set back is no reason to wait
+	down["/jwks"] = fuzzJWKS(t, idp.RSA(1))
+	if ring, err := r.currentKeys(t.Context()); err != nil || ring.keys[0].KeyID != "rsa1" {
+		t.Errorf("after the clock was set back: %v", err)
 	}
 }

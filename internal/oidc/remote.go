@@ -38,6 +38,8 @@ type remote struct {
 	mu             sync.Mutex
 	meta           *metadata
 	keys           keyring
+	keyFailures    int       // of fetching the keys, in a row
+	keyRetry       time.Time // not before
 	failures       int       // of discovery, in a row
 	retry          time.Time // not before
 	health         health
@@ -89,6 +91,9 @@ func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata,
 // age is never negative: after a clock was set back, cached values are old, not fresh for long.
 func age(now, at time.Time) time.Duration { return now.Sub(at).Abs() }
 
+// backoff returns how long nothing is requested after a failure, by the failures in a row before it.
+func backoff(failures int) time.Duration { return min(firstBackoff<<min(failures, 10), maxBackoff) }
+
 // share runs fn once for all concurrent callers. It continues if one of them is canceled.
 func share[T any](ctx context.Context, r *remote, what string, fn func(context.Context) (T, error)) (T, error) {
 	ch := r.flights.DoChan(what, func() (any, error) {
@@ -118,7 +123,7 @@ func (r *remote) discover(ctx context.Context) (*metadata, error) {
 	r.health.checkedAt = now
 	if err != nil {
 		r.health.problem, r.health.kind = err.Error(), KindOf(err)
-		r.retry = now.Add(min(firstBackoff<<min(r.failures, 10), maxBackoff))
+		r.retry = now.Add(backoff(r.failures))
 		r.failures++
 		r.logProblem("cannot use a provider", err, zap.Time("next_try", r.retry))
 		return nil, &Error{Kind: KindOf(err), Reason: "discovery", Err: err}
