@@ -17,40 +17,43 @@ const (
 	callTimeout = 10 * time.Second
 	dialTimeout = 5 * time.Second
 	maxBody     = 1 << 20
+	maxKeysBody = 256 << 10 // of an issuer that nobody signs in with
 	maxHeader   = 64 << 10
 )
 
 // newClient returns the HTTP client for requests to one provider. It follows no redirects (a redirected code or client
 // secret is a leaked one), uses no proxy from the environment (the address check would see the proxy's address), and
-// reads at most 1 MiB. Unless insecure, it connects only over TLS and only to public addresses (SSRF): an issuer or a
-// metadata endpoint that points into the operator's network is refused when it is dialed, after the name was resolved,
-// so that DNS rebinding does not help.
-func newClient(insecure bool, roots *x509.CertPool, onDate func(date time.Time)) *http.Client {
+// reads at most limit bytes of a response. Unless insecure, it connects only over TLS and only to public addresses
+// (SSRF): an issuer or a metadata endpoint that points into the operator's network is refused when it is dialed, after
+// the name was resolved, so that DNS rebinding does not help.
+func newClient(insecure bool, roots *x509.CertPool, limit int, onDate func(date time.Time)) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	if !insecure {
 		dialer.ControlContext = publicOnly
 	}
+	bounded := &boundedTransport{insecure: insecure, limit: limit, next: &http.Transport{
+		Proxy:                  nil,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:    dialTimeout,
+		ResponseHeaderTimeout:  callTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConnsPerHost:    4,
+		MaxConnsPerHost:        32,
+		IdleConnTimeout:        90 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}}
 	return &http.Client{
 		Timeout:       callTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &datedTransport{onDate: onDate, next: &boundedTransport{insecure: insecure, next: &http.Transport{
-			Proxy:                  nil,
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			TLSHandshakeTimeout:    dialTimeout,
-			ResponseHeaderTimeout:  callTimeout,
-			MaxResponseHeaderBytes: maxHeader,
-			MaxIdleConnsPerHost:    4,
-			MaxConnsPerHost:        32,
-			IdleConnTimeout:        90 * time.Second,
-			ForceAttemptHTTP2:      true,
-		}}},
+		Transport:     &datedTransport{onDate: onDate, next: bounded},
 	}
 }
 
 // boundedTransport limits response bodies and refuses schemes other than https.
 type boundedTransport struct {
 	insecure bool
+	limit    int
 	next     http.RoundTripper
 }
 
@@ -69,7 +72,7 @@ func (b *boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	// The limit applies after decompression: a small response may be a decompression bomb.
-	resp.Body = &limitedBody{ReadCloser: resp.Body, remaining: maxBody}
+	resp.Body = &limitedBody{ReadCloser: resp.Body, remaining: b.limit}
 	return resp, nil
 }
 

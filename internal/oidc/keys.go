@@ -67,7 +67,7 @@ func (k *keySet) verify(ctx context.Context, token string) ([]byte, error) {
 	}
 	// Two retries: a shared fetch may have begun before the keys rotated.
 	for try := 0; ; try++ {
-		if payload, ok := ring.verify(jws); ok {
+		if payload, key := ring.verify(jws); key != nil {
 			return payload, nil
 		}
 		if try == 2 {
@@ -79,8 +79,8 @@ func (k *keySet) verify(ctx context.Context, token string) ([]byte, error) {
 	}
 }
 
-// verify tries the keys with the token's key id, or all keys if it has none.
-func (ring keyring) verify(jws *jose.JSONWebSignature) ([]byte, bool) {
+// verify tries the keys with the token's key id, or all keys if it has none. It returns the one that fits, or nil.
+func (ring keyring) verify(jws *jose.JSONWebSignature) ([]byte, *jose.JSONWebKey) {
 	h := jws.Signatures[0].Header
 	for i := range ring.keys {
 		key := &ring.keys[i]
@@ -88,10 +88,10 @@ func (ring keyring) verify(jws *jose.JSONWebSignature) ([]byte, bool) {
 			continue
 		}
 		if payload, err := jws.Verify(key.Key); err == nil {
-			return payload, true
+			return payload, key
 		}
 	}
-	return nil, false
+	return nil, nil
 }
 
 // currentKeys returns the keys, and fetches them if there are none yet or they are old. Where that fails, old ones

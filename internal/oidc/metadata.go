@@ -92,8 +92,8 @@ func (r *remote) parseMetadata(doc jsonObject) (*metadata, error) {
 		to         *string
 		required   bool
 	}{
-		{"authorization_endpoint", EndpointAuthorization, &m.AuthURL, true},
-		{"token_endpoint", EndpointToken, &m.TokenURL, true},
+		{"authorization_endpoint", EndpointAuthorization, &m.AuthURL, !r.keysOnly},
+		{"token_endpoint", EndpointToken, &m.TokenURL, !r.keysOnly},
 		{"jwks_uri", EndpointKeys, &m.KeysURL, true},
 		{"userinfo_endpoint", EndpointUserinfo, &m.UserInfoURL, false},
 		{"end_session_endpoint", EndpointEndSession, &m.EndURL, false},

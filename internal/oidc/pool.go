@@ -44,7 +44,19 @@ func NewPool(o PoolOptions) *Pool {
 
 // remote returns the state of c's provider, which may be empty yet.
 func (p *Pool) remote(c *Config) *remote {
-	key := c.poolKey()
+	return p.cached(c.poolKey(), func() *remote {
+		r := &remote{
+			issuer: c.Issuer, discovery: c.discovery(), endpoints: maps.Clone(c.Endpoints), insecure: c.Insecure,
+			now: p.now, log: p.log.With(zap.String("issuer", c.Issuer)),
+			refetches: map[purpose]*rateLimit{forSignIn: newRateLimit(5), forLogout: newRateLimit(3)},
+		}
+		r.client = newClient(c.Insecure, c.roots(p.roots), maxBody, r.recordDate)
+		return r
+	})
+}
+
+// cached returns the state with that key, made by create if there is none yet.
+func (p *Pool) cached(key string, create func() *remote) *remote {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.remotes[key]
@@ -52,12 +64,7 @@ func (p *Pool) remote(c *Config) *remote {
 		if len(p.remotes) >= maxRemotes {
 			clear(p.remotes) // configurations in use have their own references
 		}
-		r = &remote{
-			issuer: c.Issuer, discovery: c.discovery(), endpoints: maps.Clone(c.Endpoints), insecure: c.Insecure,
-			now: p.now, log: p.log.With(zap.String("issuer", c.Issuer)),
-			refetches: map[purpose]*rateLimit{forSignIn: newRateLimit(5), forLogout: newRateLimit(3)},
-		}
-		r.client = newClient(c.Insecure, c.roots(p.roots), r.recordDate)
+		r = create()
 		p.remotes[key] = r
 	}
 	return r
@@ -89,13 +96,14 @@ func (p *Pool) Close() {
 	clear(p.remotes)
 }
 
-// purpose says why keys are refetched. Each has its own rate limit: anybody can send logout tokens, and must not use up
-// the refetches that sign-ins need.
+// purpose says why keys are refetched. Each has its own rate limit: anybody can send logout tokens and machine JWTs,
+// and must not use up the refetches that sign-ins need.
 type purpose int
 
 const (
 	forSignIn purpose = iota
 	forLogout
+	forMachine
 )
 
 // rateLimit allows n events per minute.

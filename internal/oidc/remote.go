@@ -28,6 +28,7 @@ type remote struct {
 	issuer    string
 	discovery string            // address of the discovery document
 	endpoints map[string]string // configured ones, by [EndpointKinds]
+	keysOnly  bool              // nobody signs in there: of the metadata nothing but jwks_uri is read
 	insecure  bool
 	client    *http.Client
 	now       func() time.Time
@@ -62,6 +63,9 @@ type health struct {
 // metadata returns the discovery document. If it is older than maxAge it is refetched; if that fails, the old one is
 // returned unless it is older than maxStale.
 func (r *remote) metadata(ctx context.Context, maxAge time.Duration) (*metadata, error) {
+	if address := r.endpoints[EndpointKeys]; r.keysOnly && address != "" {
+		return &metadata{KeysURL: address}, nil
+	}
 	r.mu.Lock()
 	m, now := r.meta, r.now()
 	waiting := now.Before(r.retry)

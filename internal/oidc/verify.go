@@ -13,10 +13,13 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
+// Leeway is how much a provider's clock and ours may differ.
+const Leeway = time.Minute
+
 const (
-	leeway     = time.Minute // between the provider's clock and ours
-	maxToken   = 64 << 10    // of an ID token or logout token
-	maxSubject = 255         // Core, section 2: sub has 255 ASCII characters at most
+	leeway     = Leeway
+	maxToken   = 64 << 10 // of an ID token or logout token
+	maxSubject = 255      // Core, section 2: sub has 255 ASCII characters at most
 )
 
 // verifiedToken is a token whose signature, issuer, audience and times are verified once verifyID or VerifyLogout has
@@ -205,12 +208,15 @@ func (r *remote) explainTimes(v *verifiedToken, err error) error {
 
 // explain returns why go-oidc refused a token. go-oidc flattens causes, so without lastErr a provider whose keys cannot
 // be fetched would look like one that sends invalid tokens.
-func (k *keySet) explain(what string, err error) error {
-	if k.lastErr != nil {
-		if KindOf(k.lastErr) != "" {
-			return k.lastErr
+func (k *keySet) explain(what string, err error) error { return explain(k.lastErr, what, err) }
+
+// explain is keySet.explain, with the error of the signature's verification.
+func explain(lastErr error, what string, err error) error {
+	if lastErr != nil {
+		if KindOf(lastErr) != "" {
+			return lastErr
 		}
-		return &Error{Kind: Invalid, Reason: what, Err: k.lastErr}
+		return &Error{Kind: Invalid, Reason: what, Err: lastErr}
 	}
 	return fail(Invalid, "%s: %s", what, Clean(strings.TrimPrefix(err.Error(), "oidc: "), 300))
 }
