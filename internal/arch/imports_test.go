@@ -27,7 +27,8 @@ var order = []string{
 	"internal/ui",          // rendering, headers, assets
 	"internal/credential",  // tokens of programs
 	"internal/login",       // the one place where a session begins
-	"internal/oidc",        // what providers say
+	"internal/machine",     // who programs act as that show a JWT of their platform
+	"internal/oidc",        // what providers and other issuers say
 	"internal/session",     // cookie, cache, streams
 	"internal/assertion",   // signs who a session belongs to
 	"internal/seal",        // encryption of what the store keeps
