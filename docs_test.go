@@ -27,6 +27,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	idp "github.com/gatehouse-auth/gatehouse/internal/testenv/provider"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -111,8 +112,14 @@ func validate(t *testing.T, name string, config []byte) {
 		0o600); err != nil {
 		t.Fatal(err)
 	}
+	keys := filepath.Join(dir, "cluster-keys.json")
+	set := must(json.Marshal(map[string]any{"keys": []any{idp.RSA(0).JWK()}}))
+	if err := os.WriteFile(keys, set, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	text := regexp.MustCompile(`/run/secrets/[a-z./-]+`).ReplaceAllStringFunc(string(config), secrets)
-	text = strings.NewReplacer("/var/lib/gatehouse", dir, "/etc/caddy/logo.svg", logo).Replace(text)
+	text = strings.NewReplacer("/var/lib/gatehouse", dir, "/etc/caddy/logo.svg", logo,
+		"/etc/caddy/cluster-keys.json", keys).Replace(text)
 	for _, m := range regexp.MustCompile(`\{env\.([A-Z_]+)\}`).FindAllStringSubmatch(text, -1) {
 		t.Setenv(m[1], "value")
 	}

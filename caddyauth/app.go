@@ -28,6 +28,8 @@ type App struct {
 	Admin *AdminConfig `json:"admin,omitempty"`
 	// OIDC are providers that people sign in with, beside local accounts.
 	OIDC []*ProviderConfig `json:"oidc,omitempty"`
+	// TokenIssuers are platforms whose programs come with a JWT of theirs, such as CI systems and clusters.
+	TokenIssuers []*TokenIssuerConfig `json:"token_issuers,omitempty"`
 	// SignIn says which ways to sign in there are.
 	SignIn *SignInConfig `json:"sign_in,omitempty"`
 	// Session is how long a sign-in lasts.
@@ -97,6 +99,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := a.warnOfProviders(); err != nil {
+		return err
+	}
+	if err := a.warnOfTokenIssuers(); err != nil {
 		return err
 	}
 	values, err := a.SeedValues()

@@ -73,6 +73,7 @@ var appLines = []line[*App]{
 	{name: "store", parse: parseStore},
 	{name: "admin", parse: parseAdmin},
 	{name: "oidc", parse: parseOIDC, more: true},
+	{name: "token_issuer", parse: parseTokenIssuer, more: true},
 	{name: "sign_in", parse: parseSignIn},
 	{name: "session", parse: parseSession},
 	{name: "tokens", parse: parseTokens},
@@ -155,6 +156,8 @@ var innerOptions = map[string][]string{
 	"brand":    {"title", "logo", "accent", "support"},
 	"admin":    {"env_prefix", "force_sync", "former_admin", "password_file", "password_hash"},
 	"oidc":     {"issuer", "client_id", "client_secret", "client_secret_file", "scopes", "admin_group"},
+
+	"token_issuer": {"jwks", "max_age"},
 }
 
 // UnmarshalCaddyfile reads the global option. Everything that can be checked without the server's environment is

@@ -68,6 +68,11 @@ func (p *ProviderConfig) readCA(c *oidc.Config) error {
 }
 
 func (p *ProviderConfig) readFile(option, configured string) ([]byte, error) {
+	return readFile(option, configured, maxImage)
+}
+
+// readFile reads a file that the configuration names, of at most limit bytes.
+func readFile(option, configured string, limit int64) ([]byte, error) {
 	path, err := placeholder(option, configured)
 	if err != nil {
 		return nil, err
@@ -76,8 +81,8 @@ func (p *ProviderConfig) readFile(option, configured string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", option, err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxImage {
-		return nil, fmt.Errorf("%s: %s: give a file of at most 64 KiB", option, path)
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, fmt.Errorf("%s: %s: give a file of at most %d KiB", option, path, limit>>10)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -26,6 +26,7 @@ type options struct {
 	cacheOptions
 	brandOptions
 	oidcOptions
+	tokenIssuerOptions
 }
 
 // section is what belongs to an option besides its parser.
@@ -47,6 +48,7 @@ var sections = []section{
 	{resolveCacheHeaders, cacheHeadersSettings},
 	{resolveBrand, brandSettings},
 	{resolveOIDC, oidcSettings},
+	{resolveTokenIssuers, tokenIssuerSettings},
 	{resolveSignIn, signInSettings},
 	{resolveStrict, strictSettings},
 }
