@@ -47,10 +47,11 @@ type cache struct {
 	lastChange   map[string]uint64 // id of a session, token or user → sequence number of its last change
 }
 
-// cacheKey is what entries are found by. What is cached of one kind of token is nothing for the other kind.
+// cacheKey is what entries are found by. What is cached of one kind of token is nothing for another kind.
 type cacheKey struct {
-	hash    store.TokenHash
-	program bool
+	hash     store.TokenHash
+	program  bool
+	external bool // of a program, and not in the store
 }
 
 // maxSubjects limits the list of recent changes: about 1 MiB.
@@ -75,7 +76,7 @@ func newEntry(l Live, seen time.Time, seq uint64, readAt int64) *entry {
 	} {
 		*text = unique.Make(*text).Value() // interned: the same in many sessions
 	}
-	e := &entry{live: Live{Session: s, User: u, Token: l.Token}, seq: seq, readAt: readAt}
+	e := &entry{live: Live{Session: s, User: u, Token: l.Token, external: l.external}, seq: seq, readAt: readAt}
 	e.live.entry = e
 	e.lastSeen.Store(seen.UnixMilli())
 	e.written.Store(s.LastSeenAt.UnixMilli())

@@ -44,7 +44,11 @@ func (m *Manager) checkStreams(ctx context.Context) (all bool) {
 
 // readByID reads a session, or a token as the session as which it acts.
 func (m *Manager) readByID(ctx context.Context, j pendingCheck) (store.Session, store.User, error) {
-	if !j.program {
+	switch {
+	case j.external != nil:
+		l, err := m.readExternal(ctx, j.external)
+		return l.Session, l.User, err
+	case !j.program:
 		return m.store.Session(ctx, j.id)
 	}
 	t, u, err := m.store.Token(ctx, j.id)

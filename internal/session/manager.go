@@ -150,7 +150,10 @@ func (m *Manager) load(ctx context.Context, c credential, now time.Time, use boo
 
 // read reads a session or a token with its user from the store.
 func (m *Manager) read(ctx context.Context, c credential) (l Live, err error) {
-	if !c.program {
+	switch {
+	case c.external != nil:
+		return m.readExternal(ctx, c.external)
+	case !c.program:
 		l.Session, l.User, err = m.store.SessionByToken(ctx, c.hash)
 		return l, err
 	}
@@ -163,6 +166,9 @@ func (m *Manager) read(ctx context.Context, c credential) (l Live, err error) {
 
 // used records a use in memory; the janitor writes it (touches.go).
 func (m *Manager) used(e *entry, c credential, now time.Time) {
+	if c.external != nil {
+		return // there is no row to write it to
+	}
 	ms := now.UnixMilli()
 	last := e.lastSeen.Load()
 	if ms <= last || !e.lastSeen.CompareAndSwap(last, ms) {

@@ -46,13 +46,15 @@ type Live struct {
 	// Token is the token of a program that acts, nil for a browser. Session is then made from it, and is in no list.
 	Token *store.Token
 
-	entry *entry
+	external *External // what Token was made from, nil for a token of the store
+	entry    *entry
 }
 
 // credential is what a session is looked up by: the token of a browser's session, or that of a program.
 type credential struct {
 	cacheKey
-	ip netip.Addr // of who presents it; recorded for programs
+	ip       netip.Addr // of who presents it; recorded for programs
+	external *External  // a program's that is not in the store
 }
 
 // MethodToken is the method of what acts with a token of a program.

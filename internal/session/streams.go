@@ -93,6 +93,7 @@ type group struct {
 	first        *Follower
 	userID       string
 	program      bool      // it acts with a token
+	external     *External // which is this one, if it is not in the store
 	stale        bool      // something changed: check the session in the store
 	generation   uint64    // when it last became stale: a change during a check is not lost
 	priority     bool      // the change was about this session or its user: checked before others
@@ -129,7 +130,7 @@ func (s *streams) add(f *Follower) {
 			g = &group{}
 		}
 		g.userID, g.generation, g.lookedAt = f.live.User.ID, s.nextGeneration(), seen
-		g.program = f.live.Token != nil
+		g.program, g.external = f.live.Token != nil, f.live.external
 		s.byID[id] = g
 	}
 	if f.next = g.first; f.next != nil {
@@ -247,6 +248,7 @@ func (s *streams) markUnverified(age time.Duration) {
 type pendingCheck struct {
 	id         string
 	program    bool
+	external   *External
 	generation uint64
 }
 
@@ -259,9 +261,9 @@ func (s *streams) due(now time.Time) []pendingCheck {
 	for id, g := range s.byID {
 		switch {
 		case g.priority:
-			priority = append(priority, pendingCheck{id, g.program, g.generation})
+			priority = append(priority, pendingCheck{id, g.program, g.external, g.generation})
 		case g.stale || !now.Before(g.expiresAt):
-			others = append(others, pendingCheck{id, g.program, g.generation})
+			others = append(others, pendingCheck{id, g.program, g.external, g.generation})
 		}
 	}
 	return append(priority, others...)

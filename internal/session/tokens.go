@@ -21,7 +21,9 @@ import (
 func (m *Manager) ResolveToken(ctx context.Context, token string, ip netip.Addr,
 	grace time.Duration,
 ) (l *Live, graced bool, err error) {
-	return m.findWithGrace(ctx, credential{cacheKey{store.HashToken(token), true}, ip}, grace)
+	return m.findWithGrace(ctx, credential{
+		cacheKey: cacheKey{hash: store.HashToken(token), program: true}, ip: ip,
+	}, grace)
 }
 
 // tokenUseInterval is how often the use of a token is written.
