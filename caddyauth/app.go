@@ -79,6 +79,7 @@ type App struct {
 	unknownProto    atomic.Bool // a proxy has sent a scheme that nobody knows
 	unknownHost     atomic.Bool // likewise a host
 	upgradeNotes    noteLimit
+	machines        *machineJWTs
 
 	live      atomic.Pointer[live] // nil until the store is open
 	ready     chan struct{}        // closed when live is set, or will not be soon
@@ -117,6 +118,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.rt = rt
+	if a.machines, err = a.newMachineJWTs(); err != nil {
+		return err
+	}
 	return rt.Metrics.Register(ctx.GetMetricsRegistry())
 }
 

@@ -52,6 +52,7 @@ func (g *Gate) resolveToken(ctx context.Context, r *http.Request, req *request) 
 	switch {
 	case c.Several:
 		return web.TokenRepeated, nil
+	case c.JWT:
 	case req.live.opt.tokens == nil, !credential.Valid(c.Text), c.Carrier == credential.Basic && !g.takesBasic(r, req):
 		return req.badToken(r), nil
 	}
@@ -69,8 +70,7 @@ func (g *Gate) resolveToken(ctx context.Context, r *http.Request, req *request) 
 // lookupToken returns what acts with the request's token. It returns session.ErrNone where nothing does.
 func (req *request) lookupToken(ctx context.Context, r *http.Request) (*session.Live, error) {
 	l := req.live
-	ip := req.pageContext(r).ClientIP
-	s, graced, err := l.sessions.ResolveToken(ctx, req.first.credential.Text, ip, l.opt.storeGrace)
+	s, graced, err := req.resolveProgram(ctx, r)
 	switch {
 	case err != nil:
 		return nil, err
@@ -78,6 +78,15 @@ func (req *request) lookupToken(ctx context.Context, r *http.Request) (*session.
 		return l.oidc.CheckCached(s)
 	}
 	return l.oidc.Check(ctx, s)
+}
+
+// resolveProgram returns what acts with a token of the store, or with a machine JWT.
+func (req *request) resolveProgram(ctx context.Context, r *http.Request) (l *session.Live, graced bool, err error) {
+	c, live := req.first.credential, req.live
+	if c.JWT {
+		return req.resolveJWT(ctx)
+	}
+	return live.sessions.ResolveToken(ctx, c.Text, req.pageContext(r).ClientIP, live.opt.storeGrace)
 }
 
 // badToken counts a token that is none. Whoever sends many gets another response, which costs less; good tokens from

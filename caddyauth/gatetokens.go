@@ -103,13 +103,16 @@ func tokenPaths(option string, paths []string) (policy.Paths, error) {
 
 // provisionTokens makes rules of the options, and refuses them where there are no tokens.
 func (g *Gate) provisionTokens() (err error) {
-	if g.gateTokens, err = newGateTokens(g); err != nil || g.app.opt.takesPrograms() {
+	if g.gateTokens, err = newGateTokens(g); err != nil {
 		return err
 	}
-	for option, given := range map[string]bool{
-		"tokens": len(g.Tokens) > 0 && !g.gateTokens.off, "basic": len(g.Basic) > 0, "pass_token": g.PassToken,
+	none := !g.app.opt.takesPrograms()
+	for option, useless := range map[string]bool{
+		"tokens":     none && len(g.Tokens) > 0 && !g.gateTokens.off,
+		"basic":      g.app.opt.tokens == nil && len(g.Basic) > 0, // JWTs come as bearer tokens only
+		"pass_token": none && g.PassToken,
 	} {
-		if given {
+		if useless {
 			return fmt.Errorf("%s: there are no tokens to take: switch them on in the global option, { gatehouse { tokens } }",
 				option)
 		}
@@ -118,7 +121,7 @@ func (g *Gate) provisionTokens() (err error) {
 }
 
 // takesPrograms reports whether programs have any way in.
-func (o *options) takesPrograms() bool { return o.tokens != nil }
+func (o *options) takesPrograms() bool { return o.tokens != nil || len(o.issuers) > 0 }
 
 // takesTokens reports whether tokens are taken for a path of this gate.
 func (t *gateTokens) takesTokens(target policy.Target) bool {

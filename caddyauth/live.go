@@ -21,6 +21,7 @@ type live struct {
 	hasher   *password.Hasher
 	accounts *account.Service
 	oidc     *login.OIDC // nil without providers
+	machines *machineJWTs
 	site     *site.Site
 }
 
@@ -58,5 +59,6 @@ func newLive(a *App) (*live, error) {
 	}
 	return &live{
 		rt: rt, opt: o, sessions: rt.Sessions, hasher: hasher, accounts: accounts, oidc: providers, site: pages,
+		machines: a.machines,
 	}, nil
 }

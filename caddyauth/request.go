@@ -78,7 +78,7 @@ func receive(app *App, r *http.Request) *request {
 	req.presented.Read(req.cookie, r.Header)
 	token, single := req.presented.Single()
 	req.token, req.several = token, !single
-	req.credential, req.credentialHeaders = credential.Take(r.Header)
+	req.credential, req.credentialHeaders = credential.Take(r.Header, app.machines.set.Recognizes)
 	req.upgrade = app.guarded.strip(r)
 	session.StripCookies(r.Header, app.opt.cookieName, &req.cookies)
 	req.providePlaceholders()

@@ -136,7 +136,7 @@ func TestACredentialIsReadInOneWay(t *testing.T) {
 		"broken":          {http.Header{"Authorization": {"Bearer gatehouse_pat_x"}}, want{Carrier: credential.Bearer, Text: "gatehouse_pat_x"}, nil},
 		"a list":          {http.Header{"Authorization": {"Bearer " + a + ", " + a}}, want{Carrier: credential.Bearer, Text: a + ", " + a}, nil},
 	} {
-		got, removed := credential.Take(c.headers)
+		got, removed := credential.Take(c.headers, nil)
 		if got != c.want {
 			t.Errorf("%s: read %+v, want %+v", name, got, c.want)
 		}
@@ -148,6 +148,43 @@ func TestACredentialIsReadInOneWay(t *testing.T) {
 		}
 		if got.Ours() != (len(removed) > 0) {
 			t.Errorf("%s: removed %v", name, removed)
+		}
+	}
+}
+
+// A JWT is ours as a bearer token only, and only if its issuer is.
+func TestAJWTIsReadAsABearerTokenOnly(t *testing.T) {
+	t.Parallel()
+	jwt := func(token string) bool { return token == "j.w.t" }
+	type want = credential.Presented
+	for name, c := range map[string]struct {
+		headers http.Header
+		want    want
+	}{
+		"bearer":         {http.Header{"Authorization": {"Bearer j.w.t"}}, want{Carrier: credential.Bearer, Text: "j.w.t", JWT: true}},
+		"in other case":  {http.Header{"Authorization": {"bearer   j.w.t"}}, want{Carrier: credential.Bearer, Text: "j.w.t", JWT: true}},
+		"another JWT":    {http.Header{"Authorization": {"Bearer x.y.z"}}, want{}},
+		"bare":           {http.Header{"Authorization": {"j.w.t"}}, want{}},
+		"another scheme": {http.Header{"Authorization": {"JWT j.w.t"}}, want{}},
+		"as a password":  {http.Header{"Authorization": {basic("x", "j.w.t")}}, want{}},
+		"to a proxy":     {http.Header{"Proxy-Authorization": {"Bearer j.w.t"}}, want{}},
+		"in our header":  {http.Header{"Gatehouse-Token": {"j.w.t"}}, want{Carrier: credential.Own, Text: "j.w.t"}},
+		"twice": {
+			http.Header{"Authorization": {"Bearer j.w.t", "Bearer j.w.t"}},
+			want{Carrier: credential.Bearer, Text: "j.w.t", JWT: true, Several: true},
+		},
+		"behind the app's": {
+			http.Header{"Authorization": {"Bearer app", "Bearer j.w.t"}},
+			want{Carrier: credential.Bearer, Text: "app", JWT: true, Several: true},
+		},
+		"beside a token": {
+			http.Header{"Authorization": {"Bearer j.w.t"}, "Gatehouse-Token": {"x"}},
+			want{Carrier: credential.Own, Text: "x", Several: true},
+		},
+	} {
+		got, removed := credential.Take(c.headers, jwt)
+		if got != c.want || got.Ours() != (len(removed) > 0) || got.Ours() != (len(c.headers) == 0) {
+			t.Errorf("%s: read %+v, removed %v, left %v", name, got, removed, c.headers)
 		}
 	}
 }
@@ -168,7 +205,7 @@ func FuzzTake(f *testing.F) {
 			}
 		}
 		before := h.Clone()
-		p, removed := credential.Take(h)
+		p, removed := credential.Take(h, nil)
 		for name, values := range before {
 			_, left := h[name]
 			_, gone := removed[name]

@@ -29,6 +29,8 @@ type Presented struct {
 	Carrier Carrier
 	// Text is what should be the token; see [Valid]. "" where it is in a place that does not count.
 	Text string
+	// JWT means that Text is a JWT of an issuer that is configured.
+	JWT bool
 	// Several means that the request has more than one credential of ours, or repeats a header with one: nobody can tell
 	// which counts (RFC 6750, section 2).
 	Several bool
@@ -41,14 +43,21 @@ func (p Presented) Ours() bool { return p.Carrier != Nowhere }
 var carriers = [...]string{"Authorization", "Proxy-Authorization", Header}
 
 // Take reads the credential of ours and removes the headers that have one: it is for the gate, and for nobody behind
-// it. Other credentials stay as they are: they are the app's. removed has what was there.
-func Take(h http.Header) (p Presented, removed http.Header) {
+// it. Other credentials stay as they are: they are the app's. removed has what was there. ourJWT reports whether a
+// bearer token is a JWT that the gate judges; nil for none.
+func Take(h http.Header, ourJWT func(token string) bool) (p Presented, removed http.Header) {
+	isJWT := func(value string) bool {
+		token, ok := bearer(value)
+		return ok && ourJWT != nil && ourJWT(token)
+	}
 	for _, name := range carriers {
 		values := h[name]
-		if len(values) == 0 || name != Header && !slices.ContainsFunc(values, hidden) {
+		jwt := name == "Authorization" && slices.ContainsFunc(values, isJWT)
+		if len(values) == 0 || name != Header && !jwt && !slices.ContainsFunc(values, hidden) {
 			continue
 		}
 		found := read(name, values[0])
+		found.JWT = jwt
 		found.Several = found.Several || len(values) > 1 || p.Ours()
 		p = found
 		if removed == nil {
@@ -88,17 +97,24 @@ func read(name, value string) Presented {
 	if hasPrefix(value) && name == "Authorization" {
 		return Presented{Carrier: Bare, Text: value}
 	}
+	if token, ok := bearer(value); ok && name == "Authorization" {
+		return Presented{Carrier: Bearer, Text: token}
+	} else if ok {
+		return Presented{Carrier: Proxy, Text: token}
+	}
 	scheme, rest, _ := strings.Cut(value, " ")
 	rest = strings.TrimLeft(rest, " ")
 	switch {
-	case strings.EqualFold(scheme, "Bearer") && name == "Authorization":
-		return Presented{Carrier: Bearer, Text: rest}
-	case strings.EqualFold(scheme, "Bearer"):
-		return Presented{Carrier: Proxy, Text: rest}
 	case strings.EqualFold(scheme, "Basic") && name == "Authorization":
 		return readBasic(rest)
 	}
 	return Presented{Carrier: Elsewhere}
+}
+
+// bearer returns the token of a header's value with the scheme Bearer, in any case (RFC 9110, section 11.1).
+func bearer(value string) (token string, ok bool) {
+	scheme, rest, _ := strings.Cut(value, " ")
+	return strings.TrimLeft(rest, " "), strings.EqualFold(scheme, "Bearer")
 }
 
 // readBasic reads the credentials of Basic. The username beside a token is for people and says nothing, but a password
