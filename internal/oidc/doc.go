@@ -15,6 +15,11 @@
 // keys.go caches the provider's keys: weak and unsuitable ones are ignored, and an unknown key id causes a refetch,
 // rate-limited, because anybody can send tokens. client.go limits the size, the time and the address of every request.
 //
+// # Issuers that nobody signs in with
+//
+// [Issuer] verifies JWTs that programs get from their platform (issuer.go, jwt.go), with the same client and key cache.
+// Who they act as is decided by internal/machine.
+//
 // # When a provider is down
 //
 // No request is made to a provider before somebody wants to sign in there. Metadata and keys are cached in a [Pool]
