@@ -76,6 +76,11 @@ func TestANewKeyIsAcceptedAtOnceAndAnOldOneGoes(t *testing.T) {
 	w.idp.Keys(idp.RSA(1))
 	w.clock.Advance(10 * time.Minute)
 	w.refused("withdrawn", w.sign(nil))
+	same := idp.RSA(2) // an issuer that gives a new key the old id
+	same.ID = idp.RSA(1).ID
+	w.idp.Keys(same)
+	w.clock.Advance(time.Minute)
+	w.accepted("a new key with an old id", same.Sign(w.claims(nil), nil))
 }
 
 func TestTheLastKeysServeADayOfOutage(t *testing.T) {
