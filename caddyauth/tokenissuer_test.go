@@ -68,13 +68,13 @@ func TestTokenIssuersAreCheckedWhereverTheirValuesComeFrom(t *testing.T) {
 		`claim sub: "repo:x:*:y": only a * at the end`:                              claim("{env.TEST_PREFIX}*:y"),
 		"token_issuer ci jwks: evaluated placeholder {env.TEST_NONE} is empty":      jwks("{env.TEST_NONE}"),
 		"jwks: is neither an https address nor a file":                              jwks("file:///etc/keys"),
-		"jwks: stat":                     jwks(filepath.Join(dir, "none")),
-		"give a file of at most 256 KiB": jwks(dir),
-		"jwks: the file is empty":        jwks(file("empty", "")),
-		"jwks: the file cannot be used: the keys are not JSON":  jwks(file("text", "text")),
-		"jwks: the file cannot be used: there is no key":        jwks(file("none.json", `{"keys":[]}`)),
-		"jwks: the file cannot be used: there is no usable key": jwks(file("weak.json", `{"keys":[{"kty":"oct","k":"AAAA"}]}`)),
-		"large: give a file of at most 256 KiB":                 jwks(file("large", strings.Repeat(" ", 256<<10+1))),
+		"token_issuer ci jwks: stat ":                                               jwks(filepath.Join(dir, "none")),
+		"token_issuer ci jwks: " + dir + ": give a file of at most 256 KiB":         jwks(dir),
+		"token_issuer ci jwks: the file is empty":                                   jwks(file("empty", "")),
+		"jwks: the file cannot be used: the keys are not JSON":                      jwks(file("text", "text")),
+		"jwks: the file cannot be used: there is no key":                            jwks(file("none.json", `{"keys":[]}`)),
+		"jwks: the file cannot be used: there is no usable key":                     jwks(file("weak.json", `{"keys":[{"kty":"oct","k":"AAAA"}]}`)),
+		"large: give a file of at most 256 KiB":                                     jwks(file("large", strings.Repeat(" ", 256<<10+1))),
 	} {
 		if err := tokenIssuer(change).Resolve(); err == nil || !strings.Contains(err.Error(), want) ||
 			!strings.Contains(err.Error(), "token_issuer ci") {

@@ -47,7 +47,7 @@ var carriers = [...]string{"Authorization", "Proxy-Authorization", Header}
 // bearer token is a JWT that the gate judges; nil for none.
 func Take(h http.Header, ourJWT func(token string) bool) (p Presented, removed http.Header) {
 	isJWT := func(value string) bool {
-		token, ok := bearer(value)
+		token, ok := afterScheme(value, "Bearer")
 		return ok && ourJWT != nil && ourJWT(token)
 	}
 	for _, name := range carriers {
@@ -97,24 +97,21 @@ func read(name, value string) Presented {
 	if hasPrefix(value) && name == "Authorization" {
 		return Presented{Carrier: Bare, Text: value}
 	}
-	if token, ok := bearer(value); ok && name == "Authorization" {
+	if token, ok := afterScheme(value, "Bearer"); ok && name == "Authorization" {
 		return Presented{Carrier: Bearer, Text: token}
 	} else if ok {
 		return Presented{Carrier: Proxy, Text: token}
 	}
-	scheme, rest, _ := strings.Cut(value, " ")
-	rest = strings.TrimLeft(rest, " ")
-	switch {
-	case strings.EqualFold(scheme, "Basic") && name == "Authorization":
-		return readBasic(rest)
+	if encoded, ok := afterScheme(value, "Basic"); ok && name == "Authorization" {
+		return readBasic(encoded)
 	}
 	return Presented{Carrier: Elsewhere}
 }
 
-// bearer returns the token of a header's value with the scheme Bearer, in any case (RFC 9110, section 11.1).
-func bearer(value string) (token string, ok bool) {
-	scheme, rest, _ := strings.Cut(value, " ")
-	return strings.TrimLeft(rest, " "), strings.EqualFold(scheme, "Bearer")
+// afterScheme returns what follows an authentication scheme, which is in any case (RFC 9110, section 11.1).
+func afterScheme(value, scheme string) (rest string, ok bool) {
+	first, rest, _ := strings.Cut(value, " ")
+	return strings.TrimLeft(rest, " "), strings.EqualFold(first, scheme)
 }
 
 // readBasic reads the credentials of Basic. The username beside a token is for people and says nothing, but a password

@@ -24,8 +24,8 @@ type Client struct {
 type Options struct {
 	Clock   func() time.Time // default time.Now
 	Clients []Client         // of the configured providers
-	// OwnKey reports whether a key, by its thumbprint (RFC 7638), is one that the gate signs its own assertions with: those
-	// are for apps, and no issuer's keys may make them good here. Default: there are none.
+	// OwnKey reports whether a key, by its thumbprint (RFC 7638), is one that the gate signs its own assertions with:
+	// those are for apps, and no issuer's keys may make them good here. Default: there are none.
 	OwnKey func(thumbprint string) bool
 }
 
