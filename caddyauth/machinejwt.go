@@ -20,8 +20,13 @@ type machineJWTs struct {
 
 // newMachineJWTs makes no requests. What is cached of issuers outlives configurations.
 func (a *App) newMachineJWTs() (*machineJWTs, error) {
-	pool := a.rt.OIDCPool(a.log.Named("oidc"))
-	set, err := machine.New(pool, a.opt.issuers, machine.Options{Clock: time.Now, Clients: a.opt.clients})
+	rt := a.rt
+	pool := rt.OIDCPool(a.log.Named("oidc"))
+	set, err := machine.New(pool, a.opt.issuers, machine.Options{
+		Clock: time.Now, Clients: a.opt.clients, OwnKey: func(ctx context.Context, thumbprint string) (bool, error) {
+			return rt.Assertions.Has(ctx, thumbprint) // there are none before the store is open
+		},
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -371,5 +373,44 @@ func TestIDTokensOfASignInAreNoMachineJWTs(t *testing.T) {
 	for _, aud := range []any{p.idp.Client.ID, []string{"api", p.idp.Client.ID}} {
 		p.expect("an ID token", p.ask("/x", bearer(p.jwt(map[string]any{"aud": aud, "nonce": "n"}))),
 			http.StatusUnauthorized, "token-invalid")
+	}
+}
+
+// An assertion of ours is for an app. Even an issuer that is made of our own name and our own keys makes it no
+// credential.
+func TestOurOwnAssertionIsNoMachineJWT(t *testing.T) {
+	s := startAdmin(t, "gatehouse {\n\tassertion\n}")
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	if !b.reaches("/x") {
+		t.Fatal("nobody is signed in")
+	}
+	own := s.up.last().Header.Get("Gatehouse-Assertion")
+	keys := filepath.Join(s.dir, "keys.json")
+	if err := os.WriteFile(keys, []byte(s.browser().page("/_auth/jwks.json").body), 0o600); err != nil || own == "" {
+		t.Fatal(err, own)
+	}
+	origin := "http://" + s.addr
+	s.global = "token_issuer self {\n\tissuer " + origin + "\n\taudience " + origin + "\n\tjwks " + keys +
+		"\n\tinsecure_http\n\tas robot {\n\t\tclaim preferred_username " + adminName + "\n\t}\n}"
+	if err := s.load(); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	robot := store.User{
+		ID: store.NewID(now), Kind: store.KindService, Username: "robot", Role: store.RoleUser, Active: true,
+		Origin: store.OriginLocal, CreatedAt: now,
+	}
+	err := s.openStore().Change(t.Context(), func(tx store.Tx) error { return tx.CreateUser(t.Context(), robot) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.up.count()
+	a := s.browser().do(b.request("GET", "/x", nil, "Authorization", "Bearer "+own))
+	if a.StatusCode != http.StatusUnauthorized || s.up.count() != before {
+		t.Errorf("it gets %d", a.StatusCode)
+	}
+	if log := s.logs.waitFor(t, "a machine JWT is refused"); !strings.Contains(log, "an assertion of this gate") {
+		t.Error("it is refused for another reason")
 	}
 }

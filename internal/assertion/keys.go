@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -76,7 +77,7 @@ func (k *Keys) Close() { k.stop() }
 func (k *Keys) Changed(changes []store.Change) {
 	for _, c := range changes {
 		switch c.Kind {
-		case store.ChangeSession, store.ChangeUser:
+		case store.ChangeSession, store.ChangeToken, store.ChangeUser:
 		case store.ChangeSetting:
 			if c.Subject == setting {
 				k.seq.Add(1)
@@ -132,6 +133,26 @@ func (k *Keys) Get(ctx context.Context, grace time.Duration) (*Ring, error) {
 	}
 	k.remember(&known{ring: ring, seq: seq, readAt: readAt})
 	return ring, nil
+}
+
+// Has reports whether the key with that thumbprint (RFC 7638) is one of ours. It makes no keys.
+func (k *Keys) Has(ctx context.Context, thumbprint string) (bool, error) {
+	if k.known.Load() == nil {
+		bounded, cancel := context.WithTimeout(ctx, loadTimeout)
+		_, err := k.store.Setting(bounded, setting)
+		cancel()
+		if errors.Is(err, store.ErrNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("reading the keys for signed identities: %w", err)
+		}
+	}
+	r, err := k.Get(ctx, 0)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(r.keys, func(o *key) bool { return o.id == thumbprint }), nil
 }
 
 // remember keeps what was read, unless somebody has read a later state.

@@ -1,6 +1,7 @@
 package machine_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -102,8 +103,10 @@ func TestAnAssertionOfTheGateActsAsNobodyEvenWhereItsKeyIsTrusted(t *testing.T) 
 		t.Fatal(err)
 	}
 	w.set, err = machine.New(w.pool, []machine.Issuer{w.config}, machine.Options{
-		Clock:  w.clock.Now,
-		OwnKey: func(key string) bool { return key == base64.RawURLEncoding.EncodeToString(thumbprint) },
+		Clock: w.clock.Now,
+		OwnKey: func(_ context.Context, key string) (bool, error) {
+			return key == base64.RawURLEncoding.EncodeToString(thumbprint), nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -25,15 +25,16 @@ type Options struct {
 	Clock   func() time.Time // default time.Now
 	Clients []Client         // of the configured providers
 	// OwnKey reports whether a key, by its thumbprint (RFC 7638), is one that the gate signs its own assertions with:
-	// those are for apps, and no issuer's keys may make them good here. Default: there are none.
-	OwnKey func(thumbprint string) bool
+	// those are for apps, and no issuer's keys may make them good here. An error means that it could not be found out.
+	// Default: there are none.
+	OwnKey func(ctx context.Context, thumbprint string) (bool, error)
 }
 
 // Set holds the issuers of one configuration. It is safe for concurrent use. The nil value recognizes no token.
 type Set struct {
 	issuers map[string]*issuer // by iss
 	now     func() time.Time
-	ownKey  func(thumbprint string) bool
+	ownKey  func(ctx context.Context, thumbprint string) (bool, error)
 	kept    *otter.Cache[[sha256.Size]byte, kept]
 }
 
@@ -85,7 +86,7 @@ func New(pool *oidc.Pool, issuers []Issuer, o Options) (*Set, error) {
 		o.Clock = time.Now
 	}
 	if o.OwnKey == nil {
-		o.OwnKey = func(string) bool { return false }
+		o.OwnKey = func(context.Context, string) (bool, error) { return false, nil }
 	}
 	s := &Set{
 		issuers: make(map[string]*issuer), now: o.Clock, ownKey: o.OwnKey,
@@ -178,7 +179,11 @@ func (s *Set) Verify(ctx context.Context, token string) (Verified, error) {
 	case err != nil:
 		return Verified{}, fmt.Errorf("%w: token_issuer %s: %w", ErrNoKeys, i.Name, err)
 	}
-	if s.ownKey(jwt.Key) {
+	own, err := s.ownKey(ctx, jwt.Key)
+	if err != nil {
+		return Verified{}, err
+	}
+	if own {
 		return Verified{}, fmt.Errorf("%w: token_issuer %s: it is an assertion of this gate, for an app", ErrInvalid, i.Name)
 	}
 	account, ok := i.account(jwt)
