@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/admin"
+	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
@@ -40,6 +41,9 @@ func (a *App) PasswordPolicy() password.Policy { return a.opt.policy }
 
 // Passwords says whose passwords are accepted. Call Resolve before.
 func (a *App) Passwords() login.Passwords { return a.opt.passwords }
+
+// TokenLimits returns the bounds of tokens, nil where there are none. Call Resolve before.
+func (a *App) TokenLimits() *account.TokenLimits { return a.opt.tokens }
 
 // MountPrefix returns where our pages are. Call Resolve before.
 func (a *App) MountPrefix() string { return a.opt.prefix }

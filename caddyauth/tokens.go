@@ -79,13 +79,9 @@ func resolveTokens(a *App, o *options) error {
 		limits.Expiry = time.Duration(c.Expiry)
 	}
 	switch {
-	case limits.MaxExpiry < account.MinTokenLife:
-		return fmt.Errorf("tokens max_expiry: %v; use %v or more", limits.MaxExpiry, account.MinTokenLife)
 	case limits.Expiry > limits.MaxExpiry:
 		return fmt.Errorf("tokens expiry: %s is longer than max_expiry, %s; give max_expiry as well", span(limits.Expiry),
 			span(limits.MaxExpiry))
-	case limits.Expiry < account.MinTokenLife:
-		return fmt.Errorf("tokens expiry: %v; use %v or more", limits.Expiry, account.MinTokenLife)
 	case c.PerUser < 0 || c.PerUser > maxPerUser:
 		return fmt.Errorf("tokens per_user: %d; use 1 to %d", c.PerUser, maxPerUser)
 	case c.PerUser > 0:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
 	_ "github.com/gatehouse-auth/gatehouse/cmd"
+	"github.com/gatehouse-auth/gatehouse/internal/credential"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
@@ -77,6 +79,8 @@ func params(dir string, setup func(env *testscript.Env)) testscript.Params {
 			"live":     liveCmd,
 			"break":    breakCmd,
 			"json":     jsonCmd,
+			"tokenid":  tokenIDCmd,
+			"accepted": acceptedCmd,
 		},
 	}
 }
@@ -227,6 +231,43 @@ func jsonCmd(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("the members are %v, want %v", have, want)
 		}
 	}
+}
+
+// tokenid user NAME: puts the id of the user's newest token into the variable NAME.
+func tokenIDCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: tokenid <user> <variable>")
+	}
+	withStore(ts, func(ctx context.Context, st store.Store) {
+		page, err := st.Tokens(ctx, store.TokenQuery{UserID: lookup(ctx, ts, st, args[0]).ID})
+		ts.Check(err)
+		if len(page.Items) == 0 {
+			ts.Fatalf("%s has no token", args[0])
+		}
+		ts.Setenv(args[1], page.Items[0].ID)
+	})
+}
+
+// [!] accepted file user: checks that the file holds one token alone, and that the user (does not) act with it.
+func acceptedCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] accepted <file> <user>")
+	}
+	text, ok := strings.CutSuffix(ts.ReadFile(args[0]), "\n")
+	if !ok || !credential.Valid(text) {
+		ts.Fatalf("%s holds %q, which is no token alone", args[0], text)
+	}
+	withStore(ts, func(ctx context.Context, st store.Store) {
+		m := session.NewManager(st, session.Options{})
+		defer m.Close()
+		l, _, err := m.ResolveToken(ctx, text, netip.Addr{}, 0)
+		if err != nil && !errors.Is(err, session.ErrNone) {
+			ts.Check(err)
+		}
+		if (err == nil && l.User.Username == args[1]) == neg {
+			ts.Fatalf("accepted: %v", err)
+		}
+	})
 }
 
 // break statement: runs SQL in the store to damage it.

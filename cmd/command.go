@@ -24,8 +24,8 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "gatehouse",
 		Usage: "<verb>",
-		Short: "Manages the accounts and sessions of the login gate",
-		Long: `Manages the accounts and sessions of Gatehouse, the login gate.
+		Short: "Manages the accounts, sessions and tokens of the login gate",
+		Long: `Manages the accounts, sessions and tokens of Gatehouse, the login gate.
 
 The store is found through the configuration, as other commands find it (--config
 and --adapter, else a Caddyfile in the current directory), or through --store.
@@ -59,8 +59,8 @@ func build(root *cobra.Command) {
 	f.String("store", "",
 		"the store itself: [sqlite:]<path> or [postgres:]<dsn>; the DSN may be a placeholder such as {env.DATABASE_URL}")
 	f.StringArray("envfile", nil, "file with environment variables; may be given several times")
-	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), identityCommand(), auditCommand(),
-		providerCommand(), seedCommand(), hashCommand(), storeCommand(), backupCommand(), restoreCommand())
+	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), tokenCommand(), identityCommand(),
+		auditCommand(), providerCommand(), seedCommand(), hashCommand(), storeCommand(), backupCommand(), restoreCommand())
 }
 
 // call is one invocation of a verb.

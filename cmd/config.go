@@ -213,8 +213,18 @@ func (c *call) openStore(app *caddyauth.App, create bool, fn func(e *env) error)
 	hasher := password.NewHasher(app.HashParams(), nil)
 	return fn(&env{app: app, store: st, hasher: hasher, accounts: account.New(account.Config{
 		Store: st, Hasher: hasher, Policy: app.PasswordPolicy(), Title: app.SiteTitle(), EnvPrefix: app.EnvPrefix(),
-		Passwords: app.Passwords(),
+		Passwords: app.Passwords(), Tokens: c.tokenLimits(app),
 	})})
+}
+
+// tokenLimits returns the bounds of tokens, nil for a configuration without any. A store alone does not say; as with the
+// other options, the defaults apply there.
+func (c *call) tokenLimits(app *caddyauth.App) *account.TokenLimits {
+	if c.given("store") {
+		limits := account.DefaultTokenLimits
+		return &limits
+	}
+	return app.TokenLimits()
 }
 
 // requireStore rejects a missing SQLite file: a mistyped path would silently become a new, empty store, other than

@@ -91,7 +91,7 @@ func resetPassword(c *call) error {
 // resetTo asks for the new password, unless the account gets a link or a hash instead.
 func (c *call) resetTo(e *env, u store.User, hash string) (string, error) {
 	switch {
-	case c.boolFlag("link"):
+	case c.boolFlag("link"), u.IsService(): // the account service refuses those
 		return "", nil
 	case hash != "":
 		return "", checkPasswords(e.app, u)

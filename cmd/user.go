@@ -21,6 +21,7 @@ func userCommand() *cobra.Command {
 	list.Flags().String("search", "", "part of a username, e-mail or name")
 	list.Flags().String("status", "", "active, inactive, pending or never (never signed in)")
 	list.Flags().String("role", "", "admin or user")
+	list.Flags().String("kind", "", "person or service")
 
 	show := verb("show <user>", "Shows an account", "Shows the account with that username, e-mail or id.",
 		cobra.ExactArgs(1), userShow)
@@ -28,7 +29,8 @@ func userCommand() *cobra.Command {
 	add := verb("add <username>", "Adds an account",
 		`Adds an account. Asks for its password, or reads it from standard input with
 --password-stdin; with --link it prints a one-time link instead, with which the
-person sets one, or signs in once where passwords are off.
+person sets one, or signs in once where passwords are off. With --service it is the
+account of a program, which has tokens (see "token add") and no password.
 
 Where there is no store yet, --new-store makes one. The next start of Caddy with the
 same configuration then finds the account there.`, cobra.ExactArgs(1), userAdd)
@@ -39,6 +41,7 @@ same configuration then finds the account there.`, cobra.ExactArgs(1), userAdd)
 	af.StringArray("group", nil, "a group; may be given several times")
 	af.Bool("disabled", false, "add it turned off")
 	af.Bool("must-change", false, "the password has to be replaced at the first sign-in")
+	af.Bool("service", false, "the account of a program")
 	af.Bool("password-stdin", false, "read the password from standard input")
 	af.Bool("new-store", false, "make the store if there is none")
 	linkFlags(add)
@@ -65,6 +68,14 @@ On a terminal it asks before. Consider "disable" instead.`,
 	return del
 }
 
+// kind returns what an account stands for.
+func kind(u store.User) string {
+	if u.IsService() {
+		return "service account"
+	}
+	return "person"
+}
+
 func status(u store.User) string {
 	s := "active"
 	switch {
@@ -73,8 +84,11 @@ func status(u store.User) string {
 	case !u.Active:
 		s = "inactive"
 	}
-	if u.Managed {
+	switch {
+	case u.Managed:
 		s += ", managed"
+	case u.IsService():
+		s += ", service"
 	}
 	return s
 }
@@ -85,9 +99,11 @@ const pageSize = 500
 func userList(c *call) error {
 	q := store.UserQuery{
 		Text: c.flag("search"), Status: c.flag("status"), Role: store.Role(c.flag("role")),
-		Limit: pageSize,
+		Kind: store.UserKind(c.flag("kind")), Limit: pageSize,
 	}
 	switch {
+	case !oneOf(c.flag("kind"), "", string(store.KindPerson), string(store.KindService)):
+		return fmt.Errorf("--kind %q: use person or service", c.flag("kind"))
 	case q.Role != "" && !q.Role.Valid():
 		return fmt.Errorf("--role %q: use admin or user", c.flag("role"))
 	case !oneOf(q.Status, "", "active", "inactive", "pending", "never"):
@@ -145,6 +161,7 @@ func userShow(c *call) error {
 		}
 		return table(c.out, []string{"username", u.Username}, [][]string{
 			{"id", u.ID},
+			{"kind", kind(u)},
 			{"e-mail", u.Email},
 			{"name", u.Name},
 			{"role", string(u.Role)},
@@ -172,7 +189,15 @@ func userAdd(c *call) error {
 	if err != nil {
 		return err
 	}
-	if !c.boolFlag("link") {
+	switch {
+	case c.boolFlag("service"):
+		for _, flag := range []string{"link", "password-stdin", "must-change"} {
+			if c.boolFlag(flag) {
+				return fmt.Errorf("--%s goes with people: a service account has tokens, see token add", flag)
+			}
+		}
+		n.Kind = store.KindService
+	case !c.boolFlag("link"):
 		if n.Password, err = c.passwordOf(app, store.User{}); err != nil {
 			return err
 		}

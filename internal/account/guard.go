@@ -130,6 +130,14 @@ func (s *core) guardPatch(a Actor, before, after store.User) error {
 	return nil
 }
 
+// refuseService refuses what only people have: a service account has no password, no way to sign in and no session.
+func refuseService(u store.User) error {
+	if u.IsService() {
+		return refuse(CodeService, "refused.service")
+	}
+	return nil
+}
+
 // checkDistinctNames keeps usernames and e-mails of sign-ins distinct. A sign-in looks for a username first, so a user
 // with another user's e-mail as username would receive that user's sign-ins, passwords included. Accounts that sign in
 // only through a provider, where their username was chosen, receive none (see [store.Reader.UserByLogin]), and must not

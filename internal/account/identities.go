@@ -50,6 +50,8 @@ func (s *Service) MoveIdentity(ctx context.Context, a Actor, userID, identityID,
 				return nil
 			case to.Managed:
 				return s.errManaged("identity")
+			case to.IsService():
+				return refuseService(to)
 			}
 			n, err := login.MoveIdentity(ctx, tx, id, to.ID)
 			if err != nil {
@@ -73,6 +75,9 @@ func (s *Service) identity(ctx context.Context, tx store.Tx, a Actor, userID, id
 		return store.User{}, store.Identity{}, err
 	}
 	setTarget(e, u)
+	if err := refuseService(u); err != nil {
+		return store.User{}, store.Identity{}, err
+	}
 	ids, err := tx.Identities(ctx, u.ID)
 	if err != nil {
 		return store.User{}, store.Identity{}, err

@@ -68,6 +68,9 @@ func (s *Service) CancelLink(ctx context.Context, a Actor, userID string) error 
 			return err
 		}
 		setTarget(e, u)
+		if err := refuseService(u); err != nil {
+			return err
+		}
 		n, err := tx.CancelLinks(ctx, store.LinkPassword, u.ID)
 		if err == nil && n == 0 {
 			return store.ErrNotFound
@@ -92,9 +95,9 @@ func (s *Service) RequirePasswordChange(ctx context.Context, a Actor, id string)
 				e.Action = ""
 				return nil
 			}
+			// As with sessions, tokens are of no use until then, and go on afterwards.
 			return s.storePassword(ctx, tx, u, store.PasswordChange{
-				Hash: u.PasswordHash, MustChange: true,
-				At: u.PasswordChangedAt,
+				Hash: u.PasswordHash, MustChange: true, At: u.PasswordChangedAt, KeepTokens: true,
 			})
 		})
 }
@@ -112,6 +115,9 @@ func (s *Service) Unlock(ctx context.Context, a Actor, id string) error {
 		setTarget(e, u)
 		if err := refuseSelf(a, u, "refused.self_unlock"); err != nil {
 			return err // whoever has stolen a session could go on guessing
+		}
+		if err := refuseService(u); err != nil {
+			return err
 		}
 		if err := login.ClearAttempts(ctx, tx, u); err != nil {
 			return err

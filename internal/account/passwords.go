@@ -60,5 +60,6 @@ func (s *Service) setChosen(ctx context.Context, tx store.Tx, u store.User, hash
 	if err := checkDistinctIfLocal(ctx, tx, u); err != nil {
 		return err
 	}
-	return s.storePassword(ctx, tx, u, store.PasswordChange{Hash: hash, At: s.now()})
+	// Tokens are revoked, and counted, with all other access.
+	return s.storePassword(ctx, tx, u, store.PasswordChange{Hash: hash, At: s.now(), KeepTokens: true})
 }

@@ -114,6 +114,9 @@ func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id strin
 		return store.User{}, err
 	}
 	setTarget(e, u)
+	if err := refuseService(u); err != nil {
+		return store.User{}, err
+	}
 	if u.Managed {
 		return store.User{}, s.errManaged("password")
 	}
@@ -131,6 +134,7 @@ func (s *Service) setPassword(ctx context.Context, tx store.Tx, a Actor, e *stor
 		}
 	}
 	change := store.PasswordChange{Hash: hash, MustChange: hash != "" && r.MustChange, At: s.now()}
+	change.KeepTokens = true // recoverAccount revokes them, and counts
 	if err := s.storePassword(ctx, tx, u, change); err != nil {
 		return err
 	}

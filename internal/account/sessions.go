@@ -134,6 +134,9 @@ func (s SessionActions) RevokeAccess(ctx context.Context, a Actor, userID string
 				return err
 			}
 			setTarget(e, u)
+			if err := refuseService(u); err != nil {
+				return err
+			}
 			out, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{
 				KeepLinks: true, KeepTokens: !identities, Identities: identities,
 			})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/credential"
+	"github.com/gatehouse-auth/gatehouse/internal/duration"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -39,8 +40,6 @@ type TokenLimits struct {
 var DefaultTokenLimits = TokenLimits{Expiry: 90 * 24 * time.Hour, MaxExpiry: 366 * 24 * time.Hour, PerUser: 50}
 
 const (
-	// MinTokenLife is the shortest life of a token.
-	MinTokenLife = time.Minute
 	// MaxTokenKeep is how long a replaced token may be kept at most.
 	MaxTokenKeep = 7 * 24 * time.Hour
 
@@ -101,6 +100,16 @@ func (s TokenActions) Create(ctx context.Context, a Actor, userID string, n NewT
 	})
 }
 
+// Check returns what is wrong with the fields of a new token of a service account, before that account is made: an
+// *[InvalidError], or nil.
+func (s TokenActions) Check(n NewToken) error {
+	if s.Tokens == nil {
+		return refuse(CodeTokensOff, "refused.tokens_off")
+	}
+	var t store.Token
+	return s.fill(&t, n, store.User{Kind: store.KindService})
+}
+
 // create creates a token for the user that owner returns.
 func (s TokenActions) create(ctx context.Context, a Actor, n NewToken,
 	owner func(store.Tx, *store.Token) (store.User, error),
@@ -110,10 +119,12 @@ func (s TokenActions) create(ctx context.Context, a Actor, n NewToken,
 		func(tx store.Tx, e *store.Event) error {
 			t := store.Token{ID: store.NewID(s.now()), CreatedBy: a.displayName(), CreatedAt: s.now()}
 			u, err := owner(tx, &t)
+			if u.ID != "" {
+				setTarget(e, u)
+			}
 			if err != nil {
 				return err
 			}
-			setTarget(e, u)
 			if s.Tokens == nil {
 				return refuse(CodeTokensOff, "refused.tokens_off")
 			}
@@ -150,7 +161,7 @@ func (s TokenActions) fill(t *store.Token, n NewToken, u store.User) error {
 	t.Name = f.tokenName(n.Name)
 	t.Hosts, t.Paths, t.Methods = f.tokenHosts(n.Hosts), f.tokenPaths(n.Paths), f.tokenMethods(n.Methods)
 	now := s.now()
-	life := n.Expires
+	life, field := n.Expires, "expires_in"
 	switch {
 	case n.Never && s.Tokens.NoExpiry.allows(u):
 		return f.err()
@@ -158,12 +169,12 @@ func (s TokenActions) fill(t *store.Token, n NewToken, u store.User) error {
 		f.add("expires_in", "fault.token_never")
 		return f.err()
 	case !n.Until.IsZero():
-		life = n.Until.Sub(now)
+		life, field = n.Until.Sub(now), "expires_at"
 	case life == 0:
 		life = s.Tokens.Expiry
 	}
-	if life < MinTokenLife || life > s.Tokens.MaxExpiry {
-		f.add("expires_in", "fault.token_expires", "most", int(s.Tokens.MaxExpiry.Hours()/24))
+	if life <= 0 || life > s.Tokens.MaxExpiry {
+		f.add(field, "fault.token_expires", "most", duration.Text(s.Tokens.MaxExpiry))
 	}
 	t.ExpiresAt = now.Add(life)
 	return f.err()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -109,6 +110,9 @@ func (f *fields) service(u store.User, n NewUser) (store.User, error) {
 	}
 	if n.Password != "" {
 		f.add("password", "fault.service_password")
+	}
+	if n.MustChange {
+		f.add("must_change", "fault.service_password")
 	}
 	return u, f.err()
 }
@@ -215,6 +219,11 @@ func (s *Service) update(
 	if err := checkDistinctNames(ctx, tx, after, after.Username != before.Username); err != nil {
 		return store.User{}, err
 	}
+	if before.Active && !after.Active && !after.IsService() {
+		if err := login.RevokeTokens(ctx, tx, after, e.Details); err != nil {
+			return store.User{}, err
+		}
+	}
 	after.UpdatedAt = s.now()
 	updated, err := tx.UpdateUser(ctx, after)
 	if err != nil || !p.Unlink {
@@ -315,6 +324,9 @@ func (s *Service) DeleteVersion(ctx context.Context, a Actor, id string, version
 			return err
 		}
 		describeUser(e, "before", u)
+		if err := login.RevokeTokens(ctx, tx, u, e.Details); err != nil {
+			return err
+		}
 		return tx.DeleteUser(ctx, id)
 	})
 }

@@ -29,7 +29,7 @@ func keysOf(t *testing.T, v json.RawMessage) string {
 	return strings.Join(slices.Sorted(maps.Keys(m)), " ")
 }
 
-const userKeys = "active created_at email groups id last_login_at managed name pending role updated_at username"
+const userKeys = "active created_at email groups id kind last_login_at managed name pending role updated_at username"
 
 func TestUsersByAPI(t *testing.T) {
 	t.Parallel()

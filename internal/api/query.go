@@ -15,6 +15,7 @@ import (
 var (
 	UserStatuses = []string{"active", "inactive", "pending", "never"}
 	Roles        = []string{string(store.RoleAdmin), string(store.RoleUser)}
+	UserKinds    = []string{string(store.KindPerson), string(store.KindService)}
 	Outcomes     = []string{string(store.Success), string(store.Failure), string(store.Denied)}
 	Periods      = []string{"24h", "7d", "30d"} // that end now
 )
@@ -61,6 +62,11 @@ func UserQuery(query url.Values) (store.UserQuery, error) {
 		return out, err
 	}
 	out.Role = store.Role(role)
+	kind, err := Choice(query, "kind", UserKinds...)
+	if err != nil {
+		return out, err
+	}
+	out.Kind = store.UserKind(kind)
 	out.Sort, err = userSort(query)
 	return out, err
 }

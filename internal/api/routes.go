@@ -29,6 +29,7 @@ func Routes(d *web.Deps, c Config) ([]web.Route, error) {
 		users{d}.routes(),
 		identities{d}.routes(),
 		sessions{d}.routes(),
+		tokens{d}.routes(),
 		audit{d}.routes(),
 		providers{c.Providers}.routes(),
 		description.routes(),
@@ -40,4 +41,6 @@ func Routes(d *web.Deps, c Config) ([]web.Route, error) {
 }
 
 // AccountRoutes returns the routes with which somebody reads and changes the own account. They are part of [Routes].
-func AccountRoutes(d *web.Deps) []web.Route { return me{d}.routes() }
+func AccountRoutes(d *web.Deps) []web.Route {
+	return slices.Concat(me{d}.routes(), ownTokens{d}.routes())
+}

@@ -16,33 +16,43 @@ import (
 
 // User is a user. Times are RFC 3339 in UTC; LastLoginAt is null for "never".
 type User struct {
-	ID          string     `json:"id"`
-	Username    string     `json:"username"`
-	Email       string     `json:"email"`
-	Name        string     `json:"name"`
-	Role        store.Role `json:"role"`
-	Groups      []string   `json:"groups"`
-	Active      bool       `json:"active"`
-	Pending     bool       `json:"pending"`
-	Managed     bool       `json:"managed"`
-	CreatedAt   time.Time  `json:"created_at"`
-	UpdatedAt   time.Time  `json:"updated_at"`
-	LastLoginAt *time.Time `json:"last_login_at"`
+	ID          string         `json:"id"`
+	Kind        store.UserKind `json:"kind" enum:"person,service"`
+	Username    string         `json:"username"`
+	Email       string         `json:"email"`
+	Name        string         `json:"name"`
+	Role        store.Role     `json:"role"`
+	Groups      []string       `json:"groups"`
+	Active      bool           `json:"active"`
+	Pending     bool           `json:"pending"`
+	Managed     bool           `json:"managed"`
+	CreatedAt   time.Time      `json:"created_at"`
+	UpdatedAt   time.Time      `json:"updated_at"`
+	LastLoginAt *time.Time     `json:"last_login_at"`
 }
 
 // NewUser returns a user as it travels.
 func NewUser(u store.User) User {
 	return User{
-		ID: u.ID, Username: u.Username, Email: u.Email, Name: u.Name, Role: u.Role, Groups: nonNil(u.Groups),
+		ID: u.ID, Kind: kindOf(u), Username: u.Username, Email: u.Email, Name: u.Name, Role: u.Role, Groups: nonNil(u.Groups),
 		Active: u.Active, Pending: u.Pending, Managed: u.Managed, CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(),
 		LastLoginAt: timeOrNil(u.LastLoginAt),
 	}
 }
 
+// kindOf returns what an account stands for.
+func kindOf(u store.User) store.UserKind {
+	if u.IsService() {
+		return store.KindService
+	}
+	return store.KindPerson
+}
+
 // Bodies of requests. Fields that a request leaves out are nil or empty.
 type (
-	// createUser makes a user. Without a password the response has a one-time link.
+	// createUser makes a user. Without a password the response has a one-time link, unless it is a service account.
 	createUser struct {
+		Kind       string   `json:"kind" enum:"person,service"` // person when left out
 		Username   string   `json:"username" need:"true"`
 		Email      string   `json:"email"`
 		Name       string   `json:"name"`
@@ -93,7 +103,7 @@ type (
 type users struct{ *web.Deps }
 
 func (u users) routes() []web.Route {
-	params := slices.Concat([]string{"q", "status", "role", "provider", "group", "sort"}, pageParams)
+	params := slices.Concat([]string{"q", "status", "role", "kind", "provider", "group", "sort"}, pageParams)
 	return []web.Route{
 		{
 			Method: http.MethodGet, Pattern: "/api/v1/users", Access: web.Admin, Handle: u.list,
@@ -102,7 +112,7 @@ func (u users) routes() []web.Route {
 		{
 			Method: http.MethodPost, Pattern: "/api/v1/users", Access: web.AdminFresh, Audit: "user.create", Handle: u.create,
 			Doc: &web.Operation{
-				Summary: "Make a user; without a password, with a one-time link",
+				Summary: "Make a user; a person without a password, with a one-time link",
 				Takes:   createUser{}, Gives: createdUser{}, Status: http.StatusCreated, ETag: true,
 			},
 		},
@@ -183,8 +193,9 @@ func (u users) create(w http.ResponseWriter, r *http.Request, q *web.Request) er
 		return err
 	}
 	made, link, err := u.Accounts.Create(r.Context(), q.Actor(), account.NewUser{
-		Username: body.Username, Email: body.Email, Name: body.Name, Role: store.Role(body.Role), Groups: body.Groups,
-		Password: body.Password, MustChange: body.MustChange, Active: body.Active == nil || *body.Active,
+		Kind: store.UserKind(body.Kind), Username: body.Username, Email: body.Email, Name: body.Name,
+		Role: store.Role(body.Role), Groups: body.Groups, Password: body.Password, MustChange: body.MustChange,
+		Active: body.Active == nil || *body.Active,
 	})
 	if err != nil {
 		return err

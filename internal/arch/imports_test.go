@@ -41,6 +41,7 @@ var order = []string{
 	"store",
 	"internal/identifier", // what names, addresses and groups may be
 	"internal/owner",      // who decides about a file
+	"internal/duration",   // lengths of time as text
 }
 
 // onlyTests tells packages that nothing but tests may import.

@@ -114,6 +114,16 @@ func revokeTokens(ctx context.Context, tx store.Tx, u store.User, r Recovery, ou
 	return err
 }
 
+// RevokeTokens revokes the tokens of an account that is about to be turned off or deleted, and adds their number to the
+// details of that event: the store would take them along without a word.
+func RevokeTokens(ctx context.Context, tx store.Tx, u store.User, details map[string]string) error {
+	deleted, err := tx.DeleteTokens(ctx, store.TokenSelector{UserID: u.ID})
+	if err == nil && len(deleted) > 0 {
+		details["tokens_revoked"] = strconv.Itoa(len(deleted))
+	}
+	return err
+}
+
 func endFlows(ctx context.Context, tx store.Tx, u store.User, _ Recovery, _ *Recovered) error {
 	return tx.EndFlows(ctx, u.ID)
 }

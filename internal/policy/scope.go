@@ -60,9 +60,12 @@ func ParseScopeHost(s string) (host string, ok bool) {
 	if s == store.AllHosts {
 		return s, true
 	}
+	if ip, ok := reqctx.PlainIPv6(s); ok {
+		return ip, true // without brackets, as it is returned
+	}
 	name, wildcard := strings.CutPrefix(s, "*.")
 	h, ok := reqctx.ParseHost(name)
-	if !ok || h.Port != "" || wildcard && (!strings.Contains(h.Name, ".") || strings.Contains(h.Name, ":")) {
+	if !ok || h.Port != "" || wildcard && strings.Contains(h.Name, ":") {
 		return "", false
 	}
 	if wildcard {

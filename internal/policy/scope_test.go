@@ -62,7 +62,7 @@ func TestHostsOfScopesAreNamesWithoutPorts(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"app.test": "app.test", "APP.Test": "app.test", "*.App.test": "*.app.test", "*": "*", "localhost": "localhost", "[::1]": "::1", "127.0.0.1": "127.0.0.1",
-		"": "", "*.": "", "*.test": "", "*.*.test": "", "a.*.test": "", "app.test:80": "", "https://app.test": "", "app.test/x": "", "*.[::1]": "", "**": "", " app.test": "",
+		"": "", "*.": "", "*.test": "*.test", "*.localhost": "*.localhost", "::1": "::1", "*.*.test": "", "a.*.test": "", "app.test:80": "", "https://app.test": "", "app.test/x": "", "*.[::1]": "", "**": "", " app.test": "",
 	} {
 		if got, ok := policy.ParseScopeHost(in); got != want || ok != (want != "") {
 			t.Errorf("%q is read as %q, %v", in, got, ok)

@@ -221,6 +221,11 @@ func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
 		for _, c := range list {
 			details["before."+c[0]], details["after."+c[0]] = c[1], c[2]
 		}
+		if e.before.Active && !e.after.Active {
+			if err := login.RevokeTokens(ctx, tx, e.after, details); err != nil {
+				return err
+			}
+		}
 		e.after.UpdatedAt = s.now
 		updated, err := tx.UpdateUser(ctx, e.after)
 		if err != nil {
@@ -240,7 +245,7 @@ func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
 	case e.password:
 		return s.setPassword(ctx, tx, e)
 	case e.clearMustChange:
-		err := tx.SetPassword(ctx, e.after.ID, store.PasswordChange{Hash: e.after.PasswordHash, At: s.now})
+		err := tx.SetPassword(ctx, e.after.ID, store.PasswordChange{Hash: e.after.PasswordHash, At: s.now, KeepTokens: true})
 		if err != nil {
 			return err
 		}
