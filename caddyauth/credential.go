@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -123,45 +122,6 @@ func (g *Gate) refuseToken(w http.ResponseWriter, r *http.Request, req *request,
 	g.refusing(w, r)
 	req.live.site.Responses.RefuseToken(w, req.forPages(r), why, g.offersBasic(r, req))
 	return nil
-}
-
-// takesBasic reports whether a token may come as Basic: on the paths for it, and only from programs. A browser that has
-// once been told a token sends it by itself, with requests that other sites make it send, too.
-func (g *Gate) takesBasic(r *http.Request, req *request) bool {
-	if fromBrowser(r.Header) {
-		return false
-	}
-	if g.gateTokens.basic.Match(req.target) {
-		req.first.tookBasic = true // of several gates on the way, one is enough
-	}
-	return req.first.tookBasic
-}
-
-// offersBasic reports whether a program that is refused is asked for Basic. A browser would open a window of its own.
-func (g *Gate) offersBasic(r *http.Request, req *request) bool {
-	h := r.Header
-	return g.gateTokens.basic.Match(req.target) && !fromBrowser(h) && len(h["Referer"]) == 0 &&
-		!holdsFold(h["Accept"], "text/html") && !holdsFold(h["User-Agent"], "mozilla/")
-}
-
-// fromBrowser reports whether only a browser sends such headers.
-func fromBrowser(h http.Header) bool {
-	for name := range h {
-		if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") {
-			return true
-		}
-	}
-	return false
-}
-
-// holdsFold reports whether a value has a text in it, in upper or lower case.
-func holdsFold(values []string, text string) bool {
-	for _, v := range values {
-		if strings.Contains(strings.ToLower(v), text) {
-			return true
-		}
-	}
-	return false
 }
 
 // passToken gives the app the headers with the credential, until the returned function is called.

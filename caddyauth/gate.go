@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -54,20 +55,22 @@ type Gate struct {
 	// At is where the directive is in a Caddyfile, as file:line; for messages.
 	At string `json:"at,omitempty"`
 
-	app          *App
-	log          *zap.Logger
-	matchers     caddyhttp.MatcherSets
-	matchesFiles bool // a matcher looks at files
-	public       policy.Paths
-	optional     policy.Paths
-	api          policy.Paths
-	headers      []identityHeader
-	signed       *signedHeader // nil for none
-	cors         []string      // as browsers spell them
-	gateTokens   gateTokens
-	providers    []string // by name, for require; nil where they are not known
-	guards       []string // which requests it guards, in words; none: all. Caddy drops MatcherSetsRaw
-	server       *caddyhttp.Server
+	app            *App
+	log            *zap.Logger
+	matchers       caddyhttp.MatcherSets
+	matchesFiles   bool // a matcher looks at files
+	public         policy.Paths
+	optional       policy.Paths
+	api            policy.Paths
+	headers        []identityHeader
+	signed         *signedHeader // nil for none
+	cors           []string      // as browsers spell them
+	gateTokens     gateTokens
+	basicGates     []placedGate // of the server
+	basicGatesOnce sync.Once
+	providers      []string // by name, for require; nil where they are not known
+	guards         []string // which requests it guards, in words; none: all. Caddy drops MatcherSetsRaw
+	server         *caddyhttp.Server
 }
 
 // CaddyModule implements caddy.Module.

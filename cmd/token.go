@@ -85,7 +85,7 @@ func tokenAdd(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		if e.accounts.Tokens == nil {
 			return errNoTokens
 		}
@@ -167,7 +167,7 @@ func tokenList(c *call) error {
 	if c.flag("user") != "" && c.flag("service") != "" {
 		return errors.New("give --user or --service, not both")
 	}
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		q := store.TokenQuery{Limit: pageSize}
 		var owner store.User
 		var err error
@@ -223,7 +223,7 @@ type revokedJSON struct {
 
 // tokenRevoke revokes tokens. If one of them can't be revoked, those before it are, and are reported.
 func tokenRevoke(c *call) error {
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		var failed error
 		done := revokedJSON{[]string{}}
 		for _, id := range c.args {
@@ -253,7 +253,7 @@ func tokenRotate(c *call) error {
 			return fmt.Errorf("--keep %q: use now, or a duration of at most 168h", v)
 		}
 	}
-	return c.open(false, func(e *env) error {
+	return c.open(func(e *env) error {
 		if e.accounts.Tokens == nil {
 			return errNoTokens
 		}
