@@ -28,7 +28,7 @@ func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
 	req.response.ResponseWriter, req.response.CookieName = w, req.cookie.Base
 	req.response.Private, req.follower.Stream = req.live.opt.cacheHeaders, &req.response
-	if req.session.Session.Provider != "" {
+	if req.session.Session.Provider != "" && req.session.Token == nil { // a token has nothing to refresh
 		req.follower.Refresher = req
 	}
 	req.ctx = req.live.sessions.Follow(req.ctx, req.session, &req.follower)

@@ -62,7 +62,7 @@ func (o *OIDC) checkSession(ctx context.Context, l *session.Live) (*cachedCheck,
 	case d.allowed.Load():
 		return d, nil
 	}
-	if err := o.checkRules(ctx, &l.Session); err != nil {
+	if err := o.checkRules(ctx, l); err != nil {
 		return nil, err
 	}
 	d.allowed.Store(true)
@@ -119,7 +119,8 @@ func (o *OIDC) refreshes(provider string) bool {
 // checkRules checks the stored claims of a session against the rules, when this configuration sees it for the first
 // time: a stricter rule takes effect on the next request, not at the next sign-in. It returns session.ErrNone if the
 // session is not valid.
-func (o *OIDC) checkRules(ctx context.Context, s *store.Session) error {
+func (o *OIDC) checkRules(ctx context.Context, l *session.Live) error {
+	s := &l.Session
 	cfg, ok := o.Registry.Config(s.Provider)
 	switch {
 	case !ok, cfg.Issuer != s.Issuer:
@@ -132,8 +133,13 @@ func (o *OIDC) checkRules(ctx context.Context, s *store.Session) error {
 		return nil
 	}
 	err := cfg.CheckAllowed(oidc.DecodeStoredClaims(s.Claims).Claims(s.Subject))
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case l.Token != nil:
+		// There is no session to end. The token is refused as long as its claims are denied; those of the next sign-in or
+		// refresh may be allowed again.
+		return session.ErrNone
 	}
 	if err := o.revokeSession(ctx, s, err); err != nil {
 		return err

@@ -74,7 +74,7 @@ const (
 	sweepRows  = 500 // of a kind per transaction, so that no request waits long behind it
 )
 
-// sweepExpired deletes expired rows. A changed retention is in the audit log before anything of it is deleted.
+// sweepExpired deletes expired rows, and audits the end of tokens before those go. A changed retention is in the audit log before anything of it is deleted.
 func (rt *Runtime) sweepExpired(log *zap.Logger) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -91,6 +91,10 @@ func (rt *Runtime) sweepExpired(log *zap.Logger) {
 		}
 		if err := rt.auditRetention(keep); err != nil {
 			log.Warn("auditing the retention of the audit log failed: nothing deleted, retrying", zap.Error(err))
+			continue
+		}
+		if err := rt.auditExpiredTokens(time.Now()); err != nil {
+			log.Warn("writing the end of tokens to the audit log failed, retrying", zap.Error(err))
 			continue
 		}
 		if rt.sweep(keep, log) {
