@@ -1,6 +1,7 @@
 package caddyauth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -113,6 +114,6 @@ func tokensSettings(a *App, s *settings) {
 	}
 	s.add("tokens", "expiry", span(t.Expiry), t.Expiry == d.Expiry)
 	s.add("tokens", "max_expiry", span(t.MaxExpiry), t.MaxExpiry == d.MaxExpiry)
-	s.add("tokens", "no_expiry", a.Tokens.NoExpiry, t.NoExpiry == d.NoExpiry)
+	s.add("tokens", "no_expiry", cmp.Or(a.Tokens.NoExpiry, "off"), t.NoExpiry == d.NoExpiry)
 	s.add("tokens", "per_user", strconv.Itoa(t.PerUser), t.PerUser == d.PerUser)
 }
