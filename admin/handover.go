@@ -2,36 +2,24 @@ package admin
 
 import (
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-const (
-	handoverCookie = "handover"
-	handoverLife   = 5 * time.Minute
-)
-
-// redirectToHandover redirects to the page that shows a new link or password once. Until then the browser has it in a
-// cookie that no script can read and the app behind the gate never sees: a page that makes it would make another one on
-// each reload.
+// redirectToHandover redirects to the page that shows a new link or password once.
 func redirectToHandover(
 	w http.ResponseWriter, q *web.Request, userID string, way passwordChoice, link *account.IssuedLink, flash string,
 ) result {
-	var value string
 	switch {
 	case link != nil:
-		value = userID + ".l." + link.Token
+		q.SetHandover(w, userID, "l", link.Token)
 	case way.generated:
-		value = userID + ".p." + way.password
+		q.SetHandover(w, userID, "p", way.password)
 	default:
 		return result{redirect: userPath(userID), flash: flash}
 	}
-	http.SetCookie(w, session.HostCookie(q.Request).Prefixed(handoverCookie, value, handoverLife))
 	return result{redirect: userPath(userID) + "/handover"}
 }
 
@@ -41,21 +29,17 @@ func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request
 	if err != nil {
 		return err
 	}
-	ck := session.HostCookie(q.Request)
-	about, rest, _ := strings.Cut(ck.PrefixedValue(r, handoverCookie), ".")
-	kind, secret, _ := strings.Cut(rest, ".")
+	kind, secret := q.Handover(u.ID)
 	s := &content{}
 	p := newPage(q, "users", q.Text("handover.title", "name", u.Username), s)
 	p.Secret = true
 	done := action{Href: q.At(userPath(u.ID)), Text: q.Text("handover.done"), Main: true}
 	sec, ok := section{}, false
-	if about == u.ID {
-		switch kind {
-		case "l":
-			sec, ok, err = h.linkHandover(r, q, u, secret)
-		case "p":
-			sec, ok = passwordHandover(q, secret), secret != ""
-		}
+	switch kind {
+	case "l":
+		sec, ok, err = h.linkHandover(r, q, u, secret)
+	case "p":
+		sec, ok = passwordHandover(q, secret), secret != ""
 	}
 	if err != nil {
 		return err
@@ -73,9 +57,7 @@ func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request
 	if s.Warnings, err = linkedWarning(h.Deps, q, r, u, "linked.left"); err != nil {
 		return err
 	}
-	if r.Method != http.MethodHead {
-		http.SetCookie(w, ck.Prefixed(handoverCookie, "", -1))
-	}
+	q.EndHandover(w)
 	sec.Actions = []action{done}
 	s.Sections = []section{sec}
 	q.UI.Write(w, r, p)
