@@ -88,11 +88,14 @@ var alike = map[string]map[string]string{
 	"de": {
 		"role.admin": "the same word", "roles.name": "the same word", "idp.name": "the same word", "health.schema": "the same word",
 		"settings.option": "the same word", "idp.scopes": "the protocol's own word", "signin.subject": "the protocol's own word",
-		"health.version": "a name", "health.caddy": "a name",
+		"health.version": "a name", "health.caddy": "a name", "kind.person": "the same word",
+		"token.name": "the same word", "token.hosts": "the same word", "token.token": "the same word", "token.made": "the same word",
 	},
 	"es": {
 		"layout.error": "the same word", "time.utc": "the same order", "roles.caption": "the same word",
-		"health.version": "a name", "health.caddy": "a name",
+		"health.version": "a name", "health.caddy": "a name", "account.tokens": "the same word",
+		"admin.tokens": "the same word", "user.tokens": "the same word",
+		"token.hosts": "the same word", "token.token": "the same word", "token.made": "the same word",
 	},
 }
 

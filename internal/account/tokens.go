@@ -36,6 +36,9 @@ type TokenLimits struct {
 	PerUser   int // live tokens of one account
 }
 
+// AllowNever reports whether a token of a user may never expire.
+func (l TokenLimits) AllowNever(u store.User) bool { return l.NoExpiry.allows(u) }
+
 // DefaultTokenLimits apply where the configuration sets none.
 var DefaultTokenLimits = TokenLimits{Expiry: 90 * 24 * time.Hour, MaxExpiry: 366 * 24 * time.Hour, PerUser: 50}
 

@@ -1,11 +1,13 @@
 package web
 
 import (
+	"crypto/subtle"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/session"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 const (
@@ -30,6 +32,17 @@ func (q *Request) Handover(about string) (kind, secret string) {
 	}
 	kind, secret, _ = strings.Cut(rest, ".")
 	return kind, secret
+}
+
+// HandoverToken returns the text of a token of a program that was made a moment ago in this browser, "" for none. What
+// else the cookie holds is not shown: it is not this token's.
+func (q *Request) HandoverToken(t store.Token) string {
+	_, text := q.Handover(t.ID)
+	hash := store.HashToken(text)
+	if subtle.ConstantTimeCompare(hash[:], t.Hash[:]) != 1 {
+		return ""
+	}
+	return text
 }
 
 // EndHandover takes the secret from the browser. A request without a body has shown nothing.

@@ -25,6 +25,8 @@ func (w *world) tour(t *testing.T) map[string]answer {
 	other := w.browser().signIn("ada", adaPass)
 	in := w.invited("newcomer")
 	anon := func() *browser { return w.browser() }
+	made := b.post("/account/tokens", "name", "x").below(t)
+	token := strings.TrimSuffix(made, "/handover")
 	pages := map[string]answer{
 		"login": anon().get("/login?rt=/x"), "login wrong": anon().post("/login", "username", "ada", "password", "no"),
 		"login empty": anon().post("/login"), "signed in": b.get("/login?rt=/x"), "switch": b.get("/login?switch=1"), "help": anon().get("/login/help"),
@@ -36,6 +38,8 @@ func (w *world) tour(t *testing.T) map[string]answer {
 		"profile wrong": b.post("/account/profile", "name", strings.Repeat("x", 300)), "password": b.get("/account/password"),
 		"password wrong": b.post("/account/password", "current_password", "", "new_password", ""), "sessions": b.get("/account/sessions"),
 		"revoke": b.get("/account/sessions/" + w.sessionOf(other) + "/revoke"), "others": b.get("/account/sessions/others"),
+		"tokens": b.get("/account/tokens"), "token new": b.get("/account/tokens/new"), "token made": b.get(made), "token gone": b.get(made),
+		"token revoke": b.get(token + "/revoke"), "token rotate": b.get(token + "/rotate"), "token wrong": b.post("/account/tokens", "hosts", "x y/"),
 		"activity": b.get("/account/activity"), "appearance": b.get("/account/appearance"), "appearance wrong": b.post("/account/appearance", "theme", "x"),
 		"own form, signed out": anon().post("/account/profile", "name", "x"),
 	}
@@ -356,7 +360,7 @@ func TestEveryTextComesFromTheCatalog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *config) { c.Language = ui.Pseudo })
 	known := regexp.MustCompile(`^(Acme|ada|newcomer|help@example\.test|root|Ada L\.|ada@example\.test|dev|ops|English|Deutsch|Español|ref-\S+|[0-9.: -]+|\d+ \w+ \d{4}, [0-9:]+ UTC|192\.0\.2\.7|` +
-		`app\.example\.test\S*|Mozilla/.*|payroll|other\.example\.test|, ?)*$`)
+		`app\.example\.test\S*|Mozilla/.*|payroll|other\.example\.test|x y/|x|…\w{4}|curl -H "Authorization: Bearer \$TOKEN" https://| |, ?)*$`)
 	for name, a := range w.tour(t) {
 		var look func(n *html.Node)
 		look = func(n *html.Node) {

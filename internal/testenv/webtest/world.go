@@ -55,6 +55,7 @@ func NewServices(t testing.TB, title string, log *zap.Logger) *Services {
 	db := testenv.Store(t, func(o *sqlstore.Options) { o.Clock = clock.Now })
 	sessions := session.NewManager(db, session.Options{Clock: clock.Now})
 	t.Cleanup(sessions.Close)
+	tokens := account.DefaultTokenLimits
 	hasher := password.NewHasher(Cheap, password.NewSlots(2, 64))
 	limits := login.DefaultLimits
 	limits.Client = 100_000 // every test signs in from one address
@@ -65,7 +66,7 @@ func NewServices(t testing.TB, title string, log *zap.Logger) *Services {
 	}
 	accounts := account.New(account.Config{
 		Store: db, Sessions: sessions, Login: logins, Hasher: hasher, Title: title, Clock: clock.Now, Log: log,
-		Passwords: login.AllPasswords,
+		Passwords: login.AllPasswords, Tokens: &tokens,
 	})
 	return &Services{T: t, Clock: clock, Store: db, Sessions: sessions, Login: logins, Accounts: accounts, log: log}
 }

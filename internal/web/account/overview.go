@@ -10,7 +10,7 @@ import (
 )
 
 // sections are the account pages, in the order of their links.
-var sections = [...]string{"", "profile", "password", "providers", "sessions", "activity", "appearance"}
+var sections = [...]string{"", "profile", "password", "providers", "sessions", "tokens", "activity", "appearance"}
 
 // accountPage begins an account page. section is its path below "account/".
 func accountPage(d *web.Deps, q *web.Request, section, template string, data any) ui.Page {
@@ -19,7 +19,8 @@ func accountPage(d *web.Deps, q *web.Request, section, template string, data any
 		Data: data,
 	}
 	for _, s := range sections {
-		if s == "providers" && d.OIDC == nil || s == "password" && !d.Login.Passwords.Of(q.Live.User) {
+		if s == "providers" && d.OIDC == nil || s == "password" && !d.Login.Passwords.Of(q.Live.User) ||
+			s == "tokens" && !q.HasTokens() {
 			continue
 		}
 		id, href := s, q.At("/account/"+s)

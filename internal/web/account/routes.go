@@ -28,6 +28,9 @@ func Routes(d *web.Deps) []web.Route {
 		web.Form("/account/sessions/{id}/revoke", web.SignedIn, sessions.confirmRevoke, sessions.revoke),
 		web.Form("/account/appearance", web.SignedIn, appearance.show, appearance.post),
 	)
+	if d.Accounts.Tokens != nil {
+		routes = append(routes, tokenRoutes(d)...)
+	}
 	if d.OIDC == nil {
 		return routes
 	}

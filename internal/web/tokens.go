@@ -1,0 +1,211 @@
+package web
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/ui"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// HasTokens reports whether programs can have tokens.
+func (q *Request) HasTokens() bool { return q.deps.Accounts.Tokens != nil }
+
+// Values of the choice "expires" beside durations.
+const (
+	tokenDays  = "days" // as many as the field "days" says
+	tokenNever = "never"
+)
+
+// TokenForm is a form for a new token, as it was typed.
+type TokenForm struct{ name, expires, days, hosts, paths, methods string }
+
+// NewTokenForm returns the form as it is at first.
+func (q *Request) NewTokenForm() TokenForm {
+	f := TokenForm{expires: q.deps.Accounts.Tokens.Expiry.String(), methods: string(store.TokenAll)}
+	if h, ok := reqctx.ParseHost(q.Host); ok {
+		f.hosts = h.Name
+	}
+	return f
+}
+
+// With returns a copy with the fields that values has. Lists come as lines, or as several values.
+func (f TokenForm) With(values func(name string) []string) TokenForm {
+	for name, to := range f.fields() {
+		if got := values(name); len(got) > 0 {
+			*to = strings.Join(got, "\n")
+		}
+	}
+	return f
+}
+
+func (f *TokenForm) fields() map[string]*string {
+	return map[string]*string{
+		"name": &f.name, "expires": &f.expires, "days": &f.days, "hosts": &f.hosts, "paths": &f.paths,
+		"methods": &f.methods,
+	}
+}
+
+// Query returns the fields as a query, for With.
+func (f TokenForm) Query() string {
+	v := url.Values{}
+	for name, from := range f.fields() {
+		v[name] = lines(*from)
+	}
+	return v.Encode()
+}
+
+// Token reads the form. What is beyond the limits is for the account service to refuse.
+func (f TokenForm) Token(q *Request) (account.NewToken, error) {
+	n := account.NewToken{
+		Name: f.name, Paths: lines(f.paths), Methods: store.TokenMethods(f.methods),
+		Hosts: strings.FieldsFunc(f.hosts, func(r rune) bool { return unicode.IsSpace(r) || r == ',' }),
+	}
+	switch days := strings.TrimSpace(f.days); {
+	case f.expires == tokenDays:
+		// The limit is far beyond every configuration's, and far below what overflows.
+		d, err := strconv.ParseUint(days, 10, 16)
+		if err != nil || d == 0 {
+			return n, tokenFault("days", q.Text("token.days_which"))
+		}
+		n.Expires = time.Duration(d) * day
+	case days != "": // which of the two was meant?
+		return n, tokenFault("expires", q.Text("token.days_or"))
+	case f.expires == tokenNever:
+		n.Never = true
+	case f.expires != "":
+		d, err := time.ParseDuration(f.expires)
+		if err != nil || d <= 0 {
+			return n, tokenFault("expires", q.Text("token.expires_which"))
+		}
+		n.Expires = d
+	}
+	return n, nil
+}
+
+func tokenFault(field, text string) error {
+	return &account.InvalidError{Fields: []account.FieldError{{Field: field, Text: text}}}
+}
+
+// Faults names the fields of errors as the form does.
+func (f TokenForm) Faults(list []ui.FieldError) []ui.FieldError {
+	list = slices.Clone(list)
+	for i := range list {
+		if strings.HasPrefix(list[i].Field, "expires") {
+			list[i].Field = "expires"
+			if f.expires == tokenDays {
+				list[i].Field = "days"
+			}
+		}
+	}
+	return list
+}
+
+// TokenField is an input of a form for a new token.
+type TokenField struct {
+	ui.Field
+	Kind    string // "" for a text, "select" or "list" for several lines
+	Options []TokenOption
+}
+
+// TokenOption is one of several.
+type TokenOption struct {
+	Value, Text string
+	Chosen      bool
+}
+
+const day = 24 * time.Hour
+
+// tokenLives are the lives of tokens that a form offers beside the configured one.
+var tokenLives = []time.Duration{day, 7 * day, 30 * day, 90 * day, 365 * day}
+
+// Fields returns the inputs of the form for a token of u.
+func (f TokenForm) Fields(q *Request, u store.User) []TokenField {
+	plain := func(name, value string) ui.Field {
+		return ui.Field{
+			ID: name, Name: name, Label: q.Text("token." + name), Value: value, Autocomplete: "off", Plain: true,
+		}
+	}
+	name, days := plain("name", f.name), plain("days", f.days)
+	name.Hint, name.Plain, name.Key = q.Text("token.name_hint"), false, "next"
+	days.Optional, days.Type, days.Hint = true, "number", q.Text("token.days_hint", "life", q.Text("token.other"))
+	hosts, paths := plain("hosts", f.hosts), plain("paths", f.paths)
+	hosts.Hint, paths.Hint, paths.Optional = q.Text("token.hosts_hint"), q.Text("token.paths_hint"), true
+	return []TokenField{
+		{Field: name},
+		{Kind: "select", Field: plain("expires", ""), Options: f.lives(q, u)},
+		{Field: days},
+		{Kind: "list", Field: hosts},
+		{Kind: "list", Field: paths},
+		{Kind: "select", Field: plain("methods", ""), Options: []TokenOption{
+			{string(store.TokenAll), q.TokenMethods(store.TokenAll), f.methods != string(store.TokenRead)},
+			{string(store.TokenRead), q.TokenMethods(store.TokenRead), f.methods == string(store.TokenRead)},
+		}},
+	}
+}
+
+// lives are the choices of "expires", the configured one among them.
+func (f TokenForm) lives(q *Request, u store.User) []TokenOption {
+	limits := q.deps.Accounts.Tokens
+	all := append([]time.Duration{limits.Expiry}, tokenLives...)
+	slices.Sort(all)
+	var list []TokenOption
+	for _, life := range slices.Compact(all) {
+		if life <= limits.MaxExpiry {
+			list = append(list, TokenOption{life.String(), q.Span(life), f.expires == life.String()})
+		}
+	}
+	list = append(list, TokenOption{tokenDays, q.Text("token.other"), f.expires == tokenDays})
+	if limits.AllowNever(u) {
+		list = append(list, TokenOption{tokenNever, q.Text("token.never"), f.expires == tokenNever})
+	}
+	return list
+}
+
+// TokenKeeps are for how long a token that is rotated can be kept: the value of the field "keep", and the duration.
+var TokenKeeps = []struct {
+	Value string
+	For   time.Duration
+}{{"now", 0}, {"1h", time.Hour}, {"24h", day}, {"168h", 7 * day}}
+
+// KeepField asks for how long the old token is kept.
+func (q *Request) KeepField(now string) TokenField {
+	f := TokenField{Kind: "select", Field: ui.Field{
+		ID: "keep", Name: "keep", Label: q.Text("rotate.keep"), Hint: q.Text("rotate.keep_hint"),
+	}}
+	for _, k := range TokenKeeps {
+		text := q.Text("rotate.keep_now")
+		if k.For > 0 {
+			text = q.Span(k.For)
+		}
+		f.Options = append(f.Options, TokenOption{k.Value, text, k.Value == now})
+	}
+	return f
+}
+
+// ReadKeep reads that field. None is none: the old token ends at once.
+func (q *Request) ReadKeep(value string) (time.Duration, error) {
+	for _, k := range TokenKeeps {
+		if k.Value == value || value == "" && k.For == 0 {
+			return k.For, nil
+		}
+	}
+	return 0, tokenFault("keep", q.Text("rotate.keep_which"))
+}
+
+// lines returns the lines of a text that are not blank, nil for none.
+func lines(s string) []string {
+	var list []string
+	for line := range strings.Lines(s) {
+		if line = strings.TrimSpace(line); line != "" {
+			list = append(list, line)
+		}
+	}
+	return list
+}
