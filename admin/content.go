@@ -195,7 +195,7 @@ func (f *formView) OfWay(way string) []field {
 }
 
 // navigation are the areas of the admin pages, in the order of their links.
-var navigation = [...]string{"", "users", "invites", "roles", "sessions", "audit", "providers", "settings"}
+var navigation = [...]string{"", "users", "invites", "roles", "sessions", "tokens", "audit", "providers", "settings"}
 
 // newPage returns a page of an area.
 func newPage(q *web.Request, area, title string, s *content) ui.Page {
@@ -204,6 +204,9 @@ func newPage(q *web.Request, area, title string, s *content) ui.Page {
 		Viewer: q.Viewer(),
 	}
 	for _, name := range navigation {
+		if name == "tokens" && !q.HasTokens() {
+			continue
+		}
 		id, href := name, "/admin/"+name
 		if name == "" {
 			id, href = "dashboard", "/admin"

@@ -50,7 +50,7 @@ func readInput(w http.ResponseWriter, r *http.Request) (input, error) {
 	}
 	for _, name := range []string{
 		"username", "email", "name", "role", "active", "version", "way", "password", "must_change", "expires", "note",
-		"confirm", "block", "keep_sessions", "do", "identities",
+		"confirm", "block", "keep_sessions", "do", "identities", "kind", "days", "methods", "keep",
 	} {
 		if err := sent.Once(name); err != nil {
 			return input{}, err

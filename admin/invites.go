@@ -68,6 +68,9 @@ func (h invites) list(w http.ResponseWriter, r *http.Request, q *web.Request) er
 }
 
 func (h invites) inviteForm(_ *http.Request, q *web.Request, in input) (ui.Page, error) {
+	if isService(q, in) {
+		return serviceForm(q, in), nil
+	}
 	accepted := h.Login.Passwords.Of(store.User{})
 	s := &content{Lead: q.Text("invite.lead")}
 	if !accepted {
@@ -90,6 +93,9 @@ func (h invites) inviteForm(_ *http.Request, q *web.Request, in input) (ui.Page,
 }
 
 func (h invites) invite(w http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
+	if isService(q, in) {
+		return h.createService(r, q, in)
+	}
 	way, err := readPasswordChoice(q, in, h.Accounts.Policy.Min())
 	if err != nil {
 		return result{}, err
@@ -99,6 +105,7 @@ func (h invites) invite(w http.ResponseWriter, r *http.Request, q *web.Request, 
 		return result{}, err
 	}
 	u, link, err := h.Accounts.Create(r.Context(), q.Actor(), account.NewUser{
+		Kind:     store.UserKind(in.Form.Get("kind")),
 		Username: in.Form.Get("username"), Email: in.Form.Get("email"), Name: in.Form.Get("name"),
 		Role: store.Role(in.Form.Get("role")), Groups: splitList(in.All("groups")),
 		Password: way.password, MustChange: way.mustChange && way.password != "",

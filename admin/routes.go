@@ -26,6 +26,7 @@ func Routes(d *web.Deps, c Config) []web.Route {
 		invites{d}.routes(),
 		roles{d, c}.routes(),
 		sessions{d}.routes(),
+		tokens{d}.routes(),
 		audit{d, c}.routes(),
 		providers{d, c}.routes(),
 		settings{d, c}.routes(),

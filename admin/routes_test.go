@@ -22,6 +22,8 @@ type scene struct {
 	*world
 	webtest.Scene
 	event string // the id of an entry of the audit log
+	robot store.User
+	token account.IssuedToken // of the robot
 }
 
 func newScene(t *testing.T, with ...func(*config)) *scene {
@@ -29,7 +31,20 @@ func newScene(t *testing.T, with ...func(*config)) *scene {
 	w := newWorld(t, append([]func(*config){func(c *config) { c.CheckProvider = noCheck }}, with...)...)
 	s := &scene{world: w, Scene: w.NewScene()}
 	s.event = w.Events("user.create")[0].ID
+	s.robot = w.Create(account.NewUser{Username: "tom-robot", Kind: store.KindService, Active: true})
+	s.token = w.giveToken(s.robot)
 	return s
+}
+
+// giveToken makes a token of an account.
+func (w *world) giveToken(u store.User) account.IssuedToken {
+	w.T.Helper()
+	t, err := w.Accounts.Programs.Create(w.T.Context(), operator, u.ID,
+		account.NewToken{Name: "deploy of " + u.Username, Hosts: []string{"app.test"}})
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return t
 }
 
 // address fills a pattern in.
@@ -40,6 +55,10 @@ func (s *scene) address(pattern string) string {
 		id = s.Session
 	case strings.Contains(pattern, "/audit/{id}"):
 		id = s.event
+	case strings.Contains(pattern, "/tokens/{id}"):
+		id = s.token.ID
+	case strings.Contains(pattern, "/users/{id}/tokens"):
+		id = s.robot.ID
 	}
 	at := strings.NewReplacer("{id}", id, "{name}", "acme", "{identity}", s.Identity.ID()).Replace(pattern)
 	if pattern == "/admin/users/bulk" {
@@ -69,13 +88,20 @@ func (s *scene) body(method, pattern string) (mime, text string, ok bool) {
 		return form("name", "Thomas")
 	case "POST /admin/users/{id}/delete":
 		return form("confirm", "tom")
+	case "POST /admin/users/{id}/tokens/new":
+		return form("name", "backup", "hosts", "*")
 	case "POST /admin/sessions/everyone":
 		return form("confirm", "everyone")
 	case "POST /admin/users/{id}/activate", "POST /admin/users/{id}/deactivate", "POST /admin/users/{id}/reset-link", "POST /admin/users/{id}/cancel-link",
-		"POST /admin/users/{id}/require-change", "POST /admin/users/{id}/unlock", "POST /admin/users/{id}/end-sessions", "POST /admin/users/{id}/identities/{identity}/unlink", "POST /admin/sessions/{id}/revoke", "POST /admin/providers/{name}/check":
+		"POST /admin/users/{id}/require-change", "POST /admin/users/{id}/unlock", "POST /admin/users/{id}/end-sessions", "POST /admin/users/{id}/identities/{identity}/unlink", "POST /admin/sessions/{id}/revoke",
+		"POST /admin/tokens/{id}/revoke", "POST /admin/tokens/{id}/rotate", "POST /admin/providers/{name}/check":
 		return form()
 	case "POST /api/v1/users":
 		return mimeJSON, `{"username":"nina"}`, true
+	case "POST /api/v1/users/{id}/tokens":
+		return mimeJSON, `{"name":"backup","hosts":["*"]}`, true
+	case "POST /api/v1/tokens/{id}/rotate":
+		return mimeJSON, `{"keep":"1h"}`, true
 	case "PATCH /api/v1/users/{id}":
 		return mimeJSON, `{"name":"Thomas"}`, true
 	case "POST /api/v1/users/{id}/reset-password":
@@ -83,7 +109,7 @@ func (s *scene) body(method, pattern string) (mime, text string, ok bool) {
 	case "POST /api/v1/users/{id}/identities/{identity}/move":
 		return mimeJSON, `{"to":"` + s.Admin.ID + `"}`, true
 	case "POST /api/v1/users/{id}/unlock", "POST /api/v1/users/{id}/end-sessions", "DELETE /api/v1/users/{id}", "DELETE /api/v1/sessions/{id}",
-		"DELETE /api/v1/users/{id}/identities/{identity}":
+		"DELETE /api/v1/users/{id}/identities/{identity}", "DELETE /api/v1/tokens/{id}":
 		return "", "", true
 	}
 	return "", "", false
@@ -105,11 +131,15 @@ func (s *scene) untouched(t *testing.T, what string) {
 	if _, _, err := s.Store.Session(t.Context(), s.Session); err != nil {
 		t.Errorf("%s ended the session: %v", what, err)
 	}
-	if n, err := s.Store.CountUsers(t.Context(), store.UserQuery{}); err != nil || n != 3 {
+	if n, err := s.Store.CountUsers(t.Context(), store.UserQuery{}); err != nil || n != 4 {
 		t.Errorf("%s left %d users, %v", what, n, err)
 	}
 	if _, err := s.Store.Identity(t.Context(), s.Identity.Issuer, s.Identity.Subject); err != nil {
 		t.Errorf("%s unlinked the provider: %v", what, err)
+	}
+	list, err := s.Store.Tokens(t.Context(), store.TokenQuery{})
+	if err != nil || len(list.Items) != 1 || list.Items[0].ID != s.token.ID || list.Items[0].ReplacedBy != "" {
+		t.Errorf("%s left the tokens %+v, %v", what, list.Items, err)
 	}
 	links, err := s.Store.CountLinks(t.Context(), store.LinkQuery{Purpose: store.LinkPassword, Now: s.Clock.Now()})
 	if err != nil || links != 1 {

@@ -93,7 +93,7 @@ func TestEveryValueHasWords(t *testing.T) {
 	w := newWorld(t)
 	for prefix, values := range map[string][]string{
 		"status.": api.UserStatuses, "role.": api.Roles, "roles.about_": api.Roles, "outcome.": api.Outcomes, "bulk.": bulkActions, "bulk.text_": bulkActions,
-		"origin.": {"local", "env", "oidc", "imported"}, "since.": api.Periods, "way.": {passwordByLink, passwordGenerated, passwordTyped},
+		"origin.": {"local", "env", "oidc", "imported"}, "since.": api.Periods, "kind.": userKinds, "way.": {passwordByLink, passwordGenerated, passwordTyped},
 	} {
 		for _, v := range values {
 			if !w.ui.HasText(prefix + v) {
@@ -176,7 +176,7 @@ func TestEveryTextComesFromTheCatalog(t *testing.T) {
 	s := newScene(t, func(c *config) { c.Language = ui.Pseudo })
 	b := s.SignIn("ada")
 	// What stays as it is: names and values of the test's own.
-	given := regexp.MustCompile(`ada|tom|walter|acme|Acme|open\.test|staff|\.test|require |command line|/|@|session|idle|default|sqlite|postgres|Gatehouse|\d{4}|[a-z]+\.[a-z_]+|Go|openid|` +
+	given := regexp.MustCompile(`ada|tom|walter|…|acme|Acme|open\.test|staff|\.test|require |command line|/|@|session|idle|default|sqlite|postgres|Gatehouse|\d{4}|[a-z]+\.[a-z_]+|Go|openid|` +
 		`^[0-9a-z]{26}$|^(active|admin|true|false|email|email_verified|groups|name|password|set|pending|role|role_granted|user|username)$`)
 	seen := 0
 	for _, rt := range s.world.table {

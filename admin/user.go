@@ -24,21 +24,21 @@ func (h user) routes() []web.Route {
 		[]web.Route{
 			get("/admin/users/{id}", h.profile),
 			get("/admin/users/{id}/access", h.access),
-			get("/admin/users/{id}/sign-in", h.signIn),
-			get("/admin/users/{id}/sessions", h.sessions),
+			get("/admin/users/{id}/sign-in", h.ofPerson(h.signIn)),
+			get("/admin/users/{id}/sessions", h.ofPerson(h.sessions)),
 			get("/admin/users/{id}/activity", h.activity),
 		},
 		change("edit", "user.update", form{h.editForm, h.edit}),
 		change("activate", "user.update", form{h.activateForm, h.activate}),
 		change("deactivate", "user.update", form{h.deactivateForm, h.deactivate}),
 		change("delete", "user.delete", form{h.deleteForm, h.delete}),
-		change("reset-link", "password.reset", form{h.resetForm, h.reset}),
-		change("cancel-link", "link.cancel", form{h.cancelLinkForm, h.cancelLink}),
-		change("require-change", "password.require_change", form{h.requireChangeForm, h.requireChange}),
-		change("unlock", "user.unlock", form{h.unlockForm, h.unlock}),
-		change("end-sessions", "session.end_all", form{h.endSessionsForm, h.endSessions}),
-		change("identities/{identity}/unlink", "identity.unlink", form{h.unlinkForm, h.unlink}),
-		change("identities/{identity}/move", "identity.move", form{h.moveForm, h.move}),
+		change("reset-link", "password.reset", h.formOfPerson(form{h.resetForm, h.reset})),
+		change("cancel-link", "link.cancel", h.formOfPerson(form{h.cancelLinkForm, h.cancelLink})),
+		change("require-change", "password.require_change", h.formOfPerson(form{h.requireChangeForm, h.requireChange})),
+		change("unlock", "user.unlock", h.formOfPerson(form{h.unlockForm, h.unlock})),
+		change("end-sessions", "session.end_all", h.formOfPerson(form{h.endSessionsForm, h.endSessions})),
+		change("identities/{identity}/unlink", "identity.unlink", h.formOfPerson(form{h.unlinkForm, h.unlink})),
+		change("identities/{identity}/move", "identity.move", h.formOfPerson(form{h.moveForm, h.move})),
 	)
 }
 
@@ -50,12 +50,26 @@ func (h user) find(r *http.Request) (store.User, error) {
 func userPath(id string) string { return "/admin/users/" + id }
 
 // userTabs are the pages about one user; the first has no name of its own in the address.
-var userTabs = [...]string{"", "access", "sign-in", "sessions", "activity"}
+var userTabs = [...]string{"", "access", "sign-in", "sessions", "tokens", "activity"}
+
+// hasTab reports whether a user has that page.
+func hasTab(q *web.Request, u store.User, tab string) bool {
+	switch tab {
+	case "sign-in", "sessions":
+		return !u.IsService()
+	case "tokens":
+		return q.HasTokens()
+	}
+	return true
+}
 
 // userPage returns a page about a user.
 func userPage(q *web.Request, u store.User, tab string) (ui.Page, *content) {
 	s := &content{Marks: userMarks(q, u), TabsName: q.Text("user.tabs")}
 	for _, name := range userTabs {
+		if !hasTab(q, u, name) {
+			continue
+		}
 		id, href := name, userPath(u.ID)+"/"+name
 		if name == "" {
 			id, href = "profile", userPath(u.ID)
@@ -83,6 +97,9 @@ func userMarks(q *web.Request, u store.User) []mark {
 		list = append(list, warn(q.Text("mark.invited")))
 	default:
 		list = append(list, good(q.Text("mark.active")))
+	}
+	if u.IsService() {
+		return append(list, plain(q.Text("kind.service")))
 	}
 	if u.Managed {
 		list = append(list, plain(q.Text("mark.managed")))
@@ -145,14 +162,21 @@ func userFacts(q *web.Request, u store.User) []fact {
 	if u.RoleGranted {
 		given = q.Text("user.role_given")
 	}
-	facts = append(facts, email,
-		fact{Name: q.Text("users.role"), Value: q.Text("role." + string(u.Role)), Marks: []mark{plain(given)}})
+	if u.IsService() {
+		facts = append(facts, fact{Name: q.Text("kind.kind"), Value: q.Text("kind.service")})
+	} else {
+		facts = append(facts, email,
+			fact{Name: q.Text("users.role"), Value: q.Text("role." + string(u.Role)), Marks: []mark{plain(given)}})
+	}
 	if len(u.Groups) > 0 {
 		facts = append(facts, fact{Name: q.Text("users.groups"), Value: identifier.JoinGroups(u.Groups, ", ")})
 	}
+	facts = append(facts,
+		fact{Name: q.Text("users.created"), Time: u.CreatedAt}, fact{Name: q.Text("users.updated"), Time: u.UpdatedAt})
+	if !u.IsService() {
+		facts = append(facts, timeFact(q, q.Text("users.last_login"), u.LastLoginAt, "users.never"))
+	}
 	return append(facts,
-		fact{Name: q.Text("users.created"), Time: u.CreatedAt}, fact{Name: q.Text("users.updated"), Time: u.UpdatedAt},
-		timeFact(q, q.Text("users.last_login"), u.LastLoginAt, "users.never"),
 		fact{Name: q.Text("users.origin"), Value: q.Text("origin." + string(u.Origin))},
 		fact{Name: q.Text("users.id"), Value: u.ID, Code: true})
 }

@@ -22,6 +22,9 @@ func (h user) access(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		return err
 	}
 	ways := signInMethods(h.Login.Passwords, u, identities)
+	if u.IsService() {
+		ways = []string{policy.LocalProvider} // what rules take a token of a service account for
+	}
 	p, s := userPage(q, u, "access")
 	s.Lead = q.Text("access.lead")
 	switch {

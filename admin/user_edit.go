@@ -29,15 +29,18 @@ func accountFields(q *web.Request, u store.User, in input) []field {
 	}
 	role := roleField(q, in.get("role", string(u.Role)))
 	state := activeSelect(q, in.get("active", strconv.FormatBool(u.Active)), u.Pending)
+	if u.IsService() {
+		state.Hint = q.Text("service.active_hint")
+	}
 	if u.ID == "" { // nothing is changed yet
 		role.Hint, state.Hint = "", ""
 	}
-	return []field{
-		name("username", "users.username", u.Username, "", false),
-		name("email", "users.email", u.Email, "", true),
-		name("name", "users.name", u.Name, "", true),
-		role, groups, state,
+	username := name("username", "users.username", u.Username, "", false)
+	display := name("name", "users.name", u.Name, "", true)
+	if u.IsService() {
+		return []field{username, display, groups, state}
 	}
+	return []field{username, name("email", "users.email", u.Email, "", true), display, role, groups, state}
 }
 
 // editableGroups returns the groups that a form can show: between commas.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,9 @@ func (h user) confirmPage(
 		return ui.Page{}, nil, u, err
 	}
 	s := &content{Marks: userMarks(q, u), Lead: q.Text(id+".text", "name", u.Username)}
+	if u.IsService() {
+		s.Lead = q.Text("service."+id, "name", u.Username)
+	}
 	p := newPage(q, "users", q.Text(id+".title", "name", u.Username), s)
 	f := confirmForm(q, q.At(userPath(u.ID)+"/"+verb), q.Text(id+".submit"), q.At(userPath(u.ID)), danger)
 	f.Fields = fields
@@ -72,11 +76,14 @@ func (h user) deactivate(_ http.ResponseWriter, r *http.Request, q *web.Request,
 
 func (h user) setActive(r *http.Request, q *web.Request, on bool, p account.Patch) (result, error) {
 	id, flash := r.PathValue("id"), "deactivated"
-	if on {
-		flash = "activated"
-	}
 	p.Active = &on
-	_, err := h.Accounts.Update(r.Context(), q.Actor(), id, p)
+	u, err := h.Accounts.Update(r.Context(), q.Actor(), id, p)
+	switch {
+	case on:
+		flash = "activated"
+	case u.IsService():
+		flash = "service_off"
+	}
 	return result{redirect: userPath(id), flash: flash}, err
 }
 
@@ -111,6 +118,10 @@ func (h user) deleteForm(r *http.Request, q *web.Request, in input) (ui.Page, er
 		{Name: q.Text("signin.providers"), Value: strconv.Itoa(len(identities))},
 		{Name: q.Text("users.id"), Value: u.ID, Code: true},
 	}}}
+	if u.IsService() {
+		goes := &s.Sections[0]
+		goes.Text, goes.Facts = q.Text("service.stays"), slices.Delete(goes.Facts, 1, 3)
+	}
 	return p, nil
 }
 

@@ -28,9 +28,22 @@ func (h users) routes() []web.Route {
 	)
 }
 
+// userQuery reads which users to list.
+func userQuery(query url.Values) (store.UserQuery, error) {
+	out, err := api.UserQuery(query)
+	if err != nil {
+		return out, err
+	}
+	kind, err := api.Choice(query, "kind", userKinds...)
+	out.Kind = store.UserKind(kind)
+	return out, err
+}
+
+var userKinds = []string{string(store.KindPerson), string(store.KindService)}
+
 // list shows users; search, filters, order and page are in the query.
 func (h users) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := api.UserQuery(q.Query)
+	query, err := userQuery(q.Query)
 	if err != nil {
 		return err
 	}
@@ -57,6 +70,7 @@ func (h users) list(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 	s := &content{
 		Actions: []action{
 			{Href: q.At("/admin/users/invite"), Text: q.Text("users.invite"), Main: true},
+			{Href: q.At("/admin/users/invite?kind=service"), Text: q.Text("users.service")},
 			{Href: q.At("/admin/users/export.csv" + filter(q.Query).suffix()), Text: q.Text("table.csv")},
 		},
 		Search: h.searchForm(q, query), Sections: []section{{Table: t}},
@@ -122,7 +136,7 @@ func (h users) caption(q *web.Request, r *http.Request, query store.UserQuery, l
 		return q.Text("users.caption_part", "n", n), nil
 	}
 	query.Limit = countLimit
-	if query.Status == "active" || query.Role == store.RoleUser {
+	if query.Status == "active" || query.Role == store.RoleUser || query.Kind != "" {
 		query.Limit = unindexedLimit
 	}
 	n, err := h.Store.CountUsers(r.Context(), query)
@@ -178,14 +192,30 @@ func userTable(q *web.Request, query store.UserQuery, users []store.User) *table
 		t.Rows = append(t.Rows, row{Pick: u.ID, Named: q.Text("bulk.pick", "name", u.Username), Cells: []cell{
 			{Head: true, Text: u.Username, Href: q.At("/admin/users/" + u.ID), Small: u.Name},
 			{Text: u.Email},
-			{Text: q.Text("role." + string(u.Role))},
+			{Text: roleText(q, u)},
 			{Text: groupSummary(q, u.Groups)},
 			{Marks: listMarks(q, u)},
-			{Time: u.LastLoginAt, Never: q.Text("users.never")},
+			lastSignIn(q, u),
 			{Time: u.CreatedAt},
 		}})
 	}
 	return t
+}
+
+// roleText returns the role of a person, "" for a service account, which has none.
+func roleText(q *web.Request, u store.User) string {
+	if u.IsService() {
+		return ""
+	}
+	return q.Text("role." + string(u.Role))
+}
+
+// lastSignIn returns when a person signed in; a service account never does.
+func lastSignIn(q *web.Request, u store.User) cell {
+	if u.IsService() {
+		return cell{}
+	}
+	return cell{Time: u.LastLoginAt, Never: q.Text("users.never")}
 }
 
 // groupSummary names the first few of a user's groups, and how many more there are.
@@ -224,6 +254,7 @@ func (h users) searchForm(q *web.Request, query store.UserQuery) *search {
 		textField("q", q.Text("table.text"), query.Text, "search"),
 		selectField(q, "status", q.Text("users.status"), query.Status, "status.", api.UserStatuses),
 		selectField(q, "role", q.Text("users.role"), string(query.Role), "role.", api.Roles),
+		selectField(q, "kind", q.Text("kind.kind"), string(query.Kind), "kind.", userKinds),
 	}
 	if names := h.providerOptions(q, query.Provider); len(names) > 1 {
 		s.Fields = append(s.Fields, field{
@@ -261,7 +292,7 @@ func (h users) providerOptions(q *web.Request, now string) []option {
 }
 
 func (h users) export(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := api.UserQuery(q.Query)
+	query, err := userQuery(q.Query)
 	if err != nil {
 		return err
 	}

@@ -141,6 +141,9 @@ func (h users) bulk(_ http.ResponseWriter, r *http.Request, q *web.Request, in i
 func (h users) applyOne(r *http.Request, q *web.Request, u store.User, do, note string) error {
 	on, off, adminRole, userRole := true, false, store.RoleAdmin, store.RoleUser
 	var p account.Patch
+	if u.IsService() && (do == "end_sessions" || do == "require_change") {
+		return refuseService(q)
+	}
 	switch do {
 	case "end_sessions":
 		_, err := h.Accounts.EndSessions(r.Context(), q.Actor(), u.ID)
@@ -160,12 +163,15 @@ func (h users) applyOne(r *http.Request, q *web.Request, u store.User, do, note 
 	return err
 }
 
+// bulkSkips are refusals that are about one user.
+var bulkSkips = []string{account.CodeSelf, account.CodeManaged, account.CodeLastAdmin, account.CodeService}
+
 // skipReason returns why a user was skipped. ok is false for an error that is not about one user, which ends the whole
 // change: an actor who is signed out, a store that is unavailable.
 func skipReason(q *web.Request, err error) (reason string, ok bool) {
 	var invalid *account.InvalidError
 	if refused := forbidden(err); refused != nil {
-		aboutOne := slices.Contains([]string{account.CodeSelf, account.CodeManaged, account.CodeLastAdmin}, refused.Code)
+		aboutOne := slices.Contains(bulkSkips, refused.Code)
 		return localize(q, refused.Text, refused.Message), aboutOne
 	}
 	switch {

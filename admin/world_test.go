@@ -40,6 +40,7 @@ var sources = slices.Concat(webtest.Sources, []ui.Source{api.Files})
 type config struct {
 	Config
 	Language string
+	NoTokens bool
 }
 
 func newWorld(t testing.TB, with ...func(*config)) *world {
@@ -49,6 +50,9 @@ func newWorld(t testing.TB, with ...func(*config)) *world {
 		change(&c)
 	}
 	s := webtest.NewServices(t, "Orchard", nil)
+	if c.NoTokens {
+		s.Accounts.Tokens = nil
+	}
 	w := &world{World: webtest.New(s, webtest.Config{
 		Config: s.WebConfig(), Language: c.Language, Sources: []ui.Source{api.Files, Files},
 		Routes: func(deps *web.Deps) []web.Route {
