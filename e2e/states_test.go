@@ -32,7 +32,7 @@ type world struct {
 func newWorld(t *testing.T, v browser.View) *world {
 	t.Helper()
 	g := start(t, gate.Options{
-		Global: "admin {\nemail root@example.com\nname \"Ada Lovelace\"\n}\nthrottle {\nfree 4\n}\nbrand {\nsupport https://help.example/\n}",
+		Global: "admin {\nemail root@example.com\nname \"Ada Lovelace\"\n}\nthrottle {\nfree 4\n}\nbrand {\nsupport https://help.example/\n}\ntokens",
 		Site:   "require role admin",
 	})
 	addUser(t, g, "bob", "a password of somebody")
@@ -80,6 +80,23 @@ func pick(p *browser.Page) {
 	p.Eval(`document.querySelectorAll("tbody input[type=checkbox]").forEach(c => c.checked = true)`, nil)
 	p.Eval(`document.querySelector("select[name=do]").value = "activate"`, nil)
 	p.Find("button", "Continue").Follow()
+}
+
+// longName is one that has to be broken, and has letters that are written from the right.
+const longName = "Wolfeschlegelsteinhausenbergerdorff-backup-to-another-continent שלום-עולם"
+
+// makeToken fills the form for a new token in, as far as it has to be.
+func makeToken(p *browser.Page) {
+	p.Find("textbox", "Name").Fill(longName)
+	p.Find("button", "Make the token").Follow()
+}
+
+// follow goes on from the state before, on the administrator's page.
+func follow(role, name string) func(*testing.T, *world) {
+	return func(_ *testing.T, w *world) {
+		w.p = w.in
+		w.p.Find(role, name).Follow()
+	}
 }
 
 // states of all pages. Those that use something up come last.
@@ -134,6 +151,23 @@ var states = []state{
 	{"sessions, details", 200, followedBy(at(admin, "/_auth/account/sessions"), func(p *browser.Page) {
 		p.Eval(`document.querySelectorAll("details").forEach(d => d.open = true)`, nil)
 	})},
+	{"tokens, none", 200, at(bob, "/_auth/account/tokens")},
+	{"token, new", 200, at(admin, "/_auth/account/tokens/new")},
+	{"token, refused", 422, followedBy(at(admin, "/_auth/account/tokens/new"), func(p *browser.Page) {
+		p.Find("textbox", "Name").Fill("a name")
+		p.Find("textbox", "Hosts").Fill("https://app.example.com")
+		p.Find("textbox", "Paths.*").Fill("no path")
+		p.Find("button", "Make the token").Follow()
+	})},
+	{"token, made", 200, followedBy(at(admin, "/_auth/account/tokens/new"), makeToken)},
+	{"token, shown before", 410, followedBy(func(t *testing.T, w *world) { w.p = w.in }, (*browser.Page).Reload)},
+	{"tokens", 200, at(admin, "/_auth/account/tokens")},
+	{"token, rotate", 200, followedBy(at(admin, "/_auth/account/tokens"), func(p *browser.Page) {
+		p.Find("link", "Rotate "+longName+".*").Follow()
+	})},
+	{"token, revoke", 200, followedBy(at(admin, "/_auth/account/tokens"), func(p *browser.Page) {
+		p.Find("link", "Revoke "+longName+".*").Follow()
+	})},
 	{"activity", 200, at(admin, "/_auth/account/activity")},
 	{"appearance", 200, at(admin, "/_auth/account/appearance")},
 	{"admin", 200, at(admin, "/_auth/admin")},
@@ -178,6 +212,26 @@ var states = []state{
 	{"roles", 200, at(admin, "/_auth/admin/roles")},
 	{"all sessions", 200, at(admin, "/_auth/admin/sessions")},
 	{"end everybody's sessions", 200, at(admin, "/_auth/admin/sessions/everyone")},
+	{"service account, new", 200, at(admin, "/_auth/admin/users/invite?kind=service")},
+	{"service account, made", 200, followedBy(at(admin, "/_auth/admin/users/invite?kind=service"), func(p *browser.Page) {
+		p.Find("textbox", "Username.*").Fill("robot" + strconv.FormatInt(time.Now().UnixNano(), 36))
+		p.Find("button", "Make the account").Follow()
+	})},
+	{"service account, new token", 200, follow("link", "New token")},
+	{"service account, token made", 200, followedBy(func(t *testing.T, w *world) { w.p = w.in }, func(p *browser.Page) {
+		p.Find("textbox", "Hosts").Fill("*")
+		makeToken(p)
+	})},
+	{"service account, tokens", 200, follow("link", "Done")},
+	{"service account, rotate", 200, follow("link", "Rotate "+longName+".*")},
+	{"service account", 200, follow("link", "robot.*")},
+	{"service account, edit", 200, follow("link", "Edit")},
+	{"all tokens", 200, at(admin, "/_auth/admin/tokens")},
+	{"user, tokens", 200, at(admin, "/_auth/admin/users/{bob}/tokens")},
+	{"user, token refused", 403, at(admin, "/_auth/admin/users/{bob}/tokens/new")},
+	{"token of all, revoke", 200, followedBy(at(admin, "/_auth/admin/tokens"), func(p *browser.Page) {
+		p.All("link", "Revoke "+longName+".*")[0].Follow()
+	})},
 	{"audit", 200, at(admin, "/_auth/admin/audit")},
 	{"audit, none", 200, at(admin, "/_auth/admin/audit?q=nothing-like-this")},
 	{"audit, one", 200, followedBy(at(admin, "/_auth/admin/audit"), func(p *browser.Page) {
