@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
+	"github.com/gatehouse-auth/gatehouse/e2e/internal/harness"
 )
 
 // verifierApps are the programs of docs/signed-identity.md by language, and how each is run.
@@ -172,7 +173,7 @@ http://localhost:9100, http://127.0.0.1:9100 {
 }
 `
 	g := must[*gate.Gate](t)(gate.StartFile(t.Context(), t.TempDir(), caddyfile, []int{port}))
-	stopAtEnd(t, g)
+	harness.StopAtEnd(t, g)
 	c := g.Client()
 	if res, err := g.SignIn(c, gate.Admin, gate.AdminPassword); err != nil || res.Status != http.StatusSeeOther {
 		t.Fatal(res.Status, err)
