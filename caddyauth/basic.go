@@ -2,13 +2,14 @@ package caddyauth
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// Of several gates on the way of a request it is enough that one has its path among those for Basic: one in the site and
-// one in a handle block, say. The outer one decides first, so it has to know what the inner one has.
+// Of several gates on the way of a request it is enough that one has its path among those for Basic: one in the site
+// and one in a handle block, say. The outer one decides first, so it has to know what the inner one has.
 
 // placedGate is a gate with paths for Basic, and where it stands.
 type placedGate struct {
@@ -90,7 +91,7 @@ func (f *basicGateFinder) find(routes caddyhttp.RouteList, within []caddyhttp.Ma
 		return
 	}
 	for _, r := range routes {
-		here := append(within[:len(within):len(within)], r.MatcherSets)
+		here := slices.Concat(within, []caddyhttp.MatcherSets{r.MatcherSets})
 		for _, h := range r.Handlers {
 			switch h := h.(type) {
 			case *Gate:

@@ -217,8 +217,8 @@ func (c *call) openStore(app *caddyauth.App, create bool, fn func(e *env) error)
 	})})
 }
 
-// tokenLimits returns the bounds of tokens, nil for a configuration without any. A store alone does not say; as with the
-// other options, the defaults apply there.
+// tokenLimits returns the bounds of tokens, nil for a configuration without any. A store alone does not say; as with
+// the other options, the defaults apply there.
 func (c *call) tokenLimits(app *caddyauth.App) *account.TokenLimits {
 	if c.given("store") {
 		limits := account.DefaultTokenLimits

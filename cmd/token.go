@@ -63,7 +63,7 @@ func (c *call) newToken() (account.NewToken, error) {
 	case strings.TrimSpace(n.Name) == "":
 		return n, errors.New("--name: give the token a name, by which you recognize it")
 	case len(hosts) == 0:
-		return n, errors.New("--host: say where the token counts, such as --host app.example.com, or --host '*' for all hosts")
+		return n, errors.New("--host: say where the token counts, such as --host app.example.com, or --host '*' for all")
 	case !oneOf(string(n.Methods), string(store.TokenRead), string(store.TokenAll)):
 		return n, fmt.Errorf("--methods %q: use read or all", n.Methods)
 	}

@@ -298,16 +298,16 @@ func TestWhatTakesTokensAlongSaysSo(t *testing.T) {
 			if _, there := w.stored(service.ID); !there {
 				t.Error("so has the token of somebody else")
 			}
-			told := ""
+			said := ""
 			for _, e := range w.events(store.EventQuery{}) {
 				if e.Details["tokens_revoked"] == "2" {
-					told += e.Action
+					said += e.Action
 				} else if e.Details["tokens_revoked"] != "" {
 					t.Errorf("%s tells of %s", e.Action, e.Details["tokens_revoked"])
 				}
 			}
-			if told != c.action {
-				t.Errorf("told by %q, not %q", told, c.action)
+			if said != c.action {
+				t.Errorf("%q says so, not %q", said, c.action)
 			}
 			if _, err := w.Update(w.ctx, operator, ci.ID, account.Patch{Active: &off}); err != nil {
 				t.Fatal(err)

@@ -219,13 +219,7 @@ func (s *Service) update(
 	if err := checkDistinctNames(ctx, tx, after, after.Username != before.Username); err != nil {
 		return store.User{}, err
 	}
-	if before.Active && !after.Active && !after.IsService() {
-		if err := login.RevokeTokens(ctx, tx, after, e.Details); err != nil {
-			return store.User{}, err
-		}
-	}
-	after.UpdatedAt = s.now()
-	updated, err := tx.UpdateUser(ctx, after)
+	updated, err := s.save(ctx, tx, before, after, e)
 	if err != nil || !p.Unlink {
 		return updated, err
 	}
@@ -233,6 +227,17 @@ func (s *Service) update(
 		return store.User{}, err
 	}
 	return tx.User(ctx, id)
+}
+
+// save stores a changed account. A person who is turned off loses all tokens; a service account's rest meanwhile.
+func (s *Service) save(ctx context.Context, tx store.Tx, before, after store.User, e *store.Event) (store.User, error) {
+	if before.Active && !after.Active && !after.IsService() {
+		if err := login.RevokeTokens(ctx, tx, after, e.Details); err != nil {
+			return store.User{}, err
+		}
+	}
+	after.UpdatedAt = s.now()
+	return tx.UpdateUser(ctx, after)
 }
 
 // validate checks and trims the fields that the patch changes. Unchanged values are not checked: limits may have become

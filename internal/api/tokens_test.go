@@ -191,8 +191,11 @@ func TestChangesOfTokensNeedAFreshSignIn(t *testing.T) {
 		ada.JSON(http.MethodPost, "/me/tokens/"+path+"/rotate", `{}`).Want(t, http.StatusNotFound)
 	}
 	for _, c := range []struct{ method, path, body string }{
-		{http.MethodGet, "/tokens", ""}, {http.MethodDelete, "/tokens/" + cis.ID, ""}, {http.MethodPost, "/tokens/" + cis.ID + "/rotate", `{}`},
-		{http.MethodGet, "/users/" + ci.ID + "/tokens", ""}, {http.MethodPost, "/users/" + ci.ID + "/tokens", `{"name":"x","hosts":["*"]}`},
+		{http.MethodGet, "/tokens", ""},
+		{http.MethodDelete, "/tokens/" + cis.ID, ""},
+		{http.MethodPost, "/tokens/" + cis.ID + "/rotate", `{}`},
+		{http.MethodGet, "/users/" + ci.ID + "/tokens", ""},
+		{http.MethodPost, "/users/" + ci.ID + "/tokens", `{"name":"x","hosts":["*"]}`},
 	} {
 		if a := tom.JSON(c.method, c.path, c.body); a.Status != http.StatusForbidden || a.Problem() != "role" {
 			t.Errorf("tom: %s %s: %s", c.method, c.path, a)
@@ -206,8 +209,12 @@ func TestChangesOfTokensNeedAFreshSignIn(t *testing.T) {
 		b                  *browser
 		method, path, body string
 	}{
-		{tom, http.MethodPost, "/me/tokens", `{"name":"x"}`}, {tom, http.MethodDelete, "/me/tokens/" + toms.ID, ""}, {tom, http.MethodPost, "/me/tokens/" + toms.ID + "/rotate", `{}`},
-		{ada, http.MethodPost, "/users/" + ci.ID + "/tokens", `{"name":"x","hosts":["*"]}`}, {ada, http.MethodDelete, "/tokens/" + toms.ID, ""}, {ada, http.MethodPost, "/tokens/" + cis.ID + "/rotate", `{}`},
+		{tom, http.MethodPost, "/me/tokens", `{"name":"x"}`},
+		{tom, http.MethodDelete, "/me/tokens/" + toms.ID, ""},
+		{tom, http.MethodPost, "/me/tokens/" + toms.ID + "/rotate", `{}`},
+		{ada, http.MethodPost, "/users/" + ci.ID + "/tokens", `{"name":"x","hosts":["*"]}`},
+		{ada, http.MethodDelete, "/tokens/" + toms.ID, ""},
+		{ada, http.MethodPost, "/tokens/" + cis.ID + "/rotate", `{}`},
 	} {
 		if a := c.b.JSON(c.method, c.path, c.body); a.Status != http.StatusForbidden || a.Problem() != "reauth-required" {
 			t.Errorf("%s %s: %s", c.method, c.path, a)
@@ -226,9 +233,14 @@ func TestWithoutTokensTheirAddressesAreNotThere(t *testing.T) {
 		b                  *browser
 		method, path, body string
 	}{
-		{tom, http.MethodGet, "/me/tokens", ""}, {tom, http.MethodPost, "/me/tokens", `{"name":"x"}`}, {tom, http.MethodDelete, "/me/tokens/" + made.ID, ""},
-		{tom, http.MethodPost, "/me/tokens/" + made.ID + "/rotate", ""}, {ada, http.MethodGet, "/tokens", ""}, {ada, http.MethodDelete, "/tokens/" + made.ID, ""},
-		{ada, http.MethodPost, "/tokens/" + made.ID + "/rotate", ""}, {ada, http.MethodGet, "/users/" + ci.ID + "/tokens", ""},
+		{tom, http.MethodGet, "/me/tokens", ""},
+		{tom, http.MethodPost, "/me/tokens", `{"name":"x"}`},
+		{tom, http.MethodDelete, "/me/tokens/" + made.ID, ""},
+		{tom, http.MethodPost, "/me/tokens/" + made.ID + "/rotate", ""},
+		{ada, http.MethodGet, "/tokens", ""},
+		{ada, http.MethodDelete, "/tokens/" + made.ID, ""},
+		{ada, http.MethodPost, "/tokens/" + made.ID + "/rotate", ""},
+		{ada, http.MethodGet, "/users/" + ci.ID + "/tokens", ""},
 		{ada, http.MethodPost, "/users/" + ci.ID + "/tokens", `{"name":"x","hosts":["*"]}`},
 	} {
 		if a := c.b.JSON(c.method, c.path, c.body); a.Status != http.StatusNotFound || a.Problem() != "not-found" {

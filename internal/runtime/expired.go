@@ -8,8 +8,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// auditExpiredTokens writes the end of tokens to the audit log, once for each: of several Caddys on one store, the first
-// that sees it. Where none has ended, nothing is written.
+// auditExpiredTokens writes the end of tokens to the audit log, once for each: of several Caddys on one store, the
+// first that sees it. Where none has ended, nothing is written.
 func (rt *Runtime) auditExpiredTokens(now time.Time) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

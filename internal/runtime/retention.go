@@ -74,7 +74,8 @@ const (
 	sweepRows  = 500 // of a kind per transaction, so that no request waits long behind it
 )
 
-// sweepExpired deletes expired rows, and audits the end of tokens before those go. A changed retention is in the audit log before anything of it is deleted.
+// sweepExpired deletes expired rows, and audits the end of tokens before those go. A changed retention is in the audit
+// log before anything of it is deleted.
 func (rt *Runtime) sweepExpired(log *zap.Logger) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
