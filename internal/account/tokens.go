@@ -3,13 +3,11 @@ package account
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/credential"
 	"github.com/gatehouse-auth/gatehouse/internal/duration"
-	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -181,59 +179,6 @@ func (s TokenActions) fill(t *store.Token, n NewToken, u store.User) error {
 	}
 	t.ExpiresAt = now.Add(life)
 	return f.err()
-}
-
-func (f *fields) tokenName(v string) string {
-	v = f.name(v)
-	switch {
-	case v == "":
-		f.add("name", "fault.token_name")
-	case len([]rune(v)) > maxTokenName:
-		f.add("name", "fault.too_long", "most", maxTokenName)
-	}
-	return v
-}
-
-func (f *fields) tokenHosts(list []string) []string {
-	var out []string
-	for _, h := range list {
-		name, ok := policy.ParseScopeHost(strings.TrimSpace(h))
-		if !ok {
-			f.add("hosts", "fault.token_host", "host", h)
-			return nil
-		}
-		if !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	if len(out) == 0 || len(out) > maxTokenHosts {
-		f.add("hosts", "fault.token_hosts", "most", maxTokenHosts)
-	}
-	return out
-}
-
-func (f *fields) tokenPaths(list []string) []string {
-	for _, p := range list {
-		if _, err := policy.NewPaths([]string{p}); err != nil {
-			f.add("paths", "fault.token_path", "path", p)
-			return nil
-		}
-	}
-	if len(list) > maxTokenPaths {
-		f.add("paths", "fault.token_paths", "most", maxTokenPaths)
-	}
-	return list
-}
-
-func (f *fields) tokenMethods(m store.TokenMethods) store.TokenMethods {
-	switch m {
-	case "":
-		return store.TokenAll
-	case store.TokenAll, store.TokenRead:
-	default:
-		f.add("methods", "fault.token_methods")
-	}
-	return m
 }
 
 // RevokeOwn revokes a token of the actor, and those that it replaced.
