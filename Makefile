@@ -20,7 +20,7 @@ race = -race -gcflags='modernc.org/sqlite/lib=-race=false -d=checkptr=0' -gcflag
 export GORACE ?= atexit_sleep_ms=0
 
 # What Gatehouse does must not depend on the engine: these run on PostgreSQL as well. The others choose for themselves.
-behavior = ./admin ./caddyauth $(addprefix ./internal/,account api assertion login oidc seal seed session web)
+behavior = ./admin ./caddyauth $(addprefix ./internal/,account api assertion login oidc runtime seal seed session web)
 
 # The modules beside the plugin's own, each with its go.mod so that none of it weighs on users.
 modules = e2e internal/tools

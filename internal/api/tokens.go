@@ -84,16 +84,16 @@ type (
 // fields returns the fields of the new token.
 func (b createToken) fields(q *web.Request) (account.NewToken, error) {
 	n := account.NewToken{Name: b.Name, Hosts: b.Hosts, Paths: b.Paths, Methods: store.TokenMethods(b.Methods)}
-	refused := func(field, id string) (account.NewToken, error) {
-		return n, &account.InvalidError{Fields: []account.FieldError{{Field: field, Text: q.Text(id)}}}
+	refused := func(field, text string) (account.NewToken, error) {
+		return n, &account.InvalidError{Fields: []account.FieldError{{Field: field, Text: text}}}
 	}
 	switch {
 	case b.ExpiresAt != nil && b.ExpiresIn != nil:
-		return refused("expires_at", "api.token_two_ends")
+		return refused("expires_at", q.Text("api.token_two_ends"))
 	case b.ExpiresAt != nil:
 		at, err := time.Parse(time.RFC3339, *b.ExpiresAt)
 		if err != nil || at.IsZero() {
-			return refused("expires_at", "api.token_time")
+			return refused("expires_at", q.Text("api.token_time"))
 		}
 		n.Until = at
 	case b.ExpiresIn != nil && *b.ExpiresIn == Never:
@@ -101,7 +101,7 @@ func (b createToken) fields(q *web.Request) (account.NewToken, error) {
 	case b.ExpiresIn != nil:
 		d, err := duration.Parse(*b.ExpiresIn)
 		if err != nil {
-			return refused("expires_in", "api.token_duration")
+			return refused("expires_in", q.Text("api.token_duration"))
 		}
 		n.Expires = d
 	}

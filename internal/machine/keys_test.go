@@ -259,7 +259,7 @@ func TestAnIssuerOnThisMachineNeedsInsecureHTTP(t *testing.T) {
 	}))
 	t.Cleanup(s.Close)
 	roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	for insecure, want := range map[bool]int{false: 0, true: 1} {
+	for want, insecure := range []bool{false, true} {
 		w := newWorld(t)
 		w.pool = oidc.NewPool(oidc.PoolOptions{Clock: w.clock.Now, Roots: roots})
 		t.Cleanup(w.pool.Close)

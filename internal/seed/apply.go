@@ -215,26 +215,33 @@ func (s *seeder) create(ctx context.Context, tx store.Tx, e *edit) error {
 	})
 }
 
+// update writes the fields of the account that differ.
+func (s *seeder) update(ctx context.Context, tx store.Tx, e *edit) error {
+	list := changed(e.before, e.after)
+	if len(list) == 0 {
+		return nil
+	}
+	details := make(map[string]string, 2*len(list))
+	for _, c := range list {
+		details["before."+c[0]], details["after."+c[0]] = c[1], c[2]
+	}
+	if e.before.Active && !e.after.Active {
+		if err := login.RevokeTokens(ctx, tx, e.after, details); err != nil {
+			return err
+		}
+	}
+	e.after.UpdatedAt = s.now
+	updated, err := tx.UpdateUser(ctx, e.after)
+	if err != nil {
+		return err
+	}
+	e.after = updated
+	return s.audit(ctx, tx, "user.update", e, details)
+}
+
 func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
-	if list := changed(e.before, e.after); len(list) > 0 {
-		details := make(map[string]string, 2*len(list))
-		for _, c := range list {
-			details["before."+c[0]], details["after."+c[0]] = c[1], c[2]
-		}
-		if e.before.Active && !e.after.Active {
-			if err := login.RevokeTokens(ctx, tx, e.after, details); err != nil {
-				return err
-			}
-		}
-		e.after.UpdatedAt = s.now
-		updated, err := tx.UpdateUser(ctx, e.after)
-		if err != nil {
-			return err
-		}
-		e.after = updated
-		if err := s.audit(ctx, tx, "user.update", e, details); err != nil {
-			return err
-		}
+	if err := s.update(ctx, tx, e); err != nil {
+		return err
 	}
 	if e.revokeAccess {
 		if err := s.revokeAccess(ctx, tx, e); err != nil {

@@ -80,7 +80,7 @@ func TestMeAPI(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)
 	a := b.get("/api/v1/me").want(t, 200)
-	wantKeys(t, a.body, "id", "username", "email", "name", "role", "groups", "active", "pending", "managed", "created_at", "updated_at", "last_login_at")
+	wantKeys(t, a.body, "id", "kind", "username", "email", "name", "role", "groups", "active", "pending", "managed", "created_at", "updated_at", "last_login_at")
 	var u struct {
 		ID, Username, Name string
 		Groups             []string
@@ -193,8 +193,10 @@ func TestJSONBodiesAreStrict(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)
 	routes := map[[2]string][]string{
-		{"PATCH", "/api/v1/me"}:         {"name", "username", "email", "role", "groups", "active"},
-		{"POST", "/api/v1/me/password"}: {"current_password", "new_password", "end_others"},
+		{"PATCH", "/api/v1/me"}:                   {"name", "username", "email", "role", "groups", "active"},
+		{"POST", "/api/v1/me/password"}:           {"current_password", "new_password", "end_others"},
+		{"POST", "/api/v1/me/tokens"}:             {"name", "expires_at", "expires_in", "hosts", "paths", "methods"},
+		{"POST", "/api/v1/me/tokens/{id}/rotate"}: {"keep"},
 	}
 	covered := 0
 	for _, mp := range w.changing() {
@@ -231,6 +233,9 @@ func TestJSONBodiesAreStrict(t *testing.T) {
 			``: 400, `null`: 400, `[]`: 400, `"x"`: 400, `1`: 400, `{`: 400, `{}{}`: 400, `{} x`: 400, `{"unknown":1}`: 422, "\xff": 400, `{"name":"` + "\xff" + `"}`: 400,
 			strings.Repeat(`[`, 200_000): 400, `{"name":"` + strings.Repeat("x", 2<<20) + `"}`: 413,
 		} {
+			if body == "" && strings.HasSuffix(mp[1], "/rotate") {
+				status = 404 // it may come without a body, and there is no such token
+			}
 			if a := b.json(mp[0], mp[1], body); a.StatusCode != status {
 				t.Errorf("%v %.20q: status %d, want %d", mp, body, a.StatusCode, status)
 			}

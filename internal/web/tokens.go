@@ -127,23 +127,21 @@ var tokenLives = []time.Duration{day, 7 * day, 30 * day, 90 * day, 365 * day}
 
 // Fields returns the inputs of the form for a token of u.
 func (f TokenForm) Fields(q *Request, u store.User) []TokenField {
-	plain := func(name, value string) ui.Field {
-		return ui.Field{
-			ID: name, Name: name, Label: q.Text("token." + name), Value: value, Autocomplete: "off", Plain: true,
-		}
+	plain := func(name, label, value string) ui.Field {
+		return ui.Field{ID: name, Name: name, Label: label, Value: value, Autocomplete: "off", Plain: true}
 	}
-	name, days := plain("name", f.name), plain("days", f.days)
+	name, days := plain("name", q.Text("token.name"), f.name), plain("days", q.Text("token.days"), f.days)
 	name.Hint, name.Plain, name.Key = q.Text("token.name_hint"), false, "next"
 	days.Optional, days.Type, days.Hint = true, "number", q.Text("token.days_hint", "life", q.Text("token.other"))
-	hosts, paths := plain("hosts", f.hosts), plain("paths", f.paths)
+	hosts, paths := plain("hosts", q.Text("token.hosts"), f.hosts), plain("paths", q.Text("token.paths"), f.paths)
 	hosts.Hint, paths.Hint, paths.Optional = q.Text("token.hosts_hint"), q.Text("token.paths_hint"), true
 	return []TokenField{
 		{Field: name},
-		{Kind: "select", Field: plain("expires", ""), Options: f.lives(q, u)},
+		{Kind: "select", Field: plain("expires", q.Text("token.expires"), ""), Options: f.lives(q, u)},
 		{Field: days},
 		{Kind: "list", Field: hosts},
 		{Kind: "list", Field: paths},
-		{Kind: "select", Field: plain("methods", ""), Options: []TokenOption{
+		{Kind: "select", Field: plain("methods", q.Text("token.methods"), ""), Options: []TokenOption{
 			{string(store.TokenAll), q.TokenMethods(store.TokenAll), f.methods != string(store.TokenRead)},
 			{string(store.TokenRead), q.TokenMethods(store.TokenRead), f.methods == string(store.TokenRead)},
 		}},
