@@ -55,7 +55,7 @@ func (g *Gate) resolveToken(ctx context.Context, r *http.Request, req *request) 
 	case req.live.opt.tokens == nil, !credential.Valid(c.Text), c.Carrier == credential.Basic && !g.takesBasic(r, req):
 		return req.badToken(r), nil
 	}
-	s, err := req.lookupToken(ctx, r)
+	s, err := evenWhenEnded(ctx, func(ctx context.Context) (*session.Live, error) { return req.lookupToken(ctx, r) })
 	switch {
 	case errors.Is(err, session.ErrNone):
 		return req.badToken(r), nil
@@ -64,6 +64,31 @@ func (g *Gate) resolveToken(ctx context.Context, r *http.Request, req *request) 
 	}
 	req.session = s
 	return web.TokenAccepted, nil
+}
+
+// resolveAgain is what decides anew about a request that was let through: by the credential that it came with, whatever
+// other one there is. It responds itself where that is over, and reports whether the request may go on.
+func (g *Gate) resolveAgain(w http.ResponseWriter, r *http.Request, req *request) (goOn bool, err error) {
+	if !req.first.credential.Ours() {
+		switch err := g.resolve(r.Context(), req); {
+		case err != nil:
+			return false, g.unavailable(w, r, req, err)
+		case req.session == nil:
+			return false, g.anonymous(w, r, req) // on an optional path, too: the app has had the identity
+		}
+		return true, nil
+	}
+	refusal, err := g.resolveToken(r.Context(), r, req)
+	switch {
+	case err != nil:
+		return false, g.unavailable(w, r, req, err)
+	case refusal == web.TokenAccepted && !g.inScope(r, req):
+		refusal = web.TokenOutOfScope
+	}
+	if refusal != web.TokenAccepted {
+		return false, g.refuseToken(w, r, req, refusal)
+	}
+	return true, nil
 }
 
 // lookupToken returns what acts with the request's token. It returns session.ErrNone where nothing does.

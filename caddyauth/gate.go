@@ -224,10 +224,7 @@ func (g *Gate) resolve(ctx context.Context, req *request) error {
 	if req.first.token == "" {
 		return nil
 	}
-	s, err := req.lookup(ctx)
-	if errors.Is(err, context.Canceled) && sessionEnded(ctx) {
-		s, err = req.lookup(context.WithoutCancel(ctx))
-	}
+	s, err := evenWhenEnded(ctx, req.lookup)
 	switch {
 	case errors.Is(err, session.ErrNone):
 		return nil
@@ -236,6 +233,17 @@ func (g *Gate) resolve(ctx context.Context, req *request) error {
 	}
 	req.session = s
 	return nil
+}
+
+// evenWhenEnded looks a session up, also where the context is canceled because it has ended.
+func evenWhenEnded(ctx context.Context,
+	lookup func(context.Context) (*session.Live, error),
+) (*session.Live, error) {
+	s, err := lookup(ctx)
+	if errors.Is(err, context.Canceled) && sessionEnded(ctx) {
+		return lookup(context.WithoutCancel(ctx))
+	}
+	return s, err
 }
 
 // lookup returns the session of the request's token, refreshed at its provider where that is due. It returns

@@ -63,11 +63,8 @@ func (g *Gate) respondEnded(w http.ResponseWriter, r *http.Request, req *request
 	if !errors.As(failed, &handlerErr) {
 		return failed
 	}
-	switch err := g.resolve(r.Context(), req); {
-	case err != nil:
-		return g.unavailable(w, r, req, err)
-	case req.session == nil:
-		return g.anonymous(w, r, req)
+	if goOn, err := g.resolveAgain(w, r, req); !goOn {
+		return err
 	}
 	return failed
 }
@@ -77,11 +74,8 @@ func (g *Gate) respondEnded(w http.ResponseWriter, r *http.Request, req *request
 func (g *Gate) serveErrorRoutes(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, first *request) error {
 	req := first.derive()
 	req.ctx = r.Context()
-	if err := g.resolve(req.ctx, req); err != nil {
-		return g.unavailable(w, r, req, err)
-	}
-	if req.session == nil {
-		return g.anonymous(w, r, req) // on an optional path, too: the app has had the identity
+	if goOn, err := g.resolveAgain(w, r, req); !goOn {
+		return err
 	}
 	if decision, why := g.decideSignedIn(req, g.optional.Match(req.target)); decision != policy.Allow {
 		return g.forbidden(w, r, req, why)

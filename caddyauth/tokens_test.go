@@ -228,3 +228,18 @@ func TestManyBadTokensAreRefusedAndGoodOnesGoOn(t *testing.T) {
 		t.Error("nobody can sign in from there")
 	}
 }
+
+// Error routes, which decide anew, are run for whom the token stands for, and not for the cookie beside it.
+func TestErrorRoutesServeTheOwnerOfTheToken(t *testing.T) {
+	s := startAdmin(t, "gatehouse\nerror /boom 500\nhandle_errors {\n\treverse_proxy UPSTREAM\n}", withGlobal("tokens"))
+	s.addPerson("worker")
+	token := s.addToken("worker")
+	b := s.browser()
+	b.signIn(adminName, adminPass)
+	for name, b := range map[string]*browser{"alone": s.browser(), "beside a session": b} {
+		a := b.do(b.request("GET", "/boom", nil, "Authorization", "Bearer "+token))
+		if user := s.up.last().Header.Get("Remote-User"); a.Header.Get("X-Upstream") != "yes" || user != "worker" {
+			t.Errorf("%s: %d for %q", name, a.StatusCode, user)
+		}
+	}
+}
