@@ -129,12 +129,17 @@ func TestACredentialIsReadInOneWay(t *testing.T) {
 			http.Header{"Authorization": {"Bearer x"}, "Proxy-Authorization": {"Basic eDp5"}},
 		},
 		"the app's Basic": {http.Header{"Authorization": {basic("u", "p")}}, want{}, http.Header{"Authorization": {basic("u", "p")}}},
-		"another scheme":  {http.Header{"Authorization": {"token " + a}}, want{Carrier: credential.Elsewhere}, nil},
-		"digest":          {http.Header{"Authorization": {`Digest username="` + a + `"`}}, want{Carrier: credential.Elsewhere}, nil},
-		"proxy basic":     {http.Header{"Proxy-Authorization": {basic("x", a)}}, want{Carrier: credential.Elsewhere}, nil},
-		"proxy bare":      {http.Header{"Proxy-Authorization": {a}}, want{Carrier: credential.Elsewhere}, nil},
-		"broken":          {http.Header{"Authorization": {"Bearer gatehouse_pat_x"}}, want{Carrier: credential.Bearer, Text: "gatehouse_pat_x"}, nil},
-		"a list":          {http.Header{"Authorization": {"Bearer " + a + ", " + a}}, want{Carrier: credential.Bearer, Text: a + ", " + a}, nil},
+		"without a colon": {
+			http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(a))}},
+			want{Carrier: credential.Elsewhere},
+			nil,
+		},
+		"another scheme": {http.Header{"Authorization": {"token " + a}}, want{Carrier: credential.Elsewhere}, nil},
+		"digest":         {http.Header{"Authorization": {`Digest username="` + a + `"`}}, want{Carrier: credential.Elsewhere}, nil},
+		"proxy basic":    {http.Header{"Proxy-Authorization": {basic("x", a)}}, want{Carrier: credential.Elsewhere}, nil},
+		"proxy bare":     {http.Header{"Proxy-Authorization": {a}}, want{Carrier: credential.Elsewhere}, nil},
+		"broken":         {http.Header{"Authorization": {"Bearer gatehouse_pat_x"}}, want{Carrier: credential.Bearer, Text: "gatehouse_pat_x"}, nil},
+		"a list":         {http.Header{"Authorization": {"Bearer " + a + ", " + a}}, want{Carrier: credential.Bearer, Text: a + ", " + a}, nil},
 	} {
 		got, removed := credential.Take(c.headers, nil)
 		if got != c.want {

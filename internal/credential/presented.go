@@ -124,8 +124,10 @@ func readBasic(encoded string) Presented {
 			return Presented{Carrier: Elsewhere}
 		}
 	}
-	username, password, _ := strings.Cut(string(plain), ":")
+	username, password, ok := strings.Cut(string(plain), ":")
 	switch {
+	case !ok: // no credentials of Basic (RFC 7617, section 2)
+		return Presented{Carrier: Elsewhere}
 	case !holds(username):
 		p.Text = password
 	case password == "":
