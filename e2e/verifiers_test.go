@@ -190,19 +190,24 @@ http://localhost:9100, http://127.0.0.1:9100 {
 		}
 		return res.Body
 	}
-	good := assertion(g, c, "/")
-	bad := map[string]string{
-		"no assertion":             "",
-		"one for another audience": assertion(g, c, "/other"),
-		"one of another host":      assertion(elsewhere, c2, "/"),
-		"one of another issuer":    assertion(elsewhere, c2, "/issuer"),
-		"a changed one":            good[:len(good)-3] + "AAA",
-		"the claims of another":    strings.Join([]string{strings.Split(good, ".")[0], strings.Split(assertion(g, c, "/other"), ".")[1], strings.Split(good, ".")[2]}, "."),
+	// Made where they are used: they live for some minutes, for which a busy machine may let a language wait.
+	samples := func() (good string, bad map[string]string) {
+		good = assertion(g, c, "/")
+		bad = map[string]string{
+			"no assertion":             "",
+			"one for another audience": assertion(g, c, "/other"),
+			"one of another host":      assertion(elsewhere, c2, "/"),
+			"one of another issuer":    assertion(elsewhere, c2, "/issuer"),
+			"a changed one":            good[:len(good)-3] + "AAA",
+			"the claims of another":    strings.Join([]string{strings.Split(good, ".")[0], strings.Split(assertion(g, c, "/other"), ".")[1], strings.Split(good, ".")[2]}, "."),
+		}
+		return good, bad
 	}
 	for language := range verifierApps {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			address := startVerifier(t, language, g.URL)
+			good, bad := samples()
 			res := must[gate.Response](t)(g.Do(c, "/app/x", nil, "X-App", strings.TrimPrefix(address, "http://"), "Gatehouse-Assertion", "forged"))
 			if res.Status != http.StatusOK || !strings.HasPrefix(res.Body, "hello admin of") {
 				t.Errorf("through the gate: %d %s", res.Status, res.Body)
