@@ -14,7 +14,7 @@
 //	                     ├─ below the prefix ──────────────► internal/site           (servepages.go)
 //	                     │ check: what does not depend on the session
 //	                     ├─ not selected by the matchers ──► next, no identity       (matcher.go)
-//	                     ├─ a token of a program ──────────► it alone counts                 (credential.go, machinejwt.go)
+//	                     ├─ a token of a program ──────────► it alone counts           (credential.go)
 //	                     ├─ public path ───────────────────► next, no identity       (internal/policy)
 //	                     │ resolve: token → SHA-256 → cache or store; of several, the live one   (internal/session)
 //	                     │ decide: the session, the rules                            (internal/policy)
