@@ -23,7 +23,7 @@ func (g *Gate) takesBasic(r *http.Request, req *request) bool {
 	switch {
 	case fromBrowser(r.Header):
 		return false
-	case g.gateTokens.basic.Match(req.target):
+	case g.basic.Match(req.target):
 		req.first.tookBasic = true // for gates after this one
 	}
 	return req.first.tookBasic || g.leadsToBasic(r, req)
@@ -33,7 +33,7 @@ func (g *Gate) takesBasic(r *http.Request, req *request) bool {
 func (g *Gate) offersBasic(r *http.Request, req *request) bool {
 	h := r.Header
 	return !fromBrowser(h) && len(h["Referer"]) == 0 && !holdsFold(h["Accept"], "text/html") &&
-		!holdsFold(h["User-Agent"], "mozilla/") && (g.gateTokens.basic.Match(req.target) || g.leadsToBasic(r, req))
+		!holdsFold(h["User-Agent"], "mozilla/") && (g.basic.Match(req.target) || g.leadsToBasic(r, req))
 }
 
 // leadsToBasic reports whether another gate of the server, which guards the request by its matchers and those of the
@@ -45,7 +45,7 @@ func (g *Gate) leadsToBasic(r *http.Request, req *request) bool {
 	}
 	g.basicGatesOnce.Do(func() { g.basicGates = g.app.findBasicGates(g.server) })
 	for _, p := range g.basicGates {
-		if p.gate != g && p.gate.gateTokens.basic.Match(req.target) && p.guards(r, req) {
+		if p.gate != g && p.gate.basic.Match(req.target) && p.guards(r, req) {
 			return true
 		}
 	}

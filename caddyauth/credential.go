@@ -22,18 +22,9 @@ func (g *Gate) serveToken(w http.ResponseWriter, r *http.Request, next caddyhttp
 	if isEarlyData(r) {
 		return g.tooEarly(w, r)
 	}
-	refusal, err := g.resolveToken(r.Context(), r, req)
-	if err != nil {
-		req.live.rt.Metrics.Token("unavailable")
-		return g.unavailable(w, r, req, err)
+	if goOn, err := g.admitToken(w, r, req, g.inScope); !goOn {
+		return err
 	}
-	if refusal == web.TokenAccepted && !g.inScope(r, req) {
-		refusal = web.TokenOutOfScope
-	}
-	if refusal != web.TokenAccepted {
-		return g.refuseToken(w, r, req, refusal)
-	}
-	req.live.rt.Metrics.Token("accepted")
 	if g.PassToken {
 		defer req.passToken(r.Header)()
 	}
@@ -41,6 +32,33 @@ func (g *Gate) serveToken(w http.ResponseWriter, r *http.Request, next caddyhttp
 		return g.passAny(w, r, next, req)
 	}
 	return g.enforce(w, r, next, req)
+}
+
+// admitToken sets the session of the request to what acts with its token, and reports whether the request may go on. It
+// responds itself where the token does not count, or inScope says that it does not reach this.
+func (g *Gate) admitToken(w http.ResponseWriter, r *http.Request, req *request,
+	inScope func(*http.Request, *request) bool,
+) (goOn bool, err error) {
+	refusal, err := g.resolveToken(r.Context(), r, req)
+	switch {
+	case err != nil:
+		req.countToken("unavailable")
+		return false, g.unavailable(w, r, req, err)
+	case refusal == web.TokenAccepted && !inScope(r, req):
+		refusal = web.TokenOutOfScope
+	}
+	req.countToken(refusal.String())
+	if refusal != web.TokenAccepted {
+		return false, g.refuseToken(w, r, req, refusal)
+	}
+	return true, nil
+}
+
+// countToken counts a request with a token: once, however many gates and error routes it meets.
+func (req *request) countToken(result string) {
+	if req == req.first {
+		req.live.rt.Metrics.Token(result)
+	}
 }
 
 // resolveToken sets the session of the request to what acts with its token, or says why it does not count. An error
@@ -78,17 +96,7 @@ func (g *Gate) resolveAgain(w http.ResponseWriter, r *http.Request, req *request
 		}
 		return true, nil
 	}
-	refusal, err := g.resolveToken(r.Context(), r, req)
-	switch {
-	case err != nil:
-		return false, g.unavailable(w, r, req, err)
-	case refusal == web.TokenAccepted && !g.inScope(r, req):
-		refusal = web.TokenOutOfScope
-	}
-	if refusal != web.TokenAccepted {
-		return false, g.refuseToken(w, r, req, refusal)
-	}
-	return true, nil
+	return g.admitToken(w, r, req, g.inScope)
 }
 
 // lookupToken returns what acts with the request's token. It returns session.ErrNone where nothing does.
@@ -124,7 +132,7 @@ func (req *request) badToken(r *http.Request) web.TokenRefusal {
 
 // inScope reports whether the request is within the token's scope, and this gate takes tokens for it.
 func (g *Gate) inScope(r *http.Request, req *request) bool {
-	return g.gateTokens.takesTokens(req.target) && scopeOf(req.session).Allows(req.host, r.Method, req.target)
+	return g.takesTokens(req.target) && scopeOf(req.session).Allows(req.host, r.Method, req.target)
 }
 
 type scopeKey struct{}
@@ -137,7 +145,6 @@ func scopeOf(l *session.Live) policy.Scope {
 
 // refuseToken responds to a credential that does not let its request through.
 func (g *Gate) refuseToken(w http.ResponseWriter, r *http.Request, req *request, why web.TokenRefusal) error {
-	req.live.rt.Metrics.Token(why.String())
 	if req.session != nil {
 		req.first.identity = identityOf(req.live.oidc, req.session) // for the access log
 		req.live.rt.Metrics.Forbidden.Inc()

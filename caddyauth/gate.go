@@ -65,7 +65,8 @@ type Gate struct {
 	headers        []identityHeader
 	signed         *signedHeader // nil for none
 	cors           []string      // as browsers spell them
-	gateTokens     gateTokens
+	tokens         policy.Paths
+	basic          policy.Paths
 	basicGates     []placedGate // of the server
 	basicGatesOnce sync.Once
 	providers      []string // by name, for require; nil where they are not known
@@ -103,7 +104,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	}
 	for _, provision := range []func() error{
 		g.provisionPaths, g.provisionRequire, g.provisionHeaders, g.provisionAssertion, g.provisionCORS,
-		g.provisionTokens,
+		g.checkProgramsGetIn,
 	} {
 		if err := provision(); err != nil {
 			return err

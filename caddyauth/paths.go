@@ -10,7 +10,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 )
 
-// The options public, optional and api: which paths are open, and which are never redirected.
+// The options public, optional and api: which paths are open, and which are never redirected. Those of tokens and basic
+// are read in the same way.
 
 func (g *Gate) parsePublic(d *caddyfile.Dispenser) error { return g.parsePaths(d, &g.Public) }
 
@@ -24,6 +25,10 @@ func (g *Gate) parsePaths(d *caddyfile.Dispenser, to *[]string) error {
 	if err != nil {
 		return err
 	}
+	return g.addPaths(d, to, args)
+}
+
+func (g *Gate) addPaths(d *caddyfile.Dispenser, to *[]string, args []string) error {
 	*to = append(*to, args...)
 	if err := g.checkPaths(); err != nil {
 		return d.WrapErr(err)
@@ -34,15 +39,28 @@ func (g *Gate) parsePaths(d *caddyfile.Dispenser, to *[]string) error {
 	return nil
 }
 
+// pathList are the paths of one option, and where the rules that are made of them go.
+type pathList struct {
+	option string
+	paths  []string
+	rules  *policy.Paths
+}
+
+// pathLists are those of all options.
+func (g *Gate) pathLists() []pathList {
+	return []pathList{
+		{"public", g.Public, &g.public}, {"optional", g.Optional, &g.optional}, {"api", g.API, &g.api},
+		{"tokens", g.tokenPaths(), &g.tokens}, {"basic", g.Basic, &g.basic},
+	}
+}
+
 // checkPaths refuses placeholders and paths that are given twice.
 func (g *Gate) checkPaths() error {
-	for _, list := range []struct {
-		option string
-		paths  []string
-	}{{"public", g.Public}, {"optional", g.Optional}, {"api", g.API}} {
+	for _, list := range g.pathLists() {
 		for _, p := range list.paths {
 			if strings.ContainsAny(p, "{}") {
-				return placeholderInPath(list.option, p)
+				return fmt.Errorf("%s: path %q: placeholders are not replaced here; write the path itself, with %%7B and %%7D "+
+					"for braces", list.option, p)
 			}
 		}
 		if err := repeated(list.option, list.paths, same); err != nil {
@@ -57,20 +75,11 @@ func (g *Gate) checkPaths() error {
 	return nil
 }
 
-func placeholderInPath(option, path string) error {
-	return fmt.Errorf("%s: path %q: placeholders are not replaced here; write the path itself, with %%7B and %%7D "+
-		"for braces", option, path)
-}
-
 // provisionPaths makes rules of the configured paths.
 func (g *Gate) provisionPaths() (err error) {
-	for _, p := range []struct {
-		option string
-		from   []string
-		to     *policy.Paths
-	}{{"public", g.Public, &g.public}, {"optional", g.Optional, &g.optional}, {"api", g.API, &g.api}} {
-		if *p.to, err = policy.NewPaths(p.from); err != nil {
-			return fmt.Errorf("%s: %w", p.option, err)
+	for _, list := range g.pathLists() {
+		if *list.rules, err = policy.NewPaths(list.paths); err != nil {
+			return fmt.Errorf("%s: %w", list.option, err)
 		}
 	}
 	return nil

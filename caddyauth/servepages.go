@@ -41,17 +41,10 @@ func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) 
 
 // servePagesToProgram serves what of our own addresses a token opens: little. Its paths are no part of a scope.
 func (g *Gate) servePagesToProgram(w http.ResponseWriter, r *http.Request, req *request) error {
-	refusal, err := g.resolveToken(r.Context(), r, req)
-	switch {
-	case err != nil:
-		req.live.rt.Metrics.Token("unavailable")
-		return g.unavailable(w, r, req, err)
-	case refusal != web.TokenAccepted:
-		return g.refuseToken(w, r, req, refusal)
-	case !scopeOf(req.session).AllowsHost(req.host, r.Method):
-		return g.refuseToken(w, r, req, web.TokenOutOfScope)
+	ours := func(r *http.Request, req *request) bool { return scopeOf(req.session).AllowsHost(req.host, r.Method) }
+	if goOn, err := g.admitToken(w, r, req, ours); !goOn {
+		return err
 	}
-	req.live.rt.Metrics.Token("accepted")
 	req.first.identity = identityOf(req.live.oidc, req.session)
 	req.live.site.Router.ServeHTTP(w, web.WithProgram(req.forPages(r), req.session))
 	return nil

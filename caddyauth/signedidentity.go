@@ -170,17 +170,14 @@ func sessionEnds(l *session.Live, now time.Time) (ends []time.Time) {
 	return ends
 }
 
-// methodProgram is the method of a session that a token stands for.
-const methodProgram = "token"
-
 // methodsOf returns how somebody has authenticated, in the words of RFC 8176 where it has one. What a provider has
 // asked for is not known, and a link is none of these.
 func methodsOf(method string) []string {
 	switch method {
 	case login.MethodLocal:
 		return []string{"pwd"}
-	case methodProgram:
-		return []string{methodProgram}
+	case session.MethodToken:
+		return []string{session.MethodToken}
 	}
 	return []string{}
 }
@@ -213,8 +210,8 @@ func (g *Gate) claims(o *login.OIDC, l *session.Live) *assertion.Claims {
 	}
 	if s.has("sid") {
 		c.Session = assertion.SessionHash(l.Session.ID)
-		if l.Session.Method == methodProgram {
-			c.Session = l.Session.ID // the token's, by which its owner finds it
+		if l.Token != nil {
+			c.Session = l.Token.ID // by which its owner finds it
 		}
 	}
 	return c
