@@ -243,3 +243,29 @@ func TestErrorRoutesServeTheOwnerOfTheToken(t *testing.T) {
 		}
 	}
 }
+
+// Each request with a token is counted once, by its result, however many gates and error routes it meets.
+func TestRequestsWithATokenAreCountedOnce(t *testing.T) {
+	s := startAdmin(t, "gatehouse {\n\tpublic /metrics\n}\ngatehouse /two*\nmetrics /metrics\nerror /boom 500\nhandle_errors {\n\treverse_proxy UPSTREAM\n}",
+		withGlobal("tokens"))
+	s.addPerson("worker")
+	good := s.addToken("worker")
+	narrow := s.addToken("worker", func(token *store.Token) { token.Paths = []string{"/one"} })
+	for _, c := range []struct{ path, token, more string }{
+		{"/one", good, ""}, {"/two", good, ""}, {"/boom", good, ""}, {"/_auth/api/v1/me", good, ""},
+		{"/two", narrow, ""}, {"/one", credential.New(false), ""}, {"/two", credential.New(false), ""}, {"/one", good, good},
+	} {
+		b := s.browser()
+		r := b.request("GET", c.path, nil, "Authorization", "Bearer "+c.token)
+		if c.more != "" {
+			r.Header.Set("Gatehouse-Token", c.more)
+		}
+		b.do(r)
+	}
+	text := s.browser().fetch("/metrics").body
+	for _, want := range []string{`{result="accepted"} 4`, `{result="scope"} 1`, `{result="invalid"} 2`, `{result="repeated"} 1`} {
+		if !strings.Contains(text, "gatehouse_tokens_total"+want) {
+			t.Errorf("no %s in %s", want, grep(text, "gatehouse_tokens_total"))
+		}
+	}
+}
