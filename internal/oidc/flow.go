@@ -125,7 +125,7 @@ func (g *Registry) Begin(ctx context.Context, name string, s FlowOptions) (AuthR
 
 func (g *Registry) begin(ctx context.Context, p *provider, s FlowOptions) (AuthRequest, error) {
 	m, err := p.remote.metadata(ctx, metadataTTL)
-	if err == nil && m.PushRequired && s.Limit != nil {
+	if err == nil && p.pushes(m) && s.Limit != nil {
 		err = s.Limit()
 	}
 	if err != nil {

@@ -35,7 +35,7 @@ func (p *provider) authURL(ctx context.Context, m *metadata, s FlowOptions, d *f
 	}
 	address := p.oauthConfig(m, s.RedirectURI, credentials{}).AuthCodeURL(state, opts...)
 	switch {
-	case !p.Push && !m.PushRequired:
+	case !p.pushes(m):
 		return address, nil
 	case m.PushURL == "":
 		return "", fail(Misconfigured, "%s", nowhereToPush)
@@ -52,6 +52,9 @@ func (p *provider) authURL(ctx context.Context, m *metadata, s FlowOptions, d *f
 	u.RawQuery = url.Values{"client_id": {p.ClientID}, "request_uri": {reference}}.Encode()
 	return u.String(), nil
 }
+
+// pushes reports whether authorization requests go to the provider first.
+func (p *provider) pushes(m *metadata) bool { return p.Push || m.PushRequired }
 
 // nowhereToPush is the problem with a provider to which requests cannot be pushed.
 const nowhereToPush = "the discovery document has no usable pushed_authorization_request_endpoint; remove par"

@@ -31,7 +31,7 @@ func (ow *oidcWorld) signInEvents(t testing.TB) int {
 func TestARefusedPushedRequestIsReportedWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
-	withPAR(w.idp)
+	withPAR(w.idp, true)
 	w.idp.SetFaults(func(l *provider.Faults) {
 		l.Handle = func(e string, rw http.ResponseWriter, r *http.Request) bool {
 			if e != "par" {
@@ -62,19 +62,21 @@ func TestARefusedPushedRequestIsReportedWithoutSecrets(t *testing.T) {
 // Pushed requests, which carry our credentials, are bounded, whoever starts them.
 func TestPushedRequestsAreBounded(t *testing.T) {
 	t.Parallel()
-	w := newOIDCWorld(t)
-	withPAR(w.idp)
-	for i := range 1000 {
-		c := login.Client{}
-		if i%2 == 0 {
-			c.IP = netip.AddrFrom4([4]byte{198, 51, 100, byte(i % 200)})
+	for who, required := range map[string]bool{"the provider": true, "the configuration": false} {
+		w := newOIDCWorld(t, func(c *oidc.Config) { c.Push = !required })
+		withPAR(w.idp, required)
+		for i := range 1000 {
+			c := login.Client{}
+			if i%2 == 0 {
+				c.IP = netip.AddrFrom4([4]byte{198, 51, 100, byte(i % 200)})
+			}
+			_, _ = w.oidc.Begin(t.Context(), c, "test", oidc.FlowOptions{
+				Purpose: oidc.PurposeLogin, RedirectURI: origin + prefix + "/oidc/test/callback",
+			})
 		}
-		_, _ = w.oidc.Begin(t.Context(), c, "test", oidc.FlowOptions{
-			Purpose: oidc.PurposeLogin, RedirectURI: origin + prefix + "/oidc/test/callback",
-		})
-	}
-	if n := w.idp.Calls("par"); n != 600 {
-		t.Errorf("%d requests", n)
+		if n := w.idp.Calls("par"); n != 600 {
+			t.Errorf("%s wants them pushed: %d requests", who, n)
+		}
 	}
 }
 

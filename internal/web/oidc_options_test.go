@@ -61,10 +61,10 @@ func TestWhatWasTypedIsAHintOnlyIfTheConfigurationSaysSo(t *testing.T) {
 }
 
 // withPAR lets the provider require pushed authorization requests.
-func withPAR(idp *provider.Provider) {
+func withPAR(idp *provider.Provider, required bool) {
 	idp.SetFaults(func(l *provider.Faults) {
 		l.Metadata = func(m map[string]any) {
-			m["require_pushed_authorization_requests"] = true
+			m["require_pushed_authorization_requests"] = required
 			m["pushed_authorization_request_endpoint"] = m["issuer"].(string) + "/par"
 		}
 	})
@@ -74,7 +74,7 @@ func withPAR(idp *provider.Provider) {
 func TestAuthorizationRequestsArePushedWhereTheProviderRequiresIt(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t, func(c *oidc.Config) { c.AuthParams = []oidc.AuthParam{{Name: "prompt", Value: "consent"}} })
-	withPAR(w.idp)
+	withPAR(w.idp, true)
 	b := w.browser()
 	address := b.start("?rt=%2Freports")
 	if q := query(t, address); len(q) != 2 || q.Get("client_id") != w.cfg.ClientID || q.Get("request_uri") == "" {
