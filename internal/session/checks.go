@@ -47,6 +47,9 @@ func (m *Manager) readByID(ctx context.Context, j pendingCheck) (store.Session, 
 	switch {
 	case j.external != nil:
 		l, err := m.readExternal(ctx, j.external)
+		if err == nil && l.User.ID != j.userID { // another account has its name now
+			err = store.ErrNotFound
+		}
 		return l.Session, l.User, err
 	case !j.program:
 		return m.store.Session(ctx, j.id)

@@ -101,13 +101,28 @@ func TestStreamsOfAnExternalCredentialEndWithItsAccountAndItself(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	u := f.addService(t, "deploy")
-	for what, end := range map[string]func(){
-		"turned off": func() {
+	for _, c := range []struct {
+		what string
+		end  func()
+	}{
+		{"turned off", func() {
 			f.change(t, func(tx store.Tx) error {
 				return changeUser(t.Context(), tx, u.ID, func(u *store.User) { u.Active = false })
 			})
-		},
-		"expired": func() { f.clock.Advance(2 * time.Hour) },
+		}},
+		{"expired", func() { f.clock.Advance(2 * time.Hour) }},
+		{"made anew under its name", func() { // the last one
+			f.change(t, func(tx store.Tx) error {
+				err := changeUser(t.Context(), tx, u.ID, func(u *store.User) { u.Username = "deploy of before" })
+				if err != nil {
+					return err
+				}
+				return tx.CreateUser(t.Context(), store.User{
+					ID: store.NewID(f.clock.Now()), Kind: store.KindService, Username: "deploy", Role: store.RoleUser, Active: true,
+					Origin: store.OriginLocal, CreatedAt: f.clock.Now(),
+				})
+			})
+		}},
 	} {
 		f.change(t, func(tx store.Tx) error {
 			return changeUser(t.Context(), tx, u.ID, func(u *store.User) { u.Active = true })
@@ -119,13 +134,13 @@ func TestStreamsOfAnExternalCredentialEndWithItsAccountAndItself(t *testing.T) {
 		fl := new(session.Follower)
 		ctx := f.m.Follow(t.Context(), l, fl)
 		f.change(t, func(tx store.Tx) error { // what concerns the account and ends nothing
-			return changeUser(t.Context(), tx, u.ID, func(u *store.User) { u.Name = what })
+			return changeUser(t.Context(), tx, u.ID, func(u *store.User) { u.Name = c.what })
 		})
-		end()
+		c.end()
 		select {
 		case <-ctx.Done():
 		case <-time.After(10 * time.Second):
-			t.Errorf("%s: the stream goes on", what)
+			t.Errorf("%s: the stream goes on", c.what)
 		}
 		fl.Release()
 	}

@@ -247,6 +247,7 @@ func (s *streams) markUnverified(age time.Duration) {
 // pendingCheck is a session to check, and its generation when the check began.
 type pendingCheck struct {
 	id         string
+	userID     string
 	program    bool
 	external   *External
 	generation uint64
@@ -261,9 +262,9 @@ func (s *streams) due(now time.Time) []pendingCheck {
 	for id, g := range s.byID {
 		switch {
 		case g.priority:
-			priority = append(priority, pendingCheck{id, g.program, g.external, g.generation})
+			priority = append(priority, pendingCheck{id, g.userID, g.program, g.external, g.generation})
 		case g.stale || !now.Before(g.expiresAt):
-			others = append(others, pendingCheck{id, g.program, g.external, g.generation})
+			others = append(others, pendingCheck{id, g.userID, g.program, g.external, g.generation})
 		}
 	}
 	return append(priority, others...)
