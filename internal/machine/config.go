@@ -175,10 +175,18 @@ func (c *Issuer) Warnings() []string {
 	return out
 }
 
+// shared are claims that say what a run is like, not whose it is: at a public issuer those of strangers have the same
+// values.
+var shared = []string{
+	"iss", "aud", "exp", "iat", "nbf", "jti", "ref", "ref_type", "ref_path", "ref_protected", "environment",
+	"environment_protected", "deployment_tier", "event_name", "pipeline_source", "runner_environment",
+	"repository_visibility", "project_visibility",
+}
+
 // tellsApart reports whether a claim holds for some tokens only: aud does for all that are accepted, and so does a
 // value that stands for everything, or for all that begins with one kind of names.
 func (c Claim) tellsApart() bool {
-	if slices.Contains([]string{"iss", "aud", "exp", "iat", "nbf", "jti"}, c.Path) {
+	if slices.Contains(shared, c.Path) {
 		return false
 	}
 	return !slices.ContainsFunc(c.Values, func(v string) bool {

@@ -104,6 +104,9 @@ func TestRulesThatTellNobodyApartAreWarnedAbout(t *testing.T) {
 		{[]machine.Claim{claim("repository_id", "74", "*")}, true},
 		{[]machine.Claim{claim("aud", audience), claim("iss", good().Issuer)}, true},
 		{[]machine.Claim{claim("environment", "*"), claim("ref", "*")}, true},
+		{[]machine.Claim{claim("ref", "refs/heads/main")}, true},
+		{[]machine.Claim{claim("environment", "production"), claim("ref_protected", "true")}, true},
+		{[]machine.Claim{claim("ref", "refs/heads/main"), claim("repository_id", "74")}, false},
 	} {
 		i := good()
 		i.Rules[0].Claims = c.claims

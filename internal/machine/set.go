@@ -48,8 +48,7 @@ type issuer struct {
 type Verified struct {
 	Issuer  string // its name in the configuration
 	Account string // name of the service account; it may be missing or inactive
-	Subject string // sub, may be ""
-	// ID stands for this very token, in logs and for the app: the issuer's name, and a hash.
+	// ID stands for this very token as this account, in logs and for the app: the issuer's name, and a hash.
 	ID      string
 	Hash    [sha256.Size]byte
 	Expires time.Time // exp; accepted for [Leeway] more
@@ -159,7 +158,7 @@ func (s *Set) issuerOf(token string) *issuer {
 	return nil
 }
 
-// Verify verifies a token that [Set.Recognizes]. Errors are [ErrInvalid] or [ErrNoKeys].
+// Verify verifies a token that [Set.Recognizes]. Errors are [ErrInvalid], [ErrNoKeys], or that of [Options.OwnKey].
 func (s *Set) Verify(ctx context.Context, token string) (Verified, error) {
 	if s == nil || len(token) > oidc.MaxJWT {
 		return Verified{}, fmt.Errorf("%w: it is too large, or there is no issuer", ErrInvalid)
@@ -190,9 +189,10 @@ func (s *Set) Verify(ctx context.Context, token string) (Verified, error) {
 	if !ok {
 		return Verified{}, fmt.Errorf("%w: token_issuer %s: no rule (as) holds", ErrInvalid, i.Name)
 	}
+	acting := sha256.Sum256(append(id[:], account...)) // with other rules the same token acts as another account
 	result := Verified{
-		Issuer: i.Name, Account: account, Subject: jwt.Subject, Hash: id, Expires: jwt.Expires,
-		ID: i.Name + ":" + hex.EncodeToString(id[:16]),
+		Issuer: i.Name, Account: account, Hash: id, Expires: jwt.Expires,
+		ID: i.Name + ":" + hex.EncodeToString(acting[:16]),
 	}
 	s.keep(id, result, now, jwt.Until)
 	return result, nil

@@ -36,8 +36,7 @@ var perSignInClaims = []string{
 	"hd", "org_id", "organization", "tenant", "tenant_id", "tenantid", "realm", "domain", "azpacr", "ver", "idp", "typ",
 	"scope", "scp", "client_id", "appid", "email_verified", "phone_number_verified", "updated_at", "zoneinfo", "address",
 	"birthdate", "gender", "department", "company", "country", "ctry", "realm_access", "resource_access", "wids",
-	"entitlements",
-	"session_state", "s_hash", "uti", "rh", "aio",
+	"entitlements", "session_state", "s_hash", "uti", "rh", "aio",
 }
 
 // stableClaims are claims that are known to be another value for each person, for good.

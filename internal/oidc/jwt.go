@@ -1,12 +1,12 @@
 package oidc
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,8 +48,6 @@ func (w *ExpectedJWT) algorithms() []jose.SignatureAlgorithm {
 
 // JWT is a verified JWT.
 type JWT struct {
-	Subject string    // sub, may be ""
-	ID      string    // jti, may be ""
 	Expires time.Time // exp
 	Key     string    // thumbprint of the key that signed it (RFC 7638, with SHA-256), in base64url
 	// Until is how long the result may be kept: exp, or when it is too old.
@@ -162,9 +160,9 @@ func (t *JWT) check(want *ExpectedJWT, now time.Time) error {
 	if err := t.claims.checkTimes(now); err != nil {
 		return err
 	}
-	for name, to := range map[string]*string{"sub": &t.Subject, "jti": &t.ID} {
+	for _, name := range []string{"sub", "jti"} {
 		v := t.claims.get(name)
-		if *to, ok = v.asString(); v.present() && (!ok || !plainText(*to)) {
+		if text, ok := v.asString(); v.present() && (!ok || !plainText(text)) {
 			return fail(Invalid, "JWT: %s is malformed", name)
 		}
 	}
@@ -218,6 +216,12 @@ func IsOversizedJWT(text string) bool {
 	if len(text) <= MaxJWT || strings.Count(text, ".") != 2 {
 		return false
 	}
-	begin, err := io.ReadAll(base64.NewDecoder(base64.RawURLEncoding, strings.NewReader(text[:4])))
-	return err == nil && bytes.HasPrefix(begin, []byte("{"))
+	first, _, _ := strings.Cut(text, ".")
+	header := bufio.NewReader(base64.NewDecoder(base64.RawURLEncoding, strings.NewReader(first)))
+	for {
+		b, err := header.ReadByte()
+		if err != nil || !strings.ContainsRune(" \t\r\n", rune(b)) { // blanks may come before a JSON object
+			return err == nil && b == '{'
+		}
+	}
 }
