@@ -239,7 +239,8 @@ func (h *planHandler) describe(fields map[string]any) {
 	case "gatehouse":
 		h.at, _ = fields["at"].(string)
 		signed, found := fields["assertion"].(map[string]any)
-		h.anyAudience = found && signed["audience"] == nil
+		audience, _ := signed["audience"].(string)
+		h.anyAudience = found && audience == ""
 	case "file_server":
 		h.passThru, _ = fields["pass_thru"].(bool)
 	case "invoke":

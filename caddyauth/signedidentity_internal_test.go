@@ -1,6 +1,7 @@
 package caddyauth
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -119,5 +120,20 @@ func TestASessionHasFewSignedTexts(t *testing.T) {
 	texts.add(text, now.Add(time.Minute).UnixMilli())
 	if first := texts.latest.Load(); first.host != "last.test" || first.next != nil {
 		t.Error("what is over is kept")
+	}
+}
+
+// What a JSON configuration leaves out and what it leaves empty is the same.
+func TestAnEmptyAudienceIsNone(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{`{}`: true, `{"audience":""}`: true, `{"audience":null}`: true, `{"audience":"x"}`: false} {
+		var signed map[string]any
+		if err := json.Unmarshal([]byte(text), &signed); err != nil {
+			t.Fatal(err)
+		}
+		h := planHandler{name: "gatehouse"}
+		if h.describe(map[string]any{"assertion": signed}); h.anyAudience != want {
+			t.Errorf("%s: for any audience: %v", text, h.anyAudience)
+		}
 	}
 }
