@@ -49,7 +49,8 @@ func (g *Gate) admitToken(w http.ResponseWriter, r *http.Request, req *request,
 	}
 	req.countToken(refusal.String())
 	if refusal != web.TokenAccepted {
-		return false, g.refuseToken(w, r, req, refusal)
+		g.refuseToken(w, r, req, refusal)
+		return false, nil
 	}
 	return true, nil
 }
@@ -144,7 +145,7 @@ func scopeOf(l *session.Live) policy.Scope {
 }
 
 // refuseToken responds to a credential that does not let its request through.
-func (g *Gate) refuseToken(w http.ResponseWriter, r *http.Request, req *request, why web.TokenRefusal) error {
+func (g *Gate) refuseToken(w http.ResponseWriter, r *http.Request, req *request, why web.TokenRefusal) {
 	if req.session != nil {
 		req.first.identity = identityOf(req.live.oidc, req.session) // for the access log
 		req.live.rt.Metrics.Forbidden.Inc()
@@ -153,7 +154,6 @@ func (g *Gate) refuseToken(w http.ResponseWriter, r *http.Request, req *request,
 	}
 	g.refusing(w, r)
 	req.live.site.Responses.RefuseToken(w, req.forPages(r), why, g.offersBasic(r, req))
-	return nil
 }
 
 // passToken gives the app the headers with the credential, until the returned function is called.

@@ -49,8 +49,11 @@ type pathList struct {
 // pathLists are those of all options.
 func (g *Gate) pathLists() []pathList {
 	return []pathList{
-		{"public", g.Public, &g.public}, {"optional", g.Optional, &g.optional}, {"api", g.API, &g.api},
-		{"tokens", g.tokenPaths(), &g.tokens}, {"basic", g.Basic, &g.basic},
+		{"public", g.Public, &g.public},
+		{"optional", g.Optional, &g.optional},
+		{"api", g.API, &g.api},
+		{"tokens", g.tokenPaths(), &g.tokens},
+		{"basic", g.Basic, &g.basic},
 	}
 }
 

@@ -252,8 +252,14 @@ func TestRequestsWithATokenAreCountedOnce(t *testing.T) {
 	good := s.addToken("worker")
 	narrow := s.addToken("worker", func(token *store.Token) { token.Paths = []string{"/one"} })
 	for _, c := range []struct{ path, token, more string }{
-		{"/one", good, ""}, {"/two", good, ""}, {"/boom", good, ""}, {"/_auth/api/v1/me", good, ""},
-		{"/two", narrow, ""}, {"/one", credential.New(false), ""}, {"/two", credential.New(false), ""}, {"/one", good, good},
+		{"/one", good, ""},
+		{"/two", good, ""},
+		{"/boom", good, ""},
+		{"/_auth/api/v1/me", good, ""},
+		{"/two", narrow, ""},
+		{"/one", credential.New(false), ""},
+		{"/two", credential.New(false), ""},
+		{"/one", good, good},
 	} {
 		b := s.browser()
 		r := b.request("GET", c.path, nil, "Authorization", "Bearer "+c.token)
