@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/gatehouse-auth/gatehouse/internal/password"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -19,6 +20,9 @@ const divider = "\n----------\n"
 // Each file holds a Caddyfile and, below a line of dashes, the JSON that it means or the error that refuses it.
 // An error has to name file and line. Rewrite them with: make golden
 func TestCaddyfilesAdaptAsTheirGoldenFilesSay(t *testing.T) {
+	cheap := password.MinParams
+	password.MinParams = minParams
+	defer func() { password.MinParams = cheap }()
 	files, err := filepath.Glob("testdata/adapt/*.txt")
 	if err != nil || len(files) < 50 {
 		t.Fatalf("%d golden files, %v; there should be at least 50", len(files), err)

@@ -68,7 +68,7 @@ func launch(t *testing.T, e engine, up *upstream, global string) *node {
 	gatehouse {
 		%s
 		password {
-			argon2id 19MiB 2 1
+			argon2id 64KiB 1 1
 		}
 		throttle {
 			client 100000/1m

@@ -44,7 +44,7 @@ func startTLSWith(t *testing.T, global, app string, more ...string) *caddyServer
 	gatehouse {
 		%s
 		password {
-			argon2id 19MiB 2 1
+			argon2id 64KiB 1 1
 		}
 		throttle {
 			free 100

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Templates are indented for those who read them. Pages go without that, which makes them a quarter smaller.
@@ -15,8 +16,16 @@ func readTemplate(src fs.FS, file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", file, err)
 	}
-	return compact(string(text)), nil
+	if c, ok := compacted.Load(string(text)); ok {
+		return c.(string), nil
+	}
+	c := compact(string(text))
+	compacted.Store(string(text), c)
+	return c, nil
 }
+
+// compacted has each template that was read: they are embedded, thus few, and every language of every site reads them.
+var compacted sync.Map
 
 var (
 	indents = regexp.MustCompile(`\n\t+`)
