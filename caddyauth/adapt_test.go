@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 )
 

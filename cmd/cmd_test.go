@@ -25,12 +25,17 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/webtest"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
 // TestMain makes the test binary usable as the command: scripts run it as "caddy".
 func TestMain(m *testing.M) {
+	// Hashes fit for the world outside would take most of the time of these tests. Scripts about hashes set the variable.
+	if os.Getenv("HONEST_HASHES") == "" {
+		password.DefaultParams, password.MinParams = webtest.Cheap, webtest.Cheap
+	}
 	testscript.Main(testMain{m}, map[string]func(){"caddy": caddycmd.Main})
 }
 

@@ -16,12 +16,8 @@ func readTemplate(src fs.FS, file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", file, err)
 	}
-	if c, ok := compacted.Load(string(text)); ok {
-		return c.(string), nil
-	}
-	c := compact(string(text))
-	compacted.Store(string(text), c)
-	return c, nil
+	c, _ := compacted.LoadOrStore(string(text), sync.OnceValue(func() string { return compact(string(text)) }))
+	return c.(func() string)(), nil //nolint:errcheck,forcetypeassert // nothing else is stored
 }
 
 // compacted has each template that was read: they are embedded, thus few, and every language of every site reads them.
