@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -135,7 +134,7 @@ func (k *Keys) Get(ctx context.Context, grace time.Duration) (*Ring, error) {
 	return ring, nil
 }
 
-// Has reports whether the key with that thumbprint (RFC 7638) is one of ours. It makes no keys.
+// Has reports whether the key with that thumbprint (RFC 7638) is or was one of ours. It makes no keys.
 func (k *Keys) Has(ctx context.Context, thumbprint string) (bool, error) {
 	if k.known.Load() == nil {
 		bounded, cancel := context.WithTimeout(ctx, loadTimeout)
@@ -152,7 +151,7 @@ func (k *Keys) Has(ctx context.Context, thumbprint string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(r.keys, func(o *key) bool { return o.id == thumbprint }), nil
+	return r.has(thumbprint), nil
 }
 
 // remember keeps what was read, unless somebody has read a later state.
@@ -176,7 +175,7 @@ func (k *Keys) stored(ctx context.Context) (string, error) {
 	if !errors.Is(err, store.ErrNotFound) {
 		return text, err
 	}
-	made, err := sealNew(ctx, k.sealer, k.now())
+	made, err := sealNew(ctx, k.sealer, nil, k.now())
 	if err != nil {
 		return "", err
 	}
@@ -196,13 +195,16 @@ func (k *Keys) PublicKeys(ctx context.Context, grace time.Duration) ([]byte, err
 	return r.PublicKeys(k.now())
 }
 
-// sealNew returns a ring with one new key.
-func sealNew(ctx context.Context, sealer *seal.Sealer, now time.Time) (*Ring, error) {
+// sealNew returns a ring with one new key. before may be nil.
+func sealNew(ctx context.Context, sealer *seal.Sealer, before *Ring, now time.Time) (*Ring, error) {
 	first, err := newKey(now)
 	if err != nil {
 		return nil, err
 	}
 	r := &Ring{keys: []*key{first}, changed: now}
+	if before != nil {
+		before.retire(r)
+	}
 	err = r.seal(ctx, sealer)
 	return r, err
 }

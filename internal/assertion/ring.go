@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -23,11 +24,14 @@ const (
 	Overlap = 24 * time.Hour
 	// maxKeys bounds what is read from the store. A rotation leaves three at most.
 	maxKeys = 8
+	// maxRetired is how many of the keys that were replaced last are still known as ours.
+	maxRetired = 64
 )
 
 // Ring holds the keys of one store at one time, oldest first. It does not change.
 type Ring struct {
 	keys    []*key
+	retired []string  // ids of keys that no longer sign: whoever has one must not count as another issuer, either
 	changed time.Time // by the clock of who changed it
 	sealed  string    // as it is stored
 }
@@ -43,7 +47,8 @@ type key struct {
 // storedRing is what the setting holds, sealed.
 type storedRing struct {
 	Keys    []storedKey `json:"keys"`
-	Changed int64       `json:"changed"` // Unix milliseconds
+	Retired []string    `json:"retired,omitempty"` // thumbprints, oldest first
+	Changed int64       `json:"changed"`           // Unix milliseconds
 }
 
 type storedKey struct {
@@ -77,7 +82,7 @@ func makeKey(private *ecdsa.PrivateKey, from time.Time) (*key, error) {
 
 // marshal returns the ring as it is stored, before it is sealed.
 func (r *Ring) marshal() ([]byte, error) {
-	out := storedRing{Changed: r.changed.UnixMilli()}
+	out := storedRing{Changed: r.changed.UnixMilli(), Retired: r.retired}
 	for _, k := range r.keys {
 		der, err := x509.MarshalPKCS8PrivateKey(k.private)
 		if err != nil {
@@ -86,6 +91,22 @@ func (r *Ring) marshal() ([]byte, error) {
 		out.Keys = append(out.Keys, storedKey{Private: der, From: k.from.UnixMilli()})
 	}
 	return json.Marshal(out)
+}
+
+// has reports whether a key is one of the ring, or was.
+func (r *Ring) has(id string) bool {
+	return slices.Contains(r.retired, id) || slices.ContainsFunc(r.keys, func(k *key) bool { return k.id == id })
+}
+
+// retire makes what r has that next has not part of the past of next.
+func (r *Ring) retire(next *Ring) {
+	next.retired = slices.Clone(r.retired)
+	for _, k := range r.keys {
+		if !next.has(k.id) {
+			next.retired = append(next.retired, k.id)
+		}
+	}
+	next.retired = next.retired[max(0, len(next.retired)-maxRetired):]
 }
 
 var errMalformed = errors.New("they are malformed")
@@ -99,7 +120,7 @@ func parseRing(plain []byte) (*Ring, error) {
 	if len(in.Keys) == 0 || len(in.Keys) > maxKeys {
 		return nil, errMalformed
 	}
-	r := &Ring{changed: time.UnixMilli(in.Changed)}
+	r := &Ring{changed: time.UnixMilli(in.Changed), retired: in.Retired}
 	for i, k := range in.Keys {
 		parsed, err := x509.ParsePKCS8PrivateKey(k.Private)
 		private, ok := parsed.(*ecdsa.PrivateKey)

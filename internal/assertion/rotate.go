@@ -27,47 +27,40 @@ const clockError = time.Minute
 // Rotate publishes a new key, which signs from [Overlap] after now on. The key before it is published for as long after
 // that. While a new key waits for its turn, nothing is changed: whoever repeats an interrupted rotation gets the same.
 func Rotate(ctx context.Context, st seal.Store, now time.Time) (Rotation, error) {
+	return change(ctx, st, now, "rotated", nextRing)
+}
+
+// Replace puts a new key in the place of all others, at once: for a key that has leaked, and for keys that cannot be
+// opened.
+func Replace(ctx context.Context, st seal.Store, now time.Time) (Rotation, error) {
+	return change(ctx, st, now, "replaced at once", newRing)
+}
+
+// change writes the ring that next returns. Where that is pending, there is nothing to write.
+func change(ctx context.Context, st seal.Store, now time.Time, how string,
+	next func(context.Context, *seal.Sealer, row, time.Time) (r *Ring, pending bool, err error),
+) (Rotation, error) {
 	sealer := seal.New(st)
 	for range tries {
 		before, err := read(ctx, st)
 		if err != nil {
 			return Rotation{}, fmt.Errorf("reading the keys for signed identities: %w", err)
 		}
-		next, pending, err := nextRing(ctx, sealer, before, now)
+		after, pending, err := next(ctx, sealer, before, now)
 		if err != nil {
 			return Rotation{}, err
 		}
 		if !pending {
-			err = st.Change(ctx, func(tx store.Tx) error { return replace(ctx, tx, before, next, "rotated") })
+			err = st.Change(ctx, func(tx store.Tx) error { return replace(ctx, tx, before, after, how) })
 		}
 		switch {
 		case err == nil:
-			return rotation(next, now, pending), nil
+			return rotation(after, now, pending), nil
 		case !errors.Is(err, errRaced):
 			return Rotation{}, fmt.Errorf("writing a new key for signed identities: %w", err)
 		}
 	}
 	return Rotation{}, errRaced
-}
-
-// Replace puts a new key in the place of all others, at once: for a key that has leaked, and for keys that cannot be
-// opened.
-func Replace(ctx context.Context, st seal.Store, now time.Time) (Rotation, error) {
-	next, err := sealNew(ctx, seal.New(st), now)
-	if err != nil {
-		return Rotation{}, err
-	}
-	err = st.Change(ctx, func(tx store.Tx) error {
-		before, err := read(ctx, tx)
-		if err != nil {
-			return err
-		}
-		return replace(ctx, tx, before, next, "replaced at once")
-	})
-	if err != nil {
-		return Rotation{}, fmt.Errorf("writing a new key for signed identities: %w", err)
-	}
-	return rotation(next, now, false), nil
 }
 
 func rotation(r *Ring, now time.Time, pending bool) Rotation {
@@ -97,7 +90,7 @@ func nextRing(ctx context.Context, sealer *seal.Sealer, stored row, now time.Tim
 	err error,
 ) {
 	if !stored.exists { // nothing was ever signed: the first key needs no time to become known
-		r, err = sealNew(ctx, sealer, now)
+		r, err = sealNew(ctx, sealer, nil, now)
 		return r, false, err
 	}
 	old, err := open(ctx, sealer, stored.text)
@@ -116,9 +109,23 @@ func nextRing(ctx context.Context, sealer *seal.Sealer, stored row, now time.Tim
 	if err != nil {
 		return nil, false, err
 	}
-	// What is not published any more is forgotten.
+	// What is not published any more signs nothing, whatever the clock will say.
 	r = &Ring{keys: append(append([]*key(nil), old.published(now)...), added), changed: now}
+	old.retire(r)
 	err = r.seal(ctx, sealer)
+	return r, false, err
+}
+
+// newRing returns a ring with one new key. What was there before may be impossible to open.
+func newRing(ctx context.Context, sealer *seal.Sealer, stored row, now time.Time) (r *Ring, pending bool, err error) {
+	var old *Ring
+	if stored.exists {
+		old, err = open(ctx, sealer, stored.text)
+		if err != nil && !errors.Is(err, seal.ErrSealed) && !errors.Is(err, errMalformed) {
+			return nil, false, err
+		}
+	}
+	r, err = sealNew(ctx, sealer, old, now)
 	return r, false, err
 }
 

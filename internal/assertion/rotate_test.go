@@ -210,3 +210,33 @@ func TestALeakedKeyIsGoneEverywhereAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyThatWasReplacedStaysOurs(t *testing.T) {
+	t.Parallel()
+	place, clock := testenv.NewPlace(t), testenv.NewClock(t0)
+	st := place.Open(t)
+	keys := watch(t, st, clock)
+	ours := []string{kidOf(t, signAt(t, keys, t0))}
+	for i := range 80 { // days, far beyond what a ring keeps
+		now := t0.Add(time.Duration(3*i) * 24 * time.Hour)
+		ours = append(ours, rotate(t, st, now).Key)
+		if i%10 == 9 {
+			got, err := assertion.Replace(t.Context(), st, now.Add(time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours = append(ours, got.Key)
+		}
+	}
+	for i, kid := range ours[len(ours)-60:] {
+		if is, err := keys.Has(t.Context(), kid); err != nil || !is {
+			t.Errorf("key %d of the last 60 is ours: %v, %v", i, is, err)
+		}
+	}
+	if is, err := keys.Has(t.Context(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"); err != nil || is {
+		t.Errorf("the key of a stranger is ours: %v, %v", is, err)
+	}
+	if got := len(publicKeys(t, keys).Keys); got > 3 {
+		t.Errorf("%d keys are published", got)
+	}
+}
