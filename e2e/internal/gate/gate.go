@@ -41,6 +41,7 @@ const app = `route {
 type Options struct {
 	Global string   // lines of the global option gatehouse
 	Site   string   // lines of the site directive gatehouse
+	Caddy  string   // lines of Caddy's own global options
 	App    string   // directives of the site behind the gate; by default app
 	Hosts  []string // names of the site; default localhost
 	HTTPS  bool     // with a certificate that the browser trusts
@@ -152,6 +153,7 @@ func (g *Gate) caddyfile(scheme, tls string, o Options) string {
 	skip_install_trust
 	auto_https disable_redirects
 	grace_period 1s
+	%s
 	gatehouse {
 		%s
 	}
@@ -164,7 +166,7 @@ func (g *Gate) caddyfile(scheme, tls string, o Options) string {
 	}
 	%s
 }
-`, global, strings.Join(names, ", "), tls, o.Site, o.App)
+`, o.Caddy, global, strings.Join(names, ", "), tls, o.Site, o.App)
 }
 
 func (g *Gate) prepare(caddyfile string, env []string) (err error) {
