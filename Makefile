@@ -91,6 +91,12 @@ providers: prepare build ## OpenID providers themselves, with the lines of docs/
 	scripts/install-providers $(PROVIDER)
 	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy-dev $(plain) $(GO) -C e2e test -tags providers -count=1 -timeout=30m -v -run='(?i)^Test$(PROVIDER)' ./providers
 
+.PHONY: programs
+programs: prepare build ## git, pip, cargo, skopeo and other clients through the gate, with the lines of docs/programs.md (PROGRAM=pattern)
+	scripts/install-programs
+	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy-dev $(plain) $(GO) -C e2e test -tags programs -count=1 -timeout=30m -v -run='(?i)^Test$(PROGRAM)' ./programs
+	GATEHOUSE_TEST_BIN=$(CURDIR)/bin/caddy-dev $(plain) $(GO) -C e2e test -count=1 -run='^TestPro(grams|bes)' .
+
 .PHONY: crash
 crash: ## kill under load (CRASH_ROUNDS=1000) and after every write of a checkpoint, migration, restore, move (CRASH_SEED=n repeats)
 	CRASH_ROUNDS=$(or $(CRASH_ROUNDS),1000) $(plain) $(GO) test -count=1 -timeout=120m -run='^Test' -v ./internal/crash
