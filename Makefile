@@ -65,8 +65,8 @@ lint: build golangci-lint ## .golangci.yml, architecture, templates, caddy fmt
 	@echo caddy fmt; ./bin/caddy-dev fmt Caddyfile.example | diff Caddyfile.example - || { echo "run: caddy fmt --overwrite Caddyfile.example"; exit 1; }
 
 .PHONY: bench
-bench: ## the table of docs/performance.md, then Go benchmarks (BENCH=pattern, COUNT=n)
-	$(plain) $(GO) run ./bench
+bench: ## the table of docs/performance.md, then Go benchmarks (BENCH=pattern, COUNT=n, BENCH_FLAGS)
+	$(plain) $(GO) run ./bench $(BENCH_FLAGS)
 	$(GO) test -run='^$$' -bench='$(or $(BENCH),Gate|Nothing|Resolve|SessionByToken|Hash)' -benchmem -count=$(or $(COUNT),1) -timeout=60m ./caddyauth ./internal/... ./store/...
 
 .PHONY: bench-growth

@@ -11,7 +11,8 @@ import (
 const assertionLength = 650
 
 // compareAssertion measures a signed identity against what Caddy itself does with one more header of its length: the
-// gate in front of both. The first target is the same as the base, and shows the error of the method.
+// gate in front of both. The first target is the same as the base, and shows the error of the method; the last is the
+// gate with neither.
 func compareAssertion(ctx context.Context, binary, dir string, up *httptest.Server, rounds int, sample time.Duration,
 	conns []int,
 ) error {
@@ -22,6 +23,7 @@ func compareAssertion(ctx context.Context, binary, dir string, up *httptest.Serv
 		{"gated, with a constant header", constant},
 		{"the same again (A/A control)", constant},
 		{"gated, with a signed identity", gate + " {\n\t\tassertion\n\t}"},
+		{"gated, without", gate},
 	} {
 		srv, err := startCaddy(ctx, binary, dir, "assertion-"+string(rune('a'+len(targets))), c.directive, manyAttempts, up)
 		if err != nil {

@@ -25,30 +25,10 @@ func flood(ctx context.Context, kind string, gated *server, rounds int, sample t
 		return err
 	}
 	t := target{name: "gated", server: gated, cookie: cookie, status: http.StatusOK}
-	quiet := func() (figures, error) { return paced(ctx, t, sample) }
-	before, err := quiet()
+	var tally attempts
+	p50, p99, peak, err := beside(ctx, t, rounds, sample, func() (stop func()) { return tally.run(ctx, gated) })
 	if err != nil {
 		return err
-	}
-	var p50, p99 []float64
-	var tally attempts
-	peak := 0.0
-	for range rounds {
-		stop := tally.run(ctx, gated)
-		time.Sleep(sample / 4) // waits: until the queue is full, and steady
-		under, err := quiet()
-		peak = max(peak, gated.rss())
-		stop()
-		if err != nil {
-			return err
-		}
-		after, err := quiet()
-		if err != nil {
-			return err
-		}
-		p50 = append(p50, under.p50.Seconds()*2/(before.p50+after.p50).Seconds())
-		p99 = append(p99, under.p99.Seconds()*2/(before.p99+after.p99).Seconds())
-		before = after
 	}
 	if n := tally.other.Load(); n > 0 {
 		return fmt.Errorf("%d sign-ins of the flood were answered otherwise than 401, 429 and 503", n)
@@ -56,6 +36,35 @@ func flood(ctx context.Context, kind string, gated *server, rounds int, sample t
 	fmt.Printf("\nsigned-in requests during %d sign-ins at once from %s, as a ratio to without: p50 %.2f (%.2f..%.2f), p99 %.2f; sign-ins answered 401: %d, 429: %d, 503: %d; resident memory %.1f MiB\n",
 		attackers, kind, median(p50), slices.Min(p50), slices.Max(p50), median(p99), tally.wrong.Load(), tally.throttled.Load(), tally.busy.Load(), peak)
 	return nil
+}
+
+// beside returns the latencies of t while something else goes on, as ratios to those without it, and the largest
+// resident memory meanwhile.
+func beside(ctx context.Context, t target, rounds int, sample time.Duration, begin func() (stop func())) (
+	p50, p99 []float64, peak float64, err error,
+) {
+	before, err := paced(ctx, t, sample)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	for range rounds {
+		stop := begin()
+		time.Sleep(sample / 4) // waits: until queues are full, and steady
+		under, err := paced(ctx, t, sample)
+		peak = max(peak, t.server.rss())
+		stop()
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		after, err := paced(ctx, t, sample)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		p50 = append(p50, under.p50.Seconds()*2/(before.p50+after.p50).Seconds())
+		p99 = append(p99, under.p99.Seconds()*2/(before.p99+after.p99).Seconds())
+		before = after
+	}
+	return p50, p99, peak, nil
 }
 
 // paced sends 200 requests per second, however long the responses take.

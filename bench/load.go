@@ -88,7 +88,11 @@ var browserHeaders = map[string]string{
 }
 
 func ask(ctx context.Context, client *http.Client, t target) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.server.url+"/some/path", nil)
+	path := t.path
+	if path == "" {
+		path = "/some/path"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, t.server.url+path, nil)
 	if err != nil {
 		return err
 	}

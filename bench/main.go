@@ -10,6 +10,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"strconv"
@@ -22,6 +23,8 @@ func main() {
 	sample := flag.Duration("sample", 2*time.Second, "length of a sample")
 	conns := flag.String("c", "16,64", "connections, a table each; none: only the flood and the memory")
 	binary := flag.String("caddy", "", "a Caddy with the plugin; default: build ./cmd/caddy")
+	part := flag.String("part", "all", "gate: sessions, signed identity, sign-ins; programs: tokens; or all")
+	bad := flag.Int("bad", 1_000_000, "bad tokens of each kind")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -37,13 +40,17 @@ func main() {
 		}
 		counts = append(counts, n)
 	}
-	if err := run(ctx, *binary, *rounds, *sample, counts); err != nil {
+	if *part != "all" && *part != "gate" && *part != "programs" {
+		fmt.Fprintf(os.Stderr, "bench: -part %s: use gate, programs or all\n", *part)
+		os.Exit(2)
+	}
+	if err := run(ctx, *binary, *part, *rounds, *sample, counts, *bad); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, binary string, rounds int, sample time.Duration, conns []int) error {
+func run(ctx context.Context, binary, part string, rounds int, sample time.Duration, conns []int, bad int) error {
 	dir, err := os.MkdirTemp("", "gatehouse-bench-")
 	if err != nil {
 		return err
@@ -56,6 +63,19 @@ func run(ctx context.Context, binary string, rounds int, sample time.Duration, c
 	}
 	up := upstream()
 	defer up.Close()
+	if part != "programs" {
+		if err := gate(ctx, binary, dir, up, rounds, sample, conns); err != nil {
+			return err
+		}
+	}
+	if part == "gate" {
+		return nil
+	}
+	return programs(ctx, binary, dir, up, rounds, sample, conns, bad)
+}
+
+// gate measures people: their requests, their starts, and what a flood of sign-ins does to them.
+func gate(ctx context.Context, binary, dir string, up *httptest.Server, rounds int, sample time.Duration, conns []int) error {
 	plain, err := startCaddy(ctx, binary, dir, "plain", "", "", up)
 	if err != nil {
 		return err
@@ -175,7 +195,8 @@ type target struct {
 	name   string
 	server *server
 	cookie string
-	status int // the only right one
+	status int    // the only right one
+	path   string // default /some/path
 
 	headers map[string]string // sent beside the cookie
 }

@@ -45,7 +45,8 @@ type server struct {
 	home    string
 	startup time.Duration
 	begin   func() *exec.Cmd
-	log     bytes.Buffer // its output; read it only after the process has ended
+	command func(ctx context.Context, args ...string) *exec.Cmd // of its command line, on its store
+	log     bytes.Buffer                                        // its output; read it only after the process has ended
 }
 
 // store returns the path of the gate's store.
@@ -89,10 +90,14 @@ func startCaddy(ctx context.Context, binary, dir, name, directive, global string
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
+	env := append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home, "ADMIN_PASSWORD="+adminPassword)
 	s := &server{url: "http://" + addr.String(), home: home, begin: func() *exec.Cmd {
 		cmd := exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile")
-		cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home,
-			"ADMIN_PASSWORD="+adminPassword)
+		cmd.Env = env
+		return cmd
+	}, command: func(ctx context.Context, args ...string) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, binary, append(append([]string{"gatehouse"}, args...), "--config", config, "--adapter", "caddyfile")...)
+		cmd.Env = env
 		return cmd
 	}}
 	if err := s.start(ctx); err != nil {

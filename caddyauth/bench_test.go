@@ -81,7 +81,11 @@ func benchRequest(addr, cookie string) *http.Request {
 // bench measures one request through h, with all that Caddy prepares for it; BenchmarkNothing is that alone, so that
 // the gate's own cost is the difference.
 func bench(b *testing.B, s *caddyServer, cookie string, h caddyhttp.MiddlewareHandler) {
-	base := benchRequest(s.addr, cookie)
+	benchThrough(b, benchRequest(s.addr, cookie), h)
+}
+
+// benchThrough is [bench] of any request.
+func benchThrough(b *testing.B, base *http.Request, h caddyhttp.MiddlewareHandler) {
 	w := &discard{h: make(http.Header)}
 	srv := &caddyhttp.Server{}
 	b.ReportAllocs()
@@ -112,6 +116,28 @@ func BenchmarkGateWarm(b *testing.B) {
 	br.signIn(adminName, adminPass)
 	br.reaches("/")
 	bench(b, s, br.cookie(), gateOf(b))
+}
+
+// A token is asked after as a cookie is: compare with GateWarm.
+func BenchmarkGateToken(b *testing.B) {
+	s := startAdmin(b, "gatehouse {\n\tbasic /*\n}", withGlobal("tokens"))
+	token := s.addToken(adminName)
+	for name, authorization := range map[string]string{"bearer": "Bearer " + token, "basic": basicAuth("x", token)} {
+		b.Run(name, func(b *testing.B) {
+			r := benchRequest("127.0.0.1", "")
+			r.RequestURI = r.URL.RequestURI() // as servers get it, not as proxies do
+			for _, ofBrowsers := range []string{"Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site"} {
+				r.Header.Del(ofBrowsers)
+			}
+			r.Header.Set("Authorization", authorization)
+			once := httptest.NewRecorder()
+			first := caddyhttp.PrepareRequest(r.Clone(r.Context()), caddy.NewReplacer(), once, &caddyhttp.Server{})
+			if err := gateOf(b).ServeHTTP(once, first, nextOK); err != nil || once.Code != http.StatusOK {
+				b.Fatal(once.Code, err)
+			}
+			benchThrough(b, r, gateOf(b))
+		})
+	}
 }
 
 func BenchmarkGatePublic(b *testing.B) {
