@@ -58,7 +58,7 @@ func (p *Programs) NewToken(t testing.TB, more ...string) string {
 	return strings.TrimSpace(out)
 }
 
-// Revoke revokes all tokens.
+// Revoke revokes all tokens on the command line, which takes effect within a second.
 func (p *Programs) Revoke(t testing.TB) {
 	t.Helper()
 	out, err := p.Gate.Gatehouse(t.Context(), "", "token", "list", "--json")
@@ -73,6 +73,17 @@ func (p *Programs) Revoke(t testing.TB) {
 		if _, err := p.Gate.Gatehouse(t.Context(), "", "token", "revoke", token.ID); err != nil {
 			t.Fatal(err)
 		}
+	}
+	client := p.Gate.Client()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		res, err := p.Gate.Do(client, "/", nil, "Authorization", "Bearer "+p.Token)
+		if err == nil && res.Status == http.StatusUnauthorized {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a revoked token gets %d, %v", res.Status, err)
+		}
+		time.Sleep(10 * time.Millisecond) // waits: the pause of a poll that has a deadline
 	}
 }
 
