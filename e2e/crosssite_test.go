@@ -151,3 +151,28 @@ func TestReturnToAnotherHost(t *testing.T) {
 		}
 	}
 }
+
+// Apps with a sign-in of their own redirect to it from their first page: browsers check that, too, against the
+// form-action of the page whose form led there.
+func TestTheAppMayRedirectAnywhereAfterASignIn(t *testing.T) {
+	t.Parallel()
+	var elsewhere string
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/sso" {
+			http.Redirect(w, r, elsewhere+"/sso", http.StatusFound)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, `<!doctype html><html lang="en"><title>SSO</title><link rel="icon" href="data:,"><h1>the app's own sign-in</h1></html>`)
+	}))
+	t.Cleanup(app.Close)
+	_, port, _ := strings.Cut(strings.TrimPrefix(app.URL, "http://"), ":")
+	elsewhere = "http://sso.gate.test:" + port
+	g := start(t, gate.Options{Hosts: []string{"app.gate.test"}, App: "reverse_proxy 127.0.0.1:" + port})
+	for _, v := range []browser.View{{}, {NoScript: true}} {
+		p := open(t, g, v, "sso.gate.test:"+port)
+		p.Go(g.URL + "/wanted")
+		submitSignIn(p, gate.Admin, gate.AdminPassword)
+		p.Until("the app's own sign-in", func() bool { return p.Has("heading", "the app's own sign-in") })
+	}
+}

@@ -71,9 +71,9 @@ func Sources(origins []string) string {
 }
 
 // pagePolicy is the content policy of a page. targets are origins that a form of the page may end up at: Chromium and
-// WebKit apply form-action to every redirect that follows a form (w3c/webappsec-csp issue 8). If the targets lead on,
-// any origin of their scheme may follow.
-func pagePolicy(nonce string, targets []string, goesOn bool) string {
+// WebKit apply form-action to every redirect that follows a form (w3c/webappsec-csp issue 8). If they, or this origin,
+// lead on, any origin may follow: over HTTPS, unless one of them has less.
+func pagePolicy(nonce string, targets []string, goesOn, secure bool) string {
 	var b strings.Builder
 	b.Grow(384)
 	b.WriteString("default-src 'none'; script-src 'nonce-")
@@ -82,10 +82,13 @@ func pagePolicy(nonce string, targets []string, goesOn bool) string {
 	if more := Sources(targets); more != noSource {
 		b.WriteByte(' ')
 		b.WriteString(more)
-		if scheme, _, ok := strings.Cut(more, "//"); ok && goesOn {
-			b.WriteByte(' ')
-			b.WriteString(scheme)
-		}
+		secure = secure && !strings.Contains(" "+more, " http:")
+	}
+	switch {
+	case goesOn && secure:
+		b.WriteString(" https:")
+	case goesOn:
+		b.WriteString(" http:") // which includes https (CSP3, section 6.7.2.8)
 	}
 	b.WriteString("; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'")
 	return b.String()

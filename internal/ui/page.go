@@ -37,7 +37,7 @@ type Page struct {
 	Secret bool
 	// FormTargets are checked origins outside of this one that a form of the page may lead to.
 	FormTargets []string
-	// FormGoesOn reports that those lead on to origins that are not known here, by redirects.
+	// FormGoesOn reports that those, or the app on this origin, lead on to origins that are not known here, by redirects.
 	FormGoesOn bool
 	// Refresh is a checked address to go to at once, for browsers that may not follow a form there.
 	Refresh string
@@ -163,7 +163,7 @@ func (u *UI) write(w http.ResponseWriter, r *http.Request, p Page) {
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", v.Lang)
-	h.Set("Content-Security-Policy", pagePolicy(v.Nonce, p.FormTargets, p.FormGoesOn))
+	h.Set("Content-Security-Policy", pagePolicy(v.Nonce, p.FormTargets, p.FormGoesOn, reqctx.From(r).Secure))
 	if p.Frame {
 		h.Set("Content-Security-Policy", framePolicy)
 		h.Del("X-Frame-Options")

@@ -25,7 +25,10 @@ func address(pattern string) string {
 }
 
 var pagePolicy = regexp.MustCompile(`^default-src 'none'; script-src 'nonce-([A-Z2-7]{26})'; style-src 'self'; img-src 'self'; connect-src 'self'; ` +
-	`form-action 'self'( https://other\.example\.test)?; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'$`)
+	`form-action 'self'( https://other\.example\.test)?( https?:)?; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'$`)
+
+// leadsToTheApp matches pages with a form after which the browser is in the app, which may redirect it anywhere.
+var leadsToTheApp = regexp.MustCompile(`<form[^>]* action="` + prefix + `/(?:login|reauth|welcome)"`)
 
 // checkHeaders checks a response against the table of headers.
 func checkHeaders(t *testing.T, name string, a answer, secure bool) {
@@ -54,6 +57,8 @@ func checkHeaders(t *testing.T, name string, a answer, secure bool) {
 		m := pagePolicy.FindStringSubmatch(csp)
 		if m == nil {
 			t.Errorf("%s: Content-Security-Policy %q", name, csp)
+		} else if leads := strings.Contains(csp, " https:;") || strings.Contains(csp, " http:;"); a.body != "" && leads != leadsToTheApp.MatchString(a.body) {
+			t.Errorf("%s: its form may lead to any origin: %t", name, leads)
 		} else if a.body != "" && strings.Count(a.body, `nonce="`+m[1]+`"`) != 1 {
 			t.Errorf("%s: the page does not use its nonce once", name)
 		}

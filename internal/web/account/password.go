@@ -68,7 +68,8 @@ func (h *Password) page(q *web.Request, b returnto.Target, to string, end bool, 
 		d.Faults = ui.Faults(d.Fields)
 	}
 	if d.Must {
-		page.Nav = nil // every other page leads back here
+		page.Nav = nil         // every other page leads back here
+		page.FormGoesOn = true // and this one to the app
 	}
 	page.Data = d
 	return page

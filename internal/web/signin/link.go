@@ -155,7 +155,7 @@ func (h *Links) page(r *http.Request, q *web.Request, info account.LinkInfo, for
 	}
 	page := ui.Page{
 		Template: "welcome", Card: true, Wide: true,
-		Switch: languageSwitch(q, "welcome"),
+		Switch: languageSwitch(q, "welcome"), FormGoesOn: !d.Setup,
 	}
 	page.Title, d.Text = welcomeText(q, info)
 	switch {

@@ -101,7 +101,8 @@ func (h *Login) page(r *http.Request, q *web.Request, b returnto.Target, d login
 	return ui.Page{
 		Switch:   languageSwitch(q, "login", more...),
 		Template: "login", Card: true, Title: q.Text("login.title"),
-		Heading: q.Text("login.heading", "site", q.SiteTitle()), FormTargets: b.FormTargets(), Data: d,
+		Heading: q.Text("login.heading", "site", q.SiteTitle()), Data: d,
+		FormTargets: b.FormTargets(), FormGoesOn: true, // apps with a sign-in of their own redirect there
 	}
 }
 
@@ -142,9 +143,10 @@ func (h *Login) showSignedIn(w http.ResponseWriter, r *http.Request, q *web.Requ
 	if to != "" {
 		b.Location = to
 	}
+	targets := endTargets(h.Deps, q, r)
 	q.UI.Write(w, r, ui.Page{
-		Template: "signed-in", Card: true, Title: q.Text("signed_in.title"), FormTargets: endTargets(h.Deps, q, r),
-		FormGoesOn: true,
+		Template: "signed-in", Card: true, Title: q.Text("signed_in.title"),
+		FormTargets: targets, FormGoesOn: targets != nil,
 		Data: signedInPage{
 			Name: q.Live.User.Username, GoOn: b.Location, External: b.External,
 			Switch: returnto.At(q.At("/login"), again),

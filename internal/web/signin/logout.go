@@ -37,9 +37,10 @@ func (h *Logout) show(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if _, ok := endSession(h.Deps, q, r); ok {
 		d.Provider = q.ProviderLabel(q.Live.Session.Provider)
 	}
+	targets := endTargets(h.Deps, q, r)
 	q.UI.Write(w, r, ui.Page{
 		Template: "logout", Card: true, Viewer: q.Viewer(), Title: q.Text("logout.title"),
-		FormTargets: endTargets(h.Deps, q, r), FormGoesOn: true, Data: d,
+		FormTargets: targets, FormGoesOn: targets != nil, Data: d,
 	})
 	return nil
 }

@@ -80,7 +80,9 @@ func (h *StepUp) buttons(r *http.Request, q *web.Request, back url.Values) []pro
 }
 
 func (h *StepUp) page(q *web.Request, d reauthPage) ui.Page {
-	return ui.Page{Template: "reauth", Card: true, Title: q.Text("reauth.title"), Viewer: q.Viewer(), Data: d}
+	return ui.Page{
+		Template: "reauth", Card: true, Title: q.Text("reauth.title"), Viewer: q.Viewer(), FormGoesOn: true, Data: d,
+	}
 }
 
 // post checks the password again. The name comes from the session: the read-only field is for password managers
