@@ -74,10 +74,10 @@ type Session struct {
 	Host      string // the site signed in to
 }
 
-// SessionTokens are refreshed tokens and claims of a live session.
+// SessionTokens are refreshed tokens of a live session, and claims that came with them.
 type SessionTokens struct {
 	Sealed string
-	Claims string
+	Claims string // "" leaves the session's as they are: they may have been cleared since they were read
 }
 
 // Touch records the use of a session.

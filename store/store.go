@@ -200,8 +200,7 @@ type Tx interface {
 	// It marks the user with [MarkEnded], so that sign-ins in progress fail.
 	BumpEpoch(ctx context.Context, userID string) error
 
-	// CreateSession inserts s. The user must exist, and be a person. Tokens that were made in sessions of the same
-	// identity get its claims, except those whose identity was unlinked meanwhile.
+	// CreateSession inserts s. The user must exist, and be a person.
 	CreateSession(ctx context.Context, s Session) error
 	// ReplaceSession deletes the session oldID and inserts s in its place: provider session ids of the old one are
 	// copied to the new one. ErrNotFound when oldID has ended in the meantime.
@@ -210,8 +209,7 @@ type Tx interface {
 	// everything. Issuer with Subject or SID also selects by what [Tx.AddSessionName] added.
 	EndSessions(ctx context.Context, sel SessionSelector) ([]Session, error)
 	// SetSessionTokens replaces the provider tokens of a live session if Sealed is still old. Otherwise it returns
-	// ErrStale, so that newer tokens are never overwritten by older ones. Tokens of programs get the claims, as with
-	// CreateSession.
+	// ErrStale, so that newer tokens are never overwritten by older ones.
 	SetSessionTokens(ctx context.Context, id string, old string, t SessionTokens) error
 	// AddSessionName adds a further issuer, subject and provider session id by which the session can be ended. sid may be
 	// "".
@@ -221,8 +219,9 @@ type Tx interface {
 	CreateIdentity(ctx context.Context, i Identity) error
 	// UpdateIdentity writes Email, Name, LastLoginAt and Groups of the identity, and Provider unless it is "".
 	UpdateIdentity(ctx context.Context, i Identity) error
-	// DeleteIdentity unlinks an identity. Claims of sessions that began with it are cleared, so that roles and groups it
-	// provided end. ErrLastAdmin when no administrator would be left who can sign in.
+	// DeleteIdentity unlinks an identity. Claims of sessions that began with it, and of tokens that were made in these,
+	// are cleared, so that roles and groups it provided end. ErrLastAdmin when no administrator would be left who can
+	// sign in.
 	DeleteIdentity(ctx context.Context, issuer, subject string) error
 	// MoveIdentity links an identity to another user instead, with the same consequences.
 	MoveIdentity(ctx context.Context, issuer, subject, userID string) error
@@ -244,6 +243,12 @@ type Tx interface {
 	// DeleteTokens deletes the selected tokens, and those that they replaced, and returns them. An empty selector is an
 	// error.
 	DeleteTokens(ctx context.Context, sel TokenSelector) ([]Token, error)
+	// RenewTokenClaims gives what a provider has just said about an identity to the tokens that were made in sessions of
+	// it: those of i.Issuer, i.Subject, i.UserID and i.Provider, for another provider of the same issuer may have other
+	// claims. Those that were made before the identity was unlinked or moved stay without, even if it is linked again.
+	// Call it with claims of a response alone, never with those that a session has kept: they may be older than the
+	// tokens'.
+	RenewTokenClaims(ctx context.Context, i Identity, claims string) error
 	// NoteExpired records that the expiry of these tokens is in the audit log.
 	NoteExpired(ctx context.Context, ids ...string) error
 

@@ -37,7 +37,8 @@ type Token struct {
 	Level   string // assurance of the session that made it, "aal1" or "aal2"; "" for tokens of service accounts
 
 	// Provider, Issuer, Subject and Claims are those of the session that made it, "" for local ones: rights that a
-	// provider gives apply as in that session. Claims are renewed with every sign-in and refresh of the identity.
+	// provider gives apply as in that session. Claims follow what that provider says about the identity later, whether
+	// it lets anybody in or not: see [Tx.RenewTokenClaims].
 	Provider, Issuer, Subject string
 	Claims                    string
 

@@ -82,7 +82,7 @@ type PasswordChange struct {
 	Hash       string
 	MustChange bool
 	At         time.Time
-	KeepTokens bool   // the person's own change: tokens stay
+	KeepTokens bool   // the user's tokens stay: not a reset, which takes the account from whoever had it
 	Rehash     bool   // same password, new format
 	IfHash     string // with Rehash: write only over this hash
 }

@@ -194,13 +194,7 @@ func (o *OIDC) complete(ctx context.Context, c Client, name string, f oidc.Callb
 	}
 	o.Service.warnIgnored(name, f.Claims)
 	if err := cfg.CheckAllowed(f.Claims); err != nil {
-		if live != nil && live.Session.Provider == name && live.Session.Issuer == f.Claims.Issuer &&
-			live.Session.Subject == f.Claims.Subject {
-			// The new claims apply to the present session, too, if it came through the same provider. One of another client at
-			// the same issuer is subject to that client's rules.
-			return errors.Join(err, o.revokeSession(ctx, &live.Session, err))
-		}
-		return err
+		return o.applyDenial(ctx, f.Claims, live, err)
 	}
 	if f.Purpose == oidc.PurposeLogin {
 		if err := o.Service.checkReplacement(ctx, f, live); err != nil {

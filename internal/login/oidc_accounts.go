@@ -73,7 +73,11 @@ func (o *OIDC) updateKnownUser(ctx context.Context, tx store.Tx, c Client, cfg *
 	if u, err = o.applyClaims(ctx, tx, c, cfg, p, u, true); err != nil {
 		return u, err
 	}
-	return u, tx.UpdateIdentity(ctx, o.identity(p, u.ID))
+	id = o.identity(p, u.ID)
+	if err := tx.UpdateIdentity(ctx, id); err != nil {
+		return u, err
+	}
+	return u, renewTokens(ctx, tx, id, p)
 }
 
 func (o *OIDC) identity(p *oidc.Claims, userID string) store.Identity {
@@ -342,8 +346,8 @@ func (o *OIDC) linkIdentity(ctx context.Context, c Client, cfg *oidc.Config, p *
 		switch {
 		case err == nil && id.UserID != u.ID:
 			return &oidc.Error{Kind: oidc.LinkTaken, Reason: "the identity is linked to another account"}
-		case err == nil:
-			return nil // already linked
+		case err == nil: // already linked
+			return renewTokens(ctx, tx, o.identity(p, u.ID), p)
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}

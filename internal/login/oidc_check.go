@@ -141,7 +141,7 @@ func (o *OIDC) checkRules(ctx context.Context, l *session.Live) error {
 		// refresh may be allowed again.
 		return session.ErrNone
 	}
-	if err := o.revokeSession(ctx, s, err); err != nil {
+	if err := o.revokeSession(ctx, s, err, keepClaims); err != nil {
 		return err
 	}
 	return session.ErrNone

@@ -45,6 +45,7 @@ type tokenRefresh struct {
 	cfg     *oidc.Config
 	session store.Session
 	tokens  oidc.Tokens
+	said    string // claims of the response, as they are stored, noClaims as long as there is none
 }
 
 // refreshSession refreshes one session.
@@ -53,7 +54,7 @@ func (o *OIDC) refreshSession(ctx context.Context, s *store.Session) refreshOutc
 	if !known {
 		return refreshUnchanged
 	}
-	r := &tokenRefresh{OIDC: o, cfg: cfg, session: *s}
+	r := &tokenRefresh{OIDC: o, cfg: cfg, session: *s, said: noClaims}
 	out, err := r.run(ctx)
 	if err == nil {
 		o.unsaved.Invalidate(s.ID)
@@ -65,6 +66,7 @@ func (o *OIDC) refreshSession(ctx context.Context, s *store.Session) refreshOutc
 	case kind == "":
 		// The new claims cannot be stored. To continue with the old ones would keep rights that the provider has revoked.
 		err = &oidc.Error{Kind: oidc.Invalid, Reason: "the provider's claims cannot be applied", Err: err}
+		r.said = noClaims
 	}
 	return r.endSession(ctx, err)
 }
@@ -77,7 +79,7 @@ func isTransient(err error) bool {
 
 // endSession ends the session. If that cannot be stored, this request is denied all the same.
 func (r *tokenRefresh) endSession(ctx context.Context, why error) refreshOutcome {
-	if err := r.revokeSession(ctx, &r.session, why); err != nil {
+	if err := r.revokeSession(ctx, &r.session, why, r.said); err != nil {
 		r.Service.Log.Error("could not end a session", zap.String("provider", r.cfg.Name), zap.Error(err))
 	}
 	return refreshEnded
@@ -112,6 +114,7 @@ func (r *tokenRefresh) run(ctx context.Context) (refreshOutcome, error) {
 	}
 	r.Service.warnIgnored(r.cfg.Name, p)
 	if err := r.cfg.CheckAllowed(p); err != nil {
+		r.said = p.Stored().Encode()
 		return refreshUnchanged, err
 	}
 	err = r.apply(ctx, p)
@@ -136,6 +139,7 @@ func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutc
 		unsaved.failingSince = now
 	case r.overdue() && !errors.Is(why, oidc.ErrNotAsked):
 		log.Log(level, "session refreshes have failed for longer than refresh_grace: session ended")
+		r.said = keepClaims // a provider that is down says nothing about anybody's tokens
 		return r.endSession(ctx, &oidc.Error{
 			Kind: oidc.Unavailable, Reason: "refreshes have failed for longer than refresh_grace",
 			Err: why,
@@ -151,7 +155,7 @@ func (r *tokenRefresh) handleFailure(ctx context.Context, why error) refreshOutc
 	}
 	t := r.tokens
 	t.FailingSince, t.RefreshAt = now, now.Add(refreshBackoff)
-	if err := r.replaceTokens(ctx, t, r.session.Claims, nil); err != nil {
+	if err := r.replaceTokens(ctx, t, keepClaims, nil); err != nil {
 		return refreshUnchanged // it is kept in memory
 	}
 	return refreshChanged
@@ -163,12 +167,12 @@ func (r *tokenRefresh) saveRotated(ctx context.Context, t oidc.Tokens) error {
 	// Other processes do not refresh the session meanwhile.
 	t.RefreshAt, t.FailingSince = r.Service.Clock().UTC().Add(refreshBackoff), r.tokens.FailingSince
 	replaced := r.session.Sealed
-	err := r.replaceTokens(ctx, t, r.session.Claims, nil)
+	err := r.replaceTokens(ctx, t, keepClaims, nil)
 	for err != nil && isTransient(err) && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case <-time.After(saveRetryDelay):
-			err = r.replaceTokens(ctx, t, r.session.Claims, nil)
+			err = r.replaceTokens(ctx, t, keepClaims, nil)
 		}
 	}
 	switch {
@@ -196,7 +200,7 @@ func (r *tokenRefresh) retryUnsaved(ctx context.Context) error {
 	}
 	err := r.Service.Store.Change(ctx, func(tx store.Tx) error {
 		return tx.SetSessionTokens(ctx, r.session.ID, unsaved.replaces,
-			store.SessionTokens{Sealed: unsaved.sealed, Claims: r.session.Claims})
+			store.SessionTokens{Sealed: unsaved.sealed, Claims: keepClaims})
 	})
 	if err != nil {
 		return fmt.Errorf("storing rotated tokens of an earlier refresh: %w", err)
@@ -206,8 +210,9 @@ func (r *tokenRefresh) retryUnsaved(ctx context.Context) error {
 	return nil
 }
 
-// replaceTokens replaces the tokens that this refresh last read or wrote. It returns store.ErrStale if they have been
-// changed concurrently. apply, which may be nil, runs in the same transaction.
+// replaceTokens replaces the tokens that this refresh last read or wrote, and the claims, unless they are keepClaims.
+// It returns store.ErrStale if the tokens have been changed concurrently. apply, which may be nil, runs in the same
+// transaction.
 func (r *tokenRefresh) replaceTokens(ctx context.Context, t oidc.Tokens, claims string,
 	apply func(tx store.Tx) error,
 ) error {
@@ -237,7 +242,7 @@ func (r *tokenRefresh) replaceTokens(ctx context.Context, t oidc.Tokens, claims 
 	if err != nil {
 		return fmt.Errorf("storing tokens of a session: %w", err)
 	}
-	r.session.ID, r.session.Sealed, r.session.Claims = s.ID, sealed, claims
+	r.session.ID, r.session.Sealed = s.ID, sealed
 	return nil
 }
 
@@ -315,11 +320,18 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// revokeSession ends a session that the provider has revoked or the rules deny.
-func (o *OIDC) revokeSession(ctx context.Context, s *store.Session, why error) error {
+// revokeSession ends a session that the provider has revoked or the rules deny. said are the claims that the provider
+// gives the session's identity now, as they are stored, or keepClaims.
+func (o *OIDC) revokeSession(ctx context.Context, s *store.Session, why error, said string) error {
 	o.Service.Log.Info("session revoked by its provider or denied by the rules", zap.String("provider", s.Provider),
 		zap.Error(why))
 	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
+		if said != keepClaims && s.Subject != "" {
+			id := store.Identity{Issuer: s.Issuer, Subject: s.Subject, UserID: s.UserID, Provider: s.Provider}
+			if err := tx.RenewTokenClaims(ctx, id, said); err != nil {
+				return err
+			}
+		}
 		ended, err := tx.EndSessions(ctx, store.SessionSelector{ID: s.ID})
 		if err != nil {
 			return err

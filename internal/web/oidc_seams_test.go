@@ -118,7 +118,9 @@ func TestASessionOfAnOlderVersionLeadsToASignInAndNotToARefusal(t *testing.T) {
 	b.viaProvider("").wantRedirect(t, "/")
 	s := w.oneSession(t)
 	err := w.Store.Change(t.Context(), func(tx store.Tx) error {
-		return tx.SetSessionTokens(t.Context(), s.ID, s.Sealed, store.SessionTokens{Sealed: s.Sealed})
+		older := s
+		older.Claims = ""
+		return tx.ReplaceSession(t.Context(), s.ID, older)
 	})
 	if err != nil {
 		t.Fatal(err)

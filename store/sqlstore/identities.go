@@ -130,11 +130,13 @@ func (t *tx) detachIdentity(ctx context.Context, op, issuer, subject, statement 
 	return err
 }
 
-// noClaims is an empty set of claims. "" would instead mean a session of an older version with unknown claims.
-const noClaims = "{}"
+// unlinkedClaims are the claims of what was made with an identity that was unlinked or moved: none, for ever. They are
+// not those of somebody of whom the provider says nothing, and "" would mean a session of an older version with unknown
+// ones.
+const unlinkedClaims = `{"unlinked":true}`
 
 // clearClaims clears the claims in the rows of a table that are of an identity, and returns their ids.
 func clearClaims(ctx context.Context, q queryer, table, issuer, subject string) ([]string, error) {
-	return collect(ctx, q, scanText, `UPDATE `+table+` SET claims = $3 WHERE issuer = $1 AND subject = $2 RETURNING id`,
-		issuer, subject, noClaims)
+	return collect(ctx, q, scanText, `UPDATE `+table+` SET claims = $3
+		WHERE issuer = $1 AND issuer <> '' AND subject = $2 RETURNING id`, issuer, subject, unlinkedClaims)
 }

@@ -185,12 +185,7 @@ func (r reader) CountSessions(ctx context.Context, now time.Time, limit int) (in
 
 // CreateSession implements [store.Tx].
 func (t *tx) CreateSession(ctx context.Context, s store.Session) error {
-	return t.run(ctx, "create a session", func(ctx context.Context, q queryer) error {
-		if err := insertSession(ctx, q, s); err != nil {
-			return err
-		}
-		return t.renewTokenClaims(ctx, q, s)
-	})
+	return t.run(ctx, "create a session", func(ctx context.Context, q queryer) error { return insertSession(ctx, q, s) })
 }
 
 func insertSession(ctx context.Context, q queryer, s store.Session) error {
@@ -356,17 +351,10 @@ func (t *tx) SetSessionTokens(ctx context.Context, id, old string, tokens store.
 		return err
 	}
 	err := t.run(ctx, "store tokens of a session", func(ctx context.Context, q queryer) error {
-		n, err := affected(ctx, q, `UPDATE sessions SET sealed = $3, claims = $4 WHERE id = $1 AND sealed = $2`,
-			id, old, tokens.Sealed, tokens.Claims)
-		if err != nil {
+		n, err := affected(ctx, q, `UPDATE sessions SET sealed = $3, claims = CASE WHEN $4 = '' THEN claims ELSE $4 END
+			WHERE id = $1 AND sealed = $2`, id, old, tokens.Sealed, tokens.Claims)
+		if err != nil || n > 0 {
 			return err
-		}
-		if n > 0 {
-			s, err := scanSession(q.QueryRowContext(ctx, selectSession+` WHERE s.id = $1`, id))
-			if err != nil {
-				return err
-			}
-			return t.renewTokenClaims(ctx, q, s)
 		}
 		var one int64
 		if err := q.QueryRowContext(ctx, `SELECT 1 FROM sessions WHERE id = $1`, id).Scan(&one); err != nil {

@@ -248,7 +248,8 @@ func deleteTokens(ctx context.Context, q queryer, column, key string) (deleted [
 		next = nil
 		for _, token := range newer {
 			var older []store.Token
-			older, err = collect(ctx, q, scanToken, `DELETE FROM tokens WHERE replaced_by = $1`+returning, token.ID)
+			older, err = collect(ctx, q, scanToken, `DELETE FROM tokens
+				WHERE replaced_by = $1 AND replaced_by <> ''`+returning, token.ID)
 			if err != nil {
 				break
 			}
@@ -258,19 +259,28 @@ func deleteTokens(ctx context.Context, q queryer, column, key string) (deleted [
 	return deleted, err
 }
 
-// renewTokenClaims gives the claims of a session to the tokens that were made in sessions of its identity. Those whose
-// identity was unlinked stay without.
-func (t *tx) renewTokenClaims(ctx context.Context, q queryer, s store.Session) error {
-	if s.Issuer == "" || s.Subject == "" || s.Claims == "" {
-		return nil
+// RenewTokenClaims implements [store.Tx].
+func (t *tx) RenewTokenClaims(ctx context.Context, i store.Identity, claims string) error {
+	if err := checkKeys(i.Issuer, i.Subject, i.UserID, i.Provider, claims); err != nil {
+		return fmt.Errorf("the claims: %w", err)
 	}
-	ids, err := collect(ctx, q, scanText, `UPDATE tokens SET claims = $4
-		WHERE issuer = $1 AND subject = $2 AND user_id = $3 AND claims <> $4 AND claims <> $5 RETURNING id`,
-		s.Issuer, s.Subject, s.UserID, s.Claims, noClaims)
+	if i.Issuer == "" || i.Subject == "" || i.UserID == "" || i.Provider == "" || claims == "" {
+		return fmt.Errorf("%w: claims are those of an identity, and of a provider", errArgument)
+	}
+	var ids []string
+	err := t.run(ctx, "renew the claims of tokens", func(ctx context.Context, q queryer) (err error) {
+		ids, err = collect(ctx, q, scanText, `UPDATE tokens SET claims = $5
+			WHERE issuer = $1 AND issuer <> '' AND subject = $2 AND user_id = $3 AND provider = $4
+			AND claims <> $5 AND claims <> $6 RETURNING id`, i.Issuer, i.Subject, i.UserID, i.Provider, claims, unlinkedClaims)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	for _, id := range ids {
 		t.recordChange(store.ChangeToken, id)
 	}
-	return err
+	return nil
 }
 
 // NoteExpired implements [store.Tx].

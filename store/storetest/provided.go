@@ -152,20 +152,6 @@ var providedTests = []test{
 				"1")
 		}), store.ErrNotFound)
 	}},
-	{"unlinking an identity clears the claims of its sessions", func(t *testing.T, s store.Store) {
-		u := addUser(t, s, "u")
-		of := addSession(t, s, u, func(x *store.Session) { x.Issuer, x.Subject, x.Claims = "i", "s", "claims" })
-		other := addSession(t, s, u, func(x *store.Session) { x.Issuer, x.Subject, x.Claims = "i", "t", "claims" })
-		change(t, s, func(ctx context.Context, tx store.Tx) error {
-			err := tx.CreateIdentity(ctx, store.Identity{Issuer: "i", Subject: "s", UserID: u.ID, CreatedAt: now()})
-			return errors.Join(err, tx.DeleteIdentity(ctx, "i", "s"))
-		})
-		for sess, want := range map[string]string{of.ID: "{}", other.ID: "claims"} {
-			if got, _, err := s.Session(t.Context(), sess); err != nil || got.Claims != want {
-				t.Errorf("claims %q, %v, want %q", got.Claims, err, want)
-			}
-		}
-	}},
 	{"a mark lasts until its expiry, and a later expiry counts", func(t *testing.T, s store.Store) {
 		at := now()
 		marked := func(key string, at time.Time) (is bool) {

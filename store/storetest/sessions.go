@@ -224,6 +224,12 @@ var sessionTests = []test{
 		if got, _, err := s.Session(t.Context(), sess.ID); err != nil || got.Sealed != "two" || got.Claims != "of two" {
 			t.Fatalf("sealed %q, %q, %v", got.Sealed, got.Claims, err)
 		}
+		change(t, s, func(ctx context.Context, tx store.Tx) error {
+			return tx.SetSessionTokens(ctx, sess.ID, "two", store.SessionTokens{Sealed: "three"})
+		})
+		if got, _, err := s.Session(t.Context(), sess.ID); err != nil || got.Sealed != "three" || got.Claims != "of two" {
+			t.Fatalf("without claims: sealed %q, %q, %v", got.Sealed, got.Claims, err)
+		}
 	}},
 	{"a new epoch is visible in the next read", func(t *testing.T, s store.Store) {
 		u := addUser(t, s, "u")

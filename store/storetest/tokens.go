@@ -286,45 +286,4 @@ var tokenTests = []test{
 			t.Errorf("noted ones are listed again: %+v, %v", expired, err)
 		}
 	}},
-	{"claims of tokens are renewed, and end with the identity", func(t *testing.T, s store.Store) {
-		u, at := addUser(t, s, "u"), now()
-		change(t, s, func(ctx context.Context, tx store.Tx) error {
-			return tx.CreateIdentity(ctx, store.Identity{Issuer: "i", Subject: "s", UserID: u.ID, CreatedAt: at})
-		})
-		of := func(subject string) func(*store.Token) {
-			return func(token *store.Token) {
-				token.Provider, token.Issuer, token.Subject, token.Claims = "corp", "i", subject, `{"old":true}`
-			}
-		}
-		token, other := addToken(t, s, u, of("s")), addToken(t, s, u, of("other"))
-		claims := func(token store.Token) string {
-			got, _, err := s.Token(t.Context(), token.ID)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return got.Claims
-		}
-		signIn := func(u store.User, claims string) store.Session {
-			return addSession(t, s, u, func(sess *store.Session) {
-				sess.Provider, sess.Issuer, sess.Subject, sess.Claims, sess.Sealed = "corp", "i", "s", claims, "x"
-			})
-		}
-		if signIn(addUser(t, s, "v"), `{"new":true}`); claims(token) != `{"old":true}` {
-			t.Error("somebody else's sign-in renewed the claims")
-		}
-		sess := signIn(u, `{"new":true}`)
-		if claims(token) != `{"new":true}` || claims(other) != `{"old":true}` {
-			t.Errorf("claims %s and %s after a sign-in", claims(token), claims(other))
-		}
-		change(t, s, func(ctx context.Context, tx store.Tx) error {
-			return tx.SetSessionTokens(ctx, sess.ID, "x", store.SessionTokens{Sealed: "y", Claims: `{"newer":true}`})
-		})
-		if claims(token) != `{"newer":true}` {
-			t.Errorf("claims %s after a refresh", claims(token))
-		}
-		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DeleteIdentity(ctx, "i", "s") })
-		if signIn(u, `{"new":true}`); claims(token) != "{}" {
-			t.Errorf("claims outlive the identity: %s", claims(token))
-		}
-	}},
 }
