@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // Accessors for tests.
@@ -90,6 +92,22 @@ func (r *Recorder) QueryContext(ctx context.Context, query string, args ...any) 
 func (r *Recorder) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	r.add(query, args)
 	return r.queryer.QueryRowContext(ctx, query, args...)
+}
+
+// ExecContext records the statement and runs it.
+func (r *Recorder) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	r.add(query, args)
+	return r.queryer.ExecContext(ctx, query, args...)
+}
+
+// RecordTx records the statements of a change in progress.
+func RecordTx(changing store.Tx) *Recorder {
+	t := changing.(*tx)
+	r := &Recorder{queryer: t.sql}
+	t.run = func(ctx context.Context, op string, fn func(context.Context, queryer) error) error {
+		return t.runIn(ctx, op, func(ctx context.Context, _ queryer) error { return fn(ctx, r) })
+	}
+	return r
 }
 
 // SetSearchBudget lowers the budget of a page, so that few rows show what many would: the entries scanned in each

@@ -64,7 +64,7 @@ func (t *tx) EndFlows(ctx context.Context, userID string) error {
 		return nil
 	}
 	return t.run(ctx, "end the flows of a user", func(ctx context.Context, q queryer) error {
-		_, err := q.ExecContext(ctx, `DELETE FROM flows WHERE user_id = $1`, userID)
+		_, err := q.ExecContext(ctx, `DELETE FROM flows WHERE user_id = $1 AND user_id <> ''`, userID)
 		return err
 	})
 }
