@@ -28,8 +28,12 @@ func (g *Gate) passOn(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, req *request) error {
 	req.response.ResponseWriter, req.response.CookieName = w, req.cookie.Base
 	req.response.Private, req.follower.Stream = req.live.opt.cacheHeaders, &req.response
-	if req.session.Session.Provider != "" && req.session.Token == nil { // a token has nothing to refresh
-		req.follower.Refresher = req
+	if req.session.Session.Provider != "" {
+		req.vouched = vouchedStream{live: req.live, session: req.session, text: req.first.token}
+		if req.session.Token != nil {
+			req.vouched.text = req.first.credential.Text
+		}
+		req.follower.Refresher = &req.vouched
 	}
 	req.ctx = req.live.sessions.Follow(req.ctx, req.session, &req.follower)
 	defer req.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
@@ -43,12 +47,24 @@ func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 	return err
 }
 
+// vouchedStream is an open request for whose session a provider vouches. It has what it needs from the request, which
+// may decide about itself again meanwhile.
+type vouchedStream struct {
+	live    *live
+	session *session.Live
+	text    string // the session's token, or that of the program
+}
+
 // RefreshSession implements session.Refresher: a stream that is open does not outlive what the provider has revoked. A
 // session that ends by it ends its streams like any other; also where the end cannot be stored, as requests are denied
-// then, too.
-func (req *request) RefreshSession(ctx context.Context) {
-	if err := req.live.oidc.RefreshStream(ctx, req.first.token); errors.Is(err, session.ErrNone) {
-		req.live.sessions.EndStreams(req.session.Session.ID)
+// then, too. A program's token has nothing to refresh, and no end when the rules deny what its provider says meanwhile.
+func (v *vouchedStream) RefreshSession(ctx context.Context) {
+	check := v.live.oidc.RefreshStream
+	if v.session.Token != nil {
+		check = v.live.oidc.CheckToken
+	}
+	if err := check(ctx, v.text); errors.Is(err, session.ErrNone) {
+		v.live.sessions.EndStreams(v.session.Session.ID)
 	}
 }
 

@@ -51,6 +51,7 @@ type request struct {
 	beside            runtime.Response // what responses are written to that no gate sees
 
 	follower session.Follower
+	vouched  vouchedStream     // what the follower asks
 	response runtime.Response  // what the app's response is written to
 	values   [numValues]string // backs the headers sent upstream
 	cookies  [1]string         // backs the Cookie header sent upstream

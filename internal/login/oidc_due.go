@@ -31,6 +31,15 @@ func (o *OIDC) RefreshStream(ctx context.Context, token string) error {
 	return err
 }
 
+// CheckToken checks the token of an open stream, as [OIDC.Check] does. It is no use of the token.
+func (o *OIDC) CheckToken(ctx context.Context, token string) error {
+	l, err := o.Service.Sessions.PeekToken(ctx, token)
+	if err == nil {
+		_, err = o.Check(ctx, l)
+	}
+	return err
+}
+
 // refreshIfDue refreshes a session if that is due. again resolves it after it was changed.
 func (o *OIDC) refreshIfDue(ctx context.Context, l *session.Live,
 	again func() (*session.Live, error),

@@ -9,14 +9,16 @@ import (
 )
 
 // refreshEvery is how often the sessions of open streams are looked at: what is due at a provider is refreshed then, as
-// with the next request. Otherwise a stream would outlive what its provider has revoked.
+// with the next request, and what the rules deny by now ends. Otherwise a stream would outlive what its provider has
+// revoked.
 const refreshEvery = time.Second
 
 // maxStreamRefreshes is how many of them are refreshed at once at one provider. Those of a provider that hangs keep
 // their places for a while; the streams of other providers do not wait for them.
 const maxStreamRefreshes = 16
 
-// Refresher refreshes the session of a followed request at its provider, if that is due.
+// Refresher refreshes the session of a followed request at its provider, if that is due. It ends the session's streams
+// where the next request would be denied.
 type Refresher interface{ RefreshSession(ctx context.Context) }
 
 // refreshStreams refreshes the sessions of open streams until the manager is closed.

@@ -26,6 +26,11 @@ func (m *Manager) ResolveToken(ctx context.Context, token string, ip netip.Addr,
 	}, grace)
 }
 
+// PeekToken is ResolveToken without recording a use, and without a grace period.
+func (m *Manager) PeekToken(ctx context.Context, token string) (*Live, error) {
+	return m.find(ctx, credential{cacheKey: cacheKey{hash: store.HashToken(token), program: true}}, false)
+}
+
 // tokenUseInterval is how often the use of a token is written.
 const tokenUseInterval = time.Minute
 
