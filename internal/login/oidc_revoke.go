@@ -111,7 +111,7 @@ func (t *endingTx) collect(ctx context.Context, ended []store.Session, all bool)
 		if s.Sealed == "" {
 			continue
 		}
-		if s.SID != "" && !all {
+		if s.SID != "" && !all { // without one there is nothing to look for
 			if _, known := others[s.UserID]; !known {
 				list, err := t.sessions(ctx, s.UserID)
 				if err != nil {
@@ -119,9 +119,7 @@ func (t *endingTx) collect(ctx context.Context, ended []store.Session, all bool)
 				}
 				others[s.UserID] = list
 			}
-			if slices.ContainsFunc(others[s.UserID], func(o store.Session) bool {
-				return o.Issuer == s.Issuer && o.SID == s.SID
-			}) {
+			if slices.ContainsFunc(others[s.UserID], func(o store.Session) bool { return sameAtProvider(&o, &s) }) {
 				continue
 			}
 		}
@@ -162,14 +160,18 @@ func (o *OIDC) revokeTokens(ctx context.Context, s *store.Session) {
 // errSessionGone means that a session has ended while it was refreshed.
 var errSessionGone = errors.New("the session has ended")
 
+// sameAtProvider reports whether two sessions are known to be one at their provider. Of those without a sid that is
+// never known.
+func sameAtProvider(a, b *store.Session) bool {
+	return a.SID != "" && a.SID == b.SID && a.Issuer == b.Issuer
+}
+
 // revokeReceived revokes tokens that came for a session that has ended meanwhile: what was revoked then was the token
 // that they replace. At a provider where the user goes on with the same session, it is left alone.
 func (r *tokenRefresh) revokeReceived(ctx context.Context, t oidc.Tokens) {
 	s := r.session
-	page, err := r.Service.Store.Sessions(ctx, store.SessionQuery{UserID: s.UserID, Now: r.Service.Clock(), Limit: 1000})
-	if err == nil && slices.ContainsFunc(page.Items, func(o store.SessionRow) bool {
-		return o.Issuer == s.Issuer && o.SID == s.SID
-	}) {
+	goesOn, err := r.goesOn(ctx)
+	if err == nil && goesOn {
 		return
 	}
 	if err == nil {
@@ -180,6 +182,33 @@ func (r *tokenRefresh) revokeReceived(ctx context.Context, t oidc.Tokens) {
 		return
 	}
 	r.RevokeEnded([]store.Session{s})
+}
+
+// goesOn reports whether the session at the provider of one that is gone goes on with another one here: one that is
+// known to be the same there, or that of the sign-in that took its place, see [endingTx.EndSessions].
+func (r *tokenRefresh) goesOn(ctx context.Context) (on bool, err error) {
+	s, now := &r.session, r.Service.Clock().UTC()
+	err = r.Service.Store.Change(ctx, func(tx store.Tx) error {
+		on = false
+		page, err := tx.Sessions(ctx, store.SessionQuery{UserID: s.UserID, Now: now, Limit: 1000})
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(page.Items, func(o store.SessionRow) bool { return sameAtProvider(&o.Session, s) }) {
+			on = true
+			return nil
+		}
+		for _, key := range []string{s.ID, s.UserID, store.EndedAll} { // what is replaced is not marked as ended
+			if ended, err := tx.Marked(ctx, store.MarkEnded, key, now); err != nil || ended {
+				return err
+			}
+		}
+		on = slices.ContainsFunc(page.Items, func(o store.SessionRow) bool {
+			return o.Provider == s.Provider && o.Issuer == s.Issuer && o.Subject == s.Subject
+		})
+		return nil
+	})
+	return on, err
 }
 
 func (o *OIDC) background(work func(context.Context)) {

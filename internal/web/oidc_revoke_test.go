@@ -30,54 +30,86 @@ func TestASignInByAnotherUserRevokesTheTokensOfTheFormer(t *testing.T) {
 	}
 }
 
-// A token that comes for a session that was signed out meanwhile is revoked as well.
+// A token that comes for a session that was signed out meanwhile is revoked as well, also if the same person is signed
+// in elsewhere. One that comes for a session whose place another one took is left alone: at many providers, both are one
+// session there.
 func TestATokenThatComesAfterTheSignOutIsRevoked(t *testing.T) {
 	t.Parallel()
-	w := newOIDCWorld(t)
-	es := &login.EndingStore{Store: w.Store, Ended: w.oidc.RevokeEnded}
-	w.Login.Store = es
+	signOut := func(b *browser) { b.post("/logout") }
+	for name, c := range map[string]struct {
+		noSID, elsewhere bool
+		act              func(b *browser)
+		revoked          bool
+	}{
+		"signed out":                           {act: signOut, revoked: true},
+		"signed out here alone":                {elsewhere: true, act: signOut, revoked: true},
+		"signed out, no sid":                   {noSID: true, act: signOut, revoked: true},
+		"signed out here alone, no sid":        {noSID: true, elsewhere: true, act: signOut, revoked: true},
+		"signed in anew":                       {act: func(b *browser) { b.viaProvider("") }},
+		"signed in anew, no sid":               {noSID: true, act: func(b *browser) { b.viaProvider("") }},
+		"signed in anew, and out, without sid": {noSID: true, act: func(b *browser) { b.viaProvider(""); b.post("/logout") }, revoked: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newOIDCWorld(t)
+			w.Login.Store = &login.EndingStore{Store: w.Store, Ended: w.oidc.RevokeEnded}
+			w.oidc.Background = func(work func(context.Context)) { work(context.Background()) }
+			w.idp.SetFaults(func(l *provider.Faults) {
+				l.Metadata = func(m map[string]any) { m["revocation_endpoint"] = w.idp.Issuer + "/revoke" }
+			})
+			if c.noSID {
+				claim("sid", nil)(t, w.idp)
+			}
+			b := w.browser()
+			b.viaProvider("").wantRedirect(t, "/")
+			if c.elsewhere {
+				w.browser().viaProvider("").wantRedirect(t, "/")
+			}
+			w.Clock.Advance(6 * time.Minute)
+			received := w.refreshAround(t, b, func() { c.act(b) })
+			for deadline := time.Now().Add(10 * time.Second); !slices.Contains(w.idp.Revoked(), received); time.Sleep(20 * time.Millisecond) {
+				if !c.revoked || time.Now().After(deadline) {
+					break
+				}
+			}
+			if got := slices.Contains(w.idp.Revoked(), received); got != c.revoked {
+				t.Errorf("the token is revoked: %t", got)
+			}
+		})
+	}
+}
+
+// refreshAround refreshes the session of a browser. While the provider responds it does act. It returns the token of the
+// response.
+func (ow *oidcWorld) refreshAround(t *testing.T, b *browser, act func()) (received string) {
+	t.Helper()
+	asked, respond, first := make(chan string, 1), make(chan struct{}), true
 	var mu sync.Mutex
-	var issued string
-	asked, answer := make(chan struct{}, 1), make(chan struct{})
-	hangs := false
-	w.idp.SetFaults(func(l *provider.Faults) {
-		l.Metadata = func(m map[string]any) { m["revocation_endpoint"] = w.idp.Issuer + "/revoke" }
+	ow.idp.SetFaults(func(l *provider.Faults) {
 		l.Token = func(r map[string]any) {
 			mu.Lock()
-			issued, _ = r["refresh_token"].(string)
-			wait := hangs
+			wait := first
+			first = false
 			mu.Unlock()
 			if wait {
-				asked <- struct{}{}
-				<-answer
+				issued, _ := r["refresh_token"].(string)
+				asked <- issued
+				<-respond
 			}
 		}
 	})
-	b := w.browser()
-	b.viaProvider("").wantRedirect(t, "/")
-	id := w.oneSession(t).ID
-	w.Clock.Advance(6 * time.Minute)
-	mu.Lock()
-	hangs = true
-	mu.Unlock()
-	w.fresh(t, w.oidc, b)
-	<-asked
-	if err := es.Change(t.Context(), func(tx store.Tx) error {
-		_, err := tx.EndSessions(context.Background(), store.SessionSelector{ID: id})
-		return err
-	}); err != nil {
+	token, done := b.token(), make(chan struct{})
+	live, err := ow.oidc.Service.Sessions.Resolve(t.Context(), token)
+	if err != nil {
 		t.Fatal(err)
 	}
-	close(answer)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		mu.Lock()
-		last := issued
-		mu.Unlock()
-		if slices.Contains(w.idp.Revoked(), last) {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the token is not revoked")
-		}
-	}
+	go func() {
+		defer close(done)
+		_, _ = ow.oidc.Refresh(context.Background(), token, live)
+	}()
+	received = <-asked
+	act()
+	close(respond)
+	<-done
+	return received
 }

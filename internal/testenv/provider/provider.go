@@ -362,11 +362,19 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Provider) issue(g grant, refresh bool) map[string]any {
+	response, fault := p.newResponse(g, refresh)
+	if fault != nil {
+		fault(response) // which may wait for what else is asked
+	}
+	return response
+}
+
+func (p *Provider) newResponse(g grant, refresh bool) (response map[string]any, fault func(map[string]any)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	access, next := store.NewToken(), store.NewToken()
 	p.tokens["a:"+access], p.tokens["r:"+next] = g, g
-	response := map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 300, "refresh_token": next}
+	response = map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": 300, "refresh_token": next}
 	now := p.now()
 	claims := map[string]any{
 		"iss": p.Issuer, "sub": g.subject, "aud": p.Client.ID, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
@@ -386,8 +394,5 @@ func (p *Provider) issue(g grant, refresh bool) map[string]any {
 	if s, ok := id.(string); ok {
 		p.issued = append(p.issued, s)
 	}
-	if p.faults.Token != nil {
-		p.faults.Token(response)
-	}
-	return response
+	return response, p.faults.Token
 }
