@@ -124,10 +124,9 @@ func (p *Presented) Others(counts string) []string {
 	return list[1:]
 }
 
-// Choose returns the token that counts as the request's: the one with a live session, "" where sessions of several
-// people are, and the first of
-// ours where none is live. host is for the log. An error
-// means that it could not be found out; the token is one whose lookup fails as well.
+// Choose returns the token that counts as the request's: the one with a live session, "" where there are sessions of
+// several people, and the first of ours where none is live. host is for the log. An error means that it could not be
+// found out; the token is one whose lookup fails as well.
 func (m *Manager) Choose(ctx context.Context, p *Presented, c Cookie, host string) (string, error) {
 	if token, ok := p.Single(); ok {
 		return token, nil
