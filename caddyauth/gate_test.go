@@ -367,7 +367,7 @@ func TestSeveralGatesAgreeOnTheIdentity(t *testing.T) {
 
 // Who has to set a new password first passes nowhere, and is anonymous on optional paths.
 func TestARequiredPasswordChangeBlocksEverythingElse(t *testing.T) {
-	s := startAdmin(t, "gatehouse {\n\toptional /open\n\tpublic /public\n}")
+	s := startAdmin(t, "gatehouse {\n\toptional /open\n\tpublic /public\n}", withGlobal("tokens"))
 	root := s.browser()
 	root.signIn(adminName, adminPass)
 	made := root.api("POST", "users", fields{"username": "eve", "password": otherPass})
@@ -386,6 +386,21 @@ func TestARequiredPasswordChangeBlocksEverythingElse(t *testing.T) {
 	if !eve.reaches("/open") || s.up.last().Header.Get("Remote-User") != "" || !eve.reaches("/public") {
 		t.Error("open paths are closed, or tell who it is")
 	}
+	token, program := s.addToken("eve"), s.browser()
+	ask := func(path string) (status int, user string) {
+		a := program.do(program.plain("GET", path, "Authorization", "Bearer "+token))
+		return a.StatusCode, s.up.last().Header.Get("Remote-User")
+	}
+	for path, want := range map[string]int{"/x": 403, "/open": 200, "/public": 200} {
+		if status, user := ask(path); status != want || user != "" {
+			t.Errorf("%s with a token: %d for %q", path, status, user)
+		}
+	}
+	defer func() {
+		if status, user := ask("/x"); status != 200 || user != "eve" {
+			t.Errorf("with a token afterwards: %d for %q", status, user)
+		}
+	}()
 	if a := eve.post("/_auth/account/password", "current_password", "a temporary passphrase", "new_password", "my own new passphrase"); a.StatusCode != 303 {
 		t.Fatalf("%d %s", a.StatusCode, a.body)
 	}

@@ -12,7 +12,7 @@ import (
 
 // ways is everything in the store that gives access to an account.
 type ways struct {
-	session, browser, link, flow, identity bool
+	session, browser, link, flow, identity, token bool
 }
 
 const knownBrowser = "browser"
@@ -31,7 +31,11 @@ func (w *world) open(u store.User) (look func() ways) {
 	}
 	w.change(func(tx store.Tx) error {
 		return errors.Join(tx.CreateFlow(w.ctx, flow), tx.CreateLink(w.ctx, link),
-			tx.PutDevice(w.ctx, store.HashToken(knownBrowser+u.ID), u.ID, now, now.Add(time.Hour)))
+			tx.PutDevice(w.ctx, store.HashToken(knownBrowser+u.ID), u.ID, now, now.Add(time.Hour)),
+			tx.CreateToken(w.ctx, store.Token{
+				ID: "token of " + u.ID, Hash: store.HashToken("token " + u.ID), UserID: u.ID, Hosts: []string{store.AllHosts},
+				Methods: store.TokenAll, CreatedAt: now,
+			}))
 	})
 	w.link(u, "intruder")
 	token, _, _ := w.signIn(u.Username, goodPass)
@@ -47,6 +51,7 @@ func (w *world) open(u store.User) (look func() ways) {
 			w.t.Fatal(err)
 		}
 		out.browser, out.identity = known, len(ids) > 0
+		_, out.token = w.stored("token of " + u.ID)
 		if l, err := w.Store.Link(w.ctx, link.Hash); err == nil {
 			out.link = l.CancelledAt.IsZero()
 		}
@@ -109,7 +114,7 @@ func TestRecoveryRevokesAllAccess(t *testing.T) {
 		"sessions ended": {func(w *world, a account.Actor, u store.User) error {
 			_, err := w.EndSessions(w.ctx, a, u.ID)
 			return err
-		}, ways{link: true, identity: true}},
+		}, ways{link: true, identity: true, token: true}},
 		"sessions ended, providers unlinked": {func(w *world, a account.Actor, u store.User) error {
 			_, err := w.RevokeAccess(w.ctx, a, u.ID, true)
 			return err
@@ -126,7 +131,7 @@ func TestRecoveryRevokesAllAccess(t *testing.T) {
 			w.add("root", store.RoleAdmin)
 			ada := w.add("ada", store.RoleUser)
 			look := w.open(ada)
-			if all := (ways{true, true, true, true, true}); look() != all {
+			if all := (ways{true, true, true, true, true, true}); look() != all {
 				t.Fatalf("to begin with: %+v", look())
 			}
 			_, _, a := w.signIn("root", goodPass)
@@ -159,7 +164,7 @@ func TestSigningOthersOutForgetsTheirBrowsers(t *testing.T) {
 		if err := act(w, a); err != nil {
 			t.Fatal(err)
 		}
-		if got := look(); got != (ways{link: true, identity: true}) {
+		if got := look(); got != (ways{link: true, identity: true, token: true}) {
 			t.Errorf("%s: left %+v", name, got)
 		}
 		if known, err := w.Store.KnownDevice(w.ctx, store.HashToken(own), ada.ID); err != nil || !known {

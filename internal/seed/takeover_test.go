@@ -29,6 +29,10 @@ func (e *env) addOtherAccess(u store.User) (session string) {
 			tx.CreateFlow(ctx, store.Flow{
 				Hash: store.HashToken("flow " + u.ID), Browser: store.HashToken("b"), UserID: u.ID,
 				Purpose: "link", CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+			}),
+			tx.CreateToken(ctx, store.Token{
+				ID: "token of " + u.ID, Hash: store.HashToken("token " + u.ID), UserID: u.ID, Hosts: []string{store.AllHosts},
+				Methods: store.TokenAll, CreatedAt: now,
 			}))
 	})
 	return e.signIn(u.Username)
@@ -45,6 +49,9 @@ func (e *env) mustHaveNoOtherAccess(u store.User, session string) {
 	}
 	if l, err := e.db.Link(e.Context(), store.HashToken("link "+u.ID)); err != nil || l.CancelledAt.IsZero() {
 		e.Errorf("a link works: %+v, %v", l, err)
+	}
+	if _, _, err := e.db.Token(e.Context(), "token of "+u.ID); !errors.Is(err, store.ErrNotFound) {
+		e.Errorf("a program has a token: %v", err)
 	}
 	e.change(func(ctx context.Context, tx store.Tx) error {
 		if _, err := tx.TakeFlow(ctx, store.HashToken("flow "+u.ID), e.clock.Now()); !errors.Is(err, store.ErrNotFound) {

@@ -171,6 +171,45 @@ func TestWithinTheGraceASessionGoesOnWithoutTheStore(t *testing.T) {
 	}
 }
 
+// A program goes on like a session: for the grace, if its token was used before, and not if it had ended.
+func TestWithinTheGraceAProgramGoesOnWithoutTheStore(t *testing.T) {
+	t.Parallel()
+	o := setUpOutage(t)
+	cookie, _ := o.known(t)
+	used, _ := o.token(t, o.user)
+	unused, _ := o.token(t, o.user)
+	revoked, gone := o.token(t, o.user)
+	short, _ := o.token(t, o.user, func(token *store.Token) { token.ExpiresAt = token.CreatedAt.Add(time.Hour) })
+	for _, text := range []string{used, revoked, short} {
+		if !o.acts(t, text) {
+			t.Fatal("a new token is not good")
+		}
+	}
+	o.change(t, func(tx store.Tx) error {
+		_, err := tx.DeleteTokens(t.Context(), store.TokenSelector{ID: gone.ID})
+		return err
+	})
+	o.confirm(t)
+	o.proxy.Cut()
+	o.stale(t, cookie)
+	within := func(text string, grace time.Duration) bool {
+		l, graced, err := o.m.ResolveToken(t.Context(), text, tokenClient, grace)
+		return err == nil && graced && l.Token != nil
+	}
+	if !within(used, longGrace) || !within(short, longGrace) {
+		t.Error("a token in use does not go on")
+	}
+	if within(used, 0) || within(unused, longGrace) || within(revoked, longGrace) || within(cookie, longGrace) {
+		t.Error("what was not a token in use goes on, or without a grace")
+	}
+	if _, err := o.m.PeekToken(t.Context(), used); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("looking at it without a grace: %v", err)
+	}
+	if o.clock.Advance(time.Hour); within(short, longGrace) || !within(used, longGrace) {
+		t.Error("a token goes on after its end, or one without an end does not")
+	}
+}
+
 func TestTheGraceEndsOnTime(t *testing.T) {
 	t.Parallel()
 	o := setUpOutage(t)
