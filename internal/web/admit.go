@@ -28,7 +28,7 @@ func (rt *Router) checkOrigin(r *http.Request, q *Request, route Route) error {
 // admit looks up the session as far as the route wants it, and refuses anyone who may not come.
 func (rt *Router) admit(r *http.Request, q *Request, a Access) error {
 	if a == Public || q.Program() {
-		return nil // see [Router.serve] for programs
+		return nil // see [Router.takesPrograms] for programs
 	}
 	if err := q.lookUp(r, a != Optional); err != nil {
 		return err

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -41,9 +40,6 @@ func (t TokenRefusal) String() string {
 
 // badTokensRetry is when an address with too many bad tokens may try again.
 const badTokensRetry = time.Minute
-
-// ErrTokenScope means that a token does not reach an address of ours.
-var ErrTokenScope = errors.New("a token does not open this")
 
 // problem returns the refusal as the outside sees it.
 func (t TokenRefusal) problem() problem.Problem {

@@ -8,11 +8,13 @@
 //
 // # The way of a request
 //
-//	Router.ServeHTTP   router.go    takes the mount prefix off and finds the route
-//	newRequest         request.go   language, cookie, session token
-//	admit              admit.go     from the route's Access: session, password change; for administrators
-//	Route.Handle                    packages signin, account, api and admin
-//	WriteError         errors.go    what a handler returned, as a page or as a problem document
+//	Router.ServeHTTP   router.go        takes the mount prefix off, refuses tokens of programs but where a route
+//	                                    takes them, and finds the route
+//	newRequest         request.go       language, cookie, session token
+//	admit              admit.go         from the route's Access: session, password change
+//	admitAdmin         admit_admin.go   for administrators: host, role, id, query, freshness
+//	Route.Handle                        packages signin, account, api and admin
+//	WriteError         errors.go        what a handler returned, as a page or as a problem document
 //
 // What the gate says on the app's own addresses is in responses.go. Nothing is ever changed by GET or HEAD.
 package web

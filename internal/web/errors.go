@@ -27,9 +27,6 @@ func (e *redirect) Error() string { return "redirected to " + e.location }
 func (q *Request) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	var elsewhere *redirect
 	switch {
-	case errors.Is(err, ErrTokenScope), q.Program() && errors.Is(err, problem.ErrNoPage):
-		Responses{q.deps}.RefuseToken(w, r, TokenOutOfScope, false)
-		return
 	case errors.Is(err, ErrSignIn):
 		q.signInFirst(w, r)
 		return

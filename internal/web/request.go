@@ -38,6 +38,7 @@ func (d *Deps) newRequest(r *http.Request) *Request {
 		API: isAPI(r.URL.Path), deps: d, http: r,
 	}
 	if q.Live = programOf(r); q.Live != nil {
+		q.API = true
 		return q // the cookie is not looked at
 	}
 	q.Token = front.Token

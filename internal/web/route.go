@@ -38,7 +38,7 @@ type Route struct {
 	Doc     *Operation // of the JSON API; nil for pages
 
 	ChecksFresh bool // the handler itself asks for a recent sign-in, so that what was typed into its form stays
-	Programs    bool // takes tokens of programs, whose owner then acts
+	Programs    bool // takes tokens of programs, whose owner then acts; others refuse them, see [Router.takesPrograms]
 	CrossSite   bool // takes requests from other sites, and protects itself
 	DuringSetup bool // responds as ever while there is no administrator yet
 }

@@ -16,21 +16,21 @@ import (
 
 // Router responds to everything below the mount prefix.
 type Router struct {
-	deps   *Deps
-	cross  ui.CrossOrigin
-	mux    *http.ServeMux
-	routes []Route
+	deps      *Deps
+	cross     ui.CrossOrigin
+	mux       *http.ServeMux
+	routes    []Route
+	endpoints map[string]*endpoint // by pattern
 }
 
 // NewRouter makes the router of a list of routes. It panics where two of them contradict each other.
 func NewRouter(d *Deps, routes []Route) *Router {
-	rt := &Router{deps: d, mux: http.NewServeMux(), routes: routes}
-	endpoints := make(map[string]*endpoint)
+	rt := &Router{deps: d, mux: http.NewServeMux(), routes: routes, endpoints: make(map[string]*endpoint)}
 	for _, route := range routes {
-		e := endpoints[route.Pattern]
+		e := rt.endpoints[route.Pattern]
 		if e == nil {
 			e = &endpoint{pattern: route.Pattern}
-			endpoints[route.Pattern] = e
+			rt.endpoints[route.Pattern] = e
 			rt.mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) { rt.serve(w, r, e) })
 		}
 		e.add(route)
@@ -46,6 +46,10 @@ func (rt *Router) Routes() []Route { return rt.routes }
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := reqctx.From(r)
 	rest, ok := below(q.Prefix, r)
+	if programOf(r) != nil && (!ok || !rt.takesPrograms(rest)) { // before anything else responds, such as a redirect
+		Responses{rt.deps}.RefuseToken(w, r, TokenOutOfScope, false)
+		return
+	}
 	if !ok {
 		rt.notFound(w, r)
 		return
@@ -60,14 +64,22 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rt.mux.ServeHTTP(w, rest)
 }
 
+// takesPrograms reports whether a request may come with a token of a program: only where a route says so, in the one
+// spelling of its address and with its method. Everything else is closed to tokens, whether there is something or not.
+func (rt *Router) takesPrograms(r *http.Request) bool {
+	_, pattern := rt.mux.Handler(r)
+	e := rt.endpoints[pattern]
+	if e == nil {
+		return false
+	}
+	route, found := e.find(r.Method)
+	return found && route.Programs
+}
+
 // serve responds to a request for one pattern.
 func (rt *Router) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	q := rt.deps.newRequest(r)
 	q.parseQuery()
-	if route, _ := e.find(r.Method); q.Program() && !route.Programs && e.access != Public {
-		q.WriteError(w, r, ErrTokenScope)
-		return
-	}
 	if err := rt.handle(w, r, q, e); err != nil {
 		q.WriteError(w, r, err)
 	}
