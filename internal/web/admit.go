@@ -25,13 +25,16 @@ func (rt *Router) checkOrigin(r *http.Request, q *Request, route Route) error {
 	return err
 }
 
-// admit looks up the session as far as the route wants it, and refuses anyone who may not come.
+// admit looks up the session as far as the route wants it, and refuses anyone who may not come. Of a program, the front
+// has looked up who acts; the rest holds for it as well.
 func (rt *Router) admit(r *http.Request, q *Request, a Access) error {
-	if a == Public || q.Program() {
-		return nil // see [Router.takesPrograms] for programs
+	if a == Public {
+		return nil
 	}
-	if err := q.lookUp(r, a != Optional); err != nil {
-		return err
+	if !q.Program() {
+		if err := q.lookUp(r, a != Optional); err != nil {
+			return err
+		}
 	}
 	if a == Optional {
 		return nil

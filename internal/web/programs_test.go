@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -57,4 +58,20 @@ func TestATokenIsToldNothingOfTheSetUp(t *testing.T) {
 			t.Errorf("%s: %s", path, a)
 		}
 	}
+}
+
+// Whose password has to be changed may not read the account by token either; who that is, an app may still ask.
+func TestAPasswordToChangeHoldsTokensToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.Program(w.ada.ID)
+	p.Do("GET", "/api/v1/me").Want(t, 200)
+	if _, err := w.Accounts.ResetPassword(t.Context(), w.cli(), w.ada.ID, account.Reset{Password: freshPass, MustChange: true}); err != nil {
+		t.Fatal(err)
+	}
+	p = w.Program(w.ada.ID)
+	if a := p.Do("GET", "/api/v1/me").Want(t, 403); a.Problem() != "must-change" {
+		t.Errorf("%s", a)
+	}
+	p.Do("GET", "/api/v1/session").Want(t, 200)
 }
