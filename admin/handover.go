@@ -54,7 +54,7 @@ func (h invites) handover(w http.ResponseWriter, r *http.Request, q *web.Request
 		q.UI.Write(w, r, p)
 		return nil
 	}
-	if s.Warnings, err = linkedWarning(h.Deps, q, r, u, "linked.left"); err != nil {
+	if s.Warnings, err = accessWarnings(h.Deps, q, r, u, "linked.left", "left.tokens_link"); err != nil {
 		return err
 	}
 	q.EndHandover(w)

@@ -53,20 +53,72 @@ func (w *world) open(userID string) int {
 	return len(page.Items)
 }
 
-// Anyone who hands a link over sees on that page which ways in are left beside it.
+// Anyone who hands a link over sees on that page which ways in are left beside it: those through providers, and tokens
+// of programs, which end only when the link is used. With a new password there are none.
 func TestTheHandoverSaysWhatIsLeft(t *testing.T) {
 	t.Parallel()
-	for _, ticked := range []bool{false, true} {
-		s := newScene(t)
-		ada := s.SignIn("ada")
-		form := url.Values{"way": {"link"}}
-		if ticked {
-			form.Set("identities", "1")
+	for _, way := range []string{"link", "generated"} {
+		for _, ticked := range []bool{false, true} {
+			s := newScene(t)
+			s.Program(s.Target.ID)
+			ada := s.SignIn("ada")
+			form := url.Values{"way": {way}}
+			if ticked {
+				form.Set("identities", "1")
+			}
+			ada.Post("/admin/users/"+s.Target.ID+"/reset-link", form).Want(t, http.StatusSeeOther)
+			page := ada.Get("/admin/users/"+s.Target.ID+"/handover").Want(t, http.StatusOK)
+			if shown := strings.Contains(page.Body, "Still linked: acme. Whoever can sign in there still gets in"); shown == ticked {
+				t.Errorf("%s, ticked: %t, shown: %t", way, ticked, shown)
+			}
+			if shown := strings.Contains(page.Body, "1 token of a program goes on until the link is used"); shown != (way == "link") || s.tokens(s.Target.ID) > 0 != shown {
+				t.Errorf("%s, ticked: %t, said of tokens: %t, left: %d", way, ticked, shown, s.tokens(s.Target.ID))
+			}
 		}
-		ada.Post("/admin/users/"+s.Target.ID+"/reset-link", form).Want(t, http.StatusSeeOther)
-		page := ada.Get("/admin/users/"+s.Target.ID+"/handover").Want(t, http.StatusOK)
-		if shown := strings.Contains(page.Body, "Still linked: acme. Whoever can sign in there still gets in"); shown == ticked {
-			t.Errorf("ticked: %t, shown: %t", ticked, shown)
+	}
+}
+
+// tokens counts the tokens of a user.
+func (w *world) tokens(userID string) int {
+	w.T.Helper()
+	n, err := w.Store.CountTokens(w.T.Context(), userID, w.Clock.Now())
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return n
+}
+
+// Whoever ends sessions is told before that tokens of programs go on, and what ends them.
+func TestEndingSessionsSaysThatTokensGoOn(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	if err := s.Accounts.Programs.Revoke(t.Context(), operator, s.token.ID); err != nil {
+		t.Fatal(err)
+	}
+	ada := s.SignIn("ada")
+	at := "/admin/users/" + s.Target.ID + "/end-sessions"
+	says := func(path string, want ...string) {
+		t.Helper()
+		body := ada.Get(path).Want(t, http.StatusOK).Body
+		for _, text := range []string{"1 token of a program goes on", "2 tokens of programs go on", "unless the sign-in through providers is unlinked as well", "Tokens of programs go on"} {
+			if shown := strings.Contains(body, text); shown != slices.Contains(want, text) {
+				t.Errorf("%s says %q: %t", path, text, shown)
+			}
 		}
+	}
+	says(at)
+	says("/admin/sessions/everyone")
+	s.Program(s.Target.ID)
+	says(at, "1 token of a program goes on", "unless the sign-in through providers is unlinked as well")
+	says("/admin/sessions/everyone", "Tokens of programs go on")
+	s.Program(s.Target.ID)
+	says(at, "2 tokens of programs go on", "unless the sign-in through providers is unlinked as well")
+	if err := s.Accounts.UnlinkIdentity(t.Context(), operator, s.Target.ID, s.Identity.ID()); err != nil {
+		t.Fatal(err)
+	}
+	says(at, "2 tokens of programs go on")
+	ada.Post(at, nil).Want(t, http.StatusSeeOther)
+	if n := s.tokens(s.Target.ID); n != 2 {
+		t.Errorf("%d tokens are left", n)
 	}
 }

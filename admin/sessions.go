@@ -146,6 +146,15 @@ func (h sessions) endEveryoneForm(r *http.Request, q *web.Request, in input) (ui
 	}
 	s := &content{Lead: countText(q, "everyone.text", "everyone.text_more", n, countLimit)}
 	p := newPage(q, "sessions", q.Text("everyone.title"), s)
+	if q.HasTokens() {
+		tokens, err := h.Store.Tokens(r.Context(), store.TokenQuery{Limit: 1})
+		if err != nil {
+			return ui.Page{}, err
+		}
+		if len(tokens.Items) > 0 {
+			s.Warnings = []string{q.Text("everyone.tokens")}
+		}
+	}
 	f := confirmForm(q, q.At("/admin/sessions/everyone"), q.Text("everyone.submit"), q.At("/admin/sessions"), true)
 	f.Fields = []field{{Field: ui.Field{
 		ID: "confirm", Name: "confirm", Label: q.Text("everyone.confirm", "word", everyoneWord),

@@ -37,8 +37,9 @@ func (h user) resetForm(r *http.Request, q *web.Request, in input) (ui.Page, err
 	fields := passwordFields(q, in, true)
 	fields = append(fields[:2:2], append([]field{block, keep}, fields[2:]...)...)
 	// Of an account with a password a reset mostly is a recovery. Of one without, providers are the only way in.
-	return h.recoveryPage(r, q, in, "reset", "reset-link", false,
+	p, _, _, err := h.recoveryPage(r, q, in, "reset", "reset-link", false,
 		func(u store.User) ([]field, bool) { return fields, u.PasswordHash != "" })
+	return p, err
 }
 
 func (h user) reset(w http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {

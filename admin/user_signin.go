@@ -132,13 +132,22 @@ func (h user) unlinkField(q *web.Request, r *http.Request, in input, u store.Use
 	}}, nil
 }
 
-// linkedWarning returns a warning, the text of that id, about identities with which somebody can still sign in.
-func linkedWarning(d *web.Deps, q *web.Request, r *http.Request, u store.User, id string) ([]string, error) {
-	ids, err := d.Store.Identities(r.Context(), u.ID)
-	if err != nil || len(ids) == 0 {
+// accessWarnings returns warnings about who else gets in to an account: in the text of the id linked about identities
+// with which somebody can sign in, and in that of tokens about those of programs; "" warns of none.
+func accessWarnings(d *web.Deps, q *web.Request, r *http.Request, u store.User, linked, tokens string) (
+	list []string, err error,
+) {
+	left, err := d.Accounts.AccessLeft(r.Context(), u.ID)
+	if err != nil {
 		return nil, err
 	}
-	return []string{q.Text(id, "providers", providerNames(ids))}, nil
+	if linked != "" && len(left.Identities) > 0 {
+		list = append(list, q.Text(linked, "providers", providerNames(left.Identities)))
+	}
+	if tokens != "" && left.Tokens > 0 {
+		list = append(list, q.Text(tokens, "n", left.Tokens))
+	}
+	return list, nil
 }
 
 // providerNames returns the names of the identities' providers, each once.

@@ -35,18 +35,17 @@ func (h user) confirmPage(
 // returns the other fields, and whether identities are unlinked by default.
 func (h user) recoveryPage(
 	r *http.Request, q *web.Request, in input, id, verb string, danger bool, fields func(store.User) ([]field, bool),
-) (ui.Page, error) {
+) (ui.Page, *content, store.User, error) {
 	u, err := h.find(r)
 	if err != nil {
-		return ui.Page{}, err
+		return ui.Page{}, nil, u, err
 	}
 	list, ticked := fields(u)
 	linked, err := h.unlinkField(q, r, in, u, ticked)
 	if err != nil {
-		return ui.Page{}, err
+		return ui.Page{}, nil, u, err
 	}
-	p, _, _, err := h.confirmPage(r, q, in, id, verb, danger, append(list, linked...)...)
-	return p, err
+	return h.confirmPage(r, q, in, id, verb, danger, append(list, linked...)...)
 }
 
 func (h user) activateForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
@@ -54,7 +53,7 @@ func (h user) activateForm(r *http.Request, q *web.Request, in input) (ui.Page, 
 	if err != nil {
 		return p, err
 	}
-	s.Warnings, err = linkedWarning(h.Deps, q, r, u, "linked.still")
+	s.Warnings, err = accessWarnings(h.Deps, q, r, u, "linked.still", "")
 	return p, err
 }
 
@@ -63,8 +62,9 @@ func (h user) activate(_ http.ResponseWriter, r *http.Request, q *web.Request, _
 }
 
 func (h user) deactivateForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
-	return h.recoveryPage(r, q, in, "deactivate", "deactivate", true,
+	p, _, _, err := h.recoveryPage(r, q, in, "deactivate", "deactivate", true,
 		func(store.User) ([]field, bool) { return []field{noteField(q, in)}, false })
+	return p, err
 }
 
 func (h user) deactivate(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
@@ -141,8 +141,17 @@ func (h user) delete(_ http.ResponseWriter, r *http.Request, q *web.Request, in 
 }
 
 func (h user) endSessionsForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
-	return h.recoveryPage(r, q, in, "end_sessions", "end-sessions", true,
+	p, s, u, err := h.recoveryPage(r, q, in, "end_sessions", "end-sessions", true,
 		func(store.User) ([]field, bool) { return nil, false })
+	if err != nil {
+		return p, err
+	}
+	tokens := "left.tokens"
+	if len(s.Form.Fields) > 0 { // the box that takes identities takes tokens along
+		tokens = "left.tokens_unlink"
+	}
+	s.Warnings, err = accessWarnings(h.Deps, q, r, u, "", tokens)
+	return p, err
 }
 
 func (h user) endSessions(_ http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {

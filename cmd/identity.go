@@ -158,18 +158,32 @@ func identityMove(c *call) error {
 	})
 }
 
-// noteIdentities prints a note about the identities with which an account can still be signed in to, and returns
-// them.
-func (c *call) noteIdentities(e *env, u store.User) ([]api.Identity, error) {
-	ids, err := e.store.Identities(c.ctx, u.ID)
-	if err != nil || len(ids) == 0 {
-		return nil, err
+// accessLeftJSON is who else still gets in to an account after it was taken back: with identities at providers, and with
+// tokens of programs.
+type accessLeftJSON struct {
+	Identities []api.Identity `json:"identities,omitempty"`
+	Tokens     int            `json:"tokens,omitempty"`
+}
+
+// noteAccessLeft prints notes about who else still gets in to an account, and returns that.
+func (c *call) noteAccessLeft(e *env, u store.User) (out accessLeftJSON, err error) {
+	left, err := e.accounts.AccessLeft(c.ctx, u.ID)
+	if err != nil {
+		return out, err
 	}
-	names, list := make([]string, len(ids)), make([]api.Identity, len(ids))
-	for i, id := range ids {
-		names[i], list[i] = sanitize(id.Provider), api.NewIdentity(id)
+	out.Tokens = left.Tokens
+	names := make([]string, len(left.Identities))
+	for i, id := range left.Identities {
+		names[i] = sanitize(id.Provider)
+		out.Identities = append(out.Identities, api.NewIdentity(id))
 	}
-	c.notef("note: %s can still be signed in to through %s; see %q", sanitize(u.Username), strings.Join(names, ", "),
-		"caddy gatehouse identity unlink")
-	return list, nil
+	if len(names) > 0 {
+		c.notef("note: %s can still be signed in to through %s; see %q", sanitize(u.Username), strings.Join(names, ", "),
+			"caddy gatehouse identity unlink")
+	}
+	if left.Tokens > 0 {
+		c.notef("note: %d token(s) of %s go on; see %q", left.Tokens, sanitize(u.Username),
+			"caddy gatehouse token list --user "+sanitize(u.Username))
+	}
+	return out, nil
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/api"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -52,11 +51,9 @@ func isOrigin(site string) bool {
 		u.RawQuery == "" && u.Fragment == ""
 }
 
-// printLink prints an account's link as the result, and notes to standard error. identities are those with which the
-// account can still be signed in to.
-func (c *call) printLink(e *env, u store.User, l account.IssuedLink, site string,
-	identities ...api.Identity,
-) error {
+// printLink prints an account's link as the result, and notes to standard error. left is who else gets
+// in to the account.
+func (c *call) printLink(e *env, u store.User, l account.IssuedLink, site string, left accessLeftJSON) error {
 	if site == "" && len(c.sites) > 0 {
 		site = c.sites[0]
 	}
@@ -69,7 +66,7 @@ func (c *call) printLink(e *env, u store.User, l account.IssuedLink, site string
 		c.notef("the link works once, until %s:", formatTime(l.ExpiresAt))
 	}
 	out, until := newAccountJSON(u), l.ExpiresAt.UTC().Truncate(time.Millisecond)
-	out.Identities = identities
+	out.accessLeftJSON = left
 	out.Link, out.ExpiresAt = site+l.Path(e.app.MountPrefix()), &until
 	return c.result(out, "%s", out.Link)
 }

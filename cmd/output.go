@@ -27,8 +27,7 @@ type accountJSON struct {
 	api.User
 	Link      string     `json:"link,omitempty"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // of the link
-	// Identities with which the account can still be signed in to after a reset.
-	Identities []api.Identity `json:"identities,omitempty"`
+	accessLeftJSON
 }
 
 func newAccountJSON(u store.User) accountJSON { return accountJSON{User: api.NewUser(u)} }

@@ -20,7 +20,7 @@ func resetCommand() *cobra.Command {
 		`Sets a new password for an account (default: the only administrator) and ends its
 sessions. It asks for the password, reads it from standard input (--password-stdin),
 or takes it from the environment as the server would (--from-env). With --link it
-prints a one-time link instead; the present password works until the link is used.
+prints a one-time link instead; the present password and tokens work until it is used.
 Where passwords are off (sign_in passwords off), the link signs in once.
 Sign-ins through providers stay, and are told, unless --unlink takes them away, too.
 
@@ -68,13 +68,13 @@ func resetPassword(c *call) error {
 		if err != nil {
 			return userError(err)
 		}
-		identities, err := c.noteIdentities(e, u)
+		left, err := c.noteAccessLeft(e, u)
 		if err != nil {
 			return fmt.Errorf("it is done, but looking up what is left failed: %w", err)
 		}
 		if link != nil {
 			c.notef("one-time link for %s", sanitize(u.Username))
-			return c.printLink(e, u, *link, site, identities...)
+			return c.printLink(e, u, *link, site, left)
 		}
 		if !u.Active || u.Pending {
 			c.notef("note: the account is still turned off; see %q", "caddy gatehouse user enable")
@@ -83,7 +83,7 @@ func resetPassword(c *call) error {
 			return fmt.Errorf("the new password is set, but reading the account again failed: %w", userError(err))
 		}
 		out := newAccountJSON(u)
-		out.Identities = identities
+		out.accessLeftJSON = left
 		return c.result(out, "%s has a new password; its sessions are over", sanitize(u.Username))
 	})
 }

@@ -82,10 +82,10 @@ func sessionRevoke(c *call) error {
 	})
 }
 
-// endedJSON is the number of ended sessions, and the identities with which the account can still be signed in to.
+// endedJSON is the number of ended sessions, and who else still gets in to the account.
 type endedJSON struct {
-	Ended      int            `json:"sessions_ended"`
-	Identities []api.Identity `json:"identities,omitempty"`
+	Ended int `json:"sessions_ended"`
+	accessLeftJSON
 }
 
 // revokeByID ends the sessions with the given ids. If one of them can't be ended, those before it are ended and
@@ -123,11 +123,11 @@ func revokeUser(c *call, e *env) error {
 	if err != nil {
 		return userError(err)
 	}
-	identities, err := c.noteIdentities(e, u)
+	left, err := c.noteAccessLeft(e, u)
 	if err != nil {
 		return fmt.Errorf("they are ended, but looking up what is left failed: %w", err)
 	}
-	return c.result(endedJSON{n, identities}, "ended %d session(s) of %s", n, sanitize(u.Username))
+	return c.result(endedJSON{n, left}, "ended %d session(s) of %s", n, sanitize(u.Username))
 }
 
 func revokeAll(c *call, e *env) error {
@@ -137,6 +137,9 @@ func revokeAll(c *call, e *env) error {
 	n, err := e.accounts.EndAllSessions(c.ctx, operator)
 	if err != nil {
 		return err
+	}
+	if tokens, err := e.store.Tokens(c.ctx, store.TokenQuery{Limit: 1}); err == nil && len(tokens.Items) > 0 {
+		c.notef("note: tokens of programs go on; see %q", "caddy gatehouse token list")
 	}
 	return c.result(endedJSON{Ended: n}, "ended %d session(s)", n)
 }

@@ -209,7 +209,7 @@ func userAdd(c *call) error {
 		}
 		c.notef("added %s (%s)", sanitize(u.Username), u.Role)
 		if link != nil {
-			return c.printLink(e, u, *link, site)
+			return c.printLink(e, u, *link, site, accessLeftJSON{})
 		}
 		return c.result(newAccountJSON(u), "%s", u.ID)
 	})

@@ -7,6 +7,25 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
+// AccessLeft is who else still gets in to an account after it was taken back. Its owner may not know of them, so whoever
+// takes it back has to be told.
+type AccessLeft struct {
+	Identities []store.Identity // with which somebody can still sign in
+	Tokens     int              // of programs, which go on
+}
+
+// None reports whether nobody does.
+func (l AccessLeft) None() bool { return len(l.Identities) == 0 && l.Tokens == 0 }
+
+// AccessLeft returns who still gets in to an account by other ways than its password. Where the configuration has no
+// tokens, none count.
+func (s *Service) AccessLeft(ctx context.Context, userID string) (l AccessLeft, err error) {
+	if l.Identities, err = s.Store.Identities(ctx, userID); err == nil && s.Tokens != nil {
+		l.Tokens, err = s.Store.CountTokens(ctx, userID, s.now())
+	}
+	return l, err
+}
+
 // recoverAccount revokes access to an account, see [login.Recover], and records in e what was revoked.
 func (s *core) recoverAccount(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User,
 	r login.Recovery,

@@ -121,7 +121,8 @@ func (s SessionActions) EndSessions(ctx context.Context, a Actor, userID string)
 }
 
 // RevokeAccess ends every session of a user, forgets known browsers and drops flows in progress; with identities it
-// unlinks all identities, too. One-time links stay valid. It returns how many sessions ended.
+// unlinks all identities and revokes all tokens, too. One-time links stay valid. It returns how many sessions ended.
+// Callers report what is left, see [Service.AccessLeft].
 func (s SessionActions) RevokeAccess(ctx context.Context, a Actor, userID string, identities bool) (int, error) {
 	var out login.Recovered
 	err := s.change(ctx, a, store.Event{Action: "session.end_all", TargetID: userID},

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -30,9 +31,11 @@ func NewIdentity(i store.Identity) Identity {
 	}
 }
 
-// remainingIdentities are the ways in that are left after an account was taken back: its owner may not know of them.
-type remainingIdentities struct {
+// remainingAccess is who else still gets in after an account was taken back: its owner may not know of them. Tokens is
+// the number of tokens of programs that go on.
+type remainingAccess struct {
 	Identities []Identity `json:"identities"`
+	Tokens     int        `json:"tokens"`
 }
 
 // moveIdentity says which account gets an identity.
@@ -107,16 +110,20 @@ func identitiesOf(ctx context.Context, d *web.Deps, userID string) ([]Identity, 
 	return newList(list, "", NewIdentity).Items, err
 }
 
-// writeRemaining responds after an account was taken back: with 204, or with the identities that are left.
+// writeRemaining responds after an account was taken back: with 204, or with who else still gets in.
 func writeRemaining(w http.ResponseWriter, r *http.Request, d *web.Deps, userID string) error {
-	left, err := identitiesOf(r.Context(), d, userID)
+	left, err := d.Accounts.AccessLeft(r.Context(), userID)
 	if err != nil {
 		return err
 	}
-	if len(left) == 0 {
+	if left.None() {
 		noContent(w, r)
 		return nil
 	}
-	ui.WriteJSON(w, r, http.StatusOK, remainingIdentities{left})
+	ui.WriteJSON(w, r, http.StatusOK, newRemainingAccess(left))
 	return nil
+}
+
+func newRemainingAccess(l account.AccessLeft) remainingAccess {
+	return remainingAccess{newList(l.Identities, "", NewIdentity).Items, l.Tokens}
 }

@@ -11,30 +11,49 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/testenv/webtest"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 )
 
-// What takes an account back says which ways in it leaves, and takes them away when asked.
+// What takes an account back says which ways in it leaves, sign-ins through providers and tokens of programs, and takes
+// them away when asked.
 func TestARecoverySaysWhatItLeaves(t *testing.T) {
 	t.Parallel()
 	for _, act := range []struct{ at, body string }{
 		{"/reset-password", `"password":"quite another passphrase"`}, {"/reset-password", ""}, {"/end-sessions", ""},
 	} {
-		for _, all := range []bool{false, true} {
+		for _, c := range []struct{ all, linked, token bool }{
+			{false, true, true}, {true, true, true}, {false, true, false}, {false, false, true}, {true, false, true}, {false, false, false},
+		} {
 			s := newScene(t)
-			ada := s.SignIn("ada")
+			if c.token {
+				s.Program(s.Target.ID)
+			}
+			if !c.linked {
+				if err := s.Accounts.UnlinkIdentity(t.Context(), webtest.Operator, s.Target.ID, s.Identity.ID()); err != nil {
+					t.Fatal(err)
+				}
+			}
 			body := act.body
-			if all {
+			if c.all {
 				body = strings.TrimPrefix(body+`,"identities":true`, ",")
 			}
-			a := ada.Do(http.MethodPost, "/api/v1/users/"+s.Target.ID+act.at, "application/json", strings.NewReader("{"+body+"}"))
-			var got struct{ Identities []Identity }
+			a := s.SignIn("ada").Do(http.MethodPost, "/api/v1/users/"+s.Target.ID+act.at, "application/json", strings.NewReader("{"+body+"}"))
+			var got struct {
+				Identities []Identity
+				Tokens     int
+				Link       string
+			}
 			if a.Body != "" && json.Unmarshal([]byte(a.Body), &got) != nil {
 				t.Fatalf("%s %s: %s", act.at, body, a)
 			}
 			ids, err := s.Store.Identities(t.Context(), s.Target.ID)
-			if err != nil || len(ids) != len(got.Identities) || (len(ids) == 0) != all || a.Status >= 300 {
-				t.Errorf("%s %s: %d are left, %d are reported, %v: %s", act.at, body, len(ids), len(got.Identities), err, a)
+			tokens, failed := s.Store.CountTokens(t.Context(), s.Target.ID, s.Clock.Now())
+			if err != nil || failed != nil || len(ids) != len(got.Identities) || tokens != got.Tokens || (len(ids) == 0) != (c.all || !c.linked) {
+				t.Errorf("%s %s %+v: %d and %d are left, reported is %s (%v, %v)", act.at, body, c, len(ids), tokens, a, err, failed)
+			}
+			if want := len(ids) == 0 && tokens == 0 && got.Link == ""; (a.Status == http.StatusNoContent) != want || a.Status >= 300 {
+				t.Errorf("%s %s %+v: %s", act.at, body, c, a)
 			}
 		}
 	}

@@ -91,11 +91,12 @@ type (
 		Link      string     `json:"link,omitempty"`
 		ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	}
-	// oneTimeLink is a link to be handed to the person, and the identities with which they can still sign in.
+	// oneTimeLink is a link to be handed to the person, and who else gets in until it is used.
 	oneTimeLink struct {
 		Link       string     `json:"link"`
 		ExpiresAt  time.Time  `json:"expires_at"`
 		Identities []Identity `json:"identities,omitempty"`
+		Tokens     int        `json:"tokens,omitempty"` // of programs
 	}
 )
 
@@ -134,7 +135,7 @@ func (u users) routes() []web.Route {
 			Method: http.MethodPost, Pattern: "/api/v1/users/{id}/reset-password", Access: web.AdminFresh,
 			Audit: "password.reset", Handle: u.resetPassword,
 			Doc: &web.Operation{
-				Summary: "Set a password (204, or 200 with the identities that are left), or make a one-time link (200)",
+				Summary: "Set a password (204, or 200 with who else still gets in), or make a one-time link (200)",
 				Takes:   resetPassword{}, Gives: oneTimeLink{}, Status: http.StatusOK, Empty: true,
 			},
 		},
@@ -142,8 +143,8 @@ func (u users) routes() []web.Route {
 			Method: http.MethodPost, Pattern: "/api/v1/users/{id}/end-sessions", Access: web.AdminFresh,
 			Audit: "session.end_all", Handle: u.endSessions,
 			Doc: &web.Operation{
-				Summary: "End all sessions of a user (204, or 200 with the identities that are left)",
-				Takes:   endSessions{}, Gives: remainingIdentities{}, Status: http.StatusOK, Empty: true, Bare: true,
+				Summary: "End all sessions of a user (204, or 200 with who else still gets in)",
+				Takes:   endSessions{}, Gives: remainingAccess{}, Status: http.StatusOK, Empty: true, Bare: true,
 			},
 		},
 		{
@@ -309,12 +310,14 @@ func (u users) resetPassword(w http.ResponseWriter, r *http.Request, q *web.Requ
 	if link == nil {
 		return writeRemaining(w, r, u.Deps, id)
 	}
-	left, err := identitiesOf(r.Context(), u.Deps, id)
+	left, err := u.Accounts.AccessLeft(r.Context(), id)
 	if err != nil {
 		return err
 	}
-	expires := link.ExpiresAt.UTC().Truncate(time.Millisecond)
-	ui.WriteJSON(w, r, http.StatusOK, oneTimeLink{linkURL(q, link), expires, left})
+	ui.WriteJSON(w, r, http.StatusOK, oneTimeLink{
+		Link: linkURL(q, link), ExpiresAt: link.ExpiresAt.UTC().Truncate(time.Millisecond),
+		Identities: newRemainingAccess(left).Identities, Tokens: left.Tokens,
+	})
 	return nil
 }
 

@@ -17,6 +17,19 @@ import (
 // HasTokens reports whether programs can have tokens.
 func (q *Request) HasTokens() bool { return q.deps.Accounts.Tokens != nil }
 
+// TokensStay tells somebody who ends sessions of the own account that its tokens go on, "" where there are none. What
+// cannot be found out is that there are some.
+func (q *Request) TokensStay() string {
+	if !q.HasTokens() || q.Live == nil {
+		return ""
+	}
+	n, err := q.deps.Store.CountTokens(q.http.Context(), q.Live.User.ID, q.deps.Clock())
+	if err == nil && n == 0 {
+		return ""
+	}
+	return q.Text("tokens.stay")
+}
+
 // Values of the choice "expires" beside durations.
 const (
 	tokenDays  = "days" // as many as the field "days" says

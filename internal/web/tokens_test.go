@@ -229,3 +229,23 @@ func TestTooManyTokensAreRefusedInTheForm(t *testing.T) {
 	b.post("/account/tokens", "name", "one").below(t)
 	b.post("/account/tokens", "name", "two").want(t, 409, "Revoke one first", `value="two"`, "<title>Error: ")
 }
+
+// Whoever ends the own sessions is told that tokens go on, where there are some.
+func TestEndingOnesSessionsSaysThatTokensGoOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser().signIn("ada", adaPass)
+	for _, has := range []bool{false, true} {
+		for _, path := range []string{"/account/sessions/others", "/account/password", "/logout"} {
+			if says := strings.Contains(b.get(path).want(t, 200).body, "Your tokens go on until you revoke them"); says != has {
+				t.Errorf("%s, with a token: %t, says so: %t", path, has, says)
+			}
+		}
+		w.Program(w.ada.ID)
+	}
+	b.post("/account/password", "current_password", "wrong", "new_password", adaPass+"2").want(t, 422, "Your tokens go on until you revoke them")
+	w.Accounts.Tokens = nil
+	if a := b.get("/account/sessions/others").want(t, 200); strings.Contains(a.body, "go on until") {
+		t.Error("tokens that count nowhere are said to go on")
+	}
+}

@@ -23,6 +23,7 @@ type passwordForm struct {
 	Why    string      // why not
 	Must   bool        // nothing else is possible before
 	End    bool        // the box "sign out other devices"
+	Tokens string      // that these go on; "" where there are none
 	Return []ui.Hidden // where to go afterwards, carried along
 }
 
@@ -65,7 +66,7 @@ func (h *Password) page(q *web.Request, b returnto.Target, to string, end bool, 
 			q.NewPasswordField("new_password", q.Text("password.new")),
 		}
 		web.MarkErrors(&page, d.Fields, errs)
-		d.Faults = ui.Faults(d.Fields)
+		d.Faults, d.Tokens = ui.Faults(d.Fields), q.TokensStay()
 	}
 	if d.Must {
 		page.Nav = nil         // every other page leads back here

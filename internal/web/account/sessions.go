@@ -3,6 +3,7 @@ package account
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
@@ -139,7 +140,7 @@ func (h *Sessions) revoke(w http.ResponseWriter, r *http.Request, q *web.Request
 
 func (h *Sessions) confirmOthers(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	page := accountPage(h.Deps, q, "sessions", "confirm", confirmPage{
-		Text: q.Text("others.text"), Button: q.Text("sessions.end_others"),
+		Text: strings.TrimSpace(q.Text("others.text") + " " + q.TokensStay()), Button: q.Text("sessions.end_others"),
 		Action: q.At("/account/sessions/others"), Cancel: q.At("/account/sessions"),
 	})
 	page.Title = q.Text("others.title")

@@ -15,6 +15,7 @@ type Logout struct{ *web.Deps }
 // logoutPage is the data of the "logout" page.
 type logoutPage struct {
 	Name     string
+	Tokens   string // that these go on; "" where there are none
 	Provider string // offers to sign out there, too; "" does not
 }
 
@@ -33,7 +34,7 @@ func (h *Logout) show(w http.ResponseWriter, r *http.Request, q *web.Request) er
 		web.Redirect(w, r, q.At("/logged-out"))
 		return nil
 	}
-	d := logoutPage{Name: q.Live.User.Username}
+	d := logoutPage{Name: q.Live.User.Username, Tokens: q.TokensStay()}
 	if _, ok := endSession(h.Deps, q, r); ok {
 		d.Provider = q.ProviderLabel(q.Live.Session.Provider)
 	}
