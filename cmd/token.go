@@ -100,7 +100,7 @@ func tokenAdd(c *call) error {
 		if err != nil {
 			return tokenError(err)
 		}
-		return c.printToken(u, made)
+		return c.printToken(made)
 	})
 }
 
@@ -157,10 +157,10 @@ func (e *env) service(c *call, name string) (store.User, error) {
 }
 
 // printToken prints a new token: its text alone, or with --json all of it.
-func (c *call) printToken(u store.User, made account.IssuedToken) error {
-	c.notef("token %s of %s, expires: %s; this is its text, which is shown this once:", made.ID, sanitize(u.Username),
-		formatTime(made.ExpiresAt))
-	return c.result(api.NewIssuedToken(made, u), "%s", made.Text)
+func (c *call) printToken(made account.IssuedToken) error {
+	c.notef("token %s of %s, expires: %s; this is its text, which is shown this once:", made.ID,
+		sanitize(made.Owner.Username), formatTime(made.ExpiresAt))
+	return c.result(api.NewIssuedToken(made), "%s", made.Text)
 }
 
 func tokenList(c *call) error {
@@ -185,18 +185,15 @@ func tokenList(c *call) error {
 			w: c.out, json: c.boolFlag("json"),
 			header: []string{"ID", "NAME", "ACCOUNT", "HINT", "HOSTS", "PATHS", "METHODS", "EXPIRES", "LAST USED"},
 		}
-		for {
+		return out.all(func() (values []any, rows [][]string, more bool, err error) {
 			page, err := e.store.Tokens(c.ctx, q)
 			if err != nil {
-				return fmt.Errorf("listing tokens: %w", err)
+				return nil, nil, false, fmt.Errorf("listing tokens: %w", err)
 			}
-			if err := out.page(tokenRows(page.Items, time.Now())); err != nil {
-				return err
-			}
-			if q.Cursor = page.Next; q.Cursor == "" {
-				return out.end()
-			}
-		}
+			values, rows = tokenRows(page.Items, time.Now())
+			q.Cursor = page.Next
+			return values, rows, q.Cursor != "", nil
+		})
 	})
 }
 
@@ -261,11 +258,7 @@ func tokenRotate(c *call) error {
 		if err != nil {
 			return tokenError(err)
 		}
-		u, err := e.store.User(c.ctx, made.UserID)
-		if err != nil { // the text is nowhere else
-			c.notef("looking up the owner failed: %v", err)
-		}
-		return c.printToken(u, made)
+		return c.printToken(made)
 	})
 }
 

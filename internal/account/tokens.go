@@ -63,10 +63,12 @@ type NewToken struct {
 	Methods store.TokenMethods
 }
 
-// IssuedToken is a new token. Text is a secret, is shown once and stored hashed.
+// IssuedToken is a new token, and whose it is, so that nothing has to be looked up before it is shown: Text is a secret
+// that is shown once and stored hashed.
 type IssuedToken struct {
 	store.Token
-	Text string
+	Owner store.User
+	Text  string
 }
 
 // TokenActions make, rotate and revoke tokens of programs. A program cannot: what it acts with is no session.
@@ -153,7 +155,7 @@ func (s TokenActions) create(ctx context.Context, a Actor, n NewToken,
 func issue(t store.Token, u store.User) IssuedToken {
 	text := credential.New(u.IsService())
 	t.UserID, t.Hash, t.Hint = u.ID, store.HashToken(text), credential.Hint(text)
-	return IssuedToken{Token: t, Text: text}
+	return IssuedToken{Token: t, Owner: u, Text: text}
 }
 
 // fill checks the fields of a new token.

@@ -49,9 +49,9 @@ type IssuedToken struct {
 	Text string `json:"token"`
 }
 
-// NewIssuedToken returns a new token of a user as it travels.
-func NewIssuedToken(t account.IssuedToken, u store.User) IssuedToken {
-	return IssuedToken{NewToken(t.Token, u), t.Text}
+// NewIssuedToken returns a new token as it travels.
+func NewIssuedToken(t account.IssuedToken) IssuedToken {
+	return IssuedToken{NewToken(t.Token, t.Owner), t.Text}
 }
 
 // Never is what expires_in says of a token that does not expire.
@@ -176,7 +176,7 @@ func (o ownTokens) create(w http.ResponseWriter, r *http.Request, q *web.Request
 		n.Hosts = ownHost(q)
 	}
 	made, err := o.Accounts.Programs.CreateOwn(r.Context(), q.Actor(), n)
-	return writeIssued(w, r, made, q.Live.User, err)
+	return writeIssued(w, r, made, err)
 }
 
 // ownHost returns the host that was asked, none where it is not known.
@@ -202,7 +202,7 @@ func (o ownTokens) rotate(w http.ResponseWriter, r *http.Request, q *web.Request
 		return err
 	}
 	made, err := o.Accounts.Programs.RotateOwn(r.Context(), q.Actor(), r.PathValue("id"), keep)
-	return writeIssued(w, r, made, q.Live.User, err)
+	return writeIssued(w, r, made, err)
 }
 
 // tokens are the endpoints with which administrators keep tokens: they see everybody's, and make those of service
@@ -277,12 +277,8 @@ func (t tokens) create(w http.ResponseWriter, r *http.Request, q *web.Request) e
 	if err != nil {
 		return err
 	}
-	u, err := t.Store.User(r.Context(), r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	made, err := t.Accounts.Programs.Create(r.Context(), q.Actor(), u.ID, n)
-	return writeIssued(w, r, made, u, err)
+	made, err := t.Accounts.Programs.Create(r.Context(), q.Actor(), r.PathValue("id"), n)
+	return writeIssued(w, r, made, err)
 }
 
 func (t tokens) revoke(w http.ResponseWriter, r *http.Request, q *web.Request) error {
@@ -299,11 +295,7 @@ func (t tokens) rotate(w http.ResponseWriter, r *http.Request, q *web.Request) e
 		return err
 	}
 	made, err := t.Accounts.Programs.Rotate(r.Context(), q.Actor(), r.PathValue("id"), keep)
-	if err != nil {
-		return err
-	}
-	u, err := t.Store.User(r.Context(), made.UserID)
-	return writeIssued(w, r, made, u, err)
+	return writeIssued(w, r, made, err)
 }
 
 func readToken(w http.ResponseWriter, r *http.Request, q *web.Request) (account.NewToken, error) {
@@ -337,10 +329,10 @@ func writeTokens(w http.ResponseWriter, r *http.Request, q *web.Request, d *web.
 }
 
 // writeIssued responds with a new token, unless there is an error.
-func writeIssued(w http.ResponseWriter, r *http.Request, made account.IssuedToken, u store.User, err error) error {
+func writeIssued(w http.ResponseWriter, r *http.Request, made account.IssuedToken, err error) error {
 	if err != nil {
 		return err
 	}
-	ui.WriteJSON(w, r, http.StatusCreated, NewIssuedToken(made, u))
+	ui.WriteJSON(w, r, http.StatusCreated, NewIssuedToken(made))
 	return nil
 }

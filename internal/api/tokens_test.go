@@ -1,7 +1,9 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -221,6 +223,28 @@ func TestChangesOfTokensNeedAFreshSignIn(t *testing.T) {
 		}
 	}
 	tom.JSON(http.MethodGet, "/me/tokens", nil).Want(t, http.StatusOK)
+}
+
+// usersAway is a store that finds no account.
+type usersAway struct{ store.Store }
+
+func (usersAway) User(context.Context, string) (store.User, error) {
+	return store.User{}, errors.New("the store is away")
+}
+
+// Once a token is made, nothing can fail between its text and whoever asked: nobody else has it.
+func TestATokenThatWasMadeIsInTheResponse(t *testing.T) {
+	t.Parallel()
+	w, ada, tom, ci := newTokenWorld(t, account.DefaultTokenLimits)
+	w.Deps.Store = usersAway{w.Store}
+	for at, b := range map[string]*browser{"/me/tokens": tom, "/users/" + ci.ID + "/tokens": ada} {
+		made, _ := makeToken(t, b, at, `{"name":"x","hosts":["*"]}`)
+		all := strings.TrimPrefix(at, "/users/"+ci.ID)
+		next, _ := makeToken(t, b, all+"/"+made.ID+"/rotate", `{"keep":"1h"}`)
+		if next.User != made.User || next.Kind != made.Kind || (made.User == "ci") != (b == ada) || next.Token == "" || made.Token == "" {
+			t.Errorf("%s: %+v, then %+v", at, made, next)
+		}
+	}
 }
 
 // Where the configuration has no tokens, their addresses are not there for those who could use them.
