@@ -77,7 +77,7 @@ type TokenActions struct{ *core }
 // CreateOwn creates a token of the actor. It needs a fresh sign-in. Errors: *[InvalidError] (name, expires_in, hosts,
 // paths, methods), *[ForbiddenError] (tokens-off, token-limit, reauth-required).
 func (s TokenActions) CreateOwn(ctx context.Context, a Actor, n NewToken) (IssuedToken, error) {
-	return s.create(ctx, a, n, func(tx store.Tx, t *store.Token) (store.User, error) {
+	return s.create(ctx, a, a.UserID, n, func(tx store.Tx, t *store.Token) (store.User, error) {
 		sess, u, err := s.requireFreshSession(ctx, tx, a)
 		t.Level, t.Provider, t.Issuer, t.Subject = levelOne, sess.Provider, sess.Issuer, sess.Subject
 		t.Claims = sess.Claims
@@ -87,7 +87,7 @@ func (s TokenActions) CreateOwn(ctx context.Context, a Actor, n NewToken) (Issue
 
 // Create creates a token of a service account, or, on the command line, of anybody.
 func (s TokenActions) Create(ctx context.Context, a Actor, userID string, n NewToken) (IssuedToken, error) {
-	return s.create(ctx, a, n, func(tx store.Tx, t *store.Token) (store.User, error) {
+	return s.create(ctx, a, userID, n, func(tx store.Tx, t *store.Token) (store.User, error) {
 		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
 			return store.User{}, err
 		}
@@ -113,12 +113,12 @@ func (s TokenActions) Check(n NewToken) error {
 	return s.fill(&t, n, store.User{Kind: store.KindService})
 }
 
-// create creates a token for the user that owner returns.
-func (s TokenActions) create(ctx context.Context, a Actor, n NewToken,
+// create creates a token for the user of an id, whom owner returns if the actor may.
+func (s TokenActions) create(ctx context.Context, a Actor, userID string, n NewToken,
 	owner func(store.Tx, *store.Token) (store.User, error),
 ) (IssuedToken, error) {
 	var out IssuedToken
-	err := s.change(ctx, a, store.Event{Action: "token.create", TargetID: a.UserID, Target: a.Name},
+	err := s.change(ctx, a, store.Event{Action: "token.create", TargetID: userID},
 		func(tx store.Tx, e *store.Event) error {
 			t := store.Token{ID: store.NewID(s.now()), CreatedBy: a.displayName(), CreatedAt: s.now()}
 			u, err := owner(tx, &t)
@@ -183,19 +183,47 @@ func (s TokenActions) fill(t *store.Token, n NewToken, u store.User) error {
 	return f.err()
 }
 
+// tokenGuard allows what is done to a token, which may not be there, and sets the event's target once the actor may know
+// whose it is.
+type tokenGuard func(tx store.Tx, e *store.Event, owner store.User) error
+
+// byOwner allows the owner of a token, with a fresh sign-in. Other people's tokens are not found.
+func (s TokenActions) byOwner(ctx context.Context, a Actor) tokenGuard {
+	return func(tx store.Tx, e *store.Event, owner store.User) error {
+		_, u, err := s.requireFreshSession(ctx, tx, a)
+		switch {
+		case err != nil:
+			return err
+		case u.ID != owner.ID:
+			return store.ErrNotFound
+		}
+		setTarget(e, owner)
+		return nil
+	}
+}
+
+// byAdmin allows administrators, with a fresh sign-in.
+func (s TokenActions) byAdmin(ctx context.Context, a Actor) tokenGuard {
+	return func(tx store.Tx, e *store.Event, owner store.User) error {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
+			return err
+		}
+		setTarget(e, owner)
+		return nil
+	}
+}
+
 // RevokeOwn revokes a token of the actor, and those that it replaced.
 func (s TokenActions) RevokeOwn(ctx context.Context, a Actor, id string) error {
-	return s.revoke(ctx, a, id, func(tx store.Tx, u store.User) error { return s.requireOwner(ctx, tx, a, u) })
+	return s.revoke(ctx, a, id, s.byOwner(ctx, a))
 }
 
 // Revoke revokes anybody's token, and those that it replaced.
 func (s TokenActions) Revoke(ctx context.Context, a Actor, id string) error {
-	return s.revoke(ctx, a, id, func(tx store.Tx, _ store.User) error { return s.requireFreshAdmin(ctx, tx, a) })
+	return s.revoke(ctx, a, id, s.byAdmin(ctx, a))
 }
 
-func (s TokenActions) revoke(ctx context.Context, a Actor, id string,
-	allowed func(store.Tx, store.User) error,
-) error {
+func (s TokenActions) revoke(ctx context.Context, a Actor, id string, allowed tokenGuard) error {
 	return s.change(ctx, a, store.Event{Action: "token.revoke"}, func(tx store.Tx, e *store.Event) error {
 		t, u, err := tx.Token(ctx, id)
 		if errors.Is(err, store.ErrNotFound) {
@@ -204,8 +232,7 @@ func (s TokenActions) revoke(ctx context.Context, a Actor, id string,
 		if err != nil {
 			return err
 		}
-		setTarget(e, u)
-		if err := allowed(tx, u); err != nil {
+		if err := allowed(tx, e, u); err != nil {
 			return err
 		}
 		if t.ID == "" {
@@ -221,13 +248,13 @@ func (s TokenActions) revoke(ctx context.Context, a Actor, id string,
 // keep, at most [MaxTokenKeep], and not longer than it would have lived; 0 ends it at once. Errors: store.ErrStale for
 // a token that was rotated before.
 func (s TokenActions) RotateOwn(ctx context.Context, a Actor, id string, keep time.Duration) (IssuedToken, error) {
-	return s.rotate(ctx, a, id, keep, func(tx store.Tx, u store.User) error { return s.requireOwner(ctx, tx, a, u) })
+	return s.rotate(ctx, a, id, keep, s.byOwner(ctx, a))
 }
 
 // Rotate is RotateOwn for tokens of service accounts, and, on the command line, of anybody.
 func (s TokenActions) Rotate(ctx context.Context, a Actor, id string, keep time.Duration) (IssuedToken, error) {
-	return s.rotate(ctx, a, id, keep, func(tx store.Tx, u store.User) error {
-		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
+	return s.rotate(ctx, a, id, keep, func(tx store.Tx, e *store.Event, u store.User) error {
+		if err := s.byAdmin(ctx, a)(tx, e, u); err != nil {
 			return err
 		}
 		if u.ID != "" && !u.IsService() && a.Kind != CommandLine {
@@ -238,7 +265,7 @@ func (s TokenActions) Rotate(ctx context.Context, a Actor, id string, keep time.
 }
 
 func (s TokenActions) rotate(ctx context.Context, a Actor, id string, keep time.Duration,
-	allowed func(store.Tx, store.User) error,
+	allowed tokenGuard,
 ) (IssuedToken, error) {
 	var out IssuedToken
 	err := s.change(ctx, a, store.Event{Action: "token.rotate"}, func(tx store.Tx, e *store.Event) error {
@@ -249,8 +276,7 @@ func (s TokenActions) rotate(ctx context.Context, a Actor, id string, keep time.
 		if err != nil {
 			return err
 		}
-		setTarget(e, u)
-		if err := allowed(tx, u); err != nil {
+		if err := allowed(tx, e, u); err != nil {
 			return err
 		}
 		switch now := s.now(); {
@@ -303,15 +329,6 @@ func (s TokenActions) successor(old store.Token, u store.User, a Actor) store.To
 		next.ExpiresAt = now.Add(min(old.ExpiresAt.Sub(old.CreatedAt), s.Tokens.MaxExpiry))
 	}
 	return next
-}
-
-// requireOwner allows the owner of a token, with a fresh sign-in. Other people's tokens are not found.
-func (s *core) requireOwner(ctx context.Context, tx store.Reader, a Actor, owner store.User) error {
-	_, u, err := s.requireFreshSession(ctx, tx, a)
-	if err == nil && u.ID != owner.ID {
-		return store.ErrNotFound
-	}
-	return err
 }
 
 // describeToken adds what a token is for to an event.

@@ -123,6 +123,32 @@ func TestTokensAreTheirOwnersOrAnAdministrators(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+// A refusal is in the audit log about the account that it was about, as far as the actor may know it: whoever may not
+// act on a token is not told whose it is.
+func TestARefusedActOnATokenIsAuditedAboutItsAccount(t *testing.T) {
+	t.Parallel()
+	w, ci := newTokenWorld(t, account.DefaultTokenLimits)
+	ada, tom, eve := w.signedIn("ada"), w.signedIn("tom"), w.signedIn("eve")
+	toms := w.own(tom, anyToken)
+	check := func(name string, err error, action string, actor account.Actor, targetID, target string) {
+		t.Helper()
+		e := w.events(store.EventQuery{Outcome: store.Denied})[0]
+		if err == nil || e.Action != action || e.ActorID != actor.UserID || e.TargetID != targetID || e.Target != target {
+			t.Errorf("%s: %v; %s by %s about %q %q", name, err, e.Action, e.Actor, e.TargetID, e.Target)
+		}
+		w.clock.Advance(time.Second) // so that the next one is the newest
+	}
+	check("for a service account", second(w.Programs.Create(w.ctx, eve, ci.ID, anyToken)), "token.create", eve, ci.ID, "")
+	check("for a person", second(w.Programs.Create(w.ctx, ada, tom.UserID, anyToken)), "token.create", ada, tom.UserID, "tom")
+	check("a person's, rotate", second(w.Programs.Rotate(w.ctx, ada, toms.ID, 0)), "token.rotate", ada, tom.UserID, "tom")
+	check("no administrator, revoke", w.Programs.Revoke(w.ctx, eve, toms.ID), "token.revoke", eve, "", "")
+	check("no administrator, rotate", second(w.Programs.Rotate(w.ctx, eve, toms.ID, 0)), "token.rotate", eve, "", "")
+	w.clock.Advance(account.FreshWindow)
+	check("another's, revoke", w.Programs.RevokeOwn(w.ctx, eve, toms.ID), "token.revoke", eve, "", "")
+	check("another's, rotate", second(w.Programs.RotateOwn(w.ctx, eve, toms.ID, 0)), "token.rotate", eve, "", "")
+	check("one's own, create", second(w.Programs.CreateOwn(w.ctx, eve, anyToken)), "token.create", eve, eve.UserID, "eve")
+}
+
 // A token lives within the limits of today, and an account has so many.
 func TestTokensStayWithinTheirLimits(t *testing.T) {
 	t.Parallel()
