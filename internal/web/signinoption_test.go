@@ -114,6 +114,10 @@ func TestTheFirstProviderWaitsForThePersonAfterASignOut(t *testing.T) {
 	for name, leave := range map[string]func(*testing.T, *browser){
 		"the page":      func(t *testing.T, b *browser) { b.post("/logout").wantRedirect(t, "/_auth/logged-out") },
 		"without one":   func(t *testing.T, b *browser) { b.cookies = map[string]string{}; b.post("/logout") },
+		"a link": func(t *testing.T, b *browser) {
+			delete(b.cookies, b.tokenName()) // the session was over already
+			b.get("/logout").wantRedirect(t, "/_auth/logged-out")
+		},
 		"one's session": func(t *testing.T, b *browser) { b.post("/account/sessions/" + b.w.sessionID(t) + "/revoke") },
 		"the API":       func(t *testing.T, b *browser) { b.json("DELETE", "/api/v1/me/sessions/"+b.w.sessionID(t), "") },
 	} {

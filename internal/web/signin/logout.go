@@ -30,7 +30,8 @@ func (h *Logout) show(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if h.Setup.Waiting(r) {
 		return problem.ErrSetup
 	}
-	if q.Live == nil {
+	if q.Live == nil { // who comes here wants to be signed out, and not in again
+		q.StayHere(w)
 		web.Redirect(w, r, q.At("/logged-out"))
 		return nil
 	}
