@@ -268,7 +268,7 @@ func (c *call) readsStdin() bool {
 
 // flaggedUser returns the id of the account that --user names, "" without the flag.
 func (e *env) flaggedUser(c *call) (id string, err error) {
-	if c.flag("user") == "" {
+	if !c.given("user") { // an empty variable of a script is nobody, and not everybody
 		return "", nil
 	}
 	u, err := e.user(c, c.flag("user"))
