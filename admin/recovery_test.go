@@ -118,6 +118,7 @@ func TestEndingSessionsSaysThatTokensGoOn(t *testing.T) {
 	}
 	says(at, "2 tokens of programs go on")
 	ada.Post(at, nil).Want(t, http.StatusSeeOther)
+	ada.Post("/admin/users/bulk", url.Values{"do": {"end_sessions"}, "id": {s.Target.ID}}).Want(t, http.StatusOK).Shows(t, "1 done", "2 tokens of programs go on")
 	if n := s.tokens(s.Target.ID); n != 2 {
 		t.Errorf("%d tokens are left", n)
 	}

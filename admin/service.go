@@ -12,16 +12,11 @@ import (
 // Service accounts stand for programs. They have no password, identity, session, link or role: the pages about those
 // are for people, and refuse to be about a service account, whoever sends the form.
 
-// refuseService is that refusal.
-func refuseService(q *web.Request) error {
-	return &account.ForbiddenError{Code: account.CodeService, Text: q.Text("service.refused")}
-}
-
 // requirePerson refuses a service account.
-func (h user) requirePerson(r *http.Request, q *web.Request) error {
+func (h user) requirePerson(r *http.Request) error {
 	u, err := h.find(r)
-	if err == nil && u.IsService() {
-		err = refuseService(q)
+	if err == nil {
+		err = account.RequirePerson(u)
 	}
 	return err
 }
@@ -29,7 +24,7 @@ func (h user) requirePerson(r *http.Request, q *web.Request) error {
 // ofPerson is a page about people only.
 func (h user) ofPerson(show web.Handler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-		if err := h.requirePerson(r, q); err != nil {
+		if err := h.requirePerson(r); err != nil {
 			return err
 		}
 		return show(w, r, q)
@@ -40,13 +35,13 @@ func (h user) ofPerson(show web.Handler) web.Handler {
 func (h user) formOfPerson(f form) form {
 	return form{
 		build: func(r *http.Request, q *web.Request, in input) (ui.Page, error) {
-			if err := h.requirePerson(r, q); err != nil {
+			if err := h.requirePerson(r); err != nil {
 				return ui.Page{}, err
 			}
 			return f.build(r, q, in)
 		},
 		submit: func(w http.ResponseWriter, r *http.Request, q *web.Request, in input) (result, error) {
-			if err := h.requirePerson(r, q); err != nil {
+			if err := h.requirePerson(r); err != nil {
 				return result{}, err
 			}
 			return f.submit(w, r, q, in)

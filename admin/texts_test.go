@@ -93,7 +93,7 @@ func TestEveryValueHasWords(t *testing.T) {
 	w := newWorld(t)
 	for prefix, values := range map[string][]string{
 		"status.": api.UserStatuses, "role.": api.Roles, "roles.about_": api.Roles, "outcome.": api.Outcomes, "bulk.": bulkActions, "bulk.text_": bulkActions,
-		"origin.": {"local", "env", "oidc", "imported"}, "since.": api.Periods, "kind.": userKinds, "way.": {passwordByLink, passwordGenerated, passwordTyped},
+		"origin.": {"local", "env", "oidc", "imported"}, "since.": api.Periods, "kind.": api.UserKinds, "way.": {passwordByLink, passwordGenerated, passwordTyped},
 	} {
 		for _, v := range values {
 			if !w.ui.HasText(prefix + v) {

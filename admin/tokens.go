@@ -1,11 +1,11 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -165,7 +165,7 @@ func (h tokens) revoke(_ http.ResponseWriter, r *http.Request, q *web.Request, _
 func (h tokens) rotateForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
 	t, u, err := h.Store.Token(r.Context(), r.PathValue("id"))
 	if err == nil {
-		err = requireService(u)
+		err = account.RequireService(u)
 	}
 	if err != nil {
 		return ui.Page{}, err
@@ -184,7 +184,12 @@ func (h tokens) rotate(w http.ResponseWriter, r *http.Request, q *web.Request, i
 	if err != nil {
 		return result{}, err
 	}
-	made, err := h.Accounts.Programs.Rotate(r.Context(), q.Actor(), r.PathValue("id"), keep)
+	id := r.PathValue("id")
+	made, err := h.Accounts.Programs.Rotate(r.Context(), q.Actor(), id, keep)
+	if errors.Is(err, store.ErrStale) { // sent twice, or by somebody else meanwhile
+		_, u, err := h.Store.Token(r.Context(), id)
+		return result{redirect: userPath(u.ID) + "/tokens", flash: "token_rotated"}, err
+	}
 	if err != nil {
 		return result{}, err
 	}
@@ -194,7 +199,7 @@ func (h tokens) rotate(w http.ResponseWriter, r *http.Request, q *web.Request, i
 func (h tokens) createForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {
 	u, err := h.Store.User(r.Context(), r.PathValue("id"))
 	if err == nil {
-		err = requireService(u)
+		err = account.RequireService(u)
 	}
 	if err != nil {
 		return ui.Page{}, err
@@ -235,15 +240,6 @@ func tokenForm(q *web.Request) web.TokenForm {
 		}
 		return nil
 	})
-}
-
-// requireService refuses a person, who makes the own tokens.
-func requireService(u store.User) error {
-	if u.IsService() {
-		return nil
-	}
-	t := i18n.New("refused.not_service")
-	return &account.ForbiddenError{Code: account.CodeNotService, Text: t.String(), Message: t}
 }
 
 // formFields returns the fields for the form of a page.

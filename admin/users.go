@@ -28,22 +28,9 @@ func (h users) routes() []web.Route {
 	)
 }
 
-// userQuery reads which users to list.
-func userQuery(query url.Values) (store.UserQuery, error) {
-	out, err := api.UserQuery(query)
-	if err != nil {
-		return out, err
-	}
-	kind, err := api.Choice(query, "kind", userKinds...)
-	out.Kind = store.UserKind(kind)
-	return out, err
-}
-
-var userKinds = []string{string(store.KindPerson), string(store.KindService)}
-
 // list shows users; search, filters, order and page are in the query.
 func (h users) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := userQuery(q.Query)
+	query, err := api.UserQuery(q.Query)
 	if err != nil {
 		return err
 	}
@@ -254,7 +241,7 @@ func (h users) searchForm(q *web.Request, query store.UserQuery) *search {
 		textField("q", q.Text("table.text"), query.Text, "search"),
 		selectField(q, "status", q.Text("users.status"), query.Status, "status.", api.UserStatuses),
 		selectField(q, "role", q.Text("users.role"), string(query.Role), "role.", api.Roles),
-		selectField(q, "kind", q.Text("kind.kind"), string(query.Kind), "kind.", userKinds),
+		selectField(q, "kind", q.Text("kind.kind"), string(query.Kind), "kind.", api.UserKinds),
 	}
 	if names := h.providerOptions(q, query.Provider); len(names) > 1 {
 		s.Fields = append(s.Fields, field{
@@ -292,7 +279,7 @@ func (h users) providerOptions(q *web.Request, now string) []option {
 }
 
 func (h users) export(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := userQuery(q.Query)
+	query, err := api.UserQuery(q.Query)
 	if err != nil {
 		return err
 	}

@@ -123,6 +123,9 @@ func (h users) bulk(_ http.ResponseWriter, r *http.Request, q *web.Request, in i
 			outcome = cell{Marks: []mark{warn(q.Text("bulk.skipped"))}, Small: reason}
 		} else {
 			done++
+			if outcome.Small, err = h.stillIn(r, q, u, do); err != nil {
+				return result{}, err
+			}
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{
 			{Head: true, Text: u.Username, Href: q.At(userPath(u.ID)), Small: u.Name},
@@ -138,11 +141,22 @@ func (h users) bulk(_ http.ResponseWriter, r *http.Request, q *web.Request, in i
 	return result{page: &p}, nil
 }
 
+// stillIn tells who else still gets in to an account whose sessions were ended.
+func (h users) stillIn(r *http.Request, q *web.Request, u store.User, do string) (string, error) {
+	if do != "end_sessions" {
+		return "", nil
+	}
+	list, err := accessWarnings(h.Deps, q, r, u, "linked.left", "left.tokens")
+	return strings.Join(list, " "), err
+}
+
 func (h users) applyOne(r *http.Request, q *web.Request, u store.User, do, note string) error {
 	on, off, adminRole, userRole := true, false, store.RoleAdmin, store.RoleUser
 	var p account.Patch
-	if u.IsService() && (do == "end_sessions" || do == "require_change") {
-		return refuseService(q)
+	if do == "end_sessions" || do == "require_change" {
+		if err := account.RequirePerson(u); err != nil {
+			return err
+		}
 	}
 	switch do {
 	case "end_sessions":

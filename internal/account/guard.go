@@ -130,10 +130,18 @@ func (s *core) guardPatch(a Actor, before, after store.User) error {
 	return nil
 }
 
-// refuseService refuses what only people have: a service account has no password, no way to sign in and no session.
-func refuseService(u store.User) error {
+// RequirePerson refuses for a service account what only people have: a password, ways to sign in, sessions, links.
+func RequirePerson(u store.User) error {
 	if u.IsService() {
 		return refuse(CodeService, "refused.service")
+	}
+	return nil
+}
+
+// RequireService refuses that others make a person's tokens: they could act as that person.
+func RequireService(u store.User) error {
+	if !u.IsService() {
+		return refuse(CodeNotService, "refused.not_service")
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (s *Service) MoveIdentity(ctx context.Context, a Actor, userID, identityID,
 			case to.Managed:
 				return s.errManaged("identity")
 			case to.IsService():
-				return refuseService(to)
+				return RequirePerson(to)
 			}
 			n, err := login.MoveIdentity(ctx, tx, id, to.ID)
 			if err != nil {
@@ -75,7 +75,7 @@ func (s *Service) identity(ctx context.Context, tx store.Tx, a Actor, userID, id
 		return store.User{}, store.Identity{}, err
 	}
 	setTarget(e, u)
-	if err := refuseService(u); err != nil {
+	if err := RequirePerson(u); err != nil {
 		return store.User{}, store.Identity{}, err
 	}
 	ids, err := tx.Identities(ctx, u.ID)

@@ -68,7 +68,7 @@ func (s *Service) CancelLink(ctx context.Context, a Actor, userID string) error 
 			return err
 		}
 		setTarget(e, u)
-		if err := refuseService(u); err != nil {
+		if err := RequirePerson(u); err != nil {
 			return err
 		}
 		n, err := tx.CancelLinks(ctx, store.LinkPassword, u.ID)
@@ -116,7 +116,7 @@ func (s *Service) Unlock(ctx context.Context, a Actor, id string) error {
 		if err := refuseSelf(a, u, "refused.self_unlock"); err != nil {
 			return err // whoever has stolen a session could go on guessing
 		}
-		if err := refuseService(u); err != nil {
+		if err := RequirePerson(u); err != nil {
 			return err
 		}
 		if err := login.ClearAttempts(ctx, tx, u); err != nil {

@@ -115,7 +115,7 @@ func (s *Service) resettable(ctx context.Context, tx store.Tx, a Actor, id strin
 		return store.User{}, err
 	}
 	setTarget(e, u)
-	if err := refuseService(u); err != nil {
+	if err := RequirePerson(u); err != nil {
 		return store.User{}, err
 	}
 	if u.Managed {

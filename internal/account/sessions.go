@@ -135,7 +135,7 @@ func (s SessionActions) RevokeAccess(ctx context.Context, a Actor, userID string
 				return err
 			}
 			setTarget(e, u)
-			if err := refuseService(u); err != nil {
+			if err := RequirePerson(u); err != nil {
 				return err
 			}
 			out, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{

@@ -94,8 +94,8 @@ func (s TokenActions) Create(ctx context.Context, a Actor, userID string, n NewT
 		u, err := tx.User(ctx, userID)
 		switch {
 		case err != nil:
-		case !u.IsService() && a.Kind != CommandLine:
-			return u, refuse(CodeNotService, "refused.not_service")
+		case a.Kind != CommandLine:
+			err = RequireService(u)
 		case !u.IsService():
 			t.Level = levelOne
 		}
@@ -257,10 +257,10 @@ func (s TokenActions) Rotate(ctx context.Context, a Actor, id string, keep time.
 		if err := s.byAdmin(ctx, a)(tx, e, u); err != nil {
 			return err
 		}
-		if u.ID != "" && !u.IsService() && a.Kind != CommandLine {
-			return refuse(CodeNotService, "refused.not_service")
+		if u.ID == "" || a.Kind == CommandLine {
+			return nil
 		}
-		return nil
+		return RequireService(u)
 	})
 }
 
