@@ -11,7 +11,7 @@ import (
 // here is not kept: a field that nobody has thought of may be a password, a code or a token.
 var keptFields = []string{
 	ui.AboutField, "action", "active", "back", "block", "confirm", "days", "do", "email", "end_others", "expires",
-	"expiry", "groups", "hosts", "id", "identities", "issuer", "keep", "keep_sessions", "kind", "language",
+	"groups", "hosts", "id", "identities", "issuer", "keep", "keep_sessions", "kind", "language",
 	"methods", "must_change", "name", "note", "paths", "provider", "role", "rt", "subject", "theme", "to",
 	"username", "version", "way",
 }

@@ -179,8 +179,8 @@ func (f TokenForm) lives(q *Request, u store.User) []TokenOption {
 	return list
 }
 
-// TokenKeeps are for how long a token that is rotated can be kept: the value of the field "keep", and the duration.
-var TokenKeeps = []struct {
+// tokenKeeps are for how long a token that is rotated can be kept: the value of the field "keep", and the duration.
+var tokenKeeps = []struct {
 	Value string
 	For   time.Duration
 }{{"now", 0}, {"1h", time.Hour}, {"24h", day}, {"168h", 7 * day}}
@@ -190,7 +190,7 @@ func (q *Request) KeepField(now string) TokenField {
 	f := TokenField{Kind: "select", Field: ui.Field{
 		ID: "keep", Name: "keep", Label: q.Text("rotate.keep"), Hint: q.Text("rotate.keep_hint"),
 	}}
-	for _, k := range TokenKeeps {
+	for _, k := range tokenKeeps {
 		text := q.Text("rotate.keep_now")
 		if k.For > 0 {
 			text = q.Span(k.For)
@@ -202,7 +202,7 @@ func (q *Request) KeepField(now string) TokenField {
 
 // ReadKeep reads that field. None is none: the old token ends at once.
 func (q *Request) ReadKeep(value string) (time.Duration, error) {
-	for _, k := range TokenKeeps {
+	for _, k := range tokenKeeps {
 		if k.Value == value || value == "" && k.For == 0 {
 			return k.For, nil
 		}

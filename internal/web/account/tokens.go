@@ -3,12 +3,12 @@ package account
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -157,7 +157,7 @@ func (h *Tokens) askAgain(w http.ResponseWriter, r *http.Request, q *web.Request
 	if _, ok := h.Guard.CheckOwn(q.Request, back); !ok {
 		back = q.At("/account/tokens")
 	}
-	web.Redirect(w, r, q.At("/reauth?rt=")+url.QueryEscape(back))
+	web.Redirect(w, r, q.StepUpURL(returnto.Target{}, back))
 }
 
 // refuse shows a form again with what is wrong, or asks for a fresh sign-in and leads back to the form.
