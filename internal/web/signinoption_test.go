@@ -112,8 +112,8 @@ func TestTheFirstProviderIsForPageLoadsOfPeopleWhoAreNotSignedIn(t *testing.T) {
 func TestTheFirstProviderWaitsForThePersonAfterASignOut(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(*testing.T, *browser){
-		"the page":      func(t *testing.T, b *browser) { b.post("/logout").wantRedirect(t, "/_auth/logged-out") },
-		"without one":   func(t *testing.T, b *browser) { b.cookies = map[string]string{}; b.post("/logout") },
+		"the page":    func(t *testing.T, b *browser) { b.post("/logout").wantRedirect(t, "/_auth/logged-out") },
+		"without one": func(t *testing.T, b *browser) { b.cookies = map[string]string{}; b.post("/logout") },
 		"a link": func(t *testing.T, b *browser) {
 			delete(b.cookies, b.tokenName()) // the session was over already
 			b.get("/logout").wantRedirect(t, "/_auth/logged-out")

@@ -65,14 +65,44 @@ func (f *TokenForm) fields() map[string]*string {
 	}
 }
 
-// Query returns the fields as a query, for With.
-func (f TokenForm) Query() string {
-	v := url.Values{}
+// sealedTokenForm is the purpose of a sealed form. What fills a form one click from being sent is what its person typed,
+// and not what an address says that another site leads to.
+const sealedTokenForm = "token-form"
+
+// Seal returns what was typed, for an address that [Request.OpenTokenForm] reads; "" where that cannot be.
+func (f TokenForm) Seal(q *Request) string {
+	v := url.Values{"until": {strconv.FormatInt(q.deps.Clock().Add(returnLife).Unix(), 10)}}
 	for name, from := range f.fields() {
 		v[name] = lines(*from)
 	}
-	return v.Encode()
+	sealed, err := q.deps.seal.Seal(q.http.Context(), []byte(v.Encode()), sealedTokenForm, q.tokenFormRow())
+	if err != nil {
+		return ""
+	}
+	return sealed
 }
+
+// OpenTokenForm returns the form that the person who is signed in has typed here within the last hour, or else the form
+// as it is at first.
+func (q *Request) OpenTokenForm(sealed string) TokenForm {
+	f := q.NewTokenForm()
+	plain, err := q.deps.seal.Open(q.http.Context(), sealed, sealedTokenForm, q.tokenFormRow())
+	if err != nil {
+		return f
+	}
+	v, err := url.ParseQuery(string(plain))
+	if err != nil {
+		return f
+	}
+	until, err := strconv.ParseInt(v.Get("until"), 10, 64)
+	if err != nil || !q.deps.Clock().Before(time.Unix(until, 0)) {
+		return f
+	}
+	return f.With(func(name string) []string { return v[name] })
+}
+
+// tokenFormRow binds a sealed form to this site and to a person.
+func (q *Request) tokenFormRow() string { return q.Origin() + " " + q.Live.User.ID }
 
 // Token reads the form. What is beyond the limits is for the account service to refuse.
 func (f TokenForm) Token(q *Request) (account.NewToken, error) {

@@ -249,3 +249,51 @@ func TestEndingOnesSessionsSaysThatTokensGoOn(t *testing.T) {
 		t.Error("tokens that count nowhere are said to go on")
 	}
 }
+
+// What a link of another site says does not fill the form, one click from being sent. What the person typed is kept over
+// a step-up for an hour, for that person.
+func TestOnlyWhatThePersonTypedFillsTheFormOfAToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b, other := w.browser().signIn("ada", adaPass), w.browser().signIn("root", rootPass)
+	planted := "/account/tokens/new?name=planted&hosts=planted.test&hosts=*&expires=days&days=77&methods=read"
+	filled := func(b *browser, path string) bool {
+		t.Helper()
+		a := b.get(path).want(t, 200)
+		if strings.Contains(a.body, "typed") {
+			return true
+		}
+		a.want(t, 200, ">app.example.test</textarea>", `id="name" name="name" type="text" value=""`, `value="2160h0m0s" selected`, `value="all" selected`)
+		return false
+	}
+	if filled(b, planted) {
+		t.Error("an address fills the form")
+	}
+	w.Clock.Advance(account.FreshWindow)
+	rt := func(to string) string {
+		u, err := url.Parse(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Query().Get("rt")
+	}
+	back := b.post("/reauth", "password", adaPass, "rt", rt(b.get(planted).below(t))).below(t)
+	if filled(b, back) {
+		t.Error("an address fills the form after a step-up")
+	}
+	w.Clock.Advance(account.FreshWindow)
+	asked := rt(b.post("/account/tokens", "name", "typed", "hosts", "typed.test").below(t))
+	back = b.post("/reauth", "password", adaPass, "rt", asked).below(t)
+	other.post("/reauth", "password", rootPass, "rt", "/_auth/account").below(t)
+	if !filled(b, back) || filled(other, back) || filled(b, back+"x") || filled(b, back[:len(back)-9]) {
+		t.Error("not just the person's own form is filled")
+	}
+	if strings.Contains(asked, "typed") {
+		t.Errorf("what was typed stands in the address: %s", asked)
+	}
+	w.Clock.Advance(time.Hour)
+	b.post("/reauth", "password", adaPass, "rt", "/_auth/account").below(t)
+	if filled(b, back) {
+		t.Error("it is kept for ever")
+	}
+}

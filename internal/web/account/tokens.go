@@ -3,6 +3,7 @@ package account
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -96,6 +97,9 @@ func (h *Tokens) formPage(q *web.Request, title string, d tokenFormPage, errs []
 	return page
 }
 
+// formParam holds what was typed before a step-up, sealed.
+const formParam = "form"
+
 // form asks what a new token is for, of somebody who may make one: before anything is typed.
 func (h *Tokens) form(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	if h.stale(q) {
@@ -106,8 +110,7 @@ func (h *Tokens) form(w http.ResponseWriter, r *http.Request, q *web.Request) er
 		h.askAgain(w, r, q, back)
 		return nil
 	}
-	f := q.NewTokenForm().With(func(name string) []string { return q.Query[name] })
-	q.UI.Write(w, r, h.newPage(q, f, nil))
+	q.UI.Write(w, r, h.newPage(q, q.OpenTokenForm(q.Query.Get(formParam)), nil))
 	return nil
 }
 
@@ -133,7 +136,8 @@ func (h *Tokens) create(w http.ResponseWriter, r *http.Request, q *web.Request) 
 		made, err = h.Accounts.Programs.CreateOwn(r.Context(), q.Actor(), n)
 	}
 	if err != nil {
-		return h.refuse(w, r, q, err, q.At("/account/tokens/new?"+f.Query()), func(errs []ui.FieldError) ui.Page {
+		back := returnto.At(q.At("/account/tokens/new"), url.Values{formParam: {f.Seal(q)}})
+		return h.refuse(w, r, q, err, back, func(errs []ui.FieldError) ui.Page {
 			return h.newPage(q, f, errs)
 		})
 	}
