@@ -70,3 +70,33 @@ func (b *browser) plain(method, path string, header ...string) *http.Request {
 	r.Header = h
 	return r
 }
+
+// A path for Basic on which no token is taken is worth a warning that says where it is, and an error with strict.
+func TestBasicWhereNoTokenIsTakenIsWarnedAbout(t *testing.T) {
+	const text = "programs are asked for a token there"
+	for lines, path := range map[string]string{
+		"basic /git/*":                                      "",
+		"basic /git/*\n\ttokens /git/*":                     "",
+		"basic /git/x /one\n\ttokens /git/* /one":           "",
+		"basic /git/*\n\ttokens /api/*":                     "/git/*",
+		"basic /*\n\ttokens /git/*":                         "/*",
+		"basic /git/* /two\n\ttokens /one /git/*":           "/two",
+		"basic /git/*\n\ttokens /git/one/* /git/two/* /git": "/git/*",
+	} {
+		s := startAdmin(t, "gatehouse {\n\t"+lines+"\n}", withGlobal("tokens"))
+		b := s.browser()
+		b.signIn(adminName, adminPass)
+		s.logs.waitFor(t, "signed in") // what was logged before has arrived
+		logged := s.logs.String()
+		if got := strings.Count(logged, text); (got == 1) != (path != "") || !strings.Contains(logged, "basic "+path+": "+text) == (path != "") {
+			t.Errorf("%q: %d warnings\n%s", lines, got, grep(logged, text))
+		}
+		if path != "" && !strings.Contains(grep(logged, text), "Caddyfile:") {
+			t.Errorf("%q: no place: %s", lines, grep(logged, text))
+		}
+		strict := strings.Replace(s.caddyfile(), "gatehouse {\n", "gatehouse {\n\t\tstrict\n", 1)
+		if err := s.reload(strict); (err != nil) != (path != "") {
+			t.Errorf("%q with strict: %v", lines, err)
+		}
+	}
+}

@@ -104,7 +104,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	}
 	for _, provision := range []func() error{
 		g.provisionPaths, g.provisionRequire, g.provisionHeaders, g.provisionAssertion, g.provisionCORS,
-		g.checkProgramsGetIn,
+		g.checkProgramsGetIn, g.warnBasic,
 	} {
 		if err := provision(); err != nil {
 			return err

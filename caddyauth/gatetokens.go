@@ -1,9 +1,11 @@
 package caddyauth
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -84,6 +86,26 @@ func (g *Gate) checkProgramsGetIn() error {
 		if useless {
 			return fmt.Errorf("%s: there are no tokens to take: switch them on in the global option, { gatehouse { tokens } }",
 				option)
+		}
+	}
+	return nil
+}
+
+// warnBasic warns of paths for Basic on which this gate takes no token: a program is asked for one there, and gets in with
+// none.
+func (g *Gate) warnBasic() error {
+	if len(g.tokenPaths()) == 0 {
+		return nil
+	}
+	for _, path := range g.Basic {
+		if g.tokens.Contains(path) {
+			continue
+		}
+		err := g.app.warn(cmp.Or(g.At, "http.handlers.gatehouse"), "basic "+path+": programs are asked for a token there, "+
+			"and tokens are taken on other paths only, "+strings.Join(g.Tokens, " ")+"; name the path in tokens, or a part of "+
+			"it that is there in basic")
+		if err != nil {
+			return err
 		}
 	}
 	return nil

@@ -57,6 +57,15 @@ func (p Paths) Match(t Target) bool {
 	return !t.Ambiguous() && p.contains(t.original)
 }
 
+// Contains reports whether every path that a pattern of other rules means is under one of the rules.
+func (p Paths) Contains(pattern string) bool {
+	dir, ok := strings.CutSuffix(pattern, "*")
+	if !ok {
+		return p.contains(pattern)
+	}
+	return slices.ContainsFunc(p.prefix, func(have string) bool { return strings.HasPrefix(dir, have) })
+}
+
 // Covers reports whether any usual reading of the path that the client wrote, or of what it was rewritten to, is under
 // one of the rules. It is for rules that open nothing: what an upstream may take for the address of an API gets the
 // response of one.

@@ -38,6 +38,22 @@ func TestPublicPathsMatchExactlyOrByWholeSegments(t *testing.T) {
 }
 
 // A path that a lenient upstream could read as another one is never public.
+func TestRulesContainThePatternsOfNarrowerOnes(t *testing.T) {
+	t.Parallel()
+	p := rules(t, "/git/*", "/one", "/a/b/*")
+	for pattern, want := range map[string]bool{
+		"/git/*": true, "/git/x/*": true, "/git/x": true, "/one": true, "/a/b/*": true, "/a/b/c": true,
+		"/*": false, "/gi/*": false, "/gitx/*": false, "/one/*": false, "/on": false, "/a/*": false, "/a/bc": false,
+	} {
+		if p.Contains(pattern) != want {
+			t.Errorf("%s: %t", pattern, !want)
+		}
+	}
+	if rules(t).Contains("/x") || !rules(t, "/*").Contains("/*") {
+		t.Error("nothing or all")
+	}
+}
+
 func TestAmbiguousPathsAreNeverPublic(t *testing.T) {
 	p := rules(t, "/public/*", "/")
 	for _, target := range []string{
