@@ -146,11 +146,11 @@ func (h user) endSessionsForm(r *http.Request, q *web.Request, in input) (ui.Pag
 	if err != nil {
 		return p, err
 	}
-	tokens := "left.tokens"
+	warning := "left.tokens"
 	if len(s.Form.Fields) > 0 { // the box that takes identities takes tokens along
-		tokens = "left.tokens_unlink"
+		warning = "left.tokens_unlink"
 	}
-	s.Warnings, err = accessWarnings(h.Deps, q, r, u, "", tokens)
+	s.Warnings, err = accessWarnings(h.Deps, q, r, u, "", warning)
 	return p, err
 }
 

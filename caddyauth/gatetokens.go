@@ -91,8 +91,8 @@ func (g *Gate) checkProgramsGetIn() error {
 	return nil
 }
 
-// warnBasic warns of paths for Basic on which this gate takes no token: a program is asked for one there, and gets in with
-// none.
+// warnBasic warns of paths for Basic on which this gate takes no token: a program is asked for one there, and gets in
+// with none.
 func (g *Gate) warnBasic() error {
 	if len(g.tokenPaths()) == 0 {
 		return nil

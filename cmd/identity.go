@@ -158,8 +158,8 @@ func identityMove(c *call) error {
 	})
 }
 
-// accessLeftJSON is who else still gets in to an account after it was taken back: with identities at providers, and with
-// tokens of programs.
+// accessLeftJSON is who else still gets in to an account after it was taken back: with identities at providers, and
+// with tokens of programs.
 type accessLeftJSON struct {
 	Identities []api.Identity `json:"identities,omitempty"`
 	Tokens     int            `json:"tokens,omitempty"`

@@ -7,8 +7,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// AccessLeft is who else still gets in to an account after it was taken back. Its owner may not know of them, so whoever
-// takes it back has to be told.
+// AccessLeft is who else still gets in to an account after it was taken back. Its owner may not know of them, so
+// whoever takes it back has to be told.
 type AccessLeft struct {
 	Identities []store.Identity // with which somebody can still sign in
 	Tokens     int              // of programs, which go on

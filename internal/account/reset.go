@@ -27,8 +27,8 @@ type Reset struct {
 
 // ResetPassword sets a new password, or creates a one-time link to set one. The present password works until the link
 // is used, unless BlockNow. Administrators change their own password on the account pages, where the present one is
-// required: an unattended session is not enough. Identities that remain still give access, and so do tokens until a link
-// is used: callers report them, see [Service.AccessLeft].
+// required: an unattended session is not enough. Identities that remain still give access, and so do tokens until a
+// link is used: callers report them, see [Service.AccessLeft].
 func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset) (*IssuedLink, error) {
 	hash, err := s.prepareReset(ctx, a, id, r)
 	if err != nil {

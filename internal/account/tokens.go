@@ -183,8 +183,8 @@ func (s TokenActions) fill(t *store.Token, n NewToken, u store.User) error {
 	return f.err()
 }
 
-// tokenGuard allows what is done to a token, which may not be there, and sets the event's target once the actor may know
-// whose it is.
+// tokenGuard allows what is done to a token, which may not be there, and sets the event's target once the actor may
+// know whose it is.
 type tokenGuard func(tx store.Tx, e *store.Event, owner store.User) error
 
 // byOwner allows the owner of a token, with a fresh sign-in. Other people's tokens are not found.

@@ -65,8 +65,8 @@ func (f *TokenForm) fields() map[string]*string {
 	}
 }
 
-// sealedTokenForm is the purpose of a sealed form. What fills a form one click from being sent is what its person typed,
-// and not what an address says that another site leads to.
+// sealedTokenForm is the purpose of a sealed form. What fills a form one click from being sent is what its person
+// typed, and not what an address says that another site leads to.
 const sealedTokenForm = "token-form"
 
 // Seal returns what was typed, for an address that [Request.OpenTokenForm] reads; "" where that cannot be.
