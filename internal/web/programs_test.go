@@ -47,8 +47,8 @@ func TestRoutesAreClosedToTokensByDefault(t *testing.T) {
 		"GET /api/v1/me", "GET /api/v1/session", "GET /healthz", "GET /assets/{name}")
 }
 
-// Before there is an administrator, a token is told that it opens nothing here, and not how to set the site up.
-func TestATokenIsToldNothingOfTheSetUp(t *testing.T) {
+// Before there is an administrator, a token opens nothing here either, and no page says how to set the site up.
+func TestATokenLearnsNothingOfTheSetUp(t *testing.T) {
 	t.Parallel()
 	w := emptyWorld(t)
 	p := w.Program(w.Add("ada", store.RoleUser).ID)
