@@ -83,8 +83,8 @@ type Store interface {
 	Watch(w Watcher) (stop func())
 
 	// Sweep deletes at most limit expired rows of each kind (sessions, flows, links, tokens that expired long ago,
-	// throttle counts, devices, one-time values, old changes; events older than keepEvents when that is positive) and
-	// returns their number.
+	// device grants, throttle counts, devices, one-time values, old changes; events older than keepEvents when that is
+	// positive) and returns their number.
 	Sweep(ctx context.Context, now time.Time, keepEvents time.Duration, limit int) (int, error)
 
 	// Ping returns nil when the store can be read.
@@ -161,6 +161,13 @@ type Reader interface {
 	// ExpiredTokens returns tokens that had expired at now, were not replaced, and whose expiry has not been noted with
 	// [Tx.NoteExpired], at most limit.
 	ExpiredTokens(ctx context.Context, now time.Time, limit int) ([]TokenRow, error)
+
+	// DeviceGrant returns the device grant with that device code, expired and decided ones too.
+	DeviceGrant(ctx context.Context, hash TokenHash) (DeviceGrant, error)
+	// DeviceGrantByCode returns the device grant with that user code, expired and decided ones too.
+	DeviceGrantByCode(ctx context.Context, hash TokenHash) (DeviceGrant, error)
+	// CountDeviceGrants returns how many device grants are pending at now: all of them, and those of an origin.
+	CountDeviceGrants(ctx context.Context, origin string, now time.Time) (all, own int, err error)
 
 	// KnownDevice reports whether the browser with that device token has signed in as that user.
 	KnownDevice(ctx context.Context, hash TokenHash, userID string) (bool, error)
@@ -249,8 +256,20 @@ type Tx interface {
 	// Call it with claims of a response alone, never with those that a session has kept: they may be older than the
 	// tokens'.
 	RenewTokenClaims(ctx context.Context, i Identity, claims string) error
+	// SetTokenText gives a token that nobody has the text of yet its hash, hint and end. ErrNotFound when it is gone,
+	// expired at now, or was replaced.
+	SetTokenText(ctx context.Context, id string, hash TokenHash, hint string, expires, now time.Time) error
 	// NoteExpired records that the expiry of these tokens is in the audit log.
 	NoteExpired(ctx context.Context, ids ...string) error
+
+	// CreateDeviceGrant inserts a pending grant. ConflictError when its user code is in use.
+	CreateDeviceGrant(ctx context.Context, g DeviceGrant) error
+	// DecideDeviceGrant records what a person decided about a grant. ErrNotFound when there is none with that user code
+	// that has not expired at now, ErrStale when it was decided before.
+	DecideDeviceGrant(ctx context.Context, code TokenHash, d DeviceDecision, now time.Time) error
+	// TakeDeviceGrant marks an approved grant as used and returns it as it was; ErrNotFound when it is not approved, was
+	// taken before or has expired at now. Of any number of concurrent callers, one gets it.
+	TakeDeviceGrant(ctx context.Context, hash TokenHash, now time.Time) (DeviceGrant, error)
 
 	// EndFlows deletes the flows that the user started while signed in (linking, step-up).
 	EndFlows(ctx context.Context, userID string) error

@@ -12,6 +12,8 @@ type Throttle interface {
 	// first attempt). It returns 0 if the attempt was counted, else how long the window still lasts.
 	CountInWindow(ctx context.Context, key string, limit int, window time.Duration, now time.Time) (wait time.Duration,
 		err error)
+	// UncountInWindow takes back one attempt that CountInWindow has counted, and that is none of those to be limited.
+	UncountInWindow(ctx context.Context, key string, now time.Time) error
 	// BeginAttempt counts an attempt under key before its outcome is known (the caller clears it on success). While key
 	// is blocked it counts nothing and returns the remaining wait. After free counted attempts each further one makes
 	// the key wait twice as long as the one before, from [FirstWait] up to longest.

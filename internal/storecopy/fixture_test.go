@@ -152,6 +152,11 @@ func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 			ID: store.NewID(now), Hash: store.HashToken("token"), UserID: u.ID, Name: "ü", Hosts: []string{"*"},
 			Paths: []string{"/a/*"}, Methods: store.TokenRead, CreatedAt: now, ExpiresAt: later,
 		}),
+		tx.CreateDeviceGrant(ctx, store.DeviceGrant{
+			ID: store.NewID(now), Hash: store.HashToken("device code"), CodeHash: store.HashToken("user code"),
+			Client: "<ü>", Hosts: []string{"*"}, Paths: []string{"/a/*"}, Methods: store.TokenRead, IP: "2001:db8::1",
+			CreatedAt: now, ExpiresAt: later, State: store.DevicePending,
+		}),
 		tx.CreateFlow(ctx, store.Flow{
 			Hash: store.HashToken("state"), Browser: store.HashToken("browser"), Provider: "p",
 			Purpose: "login", CreatedAt: now, ExpiresAt: later,

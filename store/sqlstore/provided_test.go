@@ -13,7 +13,7 @@ import (
 
 // backToThree makes the schema that of version 3, as an update finds it.
 var backToThree = []string{
-	`DROP TABLE tokens`, `DROP INDEX users_service_by_username`, `DROP INDEX users_service_by_email`, `DROP INDEX users_service_by_created`,
+	`DROP TABLE device_grants`, `DROP TABLE tokens`, `DROP INDEX users_service_by_username`, `DROP INDEX users_service_by_email`, `DROP INDEX users_service_by_created`,
 	`DROP INDEX users_service_by_last_login`, `ALTER TABLE users DROP COLUMN kind`,
 	`DROP TABLE former_names`, `DROP TABLE session_sids`, `ALTER TABLE users DROP COLUMN role_provided`, `ALTER TABLE users DROP COLUMN provided_groups`,
 	`ALTER TABLE sessions DROP COLUMN claims`, `DELETE FROM gatehouse_schema WHERE version_id >= 4`,

@@ -12,6 +12,8 @@ const (
 	linkGrace = 7 * 24 * time.Hour
 	// tokenGrace is how long an expired token is kept, so that its owner's list can say so.
 	tokenGrace = 30 * 24 * time.Hour
+	// deviceGrace is how long an expired device grant is kept, so that its program hears "expired" and not "unknown".
+	deviceGrace = 10 * time.Minute
 	// changeRetention is how long changes are kept for other processes. A process that missed more than that drops its
 	// cache.
 	changeRetention = time.Hour
@@ -56,6 +58,7 @@ func sweepSteps(now, counts time.Time, keepEvents time.Duration) []sweepStep {
 		{"flows", "state_hash", `expires_at <= $2`, []any{ms(0)}},
 		{"links", "id", `expires_at <= $2`, []any{ms(linkGrace)}},
 		{"tokens", "id", `expires_at > 0 AND expires_at <= $2`, []any{ms(tokenGrace)}},
+		{"device_grants", "id", `expires_at <= $2`, []any{ms(deviceGrace)}},
 		{"throttle_buckets", "bucket", `tat <= $2`, []any{counts.UnixMicro()}},
 		{"throttle_attempts", "account", `last_at <= $2`, []any{toMillis(counts.Add(-forgetAttempts))}},
 		{"changes", "seq", `at <= $2`, []any{ms(changeRetention)}},

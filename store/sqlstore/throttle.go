@@ -57,6 +57,22 @@ func (d *DB) CountInWindow(ctx context.Context, key string, limit int, window ti
 	return max(p.wait(at, long, limit), time.Microsecond), nil
 }
 
+// UncountInWindow implements [store.Throttle].
+func (d *DB) UncountInWindow(ctx context.Context, key string, now time.Time) error {
+	if err := checkKeys(key); err != nil {
+		return err
+	}
+	now, err := d.storeTime(ctx, d.reader, now)
+	if err != nil {
+		return err
+	}
+	return d.exec(ctx, "take an attempt of a client back", func(ctx context.Context, q queryer) error {
+		_, err := q.ExecContext(ctx, `UPDATE throttle_buckets SET used = used - 1
+			WHERE bucket = $1 AND used > 0 AND tat > $2`, key, now.UnixMicro())
+		return err
+	})
+}
+
 // period is a window in which a client's attempts are counted.
 type period struct {
 	end  int64 // microseconds

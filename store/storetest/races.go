@@ -38,6 +38,10 @@ func race(t *testing.T, n int, allowed error, fn func(i int) error) int {
 var raceTests = []test{
 	{"of concurrent uses of a link, one succeeds", func(t *testing.T, s store.Store) { raceLink(t, s, s) }},
 	{"of concurrent uses of a flow, one succeeds", func(t *testing.T, s store.Store) { raceFlow(t, s, s) }},
+	{
+		"of concurrent decisions about a device grant, and of uses of it, one succeeds",
+		func(t *testing.T, s store.Store) { raceDevice(t, s, s) },
+	},
 	{"of concurrent uses of a one-time value, one is the first", func(t *testing.T, s store.Store) { raceOnce(t, s, s) }},
 	{"of concurrent creations of a username, one succeeds", func(t *testing.T, s store.Store) { raceName(t, s, s) }},
 	{"of administrators who demote each other, one stays", func(t *testing.T, s store.Store) { raceAdmins(t, s, s) }},
@@ -217,6 +221,7 @@ func pick(i int, a, b store.Store) store.Store {
 var sharedTests = []sharedTest{
 	{"two handles: of concurrent uses of a link, one succeeds", raceLink},
 	{"two handles: of concurrent uses of a flow, one succeeds", raceFlow},
+	{"two handles: of concurrent decisions about a device grant, and of uses of it, one succeeds", raceDevice},
 	{"two handles: of concurrent uses of a one-time value, one is the first", raceOnce},
 	{"two handles: of concurrent creations of a username, one succeeds", raceName},
 	{"two handles: of administrators who demote each other, one stays", raceAdmins},

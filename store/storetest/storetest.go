@@ -17,7 +17,7 @@ import (
 // must use the machine's clock.
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, group := range [][]test{
-		userTests, adminTests, userListTests, passwordTests, sessionTests, sessionListTests, providedTests, identityTests, linkTests, tokenTests, claimTests, flowTests,
+		userTests, adminTests, userListTests, passwordTests, sessionTests, sessionListTests, providedTests, identityTests, linkTests, tokenTests, claimTests, deviceTests, flowTests,
 		smallTests, eventTests, throttleTests, sweepTests, changeTests, raceTests,
 	} {
 		for _, c := range group {
