@@ -18,6 +18,7 @@ var order = []string{
 	"internal/api",         // the JSON API
 	"internal/runtime",     // what outlives a configuration
 	"internal/web/account", // pages about one's own account
+	"internal/web/device",  // a program's request for a token, approved in a browser
 	"internal/web/signin",  // ways in and out
 	"internal/web",         // routes, requests, who may come
 	"internal/seed",        // the administrator from the environment
@@ -25,6 +26,7 @@ var order = []string{
 	"internal/problem",     // errors as HTTP says them
 	"internal/account",     // the one place where accounts change
 	"internal/ui",          // rendering, headers, assets
+	"internal/device",      // codes and limits of the device sign-in
 	"internal/credential",  // tokens of programs
 	"internal/login",       // the one place where a session begins
 	"internal/machine",     // who programs act as that show a JWT of their platform

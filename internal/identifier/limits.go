@@ -11,6 +11,7 @@ const (
 	MaxLength         = 254 // characters of a username, display name or group; bytes of an e-mail address
 	MaxGroups         = 100 // groups granted to one account here
 	MaxProviderGroups = 200 // groups stored for one identity
+	MaxClient         = 64  // characters of what a program calls itself
 )
 
 // Fault is what is wrong with a value, "" for nothing.
@@ -54,6 +55,21 @@ func CheckGroup(s string) Fault { return checkText(s) }
 // need, and the variation selectors of emoji, are allowed.
 func CheckName(s string) Fault {
 	return checkCharacters(s, isUnsafe)
+}
+
+// CheckClient checks what a program calls itself: 1 to 64 visible characters, without outer white space. People decide
+// by it, and it is compared.
+func CheckClient(s string) Fault {
+	fault := checkText(s)
+	switch {
+	case fault != "":
+		return fault
+	case Fold(s) == "":
+		return Missing
+	case utf8.RuneCountInString(s) > MaxClient:
+		return Long
+	}
+	return ""
 }
 
 // CheckEmail checks an e-mail address; "" is a fault.

@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/assertion"
 	"github.com/gatehouse-auth/gatehouse/internal/credential"
+	"github.com/gatehouse-auth/gatehouse/internal/device"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
@@ -28,7 +29,9 @@ type Runtime struct {
 	Throttle   *login.Throttle
 	Assertions *assertion.Keys
 	// BadTokens counts tokens that are none.
-	BadTokens *credential.BadTokens
+	BadTokens *credential.AddressLimit
+	// Device bounds what programs ask of the device sign-in.
+	Device *device.Limits
 
 	mu           sync.Mutex
 	opened       bool
@@ -46,7 +49,8 @@ type Runtime struct {
 func New() *Runtime {
 	return &Runtime{
 		Metrics: newMetrics(), BadTokens: credential.NewBadTokens(time.Now),
-		slots: make(map[password.Params]*password.Slots), retention: newRetention(),
+		Device: device.NewLimits(time.Now),
+		slots:  make(map[password.Params]*password.Slots), retention: newRetention(),
 		stop: make(chan struct{}),
 	}
 }
