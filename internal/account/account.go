@@ -77,6 +77,7 @@ type Service struct {
 	*core
 	SessionActions
 	Programs TokenActions
+	Devices  DeviceActions
 }
 
 // core holds what every change needs: authorization, rate limits, the audit log.
@@ -89,7 +90,7 @@ type core struct {
 // New returns the service of a store.
 func New(c Config) *Service {
 	s := &core{Config: c}
-	return &Service{core: s, SessionActions: SessionActions{s}, Programs: TokenActions{s}}
+	return &Service{core: s, SessionActions: SessionActions{s}, Programs: TokenActions{s}, Devices: DeviceActions{s}}
 }
 
 func (s *core) now() time.Time {

@@ -32,6 +32,8 @@ type TokenLimits struct {
 	MaxExpiry time.Duration
 	NoExpiry  NoExpiry
 	PerUser   int // live tokens of one account
+	// Device lets programs ask for a token that a person approves in a browser; see [DeviceActions].
+	Device bool
 }
 
 // AllowNever reports whether a token of a user may never expire.
@@ -78,11 +80,16 @@ type TokenActions struct{ *core }
 // paths, methods), *[ForbiddenError] (tokens-off, token-limit, reauth-required).
 func (s TokenActions) CreateOwn(ctx context.Context, a Actor, n NewToken) (IssuedToken, error) {
 	return s.create(ctx, a, a.UserID, n, func(tx store.Tx, t *store.Token) (store.User, error) {
-		sess, u, err := s.requireFreshSession(ctx, tx, a)
-		t.Level, t.Provider, t.Issuer, t.Subject = levelOne, sess.Provider, sess.Issuer, sess.Subject
-		t.Claims = sess.Claims
-		return u, err
+		return s.ownerOf(ctx, tx, a, t)
 	})
+}
+
+// ownerOf returns the actor, who needs a fresh sign-in, as the owner of a token that is made in the actor's session.
+func (s TokenActions) ownerOf(ctx context.Context, tx store.Reader, a Actor, t *store.Token) (store.User, error) {
+	sess, u, err := s.requireFreshSession(ctx, tx, a)
+	t.Level, t.Provider, t.Issuer, t.Subject = levelOne, sess.Provider, sess.Issuer, sess.Subject
+	t.Claims = sess.Claims
+	return u, err
 }
 
 // Create creates a token of a service account, or, on the command line, of anybody.
