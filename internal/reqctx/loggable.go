@@ -151,7 +151,8 @@ func loggablePath(p string) (shown string, callback bool) {
 
 // secretNames are parameters with secrets (OAuth 2.0, OpenID Connect).
 var secretNames = []string{
-	"code", "state", "nonce", "sid", "session_state", "token", "id_token", "id_token_hint", "logout_token",
+	"code", "user_code", "device_code", "state", "nonce", "sid", "session_state", "token", "id_token", "id_token_hint",
+	"logout_token",
 	"logout_hint", "login_hint", "access_token", "refresh_token", "code_verifier", "code_challenge", "client_secret",
 	"client_assertion", "assertion", "password", "request", "response",
 }

@@ -59,8 +59,8 @@ func (g *Guard) Check(q *reqctx.Request, raw string) (target string, external, o
 	return origin + rest, origin != "", true
 }
 
-// CheckOwn checks a return to one of our own pages, for our own redirects: a plain path under account or admin, whose
-// pages change nothing when they are opened and never send a signed-in person away.
+// CheckOwn checks a return to one of our own pages, for our own redirects: a plain path under account or admin, or
+// device, whose pages change nothing when they are opened and never send a signed-in person away.
 func (g *Guard) CheckOwn(q *reqctx.Request, raw string) (target string, ok bool) {
 	if len(raw) > maxReturn || !plainBytes(raw) || !safePath(raw) {
 		return "", false
@@ -69,6 +69,9 @@ func (g *Guard) CheckOwn(q *reqctx.Request, raw string) (target string, ok bool)
 	rest, ok := strings.CutPrefix(path, q.Prefix)
 	if !ok || strings.ContainsAny(path, "%#;") {
 		return "", false
+	}
+	if rest == "/device" {
+		return raw, true
 	}
 	for _, area := range [...]string{"/account", "/admin"} {
 		if rest == area || strings.HasPrefix(rest, area+"/") {

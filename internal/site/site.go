@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	accountpages "github.com/gatehouse-auth/gatehouse/internal/web/account"
+	"github.com/gatehouse-auth/gatehouse/internal/web/device"
 	"github.com/gatehouse-auth/gatehouse/internal/web/signin"
 )
 
@@ -29,7 +30,7 @@ func New(c web.Config, a admin.Config, brand ui.Brand, language string) (*Site, 
 		log = zap.NewNop()
 	}
 	var err error
-	sources := []ui.Source{web.Files, signin.Files, accountpages.Files, api.Files, admin.Files}
+	sources := []ui.Source{web.Files, signin.Files, accountpages.Files, device.Files, api.Files, admin.Files}
 	if c.Pages, err = ui.NewSet(ui.Config{Brand: brand, Language: language, Log: log, Sources: sources}); err != nil {
 		return nil, err
 	}
@@ -41,6 +42,7 @@ func New(c web.Config, a admin.Config, brand ui.Brand, language string) (*Site, 
 	if err != nil {
 		return nil, err
 	}
-	pages := slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), admin.Routes(deps, a))
+	pages := slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), device.Routes(deps),
+		admin.Routes(deps, a))
 	return &Site{Router: web.NewRouter(deps, slices.Concat(pages, endpoints)), Responses: web.NewResponses(deps)}, nil
 }

@@ -296,12 +296,16 @@ func TestFormsAreStrict(t *testing.T) {
 		}
 		n++
 		at := address(mp[1])
+		otherKind := 415
+		if strings.HasPrefix(mp[1], "/device/") {
+			otherKind = 400 // RFC 6749, section 5.2
+		}
 		lenient := slices.Contains([]string{"/logout", "/account/sessions/others", "/account/sessions/{id}/revoke"}, mp[1]) // need no fields
 		for ct, body := range map[string]string{"application/json": `{}`, "multipart/form-data; boundary=x": "--x--", "text/plain": "a=b"} {
 			if lenient || (mp[1] == "/login" && strings.HasPrefix(ct, "multipart/")) {
 				continue
 			}
-			if a := b.send(request("POST", at, ct, body)); a.StatusCode != 415 {
+			if a := b.send(request("POST", at, ct, body)); a.StatusCode != otherKind {
 				t.Errorf("%s takes %s: %d", at, ct, a.StatusCode)
 			}
 		}
@@ -316,7 +320,7 @@ func TestFormsAreStrict(t *testing.T) {
 		}
 		zipped := request("POST", at, "application/x-www-form-urlencoded", "x=y")
 		zipped.Header.Set("Content-Encoding", "gzip")
-		if a := b.send(zipped); a.StatusCode != 415 {
+		if a := b.send(zipped); a.StatusCode != otherKind {
 			t.Errorf("%s takes a compressed form: %d", at, a.StatusCode)
 		}
 	}

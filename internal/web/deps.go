@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/device"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
@@ -24,7 +25,7 @@ import (
 var Files embed.FS
 
 // Config is what the pages and the API of one configuration are made from. Everything but CookieDomain, TrustReturn,
-// AdminHosts, Log, OIDC and PublicKeys is required.
+// AdminHosts, Log, OIDC, PublicKeys and Device is required.
 type Config struct {
 	Store    store.Store
 	Sessions *session.Manager
@@ -35,6 +36,8 @@ type Config struct {
 	Pages    *ui.Set     // templates and texts of every package with pages are among its sources
 	// PublicKeys returns the JWK Set with which apps verify signed identities; nil: there is none.
 	PublicKeys func(context.Context) ([]byte, error)
+	// Device bounds what programs ask of the device sign-in; nil: there is none.
+	Device *device.Limits
 
 	CookieDomain string        // of the session cookie; "" keeps it to one host
 	TrustReturn  []string      // other hosts a sign-in may return to

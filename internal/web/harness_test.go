@@ -87,7 +87,7 @@ func (w *world) addresses() []Address {
 		i, seen := at[rt.Pattern]
 		if !seen {
 			i, at[rt.Pattern] = len(list), len(list)
-			list = append(list, Address{Pattern: rt.Pattern, Access: names[rt.Access], API: rt.API()})
+			list = append(list, Address{Pattern: rt.Pattern, Access: names[rt.Access], API: rt.API() || rt.JSON})
 		}
 		if rt.Handle != nil {
 			list[i].Methods = append(list[i].Methods, rt.Method)

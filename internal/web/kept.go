@@ -13,7 +13,7 @@ var keptFields = []string{
 	ui.AboutField, "action", "active", "back", "block", "confirm", "days", "do", "email", "end_others", "expires",
 	"groups", "hosts", "id", "identities", "issuer", "keep", "keep_sessions", "kind", "language",
 	"methods", "must_change", "name", "note", "paths", "provider", "role", "rt", "subject", "theme", "to",
-	"username", "version", "way",
+	"user_code", "username", "version", "way",
 }
 
 // ownFormEnded is [Responses.SessionEnded] for a form of ours: the page keeps what was typed, as far as it is among

@@ -41,6 +41,7 @@ type Route struct {
 	Programs    bool // takes tokens of programs, whose owner then acts; others refuse them, see [Router.takesPrograms]
 	CrossSite   bool // takes requests from other sites, and protects itself
 	DuringSetup bool // responds as ever while there is no administrator yet
+	JSON        bool // outside of the API, for programs nevertheless: errors are problem documents
 }
 
 // API reports whether the route is for programs.

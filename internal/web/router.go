@@ -80,6 +80,7 @@ func (rt *Router) takesPrograms(r *http.Request) bool {
 func (rt *Router) serve(w http.ResponseWriter, r *http.Request, e *endpoint) {
 	q := rt.deps.newRequest(r)
 	q.parseQuery()
+	q.API = q.API || e.json
 	if err := rt.handle(w, r, q, e); err != nil {
 		q.WriteError(w, r, err)
 	}
@@ -135,6 +136,7 @@ type endpoint struct {
 	pattern     string
 	admin       bool
 	duringSetup bool
+	json        bool
 	access      Access
 	routes      []Route
 }
@@ -142,10 +144,10 @@ type endpoint struct {
 // add takes another method. A pattern whose methods differ in who may come is a mistake in the list of routes.
 func (e *endpoint) add(rt Route) {
 	if len(e.routes) == 0 {
-		e.admin, e.duringSetup, e.access = rt.Access.admin(), rt.DuringSetup, rt.Access
+		e.admin, e.duringSetup, e.json, e.access = rt.Access.admin(), rt.DuringSetup, rt.JSON, rt.Access
 	}
 	same := e.admin && rt.Access.admin() || e.access == rt.Access
-	if _, twice := e.find(rt.Method); twice || !same || e.duringSetup != rt.DuringSetup ||
+	if _, twice := e.find(rt.Method); twice || !same || e.duringSetup != rt.DuringSetup || e.json != rt.JSON ||
 		(rt.Handle == nil) != (rt.Method == "") {
 		panic(fmt.Sprintf("web: the routes of %s contradict each other", rt.Pattern))
 	}

@@ -30,6 +30,11 @@ func (q *Request) TokensStay() string {
 	return q.Text("tokens.stay")
 }
 
+// HasDeviceSignIn reports whether programs can ask for a token with a code.
+func (q *Request) HasDeviceSignIn() bool {
+	return q.HasTokens() && q.deps.Accounts.Tokens.Device && q.deps.Device != nil
+}
+
 // Values of the choice "expires" beside durations.
 const (
 	tokenDays  = "days" // as many as the field "days" says

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/device"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
@@ -21,6 +22,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	accountpages "github.com/gatehouse-auth/gatehouse/internal/web/account"
+	devicepages "github.com/gatehouse-auth/gatehouse/internal/web/device"
 	"github.com/gatehouse-auth/gatehouse/internal/web/signin"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
@@ -32,7 +34,7 @@ const Prefix = "/_auth"
 var Cheap = password.Params{MemoryKiB: 64, Time: 1, Threads: 1}
 
 // Sources are the templates and texts that every World has.
-var Sources = []ui.Source{web.Files, signin.Files, accountpages.Files}
+var Sources = []ui.Source{web.Files, signin.Files, accountpages.Files, devicepages.Files}
 
 // Services are a fresh store and what works on it.
 type Services struct {
@@ -56,6 +58,7 @@ func NewServices(t testing.TB, title string, log *zap.Logger) *Services {
 	sessions := session.NewManager(db, session.Options{Clock: clock.Now})
 	t.Cleanup(sessions.Close)
 	tokens := account.DefaultTokenLimits
+	tokens.Device = true
 	hasher := password.NewHasher(Cheap, password.NewSlots(2, 64))
 	limits := login.DefaultLimits
 	limits.Client = 100_000 // every test signs in from one address
@@ -75,6 +78,7 @@ func NewServices(t testing.TB, title string, log *zap.Logger) *Services {
 func (s *Services) WebConfig() web.Config {
 	return web.Config{
 		Store: s.Store, Sessions: s.Sessions, Login: s.Login, Accounts: s.Accounts, Clock: s.Clock.Now, Log: s.log,
+		Device: device.NewLimits(s.Clock.Now),
 	}
 }
 
@@ -110,7 +114,7 @@ func New(s *Services, c Config) *World {
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	routes := slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps))
+	routes := slices.Concat(web.Routes(deps), signin.Routes(deps), accountpages.Routes(deps), devicepages.Routes(deps))
 	if c.Routes != nil {
 		routes = append(routes, c.Routes(deps)...)
 	}

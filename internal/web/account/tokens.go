@@ -33,8 +33,9 @@ func tokenRoutes(d *web.Deps) []web.Route {
 
 // tokensPage is the data of the "tokens" page.
 type tokensPage struct {
-	Items []tokenItem
-	Next  string
+	Items  []tokenItem
+	Next   string
+	Device bool // programs can ask with a code
 }
 
 // tokenItem is a token in a list.
@@ -65,7 +66,7 @@ func (h *Tokens) list(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if err != nil {
 		return err
 	}
-	d := tokensPage{Next: nextPage(q.At("/account/tokens"), list.Next)}
+	d := tokensPage{Next: nextPage(q.At("/account/tokens"), list.Next), Device: q.HasDeviceSignIn()}
 	for _, row := range list.Items {
 		d.Items = append(d.Items, tokenItemOf(q, row.Token))
 	}
