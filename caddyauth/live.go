@@ -51,7 +51,7 @@ func newLive(a *App) (*live, error) {
 	pages, err := site.New(web.Config{
 		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Accounts: accounts, OIDC: providers, SignIn: o.signIn,
 		CookieDomain: o.cookieDomain, TrustReturn: o.trustReturn, AdminHosts: o.adminHosts,
-		Clock: time.Now, Log: a.log.Named("pages"),
+		Clock: time.Now, Log: a.log.Named("pages"), Device: rt.Device,
 		PublicKeys: func(ctx context.Context) ([]byte, error) { return rt.Assertions.PublicKeys(ctx, o.storeGrace) },
 	}, a.adminConfig(providers), o.brand, o.language)
 	if err != nil {

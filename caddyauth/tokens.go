@@ -23,6 +23,8 @@ type TokensConfig struct {
 	NoExpiry string `json:"no_expiry,omitempty"`
 	// PerUser is how many live tokens an account may have; default 50.
 	PerUser int `json:"per_user,omitempty"`
+	// Device lets programs sign in with a code that their owners approve in a browser (RFC 8628).
+	Device bool `json:"device,omitempty"`
 }
 
 // tokenOptions are the options of tokens.
@@ -51,8 +53,11 @@ func parseTokens(a *App, d *caddyfile.Dispenser) error {
 				return err
 			}
 			return a.check(d, resolveTokens)
+		case "device":
+			a.Tokens.Device = true
+			return noArgs(d)
 		}
-		return d.Errf("unrecognized option %q; tokens knows expiry, max_expiry, no_expiry and per_user", option)
+		return d.Errf("unrecognized option %q; tokens knows expiry, max_expiry, no_expiry, per_user and device", option)
 	})
 	if err != nil {
 		return err
@@ -88,6 +93,7 @@ func resolveTokens(a *App, o *options) error {
 	case c.PerUser > 0:
 		limits.PerUser = c.PerUser
 	}
+	limits.Device = c.Device
 	var err error
 	limits.NoExpiry, err = noExpiry(c.NoExpiry)
 	o.tokens = &limits
@@ -116,4 +122,5 @@ func tokensSettings(a *App, s *settings) {
 	s.add("tokens", "max_expiry", span(t.MaxExpiry), t.MaxExpiry == d.MaxExpiry)
 	s.add("tokens", "no_expiry", cmp.Or(a.Tokens.NoExpiry, "off"), t.NoExpiry == d.NoExpiry)
 	s.add("tokens", "per_user", strconv.Itoa(t.PerUser), t.PerUser == d.PerUser)
+	s.add("tokens", "device", onOff(t.Device), !t.Device)
 }
