@@ -29,7 +29,7 @@ func init() {
 
 The store is found through the configuration, as other commands find it (--config
 and --adapter, else a Caddyfile in the current directory), or through --store.
-"init" and "hash-password" need none.
+"init", "login" and "hash-password" need none.
 Run it as the user that runs Caddy, with the same environment: --envfile reads it
 from a file. Changes take effect on a running server within a second.
 
@@ -59,8 +59,9 @@ func build(root *cobra.Command) {
 	f.String("store", "",
 		"the store itself: [sqlite:]<path> or [postgres:]<dsn>; the DSN may be a placeholder such as {env.DATABASE_URL}")
 	f.StringArray("envfile", nil, "file with environment variables; may be given several times")
-	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), tokenCommand(), identityCommand(),
-		auditCommand(), providerCommand(), seedCommand(), hashCommand(), storeCommand(), backupCommand(), restoreCommand())
+	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), tokenCommand(), loginCommand(),
+		identityCommand(), auditCommand(), providerCommand(), seedCommand(), hashCommand(), storeCommand(), backupCommand(),
+		restoreCommand())
 }
 
 // call is one invocation of a verb.

@@ -8,6 +8,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// notScripted are verbs that no script can run, with where they are tested instead.
+var notScripted = map[string]string{"login": "TestLoginPrintsTheTokenAsAskedFor: it needs somebody who approves"}
+
 // Every verb takes --json; a script checks its output, and the documentation describes it.
 func TestEveryVerbPrintsJSON(t *testing.T) {
 	t.Parallel()
@@ -41,7 +44,7 @@ func TestEveryVerbPrintsJSON(t *testing.T) {
 				tried = true
 			}
 		}
-		if !tried {
+		if verb := strings.TrimPrefix(path, "gatehouse "); !tried && notScripted[verb] == "" {
 			t.Errorf("testdata/json.txt does not run %s with --json", path)
 		}
 		if verb := strings.TrimPrefix(path, "gatehouse "); !strings.Contains(string(page), "\n| `"+verb) {

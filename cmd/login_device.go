@@ -1,0 +1,293 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/credential"
+	"github.com/gatehouse-auth/gatehouse/internal/device"
+)
+
+// grantType is that of RFC 8628, section 3.4.
+const grantType = "urn:ietf:params:oauth:grant-type:device_code"
+
+// defaultPrefix is where the pages of a site are unless its configuration says otherwise.
+const defaultPrefix = "/_auth"
+
+// What a site may say.
+const (
+	loginTimeout     = 30 * time.Second // of one request
+	maxLoginResponse = 64 << 10
+	maxLoginWait     = 30 * time.Minute // for somebody to approve
+	maxLoginInterval = time.Minute
+	loginSlower      = 5 * time.Second // what slow_down adds (RFC 8628, section 3.5)
+)
+
+// parseSite returns the address below which a site has its pages. It has to be https but on this machine: the token is
+// in a response.
+func parseSite(arg string) (*url.URL, error) {
+	u, err := url.Parse(arg)
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "":
+		return nil, fmt.Errorf("%q is no address of a site: write for example https://app.example.com", arg)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("give the address of the site alone, such as https://app.example.com")
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+		return nil, fmt.Errorf("%q: use https, since the token is sent to this machine; http is for localhost only", arg)
+	}
+	prefix := strings.TrimRight(u.EscapedPath(), "/")
+	if prefix == "" {
+		prefix = defaultPrefix
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}).JoinPath(prefix), nil
+}
+
+// isLoopback reports whether a host is this machine (RFC 6761, section 6.3).
+func isLoopback(host string) bool {
+	host = strings.ToLower(host)
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// loginTransport asks a site. There is no client around it, which would read redirects and keep cookies.
+var loginTransport = &http.Transport{
+	Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+}
+
+// deviceLogin is the sign-in of a program at one site.
+type deviceLogin struct {
+	site *url.URL
+	// interval is the time between two polls.
+	interval time.Duration
+	client   string
+}
+
+// deviceGrant is what the site told: checked, so that nothing of it leads elsewhere or moves a cursor.
+type deviceGrant struct {
+	secret           string // the device code
+	code, page, open string
+	until            time.Time
+}
+
+// begin asks for a code (RFC 8628, section 3.1).
+func (d *deviceLogin) begin(ctx context.Context, form url.Values) (deviceGrant, error) {
+	var got struct {
+		DeviceCode string `json:"device_code"`
+		UserCode   string `json:"user_code"`
+		Page       string `json:"verification_uri"`
+		Open       string `json:"verification_uri_complete"`
+		ExpiresIn  int64  `json:"expires_in"`
+		Interval   int64  `json:"interval"`
+	}
+	d.client = form.Get("client_id")
+	status, err := d.post(ctx, "device/code", form, &got)
+	switch {
+	case err != nil:
+		return deviceGrant{}, err
+	case status == http.StatusNotFound:
+		return deviceGrant{}, fmt.Errorf("%s has no device sign-in: it needs \"tokens { device }\" in the global gatehouse "+
+			"option; if its pages are not below %s, give their prefix, such as %s://%s/prefix", d.site, d.site.EscapedPath(),
+			d.site.Scheme, d.site.Host)
+	}
+	code, ok := device.ParseCode(got.UserCode)
+	page, pageOK := d.own(got.Page)
+	open, openOK := d.own(got.Open)
+	if got.Open == "" {
+		open, openOK = page, pageOK
+	}
+	switch {
+	case !ok || got.DeviceCode == "" || got.ExpiresIn <= 0:
+		return deviceGrant{}, fmt.Errorf("%s sent no code that could be used: is it a site of Gatehouse?", d.site)
+	case !pageOK || !openOK:
+		return deviceGrant{}, fmt.Errorf("%s wants the code to be typed at another site, and is not trusted for that: if "+
+			"the site has another address for browsers, give that one", d.site)
+	}
+	d.interval = device.Interval
+	if got.Interval > 0 {
+		d.interval = min(time.Duration(min(got.Interval, 3600))*time.Second, maxLoginInterval)
+	}
+	life := min(time.Duration(min(got.ExpiresIn, 86400))*time.Second, maxLoginWait)
+	return deviceGrant{
+		secret: got.DeviceCode, code: device.FormatCode(code), page: page, open: open, until: time.Now().Add(life),
+	}, nil
+}
+
+// own returns an address of the site itself, escaped; ok is false for any other.
+func (d *deviceLogin) own(address string) (clean string, ok bool) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != d.site.Scheme || !sameHost(u, d.site) || u.User != nil {
+		return "", false
+	}
+	return u.String(), true
+}
+
+func sameHost(a, b *url.URL) bool {
+	port := func(u *url.URL) string {
+		switch p := u.Port(); {
+		case p != "":
+			return p
+		case u.Scheme == "https":
+			return "443"
+		}
+		return "80"
+	}
+	return strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+// wait polls until somebody has decided (RFC 8628, section 3.4). A site that is away for a moment is asked again.
+func (d *deviceLogin) wait(ctx context.Context, g deviceGrant) (loginToken, error) {
+	form := url.Values{"grant_type": {grantType}, "device_code": {g.secret}, "client_id": {d.client}}
+	for {
+		timer := time.NewTimer(d.interval)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return loginToken{}, fmt.Errorf("waiting for the approval: %w", ctx.Err())
+		case <-timer.C:
+		}
+		if !time.Now().Before(g.until) {
+			return loginToken{}, errLoginExpired
+		}
+		t, err := d.poll(ctx, form)
+		if err == nil {
+			return t, nil
+		}
+		if err := d.goOn(ctx, err); err != nil {
+			return loginToken{}, err
+		}
+	}
+}
+
+// goOn returns nil if the site is to be asked again after a response that is no token, with the interval as it is then.
+func (d *deviceLogin) goOn(ctx context.Context, err error) error {
+	var refused *loginError
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("waiting for the approval: %w", ctx.Err())
+	case !errors.As(err, &refused): // no response: back off (RFC 8628, section 3.5)
+		d.slowDown(0)
+	case refused.code == "authorization_pending":
+	case refused.code == "slow_down", refused.status == http.StatusTooManyRequests, refused.status >= 500:
+		d.slowDown(refused.retry)
+	case refused.code == "access_denied":
+		return errors.New("the sign-in was denied in the browser, or its token was revoked there")
+	case refused.code == "expired_token":
+		return errLoginExpired
+	default:
+		return err
+	}
+	return nil
+}
+
+func (d *deviceLogin) slowDown(retry time.Duration) {
+	d.interval = min(max(d.interval+loginSlower, retry), maxLoginInterval)
+}
+
+// errNoToken means that a site responded with something else than a token of Gatehouse.
+var errNoToken = errors.New("the site sent no token of Gatehouse")
+
+func (d *deviceLogin) poll(ctx context.Context, form url.Values) (loginToken, error) {
+	var got struct {
+		Token     string `json:"access_token"`
+		Type      string `json:"token_type"`
+		ExpiresIn int64  `json:"expires_in"`
+		User      string `json:"user"`
+	}
+	status, err := d.post(ctx, "device/token", form, &got)
+	switch {
+	case err != nil:
+		return loginToken{}, err
+	case status != http.StatusOK || !credential.Valid(got.Token) || !strings.EqualFold(got.Type, "Bearer") ||
+		got.ExpiresIn <= 0:
+		return loginToken{}, &loginError{status: status, err: errNoToken}
+	}
+	life := time.Duration(min(got.ExpiresIn, 10*366*86400)) * time.Second
+	return loginToken{text: got.Token, user: got.User, expires: time.Now().Add(life)}, nil
+}
+
+// loginError is a response that is none of the wanted ones.
+type loginError struct {
+	status int
+	code   string // of OAuth, "" for none
+	retry  time.Duration
+	err    error
+}
+
+func (e *loginError) Error() string { return e.err.Error() }
+
+// post sends a form and decodes the JSON of a response with status 200 into dst. Status 404 is no error. A redirect is
+// not followed: what it leads to may be anybody.
+func (d *deviceLogin) post(ctx context.Context, path string, form url.Values, dst any) (status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
+	defer cancel()
+	address := d.site.JoinPath(path).String()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return 0, fmt.Errorf("asking %s: %w", d.site, err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "application/json")
+	res, err := loginTransport.RoundTrip(r)
+	if err != nil {
+		return 0, fmt.Errorf("asking the site: %w", err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxLoginResponse))
+	if err != nil {
+		return 0, fmt.Errorf("reading the response of %s: %w", d.site, err)
+	}
+	switch {
+	case res.StatusCode == http.StatusNotFound:
+		return res.StatusCode, nil
+	case res.StatusCode == http.StatusOK && json.Unmarshal(body, dst) == nil:
+		return res.StatusCode, nil
+	}
+	return res.StatusCode, d.refused(res, body)
+}
+
+// refused returns the error of a response. Its words are the site's, and made safe for a terminal.
+func (d *deviceLogin) refused(res *http.Response, body []byte) error {
+	var said struct {
+		Code   string `json:"error"`
+		Text   string `json:"error_description"`
+		Detail string `json:"detail"`
+	}
+	_ = json.Unmarshal(body, &said) // whatever else it is says nothing
+	e := &loginError{status: res.StatusCode, code: said.Code}
+	if n, err := strconv.ParseUint(res.Header.Get("Retry-After"), 10, 16); err == nil {
+		e.retry = time.Duration(n) * time.Second
+	}
+	switch location := res.Header.Get("Location"); {
+	case location != "":
+		e.err = fmt.Errorf("%s leads elsewhere, which is not followed: give the address of the site itself (it leads to %s)",
+			d.site, sanitize(clip(location)))
+	case said.Code != "":
+		e.err = fmt.Errorf("%s refused: %s (%s)", d.site, sanitize(clip(said.Text)), sanitize(clip(said.Code)))
+	case said.Detail != "":
+		e.err = fmt.Errorf("%s responded with status %d: %s", d.site, res.StatusCode, sanitize(clip(said.Detail)))
+	default:
+		e.err = fmt.Errorf("%s responded with status %d and nothing that this command knows: is it a site of Gatehouse?",
+			d.site, res.StatusCode)
+	}
+	return e
+}
+
+// clip bounds what is shown of a site's words.
+func clip(s string) string {
+	const most = 300
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
