@@ -32,7 +32,7 @@ type world struct {
 func newWorld(t *testing.T, v browser.View) *world {
 	t.Helper()
 	g := start(t, gate.Options{
-		Global: "admin {\nemail root@example.com\nname \"Ada Lovelace\"\n}\nthrottle {\nfree 4\n}\nbrand {\nsupport https://help.example/\n}\ntokens",
+		Global: "admin {\nemail root@example.com\nname \"Ada Lovelace\"\n}\nthrottle {\nfree 4\n}\nbrand {\nsupport https://help.example/\n}\ntokens {\ndevice\n}",
 		Site:   "require role admin",
 	})
 	addUser(t, g, "bob", "a password of somebody")
@@ -168,6 +168,16 @@ var states = []state{
 	{"token, revoke", 200, followedBy(at(admin, "/_auth/account/tokens"), func(p *browser.Page) {
 		p.Find("link", "Revoke "+longName+".*").Follow()
 	})},
+	{"device", 200, at(admin, "/_auth/device")},
+	{"device, wrong code", 422, followedBy(at(admin, "/_auth/device"), func(p *browser.Page) {
+		p.Find("textbox", "Code").Fill("bcdf-ghjk")
+		p.Find("button", "Continue").Follow()
+	})},
+	{"device, asked", 200, func(t *testing.T, w *world) {
+		w.p = w.in
+		w.p.Go(deviceCode(t, w.g, longName[:60]).Open)
+	}},
+	{"device, denied", 200, follow("button", "Deny")},
 	{"activity", 200, at(admin, "/_auth/account/activity")},
 	{"appearance", 200, at(admin, "/_auth/account/appearance")},
 	{"admin", 200, at(admin, "/_auth/admin")},
