@@ -32,7 +32,7 @@ func TestSignInReturnsToATrustedHost(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	a := b.get("/login?rt=https://other.example.test/x").want(t, 200, "go on to other.example.test")
-	if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://other.example.test;") {
+	if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://other.example.test https:;") {
 		t.Errorf("a browser would not follow the form: %s", csp)
 	}
 	b.post("/login", "username", "ada", "password", adaPass, "rt", "https://other.example.test/x").wantRedirect(t, "https://other.example.test/x")
