@@ -13,6 +13,7 @@ import (
 
 // notWaysIn are tables that refer to users but give no access, with the reason.
 var notWaysIn = map[string]string{
+	"device_grants":      "an approved one is a token that waits: it ends with the tokens",
 	"user_search":        "the index of names",
 	"user_search_rows":   "the index of names",
 	"user_search_groups": "the index of groups",

@@ -92,6 +92,15 @@ func (w written) changes(ctx context.Context) map[string][]func(tx store.Tx) err
 	next.ID, next.TokenHash = store.NewID(w.at), hash
 	link := store.Link{ID: store.NewID(w.at), Hash: hash, Purpose: store.LinkPassword, UserID: u.ID, CreatedAt: w.at, ExpiresAt: later}
 	flow := store.Flow{Hash: hash, Browser: hash, UserID: u.ID, Purpose: "link", CreatedAt: w.at, ExpiresAt: later}
+	grant := store.DeviceGrant{
+		ID: store.NewID(w.at), Hash: store.HashToken("d"), CodeHash: store.HashToken("c"), Client: "c", Hosts: []string{"*"}, Origin: "o", State: store.DevicePending,
+		Methods: store.TokenAll, CreatedAt: w.at, ExpiresAt: later,
+	}
+	approve := func(tx store.Tx) error {
+		err := tx.CreateDeviceGrant(ctx, grant)
+		d := store.DeviceDecision{State: store.DeviceApproved, UserID: u.ID, TokenID: w.token.ID}
+		return errors.Join(err, tx.DecideDeviceGrant(ctx, grant.CodeHash, d, w.at))
+	}
 	return map[string][]func(tx store.Tx) error{
 		"CreateUser": {func(tx store.Tx) error { return tx.CreateUser(ctx, w.newUser()) }},
 		"UpdateUser": {
@@ -136,8 +145,16 @@ func (w written) changes(ctx context.Context) map[string][]func(tx store.Tx) err
 			func(tx store.Tx) error { _, err := tx.CancelLinks(ctx, store.LinkPassword, u.ID); return err },
 			func(tx store.Tx) error { _, err := tx.CancelLinks(ctx, store.LinkSetup, ""); return err },
 		},
-		"CreateToken":  {func(tx store.Tx) error { return tx.CreateToken(ctx, w.newToken("new")) }},
-		"ReplaceToken": {func(tx store.Tx) error { return tx.ReplaceToken(ctx, w.token.ID, later, w.newToken("new")) }},
+		"CreateToken":       {func(tx store.Tx) error { return tx.CreateToken(ctx, w.newToken("new")) }},
+		"ReplaceToken":      {func(tx store.Tx) error { return tx.ReplaceToken(ctx, w.token.ID, later, w.newToken("new")) }},
+		"SetTokenText":      {func(tx store.Tx) error { return tx.SetTokenText(ctx, w.token.ID, hash, "text", later, w.at) }},
+		"CreateDeviceGrant": {func(tx store.Tx) error { return tx.CreateDeviceGrant(ctx, grant) }},
+		"DecideDeviceGrant": {approve},
+		"TakeDeviceGrant": {func(tx store.Tx) error {
+			err := approve(tx)
+			_, taken := tx.TakeDeviceGrant(ctx, grant.Hash, w.at)
+			return errors.Join(err, taken)
+		}},
 		"DeleteTokens": {
 			func(tx store.Tx) error {
 				_, err := tx.DeleteTokens(ctx, store.TokenSelector{ID: w.token.ID})
