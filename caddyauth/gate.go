@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -287,7 +288,7 @@ func (g *Gate) decideSignedIn(req *request, optional bool) (policy.Decision, den
 	case optional:
 		return policy.Allow, denial{}
 	}
-	subject := policy.Subject{User: &s.User, Provider: s.Session.Provider}
+	subject := policy.Subject{User: &s.User, Provider: login.ProviderOf(s)}
 	if rule := policy.FirstUnsatisfied(g.Require, subject); rule != nil {
 		return policy.Deny, denial{rule: rule}
 	}

@@ -159,9 +159,12 @@ func (g *Gate) identityOf(o *login.OIDC, l *session.Live) *identity {
 
 func newIdentity(o *login.OIDC, l *session.Live, groups []string) *identity {
 	u := &l.User
-	provider := l.Session.Provider
-	if provider == "" {
+	provider := login.ProviderOf(l)
+	switch provider {
+	case "":
 		provider = policy.LocalProvider
+	case policy.NoProvider:
+		provider = ""
 	}
 	id := &identity{values: [numValues]string{
 		valueUser: u.Username, valueID: u.ID, valueEmail: o.EmailForApp(l), valueName: u.Name,

@@ -63,7 +63,7 @@ func sessionList(c *call) error {
 
 func sessionRevoke(c *call) error {
 	ways := 0
-	for _, given := range []bool{len(c.args) > 0, c.flag("user") != "", c.boolFlag("all")} {
+	for _, given := range []bool{len(c.args) > 0, c.given("user"), c.boolFlag("all")} {
 		if given {
 			ways++
 		}
@@ -75,7 +75,7 @@ func sessionRevoke(c *call) error {
 		switch {
 		case c.boolFlag("all"):
 			return revokeAll(c, e)
-		case c.flag("user") != "":
+		case c.given("user"):
 			return revokeUser(c, e)
 		}
 		return revokeByID(c, e)

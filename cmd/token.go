@@ -58,7 +58,7 @@ func (c *call) newToken() (account.NewToken, error) {
 		Name: c.flag("name"), Hosts: hosts, Paths: paths, Methods: store.TokenMethods(c.flag("methods")),
 	}
 	switch {
-	case (c.flag("user") == "") == (c.flag("service") == ""):
+	case c.given("user") == c.given("service"):
 		return n, errors.New("say whose token it is: --user <user>, or --service <name> for a program's own account")
 	case strings.TrimSpace(n.Name) == "":
 		return n, errors.New("--name: give the token a name, by which you recognize it")
@@ -164,7 +164,7 @@ func (c *call) printToken(made account.IssuedToken) error {
 }
 
 func tokenList(c *call) error {
-	if c.flag("user") != "" && c.flag("service") != "" {
+	if c.given("user") && c.given("service") {
 		return errors.New("give --user or --service, not both")
 	}
 	return c.open(func(e *env) error {

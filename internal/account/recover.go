@@ -21,9 +21,29 @@ func (l AccessLeft) None() bool { return len(l.Identities) == 0 && l.Tokens == 0
 // tokens, none count.
 func (s *Service) AccessLeft(ctx context.Context, userID string) (l AccessLeft, err error) {
 	if l.Identities, err = s.Store.Identities(ctx, userID); err == nil && s.Tokens != nil {
-		l.Tokens, err = s.Store.CountTokens(ctx, userID, s.now())
+		l.Tokens, err = s.goingOn(ctx, userID)
 	}
 	return l, err
+}
+
+// goingOn returns how many tokens get in: also those that were replaced, and are kept for a while. Those count for no
+// limit, see [store.Reader.CountTokens].
+func (s *Service) goingOn(ctx context.Context, userID string) (n int, err error) {
+	q := store.TokenQuery{UserID: userID, Limit: 1000}
+	for {
+		page, err := s.Store.Tokens(ctx, q)
+		if err != nil {
+			return 0, err
+		}
+		for i := range page.Items {
+			if !page.Items[i].Expired(s.now()) {
+				n++
+			}
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return n, nil
+		}
+	}
 }
 
 // recoverAccount revokes access to an account, see [login.Recover], and records in e what was revoked.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/credential"
 	"github.com/gatehouse-auth/gatehouse/internal/duration"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -88,7 +89,10 @@ func (s TokenActions) CreateOwn(ctx context.Context, a Actor, n NewToken) (Issue
 func (s TokenActions) ownerOf(ctx context.Context, tx store.Reader, a Actor, t *store.Token) (store.User, error) {
 	sess, u, err := s.requireFreshSession(ctx, tx, a)
 	t.Level, t.Provider, t.Issuer, t.Subject = levelOne, sess.Provider, sess.Issuer, sess.Subject
-	t.Claims = sess.Claims
+	if err != nil {
+		return u, err
+	}
+	t.Claims, err = login.ClaimsForToken(ctx, tx, &sess)
 	return u, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -45,7 +46,8 @@ type tokenRefresh struct {
 	cfg     *oidc.Config
 	session store.Session
 	tokens  oidc.Tokens
-	said    string // claims of the response, as they are stored, noClaims as long as there is none
+	before  store.Identity // as it was before the provider was asked
+	said    string         // claims of the response, as they are stored, noClaims as long as there is none
 }
 
 // refreshSession refreshes one session.
@@ -105,6 +107,10 @@ func (r *tokenRefresh) run(ctx context.Context) (refreshOutcome, error) {
 	if !leased {
 		return r.awaitOther(ctx, &r.session)
 	}
+	r.before, err = r.Service.Store.Identity(ctx, r.session.Issuer, r.session.Subject)
+	if err := ignoreNotFound(err); err != nil {
+		return refreshUnchanged, err
+	}
 	p, ok, err := r.Registry.Refresh(ctx, &r.session, t, r.overdue(), r.saveRotated)
 	switch {
 	case errors.Is(err, store.ErrStale): // changed concurrently
@@ -114,8 +120,10 @@ func (r *tokenRefresh) run(ctx context.Context) (refreshOutcome, error) {
 	}
 	r.Service.warnIgnored(r.cfg.Name, p)
 	if err := r.cfg.CheckAllowed(p); err != nil {
-		r.said = p.Stored().Encode()
-		return refreshUnchanged, err
+		r.said = keepClaims
+		return refreshUnchanged, errors.Join(err, r.Service.Store.Change(ctx, func(tx store.Tx) error {
+			return noteDenial(ctx, tx, p)
+		}))
 	}
 	err = r.apply(ctx, p)
 	if errors.Is(err, store.ErrStale) {
@@ -270,6 +278,9 @@ func (r *tokenRefresh) apply(ctx context.Context, p *oidc.Claims) error {
 		if err != nil {
 			return err
 		}
+		if !sameWord(id, r.before) {
+			return nil // the provider was asked again meanwhile: that may be newer than this, which is about this session only
+		}
 		_, err = r.updateKnownUser(ctx, tx, Client{}, r.cfg, p, id)
 		return err
 	})
@@ -343,4 +354,10 @@ func (o *OIDC) revokeSession(ctx context.Context, s *store.Session, why error, s
 		return fmt.Errorf("ending a session: %w", err)
 	}
 	return nil
+}
+
+// sameWord reports whether a provider has said nothing else about an identity since it was looked up.
+func sameWord(id, before store.Identity) bool {
+	return id.LastLoginAt.Equal(before.LastLoginAt) && id.Provider == before.Provider && id.Email == before.Email &&
+		slices.Equal(id.Groups, before.Groups)
 }

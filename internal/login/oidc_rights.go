@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -61,6 +62,23 @@ func (o *OIDC) EmailForApp(l *session.Live) string {
 		}
 	}
 	return ""
+}
+
+type providerKey struct{}
+
+// ProviderOf returns the provider that vouches for a session, for rules and headers: "" for a local sign-in, and
+// [policy.NoProvider] where the provider does not vouch any more.
+func ProviderOf(l *session.Live) string {
+	if l.Session.Provider == "" {
+		return ""
+	}
+	compute := func(l *session.Live) any {
+		if !oidc.DecodeStoredClaims(l.Session.Claims).Vouched() {
+			return policy.NoProvider
+		}
+		return l.Session.Provider
+	}
+	return l.Memoize(providerKey{}, compute).(string) //nolint:errcheck // the one above
 }
 
 // excuse returns the user of a session without the duty to choose a new password, where there is none: a password that

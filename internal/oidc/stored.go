@@ -13,7 +13,14 @@ type StoredClaims struct {
 	Email         string   `json:"e,omitempty"`
 	EmailVerified bool     `json:"v,omitempty"`
 	Groups        []string `json:"g,omitempty"`
+	// Unlinked and Refused say that the provider vouches for nobody: the identity was unlinked (the store writes that), or
+	// the provider has taken the sign-in back. Somebody of whom it says nothing but who they are has neither.
+	Unlinked bool `json:"unlinked,omitempty"`
+	Refused  bool `json:"refused,omitempty"`
 }
+
+// Vouched reports whether the provider stands for the person.
+func (p StoredClaims) Vouched() bool { return !p.Unlinked && !p.Refused }
 
 // Stored returns the claims to store with a session.
 func (p *Claims) Stored() StoredClaims {

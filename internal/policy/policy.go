@@ -108,6 +108,9 @@ func (f Field) checkText(v string) error {
 // LocalProvider is the provider of people who signed in with a local password, in rules and headers.
 const LocalProvider = "local"
 
+// NoProvider satisfies no rule: it is no name of a provider, and no local sign-in.
+const NoProvider = "-"
+
 // Subject is a signed-in person: a user, and the provider of the session.
 type Subject struct {
 	User     *store.User
@@ -139,7 +142,7 @@ func (r Rule) SatisfiedBy(s Subject) bool {
 		if p == "" {
 			p = LocalProvider
 		}
-		return slices.Contains(r.Values, p)
+		return p != NoProvider && slices.Contains(r.Values, p)
 	default:
 		return false
 	}

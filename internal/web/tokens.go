@@ -23,8 +23,8 @@ func (q *Request) TokensStay() string {
 	if !q.HasTokens() || q.Live == nil {
 		return ""
 	}
-	n, err := q.deps.Store.CountTokens(q.http.Context(), q.Live.User.ID, q.deps.Clock())
-	if err == nil && n == 0 {
+	left, err := q.deps.Accounts.AccessLeft(q.http.Context(), q.Live.User.ID)
+	if err == nil && left.Tokens == 0 {
 		return ""
 	}
 	return q.Text("tokens.stay")
