@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,8 +24,27 @@ import (
 // site is a site with a device sign-in that says what a test wants.
 type site struct {
 	*httptest.Server
-	code, token func(w http.ResponseWriter, r *http.Request)
+	mu          sync.Mutex // guards the rest
+	code, token http.HandlerFunc
 	asked       url.Values // the last form for a code
+}
+
+// says sets what the site responds with; nil leaves it.
+func (s *site) says(code, token http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if code != nil {
+		s.code = code
+	}
+	if token != nil {
+		s.token = token
+	}
+}
+
+func (s *site) lastForm() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked.Encode()
 }
 
 func newSite(t *testing.T) *site {
@@ -33,10 +53,18 @@ func newSite(t *testing.T) *site {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /_auth/device/code", func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
+		s.mu.Lock()
 		s.asked = r.PostForm
-		s.code(w, r)
+		handle := s.code
+		s.mu.Unlock()
+		handle(w, r)
 	})
-	mux.HandleFunc("POST /_auth/device/token", func(w http.ResponseWriter, r *http.Request) { s.token(w, r) })
+	mux.HandleFunc("POST /_auth/device/token", func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		handle := s.token
+		s.mu.Unlock()
+		handle(w, r)
+	})
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	page := s.URL + "/_auth/device"
@@ -118,7 +146,7 @@ func TestLoginPrintsTheTokenAsAskedFor(t *testing.T) {
 		"git, to erase":          {[]string{"erase", "--git-credential"}, "ada", git, ""},
 		"git, two hosts in line": {[]string{"get", "--git-credential"}, "ada", "protocol=http\nhost=" + host + "@evil.test\n", ""},
 	} {
-		s.token = say(200, tokenOf(text, c.user))
+		s.says(nil, say(200, tokenOf(text, c.user)))
 		stdout, stderr, err := runLogin(t.Context(), t, c.stdin, append([]string{s.URL}, c.args...)...)
 		if err != nil || !strings.HasPrefix(stdout, c.want) || (c.want == "") != (stdout == "") {
 			t.Errorf("%s: %q, %v; %s", name, stdout, err, stderr)
@@ -133,7 +161,7 @@ func TestLoginPrintsTheTokenAsAskedFor(t *testing.T) {
 	if _, _, err := runLogin(t.Context(), t, "", s.URL, "--host", "a.test", "--host", "b.test", "--path", "/x/*", "--methods", "read", "--name", "my job"); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.asked.Encode(); got != "client_id=my+job&hosts=a.test+b.test&methods=read&paths=%2Fx%2F%2A" {
+	if got := s.lastForm(); got != "client_id=my+job&hosts=a.test+b.test&methods=read&paths=%2Fx%2F%2A" {
 		t.Errorf("asked for %s", got)
 	}
 }
@@ -181,7 +209,7 @@ func TestLoginTrustsNoSiteFurtherThanItself(t *testing.T) {
 		"no token at all":               {nil, say(200, map[string]any{}), "no token of Gatehouse"},
 		"the sign-in is gone meanwhile": {nil, say(404, nil), "no token of Gatehouse"},
 	} {
-		s.code, s.token = good2(c.code, with("interval", 1)), c.token
+		s.says(good2(c.code, with("interval", 1)), c.token)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		stdout, stderr, err := runLogin(ctx, t, "", s.URL)
 		cancel()
@@ -271,7 +299,7 @@ func TestLoginPollsAsTheSiteSays(t *testing.T) {
 		{hangUp, 60},
 		{hangUp, 60},
 	} {
-		s.token = c.answer
+		s.says(nil, c.answer)
 		_, err := d.poll(t.Context(), url.Values{})
 		if err := d.goOn(t.Context(), err); err != nil || d.interval != time.Duration(c.seconds)*time.Second {
 			t.Errorf("after answer %d it waits %s, %v", i, d.interval, err)
