@@ -36,16 +36,11 @@ func (f Fault) Error() string { return string(f) }
 
 // CheckUsername checks a username: 1 to 254 visible characters, without outer white space.
 func CheckUsername(s string) Fault {
-	fault := checkText(s)
-	switch {
-	case fault != "":
-		return fault
-	case Fold(s) == "":
-		return Missing
-	case len(Fold(s)) > MaxKey:
+	fault := checkVisible(s)
+	if fault == "" && len(Fold(s)) > MaxKey {
 		return Long
 	}
-	return ""
+	return fault
 }
 
 // CheckGroup checks a group name of a provider. A comma is allowed; see [HeaderSafe].
@@ -60,21 +55,25 @@ func CheckName(s string) Fault {
 // CheckClient checks what a program calls itself: 1 to 64 visible characters, without outer white space. People decide
 // by it, and it is compared.
 func CheckClient(s string) Fault {
-	fault := checkText(s)
-	switch {
-	case fault != "":
-		return fault
-	case Fold(s) == "":
-		return Missing
-	case utf8.RuneCountInString(s) > MaxClient:
+	fault := checkVisible(s)
+	if fault == "" && utf8.RuneCountInString(s) > MaxClient {
 		return Long
 	}
-	return ""
+	return fault
 }
 
 // CheckEmail checks an e-mail address; "" is a fault.
 func CheckEmail(s string) Fault {
 	_, fault := ParseEmail(s)
+	return fault
+}
+
+// checkVisible is checkText for a text of which something has to be left when it is compared.
+func checkVisible(s string) Fault {
+	fault := checkText(s)
+	if fault == "" && Fold(s) == "" {
+		return Missing
+	}
 	return fault
 }
 

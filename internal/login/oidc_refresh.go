@@ -47,7 +47,7 @@ type tokenRefresh struct {
 	session store.Session
 	tokens  oidc.Tokens
 	before  store.Identity // as it was before the provider was asked
-	said    string         // claims of the response, as they are stored, noClaims as long as there is none
+	said    string         // what tokens get if the session ends: noClaims, or keepClaims where they have it, or it is unknown
 }
 
 // refreshSession refreshes one session.
