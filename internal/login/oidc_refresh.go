@@ -47,7 +47,7 @@ type tokenRefresh struct {
 	session store.Session
 	tokens  oidc.Tokens
 	before  store.Identity // as it was before the provider was asked
-	said    string         // what tokens get if the session ends: noClaims, or keepClaims where they have it, or it is unknown
+	said    string         // what tokens get if the session ends: noClaims, or keepClaims
 }
 
 // refreshSession refreshes one session.
