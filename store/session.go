@@ -69,6 +69,11 @@ type Session struct {
 	Claims string
 	Sealed string // provider tokens, encrypted; "" for none
 
+	// Methods are how the person proved who it is, separated by blanks, see internal/assurance; "" for sessions of an
+	// older version. MFAAt is when a second factor was last proved, zero for never.
+	Methods string
+	MFAAt   time.Time
+
 	IP        string // client address at sign-in, without its zone, "" if unknown
 	UserAgent string // at most 512 bytes
 	Host      string // the site signed in to

@@ -82,9 +82,9 @@ type Store interface {
 	// Watch registers w until the returned function is called, which waits for calls of w in progress.
 	Watch(w Watcher) (stop func())
 
-	// Sweep deletes at most limit expired rows of each kind (sessions, flows, links, tokens that expired long ago,
-	// device grants, throttle counts, devices, one-time values, old changes; events older than keepEvents when that is
-	// positive) and returns their number.
+	// Sweep deletes at most limit expired rows of each kind (sessions, flows, half-logins, links, tokens that expired long
+	// ago, device grants, authenticator apps that were never confirmed, throttle counts, devices, one-time values, old
+	// changes; events older than keepEvents when that is positive) and returns their number.
 	Sweep(ctx context.Context, now time.Time, keepEvents time.Duration, limit int) (int, error)
 
 	// Ping returns nil when the store can be read.
@@ -169,6 +169,13 @@ type Reader interface {
 	// CountDeviceGrants returns how many device grants are pending at now: all of them, and those of an origin.
 	CountDeviceGrants(ctx context.Context, origin string, now time.Time) (all, own int, err error)
 
+	// TOTPs returns the authenticator apps of a user, oldest first, with the one that is not confirmed.
+	TOTPs(ctx context.Context, userID string) ([]TOTP, error)
+	// RecoveryCodes returns how many recovery codes a user has.
+	RecoveryCodes(ctx context.Context, userID string) (RecoveryCodes, error)
+	// HalfLogin returns the half-login with that hash and its user, expired ones too.
+	HalfLogin(ctx context.Context, hash TokenHash) (HalfLogin, User, error)
+
 	// KnownDevice reports whether the browser with that device token has signed in as that user.
 	KnownDevice(ctx context.Context, hash TokenHash, userID string) (bool, error)
 
@@ -188,10 +195,10 @@ type Tx interface {
 	// CreateUser inserts u. ID, Username and CreatedAt are required; folded keys are derived. ConflictError on a
 	// duplicate.
 	CreateUser(ctx context.Context, u User) error
-	// UpdateUser writes every field of u but ID, CreatedAt, Epoch, PasswordHash, MustChange and PasswordChangedAt where
-	// its Version is still the stored one (else ErrStale), and returns it as stored. Making a user inactive ends its
-	// sessions, links and flows, and a person's tokens, and increments its epoch, so that re-activation revives nothing.
-	// ErrLastAdmin when no active administrator would be left who can sign in. Kind never changes.
+	// UpdateUser writes every field of u but ID, CreatedAt, Epoch, PasswordHash, MustChange, PasswordChangedAt and Factors
+	// where its Version is still the stored one (else ErrStale), and returns it as stored. Making a user inactive ends its
+	// sessions, half-logins, links and flows, and a person's tokens, and increments its epoch, so that re-activation
+	// revives nothing. ErrLastAdmin when no active administrator would be left who can sign in. Kind never changes.
 	UpdateUser(ctx context.Context, u User) (User, error)
 	// DeleteUser removes the user with its sessions, identities, links, tokens and devices. ErrLastAdmin as above.
 	DeleteUser(ctx context.Context, id string) error
@@ -270,6 +277,38 @@ type Tx interface {
 	// TakeDeviceGrant marks an approved grant as used and returns it as it was; ErrNotFound when it is not approved, was
 	// taken before or has expired at now. Of any number of concurrent callers, one gets it.
 	TakeDeviceGrant(ctx context.Context, hash TokenHash, now time.Time) (DeviceGrant, error)
+
+	// SetFactors writes Ask, DueAt, Failures, CodesSaved and NoticesSeenAt of a user's factors. It changes Version.
+	SetFactors(ctx context.Context, userID string, f Factors) error
+	// PutTOTP inserts an authenticator app that is not confirmed, in place of the user's earlier one of that state. The
+	// user must be a person.
+	PutTOTP(ctx context.Context, t TOTP) error
+	// ConfirmTOTP confirms an authenticator app of a user by the time step of a code, and names it. ErrNotFound when
+	// there is none of that id that is not confirmed, ConflictError ("totp") when the user has [MaxTOTPs].
+	ConfirmTOTP(ctx context.Context, userID, id, name string, step int64, at time.Time) error
+	// UseTOTP records the time step of a code of a confirmed authenticator app. ErrStale when that step, or a later one,
+	// was used before: of any number of concurrent callers, one succeeds.
+	UseTOTP(ctx context.Context, userID, id string, step int64, at time.Time) error
+	// RenameTOTP names a confirmed authenticator app of a user.
+	RenameTOTP(ctx context.Context, userID, id, name string) error
+	// DeleteTOTPs deletes an authenticator app of a user, or with "" all of them, the one that is not confirmed too, and
+	// returns those deleted.
+	DeleteTOTPs(ctx context.Context, userID, id string) ([]TOTP, error)
+	// ReplaceRecoveryCodes deletes a user's recovery codes and inserts others, by their hashes; none is allowed.
+	ReplaceRecoveryCodes(ctx context.Context, userID string, hashes []TokenHash, at time.Time) error
+	// UseRecoveryCode marks a user's recovery code as used. ErrNotFound when there is none that is unused: of any number
+	// of concurrent callers, one succeeds.
+	UseRecoveryCode(ctx context.Context, userID string, hash TokenHash, at time.Time) error
+	// CreateHalfLogin inserts h. Of one user there are [MaxHalfLogins] from browsers that are not known, beyond which the
+	// oldest of these is deleted, and one from each known browser, which replaces that browser's earlier one.
+	CreateHalfLogin(ctx context.Context, h HalfLogin) error
+	// TakeHalfLogin returns a half-login and deletes it; ErrNotFound when it was taken before or has expired at now. Of
+	// any number of concurrent callers, one gets it.
+	TakeHalfLogin(ctx context.Context, hash TokenHash, now time.Time) (HalfLogin, error)
+	// EndHalfLogins deletes the half-logins of a user.
+	EndHalfLogins(ctx context.Context, userID string) error
+	// SetSessionLevels calls level for each session of a user and stores what it returns where that differs.
+	SetSessionLevels(ctx context.Context, userID string, level func(s Session) SessionLevel) error
 
 	// EndFlows deletes the flows that the user started while signed in (linking, step-up).
 	EndFlows(ctx context.Context, userID string) error

@@ -51,6 +51,8 @@ type User struct {
 	MustChange        bool   // has to set a new password before anything else
 	PasswordChangedAt time.Time
 
+	Factors Factors // second factors
+
 	Epoch   int64 // session epoch: a session of another epoch is over
 	Version int64 // optimistic lock
 
@@ -126,9 +128,28 @@ type UserQuery struct {
 	Kind     UserKind // "" for any
 	Provider string   // "", "local", or the name of a provider
 	Group    string   // "" for any, else the name of a group as it is
-	Sort     UserSort
-	Cursor   string // Next of the page before; opaque
-	Limit    int    // 1–1000; 0 means 50
+	MFA      MFAState // "" for any
+	// MFAFor, with MFANone, selects only those who have to have a second factor. It may be nil.
+	MFAFor *MFADemand
+	Sort   UserSort
+	Cursor string // Next of the page before; opaque
+	Limit  int    // 1–1000; 0 means 50
+}
+
+// MFAState selects users by their second factors.
+type MFAState string
+
+// States of second factors in a query.
+const (
+	MFAAny  MFAState = "any"  // has one
+	MFANone MFAState = "none" // has none
+)
+
+// MFADemand says who has to have a second factor: administrators, and members of any of the groups; or everybody.
+type MFADemand struct {
+	All    bool
+	Admins bool
+	Groups []string
 }
 
 // UserPage is one page of users; Next is "" on the last one. Prev is the cursor of the previous page, to be read in
