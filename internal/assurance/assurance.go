@@ -1,0 +1,125 @@
+// Package assurance says how surely a session belongs to its person: which methods of authentication were used (amr of
+// OpenID Connect, with the values of RFC 8176 where it has one), and what level they amount to (acr). It is pure.
+package assurance
+
+import (
+	"slices"
+	"strings"
+)
+
+// Methods of authentication.
+const (
+	Password     = "pwd"     // a password, or a one-time link in its place
+	External     = "ext"     // a provider
+	TOTP         = "otp"     // a code of an authenticator app
+	Passkey      = "pop"     // a WebAuthn credential
+	UserVerified = "user"    // with Passkey: the authenticator has verified its user by PIN or biometrics
+	RecoveryCode = "rc"      // a recovery code
+	Trusted      = "trusted" // a browser in which a second factor was proved before
+	Multiple     = "mfa"     // two kinds of factor; see [Methods.With]
+)
+
+// What a provider vouches for is stored with the methods and is none of them.
+const (
+	vouched       = "+mfa" // two factors were proved to the provider
+	vouchedStrong = "+phr" // so that phishing could not have succeeded
+)
+
+// Level is an authentication context class. The zero value is no level and satisfies nothing.
+type Level string
+
+// Levels, each of which includes those before it.
+const (
+	One               Level = "aal1" // one factor
+	Two               Level = "aal2" // two factors
+	PhishingResistant Level = "phr"  // two factors, one of which phishing cannot get at
+)
+
+// Satisfies reports whether l is at least the level that is wanted.
+func (l Level) Satisfies(wanted Level) bool {
+	rank := func(l Level) int { return slices.Index([]Level{One, Two, PhishingResistant}, l) }
+	return rank(wanted) >= 0 && rank(l) >= rank(wanted)
+}
+
+// order is that in which methods are listed.
+var order = []string{
+	Password, External, TOTP, Passkey, UserVerified, RecoveryCode, Trusted, vouched, vouchedStrong, Multiple,
+}
+
+// Methods are the methods that were used in a session, separated by blanks, as the store keeps them. The zero value is
+// none: level [One], as of sessions of before there were levels.
+type Methods string
+
+// Of returns methods; unknown ones are left out. [Multiple] follows from the others.
+func Of(methods ...string) Methods {
+	var list []string
+	for _, m := range order {
+		if m != Multiple && slices.Contains(methods, m) {
+			list = append(list, m)
+		}
+	}
+	if isMultiple(list) {
+		list = append(list, Multiple)
+	}
+	return Methods(strings.Join(list, " "))
+}
+
+// isMultiple reports whether methods are of two kinds: something known, or a provider's word, with something had; or a
+// passkey that has verified its user, which is both.
+func isMultiple(list []string) bool {
+	has := func(methods ...string) bool {
+		return slices.ContainsFunc(methods, func(m string) bool { return slices.Contains(list, m) })
+	}
+	return has(vouched) ||
+		has(Password, External) && has(TOTP, Passkey, RecoveryCode, Trusted) ||
+		has(Passkey) && has(UserVerified)
+}
+
+// Vouched returns m of a sign-in that a provider vouches for: for two factors, and if strong is set, for one that
+// phishing cannot get at.
+func (m Methods) Vouched(strong bool) Methods {
+	if strong {
+		return m.With(vouched, vouchedStrong)
+	}
+	return m.With(vouched)
+}
+
+// Unvouched returns m without what a provider has vouched for.
+func (m Methods) Unvouched() Methods { return m.Without(vouched, vouchedStrong) }
+
+// With returns m and further methods.
+func (m Methods) With(methods ...string) Methods { return Of(append(m.all(), methods...)...) }
+
+// Without returns m without some methods. What followed from them goes with them.
+func (m Methods) Without(methods ...string) Methods {
+	return Of(slices.DeleteFunc(m.all(), func(s string) bool {
+		return slices.Contains(methods, s) || s == UserVerified && slices.Contains(methods, Passkey)
+	})...)
+}
+
+// Has reports whether a method was used.
+func (m Methods) Has(method string) bool { return slices.Contains(m.all(), method) }
+
+func (m Methods) all() []string { return strings.Fields(string(m)) }
+
+// List returns the methods for people and programs, never nil.
+func (m Methods) List() []string {
+	return slices.DeleteFunc(append([]string{}, Of(m.all()...).all()...), func(s string) bool {
+		return s == vouched || s == vouchedStrong
+	})
+}
+
+// Shown returns the methods for people and programs, separated by blanks.
+func (m Methods) Shown() string { return strings.Join(m.List(), " ") }
+
+// Level returns the level that the methods amount to.
+func (m Methods) Level() Level {
+	switch {
+	case !isMultiple(m.all()):
+		return One
+	case m.Has(Passkey), m.Has(vouchedStrong):
+		return PhishingResistant
+	default:
+		return Two
+	}
+}
