@@ -5,6 +5,9 @@ import "time"
 // MaxTOTPs is the number of authenticator apps of an account.
 const MaxTOTPs = 3
 
+// TOTPSetupTTL is how long an authenticator app may wait to be confirmed.
+const TOTPSetupTTL = 10 * time.Minute
+
 // MaxMFAFailures is the number of wrong codes in a row after which no code of an authenticator app is accepted for an
 // account any more (NIST SP 800-63B-4, section 3.2.2), until [Factors.Failures] is cleared.
 const MaxMFAFailures = 100
