@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/seal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
@@ -178,6 +179,7 @@ func (g *grown) benchSignIn(b *testing.B, st store.Store) {
 			FreeAttempts: 100,
 			MaxWait:      time.Second,
 		}, Lifetime: session.DefaultLimits, Clock: time.Now, Log: zap.NewNop(), Passwords: login.AllPasswords,
+		Sealer: seal.New(st),
 	}
 	i := 0
 	for b.Loop() {

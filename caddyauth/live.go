@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/runtime"
+	"github.com/gatehouse-auth/gatehouse/internal/seal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/site"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -33,7 +34,7 @@ func newLive(a *App) (*live, error) {
 	logins := &login.Service{
 		Store: ending, Sessions: rt.Sessions, Hasher: hasher, Throttle: rt.Throttle,
 		Limits: o.throttle, Lifetime: o.limits, Clock: time.Now, Log: a.log.Named("login"), Count: rt.Metrics.SignIn,
-		Passwords: o.passwords,
+		Passwords: o.passwords, Sealer: seal.New(rt.Store),
 	}
 	accounts := account.New(account.Config{
 		Store: ending, Sessions: rt.Sessions, Login: logins, Hasher: hasher, Policy: o.policy,

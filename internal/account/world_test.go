@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/seal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -45,7 +46,7 @@ func newWorld(t *testing.T) *world {
 	logins := &login.Service{
 		Store: st, Sessions: sessions, Hasher: hasher, Throttle: login.NewThrottle(st, clock.Now),
 		Limits: login.DefaultLimits, Lifetime: session.DefaultLimits, Clock: clock.Now, Log: zap.NewNop(),
-		Passwords: login.AllPasswords,
+		Passwords: login.AllPasswords, Sealer: seal.New(st),
 	}
 	return &world{t: t, ctx: t.Context(), clock: clock, place: place, Service: account.New(account.Config{
 		Store: st, Sessions: sessions, Login: logins, Hasher: hasher, Title: "Orchard", Clock: clock.Now,

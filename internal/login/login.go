@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/seal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -62,11 +63,16 @@ type Service struct {
 	Throttle  *Throttle
 	Limits    Limits         // of attempts
 	Lifetime  session.Limits // of sessions
+	Second    SecondFactors
+	Sealer    *seal.Sealer // of secrets of second factors, and of half-logins
 	Clock     func() time.Time
 	Log       *zap.Logger
 	// Count is called for every attempt, for metrics: method "password", "oidc" or "link", outcome "success", "wrong",
 	// "throttled", "disabled", "busy" or "error". It may be nil.
 	Count func(method, outcome string)
+	// CountStep is called for every attempt at a second step, for metrics: method "totp", "recovery" or "passkey", outcome
+	// "success", "wrong", "throttled" or "locked". It may be nil.
+	CountStep func(method, outcome string)
 
 	queueFull queueFull
 	refused   refusedLog
@@ -99,7 +105,7 @@ func outcomeOf(err error) string {
 	switch {
 	case err == nil:
 		return "success"
-	case errors.Is(err, ErrInvalidCredentials):
+	case errors.Is(err, ErrInvalidCredentials), errors.Is(err, ErrWrongCode):
 		return "wrong"
 	case errors.As(err, &throttled):
 		return "throttled"

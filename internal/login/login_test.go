@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
+	"github.com/gatehouse-auth/gatehouse/internal/seal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -47,6 +48,7 @@ func worldOn(t *testing.T, place testenv.Place) *world {
 		Throttle: login.NewThrottle(st, w.clock.Now),
 		Limits:   login.Limits{FreeAttempts: 3, MaxWait: time.Minute, Client: 1000, Window: time.Minute},
 		Lifetime: session.DefaultLimits, Clock: w.clock.Now, Log: zap.NewNop(), Passwords: login.AllPasswords,
+		Sealer: seal.New(st),
 		Count: func(method, outcome string) {
 			n, _ := w.counts.LoadOrStore(method+" "+outcome, new(atomic.Int64))
 			n.(*atomic.Int64).Add(1)

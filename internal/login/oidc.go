@@ -21,6 +21,7 @@ import (
 const (
 	MethodOIDC  = "oidc"     // through a provider
 	MethodLocal = "password" // with a password of an account here
+	MethodLink  = "link"     // with a one-time link
 )
 
 // OIDC signs users in through providers. internal/oidc verifies a provider's claims; OIDC decides which account they
@@ -253,8 +254,8 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 	}
 	out.SignedIn, err = o.Service.SignIn(ctx, c, Proof{User: u}, SignInOptions{
 		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, Sub: p.Sub, SID: p.SID, Sealed: sealed,
-		Remember: f.Remember,
-		Claims:   p.Stored().Encode(), AuthAt: p.AuthTime().UTC(),
+		Remember: f.Remember, Return: f.ReturnTo,
+		Claims: p.Stored().Encode(), AuthAt: p.AuthTime().UTC(),
 		Check: func(ctx context.Context, tx store.Tx) error {
 			if err := checkNotEnded(ctx, tx, f, live, u.ID); err != nil {
 				return err

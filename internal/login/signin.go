@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -47,16 +48,29 @@ type SignInOptions struct {
 	Remember bool
 	// AuthAt is when the user authenticated at a provider, zero if it does not say. It is ignored for other methods.
 	AuthAt time.Time
-	// Check is called in the transaction that starts the session. It may be nil.
-	Check func(ctx context.Context, tx store.Tx) error
+	// Methods are those that were proved; "" for what follows from Provider. MFAAt is when a second factor was proved to
+	// the provider, zero for never.
+	Methods assurance.Methods
+	MFAAt   time.Time
+	// Setup means that the user is the first administrator, who has just been created.
+	Setup bool
+	// Return is where the browser goes afterwards, in the words of the web layer. It comes back in [SignedIn].Return,
+	// also when there are further steps in between.
+	Return string
+	// Check is called in the transaction that ends the first step. It may be nil.
+	Check func(ctx context.Context, tx store.Tx) error `json:"-"`
+
+	proved bool // AuthAt is of a second step here
 }
 
-// SignedIn is a session that was just started or rotated.
+// SignedIn is a session that was just started or rotated, or, if Step is not nil, a sign-in that has no session yet.
 type SignedIn struct {
-	Token   string // for the session cookie
+	Step    *NextStep // what comes before the session; Token and Session are zero then
+	Token   string    // for the session cookie
 	Session store.Session
 	User    store.User
 	Devices string // new value of the device cookie, "" for no change
+	Return  string // as [SignInOptions].Return
 }
 
 // DeviceTTL returns how long the device cookie lasts.
@@ -65,46 +79,123 @@ func DeviceTTL() time.Duration { return deviceTTL }
 // SignIn starts a session for a proof, in one transaction: the session of the request ends (session fixation, a change
 // of user), the new one starts, failed attempts are cleared, the browser becomes known, and the sign-in is audited. The
 // user is read again, so that changes since the proof take effect.
+//
+// Where a second step is due it starts a half-login in place of all that, and [SignedIn.Step] says what comes next.
 func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via SignInOptions) (SignedIn, error) {
+	if via.Methods == "" {
+		via.Methods = assurance.Of(assurance.Password)
+		if via.Provider != "" {
+			via.Methods = assurance.Of(assurance.External)
+		}
+	}
 	var out SignedIn
-	err := s.Store.Change(ctx, func(tx store.Tx) error {
-		u, err := tx.User(ctx, p.User.ID)
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			return ErrInvalidCredentials
-		case err != nil:
+	err := errStepChanged
+	for tries := 0; errors.Is(err, errStepChanged) && tries < maxStepTries; tries++ {
+		out, err = s.signIn(ctx, c, p, via)
+	}
+	if err != nil || out.Step == nil {
+		s.count(via.Method, outcomeOf(err))
+	}
+	if err != nil {
+		s.Forgive(ctx, p)
+		return SignedIn{}, fmt.Errorf("signing in: %w", err)
+	}
+	if out.Step == nil {
+		s.logSignIn(c, out)
+	}
+	return out, nil
+}
+
+// errStepChanged means that the second step was chosen before a change that makes it another one.
+var errStepChanged = errors.New("what comes next has changed meanwhile")
+
+// maxStepTries bounds how often a first step is tried again because of changes.
+const maxStepTries = 3
+
+// signIn is one try of [Service.SignIn]. What comes next is worked out before the transaction, because a half-login is
+// sealed outside of it, and once more inside.
+func (s *Service) signIn(ctx context.Context, c Client, p Proof, via SignInOptions) (SignedIn, error) {
+	u, err := s.Store.User(ctx, p.User.ID)
+	if ignoreNotFound(err) != nil {
+		return SignedIn{}, err
+	}
+	next, due := s.Second.next(u, via.Methods, via, s.Clock().UTC())
+	var h store.HalfLogin
+	var token string
+	if next != "" {
+		if token, h, err = s.newHalfLogin(ctx, c, p, via, next, due); err != nil {
+			return SignedIn{}, err
+		}
+	}
+	var out SignedIn
+	err = s.Store.Change(ctx, func(tx store.Tx) error {
+		out = SignedIn{Return: via.Return}
+		u, err := s.userOf(ctx, tx, p, via)
+		if err != nil {
 			return err
-		case p.ofPassword() && !s.Passwords.Of(u): // no longer the managed root
-			return ErrInvalidCredentials
-		case u.PasswordHash != p.User.PasswordHash && via.Provider == "":
-			return ErrInvalidCredentials // changed since the proof
-		case !u.Active || u.Pending:
-			return &InactiveError{Pending: u.Pending}
-		case u.Epoch != p.User.Epoch: // all sessions were ended since the proof
-			return ErrInvalidCredentials
 		}
 		if via.Check != nil {
 			if err := via.Check(ctx, tx); err != nil {
 				return err
 			}
 		}
-		if err := s.endPresented(ctx, tx, c, u.ID, via.Issuer); err != nil {
-			return err
+		now, _ := s.Second.next(u, via.Methods, via, s.Clock().UTC())
+		switch {
+		case now != next:
+			return errStepChanged
+		case next == "":
+			return s.enter(ctx, tx, c, p, u, via, &out)
 		}
-		if out.Token, out.Session, err = s.startSession(ctx, tx, c, u, via); err != nil {
-			return err
+		out.User, out.Step = u, &NextStep{Token: token, Purpose: next, ExpiresAt: h.ExpiresAt}
+		if next == store.HalfLoginOffer && u.Factors.DueAt.IsZero() {
+			u.Factors.DueAt = due
+			if err := tx.SetFactors(ctx, u.ID, u.Factors); err != nil {
+				return err
+			}
 		}
-		out.User = u
-		return s.recordSignIn(ctx, tx, c, p, via, &out)
+		return s.beginHalfLogin(ctx, tx, c, &h)
 	})
-	s.count(via.Method, outcomeOf(err))
-	if err != nil {
-		s.Forgive(ctx, p)
-		return SignedIn{}, fmt.Errorf("signing in: %w", err)
+	return out, err
+}
+
+// userOf returns the user of a proof as of now, or why it no longer counts.
+func (s *Service) userOf(ctx context.Context, tx store.Tx, p Proof, via SignInOptions) (store.User, error) {
+	u, err := tx.User(ctx, p.User.ID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return u, ErrInvalidCredentials
+	case err != nil:
+		return u, err
+	case p.ofPassword() && !s.Passwords.Of(u): // no longer the managed root
+		return u, ErrInvalidCredentials
+	case u.PasswordHash != p.User.PasswordHash && via.Provider == "":
+		return u, ErrInvalidCredentials // changed since the proof
+	case !u.Active || u.Pending:
+		return u, &InactiveError{Pending: u.Pending}
+	case u.Epoch != p.User.Epoch: // all sessions were ended since the proof
+		return u, ErrInvalidCredentials
 	}
-	s.Log.Info("signed in", zap.String("user", out.User.Username), zap.String("method", via.Method),
-		zap.String("provider", via.Provider), zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
-	return out, nil
+	return u, nil
+}
+
+// enter starts the session of a sign-in whose every step is done.
+func (s *Service) enter(ctx context.Context, tx store.Tx, c Client, p Proof, u store.User, via SignInOptions,
+	out *SignedIn,
+) (err error) {
+	if err := s.endPresented(ctx, tx, c, u.ID, via.Issuer); err != nil {
+		return err
+	}
+	*out = SignedIn{User: u, Return: via.Return}
+	if out.Token, out.Session, err = s.startSession(ctx, tx, c, u, via); err != nil {
+		return err
+	}
+	return s.recordSignIn(ctx, tx, c, p, via, out)
+}
+
+func (s *Service) logSignIn(c Client, in SignedIn) {
+	s.Log.Info("signed in", zap.String("user", in.User.Username), zap.String("method", in.Session.Method),
+		zap.String("provider", in.Session.Provider), zap.String("methods", assurance.Methods(in.Session.Methods).Shown()),
+		zap.String("ip", c.ip()), zap.String("request_id", c.RequestID))
 }
 
 // startSession starts the session of a sign-in.
@@ -112,13 +203,13 @@ func (s *Service) startSession(ctx context.Context, tx store.Tx, c Client, u sto
 	via SignInOptions,
 ) (token string, started store.Session, err error) {
 	authAt := s.Clock().UTC()
-	if via.Provider != "" {
+	if via.Provider != "" && !via.proved {
 		authAt = via.AuthAt
 	}
 	token, started, err = s.Sessions.Start(ctx, tx, session.StartOptions{
 		User: u, Limits: s.Lifetime, Remember: via.Remember, Method: via.Method,
 		Provider: via.Provider, Issuer: via.Issuer, Subject: via.Subject, SID: via.SID,
-		Claims: via.Claims, Sealed: via.Sealed, AuthAt: authAt,
+		Claims: via.Claims, Sealed: via.Sealed, AuthAt: authAt, Methods: string(via.Methods), MFAAt: via.MFAAt,
 		IP: c.ip(), UserAgent: c.UserAgent, Host: c.Host,
 	})
 	if err == nil && via.Sub != "" && via.Sub != via.Subject {
@@ -176,7 +267,9 @@ func (s *Service) recordSignIn(
 	return tx.AddEvent(ctx, c.stamp(store.Event{
 		ActorID: out.User.ID, Actor: out.User.Username, Action: "session.sign_in",
 		TargetID: out.User.ID, Target: out.User.Username, Outcome: store.Success,
-		Details: map[string]string{"method": via.Method, "provider": via.Provider, "session": out.Session.ID},
+		Details: map[string]string{
+			"method": via.Method, "provider": via.Provider, "session": out.Session.ID, "methods": via.Methods.Shown(),
+		},
 	}, now))
 }
 
@@ -197,7 +290,12 @@ func (s *Service) rememberDevice(ctx context.Context, tx store.Tx, c Client, p P
 // StepUp rotates the session of a user who has just authenticated again (step-up): it has a new token, and admin
 // writes are allowed for a while. It returns store.ErrNotFound (wrapped) if the session has ended meanwhile.
 func (s *Service) StepUp(ctx context.Context, c Client, p Proof, l *session.Live) (SignedIn, error) {
-	return s.stepUpAt(ctx, c, p, l, s.Clock().UTC(), nil)
+	return s.stepUpAt(ctx, c, p, l, s.Clock().UTC(), func(_ context.Context, _ store.Tx, old *store.Session) error {
+		if p.ofPassword() {
+			old.Methods = string(assurance.Methods(old.Methods).With(assurance.Password))
+		}
+		return nil
+	})
 }
 
 // stepUpAt is [Service.StepUp] for a proof given at authAt. apply, which may be nil, changes the session before it is
@@ -206,42 +304,50 @@ func (s *Service) stepUpAt(ctx context.Context, c Client, p Proof, l *session.Li
 	apply func(ctx context.Context, tx store.Tx, old *store.Session) error,
 ) (SignedIn, error) {
 	var out SignedIn
-	err := s.Store.Change(ctx, func(tx store.Tx) error {
-		old, u, err := tx.Session(ctx, l.Session.ID)
-		if err != nil {
-			return err
-		}
-		if u.ID != l.User.ID || old.Epoch != u.Epoch || !u.Active || u.Pending || u.PasswordHash != p.User.PasswordHash {
-			return ErrInvalidCredentials
-		}
-		if p.ofPassword() && !s.Passwords.Of(u) {
-			return ErrInvalidCredentials
-		}
-		if apply != nil {
-			if err := apply(ctx, tx, &old); err != nil {
-				return err
-			}
-			if u, err = tx.User(ctx, u.ID); err != nil {
-				return err
-			}
-		}
-		out = SignedIn{User: u}
-		if out.Token, out.Session, err = s.Sessions.Rotate(ctx, tx, old, u.Epoch, authAt); err != nil {
-			return err
-		}
-		if err := p.ClearAttempts(ctx, tx); err != nil {
-			return err
-		}
-		return tx.AddEvent(ctx, c.stamp(store.Event{
-			ActorID: u.ID, Actor: u.Username, Action: "session.confirm", TargetID: u.ID, Target: u.Username,
-			Outcome: store.Success, Details: map[string]string{"session": out.Session.ID},
-		}, s.Clock().UTC()))
+	err := s.Store.Change(ctx, func(tx store.Tx) (err error) {
+		out, err = s.rotateIn(ctx, tx, c, p, l, authAt, apply)
+		return err
 	})
 	if err != nil {
 		s.Forgive(ctx, p)
 		return SignedIn{}, fmt.Errorf("stepping up a session: %w", err)
 	}
 	return out, nil
+}
+
+// rotateIn is [Service.stepUpAt] in a transaction.
+func (s *Service) rotateIn(ctx context.Context, tx store.Tx, c Client, p Proof, l *session.Live, authAt time.Time,
+	apply func(ctx context.Context, tx store.Tx, old *store.Session) error,
+) (SignedIn, error) {
+	old, u, err := tx.Session(ctx, l.Session.ID)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if u.ID != l.User.ID || old.Epoch != u.Epoch || !u.Active || u.Pending || u.PasswordHash != p.User.PasswordHash {
+		return SignedIn{}, ErrInvalidCredentials
+	}
+	if p.ofPassword() && !s.Passwords.Of(u) {
+		return SignedIn{}, ErrInvalidCredentials
+	}
+	if apply != nil {
+		if err := apply(ctx, tx, &old); err != nil {
+			return SignedIn{}, err
+		}
+		if u, err = tx.User(ctx, u.ID); err != nil {
+			return SignedIn{}, err
+		}
+	}
+	out := SignedIn{User: u}
+	if out.Token, out.Session, err = s.Sessions.Rotate(ctx, tx, old, u.Epoch, authAt); err != nil {
+		return SignedIn{}, err
+	}
+	if err := p.ClearAttempts(ctx, tx); err != nil {
+		return SignedIn{}, err
+	}
+	return out, tx.AddEvent(ctx, c.stamp(store.Event{
+		ActorID: u.ID, Actor: u.Username, Action: "session.confirm", TargetID: u.ID, Target: u.Username,
+		Outcome: store.Success, Details: map[string]string{"session": out.Session.ID},
+	}, s.Clock().UTC()))
 }
 
 // stamp adds id, time and the client's details to an event.

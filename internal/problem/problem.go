@@ -115,11 +115,20 @@ func ofSignIn(err error) (Problem, bool) {
 	var throttled *login.ThrottledError
 	var disabled *login.InactiveError
 	var busy *password.BusyError
+	var over *login.HalfLoginOverError
 	switch {
 	case errors.Is(err, session.ErrNone):
 		return Problem{Status: http.StatusUnauthorized, Slug: "unauthorized"}, true
 	case errors.Is(err, login.ErrInvalidCredentials):
 		return Problem{Status: http.StatusUnauthorized, Slug: "wrong-credentials"}, true
+	case errors.Is(err, login.ErrWrongCode):
+		return Problem{Status: http.StatusUnauthorized, Slug: "wrong-code"}, true
+	case errors.Is(err, login.ErrCodesLocked):
+		return Problem{Status: http.StatusForbidden, Slug: "codes-locked"}, true
+	case errors.Is(err, login.ErrNoHalfLogin), errors.As(err, &over):
+		return Problem{Status: http.StatusUnauthorized, Slug: "start-again"}, true
+	case errors.Is(err, login.ErrFactorExists):
+		return Problem{Status: http.StatusForbidden, Slug: "factor-exists"}, true
 	case errors.As(err, &throttled):
 		return Problem{
 			Status: http.StatusTooManyRequests, Slug: "throttled",

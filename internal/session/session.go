@@ -149,6 +149,8 @@ type StartOptions struct {
 	Sealed   string
 	// AuthAt is when the user authenticated, zero if unknown: such a session is never fresh.
 	AuthAt    time.Time
+	Methods   string    // as [store.Session].Methods
+	MFAAt     time.Time // when a second factor was proved, zero for never
 	IP        string
 	UserAgent string
 	Host      string
@@ -169,8 +171,8 @@ func (m *Manager) Start(ctx context.Context, tx store.Tx, p StartOptions) (token
 		CreatedAt: now, AuthAt: notAfter(p.AuthAt, now), LastSeenAt: now, Idle: idle, ExpiresAt: now.Add(absolute),
 		Remember: p.Remember,
 		Method:   p.Method, Provider: p.Provider, Issuer: p.Issuer, Subject: p.Subject, SID: p.SID, Claims: p.Claims,
-		Sealed: p.Sealed,
-		IP:     p.IP, UserAgent: ClipUserAgent(p.UserAgent), Host: p.Host,
+		Sealed: p.Sealed, Methods: p.Methods, MFAAt: notAfter(p.MFAAt, now),
+		IP: p.IP, UserAgent: ClipUserAgent(p.UserAgent), Host: p.Host,
 	}
 	if err := tx.CreateSession(ctx, s); err != nil {
 		return "", store.Session{}, fmt.Errorf("creating a session: %w", err)

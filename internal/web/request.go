@@ -117,13 +117,47 @@ func (q *Request) Viewer() *ui.Viewer {
 	return &ui.Viewer{ID: u.ID, Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin}
 }
 
-// SetSession gives the browser the token of a session that has just begun or been renewed.
+// SetSession gives the browser the token of a session that has just begun or been renewed, or, where a second step comes
+// before the session, that of the step.
 func (q *Request) SetSession(w http.ResponseWriter, in login.SignedIn) {
+	if in.Step != nil {
+		http.SetCookie(w, q.Cookie.Prefixed(login.StepCookie, in.Step.Token, in.Step.TTL(q.deps.Clock())))
+		return
+	}
+	if q.StepToken() != "" {
+		q.ClearStep(w)
+	}
 	q.deps.Sessions.SetCookie(q.http.Context(), w, q.Cookie, q.Host, q.presented(), in.Token, in.Session)
 	if in.Devices != "" {
 		http.SetCookie(w, q.Cookie.Prefixed(login.DeviceCookie, in.Devices, login.DeviceTTL()))
 	}
 	q.stayNoLonger(w)
+}
+
+// StepToken returns the token of the half-login that the browser has begun, or "".
+func (q *Request) StepToken() string { return q.Cookie.PrefixedValue(q.http, login.StepCookie) }
+
+// ClearStep takes the cookie of a half-login from the browser.
+func (q *Request) ClearStep(w http.ResponseWriter) {
+	http.SetCookie(w, q.Cookie.Prefixed(login.StepCookie, "", -1))
+}
+
+// Pages of the second step of a sign-in, below the mount prefix.
+const (
+	VerifyPage = "/login/verify"
+	EnrollPage = "/login/enrol"
+)
+
+// AfterSignIn returns where a sign-in leads: to the page of the second step where there is one, or else to target.
+func (q *Request) AfterSignIn(in login.SignedIn, target string) string {
+	switch {
+	case in.Step == nil:
+		return target
+	case in.Step.Purpose == store.HalfLoginVerify:
+		return q.At(VerifyPage)
+	default:
+		return q.At(EnrollPage)
+	}
 }
 
 // ClearSession takes the session's cookie from the browser of somebody who signs out.

@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
+	"github.com/gatehouse-auth/gatehouse/internal/seal"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
@@ -65,7 +66,7 @@ func NewServices(t testing.TB, title string, log *zap.Logger) *Services {
 	logins := &login.Service{
 		Store: db, Sessions: sessions, Hasher: hasher, Throttle: login.NewThrottle(db, clock.Now),
 		Limits: limits, Lifetime: session.DefaultLimits, Clock: clock.Now, Log: log,
-		Passwords: login.AllPasswords,
+		Passwords: login.AllPasswords, Sealer: seal.New(db),
 	}
 	accounts := account.New(account.Config{
 		Store: db, Sessions: sessions, Login: logins, Hasher: hasher, Title: title, Clock: clock.Now, Log: log,

@@ -217,19 +217,22 @@ func (h *Links) post(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	if info.Purpose == store.LinkSetup {
 		form.Username, form.Email, form.Name = sent.Get("username"), sent.Get("email"), sent.Get("name")
 	}
-	in, err := h.use(r, q, token, form)
+	via, to := login.SignInOptions{Method: login.MethodLink}, returnto.Home
+	if info.Purpose == store.LinkSetup {
+		to = q.At("/account")
+		via.Setup, via.Return = true, returnto.Carry(returnto.Target{}, to)
+	}
+	in, err := h.use(r, q, token, form, via)
 	if err != nil {
 		return h.refuse(w, r, q, info, form, err)
 	}
 	http.SetCookie(w, q.Cookie.Prefixed(linkCookie, "", -1))
 	q.SetSession(w, in)
-	to := returnto.Home
-	if info.Purpose == store.LinkSetup {
+	if via.Setup {
 		h.Setup.Done()
-		to = q.At("/account")
 		q.UI.Flash(w, r, "set_up")
 	}
-	web.Redirect(w, r, to)
+	web.Redirect(w, r, q.AfterSignIn(in, to))
 	return nil
 }
 
@@ -243,13 +246,15 @@ func isForLink(sent ui.Form, info account.LinkInfo) bool {
 }
 
 // use spends the link and begins the session.
-func (h *Links) use(r *http.Request, q *web.Request, token string, form account.LinkForm) (login.SignedIn, error) {
+func (h *Links) use(r *http.Request, q *web.Request, token string, form account.LinkForm, via login.SignInOptions) (
+	login.SignedIn, error,
+) {
 	client := q.Client()
 	proof, err := h.Accounts.RedeemLink(r.Context(), client, token, form)
 	if err != nil {
 		return login.SignedIn{}, err
 	}
-	return h.Login.SignIn(r.Context(), client, proof, login.SignInOptions{Method: "link"})
+	return h.Login.SignIn(r.Context(), client, proof, via)
 }
 
 func (h *Links) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, info account.LinkInfo,

@@ -214,7 +214,7 @@ func (h *Login) post(w http.ResponseWriter, r *http.Request, q *web.Request) err
 		return h.refuse(w, r, q, f, err)
 	}
 	q.SetSession(w, in)
-	web.Redirect(w, r, loginTarget(h.Deps, q, in.User, f.back, f.to))
+	web.Redirect(w, r, q.AfterSignIn(in, loginTarget(h.Deps, q, in.User, f.back, f.to)))
 	return nil
 }
 
@@ -227,7 +227,9 @@ func (h *Login) signIn(r *http.Request, q *web.Request, f loginForm) (login.Sign
 	if err != nil {
 		return login.SignedIn{}, err
 	}
-	return h.Login.SignIn(r.Context(), client, proof, login.SignInOptions{Method: login.MethodLocal, Remember: f.remember})
+	return h.Login.SignIn(r.Context(), client, proof, login.SignInOptions{
+		Method: login.MethodLocal, Remember: f.remember, Return: returnto.Carry(f.back, f.to),
+	})
 }
 
 // loginTarget returns where to go after a sign-in.

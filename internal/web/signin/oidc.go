@@ -171,7 +171,7 @@ func (h *OIDC) callback(w http.ResponseWriter, r *http.Request, q *web.Request) 
 		if out.LocalAccountExists && h.Login.Passwords == login.AllPasswords { // it can be signed in to
 			q.UI.Flash(w, r, "twin") // on the next page of ours
 		}
-		web.Redirect(w, r, loginTarget(h.Deps, q, out.SignedIn.User, b, to))
+		web.Redirect(w, r, q.AfterSignIn(out.SignedIn, loginTarget(h.Deps, q, out.SignedIn.User, b, to)))
 	}
 	return nil
 }
