@@ -106,7 +106,8 @@ func ClockOffset(secret []byte, code string, now time.Time) (steps int, ok bool)
 func URI(issuer, account string, secret []byte) string {
 	clean := strings.NewReplacer(":", "")
 	issuer, account = clean.Replace(issuer), clean.Replace(account)
-	// Apps decode %20 everywhere, "+" not all of them.
+	// A "+" is a blank to some apps, and itself to others: it is in neither part.
 	query := strings.ReplaceAll(url.Values{"issuer": {issuer}, "secret": {Encode(secret)}}.Encode(), "+", "%20")
-	return "otpauth://totp/" + url.PathEscape(issuer) + ":" + url.PathEscape(account) + "?" + query
+	label := strings.ReplaceAll(url.PathEscape(issuer)+":"+url.PathEscape(account), "+", "%2B")
+	return "otpauth://totp/" + label + "?" + query
 }
