@@ -1,0 +1,58 @@
+package assurance_test
+
+import (
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
+)
+
+func TestALevelFollowsFromTheMethods(t *testing.T) {
+	t.Parallel()
+	of := assurance.Of
+	for _, tc := range []struct {
+		methods assurance.Methods
+		shown   string
+		level   assurance.Level
+	}{
+		{"", "", assurance.One},
+		{of("pwd"), "pwd", assurance.One},
+		{of("ext"), "ext", assurance.One},
+		{of("pwd", "ext"), "pwd ext", assurance.One},
+		{of("otp"), "otp", assurance.One},
+		{of("otp", "pwd"), "pwd otp mfa", assurance.Two},
+		{of("ext", "rc"), "ext rc mfa", assurance.Two},
+		{of("pwd", "trusted"), "pwd trusted mfa", assurance.Two},
+		{of("pop"), "pop", assurance.One},
+		{of("pop", "user"), "pop user mfa", assurance.PhishingResistant},
+		{of("pwd", "pop"), "pwd pop mfa", assurance.PhishingResistant},
+		{of("otp", "rc"), "otp rc", assurance.One}, // two of one kind
+		{of("ext").Vouched(false), "ext mfa", assurance.Two},
+		{of("ext").Vouched(true), "ext mfa", assurance.PhishingResistant},
+		{of("ext").Vouched(true).Unvouched(), "ext", assurance.One},
+		{of("pwd", "otp").Without("otp"), "pwd", assurance.One},
+		{of("pwd", "otp", "pop", "user").Without("otp"), "pwd pop user mfa", assurance.PhishingResistant},
+		{of("pwd", "otp", "pop", "user").Without("pop"), "pwd otp mfa", assurance.Two},
+		{of("ext").Vouched(true).With("otp").Without("otp"), "ext mfa", assurance.PhishingResistant},
+		// Whatever a text claims, the level follows from the methods themselves.
+		{"mfa", "", assurance.One},
+		{"pwd mfa", "pwd", assurance.One},
+		{"PWD OTP", "", assurance.One},
+		{of("mfa", "aal2", "phr", "pwd"), "pwd", assurance.One},
+	} {
+		if got := tc.methods.Shown(); got != tc.shown || tc.methods.Level() != tc.level {
+			t.Errorf("%q: %q at %s, want %q at %s", string(tc.methods), got, tc.methods.Level(), tc.shown, tc.level)
+		}
+	}
+}
+
+func TestNoLevelSatisfiesNothing(t *testing.T) {
+	t.Parallel()
+	levels := []assurance.Level{"", "aal0", assurance.One, assurance.Two, assurance.PhishingResistant}
+	for i, have := range levels {
+		for j, wanted := range levels {
+			if got, want := have.Satisfies(wanted), j >= 2 && i >= j; got != want {
+				t.Errorf("%q satisfies %q: %v", have, wanted, got)
+			}
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package login_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/totp"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// What comes after the first step, for each way in, state of factors, and policy.
+func TestWhatComesAfterTheFirstStep(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for _, tc := range []struct {
+		name    string
+		config  login.SecondFactors
+		admin   bool
+		group   string
+		app     bool
+		waited  time.Duration
+		invited bool
+		method  assurance.Methods
+		want    store.HalfLoginPurpose
+	}{
+		{name: "optional, none"},
+		{name: "optional, an app", app: true, want: store.HalfLoginVerify},
+		{name: "optional, an app, both factors at the provider", app: true, method: assurance.Of(assurance.External).Vouched(false)},
+		{name: "off, an app", config: login.SecondFactors{Mode: login.MFAOff}, app: true},
+		{name: "required, in grace", config: login.SecondFactors{Mode: login.MFARequired}, want: store.HalfLoginOffer},
+		{
+			name: "required, grace over", config: login.SecondFactors{Mode: login.MFARequired}, waited: 14 * day,
+			want: store.HalfLoginEnroll,
+		},
+		{
+			name: "required, grace nearly over", config: login.SecondFactors{Mode: login.MFARequired}, waited: 14*day - time.Minute,
+			want: store.HalfLoginOffer,
+		},
+		{
+			name: "required, grace made shorter", config: login.SecondFactors{Mode: login.MFARequired, Grace: 0, GraceSet: true},
+			waited: day, want: store.HalfLoginEnroll,
+		},
+		{name: "required, an administrator", config: login.SecondFactors{Mode: login.MFARequired}, admin: true, want: store.HalfLoginEnroll},
+		{
+			name:   "required, an administrator, with a grace for everybody",
+			config: login.SecondFactors{Mode: login.MFARequired, Grace: day, GraceSet: true}, admin: true, want: store.HalfLoginOffer,
+		},
+		{name: "required, invited", config: login.SecondFactors{Mode: login.MFARequired}, invited: true, want: store.HalfLoginEnroll},
+		{name: "admins, a user", config: login.SecondFactors{Mode: login.MFAAdmins}},
+		{name: "admins, an administrator", config: login.SecondFactors{Mode: login.MFAAdmins}, admin: true, want: store.HalfLoginEnroll},
+		{
+			name: "a group, a member", config: login.SecondFactors{Groups: []string{"ops"}}, group: "ops",
+			want: store.HalfLoginOffer,
+		},
+		{name: "a group, another", config: login.SecondFactors{Groups: []string{"ops"}}, group: "opsx"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w, c := newWorld(t), from("192.0.2.1")
+			w.Second = tc.config
+			u := w.user
+			w.change(func(tx store.Tx) (err error) {
+				if tc.admin {
+					u.Role, u.RoleGranted = store.RoleAdmin, true
+				}
+				if tc.group != "" {
+					u.Groups = []string{tc.group}
+				}
+				u, err = tx.UpdateUser(t.Context(), u)
+				return err
+			})
+			if tc.app {
+				w.addApp(u)
+			}
+			if tc.waited > 0 {
+				w.Second = login.SecondFactors{Mode: login.MFARequired, Grace: 14 * 24 * time.Hour, GraceSet: true}
+				w.signIn(c, "ada") // the one that begins the grace
+				w.Second = tc.config
+				w.clock.Advance(tc.waited)
+			}
+			via := login.SignInOptions{Method: login.MethodLocal, Methods: tc.method}
+			if tc.invited {
+				via.Method = login.MethodLink
+			}
+			p, err := w.CheckPassword(t.Context(), c, "ada", right)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, err := w.SignIn(t.Context(), c, p, via)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if in.Step == nil && tc.want != "" || in.Step != nil && in.Step.Purpose != tc.want {
+				t.Errorf("next is %+v, want %q", in.Step, tc.want)
+			}
+			if (in.Token == "") != (in.Step != nil) {
+				t.Error("there is a session beside a step, or neither")
+			}
+		})
+	}
+}
+
+func TestASignInEndsWithAFactorThatWasJustAdded(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t), from("192.0.2.1")
+	w.Second = login.SecondFactors{Mode: login.MFARequired, GraceSet: true}
+	token, other := w.begin(c, "ada"), w.begin(c, "ada")
+	app, secret, err := w.BeginEnrollment(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, same, err := w.BeginEnrollment(t.Context(), token); err != nil || again.ID != app.ID || string(same) != string(secret) {
+		t.Errorf("begun again: another secret, or %v", err)
+	}
+	// Somebody else who knows the password does not see the secret that its owner is about to confirm.
+	if _, _, err := w.Enrollment(t.Context(), other, app.ID); w.outcome(err) != "not found" {
+		t.Errorf("in another browser: %v", err)
+	}
+	if _, err := w.ConfirmEnrollment(t.Context(), c, other, app.ID, w.code(secret), "x"); w.outcome(err) != "not found" {
+		t.Errorf("confirmed in another browser: %v", err)
+	}
+	if _, got := w.verify(c, token, w.code(secret)); got != "over" {
+		t.Errorf("the code of an app that is not confirmed: %s", got)
+	}
+	if _, err := w.SkipEnrollment(t.Context(), c, token); w.outcome(err) != "over" {
+		t.Errorf("put off when the grace is over: %v", err)
+	}
+	var wrong *login.WrongCodeError
+	_, err = w.ConfirmEnrollment(t.Context(), c, token, app.ID, totp.Code(secret, totp.Step(w.clock.Now())+6), "phone")
+	if !errors.As(err, &wrong) || wrong.ClockOff != 3*time.Minute {
+		t.Errorf("the code of an app whose clock is three minutes ahead: %v", err)
+	}
+	in, err := w.ConfirmEnrollment(t.Context(), c, token, app.ID, w.code(secret), "phone")
+	if err != nil || len(in.Codes) != 10 || in.Token == "" {
+		t.Fatalf("%v, %d recovery codes", err, len(in.Codes))
+	}
+	if m := assurance.Methods(in.Session.Methods); m.Shown() != "pwd otp mfa" {
+		t.Errorf("methods %q", m)
+	}
+	// The other sign-in of somebody who only knows the password cannot add one beside it.
+	if _, _, err := w.BeginEnrollment(t.Context(), other); w.outcome(err) != "exists" {
+		t.Errorf("a second enrollment: %v", err)
+	}
+	if _, got := w.verify(c, w.begin(c, "ada"), w.code(secret)); got != "in" {
+		t.Errorf("the next sign-in: %s", got)
+	}
+}
+
+func TestAnOfferMayBePutOffUntilTheGraceEnds(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t), from("192.0.2.1")
+	w.Second = login.SecondFactors{Mode: login.MFARequired, Grace: time.Hour, GraceSet: true}
+	due := w.clock.Now().Add(time.Hour)
+	token := w.begin(c, "ada")
+	if st, err := w.HalfLogin(t.Context(), token); err != nil || st.DueAt.Sub(due).Abs() > time.Second {
+		t.Errorf("due at %v, %v, want %v", st.DueAt, err, due)
+	}
+	in, err := w.SkipEnrollment(t.Context(), c, token)
+	if err != nil || assurance.Methods(in.Session.Methods).Level() != assurance.One || !in.Session.MFAAt.IsZero() {
+		t.Fatalf("put off: %+v, %v", in.Session, err)
+	}
+	w.clock.Advance(59 * time.Minute)
+	if in := w.signIn(c, "ada"); in.Step == nil || in.Step.Purpose != store.HalfLoginOffer {
+		t.Error("the grace began anew, or ended early")
+	}
+	w.clock.Advance(2 * time.Minute)
+	if in := w.signIn(c, "ada"); in.Step == nil || in.Step.Purpose != store.HalfLoginEnroll {
+		t.Error("the grace does not end")
+	}
+}
