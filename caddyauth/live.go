@@ -34,7 +34,7 @@ func newLive(a *App) (*live, error) {
 	logins := &login.Service{
 		Store: ending, Sessions: rt.Sessions, Hasher: hasher, Throttle: rt.Throttle,
 		Limits: o.throttle, Lifetime: o.limits, Clock: time.Now, Log: a.log.Named("login"), Count: rt.Metrics.SignIn,
-		Passwords: o.passwords, Sealer: seal.New(rt.Store),
+		Passwords: o.passwords, Sealer: seal.New(rt.Store), CountStep: rt.Metrics.Step,
 	}
 	accounts := account.New(account.Config{
 		Store: ending, Sessions: rt.Sessions, Login: logins, Hasher: hasher, Policy: o.policy,

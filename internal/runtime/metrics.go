@@ -18,6 +18,8 @@ type Metrics struct {
 	Allowed, Public, Anonymous, Forbidden, Unavailable prometheus.Counter
 
 	signIns   *prometheus.CounterVec
+	steps     *prometheus.CounterVec
+	stepUps   *prometheus.CounterVec
 	decisions *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
@@ -41,6 +43,14 @@ func newMetrics() *Metrics {
 		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_sign_ins_total", Help: "Sign-in attempts by method and outcome.",
 		}, []string{"method", "outcome"}),
+		steps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_second_factor_total", Help: "Attempts to prove a second factor, by method (totp, recovery) and " +
+				"outcome: success, wrong, throttled, locked.",
+		}, []string{"method", "outcome"}),
+		stepUps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_step_up_total", Help: "Requests of signed-in people that a path wants more proof for, by need " +
+				"(mfa, fresh) and outcome: redirected, refused.",
+		}, []string{"need", "outcome"}),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_decisions_total", Help: "Requests judged, by decision: allowed, public, anonymous, forbidden, " +
 				"unavailable.",
@@ -75,7 +85,7 @@ func newMetrics() *Metrics {
 // Register registers the collectors in the registry of a configuration.
 func (m *Metrics) Register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{
-		m.signIns, m.decisions, m.tokens, m.latency, m.streams, m.sessions, m.grace, m.graced,
+		m.signIns, m.steps, m.stepUps, m.decisions, m.tokens, m.latency, m.streams, m.sessions, m.grace, m.graced,
 	} {
 		if err := r.Register(c); err != nil {
 			return err
@@ -87,6 +97,12 @@ func (m *Metrics) Register(r prometheus.Registerer) error {
 func (m *Metrics) attach(st store.Store, s *session.Manager) {
 	m.source.Store(&metricSource{store: st, sessions: s})
 }
+
+// Step counts an attempt to prove a second factor.
+func (m *Metrics) Step(method, outcome string) { m.steps.WithLabelValues(method, outcome).Inc() }
+
+// StepUp counts a request of somebody who has to prove more first.
+func (m *Metrics) StepUp(need, outcome string) { m.stepUps.WithLabelValues(need, outcome).Inc() }
 
 // SignIn counts an attempt to sign in.
 func (m *Metrics) SignIn(method, outcome string) { m.signIns.WithLabelValues(method, outcome).Inc() }
