@@ -100,7 +100,9 @@ func (s *Service) SignIn(ctx context.Context, c Client, p Proof, via SignInOptio
 		s.Forgive(ctx, p)
 		return SignedIn{}, fmt.Errorf("signing in: %w", err)
 	}
-	if out.Step == nil {
+	if out.Step != nil {
+		s.Forgive(ctx, p) // it was no wrong guess; what others have guessed is cleared by the last step only
+	} else {
 		s.logSignIn(c, out)
 	}
 	return out, nil
