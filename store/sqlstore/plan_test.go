@@ -108,7 +108,7 @@ func (p pages) check(t *testing.T, name string, list func(cursor string) (next s
 func TestListsUseAnIndex(t *testing.T) {
 	t.Parallel()
 	onEngines(t, 30, func(t *testing.T, db *sqlstore.DB) {
-		for _, set := range []string{`role = 'admin'`, `pending = 1`, `active = 0`} { // enough of each for a second page
+		for _, set := range []string{`role = 'admin'`, `pending = 1`, `active = 0`, `totp_count = 1`} { // enough of each for a second page
 			if _, err := db.Writer().ExecContext(t.Context(),
 				`UPDATE users SET `+set+` WHERE username_key LIKE 'user1_'`); err != nil {
 				t.Fatal(err)
@@ -167,6 +167,11 @@ func checkUserLists(t *testing.T, p pages) {
 			{Group: "staff"},
 			{Provider: "local"},
 			{Provider: "corp"},
+			{MFA: store.MFAAny},
+			{MFA: store.MFANone},
+			{MFA: store.MFANone, MFAFor: &store.MFADemand{Admins: true}},
+			{MFA: store.MFANone, MFAFor: &store.MFADemand{Admins: true, Groups: []string{"staff", "other"}}},
+			{MFA: store.MFANone, MFAFor: &store.MFADemand{}, Role: store.RoleAdmin},
 			{Text: "ser1", Group: "staff", Provider: "local", Status: "active", Role: store.RoleUser},
 		} {
 			q.Sort, q.Limit = sort, 3
@@ -281,6 +286,9 @@ func TestLookupsUseAnIndex(t *testing.T) {
 		"ident":   func() error { _, err := db.Identity(ctx, "x", "y"); return err },
 		"idents":  func() error { _, err := db.Identities(ctx, "x"); return err },
 		"link":    func() error { _, err := db.Link(ctx, hash); return err },
+		"apps":    func() error { _, err := db.TOTPs(ctx, "x"); return err },
+		"codes":   func() error { _, err := db.RecoveryCodes(ctx, "x"); return err },
+		"half":    func() error { _, _, err := db.HalfLogin(ctx, hash); return err },
 		"device":  func() error { _, err := db.KnownDevice(ctx, hash, "x"); return err },
 		"count":   func() error { _, err := db.CountSessions(ctx, time.Now(), 0); return err },
 		"sweep":   func() error { _, err := db.Sweep(ctx, time.Now().Add(-24*time.Hour), time.Hour, 10); return err },

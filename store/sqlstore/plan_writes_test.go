@@ -96,6 +96,15 @@ func (w written) changes(ctx context.Context) map[string][]func(tx store.Tx) err
 		ID: store.NewID(w.at), Hash: store.HashToken("d"), CodeHash: store.HashToken("c"), Client: "c", Hosts: []string{"*"}, Origin: "o", State: store.DevicePending,
 		Methods: store.TokenAll, CreatedAt: w.at, ExpiresAt: later,
 	}
+	app := store.TOTP{ID: store.NewID(w.at), UserID: u.ID, Secret: "s", CreatedAt: w.at}
+	confirm := func(tx store.Tx) error {
+		return errors.Join(tx.PutTOTP(ctx, app), tx.ConfirmTOTP(ctx, u.ID, app.ID, "phone", 1, w.at))
+	}
+	half := store.HalfLogin{
+		ID: store.NewID(w.at), Hash: hash, UserID: u.ID, Purpose: store.HalfLoginVerify, CreatedAt: w.at, ExpiresAt: later,
+	}
+	known := half
+	known.Browser = "b"
 	approve := func(tx store.Tx) error {
 		err := tx.CreateDeviceGrant(ctx, grant)
 		d := store.DeviceDecision{State: store.DeviceApproved, UserID: u.ID, TokenID: w.token.ID}
@@ -162,7 +171,34 @@ func (w written) changes(ctx context.Context) map[string][]func(tx store.Tx) err
 			},
 			func(tx store.Tx) error { _, err := tx.DeleteTokens(ctx, store.TokenSelector{UserID: u.ID}); return err },
 		},
-		"NoteExpired":   {func(tx store.Tx) error { return tx.NoteExpired(ctx, w.token.ID) }},
+		"NoteExpired": {func(tx store.Tx) error { return tx.NoteExpired(ctx, w.token.ID) }},
+		"SetFactors":  {func(tx store.Tx) error { return tx.SetFactors(ctx, u.ID, store.Factors{Ask: true}) }},
+		"PutTOTP":     {func(tx store.Tx) error { return tx.PutTOTP(ctx, app) }},
+		"ConfirmTOTP": {confirm},
+		"UseTOTP": {
+			func(tx store.Tx) error { return errors.Join(confirm(tx), tx.UseTOTP(ctx, u.ID, app.ID, 2, w.at)) },
+			func(tx store.Tx) error { return tx.UseTOTP(ctx, u.ID, "x", 2, w.at) },
+		},
+		"RenameTOTP": {func(tx store.Tx) error { return tx.RenameTOTP(ctx, u.ID, "x", "y") }},
+		"DeleteTOTPs": {
+			func(tx store.Tx) error { _, err := tx.DeleteTOTPs(ctx, u.ID, "x"); return err },
+			func(tx store.Tx) error { _, err := tx.DeleteTOTPs(ctx, u.ID, ""); return err },
+		},
+		"ReplaceRecoveryCodes": {func(tx store.Tx) error {
+			return tx.ReplaceRecoveryCodes(ctx, u.ID, []store.TokenHash{hash}, w.at)
+		}},
+		"UseRecoveryCode": {func(tx store.Tx) error { return tx.UseRecoveryCode(ctx, u.ID, hash, w.at) }},
+		"CreateHalfLogin": {
+			func(tx store.Tx) error { return tx.CreateHalfLogin(ctx, half) },
+			func(tx store.Tx) error { return tx.CreateHalfLogin(ctx, known) },
+		},
+		"TakeHalfLogin": {func(tx store.Tx) error { _, err := tx.TakeHalfLogin(ctx, hash, w.at); return err }},
+		"EndHalfLogins": {func(tx store.Tx) error { return tx.EndHalfLogins(ctx, u.ID) }},
+		"SetSessionLevels": {func(tx store.Tx) error {
+			return tx.SetSessionLevels(ctx, u.ID, func(store.Session) store.SessionLevel {
+				return store.SessionLevel{Methods: "pwd"}
+			})
+		}},
 		"EndFlows":      {func(tx store.Tx) error { return tx.EndFlows(ctx, u.ID) }},
 		"CreateFlow":    {func(tx store.Tx) error { return tx.CreateFlow(ctx, flow) }},
 		"TakeFlow":      {func(tx store.Tx) error { _, err := tx.TakeFlow(ctx, hash, w.at); return err }},

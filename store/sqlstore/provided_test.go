@@ -13,6 +13,10 @@ import (
 
 // backToThree makes the schema that of version 3, as an update finds it.
 var backToThree = []string{
+	`DROP TABLE half_logins`, `DROP TABLE recovery_codes`, `DROP TABLE totps`, `DROP INDEX users_with_mfa`, `DROP INDEX users_without_mfa`,
+	`ALTER TABLE users DROP COLUMN totp_count`, `ALTER TABLE users DROP COLUMN passkey_count`, `ALTER TABLE users DROP COLUMN ask_second_factor`,
+	`ALTER TABLE users DROP COLUMN mfa_due_at`, `ALTER TABLE users DROP COLUMN mfa_failures`, `ALTER TABLE users DROP COLUMN codes_saved`,
+	`ALTER TABLE users DROP COLUMN notices_seen_at`, `ALTER TABLE sessions DROP COLUMN methods`, `ALTER TABLE sessions DROP COLUMN mfa_at`,
 	`DROP TABLE device_grants`, `DROP TABLE tokens`, `DROP INDEX users_service_by_username`, `DROP INDEX users_service_by_email`, `DROP INDEX users_service_by_created`,
 	`DROP INDEX users_service_by_last_login`, `ALTER TABLE users DROP COLUMN kind`,
 	`DROP TABLE former_names`, `DROP TABLE session_sids`, `ALTER TABLE users DROP COLUMN role_provided`, `ALTER TABLE users DROP COLUMN provided_groups`,

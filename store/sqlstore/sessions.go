@@ -12,11 +12,13 @@ import (
 
 // sessionColumns are the columns of a session, in the order of sessionRow.dest.
 const sessionColumns = `id token_hash user_id epoch created_at auth_at last_seen_at idle_ms expires_at remember method
-	provider issuer subject sid sealed ip user_agent host claims`
+	provider issuer subject sid sealed ip user_agent host claims
+	methods mfa_at`
 
 type sessionRow struct {
 	s                                        store.Session
 	created, auth, lastSeen, idleMS, expires int64
+	mfa                                      int64
 }
 
 func (r *sessionRow) dest() []any {
@@ -25,7 +27,7 @@ func (r *sessionRow) dest() []any {
 		&s.ID, &s.TokenHash, &s.UserID, &s.Epoch, &r.created, &r.auth, &r.lastSeen, &r.idleMS, &r.expires,
 		intBool{&s.Remember},
 		&s.Method, &s.Provider, &s.Issuer, &s.Subject, &s.SID, &s.Sealed, &s.IP, &s.UserAgent,
-		&s.Host, &s.Claims,
+		&s.Host, &s.Claims, &s.Methods, &r.mfa,
 	}
 }
 
@@ -35,6 +37,7 @@ func (r *sessionRow) session() store.Session {
 	r.s.LastSeenAt = fromMillis(r.lastSeen)
 	r.s.Idle = time.Duration(r.idleMS) * time.Millisecond
 	r.s.ExpiresAt = fromMillis(r.expires)
+	r.s.MFAAt = fromMillis(r.mfa)
 	return r.s
 }
 
@@ -189,7 +192,8 @@ func (t *tx) CreateSession(ctx context.Context, s store.Session) error {
 }
 
 func insertSession(ctx context.Context, q queryer, s store.Session) error {
-	if err := checkKeys(s.ID, s.UserID, s.Issuer, s.Subject, s.SID, s.Sealed, s.Claims, s.Method, s.Provider); err != nil {
+	if err := checkKeys(s.ID, s.UserID, s.Issuer, s.Subject, s.SID, s.Sealed, s.Claims, s.Method, s.Provider,
+		s.Methods); err != nil {
 		return fmt.Errorf("the session: %w", err)
 	}
 	if s.ID == "" || s.TokenHash == (store.TokenHash{}) || s.ExpiresAt.IsZero() || s.Idle <= 0 {
@@ -211,10 +215,10 @@ func insertSession(ctx context.Context, q queryer, s store.Session) error {
 	seen, expires := toMillis(s.LastSeenAt), toMillis(s.ExpiresAt)
 	ip := clip(withoutZone(s.IP), maxIP)
 	_, err = q.ExecContext(ctx, `INSERT INTO sessions (`+columns("", sessionColumns)+`, over_at, search) VALUES (`+
-		placeholders(22)+`)`,
+		placeholders(24)+`)`,
 		s.ID, s.TokenHash.String(), s.UserID, s.Epoch, toMillis(s.CreatedAt), toMillis(s.AuthAt), seen, idle, expires,
 		toInt(s.Remember), s.Method, s.Provider, s.Issuer, s.Subject, s.SID, s.Sealed, ip, clip(s.UserAgent, maxUserAgent),
-		clip(s.Host, maxHost), s.Claims, min(seen+idle, expires), sessionSearch(username, ip))
+		clip(s.Host, maxHost), s.Claims, s.Methods, toMillis(s.MFAAt), min(seen+idle, expires), sessionSearch(username, ip))
 	return err
 }
 
@@ -274,6 +278,11 @@ func (t *tx) EndSessions(ctx context.Context, sel store.SessionSelector) ([]stor
 	}
 	var ended []store.Session
 	err = t.run(ctx, "end sessions", func(ctx context.Context, q queryer) error {
+		if sel.All { // who has only done the first step is not to come in after that, either
+			if _, err := q.ExecContext(ctx, `DELETE FROM half_logins`); err != nil {
+				return err
+			}
+		}
 		var err error
 		if ended, err = collect(ctx, q, scanSession, selectSession+w.String(), w.args...); err != nil || len(ended) == 0 {
 			return err

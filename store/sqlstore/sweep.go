@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"context"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 const (
@@ -14,6 +16,9 @@ const (
 	tokenGrace = 30 * 24 * time.Hour
 	// deviceGrace is how long an expired device grant is kept, so that its program hears "expired" and not "unknown".
 	deviceGrace = 10 * time.Minute
+	// halfLoginGrace is how long a half-login that is over is kept, so that its page can offer to start again with the
+	// username.
+	halfLoginGrace = 10 * time.Minute
 	// changeRetention is how long changes are kept for other processes. A process that missed more than that drops its
 	// cache.
 	changeRetention = time.Hour
@@ -59,6 +64,8 @@ func sweepSteps(now, counts time.Time, keepEvents time.Duration) []sweepStep {
 		{"links", "id", `expires_at <= $2`, []any{ms(linkGrace)}},
 		{"tokens", "id", `expires_at > 0 AND expires_at <= $2`, []any{ms(tokenGrace)}},
 		{"device_grants", "id", `expires_at <= $2`, []any{ms(deviceGrace)}},
+		{"half_logins", "id", `expires_at <= $2`, []any{ms(halfLoginGrace)}},
+		{"totps", "id", `confirmed_at = 0 AND created_at <= $2`, []any{ms(store.TOTPSetupTTL)}},
 		{"throttle_buckets", "bucket", `tat <= $2`, []any{counts.UnixMicro()}},
 		{"throttle_attempts", "account", `last_at <= $2`, []any{toMillis(counts.Add(-forgetAttempts))}},
 		{"changes", "seq", `at <= $2`, []any{ms(changeRetention)}},

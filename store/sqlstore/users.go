@@ -11,16 +11,22 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// userColumns are the columns of a user, in the order of userDest.
-const userColumns = `id username email email_verified display_name role role_granted group_names active pending
-	managed is_local origin password_hash must_change password_changed_at epoch version created_at updated_at
-	last_login_at role_provided provided_groups kind`
+// Columns of a user, in the order of userRow.dest. A new user has the default values of factorColumns.
+const (
+	userColumns = newUserColumns + " " + factorColumns
+
+	newUserColumns = `id username email email_verified display_name role role_granted group_names active pending
+		managed is_local origin password_hash must_change password_changed_at epoch version created_at updated_at
+		last_login_at role_provided provided_groups kind`
+	factorColumns = `totp_count passkey_count ask_second_factor mfa_due_at mfa_failures codes_saved notices_seen_at`
+)
 
 // userRow scans a user.
 type userRow struct {
 	u                                   store.User
 	groups, provided                    string
 	changedAt, created, updated, lastIn int64
+	dueAt, seenAt                       int64
 }
 
 func (r *userRow) dest() []any {
@@ -40,6 +46,11 @@ func (r *userRow) dest() []any {
 		&r.changedAt, &u.Epoch, &u.Version, &r.created, &r.updated, &r.lastIn,
 		intBool{&u.RoleProvided},
 		&r.provided, &u.Kind,
+		&u.Factors.TOTPs, &u.Factors.Passkeys,
+		intBool{&u.Factors.Ask},
+		&r.dueAt, &u.Factors.Failures,
+		intBool{&u.Factors.CodesSaved},
+		&r.seenAt,
 	}
 }
 
@@ -50,6 +61,7 @@ func (r *userRow) user() (store.User, error) {
 	r.u.CreatedAt = fromMillis(r.created)
 	r.u.UpdatedAt = fromMillis(r.updated)
 	r.u.LastLoginAt = fromMillis(r.lastIn)
+	r.u.Factors.DueAt, r.u.Factors.NoticesSeenAt = fromMillis(r.dueAt), fromMillis(r.seenAt)
 	return r.u, nil
 }
 
@@ -226,7 +238,7 @@ func (r reader) newUserFilter(q store.UserQuery) (userFilter, error) {
 	r.addUserText(&f, q)
 	r.addUserGroup(&f, q)
 	r.addUserProvider(&f, q)
-	return f, nil
+	return f, r.addUserMFA(&f, q)
 }
 
 func (f *userFilter) add(condition string, values ...any) {
@@ -268,12 +280,18 @@ func (r reader) addUserGroup(f *userFilter, q store.UserQuery) {
 	if q.Group == "" {
 		return
 	}
-	// In a JSON list, a complete name is preceded by [ or a comma and enclosed in quotation marks; those within a name
-	// are escaped.
-	raw, _ := json.Marshal(clean(q.Group)) // a string always marshals
-	name := string(raw)
-	f.add("("+r.dia.contains+"(u.group_names, %s) > 0 OR "+r.dia.contains+"(u.group_names, %s) > 0)", "["+name, ","+name)
+	condition, values := r.inGroup(q.Group)
+	f.add(condition, values...)
 	f.sets = append(f.sets, r.dia.usersInGroup(clean(q.Group)))
+}
+
+// inGroup returns the condition that a user is a member of a group. In a JSON list, a complete name is preceded by [ or
+// a comma and enclosed in quotation marks; those within a name are escaped.
+func (r reader) inGroup(group string) (condition string, values []any) {
+	raw, _ := json.Marshal(clean(group)) // a string always marshals
+	name := string(raw)
+	contains := r.dia.contains + "(u.group_names, %s) > 0"
+	return "(" + contains + " OR " + contains + ")", []any{"[" + name, "," + name}
 }
 
 func (r reader) addUserProvider(f *userFilter, q store.UserQuery) {

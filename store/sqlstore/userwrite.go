@@ -95,7 +95,7 @@ func (t *tx) CreateUser(ctx context.Context, u store.User) error {
 		if err := checkUnique(ctx, q, u.ID, keys, u.Local); err != nil {
 			return err
 		}
-		_, err = q.ExecContext(ctx, `INSERT INTO users (`+columns("", userColumns)+`, username_key, email_key, search)
+		_, err = q.ExecContext(ctx, `INSERT INTO users (`+columns("", newUserColumns)+`, username_key, email_key, search)
 			VALUES (`+placeholders(27)+`)`,
 			u.ID, u.Username, u.Email, toInt(u.EmailVerified), u.Name, string(u.Role), toInt(u.RoleGranted),
 			groupsText(u.Groups), toInt(u.Active), toInt(u.Pending), toInt(u.Managed), toInt(u.Local), string(u.Origin),
@@ -277,6 +277,9 @@ func (t *tx) deactivate(ctx context.Context, q queryer, u store.User, now time.T
 	if _, err := q.ExecContext(ctx, `DELETE FROM flows WHERE user_id = $1 AND user_id <> ''`, id); err != nil {
 		return err
 	}
+	if err := endHalfLogins(ctx, q, id); err != nil {
+		return err
+	}
 	if _, err := q.ExecContext(ctx, `DELETE FROM devices WHERE user_id = $1`, id); err != nil {
 		return err
 	}
@@ -309,8 +312,8 @@ func (t *tx) DeleteUser(ctx context.Context, id string) error {
 			return err
 		}
 		for _, statement := range []string{
-			// Sessions, identities, tokens and devices go with their user (ON DELETE CASCADE); these have no foreign key, since
-			// some of them have no user.
+			// Sessions, identities, tokens, devices, factors and half-logins go with their user (ON DELETE CASCADE); these have
+			// no foreign key, since some of them have no user.
 			`DELETE FROM links WHERE user_id = $1`,
 			`DELETE FROM flows WHERE user_id = $1 AND user_id <> ''`,
 			`DELETE FROM users WHERE id = $1`,
@@ -391,6 +394,9 @@ func setPassword(ctx context.Context, q queryer, before store.User, p store.Pass
 	if err == nil && p.Hash == "" {
 		err = checkLostSignIn(ctx, q, before.ID)
 	}
+	if err == nil { // they were begun with the password of before
+		err = endHalfLogins(ctx, q, before.ID)
+	}
 	if err != nil {
 		return err
 	}
@@ -410,6 +416,9 @@ func (t *tx) SetLastLogin(ctx context.Context, userID string, at time.Time) erro
 // BumpEpoch implements [store.Tx].
 func (t *tx) BumpEpoch(ctx context.Context, userID string) error {
 	err := updateOne(ctx, t, "increment a user's epoch", `UPDATE users SET epoch = epoch + 1 WHERE id = $1`, clean(userID))
+	if err == nil {
+		err = t.EndHalfLogins(ctx, userID)
+	}
 	if err == nil {
 		err = t.Mark(ctx, store.MarkEnded, userID, t.now().Add(store.EndedMarkTTL))
 	}
