@@ -1,6 +1,7 @@
 // Package policy decides what a request may do. It is pure: no I/O, no clock, no Caddy.
 //
-// The zero [Decision] denies, the zero [Rule] is never satisfied, and an ambiguous path is never public.
+// The zero [Decision] denies, the zero [Rule] is never satisfied, an ambiguous path is never public, and a need that
+// cannot be read asks for the highest level.
 package policy
 
 import (
@@ -20,6 +21,7 @@ type Decision int
 const (
 	Deny     Decision = iota // not passed on
 	SignIn                   // no session: passed on after a sign-in
+	StepUp                   // passed on after the session has proved more, or proved it again
 	Allow                    // passed on with the person's identity
 	AllowAny                 // passed on without any identity
 )
@@ -39,14 +41,19 @@ const (
 
 // Rule is one `require` line: the person has to have any of the values. All rules of a gate have to be satisfied.
 type Rule struct {
-	// Field to look at: role, group, user, email, domain or provider.
+	// Field to look at: role, group, user, email, domain or provider; or mfa or fresh, about how the session was proved.
 	Field Field `json:"field"`
-	// Values, any of which satisfies the rule.
-	Values []string `json:"values"`
+	// Values, any of which satisfies the rule. Of mfa: none, or passkey. Of fresh: a duration such as 15m, and mfa where
+	// it is about the second factor.
+	Values []string `json:"values,omitempty"`
 }
 
 // Validate returns what is wrong with a rule. A rule that nobody could satisfy is an error, not a lock-out.
 func (r Rule) Validate() error {
+	if r.AboutSession() {
+		_, err := r.need()
+		return err
+	}
 	if len(r.Values) == 0 {
 		return fmt.Errorf("require %s: give at least one value", r.Field)
 	}
@@ -97,7 +104,7 @@ func (f Field) checkText(v string) error {
 		fault = identifier.CheckUsername(v)
 	case FieldProvider:
 	default:
-		return errors.New("unknown field; use role, group, user, email, domain or provider")
+		return errors.New("unknown field; use role, group, user, email, domain, provider, mfa or fresh")
 	}
 	if fault != "" {
 		return fmt.Errorf("%s: nobody can have it: %w", identifier.Example(v), fault)
@@ -157,10 +164,11 @@ func verifiedEmail(u *store.User) identifier.Email {
 	return e
 }
 
-// FirstUnsatisfied returns the first rule that s does not satisfy, nil when it satisfies all.
+// FirstUnsatisfied returns the first rule about people that s does not satisfy, nil when it satisfies all. Those about
+// the session are for [NeedOf].
 func FirstUnsatisfied(rules []Rule, s Subject) *Rule {
 	for i := range rules {
-		if !rules[i].SatisfiedBy(s) {
+		if !rules[i].AboutSession() && !rules[i].SatisfiedBy(s) {
 			return &rules[i]
 		}
 	}
