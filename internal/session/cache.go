@@ -71,7 +71,7 @@ func newEntry(l Live, seen time.Time, seq uint64, readAt int64) *entry {
 	s, u := l.Session, l.User
 	s.UserID = u.ID
 	for _, text := range []*string{
-		&s.Method, &s.Provider, &s.Issuer, &s.UserAgent, &s.Host, (*string)(&u.Role),
+		&s.Method, &s.Methods, &s.Provider, &s.Issuer, &s.UserAgent, &s.Host, (*string)(&u.Role),
 		(*string)(&u.Origin),
 	} {
 		*text = unique.Make(*text).Value() // interned: the same in many sessions

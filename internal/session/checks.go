@@ -14,8 +14,8 @@ import (
 // meanwhile, so that their end is not noticed late while all streams are being checked.
 const checkBudget = 250 * time.Millisecond
 
-// checkStreams checks the due sessions in the store and cancels the streams of those that have ended. It reports
-// whether all due ones were checked.
+// checkStreams checks the due sessions in the store and cancels the streams of those that have ended, and those that
+// need a level that theirs has lost. It reports whether all due ones were checked.
 func (m *Manager) checkStreams(ctx context.Context) (all bool) {
 	now, began, storeAnswered := m.now(), time.Now(), false
 	for _, j := range m.streams.due(now) {
@@ -23,7 +23,8 @@ func (m *Manager) checkStreams(ctx context.Context) (all bool) {
 			return false
 		}
 		id := j.id
-		s, u, err := m.readByID(ctx, j)
+		l, err := m.readByID(ctx, j)
+		s, u := l.Session, l.User
 		storeAnswered = storeAnswered || err == nil || errors.Is(err, store.ErrNotFound)
 		seen := s.LastSeenAt
 		if p := m.touches.pending(id); p.After(seen) {
@@ -31,6 +32,7 @@ func (m *Manager) checkStreams(ctx context.Context) (all bool) {
 		}
 		switch {
 		case err == nil && isLive(&s, &u, seen, now):
+			m.streams.cancelBelow(id, levelOf(&s, &u, l.Token), ErrEnded)
 			m.streams.markLive(j, earlier(seen.Add(s.Idle), s.ExpiresAt))
 		case err == nil || errors.Is(err, store.ErrNotFound):
 			m.streams.cancel(id, ErrEnded)
@@ -43,23 +45,23 @@ func (m *Manager) checkStreams(ctx context.Context) (all bool) {
 }
 
 // readByID reads a session, or a token as the session as which it acts.
-func (m *Manager) readByID(ctx context.Context, j pendingCheck) (store.Session, store.User, error) {
+func (m *Manager) readByID(ctx context.Context, j pendingCheck) (l Live, err error) {
 	switch {
 	case j.external != nil:
-		l, err := m.readExternal(ctx, j.external)
+		l, err = m.readExternal(ctx, j.external)
 		if err == nil && l.User.ID != j.userID { // another account has its name now
 			err = store.ErrNotFound
 		}
-		return l.Session, l.User, err
+		return l, err
 	case !j.program:
-		return m.store.Session(ctx, j.id)
+		l.Session, l.User, err = m.store.Session(ctx, j.id)
+		return l, err
 	}
 	t, u, err := m.store.Token(ctx, j.id)
 	if err != nil {
-		return store.Session{}, store.User{}, err
+		return Live{}, err
 	}
-	s := tokenSession(&t, &u)
-	return s, u, nil
+	return Live{Session: tokenSession(&t, &u), User: u, Token: &t}, nil
 }
 
 func earlier(a, b time.Time) time.Time {

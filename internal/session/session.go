@@ -190,8 +190,8 @@ func notAfter(at, now time.Time) time.Time {
 
 // Rotate rotates a live session inside tx: it gets a new id and a new token, so that the old cookie is worthless after
 // a password change or a step-up. Its lifetimes continue. old is the session as read in tx, with the caller's changes,
-// so that concurrent changes are not undone; authAt is when the user authenticated, and never moves back. It returns
-// store.ErrNotFound if the session has ended meanwhile.
+// so that concurrent changes are not undone; authAt is when the user authenticated, and never moves back but from the
+// future. It returns store.ErrNotFound if the session has ended meanwhile.
 func (m *Manager) Rotate(ctx context.Context, tx store.Tx, old store.Session, epoch int64,
 	authAt time.Time,
 ) (token string, s store.Session, err error) {
@@ -199,9 +199,7 @@ func (m *Manager) Rotate(ctx context.Context, tx store.Tx, old store.Session, ep
 	token = store.NewToken()
 	s = old
 	s.ID, s.TokenHash, s.Epoch, s.LastSeenAt = store.NewID(now), store.HashToken(token), epoch, now
-	if at := notAfter(authAt, now); at.After(s.AuthAt) {
-		s.AuthAt = at
-	}
+	s.AuthAt, s.MFAAt = laterOf(authAt, s.AuthAt, now), notAfter(s.MFAAt, now)
 	if err := tx.ReplaceSession(ctx, old.ID, s); err != nil {
 		return "", store.Session{}, fmt.Errorf("rotating a session: %w", err)
 	}

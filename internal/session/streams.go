@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
@@ -41,6 +42,9 @@ type Follower struct {
 	Stream Stream
 	// Refresher is called every second while the request is open. It may be nil.
 	Refresher Refresher
+	// Level is what the session has to keep while the request is open; "" for any. How fresh it is, is judged when a
+	// request begins.
+	Level assurance.Level
 
 	live       *Live
 	streams    *streams
@@ -148,15 +152,7 @@ func (s *streams) remove(f *Follower) {
 	if g == nil || (f.prev == nil && g.first != f) {
 		return // already canceled
 	}
-	if f.prev != nil {
-		f.prev.next = f.next
-	} else {
-		g.first = f.next
-	}
-	if f.next != nil {
-		f.next.prev = f.prev
-	}
-	f.prev, f.next = nil, nil
+	g.unlink(f)
 	s.total--
 	if g.first == nil {
 		delete(s.byID, f.live.Session.ID)
@@ -282,24 +278,48 @@ func (s *streams) markLive(j pendingCheck, due time.Time) {
 
 // cancel cancels the requests of a session.
 func (s *streams) cancel(id string, cause error) {
+	s.cancelIf(id, cause, func(*Follower) bool { return true })
+}
+
+// cancelBelow cancels the requests of a session that need more than its level.
+func (s *streams) cancelBelow(id string, level assurance.Level, cause error) {
+	s.cancelIf(id, cause, func(f *Follower) bool { return f.Level != "" && !level.Satisfies(f.Level) })
+}
+
+func (s *streams) cancelIf(id string, cause error, which func(*Follower) bool) {
 	s.mu.Lock()
 	g := s.byID[id]
-	delete(s.byID, id)
 	var ended []*Follower
 	if g != nil {
 		for f := g.first; f != nil; {
 			next := f.next
-			f.prev, f.next = nil, nil
-			ended = append(ended, f)
+			if which(f) {
+				g.unlink(f)
+				ended = append(ended, f)
+			}
 			f = next
 		}
-		g.first = nil
-		s.total -= len(ended)
+		if s.total -= len(ended); g.first == nil {
+			delete(s.byID, id)
+		}
 	}
 	s.mu.Unlock()
 	for _, f := range ended {
 		f.end(cause)
 	}
+}
+
+// unlink takes a request out of the list.
+func (g *group) unlink(f *Follower) {
+	if f.prev != nil {
+		f.prev.next = f.next
+	} else {
+		g.first = f.next
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	}
+	f.prev, f.next = nil, nil
 }
 
 func (s *streams) cancelAll(cause error) {
