@@ -106,6 +106,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	}
 	for _, s := range m.services {
 		s.Limits = login.Limits{FreeAttempts: 1 << 20, MaxWait: time.Second}
+		s.Lifetime = session.Limits{Idle: 1e6 * time.Hour, Absolute: 1e6 * time.Hour, Remember: time.Hour}
 	}
 	for _, name := range []string{"mia", "noa"} {
 		u := a.add(name, "")
