@@ -16,6 +16,7 @@ type Field struct {
 	Reveal       bool // a password that can be shown
 	Rules        string
 	Key          string // label of the Enter key on touch keyboards: "next" or "go"
+	Mode         string // which keyboard a touch screen shows: "numeric"; "" for that of the type
 	Plain        bool   // no capitals, correction or spelling
 }
 

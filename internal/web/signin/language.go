@@ -12,7 +12,7 @@ import (
 // back to them: an address that the form carried would have to be checked.
 var switchPages = map[string]string{
 	"login": "/login", "help": "/login/help", "welcome": "/welcome",
-	"logged-out": "/logged-out",
+	"logged-out": "/logged-out", "verify": web.VerifyPage, "recovery": recoveryPage, "enroll": web.EnrollPage,
 }
 
 // languageSwitch makes the form that changes the language of a page of [switchPages].
