@@ -178,10 +178,14 @@ func (h *Second) confirmTOTP(w http.ResponseWriter, r *http.Request, q *web.Requ
 	if !ok {
 		return err
 	}
-	id, name := r.PathValue("id"), form.Get(web.NameField)
-	in, err := h.Login.ConfirmEnrollment(r.Context(), q.Client(), q.StepToken(), id, form.Get(web.CodeField), name)
+	name, err := q.FactorName(form)
+	var in login.Enrolled
+	if err == nil {
+		in, err = h.Login.ConfirmEnrollment(r.Context(), q.Client(), q.StepToken(), r.PathValue("id"),
+			form.Get(web.CodeField), name)
+	}
 	if err != nil {
-		return h.refuseTOTP(w, r, q, st, name, err)
+		return h.refuseTOTP(w, r, q, st, form.Get(web.NameField), err)
 	}
 	if len(in.Codes) == 0 { // there are some already
 		h.finish(w, r, q, in.SignedIn)
