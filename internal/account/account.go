@@ -78,6 +78,7 @@ type Service struct {
 	SessionActions
 	Programs TokenActions
 	Devices  DeviceActions
+	Factors  FactorActions
 }
 
 // core holds what every change needs: authorization, rate limits, the audit log.
@@ -90,7 +91,10 @@ type core struct {
 // New returns the service of a store.
 func New(c Config) *Service {
 	s := &core{Config: c}
-	return &Service{core: s, SessionActions: SessionActions{s}, Programs: TokenActions{s}, Devices: DeviceActions{s}}
+	return &Service{
+		core: s, SessionActions: SessionActions{s}, Programs: TokenActions{s}, Devices: DeviceActions{s},
+		Factors: FactorActions{s},
+	}
 }
 
 func (s *core) now() time.Time {

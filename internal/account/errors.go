@@ -63,6 +63,10 @@ const (
 	CodeTokenLimit   = "token-limit"     // the account has as many tokens as it may
 	CodeNotService   = "not-service"     // a person makes their own tokens
 	CodeService      = "service"         // a service account has no password and no role
+	CodeFactorLimit  = "factor-limit"    // the account has as many authenticator apps as it may
+	CodeLastFactor   = "last-factor"     // the account has to have a second factor
+	CodeNoFactor     = "no-factor"       // the account has no second factor, so that what goes with one is of no use
+	CodeAskLocked    = "ask-locked"      // the account is asked for a second factor anyway
 )
 
 // ForbiddenError means that a guard refused the action. Nothing was changed; the refusal is audited.

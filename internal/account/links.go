@@ -61,7 +61,7 @@ func (f *fields) expires(d time.Duration) {
 }
 
 // createLink creates a one-time link inside tx.
-func (s *Service) createLink(ctx context.Context, tx store.Tx, a Actor, p store.LinkPurpose, userID string,
+func (s *core) createLink(ctx context.Context, tx store.Tx, a Actor, p store.LinkPurpose, userID string,
 	life time.Duration, end bool,
 ) (*IssuedLink, error) {
 	if life == 0 {

@@ -122,7 +122,7 @@ func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, 
 
 // endOthers ends the other sessions if requested, and increments the epoch so that none of them can be revived. Other
 // browsers are forgotten. Identities stay: the user, who has just authenticated, linked them.
-func (s *Service) endOthers(ctx context.Context, tx store.Tx, a Actor, e *store.Event, keep store.Session,
+func (s *core) endOthers(ctx context.Context, tx store.Tx, a Actor, e *store.Event, keep store.Session,
 	end bool,
 ) error {
 	e.Details["end_others"] = strconv.FormatBool(end)

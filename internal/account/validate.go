@@ -66,6 +66,27 @@ func (f *fields) name(v string) string {
 	return v
 }
 
+// factorName returns the name of a second factor without outer white space; "" is none.
+func (f *fields) factorName(v string) string {
+	v = strings.TrimSpace(v)
+	fault := identifier.CheckName(v)
+	switch {
+	case fault == identifier.Long, utf8.RuneCountInString(v) > MaxFactorName:
+		f.add("name", "fault.too_long", "most", MaxFactorName)
+	case fault != "":
+		f.add("name", "fault.invisible")
+	}
+	return v
+}
+
+// FactorName returns the name that somebody gives to a second factor without outer white space, or an *[InvalidError]
+// (name).
+func FactorName(v string) (string, error) {
+	var f fields
+	v = f.factorName(v)
+	return v, f.err()
+}
+
 // note checks an administrator's note.
 func (f *fields) note(v string) {
 	if fault := identifier.CheckName(strings.TrimSpace(v)); utf8.RuneCountInString(v) > maxNote || fault != "" &&

@@ -14,23 +14,46 @@ import (
 
 const sealTOTP = "totp"
 
-// totpSecret is what is sealed of an authenticator app. HalfLogin binds one that is not confirmed to the sign-in that
-// shows it: whoever else knows the password must not see the secret that its owner is about to confirm.
+// totpSecret is what is sealed of an authenticator app. HalfLogin, or Session, binds one that is not confirmed to where it
+// was begun: whoever else knows the password, or has another session, must not see the secret that is about to count.
 type totpSecret struct {
 	Secret    []byte
 	HalfLogin string `json:",omitempty"`
+	Session   string `json:",omitempty"`
 }
 
 // NewTOTP returns an authenticator app for a user, not stored yet, and its secret, 20 bytes.
 func (s *Service) NewTOTP(ctx context.Context, u store.User) (store.TOTP, []byte, error) {
-	return s.newTOTP(ctx, u, "")
+	return s.newTOTP(ctx, u, totpSecret{})
 }
 
-func (s *Service) newTOTP(ctx context.Context, u store.User, halfLogin string) (store.TOTP, []byte, error) {
+// NewSetup is [Service.NewTOTP] for an app that only the session that begins it may see until it is confirmed.
+func (s *Service) NewSetup(ctx context.Context, u store.User, sess *store.Session) (store.TOTP, []byte, error) {
+	return s.newTOTP(ctx, u, totpSecret{Session: setupOf(sess)})
+}
+
+// setupOf names a session for as long as it lives: its id changes whenever its person authenticates again.
+func setupOf(sess *store.Session) string {
+	return fmt.Sprintf("%s %d", sess.UserID, sess.CreatedAt.UnixNano())
+}
+
+// OpenSetup returns the secret of an app that is not confirmed, for the session that has begun it. For others there is
+// none: store.ErrNotFound.
+func (s *Service) OpenSetup(ctx context.Context, t store.TOTP, sess *store.Session) ([]byte, error) {
+	plain, err := s.openTOTP(ctx, t)
+	if err == nil && (t.Confirmed() || plain.Session != setupOf(sess)) {
+		return nil, store.ErrNotFound
+	}
+	return plain.Secret, err
+}
+
+// newTOTP returns an app whose secret is to be sealed with where it was begun.
+func (s *Service) newTOTP(ctx context.Context, u store.User, begun totpSecret) (store.TOTP, []byte, error) {
 	now := s.Clock().UTC()
 	t := store.TOTP{ID: store.NewID(now), UserID: u.ID, CreatedAt: now}
 	secret := totp.NewSecret()
-	plain, err := json.Marshal(totpSecret{secret, halfLogin})
+	begun.Secret = secret
+	plain, err := json.Marshal(begun)
 	if err == nil {
 		t.Secret, err = s.Sealer.Seal(ctx, plain, sealTOTP, t.ID)
 	}
@@ -40,11 +63,12 @@ func (s *Service) newTOTP(ctx context.Context, u store.User, halfLogin string) (
 	return t, secret, nil
 }
 
-// OpenTOTP returns the secret of an authenticator app that is confirmed, or was begun by somebody who is signed in.
+// OpenTOTP returns the secret of an authenticator app that is confirmed. Of one that is not, only who has begun it gets
+// it.
 func (s *Service) OpenTOTP(ctx context.Context, t store.TOTP) ([]byte, error) {
 	plain, err := s.openTOTP(ctx, t)
-	if err == nil && !t.Confirmed() && plain.HalfLogin != "" {
-		return nil, store.ErrNotFound // somebody else is setting it up
+	if err == nil && !t.Confirmed() && (plain.HalfLogin != "" || plain.Session != "") {
+		return nil, store.ErrNotFound
 	}
 	return plain.Secret, err
 }
@@ -133,7 +157,7 @@ func (s *Service) BeginEnrollment(ctx context.Context, token string) (store.TOTP
 	if t, secret, err := s.enrolling(ctx, st, ""); err != nil || t.ID != "" {
 		return t, secret, err
 	}
-	t, secret, err := s.newTOTP(ctx, st.User, st.ID)
+	t, secret, err := s.newTOTP(ctx, st.User, totpSecret{HalfLogin: st.ID})
 	if err != nil {
 		return store.TOTP{}, nil, err
 	}

@@ -1,0 +1,197 @@
+package account
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// ResetMFA says what is taken from somebody who has lost it. The zero value takes nothing.
+type ResetMFA struct {
+	TOTP  bool // all authenticator apps
+	Codes bool // recovery codes; those of whoever has no second factor left end anyway
+	// Sessions ends all sessions; otherwise they lose the level that the removed factors gave them. Sign-ins that wait for
+	// their second step end in any case, and browsers are no longer known.
+	Sessions   bool
+	Tokens     bool          // revokes the tokens of programs
+	Identities bool          // unlinks all identities at providers
+	Link       bool          // makes a one-time link to set a password
+	Expires    time.Duration // of the link; 0 means DefaultLinkTTL
+}
+
+// ResetAll takes all methods, and ends sessions.
+var ResetAll = ResetMFA{TOTP: true, Codes: true, Sessions: true}
+
+// MFAReset is what was taken from somebody, and the link in its place. Ways in that are left tells [Service.AccessLeft].
+type MFAReset struct {
+	Apps      []string // names of the authenticator apps
+	Codes     int      // that were unused
+	Recovered login.Recovered
+	Link      *IssuedLink // nil without one
+}
+
+// ResetMFA takes second factors from a user, for an administrator or the command line, which is the way back in for the
+// last administrator. The present password goes on, and whoever knows it can sign in and add a factor of their own: a
+// link is safer. Wrong codes are forgotten. Errors: *[ForbiddenError] (self, managed, service, reauth-required,
+// mfa-required, role), *[InvalidError] (methods, active), store.ErrNotFound.
+func (s FactorActions) ResetMFA(ctx context.Context, a Actor, userID string, r ResetMFA) (MFAReset, error) {
+	var f fields
+	if f.expires(r.Expires); f.err() != nil {
+		return MFAReset{}, f.err()
+	}
+	if !r.TOTP && !r.Codes {
+		return MFAReset{}, invalid("methods", "fault.mfa_methods")
+	}
+	var out MFAReset
+	err := s.change(ctx, a, store.Event{Action: "mfa.reset", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
+		u, err := s.resettableMFA(ctx, tx, a, userID, e)
+		if err != nil {
+			return err
+		}
+		if err := s.takeFactors(ctx, tx, e, u, r, &out); err != nil {
+			return err
+		}
+		out.Recovered, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{
+			KeepSessions: !r.Sessions, KeepLinks: !r.Link, KeepTokens: !r.Tokens, Identities: r.Identities,
+		})
+		if err != nil {
+			return err
+		}
+		if err := tx.EndHalfLogins(ctx, u.ID); err != nil {
+			return err
+		}
+		if r.Link {
+			out.Link, err = s.linkAfterReset(ctx, tx, a, e, u, r)
+		}
+		return err
+	})
+	if err != nil {
+		return MFAReset{}, err
+	}
+	return out, nil
+}
+
+// resettableMFA returns the target if the actor may take its second factors.
+func (s FactorActions) resettableMFA(ctx context.Context, tx store.Tx, a Actor, userID string,
+	e *store.Event,
+) (store.User, error) {
+	if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
+		return store.User{}, err
+	}
+	u, err := tx.User(ctx, userID)
+	if err != nil {
+		return store.User{}, err
+	}
+	setTarget(e, u)
+	if err := RequirePerson(u); err != nil {
+		return store.User{}, err
+	}
+	if u.Managed && a.Kind == Person {
+		return store.User{}, refuse(CodeManaged, "refused.managed_factors")
+	}
+	return u, refuseSelf(a, u, "refused.self_factors")
+}
+
+// takeFactors deletes what r names.
+func (s FactorActions) takeFactors(ctx context.Context, tx store.Tx, e *store.Event, u store.User, r ResetMFA,
+	out *MFAReset,
+) error {
+	have, err := tx.RecoveryCodes(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	if r.TOTP {
+		apps, err := tx.DeleteTOTPs(ctx, u.ID, "")
+		if err != nil {
+			return err
+		}
+		for _, t := range apps {
+			if t.Confirmed() {
+				out.Apps = append(out.Apps, t.Name)
+			}
+		}
+	}
+	if r.Codes {
+		if _, err := dropCodes(ctx, tx, u.ID); err != nil {
+			return err
+		}
+	}
+	if err := s.forgetWrongCodes(ctx, tx, u.ID); err != nil {
+		return err
+	}
+	after, err := s.settle(ctx, tx, &store.Event{Details: map[string]string{}}, u.ID)
+	if err != nil {
+		return err
+	}
+	left, err := tx.RecoveryCodes(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	if out.Codes = have.Left - left.Left; left.Left == 0 && after.Factors.CodesSaved {
+		after.Factors.CodesSaved = false
+		if err := tx.SetFactors(ctx, u.ID, after.Factors); err != nil {
+			return err
+		}
+	}
+	describeCount(e, "apps_removed", len(out.Apps))
+	describeCount(e, "codes_removed", out.Codes)
+	return nil
+}
+
+// linkAfterReset makes a one-time link with which the person sets a new password.
+func (s FactorActions) linkAfterReset(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User,
+	r ResetMFA,
+) (*IssuedLink, error) {
+	switch {
+	case u.Managed:
+		return nil, s.errManaged("password")
+	case !u.Active || u.Pending:
+		return nil, invalid("active", "fault.link_inactive")
+	case !s.Passwords.Of(u) && a.Kind != CommandLine:
+		return nil, errPasswordsOff()
+	}
+	if err := checkDistinctIfLocal(ctx, tx, u); err != nil {
+		return nil, err
+	}
+	e.Details["link"] = "true"
+	return s.createLink(ctx, tx, a, store.LinkPassword, u.ID, r.Expires, true)
+}
+
+// forgetWrongCodes clears what wrong codes of a user have added up to: the lock, and the wait.
+func (s FactorActions) forgetWrongCodes(ctx context.Context, tx store.Tx, userID string) error {
+	u, err := tx.User(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if err := tx.ClearUserAttempts(ctx, userID); err != nil || u.Factors.Failures == 0 {
+		return err
+	}
+	u.Factors.Failures = 0
+	return tx.SetFactors(ctx, userID, u.Factors)
+}
+
+// UnlockMFA lets codes of a user's authenticator apps count again after too many wrong ones in a row. Factors stay.
+// Errors: *[ForbiddenError] (self, service, reauth-required, mfa-required, role), store.ErrNotFound.
+func (s FactorActions) UnlockMFA(ctx context.Context, a Actor, userID string) error {
+	return s.change(ctx, a, store.Event{Action: "mfa.unlock", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
+		if err := s.requireFreshAdmin(ctx, tx, a); err != nil {
+			return err
+		}
+		u, err := tx.User(ctx, userID)
+		if err != nil {
+			return err
+		}
+		setTarget(e, u)
+		if err := RequirePerson(u); err != nil {
+			return err
+		}
+		if err := refuseSelf(a, u, "refused.self_unlock"); err != nil {
+			return err // whoever has stolen a session could go on guessing
+		}
+		e.Details["failures"] = strconv.Itoa(u.Factors.Failures)
+		return s.forgetWrongCodes(ctx, tx, u.ID)
+	})
+}
