@@ -12,7 +12,7 @@ import (
 
 // ways is everything in the store that gives access to an account.
 type ways struct {
-	session, browser, link, flow, identity, token bool
+	session, browser, link, flow, identity, token, half bool
 }
 
 const knownBrowser = "browser"
@@ -29,8 +29,12 @@ func (w *world) open(u store.User) (look func() ways) {
 		ID: store.NewID(now), Hash: store.HashToken("link " + u.ID), Purpose: store.LinkPassword,
 		UserID: u.ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
 	}
+	half := store.HalfLogin{
+		ID: store.NewID(now), Hash: store.HashToken("half " + u.ID), UserID: u.ID, Purpose: store.HalfLoginVerify,
+		CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	}
 	w.change(func(tx store.Tx) error {
-		return errors.Join(tx.CreateFlow(w.ctx, flow), tx.CreateLink(w.ctx, link),
+		return errors.Join(tx.CreateFlow(w.ctx, flow), tx.CreateLink(w.ctx, link), tx.CreateHalfLogin(w.ctx, half),
 			tx.PutDevice(w.ctx, store.HashToken(knownBrowser+u.ID), u.ID, now, now.Add(time.Hour)),
 			tx.CreateToken(w.ctx, store.Token{
 				ID: "token of " + u.ID, Hash: store.HashToken("token " + u.ID), UserID: u.ID, Hosts: []string{store.AllHosts},
@@ -52,6 +56,8 @@ func (w *world) open(u store.User) (look func() ways) {
 		}
 		out.browser, out.identity = known, len(ids) > 0
 		_, out.token = w.stored("token of " + u.ID)
+		_, _, err = w.Store.HalfLogin(w.ctx, half.Hash)
+		out.half = err == nil
 		if l, err := w.Store.Link(w.ctx, link.Hash); err == nil {
 			out.link = l.CancelledAt.IsZero()
 		}
@@ -131,7 +137,7 @@ func TestRecoveryRevokesAllAccess(t *testing.T) {
 			w.add("root", store.RoleAdmin)
 			ada := w.add("ada", store.RoleUser)
 			look := w.open(ada)
-			if all := (ways{true, true, true, true, true, true}); look() != all {
+			if all := (ways{true, true, true, true, true, true, true}); look() != all {
 				t.Fatalf("to begin with: %+v", look())
 			}
 			_, _, a := w.signIn("root", goodPass)

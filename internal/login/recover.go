@@ -5,11 +5,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // Recovery says what is revoked when an account is recovered from an attacker. The zero value revokes everything but
-// the user's identities at providers, which are reported.
+// the user's identities at providers and second factors, which are reported.
 type Recovery struct {
 	KeepSessions bool     // keep all sessions
 	KeepSession  string   // id of one session to keep
@@ -20,6 +21,10 @@ type Recovery struct {
 	Identities  bool      // unlink all identities …
 	LinkedSince time.Time // … or those that were linked since then, if not zero
 
+	// Factors removes all second factors, with what has been proved by them in sessions that are kept. A new password
+	// alone does not: they protect against whoever resets it, and only open the account together with it.
+	Factors bool
+
 	// Audit writes an audit event with the actor and the client of the request.
 	Audit func(ctx context.Context, tx store.Tx, e store.Event) error
 }
@@ -28,6 +33,9 @@ type Recovery struct {
 type Recovered struct {
 	Sessions, Devices, Links, Tokens int
 	Unlinked, Remaining              []store.Identity
+
+	TOTPs, TOTPsLeft int // authenticator apps that were removed, and confirmed ones that are left
+	Codes, CodesLeft int // recovery codes, only unused ones
 }
 
 // Describe adds the counts to the details of an event.
@@ -38,6 +46,8 @@ func (r Recovered) Describe(details map[string]string) {
 	for name, n := range map[string]int{
 		"browsers_forgotten": r.Devices, "links_canceled": r.Links, "tokens_revoked": r.Tokens,
 		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Remaining),
+		"totps_removed": r.TOTPs, "totps_left": r.TOTPsLeft,
+		"recovery_codes_removed": r.Codes, "recovery_codes_left": r.CodesLeft,
 	} {
 		if n > 0 {
 			details[name] = strconv.Itoa(n)
@@ -59,6 +69,9 @@ var accessPaths = []accessPath{
 	{"links", cancelLinks},
 	{"tokens", revokeTokens},
 	{"flows", endFlows},
+	{"half_logins", endHalfLogins},
+	{"totps", removeTOTPs},
+	{"recovery_codes", removeRecoveryCodes},
 	{"identities", unlinkIdentities},
 }
 
@@ -126,6 +139,59 @@ func RevokeTokens(ctx context.Context, tx store.Tx, u store.User, details map[st
 
 func endFlows(ctx context.Context, tx store.Tx, u store.User, _ Recovery, _ *Recovered) error {
 	return tx.EndFlows(ctx, u.ID)
+}
+
+// endHalfLogins ends sign-ins whose first step was done with the access of before.
+func endHalfLogins(ctx context.Context, tx store.Tx, u store.User, _ Recovery, _ *Recovered) error {
+	return tx.EndHalfLogins(ctx, u.ID)
+}
+
+func removeTOTPs(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error {
+	if !r.Factors {
+		now, err := tx.User(ctx, u.ID)
+		out.TOTPsLeft = now.Factors.TOTPs
+		return err
+	}
+	removed, err := tx.DeleteTOTPs(ctx, u.ID, "")
+	if err != nil {
+		return err
+	}
+	out.TOTPs = len(removed)
+	now, err := tx.User(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	f := now.Factors
+	f.Ask, f.Failures = false, 0
+	if err := tx.SetFactors(ctx, u.ID, f); err != nil {
+		return err
+	}
+	return RemoveMethods(ctx, tx, u.ID, assurance.TOTP)
+}
+
+func removeRecoveryCodes(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error {
+	codes, err := tx.RecoveryCodes(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	if !r.Factors {
+		out.CodesLeft = codes.Left
+		return nil
+	}
+	out.Codes = codes.Left
+	if err := tx.ReplaceRecoveryCodes(ctx, u.ID, nil, time.Time{}); err != nil {
+		return err
+	}
+	now, err := tx.User(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	f := now.Factors
+	f.CodesSaved = false
+	if err := tx.SetFactors(ctx, u.ID, f); err != nil {
+		return err
+	}
+	return RemoveMethods(ctx, tx, u.ID, assurance.RecoveryCode)
 }
 
 func unlinkIdentities(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error {
