@@ -141,6 +141,12 @@ func (c checker) rules(ctx context.Context) error {
 			"%d session(s) are of an epoch that their user has not reached: end them with \"session revoke --all\"",
 		},
 		{
+			"second factors", `SELECT count(*) FROM users u WHERE u.totp_count <>
+			(SELECT count(*) FROM totps t WHERE t.user_id = u.id AND t.confirmed_at > 0)`,
+			"%d account(s) have another number of authenticator apps than is noted with them, so that a sign-in may not ask " +
+				"for a code: let their owners remove one or add one, or restore a backup",
+		},
+		{
 			"change counter", `SELECT CASE WHEN (SELECT count(*) FROM change_counter) = 1 AND
 			(SELECT max(seq) FROM change_counter) >= (SELECT coalesce(max(seq), 0) FROM changes) THEN 0 ELSE 1 END`,
 			"the counter of changes is behind the changes, or is missing: servers may not learn of sessions that end; " +

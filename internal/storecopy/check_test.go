@@ -45,6 +45,7 @@ func TestCheckFindsEachFault(t *testing.T) {
 		"":                 nil,
 		"no administrator": {`UPDATE users SET role = 'user'`},
 		"orphans":          {`UPDATE links SET user_id = 'nobody'`},
+		"second factors":   {`UPDATE users SET totp_count = 0`},
 		"session epoch":    {`UPDATE sessions SET epoch = 5`},
 		"change counter":   {`UPDATE change_counter SET seq = 0`, `UPDATE changes SET seq = seq + 1000`},
 		"time":             {`UPDATE sessions SET over_at = expires_at + 1`},

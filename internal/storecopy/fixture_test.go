@@ -106,6 +106,7 @@ func fill(t *testing.T, db *sqlstore.DB, people int) content {
 				ID: store.NewID(now), TokenHash: store.HashToken(token), UserID: u.ID, CreatedAt: now, AuthAt: now, LastSeenAt: now,
 				Idle: time.Hour, ExpiresAt: now.Add(24 * time.Hour), Method: "oidc", Provider: "p", Issuer: "https://idp", Subject: fmt.Sprint(i),
 				SID: "s", Sealed: strings.Repeat("x", i%50), IP: "2001:db8::1", UserAgent: "ünï\ncode", Host: "app.example.com",
+				Methods: "ext otp mfa", MFAAt: now,
 			})
 			if err != nil {
 				return err
@@ -156,6 +157,15 @@ func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 			ID: store.NewID(now), Hash: store.HashToken("device code"), CodeHash: store.HashToken("user code"),
 			Client: "<ü>", Hosts: []string{"*"}, Paths: []string{"/a/*"}, Methods: store.TokenRead, IP: "2001:db8::1",
 			CreatedAt: now, ExpiresAt: later, State: store.DevicePending,
+		}),
+		tx.PutTOTP(ctx, store.TOTP{ID: "app", UserID: u.ID, Name: "ü", Secret: "s1.1.sealed", CreatedAt: now}),
+		tx.ConfirmTOTP(ctx, u.ID, "app", "ü", 59_000_000, now),
+		tx.ReplaceRecoveryCodes(ctx, u.ID, []store.TokenHash{store.HashToken("1"), store.HashToken("2")}, now),
+		tx.UseRecoveryCode(ctx, u.ID, store.HashToken("1"), now),
+		tx.SetFactors(ctx, u.ID, store.Factors{DueAt: now, Failures: 3, CodesSaved: true, NoticesSeenAt: now}),
+		tx.CreateHalfLogin(ctx, store.HalfLogin{
+			ID: store.NewID(now), Hash: store.HashToken("half"), UserID: u.ID, Purpose: store.HalfLoginVerify,
+			Browser: "b", Password: "p", Host: "app.example.com", Data: "s1.1.sealed", CreatedAt: now, ExpiresAt: later,
 		}),
 		tx.CreateFlow(ctx, store.Flow{
 			Hash: store.HashToken("state"), Browser: store.HashToken("browser"), Provider: "p",

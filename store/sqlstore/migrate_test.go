@@ -110,6 +110,33 @@ func TestMigrationsAreNumberedWithoutGaps(t *testing.T) {
 	}
 }
 
+// During an update an older version writes beside a newer one, and knows nothing of new columns.
+func TestNewColumnsHaveADefault(t *testing.T) {
+	t.Parallel()
+	names, err := sqlstore.MigrationNames()
+	if err != nil {
+		t.Fatal(err)
+	}
+	added := 0
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join("migrations", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if !strings.Contains(line, "ADD COLUMN") {
+				continue
+			}
+			if added++; !strings.Contains(line, "DEFAULT") {
+				t.Errorf("%s: %s", name, line)
+			}
+		}
+	}
+	if added < 10 {
+		t.Errorf("%d columns were found: this test sees too little", added)
+	}
+}
+
 // setVersion gives the store the schema version of a newer Gatehouse.
 func setVersion(t *testing.T, path string, version int) {
 	t.Helper()
