@@ -37,6 +37,11 @@ func (l *Live) Proof() assurance.Proof {
 	return p
 }
 
+// AuthenticatedWithin reports whether there was a proof of any kind within a time.
+func (l *Live) AuthenticatedWithin(now time.Time, window time.Duration) bool {
+	return assurance.Fresh(window).Lacks(l.Proof(), now) == assurance.LacksNothing
+}
+
 // Methods returns how somebody has authenticated in the session, for people and programs, in the words of RFC 8176 where
 // it has one; never nil. Of a session of before there were levels all that is known is whether it began with a password.
 func (l *Live) Methods() []string {

@@ -45,6 +45,8 @@ type Live struct {
 	User    store.User
 	// Token is the token of a program that acts, nil for a browser. Session is then made from it, and is in no list.
 	Token *store.Token
+	// Held means that User would be an administrator at a higher level of the session; see login.SecondFactors.
+	Held bool
 
 	external *External // what Token was made from, nil for a token of the store
 	entry    *entry
@@ -97,12 +99,6 @@ func (l *Live) lastSeen() time.Time {
 		return l.Session.LastSeenAt
 	}
 	return time.UnixMilli(l.entry.lastSeen.Load()).UTC()
-}
-
-// AuthenticatedWithin reports whether the user authenticated within the last window (10 minutes for admin writes).
-func (l *Live) AuthenticatedWithin(now time.Time, window time.Duration) bool {
-	age := now.Sub(l.Session.AuthAt)
-	return age > -time.Minute && age < window // another Caddy's clock may be a little ahead
 }
 
 // Memoize memoizes compute for this session: concurrent first calls may each compute, and all get the same result.
