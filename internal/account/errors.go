@@ -51,6 +51,7 @@ func invalid(field, id string) *InvalidError {
 const (
 	CodeRole         = "role"            // the actor is not an administrator
 	CodeReauth       = "reauth-required" // a step-up is needed
+	CodeMFA          = "mfa-required"    // a step-up with a second factor is needed
 	CodeSelf         = "self"            // the actor's own access would be removed
 	CodeManaged      = "managed"         // the deployment's root administrator is locked
 	CodeLastAdmin    = "last-admin"      // no active administrator would be left
@@ -83,6 +84,9 @@ func refuse(code, id string, args ...any) *ForbiddenError {
 }
 
 func (e *ForbiddenError) Error() string { return e.Text }
+
+// AsksProof reports whether the actor may do it after a step-up.
+func (e *ForbiddenError) AsksProof() bool { return e.Code == CodeReauth || e.Code == CodeMFA }
 
 // Is makes errors.Is(err, store.ErrLastAdmin) true for the last-admin rule.
 func (e *ForbiddenError) Is(target error) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -28,75 +29,105 @@ func (s *core) requireSession(ctx context.Context, tx store.Reader, a Actor) (st
 	return sess, u, nil
 }
 
-// requireFreshAdmin allows administrators with a fresh sign-in or step-up, and the command line. API tokens have no
+// requireFreshAdmin allows administrators whose session meets [core.OwnNeed], and the command line. API tokens have no
 // session, so they can never manage users.
 func (s *core) requireFreshAdmin(ctx context.Context, tx store.Reader, a Actor) error {
-	sess, err := s.requireAdmin(ctx, tx, a)
+	sess, u, err := s.requireAdmin(ctx, tx, a)
 	if err != nil || a.Kind != Person {
 		return err
 	}
-	return s.checkFresh(a, sess)
+	return s.checkProof(a, sess, u)
 }
 
-// requireFreshSession allows a person with a fresh sign-in or step-up, and no password to change.
+// requireFreshSession allows a person whose session meets [core.OwnNeed], and with no password to change.
 func (s *core) requireFreshSession(ctx context.Context, tx store.Reader, a Actor) (store.Session, store.User, error) {
 	sess, u, err := s.requireSession(ctx, tx, a)
 	if err != nil {
 		return sess, u, err
 	}
-	if s.effective(&sess, u).MustChange {
+	acting, _ := s.effective(&sess, u)
+	if acting.MustChange {
 		return sess, u, refuse(CodeMustChange, "refused.must_change")
 	}
-	return sess, u, s.checkFresh(a, sess)
+	return sess, u, s.checkProof(a, sess, u)
 }
 
-// checkFresh refuses what is not soon after a sign-in or step-up.
-func (s *core) checkFresh(a Actor, sess store.Session) error {
-	authAt := sess.AuthAt // from the store, not only from the caller
-	if a.AuthAt.Before(authAt) {
-		authAt = a.AuthAt
+// OwnNeed returns what it takes to change accounts, one's own or others', and to make tokens: a sign-in or step-up a
+// short time ago, and a second factor of whoever has one and is asked for it.
+func (s *core) OwnNeed(u store.User) assurance.Need {
+	need := assurance.Fresh(FreshWindow)
+	if s.second().Asks(u) {
+		need.Level = assurance.Two
 	}
-	// The clock of the Caddy that signed the person in may be a little ahead of this one's.
-	if age := s.now().Sub(authAt); age >= FreshWindow || age <= -clockSkew {
+	return need
+}
+
+// second returns the configuration of second factors. The command line has none, and no sessions.
+func (s *core) second() login.SecondFactors {
+	if s.Login == nil {
+		return login.SecondFactors{}
+	}
+	return s.Login.Second
+}
+
+// checkProof refuses what the session has not proved enough for.
+func (s *core) checkProof(a Actor, sess store.Session, u store.User) error {
+	p := assurance.Proof{Level: assurance.Methods(sess.Methods).Level(), AuthAt: sess.AuthAt, MFAAt: sess.MFAAt}
+	if a.AuthAt.Before(p.AuthAt) { // from the store, not only from the caller
+		p.AuthAt = a.AuthAt
+	}
+	switch s.OwnNeed(u).Lacks(p, s.now()) {
+	case assurance.LacksNothing:
+		return nil
+	case assurance.LacksAge:
 		return refuse(CodeReauth, "refused.reauth")
+	case assurance.LacksLevel:
 	}
-	return nil
+	return errMFA()
 }
 
 // requireAdmin allows administrators regardless of freshness, for actions that change no account.
-func (s *core) requireAdmin(ctx context.Context, tx store.Reader, a Actor) (store.Session, error) {
+func (s *core) requireAdmin(ctx context.Context, tx store.Reader, a Actor) (store.Session, store.User, error) {
 	switch a.Kind {
 	case CommandLine, Startup:
-		return store.Session{}, nil
+		return store.Session{}, store.User{}, nil
 	case Person:
 	default:
-		return store.Session{}, errRole()
+		return store.Session{}, store.User{}, errRole()
 	}
-	sess, u, err := s.requireSession(ctx, tx, a)
+	sess, stored, err := s.requireSession(ctx, tx, a)
 	if err != nil {
-		return store.Session{}, err
+		return store.Session{}, store.User{}, err
 	}
-	u = s.effective(&sess, u)
-	if !u.IsActiveAdmin() {
-		return store.Session{}, errRole()
+	u, held := s.effective(&sess, stored)
+	switch {
+	case held:
+		return store.Session{}, store.User{}, errMFA()
+	case !u.IsActiveAdmin():
+		return store.Session{}, store.User{}, errRole()
+	case u.MustChange:
+		return store.Session{}, store.User{}, refuse(CodeMustChange, "refused.must_change")
 	}
-	if u.MustChange {
-		return store.Session{}, refuse(CodeMustChange, "refused.must_change")
-	}
-	return sess, nil
+	return sess, u, nil
 }
 
-// effective returns a user with the effective rights of the session.
-func (s *core) effective(sess *store.Session, u store.User) store.User {
-	if s.Effective != nil {
-		return s.Effective(sess, u)
+// effective returns a user with the effective rights of the session; held means that those of an administrator wait for
+// a second factor.
+func (s *core) effective(sess *store.Session, u store.User) (acting store.User, held bool) {
+	effective := s.Effective
+	if effective == nil {
+		effective = (*login.OIDC)(nil).Effective
 	}
-	return (*login.OIDC)(nil).Effective(sess, u)
+	u = effective(sess, u)
+	if held = s.second().HoldsBack(u, assurance.Methods(sess.Methods).Level()); held {
+		u.Role = store.RoleUser
+	}
+	return u, held
 }
-
-const clockSkew = FreshWindow / 10
 
 func errRole() *ForbiddenError { return refuse(CodeRole, "refused.role") }
+
+func errMFA() *ForbiddenError { return refuse(CodeMFA, "refused.mfa") }
 
 // refuseSelf refuses to remove the actor's own access: there might be nobody else to undo a mistake.
 func refuseSelf(a Actor, u store.User, id string) error {

@@ -96,7 +96,7 @@ func TestOnlyAFreshAdministratorActsOnOthers(t *testing.T) {
 		}},
 		"a session from the future": {account.CodeReauth, func(w *world) account.Actor {
 			_, _, a := w.signIn("root", goodPass)
-			w.clock.Advance(-2 * time.Minute)
+			w.clock.Advance(-account.FreshWindow)
 			return a
 		}},
 		"an admin whose caller claims a fresh sign-in": {account.CodeReauth, func(w *world) account.Actor {

@@ -26,7 +26,7 @@ func (s *Service) Authorize(ctx context.Context, a Actor, action, targetID strin
 // AuthorizeRead returns nil while the actor may see administrators' pages. A long response checks again while it is
 // written: an actor who is signed out or demoted meanwhile gets no more of it.
 func (s *Service) AuthorizeRead(ctx context.Context, a Actor) error {
-	_, err := s.requireAdmin(ctx, s.Store, a)
+	_, _, err := s.requireAdmin(ctx, s.Store, a)
 	return err
 }
 
@@ -37,7 +37,7 @@ func (s *Service) AuditExport(ctx context.Context, a Actor, action string, detai
 		return err
 	}
 	return s.change(ctx, a, store.Event{Action: action, Details: details}, func(tx store.Tx, _ *store.Event) error {
-		_, err := s.requireAdmin(ctx, tx, a)
+		_, _, err := s.requireAdmin(ctx, tx, a)
 		return err
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/credential"
 	"github.com/gatehouse-auth/gatehouse/internal/duration"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
@@ -52,8 +53,13 @@ const (
 	maxTokenPaths = 50
 )
 
-// levelOne is the assurance of a session that began with one factor.
-const levelOne = "aal1"
+// tokenLevel returns the level of a token that is made in a session: two factors at most, as it can be stolen.
+func tokenLevel(sess store.Session) string {
+	if assurance.Methods(sess.Methods).Level().Satisfies(assurance.Two) {
+		return string(assurance.Two)
+	}
+	return string(assurance.One)
+}
 
 // NewToken holds the fields of a new token.
 type NewToken struct {
@@ -77,18 +83,19 @@ type IssuedToken struct {
 // TokenActions make, rotate and revoke tokens of programs. A program cannot: what it acts with is no session.
 type TokenActions struct{ *core }
 
-// CreateOwn creates a token of the actor. It needs a fresh sign-in. Errors: *[InvalidError] (name, expires_in, hosts,
-// paths, methods), *[ForbiddenError] (tokens-off, token-limit, reauth-required).
+// CreateOwn creates a token of the actor, whose session has to meet OwnNeed: the token has its level. Errors:
+// *[InvalidError] (name, expires_in, hosts, paths, methods), *[ForbiddenError] (tokens-off, token-limit,
+// reauth-required, mfa-required).
 func (s TokenActions) CreateOwn(ctx context.Context, a Actor, n NewToken) (IssuedToken, error) {
 	return s.create(ctx, a, a.UserID, n, func(tx store.Tx, t *store.Token) (store.User, error) {
 		return s.ownerOf(ctx, tx, a, t)
 	})
 }
 
-// ownerOf returns the actor, who needs a fresh sign-in, as the owner of a token that is made in the actor's session.
+// ownerOf returns the actor, whose session has to meet OwnNeed, as the owner of a token that is made in the actor's session.
 func (s TokenActions) ownerOf(ctx context.Context, tx store.Reader, a Actor, t *store.Token) (store.User, error) {
 	sess, u, err := s.requireFreshSession(ctx, tx, a)
-	t.Level, t.Provider, t.Issuer, t.Subject = levelOne, sess.Provider, sess.Issuer, sess.Subject
+	t.Level, t.Provider, t.Issuer, t.Subject = tokenLevel(sess), sess.Provider, sess.Issuer, sess.Subject
 	if err != nil {
 		return u, err
 	}
@@ -108,7 +115,7 @@ func (s TokenActions) Create(ctx context.Context, a Actor, userID string, n NewT
 		case a.Kind != CommandLine:
 			err = RequireService(u)
 		case !u.IsService():
-			t.Level = levelOne
+			t.Level = string(assurance.One)
 		}
 		return u, err
 	})
@@ -198,16 +205,22 @@ func (s TokenActions) fill(t *store.Token, n NewToken, u store.User) error {
 // know whose it is.
 type tokenGuard func(tx store.Tx, e *store.Event, owner store.User) error
 
-// byOwner allows the owner of a token, with a fresh sign-in. Other people's tokens are not found.
+// byOwner allows the owner of a token, whose session has to meet OwnNeed. Other people's tokens are not found.
 func (s TokenActions) byOwner(ctx context.Context, a Actor) tokenGuard {
+	return s.byOwnerAt(ctx, a, new(string))
+}
+
+// byOwnerAt is byOwner, and sets level to that of the session.
+func (s TokenActions) byOwnerAt(ctx context.Context, a Actor, level *string) tokenGuard {
 	return func(tx store.Tx, e *store.Event, owner store.User) error {
-		_, u, err := s.requireFreshSession(ctx, tx, a)
+		sess, u, err := s.requireFreshSession(ctx, tx, a)
 		switch {
 		case err != nil:
 			return err
 		case u.ID != owner.ID:
 			return store.ErrNotFound
 		}
+		*level = tokenLevel(sess)
 		setTarget(e, owner)
 		return nil
 	}
@@ -255,16 +268,17 @@ func (s TokenActions) revoke(ctx context.Context, a Actor, id string, allowed to
 	})
 }
 
-// RotateOwn replaces a token of the actor by a new one of the same scope and length of life. The old one is kept for
-// keep, at most [MaxTokenKeep], and not longer than it would have lived; 0 ends it at once. Errors: store.ErrStale for
-// a token that was rotated before.
+// RotateOwn replaces a token of the actor by a new one of the same scope and length of life, of a level that both the
+// old one and the session have. The old one is kept for keep, at most [MaxTokenKeep], and not longer than it would have
+// lived; 0 ends it at once. Errors: store.ErrStale for a token that was rotated before.
 func (s TokenActions) RotateOwn(ctx context.Context, a Actor, id string, keep time.Duration) (IssuedToken, error) {
-	return s.rotate(ctx, a, id, keep, s.byOwner(ctx, a))
+	var level string
+	return s.rotate(ctx, a, id, keep, &level, s.byOwnerAt(ctx, a, &level))
 }
 
 // Rotate is RotateOwn for tokens of service accounts, and, on the command line, of anybody.
 func (s TokenActions) Rotate(ctx context.Context, a Actor, id string, keep time.Duration) (IssuedToken, error) {
-	return s.rotate(ctx, a, id, keep, func(tx store.Tx, e *store.Event, u store.User) error {
+	return s.rotate(ctx, a, id, keep, nil, func(tx store.Tx, e *store.Event, u store.User) error {
 		if err := s.byAdmin(ctx, a)(tx, e, u); err != nil {
 			return err
 		}
@@ -275,7 +289,9 @@ func (s TokenActions) Rotate(ctx context.Context, a Actor, id string, keep time.
 	})
 }
 
-func (s TokenActions) rotate(ctx context.Context, a Actor, id string, keep time.Duration,
+// rotate replaces a token that allowed lets the actor replace, and which gets no higher level than most, which allowed
+// sets; nil for the old one's.
+func (s TokenActions) rotate(ctx context.Context, a Actor, id string, keep time.Duration, most *string,
 	allowed tokenGuard,
 ) (IssuedToken, error) {
 	var out IssuedToken
@@ -298,7 +314,11 @@ func (s TokenActions) rotate(ctx context.Context, a Actor, id string, keep time.
 		case keep < 0 || keep > MaxTokenKeep:
 			return invalid("keep", "fault.token_keep")
 		}
-		out = issue(s.successor(old, u, a), u)
+		next := s.successor(old, u, a)
+		if most != nil && !assurance.Level(*most).Satisfies(assurance.Level(old.Level)) {
+			next.Level = *most
+		}
+		out = issue(next, u)
 		describeToken(e, out.Token)
 		e.Details["replaces"] = old.ID
 		return replaceToken(ctx, tx, old, s.now().Add(keep), keep, out.Token)
