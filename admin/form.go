@@ -129,7 +129,7 @@ func formNotice(q *web.Request, err error) (n *notice, ok bool) {
 	case refused == nil, refused.Code == account.CodeSignedOut, refused.Code == account.CodeRole,
 		refused.Code == account.CodeMustChange:
 		return nil, false
-	case refused.Code == account.CodeReauth:
+	case refused.AsksProof():
 		return &notice{
 			Kind: ui.Warn, Text: q.Text("admin.reauth"),
 			Link: &ui.Link{Href: q.At(web.StepUpPage), Text: q.Text("go.reauth")},

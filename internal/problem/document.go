@@ -19,6 +19,11 @@ type Document struct {
 	LoginURL  string          `json:"login_url,omitempty"`
 	RequestID string          `json:"request_id"`
 	Errors    []ui.FieldError `json:"errors,omitempty"`
+
+	// Of "mfa-required" and "reauth-required".
+	StepUpURL string   `json:"step_up_url,omitempty"` // where to meet what is asked for; it leads to what "rt" says
+	ACRValues []string `json:"acr_values,omitempty"`  // the level that is asked for
+	MaxAge    int64    `json:"max_age,omitempty"`     // how old the proof may be, in seconds
 }
 
 // Document returns the problem in the language of u. loginURL says where to sign in, "" where that would not help.

@@ -73,7 +73,7 @@ func (q *Request) lookUp(r *http.Request, use bool) error {
 		}
 	}
 	if err == nil {
-		q.Live = l
+		q.Live = q.deps.Login.Second.Acting(l)
 	} else if errors.Is(err, session.ErrNone) {
 		err = nil
 	}

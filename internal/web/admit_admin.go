@@ -1,11 +1,14 @@
 package web
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/i18n"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
@@ -24,7 +27,10 @@ func (rt *Router) admitAdmin(w http.ResponseWriter, r *http.Request, q *Request,
 	if q.Live == nil {
 		return session.ErrNone
 	}
-	if !q.Live.User.IsActiveAdmin() {
+	switch {
+	case q.Live.Held:
+		return rt.holdBack(r, q, route)
+	case !q.Live.User.IsActiveAdmin():
 		return rt.refuseRole(r, q, route)
 	}
 	if !q.API {
@@ -71,6 +77,35 @@ func (rt *Router) refuseRole(r *http.Request, q *Request, route Route) error {
 	return &account.ForbiddenError{Code: account.CodeRole, Text: q.Text("error.role.text")}
 }
 
+// holdBack refuses an administrator whose rights wait for a second factor. Attempts to change something are audited. A
+// browser is led to where it is proved, and nothing else is told of the page.
+func (rt *Router) holdBack(r *http.Request, q *Request, route Route) error {
+	err := error(&account.ForbiddenError{Code: account.CodeMFA, Message: i18n.New("refused.mfa")})
+	if route.Audit != "" {
+		refused := rt.deps.Accounts.Authorize(r.Context(), q.Actor(), route.Audit, r.PathValue("id"))
+		var forbidden *account.ForbiddenError
+		if refused != nil && !errors.As(refused, &forbidden) {
+			return refused
+		}
+	}
+	if q.API {
+		return err
+	}
+	return &redirect{q.StepUpURL(returnto.Target{}, q.here())}
+}
+
+// here returns the address of a page of ours that was asked for, or, of a form, of the page that it was sent from.
+func (q *Request) here() string {
+	if !safe(q.http.Method) {
+		return cmp.Or(q.pageBefore(), q.At("/account"))
+	}
+	to := q.At(q.http.URL.EscapedPath())
+	if q.http.URL.RawQuery != "" {
+		to += "?" + q.http.URL.RawQuery
+	}
+	return to
+}
+
 // navigationOnly refuses requests for an admin page that a browser makes for a script or a frame (Fetch Metadata). A
 // script that runs in the app behind the gate has our origin where they share a host, and must not read what is shown
 // here. Browsers without these headers and programs send neither.
@@ -90,12 +125,8 @@ func (rt *Router) checkFresh(r *http.Request, q *Request, route Route) error {
 	case route.Access != AdminFresh, route.ChecksFresh:
 	case q.API, route.Method != http.MethodGet:
 		return rt.deps.Accounts.Authorize(r.Context(), q.Actor(), route.Audit, r.PathValue("id"))
-	case !q.Live.AuthenticatedWithin(rt.deps.Clock(), account.FreshWindow):
-		back := q.At(r.URL.EscapedPath())
-		if r.URL.RawQuery != "" {
-			back += "?" + r.URL.RawQuery
-		}
-		return &redirect{q.StepUpURL(returnto.Target{}, back)}
+	case !q.Confirmed():
+		return &redirect{q.StepUpURL(returnto.Target{}, q.here())}
 	}
 	return nil
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"net/http"
+	"net/url"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/device"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
@@ -25,7 +28,7 @@ import (
 var Files embed.FS
 
 // Config is what the pages and the API of one configuration are made from. Everything but CookieDomain, TrustReturn,
-// AdminHosts, Log, OIDC, PublicKeys and Device is required.
+// AdminHosts, Log, OIDC, Needs, PublicKeys and Device is required.
 type Config struct {
 	Store    store.Store
 	Sessions *session.Manager
@@ -34,6 +37,9 @@ type Config struct {
 	OIDC     *login.OIDC // the sign-in through providers; nil when none is configured
 	SignIn   SignIn      // what the sign-in page offers; zero for everything
 	Pages    *ui.Set     // templates and texts of every package with pages are among its sources
+	// Needs returns what the gates ask of a session on a page of this site, as the request for one of our own pages shows
+	// the site; see [Request.StepUpNeed]. nil: nothing.
+	Needs func(r *http.Request, page *url.URL, l *session.Live) assurance.Need
 	// PublicKeys returns the JWK Set with which apps verify signed identities; nil: there is none.
 	PublicKeys func(context.Context) ([]byte, error)
 	// Device bounds what programs ask of the device sign-in; nil: there is none.

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
@@ -42,9 +43,17 @@ func (q *Request) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 		return
 	}
 	q.WriteErrorHeaders(w, r, p, err)
+	asked := asksProof(p) && q.Live != nil
+	if asked {
+		w.Header().Set("WWW-Authenticate", q.stepUpChallenge(q.askedNeed(p)))
+	}
 	if q.API {
+		d := q.document(p)
+		if asked {
+			d = q.stepUpDocument(d, stepUp{need: q.askedNeed(p), url: ScriptStepUpURL(q.Prefix)})
+		}
 		ui.Harden(w, r)
-		problem.Write(w, r, q.UI, q.document(p))
+		problem.Write(w, r, q.UI, d)
 		return
 	}
 	page := q.ErrorPage(p)
@@ -52,6 +61,20 @@ func (q *Request) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 		page = q.withoutSession().ErrorPage(p)
 	}
 	q.UI.Write(w, r, page)
+}
+
+// asksProof reports whether a problem is that the session has to prove more, or to prove it again.
+func asksProof(p problem.Problem) bool {
+	return p.Slug == account.CodeReauth || p.Slug == account.CodeMFA
+}
+
+// askedNeed returns what our own pages ask for with a problem.
+func (q *Request) askedNeed(p problem.Problem) assurance.Need {
+	need := q.OwnNeed()
+	if p.Slug == account.CodeMFA {
+		need.Level = assurance.Two
+	}
+	return need
 }
 
 // withoutSession returns the request of nobody: what does not exist is the same for everyone.
@@ -143,7 +166,7 @@ func (q *Request) errorLinks(p problem.Problem) []ui.Link {
 	switch {
 	case p.Status == http.StatusUnauthorized:
 		return []ui.Link{link("/login", q.Text("go.sign_in"))}
-	case p.Slug == account.CodeReauth:
+	case asksProof(p):
 		again := q.StepUpURL(returnto.Target{}, q.pageBefore())
 		return []ui.Link{{Href: again, Text: q.Text("go.reauth"), Current: true}}
 	case p.Slug == account.CodeMustChange:

@@ -114,7 +114,7 @@ func (q *Request) Viewer() *ui.Viewer {
 		return nil
 	}
 	u := q.Live.User
-	return &ui.Viewer{ID: u.ID, Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin}
+	return &ui.Viewer{ID: u.ID, Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin || q.Live.Held}
 }
 
 // SetSession gives the browser the token of a session that has just begun or been renewed, or, where a second step comes

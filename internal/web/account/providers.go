@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
@@ -85,7 +84,7 @@ func (h *Providers) post(w http.ResponseWriter, r *http.Request, q *web.Request)
 	if err != nil {
 		return err
 	}
-	if !q.Live.AuthenticatedWithin(h.Clock(), account.FreshWindow) {
+	if !q.Confirmed() {
 		web.Redirect(w, r, q.StepUpURL(returnto.Target{}, q.At("/account/providers")))
 		return nil
 	}

@@ -154,7 +154,7 @@ func (h *Tokens) handOver(w http.ResponseWriter, r *http.Request, q *web.Request
 
 // stale reports whether somebody has to prove again who they are before tokens are changed.
 func (h *Tokens) stale(q *web.Request) bool {
-	return !q.Live.AuthenticatedWithin(h.Clock(), account.FreshWindow)
+	return !q.Confirmed()
 }
 
 // askAgain asks the person to prove it, and leads back. What was typed goes along where that can be.
@@ -172,11 +172,11 @@ func (h *Tokens) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, 
 	fields, status := problem.FieldErrors(q.UI, err)
 	var refused *account.ForbiddenError
 	if errors.As(err, &refused) {
-		switch refused.Code {
-		case account.CodeReauth:
+		switch {
+		case refused.AsksProof():
 			h.askAgain(w, r, q, back)
 			return nil
-		case account.CodeTokenLimit:
+		case refused.Code == account.CodeTokenLimit:
 			p := page(nil)
 			p.Status, p.Failed, p.Notice = status, true, &ui.Notice{Kind: ui.Bad, Text: q.UI.Say(refused.Message)}
 			q.UI.Write(w, r, p)

@@ -39,7 +39,7 @@ func (p *page) show(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 	if list := q.Query["user_code"]; len(list) == 1 {
 		typed = list[0]
 	}
-	if !q.Live.AuthenticatedWithin(p.Clock(), account.FreshWindow) {
+	if !q.Confirmed() {
 		p.askAgain(w, r, q, typed)
 		return nil
 	}
@@ -127,7 +127,7 @@ func (p *page) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, ty
 	case errors.As(err, &throttled):
 		q.WriteThrottled(w, r, err, p.codePage(q, typed, nil))
 		return nil
-	case errors.As(err, &refused) && refused.Code == account.CodeReauth:
+	case errors.As(err, &refused) && refused.AsksProof():
 		p.askAgain(w, r, q, typed)
 		return nil
 	case errors.As(err, &refused) && refused.Code == account.CodeTokenLimit:
