@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/time/rate"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/oidc"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -252,10 +254,11 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 	if err != nil {
 		return err
 	}
+	methods, mfaAt := methodsOf(cfg, p)
 	out.SignedIn, err = o.Service.SignIn(ctx, c, Proof{User: u}, SignInOptions{
 		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, Sub: p.Sub, SID: p.SID, Sealed: sealed,
 		Remember: f.Remember, Return: f.ReturnTo,
-		Claims: p.Stored().Encode(), AuthAt: p.AuthTime().UTC(),
+		Claims: p.Stored().Encode(), AuthAt: p.AuthTime().UTC(), Methods: methods, MFAAt: mfaAt,
 		Check: func(ctx context.Context, tx store.Tx) error {
 			if err := checkNotEnded(ctx, tx, f, live, u.ID); err != nil {
 				return err
@@ -271,6 +274,17 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 		return &oidc.Error{Kind: oidc.Expired, Reason: "the user's sessions were ended while the flow was in progress"}
 	}
 	return err
+}
+
+// methodsOf returns the methods of a sign-in or step-up at a provider, and when a second factor was proved there, zero
+// where it vouches for none or does not say when.
+func methodsOf(cfg *oidc.Config, p *oidc.Claims) (assurance.Methods, time.Time) {
+	methods := assurance.Of(assurance.External)
+	factors, strong := cfg.VouchedFor(p)
+	if !factors {
+		return methods, time.Time{}
+	}
+	return methods.Vouched(strong), p.AuthTime().UTC()
 }
 
 // checkIdentityOwner returns an error if the identity has been unlinked or moved since its account was looked up.
@@ -316,6 +330,11 @@ func (o *OIDC) reauth(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 			}
 			if err := nameAfterStepUp(ctx, tx, old.ID, p); err != nil {
 				return err
+			}
+			methods, mfaAt := methodsOf(cfg, p)
+			old.Methods = string(assurance.Methods(old.Methods).With(strings.Fields(string(methods))...))
+			if mfaAt.After(old.MFAAt) {
+				old.MFAAt = mfaAt
 			}
 			if old.Issuer != p.Issuer || old.Subject != p.Subject {
 				return nil // the session keeps its own identity

@@ -28,6 +28,8 @@ type Claims struct {
 	Tokens Tokens
 
 	authTime time.Time // auth_time: when the provider asked for credentials; zero if not given
+	amr      []string  // how, of the ID token of this sign-in; see [Config.VouchedFor]
+	acr      string
 }
 
 // IgnoredValue counts the values of one claim that were left out for the same reason.
@@ -61,6 +63,7 @@ func (p *provider) buildClaims(v *verifiedToken, info jsonObject) (*Claims, erro
 	if at := v.claims.get("auth_time"); at.present() && v.authTime.IsZero() {
 		out.addIgnored("auth_time", identifier.NotTime, at.text())
 	}
+	out.setAuthentication(v)
 	p.setEmail(out, all)
 	out.Name = p.nameOf(all)
 	p.setGroups(out, all)

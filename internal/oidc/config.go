@@ -114,7 +114,9 @@ type Config struct {
 	// IdentityKey is the claim of the ID token that identities are known by; "" for sub.
 	IdentityKey string
 	AuthParams  []AuthParam
-	LoginHint   bool // what was typed as username is sent as login_hint
+	MFA         MFA
+	StepUpACR   []string // acr_values of a step-up, one of which its ID token has to have; none for any
+	LoginHint   bool     // what was typed as username is sent as login_hint
 	// Push sends each authorization request to the provider first (PAR, RFC 9126), also where only this client has to.
 	Push bool
 	// UnverifiedEmail passes on addresses to apps that the provider has not verified.
@@ -135,7 +137,7 @@ func (c *Config) Validate() error {
 			policy.LocalProvider)
 	}
 	for _, check := range []func() error{
-		c.checkIssuer, c.checkAddresses, c.checkClient, c.checkAlgorithms, c.checkRules, c.checkRequest, c.checkIdentityKey,
+		c.checkIssuer, c.checkAddresses, c.checkClient, c.checkAlgorithms, c.checkRules, c.checkRequest, c.checkIdentityKey, c.checkMFA,
 	} {
 		if err := check(); err != nil {
 			return fmt.Errorf("oidc %s: %w", c.Name, err)

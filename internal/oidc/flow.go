@@ -309,7 +309,9 @@ func (p *provider) handleResponse(ctx context.Context, a AuthResponse, d *flowDa
 		return nil, err
 	}
 	if f.Purpose == PurposeStepUp {
-		err = checkAuthTime(person.authTime, f.CreatedAt, p.now())
+		if err = checkAuthTime(person.authTime, f.CreatedAt, p.now()); err == nil {
+			err = p.checkStepUp(person)
+		}
 	}
 	return person, err
 }

@@ -190,6 +190,11 @@ func (c jsonObject) set(name string, v jsonValue) {
 	c.members[name] = v.v
 }
 
+func (v jsonValue) isList() bool {
+	_, ok := v.v.([]any)
+	return ok
+}
+
 func (v jsonValue) present() bool { return v.v != nil }
 
 func (v jsonValue) asString() (string, bool) {

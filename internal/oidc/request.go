@@ -32,6 +32,9 @@ func (p *provider) authURL(ctx context.Context, m *metadata, s FlowOptions, d *f
 		oauth2.S256ChallengeOption(d.Verifier)) // always, also with a client secret (RFC 9700, section 2.1.1)
 	if s.Purpose == PurposeStepUp { // after the configured ones: a step-up asks, whatever else is configured
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
+		if len(p.StepUpACR) > 0 {
+			opts = append(opts, oauth2.SetAuthURLParam("acr_values", strings.Join(p.StepUpACR, " ")))
+		}
 	}
 	address := p.oauthConfig(m, s.RedirectURI, credentials{}).AuthCodeURL(state, opts...)
 	switch {
