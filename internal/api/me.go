@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
@@ -33,6 +34,10 @@ type (
 		Method   string     `json:"method"`
 		Provider string     `json:"provider"`
 		Time     *time.Time `json:"time"` // null when nobody knows: the provider does not say
+		// AMR are the methods of the session (RFC 8176), ACR is the level that they amount to: aal1, aal2 or phr.
+		AMR     []string        `json:"amr"`
+		ACR     assurance.Level `json:"acr"`
+		MFATime *time.Time      `json:"mfa_time"` // of the last second factor; null when there was none
 	}
 )
 
@@ -113,7 +118,9 @@ func (m me) session(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 	s, u := q.Live.Session, q.Live.User
 	out := currentSession{
 		User:      currentUser{u.ID, u.Username, u.Email, u.Name, u.Role, nonNil(u.Groups), u.Managed},
-		Auth:      currentAuth{s.Method, providerName(s.Provider), timeOrNil(s.AuthAt)},
+		Auth: currentAuth{
+			s.Method, providerName(s.Provider), timeOrNil(s.AuthAt), q.Live.Methods(), q.Live.Level(), timeOrNil(s.MFAAt),
+		},
 		ExpiresAt: timeOrNil(s.ExpiresAt), IdleExpiresAt: timeOrNil(q.Live.IdleExpiresAt()),
 	}
 	if q.Program() {

@@ -29,6 +29,7 @@ type Claims struct {
 	Role          string   `json:"role,omitempty"`
 	AuthTime      int64    `json:"auth_time,omitempty"`
 	AMR           []string `json:"amr,omitzero"` // RFC 8176
+	ACR           string   `json:"acr,omitempty"`
 	Session       string   `json:"sid,omitempty"`
 }
 
