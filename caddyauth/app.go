@@ -38,6 +38,8 @@ type App struct {
 	Tokens *TokensConfig `json:"tokens,omitempty"`
 	// Password bounds passwords and the cost of their hashes.
 	Password *PasswordConfig `json:"password,omitempty"`
+	// MFA says who has to have a second factor.
+	MFA *MFAConfig `json:"mfa,omitempty"`
 	// Throttle bounds how fast passwords may be tried.
 	Throttle *ThrottleConfig `json:"throttle,omitempty"`
 	// Audit is how long the audit log is kept; default for ever.
@@ -72,6 +74,7 @@ type App struct {
 	gates     []*Gate                    // all that use this app, for the admin pages
 	notes     []admin.Note               // warnings about the configuration, for the admin pages
 	installed map[*caddyhttp.Server]bool // servers that have preHandlers
+	placed    sync.Map                   // by server, the gates in it; see placedGates
 	routing   sync.Mutex                 // held while routes are changed before the first request, or are looked at
 
 	lenientClientIP atomic.Bool // a server with a gate lets clients choose their address
@@ -79,6 +82,7 @@ type App struct {
 	unknownProto    atomic.Bool // a proxy has sent a scheme that nobody knows
 	unknownHost     atomic.Bool // likewise a host
 	upgradeNotes    noteLimit
+	unusedFactors   atomic.Int64 // people with a second factor that nobody is asked for
 	machines        *machineJWTs
 
 	live      atomic.Pointer[live] // nil until the store is open

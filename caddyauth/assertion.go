@@ -26,7 +26,7 @@ type AssertionConfig struct {
 	// Lifetime is how long an assertion is valid, from 10s to 1h, and never longer than the session; default 5m.
 	Lifetime caddy.Duration `json:"lifetime,omitempty"`
 	// Claims are those that are sent beside iss, aud, sub, iat, nbf, exp and jti: preferred_username, email (with
-	// email_verified), name, groups, role, auth_time, amr and sid; default all.
+	// email_verified), name, groups, role, auth_time, amr, acr and sid; default all.
 	Claims []string `json:"claims,omitempty"`
 }
 
@@ -40,7 +40,7 @@ const (
 )
 
 // assertionClaims are the claims that can be chosen.
-var assertionClaims = []string{"preferred_username", "email", "name", "groups", "role", "auth_time", "amr", "sid"}
+var assertionClaims = []string{"preferred_username", "email", "name", "groups", "role", "auth_time", "amr", "acr", "sid"}
 
 // parseAssertion reads `assertion [<Header>] { … }`.
 func (g *Gate) parseAssertion(d *caddyfile.Dispenser) error {

@@ -2,20 +2,11 @@ package caddyauth
 
 import (
 	"net/http"
-	"slices"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // Of several gates on the way of a request it is enough that one has its path among those for Basic: one in the site
 // and one in a handle block, say. The outer one decides first, so it has to know what the inner one has.
-
-// placedGate is a gate with paths for Basic, and where it stands.
-type placedGate struct {
-	gate   *Gate
-	within []caddyhttp.MatcherSets // of the routes around it, from the outside in
-}
 
 // takesBasic reports whether a token may come as Basic: on the paths for it, and only from programs. A browser that has
 // once been told a token sends it by itself, with requests that other sites make it send, too.
@@ -43,74 +34,12 @@ func (g *Gate) leadsToBasic(r *http.Request, req *request) bool {
 	if g.server == nil {
 		return false
 	}
-	g.basicGatesOnce.Do(func() { g.basicGates = g.app.findBasicGates(g.server) })
-	for _, p := range g.basicGates {
-		if p.gate != g && p.gate.basic.Match(req.target) && p.guards(r, req) {
+	for _, p := range g.app.placedGates(g.server) {
+		if p.gate != g && len(p.gate.Basic) > 0 && p.gate.basic.Match(req.target) && p.guards(r, req) {
 			return true
 		}
 	}
 	return false
-}
-
-// guards reports whether a request is among those that reach the gate, and that it guards. What cannot be found out is
-// not.
-func (p placedGate) guards(r *http.Request, req *request) bool {
-	for _, sets := range p.within {
-		if len(sets) == 0 {
-			continue
-		}
-		if ok, err := sets.AnyMatchWithError(r); err != nil || !ok {
-			return false
-		}
-	}
-	selected, err := p.gate.selects(r, req)
-	return err == nil && selected
-}
-
-// findBasicGates finds the gates of a server that have paths for Basic. It runs with a request, when all routes are
-// provisioned.
-func (a *App) findBasicGates(srv *caddyhttp.Server) []placedGate {
-	a.routing.Lock()
-	defer a.routing.Unlock()
-	f := basicGateFinder{named: srv.NamedRoutes}
-	f.find(srv.Routes, nil, 0)
-	return f.found
-}
-
-// basicGateFinder walks the routes of a server.
-type basicGateFinder struct {
-	named map[string]*caddyhttp.Route
-	found []placedGate
-}
-
-// find adds the gates in a list of routes, which stands within others. Named routes may invoke each other: the depth is
-// bounded.
-func (f *basicGateFinder) find(routes caddyhttp.RouteList, within []caddyhttp.MatcherSets, depth int) {
-	const deepest = 64
-	if depth > deepest {
-		return
-	}
-	for _, r := range routes {
-		here := slices.Concat(within, []caddyhttp.MatcherSets{r.MatcherSets})
-		for _, h := range r.Handlers {
-			switch h := h.(type) {
-			case *Gate:
-				if len(h.Basic) > 0 {
-					f.found = append(f.found, placedGate{h, here})
-				}
-			case *preHandler:
-				f.find(h.routes, here, depth+1)
-			case *caddyhttp.Invoke:
-				if named := f.named[h.Name]; named != nil {
-					f.find(caddyhttp.RouteList{*named}, here, depth+1)
-				}
-			default:
-				for _, list := range routeLists(h) {
-					f.find(list.routes, here, depth+1)
-				}
-			}
-		}
-	}
 }
 
 // fromBrowser reports whether only a browser sends such headers.

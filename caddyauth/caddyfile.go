@@ -37,7 +37,7 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if !h.Next() {
 		return nil, h.ArgErr()
 	}
-	gate := &Gate{At: h.File() + ":" + strconv.Itoa(h.Line()), providers: providerNames(h.Option("gatehouse"))}
+	gate := &Gate{At: h.File() + ":" + strconv.Itoa(h.Line()), global: globalOption(h.Option("gatehouse"))}
 	matcher, err := h.ExtractMatcherSet()
 	if err != nil {
 		return nil, h.Errf("%v", err) // Caddy's own error names no line
@@ -51,14 +51,14 @@ func parseGate(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return h.NewRoute(nil, gate), nil
 }
 
-// providerNames returns the names that `require provider` may have, by the global option.
-func providerNames(option any) []string {
+// globalOption returns the global option as it was read, for what `require` may ask for.
+func globalOption(option any) *App {
 	app, _ := option.(httpcaddyfile.App)
 	global := new(App)
-	if err := json.Unmarshal(app.Value, global); err != nil { // there is no global option
+	if err := json.Unmarshal(app.Value, global); err != nil { // there is none
 		global = new(App)
 	}
-	return global.providerNames()
+	return global
 }
 
 // line is one line that may stand in a block of ours.
@@ -78,6 +78,7 @@ var appLines = []line[*App]{
 	{name: "session", parse: parseSession},
 	{name: "tokens", parse: parseTokens},
 	{name: "password", parse: parsePassword},
+	{name: "mfa", parse: parseMFA},
 	{name: "throttle", parse: parseThrottle},
 	{name: "audit", parse: parseAudit},
 	{name: "prefix", parse: parsePrefix},
@@ -152,6 +153,7 @@ var innerOptions = map[string][]string{
 	"session":  {"idle", "absolute", "remember", "cookie_domain", "cookie_name", "store_grace"},
 	"sign_in":  {"first", "passwords"},
 	"password": {"min_length", "argon2id"},
+	"mfa":      {"grace"},
 	"throttle": {"free", "longest", "client"},
 	"brand":    {"title", "logo", "accent", "support"},
 	"admin":    {"env_prefix", "force_sync", "former_admin", "password_file", "password_hash"},
@@ -184,8 +186,10 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //		public   <path>…
 //		optional <path>…
 //		require  role|group|user|email|domain|provider <value>…
+//		require  mfa [passkey]
+//		require  fresh <duration> [mfa]
 //		api      <path>…
-//		header   <Name> user|id|email|name|groups|role|provider
+//		header   <Name> user|id|email|name|groups|role|provider|amr|acr|auth_time|mfa_time
 //		assertion [<Name>] { … }
 //		allow_preflight
 //		cors     <origin>…

@@ -81,7 +81,7 @@ func (g *Gate) resolveToken(ctx context.Context, r *http.Request, req *request) 
 	case err != nil:
 		return web.TokenInvalid, err
 	}
-	req.session = s
+	req.session = req.live.second.Acting(s)
 	return web.TokenAccepted, nil
 }
 

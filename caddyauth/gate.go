@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/gatehouse-auth/gatehouse/internal/login"
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -56,23 +56,22 @@ type Gate struct {
 	// At is where the directive is in a Caddyfile, as file:line; for messages.
 	At string `json:"at,omitempty"`
 
-	app            *App
-	log            *zap.Logger
-	matchers       caddyhttp.MatcherSets
-	matchesFiles   bool // a matcher looks at files
-	public         policy.Paths
-	optional       policy.Paths
-	api            policy.Paths
-	headers        []identityHeader
-	signed         *signedHeader // nil for none
-	cors           []string      // as browsers spell them
-	tokens         policy.Paths
-	basic          policy.Paths
-	basicGates     []placedGate // of the server
-	basicGatesOnce sync.Once
-	providers      []string // by name, for require; nil where they are not known
-	guards         []string // which requests it guards, in words; none: all. Caddy drops MatcherSetsRaw
-	server         *caddyhttp.Server
+	app          *App
+	log          *zap.Logger
+	matchers     caddyhttp.MatcherSets
+	matchesFiles bool // a matcher looks at files
+	public       policy.Paths
+	optional     policy.Paths
+	api          policy.Paths
+	headers      []identityHeader
+	signed       *signedHeader // nil for none
+	cors         []string      // as browsers spell them
+	tokens       policy.Paths
+	basic        policy.Paths
+	global       *App // the global option, for require; nil where it is not known
+	need         assurance.Need
+	guards       []string // which requests it guards, in words; none: all. Caddy drops MatcherSetsRaw
+	server       *caddyhttp.Server
 }
 
 // CaddyModule implements caddy.Module.
@@ -192,12 +191,20 @@ func (g *Gate) enforce(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 		l.rt.Metrics.Anonymous.Inc()
 		return g.anonymous(w, r, req)
 	default:
-		if req.session == nil { // a decision that nobody has made
-			return g.anonymous(w, r, req)
-		}
-		l.rt.Metrics.Forbidden.Inc()
-		return g.forbidden(w, r, req, why)
+		return g.refuse(w, r, req, decision, why)
 	}
+}
+
+// refuse responds to somebody whom a decision does not let through.
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, req *request, decision policy.Decision, why denial) error {
+	if req.session == nil { // a decision that nobody has made
+		return g.anonymous(w, r, req)
+	}
+	req.live.rt.Metrics.Forbidden.Inc()
+	if decision == policy.StepUp {
+		return g.stepUp(w, r, req, why.need)
+	}
+	return g.forbidden(w, r, req, why)
 }
 
 // passAny hands on a request that anybody may make, without an identity.
@@ -233,7 +240,7 @@ func (g *Gate) resolve(ctx context.Context, req *request) error {
 	case err != nil:
 		return err
 	}
-	req.session = s
+	req.session = req.live.second.Acting(s)
 	return nil
 }
 
@@ -263,8 +270,9 @@ func (req *request) lookup(ctx context.Context) (*session.Live, error) {
 
 // denial is why a signed-in person is not let through.
 type denial struct {
-	rule       *Rule // that is not satisfied
-	mustChange bool  // a new password has to be set first
+	rule       *Rule          // that is not satisfied
+	mustChange bool           // a new password has to be set first
+	need       assurance.Need // that the session does not meet
 }
 
 // decide decides about a request for the app, and returns why it is denied.
@@ -288,11 +296,14 @@ func (g *Gate) decideSignedIn(req *request, optional bool) (policy.Decision, den
 	case optional:
 		return policy.Allow, denial{}
 	}
-	subject := policy.Subject{User: &s.User, Provider: login.ProviderOf(s)}
-	if rule := policy.FirstUnsatisfied(g.Require, subject); rule != nil {
+	need, rule := g.asks(s)
+	switch {
+	case rule != nil:
 		return policy.Deny, denial{rule: rule}
+	case need.IsZero() || need.Lacks(s.Proof(), time.Now()) == assurance.LacksNothing:
+		return policy.Allow, denial{}
 	}
-	return policy.Allow, denial{}
+	return policy.StepUp, denial{need: need}
 }
 
 // Interface guards.

@@ -15,19 +15,22 @@ import (
 type HeaderConfig struct {
 	// Name of the request header.
 	Name string `json:"name"`
-	// Value: user, id, email, name, groups, role or provider.
+	// Value: user, id, email, name, groups, role, provider, or, of how the session was proved, amr, acr, auth_time or
+	// mfa_time.
 	Value string `json:"value"`
 	// Encoded sends the value percent-encoded (RFC 3986): for apps that take nothing but ASCII. Of the groups each is
 	// encoded by itself, so that those with a comma are sent, too.
 	Encoded bool `json:"encoded,omitempty"`
 }
 
+// headerValues are the values of a header in words.
+var headerValues = strings.Join(valueNames[:valueSession], ", ")
+
 // parseHeader reads `header <Name> <value> [encoded]`.
 func (g *Gate) parseHeader(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) < 2 || len(args) > 3 {
-		return d.Err("header takes a name and one of user, id, email, name, groups, role, provider, " +
-			"and encoded for a percent-encoded value")
+		return d.Err("header takes a name and one of " + headerValues + ", and encoded for a percent-encoded value")
 	}
 	if len(args) == 3 && args[2] != "encoded" {
 		return d.Errf("header %s: %q; after the value only encoded may stand", args[0], args[2])
@@ -45,6 +48,10 @@ func (g *Gate) parseHeader(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// levelHeaders are names that apps may read how a session was proved under, though only configured ones are sent. Where
+// one gate sends them and another does not, a client must not.
+var levelHeaders = []string{"Remote-Amr", "Remote-Acr", "Remote-Auth-Time", "Remote-Mfa-Time"}
+
 // provisionHeaders makes headers of the configured ones, and has their names taken from every client's request.
 func (g *Gate) provisionHeaders() (err error) {
 	if g.headers, err = newHeaders(g.Headers); err != nil {
@@ -52,6 +59,9 @@ func (g *Gate) provisionHeaders() (err error) {
 	}
 	for _, h := range slices.Concat(g.headers, defaultHeaders) {
 		g.app.guarded.add(h.name)
+	}
+	for _, name := range levelHeaders {
+		g.app.guarded.add(name)
 	}
 	for _, name := range []string{defaultAssertionHeader, credential.Header} {
 		g.app.guarded.add(name)
@@ -103,8 +113,7 @@ func newHeaders(configured []HeaderConfig) ([]identityHeader, error) {
 			}
 		}
 		if value < 0 {
-			return nil, fmt.Errorf("header %s: unknown value %q; use user, id, email, name, groups, role or "+
-				"provider", name, h.Value)
+			return nil, fmt.Errorf("header %s: unknown value %q; use one of %s", name, h.Value, headerValues)
 		}
 		out = append(out, identityHeader{name, value, h.Encoded})
 	}

@@ -2,7 +2,9 @@ package caddyauth
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
@@ -19,18 +21,25 @@ const (
 	valueGroups
 	valueRole
 	valueProvider
+	valueAMR
+	valueACR
+	valueAuthTime
+	valueMFATime
 	valueSession // placeholder only
 	valueToken   // likewise
 	numValues
 )
 
 // valueNames are the names of the values in `header`, by index.
-var valueNames = [numValues]string{"user", "id", "email", "name", "groups", "role", "provider", "session", "token"}
+var valueNames = [numValues]string{
+	"user", "id", "email", "name", "groups", "role", "provider", "amr", "acr", "auth_time", "mfa_time", "session", "token",
+}
 
 // placeholders are the names of the values in Caddy, by index.
 var placeholders = [numValues]string{
 	"http.auth.user.id", "http.auth.user.uid", "http.auth.user.email", "http.auth.user.name",
-	"http.auth.user.groups", "http.auth.user.role", "http.auth.user.provider", "http.auth.user.session",
+	"http.auth.user.groups", "http.auth.user.role", "http.auth.user.provider", "http.auth.user.amr",
+	"http.auth.user.acr", "http.auth.user.auth_time", "http.auth.user.mfa_time", "http.auth.user.session",
 	"http.auth.user.token",
 }
 
@@ -134,18 +143,22 @@ type identity struct {
 	encoded [numValues]string // percent-encoded
 }
 
-// identityKey is what an identity is memoized for: a configuration's providers say what is sent of an account.
-type identityKey struct{ oidc *login.OIDC }
+// identityKey is what an identity is memoized for: a configuration's providers say what is sent of an account, and its
+// demand for second factors whether that is an administrator's.
+type identityKey struct {
+	oidc *login.OIDC
+	held bool
+}
 
 // gateIdentityKey is the same for a gate that sends only some of the groups.
 type gateIdentityKey struct {
-	oidc *login.OIDC
+	identityKey
 	gate *Gate
 }
 
 func identityOf(o *login.OIDC, l *session.Live) *identity {
 	compute := func(l *session.Live) any { return newIdentity(o, l, l.User.Groups) }
-	return l.Memoize(identityKey{o}, compute).(*identity) //nolint:errcheck // newIdentity returns nothing else
+	return l.Memoize(identityKey{o, l.Held}, compute).(*identity) //nolint:errcheck // newIdentity returns nothing else
 }
 
 // identityOf returns what this gate sends of a session's identity.
@@ -154,7 +167,7 @@ func (g *Gate) identityOf(o *login.OIDC, l *session.Live) *identity {
 		return identityOf(o, l)
 	}
 	compute := func(l *session.Live) any { return newIdentity(o, l, g.sentGroups(l.User.Groups)) }
-	return l.Memoize(gateIdentityKey{o, g}, compute).(*identity) //nolint:errcheck // as above
+	return l.Memoize(gateIdentityKey{identityKey{o, l.Held}, g}, compute).(*identity) //nolint:errcheck // as above
 }
 
 func newIdentity(o *login.OIDC, l *session.Live, groups []string) *identity {
@@ -169,7 +182,8 @@ func newIdentity(o *login.OIDC, l *session.Live, groups []string) *identity {
 	id := &identity{values: [numValues]string{
 		valueUser: u.Username, valueID: u.ID, valueEmail: o.EmailForApp(l), valueName: u.Name,
 		valueGroups: strings.Join(headerGroups(groups), ","), valueRole: string(u.Role), valueProvider: provider,
-		valueSession: l.Session.ID,
+		valueAMR: strings.Join(l.Methods(), " "), valueACR: string(l.Level()),
+		valueAuthTime: unixText(l.Session.AuthAt), valueMFATime: unixText(l.Session.MFAAt), valueSession: l.Session.ID,
 	}}
 	if l.Token != nil {
 		id.values[valueSession], id.values[valueToken] = "", l.Token.ID
@@ -185,6 +199,14 @@ func newIdentity(o *login.OIDC, l *session.Live, groups []string) *identity {
 		}
 	}
 	return id
+}
+
+// unixText returns a time in Unix seconds, "" for none.
+func unixText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(t.Unix(), 10)
 }
 
 // headerGroups returns the groups that can be sent in one header, separated by commas. Rules see the others all the

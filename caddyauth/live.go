@@ -22,6 +22,7 @@ type live struct {
 	hasher   *password.Hasher
 	accounts *account.Service
 	oidc     *login.OIDC // nil without providers
+	second   login.SecondFactors
 	machines *machineJWTs
 	site     *site.Site
 }
@@ -34,7 +35,7 @@ func newLive(a *App) (*live, error) {
 	logins := &login.Service{
 		Store: ending, Sessions: rt.Sessions, Hasher: hasher, Throttle: rt.Throttle,
 		Limits: o.throttle, Lifetime: o.limits, Clock: time.Now, Log: a.log.Named("login"), Count: rt.Metrics.SignIn,
-		Passwords: o.passwords, Sealer: seal.New(rt.Store), CountStep: rt.Metrics.Step,
+		Passwords: o.passwords, Second: o.second, Sealer: seal.New(rt.Store), CountStep: rt.Metrics.Step,
 	}
 	accounts := account.New(account.Config{
 		Store: ending, Sessions: rt.Sessions, Login: logins, Hasher: hasher, Policy: o.policy,
@@ -53,6 +54,7 @@ func newLive(a *App) (*live, error) {
 		Store: rt.Store, Sessions: rt.Sessions, Login: logins, Accounts: accounts, OIDC: providers, SignIn: o.signIn,
 		CookieDomain: o.cookieDomain, TrustReturn: o.trustReturn, AdminHosts: o.adminHosts,
 		Clock: time.Now, Log: a.log.Named("pages"), Device: rt.Device,
+		Needs:      a.needs,
 		PublicKeys: func(ctx context.Context) ([]byte, error) { return rt.Assertions.PublicKeys(ctx, o.storeGrace) },
 	}, a.adminConfig(providers), o.brand, o.language)
 	if err != nil {
@@ -60,6 +62,6 @@ func newLive(a *App) (*live, error) {
 	}
 	return &live{
 		rt: rt, opt: o, sessions: rt.Sessions, hasher: hasher, accounts: accounts, oidc: providers, site: pages,
-		machines: a.machines,
+		machines: a.machines, second: o.second,
 	}, nil
 }

@@ -54,6 +54,10 @@ type ProviderConfig struct {
 	Scopes []string `json:"scopes,omitempty"`
 	// AuthParams go along with every authorization request.
 	AuthParams []oidc.AuthParam `json:"auth_params,omitempty"`
+	// MFA says whether the provider's word on a second factor counts; default ask.
+	MFA *ProviderMFA `json:"mfa,omitempty"`
+	// StepUp says what is asked for where somebody has to prove more, or to prove it again.
+	StepUp *ProviderStepUp `json:"step_up,omitempty"`
 	// LoginHint sends what was typed as username along with the authorization request.
 	LoginHint bool `json:"login_hint,omitempty"`
 	// PAR pushes each authorization request to the provider first (RFC 9126). Without it that is done where the metadata
@@ -175,6 +179,10 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		return p.parseEndpoint(d)
 	case "auth_params":
 		return p.parseAuthParams(d)
+	case "mfa":
+		return p.parseMFA(d)
+	case "step_up":
+		return p.parseStepUp(d)
 	case "userinfo":
 		return parseSwitch(d, &p.Userinfo)
 	case "refresh":
@@ -189,8 +197,8 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		return durationArg(d, &p.RefreshGrace)
 	default:
 		return d.Errf("unrecognized option %q; oidc knows preset, issuer, discovery, endpoint, client_id, client_secret, "+
-			"client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, auth_params, login_hint, par, "+
-			"userinfo, identity_key, claim, allow, create, link, admin_group, unverified_email, refresh, refresh_grace, "+
+			"client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, auth_params, mfa, step_up, "+
+			"login_hint, par, userinfo, identity_key, claim, allow, create, link, admin_group, unverified_email, refresh, refresh_grace, "+
 			"ca_file and insecure_http", option)
 	}
 }

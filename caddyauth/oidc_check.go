@@ -127,6 +127,8 @@ func (p *ProviderConfig) checkRepeats() error {
 		key    func(string) string
 	}{
 		{"sign_alg", p.SignAlgs, same},
+		{"mfa", p.mfaValues(), same},
+		{"step_up acr_values", p.stepUpACR(), same},
 		{"scopes", p.Scopes, same},
 		{"admin_group", p.AdminGroups, same},
 		{"allow email", allowed["email"], identifier.FoldEmail},

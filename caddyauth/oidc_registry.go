@@ -3,6 +3,7 @@ package caddyauth
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/admin"
@@ -30,9 +31,9 @@ func (a *App) newOIDC(logins *login.Service) (*login.OIDC, error) {
 	return login.NewOIDC(logins, reg, reserved), nil
 }
 
-// requiredGroups returns the groups that any gate requires or sends.
+// requiredGroups returns the groups that any gate requires or sends, or whose members have to have a second factor.
 func (a *App) requiredGroups() []string {
-	var groups []string
+	groups := slices.Clone(a.opt.second.Groups)
 	for _, g := range a.gates {
 		groups = append(groups, g.SendGroups...)
 		for _, r := range g.Require {

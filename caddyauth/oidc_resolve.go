@@ -55,6 +55,12 @@ func (p *ProviderConfig) literal() oidc.Config {
 		IdentityKey: p.IdentityKey, AuthParams: p.AuthParams, LoginHint: p.LoginHint, NoRefresh: p.Refresh == switchOff,
 		UnverifiedEmail: p.UnverifiedEmail, Push: p.PAR,
 	}
+	if p.MFA != nil {
+		c.MFA = oidc.MFA{By: oidc.MFAClaim(p.MFA.By), Values: p.MFA.Values}
+	}
+	if p.StepUp != nil {
+		c.StepUpACR = p.StepUp.ACRValues
+	}
 	if p.Claims != nil {
 		c.Claims = oidc.ClaimPaths(*p.Claims)
 	}

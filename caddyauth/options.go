@@ -20,6 +20,7 @@ type options struct {
 	signInOptions
 	tokenOptions
 	passwordOptions
+	mfaOptions
 	throttleOptions
 	auditOptions
 	pagesOptions
@@ -42,6 +43,7 @@ var sections = []section{
 	{resolveSession, sessionSettings},
 	{resolveTokens, tokensSettings},
 	{resolvePassword, passwordSettings},
+	{resolveMFA, mfaSettings},
 	{resolveThrottle, throttleSettings},
 	{resolveAudit, auditSettings},
 	{resolvePages, pagesSettings},

@@ -35,6 +35,7 @@ func (g *Gate) follow(w http.ResponseWriter, r *http.Request, next caddyhttp.Han
 		}
 		req.follower.Refresher = &req.vouched
 	}
+	req.follower.Level = g.keeps(req)
 	req.ctx = req.live.sessions.Follow(req.ctx, req.session, &req.follower)
 	defer req.follower.Release() // also when the proxy panics with http.ErrAbortHandler: a stream broke
 	followed := r.WithContext(req.ctx)
@@ -94,7 +95,7 @@ func (g *Gate) serveErrorRoutes(w http.ResponseWriter, r *http.Request, next cad
 		return err
 	}
 	if decision, why := g.decideSignedIn(req, g.optional.Match(req.target)); decision != policy.Allow {
-		return g.forbidden(w, r, req, why)
+		return g.refuse(w, r, req, decision, why)
 	}
 	return g.passOn(w, r, next, req)
 }

@@ -17,11 +17,11 @@ import (
 // Rule is one require line, see [policy.Rule].
 type Rule = policy.Rule
 
-// parseRequire reads `require <field> <value>…`. That a provider exists can be checked where the global option is
-// known.
+// parseRequire reads `require <field> <value>…`. That a provider exists, and what a session can prove, can be checked
+// where the global option is known.
 func (g *Gate) parseRequire(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
-	if len(args) < 2 {
+	if len(args) < 2 && !slices.Equal(args, []string{string(policy.FieldMFA)}) {
 		return d.Err("require takes a field and at least one value, such as: require group staff")
 	}
 	rule := Rule{Field: policy.Field(args[0]), Values: args[1:]}
@@ -32,13 +32,13 @@ func (g *Gate) parseRequire(d *caddyfile.Dispenser) error {
 	if err := g.checkRequire(); err != nil {
 		return d.WrapErr(err)
 	}
-	if g.providers == nil {
+	if g.global == nil {
 		return nil
 	}
-	if err := checkProviders(rule, g.providers); err != nil {
+	if err := checkProviders(rule, g.global.providerNames()); err != nil {
 		return d.WrapErr(err)
 	}
-	return nil
+	return wrapErr(d, g.global.checkProof(rule))
 }
 
 // ruleKey returns what makes two values of a rule the same, as the rule itself compares them.
@@ -48,7 +48,7 @@ func ruleKey(f policy.Field) func(string) string {
 		return identifier.Fold
 	case policy.FieldEmail, policy.FieldDomain:
 		return identifier.FoldEmail
-	case policy.FieldRole, policy.FieldGroup, policy.FieldProvider:
+	case policy.FieldRole, policy.FieldGroup, policy.FieldProvider, policy.FieldMFA, policy.FieldFresh:
 	}
 	return same
 }
@@ -58,7 +58,13 @@ func ruleKey(f policy.Field) func(string) string {
 func (g *Gate) checkRequire() error {
 	remaining := make(map[policy.Field][]string) // values that satisfy all lines so far
 	seen := make(map[string]bool)
+	if err := checkProofLines(g.Require); err != nil {
+		return err
+	}
 	for _, r := range g.Require {
+		if r.AboutSession() {
+			continue
+		}
 		if strings.ContainsAny(strings.Join(r.Values, ""), "{}") {
 			return errors.New("require: placeholders are not replaced here; write the value itself")
 		}
@@ -116,13 +122,17 @@ func checkEmailDomains(emails, domains []string) error {
 
 // provisionRequire checks the rules with the providers that there are.
 func (g *Gate) provisionRequire() error {
-	g.providers = g.app.providerNames()
+	g.need = policy.NeedOf(g.Require)
+	providers := g.app.providerNames()
 	for _, r := range g.Require {
 		if err := r.Validate(); err != nil {
 			return err
 		}
-		if err := checkProviders(r, g.providers); err != nil {
+		if err := checkProviders(r, providers); err != nil {
 			return err
+		}
+		if err := g.app.checkProof(r); err != nil {
+			return fmt.Errorf("%s: %w", cmp.Or(g.At, "http.handlers.gatehouse"), err)
 		}
 		if err := g.warnCommas(r); err != nil {
 			return err
@@ -148,7 +158,7 @@ func ruleText(r *Rule) i18n.Text {
 		switch r.Field {
 		case policy.FieldRole, policy.FieldGroup, policy.FieldDomain, policy.FieldProvider:
 			return i18n.New("gate."+string(r.Field), "values", i18n.OrList(r.Values))
-		case policy.FieldUser, policy.FieldEmail:
+		case policy.FieldUser, policy.FieldEmail, policy.FieldMFA, policy.FieldFresh:
 		}
 	}
 	return i18n.New("gate.person") // the person who is denied must not learn whom a rule names

@@ -62,7 +62,7 @@ func (req *request) identifyForLog() {
 		s, err = req.live.oidc.Check(req.ctx, s)
 	}
 	if err == nil {
-		req.first.identity = identityOf(req.live.oidc, s)
+		req.first.identity = identityOf(req.live.oidc, req.live.second.Acting(s))
 	}
 }
 

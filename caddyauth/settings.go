@@ -81,6 +81,9 @@ func (a *App) warnings() []i18n.Text {
 	if g := a.opt.storeGrace; g > 0 {
 		w = append(w, i18n.New("warning.store_grace", "span", span(g)))
 	}
+	if n := a.unusedFactors.Load(); n > 0 {
+		w = append(w, i18n.New("warning.mfa_off", "n", int(n)))
+	}
 	if a.opt.throttle.FreeAttempts > 10 {
 		w = append(w, i18n.New("warning.free"))
 	}

@@ -170,18 +170,6 @@ func sessionEnds(l *session.Live, now time.Time) (ends []time.Time) {
 	return ends
 }
 
-// methodsOf returns how somebody has authenticated, in the words of RFC 8176 where it has one. What a provider has
-// asked for is not known, and a link is none of these.
-func methodsOf(method string) []string {
-	switch method {
-	case login.MethodLocal:
-		return []string{"pwd"}
-	case session.MethodToken:
-		return []string{session.MethodToken}
-	}
-	return []string{}
-}
-
 // claims returns what is signed of a session, without where and when.
 func (g *Gate) claims(o *login.OIDC, l *session.Live) *assertion.Claims {
 	u, s := &l.User, g.signed
@@ -206,7 +194,10 @@ func (g *Gate) claims(o *login.OIDC, l *session.Live) *assertion.Claims {
 		c.AuthTime = l.Session.AuthAt.Unix()
 	}
 	if s.has("amr") {
-		c.AMR = methodsOf(l.Session.Method)
+		c.AMR = l.Methods()
+	}
+	if s.has("acr") {
+		c.ACR = string(l.Level())
 	}
 	if s.has("sid") {
 		c.Session = assertion.SessionHash(l.Session.ID)

@@ -111,6 +111,9 @@ func (a *App) start(parent context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the administrator: %w", err)
 	}
+	if err := a.warnOfUnusedFactors(ctx, a.rt.Store); err != nil {
+		return err
+	}
 	a.rt.KeepEvents(a, a.opt.retention)
 	if res.NeedsSetup {
 		if err := a.rt.LogSetupLink(ctx, l.accounts, a.siteAddresses(), a.opt.prefix, a.log); err != nil {
