@@ -192,26 +192,28 @@ type Reader interface {
 type Tx interface {
 	Reader
 
-	// CreateUser inserts u. ID, Username and CreatedAt are required; folded keys are derived. ConflictError on a
-	// duplicate.
+	// CreateUser inserts u, without Factors. ID, Username and CreatedAt are required; folded keys are derived.
+	// ConflictError on a duplicate.
 	CreateUser(ctx context.Context, u User) error
 	// UpdateUser writes every field of u but ID, CreatedAt, Epoch, PasswordHash, MustChange, PasswordChangedAt and Factors
 	// where its Version is still the stored one (else ErrStale), and returns it as stored. Making a user inactive ends its
 	// sessions, half-logins, links and flows, and a person's tokens, and increments its epoch, so that re-activation
 	// revives nothing. ErrLastAdmin when no active administrator would be left who can sign in. Kind never changes.
 	UpdateUser(ctx context.Context, u User) (User, error)
-	// DeleteUser removes the user with its sessions, identities, links, tokens and devices. ErrLastAdmin as above.
+	// DeleteUser removes the user with its sessions, half-logins, identities, links, tokens, devices and second factors.
+	// ErrLastAdmin as above.
 	DeleteUser(ctx context.Context, id string) error
 	// SetPassword writes hash ("" removes the password, ErrLastAdmin as above) and mustChange, cancels unused links that
 	// set this user's password, and makes the account local when hash is not empty (ConflictError on the e-mail). It
-	// deletes the user's tokens unless p.KeepTokens is set. It ends no session: see EndSessions. Two hashes of one
-	// password (re-hash) differ in p.Rehash: then PasswordChangedAt, links and tokens stay, and the write happens only if
-	// the stored hash is still p.IfHash (else ErrStale: the password was changed while the old one was being checked).
+	// deletes the user's half-logins, and tokens unless p.KeepTokens is set. It ends no session: see EndSessions. Two
+	// hashes of one password (re-hash) differ in p.Rehash: then PasswordChangedAt, links, half-logins and tokens stay, and
+	// the write happens only if the stored hash is still p.IfHash (else ErrStale: the password was changed while the old
+	// one was being checked).
 	SetPassword(ctx context.Context, userID string, p PasswordChange) error
 	// SetLastLogin records a sign-in. It does not change Version.
 	SetLastLogin(ctx context.Context, userID string, at time.Time) error
 	// BumpEpoch increments the user's session epoch: all earlier sessions are invalid, whatever happens to their rows.
-	// It marks the user with [MarkEnded], so that sign-ins in progress fail.
+	// It deletes the user's half-logins and marks the user with [MarkEnded], so that sign-ins in progress fail.
 	BumpEpoch(ctx context.Context, userID string) error
 
 	// CreateSession inserts s. The user must exist, and be a person.
@@ -220,7 +222,8 @@ type Tx interface {
 	// copied to the new one. ErrNotFound when oldID has ended in the meantime.
 	ReplaceSession(ctx context.Context, oldID string, s Session) error
 	// EndSessions deletes the selected sessions and returns them. An empty selector is an error and does not select
-	// everything. Issuer with Subject or SID also selects by what [Tx.AddSessionName] added.
+	// everything. Issuer with Subject or SID also selects by what [Tx.AddSessionName] added. All deletes all half-logins,
+	// too.
 	EndSessions(ctx context.Context, sel SessionSelector) ([]Session, error)
 	// SetSessionTokens replaces the provider tokens of a live session if Sealed is still old. Otherwise it returns
 	// ErrStale, so that newer tokens are never overwritten by older ones.
@@ -278,16 +281,19 @@ type Tx interface {
 	// taken before or has expired at now. Of any number of concurrent callers, one gets it.
 	TakeDeviceGrant(ctx context.Context, hash TokenHash, now time.Time) (DeviceGrant, error)
 
-	// SetFactors writes Ask, DueAt, Failures, CodesSaved and NoticesSeenAt of a user's factors. It changes Version.
+	// SetFactors writes Ask, DueAt, Failures, CodesSaved and NoticesSeenAt of a user's factors. Like every change of
+	// factors it changes Version and records a [ChangeUser]; ErrNotFound when there is no such user. The use of a factor
+	// does neither.
 	SetFactors(ctx context.Context, userID string, f Factors) error
 	// PutTOTP inserts an authenticator app that is not confirmed, in place of the user's earlier one of that state. The
 	// user must be a person.
 	PutTOTP(ctx context.Context, t TOTP) error
 	// ConfirmTOTP confirms an authenticator app of a user by the time step of a code, and names it. ErrNotFound when
-	// there is none of that id that is not confirmed, ConflictError ("totp") when the user has [MaxTOTPs].
+	// there is none of that id that is not confirmed, or it has waited for [TOTPSetupTTL] at that time; ConflictError
+	// ("totp") when the user has [MaxTOTPs]. The code counts as used.
 	ConfirmTOTP(ctx context.Context, userID, id, name string, step int64, at time.Time) error
 	// UseTOTP records the time step of a code of a confirmed authenticator app. ErrStale when that step, or a later one,
-	// was used before: of any number of concurrent callers, one succeeds.
+	// was used before: of any number of concurrent callers, one succeeds. ErrNotFound when there is none.
 	UseTOTP(ctx context.Context, userID, id string, step int64, at time.Time) error
 	// RenameTOTP names a confirmed authenticator app of a user.
 	RenameTOTP(ctx context.Context, userID, id, name string) error

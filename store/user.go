@@ -129,7 +129,7 @@ type UserQuery struct {
 	Provider string   // "", "local", or the name of a provider
 	Group    string   // "" for any, else the name of a group as it is
 	MFA      MFAState // "" for any
-	// MFAFor, with MFANone, selects only those who have to have a second factor. It may be nil.
+	// MFAFor, with MFANone alone, selects only those who have to have a second factor. It may be nil.
 	MFAFor *MFADemand
 	Sort   UserSort
 	Cursor string // Next of the page before; opaque
@@ -142,7 +142,7 @@ type MFAState string
 // States of second factors in a query.
 const (
 	MFAAny  MFAState = "any"  // has one
-	MFANone MFAState = "none" // has none
+	MFANone MFAState = "none" // has none; service accounts are not among them
 )
 
 // MFADemand says who has to have a second factor: administrators, and members of any of the groups; or everybody.
