@@ -30,7 +30,7 @@ func (h users) routes() []web.Route {
 
 // list shows users; search, filters, order and page are in the query.
 func (h users) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := api.UserQuery(q.Query)
+	query, err := api.UserQuery(q.Query, h.Login.Second.DemandFor())
 	if err != nil {
 		return err
 	}
@@ -279,7 +279,7 @@ func (h users) providerOptions(q *web.Request, now string) []option {
 }
 
 func (h users) export(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := api.UserQuery(q.Query)
+	query, err := api.UserQuery(q.Query, h.Login.Second.DemandFor())
 	if err != nil {
 		return err
 	}

@@ -43,8 +43,8 @@ func newFieldError(field, id string, args ...any) FieldError {
 	return FieldError{Field: field, Text: t.String(), Message: t}
 }
 
-func invalid(field, id string) *InvalidError {
-	return &InvalidError{Fields: []FieldError{newFieldError(field, id)}}
+func invalid(field, id string, args ...any) *InvalidError {
+	return &InvalidError{Fields: []FieldError{newFieldError(field, id, args...)}}
 }
 
 // Codes of a [ForbiddenError].

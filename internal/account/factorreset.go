@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
@@ -22,8 +23,27 @@ type ResetMFA struct {
 	Expires    time.Duration // of the link; 0 means DefaultLinkTTL
 }
 
-// ResetAll takes all methods, and ends sessions.
-var ResetAll = ResetMFA{TOTP: true, Codes: true, Sessions: true}
+// ResetMethods are the names of what can be taken, in the order of [ResetMFA].
+var ResetMethods = []string{factorTOTP, factorCodes}
+
+// Take makes r take the methods of some names, all of them where there is none. It returns an *[InvalidError] (methods)
+// for a name that is not among [ResetMethods].
+func (r *ResetMFA) Take(methods ...string) error {
+	if len(methods) == 0 {
+		methods = ResetMethods
+	}
+	for _, m := range methods {
+		switch m {
+		case factorTOTP:
+			r.TOTP = true
+		case factorCodes:
+			r.Codes = true
+		default:
+			return invalid("methods", "fault.mfa_methods", "methods", strings.Join(ResetMethods, ", "))
+		}
+	}
+	return nil
+}
 
 // MFAReset is what was taken from somebody, and the link in its place. Ways in that are left tells [Service.AccessLeft].
 type MFAReset struct {
@@ -43,7 +63,7 @@ func (s FactorActions) ResetMFA(ctx context.Context, a Actor, userID string, r R
 		return MFAReset{}, f.err()
 	}
 	if !r.TOTP && !r.Codes {
-		return MFAReset{}, invalid("methods", "fault.mfa_methods")
+		return MFAReset{}, invalid("methods", "fault.mfa_methods", "methods", strings.Join(ResetMethods, ", "))
 	}
 	var out MFAReset
 	err := s.change(ctx, a, store.Event{Action: "mfa.reset", TargetID: userID}, func(tx store.Tx, e *store.Event) error {

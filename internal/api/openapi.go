@@ -130,6 +130,7 @@ func operationID(pattern, method string) string {
 // enums are parameters with a few values.
 var enums = map[string][]string{
 	"status": UserStatuses, "role": Roles, "kind": UserKinds, "outcome": Outcomes, "since": Periods,
+	"mfa":  MFAStates,
 	"sort": {"username", "-username", "email", "-email", "created", "-created", "last_login", "-last_login"},
 }
 

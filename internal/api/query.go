@@ -16,9 +16,13 @@ var (
 	UserStatuses = []string{"active", "inactive", "pending", "never"}
 	Roles        = []string{string(store.RoleAdmin), string(store.RoleUser)}
 	UserKinds    = []string{string(store.KindPerson), string(store.KindService)}
+	MFAStates    = []string{string(store.MFANone), string(store.MFAAny), mfaRequiredMissing}
 	Outcomes     = []string{string(store.Success), string(store.Failure), string(store.Denied)}
 	Periods      = []string{"24h", "7d", "30d"} // that end now
 )
+
+// mfaRequiredMissing selects those who have to have a second factor, and have none.
+const mfaRequiredMissing = "required_missing"
 
 var periods = map[string]time.Duration{"24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "30d": 30 * 24 * time.Hour}
 
@@ -48,8 +52,9 @@ func Choice(query url.Values, name string, values ...string) (string, error) {
 		ui.Fault(name, "input.one_of", "values", strings.Join(values, ", ")))
 }
 
-// UserQuery reads a query for users. Empty parameters, as forms send them, select nothing.
-func UserQuery(query url.Values) (store.UserQuery, error) {
+// UserQuery reads a query for users. Empty parameters, as forms send them, select nothing. demand says who has to have a
+// second factor, see [login.SecondFactors.DemandFor]: nil for nobody.
+func UserQuery(query url.Values, demand *store.MFADemand) (store.UserQuery, error) {
 	out := store.UserQuery{
 		Text: query.Get("q"), Provider: query.Get("provider"), Group: query.Get("group"), Cursor: query.Get("cursor"),
 	}
@@ -67,8 +72,25 @@ func UserQuery(query url.Values) (store.UserQuery, error) {
 		return out, err
 	}
 	out.Kind = store.UserKind(kind)
+	mfa, err := Choice(query, "mfa", MFAStates...)
+	if err != nil {
+		return out, err
+	}
+	SelectMFA(&out, mfa, demand)
 	out.Sort, err = userSort(query)
 	return out, err
+}
+
+// SelectMFA selects users by a state of [MFAStates], "" for any.
+func SelectMFA(q *store.UserQuery, state string, demand *store.MFADemand) {
+	if state != mfaRequiredMissing {
+		q.MFA = store.MFAState(state)
+		return
+	}
+	if demand == nil {
+		demand = &store.MFADemand{} // nobody
+	}
+	q.MFA, q.MFAFor = store.MFANone, demand
 }
 
 func userSort(query url.Values) (store.UserSort, error) {

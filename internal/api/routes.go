@@ -27,6 +27,7 @@ func Routes(d *web.Deps, c Config) ([]web.Route, error) {
 	routes := slices.Concat(
 		AccountRoutes(d),
 		users{d}.routes(),
+		userFactors{d}.routes(),
 		identities{d}.routes(),
 		sessions{d}.routes(),
 		tokens{d}.routes(),
@@ -42,5 +43,5 @@ func Routes(d *web.Deps, c Config) ([]web.Route, error) {
 
 // AccountRoutes returns the routes with which somebody reads and changes the own account. They are part of [Routes].
 func AccountRoutes(d *web.Deps) []web.Route {
-	return slices.Concat(me{d}.routes(), ownTokens{d}.routes())
+	return slices.Concat(me{d}.routes(), ownFactors{d}.routes(), ownTokens{d}.routes())
 }

@@ -104,7 +104,7 @@ type (
 type users struct{ *web.Deps }
 
 func (u users) routes() []web.Route {
-	params := slices.Concat([]string{"q", "status", "role", "kind", "provider", "group", "sort"}, pageParams)
+	params := slices.Concat([]string{"q", "status", "role", "kind", "provider", "group", "mfa", "sort"}, pageParams)
 	return []web.Route{
 		{
 			Method: http.MethodGet, Pattern: "/api/v1/users", Access: web.Admin, Handle: u.list,
@@ -119,12 +119,12 @@ func (u users) routes() []web.Route {
 		},
 		{
 			Method: http.MethodGet, Pattern: "/api/v1/users/{id}", Access: web.Admin, Handle: u.read,
-			Doc: &web.Operation{Summary: "Read a user", Gives: User{}, Status: http.StatusOK, ETag: true},
+			Doc: &web.Operation{Summary: "Read a user", Gives: UserDetails{}, Status: http.StatusOK, ETag: true},
 		},
 		{
 			Method: http.MethodPatch, Pattern: "/api/v1/users/{id}", Access: web.AdminFresh,
 			Audit: "user.update", Handle: u.update,
-			Doc: &web.Operation{Summary: "Change a user", Takes: patchUser{}, Gives: User{}, Status: http.StatusOK, ETag: true},
+			Doc: &web.Operation{Summary: "Change a user", Takes: patchUser{}, Gives: UserDetails{}, Status: http.StatusOK, ETag: true},
 		},
 		{
 			Method: http.MethodDelete, Pattern: "/api/v1/users/{id}", Access: web.AdminFresh,
@@ -156,7 +156,7 @@ func (u users) routes() []web.Route {
 }
 
 func (u users) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	query, err := UserQuery(q.Query)
+	query, err := UserQuery(q.Query, u.Login.Second.DemandFor())
 	if err != nil {
 		return err
 	}
@@ -179,13 +179,17 @@ func (u users) read(w http.ResponseWriter, r *http.Request, _ *web.Request) erro
 	if err != nil {
 		return err
 	}
-	writeUser(w, r, found)
-	return nil
+	return writeUser(w, r, u.Deps, found)
 }
 
-func writeUser(w http.ResponseWriter, r *http.Request, u store.User) {
+func writeUser(w http.ResponseWriter, r *http.Request, d *web.Deps, u store.User) error {
+	out, err := NewUserDetails(r.Context(), d.Accounts, u)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("ETag", etag(u))
-	ui.WriteJSON(w, r, http.StatusOK, NewUser(u))
+	ui.WriteJSON(w, r, http.StatusOK, out)
+	return nil
 }
 
 func (u users) create(w http.ResponseWriter, r *http.Request, q *web.Request) error {
@@ -239,8 +243,7 @@ func (u users) update(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if err != nil {
 		return ifMatchError(q, err, patch.Version)
 	}
-	writeUser(w, r, changed)
-	return nil
+	return writeUser(w, r, u.Deps, changed)
 }
 
 func (u users) delete(w http.ResponseWriter, r *http.Request, q *web.Request) error {
