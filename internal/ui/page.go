@@ -30,6 +30,7 @@ type Page struct {
 	NavLabel string // names the section links
 	Nav      []Link
 	Notice   *Notice // beside what was flashed
+	Banners  []Banner
 	// Refer shows the reference id, for pages about something that went wrong. It is not shown where two responses have
 	// to be the same to the byte.
 	Refer bool
@@ -110,6 +111,13 @@ type Notice struct {
 	Kind  Kind
 	Text  string
 	Until time.Time // written after the text; zero for none
+}
+
+// Banner is something that somebody has to do, with the way there.
+type Banner struct {
+	Kind       Kind
+	Text       string
+	Href, Link string
 }
 
 // view is what the layout sees: the page, and what holds for all of them.

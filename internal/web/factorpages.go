@@ -7,11 +7,10 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.uber.org/zap"
 
-	"github.com/gatehouse-auth/gatehouse/internal/identifier"
+	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/totp"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
@@ -93,22 +92,10 @@ func (q *Request) RefuseTOTP(page *ui.Page, d *TOTPSetup, err error) (ok bool) {
 	return true
 }
 
-// maxFactorName is the greatest length of the name of a factor, in characters.
-const maxFactorName = 64
-
 // FactorName returns the name that a form gives a factor: without one, a name for what it is.
 func (q *Request) FactorName(form ui.Form) (string, error) {
-	name := strings.TrimSpace(form.Get(NameField))
-	switch fault := identifier.CheckName(name); {
-	case name == "":
-		return q.Text("totp.default_name"), nil
-	case fault == identifier.Long || utf8.RuneCountInString(name) > maxFactorName:
-		return "", ui.BadInput(http.StatusUnprocessableEntity, "input.refused",
-			ui.Fault(NameField, "fault.too_long", "most", maxFactorName))
-	case fault != "":
-		return "", ui.BadInput(http.StatusUnprocessableEntity, "input.refused", ui.Fault(NameField, "fault.invisible"))
-	}
-	return name, nil
+	name, err := account.FactorName(form.Get(NameField))
+	return cmp.Or(name, q.Text("totp.default_name")), err
 }
 
 // CodesMade is the data of the "codes-made" page, which shows recovery codes, once.

@@ -350,7 +350,7 @@ func TestEnrollmentEndsWhenThereIsAFactorMeanwhile(t *testing.T) {
 	}
 }
 
-func decode32(t *testing.T, s string) []byte {
+func decode32(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(s)
 	if err != nil {

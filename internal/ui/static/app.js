@@ -43,6 +43,11 @@ each("button[data-copy]", (b) => {
   });
 });
 
+each("button[data-print]", (b) => {
+  b.hidden = false;
+  b.addEventListener("click", () => print());
+});
+
 // One box picks all rows of a page.
 each("input[data-all]", (all) => {
   const boxes = all.form.querySelectorAll("input[name=id]");

@@ -4,13 +4,14 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // sections are the account pages, in the order of their links.
-var sections = [...]string{"", "profile", "password", "providers", "sessions", "tokens", "activity", "appearance"}
+var sections = [...]string{"", "profile", "password", "two-factor", "providers", "sessions", "tokens", "activity", "appearance"}
 
 // accountPage begins an account page. section is its path below "account/".
 func accountPage(d *web.Deps, q *web.Request, section, template string, data any) ui.Page {
@@ -20,7 +21,7 @@ func accountPage(d *web.Deps, q *web.Request, section, template string, data any
 	}
 	for _, s := range sections {
 		if s == "providers" && d.OIDC == nil || s == "password" && !d.Login.Passwords.Of(q.Live.User) ||
-			s == "tokens" && !q.HasTokens() {
+			s == "tokens" && !q.HasTokens() || s == "two-factor" && !hasFactors(d) {
 			continue
 		}
 		id, href := s, q.At("/account/"+s)
@@ -47,6 +48,7 @@ type overviewPage struct {
 	IP       string
 	Until    time.Time
 	Checks   []check
+	Notices  noticesData
 }
 
 // check is a line of the security checklist.
@@ -71,7 +73,19 @@ func (h *Overview) show(w http.ResponseWriter, r *http.Request, q *web.Request) 
 		User: u, Method: q.Method(s, q.ProviderLabel(s.Provider)), SignedIn: signedIn, IP: s.IP, Until: s.ExpiresAt,
 		Checks: h.checks(q, len(others.Items)),
 	}
-	q.UI.Write(w, r, accountPage(h.Deps, q, "", "overview", d))
+	page := accountPage(h.Deps, q, "", "overview", nil)
+	if hasFactors(h.Deps) {
+		o, err := h.Accounts.Factors.Overview(r.Context(), u)
+		if err != nil {
+			return err
+		}
+		page.Banners, d.Checks = banners(q, o), append(d.Checks, factorCheck(q, o))
+		if d.Notices, err = h.notices(r, q); err != nil {
+			return err
+		}
+	}
+	page.Data = d
+	q.UI.Write(w, r, page)
 	return nil
 }
 
@@ -102,4 +116,18 @@ func (h *Overview) checks(q *web.Request, sessions int) []check {
 		Href: prefix + "/account/sessions", Link: q.Text("checks.review"),
 	})
 	return list
+}
+
+// factorCheck is the line of the checklist about second factors.
+func factorCheck(q *web.Request, o account.FactorOverview) check {
+	c := check{
+		Good: o.Asked(), Text: q.Text("checks.factor"), Href: q.At(twoFactorPage), Link: q.Text("checks.factor_review"),
+	}
+	switch {
+	case !o.Any():
+		c.Text, c.Link = q.Text("checks.no_factor"), q.Text("checks.factor_add")
+	case !o.Asked():
+		c.Good, c.Text = true, q.Text("checks.passkey_only")
+	}
+	return c
 }

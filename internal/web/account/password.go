@@ -107,9 +107,11 @@ func (h *Password) post(w http.ResponseWriter, r *http.Request, q *web.Request) 
 // box, so that an unticked box and a program that does not know the field can be distinguished.
 func endOthers(form ui.Form) bool {
 	values := form.All("end_others")
-	if len(values) == 0 {
-		return true
-	}
+	return len(values) == 0 || lastIsYes(values)
+}
+
+// lastIsYes reports whether the last of several values of a box says yes.
+func lastIsYes(values []string) bool {
 	last := strings.ToLower(values[len(values)-1])
 	return !slices.Contains([]string{"", "0", "false", "off", "no"}, last)
 }
