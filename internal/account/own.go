@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
@@ -57,8 +58,8 @@ var errNoService = errors.New("changing one's own password needs the server's se
 // ends; without it they continue.
 //
 // Errors: login.ErrInvalidCredentials for the current password, *login.ThrottledError, password.ErrBusy,
-// *[InvalidError] for "new_password", *[ForbiddenError] (managed, no-password, signed-out), store.ErrStale when the
-// password was changed by someone else at the same time.
+// *[InvalidError] for "new_password", *[ForbiddenError] (managed, no-password, signed-out, mfa-required), store.ErrStale
+// when the password was changed by someone else at the same time.
 func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.Live,
 	currentPassword, newPassword string, endOthers bool,
 ) (login.SignedIn, error) {
@@ -92,7 +93,7 @@ func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, 
 		if err != nil {
 			return err
 		}
-		if err := s.checkChangeable(u); err != nil {
+		if err := s.checkChangeable(sess, u); err != nil {
 			return err
 		}
 		if u.PasswordHash != proof.User.PasswordHash {
@@ -141,11 +142,11 @@ func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live
 	if live == nil || live.User.ID != a.UserID || live.Session.ID != a.SessionID {
 		return login.Proof{}, errSignedOut()
 	}
-	_, u, err := s.requireSession(ctx, s.Store, a)
+	sess, u, err := s.requireSession(ctx, s.Store, a)
 	if err != nil {
 		return login.Proof{}, err
 	}
-	if err := s.checkChangeable(u); err != nil {
+	if err := s.checkChangeable(sess, u); err != nil {
 		var refused *ForbiddenError
 		if errors.As(err, &refused) {
 			e := store.Event{Action: "password.change", ActorID: u.ID, Actor: u.Username, TargetID: u.ID, Target: u.Username}
@@ -170,8 +171,9 @@ func (s *Service) prepareChange(ctx context.Context, a Actor, live *session.Live
 	return proof, nil
 }
 
-// checkChangeable refuses accounts whose password cannot be changed by their user.
-func (s *Service) checkChangeable(u store.User) error {
+// checkChangeable refuses accounts whose password cannot be changed by their user, and sessions that lack the second
+// factor of their user. How fresh they are does not matter: the current password comes along.
+func (s *Service) checkChangeable(sess store.Session, u store.User) error {
 	switch {
 	case u.Managed:
 		return s.errManaged("password")
@@ -179,6 +181,8 @@ func (s *Service) checkChangeable(u store.User) error {
 		return errPasswordsOff()
 	case u.PasswordHash == "":
 		return refuse(CodeNoPassword, "refused.no_password")
+	case s.second().Asks(u) && !assurance.Methods(sess.Methods).Level().Satisfies(assurance.Two):
+		return errMFA()
 	}
 	return nil
 }

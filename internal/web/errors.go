@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -44,7 +45,11 @@ func (q *Request) WriteError(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	q.WriteErrorHeaders(w, r, p, err)
 	asked := asksProof(p) && q.Live != nil
-	if asked {
+	switch {
+	case asked && !q.API && strings.HasPrefix(r.URL.Path, "/account/"): // a form; nothing of it was done
+		Redirect(w, r, q.StepUpURL(returnto.Target{}, q.here()))
+		return
+	case asked:
 		w.Header().Set("WWW-Authenticate", q.stepUpChallenge(q.askedNeed(p)))
 	}
 	if q.API {
