@@ -66,8 +66,12 @@ func accessRow(q *web.Request, u store.User, ways []string, site SiteRules) row 
 		case d.rule == nil:
 			verdict.Marks = []mark{good(q.Text("access.passes"))}
 			why = q.Text("access.no_rules")
-			if n := len(site.Require); n > 0 {
+			proof := proofRules(site.Require)
+			if n := len(site.Require) - len(proof); n > 0 {
 				why = q.Text("access.all_rules", "n", n)
+			}
+			if len(proof) > 0 {
+				why = q.Text("access.proof", "rules", strings.Join(proof, ", "))
 			}
 		case len(d.passes) > 0:
 			verdict.Marks = []mark{warn(q.Text("access.depends"))}
@@ -132,5 +136,16 @@ func siteName(q *web.Request, s SiteRules) string {
 
 // ruleText returns a rule as it is written in the Caddyfile.
 func ruleText(r policy.Rule) string {
-	return "require " + string(r.Field) + " " + strings.Join(r.Values, " ")
+	return strings.Join(append([]string{"require", string(r.Field)}, r.Values...), " ")
+}
+
+// proofRules returns the rules that ask for what a session has proved.
+func proofRules(rules []policy.Rule) []string {
+	var list []string
+	for _, r := range rules {
+		if r.AboutSession() {
+			list = append(list, ruleText(r))
+		}
+	}
+	return list
 }
