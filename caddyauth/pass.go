@@ -83,6 +83,9 @@ func (g *Gate) respondEnded(w http.ResponseWriter, r *http.Request, req *request
 	if goOn, err := g.resolveAgain(w, r, req); !goOn {
 		return err
 	}
+	if decision, why := g.decideSignedIn(req, g.optional.Match(req.target)); decision != policy.Allow {
+		return g.refuse(w, r, req, decision, why) // the session goes on, and has lost what let the request through
+	}
 	return failed
 }
 

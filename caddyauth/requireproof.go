@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -95,6 +96,7 @@ func (g *Gate) keeps(req *request) assurance.Level {
 func (g *Gate) stepUp(w http.ResponseWriter, r *http.Request, req *request, need assurance.Need) error {
 	req.first.identity = identityOf(req.live.oidc, req.session)
 	kind := req.kind(r, g.api)
+	countStepUp(req, need, kind == kindPage)
 	g.refusing(w, r)
 	responses, q := req.live.site.Responses, req.forPages(r)
 	switch kind {
@@ -115,6 +117,18 @@ func (g *Gate) stepUp(w http.ResponseWriter, r *http.Request, req *request, need
 		responses.StepUp(w, q, req.session, need, address, shape(kind))
 	}
 	return nil
+}
+
+// countStepUp counts a request that a path wants more proof for.
+func countStepUp(req *request, need assurance.Need, redirected bool) {
+	asked, outcome := "fresh", "refused"
+	if need.Lacks(req.session.Proof(), time.Now()) == assurance.LacksLevel {
+		asked = "mfa"
+	}
+	if redirected {
+		outcome = "redirected"
+	}
+	req.live.rt.Metrics.StepUp(asked, outcome)
 }
 
 // noResponse is the response of a request that is only asked about.

@@ -89,8 +89,8 @@ func TestAGateLetsInWhatIsProvedAndFreshAndAsksOtherwise(t *testing.T) {
 	b.signIn(adminName, adminPass)
 	const in, out = 15*time.Minute - 5*time.Second, 15*time.Minute + time.Second
 	for _, c := range []struct {
-		name                           string
-		has                            proved
+		name                          string
+		has                           proved
 		mfa, passkey, fresh, freshMFA string // "" for let in, else the problem
 	}{
 		{"a password", proved{"pwd", 0, never}, "mfa", "mfa", "", "mfa"},

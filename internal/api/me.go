@@ -117,7 +117,7 @@ func (m me) session(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 	}
 	s, u := q.Live.Session, q.Live.User
 	out := currentSession{
-		User:      currentUser{u.ID, u.Username, u.Email, u.Name, u.Role, nonNil(u.Groups), u.Managed},
+		User: currentUser{u.ID, u.Username, u.Email, u.Name, u.Role, nonNil(u.Groups), u.Managed},
 		Auth: currentAuth{
 			s.Method, providerName(s.Provider), timeOrNil(s.AuthAt), q.Live.Methods(), q.Live.Level(), timeOrNil(s.MFAAt),
 		},
