@@ -191,7 +191,7 @@ var noticed = []string{"factor.", "recovery.", "mfa."}
 func (s FactorActions) Notices(ctx context.Context, u store.User) ([]store.Event, error) {
 	q := store.EventQuery{TargetID: u.ID, Limit: maxNotices}
 	if at := u.Factors.NoticesSeenAt; !at.IsZero() {
-		q.From = at.Add(time.Nanosecond)
+		q.From = at.Add(time.Millisecond) // as exact as the store keeps times
 	}
 	var out []store.Event
 	for _, q.Action = range noticed {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"html/template"
 	"strings"
 
 	"rsc.io/qr"
@@ -15,6 +16,18 @@ type QR struct {
 	Size int    // width and height with the quiet zone, in modules; 0 for none
 	Path string // of the black modules
 	Name string // what a screen reader says
+}
+
+// Opener is the address that opens an authenticator app, for a link. html/template lets no other scheme than those of the
+// web and of mail through.
+type Opener = template.URL
+
+// AppLink returns the link that opens an authenticator app with an address of totp.URI; "" for any other address.
+func AppLink(uri string) Opener {
+	if !strings.HasPrefix(uri, "otpauth://totp/") || strings.ContainsAny(uri, "\"'<> ") {
+		return ""
+	}
+	return Opener(uri) //nolint:gosec // percent-encoded by totp.URI, and of no scheme that runs anything
 }
 
 // NewQR makes a QR code of a text. It fails where the text is longer than a code can hold.

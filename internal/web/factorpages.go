@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"errors"
-	"html/template"
 	"net/http"
 	"strings"
 	"time"
@@ -21,8 +20,8 @@ import (
 // in the middle of a sign-in.
 type TOTPSetup struct {
 	QR     ui.QR
-	Secret string       // in groups of four, to be typed
-	Link   template.URL // opens an app on this device
+	Secret string    // in groups of four, to be typed
+	Link   ui.Opener // opens an app on this device
 	Fields []ui.Field
 	Faults []ui.Field
 	Action string
@@ -60,7 +59,7 @@ func (q *Request) TOTPPage(u store.User, t store.TOTP, secret []byte, name strin
 	}
 	d := TOTPSetup{
 		QR: code, Secret: groupsOfFour(totp.Encode(secret)), Until: t.CreatedAt.Add(store.TOTPSetupTTL),
-		Link: template.URL(uri), //nolint:gosec // percent-encoded, and made by us
+		Link: ui.AppLink(uri),
 		Fields: []ui.Field{
 			q.CodeInput(q.Text("totp.code_hint")),
 			{
@@ -81,11 +80,10 @@ func (q *Request) RefuseTOTP(page *ui.Page, d *TOTPSetup, err error) (ok bool) {
 	}
 	text := q.Text("totp.wrong")
 	if wrong != nil && wrong.ClockOff != 0 {
-		id := "totp.clock_ahead"
-		if wrong.ClockOff < 0 {
-			id = "totp.clock_behind"
+		span := q.Span(wrong.ClockOff.Abs())
+		if text = q.Text("totp.clock_ahead", "span", span); wrong.ClockOff < 0 {
+			text = q.Text("totp.clock_behind", "span", span)
 		}
-		text = q.Text(id, "span", q.Span(wrong.ClockOff.Abs()))
 	}
 	MarkErrors(page, d.Fields, []ui.FieldError{{Field: CodeField, Detail: text}})
 	d.Faults, d.Clock = ui.Faults(d.Fields), q.deps.Clock()

@@ -249,7 +249,7 @@ func TestASignInThatIsOverStartsAgainWithTheName(t *testing.T) {
 	b.post("/login/verify", "code", phone.code()).want(t, 401, "Start again")
 }
 
-var setUpSecret = regexp.MustCompile(`<code class="secret" id="secret">([A-Z2-7 ]+)</code>`)
+var setUpSecret = regexp.MustCompile(`<code id="secret">([A-Z2-7 ]+)</code>`)
 
 // scanned reads an app's secret from the page that sets it up.
 func scanned(t *testing.T, w *world, page answer) app {

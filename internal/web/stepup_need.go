@@ -101,8 +101,8 @@ func (q *Request) stepUpDocument(d problem.Document, s stepUp) problem.Document 
 	return d
 }
 
-// stepUpText says what a place asks for.
-func (q *Request) stepUpText(n assurance.Need) string {
+// StepUpText says what a place asks for.
+func (q *Request) StepUpText(n assurance.Need) string {
 	var parts []string
 	switch n.Level {
 	case assurance.PhishingResistant:
@@ -152,7 +152,7 @@ func (s Responses) StepUp(w http.ResponseWriter, r *http.Request, l *session.Liv
 	q := s.request(r, as != AsJSON)
 	q.Live = l
 	ask := stepUp{need, q.lacks(need), stepUpURL}
-	p := problem.Problem{Status: http.StatusForbidden, Slug: ask.slug(), Detail: q.stepUpText(need)}
+	p := problem.Problem{Status: http.StatusForbidden, Slug: ask.slug(), Detail: q.StepUpText(need)}
 	q.WriteErrorHeaders(w, r, p, nil)
 	w.Header().Set("WWW-Authenticate", q.stepUpChallenge(need))
 	switch as {

@@ -17,10 +17,8 @@ const fewCodes = 2
 // banners returns what somebody has to do about the own second factors.
 func banners(q *web.Request, o account.FactorOverview) []ui.Banner {
 	var list []ui.Banner
-	codes := func(id string, args ...any) ui.Banner {
-		return ui.Banner{
-			Kind: ui.Warn, Text: q.Text(id, args...), Href: q.At(recoveryCodesPage), Link: q.Text("codes.title"),
-		}
+	codes := func(text string) ui.Banner {
+		return ui.Banner{Kind: ui.Warn, Text: text, Href: q.At(recoveryCodesPage), Link: q.Text("codes.title")}
 	}
 	if account.CodesNeedPassword(&q.Live.Session) {
 		list = append(list, ui.Banner{
@@ -30,9 +28,9 @@ func banners(q *web.Request, o account.FactorOverview) []ui.Banner {
 	switch {
 	case !o.Any():
 	case o.Codes.Left <= fewCodes:
-		list = append(list, codes("banner.few", "n", o.Codes.Left))
+		list = append(list, codes(q.Text("banner.few", "n", o.Codes.Left)))
 	case !o.CodesSaved:
-		list = append(list, codes("banner.unsaved"))
+		list = append(list, codes(q.Text("banner.unsaved")))
 	}
 	return list
 }

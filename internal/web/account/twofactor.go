@@ -141,7 +141,7 @@ func (h *TwoFactor) refuse(w http.ResponseWriter, r *http.Request, q *web.Reques
 	switch {
 	case !errors.As(err, &refused):
 		return err
-	case asksProof(refused):
+	case refused.AsksProof():
 		web.Redirect(w, r, q.StepUpURL(returnto.Target{}, q.At(back)))
 		return nil
 	}
@@ -150,9 +150,4 @@ func (h *TwoFactor) refuse(w http.ResponseWriter, r *http.Request, q *web.Reques
 		return h.write(w, r, q, err)
 	}
 	return err
-}
-
-// asksProof reports whether it may be done after a step-up.
-func asksProof(e *account.ForbiddenError) bool {
-	return e.Code == account.CodeReauth || e.Code == "mfa-required"
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/internal/returnto"
@@ -19,33 +20,107 @@ type StepUp struct{ *web.Deps }
 
 // reauthPage is the data of the "reauth" page.
 type reauthPage struct {
-	Fields []ui.Field  // nil: the account has no password here
-	Return []ui.Hidden // where to go afterwards, carried along
-	Again  string      // where to sign in once more instead
+	Met     string // where to go on at once: what is asked for is proved already
+	Text    string // what is asked for
+	Forms   []reauthForm
+	Missing string      // what keeps the person from it; "" for nothing
+	Enroll  string      // where to add a second factor; "" where that would not help
+	Return  []ui.Hidden // where to go afterwards, carried along
+	Again   string      // where to sign in once more instead, where there is no form and no button
 	// Buttons offer the providers that the person has signed in with.
 	Buttons []providerButton
 }
 
+// reauthForm is one way to prove it.
+type reauthForm struct{ Fields []ui.Field }
+
 func (h *StepUp) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	t, own := q.StepUpReturn(nil)
 	d := h.data(r, q, t, own)
-	if len(d.Fields) > 0 {
-		d.Fields[1].Focus = true
+	if len(d.Forms) > 0 {
+		last := d.Forms[0].Fields
+		last[len(last)-1].Focus = true
 	}
-	q.UI.Write(w, r, h.page(q, d))
+	page := h.page(q, d)
+	page.Refer = d.Met != "" // whoever was led here all the same has something to report
+	q.UI.Write(w, r, page)
 	return nil
 }
 
-// data makes the page that leads to own, or else to t.
+// data makes the page that leads to own, or else to t. It offers what would meet what is asked for there; that is judged
+// by the rules of the place, whatever the address says.
 func (h *StepUp) data(r *http.Request, q *web.Request, t returnto.Target, own string) reauthPage {
-	d := reauthPage{Return: ui.HiddenFields(web.StepUpQuery(t, own)), Buttons: h.buttons(r, q, t.Query(own))}
-	if !h.Login.Passwords.Has(q.Live.User) {
+	u := q.Live.User
+	need, lack := q.StepUpNeed(t, own)
+	d := reauthPage{Return: ui.HiddenFields(web.StepUpQuery(t, own)), Text: q.Text("reauth.recent")}
+	if own == "" && t.Known() && !need.IsZero() {
+		d.Text = q.StepUpText(need)
+	}
+	if lack == assurance.LacksNothing {
+		d.Met = t.RedirectTarget(q.Request, own, q.At("/account"))
+	}
+	codes := u.Factors.TOTPs > 0 && h.Login.Second.Mode != login.MFAOff
+	suffices := func(methods ...string) bool { return lack == assurance.LacksNothing || h.suffices(q, need, methods...) }
+	password := h.Login.Passwords.Has(u) &&
+		(suffices(assurance.Password) || codes && !suffices(assurance.TOTP) && suffices(assurance.Password, assurance.TOTP))
+	switch {
+	case codes && u.Factors.Locked():
+		d.Missing = q.Text("error.codes-locked.text")
+	case codes && suffices(assurance.TOTP):
+		d.Forms = append(d.Forms, reauthForm{[]ui.Field{q.CodeInput(q.Text("verify.hint"))}})
+	}
+	if password {
+		d.Forms = append(d.Forms, reauthForm{h.passwordFields(q)})
+	}
+	if !need.Level.Satisfies(assurance.PhishingResistant) {
+		d.Buttons = h.buttons(r, q, t.Query(own))
+	}
+	h.addMissing(q, &d, need, lack)
+	if len(d.Forms) == 0 && len(d.Buttons) == 0 && d.Missing == "" {
 		query := t.Query(own)
 		query.Set("switch", "1")
 		d.Again = returnto.At(q.At("/login"), query)
-		return d
 	}
-	d.Fields = []ui.Field{
+	return d
+}
+
+// addMissing says what the person has to have first.
+func (h *StepUp) addMissing(q *web.Request, d *reauthPage, need assurance.Need, lack assurance.Lack) {
+	u := q.Live.User
+	wants := need.Level.Satisfies(assurance.Two) || need.MFAWithin > 0
+	switch {
+	case lack == assurance.LacksNothing || !wants || d.Missing != "" || len(d.Forms) > 0:
+	case h.Login.Second.Mode == login.MFAOff:
+		d.Missing = q.Text("reauth.off")
+	case need.Level.Satisfies(assurance.PhishingResistant) && u.Factors.Passkeys == 0,
+		!u.Factors.Any():
+		d.Missing = q.Text("reauth.no_factor")
+		d.Enroll = returnto.At(q.At("/account/two-factor"), enrollQuery(d.Return))
+	}
+}
+
+// enrollQuery returns the parameters of the account page with which it leads on to where a step-up would have.
+func enrollQuery(back []ui.Hidden) url.Values {
+	query := make(url.Values)
+	for _, f := range back {
+		query.Set(f.Name, f.Value)
+	}
+	return query
+}
+
+// suffices reports whether a need is met once methods are proved now.
+func (h *StepUp) suffices(q *web.Request, need assurance.Need, methods ...string) bool {
+	now := h.Clock()
+	have := assurance.Methods(q.Live.Session.Methods).With(methods...)
+	p := assurance.Proof{Level: have.Level(), AuthAt: now, MFAAt: q.Live.Session.MFAAt}
+	if slices.Contains(methods, assurance.TOTP) {
+		p.MFAAt = now
+	}
+	return need.Lacks(p, now) == assurance.LacksNothing
+}
+
+func (h *StepUp) passwordFields(q *web.Request) []ui.Field {
+	return []ui.Field{
 		{
 			ID: "username", Name: "username", Label: q.Text("login.username"), Value: q.Live.User.Username,
 			Autocomplete: "username", ReadOnly: true, Plain: true,
@@ -55,7 +130,6 @@ func (h *StepUp) data(r *http.Request, q *web.Request, t returnto.Target, own st
 			Autocomplete: "current-password", Plain: true, Reveal: true, Key: "go",
 		},
 	}
-	return d
 }
 
 // buttons offer to prove it at a provider, and carry back. What cannot be looked up is not offered: there are other
@@ -85,18 +159,18 @@ func (h *StepUp) page(q *web.Request, d reauthPage) ui.Page {
 	}
 }
 
-// post checks the password again. The name comes from the session: the read-only field is for password managers
-// and is not read.
+// post checks a password or a code. The name comes from the session: the read-only field is for password managers and is
+// not read.
 func (h *StepUp) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = form.Once("password", "rt", "back")
+		err = form.Once("password", web.CodeField, "rt", "back")
 	}
 	if err != nil {
 		return err
 	}
 	t, own := q.StepUpReturn(&form)
-	in, err := h.confirm(r, q, form.Get("password"))
+	in, err := h.confirm(r, q, form)
 	if err != nil {
 		return h.refuse(w, r, q, h.data(r, q, t, own), err)
 	}
@@ -105,9 +179,15 @@ func (h *StepUp) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	return nil
 }
 
-func (h *StepUp) confirm(r *http.Request, q *web.Request, pass string) (login.SignedIn, error) {
+func (h *StepUp) confirm(r *http.Request, q *web.Request, form ui.Form) (login.SignedIn, error) {
 	client := q.Client()
-	proof, err := h.Login.Reverify(r.Context(), client, q.Live.User, pass)
+	if form.Has(web.CodeField) {
+		if h.Login.Second.Mode == login.MFAOff {
+			return login.SignedIn{}, login.ErrWrongCode
+		}
+		return h.Login.StepUpCode(r.Context(), client, q.Live, form.Get(web.CodeField))
+	}
+	proof, err := h.Login.Reverify(r.Context(), client, q.Live.User, form.Get("password"))
 	if err != nil {
 		return login.SignedIn{}, err
 	}
@@ -118,19 +198,33 @@ func (h *StepUp) confirm(r *http.Request, q *web.Request, pass string) (login.Si
 func (h *StepUp) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, d reauthPage, err error) error {
 	fail := problem.Of(err)
 	var throttled *login.ThrottledError
+	field := ui.FieldError{Field: "password", Detail: q.Text("error.wrong-password.text")}
 	switch {
 	case errors.Is(err, store.ErrNotFound): // the session ended meanwhile
 		web.NewResponses(h.Deps).SessionEnded(w, r)
-	case errors.Is(err, login.ErrInvalidCredentials):
-		q.WriteErrorHeaders(w, r, fail, err)
-		page := h.page(q, d)
-		web.MarkErrors(&page, d.Fields, []ui.FieldError{{Field: "password", Detail: q.Text("error.wrong-password.text")}})
-		page.Status = fail.Status
-		q.UI.Write(w, r, page)
+		return nil
 	case errors.As(err, &throttled):
 		q.WriteThrottled(w, r, err, h.page(q, d))
-	default:
+		return nil
+	case errors.Is(err, login.ErrWrongCode):
+		field = ui.FieldError{Field: web.CodeField, Detail: q.Text("verify.wrong_code")}
+	case errors.Is(err, login.ErrCodesLocked):
+		field = ui.FieldError{Detail: fail.Text(q.UI)}
+	case !errors.Is(err, login.ErrInvalidCredentials):
 		return err
 	}
+	q.WriteErrorHeaders(w, r, fail, err)
+	page := h.page(q, d)
+	rest := []ui.FieldError{field}
+	for _, f := range d.Forms {
+		if len(rest) > 0 {
+			rest = ui.WithErrors(f.Fields, rest)
+		}
+	}
+	if len(rest) > 0 { // there is no such field
+		page.Notice = &ui.Notice{Kind: ui.Bad, Text: field.Detail}
+	}
+	page.Status, page.Failed = fail.Status, true
+	q.UI.Write(w, r, page)
 	return nil
 }

@@ -264,7 +264,11 @@ func (h *Second) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, 
 	if errors.Is(err, login.ErrCodesLocked) {
 		d.Fields, d.Text, p.Failed = nil, fail.Text(q.UI), true
 	} else {
-		web.MarkErrors(&p, d.Fields, []ui.FieldError{{Field: field, Detail: q.Text("verify.wrong." + field)}})
+		text := q.Text("verify.wrong_code")
+		if field == web.RecoveryField {
+			text = q.Text("error.wrong-code.text")
+		}
+		web.MarkErrors(&p, d.Fields, []ui.FieldError{{Field: field, Detail: text}})
 		d.Faults = ui.Faults(d.Fields)
 	}
 	p.Data, p.Status = d, fail.Status
