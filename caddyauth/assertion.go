@@ -40,7 +40,9 @@ const (
 )
 
 // assertionClaims are the claims that can be chosen.
-var assertionClaims = []string{"preferred_username", "email", "name", "groups", "role", "auth_time", "amr", "acr", "sid"}
+var assertionClaims = []string{
+	"preferred_username", "email", "name", "groups", "role", "auth_time", "amr", "acr", "sid",
+}
 
 // parseAssertion reads `assertion [<Header>] { … }`.
 func (g *Gate) parseAssertion(d *caddyfile.Dispenser) error {

@@ -196,12 +196,17 @@ func (g *Gate) enforce(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 }
 
 // refuse responds to somebody whom a decision does not let through.
-func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, req *request, decision policy.Decision, why denial) error {
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, req *request, decision policy.Decision,
+	why denial,
+) error {
 	if req.session == nil { // a decision that nobody has made
 		return g.anonymous(w, r, req)
 	}
 	req.live.rt.Metrics.Forbidden.Inc()
 	if decision == policy.StepUp {
+		if req.live.sessions.StoreUnavailable() {
+			return g.unavailable(w, r, req, fmt.Errorf("nobody can prove more: %w", store.ErrUnavailable))
+		}
 		return g.stepUp(w, r, req, why.need)
 	}
 	return g.forbidden(w, r, req, why)

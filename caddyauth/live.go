@@ -46,7 +46,7 @@ func newLive(a *App) (*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	accounts.Effective = providers.Effective
+	accounts.Effective, accounts.Methods = providers.Effective, providers.Methods
 	if providers != nil {
 		ending.Ended, providers.Background = providers.RevokeEnded, rt.Background
 	}

@@ -198,7 +198,8 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 	default:
 		return d.Errf("unrecognized option %q; oidc knows preset, issuer, discovery, endpoint, client_id, client_secret, "+
 			"client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, auth_params, mfa, step_up, "+
-			"login_hint, par, userinfo, identity_key, claim, allow, create, link, admin_group, unverified_email, refresh, refresh_grace, "+
+			"login_hint, par, userinfo, identity_key, claim, allow, create, link, admin_group, unverified_email, refresh, "+
+			"refresh_grace, "+
 			"ca_file and insecure_http", option)
 	}
 }

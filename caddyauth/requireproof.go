@@ -62,8 +62,8 @@ func (a *App) checkProof(r Rule) error {
 	if slices.ContainsFunc(a.OIDC, func(p *ProviderConfig) bool { return p.vouches(strong) }) {
 		return nil
 	}
-	return errors.New("require " + string(r.Field) + ": nobody could satisfy it: mfa is off, and no provider vouches for a " +
-		"second factor; use another mode of mfa, or add mfa amr, mfa acr or mfa trust to a provider")
+	return errors.New("require " + string(r.Field) + ": nobody could satisfy it: mfa is off, and no provider vouches " +
+		"for a second factor; use another mode of mfa, or add mfa amr, mfa acr or mfa trust to a provider")
 }
 
 // asks returns what the gate asks of a session that satisfies the rules about people, or else the first of these that
@@ -91,8 +91,8 @@ func (g *Gate) keeps(req *request) assurance.Level {
 	return g.need.And(assurance.Need{Level: level}).Level
 }
 
-// stepUp responds to a signed-in person whose session does not meet a need. Only a page load is redirected: a form would
-// lose what was sent, and scripts and programs get nothing by a page.
+// stepUp responds to a signed-in person whose session does not meet a need. Only a page load is redirected: a form
+// would lose what was sent, and scripts and programs get nothing by a page.
 func (g *Gate) stepUp(w http.ResponseWriter, r *http.Request, req *request, need assurance.Need) error {
 	req.first.identity = identityOf(req.live.oidc, req.session)
 	kind := req.kind(r, g.api)

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/session"
@@ -66,6 +67,8 @@ type Config struct {
 	// Effective returns a user with the effective rights of a session, see login.OIDC. nil means that there are no
 	// providers.
 	Effective func(*store.Session, store.User) store.User
+	// Methods returns what was proved in a session, as far as it is believed, see login.OIDC. nil means as stored.
+	Methods func(*store.Session) assurance.Methods
 	// EnvPrefix is the prefix of the environment variables of the managed root, such as "APP_": refusals name them.
 	EnvPrefix string
 	Clock     func() time.Time // nil means time.Now

@@ -72,7 +72,7 @@ func (s *core) second() login.SecondFactors {
 
 // checkProof refuses what the session has not proved enough for.
 func (s *core) checkProof(a Actor, sess store.Session, u store.User) error {
-	p := assurance.Proof{Level: assurance.Methods(sess.Methods).Level(), AuthAt: sess.AuthAt, MFAAt: sess.MFAAt}
+	p := assurance.Proof{Level: s.levelOf(&sess), AuthAt: sess.AuthAt, MFAAt: sess.MFAAt}
 	if a.AuthAt.Before(p.AuthAt) { // from the store, not only from the caller
 		p.AuthAt = a.AuthAt
 	}
@@ -84,6 +84,14 @@ func (s *core) checkProof(a Actor, sess store.Session, u store.User) error {
 	case assurance.LacksLevel:
 	}
 	return errMFA()
+}
+
+// levelOf returns the level of a session.
+func (s *core) levelOf(sess *store.Session) assurance.Level {
+	if s.Methods != nil {
+		return s.Methods(sess).Level()
+	}
+	return assurance.Methods(sess.Methods).Level()
 }
 
 // requireAdmin allows administrators regardless of freshness, for actions that change no account.
@@ -119,7 +127,7 @@ func (s *core) effective(sess *store.Session, u store.User) (acting store.User, 
 		effective = (*login.OIDC)(nil).Effective
 	}
 	u = effective(sess, u)
-	if held = s.second().HoldsBack(u, assurance.Methods(sess.Methods).Level()); held {
+	if held = s.second().HoldsBack(u, s.levelOf(sess)); held {
 		u.Role = store.RoleUser
 	}
 	return u, held

@@ -58,8 +58,8 @@ var errNoService = errors.New("changing one's own password needs the server's se
 // ends; without it they continue.
 //
 // Errors: login.ErrInvalidCredentials for the current password, *login.ThrottledError, password.ErrBusy,
-// *[InvalidError] for "new_password", *[ForbiddenError] (managed, no-password, signed-out, mfa-required), store.ErrStale
-// when the password was changed by someone else at the same time.
+// *[InvalidError] for "new_password", *[ForbiddenError] (managed, no-password, signed-out, mfa-required),
+// store.ErrStale when the password was changed by someone else at the same time.
 func (s *Service) ChangeOwnPassword(ctx context.Context, a Actor, live *session.Live,
 	currentPassword, newPassword string, endOthers bool,
 ) (login.SignedIn, error) {
@@ -181,7 +181,7 @@ func (s *Service) checkChangeable(sess store.Session, u store.User) error {
 		return errPasswordsOff()
 	case u.PasswordHash == "":
 		return refuse(CodeNoPassword, "refused.no_password")
-	case s.second().Asks(u) && !assurance.Methods(sess.Methods).Level().Satisfies(assurance.Two):
+	case s.second().Asks(u) && !s.levelOf(&sess).Satisfies(assurance.Two):
 		return errMFA()
 	}
 	return nil

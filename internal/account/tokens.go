@@ -54,8 +54,8 @@ const (
 )
 
 // tokenLevel returns the level of a token that is made in a session: two factors at most, as it can be stolen.
-func tokenLevel(sess store.Session) string {
-	if assurance.Methods(sess.Methods).Level().Satisfies(assurance.Two) {
+func (s TokenActions) tokenLevel(sess store.Session) string {
+	if s.levelOf(&sess).Satisfies(assurance.Two) {
 		return string(assurance.Two)
 	}
 	return string(assurance.One)
@@ -92,10 +92,10 @@ func (s TokenActions) CreateOwn(ctx context.Context, a Actor, n NewToken) (Issue
 	})
 }
 
-// ownerOf returns the actor, whose session has to meet OwnNeed, as the owner of a token that is made in the actor's session.
+// ownerOf returns the actor, whose session has to meet OwnNeed, as the owner of a token that is made in it.
 func (s TokenActions) ownerOf(ctx context.Context, tx store.Reader, a Actor, t *store.Token) (store.User, error) {
 	sess, u, err := s.requireFreshSession(ctx, tx, a)
-	t.Level, t.Provider, t.Issuer, t.Subject = tokenLevel(sess), sess.Provider, sess.Issuer, sess.Subject
+	t.Level, t.Provider, t.Issuer, t.Subject = s.tokenLevel(sess), sess.Provider, sess.Issuer, sess.Subject
 	if err != nil {
 		return u, err
 	}
@@ -220,7 +220,7 @@ func (s TokenActions) byOwnerAt(ctx context.Context, a Actor, level *string) tok
 		case u.ID != owner.ID:
 			return store.ErrNotFound
 		}
-		*level = tokenLevel(sess)
+		*level = s.tokenLevel(sess)
 		setTarget(e, owner)
 		return nil
 	}
@@ -266,100 +266,6 @@ func (s TokenActions) revoke(ctx context.Context, a Actor, id string, allowed to
 		_, err = tx.DeleteTokens(ctx, store.TokenSelector{ID: id})
 		return err
 	})
-}
-
-// RotateOwn replaces a token of the actor by a new one of the same scope and length of life, of a level that both the
-// old one and the session have. The old one is kept for keep, at most [MaxTokenKeep], and not longer than it would have
-// lived; 0 ends it at once. Errors: store.ErrStale for a token that was rotated before.
-func (s TokenActions) RotateOwn(ctx context.Context, a Actor, id string, keep time.Duration) (IssuedToken, error) {
-	var level string
-	return s.rotate(ctx, a, id, keep, &level, s.byOwnerAt(ctx, a, &level))
-}
-
-// Rotate is RotateOwn for tokens of service accounts, and, on the command line, of anybody.
-func (s TokenActions) Rotate(ctx context.Context, a Actor, id string, keep time.Duration) (IssuedToken, error) {
-	return s.rotate(ctx, a, id, keep, nil, func(tx store.Tx, e *store.Event, u store.User) error {
-		if err := s.byAdmin(ctx, a)(tx, e, u); err != nil {
-			return err
-		}
-		if u.ID == "" || a.Kind == CommandLine {
-			return nil
-		}
-		return RequireService(u)
-	})
-}
-
-// rotate replaces a token that allowed lets the actor replace, and which gets no higher level than most, which allowed
-// sets; nil for the old one's.
-func (s TokenActions) rotate(ctx context.Context, a Actor, id string, keep time.Duration, most *string,
-	allowed tokenGuard,
-) (IssuedToken, error) {
-	var out IssuedToken
-	err := s.change(ctx, a, store.Event{Action: "token.rotate"}, func(tx store.Tx, e *store.Event) error {
-		old, u, err := tx.Token(ctx, id)
-		if errors.Is(err, store.ErrNotFound) {
-			u, err = store.User{}, nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := allowed(tx, e, u); err != nil {
-			return err
-		}
-		switch now := s.now(); {
-		case old.ID == "", old.Expired(now):
-			return store.ErrNotFound
-		case s.Tokens == nil:
-			return refuse(CodeTokensOff, "refused.tokens_off")
-		case keep < 0 || keep > MaxTokenKeep:
-			return invalid("keep", "fault.token_keep")
-		}
-		next := s.successor(old, u, a)
-		if most != nil && !assurance.Level(*most).Satisfies(assurance.Level(old.Level)) {
-			next.Level = *most
-		}
-		out = issue(next, u)
-		describeToken(e, out.Token)
-		e.Details["replaces"] = old.ID
-		return replaceToken(ctx, tx, old, s.now().Add(keep), keep, out.Token)
-	})
-	if err != nil {
-		return IssuedToken{}, err
-	}
-	return out, nil
-}
-
-// replaceToken stores a token in place of an old one. One that ends at once is deleted: another Caddy's clock may be
-// behind.
-func replaceToken(ctx context.Context, tx store.Tx, old store.Token, ends time.Time, keep time.Duration,
-	next store.Token,
-) error {
-	if keep > 0 {
-		return tx.ReplaceToken(ctx, old.ID, ends, next)
-	}
-	if old.ReplacedBy != "" {
-		return store.ErrStale
-	}
-	if _, err := tx.DeleteTokens(ctx, store.TokenSelector{ID: old.ID}); err != nil {
-		return err
-	}
-	return tx.CreateToken(ctx, next)
-}
-
-// successor returns the token that replaces old: the same scope and level, and the same length of life from now, within
-// today's limits.
-func (s TokenActions) successor(old store.Token, u store.User, a Actor) store.Token {
-	now, next := s.now(), old
-	next.ID, next.CreatedBy, next.CreatedAt = store.NewID(now), a.displayName(), now
-	next.LastUsedAt, next.LastUsedIP, next.ReplacedBy = time.Time{}, "", ""
-	switch {
-	case old.ExpiresAt.IsZero() && s.Tokens.NoExpiry.allows(u):
-	case old.ExpiresAt.IsZero():
-		next.ExpiresAt = now.Add(s.Tokens.MaxExpiry)
-	default:
-		next.ExpiresAt = now.Add(min(old.ExpiresAt.Sub(old.CreatedAt), s.Tokens.MaxExpiry))
-	}
-	return next
 }
 
 // describeToken adds what a token is for to an event.

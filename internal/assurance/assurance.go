@@ -84,8 +84,20 @@ func (m Methods) Vouched(strong bool) Methods {
 	return m.With(vouched)
 }
 
-// Unvouched returns m without what a provider has vouched for.
-func (m Methods) Unvouched() Methods { return m.Without(vouched, vouchedStrong) }
+// IsVouched reports whether a provider has vouched for two factors.
+func (m Methods) IsVouched() bool { return strings.Contains(string(m), vouched) }
+
+// Believed returns m without what a provider has vouched for, as far as it is not believed: of two factors, and of one
+// that phishing cannot get at.
+func (m Methods) Believed(factors, strong bool) Methods {
+	switch {
+	case !factors:
+		return m.Without(vouched, vouchedStrong)
+	case !strong:
+		return m.Without(vouchedStrong)
+	}
+	return m
+}
 
 // With returns m and further methods.
 func (m Methods) With(methods ...string) Methods { return Of(append(m.all(), methods...)...) }

@@ -28,7 +28,10 @@ func TestALevelFollowsFromTheMethods(t *testing.T) {
 		{of("otp", "rc"), "otp rc", assurance.One}, // two of one kind
 		{of("ext").Vouched(false), "ext mfa", assurance.Two},
 		{of("ext").Vouched(true), "ext mfa", assurance.PhishingResistant},
-		{of("ext").Vouched(true).Unvouched(), "ext", assurance.One},
+		{of("ext").Vouched(true).Believed(false, true), "ext", assurance.One},
+		{of("ext").Vouched(true).Believed(true, false), "ext mfa", assurance.Two},
+		{of("ext").Vouched(true).Believed(true, true), "ext mfa", assurance.PhishingResistant},
+		{of("ext", "otp").Vouched(true).Believed(false, false), "ext otp mfa", assurance.Two},
 		{of("pwd", "otp").Without("otp"), "pwd", assurance.One},
 		{of("pwd", "otp", "pop", "user").Without("otp"), "pwd pop user mfa", assurance.PhishingResistant},
 		{of("pwd", "otp", "pop", "user").Without("pop"), "pwd otp mfa", assurance.Two},

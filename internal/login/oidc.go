@@ -276,17 +276,6 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 	return err
 }
 
-// methodsOf returns the methods of a sign-in or step-up at a provider, and when a second factor was proved there, zero
-// where it vouches for none or does not say when.
-func methodsOf(cfg *oidc.Config, p *oidc.Claims) (assurance.Methods, time.Time) {
-	methods := assurance.Of(assurance.External)
-	factors, strong := cfg.VouchedFor(p)
-	if !factors {
-		return methods, time.Time{}
-	}
-	return methods.Vouched(strong), p.AuthTime().UTC()
-}
-
 // checkIdentityOwner returns an error if the identity has been unlinked or moved since its account was looked up.
 func checkIdentityOwner(ctx context.Context, tx store.Tx, p *oidc.Claims, userID string) error {
 	id, err := tx.Identity(ctx, p.Issuer, p.Subject)

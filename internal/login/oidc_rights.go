@@ -90,13 +90,16 @@ func (o *OIDC) excuse(s *store.Session, u store.User) store.User {
 	return u
 }
 
-// withEffectiveUser returns the session with the effective rights of its user.
+// withEffectiveUser returns the session with the effective rights of its user, and what this configuration believes to
+// have been proved in it.
 func (o *OIDC) withEffectiveUser(l *session.Live) *session.Live {
-	if l.Session.Provider == "" && !l.User.RoleProvided && len(l.User.ProvidedGroups) == 0 && !l.User.MustChange {
+	methods := string(o.Methods(&l.Session))
+	if l.Session.Provider == "" && !l.User.RoleProvided && len(l.User.ProvidedGroups) == 0 && !l.User.MustChange &&
+		methods == l.Session.Methods {
 		return l
 	}
 	acting := *l
-	acting.User = o.Effective(&l.Session, l.User)
+	acting.User, acting.Session.Methods = o.Effective(&l.Session, l.User), methods
 	return &acting
 }
 

@@ -137,7 +137,8 @@ func (c *Config) Validate() error {
 			policy.LocalProvider)
 	}
 	for _, check := range []func() error{
-		c.checkIssuer, c.checkAddresses, c.checkClient, c.checkAlgorithms, c.checkRules, c.checkRequest, c.checkIdentityKey, c.checkMFA,
+		c.checkIssuer, c.checkAddresses, c.checkClient, c.checkAlgorithms, c.checkRules, c.checkRequest, c.checkIdentityKey,
+		c.checkMFA,
 	} {
 		if err := check(); err != nil {
 			return fmt.Errorf("oidc %s: %w", c.Name, err)

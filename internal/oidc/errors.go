@@ -32,7 +32,7 @@ const (
 	Inactive           Kind = "disabled"      // the account is inactive
 	LinkTaken          Kind = "link_taken"    // the identity is linked to another account
 	DifferentUser      Kind = "other"         // step-up: a different user signed in at the provider
-	NotReauthenticated Kind = "unproved"      // step-up: the ID token does not show that the user was asked again, as requested
+	NotReauthenticated Kind = "unproved"      // step-up: the ID token does not show that the user was asked again
 	TooMany            Kind = "too_many"      // too many flows from this address
 )
 

@@ -72,6 +72,15 @@ func (g *Registry) Config(name string) (*Config, bool) {
 	return &p.Config, true
 }
 
+// Configs returns the configurations of all providers, in order.
+func (g *Registry) Configs() []*Config {
+	out := make([]*Config, len(g.list))
+	for i, p := range g.list {
+		out[i] = &p.Config
+	}
+	return out
+}
+
 // HasIssuer reports whether a provider with that issuer is configured.
 func (g *Registry) HasIssuer(issuer string) bool {
 	return slices.ContainsFunc(g.list, func(p *provider) bool { return p.Issuer == issuer })

@@ -92,7 +92,9 @@ func (c *Config) checkMFA() error {
 	default:
 		return fmt.Errorf("mfa: %q is unknown; use ask, trust, amr <value>… or acr <value>…", Clean(string(c.MFA.By), 40))
 	}
-	for option, values := range map[string][]string{"mfa " + string(c.MFA.By): c.MFA.Values, "step_up acr_values": c.StepUpACR} {
+	for option, values := range map[string][]string{
+		"mfa " + string(c.MFA.By): c.MFA.Values, "step_up acr_values": c.StepUpACR,
+	} {
 		for _, v := range values {
 			if v == "" || len(v) > maxParam || !plainText(v) || strings.Contains(v, " ") {
 				return fmt.Errorf("%s: %q is no value: it has to be a text without blanks", option, Clean(v, 60))

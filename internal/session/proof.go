@@ -7,17 +7,18 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-type levelKey struct{}
+// levelKey is what a level is memoized for: a configuration may believe less than is stored.
+type levelKey struct{ methods string }
 
 // Level returns how surely the session belongs to its person.
 func (l *Live) Level() assurance.Level {
 	compute := func(l *Live) any { return levelOf(&l.Session, &l.User, l.Token) }
-	return l.Memoize(levelKey{}, compute).(assurance.Level) //nolint:errcheck // the one above
+	return l.Memoize(levelKey{l.Session.Methods}, compute).(assurance.Level) //nolint:errcheck // the one above
 }
 
 // levelOf returns the level of a session, or of the token that acts as one. A token proves what was proved when it was
-// made, and no more than two factors: it can be stolen like a password, and no phishing resistance is left in it. What no
-// person has made proves nothing.
+// made, and no more than two factors: it can be stolen like a password, and no phishing resistance is left in it. What
+// no person has made proves nothing.
 func levelOf(s *store.Session, u *store.User, t *store.Token) assurance.Level {
 	switch {
 	case t == nil:
@@ -42,8 +43,9 @@ func (l *Live) AuthenticatedWithin(now time.Time, window time.Duration) bool {
 	return assurance.Fresh(window).Lacks(l.Proof(), now) == assurance.LacksNothing
 }
 
-// Methods returns how somebody has authenticated in the session, for people and programs, in the words of RFC 8176 where
-// it has one; never nil. Of a session of before there were levels all that is known is whether it began with a password.
+// Methods returns how somebody has authenticated in the session, for people and programs, in the words of RFC 8176
+// where it has one; never nil. Of a session of before there were levels all that is known is whether it began with a
+// password.
 func (l *Live) Methods() []string {
 	switch {
 	case l.Token != nil:

@@ -172,3 +172,28 @@ func TestAStepUpAtAProviderGrantsOnlyWhatTheSignedTokenHas(t *testing.T) {
 		})
 	}
 }
+
+// A line that is taken back counts with the next request: what was believed at the sign-in is believed no more.
+func TestWhatIsNoLongerBelievedOfAProviderCountsNoMore(t *testing.T) {
+	t.Parallel()
+	w := newOIDCWorld(t, func(cfg *oidc.Config) { cfg.MFA = oidc.MFA{By: oidc.MFAByACR, Values: []string{"phr"}} })
+	says(w.idp, map[string]any{"acr": "phr"})
+	b := w.browser()
+	b.viaProvider("").wantRedirect(t, "/")
+	for _, c := range []struct {
+		rule oidc.MFA
+		want string
+	}{
+		{w.cfg.MFA, "phr"},
+		{oidc.MFA{By: oidc.MFAByACR, Values: []string{"urn:two"}}, "aal2"},
+		{oidc.MFA{By: oidc.MFAAsk}, "aal1"},
+		{oidc.MFA{}, "aal1"},
+		{oidc.MFA{By: oidc.MFATrust}, "phr"},
+	} {
+		w.reconfigure(t, func(cfg *oidc.Config) { cfg.MFA = c.rule })
+		w.Sessions.InvalidateAll() // as a reload does
+		if got := b.level(); got.ACR != c.want {
+			t.Errorf("with %+v: %+v, want %s", c.rule, got, c.want)
+		}
+	}
+}

@@ -17,8 +17,8 @@ import (
 )
 
 // Somebody who is signed in, and has to prove more, or to prove it again. The response is never 401: scripts take that
-// for "signed out" and load the page anew for ever. A 403 may have a challenge as well (RFC 9110, section 11.6.1); it is
-// that of RFC 9470.
+// for "signed out" and load the page anew for ever. A 403 may have a challenge as well (RFC 9110, section 11.6.1); it
+// is that of RFC 9470.
 
 // OwnNeed returns what our own pages ask of the session before they change something of importance.
 func (q *Request) OwnNeed() assurance.Need {
@@ -36,8 +36,8 @@ func (q *Request) lacks(n assurance.Need) assurance.Lack {
 	return n.Lacks(q.Live.Proof(), q.deps.Clock())
 }
 
-// StepUpNeed returns what is asked of the session where a step-up leads, to own or else to t, and what the session lacks
-// of it. It is found out by the rules of that place: what an address says of it is a hint for texts. Somebody is signed
+// StepUpNeed returns what is asked of the session where a step-up leads, to own or else to t, and what the session
+// lacks of it. It is found out by the rules of that place: what an address says of it is a hint for texts. Somebody is signed
 // in.
 func (q *Request) StepUpNeed(t returnto.Target, own string) (assurance.Need, assurance.Lack) {
 	need := q.OwnNeed()
@@ -72,8 +72,8 @@ func (s stepUp) slug() string {
 	return account.CodeMFA
 }
 
-// stepUpValues returns what is asked for in the words of programs: acr_values, "" for any, and max_age in seconds, 0 for
-// any.
+// stepUpValues returns what is asked for in the words of programs: acr_values, "" for any, and max_age in seconds, 0
+// for any.
 func stepUpValues(n assurance.Need) (acr string, maxAge int64) {
 	return string(n.Level), int64(n.MaxAge() / time.Second)
 }
@@ -146,8 +146,8 @@ func ScriptStepUpURL(prefix string) string { return prefix + StepUpPage + "?rt="
 
 // StepUp responds 403 to a signed-in person whose session lacks something of need; see [assurance.Need]. stepUpURL is
 // the page where that is mended.
-func (s Responses) StepUp(w http.ResponseWriter, r *http.Request, l *session.Live, need assurance.Need, stepUpURL string,
-	as Shape,
+func (s Responses) StepUp(w http.ResponseWriter, r *http.Request, l *session.Live, need assurance.Need,
+	stepUpURL string, as Shape,
 ) {
 	q := s.request(r, as != AsJSON)
 	q.Live = l
