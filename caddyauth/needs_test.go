@@ -84,13 +84,27 @@ func TestTheNeedOfAPageIsFoundByTheRulesOfThatPage(t *testing.T) {
 			require fresh 1h mfa
 		}
 		reverse_proxy UPSTREAM
+	}
+	handle_path /stripped/* {
+		gatehouse {
+			require fresh 2m
+		}
+		reverse_proxy UPSTREAM
+	}
+	@rest path /rest/* /inside/*
+	handle @rest {
+		gatehouse {
+			require mfa passkey
+		}
+		reverse_proxy UPSTREAM
 	}`)
 	b := s.browser()
 	for page, want := range map[string]string{
 		"/": " 0s 0s", "/x?need=mfa&max_age=1": " 0s 0s", "/public/x": " 0s 0s", "/mfa/x": "aal2 0s 0s", "/mfa/x?y=/public/": "aal2 0s 0s",
 		"/mfa/public": " 0s 0s", "/mfa/open": " 0s 0s", "/mfa/passkey/x": "phr 0s 0s", "/MFA/x": "aal2 0s 0s", "/m%66a/x": "aal2 0s 0s",
 		"http://" + s.addr + "/mfa/x#f": "aal2 0s 0s", "/closed/x": " 0s 0s", "/admin/x": " 0s 0s", "held /admin/x": "aal2 0s 0s", "held /x": " 0s 0s",
-		"held /closed/x": " 0s 0s", "/inside/x": " 15m0s 0s", "/elsewhere/x": "aal2 0s 1h0m0s",
+		"held /closed/x": " 0s 0s", "/inside/x": " 15m0s 0s", "/elsewhere/x": "aal2 0s 1h0m0s", "/stripped/x": " 2m0s 0s",
+		"/rest/x": "phr 0s 0s",
 	} {
 		header := []string{"X-Page", page}
 		if len(page) > 5 && page[:5] == "held " {

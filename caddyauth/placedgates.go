@@ -11,16 +11,23 @@ import (
 type placedGate struct {
 	gate   *Gate
 	within []caddyhttp.MatcherSets // of the routes around it, from the outside in
+	unless []caddyhttp.MatcherSets // of routes before these, after which Caddy takes none of them
 }
 
 // guards reports whether a request is among those that reach the gate, and that it guards. What cannot be found out is
 // not.
 func (p placedGate) guards(r *http.Request, req *request) bool {
+	matches := func(sets caddyhttp.MatcherSets) bool {
+		ok, err := sets.AnyMatchWithError(r)
+		return err == nil && ok
+	}
 	for _, sets := range p.within {
-		if len(sets) == 0 {
-			continue
+		if len(sets) > 0 && !matches(sets) {
+			return false
 		}
-		if ok, err := sets.AnyMatchWithError(r); err != nil || !ok {
+	}
+	for _, sets := range p.unless {
+		if len(sets) == 0 || matches(sets) {
 			return false
 		}
 	}
@@ -36,7 +43,7 @@ func (a *App) placedGates(srv *caddyhttp.Server) []placedGate {
 	a.routing.Lock()
 	defer a.routing.Unlock()
 	f := gateFinder{named: srv.NamedRoutes}
-	f.find(srv.Routes, nil, 0)
+	f.find(srv.Routes, placedGate{}, 0)
 	a.placed.Store(srv, f.found)
 	return f.found
 }
@@ -47,30 +54,47 @@ type gateFinder struct {
 	found []placedGate
 }
 
-// find adds the gates in a list of routes, which stands within others. Named routes may invoke each other: the depth is
+// find adds the gates in a list of routes, which stands at a place. Named routes may invoke each other: the depth is
 // bounded.
-func (f *gateFinder) find(routes caddyhttp.RouteList, within []caddyhttp.MatcherSets, depth int) {
+func (f *gateFinder) find(routes caddyhttp.RouteList, at placedGate, depth int) {
 	const deepest = 64
 	if depth > deepest {
 		return
 	}
+	last := make(map[string][]caddyhttp.MatcherSets) // by group, of which one route is taken; "": those that are the last
 	for _, r := range routes {
-		here := slices.Concat(within, []caddyhttp.MatcherSets{r.MatcherSets})
+		here := placedGate{
+			within: slices.Concat(at.within, []caddyhttp.MatcherSets{r.MatcherSets}),
+			unless: slices.Concat(at.unless, last[""]),
+		}
+		if r.Group != "" {
+			here.unless = append(here.unless, last[r.Group]...)
+			last[r.Group] = append(last[r.Group], r.MatcherSets)
+		}
+		if r.Terminal {
+			last[""] = append(last[""], r.MatcherSets)
+		}
 		for _, h := range r.Handlers {
-			switch h := h.(type) {
-			case *Gate:
-				f.found = append(f.found, placedGate{h, here})
-			case *preHandler:
-				f.find(h.routes, here, depth+1)
-			case *caddyhttp.Invoke:
-				if named := f.named[h.Name]; named != nil {
-					f.find(caddyhttp.RouteList{*named}, here, depth+1)
-				}
-			default:
-				for _, list := range routeLists(h) {
-					f.find(list.routes, here, depth+1)
-				}
-			}
+			f.findIn(h, here, depth)
+		}
+	}
+}
+
+// findIn adds a gate, or the gates within a handler.
+func (f *gateFinder) findIn(h caddyhttp.MiddlewareHandler, at placedGate, depth int) {
+	switch h := h.(type) {
+	case *Gate:
+		at.gate = h
+		f.found = append(f.found, at)
+	case *preHandler:
+		f.find(h.routes, at, depth+1)
+	case *caddyhttp.Invoke:
+		if named := f.named[h.Name]; named != nil {
+			f.find(caddyhttp.RouteList{*named}, at, depth+1)
+		}
+	default:
+		for _, list := range routeLists(h) {
+			f.find(list.routes, at, depth+1)
 		}
 	}
 }
