@@ -45,7 +45,7 @@ type TOTP struct {
 	CreatedAt   time.Time
 	ConfirmedAt time.Time // zero: not confirmed
 	LastUsedAt  time.Time // zero: never
-	LastStep    int64     // time step of the last code that was accepted: no code of it or an earlier one is accepted again
+	LastStep    int64     // time step of the last code that was accepted: none of it or an earlier one is accepted again
 }
 
 // Confirmed reports whether the person has shown a code of it.

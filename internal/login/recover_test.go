@@ -95,8 +95,10 @@ func TestRecoveryKeepsSecondFactorsUnlessItIsToRemoveThem(t *testing.T) {
 		methods string
 	}{
 		{
-			false, login.Recovered{TOTPsLeft: 1, CodesLeft: 2},
-			store.Factors{TOTPs: 1, Ask: true, DueAt: at, Failures: 9, CodesSaved: true, NoticesSeenAt: at}, "pwd otp mfa",
+			false,
+			login.Recovered{TOTPsLeft: 1, CodesLeft: 2},
+			store.Factors{TOTPs: 1, Ask: true, DueAt: at, Failures: 9, CodesSaved: true, NoticesSeenAt: at},
+			"pwd otp mfa",
 		},
 		{true, login.Recovered{TOTPs: 1, Codes: 2}, store.Factors{DueAt: at, NoticesSeenAt: at}, "pwd"},
 	} {

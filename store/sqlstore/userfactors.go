@@ -81,7 +81,9 @@ func (t *tx) SetFactors(ctx context.Context, userID string, f store.Factors) err
 
 // changeFactors runs fn, which writes the second factors of a person, and then counts them, increments the user's
 // version and records the change: what a process has cached of the user's sessions and tokens is outdated.
-func (t *tx) changeFactors(ctx context.Context, op, userID string, fn func(ctx context.Context, q queryer) error) error {
+func (t *tx) changeFactors(ctx context.Context, op, userID string,
+	fn func(ctx context.Context, q queryer) error,
+) error {
 	if !storable(userID) {
 		return store.ErrNotFound
 	}
