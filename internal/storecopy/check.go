@@ -143,8 +143,8 @@ func (c checker) rules(ctx context.Context) error {
 		{
 			"second factors", `SELECT count(*) FROM users u WHERE u.totp_count <>
 			(SELECT count(*) FROM totps t WHERE t.user_id = u.id AND t.confirmed_at > 0)`,
-			"%d account(s) have another number of authenticator apps than is noted with them, so that a sign-in may not ask " +
-				"for a code: let their owners remove one or add one, or restore a backup",
+			"%d account(s) have another number of authenticator apps than is noted with them, so that a sign-in may not " +
+				"ask for a code: let their owners remove one or add one, or restore a backup",
 		},
 		{
 			"change counter", `SELECT CASE WHEN (SELECT count(*) FROM change_counter) = 1 AND

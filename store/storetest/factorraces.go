@@ -12,7 +12,8 @@ import (
 func raceRecoveryCode(t *testing.T, a, b store.Store) {
 	u := addUser(t, a, "u")
 	hashes := addCodes(t, a, u, 10)
-	if won := race(t, 50, store.ErrNotFound, func(i int) error { return useCode(t, pick(i, a, b), u, hashes[0]) }); won != 1 {
+	won := race(t, 50, store.ErrNotFound, func(i int) error { return useCode(t, pick(i, a, b), u, hashes[0]) })
+	if won != 1 {
 		t.Fatalf("%d calls succeeded", won)
 	}
 	if c := codes(t, b, u); c.Left != 9 || c.Used != 1 {
@@ -22,7 +23,8 @@ func raceRecoveryCode(t *testing.T, a, b store.Store) {
 
 func raceStep(t *testing.T, a, b store.Store) {
 	app := addTOTP(t, a, addUser(t, a, "u"))
-	if won := race(t, 50, store.ErrStale, func(i int) error { return useStep(t, pick(i, a, b), app, 101) }); won != 1 {
+	won := race(t, 50, store.ErrStale, func(i int) error { return useStep(t, pick(i, a, b), app, 101) })
+	if won != 1 {
 		t.Fatalf("%d calls succeeded", won)
 	}
 }

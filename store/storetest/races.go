@@ -42,10 +42,16 @@ var raceTests = []test{
 		"of concurrent decisions about a device grant, and of uses of it, one succeeds",
 		func(t *testing.T, s store.Store) { raceDevice(t, s, s) },
 	},
-	{"of concurrent uses of a recovery code, one succeeds", func(t *testing.T, s store.Store) { raceRecoveryCode(t, s, s) }},
+	{
+		"of concurrent uses of a recovery code, one succeeds",
+		func(t *testing.T, s store.Store) { raceRecoveryCode(t, s, s) },
+	},
 	{"of concurrent uses of a step of an app, one succeeds", func(t *testing.T, s store.Store) { raceStep(t, s, s) }},
 	{"of concurrent uses of a half-login, one succeeds", func(t *testing.T, s store.Store) { raceHalfLogin(t, s, s) }},
-	{"of concurrent confirmations of apps, as many succeed as one may have", func(t *testing.T, s store.Store) { raceConfirm(t, s, s) }},
+	{
+		"of concurrent confirmations of apps, as many succeed as one may have",
+		func(t *testing.T, s store.Store) { raceConfirm(t, s, s) },
+	},
 	{"of concurrent uses of a one-time value, one is the first", func(t *testing.T, s store.Store) { raceOnce(t, s, s) }},
 	{"of concurrent creations of a username, one succeeds", func(t *testing.T, s store.Store) { raceName(t, s, s) }},
 	{"of administrators who demote each other, one stays", func(t *testing.T, s store.Store) { raceAdmins(t, s, s) }},
