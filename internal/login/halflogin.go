@@ -20,6 +20,7 @@ import (
 const (
 	verifyTTL = 5 * time.Minute
 	enrollTTL = 15 * time.Minute // within store.EndedMarkTTL
+	overTTL   = 10 * time.Minute // how long a browser is told that its half-login is over
 
 	// StepCookie is the name, after Gatehouse's prefix, of the cookie with a half-login's token.
 	StepCookie = "step"
@@ -34,8 +35,11 @@ type NextStep struct {
 	ExpiresAt time.Time
 }
 
-// TTL returns how long the step cookie lasts.
-func (n NextStep) TTL(now time.Time) time.Duration { return max(time.Second, n.ExpiresAt.Sub(now)) }
+// TTL returns how long the step cookie lasts: somewhat longer than the half-login, so that somebody who was too slow is
+// told so, and need not type the name again.
+func (n NextStep) TTL(now time.Time) time.Duration {
+	return max(time.Second, n.ExpiresAt.Sub(now)) + overTTL
+}
 
 // halfLoginData is what the first step has proved, kept until the second.
 type halfLoginData struct {
