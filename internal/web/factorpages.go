@@ -26,9 +26,10 @@ type TOTPSetup struct {
 	Faults []ui.Field
 	Action string
 
-	EndOthers bool   // offers to end the other sessions
-	End       bool   // which is ticked
-	Tokens    string // that these go on; "" where there are none
+	Return    []ui.Hidden // where a step-up leads afterwards
+	EndOthers bool        // offers to end the other sessions
+	End       bool        // which is ticked
+	Tokens    string      // that these go on; "" where there are none
 	Clock     time.Time
 	Until     time.Time // when the page is over
 	Cancel    string    // where to give up; "" in a sign-in, which is started again

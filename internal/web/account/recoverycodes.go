@@ -104,7 +104,7 @@ func (h *TwoFactor) makeCodes(w http.ResponseWriter, r *http.Request, q *web.Req
 	if err != nil {
 		return h.refuseCodes(w, r, q, err)
 	}
-	h.showMade(w, r, q, codes, q.Text("codes.new"))
+	h.showMade(w, r, q, codes, q.Text("codes.new"), q.At(twoFactorPage), nil)
 	return nil
 }
 
@@ -132,9 +132,11 @@ func (h *TwoFactor) refuseCodes(w http.ResponseWriter, r *http.Request, q *web.R
 	return nil
 }
 
-// showMade shows recovery codes, once.
-func (h *TwoFactor) showMade(w http.ResponseWriter, r *http.Request, q *web.Request, codes []string, text string) {
-	made := q.CodesPage(q.Live.User, codes, text, q.At(twoFactorPage), nil)
+// showMade shows recovery codes, once. next is where the person goes on, which back carries.
+func (h *TwoFactor) showMade(w http.ResponseWriter, r *http.Request, q *web.Request, codes []string, text, next string,
+	back []ui.Hidden,
+) {
+	made := q.CodesPage(q.Live.User, codes, text, next, back)
 	page := accountPage(h.Deps, q, "two-factor", made.Template, made.Data)
 	page.Title, page.Secret = made.Title, true
 	q.UI.Write(w, r, page)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
+	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -13,14 +14,15 @@ import (
 
 // beginTOTP leads to the page on which an authenticator app is set up.
 func (h *TwoFactor) beginTOTP(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	if _, err := ui.ReadForm(w, r); err != nil {
+	form, err := ui.ReadForm(w, r)
+	if err != nil {
 		return err
 	}
 	t, _, err := h.Accounts.Factors.BeginTOTP(r.Context(), q.Actor())
 	if err != nil {
 		return h.refuse(w, r, q, err, twoFactorPage)
 	}
-	web.Redirect(w, r, q.At(totpPage+"/"+t.ID))
+	web.Redirect(w, r, returnto.At(q.At(totpPage+"/"+t.ID), web.StepUpQuery(q.StepUpReturn(&form))))
 	return nil
 }
 
@@ -30,6 +32,7 @@ func (h *TwoFactor) showTOTP(w http.ResponseWriter, r *http.Request, q *web.Requ
 		return h.refuseSetup(w, r, q, err)
 	}
 	page, d := h.setupPage(q, t, secret, "", true)
+	d.Return = ui.HiddenFields(web.StepUpQuery(q.StepUpReturn(nil)))
 	page.Data = d
 	q.UI.Write(w, r, page)
 	return nil
@@ -88,12 +91,14 @@ func (h *TwoFactor) confirmTOTP(w http.ResponseWriter, r *http.Request, q *web.R
 		out, cerr := h.Accounts.Factors.ConfirmTOTP(r.Context(), q.Actor(), id, form.Get(web.CodeField), name, end)
 		if err = cerr; err == nil {
 			q.SetSession(w, out.SignedIn)
+			t, own := q.StepUpReturn(&form)
+			next := t.RedirectTarget(q.Request, own, q.At(twoFactorPage))
 			if len(out.Codes) > 0 {
-				h.showMade(w, r, q, out.Codes, q.Text("codes.added"))
+				h.showMade(w, r, q, out.Codes, q.Text("codes.added"), next, ui.HiddenFields(t.Query(own)))
 				return nil
 			}
 			q.UI.Flash(w, r, "totp_added")
-			web.Redirect(w, r, q.At(twoFactorPage))
+			web.Redirect(w, r, next)
 			return nil
 		}
 	}
@@ -106,6 +111,7 @@ func (h *TwoFactor) confirmTOTP(w http.ResponseWriter, r *http.Request, q *web.R
 		return h.refuseSetup(w, r, q, terr)
 	}
 	page, d := h.setupPage(q, t, secret, form.Get(web.NameField), end)
+	d.Return = ui.HiddenFields(web.StepUpQuery(q.StepUpReturn(&form)))
 	if !q.RefuseTOTP(&page, &d, err) {
 		web.MarkErrors(&page, d.Fields, fields)
 		d.Faults = ui.Faults(d.Fields)

@@ -61,6 +61,7 @@ type twoFactorData struct {
 	Ask       bool
 	AskLocked bool
 	Demanded  bool
+	Return    []ui.Hidden // where a step-up leads once there is a factor
 }
 
 func (h *TwoFactor) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
@@ -78,6 +79,7 @@ func (h *TwoFactor) write(w http.ResponseWriter, r *http.Request, q *web.Request
 		Apps: o.Apps, More: len(o.Apps) < store.MaxTOTPs, Codes: o.Codes, Any: o.Any(),
 		Only: len(o.Apps)+o.Passkeys == 1 && o.Codes.Left == 0, Demanded: o.Demanded,
 		Ask: o.Asked() || o.Demanded, AskLocked: o.TOTPs > 0 || o.Demanded,
+		Return: ui.HiddenFields(web.StepUpQuery(q.StepUpReturn(nil))),
 	})
 	page.Banners = banners(q, o)
 	if refused != nil {
@@ -108,7 +110,7 @@ func (h *TwoFactor) post(w http.ResponseWriter, r *http.Request, q *web.Request)
 	case err != nil:
 		return h.refuse(w, r, q, err, twoFactorPage)
 	case len(codes) > 0:
-		h.showMade(w, r, q, codes, q.Text("codes.with_switch"))
+		h.showMade(w, r, q, codes, q.Text("codes.with_switch"), q.At(twoFactorPage), nil)
 		return nil
 	}
 	q.UI.Flash(w, r, "saved")
