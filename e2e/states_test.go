@@ -27,6 +27,7 @@ type world struct {
 	bob  *browser.Page // a user without access to the app
 	p    *browser.Page // the page of the current state
 	id   string        // of bob's account
+	app  *phone        // of bob
 }
 
 func newWorld(t *testing.T, v browser.View) *world {
@@ -261,6 +262,39 @@ var states = []state{
 	{"one-time link, refused", 422, followedBy(func(t *testing.T, w *world) { w.p = w.anon }, func(p *browser.Page) {
 		p.Find("textbox", "New password").Fill("short")
 		p.Find("button", "Set password and sign in").Follow()
+	})},
+	{"second factors, none", 200, at(bob, "/_auth/account/two-factor")},
+	{"recovery codes, none", 200, at(bob, "/_auth/account/recovery-codes")},
+	{"app, set up", 200, followedBy(at(bob, "/_auth/account/two-factor"), func(p *browser.Page) {
+		p.Find("button", "Set up an authenticator app").Follow()
+	})},
+	{"app, wrong code", 422, followedBy(func(_ *testing.T, w *world) { w.p = w.bob }, func(p *browser.Page) {
+		p.Find("textbox", "Code").Fill("no code")
+		p.Find("button", "Confirm").Follow()
+	})},
+	{"recovery codes, made", 200, func(t *testing.T, w *world) {
+		w.p = w.bob
+		w.app, _ = setUp(t, w.p, w.g)
+	}},
+	{"account, with something to do", 200, at(bob, "/_auth/account")},
+	{"second factors", 200, at(bob, "/_auth/account/two-factor")},
+	{"app, rename", 200, followedBy(at(bob, "/_auth/account/two-factor"), func(p *browser.Page) {
+		p.Find("link", "Rename Phone").Follow()
+	})},
+	{"app, remove", 200, followedBy(at(bob, "/_auth/account/two-factor"), func(p *browser.Page) {
+		p.Find("link", "Remove Phone").Follow()
+	})},
+	{"recovery codes", 200, at(bob, "/_auth/account/recovery-codes")},
+	{"confirm, with a code", 200, at(bob, "/_auth/reauth?rt=/_auth/account")},
+	{"second step", 200, followedBy(at(anon, "/_auth/login"), func(p *browser.Page) {
+		submitSignIn(p, "bob", "a password of somebody")
+	})},
+	{"second step, wrong", 401, followedBy(func(_ *testing.T, w *world) { w.p = w.anon }, func(p *browser.Page) {
+		p.Find("textbox", "Code").Fill("no code")
+		p.Find("button", "Sign in").Follow()
+	})},
+	{"second step, recovery code", 200, followedBy(func(_ *testing.T, w *world) { w.p = w.anon }, func(p *browser.Page) {
+		p.Find("link", "Use a recovery code").Follow()
 	})},
 }
 
