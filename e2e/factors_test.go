@@ -38,9 +38,9 @@ func scan(t *testing.T, p *browser.Page) string {
 	if err := os.WriteFile(file, p.Picture(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), "zbarimg", "--quiet", "--raw", file).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "zbarimg", "--quiet", "--raw", file).Output()
 	if err != nil {
-		t.Fatalf("zbarimg (make prepare installs it): %v: %s", err, out)
+		t.Fatalf("zbarimg (make prepare installs it): %v", err)
 	}
 	return strings.TrimSpace(string(out))
 }
@@ -110,7 +110,6 @@ func TestSecondFactorsFromSetUpToStepUp(t *testing.T) {
 			t.Fatalf("%s: after a recovery code: %s %s", v, p.Path(), p.Text())
 		}
 		p.Find("textbox", "Code").Fill("000000")
-		p.Expect("401")
 		p.Find("button", "Confirm").Follow()
 		if f := p.Focused(); p.Status() != 401 || f == nil || f.Name != "Code" {
 			t.Errorf("%s: after a wrong code: %d %s", v, p.Status(), p.Text())
@@ -158,7 +157,7 @@ func TestTheQRCodeIsReadFromTheScreen(t *testing.T) {
 		title "Köln & Co: 100% / ok?"
 	}`})
 	addUser(t, g, "zoë o'neill+x", "a password of zoe")
-	for _, v := range []browser.View{{}, {Dark: true}, {Width: 320, Height: 900, Dark: true}} {
+	for _, v := range []browser.View{{}, {Dark: true}, {Width: 320, Height: 900, Dark: true, Scale: 2}} {
 		p := open(t, g, v)
 		signInAs(t, p, g, "zoë o'neill+x", "a password of zoe")
 		p.Go(g.URL + "/_auth/account/two-factor")
