@@ -50,7 +50,8 @@ func readInput(w http.ResponseWriter, r *http.Request) (input, error) {
 	}
 	for _, name := range []string{
 		"username", "email", "name", "role", "active", "version", "way", "password", "must_change", "expires", "note",
-		"confirm", "block", "keep_sessions", "do", "identities", "kind", "days", "methods", "keep",
+		"confirm", "block", "keep_sessions", "do", "identities", "kind", "days", "keep", "end_sessions", "tokens", "link",
+		"revoke_tokens",
 	} {
 		if err := sent.Once(name); err != nil {
 			return input{}, err

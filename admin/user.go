@@ -36,6 +36,8 @@ func (h user) routes() []web.Route {
 		change("cancel-link", "link.cancel", h.formOfPerson(form{h.cancelLinkForm, h.cancelLink})),
 		change("require-change", "password.require_change", h.formOfPerson(form{h.requireChangeForm, h.requireChange})),
 		change("unlock", "user.unlock", h.formOfPerson(form{h.unlockForm, h.unlock})),
+		change("reset-mfa", "mfa.reset", h.formOfPerson(form{h.resetMFAForm, h.resetMFA})),
+		change("unlock-mfa", "mfa.unlock", h.formOfPerson(form{h.unlockMFAForm, h.unlockMFA})),
 		change("end-sessions", "session.end_all", h.formOfPerson(form{h.endSessionsForm, h.endSessions})),
 		change("identities/{identity}/unlink", "identity.unlink", h.formOfPerson(form{h.unlinkForm, h.unlink})),
 		change("identities/{identity}/move", "identity.move", h.formOfPerson(form{h.moveForm, h.move})),

@@ -26,6 +26,11 @@ func (h user) signIn(w http.ResponseWriter, r *http.Request, q *web.Request) err
 	}
 	p, s := userPage(q, u, "sign-in")
 	s.Sections = append(s.Sections, h.passwordSection(q, u))
+	factors, err := h.factorSection(r, q, u)
+	if err != nil {
+		return err
+	}
+	s.Sections = append(s.Sections, factors)
 	if open {
 		s.Sections = append(s.Sections, section{ID: "link", Title: q.Text("signin.link"), Facts: []fact{
 			{Name: q.Text("invites.by"), Value: q.ActorName("", link.CreatedBy)},

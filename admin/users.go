@@ -123,7 +123,7 @@ func (h users) caption(q *web.Request, r *http.Request, query store.UserQuery, l
 		return q.Text("users.caption_part", "n", n), nil
 	}
 	query.Limit = countLimit
-	if query.Status == "active" || query.Role == store.RoleUser || query.Kind != "" {
+	if query.Status == "active" || query.Role == store.RoleUser || query.Kind != "" || query.MFA != "" {
 		query.Limit = unindexedLimit
 	}
 	n, err := h.Store.CountUsers(r.Context(), query)
@@ -242,6 +242,7 @@ func (h users) searchForm(q *web.Request, query store.UserQuery) *search {
 		selectField(q, "status", q.Text("users.status"), query.Status, "status.", api.UserStatuses),
 		selectField(q, "role", q.Text("users.role"), string(query.Role), "role.", api.Roles),
 		selectField(q, "kind", q.Text("kind.kind"), string(query.Kind), "kind.", api.UserKinds),
+		selectField(q, "mfa", q.Text("factors.title"), q.Query.Get("mfa"), "factors.state_", api.MFAStates),
 	}
 	if names := h.providerOptions(q, query.Provider); len(names) > 1 {
 		s.Fields = append(s.Fields, field{
