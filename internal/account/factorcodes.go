@@ -45,7 +45,7 @@ func (s FactorActions) Overview(ctx context.Context, u store.User) (FactorOvervi
 			out.Apps = append(out.Apps, t)
 		}
 	}
-	out.Demanded = s.Login != nil && s.Login.Second.Demands(u)
+	out.Demanded = s.second().Demands(u)
 	out.Codes, err = s.Store.RecoveryCodes(ctx, u.ID)
 	return out, err
 }
@@ -140,7 +140,7 @@ func (s FactorActions) SetAsk(ctx context.Context, a Actor, on bool) ([]string, 
 		switch {
 		case !f.Any():
 			return refuse(CodeNoFactor, "refused.no_factor")
-		case !on && (f.TOTPs > 0 || s.Login.Second.Demands(u)):
+		case !on && (f.TOTPs > 0 || s.second().Demands(u)):
 			return refuse(CodeAskLocked, "refused.ask_locked")
 		case f.Ask == on:
 			e.Action = ""

@@ -32,13 +32,13 @@ func (s FactorActions) on() error {
 	switch {
 	case s.Login == nil:
 		return errNoService
-	case s.Login.Second.Mode == login.MFAOff:
+	case s.second().Mode == login.MFAOff:
 		return store.ErrNotFound
 	}
 	return nil
 }
 
-// change is [core.change] for what people do with their own factors. fn gets the actor's session and account; with fresh
+// own is [core.change] for what people do with their own factors. fn gets the actor's session and account; with fresh
 // they have to have proved lately who they are, with a second factor where there is one.
 func (s FactorActions) own(ctx context.Context, a Actor, action string, fresh bool,
 	fn func(tx store.Tx, e *store.Event, sess store.Session, u store.User) error,
@@ -262,7 +262,7 @@ func (s FactorActions) RemoveTOTP(ctx context.Context, a Actor, id string) error
 		}
 		e.Details["method"], e.Details["name"] = factorTOTP, removed[0].Name
 		after, err := s.settle(ctx, tx, e, u.ID)
-		if err == nil && !after.Factors.Any() && s.Login.Second.Demands(after) {
+		if err == nil && !after.Factors.Any() && s.second().Demands(after) {
 			return refuse(CodeLastFactor, "refused.last_factor")
 		}
 		return err

@@ -48,7 +48,7 @@ func TestUsersByAPI(t *testing.T) {
 	}
 	made := a.Header.Get("ETag")
 	a = b.JSON(http.MethodGet, "/users/"+u.ID, nil).Want(t, http.StatusOK)
-	if a.Header.Get("ETag") != made || made == "" || keysOf(t, json.RawMessage(a.Body)) != userKeys {
+	if a.Header.Get("ETag") != made || made == "" || keysOf(t, json.RawMessage(a.Body)) != strings.Replace(userKeys, "groups", "factors groups", 1) {
 		t.Errorf("read %s with %s", a, a.Header.Get("ETag"))
 	}
 
