@@ -42,6 +42,9 @@ func (a *App) PasswordPolicy() password.Policy { return a.opt.policy }
 // Passwords says whose passwords are accepted. Call Resolve before.
 func (a *App) Passwords() login.Passwords { return a.opt.passwords }
 
+// SecondFactors returns who has to have a second factor.
+func (a *App) SecondFactors() login.SecondFactors { return a.opt.second }
+
 // TokenLimits returns the bounds of tokens, nil where there are none. Call Resolve before.
 func (a *App) TokenLimits() *account.TokenLimits { return a.opt.tokens }
 

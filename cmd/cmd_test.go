@@ -86,6 +86,7 @@ func params(dir string, setup func(env *testscript.Env)) testscript.Params {
 			"json":     jsonCmd,
 			"tokenid":  tokenIDCmd,
 			"accepted": acceptedCmd,
+			"factor":   factorCmd,
 		},
 	}
 }
@@ -293,6 +294,7 @@ func TestCommandsTakeEffectOnARunningServerWithinASecond(t *testing.T) {
 		{"user", "disable", "ada"},
 		{"user", "delete", "ada", "--yes"},
 		{"session", "revoke", "--user", "ada"},
+		{"user", "reset-mfa", "ada", "--yes"},
 		{"session", "revoke", "--all", "--yes"},
 	} {
 		t.Run(fmt.Sprint(verb), func(t *testing.T) {

@@ -51,12 +51,18 @@ func isOrigin(site string) bool {
 		u.RawQuery == "" && u.Fragment == ""
 }
 
+// linkAt returns the site of a link: the one that was asked for, else the first of the configuration, "" without any.
+func (c *call) linkAt(site string) string {
+	if site == "" && len(c.sites) > 0 {
+		return c.sites[0]
+	}
+	return site
+}
+
 // printLink prints an account's link as the result, and notes to standard error. left is who else gets
 // in to the account.
 func (c *call) printLink(e *env, u store.User, l account.IssuedLink, site string, left accessLeftJSON) error {
-	if site == "" && len(c.sites) > 0 {
-		site = c.sites[0]
-	}
+	site = c.linkAt(site)
 	switch {
 	case site == "":
 		c.notef("open this path on one of the gated sites; it works once, until %s:", formatTime(l.ExpiresAt))

@@ -22,6 +22,7 @@ func userCommand() *cobra.Command {
 	list.Flags().String("status", "", "active, inactive, pending or never (never signed in)")
 	list.Flags().String("role", "", "admin or user")
 	list.Flags().String("kind", "", "person or service")
+	list.Flags().String("mfa", "", "second factors: "+strings.Join(api.MFAStates, ", "))
 
 	show := verb("show <user>", "Shows an account", "Shows the account with that username, e-mail or id.",
 		cobra.ExactArgs(1), userShow)
@@ -46,7 +47,7 @@ same configuration then finds the account there.`, cobra.ExactArgs(1), userAdd)
 	af.Bool("new-store", false, "make the store if there is none")
 	linkFlags(add)
 
-	root.AddCommand(list, show, add, editCommand(), unlockCommand(),
+	root.AddCommand(list, show, add, editCommand(), unlockCommand(), resetMFACommand(), unlockMFACommand(),
 		verb("disable <user>", "Turns an account off",
 			"Turns an account off. Its sessions end at once, and turning it on again revives none of them.",
 			cobra.ExactArgs(1), func(c *call) error { return setActive(c, false) }),
@@ -104,12 +105,15 @@ func userList(c *call) error {
 	switch {
 	case !oneOf(c.flag("kind"), "", string(store.KindPerson), string(store.KindService)):
 		return fmt.Errorf("--kind %q: use person or service", c.flag("kind"))
+	case c.given("mfa") && !oneOf(c.flag("mfa"), api.MFAStates...):
+		return fmt.Errorf("--mfa %q: use %s", c.flag("mfa"), strings.Join(api.MFAStates, ", "))
 	case q.Role != "" && !q.Role.Valid():
 		return fmt.Errorf("--role %q: use admin or user", c.flag("role"))
 	case !oneOf(q.Status, "", "active", "inactive", "pending", "never"):
 		return fmt.Errorf("--status %q: use active, inactive, pending or never", q.Status)
 	}
 	return c.open(func(e *env) error {
+		api.SelectMFA(&q, c.flag("mfa"), e.app.SecondFactors().DemandFor())
 		out := listing{
 			w: c.out, json: c.boolFlag("json"),
 			header: []string{"USERNAME", "E-MAIL", "NAME", "ROLE", "STATUS", "LAST SIGN-IN"},
@@ -146,7 +150,15 @@ func userShow(c *call) error {
 			return err
 		}
 		if c.boolFlag("json") {
-			return c.printJSON(newAccountJSON(u))
+			details, err := api.NewUserDetails(c.ctx, e.accounts, u)
+			if err != nil {
+				return fmt.Errorf("looking up second factors: %w", err)
+			}
+			return c.printJSON(details)
+		}
+		factors, err := e.accounts.Factors.Overview(c.ctx, u)
+		if err != nil {
+			return fmt.Errorf("looking up second factors: %w", err)
 		}
 		ids, err := e.store.Identities(c.ctx, u.ID)
 		if err != nil {
@@ -168,6 +180,7 @@ func userShow(c *call) error {
 			{"groups", identifier.JoinGroups(u.Groups, ", ")},
 			{"status", status(u)},
 			{"signs in by", strings.Join(ways, ", ")},
+			{"second factors", factorsText(factors)},
 			{"created", formatTime(u.CreatedAt)},
 			{"updated", formatTime(u.UpdatedAt)},
 			{"last sign-in", formatTime(u.LastLoginAt)},
