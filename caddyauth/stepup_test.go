@@ -240,7 +240,7 @@ func holdsWord(list, word string) bool {
 }
 
 // What the app and scripts are told of how somebody was authenticated, and that no client can say so itself.
-func TestAppsAndScriptsAreToldWhatWasProved(t *testing.T) {
+func TestAppsAndScriptsSeeWhatWasProved(t *testing.T) {
 	s := startAdmin(t, `gatehouse {
 		header X-Methods amr
 		header X-Level acr
@@ -253,7 +253,7 @@ func TestAppsAndScriptsAreToldWhatWasProved(t *testing.T) {
 		t.Errorf("%d", a.StatusCode)
 	}
 	b.signIn(adminName, adminPass)
-	told := func() (methods, level, auth, mfa string) {
+	shown := func() (methods, level, auth, mfa string) {
 		b.fetch("/x", "X_Level", "phr", "x-auth-time", "1", "Remote-Acr", "phr", "remote_amr", "mfa", "REMOTE.AUTH.TIME", "1")
 		h := s.up.last().Header
 		for name := range h {
@@ -264,11 +264,11 @@ func TestAppsAndScriptsAreToldWhatWasProved(t *testing.T) {
 		return h.Get("X-Methods"), h.Get("X-Level"), h.Get("X-Auth-Time"), h.Get("Remote-Mfa-Time")
 	}
 	b.prove(proved{"pwd", time.Minute, never})
-	if m, l, at, mfa := told(); m != "pwd" || l != "aal1" || at == "" || mfa != "" {
+	if m, l, at, mfa := shown(); m != "pwd" || l != "aal1" || at == "" || mfa != "" {
 		t.Errorf("%q %q %q %q", m, l, at, mfa)
 	}
 	b.prove(proved{twoFactors, time.Minute, 0})
-	if m, l, at, mfa := told(); m != "pwd otp mfa" || l != "aal2" || at == "" || mfa <= at {
+	if m, l, at, mfa := shown(); m != "pwd otp mfa" || l != "aal2" || at == "" || mfa <= at {
 		t.Errorf("%q %q %q %q", m, l, at, mfa)
 	}
 	if a := b.fetch("/who"); !strings.HasPrefix(a.body, "pwd otp mfa|aal2|1") {

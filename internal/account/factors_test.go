@@ -220,13 +220,16 @@ func TestWhoMayChangeFactors(t *testing.T) {
 	signedOut := mine
 	signedOut.SessionID = store.NewID(w.clock.Now())
 	acts := map[string]func(account.Actor) error{
-		"add":     func(a account.Actor) error { _, _, err := w.Factors.BeginTOTP(w.ctx, a); return err },
-		"codes":   func(a account.Actor) error { _, err := w.Factors.MakeRecoveryCodes(w.ctx, a, ""); return err },
-		"switch":  func(a account.Actor) error { _, err := w.Factors.SetAsk(w.ctx, a, true); return err },
-		"remove":  func(a account.Actor) error { return w.Factors.RemoveTOTP(w.ctx, a, store.NewID(w.clock.Now())) },
-		"rename":  func(a account.Actor) error { return w.Factors.RenameTOTP(w.ctx, a, app.ID, "mine now") },
-		"delete":  func(a account.Actor) error { return w.Factors.RemoveTOTP(w.ctx, a, app.ID) },
-		"confirm": func(a account.Actor) error { _, err := w.Factors.ConfirmTOTP(w.ctx, a, app.ID, "000000", "", false); return err },
+		"add":    func(a account.Actor) error { _, _, err := w.Factors.BeginTOTP(w.ctx, a); return err },
+		"codes":  func(a account.Actor) error { _, err := w.Factors.MakeRecoveryCodes(w.ctx, a, ""); return err },
+		"switch": func(a account.Actor) error { _, err := w.Factors.SetAsk(w.ctx, a, true); return err },
+		"remove": func(a account.Actor) error { return w.Factors.RemoveTOTP(w.ctx, a, store.NewID(w.clock.Now())) },
+		"rename": func(a account.Actor) error { return w.Factors.RenameTOTP(w.ctx, a, app.ID, "mine now") },
+		"delete": func(a account.Actor) error { return w.Factors.RemoveTOTP(w.ctx, a, app.ID) },
+		"confirm": func(a account.Actor) error {
+			_, err := w.Factors.ConfirmTOTP(w.ctx, a, app.ID, "000000", "", false)
+			return err
+		},
 	}
 	for name, act := range acts {
 		for who, a := range map[string]account.Actor{

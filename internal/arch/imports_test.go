@@ -29,6 +29,8 @@ var order = []string{
 	"internal/device",      // codes and limits of the device sign-in
 	"internal/credential",  // tokens of programs
 	"internal/login",       // the one place where a session begins
+	"internal/recovery",    // recovery codes
+	"internal/totp",        // codes of authenticator apps
 	"internal/machine",     // who programs act as that show a JWT of their platform
 	"internal/oidc",        // what providers and other issuers say
 	"internal/session",     // cookie, cache, streams
@@ -36,6 +38,7 @@ var order = []string{
 	"internal/seal",        // encryption of what the store keeps
 	"internal/returnto",    // where a browser may be sent
 	"internal/policy",      // the decision
+	"internal/assurance",   // how surely a session is its person's
 	"internal/reqctx",      // what is known about a request
 	"internal/i18n",        // sentences for people, in their language
 	"internal/password",

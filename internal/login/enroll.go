@@ -48,12 +48,12 @@ func (s *Service) OpenSetup(ctx context.Context, t store.TOTP, sess *store.Sessi
 }
 
 // newTOTP returns an app whose secret is to be sealed with where it was begun.
-func (s *Service) newTOTP(ctx context.Context, u store.User, begun totpSecret) (store.TOTP, []byte, error) {
+func (s *Service) newTOTP(ctx context.Context, u store.User, started totpSecret) (store.TOTP, []byte, error) {
 	now := s.Clock().UTC()
 	t := store.TOTP{ID: store.NewID(now), UserID: u.ID, CreatedAt: now}
 	secret := totp.NewSecret()
-	begun.Secret = secret
-	plain, err := json.Marshal(begun)
+	started.Secret = secret
+	plain, err := json.Marshal(started)
 	if err == nil {
 		t.Secret, err = s.Sealer.Seal(ctx, plain, sealTOTP, t.ID)
 	}

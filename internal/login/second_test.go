@@ -269,26 +269,26 @@ func TestGuessingCodesEndsAtAHundredWhateverIsProvedInBetween(t *testing.T) {
 	w := newWorld(t)
 	w.Limits.Client = 0
 	secret, codes := w.addApp(w.user)
-	judged, throttled := 0, 0
-	for i := 0; judged < 3*store.MaxMFAFailures && i < 2000; i++ {
+	checked, throttled := 0, 0
+	for i := 0; checked < 3*store.MaxMFAFailures && i < 2000; i++ {
 		c := from("192.0.2." + string(rune('1'+i%9)))
 		token := w.begin(c, "ada")
 		for range 3 {
 			switch _, got := w.verify(c, token, wrongCode(w, secret)); got {
 			case "wrong":
-				judged++
+				checked++
 			case "throttled":
 				throttled++
 				w.clock.Advance(w.Limits.MaxWait + time.Second)
 				token = w.begin(c, "ada")
 			case "locked":
-				judged = 10 * store.MaxMFAFailures
+				checked = 10 * store.MaxMFAFailures
 			}
 		}
 	}
 	u, err := w.Store.User(t.Context(), w.user.ID)
 	if err != nil || u.Factors.Failures != store.MaxMFAFailures || throttled == 0 {
-		t.Fatalf("%d wrong codes were judged, %d throttled, %v", u.Factors.Failures, throttled, err)
+		t.Fatalf("%d wrong codes were checked, %d throttled, %v", u.Factors.Failures, throttled, err)
 	}
 	c := from("198.51.100.7")
 	w.clock.Advance(time.Hour)

@@ -57,7 +57,7 @@ func TestRulesAboutTheSessionAreReadAsWritten(t *testing.T) {
 }
 
 // Rules about people refuse nobody for how the session was proved, and are judged whatever rules there are about that.
-func TestRulesAboutPeopleAndAboutTheSessionAreJudgedApart(t *testing.T) {
+func TestRulesAboutPeopleAndAboutTheSessionAreCheckedApart(t *testing.T) {
 	t.Parallel()
 	user := policy.Subject{User: &store.User{Username: "ada", Role: store.RoleUser, Active: true}}
 	mfa, fresh, admin := asks(policy.FieldMFA), asks(policy.FieldFresh, "15m"), asks(policy.FieldRole, "admin")

@@ -164,7 +164,7 @@ func TestAHalfLoginOpensNothingElse(t *testing.T) {
 	}
 }
 
-func TestAWrongCodeIsToldBesideItsField(t *testing.T) {
+func TestAWrongCodeIsNamedBesideItsField(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	phone, codes := w.addApp(w.ada)

@@ -60,7 +60,7 @@ func TestPeopleSetUpAnAuthenticatorApp(t *testing.T) {
 	if page.Header.Get("Cache-Control") != "no-store" || page.Header.Get("Content-Encoding") != "" {
 		t.Errorf("the page with the secret: %v", page.Header)
 	}
-	other.get(at).want(t, 404, "This set-up is over") // begun elsewhere: nobody else sees the secret
+	other.get(at).want(t, 404, "This set-up is over") // started elsewhere: nobody else sees the secret
 	phone := scannedBy(b, at)
 	b.post(at, "code", phone.wrong(), "name", "Phone", "end_others", "0").want(t, 422, "That code is not right", `value="Phone"`, "The clock of this site says")
 	b.post(at, "code", totp.Code(phone.secret, totp.Step(w.Clock.Now())+6)).want(t, 422, "about 3 minutes ahead")
@@ -106,7 +106,7 @@ func TestChangesOfSecondFactorsNeedARecentSignIn(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser().signIn("ada", adaPass)
 	phone, _ := b.enroll("name", "Phone")
-	begun := strings.TrimPrefix(b.post("/account/two-factor/totp").location(), "/_auth")
+	setup := strings.TrimPrefix(b.post("/account/two-factor/totp").location(), "/_auth")
 	w.Clock.Advance(11 * time.Minute)
 	for path, back := range map[string]string{
 		"/account/two-factor/totp":                         "/account/two-factor",
@@ -115,7 +115,7 @@ func TestChangesOfSecondFactorsNeedARecentSignIn(t *testing.T) {
 	} {
 		b.post(path).wantRedirect(t, "/_auth/reauth?rt="+strings.ReplaceAll("/_auth"+back, "/", "%2F"))
 	}
-	if a := b.get(begun); a.StatusCode == 200 || strings.Contains(a.body, "secret") {
+	if a := b.get(setup); a.StatusCode == 200 || strings.Contains(a.body, "secret") {
 		t.Error("a stale session sees the secret of an app that waits to be confirmed")
 	}
 	o, err := w.Accounts.Factors.Overview(t.Context(), b.user())
@@ -224,7 +224,7 @@ func TestAfterARecoveryCodeNewCodesNeedThePassword(t *testing.T) {
 	}
 }
 
-func TestFewCodesAndWhatHappenedAreTold(t *testing.T) {
+func TestFewCodesAndWhatHappenedAreShown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	phone, codes := w.addApp(w.ada)
