@@ -50,14 +50,14 @@ func (l *Live) Methods() []string {
 	switch {
 	case l.Token != nil:
 		return []string{MethodToken}
-	case l.Session.Methods == "" && l.Session.Method == methodPassword:
+	case l.Session.Methods == "" && l.Session.Method == methodLocal:
 		return []string{assurance.Password}
 	}
 	return assurance.Methods(l.Session.Methods).List()
 }
 
-// methodPassword is [store.Session].Method of a sign-in with a password.
-const methodPassword = "password"
+// methodLocal is [store.Session].Method of a sign-in with a password.
+const methodLocal = "password"
 
 // laterOf returns the later of two times, neither of which is in the future: a clock that was set back must not leave
 // a session with a proof that nobody can renew.
