@@ -51,7 +51,8 @@ func (q *Request) CodeInput(hint string) ui.Field {
 	}
 }
 
-// TOTPPage returns the page on which the app t with its secret is set up. What was typed as its name is in name.
+// TOTPPage returns the page on which the app t with its secret is set up. What was typed as its name is in name. No field
+// gets the focus, which would scroll the picture out of sight.
 func (q *Request) TOTPPage(u store.User, t store.TOTP, secret []byte, name string) (ui.Page, TOTPSetup) {
 	uri := totp.URI(cmp.Or(q.deps.Login.Second.Issuer, q.SiteTitle()), u.Username, secret)
 	code, err := ui.NewQR(uri, q.Text("totp.qr"))
@@ -69,7 +70,6 @@ func (q *Request) TOTPPage(u store.User, t store.TOTP, secret []byte, name strin
 			},
 		},
 	}
-	d.Fields[0].Focus = true
 	return ui.Page{Template: "totp-setup", Title: q.Text("totp.title"), Secret: true}, d
 }
 

@@ -46,6 +46,7 @@ func (w *world) tour(t *testing.T) map[string]answer {
 	for name, write := range w.decisions(t, b) {
 		pages[name] = write(true)
 	}
+	w.tourFactors(pages)
 	for range 8 {
 		pages["throttled"] = anon().post("/login", "username", "nobody", "password", "no")
 	}

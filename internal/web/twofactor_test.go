@@ -271,3 +271,23 @@ func TestCodesAreNotKept(t *testing.T) {
 		}
 	}
 }
+
+// tourFactors adds the pages of second factors to a tour. The administrator has one then.
+func (w *world) tourFactors(pages map[string]answer) {
+	w.T.Helper()
+	b := w.browser().signIn("root", rootPass)
+	pages["factors, none"], pages["codes, none"] = b.get("/account/two-factor"), b.get("/account/recovery-codes")
+	at := strings.TrimPrefix(b.post("/account/two-factor/totp").location(), "/_auth")
+	pages["app"], pages["app, wrong"], pages["app, over"] = b.get(at), b.post(at, "code", "x"), b.get("/account/two-factor/totp/"+store.NewID(w.Clock.Now()))
+	phone := scannedBy(b, at)
+	pages["codes, made"] = b.post(at, "code", phone.code(), "name", "<b>")
+	pages["overview, told"], pages["factors"], pages["codes"] = b.get("/account"), b.get("/account/two-factor"), b.get("/account/recovery-codes")
+	pages["app, rename"], pages["app, rename wrong"] = b.get(at+"/rename"), b.post(at+"/rename", "name", strings.Repeat("x", 65))
+	pages["app, remove"], pages["reauth, code"], pages["reauth, code wrong"] = b.get(at+"/remove"), b.get("/reauth"), b.post("/reauth", "code", "x")
+	half := w.browser()
+	half.post("/login", "username", "root", "password", rootPass)
+	pages["verify"], pages["verify wrong"] = half.get("/login/verify"), half.post("/login/verify", "code", "x")
+	pages["recovery"], pages["recovery wrong"] = half.get("/login/verify/recovery"), half.post("/login/verify/recovery", "recovery_code", "x")
+	half.cookies["__Host-gatehouse-step"] = store.NewToken()
+	pages["start again"] = half.get("/login/verify")
+}

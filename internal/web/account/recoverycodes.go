@@ -52,7 +52,7 @@ func (h *TwoFactor) codesPage(r *http.Request, q *web.Request, errs []ui.FieldEr
 		}
 	}
 	page := accountPage(h.Deps, q, "two-factor", "recovery-codes", nil)
-	page.Title = q.Text("codes.title")
+	page.Title = q.Text("codes.manage")
 	web.MarkErrors(&page, d.Fields, errs)
 	page.Data = d
 	return page, nil
