@@ -18,16 +18,17 @@ type QR struct {
 	Name string // what a screen reader says
 }
 
-// Opener is the address that opens an authenticator app, for a link. html/template lets no other scheme than those of the
-// web and of mail through.
-type Opener = template.URL
+// Opener is the address that opens an authenticator app, for a link. html/template lets no other scheme through than
+// those of the web and of mail.
+type Opener = template.URL //nolint:forbidigo // AppLink alone makes one
 
-// AppLink returns the link that opens an authenticator app with an address of totp.URI; "" for any other address.
+// AppLink returns the link that opens an authenticator app with an address of totp.URI, which is percent-encoded; ""
+// for any other address.
 func AppLink(uri string) Opener {
 	if !strings.HasPrefix(uri, "otpauth://totp/") || strings.ContainsAny(uri, "\"'<> ") {
 		return ""
 	}
-	return Opener(uri) //nolint:gosec // percent-encoded by totp.URI, and of no scheme that runs anything
+	return Opener(uri)
 }
 
 // NewQR makes a QR code of a text. It fails where the text is longer than a code can hold.

@@ -51,8 +51,8 @@ func (q *Request) CodeInput(hint string) ui.Field {
 	}
 }
 
-// TOTPPage returns the page on which the app t with its secret is set up. What was typed as its name is in name. No field
-// gets the focus, which would scroll the picture out of sight.
+// TOTPPage returns the page on which the app t with its secret is set up. What was typed as its name is in name. No
+// field gets the focus, which would scroll the picture out of sight.
 func (q *Request) TOTPPage(u store.User, t store.TOTP, secret []byte, name string) (ui.Page, TOTPSetup) {
 	uri := totp.URI(cmp.Or(q.deps.Login.Second.Issuer, q.SiteTitle()), u.Username, secret)
 	code, err := ui.NewQR(uri, q.Text("totp.qr"))

@@ -117,8 +117,8 @@ func (q *Request) Viewer() *ui.Viewer {
 	return &ui.Viewer{ID: u.ID, Username: u.Username, Name: u.Name, Admin: u.Role == store.RoleAdmin || q.Live.Held}
 }
 
-// SetSession gives the browser the token of a session that has just begun or been renewed, or, where a second step comes
-// before the session, that of the step.
+// SetSession gives the browser the token of a session that has just begun or been renewed, or, where a second step
+// comes before the session, that of the step.
 func (q *Request) SetSession(w http.ResponseWriter, in login.SignedIn) {
 	if in.Step != nil {
 		http.SetCookie(w, q.Cookie.Prefixed(login.StepCookie, in.Step.Token, in.Step.TTL(q.deps.Clock())))

@@ -170,8 +170,11 @@ func TestAWrongCodeIsNamedBesideItsField(t *testing.T) {
 	phone, codes := w.addApp(w.ada)
 	b := w.half()
 	for _, c := range []struct{ path, field, value string }{
-		{"/login/verify", "code", phone.wrong()}, {"/login/verify", "code", ""}, {"/login/verify", "code", "<b>x"},
-		{"/login/verify/recovery", "recovery_code", "AAAA-BBBB"}, {"/login/verify/recovery", "recovery_code", codes[0] + "A"},
+		{"/login/verify", "code", phone.wrong()},
+		{"/login/verify", "code", ""},
+		{"/login/verify", "code", "<b>x"},
+		{"/login/verify/recovery", "recovery_code", "AAAA-BBBB"},
+		{"/login/verify/recovery", "recovery_code", codes[0] + "A"},
 	} {
 		a := b.post(c.path, c.field, c.value).want(t, 401, "<title>Error: ", "That code is not right", `aria-invalid="true"`,
 			`aria-describedby="`+c.field+"-e "+c.field+`-h"`, "autofocus", "as ada")

@@ -37,8 +37,8 @@ func (q *Request) lacks(n assurance.Need) assurance.Lack {
 }
 
 // StepUpNeed returns what is asked of the session where a step-up leads, to own or else to t, and what the session
-// lacks of it. It is found out by the rules of that place: what an address says of it is a hint for texts. Somebody is signed
-// in.
+// lacks of it. It is found out by the rules of that place: what an address says of it is a hint for texts. Somebody is
+// signed in.
 func (q *Request) StepUpNeed(t returnto.Target, own string) (assurance.Need, assurance.Lack) {
 	need := q.OwnNeed()
 	switch {

@@ -40,14 +40,21 @@ func TestTheStepUpOffersWhatMeetsTheNeed(t *testing.T) {
 		rt   string
 		has  string
 	}{
-		{"one factor", plain, false, "/open", pass + met}, {"one factor", plain, false, "/mfa", enroll},
-		{"one factor", plain, false, "/fresh", pass + met}, {"one factor", plain, true, "/fresh", pass},
-		{"one factor", plain, false, "/freshmfa", enroll}, {"one factor", plain, false, "/passkey", enroll},
-		{"two factors", withCode, false, "/mfa", pass + code + met}, {"two factors", withCode, false, "/freshmfa", pass + code + met},
-		{"two factors", withCode, true, "/mfa", pass + code + met}, {"two factors", withCode, true, "/fresh", pass + code},
-		{"two factors", withCode, true, "/freshmfa", code}, {"two factors", withCode, true, "/_auth/account/profile", pass + code},
+		{"one factor", plain, false, "/open", pass + met},
+		{"one factor", plain, false, "/mfa", enroll},
+		{"one factor", plain, false, "/fresh", pass + met},
+		{"one factor", plain, true, "/fresh", pass},
+		{"one factor", plain, false, "/freshmfa", enroll},
+		{"one factor", plain, false, "/passkey", enroll},
+		{"two factors", withCode, false, "/mfa", pass + code + met},
+		{"two factors", withCode, false, "/freshmfa", pass + code + met},
+		{"two factors", withCode, true, "/mfa", pass + code + met},
+		{"two factors", withCode, true, "/fresh", pass + code},
+		{"two factors", withCode, true, "/freshmfa", code},
+		{"two factors", withCode, true, "/_auth/account/profile", pass + code},
 		{"two factors", withCode, false, "/passkey", enroll},
-		{"a recovery code", withRecovery, false, "/mfa", pass + code + met}, {"a recovery code", withRecovery, false, "/freshmfa", code},
+		{"a recovery code", withRecovery, false, "/mfa", pass + code + met},
+		{"a recovery code", withRecovery, false, "/freshmfa", code},
 	} {
 		if c.old {
 			w.Clock.Advance(20 * time.Minute)

@@ -11,7 +11,9 @@ import (
 )
 
 // sections are the account pages, in the order of their links.
-var sections = [...]string{"", "profile", "password", "two-factor", "providers", "sessions", "tokens", "activity", "appearance"}
+var sections = [...]string{
+	"", "profile", "password", "two-factor", "providers", "sessions", "tokens", "activity", "appearance",
+}
 
 // accountPage begins an account page. section is its path below "account/".
 func accountPage(d *web.Deps, q *web.Request, section, template string, data any) ui.Page {

@@ -65,7 +65,8 @@ func codesVersion(c store.RecoveryCodes) string {
 	return strconv.FormatInt(c.MadeAt.UnixMilli(), 10)
 }
 
-// postCodes makes new codes, unless the form is about those that were just made: they are saved as a file, or were saved.
+// postCodes makes new codes, unless the form is about those that were just made: to be saved as a file, or saved
+// already.
 func (h *TwoFactor) postCodes(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
@@ -173,6 +174,6 @@ func (h *TwoFactor) download(w http.ResponseWriter, r *http.Request, q *web.Requ
 	header.Set("Content-Type", "text/plain; charset=utf-8")
 	header.Set("Content-Disposition", `attachment; filename="recovery-codes.txt"`)
 	header.Set("Content-Length", strconv.Itoa(len(text)))
-	_, _ = w.Write([]byte(text)) //nolint:gosec // plain text, as a file; a browser that went away gets no error
+	_, _ = w.Write([]byte(text)) // a browser that went away gets no error
 	return nil
 }

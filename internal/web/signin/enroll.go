@@ -165,7 +165,8 @@ func (h *Second) totpPage(q *web.Request, st login.HalfLoginState, t store.TOTP,
 	return page, d
 }
 
-// confirmTOTP ends the sign-in with the code of the new app. The response has the recovery codes in it, and the session.
+// confirmTOTP ends the sign-in with the code of the new app. The response has the recovery codes in it, and begins the
+// session.
 func (h *Second) confirmTOTP(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
@@ -199,8 +200,8 @@ func (h *Second) confirmTOTP(w http.ResponseWriter, r *http.Request, q *web.Requ
 	return nil
 }
 
-func (h *Second) refuseTOTP(w http.ResponseWriter, r *http.Request, q *web.Request, st login.HalfLoginState, name string,
-	err error,
+func (h *Second) refuseTOTP(w http.ResponseWriter, r *http.Request, q *web.Request, st login.HalfLoginState,
+	name string, err error,
 ) error {
 	fields, _ := problem.FieldErrors(q.UI, err)
 	if !errors.Is(err, login.ErrWrongCode) && len(fields) == 0 {

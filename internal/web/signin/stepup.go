@@ -47,10 +47,9 @@ func (h *StepUp) show(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	return nil
 }
 
-// data makes the page that leads to own, or else to t. It offers what would meet what is asked for there; that is judged
-// by the rules of the place, whatever the address says.
+// data makes the page that leads to own, or else to t. It offers what would meet what is asked for there, by the rules
+// of the place, whatever the address says.
 func (h *StepUp) data(r *http.Request, q *web.Request, t returnto.Target, own string) reauthPage {
-	u := q.Live.User
 	need, lack := q.StepUpNeed(t, own)
 	d := reauthPage{Return: ui.HiddenFields(web.StepUpQuery(t, own)), Text: q.Text("reauth.recent")}
 	if own == "" && t.Known() && !need.IsZero() {
@@ -59,19 +58,7 @@ func (h *StepUp) data(r *http.Request, q *web.Request, t returnto.Target, own st
 	if lack == assurance.LacksNothing {
 		d.Met = t.RedirectTarget(q.Request, own, q.At("/account"))
 	}
-	codes := u.Factors.TOTPs > 0 && h.Login.Second.Mode != login.MFAOff
-	suffices := func(methods ...string) bool { return lack == assurance.LacksNothing || h.suffices(q, need, methods...) }
-	password := h.Login.Passwords.Has(u) &&
-		(suffices(assurance.Password) || codes && !suffices(assurance.TOTP) && suffices(assurance.Password, assurance.TOTP))
-	switch {
-	case codes && u.Factors.Locked():
-		d.Missing = q.Text("error.codes-locked.text")
-	case codes && suffices(assurance.TOTP):
-		d.Forms = append(d.Forms, reauthForm{[]ui.Field{q.CodeInput(q.Text("verify.hint"))}})
-	}
-	if password {
-		d.Forms = append(d.Forms, reauthForm{h.passwordFields(q)})
-	}
+	h.addForms(q, &d, need)
 	if !need.Level.Satisfies(assurance.PhishingResistant) {
 		d.Buttons = h.buttons(r, q, t.Query(own))
 	}
@@ -82,6 +69,24 @@ func (h *StepUp) data(r *http.Request, q *web.Request, t returnto.Target, own st
 		d.Again = returnto.At(q.At("/login"), query)
 	}
 	return d
+}
+
+// addForms adds the forms that would meet a need, or all that there are where it is met.
+func (h *StepUp) addForms(q *web.Request, d *reauthPage, need assurance.Need) {
+	u := q.Live.User
+	codes := u.Factors.TOTPs > 0 && h.Login.Second.Mode != login.MFAOff
+	suffices := func(methods ...string) bool { return d.Met != "" || h.suffices(q, need, methods...) }
+	switch {
+	case codes && u.Factors.Locked():
+		d.Missing = q.Text("error.codes-locked.text")
+	case codes && suffices(assurance.TOTP):
+		d.Forms = append(d.Forms, reauthForm{[]ui.Field{q.CodeInput(q.Text("verify.hint"))}})
+	}
+	// Of a session that has no password among its methods, the password comes first, and then the code.
+	first := codes && !suffices(assurance.TOTP) && suffices(assurance.Password, assurance.TOTP)
+	if h.Login.Passwords.Has(u) && (first || suffices(assurance.Password)) {
+		d.Forms = append(d.Forms, reauthForm{h.passwordFields(q)})
+	}
 }
 
 // addMissing says what the person has to have first.
@@ -159,8 +164,8 @@ func (h *StepUp) page(q *web.Request, d reauthPage) ui.Page {
 	}
 }
 
-// post checks a password or a code. The name comes from the session: the read-only field is for password managers and is
-// not read.
+// post checks a password or a code. The name comes from the session: the read-only field is for password managers and
+// is not read.
 func (h *StepUp) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {

@@ -260,7 +260,7 @@ func (h *Second) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, 
 	}
 	q.WriteErrorHeaders(w, r, fail, err)
 	p := page()
-	d, _ := p.Data.(verifyPage) //nolint:errcheck // what both pages have
+	d, _ := p.Data.(verifyPage) // what both pages have
 	if errors.Is(err, login.ErrCodesLocked) {
 		d.Fields, d.Text, p.Failed = nil, fail.Text(q.UI), true
 	} else {
