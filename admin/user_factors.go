@@ -12,7 +12,7 @@ import (
 
 // factorSection shows what second factors a user has, without their secrets.
 func (h user) factorSection(r *http.Request, q *web.Request, u store.User) (section, error) {
-	sec := section{ID: "factors", Title: q.Text("factors.title")}
+	sec := section{ID: "factors", Title: q.Text("secondfactors.title")}
 	v, err := h.Accounts.Factors.Overview(r.Context(), u)
 	if err != nil {
 		return sec, err
@@ -22,14 +22,14 @@ func (h user) factorSection(r *http.Request, q *web.Request, u store.User) (sect
 	case u.ID == q.Live.User.ID:
 		return sec, nil
 	case u.Managed && hasFactors(v):
-		sec.Text = q.Text("factors.managed")
+		sec.Text = q.Text("secondfactors.managed")
 	case hasFactors(v):
-		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/reset-mfa"), Text: q.Text("factors.reset")})
+		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/reset-mfa"), Text: q.Text("secondfactors.reset")})
 	case v.Demanded:
-		sec.Text = q.Text("factors.missing")
+		sec.Text = q.Text("secondfactors.missing")
 	}
 	if v.Locked() {
-		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/unlock-mfa"), Text: q.Text("factors.unlock")})
+		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/unlock-mfa"), Text: q.Text("secondfactors.unlock")})
 	}
 	return sec, nil
 }
@@ -39,19 +39,19 @@ func hasFactors(v account.FactorOverview) bool { return v.Any() || v.Codes.Left 
 
 func factorFacts(q *web.Request, v account.FactorOverview) []fact {
 	if !hasFactors(v) {
-		return []fact{{Name: q.Text("factors.apps"), Value: q.Text("factors.none")}}
+		return []fact{{Name: q.Text("secondfactors.apps"), Value: q.Text("secondfactors.none")}}
 	}
-	apps := fact{Name: q.Text("factors.apps"), Value: q.Text("factors.none")}
+	apps := fact{Name: q.Text("secondfactors.apps"), Value: q.Text("secondfactors.none")}
 	if len(v.Apps) > 0 {
-		apps.Value = q.Text("factors.count", "n", len(v.Apps))
+		apps.Value = q.Text("secondfactors.count", "n", len(v.Apps))
 	}
 	if v.Locked() {
-		apps.Marks = []mark{bad(q.Text("factors.locked"))}
+		apps.Marks = []mark{bad(q.Text("secondfactors.locked"))}
 	}
 	return []fact{
 		apps,
-		{Name: q.Text("factors.codes"), Value: q.Text("factors.codes_left", "n", v.Codes.Left)},
-		timeFact(q, q.Text("factors.last_used"), v.LastUsedAt(), "users.never"),
+		{Name: q.Text("secondfactors.codes"), Value: q.Text("secondfactors.codes_left", "n", v.Codes.Left)},
+		timeFact(q, q.Text("secondfactors.last_used"), v.LastUsedAt(), "users.never"),
 	}
 }
 
@@ -67,7 +67,7 @@ func (h user) resetMFAForm(r *http.Request, q *web.Request, in input) (ui.Page, 
 		return p, err
 	}
 	s.Form.Cancel.Href = q.At(userPath(u.ID) + "/sign-in")
-	s.Sections = []section{{ID: "factors", Title: q.Text("factors.title"), Facts: factorFacts(q, v)}}
+	s.Sections = []section{{ID: "factors", Title: q.Text("secondfactors.title"), Facts: factorFacts(q, v)}}
 	s.Warnings, err = accessWarnings(h.Deps, q, r, u, "linked.still", "reset_mfa.tokens_left")
 	return p, err
 }

@@ -242,7 +242,7 @@ func (h users) searchForm(q *web.Request, query store.UserQuery) *search {
 		selectField(q, "status", q.Text("users.status"), query.Status, "status.", api.UserStatuses),
 		selectField(q, "role", q.Text("users.role"), string(query.Role), "role.", api.Roles),
 		selectField(q, "kind", q.Text("kind.kind"), string(query.Kind), "kind.", api.UserKinds),
-		selectField(q, "mfa", q.Text("factors.title"), q.Query.Get("mfa"), "factors.state_", api.MFAStates),
+		selectField(q, "mfa", q.Text("secondfactors.title"), q.Query.Get("mfa"), "secondfactors.state_", api.MFAStates),
 	}
 	if names := h.providerOptions(q, query.Provider); len(names) > 1 {
 		s.Fields = append(s.Fields, field{
