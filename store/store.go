@@ -173,6 +173,12 @@ type Reader interface {
 	TOTPs(ctx context.Context, userID string) ([]TOTP, error)
 	// RecoveryCodes returns how many recovery codes a user has.
 	RecoveryCodes(ctx context.Context, userID string) (RecoveryCodes, error)
+	// Passkeys returns the passkeys of a user, oldest first.
+	Passkeys(ctx context.Context, userID string) ([]Passkey, error)
+	// PasskeyByCredential returns the passkey with that credential id on a domain, and its user.
+	PasskeyByCredential(ctx context.Context, rpID, credentialID string) (Passkey, User, error)
+	// PasskeySites returns the domains that there are passkeys of, with their number.
+	PasskeySites(ctx context.Context) ([]PasskeySite, error)
 	// HalfLogin returns the half-login with that hash and its user, expired ones too.
 	HalfLogin(ctx context.Context, hash TokenHash) (HalfLogin, User, error)
 
@@ -305,6 +311,17 @@ type Tx interface {
 	// UseRecoveryCode marks a user's recovery code as used. ErrNotFound when there is none that is unused: of any number
 	// of concurrent callers, one succeeds.
 	UseRecoveryCode(ctx context.Context, userID string, hash TokenHash, at time.Time) error
+	// SetPasskeyHandleOnce gives a user a handle for passkeys if there is none, and returns the one that is stored.
+	SetPasskeyHandleOnce(ctx context.Context, userID, fresh string) (handle string, err error)
+	// CreatePasskey inserts p, whose Handle is not read. The user must be a person. ConflictError: the credential is
+	// registered on that domain ("credential"), or the user has [MaxPasskeys] ("passkey").
+	CreatePasskey(ctx context.Context, p Passkey) error
+	// UsePasskey records a use of a user's passkey, and what has changed by it.
+	UsePasskey(ctx context.Context, userID, id string, s PasskeyState, at time.Time) error
+	// RenamePasskey names a passkey of a user.
+	RenamePasskey(ctx context.Context, userID, id, name string) error
+	// DeletePasskeys deletes a passkey of a user, or with "" all of them, and returns those deleted, without Handle.
+	DeletePasskeys(ctx context.Context, userID, id string) ([]Passkey, error)
 	// CreateHalfLogin inserts h. Of one user there are [MaxHalfLogins] from browsers that are not known, beyond which the
 	// oldest of these is deleted, and one from each known browser, which replaces that browser's earlier one.
 	CreateHalfLogin(ctx context.Context, h HalfLogin) error

@@ -17,6 +17,7 @@ type Recovery struct {
 	KeepDevices  []string // device tokens of browsers that stay known
 	KeepLinks    bool     // one-time links stay valid
 	KeepTokens   bool     // tokens of programs stay valid
+	Passkeys     bool     // remove all passkeys, and not only those that were made since LinkedSince
 
 	Identities  bool      // unlink all identities …
 	LinkedSince time.Time // … or those that were linked since then, if not zero
@@ -32,6 +33,7 @@ type Recovery struct {
 // Recovered says what was revoked, and which identities are left.
 type Recovered struct {
 	Sessions, Devices, Links, Tokens int
+	Passkeys, PasskeysLeft           int
 	Unlinked, Remaining              []store.Identity
 
 	TOTPs, TOTPsLeft int // authenticator apps that were removed, and confirmed ones that are left
@@ -45,6 +47,7 @@ func (r Recovered) Describe(details map[string]string) {
 	}
 	for name, n := range map[string]int{
 		"browsers_forgotten": r.Devices, "links_canceled": r.Links, "tokens_revoked": r.Tokens,
+		"passkeys_removed": r.Passkeys, "passkeys_left": r.PasskeysLeft,
 		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Remaining),
 		"totps_removed": r.TOTPs, "totps_left": r.TOTPsLeft,
 		"recovery_codes_removed": r.Codes, "recovery_codes_left": r.CodesLeft,
@@ -73,6 +76,7 @@ var accessPaths = []accessPath{
 	{"totps", removeTOTPs},
 	{"recovery_codes", removeRecoveryCodes},
 	{"identities", unlinkIdentities},
+	{"passkeys", removePasskeys},
 }
 
 // Recover revokes access to an account, in the transaction that changes its password or deactivates it. The password is
@@ -211,4 +215,27 @@ func unlinkIdentities(ctx context.Context, tx store.Tx, u store.User, r Recovery
 		out.Unlinked = append(out.Unlinked, id)
 	}
 	return nil
+}
+
+// removePasskeys removes passkeys, each of which is a way in by itself. Those that stay are reported, like identities.
+func removePasskeys(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error {
+	list, err := tx.Passkeys(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		madeSince := !r.LinkedSince.IsZero() && !list[i].CreatedAt.Before(r.LinkedSince)
+		if !r.Passkeys && !madeSince {
+			out.PasskeysLeft++
+			continue
+		}
+		if _, err := tx.DeletePasskeys(ctx, u.ID, list[i].ID); err != nil {
+			return err
+		}
+		out.Passkeys++
+	}
+	if out.Passkeys == 0 || out.PasskeysLeft > 0 {
+		return nil
+	}
+	return RemoveMethods(ctx, tx, u.ID, assurance.Passkey)
 }

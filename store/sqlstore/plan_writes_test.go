@@ -100,6 +100,9 @@ func (w written) changes(ctx context.Context) map[string][]func(tx store.Tx) err
 	confirm := func(tx store.Tx) error {
 		return errors.Join(tx.PutTOTP(ctx, app), tx.ConfirmTOTP(ctx, u.ID, app.ID, "phone", 1, w.at))
 	}
+	key := store.Passkey{
+		ID: store.NewID(w.at), UserID: u.ID, RPID: "a.test", CredentialID: "c", PublicKey: []byte{1}, CreatedAt: w.at,
+	}
 	half := store.HalfLogin{
 		ID: store.NewID(w.at), Hash: hash, UserID: u.ID, Purpose: store.HalfLoginVerify, CreatedAt: w.at, ExpiresAt: later,
 	}
@@ -183,6 +186,14 @@ func (w written) changes(ctx context.Context) map[string][]func(tx store.Tx) err
 		"DeleteTOTPs": {
 			func(tx store.Tx) error { _, err := tx.DeleteTOTPs(ctx, u.ID, "x"); return err },
 			func(tx store.Tx) error { _, err := tx.DeleteTOTPs(ctx, u.ID, ""); return err },
+		},
+		"SetPasskeyHandleOnce": {func(tx store.Tx) error { _, err := tx.SetPasskeyHandleOnce(ctx, u.ID, "h"); return err }},
+		"CreatePasskey":        {func(tx store.Tx) error { return tx.CreatePasskey(ctx, key) }},
+		"UsePasskey":           {func(tx store.Tx) error { return tx.UsePasskey(ctx, u.ID, "x", store.PasskeyState{}, w.at) }},
+		"RenamePasskey":        {func(tx store.Tx) error { return tx.RenamePasskey(ctx, u.ID, "x", "y") }},
+		"DeletePasskeys": {
+			func(tx store.Tx) error { _, err := tx.DeletePasskeys(ctx, u.ID, "x"); return err },
+			func(tx store.Tx) error { _, err := tx.DeletePasskeys(ctx, u.ID, ""); return err },
 		},
 		"ReplaceRecoveryCodes": {func(tx store.Tx) error {
 			return tx.ReplaceRecoveryCodes(ctx, u.ID, []store.TokenHash{hash}, w.at)

@@ -95,7 +95,8 @@ func (t *tx) changeFactors(ctx context.Context, op, userID string,
 			return err
 		}
 		_, err := q.ExecContext(ctx, `UPDATE users SET version = version + 1,
-			totp_count = (SELECT count(*) FROM totps WHERE user_id = $1 AND confirmed_at > 0) WHERE id = $1`, userID)
+			totp_count = (SELECT count(*) FROM totps WHERE user_id = $1 AND confirmed_at > 0),
+			passkey_count = (SELECT count(*) FROM passkeys WHERE user_id = $1) WHERE id = $1`, userID)
 		return err
 	})
 	if err != nil {
