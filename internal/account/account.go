@@ -82,6 +82,7 @@ type Service struct {
 	Programs TokenActions
 	Devices  DeviceActions
 	Factors  FactorActions
+	Passkeys PasskeyActions
 }
 
 // core holds what every change needs: authorization, rate limits, the audit log.
@@ -96,7 +97,7 @@ func New(c Config) *Service {
 	s := &core{Config: c}
 	return &Service{
 		core: s, SessionActions: SessionActions{s}, Programs: TokenActions{s}, Devices: DeviceActions{s},
-		Factors: FactorActions{s},
+		Factors: FactorActions{s}, Passkeys: PasskeyActions{s},
 	}
 }
 

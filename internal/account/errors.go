@@ -63,6 +63,7 @@ const (
 	CodeTokensOff    = "tokens-off"      // the configuration has no tokens
 	CodeTokenLimit   = "token-limit"     // the account has as many tokens as it may
 	CodeNotService   = "not-service"     // a person makes their own tokens
+	CodeLastWayIn    = "last-way-in"     // no way to sign in would be left
 	CodeService      = "service"         // a service account has no password and no role
 	CodeFactorLimit  = "factor-limit"    // the account has as many authenticator apps as it may
 	CodeLastFactor   = "last-factor"     // the account has to have a second factor

@@ -184,7 +184,7 @@ const maxNotices = 20
 
 // noticed are the groups of events that somebody is told of: changes of the own factors, and wrong codes, which only
 // somebody who knows the password can have tried.
-var noticed = []string{"factor.", "recovery.", "mfa."}
+var noticed = []string{"factor.", "passkey.", "recovery.", "mfa."}
 
 // Notices returns what has happened to a user's second factors since they last said to have seen it, newest first, at
 // most 20. Refusals are none: nothing has happened.

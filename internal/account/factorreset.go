@@ -12,8 +12,10 @@ import (
 
 // ResetMFA says what is taken from somebody who has lost it. The zero value takes nothing.
 type ResetMFA struct {
-	TOTP  bool // all authenticator apps
-	Codes bool // recovery codes; those of whoever has no second factor left end anyway
+	TOTP bool // all authenticator apps
+	// Passkeys means all of them, also those that sign in alone.
+	Passkeys bool
+	Codes    bool // recovery codes; those of whoever has no second factor left end anyway
 	// Sessions ends all sessions; otherwise they lose the level that the removed factors gave them. Sign-ins that wait for
 	// their second step end in any case, and browsers are no longer known.
 	Sessions   bool
@@ -24,7 +26,7 @@ type ResetMFA struct {
 }
 
 // ResetMethods are the names of what can be taken, in the order of [ResetMFA].
-var ResetMethods = []string{factorTOTP, factorCodes}
+var ResetMethods = []string{factorTOTP, factorPasskeys, factorCodes}
 
 // Take makes r take the methods of some names, all of them where there is none. It returns an *[InvalidError] (methods)
 // for a name that is not among [ResetMethods].
@@ -36,6 +38,8 @@ func (r *ResetMFA) Take(methods ...string) error {
 		switch m {
 		case factorTOTP:
 			r.TOTP = true
+		case factorPasskeys:
+			r.Passkeys = true
 		case factorCodes:
 			r.Codes = true
 		default:
@@ -48,6 +52,7 @@ func (r *ResetMFA) Take(methods ...string) error {
 // MFAReset is what was taken from somebody, and the link in its place. Ways in that are left tells [Service.AccessLeft].
 type MFAReset struct {
 	Apps      []string // names of the authenticator apps
+	Passkeys  []string // names of the passkeys
 	Codes     int      // that were unused
 	Recovered login.Recovered
 	Link      *IssuedLink // nil without one
@@ -62,7 +67,7 @@ func (s FactorActions) ResetMFA(ctx context.Context, a Actor, userID string, r R
 	if f.expires(r.Expires); f.err() != nil {
 		return MFAReset{}, f.err()
 	}
-	if !r.TOTP && !r.Codes {
+	if !r.TOTP && !r.Passkeys && !r.Codes {
 		return MFAReset{}, invalid("methods", "fault.mfa_methods", "methods", strings.Join(ResetMethods, ", "))
 	}
 	var out MFAReset
@@ -134,6 +139,15 @@ func (s FactorActions) takeFactors(ctx context.Context, tx store.Tx, e *store.Ev
 			}
 		}
 	}
+	if r.Passkeys {
+		keys, err := tx.DeletePasskeys(ctx, u.ID, "")
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			out.Passkeys = append(out.Passkeys, k.Name)
+		}
+	}
 	if r.Codes {
 		if _, err := dropCodes(ctx, tx, u.ID); err != nil {
 			return err
@@ -157,6 +171,7 @@ func (s FactorActions) takeFactors(ctx context.Context, tx store.Tx, e *store.Ev
 		}
 	}
 	describeCount(e, "apps_removed", len(out.Apps))
+	describeCount(e, "passkeys_removed", len(out.Passkeys))
 	describeCount(e, "codes_removed", out.Codes)
 	return nil
 }

@@ -23,8 +23,9 @@ const MaxFactorName = 64
 
 // Methods of second factors in the audit log.
 const (
-	factorTOTP  = "totp"
-	factorCodes = "codes"
+	factorTOTP     = "totp"
+	factorPasskeys = "passkeys"
+	factorCodes    = "codes"
 )
 
 // on returns an error where nobody has second factors.
@@ -68,6 +69,9 @@ func (s FactorActions) own(ctx context.Context, a Actor, action string, fresh bo
 // session has begun already, or a new one, in place of that of another session. Errors: *[ForbiddenError]
 // (reauth-required, mfa-required, factor-limit).
 func (s FactorActions) BeginTOTP(ctx context.Context, a Actor) (store.TOTP, []byte, error) {
+	if s.Login != nil && s.Login.Second.NoTOTP {
+		return store.TOTP{}, nil, store.ErrNotFound
+	}
 	var app, fresh store.TOTP
 	var secret, freshSecret []byte
 	sess, u, err := s.requireSession(ctx, s.Store, a)
@@ -262,7 +266,7 @@ func (s FactorActions) RemoveTOTP(ctx context.Context, a Actor, id string) error
 		}
 		e.Details["method"], e.Details["name"] = factorTOTP, removed[0].Name
 		after, err := s.settle(ctx, tx, e, u.ID)
-		if err == nil && !after.Factors.Any() && s.second().Demands(after) {
+		if second := s.second(); err == nil && !second.Has(after) && second.Demands(after) {
 			return refuse(CodeLastFactor, "refused.last_factor")
 		}
 		return err
@@ -279,6 +283,9 @@ func (s FactorActions) settle(ctx context.Context, tx store.Tx, e *store.Event, 
 	var gone []string
 	if u.Factors.TOTPs == 0 {
 		gone = append(gone, assurance.TOTP)
+	}
+	if u.Factors.Passkeys == 0 {
+		gone = append(gone, assurance.Passkey)
 	}
 	if !u.Factors.Any() {
 		gone = append(gone, assurance.RecoveryCode)

@@ -12,15 +12,26 @@ import (
 type AccessLeft struct {
 	Identities []store.Identity // with which somebody can still sign in
 	Tokens     int              // of programs, which go on
+	Passkeys   int              // each of which may sign in alone
 }
 
 // None reports whether nobody does.
-func (l AccessLeft) None() bool { return len(l.Identities) == 0 && l.Tokens == 0 }
+func (l AccessLeft) None() bool { return len(l.Identities) == 0 && l.Tokens == 0 && l.Passkeys == 0 }
 
 // AccessLeft returns who still gets in to an account by other ways than its password. Where the configuration has no
 // tokens, none count.
 func (s *Service) AccessLeft(ctx context.Context, userID string) (l AccessLeft, err error) {
-	if l.Identities, err = s.Store.Identities(ctx, userID); err == nil && s.Tokens != nil {
+	if l.Identities, err = s.Store.Identities(ctx, userID); err != nil {
+		return l, err
+	}
+	if s.Login == nil || s.Login.PasskeysOn() {
+		keys, err := s.Store.Passkeys(ctx, userID)
+		if err != nil {
+			return l, err
+		}
+		l.Passkeys = len(keys)
+	}
+	if s.Tokens != nil {
 		l.Tokens, err = s.goingOn(ctx, userID)
 	}
 	return l, err

@@ -141,7 +141,7 @@ func (s *Service) enrollment(ctx context.Context, token string) (HalfLoginState,
 		return st, err
 	case st.Purpose != store.HalfLoginEnroll && st.Purpose != store.HalfLoginOffer:
 		return st, &HalfLoginOverError{Username: st.User.Username, Return: st.Return}
-	case st.User.Factors.Any():
+	case s.Second.Has(st.User):
 		return st, ErrFactorExists
 	}
 	return st, nil
@@ -153,6 +153,9 @@ func (s *Service) BeginEnrollment(ctx context.Context, token string) (store.TOTP
 	st, err := s.enrollment(ctx, token)
 	if err != nil {
 		return store.TOTP{}, nil, err
+	}
+	if s.Second.NoTOTP {
+		return store.TOTP{}, nil, store.ErrNotFound
 	}
 	if t, secret, err := s.enrolling(ctx, st, ""); err != nil || t.ID != "" {
 		return t, secret, err
@@ -282,7 +285,7 @@ func (s *Service) stillEnrolling(ctx context.Context, tx store.Tx, st HalfLoginS
 		return err
 	case err != nil || h.ID != st.ID || !s.canGoOn(h, u):
 		return &HalfLoginOverError{Username: st.User.Username, Return: st.Return}
-	case u.Factors.Any():
+	case s.Second.Has(u):
 		return ErrFactorExists
 	}
 	return nil

@@ -105,7 +105,7 @@ func outcomeOf(err error) string {
 	switch {
 	case err == nil:
 		return "success"
-	case errors.Is(err, ErrInvalidCredentials), errors.Is(err, ErrWrongCode):
+	case errors.Is(err, ErrInvalidCredentials), errors.Is(err, ErrWrongCode), errors.Is(err, ErrWrongPasskey):
 		return "wrong"
 	case errors.As(err, &throttled):
 		return "throttled"

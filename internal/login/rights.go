@@ -8,7 +8,8 @@ import (
 
 // Asks reports whether a user who signs in with a password is asked for a second factor.
 func (c SecondFactors) Asks(u store.User) bool {
-	return c.Mode != MFAOff && (u.Factors.Asked() || u.Factors.Any() && c.Demands(u))
+	f := c.factorsOf(u)
+	return c.Mode != MFAOff && (f.Asked() || f.Any() && c.Demands(u))
 }
 
 // HoldsBack reports whether the rights of an administrator wait for a second factor in a session of a level. It is the

@@ -33,6 +33,12 @@ type SecondFactors struct {
 	Grace    time.Duration
 	GraceSet bool
 	Issuer   string // name in authenticator apps; "" for the title of the site
+	// NoTOTP means that nobody adds an authenticator app. Those that there are stay, and are asked for.
+	NoTOTP bool
+	// NoPasskeys turns passkeys off, and NoPasskeyLogin only that they are the one thing in a sign-in.
+	NoPasskeys, NoPasskeyLogin bool
+	// PasskeyDomain is what passkeys belong to on the hosts that are it or lie below it, "" for each host by itself.
+	PasskeyDomain string
 }
 
 // Demands reports whether a user has to have a second factor.
@@ -45,6 +51,18 @@ func (c SecondFactors) Demands(u store.User) bool {
 	}
 	return identifier.HasAnyGroup(u.Groups, c.Groups)
 }
+
+// factorsOf returns the second factors of a user that count with this configuration: passkeys that nobody could prove
+// are none, and whoever has nothing else is asked for what can be.
+func (c SecondFactors) factorsOf(u store.User) store.Factors {
+	if c.NoPasskeys {
+		u.Factors.Passkeys = 0
+	}
+	return u.Factors
+}
+
+// Has reports whether a user has a second factor that counts.
+func (c SecondFactors) Has(u store.User) bool { return c.factorsOf(u).Any() }
 
 // DemandFor returns whom [SecondFactors.Demands] holds for, nil for nobody.
 func (c SecondFactors) DemandFor() *store.MFADemand {
@@ -75,7 +93,7 @@ func (c SecondFactors) next(u store.User, m assurance.Methods, via SignInOptions
 	switch {
 	case c.Mode == MFAOff || m.Level().Satisfies(assurance.Two):
 		return "", time.Time{}
-	case u.Factors.Asked() || demanded && u.Factors.Any():
+	case c.Asks(u):
 		return store.HalfLoginVerify, time.Time{}
 	case !demanded:
 		return "", time.Time{}
@@ -141,7 +159,7 @@ func (s *Service) countStep(method string, err error) {
 	switch {
 	case err == nil:
 		s.CountStep(method, "success")
-	case errors.Is(err, ErrWrongCode):
+	case errors.Is(err, ErrWrongCode), errors.Is(err, ErrWrongPasskey):
 		s.CountStep(method, "wrong")
 	case errors.As(err, &throttled):
 		s.CountStep(method, "throttled")

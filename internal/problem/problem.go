@@ -123,6 +123,8 @@ func ofSignIn(err error) (Problem, bool) {
 		return Problem{Status: http.StatusUnauthorized, Slug: "wrong-credentials"}, true
 	case errors.Is(err, login.ErrWrongCode):
 		return Problem{Status: http.StatusUnauthorized, Slug: "wrong-code"}, true
+	case errors.Is(err, login.ErrWrongPasskey):
+		return Problem{Status: http.StatusUnauthorized, Slug: "wrong-passkey"}, true
 	case errors.Is(err, login.ErrCodesLocked):
 		return Problem{Status: http.StatusForbidden, Slug: "codes-locked"}, true
 	case errors.Is(err, login.ErrNoHalfLogin), errors.As(err, &over):
