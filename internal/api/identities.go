@@ -36,6 +36,7 @@ func NewIdentity(i store.Identity) Identity {
 type remainingAccess struct {
 	Identities []Identity `json:"identities"`
 	Tokens     int        `json:"tokens"`
+	Passkeys   int        `json:"passkeys"`
 }
 
 // moveIdentity says which account gets an identity.
@@ -125,5 +126,5 @@ func writeRemaining(w http.ResponseWriter, r *http.Request, d *web.Deps, userID 
 }
 
 func newRemainingAccess(l account.AccessLeft) remainingAccess {
-	return remainingAccess{newList(l.Identities, "", NewIdentity).Items, l.Tokens}
+	return remainingAccess{newList(l.Identities, "", NewIdentity).Items, l.Tokens, l.Passkeys}
 }

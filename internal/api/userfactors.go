@@ -37,7 +37,7 @@ func NewUserDetails(ctx context.Context, s *account.Service, u store.User) (User
 type (
 	// resetMFA says what is taken from a user.
 	resetMFA struct {
-		Methods     []string `json:"methods"`      // totp, codes; all when left out or empty
+		Methods     []string `json:"methods"`      // totp, passkeys, codes; all when left out or empty
 		EndSessions *bool    `json:"end_sessions"` // true when left out
 		Identities  bool     `json:"identities"`   // unlink the person at every provider, too
 		Tokens      bool     `json:"tokens"`       // revoke tokens of programs, too
@@ -48,12 +48,14 @@ type (
 		Removed    RemovedFactors `json:"removed"`
 		Identities []Identity     `json:"identities"` // with which somebody can still sign in
 		Tokens     int            `json:"tokens"`     // of programs, which go on
+		Passkeys   int            `json:"passkeys"`   // each of which may sign in alone
 		Link       string         `json:"link,omitempty"`
 		ExpiresAt  *time.Time     `json:"expires_at,omitempty"` // of the link
 	}
 	// RemovedFactors counts what was taken.
 	RemovedFactors struct {
 		TOTP       int `json:"totp"`
+		Passkeys   int `json:"passkeys"`
 		Codes      int `json:"codes"`    // that were unused
 		Sessions   int `json:"sessions"` // that ended
 		Browsers   int `json:"browsers"` // that are no longer known
@@ -67,10 +69,10 @@ func NewMFAReset(done account.MFAReset, left account.AccessLeft) MFAReset {
 	access := newRemainingAccess(left)
 	out := MFAReset{
 		Removed: RemovedFactors{
-			TOTP: len(done.Apps), Codes: done.Codes, Sessions: done.Recovered.Sessions, Browsers: done.Recovered.Devices,
-			Tokens: done.Recovered.Tokens, Identities: len(done.Recovered.Unlinked),
+			TOTP: len(done.Apps), Passkeys: len(done.Passkeys), Codes: done.Codes,
+			Sessions: done.Recovered.Sessions, Browsers: done.Recovered.Devices, Tokens: done.Recovered.Tokens, Identities: len(done.Recovered.Unlinked),
 		},
-		Identities: access.Identities, Tokens: access.Tokens,
+		Identities: access.Identities, Tokens: access.Tokens, Passkeys: access.Passkeys,
 	}
 	if done.Link != nil {
 		out.ExpiresAt = millisOrNil(done.Link.ExpiresAt)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -74,6 +75,8 @@ func (q *Request) Method(s store.Session, label string) string {
 		return q.Text("method.provider", "name", label)
 	case s.Method == "link":
 		return q.Text("method.link")
+	case s.Method == login.MethodPasskey:
+		return q.Text("method.passkey")
 	default:
 		return q.Text("method.password")
 	}

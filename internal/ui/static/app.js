@@ -98,10 +98,84 @@ each("a[data-hint]", (a) => a.addEventListener("click", () => {
   a.href = u.href;
 }));
 
+// A passkey. The script gets the options of a ceremony, hands them to the browser, puts what that responds into the form,
+// and sends the form like any other: errors are pages. Cancelling is no error. Autofill waits in the background for
+// somebody to choose a passkey in the name field; the button, or leaving the page, ends that.
+const signals = window.PublicKeyCredential || {};
+each("form[data-passkey]", (form) => {
+  const create = form.dataset.passkey === "create", b = form.querySelector("button"), said = form.querySelector("[role=status]");
+  const parse = signals[create ? "parseCreationOptionsFromJSON" : "parseRequestOptionsFromJSON"];
+  if (!navigator.credentials || !parse || !b) return;
+  let current = null, renewal = 0;
+  const stop = () => { clearTimeout(renewal); if (current) { current.abort(); current = null; } };
+  const say = (text) => { if (said.textContent !== text) said.textContent = text; };
+  const options = (signal) => fetch(form.dataset.options, { method: "POST", credentials: "same-origin", signal,
+    headers: { Accept: "application/json" } }).then((r) => {
+    if (!r.ok) throw new Error("options: " + r.status);
+    return r.json();
+  });
+  const send = (state, credential) => {
+    form.elements.state.value = state;
+    form.elements[create ? "attestation" : "assertion"].value = JSON.stringify(credential);
+    const keep = form.dataset.keep && byId(form.dataset.keep);
+    if (keep && keep.checked) {
+      const copy = document.createElement("input");
+      copy.type = "hidden"; copy.name = keep.name; copy.value = keep.value;
+      form.append(copy);
+    }
+    form.requestSubmit();
+  };
+  const run = async (mediation) => {
+    stop();
+    const mine = current = new AbortController();
+    try {
+      const o = await options(mine.signal);
+      const request = { publicKey: parse.call(signals, o.publicKey), signal: mine.signal };
+      if (mediation) {
+        request.mediation = mediation;
+        renewal = setTimeout(() => { if (current === mine) run(mediation); }, 480000);
+      }
+      const credential = await navigator.credentials[create ? "create" : "get"](request);
+      if (current !== mine || !credential) return;
+      send(o.state, credential);
+    } catch (e) {
+      if (current !== mine) return;
+      current = null;
+      if (mediation) return;
+      say(e.name === "NotAllowedError" || e.name === "AbortError" ? "" : e.name === "SecurityError" ? form.dataset.address :
+        e.name === "InvalidStateError" ? form.dataset.exists : form.dataset.failed);
+      autofill();
+    }
+  };
+  const autofill = () => {
+    if (!("autofill" in form.dataset) || !signals.isConditionalMediationAvailable) return;
+    signals.isConditionalMediationAvailable().then((can) => { if (can && !current) run("conditional"); }, () => {});
+  };
+  form.hidden = false;
+  b.addEventListener("click", () => { say(""); run(); });
+  // Enter in the field for a name is a press of the button.
+  form.addEventListener("submit", (e) => {
+    if (form.elements.state.value) return;
+    e.preventDefault();
+    b.click();
+  });
+  each("form:not([data-passkey])", (other) => other.addEventListener("submit", stop));
+  addEventListener("pagehide", stop);
+  addEventListener("pageshow", (e) => { if (e.persisted) { form.elements.state.value = ""; autofill(); } });
+  autofill();
+});
+
+// The password manager learns that its owner has removed this one passkey: this one, and nothing about any other.
+each("[data-passkey-removed]", (el) => {
+  if (!signals.signalUnknownCredential) return;
+  signals.signalUnknownCredential({ rpId: el.dataset.rp, credentialId: el.dataset.passkeyRemoved }).catch(() => {});
+});
+
 // A second press of a button sends nothing twice. The button keeps the focus, and works again after Back.
 each("form", (form) => {
   form.addEventListener("submit", (e) => {
     const b = e.submitter;
+    if (e.defaultPrevented) return;
     if (form.dataset.sent) { e.preventDefault(); return; }
     form.dataset.sent = "1";
     setTimeout(() => { delete form.dataset.sent; if (b) b.removeAttribute("aria-busy"); }, 15000);

@@ -12,7 +12,7 @@ import (
 
 // sections are the account pages, in the order of their links.
 var sections = [...]string{
-	"", "profile", "password", "two-factor", "providers", "sessions", "tokens", "activity", "appearance",
+	"", "profile", "password", "two-factor", "passkeys", "providers", "sessions", "tokens", "activity", "appearance",
 }
 
 // accountPage begins an account page. section is its path below "account/".
@@ -23,7 +23,8 @@ func accountPage(d *web.Deps, q *web.Request, section, template string, data any
 	}
 	for _, s := range sections {
 		if s == "providers" && d.OIDC == nil || s == "password" && !d.Login.Passwords.Of(q.Live.User) ||
-			s == "tokens" && !q.HasTokens() || s == "two-factor" && !hasFactors(d) {
+			s == "tokens" && !q.HasTokens() || s == "two-factor" && !hasFactors(d) ||
+			s == "passkeys" && !d.Login.PasskeysOn() {
 			continue
 		}
 		id, href := s, q.At("/account/"+s)

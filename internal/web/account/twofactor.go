@@ -76,7 +76,7 @@ func (h *TwoFactor) write(w http.ResponseWriter, r *http.Request, q *web.Request
 		return err
 	}
 	page := accountPage(h.Deps, q, "two-factor", "two-factor", twoFactorData{
-		Apps: o.Apps, More: len(o.Apps) < store.MaxTOTPs, Codes: o.Codes, Any: o.Any(),
+		Apps: o.Apps, More: len(o.Apps) < store.MaxTOTPs && !h.Login.Second.NoTOTP, Codes: o.Codes, Any: o.Any(),
 		Only: len(o.Apps)+o.Passkeys == 1 && o.Codes.Left == 0, Demanded: o.Demanded,
 		Ask: o.Asked() || o.Demanded, AskLocked: o.TOTPs > 0 || o.Demanded,
 		Return: ui.HiddenFields(web.StepUpQuery(q.StepUpReturn(nil))),

@@ -16,8 +16,11 @@ import (
 type enrollPage struct {
 	Username string
 	Text     string
-	Due      time.Time // until when it may be put off; zero: no longer
-	Until    string    // how long there is
+	Due      time.Time       // until when it may be put off; zero: no longer
+	Until    string          // how long there is
+	TOTP     bool            // an authenticator app may be added
+	Passkey  *ui.PasskeyForm // nil where there are none
+	None     string          // why not
 }
 
 func (h *Second) showEnroll(w http.ResponseWriter, r *http.Request, q *web.Request) error {
@@ -25,17 +28,28 @@ func (h *Second) showEnroll(w http.ResponseWriter, r *http.Request, q *web.Reque
 	switch {
 	case !ok:
 		return err
-	case st.User.Factors.Any():
+	case h.Login.Second.Has(st.User):
 		return h.refuseEnroll(w, r, q, st, login.ErrFactorExists)
 	}
-	d := enrollPage{Username: st.User.Username, Text: q.Text("enroll.text"), Until: h.timeLeft(q, st)}
+	q.UI.Write(w, r, h.enrollPage(q, st, ""))
+	return nil
+}
+
+// enrollPage asks what the person wants to add. name is what was typed as the name of a passkey.
+func (h *Second) enrollPage(q *web.Request, st login.HalfLoginState, name string) ui.Page {
+	d := enrollPage{
+		Username: st.User.Username, Text: q.Text("enroll.text"), Until: h.timeLeft(q, st), TOTP: !h.Login.Second.NoTOTP,
+	}
 	if st.Purpose == store.HalfLoginOffer {
 		d.Text, d.Due = q.Text("enroll.offer"), st.DueAt
 	}
+	if h.Login.PasskeysOn() {
+		d.None = q.NoPasskeys()
+		d.Passkey = q.PasskeyMaker(web.PasskeyEnrollPage+"/options", web.PasskeyEnrollPage, name)
+	}
 	page := h.page(q, st, "enroll", q.Text("enroll.title"))
 	page.Wide, page.Switch, page.Data = true, languageSwitch(q, "enroll"), d
-	q.UI.Write(w, r, page)
-	return nil
+	return page
 }
 
 // postEnroll puts off what may be put off, or gives the sign-in up.
@@ -188,6 +202,11 @@ func (h *Second) confirmTOTP(w http.ResponseWriter, r *http.Request, q *web.Requ
 	if err != nil {
 		return h.refuseTOTP(w, r, q, st, form.Get(web.NameField), err)
 	}
+	return h.enrolled(w, r, q, in)
+}
+
+// enrolled gives the browser its session, and shows the recovery codes that came with the factor.
+func (h *Second) enrolled(w http.ResponseWriter, r *http.Request, q *web.Request, in login.Enrolled) error {
 	if len(in.Codes) == 0 { // there are some already
 		h.finish(w, r, q, in.SignedIn)
 		return nil

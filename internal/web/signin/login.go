@@ -25,8 +25,9 @@ type loginPage struct {
 	Remember string // label of the check box
 	Ticked   bool
 	Buttons  []providerButton
-	Form     bool   // the form for a password is shown …
-	Choose   string // … or is behind this address, with a link
+	Passkey  *ui.PasskeyForm // nil where nobody can sign in with a passkey alone
+	Form     bool            // the form for a password is shown …
+	Choose   string          // … or is behind this address, with a link
 	Link     string
 	Help     string // "" where nobody could help with a password
 	GoOn     string // where the "signed in elsewhere" hint leads
@@ -127,6 +128,7 @@ func (h *Login) data(r *http.Request, q *web.Request, b returnto.Target, to, use
 		d.Host = u.Host
 	}
 	d.Buttons = providerButtons(h.Deps, r, q, b.Query(to))
+	d.Passkey = q.PasskeySignIn(d.Return)
 	d.Choose, d.Link = chooseURL(q, b, to), q.Text("login.choose")
 	if h.Login.Passwords != login.AllPasswords {
 		d.Help, d.Link = "", q.Text("login.choose_root")

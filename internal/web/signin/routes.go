@@ -25,6 +25,7 @@ func Routes(d *web.Deps) []web.Route {
 		web.Form("/login", web.Optional, login.show, login.post),
 		web.Form(web.StepUpPage, web.SignedIn, stepUp.show, stepUp.post),
 		(&Second{d}).routes(),
+		(&Passkeys{d}).routes(),
 		duringSetup(web.Get("/link/{token}", web.Public, links.open), web.Post("/language", web.Public, postLanguage)),
 		duringSetup(web.Form("/welcome", web.Public, links.show, links.post)...),
 		duringSetup(web.Form("/logout", web.Optional, logout.show, logout.post)...),

@@ -23,10 +23,12 @@ type reauthPage struct {
 	Met     string // where to go on at once: what is asked for is proved already
 	Text    string // what is asked for
 	Forms   []reauthForm
-	Missing string      // what keeps the person from it; "" for nothing
-	Enroll  string      // where to add a second factor; "" where that would not help
-	Return  []ui.Hidden // where to go afterwards, carried along
-	Again   string      // where to sign in once more instead, where there is no form and no button
+	Missing string          // what keeps the person from it; "" for nothing
+	Enroll  string          // where to add a second factor; "" where that would not help
+	Return  []ui.Hidden     // where to go afterwards, carried along
+	Again   string          // where to sign in once more instead, where there is no form and no button
+	Passkey *ui.PasskeyForm // nil where none would do
+	None    string          // why there is none for somebody who has one
 	// Buttons offer the providers that the person has signed in with.
 	Buttons []providerButton
 }
@@ -63,7 +65,7 @@ func (h *StepUp) data(r *http.Request, q *web.Request, t returnto.Target, own st
 		d.Buttons = h.buttons(r, q, t.Query(own))
 	}
 	h.addMissing(q, &d, need, lack)
-	if len(d.Forms) == 0 && len(d.Buttons) == 0 && d.Missing == "" {
+	if len(d.Forms) == 0 && len(d.Buttons) == 0 && d.Passkey == nil && d.Missing == "" {
 		query := t.Query(own)
 		query.Set("switch", "1")
 		d.Again = returnto.At(q.At("/login"), query)
@@ -87,6 +89,11 @@ func (h *StepUp) addForms(q *web.Request, d *reauthPage, need assurance.Need) {
 	if h.Login.Passwords.Has(u) && (first || suffices(assurance.Password)) {
 		d.Forms = append(d.Forms, reauthForm{h.passwordFields(q)})
 	}
+	if suffices(assurance.Passkey) || suffices(assurance.Passkey, assurance.UserVerified) {
+		if d.Passkey, d.None = q.PasskeyProof(u, web.StepUpPage+"/options", web.StepUpPage, d.Return); d.Passkey != nil {
+			d.Passkey.About, d.Passkey.Primary = q.Viewer(), len(d.Forms) == 0
+		}
+	}
 }
 
 // addMissing says what the person has to have first.
@@ -94,13 +101,17 @@ func (h *StepUp) addMissing(q *web.Request, d *reauthPage, need assurance.Need, 
 	u := q.Live.User
 	wants := need.Level.Satisfies(assurance.Two) || need.MFAWithin > 0
 	switch {
-	case lack == assurance.LacksNothing || !wants || d.Missing != "" || len(d.Forms) > 0:
+	case lack == assurance.LacksNothing || !wants || d.Missing != "" || len(d.Forms) > 0 || d.Passkey != nil:
 	case h.Login.Second.Mode == login.MFAOff:
 		d.Missing = q.Text("reauth.off")
 	case need.Level.Satisfies(assurance.PhishingResistant) && u.Factors.Passkeys == 0,
 		!u.Factors.Any():
 		d.Missing = q.Text("reauth.no_factor")
-		d.Enroll = returnto.At(q.At("/account/two-factor"), enrollQuery(d.Return))
+		to := "/account/two-factor"
+		if need.Level.Satisfies(assurance.PhishingResistant) && h.Login.PasskeysOn() {
+			to = web.PasskeysPage
+		}
+		d.Enroll = returnto.At(q.At(to), enrollQuery(d.Return))
 	}
 }
 
@@ -118,7 +129,7 @@ func (h *StepUp) suffices(q *web.Request, need assurance.Need, methods ...string
 	now := h.Clock()
 	have := assurance.Methods(q.Live.Session.Methods).With(methods...)
 	p := assurance.Proof{Level: have.Level(), AuthAt: now, MFAAt: q.Live.Session.MFAAt}
-	if slices.Contains(methods, assurance.TOTP) {
+	if slices.Contains(methods, assurance.TOTP) || slices.Contains(methods, assurance.Passkey) {
 		p.MFAAt = now
 	}
 	return need.Lacks(p, now) == assurance.LacksNothing
@@ -164,12 +175,12 @@ func (h *StepUp) page(q *web.Request, d reauthPage) ui.Page {
 	}
 }
 
-// post checks a password or a code. The name comes from the session: the read-only field is for password managers and
-// is not read.
+// post checks a password, a code or a passkey. The name comes from the session: the read-only field is for password
+// managers and is not read.
 func (h *StepUp) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = form.Once("password", web.CodeField, "rt", "back")
+		err = form.Once(append(web.PasskeyFields(), "password", web.CodeField, "rt", "back")...)
 	}
 	if err != nil {
 		return err
@@ -186,6 +197,9 @@ func (h *StepUp) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 
 func (h *StepUp) confirm(r *http.Request, q *web.Request, form ui.Form) (login.SignedIn, error) {
 	client := q.Client()
+	if response, sent := q.AssertionOf(form); sent {
+		return h.Login.StepUpPasskey(r.Context(), client, q.Live, response)
+	}
 	if form.Has(web.CodeField) {
 		if h.Login.Second.Mode == login.MFAOff {
 			return login.SignedIn{}, login.ErrWrongCode
@@ -207,6 +221,9 @@ func (h *StepUp) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, 
 	switch {
 	case errors.Is(err, store.ErrNotFound): // the session ended meanwhile
 		web.NewResponses(h.Deps).SessionEnded(w, r)
+		return nil
+	case errors.Is(err, login.ErrWrongPasskey):
+		writeRefused(w, r, q, h.page(q, d), err)
 		return nil
 	case errors.As(err, &throttled):
 		q.WriteThrottled(w, r, err, h.page(q, d))

@@ -46,7 +46,9 @@ type verifyPage struct {
 	Fields   []ui.Field // none where no code would be accepted
 	Faults   []ui.Field
 	Action   string
-	Until    string // how long there is
+	Passkey  *ui.PasskeyForm // nil where none would be accepted
+	None     string          // why not, of somebody who has one
+	Until    string          // how long there is
 	Others   []ui.Link
 }
 
@@ -160,6 +162,10 @@ func (h *Second) codePage(q *web.Request, st login.HalfLoginState) ui.Page {
 		d.Fields[0].Focus = true
 	default:
 		d.Text = q.Text("verify.no_app")
+	}
+	d.Passkey, d.None = q.PasskeyProof(st.User, web.VerifyPage+"/options", web.PasskeyVerifyPage, nil)
+	if d.Passkey != nil && d.Fields == nil && !st.User.Factors.Locked() {
+		d.Text, d.Passkey.Primary = q.Text("verify.passkey"), true
 	}
 	page := h.page(q, st, "verify", q.Text("verify.title"))
 	page.Switch, page.Data = languageSwitch(q, "verify"), d

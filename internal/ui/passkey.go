@@ -1,0 +1,25 @@
+package ui
+
+// PasskeyForm is a form that our script fills with what a browser says of a passkey and then sends like any other, for
+// the "passkey" template. It is hidden until the script knows that it can work.
+type PasskeyForm struct {
+	Create   bool   // makes one; otherwise proves one
+	Options  string // address that gives the options of the ceremony
+	Action   string // where the form goes
+	Hidden   []Hidden
+	Name     *Field // for the name of a new one; nil for none
+	About    *Viewer
+	Button   string
+	Primary  bool
+	Autofill bool   // offers passkeys in the name field of the page, too
+	Keep     string // id of a check box of another form whose state goes along; "" for none
+	Without  string // what to read in a browser without scripts; "" for nothing
+}
+
+// Field returns the name of the field with the response.
+func (f PasskeyForm) Field() string {
+	if f.Create {
+		return "attestation"
+	}
+	return "assertion"
+}
