@@ -163,6 +163,7 @@ func identityMove(c *call) error {
 type accessLeftJSON struct {
 	Identities []api.Identity `json:"identities,omitempty"`
 	Tokens     int            `json:"tokens,omitempty"`
+	Passkeys   int            `json:"passkeys,omitempty"`
 }
 
 // noteAccessLeft prints notes about who else still gets in to an account, and returns that.
@@ -171,7 +172,7 @@ func (c *call) noteAccessLeft(e *env, u store.User) (out accessLeftJSON, err err
 	if err != nil {
 		return out, err
 	}
-	out.Tokens = left.Tokens
+	out.Tokens, out.Passkeys = left.Tokens, left.Passkeys
 	names := make([]string, len(left.Identities))
 	for i, id := range left.Identities {
 		names[i] = sanitize(id.Provider)
@@ -180,6 +181,10 @@ func (c *call) noteAccessLeft(e *env, u store.User) (out accessLeftJSON, err err
 	if len(names) > 0 {
 		c.notef("note: %s can still be signed in to through %s; see %q", sanitize(u.Username), strings.Join(names, ", "),
 			"caddy gatehouse identity unlink")
+	}
+	if left.Passkeys > 0 {
+		c.notef("note: %d passkey(s) of %s can still sign in; see %q", left.Passkeys, sanitize(u.Username),
+			"caddy gatehouse user reset-mfa "+sanitize(u.Username))
 	}
 	if left.Tokens > 0 {
 		c.notef("note: %d token(s) of %s go on; see %q", left.Tokens, sanitize(u.Username),
