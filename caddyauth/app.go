@@ -84,6 +84,7 @@ type App struct {
 	upgradeNotes    noteLimit
 	unusedFactors   atomic.Int64 // people with a second factor that nobody is asked for
 	machines        *machineJWTs
+	sites           siteNames // of all gates
 
 	live      atomic.Pointer[live] // nil until the store is open
 	ready     chan struct{}        // closed when live is set, or will not be soon

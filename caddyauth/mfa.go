@@ -33,6 +33,14 @@ type MFAConfig struct {
 	Grace *caddy.Duration `json:"grace,omitempty"`
 	// Issuer is what authenticator apps call this site; default the brand's title, or else the host.
 	Issuer string `json:"issuer,omitempty"`
+	// Methods are the second factors that people may add, `totp` and `passkey`; default both. Authenticator apps that there
+	// are already are asked for even so.
+	Methods []string `json:"methods,omitempty"`
+	// PasskeyLogin lets people sign in with a passkey alone; default true.
+	PasskeyLogin *bool `json:"passkey_login,omitempty"`
+	// RPID is the domain that passkeys belong to, on the hosts that are it or lie below it; elsewhere they belong to the
+	// host. Default: session.cookie_domain.
+	RPID string `json:"rp_id,omitempty"`
 }
 
 // mfaModes are the modes by their names.
@@ -64,6 +72,7 @@ func parseMFA(a *App, d *caddyfile.Dispenser) error {
 		return d.WrapErr(err)
 	}
 	a.checkLater(&mode, a.MFA.checkTogether)
+	a.checkLater(&mode, a.MFA.checkPasskeys)
 	return block(d, func(option string) error {
 		switch option {
 		case "group":
@@ -72,8 +81,14 @@ func parseMFA(a *App, d *caddyfile.Dispenser) error {
 			return a.MFA.parseGrace(d)
 		case "issuer":
 			return a.MFA.parseIssuer(d)
+		case "methods":
+			return a.MFA.parseMethods(d)
+		case "passkey_login":
+			return a.MFA.parsePasskeyLogin(d)
+		case "rp_id":
+			return a.MFA.parseRPID(d)
 		}
-		return d.Errf("unrecognized option %q; mfa knows group, grace and issuer", option)
+		return d.Errf("unrecognized option %q; mfa knows group, grace, issuer, methods, passkey_login and rp_id", option)
 	}, "group")
 }
 
@@ -148,7 +163,8 @@ func (c *MFAConfig) checkIssuer() error {
 func (c *MFAConfig) checkTogether() error {
 	demands := c.Mode == "admins" || c.Mode == "required" || len(c.Groups) > 0
 	switch {
-	case c.Mode == "off" && (len(c.Groups) > 0 || c.Grace != nil || c.Issuer != ""):
+	case c.Mode == "off" && (len(c.Groups) > 0 || c.Grace != nil || c.Issuer != "" || len(c.Methods) > 0 ||
+		c.PasskeyLogin != nil || c.RPID != ""):
 		return errors.New("mfa off: nobody is asked for a second factor, so it takes no block; remove that, or use another " +
 			"mode")
 	case c.Grace != nil && !demands:

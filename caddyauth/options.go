@@ -44,6 +44,7 @@ var sections = []section{
 	{resolveTokens, tokensSettings},
 	{resolvePassword, passwordSettings},
 	{resolveMFA, mfaSettings},
+	{resolvePasskeys, passkeySettings},
 	{resolveThrottle, throttleSettings},
 	{resolveAudit, auditSettings},
 	{resolvePages, pagesSettings},

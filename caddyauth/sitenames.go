@@ -55,6 +55,7 @@ func (a *App) checkServers(ctx caddy.Context) error {
 			}
 		}
 	}
+	a.sites = sites
 	if err := a.checkSiteNames(sites); err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (a *App) checkSiteNames(sites siteNames) error {
 			"that no session would be shared; gated sites are %s: name the domain that they have in common, or leave the "+
 			"line out", d, names)
 	}
-	return nil
+	return a.checkRPSite(sites)
 }
 
 // checkListeners warns of sites on unix sockets where nobody's address is known.

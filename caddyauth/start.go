@@ -114,6 +114,9 @@ func (a *App) start(parent context.Context) error {
 	if err := a.warnOfUnusedFactors(ctx, a.rt.Store); err != nil {
 		return err
 	}
+	if err := a.warnOfLostPasskeys(ctx, a.rt.Store); err != nil {
+		return err
+	}
 	a.rt.KeepEvents(a, a.opt.retention)
 	if res.NeedsSetup {
 		if err := a.rt.LogSetupLink(ctx, l.accounts, a.siteAddresses(), a.opt.prefix, a.log); err != nil {
