@@ -8,100 +8,110 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http/httptest"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
+// options are what the flags say.
+type options struct {
+	binary string
+	older  []olderBinary
+	part   string
+	rounds int
+	sample time.Duration
+	conns  []int
+	bad    int
+}
+
+// olderBinary is a Caddy of another commit. Its requests are measured in the same rounds: figures of two runs differ by
+// what the machine did meanwhile.
+type olderBinary struct{ name, file string }
+
 func main() {
-	rounds := flag.Int("rounds", 8, "samples of each target, each between two plain ones")
-	sample := flag.Duration("sample", 2*time.Second, "length of a sample")
-	conns := flag.String("c", "16,64", "connections, a table each; none: only the flood and the memory")
-	binary := flag.String("caddy", "", "a Caddy with the plugin; default: build ./cmd/caddy")
-	part := flag.String("part", "all", "gate: sessions, signed identity, sign-ins; programs: tokens; or all")
-	bad := flag.Int("bad", 1_000_000, "bad tokens of each kind")
+	o, conns := options{}, ""
+	flag.IntVar(&o.rounds, "rounds", 8, "samples of each target, each between two plain ones")
+	flag.DurationVar(&o.sample, "sample", 2*time.Second, "length of a sample")
+	flag.StringVar(&conns, "c", "16,64", "connections, a table each; none: only the flood and the memory")
+	flag.StringVar(&o.binary, "caddy", "", "a Caddy with the plugin; default: build ./cmd/caddy")
+	flag.StringVar(&o.part, "part", "all", "requests: of sessions; gate: also signed identity, sign-ins, memory; programs: tokens; or all")
+	flag.IntVar(&o.bad, "bad", 1_000_000, "bad tokens of each kind")
+	flag.Func("also", "`name=file` of another Caddy with the plugin, as of an older commit, for the same rounds; repeat it for more",
+		func(text string) error {
+			name, file, _ := strings.Cut(text, "=")
+			if name == "" || file == "" {
+				return errors.New("use a name and a file such as before=/tmp/caddy")
+			}
+			o.older = append(o.older, olderBinary{name, file})
+			return nil
+		})
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	var counts []int
-	for c := range strings.SplitSeq(*conns, ",") {
-		if *conns == "none" {
+	for c := range strings.SplitSeq(conns, ",") {
+		if conns == "none" {
 			break
 		}
 		n, err := strconv.Atoi(c)
 		if err != nil || n < 1 {
-			fmt.Fprintf(os.Stderr, "bench: -c %s: use numbers of connections such as 16,64\n", *conns)
+			fmt.Fprintf(os.Stderr, "bench: -c %s: use numbers of connections such as 16,64\n", conns)
 			os.Exit(2)
 		}
-		counts = append(counts, n)
+		o.conns = append(o.conns, n)
 	}
-	if *part != "all" && *part != "gate" && *part != "programs" {
-		fmt.Fprintf(os.Stderr, "bench: -part %s: use gate, programs or all\n", *part)
+	if !slices.Contains([]string{"all", "requests", "gate", "programs"}, o.part) {
+		fmt.Fprintf(os.Stderr, "bench: -part %s: use requests, gate, programs or all\n", o.part)
 		os.Exit(2)
 	}
-	if err := run(ctx, *binary, *part, *rounds, *sample, counts, *bad); err != nil {
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, binary, part string, rounds int, sample time.Duration, conns []int, bad int) error {
+func run(ctx context.Context, o options) error {
 	dir, err := os.MkdirTemp("", "gatehouse-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if binary == "" {
-		if binary, err = build(ctx, dir); err != nil {
+	if o.binary == "" {
+		if o.binary, err = build(ctx, dir); err != nil {
 			return err
 		}
 	}
 	up := upstream()
 	defer up.Close()
-	if part != "programs" {
-		if err := gate(ctx, binary, dir, up, rounds, sample, conns); err != nil {
+	if o.part != "programs" {
+		if err := gate(ctx, o, dir, up); err != nil {
 			return err
 		}
 	}
-	if part == "gate" {
+	if o.part != "all" && o.part != "programs" {
 		return nil
 	}
-	return programs(ctx, binary, dir, up, rounds, sample, conns, bad)
+	return programs(ctx, o.binary, dir, up, o.rounds, o.sample, o.conns, o.bad)
 }
 
 // gate measures people: their requests, their starts, and what a flood of sign-ins does to them.
-func gate(ctx context.Context, binary, dir string, up *httptest.Server, rounds int, sample time.Duration, conns []int) error {
-	plain, err := startCaddy(ctx, binary, dir, "plain", "", "", up)
+func gate(ctx context.Context, o options, dir string, up *httptest.Server) error {
+	plain, err := startCaddy(ctx, o.binary, dir, "plain", "", "", up)
 	if err != nil {
 		return err
 	}
 	defer plain.stop()
-	control, err := startCaddy(ctx, binary, dir, "control", "", "", up)
-	if err != nil {
-		return err
-	}
-	defer control.stop()
-	gated, err := startCaddy(ctx, binary, dir, "gated", "gatehouse", manyAttempts, up)
+	gated, err := startCaddy(ctx, o.binary, dir, "gated", "gatehouse", manyAttempts, up)
 	if err != nil {
 		return err
 	}
 	defer gated.stop()
-	// What Caddy itself does with six more headers: clone them, record them for a log line, write them to the upstream.
-	headers, err := startCaddy(ctx, binary, dir, "headers", identityHeaders, "", up)
-	if err != nil {
-		return err
-	}
-	defer headers.stop()
-	throttled, err := startCaddy(ctx, binary, dir, "throttled", "gatehouse", "", up)
-	if err != nil {
-		return err
-	}
-	defer throttled.stop()
 	cookie, err := gated.signIn(ctx)
 	if err != nil {
 		return err
@@ -109,33 +119,70 @@ func gate(ctx context.Context, binary, dir string, up *httptest.Server, rounds i
 	if err := starts(ctx, plain, gated, cookie); err != nil {
 		return err
 	}
-	// The same request goes to all of them, cookie included: what Caddy itself does with one more header is not the
-	// gate's cost.
-	base := target{name: "plain Caddy", server: plain, cookie: cookie, status: 200}
-	targets := []target{
-		{name: "plain again (A/A control)", server: control, cookie: cookie, status: 200},
-		{name: "plain with the same six headers", server: headers, cookie: cookie, status: 200},
-		{name: "gated, warm session", server: gated, cookie: cookie, status: 200},
-		{name: "gated, anonymous page load", server: gated, status: 302},
-	}
-	for _, c := range conns {
-		if err := compare(ctx, "a client's two headers", base, targets, rounds, sample, c); err != nil {
-			return err
-		}
-		if err := compare(ctx, "a browser's headers", base.asBrowser(), asBrowsers(targets), rounds, sample, c); err != nil {
-			return err
-		}
-	}
-	if err := compareAssertion(ctx, binary, dir, up, rounds, sample, conns); err != nil {
+	if err := requests(ctx, o, dir, up, target{name: "plain Caddy", server: plain, cookie: cookie, status: 200}, gated); err != nil {
 		return err
 	}
-	if err := flood(ctx, "many addresses", gated, rounds, sample); err != nil {
+	if o.part == "requests" {
+		return nil
+	}
+	if err := compareAssertion(ctx, o.binary, dir, up, o.rounds, o.sample, o.conns); err != nil {
 		return err
 	}
-	if err := flood(ctx, "one address", throttled, rounds, sample); err != nil {
+	if err := flood(ctx, "many addresses", gated, o.rounds, o.sample); err != nil {
+		return err
+	}
+	throttled, err := startCaddy(ctx, o.binary, dir, "throttled", "gatehouse", "", up)
+	if err != nil {
+		return err
+	}
+	defer throttled.stop()
+	if err := flood(ctx, "one address", throttled, o.rounds, o.sample); err != nil {
 		return err
 	}
 	return manySessions(ctx, plain, gated)
+}
+
+// requests compares requests to gated, and to the gates of older binaries, with base. The same request goes to all of
+// them, cookie included: what Caddy itself does with one more header is not the gate's cost.
+func requests(ctx context.Context, o options, dir string, up *httptest.Server, base target, gated *server) error {
+	control, err := startCaddy(ctx, o.binary, dir, "control", "", "", up)
+	if err != nil {
+		return err
+	}
+	defer control.stop()
+	// What Caddy itself does with six more headers: clone them, record them for a log line, write them to the upstream.
+	headers, err := startCaddy(ctx, o.binary, dir, "headers", identityHeaders, "", up)
+	if err != nil {
+		return err
+	}
+	defer headers.stop()
+	targets := []target{
+		{name: "plain again (A/A control)", server: control, cookie: base.cookie, status: 200},
+		{name: "plain with the same six headers", server: headers, cookie: base.cookie, status: 200},
+		{name: "gated, warm session", server: gated, cookie: base.cookie, status: 200},
+		{name: "gated, anonymous page load", server: gated, status: 302},
+	}
+	for i, old := range o.older {
+		srv, err := startCaddy(ctx, old.file, dir, fmt.Sprint("older-", i), "gatehouse", manyAttempts, up)
+		if err != nil {
+			return err
+		}
+		defer srv.stop()
+		cookie, err := srv.signIn(ctx)
+		if err != nil {
+			return err
+		}
+		targets = append(targets, target{name: "gated, warm session, " + old.name, server: srv, cookie: cookie, status: 200})
+	}
+	for _, c := range o.conns {
+		if err := compare(ctx, "a client's two headers", base, targets, o.rounds, o.sample, c); err != nil {
+			return err
+		}
+		if err := compare(ctx, "a browser's headers", base.asBrowser(), asBrowsers(targets), o.rounds, o.sample, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // manyAttempts lifts the throttle for the address of the load generator.
