@@ -57,11 +57,14 @@ var nextOK = caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) 
 })
 
 // discard is a ResponseWriter that costs nothing.
-type discard struct{ h http.Header }
+type discard struct {
+	h      http.Header
+	status int
+}
 
 func (d *discard) Header() http.Header         { return d.h }
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
-func (d *discard) WriteHeader(int)             {}
+func (d *discard) WriteHeader(status int)      { d.status = status }
 
 // benchRequest makes a request as a browser sends it, prepared as Caddy's server does.
 func benchRequest(addr, cookie string) *http.Request {
@@ -98,6 +101,43 @@ func benchThrough(b *testing.B, base *http.Request, h caddyhttp.MiddlewareHandle
 		}
 	}
 }
+
+// benchSite measures one request through the whole server, whose app is a line of text: what comes before the gate, too.
+// The gate's cost is what SiteWarm takes more than SiteNothing.
+func benchSite(b *testing.B, site string, signedIn bool) {
+	s := startAdmin(b, site+"\n\trespond ok")
+	cookie := strings.Repeat("A", 43)
+	if signedIn {
+		br := s.browser()
+		br.signIn(adminName, adminPass)
+		br.reaches("/")
+		cookie = br.cookie()
+	}
+	app, err := caddy.ActiveContext().AppIfConfigured("http")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var srv *caddyhttp.Server
+	for _, each := range app.(*caddyhttp.App).Servers {
+		srv = each
+	}
+	base := benchRequest(s.addr, cookie)
+	base.RequestURI = base.URL.RequestURI()
+	base.URL.Scheme, base.URL.Host = "", ""
+	w := &discard{h: make(http.Header)}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w.h)
+		srv.ServeHTTP(w, base.Clone(base.Context()))
+		if w.status != http.StatusOK {
+			b.Fatal(w.status)
+		}
+	}
+}
+
+func BenchmarkSiteNothing(b *testing.B) { benchSite(b, "", false) }
+
+func BenchmarkSiteWarm(b *testing.B) { benchSite(b, "gatehouse", true) }
 
 type nothing struct{}
 
