@@ -26,8 +26,7 @@ func ParseHost(s string) (Host, bool) {
 	name, port := s, ""
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		name, port = s[:i], s[i+1:]
-		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil || port[0] == '0' { // it takes digits and nothing else
 			return Host{}, false
 		}
 	}
