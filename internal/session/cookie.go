@@ -215,16 +215,44 @@ func StripCookies(h http.Header, base string, backing *[1]string) {
 	}
 }
 
-// stripLine returns one Cookie line without our cookies.
+// stripLine returns one Cookie line without our cookies. What is left is mostly in one piece, which takes no copy.
 func stripLine(line, base string) string {
 	if !strings.Contains(line, base) && !strings.Contains(line, DefaultName) {
 		return line
 	}
+	start, end := -1, 0 // of the piece
+	for at := 0; at <= len(line); {
+		part, _, _ := strings.Cut(line[at:], ";")
+		after := at + len(part)
+		switch {
+		case isOursPart(part, base), start < 0 && part == "":
+		case start < 0:
+			start, end = at, after
+		case end == at-len(";"):
+			end = after
+		default:
+			return joinOthers(line, base)
+		}
+		at = after + len(";")
+	}
+	if start < 0 {
+		return ""
+	}
+	return strings.Trim(line[start:end], " \t")
+}
+
+// isOursPart reports whether a part of a Cookie line is a cookie of ours.
+func isOursPart(part, base string) bool {
+	name, _, _ := strings.Cut(part, "=")
+	return isOurs(strings.Trim(name, " \t"), base)
+}
+
+// joinOthers is stripLine where one of ours is between others.
+func joinOthers(line, base string) string {
 	var b strings.Builder
 	b.Grow(len(line))
 	for part := range strings.SplitSeq(line, ";") {
-		name, _, _ := strings.Cut(part, "=")
-		if isOurs(strings.Trim(name, " \t"), base) {
+		if isOursPart(part, base) {
 			continue
 		}
 		if b.Len() > 0 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,6 +118,48 @@ func TestTheUpstreamSeesEveryCookieButOurs(t *testing.T) {
 	session.StripCookies(h, "", new([1]string))
 	if len(h["Cookie"]) != 1 || h["Cookie"][0] != "a=1" {
 		t.Errorf("two lines left %q", h["Cookie"])
+	}
+}
+
+// What is left of a Cookie line is all others, in their order, byte for byte, wherever ours are among them.
+func TestTheOtherCookiesAreLeftAsTheyCame(t *testing.T) {
+	parts := []string{"gatehouse=x", " __Host-gatehouse-flow-1=y", "a=1", " b=gatehouse", "", " "}
+	var lines func(n int) [][]string
+	lines = func(n int) (all [][]string) {
+		if n == 0 {
+			return [][]string{nil}
+		}
+		for _, line := range lines(n - 1) {
+			for _, p := range parts {
+				all = append(all, append(slices.Clone(line), p))
+			}
+		}
+		return all
+	}
+	for n := range 6 {
+		for _, line := range lines(n) {
+			left := slices.DeleteFunc(slices.Clone(line), func(p string) bool { return p == parts[0] || p == parts[1] })
+			if len(left) == len(line) {
+				continue
+			}
+			want := strings.Trim(strings.TrimLeft(strings.Join(left, ";"), ";"), " \t")
+			h := http.Header{"Cookie": {strings.Join(line, ";")}}
+			session.StripCookies(h, "", new([1]string))
+			if got := h.Get("Cookie"); got != want {
+				t.Errorf("%q: left %q, want %q", line, got, want)
+			}
+		}
+	}
+}
+
+// Most requests have a cookie of ours and nothing odd: removing it allocates nothing.
+func TestRemovingACookieOfOursTakesNoCopy(t *testing.T) {
+	for _, line := range []string{"gatehouse=x", "a=1; gatehouse=x", "gatehouse=x; a=1; b=2", "a=1; __Host-gatehouse=x; gatehouse-theme=y"} {
+		h, backing := make(http.Header, 1), new([1]string)
+		lines := []string{line}
+		if n := testing.AllocsPerRun(10, func() { h["Cookie"] = lines; session.StripCookies(h, "", backing) }); n > 0 {
+			t.Errorf("%q: %v allocations", line, n)
+		}
 	}
 }
 
