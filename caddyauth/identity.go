@@ -46,29 +46,60 @@ var placeholders = [numValues]string{
 // guardedNames are the folded names that no client may send on to an app: the default headers, that of assertions, and
 // every configured one, of all gates of the app, because one site's upstream may be another's; and that of our own
 // tokens, which an upstream might read in another spelling.
-type guardedNames map[string]struct{}
+type guardedNames struct {
+	folded map[string]struct{}
+	// shapes says which lengths there are of names that begin with a byte: a bit for each, the lowest for 1. It tells
+	// nearly every header of a request from the guarded ones before it is folded.
+	shapes [256]uint64
+}
 
 const maxNameLen = 64
 
 func (g *guardedNames) add(name string) {
-	if *g == nil {
-		*g = make(guardedNames)
+	if g.folded == nil {
+		g.folded = make(map[string]struct{})
 	}
 	var buf [maxNameLen]byte
 	if n := foldHeader(&buf, name); n > 0 {
-		(*g)[string(buf[:n])] = struct{}{}
+		g.folded[string(buf[:n])] = struct{}{}
+		g.shapes[buf[0]] |= 1 << (n - 1)
 	}
 }
 
 // has reports whether a header name folds to a guarded one.
-func (g guardedNames) has(name string) bool {
+func (g *guardedNames) has(name string) bool {
+	if first, length, ok := foldedShape(name); ok && g.shapes[first]&(1<<(length-1)) == 0 {
+		return false
+	}
 	var buf [maxNameLen]byte
 	n := foldHeader(&buf, name)
 	if n <= 0 {
 		return false
 	}
-	_, ok := g[string(buf[:n])]
+	_, ok := g.folded[string(buf[:n])]
 	return ok
+}
+
+// foldedShape returns what a folded name begins with, and its length. ok is false where it takes folding to find out: a
+// name that begins or ends with what is dropped, or is too long.
+func foldedShape(name string) (first byte, length int, ok bool) {
+	length = len(name)
+	if length == 0 || length > maxNameLen {
+		return 0, 0, false
+	}
+	first = foldByte(name[0])
+	return first, length, first != '-' && foldByte(name[length-1]) != '-'
+}
+
+// foldByte returns a letter in lower case, a digit as it is, and '-' for everything else.
+func foldByte(c byte) byte {
+	switch {
+	case c >= 'A' && c <= 'Z':
+		return c + 'a' - 'A'
+	case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		return c
+	}
+	return '-'
 }
 
 // foldHeader writes name to buf the way a lenient upstream may read it and returns its length, or -1 when it is
@@ -77,14 +108,7 @@ func (g guardedNames) has(name string) bool {
 func foldHeader(buf *[maxNameLen]byte, name string) int {
 	n := 0
 	for i := range len(name) {
-		c := name[i]
-		switch {
-		case c >= 'A' && c <= 'Z':
-			c += 'a' - 'A'
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
-		default:
-			c = '-'
-		}
+		c := foldByte(name[i])
 		if c == '-' && n == 0 {
 			continue
 		}
@@ -113,7 +137,7 @@ func foldHeader(buf *[maxNameLen]byte, name string) int {
 //     any request, with any header, reaches the upstream unseen.
 //
 // It returns the upgrade that it took.
-func (g guardedNames) strip(r *http.Request) (upgrade string) {
+func (g *guardedNames) strip(r *http.Request) (upgrade string) {
 	for name := range r.Header {
 		if g.has(name) {
 			delete(r.Header, name) // by the raw key: Del would canonicalize it

@@ -19,10 +19,14 @@ import (
 // logged instead of the first. Matchers, rewrites, error routes, other handlers and the app see the address without the
 // secret, too; our own pages get it beside the request.
 
-// addressHeaders contain an address that the client, or another proxy, sent.
-var addressHeaders = []string{
-	"Referer", "Hx-Current-Url", "Next-Url", "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url", "X-Request-Uri",
-	"X-Rewrite-Url",
+// holdsAddress reports whether a header contains an address that the client, or another proxy, sent.
+func holdsAddress(name string) bool {
+	switch name {
+	case "Referer", "Hx-Current-Url", "Next-Url", "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url", "X-Request-Uri",
+		"X-Rewrite-Url":
+		return true
+	}
+	return false
 }
 
 // redacted is what a request contained before its secrets were removed.
@@ -93,21 +97,6 @@ func (a *App) redactHeaders(h http.Header) (shown, taken http.Header) {
 		}
 		shown[name] = values
 	}
-	for _, name := range addressHeaders {
-		var values []string
-		for i, value := range h[name] {
-			address := reqctx.Loggable(value, a.opt.prefix)
-			if address != value && values == nil {
-				values = slices.Clone(h[name])
-			}
-			if values != nil {
-				values[i] = address
-			}
-		}
-		if values != nil {
-			change(name, values)
-		}
-	}
 	for name, values := range h {
 		if a.secret.has(name) {
 			if taken == nil {
@@ -115,9 +104,27 @@ func (a *App) redactHeaders(h http.Header) (shown, taken http.Header) {
 			}
 			taken[name] = values
 			change(name, []string{reqctx.Redacted})
+		} else if holdsAddress(name) {
+			if addresses := loggableAddresses(values, a.opt.prefix); addresses != nil {
+				change(name, addresses)
+			}
 		}
 	}
 	return shown, taken
+}
+
+// loggableAddresses returns addresses as they may be logged, nil when nothing changes.
+func loggableAddresses(values []string, prefix string) (shown []string) {
+	for i, value := range values {
+		address := reqctx.Loggable(value, prefix)
+		if address != value && shown == nil {
+			shown = slices.Clone(values)
+		}
+		if shown != nil {
+			shown[i] = address
+		}
+	}
+	return shown
 }
 
 // pathOf returns the escaped path of a request as it came.
