@@ -31,9 +31,8 @@ type preHandler struct {
 
 // hostSite is a route of the server's own list, which is a site's where the configuration is a Caddyfile.
 type hostSite struct {
-	hosts     []caddyhttp.RequestMatcherWithError // any of which matches; nil for every host
-	gated     bool                                // it has a gate
-	exclusive bool                                // no route after it sees requests for its hosts
+	hosts []caddyhttp.RequestMatcherWithError // any of which matches; nil for every host
+	gated bool                                // it has a gate, or else no route after it sees requests for its hosts
 }
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
@@ -71,9 +70,6 @@ func (p *preHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next cadd
 // apps may have identities from elsewhere.
 func (p *preHandler) mayReachGate(r *http.Request) bool {
 	for _, s := range p.sites {
-		if !s.gated && !s.exclusive {
-			continue
-		}
 		if s.matches(r) {
 			return s.gated
 		}

@@ -31,18 +31,25 @@ func nameSet(list ...string) map[string]bool {
 	return set
 }
 
-// sites returns the sites of the server's routes, or of its error routes. The two can differ for one host: a site
-// without error routes has those of the site for every host.
+// sites returns the sites of the server's routes, or of its error routes, as far as [preHandler.mayReachGate] has to
+// look: to the last one that has no gate. The two lists can differ for one host: a site without error routes has those
+// of the site for every host.
 func (p *plan) sites(list []*planRoute) []hostSite {
 	var out []hostSite
+	last := 0 // how many there are until the last one without a gate
 	for _, r := range list {
-		s := hostSite{gated: p.gatedSite(r), exclusive: r.exclusive()}
+		s, exclusive := hostSite{gated: p.gatedSite(r)}, r.exclusive()
 		if !r.anyHost() {
-			s.hosts, s.exclusive = r.hostMatch, s.exclusive && len(r.hostMatch) > 0
+			s.hosts, exclusive = r.hostMatch, exclusive && len(r.hostMatch) > 0
 		}
-		out = append(out, s)
+		if !s.gated && !exclusive {
+			continue // what comes after it may have one
+		}
+		if out = append(out, s); !s.gated {
+			last = len(out)
+		}
 	}
-	return out
+	return out[:last]
 }
 
 // gatedSite reports whether there is a gate in the routes or error routes for the hosts of r.
