@@ -25,7 +25,6 @@ type request struct {
 
 	replacer *caddy.Replacer
 	path     string   // escaped path as it came, without the query
-	pathless bool     // the request's target is no path: absolute, an authority, or "*"
 	uri      *url.URL // as it came
 	target   policy.Target
 	cookie   session.Cookie
@@ -34,14 +33,15 @@ type request struct {
 	session  *session.Live // set by resolve; nil for none
 	pageCtx  *reqctx.Request
 
-	// Of the first request.
+	// Of the first request, but for pathless. The flags are together, as alone each takes as much as eight.
+	pathless     bool   // its target is no path: absolute, an authority, or "*"
 	seen         bool   // by a gate before
+	several      bool   // it has several session tokens, and which one counts is not known yet
+	tookBasic    bool   // a gate before took it as Basic
 	gate         *Gate  // the last gate that let the request through, nil for none
 	token        string // session token, "" for none; see chooseToken
 	presented    session.Presented
-	several      bool // it has several session tokens, and which one counts is not known yet
 	credential   credential.Presented
-	tookBasic    bool     // a gate before took it as Basic
 	upgrade      string   // to what but a WebSocket the client wants to upgrade, "" for nothing
 	cookieHeader []string // as it came, with our cookies
 	// credentialHeaders are those that the credential came in, as they came.

@@ -18,10 +18,10 @@ import (
 type Response struct {
 	http.ResponseWriter
 
-	// Private keeps a response that says nothing about caches from being shown without asking again.
-	Private bool
 	// CookieName is the configured name of our cookies, which the app must not set; see [session.DropSetCookies].
 	CookieName string
+	// Private keeps a response that says nothing about caches from being shown without asking again.
+	Private bool
 
 	ours   bool      // the gate writes, not the app
 	headed bool      // nothing is added to the header any more
