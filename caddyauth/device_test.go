@@ -2,9 +2,11 @@ package caddyauth_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -82,5 +84,58 @@ func TestAProgramGetsInWithWhatItsOwnerApproved(t *testing.T) {
 	c = s.browser()
 	if a := c.do(c.request("GET", "/api/x", nil, "Authorization", "Bearer "+token)); a.StatusCode != 200 {
 		t.Errorf("a token that was fetched before: %d", a.StatusCode)
+	}
+}
+
+// A page that leads to another one with a code tells no log the code: signed out, by the form that signs in, long after
+// the sign-in, by the form that asks again, and by forms that name no code in their own address.
+func TestWhatAPageLeadsToIsInNoLog(t *testing.T) {
+	s := startAdmin(t, "gatehouse\nlog", withGlobal("tokens {\n\tdevice\n}"))
+	const code, at = "WDJB-MJHT", "/_auth/device?user_code=WDJB-MJHT"
+	leads := func(what string, a response, n string) {
+		t.Helper()
+		if to := a.Header.Get("Location"); a.StatusCode != 303 || !strings.Contains(to, code) {
+			t.Errorf("%s: %d leads to %q", what, a.StatusCode, to)
+		}
+		log := s.logs.waitFor(t, n)
+		if strings.Contains(log, code) {
+			t.Errorf("%s: the log has %s", what, log[strings.Index(log, code)-200:][:220])
+		}
+		if strings.Count(log, n) != 1 {
+			t.Errorf("%s: %d lines in the log", what, strings.Count(log, n))
+		}
+	}
+	send := func(b *browser, r *http.Request, n string) response {
+		r.Header.Set("X-Number", n)
+		return b.do(r)
+	}
+	b := s.browser()
+	leads("signed out", send(b, b.request("GET", at, nil, "Accept", "text/html", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"), "no-1-"), "no-1-")
+	leads("signing in", send(b, b.form("/_auth/login", "username", adminName, "password", adminPass, "to", at), "no-2-"), "no-2-")
+	s.makeStale(b)
+	leads("long after", send(b, b.request("GET", at, nil, "Accept", "text/html", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"), "no-3-"), "no-3-")
+	leads("approving long after", send(b, b.form("/_auth/device", "user_code", code, "decision", "approve"), "no-4-"), "no-4-")
+	leads("confirming", send(b, b.form("/_auth/reauth", "password", adminPass, "rt", at), "no-5-"), "no-5-")
+}
+
+// makeStale gives a browser a session whose sign-in was long ago.
+func (s *caddyServer) makeStale(b *browser) {
+	s.t.Helper()
+	st, ctx := s.openStore(), s.t.Context()
+	old, u, err := st.SessionByToken(ctx, store.HashToken(b.cookie()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	site, _ := url.Parse("http://" + s.addr)
+	text := store.NewToken()
+	old.ID, old.TokenHash, old.UserID = store.NewID(time.Now()), store.HashToken(text), u.ID
+	old.AuthAt = time.Now().Add(-time.Hour)
+	if err := st.Change(ctx, func(tx store.Tx) error { return tx.CreateSession(ctx, old) }); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, c := range b.http.Jar.Cookies(site) {
+		if c.Name == "gatehouse" {
+			b.http.Jar.SetCookies(site, []*http.Cookie{{Name: c.Name, Value: text + c.Value[len(text):], Path: "/"}})
+		}
 	}
 }

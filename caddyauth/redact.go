@@ -53,7 +53,8 @@ func redactedOf(ctx context.Context) *redacted {
 	return c
 }
 
-// redact serves a request that must not be logged as it came, and reports whether it did. It has to run before all
+// redact serves a request that must not be logged as it came, or whose response must not, and reports whether it did.
+// Below the prefix any response may lead to an address with a secret, whatever the request was. It has to run before all
 // other handlers of a site: what runs before it runs twice, and sees the secret.
 func (a *App) redact(w http.ResponseWriter, r *http.Request) bool {
 	ctx := r.Context()
@@ -69,7 +70,8 @@ func (a *App) redact(w http.ResponseWriter, r *http.Request) bool {
 	prefix := a.opt.prefix
 	target := reqctx.Loggable(orig.RequestURI, prefix)
 	header, taken := a.redactHeaders(r.Header)
-	if target == orig.RequestURI && header == nil {
+	ours := reqctx.UnderPrefix(orig.RequestURI, prefix)
+	if target == orig.RequestURI && header == nil && !ours {
 		return false
 	}
 	c := &redacted{path: pathOf(orig.RequestURI, orig.URL), uri: orig.URL, headers: taken, Context: ctx}
@@ -79,7 +81,7 @@ func (a *App) redact(w http.ResponseWriter, r *http.Request) bool {
 		again.Header = header
 	}
 	caddyhttp.SetVar(ctx, caddyhttp.LogSkipVar, true)
-	if target == orig.RequestURI {
+	if !ours {
 		srv.ServeHTTP(w, again)
 		return true
 	}
@@ -146,7 +148,7 @@ func parsed(target string, orig *url.URL, prefix string) *url.URL {
 }
 
 // redactingWriter sends a response with its headers, and shows the log others: the target of a redirect may contain the
-// address that was requested.
+// address that was requested, or one that a form or a provider has given back.
 type redactingWriter struct {
 	http.ResponseWriter
 	prefix string

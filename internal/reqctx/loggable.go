@@ -18,17 +18,8 @@ const Redacted = "REDACTED"
 // any reading of the path, only plain short segments remain, nothing after "link", and of a query the short plain
 // values under names of parameters that are never secret.
 func Loggable(target, prefix string) string {
-	start := pathStart(target)
-	if start < 0 {
-		return target
-	}
-	end := strings.IndexAny(target[start:], "?#")
-	if end < 0 {
-		end = len(target)
-	} else {
-		end += start
-	}
-	if !underPrefix(target[start:end], prefix) {
+	start, end := pathOf(target)
+	if start < 0 || !underPrefix(target[start:end], prefix) {
 		return target
 	}
 	shown, callback := loggablePath(target[start:end])
@@ -44,6 +35,24 @@ func Loggable(target, prefix string) string {
 		return target
 	}
 	return target[:start] + shown + rest
+}
+
+// UnderPrefix reports whether any reader may take a request target, or an address, for one of our pages.
+func UnderPrefix(target, prefix string) bool {
+	start, end := pathOf(target)
+	return start >= 0 && underPrefix(target[start:end], prefix)
+}
+
+// pathOf returns where the path of a target begins and ends; start is -1 for a target without one.
+func pathOf(target string) (start, end int) {
+	start = pathStart(target)
+	if start < 0 {
+		return -1, -1
+	}
+	if n := strings.IndexAny(target[start:], "?#"); n >= 0 {
+		return start, start + n
+	}
+	return start, len(target)
 }
 
 // pathStart returns where the path of a target begins that is a path or an absolute address; -1 for others.
