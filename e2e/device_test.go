@@ -71,6 +71,7 @@ func TestACommandLineIsLetInByABrowser(t *testing.T) {
 		p := open(t, g, v)
 		p.Go(address)
 		submitSignIn(p, gate.Admin, gate.AdminPassword)
+		p.Find("button", "Continue").Follow() // the sign-in leads to the form with the code
 		code := address[strings.LastIndexByte(address, '=')+1:]
 		for _, text := range []string{code, "a laptop", "127.0.0.1", "localhost", "12 hours"} {
 			if !p.Has("heading", "Let this program in.*") || !strings.Contains(p.Text(), text) {

@@ -33,7 +33,8 @@ type askPage struct {
 
 type fact struct{ Name, Value string }
 
-// show shows the form for a code, or, for a code in the address, who asks for what. Looking decides nothing.
+// show shows the form for a code, or, for a code in an address that the person has opened, who asks for what. Looking
+// decides nothing.
 func (p *page) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	typed := ""
 	if list := q.Query["user_code"]; len(list) == 1 {
@@ -43,21 +44,25 @@ func (p *page) show(w http.ResponseWriter, r *http.Request, q *web.Request) erro
 		p.askAgain(w, r, q, typed)
 		return nil
 	}
-	if typed == "" || fromElsewhere(r) {
+	if typed == "" || !openedByHand(r) {
 		q.UI.Write(w, r, p.codePage(q, typed, nil))
 		return nil
 	}
 	return p.look(w, r, q, typed)
 }
 
-// fromElsewhere reports whether another site led here. It could lead people to codes that are none until they have
-// none left, or to one of a program of its own: the form with its code has to be sent first.
-func fromElsewhere(r *http.Request) bool {
+// openedByHand reports whether the person has opened the address alone: typed, or from outside of the browser. Anything
+// else has led here, another site or a sign-in that a link of another site began, and could lead people to codes that
+// are none until they have none left, or to one of a program of its own: the form with its code has to be sent first.
+// Browsers that do not tell by Sec-Fetch-Site tell the page before, or nothing.
+func openedByHand(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "none", "same-origin":
-		return false
+	case "none":
+		return true
+	case "":
+		return r.Referer() == ""
 	}
-	return true
+	return false
 }
 
 func (p *page) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {

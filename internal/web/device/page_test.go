@@ -31,10 +31,7 @@ func TestOnlyAFormOfAFreshSignInDecides(t *testing.T) {
 		b.Get("/device?user_code="+g.UserCode+path).Want(t, 200).Shows(t, "Let this program in?")
 	}
 	b.With("Sec-Fetch-Site", "cross-site").With("Origin", "https://evil.test").Post("/device", url.Values{"user_code": {g.UserCode}, "decision": {approve}}).Want(t, 403)
-	elsewhere := b.With("Sec-Fetch-Site", "cross-site").Get("/device?user_code="+g.UserCode).Want(t, 200)
-	if strings.Contains(elsewhere.Body, "editor") || !strings.Contains(elsewhere.Body, `value="`+g.UserCode+`"`) {
-		t.Errorf("a link on another site shows more than the code:\n%s", elsewhere.Body)
-	}
+	wantForm(t, "a link on another site", b.With("Sec-Fetch-Site", "cross-site").Get("/device?user_code="+g.UserCode), g)
 	for range 10 {
 		b.With("Sec-Fetch-Site", "cross-site").Get("/device?user_code="+wrongCode(g)).Want(t, 200)
 	}
@@ -65,9 +62,43 @@ func TestOnlyAFormOfAFreshSignInDecides(t *testing.T) {
 		t.Errorf("%d tokens were made", n)
 	}
 	back := b.Post("/reauth", url.Values{"password": {webtest.GoodPass}, "rt": {"/_auth/device?user_code=" + fresh.UserCode}})
-	b.Follow(back).Want(t, 200).Shows(t, "Let this program in?", fresh.UserCode)
+	wantForm(t, "confirming", b.With("Sec-Fetch-Site", "same-origin").Follow(back), fresh)
+	decide(b, fresh.UserCode, "").Want(t, 200).Shows(t, "Let this program in?", fresh.UserCode)
 	decide(b, fresh.UserCode, approve).Want(t, 303)
 	fetched(t, w.poll(fresh))
+}
+
+// wantForm fails the test unless a page is the form with a code, and tells nothing of who asks.
+func wantForm(t *testing.T, name string, r webtest.Response, g grant) {
+	t.Helper()
+	if r.Want(t, 200); strings.Contains(r.Body, "editor") || !strings.Contains(r.Body, `value="`+g.UserCode+`"`) {
+		t.Errorf("%s shows more than the code:\n%s", name, r.Body)
+	}
+}
+
+// Only an address that the person has opened shows who asks at once; what anything else led to is the form, also after
+// the sign-in or the confirmation that a stranger's link has begun.
+func TestNothingThatLedToACodeShowsWhoAsks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.ask()
+	at := "/_auth/device?user_code=" + g.UserCode
+	b := w.SignIn("tom")
+	for _, site := range []string{"cross-site", "same-site", "same-origin", "None", "x"} {
+		wantForm(t, site, b.With("Sec-Fetch-Site", site).Get("/device?user_code="+g.UserCode), g)
+	}
+	for _, page := range []string{"https://evil.test/", w.Server.URL + "/_auth/login"} {
+		wantForm(t, "a page before", b.With("Referer", page).Get("/device?user_code="+g.UserCode), g)
+	}
+	b.With("Sec-Fetch-Site", "none").Get("/device?user_code="+g.UserCode).Want(t, 200).Shows(t, "Let this program in?")
+	b.Get("/device?user_code="+g.UserCode).Want(t, 200).Shows(t, "Let this program in?")
+	for name, from := range map[string]*webtest.Browser{
+		"Sec-Fetch-Site": w.Browser().With("Sec-Fetch-Site", "same-origin"),
+		"Referer":        w.Browser().With("Referer", w.Server.URL+"/_auth/login"),
+	} {
+		in := from.Post("/login", url.Values{"username": {"tom"}, "password": {webtest.GoodPass}, "to": {at}}).Want(t, 303)
+		wantForm(t, "signing in, by "+name, from.Follow(in), g)
+	}
 }
 
 // Of wrong codes a person has five a minute, and an address five times as many; right ones are no guesses.
