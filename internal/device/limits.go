@@ -11,7 +11,7 @@ import (
 )
 
 // MaxPending is how many requests may wait for a person at once; MaxPendingOfAddress how many of one client address,
-// so that nobody can keep all others out.
+// an IPv6 one with its /48, so that nobody can keep all others out.
 const (
 	MaxPending          = 1000
 	MaxPendingOfAddress = 100
@@ -35,7 +35,8 @@ const (
 // Limits bound what programs ask before anybody has approved anything. They are in memory, for each process by itself,
 // and outlive a reload: a count in the store would be a write for each request of a stranger.
 type Limits struct {
-	// Requests are requests for a code, BadPolls polls with a code that is none, or too soon.
+	// Requests are requests for a code, BadPolls polls that are of no use: with a code that is none or is over, or
+	// too soon.
 	Requests, BadPolls *credential.AddressLimit
 
 	now   func() time.Time

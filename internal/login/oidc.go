@@ -115,11 +115,11 @@ const (
 )
 
 // limitCallback counts a callback until forgive uncounts it. It returns a *[ThrottledError] beyond the limit. The
-// provider's count comes last, so that one address alone cannot use it up.
+// provider's count comes last, so that one address or network alone cannot use it up.
 func (o *OIDC) limitCallback(c Client, name string) (forgive func(), err error) {
 	now := o.Service.Clock()
 	counts := []*rate.Limiter{o.limiter(o.refusals, "callback "+name, providerRefill, providerBurst)}
-	if key := ClientKey(c.IP); key != "" {
+	if key := NetworkKey(c.IP); key != "" {
 		counts = append(counts, o.limiter(o.callbacks, key, callbackRefill, callbackBurst))
 	}
 	var taken []*rate.Reservation

@@ -403,8 +403,16 @@ func TestClientKeys(t *testing.T) {
 			t.Errorf("%s: %q, want %q", ip, got, want)
 		}
 	}
-	if login.ClientKey(netip.Addr{}) != "" {
+	if login.ClientKey(netip.Addr{}) != "" || login.NetworkKey(netip.Addr{}) != "" {
 		t.Error("no address has a key")
+	}
+	for ip, want := range map[string]string{
+		"192.0.2.1": "c:192.0.2.1", "::ffff:192.0.2.1": "c:192.0.2.1",
+		"2001:db8:1:2::5": "c:2001:db8:1::/48", "2001:db8:1:ff3::5": "c:2001:db8:1::/48", "fe80::1%eth0": "c:fe80::/48",
+	} {
+		if got := login.NetworkKey(netip.MustParseAddr(ip)); got != want {
+			t.Errorf("the network of %s: %q, want %q", ip, got, want)
+		}
 	}
 }
 
