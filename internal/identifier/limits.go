@@ -23,6 +23,7 @@ const (
 	Encoding  Fault = "it is not valid Unicode text"
 	Space     Fault = "it begins or ends with white space"
 	Invisible Fault = "it has control characters, or characters that nobody sees"
+	Stacked   Fault = "it has more marks on one letter than any writing needs"
 	Long      Fault = "it is too long"
 	Form      Fault = "it is not a plain e-mail address"
 	Lookalike Fault = "it has characters that are another address when they are folded"
@@ -49,17 +50,26 @@ func CheckGroup(s string) Fault { return checkText(s) }
 // CheckName checks a display name, which may be empty. It is never compared, so the joiners that Persian and Devanagari
 // need, and the variation selectors of emoji, are allowed.
 func CheckName(s string) Fault {
-	return checkCharacters(s, isUnsafe)
+	fault := checkCharacters(s, isUnsafe)
+	if fault == "" && stacked(s) {
+		return Stacked
+	}
+	return fault
 }
 
 // CheckClient checks what a program calls itself: 1 to 64 visible characters, without outer white space. People decide
 // by it, and it is compared.
 func CheckClient(s string) Fault {
 	fault := checkVisible(s)
-	if fault == "" && utf8.RuneCountInString(s) > MaxClient {
+	switch {
+	case fault != "":
+		return fault
+	case utf8.RuneCountInString(s) > MaxClient:
 		return Long
+	case stacked(s):
+		return Stacked
 	}
-	return fault
+	return ""
 }
 
 // CheckEmail checks an e-mail address; "" is a fault.

@@ -33,7 +33,7 @@ func sanitize(s string, drop func(rune) bool) string {
 // SanitizeName returns a valid display name for one of a provider, "" if nothing of it is visible. What [CheckName]
 // accepts is not changed: many scripts and emoji need invisible characters.
 func SanitizeName(wish string) string {
-	name := sanitize(wish, isUnsafe)
+	name := unstacked(sanitize(wish, isUnsafe))
 	if Fold(name) == "" || CheckName(name) != "" {
 		return ""
 	}
