@@ -29,7 +29,7 @@ type Token struct {
 	Hash   TokenHash
 	UserID string
 	Name   string // for people; may be empty
-	Hint   string // the last four characters of the text
+	Hint   string // the last four characters of the text, "" while nobody has it
 
 	Hosts   []string // exact, or "*.x" for one label, without ports; or AllHosts; at least one
 	Paths   []string // rules as of "public"; nil for all
@@ -52,6 +52,9 @@ type Token struct {
 
 // Expired reports whether a token is over at now.
 func (t Token) Expired(now time.Time) bool { return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt) }
+
+// Fetched reports whether anybody has the text: a token that was approved for a program has none until that comes.
+func (t Token) Fetched() bool { return t.Hint != "" }
 
 // TokenSelector says which tokens to delete. Set exactly one.
 type TokenSelector struct {

@@ -24,6 +24,9 @@ const (
 	wrongCodesWindow    = time.Minute
 )
 
+// lastCall is how long before its end a code is no longer approved: the token would end before its program could come.
+const lastCall = 2 * device.Interval
+
 // What a program hears that polls for its token (RFC 8628, section 3.5). An unknown or used device code, and one of
 // another program, is store.ErrNotFound.
 var (
@@ -100,6 +103,8 @@ func (s DeviceActions) newGrant(c login.Client, r DeviceRequest, now time.Time) 
 	case "":
 	case identifier.Long:
 		f.add("client_id", "fault.too_long", "most", identifier.MaxClient)
+	case identifier.Stacked:
+		f.add("client_id", "fault.stacked")
 	case identifier.Missing:
 		f.add("client_id", "fault.client_missing")
 	default:
@@ -107,7 +112,7 @@ func (s DeviceActions) newGrant(c login.Client, r DeviceRequest, now time.Time) 
 	}
 	g := store.DeviceGrant{
 		ID: store.NewID(now), Client: r.Client, Hosts: f.tokenHosts(r.Hosts), Paths: f.tokenPaths(r.Paths),
-		Methods: f.tokenMethods(r.Methods), Site: c.Host, Origin: login.ClientKey(c.IP), CreatedAt: now,
+		Methods: f.tokenMethods(r.Methods), Site: c.Host, Origin: login.NetworkKey(c.IP), CreatedAt: now,
 		ExpiresAt: now.Add(device.Lifetime), State: store.DevicePending,
 	}
 	if c.IP.IsValid() {
@@ -152,7 +157,7 @@ func (s DeviceActions) Lookup(ctx context.Context, a Actor, typed string) (store
 	}
 	g, err := s.Store.DeviceGrantByCode(ctx, store.HashToken(code))
 	switch {
-	case errors.Is(err, store.ErrNotFound), err == nil && g.Expired(s.now()):
+	case errors.Is(err, store.ErrNotFound), err == nil && g.ExpiresAt.Sub(s.now()) < lastCall:
 		return store.DeviceGrant{}, errNoCode()
 	case err != nil:
 		return store.DeviceGrant{}, fmt.Errorf("looking a user code up: %w", err)
@@ -207,7 +212,7 @@ func (s DeviceActions) Approve(ctx context.Context, a Actor, typed string) error
 	// Until the program comes for it, the token lives no longer than the codes.
 	n := NewToken{
 		Name: g.Client, Hosts: g.Hosts, Paths: g.Paths, Methods: g.Methods,
-		Expires: min(g.ExpiresAt.Sub(s.now()), s.Tokens.MaxExpiry),
+		Expires: min(g.ExpiresAt.Sub(s.now()), s.Tokens.MaxExpiry), Unfetched: true,
 	}
 	tokens := TokenActions(s)
 	_, err = tokens.create(ctx, a, a.UserID, n, func(tx store.Tx, t *store.Token) (store.User, error) {
@@ -321,6 +326,7 @@ func (s DeviceActions) fetch(ctx context.Context, c login.Client, g store.Device
 		}
 		setTarget(e, u)
 		e.Details = deviceDetails(g, t.ID)
+		e.Details["expires"] = t.ExpiresAt.Format(time.RFC3339)
 		out, owner = IssuedToken{Token: t, Text: text}, u
 		return err
 	})

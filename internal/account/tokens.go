@@ -8,7 +8,6 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/credential"
-	"github.com/gatehouse-auth/gatehouse/internal/duration"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -51,6 +50,7 @@ const (
 	maxTokenName  = 100 // characters
 	maxTokenHosts = 20
 	maxTokenPaths = 50
+	maxTokenPath  = 500 // bytes: people read it before they let a program in
 )
 
 // tokenLevel returns the level of a token that is made in a session: two factors at most, as it can be stolen.
@@ -70,6 +70,10 @@ type NewToken struct {
 	Hosts   []string
 	Paths   []string // nil for all
 	Methods store.TokenMethods
+	// End is what is wrong with the end before it is a time or a duration, nil for nothing.
+	End *FieldError
+	// Unfetched is a token whose text is thrown away: see [store.Token.Fetched].
+	Unfetched bool
 }
 
 // IssuedToken is a new token, and whose it is, so that nothing has to be looked up before it is shown: Text is a secret
@@ -160,6 +164,9 @@ func (s TokenActions) create(ctx context.Context, a Actor, userID string, n NewT
 				return refuse(CodeTokenLimit, "refused.token_limit", "most", s.Tokens.PerUser)
 			}
 			out = issue(t, u)
+			if n.Unfetched {
+				out.Text, out.Hint = "", ""
+			}
 			describeToken(e, out.Token)
 			return tx.CreateToken(ctx, out.Token)
 		})
@@ -174,31 +181,6 @@ func issue(t store.Token, u store.User) IssuedToken {
 	text := credential.New(u.IsService())
 	t.UserID, t.Hash, t.Hint = u.ID, store.HashToken(text), credential.Hint(text)
 	return IssuedToken{Token: t, Owner: u, Text: text}
-}
-
-// fill checks the fields of a new token.
-func (s TokenActions) fill(t *store.Token, n NewToken, u store.User) error {
-	var f fields
-	t.Name = f.tokenName(n.Name)
-	t.Hosts, t.Paths, t.Methods = f.tokenHosts(n.Hosts), f.tokenPaths(n.Paths), f.tokenMethods(n.Methods)
-	now := s.now()
-	life, field := n.Expires, "expires_in"
-	switch {
-	case n.Never && s.Tokens.NoExpiry.allows(u):
-		return f.err()
-	case n.Never:
-		f.add("expires_in", "fault.token_never")
-		return f.err()
-	case !n.Until.IsZero():
-		life, field = n.Until.Sub(now), "expires_at"
-	case life == 0:
-		life = s.Tokens.Expiry
-	}
-	if life <= 0 || life > s.Tokens.MaxExpiry {
-		f.add(field, "fault.token_expires", "most", duration.Text(s.Tokens.MaxExpiry))
-	}
-	t.ExpiresAt = now.Add(life)
-	return f.err()
 }
 
 // tokenGuard allows what is done to a token, which may not be there, and sets the event's target once the actor may

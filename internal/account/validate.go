@@ -60,6 +60,8 @@ func (f *fields) name(v string) string {
 	case "":
 	case identifier.Long:
 		f.add("name", "fault.too_long", "most", identifier.MaxLength)
+	case identifier.Stacked:
+		f.add("name", "fault.stacked")
 	default:
 		f.add("name", "fault.invisible")
 	}

@@ -81,19 +81,17 @@ type (
 	}
 )
 
-// fields returns the fields of the new token.
-func (b createToken) fields(q *web.Request) (account.NewToken, error) {
+// fields returns the fields of the new token. An end that is none is refused with all else that is wrong.
+func (b createToken) fields(q *web.Request) account.NewToken {
 	n := account.NewToken{Name: b.Name, Hosts: b.Hosts, Paths: b.Paths, Methods: store.TokenMethods(b.Methods)}
-	refused := func(field, text string) (account.NewToken, error) {
-		return n, &account.InvalidError{Fields: []account.FieldError{{Field: field, Text: text}}}
-	}
+	wrong := func(field, text string) { n.End = &account.FieldError{Field: field, Text: q.Text(text)} }
 	switch {
 	case b.ExpiresAt != nil && b.ExpiresIn != nil:
-		return refused("expires_at", q.Text("api.token_two_ends"))
+		wrong("expires_at", "api.token_two_ends")
 	case b.ExpiresAt != nil:
 		at, err := time.Parse(time.RFC3339, *b.ExpiresAt)
 		if err != nil || at.IsZero() {
-			return refused("expires_at", q.Text("api.token_time"))
+			wrong("expires_at", "api.token_time")
 		}
 		n.Until = at
 	case b.ExpiresIn != nil && *b.ExpiresIn == Never:
@@ -101,11 +99,11 @@ func (b createToken) fields(q *web.Request) (account.NewToken, error) {
 	case b.ExpiresIn != nil:
 		d, err := duration.Parse(*b.ExpiresIn)
 		if err != nil {
-			return refused("expires_in", q.Text("api.token_duration"))
+			wrong("expires_in", "api.token_duration")
 		}
 		n.Expires = d
 	}
-	return n, nil
+	return n
 }
 
 // keep returns how long the old token goes on.
@@ -303,7 +301,7 @@ func readToken(w http.ResponseWriter, r *http.Request, q *web.Request) (account.
 	if err := ui.ReadJSON(w, r, &body); err != nil {
 		return account.NewToken{}, err
 	}
-	return body.fields(q)
+	return body.fields(q), nil
 }
 
 func readKeep(w http.ResponseWriter, r *http.Request, q *web.Request) (time.Duration, error) {
