@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -80,21 +81,46 @@ type call struct {
 	sites        []string // origins of the gated sites, as far as the configuration tells
 }
 
-// verb returns a command with the flag --json. Its error is printed on standard error, with exit code 1.
+// verb returns a command with the flag --json. Its error is printed on standard error, with exit code 1, and is made
+// safe for a terminal here: it may quote a site, a certificate, a proxy, a store or a file.
 func verb(use, short, long string, args cobra.PositionalArgs, run func(c *call) error) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, Long: long, Args: args,
+		Use: use, Short: short, Long: long, Args: withUse(args),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return run(&call{
+			err := run(&call{
 				ctx: cmd.Context(), cmd: cmd, args: a,
 				in: os.Stdin, out: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), envFrom: make(map[string]string),
 				envCut: make(map[string]string),
 			})
+			if err != nil {
+				return &shownError{err}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().Bool("json", false, "print the result as JSON")
 	return cmd
 }
+
+// withUse says how a verb is called where its arguments are not as it takes them.
+func withUse(args cobra.PositionalArgs) cobra.PositionalArgs {
+	if args == nil {
+		return nil
+	}
+	return func(cmd *cobra.Command, a []string) error {
+		if err := args(cmd, a); err != nil {
+			return fmt.Errorf("%w: write %q", err, strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+		}
+		return nil
+	}
+}
+
+// shownError is an error as a terminal may show it.
+type shownError struct{ err error }
+
+func (e *shownError) Error() string { return sanitizeLines(e.err.Error()) }
+
+func (e *shownError) Unwrap() error { return e.err }
 
 // group makes a command that only has subcommands. Without this, cobra would respond to an unknown verb with a help
 // text and exit code 0.
@@ -122,10 +148,12 @@ func (c *call) boolFlag(name string) bool {
 func (c *call) given(name string) bool { return c.cmd.Flags().Changed(name) }
 
 // notef prints a note, which is not part of the result, to standard error.
-func (c *call) notef(format string, args ...any) { _, _ = fmt.Fprintf(c.stderr, format+"\n", args...) }
+func (c *call) notef(format string, args ...any) {
+	_, _ = fmt.Fprintln(c.stderr, sanitizeLines(fmt.Sprintf(format, args...)))
+}
 
 // printf prints a line of the result.
 func (c *call) printf(format string, args ...any) error {
-	_, err := fmt.Fprintf(c.out, format+"\n", args...)
+	_, err := fmt.Fprintln(c.out, sanitizeLines(fmt.Sprintf(format, args...)))
 	return err
 }

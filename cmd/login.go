@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -46,8 +48,10 @@ func login(c *call) error {
 	if err != nil {
 		return err
 	}
+	username := "" // that git wants
 	if len(c.args) == 2 {
-		if wanted, err := c.gitWants(site); err != nil || !wanted {
+		var asks bool
+		if username, asks, err = c.gitAsks(site); err != nil || !asks {
 			return err
 		}
 	}
@@ -55,7 +59,7 @@ func login(c *call) error {
 	if err != nil {
 		return err
 	}
-	d := &deviceLogin{site: site}
+	d := newDeviceLogin(site)
 	g, err := d.begin(c.ctx, form)
 	if err != nil {
 		return err
@@ -66,6 +70,7 @@ func login(c *call) error {
 	if err != nil {
 		return err
 	}
+	t.user = cmp.Or(username, t.user) // git drops what is another name's, and any name does beside a token
 	return c.printLogin(site, t)
 }
 
@@ -84,9 +89,18 @@ func (c *call) loginForm() (url.Values, error) {
 	case !oneOf(methods, string(store.TokenRead), string(store.TokenAll)):
 		return nil, fmt.Errorf("--methods %q: use read or all", methods)
 	}
-	return url.Values{
-		"client_id": {name}, "hosts": {strings.Join(hosts, " ")}, "paths": {strings.Join(paths, " ")}, "methods": {methods},
-	}, nil
+	form := url.Values{"client_id": {name}, "methods": {methods}}
+	for flag, list := range map[string][]string{"host": hosts, "path": paths} {
+		for _, v := range list { // one that is empty, or several in one, would ask for more than was meant
+			if v == "" || strings.ContainsFunc(v, unicode.IsSpace) || flag == "host" && strings.Contains(v, ",") {
+				return nil, fmt.Errorf("--%[1]s %[2]q: give one %[1]s, and --%[1]s again for each further one", flag, v)
+			}
+		}
+		if len(list) > 0 {
+			form.Set(flag+"s", strings.Join(list, " "))
+		}
+	}
+	return form, nil
 }
 
 // defaultName says on which machine this runs, so that people recognize it.
@@ -106,32 +120,34 @@ func defaultName() string {
 // maxCredential bounds what is read of git's question.
 const maxCredential = 64 << 10
 
-// gitWants reports whether git asks for a credential of the site. It asks each helper about every site, and also tells
-// it to store or erase what another one has: a token is for one site, and printed to be used at once.
-func (c *call) gitWants(site *url.URL) (bool, error) {
+// gitAsks reports whether git asks for a credential of the site, and the username that it has for it, "" for none. It
+// asks each helper about every site, and also tells it to store or erase what another one has: a token is for one
+// site, and printed to be used at once.
+func (c *call) gitAsks(site *url.URL) (username string, asks bool, err error) {
 	if !c.boolFlag("git-credential") || !oneOf(c.args[1], "get", "store", "erase") {
-		return false, fmt.Errorf("unknown argument %q; get, store and erase are what git adds to --git-credential", c.args[1])
+		return "", false, fmt.Errorf("unknown argument %q; get, store and erase are what git adds to --git-credential",
+			c.args[1])
 	}
 	text, err := io.ReadAll(io.LimitReader(c.in, maxCredential))
 	if err != nil {
-		return false, fmt.Errorf("reading git's question: %w", err)
+		return "", false, fmt.Errorf("reading git's question: %w", err)
 	}
 	asked := map[string]string{}
-	for line := range strings.Lines(string(text)) {
-		key, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "=")
+	for line := range strings.Lines(string(text)) { // as git reads them: a CR is part of the value, and no host has one
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 		asked[key] = value
 	}
 	if c.args[1] != "get" {
-		return false, nil
+		return "", false, nil
 	}
 	host, ok := reqctx.ParseHost(asked["host"])
 	own, _ := reqctx.ParseHost(site.Host)
 	secure := site.Scheme == "https"
 	if !ok || asked["protocol"] != site.Scheme || host.WithoutDefaultPort(secure) != own.WithoutDefaultPort(secure) {
 		c.notef("git asks for another site than %s: no token for it", site.Host)
-		return false, nil
+		return "", false, nil
 	}
-	return true, nil
+	return asked["username"], true, nil
 }
 
 // loginJSON is a token as --json prints it.

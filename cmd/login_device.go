@@ -1,16 +1,19 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/credential"
@@ -22,6 +25,9 @@ const grantType = "urn:ietf:params:oauth:grant-type:device_code"
 
 // defaultPrefix is where the pages of a site are unless its configuration says otherwise.
 const defaultPrefix = "/_auth"
+
+// devicePage is where people type codes, below the prefix.
+const devicePage = "device"
 
 // What a site may say.
 const (
@@ -48,7 +54,7 @@ func parseSite(arg string) (*url.URL, error) {
 	if prefix == "" {
 		prefix = defaultPrefix
 	}
-	return (&url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}).JoinPath(prefix), nil
+	return (&url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: "/"}).JoinPath(prefix), nil
 }
 
 // isLoopback reports whether a host is this machine (RFC 6761, section 6.3).
@@ -60,20 +66,42 @@ func isLoopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// loginTransport asks a site. There is no client around it, which would read redirects and keep cookies.
-var loginTransport = &http.Transport{
-	Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+// loginTransport returns what asks a site. There is no client around it, which would read redirects and keep cookies.
+// Without TLS it connects to this machine only, whatever address a name has, and never by a proxy, which is elsewhere.
+func loginTransport(site *url.URL) *http.Transport {
+	t := &http.Transport{TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true}
+	if site.Scheme == "https" {
+		t.Proxy = http.ProxyFromEnvironment
+		return t
+	}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: onlyThisMachine}
+	t.DialContext = dialer.DialContext
+	return t
+}
+
+// onlyThisMachine refuses to connect to an address of another machine. It is called with what a name was resolved to.
+func onlyThisMachine(_, address string, _ syscall.RawConn) error {
+	if to, err := netip.ParseAddrPort(address); err == nil && to.Addr().Unmap().IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%s is not this machine: use https, since the token is sent to this machine", address)
 }
 
 // deviceLogin is the sign-in of a program at one site.
 type deviceLogin struct {
 	site *url.URL
 	// interval is the time between two polls.
-	interval time.Duration
-	client   string
+	interval  time.Duration
+	client    string
+	transport *http.Transport
 }
 
-// deviceGrant is what the site told: checked, so that nothing of it leads elsewhere or moves a cursor.
+func newDeviceLogin(site *url.URL) *deviceLogin {
+	return &deviceLogin{site: site, interval: device.Interval, transport: loginTransport(site)}
+}
+
+// deviceGrant is what the site told. Nothing of it is shown but the letters of the code: the addresses are those of the
+// site that was asked, so that none leads elsewhere or moves a cursor.
 type deviceGrant struct {
 	secret           string // the device code
 	code, page, open string
@@ -97,39 +125,45 @@ func (d *deviceLogin) begin(ctx context.Context, form url.Values) (deviceGrant, 
 		return deviceGrant{}, err
 	case status == http.StatusNotFound:
 		return deviceGrant{}, fmt.Errorf("%s has no device sign-in: it needs \"tokens { device }\" in the global gatehouse "+
-			"option; if its pages are not below %s, give their prefix, such as %s://%s/prefix", d.site, d.site.EscapedPath(),
-			d.site.Scheme, d.site.Host)
+			"option; %s", d.site, d.prefixHint())
 	}
 	code, ok := device.ParseCode(got.UserCode)
-	page, pageOK := d.own(got.Page)
-	open, openOK := d.own(got.Open)
-	if got.Open == "" {
-		open, openOK = page, pageOK
-	}
-	switch {
-	case !ok || got.DeviceCode == "" || got.ExpiresIn <= 0:
+	if !ok || got.DeviceCode == "" || got.ExpiresIn <= 0 {
 		return deviceGrant{}, fmt.Errorf("%s sent no code that could be used: is it a site of Gatehouse?", d.site)
-	case !pageOK || !openOK:
-		return deviceGrant{}, fmt.Errorf("%s wants the code to be typed at another site, and is not trusted for that: if "+
-			"the site has another address for browsers, give that one", d.site)
 	}
-	d.interval = device.Interval
+	page := d.site.JoinPath(devicePage)
+	for _, address := range []string{got.Page, cmp.Or(got.Open, got.Page)} {
+		if !isPage(address, page) {
+			return deviceGrant{}, fmt.Errorf("%s wants the code to be typed at another site, or another page, which is not "+
+				"trusted for that: %s; if that is where you open this site in a browser, give its address", d.site,
+				strconv.QuoteToASCII(clip(address)))
+		}
+	}
+	code = device.FormatCode(code)
+	open := *page
+	if got.Open != "" {
+		open.RawQuery = url.Values{"user_code": {code}}.Encode()
+	}
 	if got.Interval > 0 {
 		d.interval = min(time.Duration(min(got.Interval, 3600))*time.Second, maxLoginInterval)
 	}
 	life := min(time.Duration(min(got.ExpiresIn, 86400))*time.Second, maxLoginWait)
 	return deviceGrant{
-		secret: got.DeviceCode, code: device.FormatCode(code), page: page, open: open, until: time.Now().Add(life),
+		secret: got.DeviceCode, code: code, page: page.String(), open: open.String(), until: time.Now().Add(life),
 	}, nil
 }
 
-// own returns an address of the site itself, escaped; ok is false for any other.
-func (d *deviceLogin) own(address string) (clean string, ok bool) {
+// prefixHint says what to do where the pages of a site are elsewhere.
+func (d *deviceLogin) prefixHint() string {
+	return fmt.Sprintf("if its pages are not below %s, give their prefix as the path of the address, such as "+
+		"%s://%s/prefix", d.site.EscapedPath(), d.site.Scheme, d.site.Host)
+}
+
+// isPage reports whether an address is that page, in any spelling of its host, with any query.
+func isPage(address string, page *url.URL) bool {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != d.site.Scheme || !sameHost(u, d.site) || u.User != nil {
-		return "", false
-	}
-	return u.String(), true
+	return err == nil && u.Scheme == page.Scheme && sameHost(u, page) && u.User == nil &&
+		u.EscapedPath() == page.EscapedPath()
 }
 
 func sameHost(a, b *url.URL) bool {
@@ -238,14 +272,14 @@ func (d *deviceLogin) post(ctx context.Context, path string, form url.Values, ds
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
-	res, err := loginTransport.RoundTrip(r)
+	res, err := d.transport.RoundTrip(r)
 	if err != nil {
-		return 0, fmt.Errorf("asking the site: %w", err)
+		return 0, fmt.Errorf("asking %s: %w", d.site, oneLine(err))
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxLoginResponse))
 	if err != nil {
-		return 0, fmt.Errorf("reading the response of %s: %w", d.site, err)
+		return 0, fmt.Errorf("reading the response of %s: %w", d.site, oneLine(err))
 	}
 	switch {
 	case res.StatusCode == http.StatusNotFound:
@@ -274,6 +308,9 @@ func (d *deviceLogin) refused(res *http.Response, body []byte) error {
 			d.site, sanitize(clip(location)))
 	case said.Code != "":
 		e.err = fmt.Errorf("%s refused: %s (%s)", d.site, sanitize(clip(said.Text)), sanitize(clip(said.Code)))
+	case res.StatusCode == http.StatusUnauthorized, res.StatusCode == http.StatusForbidden:
+		e.err = fmt.Errorf("%s responded with status %d, as for a page of the app: %s", d.site, res.StatusCode,
+			d.prefixHint())
 	case said.Detail != "":
 		e.err = fmt.Errorf("%s responded with status %d: %s", d.site, res.StatusCode, sanitize(clip(said.Detail)))
 	default:
@@ -282,6 +319,16 @@ func (d *deviceLogin) refused(res *http.Response, body []byte) error {
 	}
 	return e
 }
+
+// oneLine is an error as a part of a line: what a peer, a proxy or a certificate says must not look like a line of this
+// command.
+func oneLine(err error) error { return &lineError{err} }
+
+type lineError struct{ err error }
+
+func (e *lineError) Error() string { return sanitize(clip(e.err.Error())) }
+
+func (e *lineError) Unwrap() error { return e.err }
 
 // clip bounds what is shown of a site's words.
 func clip(s string) string {

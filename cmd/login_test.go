@@ -134,6 +134,7 @@ func TestLoginPrintsTheTokenAsAskedFor(t *testing.T) {
 		"alone":                  {nil, "ada", "", text + "\n"},
 		"git":                    {[]string{"--git-credential"}, "ada", "", "username=ada\npassword=" + text + "\npassword_expiry_utc="},
 		"git, as a helper":       {[]string{"get", "--git-credential"}, "ada", git, "username=ada\npassword=" + text + "\n"},
+		"git, a name of its own": {[]string{"get", "--git-credential"}, "ada", "username=bob\n" + git, "username=bob\npassword=" + text + "\n"},
 		"git, an odd name":       {[]string{"--git-credential"}, "a\npassword=x", "", "username=gatehouse\npassword=" + text + "\n"},
 		"netrc":                  {[]string{"--netrc"}, "ada", "", "machine 127.0.0.1 login ada password " + text + "\n"},
 		"netrc, an odd name":     {[]string{"--netrc"}, "ada lovelace", "", "machine 127.0.0.1 login gatehouse password " + text + "\n"},
@@ -141,6 +142,7 @@ func TestLoginPrintsTheTokenAsAskedFor(t *testing.T) {
 		"JSON":                   {[]string{"--json"}, "ada", "", "{\n  \"token\": \"" + text + "\",\n  \"user\": \"ada\",\n  \"expires_at\": \"20"},
 		"git, another site":      {[]string{"get", "--git-credential"}, "ada", "protocol=http\nhost=other.test\n", ""},
 		"git, another scheme":    {[]string{"get", "--git-credential"}, "ada", "protocol=https\nhost=" + host + "\n", ""},
+		"git, with CR":           {[]string{"get", "--git-credential"}, "ada", "protocol=http\r\nhost=" + host + "\r\n", ""},
 		"git, no host":           {[]string{"get", "--git-credential"}, "ada", "", ""},
 		"git, to store":          {[]string{"store", "--git-credential"}, "ada", git, ""},
 		"git, to erase":          {[]string{"erase", "--git-credential"}, "ada", git, ""},
@@ -233,6 +235,18 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
+// An element that is empty, or several in one, is refused: the token would open more than was meant.
+func TestLoginAsksForNoMoreThanWasTyped(t *testing.T) {
+	for _, args := range [][]string{
+		{"--path", ""}, {"--path", "/a /*"}, {"--path", "/a\n/*"}, {"--path", "/a", "--path", ""}, {"--path", "\u00a0"},
+		{"--host", ""}, {"--host", "a.test,*"}, {"--host", "a.test *"}, {"--host", ","},
+	} {
+		if _, stderr, err := runLogin(t.Context(), t, "", append([]string{"https://192.0.2.1"}, args...)...); err == nil || stderr != "" || !strings.Contains(err.Error(), "again for each further one") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
 // A site is asked by https, but for this machine, and by the prefix that its pages have.
 func TestLoginAsksByHTTPS(t *testing.T) {
 	t.Parallel()
@@ -241,6 +255,7 @@ func TestLoginAsksByHTTPS(t *testing.T) {
 		"https://APP.example.com:8443/":  "https://app.example.com:8443/_auth",
 		"https://app.example.com/gate":   "https://app.example.com/gate",
 		"http://localhost:2015":          "http://localhost:2015/_auth",
+		"https://app.example.com//":      "https://app.example.com/_auth",
 		"http://127.0.0.1:2015":          "http://127.0.0.1:2015/_auth",
 		"http://[::1]:2015":              "http://[::1]:2015/_auth",
 		"http://app.localhost":           "http://app.localhost/_auth",
@@ -272,7 +287,7 @@ func TestLoginPollsAsTheSiteSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &deviceLogin{site: u}
+	d := newDeviceLogin(u)
 	g, err := d.begin(t.Context(), url.Values{"client_id": {"x"}})
 	if err != nil || d.interval != time.Second {
 		t.Fatal(d.interval, err)

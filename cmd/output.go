@@ -153,12 +153,26 @@ func sanitize(s string) string {
 	if s == "" {
 		return "-"
 	}
+	return strings.Map(safe, s)
+}
+
+// sanitizeLines is sanitize for what may be several lines, such as an error that joins others.
+func sanitizeLines(s string) string {
 	return strings.Map(func(r rune) rune {
-		if isUnsafe(r) {
-			return unicode.ReplacementChar
+		if r == '\n' || r == '\t' {
+			return r
 		}
-		return r
+		return safe(r)
 	}, s)
+}
+
+// safe returns a character as a terminal may show it. What is no UTF-8 is replaced as well: a terminal with another
+// encoding reads bytes of it as control characters.
+func safe(r rune) rune {
+	if isUnsafe(r) {
+		return unicode.ReplacementChar
+	}
+	return r
 }
 
 // formatTime formats a time for text output; the zero time is "never".

@@ -204,9 +204,13 @@ func tokenRows(items []store.TokenRow, now time.Time) (values []any, rows [][]st
 		if t.Expired(now) {
 			expires += " (over)"
 		}
+		ends := "…" + t.Hint
+		if !t.Fetched() {
+			ends = "not fetched yet"
+		}
 		values = append(values, api.NewTokenRow(t))
 		rows = append(rows, []string{
-			t.ID, t.Name, t.Username, "…" + t.Hint, strings.Join(t.Hosts, " "), strings.Join(t.Paths, " "),
+			t.ID, t.Name, t.Username, ends, strings.Join(t.Hosts, " "), strings.Join(t.Paths, " "),
 			string(t.Methods), expires, formatTime(t.LastUsedAt),
 		})
 	}
