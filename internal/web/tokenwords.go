@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 // endsSoon is when a list says that a token is about to expire.
 const endsSoon = 7 * 24 * time.Hour
 
-// TokenState returns what is to be said about a token: that it is over, was replaced or ends soon; "" for nothing.
+// TokenState returns what is to be said about a token: that it is over, was replaced, waits for its program or ends
+// soon; "" for nothing.
 func (q *Request) TokenState(t store.Token) (ui.Kind, string) {
 	now := q.deps.Clock()
 	switch {
@@ -20,6 +22,8 @@ func (q *Request) TokenState(t store.Token) (ui.Kind, string) {
 		return ui.Bad, q.Text("token.expired")
 	case t.ReplacedBy != "":
 		return ui.Plain, q.Text("token.replaced")
+	case !t.Fetched():
+		return ui.Plain, q.Text("token.unfetched")
 	case !t.ExpiresAt.IsZero() && t.ExpiresAt.Sub(now) <= endsSoon:
 		return ui.Warn, q.Text("token.soon")
 	}
@@ -28,15 +32,23 @@ func (q *Request) TokenState(t store.Token) (ui.Kind, string) {
 
 // TokenRotatable reports whether a token can be replaced by a new one.
 func (q *Request) TokenRotatable(t store.Token) bool {
-	return t.ReplacedBy == "" && !t.Expired(q.deps.Clock())
+	return t.ReplacedBy == "" && t.Fetched() && !t.Expired(q.deps.Clock())
 }
 
-// TokenHint returns what tells a token from others: the end of its text.
-func (q *Request) TokenHint(t store.Token) string { return "…" + t.Hint }
+// TokenHint returns what tells a token from others: the end of its text, "" where nobody has it yet.
+func (q *Request) TokenHint(t store.Token) string {
+	if !t.Fetched() {
+		return ""
+	}
+	return "…" + t.Hint
+}
 
-// TokenHosts returns the hosts of a token, in words.
+// everyPath is the rule that all paths match.
+const everyPath = "/*"
+
+// TokenHosts returns the hosts of a token, in words: all where any of them says so, for a long list hides it.
 func (q *Request) TokenHosts(t store.Token) string {
-	if len(t.Hosts) == 1 && t.Hosts[0] == store.AllHosts {
+	if slices.Contains(t.Hosts, store.AllHosts) {
 		return q.Text("token.all_hosts")
 	}
 	return strings.Join(t.Hosts, ", ")
@@ -44,7 +56,7 @@ func (q *Request) TokenHosts(t store.Token) string {
 
 // TokenPaths returns the paths of a token, in words.
 func (q *Request) TokenPaths(t store.Token) string {
-	if len(t.Paths) == 0 {
+	if len(t.Paths) == 0 || slices.Contains(t.Paths, everyPath) {
 		return q.Text("token.all_paths")
 	}
 	return strings.Join(t.Paths, ", ")
