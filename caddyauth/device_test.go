@@ -87,6 +87,17 @@ func TestAProgramGetsInWithWhatItsOwnerApproved(t *testing.T) {
 	}
 }
 
+// A site that takes no tokens says so before anybody approves one for it.
+func TestASiteWithoutTokensLetsNoProgramAsk(t *testing.T) {
+	s := startAdmin(t, "gatehouse {\n\ttokens off\n}", withGlobal("tokens {\n\tdevice\n}"))
+	if status, got := s.program("/_auth/device/code", url.Values{"client_id": {"x"}}); status != 400 || got["error"] != "invalid_scope" || !strings.Contains(got["error_description"].(string), "takes no tokens") {
+		t.Errorf("%d %v", status, got)
+	}
+	if status, got := s.program("/_auth/device/code", url.Values{"client_id": {"x"}, "hosts": {"b.test"}}); status != 200 {
+		t.Errorf("for another site: %d %v", status, got)
+	}
+}
+
 // A page that leads to another one with a code tells no log the code: signed out, by the form that signs in, long after
 // the sign-in, by the form that asks again, and by forms that name no code in their own address.
 func TestWhatAPageLeadsToIsInNoLog(t *testing.T) {

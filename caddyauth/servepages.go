@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -24,6 +25,7 @@ func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) 
 	if req.first.credential.Ours() {
 		return g.servePagesToProgram(w, r, req)
 	}
+	req.pageContext(r).NoTokens = slices.Contains(g.Tokens, tokensOff)
 	_ = req.chooseToken(r.Context()) // with an error there is a token, whose lookup fails as well
 	asked := false
 	r = web.WithSessionObserver(req.forPages(r), func(s *session.Live) {

@@ -19,6 +19,8 @@ type Request struct {
 	Host     string     // of the site for the browser, in [Host]'s spelling without the default port; "" when unknown
 	Prefix   string     // mount point of our pages, such as "/_auth": begins with '/', does not end in one
 
+	NoTokens bool // the site takes no tokens of programs
+
 	CookieName string // the name of our cookies without a prefix; "" for the default one
 
 	Token     string // the session token that came along, "" for none

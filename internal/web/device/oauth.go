@@ -25,6 +25,8 @@ func (e *oauthError) Error() string { return e.Code + ": " + e.Text }
 
 func invalidRequest(text string) *oauthError { return &oauthError{Code: "invalid_request", Text: text} }
 
+func invalidScope(text string) *oauthError { return &oauthError{Code: "invalid_scope", Text: text} }
+
 // errorResponse is an oauthError as it travels.
 type errorResponse struct {
 	Code string `json:"error"`

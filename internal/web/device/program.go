@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,30 +33,13 @@ type codeResponse struct {
 	Interval        int    `json:"interval"`   // seconds
 }
 
-// code responds to a request for a code (RFC 8628, section 3.1). The scope is in fields of our own; one of OAuth would
-// be ignored, and the token would open more than was asked for.
+// code responds to a request for a code (RFC 8628, section 3.1).
 func (p *program) code(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	form, err := p.read(w, r, "client_id", "scope", "hosts", "paths", "methods")
-	host, ok := reqctx.ParseHost(q.Host)
-	switch {
-	case err != nil:
-		p.refuse(w, r, q, err)
-		return nil
-	case !ok:
-		p.refuse(w, r, q, invalidRequest("the request names no host that browsers could open"))
-		return nil
-	case form.Get("scope") != "":
-		p.refuse(w, r, q, &oauthError{Code: "invalid_scope", Text: "there are no scopes here: use hosts, paths and methods"})
-		return nil
+	ask, err := p.readCode(w, r, q)
+	var made account.IssuedDevice
+	if err == nil {
+		made, err = p.ask(r, q, ask)
 	}
-	ask := account.DeviceRequest{
-		Client: form.Get("client_id"), Hosts: list(form.Get("hosts"), ", \t\r\n"),
-		Paths: list(form.Get("paths"), " \t\r\n"), Methods: store.TokenMethods(form.Get("methods")),
-	}
-	if len(ask.Hosts) == 0 {
-		ask.Hosts = []string{host.Name}
-	}
-	made, err := p.ask(r, q, ask)
 	if err != nil {
 		p.refuse(w, r, q, err)
 		return nil
@@ -68,6 +52,39 @@ func (p *program) code(w http.ResponseWriter, r *http.Request, q *web.Request) e
 		ExpiresIn:       int(device.Lifetime / time.Second), Interval: int(device.Interval / time.Second),
 	})
 	return nil
+}
+
+// readCode reads a request for a code. The scope is in fields of our own; one of OAuth would be ignored, and the token
+// would open more than was asked for. So would a list that is there and names nothing.
+func (p *program) readCode(w http.ResponseWriter, r *http.Request, q *web.Request) (account.DeviceRequest, error) {
+	form, err := p.read(w, r, "client_id", "scope", "hosts", "paths", "methods")
+	host, ok := reqctx.ParseHost(q.Host)
+	none := account.DeviceRequest{}
+	switch {
+	case err != nil:
+		return none, err
+	case !ok:
+		return none, invalidRequest("the request names no host that browsers could open")
+	case form.Get("scope") != "":
+		return none, invalidScope("there are no scopes here: use hosts, paths and methods")
+	}
+	ask := account.DeviceRequest{
+		Client: form.Get("client_id"), Hosts: list(form.Get("hosts"), ", \t\r\n"),
+		Paths: list(form.Get("paths"), " \t\r\n"), Methods: store.TokenMethods(form.Get("methods")),
+	}
+	switch {
+	case form.Get("hosts") != "" && len(ask.Hosts) == 0:
+		return none, invalidScope("hosts names none: leave it out for this one")
+	case form.Get("paths") != "" && len(ask.Paths) == 0:
+		return none, invalidScope("paths names none: leave it out for all")
+	}
+	if len(ask.Hosts) == 0 {
+		ask.Hosts = []string{host.Name}
+	}
+	if q.NoTokens && slices.Contains(ask.Hosts, host.Name) {
+		return none, invalidScope("this site takes no tokens: it has 'tokens off'")
+	}
+	return ask, nil
 }
 
 func (p *program) ask(r *http.Request, q *web.Request, ask account.DeviceRequest) (account.IssuedDevice, error) {
@@ -126,17 +143,17 @@ func (p *program) token(w http.ResponseWriter, r *http.Request, q *web.Request) 
 	return nil
 }
 
-// noToken returns what a program hears in place of its token. Polls with a code that is none, and those that come too
-// soon, are bounded for the address; others from there go on.
+// noToken returns what a program hears in place of its token. Polls that are of no use (with a code that is none, too
+// soon, or again after the end) are bounded for the address; others from there go on.
 func (p *program) noToken(q *web.Request, code string, err error) error {
 	var out *oauthError
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		out = &oauthError{Code: "invalid_grant", Text: "device_code is unknown, was used, or is another client_id's"}
 	case errors.Is(err, account.ErrDeviceExpired):
-		return &oauthError{Code: "expired_token", Text: "nobody approved in time: begin again with device/code"}
+		out = &oauthError{Code: "expired_token", Text: "nobody approved in time: begin again with device/code"}
 	case errors.Is(err, account.ErrDeviceDenied):
-		return &oauthError{Code: "access_denied", Text: "the request was denied, or its token revoked"}
+		out = &oauthError{Code: "access_denied", Text: "the request was denied, or its token revoked"}
 	case !errors.Is(err, account.ErrDevicePending):
 		return err
 	case !p.Device.TooSoon(store.HashToken(code)):

@@ -1,7 +1,10 @@
 package device_test
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -10,6 +13,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/credential"
+	"github.com/gatehouse-auth/gatehouse/internal/device"
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	devicepages "github.com/gatehouse-auth/gatehouse/internal/web/device"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -105,6 +110,10 @@ func TestARequestForACodeIsReadStrictly(t *testing.T) {
 		"a path that is none":  {"client_id=a&paths=a", "invalid_scope"},
 		"an ambiguous path":    {"client_id=a&paths=/a//b", "invalid_scope"},
 		"too many paths":       {"client_id=a&paths=" + strings.Repeat("/a+", 51), "invalid_scope"},
+		"hosts of separators":  {"client_id=a&hosts=+,%09,", "invalid_scope"},
+		"paths of blanks":      {"client_id=a&paths=+%0A", "invalid_scope"},
+		"a path of 501 bytes":  {"client_id=a&paths=/" + strings.Repeat("a", 500), "invalid_scope"},
+		"a stack of marks":     {"client_id=a" + strings.Repeat("%CC%81", 40), "invalid_request"},
 		"methods of no kind":   {"client_id=a&methods=write", "invalid_scope"},
 		"methods in upper":     {"client_id=a&methods=READ", "invalid_scope"},
 		"only in the address":  {"x=y", "invalid_request"},
@@ -123,7 +132,7 @@ func TestARequestForACodeIsReadStrictly(t *testing.T) {
 		t.Errorf("%d were stored, %v", all, err)
 	}
 	for name, g := range map[string]grant{
-		"empty fields": w.ask("scope", "", "hosts", "", "paths", " ", "methods", ""),
+		"empty fields": w.ask("scope", "", "hosts", "", "paths", "", "methods", ""),
 		"64 letters":   w.ask("client_id", strings.Repeat("ä", 64)),
 		"unknown ones": w.ask("redirect_uri", "https://evil.test/", "client_secret", "x"),
 	} {
@@ -227,6 +236,86 @@ func TestProgramsAreBoundedByAddress(t *testing.T) {
 	}
 	w.Clock.Advance(10 * time.Minute)
 	w.ask()
+}
+
+// A subscriber with a whole /48 of IPv6 has no more requests waiting than one with a single address.
+func TestOneSubscriberKeepsNobodyOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ask := func(ip string) error {
+		c := login.Client{IP: netip.MustParseAddr(ip), Host: "a.test"}
+		_, err := w.Accounts.Devices.Request(t.Context(), c, account.DeviceRequest{Client: "x", Hosts: []string{"a.test"}})
+		return err
+	}
+	got := 0
+	for i := range 2 * device.MaxPendingOfAddress {
+		var throttled *login.ThrottledError
+		switch err := ask(fmt.Sprintf("2001:db8:0:%x::1", i)); {
+		case err == nil:
+			got++
+		case !errors.As(err, &throttled):
+			t.Fatal(err)
+		}
+	}
+	if got != device.MaxPendingOfAddress {
+		t.Errorf("one network has %d requests waiting", got)
+	}
+	for _, ip := range []string{"2001:db8:1::1", "192.0.2.1"} {
+		if err := ask(ip); err != nil {
+			t.Errorf("%s: %v", ip, err)
+		}
+	}
+}
+
+// Going on to poll after the end is bounded like any other poll that is of no use.
+func TestPollsAfterTheEndAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.ask()
+	decide(w.SignIn("tom"), g.UserCode, deny).Want(t, 303)
+	for range 60 {
+		wantError(t, "denied", w.poll(g), 400, "access_denied")
+	}
+	wantError(t, "denied, too often", w.poll(g), 429, "slow_down")
+	w.Clock.Advance(10 * time.Minute)
+	late := w.ask()
+	w.Clock.Advance(10 * time.Minute)
+	for range 60 {
+		wantError(t, "late", w.poll(late), 400, "expired_token")
+	}
+	wantError(t, "late, too often", w.poll(late), 429, "slow_down")
+}
+
+// A token that its program has not come for says so, and cannot be rotated; the audit log has its real end.
+func TestATokenThatNobodyFetchedSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.SignIn("tom")
+	g := w.ask()
+	decide(b, g.UserCode, approve).Want(t, 303)
+	if r := b.Get("/account/tokens").Want(t, 200); !strings.Contains(r.Body, "not fetched yet") || strings.Contains(r.Body, "/rotate") || strings.Contains(r.Body, "<code>…</code>") {
+		t.Errorf("before: %s", r.Body)
+	}
+	w.Clock.Advance(time.Minute)
+	fetched(t, w.poll(g))
+	if r := b.Get("/account/tokens").Want(t, 200); strings.Contains(r.Body, "not fetched yet") || !strings.Contains(r.Body, "/rotate") {
+		t.Errorf("after: %s", r.Body)
+	}
+	page, err := w.Store.Events(t.Context(), store.EventQuery{Action: "device.fetch", Limit: 10})
+	if err != nil || len(page.Items) != 1 || page.Items[0].Details["expires"] != w.tokens()[0].ExpiresAt.Format(time.RFC3339) {
+		t.Errorf("%+v, %v", page.Items, err)
+	}
+	late := w.ask()
+	w.Clock.Advance(device.Lifetime - 9*time.Second)
+	decide(w.SignIn("tom"), late.UserCode, approve).Want(t, 422).Shows(t, "no such code")
+}
+
+// All hosts and all paths are called so, also where others stand beside them.
+func TestAScopeOfAllIsCalledAll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.ask("hosts", "a.test b.test *", "paths", "/api/* /*")
+	w.SignIn("tom").Get("/device?user_code="+g.UserCode).Want(t, 200).Shows(t, "all hosts", "all paths")
 }
 
 // A program's addresses look at no cookie: a browser that is signed in is a stranger there, and other sites cannot make
