@@ -34,7 +34,6 @@ var excused = map[string]string{
 	"internal/login/halflogin.go: secret: canGoOn":             "two states of one row, to see whether it moved",
 	"internal/login/signin.go: secret: userOf":                 "two states of one row, to see whether it moved",
 	"internal/login/signin.go: secret: rotateIn":               "two states of one row, to see whether it moved",
-	"internal/session/proof.go: secret: Methods":               "the kind of a sign-in, no secret",
 	"internal/session/presented.go: secret: has":               "two cookies of one request, with each other",
 }
 
