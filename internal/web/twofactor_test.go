@@ -280,7 +280,7 @@ func (w *world) tourFactors(pages map[string]answer) {
 	at := strings.TrimPrefix(b.post("/account/two-factor/totp").location(), "/_auth")
 	pages["app"], pages["app, wrong"], pages["app, over"] = b.get(at), b.post(at, "code", "x"), b.get("/account/two-factor/totp/"+store.NewID(w.Clock.Now()))
 	phone := scannedBy(b, at)
-	pages["codes, made"] = b.post(at, "code", phone.code(), "name", "<b>")
+	pages["codes, made"] = b.post(at, "code", phone.code(), "name", "Ada L.")
 	pages["overview, told"], pages["factors"], pages["codes"] = b.get("/account"), b.get("/account/two-factor"), b.get("/account/recovery-codes")
 	pages["app, rename"], pages["app, rename wrong"] = b.get(at+"/rename"), b.post(at+"/rename", "name", strings.Repeat("x", 65))
 	pages["app, remove"], pages["reauth, code"], pages["reauth, code wrong"] = b.get(at+"/remove"), b.get("/reauth"), b.post("/reauth", "code", "x")
