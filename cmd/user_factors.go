@@ -16,11 +16,12 @@ func resetMFACommand() *cobra.Command {
 	cmd := verb("reset-mfa <user>", "Takes second factors from somebody who has lost them",
 		`Removes the second factors of an account, ends its sessions, and says which other ways in
 are left. The password stays, so that whoever knows it can sign in and add factors of
-their own: --link makes a one-time link to set a new one. Without --totp or --codes, all
-are removed. It is the way back in for the last administrator, also for one that the
+their own: --link makes a one-time link to set a new one. Without --totp, --passkeys or
+--codes, all are removed. It is the way back in for the last administrator, also for one that the
 deployment manages. It asks before, unless --yes is given.`, cobra.ExactArgs(1), userResetMFA)
 	f := cmd.Flags()
 	f.Bool("totp", false, "remove all authenticator apps")
+	f.Bool("passkeys", false, "remove all passkeys")
 	f.Bool("codes", false, "remove the recovery codes")
 	f.Bool("yes", false, "do not ask")
 	linkFlags(cmd)
@@ -83,8 +84,8 @@ func (c *call) printReset(e *env, u store.User, done account.MFAReset, site stri
 		return fmt.Errorf("it is done, but looking up what is left failed: %w", err)
 	}
 	removed := api.NewMFAReset(done, account.AccessLeft{}).Removed
-	said := fmt.Sprintf("removed from %s: %d authenticator app(s), %d recovery code(s); %d session(s) ended",
-		sanitize(u.Username), removed.TOTP, removed.Codes, removed.Sessions)
+	said := fmt.Sprintf("removed from %s: %d authenticator app(s), %d passkey(s), %d recovery code(s); "+
+		"%d session(s) ended", sanitize(u.Username), removed.TOTP, removed.Passkeys, removed.Codes, removed.Sessions)
 	out := resetMFAJSON{accountJSON: newAccountJSON(u), Removed: removed}
 	out.accessLeftJSON = left
 	if done.Link == nil {
