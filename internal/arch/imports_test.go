@@ -31,6 +31,7 @@ var order = []string{
 	"internal/login",       // the one place where a session begins
 	"internal/recovery",    // recovery codes
 	"internal/totp",        // codes of authenticator apps
+	"internal/passkey",     // ceremonies of WebAuthn
 	"internal/machine",     // who programs act as that show a JWT of their platform
 	"internal/oidc",        // what providers and other issuers say
 	"internal/session",     // cookie, cache, streams
