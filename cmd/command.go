@@ -139,6 +139,16 @@ func (c *call) flag(name string) string {
 	return v
 }
 
+// list returns the values of a flag that may be given several times. pflag takes a single empty one for none, which for
+// a scope means all.
+func (c *call) list(name string) []string {
+	list, _ := c.cmd.Flags().GetStringArray(name)
+	if len(list) == 0 && c.given(name) {
+		return []string{""}
+	}
+	return list
+}
+
 func (c *call) boolFlag(name string) bool {
 	v, _ := c.cmd.Flags().GetBool(name)
 	return v

@@ -76,8 +76,7 @@ func login(c *call) error {
 
 // loginForm returns what the token is asked for.
 func (c *call) loginForm() (url.Values, error) {
-	hosts, _ := c.cmd.Flags().GetStringArray("host")
-	paths, _ := c.cmd.Flags().GetStringArray("path")
+	hosts, paths := c.list("host"), c.list("path")
 	name, methods := c.flag("name"), c.flag("methods")
 	if !c.given("name") {
 		name = defaultName()

@@ -52,8 +52,7 @@ streams are cut, too.`, cobra.MinimumNArgs(1), tokenRevoke))
 
 // newToken returns the fields of a new token from the flags.
 func (c *call) newToken() (account.NewToken, error) {
-	hosts, _ := c.cmd.Flags().GetStringArray("host")
-	paths, _ := c.cmd.Flags().GetStringArray("path")
+	hosts, paths := c.list("host"), c.list("path")
 	n := account.NewToken{
 		Name: c.flag("name"), Hosts: hosts, Paths: paths, Methods: store.TokenMethods(c.flag("methods")),
 	}
