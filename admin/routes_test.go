@@ -94,7 +94,8 @@ func (s *scene) body(method, pattern string) (mime, text string, ok bool) {
 		return form("confirm", "everyone")
 	case "POST /admin/users/{id}/activate", "POST /admin/users/{id}/deactivate", "POST /admin/users/{id}/reset-link", "POST /admin/users/{id}/cancel-link",
 		"POST /admin/users/{id}/require-change", "POST /admin/users/{id}/unlock", "POST /admin/users/{id}/end-sessions", "POST /admin/users/{id}/identities/{identity}/unlink", "POST /admin/sessions/{id}/revoke",
-		"POST /admin/tokens/{id}/revoke", "POST /admin/tokens/{id}/rotate", "POST /admin/providers/{name}/check":
+		"POST /admin/tokens/{id}/revoke", "POST /admin/tokens/{id}/rotate", "POST /admin/providers/{name}/check",
+		"POST /admin/users/{id}/reset-mfa", "POST /admin/users/{id}/unlock-mfa":
 		return form()
 	case "POST /api/v1/users":
 		return mimeJSON, `{"username":"nina"}`, true
@@ -109,7 +110,8 @@ func (s *scene) body(method, pattern string) (mime, text string, ok bool) {
 	case "POST /api/v1/users/{id}/identities/{identity}/move":
 		return mimeJSON, `{"to":"` + s.Admin.ID + `"}`, true
 	case "POST /api/v1/users/{id}/unlock", "POST /api/v1/users/{id}/end-sessions", "DELETE /api/v1/users/{id}", "DELETE /api/v1/sessions/{id}",
-		"DELETE /api/v1/users/{id}/identities/{identity}", "DELETE /api/v1/tokens/{id}":
+		"DELETE /api/v1/users/{id}/identities/{identity}", "DELETE /api/v1/tokens/{id}",
+		"POST /api/v1/users/{id}/reset-mfa", "POST /api/v1/users/{id}/unlock-mfa":
 		return "", "", true
 	}
 	return "", "", false

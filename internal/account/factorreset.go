@@ -170,9 +170,9 @@ func (s FactorActions) takeFactors(ctx context.Context, tx store.Tx, e *store.Ev
 			return err
 		}
 	}
-	describeCount(e, "apps_removed", len(out.Apps))
+	describeCount(e, "totps_removed", len(out.Apps))
 	describeCount(e, "passkeys_removed", len(out.Passkeys))
-	describeCount(e, "codes_removed", out.Codes)
+	describeCount(e, "recovery_codes_removed", out.Codes)
 	return nil
 }
 

@@ -293,7 +293,7 @@ func (s FactorActions) settle(ctx context.Context, tx store.Tx, e *store.Event, 
 		if err != nil {
 			return u, err
 		}
-		describeCount(e, "codes_removed", n)
+		describeCount(e, "recovery_codes_removed", n)
 		u.Factors.Ask, u.Factors.CodesSaved = false, false
 		if err := tx.SetFactors(ctx, u.ID, u.Factors); err != nil {
 			return u, err
