@@ -50,8 +50,8 @@ func (s FactorActions) Overview(ctx context.Context, u store.User) (FactorOvervi
 	return out, err
 }
 
-// CodesNeedPassword reports whether new recovery codes need the password: a session whose second step was a recovery code
-// has proved no factor since. Whoever found the sheet with the codes must not get a new one.
+// CodesNeedPassword reports whether new recovery codes need the password: a session whose second step was a recovery
+// code has proved no factor since. Whoever found the sheet with the codes must not get a new one.
 func CodesNeedPassword(sess *store.Session) bool {
 	m := assurance.Methods(sess.Methods)
 	return m.Has(assurance.RecoveryCode) && !m.Has(assurance.TOTP) && !m.Has(assurance.Passkey)
@@ -129,10 +129,10 @@ func checkCodesProof(sess store.Session, u store.User, proof *login.Proof) error
 	return nil
 }
 
-// SetAsk switches on or off that a passkey is asked for after the password, too. With it come recovery codes where there
-// are none, which are returned. With an authenticator app it is always on, and so it is for whoever has to have a second
-// factor: *[ForbiddenError] (ask-locked). Others: reauth-required, mfa-required, no-factor; *[InvalidError] (password),
-// after a sign-in with a recovery code.
+// SetAsk switches on or off that a passkey is asked for after the password, too. With it come recovery codes where
+// there are none, which are returned. With an authenticator app it is always on, and so it is for whoever has to have a
+// second factor: *[ForbiddenError] (ask-locked). Others: reauth-required, mfa-required, no-factor; *[InvalidError]
+// (password), after a sign-in with a recovery code.
 func (s FactorActions) SetAsk(ctx context.Context, a Actor, on bool) ([]string, error) {
 	var codes []string
 	err := s.own(ctx, a, "factor.ask", true, func(tx store.Tx, e *store.Event, sess store.Session, u store.User) error {
@@ -206,8 +206,8 @@ func (s FactorActions) Notices(ctx context.Context, u store.User) ([]store.Event
 	return out[:min(len(out), maxNotices)], nil
 }
 
-// SeenNotices records that the actor has seen the notices until a moment, which is that of the newest one shown: what has
-// happened since is told the next time.
+// SeenNotices records that the actor has seen the notices until a moment, which is that of the newest one shown: what
+// has happened since is told the next time.
 func (s FactorActions) SeenNotices(ctx context.Context, a Actor, until time.Time) error {
 	return s.own(ctx, a, "factor.seen", false, func(tx store.Tx, e *store.Event, _ store.Session, u store.User) error {
 		e.Action = ""

@@ -11,9 +11,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// FactorActions keep second factors: one's own, and, for administrators and the command line, their removal. Nobody else
-// adds one for a person, and no secret leaves it but that of an app which its person is setting up, and new recovery
-// codes.
+// FactorActions keep second factors: one's own, and, for administrators and the command line, their removal. Nobody
+// else adds one for a person, and no secret leaves it but that of an app which its person is setting up, and new
+// recovery codes.
 //
 // Where second factors are off, nobody has any: store.ErrNotFound. Only administrators still remove them.
 type FactorActions struct{ *core }
@@ -151,8 +151,8 @@ type Confirmed struct {
 
 // ConfirmTOTP confirms an authenticator app that the actor's session has begun by one of its codes, and names it. The
 // session is rotated, with the level that the code is proof of; that of other sessions stays, and with endOthers they
-// end. Errors: a *[login.WrongCodeError]; store.ErrNotFound for an app that is not there, was confirmed, or has waited for
-// too long; *[InvalidError] (name); *[ForbiddenError] (reauth-required, mfa-required, factor-limit).
+// end. Errors: a *[login.WrongCodeError]; store.ErrNotFound for an app that is not there, was confirmed, or has waited
+// for too long; *[InvalidError] (name); *[ForbiddenError] (reauth-required, mfa-required, factor-limit).
 func (s FactorActions) ConfirmTOTP(ctx context.Context, a Actor, id, code, name string, endOthers bool,
 ) (Confirmed, error) {
 	var f fields
@@ -245,9 +245,9 @@ func confirmedTOTP(ctx context.Context, r store.Reader, userID, id string) (stor
 	return store.TOTP{}, store.ErrNotFound
 }
 
-// RemoveTOTP removes an authenticator app of the actor, or gives up one that is being set up. With the last one, sessions
-// lose the level that its codes gave them, and with the last second factor the recovery codes end. Whoever has to have a
-// second factor keeps the last one: *[ForbiddenError] (last-factor). Others: reauth-required, mfa-required;
+// RemoveTOTP removes an authenticator app of the actor, or gives up one that is being set up. With the last one,
+// sessions lose the level that its codes gave them, and with the last second factor the recovery codes end. Whoever has
+// to have a second factor keeps the last one: *[ForbiddenError] (last-factor). Others: reauth-required, mfa-required;
 // store.ErrNotFound.
 func (s FactorActions) RemoveTOTP(ctx context.Context, a Actor, id string) error {
 	if id == "" {

@@ -90,7 +90,7 @@ func (o ownFactors) routes() []web.Route {
 			Summary: "How many second factors one has", Gives: factorsState{}, Status: http.StatusOK,
 		}),
 		route(http.MethodPatch, factors, o.update, web.Operation{
-			Summary: "Be asked for a passkey after the password, too; recovery codes that come with it are in this response only",
+			Summary: "Be asked for a passkey after the password, too; recovery codes that come with it are here only",
 			Takes:   patchFactors{}, Gives: factorsState{}, Status: http.StatusOK,
 		}),
 		route(http.MethodGet, apps, o.list, web.Operation{

@@ -52,8 +52,8 @@ func Choice(query url.Values, name string, values ...string) (string, error) {
 		ui.Fault(name, "input.one_of", "values", strings.Join(values, ", ")))
 }
 
-// UserQuery reads a query for users. Empty parameters, as forms send them, select nothing. demand says who has to have a
-// second factor, see [login.SecondFactors.DemandFor]: nil for nobody.
+// UserQuery reads a query for users. Empty parameters, as forms send them, select nothing. demand says who has to have
+// a second factor, see [login.SecondFactors.DemandFor]: nil for nobody.
 func UserQuery(query url.Values, demand *store.MFADemand) (store.UserQuery, error) {
 	out := store.UserQuery{
 		Text: query.Get("q"), Provider: query.Get("provider"), Group: query.Get("group"), Cursor: query.Get("cursor"),

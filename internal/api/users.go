@@ -124,7 +124,9 @@ func (u users) routes() []web.Route {
 		{
 			Method: http.MethodPatch, Pattern: "/api/v1/users/{id}", Access: web.AdminFresh,
 			Audit: "user.update", Handle: u.update,
-			Doc: &web.Operation{Summary: "Change a user", Takes: patchUser{}, Gives: UserDetails{}, Status: http.StatusOK, ETag: true},
+			Doc: &web.Operation{
+				Summary: "Change a user", Takes: patchUser{}, Gives: UserDetails{}, Status: http.StatusOK, ETag: true,
+			},
 		},
 		{
 			Method: http.MethodDelete, Pattern: "/api/v1/users/{id}", Access: web.AdminFresh,
