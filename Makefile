@@ -26,7 +26,7 @@ suite = -shuffle=on -vet=off
 test: export GOGC ?= 400
 
 # What Gatehouse does must not depend on the engine: these run on PostgreSQL as well. The others choose for themselves.
-behavior = ./admin ./caddyauth $(addprefix ./internal/,account api assertion login oidc runtime seal seed session web web/device)
+behavior = ./admin ./caddyauth $(addprefix ./internal/,account api assertion login oidc passkey runtime seal seed session web web/device)
 
 # The modules beside the plugin's own, each with its go.mod so that none of it weighs on users.
 modules = e2e internal/tools

@@ -61,7 +61,7 @@ func TestEachPromiseNamesItsTests(t *testing.T) {
 }
 
 var (
-	actionForm = regexp.MustCompile(`^((session|password|link|profile|user|identity|token|device)\.[a-z_]+|audit\.(export|keep)|assertion\.rotate_keys|provider\.check)$`)
+	actionForm = regexp.MustCompile(`^((session|password|link|profile|user|identity|token|device|factor|passkey|recovery|mfa)\.[a-z_]+|audit\.(export|keep)|assertion\.rotate_keys|provider\.check)$`)
 	actionRow  = regexp.MustCompile("(?m)^\\| `([a-z]+\\.[a-z_]+)` \\|")
 )
 
@@ -107,7 +107,7 @@ func actions(file *ast.File) (found []string) {
 	}
 	makers := map[string]bool{
 		"audit": true, "providerEvent": true, "Note": true, "Audit": true, "event": true, "record": true,
-		"download": true, "auditRead": true,
+		"download": true, "auditRead": true, "auditFactor": true, "own": true,
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {

@@ -73,7 +73,7 @@ func TestTextsAndCodeAgree(t *testing.T) {
 		}
 	}
 	// The questions have their texts under one word: activate.title, .text and .submit.
-	for _, q := range []string{"activate", "deactivate", "delete", "reset", "cancel_link", "require_change", "end_sessions", "unlink", "move", "unlock"} {
+	for _, q := range []string{"activate", "deactivate", "delete", "reset", "cancel_link", "require_change", "end_sessions", "unlink", "move", "unlock", "unlock_mfa"} {
 		prefixes = append(prefixes, q+".title", q+".text", q+".submit")
 	}
 	prefixes = append(prefixes, "admin.", "user.") // the links of areas and tabs

@@ -106,7 +106,8 @@ func TestAnAppGetsASignedIdentityThatItCanVerify(t *testing.T) {
 	origin := "http://" + s.addr
 	want := map[string]any{
 		"iss": origin, "aud": origin, "sub": id, "preferred_username": "ada", "email": "ada@example.com", "email_verified": true, "name": "Ada <L>",
-		"groups": []any{"a.b", "staff"}, "role": "user", "amr": []any{"pwd"},
+		"groups": []any{"a.b", "staff"}, "role": "user",
+		"amr": []any{"pwd"}, "acr": "aal1",
 	}
 	if g, w := jsonText(t, got), jsonText(t, want); g != w {
 		t.Errorf("the app is told\n%s, want\n%s", g, w)
@@ -318,8 +319,8 @@ func TestAnAssertionSaysWhatTheDirectiveChose(t *testing.T) {
 	}{
 		{
 			"assertion", true,
-			[]string{"amr", "auth_time", "email", "email_verified", "groups", "name", "preferred_username", "role", "sid"},
-			map[string]string{"amr": "[]", "email": `"ada@example.com"`, "email_verified": "true", "groups": `["app-dev","cn=x,ou=y","staff"]`},
+			[]string{"acr", "amr", "auth_time", "email", "email_verified", "groups", "name", "preferred_username", "role", "sid"},
+			map[string]string{"amr": `["ext"]`, "acr": `"aal1"`, "email": `"ada@example.com"`, "email_verified": "true", "groups": `["app-dev","cn=x,ou=y","staff"]`},
 		},
 		{"assertion {\n claims email\n}", true, []string{"email", "email_verified"}, map[string]string{"email_verified": "true"}},
 		{"assertion {\n claims email\n}", false, []string{"email_verified"}, map[string]string{"email_verified": "false"}},

@@ -25,8 +25,8 @@ func (g *Gate) servePages(w http.ResponseWriter, r *http.Request, req *request) 
 	if req.first.credential.Ours() {
 		return g.servePagesToProgram(w, r, req)
 	}
-	req.pageContext(r).NoTokens = slices.Contains(g.Tokens, tokensOff)
 	_ = req.chooseToken(r.Context()) // with an error there is a token, whose lookup fails as well
+	req.pageContext(r).NoTokens = slices.Contains(g.Tokens, tokensOff)
 	asked := false
 	r = web.WithSessionObserver(req.forPages(r), func(s *session.Live) {
 		asked = true

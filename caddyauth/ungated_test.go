@@ -16,8 +16,10 @@ func (s *caddyServer) places(text string) []string {
 	if err := s.reload(text); err != nil {
 		s.t.Fatal(err)
 	}
-	eventually(s.t, "the log of the start", func() bool {
-		return strings.Contains(s.logs.String()[before:], "started previously stopped") || strings.Contains(s.logs.String()[before:], "load complete") || strings.Contains(s.logs.String()[before:], "server running")
+	// A log of Caddy is one stream: what the load logged comes before what is logged now.
+	caddy.Log().Info("end of the load")
+	eventually(s.t, "the end of the load", func() bool {
+		return strings.Contains(s.logs.String()[before:], "end of the load")
 	})
 	var out []string
 	for _, line := range strings.Split(s.logs.String()[before:], "\n") {

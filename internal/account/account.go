@@ -161,7 +161,7 @@ func (s *core) change(ctx context.Context, a Actor, e store.Event,
 		err = errLastAdmin()
 	}
 	var refused *ForbiddenError
-	if errors.As(err, &refused) {
+	if errors.As(err, &refused) && e.Action != "" {
 		return s.auditRefusal(ctx, a, e, refused, err)
 	}
 	return err

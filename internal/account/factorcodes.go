@@ -143,8 +143,7 @@ func (s FactorActions) SetAsk(ctx context.Context, a Actor, on bool) ([]string, 
 		case !on && (f.TOTPs > 0 || s.second().Demands(u)):
 			return refuse(CodeAskLocked, "refused.ask_locked")
 		case f.Ask == on:
-			e.Action = ""
-			return nil
+				return nil
 		}
 		e.Details["ask"] = map[bool]string{true: "on", false: "off"}[on]
 		f.Ask = on
@@ -169,8 +168,7 @@ func (s FactorActions) SetAsk(ctx context.Context, a Actor, on bool) ([]string, 
 
 // MarkCodesSaved records that the actor says to have kept the recovery codes.
 func (s FactorActions) MarkCodesSaved(ctx context.Context, a Actor) error {
-	return s.own(ctx, a, "recovery.saved", false, func(tx store.Tx, e *store.Event, _ store.Session, u store.User) error {
-		e.Action = "" // it gives and takes nothing
+	return s.own(ctx, a, notAudited, false, func(tx store.Tx, _ *store.Event, _ store.Session, u store.User) error {
 		if u.Factors.CodesSaved {
 			return nil
 		}
@@ -209,8 +207,7 @@ func (s FactorActions) Notices(ctx context.Context, u store.User) ([]store.Event
 // SeenNotices records that the actor has seen the notices until a moment, which is that of the newest one shown: what
 // has happened since is told the next time.
 func (s FactorActions) SeenNotices(ctx context.Context, a Actor, until time.Time) error {
-	return s.own(ctx, a, "factor.seen", false, func(tx store.Tx, e *store.Event, _ store.Session, u store.User) error {
-		e.Action = ""
+	return s.own(ctx, a, notAudited, false, func(tx store.Tx, _ *store.Event, _ store.Session, u store.User) error {
 		if now := s.now(); until.After(now) {
 			until = now
 		}

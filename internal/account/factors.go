@@ -39,6 +39,9 @@ func (s FactorActions) on() error {
 	return nil
 }
 
+// notAudited is the action of a change that gives and takes nothing.
+const notAudited = ""
+
 // own is [core.change] for what people do with their own factors. fn gets the actor's session and account; with fresh
 // they have to have proved lately who they are, with a second factor where there is one.
 func (s FactorActions) own(ctx context.Context, a Actor, action string, fresh bool,

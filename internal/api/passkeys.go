@@ -41,7 +41,7 @@ type (
 	addPasskey struct {
 		State       *string `json:"state"`
 		Attestation *string `json:"attestation"`
-		Name        string  `json:"name"`
+		Name        *string `json:"name"`
 	}
 	renamePasskey struct {
 		Name string `json:"name" need:"true"`
@@ -100,20 +100,23 @@ func (o ownPasskeys) add(w http.ResponseWriter, r *http.Request, q *web.Request)
 	if err := ui.ReadJSON(w, r, &body); err != nil {
 		return err
 	}
-	if body.State == nil && body.Attestation == nil {
+	switch {
+	case body.State != nil || body.Attestation != nil:
+	case body.Name != nil:
+		return refusedField("name", q.Text("api.passkey_name"))
+	default:
 		return q.WritePasskeyOptions(w, r, func(at login.PasskeyAt) (passkey.Options, error) {
 			return o.Accounts.Passkeys.Begin(r.Context(), q.Actor(), at)
 		})
 	}
-	var state, attestation string
-	if body.State != nil {
-		state = *body.State
+	given := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
 	}
-	if body.Attestation != nil {
-		attestation = *body.Attestation
-	}
-	k, err := o.Accounts.Passkeys.Add(r.Context(), q.Actor(), q.PasskeyResponse(state, attestation), body.Name,
-		q.PasskeyName)
+	made := q.PasskeyResponse(given(body.State), given(body.Attestation))
+	k, err := o.Accounts.Passkeys.Add(r.Context(), q.Actor(), made, given(body.Name), q.PasskeyName)
 	if err != nil {
 		return err
 	}

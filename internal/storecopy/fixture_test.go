@@ -162,6 +162,11 @@ func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 		tx.ConfirmTOTP(ctx, u.ID, "app", "ü", 59_000_000, now),
 		tx.ReplaceRecoveryCodes(ctx, u.ID, []store.TokenHash{store.HashToken("1"), store.HashToken("2")}, now),
 		tx.UseRecoveryCode(ctx, u.ID, store.HashToken("1"), now),
+		tx.CreatePasskey(ctx, store.Passkey{
+			ID: store.NewID(now), UserID: u.ID, RPID: "example.com", CredentialID: "YQ", PublicKey: []byte{0, 0xff, 7},
+			AAGUID: strings.Repeat("ab", 16), Transports: []string{"usb", "nfc"}, Attachment: "cross-platform", Name: "ü",
+			CreatedAt: now, Discoverable: "yes", PasskeyState: store.PasskeyState{SignCount: 1 << 31, UserVerified: true},
+		}),
 		tx.SetFactors(ctx, u.ID, store.Factors{DueAt: now, Failures: 3, CodesSaved: true, NoticesSeenAt: now}),
 		tx.CreateHalfLogin(ctx, store.HalfLogin{
 			ID: store.NewID(now), Hash: store.HashToken("half"), UserID: u.ID, Purpose: store.HalfLoginVerify,

@@ -26,7 +26,11 @@ func ReadAnyForm(w http.ResponseWriter, r *http.Request) (Form, error) {
 	if err != nil {
 		return Form{}, err
 	}
-	return parseMultipart(b, params["boundary"])
+	f, err := parseMultipart(b, params["boundary"])
+	if err == nil {
+		err = checkAbout(r, f)
+	}
+	return f, err
 }
 
 // ReadOptions reads what came with a request that is to be done whatever came with it, such as a sign-out: the fields

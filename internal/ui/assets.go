@@ -77,7 +77,7 @@ func newAssets(b Brand) (*assets, error) {
 		return nil, err
 	}
 	js, err := static.ReadFile("static/app.js")
-	if err := add(&s.js, "app", "js", js, err); err != nil {
+	if err := add(&s.js, "app", "js", compactScript(js), err); err != nil {
 		return nil, err
 	}
 	icon, err := static.ReadFile("static/icon.svg")
@@ -91,6 +91,19 @@ func newAssets(b Brand) (*assets, error) {
 		s.icon = s.logo
 	}
 	return &s, nil
+}
+
+// compactScript returns a script without its indentation and the lines that are comments: what browsers have no use for is a
+// fifth of it. A script must not have a text over several lines, which would lose its indentation, too.
+func compactScript(js []byte) []byte {
+	out := make([]byte, 0, len(js))
+	for line := range bytes.Lines(js) {
+		line = bytes.TrimLeft(line, " ")
+		if !bytes.HasPrefix(line, []byte("//")) && len(bytes.TrimSpace(line)) > 0 {
+			out = append(out, line...)
+		}
+	}
+	return out
 }
 
 // find returns the file of that name. current is false for an older or newer hash of a file that exists: a page

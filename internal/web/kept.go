@@ -10,10 +10,10 @@ import (
 // keptFields are the fields of our forms that are shown again where the session ended before a form came. What is not
 // here is not kept: a field that nobody has thought of may be a password, a code or a token.
 var keptFields = []string{
-	ui.AboutField, "action", "active", "back", "block", "confirm", "days", "do", "email", "end_others", "expires",
-	"groups", "hosts", "id", "identities", "issuer", "keep", "keep_sessions", "kind", "language",
-	"methods", "must_change", "name", "note", "paths", "provider", "role", "rt", "subject", "theme", "to",
-	"user_code", "username", "version", "way",
+	ui.AboutField, "action", "active", "ask_second_factor", "back", "block", "confirm", "days", "do", "email",
+	"end_others", "end_sessions", "expires", "groups", "hosts", "id", "identities", "issuer", "keep", "keep_sessions",
+	"kind", "language", "link", "methods", "must_change", "name", "note", "paths", "provider", "role", "rt", "saved",
+	"seen", "subject", "theme", "to", "tokens", "user_code", "username", "version", "way",
 }
 
 // ownFormEnded is [Responses.SessionEnded] for a form of ours: the page keeps what was typed, as far as it is among

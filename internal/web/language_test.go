@@ -99,8 +99,8 @@ func TestChoosingALanguageBelowThePage(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	body := b.get("/login?rt="+url.QueryEscape("/reports?x=1")).want(t, 200, `action="/_auth/language"`, ">Deutsch<", ">Español<", ">English<").body
-	if strings.Count(body, `name="rt" value="/reports?x=1"`) != 2 {
-		t.Errorf("the forms do not both know the way back:\n%s", body)
+	if strings.Count(body, `name="rt" value="/reports?x=1"`) != 3 {
+		t.Errorf("the forms for a password, a passkey and the language do not all know the way back:\n%s", body)
 	}
 	a := b.post("/language", "language", "de", "page", "login", "rt", "/reports?x=1")
 	a.wantRedirect(t, "/_auth/login?rt="+url.QueryEscape("/reports?x=1"))

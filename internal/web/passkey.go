@@ -46,6 +46,19 @@ func (q *Request) NoPasskeys() string {
 	return ""
 }
 
+// PasskeyOptions returns the route of a script that begins a ceremony. Its errors are problem documents. Like any form it
+// may say whom it is about, so that no passkey is made for somebody who has signed in in another tab since.
+func PasskeyOptions(pattern string, a Access, h Handler) Route {
+	route := Post(pattern, a, func(w http.ResponseWriter, r *http.Request, q *Request) error {
+		if _, err := ui.ReadForm(w, r); err != nil {
+			return err
+		}
+		return h(w, r, q)
+	})
+	route.JSON = true
+	return route
+}
+
 // WritePasskeyOptions responds with the options of a ceremony that begin begins. The state in it is bound to a random
 // cookie of the browser, which gets one here. Nothing is stored.
 func (q *Request) WritePasskeyOptions(w http.ResponseWriter, r *http.Request,

@@ -15,8 +15,11 @@ var (
 	controlOf = regexp.MustCompile(`<(?:input|select|textarea|button)\b[^>]*\bname="([^"]*)"[^>]*>`)
 )
 
+// secretFields are hidden fields whose value proves something, or is a list of what does.
+var secretFields = map[string]bool{"codes": true, "state": true, "assertion": true, "attestation": true}
+
 // CheckKept fails the test where a form on a page that is only for the signed-in would not come through a session that
-// has ended in the meantime: sent by nobody, all of it is on the page that follows, and nothing of its passwords. send
+// has ended in the meantime: sent by nobody, all of it is on the page that follows, and nothing of its passwords and codes. send
 // returns that page. CheckKept returns the number of forms.
 func CheckKept(t *testing.T, name, at, body string, send func(action string, form url.Values) string) (forms int) {
 	t.Helper()
@@ -34,7 +37,8 @@ func CheckKept(t *testing.T, name, at, body string, send func(action string, for
 		for i, c := range controlOf.FindAllStringSubmatch(form, -1) {
 			field := html.UnescapeString(c[1])
 			sent.Set(field, "canary-"+strconv.Itoa(i))
-			secret[field] = strings.Contains(c[0], `type="password"`)
+			secret[field] = secretFields[field] || strings.Contains(c[0], `type="password"`) ||
+				strings.Contains(c[0], `autocomplete="one-time-code"`)
 		}
 		page := send(action, sent)
 		for field := range sent {

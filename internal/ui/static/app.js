@@ -106,11 +106,12 @@ each("form[data-passkey]", (form) => {
   const create = form.dataset.passkey === "create", b = form.querySelector("button"), said = form.querySelector("[role=status]");
   const parse = signals[create ? "parseCreationOptionsFromJSON" : "parseRequestOptionsFromJSON"];
   if (!navigator.credentials || !parse || !b) return;
+  const about = form.elements.about;
   let current = null, renewal = 0;
   const stop = () => { clearTimeout(renewal); if (current) { current.abort(); current = null; } };
   const say = (text) => { if (said.textContent !== text) said.textContent = text; };
   const options = (signal) => fetch(form.dataset.options, { method: "POST", credentials: "same-origin", signal,
-    headers: { Accept: "application/json" } }).then((r) => {
+    headers: { Accept: "application/json" }, body: new URLSearchParams(about ? { about: about.value } : {}) }).then((r) => {
     if (!r.ok) throw new Error("options: " + r.status);
     return r.json();
   });

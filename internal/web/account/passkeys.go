@@ -22,11 +22,9 @@ type Passkeys struct{ *web.Deps }
 
 func passkeyRoutes(d *web.Deps) []web.Route {
 	h := &Passkeys{d}
-	options := web.Post(web.PasskeysPage+"/options", web.SignedIn, h.options)
-	options.JSON = true
 	return slices.Concat(
 		web.Form(web.PasskeysPage, web.SignedIn, h.list, h.add),
-		[]web.Route{options},
+		[]web.Route{web.PasskeyOptions(web.PasskeysPage+"/options", web.SignedIn, h.options)},
 		web.Form(web.PasskeysPage+"/{id}/rename", web.SignedIn, h.askName, h.rename),
 		web.Form(web.PasskeysPage+"/{id}/remove", web.SignedIn, h.confirmRemove, h.remove),
 	)
@@ -55,14 +53,14 @@ func passkeyItemOf(q *web.Request, k store.Passkey) passkeyItem {
 		ID: k.ID, Name: k.Name, RPID: k.RPID, CredentialID: k.CredentialID, Copy: k.CounterBack, Created: k.CreatedAt,
 		Used: k.LastUsedAt,
 	}
-	kept, alone := "passkeys.device", "passkeys.second"
+	kept, alone := q.Text("passkeys.device"), q.Text("passkeys.second")
 	if k.BackupEligible {
-		kept = "passkeys.synced"
+		kept = q.Text("passkeys.synced")
 	}
 	if k.SignsInAlone() {
-		alone = "passkeys.alone"
+		alone = q.Text("passkeys.alone")
 	}
-	it.Facts = []string{q.Text(kept), q.Text(alone)}
+	it.Facts = []string{kept, alone}
 	if provider := passkey.Provider(k); provider != "" {
 		it.Facts = append([]string{provider}, it.Facts...)
 	}
@@ -70,11 +68,12 @@ func passkeyItemOf(q *web.Request, k store.Passkey) passkeyItem {
 }
 
 func (h *Passkeys) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	return h.write(w, r, q, "", nil)
+	return h.write(w, r, q, nil, nil)
 }
 
-// write shows the list, with what was typed as a name, and what is wrong.
-func (h *Passkeys) write(w http.ResponseWriter, r *http.Request, q *web.Request, name string, errs []ui.FieldError) error {
+// write shows the list, and of a refused form what was typed as a name, and what is wrong.
+func (h *Passkeys) write(w http.ResponseWriter, r *http.Request, q *web.Request, refused *ui.Form, errs []ui.FieldError,
+) error {
 	if !h.Login.PasskeysOn() {
 		return store.ErrNotFound
 	}
@@ -82,6 +81,7 @@ func (h *Passkeys) write(w http.ResponseWriter, r *http.Request, q *web.Request,
 	if err != nil {
 		return err
 	}
+	t, own := q.StepUpReturn(refused)
 	d := passkeysPage{None: q.NoPasskeys(), Codes: len(list) > 0 && q.Live.User.Factors.TOTPs == 0}
 	for _, k := range list {
 		d.Items = append(d.Items, passkeyItemOf(q, k))
@@ -89,10 +89,12 @@ func (h *Passkeys) write(w http.ResponseWriter, r *http.Request, q *web.Request,
 	switch {
 	case d.None != "":
 	case !q.Confirmed():
-		d.Stale = q.StepUpURL(returnto.Target{}, q.At(web.PasskeysPage))
+		here := returnto.At(q.At(web.PasskeysPage), web.StepUpQuery(t, own))
+		d.Stale = q.StepUpURL(returnto.Target{}, here)
 	default:
-		d.Make = q.PasskeyMaker(web.PasskeysPage+"/options", web.PasskeysPage, name)
-		d.Make.About = q.Viewer()
+		if d.Make = q.PasskeyMaker(web.PasskeysPage+"/options", web.PasskeysPage, nameIn(refused)); d.Make != nil {
+			d.Make.About, d.Make.Hidden = q.Viewer(), ui.HiddenFields(web.StepUpQuery(t, own))
+		}
 	}
 	if id := q.Query.Get(removedParam); id != "" {
 		d.Removed = h.removed(w, q, id)
@@ -114,9 +116,9 @@ func (h *Passkeys) options(w http.ResponseWriter, r *http.Request, q *web.Reques
 }
 
 func (h *Passkeys) add(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	form, err := ui.ReadAnyForm(w, r)
+	form, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = form.Once(web.PasskeyFields()...)
+		err = form.Once(append(web.PasskeyFields(), "rt", "to", "back")...)
 	}
 	if err != nil {
 		return err
@@ -128,11 +130,20 @@ func (h *Passkeys) add(w http.ResponseWriter, r *http.Request, q *web.Request) e
 		if len(fields) == 0 {
 			return h.refuse(w, r, q, err)
 		}
-		return h.write(w, r, q, name, fields)
+		return h.write(w, r, q, &form, fields)
 	}
 	q.UI.Flash(w, r, "passkey_added")
-	web.Redirect(w, r, q.At(web.PasskeysPage))
+	t, own := q.StepUpReturn(&form)
+	web.Redirect(w, r, t.RedirectTarget(q.Request, own, q.At(web.PasskeysPage)))
 	return nil
+}
+
+// nameIn returns the name in a form that was refused, nil for none.
+func nameIn(form *ui.Form) string {
+	if form == nil {
+		return ""
+	}
+	return form.Get(web.NameOfPasskey)
 }
 
 // refuse asks for a proof where the session lacks one, and leads back to the list: nothing was done.
@@ -236,7 +247,7 @@ const (
 )
 
 func (h *Passkeys) remove(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	if _, err := ui.ReadOptions(w, r); err != nil {
+	if _, err := ui.ReadForm(w, r); err != nil {
 		return err
 	}
 	k, err := h.Accounts.Passkeys.Remove(r.Context(), q.Actor(), r.PathValue("id"))

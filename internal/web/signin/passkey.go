@@ -18,21 +18,14 @@ type Passkeys struct{ *web.Deps }
 
 func (h *Passkeys) routes() []web.Route {
 	return []web.Route{
-		options(web.PasskeyLoginPage+"/options", web.Public, h.loginOptions),
+		web.PasskeyOptions(web.PasskeyLoginPage+"/options", web.Public, h.loginOptions),
 		web.Post(web.PasskeyLoginPage, web.Optional, h.login),
-		options(web.VerifyPage+"/options", web.Public, h.verifyOptions),
+		web.PasskeyOptions(web.VerifyPage+"/options", web.Public, h.verifyOptions),
 		web.Post(web.PasskeyVerifyPage, web.Public, h.verify),
-		options(web.StepUpPage+"/options", web.SignedIn, h.stepUpOptions),
-		options(web.PasskeyEnrollPage+"/options", web.Public, h.enrollOptions),
+		web.PasskeyOptions(web.StepUpPage+"/options", web.SignedIn, h.stepUpOptions),
+		web.PasskeyOptions(web.PasskeyEnrollPage+"/options", web.Public, h.enrollOptions),
 		web.Post(web.PasskeyEnrollPage, web.Public, h.enroll),
 	}
-}
-
-// options is the route of a script that begins a ceremony: its errors are problem documents.
-func options(pattern string, a web.Access, h web.Handler) web.Route {
-	route := web.Post(pattern, a, h)
-	route.JSON = true
-	return route
 }
 
 func (h *Passkeys) loginOptions(w http.ResponseWriter, r *http.Request, q *web.Request) error {
@@ -61,7 +54,7 @@ func (h *Passkeys) enrollOptions(w http.ResponseWriter, r *http.Request, q *web.
 
 // readPasskey reads a form with a passkey.
 func readPasskey(w http.ResponseWriter, r *http.Request, more ...string) (ui.Form, error) {
-	form, err := ui.ReadAnyForm(w, r)
+	form, err := ui.ReadForm(w, r)
 	if err == nil {
 		err = form.Once(append(web.PasskeyFields(), more...)...)
 	}
