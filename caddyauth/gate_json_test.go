@@ -55,7 +55,7 @@ func TestGatesInJSONAreRefusedAsInCaddyfiles(t *testing.T) {
 		{`a plain value is sent`, signed(caddyauth.AssertionConfig{Header: "remote-groups"})},
 		{`use 10s to 1h`, signed(caddyauth.AssertionConfig{Lifetime: -1})},
 		{`use 10s to 1h`, signed(caddyauth.AssertionConfig{Lifetime: caddy.Duration(time.Hour + 1)})},
-		{`there is no claim "acr"`, signed(caddyauth.AssertionConfig{Claims: []string{"acr"}})},
+		{`there is no claim "azp"`, signed(caddyauth.AssertionConfig{Claims: []string{"azp"}})},
 		{`characters that nobody sees`, signed(caddyauth.AssertionConfig{Audience: "a\u202eb"})},
 		{`it is too long`, signed(caddyauth.AssertionConfig{Audience: strings.Repeat("x", 255)})},
 	} {
