@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/internal/identifier"
+	"github.com/gatehouse-auth/gatehouse/internal/policy"
 	"github.com/gatehouse-auth/gatehouse/internal/reqctx"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
@@ -59,13 +61,17 @@ func login(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := c.checkCounts(site); err != nil {
+		return err
+	}
 	d := newDeviceLogin(site)
 	g, err := d.begin(c.ctx, form)
 	if err != nil {
 		return err
 	}
-	c.notef("Open this address in a browser, compare the code, and approve it:\n\n  %s\n\nCode: %s, to be typed at %s "+
-		"if it is not there. It counts for %s.", g.open, g.code, g.page, time.Until(g.until).Round(time.Minute))
+	c.notef("Open this address in a browser, and approve the code there if it is this one:\n\n  %s\n\nCode: %s\n\n"+
+		"On another device, open %s and type the code. It expires in %s.", g.open, g.code, g.page,
+		minutes(time.Until(g.until)))
 	t, err := d.wait(c.ctx, g)
 	if err != nil {
 		return err
@@ -100,6 +106,36 @@ func (c *call) loginForm() (url.Values, error) {
 		}
 	}
 	return form, nil
+}
+
+// checkCounts refuses a form of output that is for the site of the address, with a token that would not count there.
+func (c *call) checkCounts(site *url.URL) error {
+	scope := store.Token{Methods: store.TokenAll}
+	for _, h := range c.list("host") {
+		name, ok := policy.ParseScopeHost(h)
+		if !ok {
+			return nil // the site says what is wrong with it
+		}
+		scope.Hosts = append(scope.Hosts, name)
+	}
+	if len(scope.Hosts) == 0 || policy.NewScope(&scope).AllowsHost(site.Host, http.MethodGet) {
+		return nil
+	}
+	for _, flag := range []string{"git-credential", "netrc"} {
+		if c.boolFlag(flag) {
+			return fmt.Errorf("--%s is for %[2]s, where the token would not count: add --host %[2]s, or give the address of "+
+				"the other site", flag, site.Hostname())
+		}
+	}
+	return nil
+}
+
+// minutes returns a span in words, with at least a minute.
+func minutes(d time.Duration) string {
+	if n := int(d.Round(time.Minute) / time.Minute); n > 1 {
+		return fmt.Sprintf("%d minutes", n)
+	}
+	return "a minute"
 }
 
 // defaultName says on which machine this runs, so that people recognize it.

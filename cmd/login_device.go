@@ -75,8 +75,20 @@ func loginTransport(site *url.URL) *http.Transport {
 		return t
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: onlyThisMachine}
-	t.DialContext = dialer.DialContext
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, thisMachine(address))
+	}
 	return t
+}
+
+// thisMachine returns an address with localhost for a name below it: browsers know where that is, resolvers often do
+// not (RFC 6761, section 6.3).
+func thisMachine(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !strings.HasSuffix(strings.ToLower(host), ".localhost") {
+		return address
+	}
+	return net.JoinHostPort("localhost", port)
 }
 
 // onlyThisMachine refuses to connect to an address of another machine. It is called with what a name was resolved to.

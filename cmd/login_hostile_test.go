@@ -194,6 +194,14 @@ func TestLoginWithoutTLSConnectsToThisMachineOnly(t *testing.T) {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
+	for address, want := range map[string]string{
+		"app.localhost:80": "localhost:80", "APP.LOCALHOST:80": "localhost:80", "localhost:80": "localhost:80",
+		"localhost.example.com:80": "localhost.example.com:80", "[::1]:80": "[::1]:80", "x": "x",
+	} {
+		if got := thisMachine(address); got != want {
+			t.Errorf("%q is connected to as %q", address, got)
+		}
+	}
 	// A name of this machine that a resolver sends elsewhere.
 	d := newDeviceLogin(u)
 	dial := d.transport.DialContext

@@ -235,25 +235,6 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// An element that is empty, or several in one, is refused: the token would open more than was meant.
-func TestLoginAsksForNoMoreThanWasTyped(t *testing.T) {
-	for _, args := range [][]string{
-		{"--path", ""},
-		{"--path", "/a /*"},
-		{"--path", "/a\n/*"},
-		{"--path", "/a", "--path", ""},
-		{"--path", "\u00a0"},
-		{"--host", ""},
-		{"--host", "a.test,*"},
-		{"--host", "a.test *"},
-		{"--host", ","},
-	} {
-		if _, stderr, err := runLogin(t.Context(), t, "", append([]string{"https://192.0.2.1"}, args...)...); err == nil || stderr != "" || !strings.Contains(err.Error(), "again for each further one") {
-			t.Errorf("%q: %v", args, err)
-		}
-	}
-}
-
 // A site is asked by https, but for this machine, and by the prefix that its pages have.
 func TestLoginAsksByHTTPS(t *testing.T) {
 	t.Parallel()
