@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,13 +22,15 @@ type state struct {
 
 // world is a gate with a few users, and a page for each kind of visitor.
 type world struct {
-	g    *gate.Gate
-	anon *browser.Page // nobody
-	in   *browser.Page // the administrator
-	bob  *browser.Page // a user without access to the app
-	p    *browser.Page // the page of the current state
-	id   string        // of bob's account
-	app  *phone        // of bob
+	g     *gate.Gate
+	anon  *browser.Page // nobody
+	in    *browser.Page // the administrator
+	bob   *browser.Page // a user without access to the app
+	carol *browser.Page // another one
+	new   *browser.Page // somebody who has just come to another gate
+	p     *browser.Page // the page of the current state
+	id    string        // of bob's account
+	view  browser.View  // the first, in which pages are opened
 }
 
 func newWorld(t *testing.T, v browser.View) *world {
@@ -37,9 +40,11 @@ func newWorld(t *testing.T, v browser.View) *world {
 		Site:   "require role admin",
 	})
 	addUser(t, g, "bob", "a password of somebody")
-	w := &world{g: g, anon: open(t, g, v), in: open(t, g, v), bob: open(t, g, v)}
+	addUser(t, g, "carol", "a password of somebody")
+	w := &world{g: g, view: v, anon: open(t, g, v), in: open(t, g, v), bob: open(t, g, v), carol: open(t, g, v)}
 	signIn(t, w.in, g)
 	signInAs(t, w.bob, g, "bob", "a password of somebody")
+	signInAs(t, w.carol, g, "carol", "a password of somebody")
 	// Another session, which also looks up the id of bob's account.
 	c := g.Client()
 	if a := must[gate.Response](t)(g.SignIn(c, gate.Admin, gate.AdminPassword)); a.Status != http.StatusSeeOther {
@@ -66,6 +71,7 @@ func at(who func(*world) *browser.Page, path string) func(*testing.T, *world) {
 func anon(w *world) *browser.Page  { return w.anon }
 func admin(w *world) *browser.Page { return w.in }
 func bob(w *world) *browser.Page   { return w.bob }
+func carol(w *world) *browser.Page { return w.carol }
 
 // followedBy runs further steps to reach a state.
 func followedBy(first func(*testing.T, *world), more func(p *browser.Page)) func(*testing.T, *world) {
@@ -263,46 +269,13 @@ var states = []state{
 		p.Find("textbox", "New password").Fill("short")
 		p.Find("button", "Set password and sign in").Follow()
 	})},
-	{"second factors, none", 200, at(bob, "/_auth/account/two-factor")},
-	{"recovery codes, none", 200, at(bob, "/_auth/account/recovery-codes")},
-	{"app, set up", 200, followedBy(at(bob, "/_auth/account/two-factor"), func(p *browser.Page) {
-		p.Find("button", "Set up an authenticator app").Follow()
-	})},
-	{"app, wrong code", 422, followedBy(func(_ *testing.T, w *world) { w.p = w.bob }, func(p *browser.Page) {
-		p.Find("textbox", "Code").Fill("no code")
-		p.Find("button", "Confirm").Follow()
-	})},
-	{"recovery codes, made", 200, func(t *testing.T, w *world) {
-		w.p = w.bob
-		w.app, _ = setUp(t, w.p, w.g)
-	}},
-	{"account, with something to do", 200, at(bob, "/_auth/account")},
-	{"second factors", 200, at(bob, "/_auth/account/two-factor")},
-	{"app, rename", 200, followedBy(at(bob, "/_auth/account/two-factor"), func(p *browser.Page) {
-		p.Find("link", "Rename Phone").Follow()
-	})},
-	{"app, remove", 200, followedBy(at(bob, "/_auth/account/two-factor"), func(p *browser.Page) {
-		p.Find("link", "Remove Phone").Follow()
-	})},
-	{"recovery codes", 200, at(bob, "/_auth/account/recovery-codes")},
-	{"confirm, with a code", 200, at(bob, "/_auth/reauth?rt=/_auth/account")},
-	{"second step", 200, followedBy(at(anon, "/_auth/login"), func(p *browser.Page) {
-		submitSignIn(p, "bob", "a password of somebody")
-	})},
-	{"second step, wrong", 401, followedBy(func(_ *testing.T, w *world) { w.p = w.anon }, func(p *browser.Page) {
-		p.Find("textbox", "Code").Fill("no code")
-		p.Find("button", "Sign in").Follow()
-	})},
-	{"second step, recovery code", 200, followedBy(func(_ *testing.T, w *world) { w.p = w.anon }, func(p *browser.Page) {
-		p.Find("link", "Use a recovery code").Follow()
-	})},
 }
 
 // eachState brings the pages into each state and checks them in all views.
 func eachState(t *testing.T, views []browser.View, check func(t *testing.T, s state, p *browser.Page, v browser.View)) {
 	t.Helper()
 	w := newWorld(t, views[0])
-	for _, s := range states {
+	for _, s := range slices.Concat(states, factorStates) {
 		s.reach(t, w)
 		if got := w.p.Status(); got != s.status {
 			t.Errorf("%s: status %d, not %d:\n%s", s.name, got, s.status, w.p.Text())
