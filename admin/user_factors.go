@@ -24,12 +24,14 @@ func (h user) factorSection(r *http.Request, q *web.Request, u store.User) (sect
 	case u.Managed && hasFactors(v):
 		sec.Text = q.Text("secondfactors.managed")
 	case hasFactors(v):
-		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/reset-mfa"), Text: q.Text("secondfactors.reset")})
+		reset := action{Href: q.At(userPath(u.ID) + "/reset-mfa"), Text: q.Text("secondfactors.reset")}
+		sec.Actions = append(sec.Actions, reset)
 	case v.Demanded:
 		sec.Text = q.Text("secondfactors.missing")
 	}
 	if v.Locked() {
-		sec.Actions = append(sec.Actions, action{Href: q.At(userPath(u.ID) + "/unlock-mfa"), Text: q.Text("secondfactors.unlock")})
+		unlock := action{Href: q.At(userPath(u.ID) + "/unlock-mfa"), Text: q.Text("secondfactors.unlock")}
+		sec.Actions = append(sec.Actions, unlock)
 	}
 	return sec, nil
 }

@@ -138,7 +138,8 @@ func (h user) unlinkField(q *web.Request, r *http.Request, in input, u store.Use
 }
 
 // accessWarnings returns warnings about who else gets in to an account: in the text of the id linked about identities
-// with which somebody can sign in, passkeys among them, and in that of tokens about those of programs; "" warns of none.
+// with which somebody can sign in, passkeys among them, and in that of tokens about those of programs; "" warns of
+// none.
 func accessWarnings(d *web.Deps, q *web.Request, r *http.Request, u store.User, linked, tokens string) (
 	list []string, err error,
 ) {

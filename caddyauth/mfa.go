@@ -33,8 +33,8 @@ type MFAConfig struct {
 	Grace *caddy.Duration `json:"grace,omitempty"`
 	// Issuer is what authenticator apps call this site; default the brand's title, or else the host.
 	Issuer string `json:"issuer,omitempty"`
-	// Methods are the second factors that people may add, `totp` and `passkey`; default both. Authenticator apps that there
-	// are already are asked for even so.
+	// Methods are the second factors that people may add, `totp` and `passkey`; default both. Authenticator apps that
+	// there are already are asked for even so.
 	Methods []string `json:"methods,omitempty"`
 	// PasskeyLogin lets people sign in with a passkey alone; default true.
 	PasskeyLogin *bool `json:"passkey_login,omitempty"`

@@ -167,6 +167,9 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		*on = true
 		return noArgs(d)
 	}
+	if on := p.switches()[option]; on != nil {
+		return parseSwitch(d, on)
+	}
 	if to := p.lists()[option]; to != nil {
 		values, err := someArgs(d)
 		*to = append(*to, values...)
@@ -183,10 +186,6 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		return p.parseMFA(d)
 	case "step_up":
 		return p.parseStepUp(d)
-	case "userinfo":
-		return parseSwitch(d, &p.Userinfo)
-	case "refresh":
-		return parseSwitch(d, &p.Refresh)
 	case "client_key":
 		return p.parseClientKey(d)
 	case "claim":
@@ -199,8 +198,7 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		return d.Errf("unrecognized option %q; oidc knows preset, issuer, discovery, endpoint, client_id, client_secret, "+
 			"client_secret_file, label, icon, auth_method, client_key, sign_alg, scopes, auth_params, mfa, step_up, "+
 			"login_hint, par, userinfo, identity_key, claim, allow, create, link, admin_group, unverified_email, refresh, "+
-			"refresh_grace, "+
-			"ca_file and insecure_http", option)
+			"refresh_grace, ca_file and insecure_http", option)
 	}
 }
 
@@ -224,6 +222,11 @@ func (p *ProviderConfig) flags() map[string]*bool {
 	return map[string]*bool{
 		"login_hint": &p.LoginHint, "par": &p.PAR, "unverified_email": &p.UnverifiedEmail, "insecure_http": &p.InsecureHTTP,
 	}
+}
+
+// switches are the options that take on or off.
+func (p *ProviderConfig) switches() map[string]*string {
+	return map[string]*string{"userinfo": &p.Userinfo, "refresh": &p.Refresh}
 }
 
 func (p *ProviderConfig) parseAllow(d *caddyfile.Dispenser) error {

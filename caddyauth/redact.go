@@ -54,8 +54,8 @@ func redactedOf(ctx context.Context) *redacted {
 }
 
 // redact serves a request that must not be logged as it came, or whose response must not, and reports whether it did.
-// Below the prefix any response may lead to an address with a secret, whatever the request was. It has to run before all
-// other handlers of a site: what runs before it runs twice, and sees the secret.
+// Below the prefix any response may lead to an address with a secret, whatever the request was. It has to run before
+// all other handlers of a site: what runs before it runs twice, and sees the secret.
 func (a *App) redact(w http.ResponseWriter, r *http.Request) bool {
 	ctx := r.Context()
 	if c := redactedOf(ctx); c != nil {

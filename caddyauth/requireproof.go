@@ -76,8 +76,8 @@ func (g *Gate) asks(s *session.Live) (assurance.Need, *Rule) {
 	}
 	u := s.User
 	u.Role, subject.User = store.RoleAdmin, &u
-	if rule = policy.FirstUnsatisfied(g.Require, subject); rule != nil {
-		return g.need, rule
+	if still := policy.FirstUnsatisfied(g.Require, subject); still != nil {
+		return g.need, still
 	}
 	return g.need.And(assurance.Need{Level: assurance.Two}), nil
 }

@@ -49,7 +49,8 @@ func (r *ResetMFA) Take(methods ...string) error {
 	return nil
 }
 
-// MFAReset is what was taken from somebody, and the link in its place. Ways in that are left tells [Service.AccessLeft].
+// MFAReset is what was taken from somebody, and the link in its place. Ways in that are left tells
+// [Service.AccessLeft].
 type MFAReset struct {
 	Apps      []string // names of the authenticator apps
 	Passkeys  []string // names of the passkeys
@@ -128,25 +129,8 @@ func (s FactorActions) takeFactors(ctx context.Context, tx store.Tx, e *store.Ev
 	if err != nil {
 		return err
 	}
-	if r.TOTP {
-		apps, err := tx.DeleteTOTPs(ctx, u.ID, "")
-		if err != nil {
-			return err
-		}
-		for _, t := range apps {
-			if t.Confirmed() {
-				out.Apps = append(out.Apps, t.Name)
-			}
-		}
-	}
-	if r.Passkeys {
-		keys, err := tx.DeletePasskeys(ctx, u.ID, "")
-		if err != nil {
-			return err
-		}
-		for _, k := range keys {
-			out.Passkeys = append(out.Passkeys, k.Name)
-		}
+	if err := out.takeNamed(ctx, tx, u.ID, r); err != nil {
+		return err
 	}
 	if r.Codes {
 		if _, err := dropCodes(ctx, tx, u.ID); err != nil {
@@ -173,6 +157,31 @@ func (s FactorActions) takeFactors(ctx context.Context, tx store.Tx, e *store.Ev
 	describeCount(e, "totps_removed", len(out.Apps))
 	describeCount(e, "passkeys_removed", len(out.Passkeys))
 	describeCount(e, "recovery_codes_removed", out.Codes)
+	return nil
+}
+
+// takeNamed deletes the authenticator apps and passkeys that r names, and notes their names.
+func (out *MFAReset) takeNamed(ctx context.Context, tx store.Tx, userID string, r ResetMFA) error {
+	if r.TOTP {
+		apps, err := tx.DeleteTOTPs(ctx, userID, "")
+		if err != nil {
+			return err
+		}
+		for _, t := range apps {
+			if t.Confirmed() {
+				out.Apps = append(out.Apps, t.Name)
+			}
+		}
+	}
+	if r.Passkeys {
+		keys, err := tx.DeletePasskeys(ctx, userID, "")
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			out.Passkeys = append(out.Passkeys, k.Name)
+		}
+	}
 	return nil
 }
 

@@ -88,8 +88,8 @@ func describePasskey(e *store.Event, k store.Passkey) {
 	e.Details["passkey"], e.Details["name"], e.Details["rp_id"] = k.ID, k.Name, k.RPID
 }
 
-// Enroll ends a sign-in with a passkey that its person has just made. Errors are those of [login.Service.EnrollPasskey],
-// and *[InvalidError] (attestation, name).
+// Enroll ends a sign-in with a passkey that its person has just made. Errors are those of
+// [login.Service.EnrollPasskey], and *[InvalidError] (attestation, name).
 func (s PasskeyActions) Enroll(ctx context.Context, c login.Client, token string, r login.PasskeyResponse, name string,
 	otherwise func(store.Passkey) string,
 ) (login.Enrolled, error) {

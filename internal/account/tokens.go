@@ -53,6 +53,9 @@ const (
 	maxTokenPath  = 500 // bytes: people read it before they let a program in
 )
 
+// TokenActions make, rotate and revoke tokens of programs. A program cannot: what it acts with is no session.
+type TokenActions struct{ *core }
+
 // tokenLevel returns the level of a token that is made in a session: two factors at most, as it can be stolen.
 func (s TokenActions) tokenLevel(sess store.Session) string {
 	if s.levelOf(&sess).Satisfies(assurance.Two) {
@@ -83,9 +86,6 @@ type IssuedToken struct {
 	Owner store.User
 	Text  string
 }
-
-// TokenActions make, rotate and revoke tokens of programs. A program cannot: what it acts with is no session.
-type TokenActions struct{ *core }
 
 // CreateOwn creates a token of the actor, whose session has to meet OwnNeed: the token has its level. Errors:
 // *[InvalidError] (name, expires_in, hosts, paths, methods), *[ForbiddenError] (tokens-off, token-limit,

@@ -70,7 +70,8 @@ func NewMFAReset(done account.MFAReset, left account.AccessLeft) MFAReset {
 	out := MFAReset{
 		Removed: RemovedFactors{
 			TOTP: len(done.Apps), Passkeys: len(done.Passkeys), Codes: done.Codes,
-			Sessions: done.Recovered.Sessions, Browsers: done.Recovered.Devices, Tokens: done.Recovered.Tokens, Identities: len(done.Recovered.Unlinked),
+			Sessions: done.Recovered.Sessions, Browsers: done.Recovered.Devices, Tokens: done.Recovered.Tokens,
+			Identities: len(done.Recovered.Unlinked),
 		},
 		Identities: access.Identities, Tokens: access.Tokens, Passkeys: access.Passkeys,
 	}

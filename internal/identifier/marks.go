@@ -44,8 +44,9 @@ func unstacked(s string) string {
 	}
 	out := make([]rune, 0, len(s))
 	for _, r := range s {
-		if next := append(out, r); !stacked(string(next)) {
-			out = next
+		out = append(out, r)
+		if stacked(string(out)) {
+			out = out[:len(out)-1]
 		}
 	}
 	return string(out)

@@ -14,12 +14,13 @@ import (
 
 const sealTOTP = "totp"
 
-// totpSecret is what is sealed of an authenticator app. HalfLogin, or Session, binds one that is not confirmed to where it
-// was begun: whoever else knows the password, or has another session, must not see the secret that is about to count.
+// totpSecret is what is sealed of an authenticator app. HalfLogin, or Session, binds one that is not confirmed to where
+// it was begun: whoever else knows the password, or has another session, must not see the secret that is about to
+// count.
 type totpSecret struct {
-	Secret    []byte
-	HalfLogin string `json:",omitempty"`
-	Session   string `json:",omitempty"`
+	Key       []byte `json:"key"`
+	HalfLogin string `json:"half_login,omitempty"`
+	Session   string `json:"session,omitempty"`
 }
 
 // NewTOTP returns an authenticator app for a user, not stored yet, and its secret, 20 bytes.
@@ -44,7 +45,7 @@ func (s *Service) OpenSetup(ctx context.Context, t store.TOTP, sess *store.Sessi
 	if err == nil && (t.Confirmed() || plain.Session != setupOf(sess)) {
 		return nil, store.ErrNotFound
 	}
-	return plain.Secret, err
+	return plain.Key, err
 }
 
 // newTOTP returns an app whose secret is to be sealed with where it was begun.
@@ -52,7 +53,7 @@ func (s *Service) newTOTP(ctx context.Context, u store.User, started totpSecret)
 	now := s.Clock().UTC()
 	t := store.TOTP{ID: store.NewID(now), UserID: u.ID, CreatedAt: now}
 	secret := totp.NewSecret()
-	started.Secret = secret
+	started.Key = secret
 	plain, err := json.Marshal(started)
 	if err == nil {
 		t.Secret, err = s.Sealer.Seal(ctx, plain, sealTOTP, t.ID)
@@ -70,7 +71,7 @@ func (s *Service) OpenTOTP(ctx context.Context, t store.TOTP) ([]byte, error) {
 	if err == nil && !t.Confirmed() && (plain.HalfLogin != "" || plain.Session != "") {
 		return nil, store.ErrNotFound
 	}
-	return plain.Secret, err
+	return plain.Key, err
 }
 
 func (s *Service) openTOTP(ctx context.Context, t store.TOTP) (totpSecret, error) {
@@ -79,8 +80,8 @@ func (s *Service) openTOTP(ctx context.Context, t store.TOTP) (totpSecret, error
 	if err == nil {
 		err = json.Unmarshal(plain, &out)
 	}
-	if err == nil && len(out.Secret) < totp.SecretSize {
-		err = fmt.Errorf("it has %d bytes", len(out.Secret)) // a short one would be guessed
+	if err == nil && len(out.Key) < totp.SecretSize {
+		err = fmt.Errorf("it has %d bytes", len(out.Key)) // a short one would be guessed
 	}
 	if err != nil {
 		return totpSecret{}, fmt.Errorf("opening the secret of an authenticator app: %w", err)
@@ -113,8 +114,8 @@ func AddTOTP(ctx context.Context, tx store.Tx, u store.User, t store.TOTP, name 
 	return codes, tx.SetFactors(ctx, u.ID, f)
 }
 
-// CheckTOTP returns the time step of a code that confirms an authenticator app. A wrong one is a *[WrongCodeError], which
-// says how far the app's clock is off where that is the reason.
+// CheckTOTP returns the time step of a code that confirms an authenticator app. A wrong one is a *[WrongCodeError],
+// which says how far the app's clock is off where that is the reason.
 func (s *Service) CheckTOTP(secret []byte, code string) (step int64, err error) {
 	code, ok := totp.Normalize(code)
 	if !ok {
@@ -147,8 +148,8 @@ func (s *Service) enrollment(ctx context.Context, token string) (HalfLoginState,
 	return st, nil
 }
 
-// BeginEnrollment returns an authenticator app that waits to be confirmed in a sign-in, and its secret: the same one each
-// time. Errors: [ErrNoHalfLogin], *[HalfLoginOverError], [ErrFactorExists]; any other is technical.
+// BeginEnrollment returns an authenticator app that waits to be confirmed in a sign-in, and its secret: the same one
+// each time. Errors: [ErrNoHalfLogin], *[HalfLoginOverError], [ErrFactorExists]; any other is technical.
 func (s *Service) BeginEnrollment(ctx context.Context, token string) (store.TOTP, []byte, error) {
 	st, err := s.enrollment(ctx, token)
 	if err != nil {
@@ -191,14 +192,14 @@ func (s *Service) enrolling(ctx context.Context, st HalfLoginState, id string) (
 			return store.TOTP{}, nil, err
 		}
 		if plain.HalfLogin == st.ID {
-			return t, plain.Secret, nil
+			return t, plain.Key, nil
 		}
 	}
 	return store.TOTP{}, nil, nil
 }
 
-// Enrollment returns the app that waits to be confirmed in a sign-in, and its secret, for the page that is loaded again.
-// Errors are those of [Service.BeginEnrollment], and store.ErrNotFound.
+// Enrollment returns the app that waits to be confirmed in a sign-in, and its secret, for the page that is loaded
+// again. Errors are those of [Service.BeginEnrollment], and store.ErrNotFound.
 func (s *Service) Enrollment(ctx context.Context, token, id string) (store.TOTP, []byte, error) {
 	st, err := s.enrollment(ctx, token)
 	if err != nil {
@@ -239,7 +240,8 @@ func (s *Service) ConfirmEnrollment(ctx context.Context, c Client, token, id, co
 		if out.Codes, err = AddTOTP(ctx, tx, u, t, name, step, s.Clock().UTC()); err != nil {
 			return err
 		}
-		if err := s.auditFactor(ctx, tx, c, u, "factor.add", map[string]string{"method": stepTOTP, "name": name}); err != nil {
+		added := map[string]string{"method": stepTOTP, "name": name}
+		if err := s.auditFactor(ctx, tx, c, u, "factor.add", added); err != nil {
 			return err
 		}
 		return s.finishHalfLogin(ctx, tx, c, st, []string{assurance.TOTP}, &out.SignedIn)

@@ -43,10 +43,13 @@ func (n NextStep) TTL(now time.Time) time.Duration {
 
 // halfLoginData is what the first step has proved, kept until the second.
 type halfLoginData struct {
-	Options SignInOptions
-	DueAt   time.Time // until when a factor need not be added
-	// Attempt and Rehash are of the password; see Proof.
-	VisibleKey, HiddenKey, Device, Rehash string
+	Options SignInOptions `json:"options"`
+	DueAt   time.Time     `json:"due_at"` // until when a factor need not be added
+	// Of the password; see Proof.
+	VisibleKey string `json:"visible_key"`
+	HiddenKey  string `json:"hidden_key"`
+	Device     string `json:"device"`
+	Rehash     string `json:"rehash"`
 }
 
 // HalfLoginState is a half-login for the pages of the second step.
@@ -170,8 +173,8 @@ func (s *Service) CancelHalfLogin(ctx context.Context, token string) error {
 	return nil
 }
 
-// finishHalfLogin takes a half-login and starts its session, in the transaction of the last step. methods are those that
-// the step has proved; without any, the level stays that of the first step.
+// finishHalfLogin takes a half-login and starts its session, in the transaction of the last step. methods are those
+// that the step has proved; without any, the level stays that of the first step.
 func (s *Service) finishHalfLogin(ctx context.Context, tx store.Tx, c Client, st HalfLoginState, methods []string,
 	out *SignedIn,
 ) error {

@@ -95,8 +95,8 @@ func (s *Service) SignInPasskey(ctx context.Context, c Client, r PasskeyResponse
 	return in, err
 }
 
-// checkPasskeySignIn counts the attempt for the client's address, and checks the response. There is nothing to guess, so
-// that no account counts it: strangers could make its owner wait.
+// checkPasskeySignIn counts the attempt for the client's address, and checks the response. There is nothing to guess,
+// so that no account counts it: strangers could make its owner wait.
 func (s *Service) checkPasskeySignIn(ctx context.Context, c Client, r PasskeyResponse) (*proved, store.User, error) {
 	if err := s.countPasskey(ctx, c); err != nil {
 		return nil, store.User{}, err
@@ -180,7 +180,7 @@ func (p *proved) use(ctx context.Context, tx store.Tx, s *Service, c Client, use
 	if err != nil {
 		return nil, passkeyError(err)
 	}
-	if alone && !(old.UserVerified && p.UserVerified()) {
+	if alone && (!old.UserVerified || !p.UserVerified()) {
 		return nil, ErrWrongPasskey
 	}
 	next.UserVerified = old.UserVerified || p.UserVerified()

@@ -35,28 +35,30 @@ func ParseDevices(value string) []string {
 	return tokens
 }
 
-// SignInOptions says how a user authenticated, and holds the parameters of the session.
+// SignInOptions says how a user authenticated, and holds the parameters of the session. As JSON it is kept, sealed, while
+// a second step is outstanding.
 type SignInOptions struct {
-	Method   string // "password", "oidc", "link"
-	Provider string
-	Issuer   string
-	Subject  string
-	Sub      string // the sub of the ID token, by which a logout token names the session, if Subject is another claim
-	SID      string
-	Claims   string // the provider's claims, see store.Session
-	Sealed   string
-	Remember bool
+	Method   string `json:"method,omitzero"` // "password", "oidc", "link"
+	Provider string `json:"provider,omitzero"`
+	Issuer   string `json:"issuer,omitzero"`
+	Subject  string `json:"subject,omitzero"`
+	// Sub is the sub of the ID token, by which a logout token names the session, if Subject is another claim.
+	Sub      string `json:"sub,omitzero"`
+	SID      string `json:"sid,omitzero"`
+	Claims   string `json:"claims,omitzero"` // the provider's claims, see store.Session
+	Sealed   string `json:"sealed,omitzero"`
+	Remember bool   `json:"remember,omitzero"`
 	// AuthAt is when the user authenticated at a provider, zero if it does not say. It is ignored for other methods.
-	AuthAt time.Time
+	AuthAt time.Time `json:"auth_at,omitzero"`
 	// Methods are those that were proved; "" for what follows from Provider. MFAAt is when a second factor was proved to
 	// the provider, zero for never.
-	Methods assurance.Methods
-	MFAAt   time.Time
+	Methods assurance.Methods `json:"methods,omitzero"`
+	MFAAt   time.Time         `json:"mfa_at,omitzero"`
 	// Setup means that the user is the first administrator, who has just been created.
-	Setup bool
+	Setup bool `json:"setup,omitzero"`
 	// Return is where the browser goes afterwards, in the words of the web layer. It comes back in [SignedIn].Return,
 	// also when there are further steps in between.
-	Return string
+	Return string `json:"return,omitzero"`
 	// Check is called in the transaction that ends the first step. It may be nil.
 	Check func(ctx context.Context, tx store.Tx) error `json:"-"`
 

@@ -91,7 +91,8 @@ func ClientKey(ip netip.Addr) string {
 }
 
 // NetworkKey is ClientKey for bounds that share a total with everybody else's: an IPv6 address counts by its /48, the
-// most that one subscriber gets (RFC 6177, section 2), so that nobody uses the total up from all the networks they have.
+// most that one subscriber gets (RFC 6177, section 2), so that nobody uses the total up from all the networks they
+// have.
 func NetworkKey(ip netip.Addr) string {
 	ip = ip.Unmap().WithZone("")
 	if p, err := ip.Prefix(48); err == nil && ip.Is6() {

@@ -149,7 +149,8 @@ func (s *Service) stepUpWith(ctx context.Context, c Client, l *session.Live, p s
 	key := stepKeyPrefix + sessionKey(l.Session.TokenHash, l.User.ID)
 	err := s.tryStep(ctx, c, l.User, p, key, func(tx store.Tx, methods []string) (err error) {
 		now := s.Clock().UTC()
-		out, err = s.rotateIn(ctx, tx, c, Proof{User: l.User}, l, now, func(_ context.Context, _ store.Tx, old *store.Session) error {
+		proof := Proof{User: l.User}
+		out, err = s.rotateIn(ctx, tx, c, proof, l, now, func(_ context.Context, _ store.Tx, old *store.Session) error {
 			old.Methods = string(assurance.Methods(old.Methods).With(methods...))
 			if provesAgain(methods) {
 				old.MFAAt = now
@@ -206,29 +207,7 @@ func (s *Service) tryStep(ctx context.Context, c Client, u store.User, p stepPro
 ) error {
 	err := s.countStepAttempt(ctx, c, u, p, key)
 	if err == nil {
-		var wrong error
-		err = s.Store.Change(ctx, func(tx store.Tx) error {
-			wrong = nil
-			u, err := tx.User(ctx, u.ID)
-			if err != nil {
-				return err
-			}
-			methods, err := p.prove(ctx, tx, u)
-			if errors.Is(err, ErrWrongCode) {
-				wrong = err
-				return s.noteWrongStep(ctx, tx, c, u, p)
-			}
-			if err != nil {
-				return err
-			}
-			if err := clearSteps(ctx, tx, u, p, key); err != nil {
-				return err
-			}
-			return use(tx, methods)
-		})
-		if err == nil {
-			err = wrong
-		}
+		err = s.judgeStep(ctx, c, u, p, key, use)
 	}
 	s.countStep(p.method, err)
 	if err != nil && ctx.Err() == nil {
@@ -238,6 +217,36 @@ func (s *Service) tryStep(ctx context.Context, c Client, u store.User, p stepPro
 		return fmt.Errorf("the second step: %w", err)
 	}
 	return nil
+}
+
+// judgeStep judges an attempt that was counted. A wrong one is recorded in the same transaction.
+func (s *Service) judgeStep(ctx context.Context, c Client, u store.User, p stepProof, key string,
+	use func(tx store.Tx, methods []string) error,
+) error {
+	var wrong error
+	err := s.Store.Change(ctx, func(tx store.Tx) error {
+		wrong = nil
+		u, err := tx.User(ctx, u.ID)
+		if err != nil {
+			return err
+		}
+		methods, err := p.prove(ctx, tx, u)
+		if errors.Is(err, ErrWrongCode) {
+			wrong = err
+			return s.noteWrongStep(ctx, tx, c, u, p)
+		}
+		if err != nil {
+			return err
+		}
+		if err := clearSteps(ctx, tx, u, p, key); err != nil {
+			return err
+		}
+		return use(tx, methods)
+	})
+	if err != nil {
+		return err
+	}
+	return wrong
 }
 
 // countStepAttempt counts an attempt for the client's address and, if it may be a guess, for the account.

@@ -129,10 +129,10 @@ var errBackup = errors.New("the backup flags of the authenticator contradict wha
 // Next returns the state of a passkey after this use of it. It changes from use to use, and so is worked out from what
 // the store has in the transaction that keeps the result. User verification stays as it was: see [store.PasskeyState].
 //
-// A passkey that is eligible for backup stays so (Web Authentication Level 3, section 6.1.3). The counter of one that is
-// not, and counts at all, has to grow (section 6.1.1). That it has not is no reason to refuse, as sign-ins that overtake
-// each other look like it, but [store.PasskeyState.CounterBack] says so from then on. The stored counter follows, so
-// that it is said once.
+// A passkey that is eligible for backup stays so (Web Authentication Level 3, section 6.1.3). The counter of one that
+// is not, and counts at all, has to grow (section 6.1.1). That it has not is no reason to refuse, as sign-ins that
+// overtake each other look like it, but [store.PasskeyState.CounterBack] says so from then on. The stored counter
+// follows, so that it is said once.
 func (a *Assertion) Next(old store.PasskeyState) (store.PasskeyState, error) {
 	next, flags, count := old, a.flags(), a.parsed.Response.AuthenticatorData.Counter
 	eligible, backedUp := flags.HasBackupEligible(), flags.HasBackupState()

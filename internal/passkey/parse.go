@@ -8,7 +8,8 @@ import (
 )
 
 // response is what is read of the JSON of a credential (Web Authentication Level 3, section 5.1.8). Everything else in
-// it, outputs of extensions that nobody has asked for first of all, is ignored: browsers and their extensions add to it.
+// it, outputs of extensions that nobody has asked for first of all, is ignored: browsers and their extensions add to
+// it.
 type response struct {
 	ID         string `json:"id"`
 	RawID      string `json:"rawId"`

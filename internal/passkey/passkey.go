@@ -3,8 +3,8 @@
 // and for whom a ceremony counts, how long, user verification, backup flags and the counter.
 //
 // Nothing is stored when a ceremony begins. Its state goes to the browser, sealed for the ceremony's kind, the browser,
-// the origin and the user, and comes back with the response of the authenticator. That it is used once only is up to the
-// caller, in the transaction that uses the result: see [Once].
+// the origin and the user, and comes back with the response of the authenticator. That it is used once only is up to
+// the caller, in the transaction that uses the result: see [Once].
 package passkey
 
 import (
@@ -79,7 +79,8 @@ func (c Ceremony) row() string {
 }
 
 func (c Ceremony) valid() bool {
-	return store.ValidToken(c.Browser) && c.Site.RPID != "" && c.Site.Origin != "" && (c.Kind == SignIn) == (c.UserID == "")
+	return store.ValidToken(c.Browser) && c.Site.RPID != "" && c.Site.Origin != "" &&
+		(c.Kind == SignIn) == (c.UserID == "")
 }
 
 // Options are what a script gives to navigator.credentials, and the state that comes back with the response.
@@ -115,8 +116,8 @@ type Service struct {
 // state is what is sealed between the two halves of a ceremony. The library's own data is kept whole: parts of it that
 // one does not know decide what it accepts.
 type state struct {
-	Expires int64 // Unix milliseconds
-	Session webauthn.SessionData
+	Expires int64                `json:"expires"` // Unix milliseconds
+	Session webauthn.SessionData `json:"session"`
 }
 
 func (s *Service) seal(ctx context.Context, c Ceremony, session *webauthn.SessionData) (string, error) {

@@ -22,8 +22,8 @@ func NewHandle() string {
 	return encode(b)
 }
 
-// BeginRegistration returns what a browser makes a passkey with. handle is that of the user, and existing are the user's
-// passkeys, which the authenticators that hold them refuse to make again.
+// BeginRegistration returns what a browser makes a passkey with. handle is that of the user, and existing are the
+// user's passkeys, which the authenticators that hold them refuse to make again.
 func (s *Service) BeginRegistration(ctx context.Context, c Ceremony, u store.User, handle string,
 	existing []store.Passkey,
 ) (Options, error) {
@@ -75,8 +75,8 @@ func personOf(u store.User, handle string) (*person, error) {
 	return p, nil
 }
 
-// FinishRegistration returns the passkey that a browser has made, without id, name and time. [ErrRefused] means that the
-// response is none of this ceremony; any other error is technical.
+// FinishRegistration returns the passkey that a browser has made, without id, name and time. [ErrRefused] means that
+// the response is none of this ceremony; any other error is technical.
 func (s *Service) FinishRegistration(ctx context.Context, c Ceremony, sealed, attestation string, u store.User,
 	handle string,
 ) (store.Passkey, Once, error) {

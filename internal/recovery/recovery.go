@@ -44,8 +44,8 @@ func New() (codes []string, hashes []store.TokenHash) {
 	return codes, hashes
 }
 
-// Parse returns the hash of a code as somebody typed it: lower case, with blanks or dashes anywhere, and with o, i and l
-// for the digits that look like them. ok is false for what cannot be a code.
+// Parse returns the hash of a code as somebody typed it: lower case, with blanks or dashes anywhere, and with o, i and
+// l for the digits that look like them. ok is false for what cannot be a code.
 func Parse(input string) (hash store.TokenHash, ok bool) {
 	if len(input) > maxInput {
 		return store.TokenHash{}, false

@@ -61,10 +61,10 @@ func TestStreamsEndWithTheLevelThatTheyNeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var any, one, two session.Follower
+	var some, one, two session.Follower
 	one.Level, two.Level = assurance.One, assurance.Two
-	free, low, high := f.m.Follow(t.Context(), l, &any), f.m.Follow(t.Context(), l, &one), f.m.Follow(t.Context(), l, &two)
-	for _, fl := range []*session.Follower{&any, &one, &two} {
+	free, low, high := f.m.Follow(t.Context(), l, &some), f.m.Follow(t.Context(), l, &one), f.m.Follow(t.Context(), l, &two)
+	for _, fl := range []*session.Follower{&some, &one, &two} {
 		defer fl.Release()
 	}
 	level := func(methods string) {

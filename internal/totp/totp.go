@@ -6,7 +6,7 @@ package totp
 import (
 	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // the only hash that all apps honor; HMAC does not rest on what is broken of it
 	"crypto/subtle"
 	"encoding/base32"
 	"encoding/binary"

@@ -93,8 +93,8 @@ func newAssets(b Brand) (*assets, error) {
 	return &s, nil
 }
 
-// compactScript returns a script without its indentation and the lines that are comments: what browsers have no use for is a
-// fifth of it. A script must not have a text over several lines, which would lose its indentation, too.
+// compactScript returns a script without its indentation and the lines that are comments: what browsers have no use for
+// is a fifth of it. A script must not have a text over several lines, which would lose its indentation, too.
 func compactScript(js []byte) []byte {
 	out := make([]byte, 0, len(js))
 	for line := range bytes.Lines(js) {

@@ -33,7 +33,7 @@ func (q *Request) passkeySite() (passkey.Site, error) {
 
 // PasskeyRPID returns the domain that passkeys belong to here, "" where there are none.
 func (q *Request) PasskeyRPID() string {
-	site, _ := q.passkeySite() //nolint:errcheck // then it is ""
+	site, _ := q.passkeySite() // without one it is ""
 	return site.RPID
 }
 
@@ -46,8 +46,8 @@ func (q *Request) NoPasskeys() string {
 	return ""
 }
 
-// PasskeyOptions returns the route of a script that begins a ceremony. Its errors are problem documents. Like any form it
-// may say whom it is about, so that no passkey is made for somebody who has signed in in another tab since.
+// PasskeyOptions returns the route of a script that begins a ceremony. Its errors are problem documents. Like any form
+// it may say whom it is about, so that no passkey is made for somebody who has signed in in another tab since.
 func PasskeyOptions(pattern string, a Access, h Handler) Route {
 	route := Post(pattern, a, func(w http.ResponseWriter, r *http.Request, q *Request) error {
 		if _, err := ui.ReadForm(w, r); err != nil {
@@ -92,7 +92,7 @@ func (q *Request) WritePasskeyOptions(w http.ResponseWriter, r *http.Request,
 // PasskeyResponse returns what a browser has sent of a ceremony. What belongs to none is refused by whoever judges it.
 func (q *Request) PasskeyResponse(state, response string) login.PasskeyResponse {
 	mark, sealed, _ := strings.Cut(state, ".")
-	site, _ := q.passkeySite() //nolint:errcheck // nothing is accepted then
+	site, _ := q.passkeySite() // without one nothing is accepted
 	return login.PasskeyResponse{
 		PasskeyAt: login.PasskeyAt{Site: site, Browser: q.binding(mark)}, State: sealed, Response: response,
 	}
@@ -129,8 +129,8 @@ func (q *Request) PasskeySignIn(back []ui.Hidden) *ui.PasskeyForm {
 	}
 }
 
-// PasskeyProof returns a form that proves a passkey of a user; nil where that cannot be. Then none says why, if the user
-// has passkeys.
+// PasskeyProof returns a form that proves a passkey of a user; nil where that cannot be. Then none says why, if the
+// user has passkeys.
 func (q *Request) PasskeyProof(u store.User, options, action string, back []ui.Hidden) (
 	form *ui.PasskeyForm, none string,
 ) {

@@ -33,7 +33,7 @@ func TestTheStepUpOffersWhatMeetsTheNeed(t *testing.T) {
 	withRecovery := w.half()
 	withRecovery.post("/login/verify/recovery", "recovery_code", codes[0]).wantRedirect(t, "/")
 	const pass, code, met, enroll = `type="password"`, `name="code"`, "lately enough", `href="/_auth/account/two-factor?rt=`
-	const make = `href="/_auth/account/passkeys?rt=`
+	const add = `href="/_auth/account/passkeys?rt=`
 	for _, c := range []struct {
 		name string
 		b    *browser
@@ -46,14 +46,14 @@ func TestTheStepUpOffersWhatMeetsTheNeed(t *testing.T) {
 		{"one factor", plain, false, "/fresh", pass + met},
 		{"one factor", plain, true, "/fresh", pass},
 		{"one factor", plain, false, "/freshmfa", enroll},
-		{"one factor", plain, false, "/passkey", make},
+		{"one factor", plain, false, "/passkey", add},
 		{"two factors", withCode, false, "/mfa", pass + code + met},
 		{"two factors", withCode, false, "/freshmfa", pass + code + met},
 		{"two factors", withCode, true, "/mfa", pass + code + met},
 		{"two factors", withCode, true, "/fresh", pass + code},
 		{"two factors", withCode, true, "/freshmfa", code},
 		{"two factors", withCode, true, "/_auth/account/profile", pass + code},
-		{"two factors", withCode, false, "/passkey", make},
+		{"two factors", withCode, false, "/passkey", add},
 		{"a recovery code", withRecovery, false, "/mfa", pass + code + met},
 		{"a recovery code", withRecovery, false, "/freshmfa", code},
 	} {
@@ -62,7 +62,7 @@ func TestTheStepUpOffersWhatMeetsTheNeed(t *testing.T) {
 		}
 		// What the address says of the need changes nothing.
 		page := c.b.get("/reauth?need=mfa&max_age=0&rt="+c.rt).want(t, 200)
-		for _, part := range []string{pass, code, met, enroll, make} {
+		for _, part := range []string{pass, code, met, enroll, add} {
 			if strings.Contains(page.body, part) != strings.Contains(c.has, part) {
 				t.Errorf("%s, %s, old: %v: %q is there: %v", c.name, c.rt, c.old, part, strings.Contains(page.body, part))
 			}

@@ -86,7 +86,8 @@ func scanPasskeyUser(s scanner) (passkeyUser, error) {
 var (
 	selectPasskeys = `SELECT ` + columns("p.", passkeyColumns) + `, u.webauthn_handle
 		FROM passkeys p JOIN users u ON u.id = p.user_id`
-	selectPasskeyUser = `SELECT ` + columns("p.", passkeyColumns) + `, u.webauthn_handle, ` + columns("u.", userColumns) + `
+	selectPasskeyUser = `SELECT ` + columns("p.", passkeyColumns) + `, u.webauthn_handle, ` +
+		columns("u.", userColumns) + `
 		FROM passkeys p JOIN users u ON u.id = p.user_id`
 )
 

@@ -238,7 +238,8 @@ func (r reader) newUserFilter(q store.UserQuery) (userFilter, error) {
 	r.addUserText(&f, q)
 	r.addUserGroup(&f, q)
 	r.addUserProvider(&f, q)
-	return f, r.addUserMFA(&f, q)
+	err := r.addUserMFA(&f, q)
+	return f, err
 }
 
 func (f *userFilter) add(condition string, values ...any) {

@@ -68,7 +68,7 @@ func (k *Key) Create(publicKey any) string {
 	k.Handle = handle
 	data := k.authData(o.RP.ID, k.Flags|attested)
 	data = append(data, k.AAGUID[:]...)
-	data = binary.BigEndian.AppendUint16(data, uint16(len(k.ID))) //nolint:gosec // 32
+	data = binary.BigEndian.AppendUint16(data, uint16(len(k.ID)))
 	data = append(data, k.ID...)
 	data = append(data, k.cose()...)
 	// {"fmt": "none", "attStmt": {}, "authData": data} in CBOR.

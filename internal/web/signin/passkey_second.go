@@ -43,8 +43,8 @@ func writeRefused(w http.ResponseWriter, r *http.Request, q *web.Request, page u
 	q.UI.Write(w, r, page)
 }
 
-// enroll ends a sign-in with a passkey that the person has just made. The response has the recovery codes in it, and the
-// session.
+// enroll ends a sign-in with a passkey that the person has just made. The response has the recovery codes in it, and
+// the session.
 func (h *Passkeys) enroll(w http.ResponseWriter, r *http.Request, q *web.Request) error {
 	form, err := readPasskey(w, r)
 	if err != nil {
