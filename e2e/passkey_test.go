@@ -15,11 +15,6 @@ func makePasskey(p *browser.Page, g *gate.Gate, name string) {
 	p.Loads(func() { p.Find("button", "Create a passkey").Click() })
 }
 
-func signOut(p *browser.Page, g *gate.Gate) {
-	p.Go(g.URL + "/_auth/logout")
-	p.Find("button", "Sign out").Follow()
-}
-
 // A passkey that is made at one site below cookie_domain signs in at another one, by what the browser offers in the name
 // field or by the button, without a password and under the content policy of our pages. One that is removed is gone from
 // the password manager, too, and no other.
