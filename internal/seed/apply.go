@@ -265,10 +265,12 @@ func (s *seeder) change(ctx context.Context, tx store.Tx, e *edit) error {
 }
 
 // revokeAccess ends all access to the account except by its password: from now on the environment determines who has
-// it. If the password did not change, its sessions stay, except those through a provider.
+// it. If the password did not change, its sessions stay, except those through a provider. Second factors are their
+// person's own, and stay when the password is another one; those of an account that is taken over are a stranger's: a
+// passkey would sign in alone, and an authenticator app would keep the administrator out.
 func (s *seeder) revokeAccess(ctx context.Context, tx store.Tx, e *edit) error {
 	out, err := login.Recover(ctx, tx, e.after, login.Recovery{
-		Identities: true, KeepSessions: !e.password,
+		Identities: true, KeepSessions: !e.password, Passkeys: e.takeover, Factors: e.takeover,
 		Audit: func(ctx context.Context, tx store.Tx, ev store.Event) error {
 			ev.Details["reason"] = e.reason
 			return tx.AddEvent(ctx, s.stamp(ev))
@@ -282,6 +284,9 @@ func (s *seeder) revokeAccess(ctx context.Context, tx store.Tx, e *edit) error {
 	for _, id := range out.Unlinked {
 		s.log.Warn(unlinkedText,
 			zap.String("user", e.after.Username), zap.String("provider", id.Provider))
+	}
+	if out.TOTPs+out.Passkeys+out.Codes > 0 {
+		s.log.Warn(factorsText, zap.String("user", e.after.Username))
 	}
 	e.after, err = tx.User(ctx, e.after.ID)
 	return err

@@ -63,6 +63,7 @@ type edit struct {
 	before, after   store.User
 	password        bool // set the password from the environment
 	revokeAccess    bool // end all other access
+	takeover        bool // with it second factors go, too: until now the account was somebody else's
 	clearMustChange bool // keep the password, but do not require a new one: a managed administrator can't change it
 	reason          string
 
@@ -149,7 +150,9 @@ func (p *plan) makeAdmin(v *Values, s state, reason string) {
 	}
 	after := *s.user
 	after.Role, after.RoleGranted, after.Active, after.Pending, after.Managed = store.RoleAdmin, true, true, false, false
-	p.edits = append(p.edits, edit{before: *s.user, after: after, password: true, revokeAccess: true, reason: reason})
+	p.edits = append(p.edits, edit{
+		before: *s.user, after: after, password: true, revokeAccess: true, takeover: !s.user.IsActiveAdmin(), reason: reason,
+	})
 }
 
 func (p *plan) create(v *Values, s state, reason string) {
@@ -262,13 +265,19 @@ func (p *plan) reconcile(s state, u store.User, k *computed) {
 	}
 	e := edit{
 		before: u, after: u, password: !same, revokeAccess: !same || !u.Managed || s.linkedOIDC,
-		clearMustChange: same && u.MustChange, reason: "managed by the deployment",
+		takeover: isStrangers(u), clearMustChange: same && u.MustChange, reason: "managed by the deployment",
 	}
 	e.after.Role, e.after.RoleGranted, e.after.Active, e.after.Pending = store.RoleAdmin, true, true, false
 	e.after.Managed, e.after.EmailVerified = true, true
 	if e.password || e.clearMustChange || s.linkedOIDC || len(changed(e.before, e.after)) > 0 {
 		p.edits = append(p.edits, e)
 	}
+}
+
+// isStrangers reports whether an account that becomes the managed administrator was somebody else's: the environment did
+// not manage it, nor has it made it the administrator before it began to manage one.
+func isStrangers(u store.User) bool {
+	return !u.Managed && !(u.Origin == store.OriginEnv && u.IsActiveAdmin())
 }
 
 // updateFormerAdmin changes an earlier managed administrator. It runs after the new one is set, so that the

@@ -157,7 +157,7 @@ func Describe(ctx context.Context, st store.Store, v *Values, h *password.Hasher
 	return lines, nil
 }
 
-// unlinks returns which identities an edit unlinks from an account.
+// unlinks returns which identities, and second factors, an edit takes from an account.
 func unlinks(ctx context.Context, r store.Reader, e edit) ([]Line, error) {
 	if !e.revokeAccess {
 		return nil, nil
@@ -171,8 +171,13 @@ func unlinks(ctx context.Context, r store.Reader, e edit) ([]Line, error) {
 		lines = append(lines, Line{Kind: LineWarning, Text: fmt.Sprintf("%s (account %q, provider %q)", unlinkedText,
 			e.before.Username, id.Provider)})
 	}
+	if e.takeover && e.before.Factors.Any() {
+		lines = append(lines, Line{Kind: LineWarning, Text: fmt.Sprintf("%s (account %q)", factorsText, e.before.Username)})
+	}
 	return lines, nil
 }
+
+const factorsText = "second factors are removed from the administrator's account: it was somebody else's until now"
 
 const unlinkedText = "a sign-in through a provider is unlinked from the administrator's account: " +
 	"the environment says who it is"

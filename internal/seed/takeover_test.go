@@ -108,6 +108,86 @@ func TestTakingOverAnAccountEndsOtherAccess(t *testing.T) {
 	}
 }
 
+// A passkey signs in alone, and an authenticator app keeps out whoever has the password: of an account that the
+// environment takes over they go with everything else. Those of its own administrator stay, whatever it does to the
+// password.
+func TestTakingOverAnAccountTakesSecondFactors(t *testing.T) {
+	t.Parallel()
+	force := vars{"ADMIN_PASSWORD": second, "ADMIN_PASSWORD_FORCE_SYNC": "true"}
+	admin := func(u *store.User) { u.Role = store.RoleAdmin }
+	made := func(u *store.User) { u.Role, u.Origin = store.RoleAdmin, store.OriginEnv }
+	for name, c := range map[string]struct {
+		mode Mode
+		vars vars
+		edit func(*store.User) // of the account before; nil: the deployment manages it
+		pass string            // it has
+		own  bool
+	}{
+		"managed, a user's":                 {ModeManaged, rootVars, func(*store.User) {}, second, false},
+		"managed, with the same password":   {ModeManaged, rootVars, func(*store.User) {}, first, false},
+		"managed, another administrator's":  {ModeManaged, rootVars, admin, second, false},
+		"managed, that of the seed":         {ModeManaged, rootVars, made, second, true},
+		"managed, a rotation":               {ModeManaged, rootVars.with(vars{"ADMIN_PASSWORD": second}), nil, "", true},
+		"seed, a user's":                    {ModeSeed, vars{"ADMIN_PASSWORD": first}, func(*store.User) {}, second, false},
+		"seed, a user's, forced":            {ModeSeed, force, func(*store.User) {}, first, false},
+		"seed, the administrator's, forced": {ModeSeed, force, admin, first, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			username := "root"
+			if c.edit == nil {
+				e.start(ModeManaged, rootVars)
+			} else {
+				username = e.add("admin", "root@example.com", c.pass, c.edit).Username
+			}
+			if c.edit != nil && name == "seed, a user's, forced" {
+				e.add("other", "", second, isAdmin)
+			}
+			u := e.user(username)
+			session := e.addFactors(u)
+			e.start(c.mode, c.vars)
+			u = e.user(username)
+			if !u.IsActiveAdmin() || u.Factors.Any() != c.own || u.Factors.Asked() != c.own {
+				t.Errorf("the administrator %t has %+v, own %t", u.IsActiveAdmin(), u.Factors, c.own)
+			}
+			codes, err := e.db.RecoveryCodes(t.Context(), u.ID)
+			if err != nil || (codes.Left > 0) != c.own {
+				t.Errorf("recovery codes %+v, %v", codes, err)
+			}
+			if s, _, err := e.db.Session(t.Context(), session); err == nil && e.live(session) && (s.Methods == "pwd") == c.own {
+				t.Errorf("a session goes on with %q", s.Methods)
+			}
+			e.mustStartWithoutWrites(c.mode, c.vars)
+		})
+	}
+}
+
+// addFactors gives an account all second factors, and a session that has proved them.
+func (e *env) addFactors(u store.User) (session string) {
+	e.Helper()
+	session = e.signIn(u.Username)
+	e.change(func(ctx context.Context, tx store.Tx) error {
+		now := e.clock.Now()
+		if _, err := tx.SetPasskeyHandleOnce(ctx, u.ID, "handle"); err != nil {
+			return err
+		}
+		return errors.Join(
+			tx.PutTOTP(ctx, store.TOTP{ID: "app", UserID: u.ID, Secret: "sealed", CreatedAt: now}),
+			tx.ConfirmTOTP(ctx, u.ID, "app", "phone", 1, now),
+			tx.CreatePasskey(ctx, store.Passkey{
+				ID: "key", UserID: u.ID, RPID: "example.com", CredentialID: "c", PublicKey: []byte{1}, CreatedAt: now,
+				PasskeyState: store.PasskeyState{UserVerified: true},
+			}),
+			tx.ReplaceRecoveryCodes(ctx, u.ID, []store.TokenHash{store.HashToken("code")}, now),
+			tx.SetFactors(ctx, u.ID, store.Factors{Ask: true, Failures: store.MaxMFAFailures}),
+			tx.SetSessionLevels(ctx, u.ID, func(store.Session) store.SessionLevel {
+				return store.SessionLevel{Methods: "pwd otp pop user rc mfa", MFAAt: now}
+			}))
+	})
+	return session
+}
+
 // An account from a provider is not taken over, whatever its username and e-mail address, verified or not, even if an
 // administrator has set a password.
 func TestProviderAccountsNeverBecomeTheAdministrator(t *testing.T) {
