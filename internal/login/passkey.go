@@ -80,7 +80,7 @@ func (s *Service) SignInPasskey(ctx context.Context, c Client, r PasskeyResponse
 	via.Method, via.MFAAt = MethodPasskey, now
 	via.Methods = assurance.Of(assurance.Passkey, assurance.UserVerified)
 	via.Check = func(ctx context.Context, tx store.Tx) error {
-		if _, err := p.use(ctx, tx, s, c, user.ID, true); err != nil {
+		if _, err := p.use(ctx, tx, s, c, user.ID, uvRequired); err != nil {
 			return err
 		}
 		return clearFailures(ctx, tx, user.ID)
@@ -128,6 +128,24 @@ func (s *Service) countPasskey(ctx context.Context, c Client) error {
 // proved is a passkey that was proved, and not used yet.
 type proved struct{ *passkey.Assertion }
 
+// uvRule says what becomes of the word of an authenticator that it has verified its user.
+type uvRule int
+
+const (
+	uvIgnored  uvRule = iota // it counts where the store believes it already, and teaches the store nothing
+	uvBelieved               // the store believes it from now on
+	uvRequired               // nothing else is proved: it has to be there, and to be believed already
+)
+
+// uvAfter returns what holds beside methods that were proved before. Only the person knows the password; whoever has come
+// in at a provider, or with another thing that can be taken away, may be the thief of all of them.
+func uvAfter(before assurance.Methods) uvRule {
+	if before.Has(assurance.Password) {
+		return uvBelieved
+	}
+	return uvIgnored
+}
+
 // readPasskey checks a response against the passkey that it names.
 func (s *Service) readPasskey(ctx context.Context, r PasskeyResponse, c passkey.Ceremony) (
 	*proved, store.Passkey, store.User, error,
@@ -159,10 +177,10 @@ func passkeyError(err error) error {
 // use spends the ceremony and records the use of the passkey, in the transaction of what it proves. What the passkey
 // says is judged against what the store has now: it may have been removed, or used elsewhere, since it was read.
 //
-// With alone, nothing else is proved: the passkey has to verify its user, and has to have done so when something else
-// was proved as well. Only then the store believes what the authenticator says of its user. A PIN that a thief has set
-// on a key that had none opens nothing by itself.
-func (p *proved) use(ctx context.Context, tx store.Tx, s *Service, c Client, userID string, alone bool) (
+// A passkey that signs in alone has to verify its user, and has to have done so when it was made, or when the password was
+// proved as well. Only then the store believes what the authenticator says of its user. A PIN that a thief has set on a
+// key that had none opens nothing by itself.
+func (p *proved) use(ctx context.Context, tx store.Tx, s *Service, c Client, userID string, uv uvRule) (
 	methods []string, err error,
 ) {
 	now := s.Clock().UTC()
@@ -180,10 +198,10 @@ func (p *proved) use(ctx context.Context, tx store.Tx, s *Service, c Client, use
 	if err != nil {
 		return nil, passkeyError(err)
 	}
-	if alone && (!old.UserVerified || !p.UserVerified()) {
+	if uv == uvRequired && (!old.UserVerified || !p.UserVerified()) {
 		return nil, ErrWrongPasskey
 	}
-	next.UserVerified = old.UserVerified || p.UserVerified()
+	next.UserVerified = old.UserVerified || uv == uvBelieved && p.UserVerified()
 	if err := tx.UsePasskey(ctx, u.ID, old.ID, next, now); err != nil {
 		return nil, err
 	}
@@ -253,8 +271,8 @@ func (s *Service) BeginVerifyPasskey(ctx context.Context, token string, at Passk
 // VerifyPasskey ends the second step of a sign-in with a passkey. Errors are those of [Service.VerifyCode], and
 // [ErrWrongPasskey] in place of that of a wrong code.
 func (s *Service) VerifyPasskey(ctx context.Context, c Client, token string, r PasskeyResponse) (SignedIn, error) {
-	return s.verifyStep(ctx, c, token, func(ctx context.Context, u store.User) (stepProof, error) {
-		return s.provePasskey(ctx, c, u, r, passkey.Second)
+	return s.verifyStep(ctx, c, token, func(ctx context.Context, st HalfLoginState) (stepProof, error) {
+		return s.provePasskey(ctx, c, st.User, r, passkey.Second, uvAfter(st.data.Options.Methods))
 	})
 }
 
@@ -266,7 +284,7 @@ func (s *Service) BeginStepUpPasskey(ctx context.Context, l *session.Live, at Pa
 // StepUpPasskey is [Service.StepUp] with a passkey. Errors are those of [Service.StepUpCode], and [ErrWrongPasskey] in
 // place of that of a wrong code.
 func (s *Service) StepUpPasskey(ctx context.Context, c Client, l *session.Live, r PasskeyResponse) (SignedIn, error) {
-	p, err := s.provePasskey(ctx, c, l.User, r, passkey.StepUp)
+	p, err := s.provePasskey(ctx, c, l.User, r, passkey.StepUp, uvAfter(assurance.Methods(l.Session.Methods)))
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -286,9 +304,9 @@ func (s *Service) beginProof(ctx context.Context, c passkey.Ceremony) (passkey.O
 
 // provePasskey checks the response of somebody's passkey. One that is refused counts for the client's address here; any
 // other attempt is counted by whoever tries the step.
-func (s *Service) provePasskey(ctx context.Context, c Client, u store.User, r PasskeyResponse, kind passkey.Kind) (
-	stepProof, error,
-) {
+func (s *Service) provePasskey(ctx context.Context, c Client, u store.User, r PasskeyResponse, kind passkey.Kind,
+	uv uvRule,
+) (stepProof, error) {
 	err := ErrWrongPasskey
 	var p *proved
 	if s.PasskeysOn() {
@@ -296,7 +314,8 @@ func (s *Service) provePasskey(ctx context.Context, c Client, u store.User, r Pa
 	}
 	if errors.Is(err, ErrWrongPasskey) {
 		if limited := s.countPasskey(ctx, c); limited != nil {
-			err = limited
+			s.countStep(stepPasskey, limited)
+			return stepProof{}, limited // and audited once, not with a row for each that comes
 		}
 		s.countStep(stepPasskey, err)
 		s.audit(ctx, c, store.Event{
@@ -311,7 +330,7 @@ func (s *Service) provePasskey(ctx context.Context, c Client, u store.User, r Pa
 	return stepProof{
 		method: stepPasskey,
 		prove: func(ctx context.Context, tx store.Tx, u store.User) ([]string, error) {
-			return p.use(ctx, tx, s, c, u.ID, false)
+			return p.use(ctx, tx, s, c, u.ID, uv)
 		},
 	}, nil
 }

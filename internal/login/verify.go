@@ -27,14 +27,14 @@ type stepProof struct {
 // VerifyCode ends the second step of a sign-in with a code of an authenticator app. Errors: [ErrNoHalfLogin],
 // *[HalfLoginOverError], [ErrWrongCode], [ErrCodesLocked], *[ThrottledError], *[InactiveError]; any other is technical.
 func (s *Service) VerifyCode(ctx context.Context, c Client, token, code string) (SignedIn, error) {
-	return s.verifyStep(ctx, c, token, func(ctx context.Context, u store.User) (stepProof, error) {
-		return s.proveCode(ctx, u, code)
+	return s.verifyStep(ctx, c, token, func(ctx context.Context, st HalfLoginState) (stepProof, error) {
+		return s.proveCode(ctx, st.User, code)
 	})
 }
 
 // VerifyRecoveryCode ends the second step of a sign-in with a recovery code. Errors are those of [Service.VerifyCode].
 func (s *Service) VerifyRecoveryCode(ctx context.Context, c Client, token, code string) (SignedIn, error) {
-	return s.verifyStep(ctx, c, token, func(context.Context, store.User) (stepProof, error) {
+	return s.verifyStep(ctx, c, token, func(context.Context, HalfLoginState) (stepProof, error) {
 		hash, ok := recovery.Parse(code)
 		if !ok {
 			return stepProof{}, ErrWrongCode
@@ -104,7 +104,7 @@ func (s *Service) proveCode(ctx context.Context, u store.User, code string) (ste
 
 // verifyStep ends the second step of a sign-in.
 func (s *Service) verifyStep(ctx context.Context, c Client, token string,
-	prepare func(context.Context, store.User) (stepProof, error),
+	prepare func(context.Context, HalfLoginState) (stepProof, error),
 ) (SignedIn, error) {
 	st, err := s.HalfLogin(ctx, token)
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *Service) verifyStep(ctx context.Context, c Client, token string,
 	if st.Purpose != store.HalfLoginVerify {
 		return SignedIn{}, &HalfLoginOverError{Username: st.User.Username, Return: st.Return}
 	}
-	p, err := prepare(ctx, st.User)
+	p, err := prepare(ctx, st)
 	if err != nil {
 		return SignedIn{}, err
 	}
