@@ -175,24 +175,14 @@ func (p *ProviderConfig) parseLine(d *caddyfile.Dispenser, option string) (err e
 		*to = append(*to, values...)
 		return err
 	}
-	switch option {
-	case "preset":
-		return p.parsePreset(d)
-	case "endpoint":
-		return p.parseEndpoint(d)
-	case "auth_params":
-		return p.parseAuthParams(d)
-	case "mfa":
-		return p.parseMFA(d)
-	case "step_up":
-		return p.parseStepUp(d)
-	case "client_key":
-		return p.parseClientKey(d)
-	case "claim":
-		return p.parseClaim(d)
-	case "allow":
-		return p.parseAllow(d)
-	case "refresh_grace":
+	parse := map[string]func(*caddyfile.Dispenser) error{
+		"preset": p.parsePreset, "endpoint": p.parseEndpoint, "auth_params": p.parseAuthParams, "mfa": p.parseMFA,
+		"step_up": p.parseStepUp, "client_key": p.parseClientKey, "claim": p.parseClaim, "allow": p.parseAllow,
+	}[option]
+	switch {
+	case parse != nil:
+		return parse(d)
+	case option == "refresh_grace":
 		return durationArg(d, &p.RefreshGrace)
 	default:
 		return d.Errf("unrecognized option %q; oidc knows preset, issuer, discovery, endpoint, client_id, client_secret, "+

@@ -143,7 +143,7 @@ func (s FactorActions) SetAsk(ctx context.Context, a Actor, on bool) ([]string, 
 		case !on && (f.TOTPs > 0 || s.second().Demands(u)):
 			return refuse(CodeAskLocked, "refused.ask_locked")
 		case f.Ask == on:
-				return nil
+			return nil
 		}
 		e.Details["ask"] = map[bool]string{true: "on", false: "off"}[on]
 		f.Ask = on

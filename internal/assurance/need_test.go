@@ -81,7 +81,10 @@ func indexOf(list []assurance.Level, l assurance.Level) int {
 func TestNeedsTogetherAreMetByWhatMeetsEach(t *testing.T) {
 	t.Parallel()
 	needs := []assurance.Need{
-		{}, {Level: assurance.Two}, {Level: assurance.PhishingResistant}, assurance.Fresh(time.Minute), assurance.Fresh(time.Hour),
+		{},
+		{Level: assurance.Two},
+		{Level: assurance.PhishingResistant},
+		assurance.Fresh(time.Minute), assurance.Fresh(time.Hour),
 		assurance.FreshFactor(time.Minute), assurance.FreshFactor(time.Hour),
 	}
 	var proofs []assurance.Proof

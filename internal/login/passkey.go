@@ -137,8 +137,8 @@ const (
 	uvRequired               // nothing else is proved: it has to be there, and to be believed already
 )
 
-// uvAfter returns what holds beside methods that were proved before. Only the person knows the password; whoever has come
-// in at a provider, or with another thing that can be taken away, may be the thief of all of them.
+// uvAfter returns what holds beside methods that were proved before. Only the person knows the password; whoever has
+// come in at a provider, or with another thing that can be taken away, may be the thief of all of them.
 func uvAfter(before assurance.Methods) uvRule {
 	if before.Has(assurance.Password) {
 		return uvBelieved
@@ -177,9 +177,9 @@ func passkeyError(err error) error {
 // use spends the ceremony and records the use of the passkey, in the transaction of what it proves. What the passkey
 // says is judged against what the store has now: it may have been removed, or used elsewhere, since it was read.
 //
-// A passkey that signs in alone has to verify its user, and has to have done so when it was made, or when the password was
-// proved as well. Only then the store believes what the authenticator says of its user. A PIN that a thief has set on a
-// key that had none opens nothing by itself.
+// A passkey that signs in alone has to verify its user, and has to have done so when it was made, or when the password
+// was proved as well. Only then the store believes what the authenticator says of its user. A PIN that a thief has set
+// on a key that had none opens nothing by itself.
 func (p *proved) use(ctx context.Context, tx store.Tx, s *Service, c Client, userID string, uv uvRule) (
 	methods []string, err error,
 ) {

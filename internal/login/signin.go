@@ -35,8 +35,8 @@ func ParseDevices(value string) []string {
 	return tokens
 }
 
-// SignInOptions says how a user authenticated, and holds the parameters of the session. As JSON it is kept, sealed, while
-// a second step is outstanding.
+// SignInOptions says how a user authenticated, and holds the parameters of the session. As JSON it is kept, sealed,
+// while a second step is outstanding.
 type SignInOptions struct {
 	Method   string `json:"method,omitzero"` // "password", "oidc", "link"
 	Provider string `json:"provider,omitzero"`

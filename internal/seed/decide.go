@@ -274,10 +274,10 @@ func (p *plan) reconcile(s state, u store.User, k *computed) {
 	}
 }
 
-// isStrangers reports whether an account that becomes the managed administrator was somebody else's: the environment did
-// not manage it, nor has it made it the administrator before it began to manage one.
+// isStrangers reports whether an account that becomes the managed administrator was somebody else's: the environment
+// did not manage it, nor has it made it the administrator before it began to manage one.
 func isStrangers(u store.User) bool {
-	return !u.Managed && !(u.Origin == store.OriginEnv && u.IsActiveAdmin())
+	return !u.Managed && (u.Origin != store.OriginEnv || !u.IsActiveAdmin())
 }
 
 // updateFormerAdmin changes an earlier managed administrator. It runs after the new one is set, so that the

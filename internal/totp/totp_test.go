@@ -33,7 +33,11 @@ func TestACodeHoldsOneStepBeforeAndAfterItsOwn(t *testing.T) {
 		want  bool
 	}{
 		{-60 * time.Second, false},
-		{-30 * time.Second, true}, {-time.Second, true}, {0, true}, {29 * time.Second, true}, {30 * time.Second, true},
+		{-30 * time.Second, true},
+		{-time.Second, true},
+		{0, true},
+		{29 * time.Second, true},
+		{30 * time.Second, true},
 		{60 * time.Second, false},
 	} {
 		step := totp.Step(now.Add(tc.shift))

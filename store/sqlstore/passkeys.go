@@ -21,7 +21,7 @@ const (
 )
 
 const passkeyColumns = `id user_id rp_id credential_id public_key aaguid sign_count uv backup_eligible backed_up
-	counter_back discoverable transports attachment passkey_name created_at last_used_at`
+	counter_back discoverable transports attachment passkey_name created_at last_used_at` //nolint:gosec // no credential
 
 type passkeyRow struct {
 	p                 store.Passkey
@@ -33,8 +33,12 @@ type passkeyRow struct {
 func (r *passkeyRow) dest() []any {
 	p := &r.p
 	return []any{
-		&p.ID, &p.UserID, &p.RPID, &p.CredentialID, &r.key, &p.AAGUID, &r.count, intBool{&p.UserVerified},
-		intBool{&p.BackupEligible}, intBool{&p.BackedUp}, intBool{&p.CounterBack}, &p.Discoverable, &r.transports,
+		&p.ID, &p.UserID, &p.RPID, &p.CredentialID, &r.key, &p.AAGUID, &r.count,
+		intBool{&p.UserVerified},
+		intBool{&p.BackupEligible},
+		intBool{&p.BackedUp},
+		intBool{&p.CounterBack},
+		&p.Discoverable, &r.transports,
 		&p.Attachment, &p.Name, &r.created, &r.usedLast,
 	}
 }
