@@ -14,7 +14,7 @@ func TestNamesHaveNoMoreMarksThanAnyWritingNeeds(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"Nguyễn Thị Phượng", "Zoë", "น้ำผึ้ง เพื่อน", "ज़िन्दगी क्ष्मीं", "مُحَمَّدٌ الرَّحْمَٰن", "בְּרֵאשִׁ֖ית", "လျှို့ဝှက်", "བསྒྲུབས་", "สวัสดีค่ะ",
-		"ភាសាខ្មែរ", "தமிழ்", "ප්‍රේමදාස", "한국어", "日本語が", "👩‍💻", "1️⃣", "❤️",
+		"ភាសាខ្មែរ", "தமிழ்", "ප්\u200dරේමදාස", "한국어", "日本語が", "👩\u200d💻", "1️⃣", "❤️",
 	} {
 		for form, text := range map[string]string{"NFC": norm.NFC.String(name), "NFD": norm.NFD.String(name)} {
 			if fault := identifier.CheckName(text); fault != "" {

@@ -20,8 +20,9 @@ const (
 	maxAttachment   = 32
 )
 
+//nolint:gosec // names of columns
 const passkeyColumns = `id user_id rp_id credential_id public_key aaguid sign_count uv backup_eligible backed_up
-	counter_back discoverable transports attachment passkey_name created_at last_used_at` //nolint:gosec // no credential
+	counter_back discoverable transports attachment passkey_name created_at last_used_at`
 
 type passkeyRow struct {
 	p                 store.Passkey
