@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/passkey"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -48,40 +49,55 @@ func tooManyPasskeys() *InvalidError {
 	}}
 }
 
+// AddedPasskey is a new passkey, and the session, which has been renewed because making it was proof.
+type AddedPasskey struct {
+	store.Passkey
+	SignedIn login.SignedIn
+}
+
 // Add stores the passkey that a browser of the actor has made, under a name, or under the one that otherwise gives. The
-// session has proved it from now on; no other session of the actor has. Errors are those of Begin, and *[InvalidError]
-// (attestation, name).
+// session is rotated, as it has proved it from now on: whoever else has its cookie has not. No other session of the actor
+// has either. Errors are those of Begin, and *[InvalidError] (attestation, name).
 func (s PasskeyActions) Add(ctx context.Context, a Actor, r login.PasskeyResponse, name string,
 	otherwise func(store.Passkey) string,
-) (store.Passkey, error) {
+) (AddedPasskey, error) {
 	_, u, err := s.passkeyUser(ctx, s.Store, a)
 	if err != nil {
-		return store.Passkey{}, err
+		return AddedPasskey{}, err
 	}
 	if name, err = FactorName(name); err != nil {
-		return store.Passkey{}, err
+		return AddedPasskey{}, err
 	}
 	made, err := s.Login.ReadPasskey(ctx, u, passkey.Register, r)
 	if err != nil {
-		return store.Passkey{}, passkeyFault(err)
+		return AddedPasskey{}, passkeyFault(err)
 	}
 	if name == "" {
 		name = otherwise(made.Passkey)
 	}
-	var out store.Passkey
+	var out AddedPasskey
 	err = s.change(ctx, a, store.Event{Action: "passkey.add"}, func(tx store.Tx, e *store.Event) error {
 		sess, u, err := s.passkeyUser(ctx, tx, a)
 		if err != nil {
 			return err
 		}
 		setTarget(e, u)
-		if out, err = made.Add(ctx, tx, name, s.now()); err != nil {
+		now := s.now()
+		if out.Passkey, err = made.Add(ctx, tx, name, now); err != nil {
 			return passkeyFault(err)
 		}
-		describePasskey(e, out)
-		return login.RaiseSession(ctx, tx, u.ID, sess.ID, s.now(), made.Methods()...)
+		describePasskey(e, out.Passkey)
+		if out.SignedIn.User, err = tx.User(ctx, u.ID); err != nil {
+			return err
+		}
+		sess.Methods, sess.MFAAt = string(assurance.Methods(sess.Methods).With(made.Methods()...)), now
+		out.SignedIn.Token, out.SignedIn.Session, err = s.Sessions.Rotate(ctx, tx, sess, out.SignedIn.User.Epoch, now)
+		return err
 	})
-	return out, err
+	if err != nil {
+		return AddedPasskey{}, err
+	}
+	return out, nil
 }
 
 func describePasskey(e *store.Event, k store.Passkey) {

@@ -116,11 +116,12 @@ func (o ownPasskeys) add(w http.ResponseWriter, r *http.Request, q *web.Request)
 		return *s
 	}
 	made := q.PasskeyResponse(given(body.State), given(body.Attestation))
-	k, err := o.Accounts.Passkeys.Add(r.Context(), q.Actor(), made, given(body.Name), q.PasskeyName)
+	added, err := o.Accounts.Passkeys.Add(r.Context(), q.Actor(), made, given(body.Name), q.PasskeyName)
 	if err != nil {
 		return err
 	}
-	ui.WriteJSON(w, r, http.StatusCreated, NewPasskey(k))
+	q.SetSession(w, added.SignedIn)
+	ui.WriteJSON(w, r, http.StatusCreated, NewPasskey(added.Passkey))
 	return nil
 }
 

@@ -162,14 +162,3 @@ func (s *Service) firstCodes(ctx context.Context, tx store.Tx, userID string) ([
 	u.Factors.CodesSaved = false
 	return codes, tx.SetFactors(ctx, userID, u.Factors)
 }
-
-// RaiseSession adds to what one session has proved: its person has just added a second factor in it.
-func RaiseSession(ctx context.Context, tx store.Tx, userID, sessionID string, now time.Time, methods ...string) error {
-	return tx.SetSessionLevels(ctx, userID, func(old store.Session) store.SessionLevel {
-		l := store.SessionLevel{Methods: old.Methods, MFAAt: old.MFAAt}
-		if old.ID == sessionID {
-			l.Methods, l.MFAAt = string(assurance.Methods(old.Methods).With(methods...)), now
-		}
-		return l
-	})
-}

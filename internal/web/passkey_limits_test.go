@@ -1,7 +1,9 @@
 package web_test
 
 import (
+	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/authenticator"
@@ -101,5 +103,37 @@ func TestRefusedPasskeysBeyondTheLimitAreNotRecordedOneByOne(t *testing.T) {
 	}
 	if n := len(w.audited("mfa.fail")); n > status[401] || n == 0 {
 		t.Errorf("%d events of %d attempts that were judged", n, status[401])
+	}
+}
+
+// The cookie of before is worthless once a passkey was made in the session, which proves it: whoever has stolen it does
+// not get to the level that its owner has got to.
+func TestMakingAPasskeyRenewsTheSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, add := range map[string]func(b *browser, key *authenticator.Key){
+		"the page": func(b *browser, key *authenticator.Key) { b.addPasskey(key, "Laptop") },
+		"the API": func(b *browser, key *authenticator.Key) {
+			var c ceremony
+			b.json("POST", "/api/v1/me/passkeys", "{}").want(t, 200).json(t, &c)
+			body, err := json.Marshal(map[string]string{"state": c.State, "attestation": key.Create(c.PublicKey)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.json("POST", "/api/v1/me/passkeys", string(body)).want(t, 201)
+		},
+	} {
+		b, thief := w.browser().signIn("ada", adaPass), w.browser()
+		for cookie, value := range b.cookies {
+			thief.cookies[cookie] = value
+		}
+		w.Clock.Advance(time.Minute)
+		add(b, authenticator.New(origin))
+		if !b.signedIn() || thief.signedIn() {
+			t.Errorf("%s: the owner is signed in: %t, the thief: %t", name, b.signedIn(), thief.signedIn())
+		}
+		if s := b.session(); s.Methods != "pwd pop user mfa" || !s.MFAAt.Equal(w.Clock.Now()) {
+			t.Errorf("%s: %+v", name, s)
+		}
 	}
 }

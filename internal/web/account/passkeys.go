@@ -124,7 +124,7 @@ func (h *Passkeys) add(w http.ResponseWriter, r *http.Request, q *web.Request) e
 		return err
 	}
 	name := form.Get(web.NameOfPasskey)
-	_, err = h.Accounts.Passkeys.Add(r.Context(), q.Actor(), q.AttestationOf(form), name, q.PasskeyName)
+	added, err := h.Accounts.Passkeys.Add(r.Context(), q.Actor(), q.AttestationOf(form), name, q.PasskeyName)
 	if err != nil {
 		fields, _ := problem.FieldErrors(q.UI, err)
 		if len(fields) == 0 {
@@ -132,6 +132,7 @@ func (h *Passkeys) add(w http.ResponseWriter, r *http.Request, q *web.Request) e
 		}
 		return h.write(w, r, q, &form, fields)
 	}
+	q.SetSession(w, added.SignedIn)
 	q.UI.Flash(w, r, "passkey_added")
 	t, own := q.StepUpReturn(&form)
 	web.Redirect(w, r, t.RedirectTarget(q.Request, own, q.At(web.PasskeysPage)))
