@@ -265,7 +265,7 @@ func (s *Service) SkipEnrollment(ctx context.Context, c Client, token string) (S
 	}
 	var out SignedIn
 	err = s.Store.Change(ctx, func(tx store.Tx) error {
-		if err := s.stillEnrolling(ctx, tx, st); err != nil {
+		if err := s.stillOffered(ctx, tx, st); err != nil {
 			return err
 		}
 		return s.finishHalfLogin(ctx, tx, c, st, nil, &out)
@@ -276,6 +276,23 @@ func (s *Service) SkipEnrollment(ctx context.Context, c Client, token string) (S
 	s.count(st.Method, outcomeOf(nil))
 	s.logSignIn(c, out)
 	return out, nil
+}
+
+// stillOffered is stillEnrolling for an offer, which is over where the factor cannot be put off any more: the grace has
+// ended, or the person has become somebody who has none.
+func (s *Service) stillOffered(ctx context.Context, tx store.Tx, st HalfLoginState) error {
+	if err := s.stillEnrolling(ctx, tx, st); err != nil {
+		return err
+	}
+	u, err := tx.User(ctx, st.UserID)
+	if err != nil {
+		return err
+	}
+	via := st.data.Options
+	if next, _ := s.Second.next(u, via.Methods, via, s.Clock().UTC()); next == store.HalfLoginEnroll {
+		return &HalfLoginOverError{Username: u.Username, Return: st.Return}
+	}
+	return nil
 }
 
 // stillEnrolling returns an error if the half-login is over, or the person has a second factor meanwhile: somebody who

@@ -171,3 +171,56 @@ func TestAnOfferMayBePutOffUntilTheGraceEnds(t *testing.T) {
 		t.Error("the grace does not end")
 	}
 }
+
+// An offer that was made a while ago is judged by what holds when it is put off.
+func TestAnOfferIsOverWhenItCannotBePutOffAnyMore(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(w *world){
+		"the grace has ended": func(w *world) { w.clock.Advance(10 * time.Minute) },
+		"an administrator has none": func(w *world) {
+			w.Second.GraceSet = false
+			w.change(func(tx store.Tx) error {
+				u, err := tx.User(t.Context(), w.user.ID)
+				if err == nil {
+					u.Role = store.RoleAdmin
+					_, err = tx.UpdateUser(t.Context(), u)
+				}
+				return err
+			})
+		},
+		"another configuration": func(w *world) { w.Second.Grace = 0 },
+	} {
+		w, c := newWorld(t), from("192.0.2.1")
+		w.Second = login.SecondFactors{Mode: login.MFARequired, Grace: 9 * time.Minute, GraceSet: true}
+		token := w.begin(c, "ada")
+		change(w)
+		if _, err := w.SkipEnrollment(t.Context(), c, token); w.outcome(err) != "over" {
+			t.Errorf("%s: %v", name, err)
+		}
+		if in := w.signIn(c, "ada"); in.Step == nil || in.Step.Purpose != store.HalfLoginEnroll {
+			t.Errorf("%s: the next sign-in leads to %+v", name, in.Step)
+		}
+	}
+}
+
+// When a factor goes, so does the time at which it was proved: a recovery code that is left is no proof of one.
+func TestTheTimeOfAFactorGoesWithIt(t *testing.T) {
+	t.Parallel()
+	for before, want := range map[assurance.Methods]bool{
+		assurance.Of("pwd", "otp", "rc"): false, assurance.Of("pwd", "otp", "pop"): true,
+		assurance.Of("ext", "otp").Vouched(false): true, assurance.Of("pwd", "otp"): false, assurance.Of("pwd", "pop"): true,
+	} {
+		w, c := newWorld(t), from("192.0.2.1")
+		in := w.signIn(c, "ada")
+		w.change(func(tx store.Tx) error {
+			err := tx.SetSessionLevels(t.Context(), w.user.ID, func(store.Session) store.SessionLevel {
+				return store.SessionLevel{Methods: string(before), MFAAt: w.clock.Now()}
+			})
+			return errors.Join(err, login.RemoveMethods(t.Context(), tx, w.user.ID, assurance.TOTP))
+		})
+		l, err := w.Sessions.Resolve(t.Context(), in.Token)
+		if err != nil || l.Session.MFAAt.IsZero() == want {
+			t.Errorf("%q: a second factor was proved at %v, %v", before, l.Session.MFAAt, err)
+		}
+	}
+}

@@ -404,3 +404,33 @@ func TestAStepUpWithACodeRaisesTheLevel(t *testing.T) {
 		t.Errorf("after the app was removed: %+v, %v", l, err)
 	}
 }
+
+// A right password in between brings a session a new token, and no new guesses at the code.
+func TestGuessesOfASessionAreCountedOverItsTokens(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t), from("192.0.2.1")
+	in := w.signIn(c, "ada") // before there was a second factor
+	secret, _ := w.addApp(w.user)
+	judged := 0
+	for range 5 {
+		l, err := w.Sessions.Resolve(t.Context(), in.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range w.Limits.FreeAttempts + 1 {
+			if _, err := w.StepUpCode(t.Context(), c, l, wrongCode(w, secret)); w.outcome(err) == "wrong" {
+				judged++
+			}
+		}
+		proof, err := w.Reverify(t.Context(), c, l.User, right)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in, err = w.StepUp(t.Context(), c, proof, l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if judged != w.Limits.FreeAttempts {
+		t.Errorf("%d guesses were judged without a wait, want %d", judged, w.Limits.FreeAttempts)
+	}
+}

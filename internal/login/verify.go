@@ -146,8 +146,7 @@ func (s *Service) StepUpCode(ctx context.Context, c Client, l *session.Live, cod
 // stepUpWith rotates a session whose person has just proved a second factor.
 func (s *Service) stepUpWith(ctx context.Context, c Client, l *session.Live, p stepProof) (SignedIn, error) {
 	var out SignedIn
-	key := stepKeyPrefix + sessionKey(l.Session.TokenHash, l.User.ID)
-	err := s.tryStep(ctx, c, l.User, p, key, func(tx store.Tx, methods []string) (err error) {
+	err := s.tryStep(ctx, c, l.User, p, stepUpKey(l), func(tx store.Tx, methods []string) (err error) {
 		now := s.Clock().UTC()
 		proof := Proof{User: l.User}
 		out, err = s.rotateIn(ctx, tx, c, proof, l, now, func(_ context.Context, _ store.Tx, old *store.Session) error {
@@ -179,6 +178,12 @@ func (s *Service) stepKey(st HalfLoginState) string {
 		return stepKeyPrefix + "d:" + st.Browser[:min(len(st.Browser), 22)] + ":" + st.UserID
 	}
 	return stepKeyPrefix + st.UserID
+}
+
+// stepUpKey returns the key under which the guesses of a session are counted. It is that of all tokens of the session:
+// a right password brings a new one, and must not bring new guesses.
+func stepUpKey(l *session.Live) string {
+	return fmt.Sprintf("%ss:%d:%s", stepKeyPrefix, l.Session.CreatedAt.UnixMilli(), l.User.ID)
 }
 
 // countTry counts a try of a half-login, which ends with the last one.
@@ -323,8 +328,8 @@ func RemoveMethods(ctx context.Context, tx store.Tx, userID string, methods ...s
 	return tx.SetSessionLevels(ctx, userID, func(old store.Session) store.SessionLevel {
 		left := assurance.Methods(old.Methods).Without(methods...)
 		l := store.SessionLevel{Methods: string(left), MFAAt: old.MFAAt}
-		if !left.Level().Satisfies(assurance.Two) {
-			l.MFAAt = time.Time{}
+		if !left.Level().Satisfies(assurance.Two) || !provesAgain(left.List()) && !left.IsVouched() {
+			l.MFAAt = time.Time{} // what is left was not proved then: a recovery code is no proof of a factor
 		}
 		return l
 	})
