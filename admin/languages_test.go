@@ -90,7 +90,7 @@ var alike = map[string]map[string]string{
 		"settings.option": "the same word", "idp.scopes": "the protocol's own word", "signin.subject": "the protocol's own word",
 		"health.version": "a name", "health.caddy": "a name", "kind.person": "the same word",
 		"token.name": "the same word", "token.hosts": "the same word", "token.token": "the same word", "token.made": "the same word",
-		"passkey.name": "the same word", "passkey.other": "a name", "account.passkeys": "a name",
+		"passkey.name": "the same word", "passkey.other": "a name", "account.passkeys": "a name", "secondfactors.passkeys": "a name",
 		"totp.name": "the same word", "code.label": "the same word",
 	},
 	"es": {

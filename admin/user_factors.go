@@ -40,9 +40,6 @@ func (h user) factorSection(r *http.Request, q *web.Request, u store.User) (sect
 func hasFactors(v account.FactorOverview) bool { return v.Any() || v.Codes.Left > 0 }
 
 func factorFacts(q *web.Request, v account.FactorOverview) []fact {
-	if !hasFactors(v) {
-		return []fact{{Name: q.Text("secondfactors.apps"), Value: q.Text("secondfactors.none")}}
-	}
 	apps := fact{Name: q.Text("secondfactors.apps"), Value: q.Text("secondfactors.none")}
 	if len(v.Apps) > 0 {
 		apps.Value = q.Text("secondfactors.count", "n", len(v.Apps))
@@ -50,8 +47,15 @@ func factorFacts(q *web.Request, v account.FactorOverview) []fact {
 	if v.Locked() {
 		apps.Marks = []mark{bad(q.Text("secondfactors.locked"))}
 	}
+	keys := fact{Name: q.Text("secondfactors.passkeys"), Value: q.Text("secondfactors.none")}
+	if v.Passkeys > 0 {
+		keys.Value = q.Text("secondfactors.passkey_count", "n", v.Passkeys)
+	}
+	if !hasFactors(v) {
+		return []fact{apps, keys}
+	}
 	return []fact{
-		apps,
+		apps, keys,
 		{Name: q.Text("secondfactors.codes"), Value: q.Text("secondfactors.codes_left", "n", v.Codes.Left)},
 		timeFact(q, q.Text("secondfactors.last_used"), v.LastUsedAt(), "users.never"),
 	}

@@ -17,6 +17,8 @@ type FactorOverview struct {
 
 	Apps  []store.TOTP // confirmed, oldest first, without their secrets
 	Codes store.RecoveryCodes
+	// PasskeyUsedAt is when a passkey was last used, zero for never.
+	PasskeyUsedAt time.Time
 	// Demanded means that the person has to have a second factor.
 	Demanded bool
 }
@@ -24,6 +26,9 @@ type FactorOverview struct {
 // LastUsedAt returns when a second factor or a recovery code was last used, zero for never.
 func (o FactorOverview) LastUsedAt() time.Time {
 	last := o.Codes.LastUsedAt
+	if o.PasskeyUsedAt.After(last) {
+		last = o.PasskeyUsedAt
+	}
 	for _, t := range o.Apps {
 		if t.LastUsedAt.After(last) {
 			last = t.LastUsedAt
@@ -43,6 +48,17 @@ func (s FactorActions) Overview(ctx context.Context, u store.User) (FactorOvervi
 		if t.Confirmed() {
 			t.Secret = ""
 			out.Apps = append(out.Apps, t)
+		}
+	}
+	if u.Factors.Passkeys > 0 {
+		keys, err := s.Store.Passkeys(ctx, u.ID)
+		if err != nil {
+			return out, err
+		}
+		for _, k := range keys {
+			if k.LastUsedAt.After(out.PasskeyUsedAt) {
+				out.PasskeyUsedAt = k.LastUsedAt
+			}
 		}
 	}
 	out.Demanded = s.second().Demands(u)

@@ -11,6 +11,8 @@ type PasskeyForm struct {
 	About    *Viewer
 	Button   string
 	Primary  bool
+	Or       string // stands between it and the ways above; "" where it comes first
+	Text     string // what it is, "" where the page says so
 	Autofill bool   // offers passkeys in the name field of the page, too
 	Keep     string // id of a check box of another form whose state goes along; "" for none
 	Without  string // what to read in a browser without scripts; "" for nothing

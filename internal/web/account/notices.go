@@ -27,6 +27,8 @@ func banners(q *web.Request, o account.FactorOverview) []ui.Banner {
 	}
 	switch {
 	case !o.Any():
+	case o.Codes.Left == 0:
+		list = append(list, codes(q.Text("codes.none")))
 	case o.Codes.Left <= fewCodes:
 		list = append(list, codes(q.Text("banner.few", "n", o.Codes.Left)))
 	case !o.CodesSaved:

@@ -82,7 +82,14 @@ func (h *Passkeys) write(w http.ResponseWriter, r *http.Request, q *web.Request,
 		return err
 	}
 	t, own := q.StepUpReturn(refused)
-	d := passkeysPage{None: q.NoPasskeys(), Codes: len(list) > 0 && q.Live.User.Factors.TOTPs == 0}
+	d := passkeysPage{None: q.NoPasskeys()}
+	if len(list) > 0 && q.Live.User.Factors.TOTPs == 0 && hasFactors(h.Deps) {
+		codes, err := h.Store.RecoveryCodes(r.Context(), q.Live.User.ID)
+		if err != nil {
+			return err
+		}
+		d.Codes = codes.Left == 0
+	}
 	for _, k := range list {
 		d.Items = append(d.Items, passkeyItemOf(q, k))
 	}

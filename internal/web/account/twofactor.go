@@ -53,15 +53,17 @@ func hasFactors(d *web.Deps) bool { return d.Login.Second.Mode != login.MFAOff }
 
 // twoFactorData is the data of the "two-factor" page.
 type twoFactorData struct {
-	Apps      []store.TOTP
-	More      bool // another app may be added
-	Codes     store.RecoveryCodes
-	Any       bool
-	Only      bool // there is one way through the second step, and no other
-	Ask       bool
-	AskLocked bool
-	Demanded  bool
-	Return    []ui.Hidden // where a step-up leads once there is a factor
+	Apps       []store.TOTP
+	More       bool // another app may be added
+	Codes      store.RecoveryCodes
+	Any        bool
+	Passkeys   int
+	PasskeysOn bool
+	Only       bool // there is one way through the second step, and no other
+	Ask        bool
+	AskLocked  bool
+	Demanded   bool
+	Return     []ui.Hidden // where a step-up leads once there is a factor
 }
 
 func (h *TwoFactor) show(w http.ResponseWriter, r *http.Request, q *web.Request) error {
@@ -77,6 +79,7 @@ func (h *TwoFactor) write(w http.ResponseWriter, r *http.Request, q *web.Request
 	}
 	page := accountPage(h.Deps, q, "two-factor", "two-factor", twoFactorData{
 		Apps: o.Apps, More: len(o.Apps) < store.MaxTOTPs && !h.Login.Second.NoTOTP, Codes: o.Codes, Any: o.Any(),
+		Passkeys: o.Passkeys, PasskeysOn: h.Login.PasskeysOn(),
 		Only: len(o.Apps)+o.Passkeys == 1 && o.Codes.Left == 0, Demanded: o.Demanded,
 		Ask: o.Asked() || o.Demanded, AskLocked: o.TOTPs > 0 || o.Demanded,
 		Return: ui.HiddenFields(web.StepUpQuery(q.StepUpReturn(nil))),

@@ -46,6 +46,12 @@ func (h *Second) enrollPage(q *web.Request, st login.HalfLoginState, name string
 	if h.Login.PasskeysOn() {
 		d.None = q.NoPasskeys()
 		d.Passkey = q.PasskeyMaker(web.PasskeyEnrollPage+"/options", web.PasskeyEnrollPage, name)
+		if d.Passkey != nil {
+			d.Passkey.Text = q.Text("enroll.passkey")
+		}
+		if d.Passkey != nil && d.TOTP {
+			d.Passkey.Primary, d.Passkey.Or = false, q.Text("login.or")
+		}
 	}
 	page := h.page(q, st, "enroll", q.Text("enroll.title"))
 	page.Wide, page.Switch, page.Data = true, languageSwitch(q, "enroll"), d
@@ -202,18 +208,19 @@ func (h *Second) confirmTOTP(w http.ResponseWriter, r *http.Request, q *web.Requ
 	if err != nil {
 		return h.refuseTOTP(w, r, q, st, form.Get(web.NameField), err)
 	}
-	return h.enrolled(w, r, q, in)
+	return h.enrolled(w, r, q, in, q.Text("codes.added"))
 }
 
-// enrolled gives the browser its session, and shows the recovery codes that came with the factor.
-func (h *Second) enrolled(w http.ResponseWriter, r *http.Request, q *web.Request, in login.Enrolled) error {
+// enrolled gives the browser its session, and shows the recovery codes that came with the factor, with what was added.
+func (h *Second) enrolled(w http.ResponseWriter, r *http.Request, q *web.Request, in login.Enrolled, added string,
+) error {
 	if len(in.Codes) == 0 { // there are some already
 		h.finish(w, r, q, in.SignedIn)
 		return nil
 	}
 	q.SetSession(w, in.SignedIn)
 	b, to := q.Restore(in.Return)
-	page := q.CodesPage(in.User, in.Codes, q.Text("codes.added"), h.target(q, in.SignedIn), ui.HiddenFields(b.Query(to)))
+	page := q.CodesPage(in.User, in.Codes, added, h.target(q, in.SignedIn), ui.HiddenFields(b.Query(to)))
 	page.Card, page.Wide, page.FormTargets, page.FormGoesOn = true, true, b.FormTargets(), true
 	q.UI.Write(w, r, page)
 	return nil

@@ -68,5 +68,5 @@ func (h *Passkeys) enroll(w http.ResponseWriter, r *http.Request, q *web.Request
 	if err != nil {
 		return second.refuseEnroll(w, r, q, st, err)
 	}
-	return second.enrolled(w, r, q, in)
+	return second.enrolled(w, r, q, in, q.Text("codes.passkey_added"))
 }

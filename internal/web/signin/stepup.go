@@ -24,7 +24,7 @@ type reauthPage struct {
 	Text    string // what is asked for
 	Forms   []reauthForm
 	Missing string          // what keeps the person from it; "" for nothing
-	Enroll  string          // where to add a second factor; "" where that would not help
+	Enroll  *ui.Link        // where to add a second factor; nil where that would not help
 	Return  []ui.Hidden     // where to go afterwards, carried along
 	Again   string          // where to sign in once more instead, where there is no form and no button
 	Passkey *ui.PasskeyForm // nil where none would do
@@ -92,6 +92,9 @@ func (h *StepUp) addForms(q *web.Request, d *reauthPage, need assurance.Need) {
 	if suffices(assurance.Passkey) || suffices(assurance.Passkey, assurance.UserVerified) {
 		if d.Passkey, d.None = q.PasskeyProof(u, web.StepUpPage+"/options", web.StepUpPage, d.Return); d.Passkey != nil {
 			d.Passkey.About, d.Passkey.Primary = q.Viewer(), len(d.Forms) == 0
+			if len(d.Forms) > 0 {
+				d.Passkey.Or = q.Text("login.or")
+			}
 		}
 	}
 }
@@ -107,11 +110,11 @@ func (h *StepUp) addMissing(q *web.Request, d *reauthPage, need assurance.Need, 
 	case need.Level.Satisfies(assurance.PhishingResistant) && u.Factors.Passkeys == 0,
 		!u.Factors.Any():
 		d.Missing = q.Text("reauth.no_factor")
-		to := "/account/two-factor"
+		to, text := "/account/two-factor", q.Text("enroll.title")
 		if need.Level.Satisfies(assurance.PhishingResistant) && h.Login.PasskeysOn() {
-			to = web.PasskeysPage
+			to, text = web.PasskeysPage, q.Text("passkey.make")
 		}
-		d.Enroll = returnto.At(q.At(to), enrollQuery(d.Return))
+		d.Enroll = &ui.Link{Href: returnto.At(q.At(to), enrollQuery(d.Return)), Text: text}
 	}
 }
 

@@ -164,10 +164,17 @@ func (h *Second) codePage(q *web.Request, st login.HalfLoginState) ui.Page {
 		d.Text = q.Text("verify.no_app")
 	}
 	d.Passkey, d.None = q.PasskeyProof(st.User, web.VerifyPage+"/options", web.PasskeyVerifyPage, nil)
-	if d.Passkey != nil && d.Fields == nil && !st.User.Factors.Locked() {
-		d.Text, d.Passkey.Primary = q.Text("verify.passkey"), true
+	title := q.Text("verify.title")
+	switch {
+	case d.Fields == nil:
+		title = q.Text("verify.no_code_title")
+		if d.Passkey != nil && !st.User.Factors.Locked() {
+			d.Text, d.Passkey.Primary = q.Text("verify.passkey"), true
+		}
+	case d.Passkey != nil:
+		d.Passkey.Or = q.Text("login.or")
 	}
-	page := h.page(q, st, "verify", q.Text("verify.title"))
+	page := h.page(q, st, "verify", title)
 	page.Switch, page.Data = languageSwitch(q, "verify"), d
 	return page
 }
