@@ -411,7 +411,7 @@ func TestGuessesOfASessionAreCountedOverItsTokens(t *testing.T) {
 	w, c := newWorld(t), from("192.0.2.1")
 	in := w.signIn(c, "ada") // before there was a second factor
 	secret, _ := w.addApp(w.user)
-	judged := 0
+	checked := 0
 	for range 5 {
 		l, err := w.Sessions.Resolve(t.Context(), in.Token)
 		if err != nil {
@@ -419,7 +419,7 @@ func TestGuessesOfASessionAreCountedOverItsTokens(t *testing.T) {
 		}
 		for range w.Limits.FreeAttempts + 1 {
 			if _, err := w.StepUpCode(t.Context(), c, l, wrongCode(w, secret)); w.outcome(err) == "wrong" {
-				judged++
+				checked++
 			}
 		}
 		proof, err := w.Reverify(t.Context(), c, l.User, right)
@@ -430,7 +430,7 @@ func TestGuessesOfASessionAreCountedOverItsTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if judged != w.Limits.FreeAttempts {
-		t.Errorf("%d guesses were judged without a wait, want %d", judged, w.Limits.FreeAttempts)
+	if checked != w.Limits.FreeAttempts {
+		t.Errorf("%d guesses were checked without a wait, want %d", checked, w.Limits.FreeAttempts)
 	}
 }

@@ -38,7 +38,7 @@ func TestPagesNameThePasskeyWhereThereIsNoApp(t *testing.T) {
 }
 
 // Who has passkeys alone is told of recovery codes until there are some.
-func TestWhoHasPasskeysAloneIsToldOfRecoveryCodes(t *testing.T) {
+func TestWhoHasPasskeysAloneIsRemindedOfRecoveryCodes(t *testing.T) {
 	t.Parallel()
 	w, _, _ := withPasskey(t)
 	b := w.browser().signIn("ada", adaPass)
