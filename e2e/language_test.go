@@ -9,9 +9,9 @@ import (
 )
 
 // translations are texts of the pages in each language.
-var translations = map[string]struct{ name, heading, username, password, submit, save string }{
-	"de": {"Deutsch", "Anmelden bei .*", "Benutzername oder E-Mail", "Passwort", "Anmelden", "Speichern"},
-	"es": {"Español", "Iniciar sesión en .*", "Usuario o correo electrónico", "Contraseña", "Iniciar sesión", "Guardar"},
+var translations = map[string]struct{ name, heading, username, password, submit, save, passkey string }{
+	"de": {"Deutsch", "Anmelden bei .*", "Benutzername oder E-Mail", "Passwort", "Anmelden", "Speichern", "Passkey anlegen"},
+	"es": {"Español", "Iniciar sesión en .*", "Usuario o correo electrónico", "Contraseña", "Iniciar sesión", "Guardar", "Crear una llave.*"},
 }
 
 // clipped finds controls and cells whose text does not fit.
@@ -57,7 +57,7 @@ func TestOtherLanguagesFit(t *testing.T) {
 			p.Find("button", words.submit).Follow()
 			for _, path := range []string{
 				"login/help", "login", "logout", "account", "account/profile", "account/password",
-				"account/sessions", "account/sessions/others",
+				"account/two-factor", "account/passkeys", "account/recovery-codes", "account/sessions", "account/sessions/others",
 				"account/activity", "account/appearance", "reauth", "nothing", "link/none", "welcome", "admin", "admin/users", "admin/users?q=nobody",
 				"admin/users/invite", "admin/invites", "admin/roles", "admin/sessions", "admin/sessions/everyone", "admin/audit", "admin/providers", "admin/settings",
 			} {
@@ -68,6 +68,24 @@ func TestOtherLanguagesFit(t *testing.T) {
 			p.Eval(`document.querySelectorAll("main form input").forEach(i => { i.required = false })`, nil)
 			p.Find("button", ".*(ändern|Cambiar la).*").Follow()
 			fits("password refused")
+			demanding := start(t, gate.Options{Global: "mfa required {\ngrace 14d\n}"})
+			p = open(t, demanding, browser.View{Width: 320, Phone: true})
+			p.Plug(browser.TouchKey())
+			p.Go(demanding.URL + "/_auth/login")
+			p.Find("button", words.name).Follow()
+			p.Find("textbox", words.username).Fill(gate.Admin)
+			p.Find("textbox", words.password).Fill(gate.AdminPassword)
+			p.Find("button", words.submit).Follow()
+			if fits("a second factor"); !strings.HasSuffix(p.Path(), "/login/enrol") {
+				t.Errorf("the sign-in leads to %s", p.Path())
+			}
+			p.Loads(func() { p.Find("button", words.passkey).Click() })
+			fits("recovery codes")
+			p.Go(demanding.URL + "/_auth/login?switch=1")
+			p.Find("textbox", words.username).Fill(gate.Admin)
+			p.Find("textbox", words.password).Fill(gate.AdminPassword)
+			p.Find("button", words.submit).Follow()
+			fits("the second step")
 		})
 	}
 }

@@ -259,7 +259,7 @@ func TestSignInByKeyboard(t *testing.T) {
 		p.Go(g.URL + "/_auth/login")
 		p.PressShift("\t") // from the username field, which has the focus
 		var order []string
-		for range 11 {
+		for range 12 {
 			if len(order) > 0 {
 				p.Press("\t")
 			}
@@ -283,7 +283,8 @@ func TestSignInByKeyboard(t *testing.T) {
 		}
 		want := []string{
 			"Skip to content", "Username or e-mail", "Password", "Show password",
-			"Keep me signed in on this device for 30 days", "Sign in", "Forgotten your password?", "Deutsch", "English", "Español", "Help: help@example.com",
+			"Keep me signed in on this device for 30 days", "Sign in", "Sign in with a passkey",
+			"Forgotten your password?", "Deutsch", "English", "Español", "Help: help@example.com",
 		}
 		if !slices.Equal(order, want) {
 			t.Errorf("%s: Tab goes through %q", v, order)
