@@ -8,7 +8,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/browser"
 	"github.com/gatehouse-auth/gatehouse/e2e/internal/gate"
@@ -37,6 +39,9 @@ var people = [][3]string{
 	{"donald", "Donald Knuth", "staff"},
 	{"radia", "Radia Perlman", "board"},
 }
+
+// password of people.
+const password = "a password for the pictures"
 
 func main() {
 	if len(os.Args) != 2 {
@@ -90,22 +95,74 @@ func run(ctx context.Context, folder string) (err error) {
 		return err
 	}
 	defer b.Close()
-	return take(b, g, folder)
+	if err := take(b, g, folder); err != nil {
+		return err
+	}
+	return takeFactors(ctx, b, g, folder)
 }
 
 func populate(ctx context.Context, g *gate.Gate) error {
 	for _, p := range people {
-		_, err := g.Gatehouse(ctx, "a password for the pictures\n", "user", "add", p[0], "--name", p[1],
+		_, err := g.Gatehouse(ctx, password+"\n", "user", "add", p[0], "--name", p[1],
 			"--email", p[0]+"@example.com", "--group", p[2], "--password-stdin")
 		if err != nil {
 			return err
 		}
-		if _, err := g.SignIn(g.Client(), p[0], "a password for the pictures"); err != nil {
+		if _, err := g.SignIn(g.Client(), p[0], password); err != nil {
 			return err
 		}
 	}
 	_, err := g.Gatehouse(ctx, "", "user", "disable", people[3][0])
 	return err
+}
+
+// takeFactors takes the pages of somebody who has an authenticator app and a passkey.
+func takeFactors(ctx context.Context, b *browser.Browser, g *gate.Gate, folder string) error {
+	p := b.Open(reporter{}, browser.View{Calm: true}, g.URL[len("http://"):])
+	p.Plug(browser.Platform())
+	p.Go(g.URL + "/_auth/account/two-factor")
+	submitSignIn(p, people[0][0], password)
+	p.Find("button", "Set up an authenticator app").Follow()
+	_, secret, _ := strings.Cut(p.Find("link", "Open it in an app.*").Attr("href"), "secret=")
+	code, err := exec.CommandContext(ctx, "oathtool", "--totp", "--base32", secret).Output()
+	if err != nil {
+		return fmt.Errorf("oathtool (make prepare installs it): %w", err)
+	}
+	p.Find("textbox", "Code").Fill(strings.TrimSpace(string(code)))
+	p.Find("textbox", "Name.*").Fill("Phone")
+	p.Find("button", "Confirm").Follow()
+	p.Find("checkbox", "I have saved these codes").Click()
+	p.Find("button", "Confirm").Follow()
+	p.Go(g.URL + "/_auth/account/passkeys")
+	p.Find("textbox", "Name.*").Fill("Laptop")
+	p.Loads(func() { p.Find("button", "Create a passkey").Click() })
+	p.Go(g.URL + "/_auth/account/two-factor")
+	if err := look(p, folder, "second-factors"); err != nil {
+		return err
+	}
+	p.Close()
+	p = b.Open(reporter{}, browser.View{Calm: true}, g.URL[len("http://"):])
+	p.Go(g.URL + "/")
+	submitSignIn(p, people[0][0], password)
+	defer p.Close()
+	return look(p, folder, "second-step")
+}
+
+// look takes pictures of what a page shows, in all views.
+func look(p *browser.Page, folder, name string) error {
+	for suffix, view := range views {
+		p.Look(view)
+		if err := write(folder, name+suffix, p.Picture()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func submitSignIn(p *browser.Page, username, password string) {
+	p.Find("textbox", "Username or e-mail").Fill(username)
+	p.Find("textbox", "Password").Fill(password)
+	p.Find("button", "Sign in").Follow()
 }
 
 func take(b *browser.Browser, g *gate.Gate, folder string) error {
@@ -116,9 +173,7 @@ func take(b *browser.Browser, g *gate.Gate, folder string) error {
 		if err := write(folder, "login"+suffix, p.Picture()); err != nil {
 			return err
 		}
-		p.Find("textbox", "Username or e-mail").Fill("ada")
-		p.Find("textbox", "Password").Fill(gate.AdminPassword)
-		p.Find("button", "Sign in").Follow()
+		submitSignIn(p, "ada", gate.AdminPassword)
 		for name, path := range pages {
 			p.Go(g.URL + path)
 			if err := write(folder, name+suffix, p.Picture()); err != nil {
