@@ -35,6 +35,9 @@ type OIDC struct {
 	Reserved []string
 	// Background runs work that no request waits for; nil starts a goroutine.
 	Background func(work func(context.Context))
+	// RefreshWait is how long a request waits for the refresh of its session, zero for one second. A provider that takes
+	// longer is asked in the background.
+	RefreshWait time.Duration
 
 	flights   singleflight.Group
 	starts    *otter.Cache[string, *rate.Limiter]

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -9,14 +10,13 @@ import (
 	"github.com/gatehouse-auth/gatehouse/internal/session"
 )
 
-// refreshWait is how long a request waits for the refresh of its session. A provider that takes longer is asked in the
-// background, and the session continues meanwhile, as it does while the provider is down.
+// refreshWait is the default of [OIDC.RefreshWait].
 const refreshWait = time.Second
 
 // Refresh is Check after a refresh: if the session's tokens are due, they are refreshed first, once for all concurrent
 // requests and processes, and groups, names and roles are updated. If the provider has revoked the sign-in, the session
 // ends with this request: session.ErrNone. If the provider is down, the session continues for refresh_grace. If it
-// takes longer than [refreshWait], the refresh takes effect when it is done.
+// takes longer than RefreshWait, the refresh takes effect when it is done.
 func (o *OIDC) Refresh(ctx context.Context, token string, l *session.Live) (*session.Live, error) {
 	return o.refreshIfDue(ctx, l, func() (*session.Live, error) { return o.Service.Sessions.Resolve(ctx, token) })
 }
@@ -56,7 +56,7 @@ func (o *OIDC) refreshIfDue(ctx context.Context, l *session.Live,
 		return d.live, nil
 	}
 	result := o.flights.DoChan(l.Session.ID, func() (any, error) { return o.refreshShared(ctx, l, d), nil })
-	patience := time.NewTimer(refreshWait)
+	patience := time.NewTimer(cmp.Or(o.RefreshWait, refreshWait))
 	defer patience.Stop()
 	select {
 	case r := <-result:

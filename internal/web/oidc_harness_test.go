@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -47,6 +48,7 @@ func newOIDCWorld(t testing.TB, change ...func(*oidc.Config)) *oidcWorld {
 		}
 		c.Login.Log, c.Log = log, log
 		ow.oidc = login.NewOIDC(c.Login, reg, []string{"admin"})
+		ow.oidc.RefreshWait = time.Minute // on a busy machine, a second passes easily
 		c.OIDC = ow.oidc
 		c.Accounts.Effective = ow.oidc.Effective
 	})

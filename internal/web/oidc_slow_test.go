@@ -37,6 +37,7 @@ func TestARequestWaitsForAProviderASecondAtMost(t *testing.T) {
 	t.Parallel()
 	w := newOIDCWorld(t)
 	b := w.signedInFor(t, 6*time.Minute)
+	w.oidc.RefreshWait = 0 // as in production
 	release := hang(t, w.idp)
 	var wg sync.WaitGroup
 	for range 8 {
@@ -75,6 +76,7 @@ func TestRefreshesAtAProviderThatHangsDoNotPileUp(t *testing.T) {
 		all = append(all, b)
 	}
 	w.Clock.Advance(6 * time.Minute)
+	w.oidc.RefreshWait = 0 // as in production
 	release := hang(t, w.idp)
 	before := w.idp.Calls("token")
 	for _, b := range all {
