@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ type ResetMFA struct {
 	Sessions   bool
 	Tokens     bool          // revokes the tokens of programs
 	Identities bool          // unlinks all identities at providers
-	Link       bool          // makes a one-time link to set a password
+	Link       bool          // ends the password, and makes a one-time link to set a new one
 	Expires    time.Duration // of the link; 0 means DefaultLinkTTL
 }
 
@@ -60,8 +61,8 @@ type MFAReset struct {
 }
 
 // ResetMFA takes second factors from a user, for an administrator or the command line, which is the way back in for the
-// last administrator. The present password goes on, and whoever knows it can sign in and add a factor of their own: a
-// link is safer. Wrong codes are forgotten. Errors: *[ForbiddenError] (self, managed, service, reauth-required,
+// last administrator. The present password goes on unless there is a link, and whoever knows it can sign in and add a
+// factor of their own. Wrong codes are forgotten. Errors: *[ForbiddenError] (self, managed, service, reauth-required,
 // mfa-required, role), *[InvalidError] (methods, active), store.ErrNotFound.
 func (s FactorActions) ResetMFA(ctx context.Context, a Actor, userID string, r ResetMFA) (MFAReset, error) {
 	var f fields
@@ -71,8 +72,12 @@ func (s FactorActions) ResetMFA(ctx context.Context, a Actor, userID string, r R
 	if !r.TOTP && !r.Passkeys && !r.Codes {
 		return MFAReset{}, invalid("methods", "fault.mfa_methods", "methods", strings.Join(ResetMethods, ", "))
 	}
+	hash, err := s.unknownPassword(ctx, a, r)
+	if err != nil {
+		return MFAReset{}, err
+	}
 	var out MFAReset
-	err := s.change(ctx, a, store.Event{Action: "mfa.reset", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
+	err = s.change(ctx, a, store.Event{Action: "mfa.reset", TargetID: userID}, func(tx store.Tx, e *store.Event) error {
 		u, err := s.resettableMFA(ctx, tx, a, userID, e)
 		if err != nil {
 			return err
@@ -90,7 +95,7 @@ func (s FactorActions) ResetMFA(ctx context.Context, a Actor, userID string, r R
 			return err
 		}
 		if r.Link {
-			out.Link, err = s.linkAfterReset(ctx, tx, a, e, u, r)
+			out.Link, err = s.linkAfterReset(ctx, tx, a, e, u, hash, r)
 		}
 		return err
 	})
@@ -185,9 +190,24 @@ func (out *MFAReset) takeNamed(ctx context.Context, tx store.Tx, userID string, 
 	return nil
 }
 
-// linkAfterReset makes a one-time link with which the person sets a new password.
+// unknownPassword returns the hash of a password that nobody knows, for the time until a link is used. It is made outside
+// of the transaction, which takes too long for one, and for whoever may reset anything.
+func (s FactorActions) unknownPassword(ctx context.Context, a Actor, r ResetMFA) (string, error) {
+	if !r.Link || s.requireFreshAdmin(ctx, s.Store, a) != nil { // the transaction refuses, and audits it
+		return "", nil
+	}
+	hash, err := s.Hasher.Hash(ctx, store.NewToken())
+	if err != nil {
+		return "", fmt.Errorf("hashing a password: %w", err)
+	}
+	return hash, nil
+}
+
+// linkAfterReset makes a one-time link with which the person sets a new password. That of before ends now, in favor of
+// one with the hash: whoever knows it could sign in and add a factor, and the link would lead its holder to that factor.
+// No password at all would be refused of the last administrator.
 func (s FactorActions) linkAfterReset(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User,
-	r ResetMFA,
+	hash string, r ResetMFA,
 ) (*IssuedLink, error) {
 	switch {
 	case u.Managed:
@@ -199,6 +219,15 @@ func (s FactorActions) linkAfterReset(ctx context.Context, tx store.Tx, a Actor,
 	}
 	if err := checkDistinctIfLocal(ctx, tx, u); err != nil {
 		return nil, err
+	}
+	if s.Passwords.Has(u) {
+		if hash == "" { // the actor was not allowed to a moment ago
+			return nil, store.ErrStale
+		}
+		e.Details["password_ended"] = "true"
+		if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now(), KeepTokens: true}); err != nil {
+			return nil, err
+		}
 	}
 	e.Details["link"] = "true"
 	return s.createLink(ctx, tx, a, store.LinkPassword, u.ID, r.Expires, true)

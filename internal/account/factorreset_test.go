@@ -264,3 +264,36 @@ func TestNoticesAreShownUntilSeen(t *testing.T) {
 		t.Errorf("seen in the future: %v", at)
 	}
 }
+
+// With a link the password of before ends at once: whoever knows it could sign in, and add a factor to which the link
+// would then lead its holder. That holds for the last administrator as well.
+func TestAResetWithALinkEndsThePassword(t *testing.T) {
+	t.Parallel()
+	for name, link := range map[string]bool{"with a link": true, "without one": false} {
+		for _, last := range []bool{false, true} {
+			w := newWorld(t)
+			role := store.RoleUser
+			if last {
+				role = store.RoleAdmin
+			}
+			tom := w.add("tom", role)
+			w.enroll("tom")
+			r := all
+			r.Link = link
+			done, err := w.Factors.ResetMFA(w.ctx, operator, tom.ID, r)
+			if err != nil {
+				t.Fatalf("%s, the last administrator %t: %v", name, last, err)
+			}
+			if _, err := w.Login.CheckPassword(w.ctx, browser, "tom", goodPass); (err != nil) != link {
+				t.Errorf("%s, the last administrator %t: the password of before: %v", name, last, err)
+			}
+			if !link {
+				continue
+			}
+			info, err := w.LinkStatus(w.ctx, done.Link.Token)
+			if err != nil || info.State != account.LinkValid {
+				t.Errorf("%s, the last administrator %t: the link is %+v, %v", name, last, info, err)
+			}
+		}
+	}
+}
