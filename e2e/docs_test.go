@@ -17,6 +17,7 @@ var testedElsewhere = map[string]string{
 	"make test": ".ci/run, which runs this",
 	"xcaddy build --with github.com/gatehouse-auth/gatehouse@v0.0.0=.":                                               "make xcaddy in .ci/run, by way of xcaddy.json",
 	"caddy gatehouse store migrate --from sqlite:/var/lib/gatehouse/gatehouse.db --to 'postgres:{env.DATABASE_URL}'": "the command line's scripts, on both engines",
+	"caddy gatehouse user reset-mfa ada --link":                                                                      "the command line's scripts, with --yes: it asks on a terminal",
 }
 
 var shell = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
