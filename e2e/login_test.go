@@ -144,7 +144,7 @@ func TestUnknownAndWrongLookTheSame(t *testing.T) {
 			}
 		}
 	}
-	known, unknown := median(times[names[0]]), median(times[names[1]])
+	known, unknown := undisturbed(times[names[0]]), undisturbed(times[names[1]])
 	if ratio := float64(known) / float64(unknown); ratio < 0.6 || ratio > 1.7 {
 		t.Errorf("a known name takes %s, an unknown one %s", known, unknown)
 	}
@@ -165,9 +165,10 @@ func normalize(a gate.Response, name string) string {
 	return changing.ReplaceAllString(strings.ReplaceAll(strings.Join(lines, "\n")+"\n"+a.Body, name, "NAME"), "NONCE")
 }
 
-func median(d []time.Duration) time.Duration {
+// undisturbed returns the lower quartile: what else the machine does makes requests slower, never faster.
+func undisturbed(d []time.Duration) time.Duration {
 	slices.Sort(d)
-	return d[len(d)/2]
+	return d[len(d)/4]
 }
 
 // The password can be shown, and is a password field again before it is submitted.
