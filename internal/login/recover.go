@@ -17,7 +17,7 @@ type Recovery struct {
 	KeepDevices  []string // device tokens of browsers that stay known
 	KeepLinks    bool     // one-time links stay valid
 	KeepTokens   bool     // tokens of programs stay valid
-	Passkeys     bool     // remove all passkeys, and not only those that were made since LinkedSince
+	Passkeys     bool     // remove all passkeys; those made since LinkedSince sign in alone no more in any case
 
 	Identities  bool      // unlink all identities …
 	LinkedSince time.Time // … or those that were linked since then, if not zero
@@ -34,6 +34,7 @@ type Recovery struct {
 type Recovered struct {
 	Sessions, Devices, Links, Tokens int
 	Passkeys, PasskeysLeft           int
+	PasskeysDoubted                  int // of those left: they sign in alone no more
 	Unlinked, Remaining              []store.Identity
 
 	TOTPs, TOTPsLeft int // authenticator apps that were removed, and confirmed ones that are left
@@ -47,7 +48,7 @@ func (r Recovered) Describe(details map[string]string) {
 	}
 	for name, n := range map[string]int{
 		"browsers_forgotten": r.Devices, "links_canceled": r.Links, "tokens_revoked": r.Tokens,
-		"passkeys_removed": r.Passkeys, "passkeys_left": r.PasskeysLeft,
+		"passkeys_removed": r.Passkeys, "passkeys_left": r.PasskeysLeft, "passkeys_doubted": r.PasskeysDoubted,
 		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Remaining),
 		"totps_removed": r.TOTPs, "totps_left": r.TOTPsLeft,
 		"recovery_codes_removed": r.Codes, "recovery_codes_left": r.CodesLeft,
@@ -218,24 +219,46 @@ func unlinkIdentities(ctx context.Context, tx store.Tx, u store.User, r Recovery
 }
 
 // removePasskeys removes passkeys, each of which is a way in by itself. Those that stay are reported, like identities.
+//
+// Those that were made since [Recovery.LinkedSince] stay, but sign in alone no more until they were used beside the new
+// password: they may be an intruder's, and they may as well be the second factor that protects the account against
+// whoever has got hold of the link.
 func removePasskeys(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) error {
 	list, err := tx.Passkeys(ctx, u.ID)
 	if err != nil {
 		return err
 	}
 	for i := range list {
-		madeSince := !r.LinkedSince.IsZero() && !list[i].CreatedAt.Before(r.LinkedSince)
-		if !r.Passkeys && !madeSince {
-			out.PasskeysLeft++
+		k := &list[i]
+		if r.Passkeys {
+			if _, err := tx.DeletePasskeys(ctx, u.ID, k.ID); err != nil {
+				return err
+			}
+			out.Passkeys++
 			continue
 		}
-		if _, err := tx.DeletePasskeys(ctx, u.ID, list[i].ID); err != nil {
+		out.PasskeysLeft++
+		if r.LinkedSince.IsZero() || k.CreatedAt.Before(r.LinkedSince) || !k.UserVerified {
+			continue
+		}
+		k.UserVerified = false
+		if err := tx.UsePasskey(ctx, u.ID, k.ID, k.PasskeyState, laterTime(k.CreatedAt, k.LastUsedAt)); err != nil {
 			return err
 		}
-		out.Passkeys++
+		out.PasskeysDoubted++
 	}
-	if out.Passkeys == 0 || out.PasskeysLeft > 0 {
-		return nil
+	switch {
+	case out.Passkeys > 0:
+		return RemoveMethods(ctx, tx, u.ID, assurance.Passkey)
+	case out.PasskeysDoubted > 0:
+		return RemoveMethods(ctx, tx, u.ID, assurance.UserVerified)
 	}
-	return RemoveMethods(ctx, tx, u.ID, assurance.Passkey)
+	return nil
+}
+
+func laterTime(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

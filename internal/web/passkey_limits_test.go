@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/authenticator"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -136,4 +137,28 @@ func TestMakingAPasskeyRenewsTheSession(t *testing.T) {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
+}
+
+// Whoever has got hold of a one-time link gets no further than the second factor, also where that is younger than the
+// link. It signs in alone again once it was used beside the password that was set.
+func TestALinkDoesNotGetAroundAPasskeyThatIsYounger(t *testing.T) {
+	t.Parallel()
+	w, second := newWorld(t), "another long passphrase"
+	link, err := w.Accounts.ResetPassword(t.Context(), account.Actor{Kind: account.CommandLine}, w.ada.ID, account.Reset{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Clock.Advance(time.Minute)
+	b, key := w.browser().signIn("ada", adaPass), authenticator.New(origin)
+	b.addPasskey(key, "Laptop")
+	b.json("PATCH", "/api/v1/me/factors", `{"ask_second_factor": true}`).want(t, 200)
+	holder := w.browser()
+	holder.get("/link/"+link.Token).wantRedirect(t, "/_auth/welcome")
+	holder.post("/welcome", "password", second).wantRedirect(t, "/_auth/login/verify")
+	if holder.signedIn() {
+		t.Error("the holder of the link is signed in")
+	}
+	w.browser().use(key, "/login/passkey", "/login/passkey").want(t, 401)
+	holder.use2(key).wantRedirect(t, "/")
+	w.browser().use(key, "/login/passkey", "/login/passkey").wantRedirect(t, "/")
 }
