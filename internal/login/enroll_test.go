@@ -224,3 +224,19 @@ func TestTheTimeOfAFactorGoesWithIt(t *testing.T) {
 		}
 	}
 }
+
+// An invitation leads through adding a factor at once, and so does the password that was set with it: there is no grace
+// for whoever leaves in between.
+func TestWhoeverWasInvitedGetsNoGraceByLeaving(t *testing.T) {
+	t.Parallel()
+	w, c := newWorld(t), from("192.0.2.1")
+	w.Second = login.SecondFactors{Mode: login.MFARequired}
+	in, err := w.SignIn(t.Context(), c, login.Proof{User: w.user}, login.SignInOptions{Method: login.MethodLink})
+	if err != nil || in.Step == nil || in.Step.Purpose != store.HalfLoginEnroll {
+		t.Fatalf("the invitation: %+v, %v", in.Step, err)
+	}
+	w.clock.Advance(time.Minute)
+	if in := w.signIn(c, "ada"); in.Step == nil || in.Step.Purpose != store.HalfLoginEnroll {
+		t.Errorf("with the password afterwards: %+v", in.Step)
+	}
+}

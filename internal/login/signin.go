@@ -151,7 +151,9 @@ func (s *Service) signIn(ctx context.Context, c Client, p Proof, via SignInOptio
 			return s.enter(ctx, tx, c, p, u, via, &out)
 		}
 		out.User, out.Step = u, &NextStep{Token: token, Purpose: next, ExpiresAt: h.ExpiresAt}
-		if next == store.HalfLoginOffer && u.Factors.DueAt.IsZero() {
+		// Whoever was invited has no grace, and gets none by leaving the page and coming back with the password.
+		asked := next == store.HalfLoginOffer || next == store.HalfLoginEnroll && via.Method == MethodLink
+		if asked && u.Factors.DueAt.IsZero() {
 			u.Factors.DueAt = due
 			if err := tx.SetFactors(ctx, u.ID, u.Factors); err != nil {
 				return err
