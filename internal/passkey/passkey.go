@@ -30,6 +30,7 @@ const (
 	MaxState       = 2 << 10
 	MaxAssertion   = 16 << 10
 	MaxAttestation = 60 << 10
+	maxPublicKey   = 2 << 10 // authenticators have none larger, and each use of one costs more
 )
 
 // TTL is how long a ceremony may take.

@@ -2,6 +2,8 @@ package passkey_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -447,4 +449,36 @@ func FuzzResponses(f *testing.F) {
 			t.Errorf("an attestation: %v", err)
 		}
 	})
+}
+
+// A key that is larger than any authenticator's is refused like everything else that is none, and not by the store.
+func TestAKeyHasABound(t *testing.T) {
+	t.Parallel()
+	for size, taken := range map[int]bool{256: true, 1024: true, 2048: false, 8192: false, 40_000: false} {
+		w, key := newWorld(t), authenticator.New(origin)
+		key.Response = func(out map[string]any) {
+			response, _ := out["response"].(map[string]any)
+			text, _ := response["attestationObject"].(string)
+			object, err := base64.RawURLEncoding.DecodeString(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const head, before = 30, 37 + 16 + 2 + 32 // of the object, and of the authenticator data without the key
+			data := append([]byte{}, object[head:head+before]...)
+			// {1: 3, 3: -257, -1: n, -2: 65537} in CBOR (RFC 8230, section 4).
+			data = append(append(data, 0xa4, 0x01, 0x03, 0x03, 0x39, 0x01, 0x00, 0x20, 0x59), byte(size>>8), byte(size))
+			data = append(append(data, bytes.Repeat([]byte{0xff}, size)...), 0x21, 0x43, 0x01, 0x00, 0x01)
+			object = append(append([]byte{}, object[:head-2]...), 0x59)
+			object = append(binary.BigEndian.AppendUint16(object, uint16(len(data))), data...)
+			response["attestationObject"] = base64.RawURLEncoding.EncodeToString(object)
+		}
+		o, err := w.BeginRegistration(t.Context(), w.at(passkey.Register), w.user, w.handle, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = w.FinishRegistration(t.Context(), w.at(passkey.Register), o.State, key.Create(o.PublicKey), w.user, w.handle)
+		if taken != (err == nil) || err != nil && !errors.Is(err, passkey.ErrRefused) {
+			t.Errorf("a modulus of %d bytes: %v", size, err)
+		}
+	}
 }

@@ -100,7 +100,7 @@ func (s *Service) FinishRegistration(ctx context.Context, c Ceremony, sealed, at
 		return store.Passkey{}, Once{}, ErrRefused
 	}
 	made, err := w.CreateCredential(p, session, raw)
-	if err != nil {
+	if err != nil || len(made.PublicKey) > maxPublicKey {
 		return store.Passkey{}, Once{}, ErrRefused
 	}
 	k := store.Passkey{
