@@ -361,3 +361,20 @@ func decode32(t testing.TB, s string) []byte {
 	}
 	return b
 }
+
+// Whoever signs out has no sign-in under way any more, whoever was signed in.
+func TestSigningOutEndsAHalfLogin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	phone, _ := w.addApp(w.ada)
+	for name, b := range map[string]*browser{"nobody": w.browser(), "somebody else": w.browser().signIn("root", rootPass)} {
+		b.post("/login", "username", "ada", "password", adaPass).wantRedirect(t, "/_auth/login/verify")
+		step := b.cookies["__Host-gatehouse-step"]
+		b.post("/logout")
+		if b.cookies["__Host-gatehouse-step"] != "" {
+			t.Errorf("%s: the cookie stays", name)
+		}
+		b.cookies["__Host-gatehouse-step"] = step
+		b.post("/login/verify", "code", phone.code()).want(t, 401, "Start again")
+	}
+}

@@ -81,6 +81,9 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 	if err := h.Accounts.SignOutOthers(r.Context(), q.Client()); err != nil {
 		return err
 	}
+	if err := h.endStep(w, r, q); err != nil {
+		return err
+	}
 	if q.Live == nil {
 		q.ClearSession(w)
 		dropFlows(w, r, q)
@@ -110,6 +113,18 @@ func (h *Logout) post(w http.ResponseWriter, r *http.Request, q *web.Request) er
 		return nil
 	}
 	redirectToProvider(w, r, to)
+	return nil
+}
+
+// endStep ends a sign-in whose first step is done, like those that are under way at providers.
+func (h *Logout) endStep(w http.ResponseWriter, r *http.Request, q *web.Request) error {
+	if q.StepToken() == "" {
+		return nil
+	}
+	if err := h.Login.CancelHalfLogin(r.Context(), q.StepToken()); err != nil {
+		return err
+	}
+	q.ClearStep(w)
 	return nil
 }
 
