@@ -225,7 +225,8 @@ func (s FactorActions) linkAfterReset(ctx context.Context, tx store.Tx, a Actor,
 			return nil, store.ErrStale
 		}
 		e.Details["password_ended"] = "true"
-		if err := tx.SetPassword(ctx, u.ID, store.PasswordChange{Hash: hash, At: s.now(), KeepTokens: true}); err != nil {
+		change := store.PasswordChange{Hash: hash, At: s.now(), KeepTokens: true}
+		if err := s.storePassword(ctx, tx, u, change); err != nil {
 			return nil, err
 		}
 	}

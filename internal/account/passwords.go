@@ -8,7 +8,7 @@ import (
 
 // storePassword writes a password, or removes it, in the transaction that decides about it. All actions write passwords
 // through it: none is stored that would not be accepted.
-func (s *Service) storePassword(ctx context.Context, tx store.Tx, u store.User, p store.PasswordChange) error {
+func (s *core) storePassword(ctx context.Context, tx store.Tx, u store.User, p store.PasswordChange) error {
 	if p.Hash != "" && !s.Passwords.Of(u) {
 		return errPasswordsOff()
 	}
