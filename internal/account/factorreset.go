@@ -190,10 +190,11 @@ func (out *MFAReset) takeNamed(ctx context.Context, tx store.Tx, userID string, 
 	return nil
 }
 
-// unknownPassword returns the hash of a password that nobody knows, for the time until a link is used. It is made outside
-// of the transaction, which takes too long for one, and for whoever may reset anything.
+// unknownPassword returns the hash of a password that nobody knows, for the time until a link is used. It is made
+// outside of the transaction, which takes too long for one, and for whoever may reset anything.
 func (s FactorActions) unknownPassword(ctx context.Context, a Actor, r ResetMFA) (string, error) {
-	if !r.Link || s.requireFreshAdmin(ctx, s.Store, a) != nil { // the transaction refuses, and audits it
+	allowed := s.requireFreshAdmin(ctx, s.Store, a) == nil
+	if !r.Link || !allowed { // the transaction refuses, and audits it
 		return "", nil
 	}
 	hash, err := s.Hasher.Hash(ctx, store.NewToken())
@@ -204,8 +205,8 @@ func (s FactorActions) unknownPassword(ctx context.Context, a Actor, r ResetMFA)
 }
 
 // linkAfterReset makes a one-time link with which the person sets a new password. That of before ends now, in favor of
-// one with the hash: whoever knows it could sign in and add a factor, and the link would lead its holder to that factor.
-// No password at all would be refused of the last administrator.
+// one with the hash: whoever knows it could sign in and add a factor, and the link would lead its holder to that
+// factor. No password at all would be refused of the last administrator.
 func (s FactorActions) linkAfterReset(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User,
 	hash string, r ResetMFA,
 ) (*IssuedLink, error) {

@@ -56,8 +56,8 @@ type AddedPasskey struct {
 }
 
 // Add stores the passkey that a browser of the actor has made, under a name, or under the one that otherwise gives. The
-// session is rotated, as it has proved it from now on: whoever else has its cookie has not. No other session of the actor
-// has either. Errors are those of Begin, and *[InvalidError] (attestation, name).
+// session is rotated, as it has proved it from now on: whoever else has its cookie has not. No other session of the
+// actor has either. Errors are those of Begin, and *[InvalidError] (attestation, name).
 func (s PasskeyActions) Add(ctx context.Context, a Actor, r login.PasskeyResponse, name string,
 	otherwise func(store.Passkey) string,
 ) (AddedPasskey, error) {

@@ -90,12 +90,19 @@ func (h *StepUp) addForms(q *web.Request, d *reauthPage, need assurance.Need) {
 		d.Forms = append(d.Forms, reauthForm{h.passwordFields(q)})
 	}
 	if suffices(assurance.Passkey) || suffices(assurance.Passkey, assurance.UserVerified) {
-		if d.Passkey, d.None = q.PasskeyProof(u, web.StepUpPage+"/options", web.StepUpPage, d.Return); d.Passkey != nil {
-			d.Passkey.About, d.Passkey.Primary = q.Viewer(), len(d.Forms) == 0
-			if len(d.Forms) > 0 {
-				d.Passkey.Or = q.Text("login.or")
-			}
-		}
+		h.addPasskey(q, d)
+	}
+}
+
+// addPasskey adds the form for a passkey, where the person has one that can be used here.
+func (h *StepUp) addPasskey(q *web.Request, d *reauthPage) {
+	d.Passkey, d.None = q.PasskeyProof(q.Live.User, web.StepUpPage+"/options", web.StepUpPage, d.Return)
+	if d.Passkey == nil {
+		return
+	}
+	d.Passkey.About, d.Passkey.Primary = q.Viewer(), len(d.Forms) == 0
+	if len(d.Forms) > 0 {
+		d.Passkey.Or = q.Text("login.or")
 	}
 }
 
