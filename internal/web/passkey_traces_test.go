@@ -13,8 +13,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// A browser deletes a passkey when it is told that the site does not know it. So it is told of the one that its owner has
-// removed, and never of one that somebody tried: after a backup was restored, that may be a good one.
+// A browser deletes a passkey when it is told that the site does not know it. So it is told of the one that its owner
+// has removed, and never of one that somebody tried: after a backup was restored, that may be a good one.
 func TestOnlyItsOwnersRemovalTellsTheBrowserThatAPasskeyIsGone(t *testing.T) {
 	t.Parallel()
 	w, key, k := withPasskey(t)
@@ -31,7 +31,7 @@ func TestOnlyItsOwnersRemovalTellsTheBrowserThatAPasskeyIsGone(t *testing.T) {
 	b, root := w.browser().signIn("ada", adaPass), w.browser().signIn("root", rootPass)
 	silent("one that is still there", b.get("/account/passkeys?removed="+k.ID).want(t, 200))
 	silent("one that never was", b.get("/account/passkeys?removed="+store.NewID(w.Clock.Now())).want(t, 200))
-	b.post("/account/passkeys/" + k.ID + "/remove").wantRedirect(t, "/_auth/account/passkeys?removed="+k.ID)
+	b.post("/account/passkeys/"+k.ID+"/remove").wantRedirect(t, "/_auth/account/passkeys?removed="+k.ID)
 	silent("somebody else's", root.get("/account/passkeys?removed="+k.ID).want(t, 200))
 	silent("a sign-in with it", w.browser().use(key, "/login/passkey", "/login/passkey").want(t, 401))
 	b.get("/account/passkeys?removed="+k.ID).want(t, 200, signal+`="`+k.CredentialID+`"`)
@@ -77,7 +77,8 @@ func TestPasskeysOfBeforeAWiderDomainAreListed(t *testing.T) {
 	if !strings.Contains(string(c.PublicKey), `"example.test"`) {
 		t.Errorf("options %s", c.PublicKey)
 	}
-	b.post("/login/passkey", "state", c.State, "assertion", key.Get(c.PublicKey)).want(t, 401, "The passkey was not accepted")
+	b.post("/login/passkey", "state", c.State, "assertion", key.Get(c.PublicKey)).
+		want(t, 401, "The passkey was not accepted")
 }
 
 // changes counts the transactions of a store that write.
