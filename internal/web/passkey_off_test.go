@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/authenticator"
 )
 
@@ -83,5 +84,23 @@ func TestPasskeysInTheAPI(t *testing.T) {
 	b.json("DELETE", "/api/v1/me/passkeys/"+k.ID, "").want(t, 204)
 	if len(w.passkeys(w.ada)) > 0 {
 		t.Error("it is still there")
+	}
+}
+
+// Where passkeys are all that counts and none can be made, whoever has to have one is told why, and not sent in circles.
+func TestADemandForPasskeysThatCannotBeMadeHereSaysWhy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.insecure = true
+	w.Login.Second = login.SecondFactors{Mode: login.MFARequired, GraceSet: true, NoTOTP: true}
+	b := w.browser()
+	b.post("/login", "username", "ada", "password", adaPass).wantRedirect(t, "/_auth/login/enrol")
+	page := b.get("/login/enrol").want(t, 200, "over HTTPS only")
+	if strings.Contains(page.body, `data-passkey="create"`) {
+		t.Error("offers what cannot work")
+	}
+	b.post("/login/enrol/passkey/options").wantProblem(t, 422, "invalid")
+	if b.signedIn() {
+		t.Error("signed in without what is demanded")
 	}
 }
