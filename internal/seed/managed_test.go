@@ -317,3 +317,28 @@ func TestManagedAvoidsNamesUsedAsEmail(t *testing.T) {
 	}
 	e.mustStartWithoutWrites(ModeManaged, v)
 }
+
+// The environment says the password and no more: the second factors are the administrator's own, and whoever can only
+// set the password gets no further than the second step.
+func TestARotatedPasswordLeavesSecondFactors(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.start(ModeManaged, rootVars)
+	root := e.user("root")
+	e.change(func(ctx context.Context, tx store.Tx) error {
+		now := e.clock.Now()
+		app := store.TOTP{ID: store.NewID(now), UserID: root.ID, Name: "phone", Secret: "s1.1.sealed", CreatedAt: now}
+		if err := tx.PutTOTP(ctx, app); err != nil {
+			return err
+		}
+		return tx.ConfirmTOTP(ctx, root.ID, app.ID, app.Name, 1, now)
+	})
+	e.start(ModeManaged, rootVars.with(vars{"ADMIN_PASSWORD": second}))
+	after := e.user("root")
+	if after.PasswordHash == root.PasswordHash {
+		t.Error("the password was not rotated")
+	}
+	if after.ID != root.ID || after.Factors.TOTPs != 1 {
+		t.Errorf("the second factors are %+v", after.Factors)
+	}
+}
