@@ -2,6 +2,7 @@ package caddyauth_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -117,11 +118,15 @@ type caddyServer struct {
 	place testenv.Place
 
 	global, site string
+	hash         string // the cost of a password hash; "" for a cheap one
 	loaded       bool
 }
 
 // option changes how a server starts.
 type option func(*caddyServer)
+
+// withHash makes hashing a password as expensive as that, for tests of what it costs.
+func withHash(argon2id string) option { return func(s *caddyServer) { s.hash = argon2id } }
 
 // withGlobal adds lines to the global gatehouse block.
 func withGlobal(lines string) option { return func(s *caddyServer) { s.global = lines } }
@@ -183,7 +188,7 @@ func (s *caddyServer) caddyfile() string {
 	gatehouse {
 		%[1]s
 		password {
-			argon2id 64KiB 1 1
+			argon2id %[7]s
 		}
 		%[2]s
 	}
@@ -193,7 +198,7 @@ http://%[3]s {
 	%[4]s
 	reverse_proxy %[5]s
 }
-`, s.place.Caddyfile(), s.global, s.addr, strings.ReplaceAll(s.site, "UPSTREAM", s.up.Listener.Addr().String()), s.up.Listener.Addr(), s.logs.listen(s.t))
+`, s.place.Caddyfile(), s.global, s.addr, strings.ReplaceAll(s.site, "UPSTREAM", s.up.Listener.Addr().String()), s.up.Listener.Addr(), s.logs.listen(s.t), cmp.Or(s.hash, "64KiB 1 1"))
 }
 
 // load (re)loads the configuration in force.
