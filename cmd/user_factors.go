@@ -16,9 +16,9 @@ func resetMFACommand() *cobra.Command {
 	cmd := verb("reset-mfa <user>", "Takes second factors from somebody who has lost them",
 		`Removes the second factors of an account, ends its sessions, and says which other ways in
 are left. The password stays, so that whoever knows it can sign in and add factors of
-their own: --link ends it, and makes a one-time link to set a new one. Without --totp, --passkeys or
---codes, all are removed. It is the way back in for the last administrator, also for one that the
-deployment manages. It asks before, unless --yes is given.`, cobra.ExactArgs(1), userResetMFA)
+their own: --link ends it, and makes a one-time link to set a new one. Without --totp,
+--passkeys or --codes, all are removed. It is the way back in for the last administrator,
+also for one that the deployment manages. It asks before, unless --yes is given.`, cobra.ExactArgs(1), userResetMFA)
 	f := cmd.Flags()
 	f.Bool("totp", false, "remove all authenticator apps")
 	f.Bool("passkeys", false, "remove all passkeys")

@@ -318,6 +318,8 @@ type Tx interface {
 	CreatePasskey(ctx context.Context, p Passkey) error
 	// UsePasskey records a use of a user's passkey, and what has changed by it.
 	UsePasskey(ctx context.Context, userID, id string, s PasskeyState, at time.Time) error
+	// DistrustPasskey records that a user's passkey signs in alone no more, until a use says so again. It is no use.
+	DistrustPasskey(ctx context.Context, userID, id string) error
 	// RenamePasskey names a passkey of a user.
 	RenamePasskey(ctx context.Context, userID, id, name string) error
 	// DeletePasskeys deletes a passkey of a user, or with "" all of them, and returns those deleted, without Handle.

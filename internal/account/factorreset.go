@@ -193,9 +193,11 @@ func (out *MFAReset) takeNamed(ctx context.Context, tx store.Tx, userID string, 
 // unknownPassword returns the hash of a password that nobody knows, for the time until a link is used. It is made
 // outside of the transaction, which takes too long for one, and for whoever may reset anything.
 func (s FactorActions) unknownPassword(ctx context.Context, a Actor, r ResetMFA) (string, error) {
-	allowed := s.requireFreshAdmin(ctx, s.Store, a) == nil
-	if !r.Link || !allowed { // the transaction refuses, and audits it
+	if !r.Link {
 		return "", nil
+	}
+	if err := s.requireFreshAdmin(ctx, s.Store, a); err != nil {
+		return "", nil //nolint:nilerr // the transaction checks again, refuses and audits it
 	}
 	hash, err := s.Hasher.Hash(ctx, store.NewToken())
 	if err != nil {
@@ -210,15 +212,10 @@ func (s FactorActions) unknownPassword(ctx context.Context, a Actor, r ResetMFA)
 func (s FactorActions) linkAfterReset(ctx context.Context, tx store.Tx, a Actor, e *store.Event, u store.User,
 	hash string, r ResetMFA,
 ) (*IssuedLink, error) {
-	switch {
-	case u.Managed:
+	if u.Managed {
 		return nil, s.errManaged("password")
-	case !u.Active || u.Pending:
-		return nil, invalid("active", "fault.link_inactive")
-	case !s.Passwords.Of(u) && a.Kind != CommandLine:
-		return nil, errPasswordsOff()
 	}
-	if err := checkDistinctIfLocal(ctx, tx, u); err != nil {
+	if err := s.checkLinkable(ctx, tx, a, u); err != nil {
 		return nil, err
 	}
 	if s.Passwords.Has(u) {

@@ -180,11 +180,8 @@ func (s FactorActions) ConfirmTOTP(ctx context.Context, a Actor, id, code, name 
 		if err := s.endOthers(ctx, tx, a, e, sess, endOthers); err != nil {
 			return err
 		}
-		if out.SignedIn.User, err = tx.User(ctx, u.ID); err != nil {
-			return err
-		}
 		sess.Methods, sess.MFAAt = string(assurance.Methods(sess.Methods).With(assurance.TOTP)), now
-		out.SignedIn.Token, out.SignedIn.Session, err = s.Sessions.Rotate(ctx, tx, sess, out.SignedIn.User.Epoch, now)
+		out.SignedIn, err = s.renewSession(ctx, tx, sess)
 		return err
 	})
 	if err != nil {

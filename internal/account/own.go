@@ -109,10 +109,7 @@ func (s *Service) savePassword(ctx context.Context, a Actor, proof login.Proof, 
 		if err := s.endOthers(ctx, tx, a, e, sess, endOthers); err != nil {
 			return err
 		}
-		if out.User, err = tx.User(ctx, u.ID); err != nil {
-			return err
-		}
-		out.Token, out.Session, err = s.Sessions.Rotate(ctx, tx, sess, out.User.Epoch, s.now())
+		out, err = s.renewSession(ctx, tx, sess)
 		return err
 	})
 	if err != nil {

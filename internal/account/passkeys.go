@@ -87,11 +87,8 @@ func (s PasskeyActions) Add(ctx context.Context, a Actor, r login.PasskeyRespons
 			return passkeyFault(err)
 		}
 		describePasskey(e, out.Passkey)
-		if out.SignedIn.User, err = tx.User(ctx, u.ID); err != nil {
-			return err
-		}
 		sess.Methods, sess.MFAAt = string(assurance.Methods(sess.Methods).With(made.Methods()...)), now
-		out.SignedIn.Token, out.SignedIn.Session, err = s.Sessions.Rotate(ctx, tx, sess, out.SignedIn.User.Epoch, now)
+		out.SignedIn, err = s.renewSession(ctx, tx, sess)
 		return err
 	})
 	if err != nil {

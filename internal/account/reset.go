@@ -44,13 +44,7 @@ func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset
 			e.Details["way"] = "password"
 			return s.setPassword(ctx, tx, a, e, u, hash, r)
 		}
-		if !u.Active || u.Pending {
-			return invalid("active", "fault.link_inactive")
-		}
-		if !s.Passwords.Of(u) && a.Kind != CommandLine {
-			return errPasswordsOff() // the link would lead to the providers, where the person can go without one
-		}
-		if err := checkDistinctIfLocal(ctx, tx, u); err != nil {
+		if err := s.checkLinkable(ctx, tx, a, u); err != nil {
 			return err
 		}
 		e.Action, e.Details["way"] = "link.create", "link"
@@ -70,6 +64,17 @@ func (s *Service) ResetPassword(ctx context.Context, a Actor, id string, r Reset
 		return nil, err
 	}
 	return link, nil
+}
+
+// checkLinkable refuses a one-time link to set a password where it would lead nowhere.
+func (s *core) checkLinkable(ctx context.Context, tx store.Tx, a Actor, u store.User) error {
+	switch {
+	case !u.Active || u.Pending:
+		return invalid("active", "fault.link_inactive")
+	case !s.Passwords.Of(u) && a.Kind != CommandLine:
+		return errPasswordsOff() // the link would lead to the providers, where the person can go without one
+	}
+	return checkDistinctIfLocal(ctx, tx, u)
 }
 
 // prepareReset checks and hashes the password, which is too slow for a transaction. The actor's permission is checked

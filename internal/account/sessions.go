@@ -181,3 +181,17 @@ func (s SessionActions) EndAllSessions(ctx context.Context, a Actor) (int, error
 	})
 	return n, err
 }
+
+// renewSession gives a session a new token, and the time of now as that of its proof: its person has just proved more,
+// which whoever else has the token of before has not.
+func (s *core) renewSession(ctx context.Context, tx store.Tx, sess store.Session) (login.SignedIn, error) {
+	u, err := tx.User(ctx, sess.UserID) // as it is after what has been changed
+	if err != nil {
+		return login.SignedIn{}, err
+	}
+	token, renewed, err := s.Sessions.Rotate(ctx, tx, sess, u.Epoch, s.now())
+	if err != nil {
+		return login.SignedIn{}, err
+	}
+	return login.SignedIn{Token: token, Session: renewed, User: u}, nil
+}

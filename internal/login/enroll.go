@@ -30,19 +30,14 @@ func (s *Service) NewTOTP(ctx context.Context, u store.User) (store.TOTP, []byte
 
 // NewSetup is [Service.NewTOTP] for an app that only the session that begins it may see until it is confirmed.
 func (s *Service) NewSetup(ctx context.Context, u store.User, sess *store.Session) (store.TOTP, []byte, error) {
-	return s.newTOTP(ctx, u, totpSecret{Session: setupOf(sess)})
-}
-
-// setupOf names a session for as long as it lives: its id changes whenever its person authenticates again.
-func setupOf(sess *store.Session) string {
-	return fmt.Sprintf("%s %d", sess.UserID, sess.CreatedAt.UnixNano())
+	return s.newTOTP(ctx, u, totpSecret{Session: sessionName(sess)})
 }
 
 // OpenSetup returns the secret of an app that is not confirmed, for the session that has begun it. For others there is
 // none: store.ErrNotFound.
 func (s *Service) OpenSetup(ctx context.Context, t store.TOTP, sess *store.Session) ([]byte, error) {
 	plain, err := s.openTOTP(ctx, t)
-	if err == nil && (t.Confirmed() || plain.Session != setupOf(sess)) {
+	if err == nil && (t.Confirmed() || plain.Session != sessionName(sess)) {
 		return nil, store.ErrNotFound
 	}
 	return plain.Key, err
@@ -166,7 +161,7 @@ func (s *Service) BeginEnrollment(ctx context.Context, token string) (store.TOTP
 		return store.TOTP{}, nil, err
 	}
 	err = s.Store.Change(ctx, func(tx store.Tx) error {
-		if err := s.stillEnrolling(ctx, tx, st); err != nil {
+		if _, err := s.stillEnrolling(ctx, tx, st); err != nil {
 			return err
 		}
 		return tx.PutTOTP(ctx, t)
@@ -230,10 +225,7 @@ func (s *Service) ConfirmEnrollment(ctx context.Context, c Client, token, id, co
 	var out Enrolled
 	err = s.Store.Change(ctx, func(tx store.Tx) error {
 		out = Enrolled{}
-		if err := s.stillEnrolling(ctx, tx, st); err != nil {
-			return err
-		}
-		u, err := tx.User(ctx, st.UserID)
+		u, err := s.stillEnrolling(ctx, tx, st)
 		if err != nil {
 			return err
 		}
@@ -281,10 +273,7 @@ func (s *Service) SkipEnrollment(ctx context.Context, c Client, token string) (S
 // stillOffered is stillEnrolling for an offer, which is over where the factor cannot be put off any more: the grace has
 // ended, or the person has become somebody who has none.
 func (s *Service) stillOffered(ctx context.Context, tx store.Tx, st HalfLoginState) error {
-	if err := s.stillEnrolling(ctx, tx, st); err != nil {
-		return err
-	}
-	u, err := tx.User(ctx, st.UserID)
+	u, err := s.stillEnrolling(ctx, tx, st)
 	if err != nil {
 		return err
 	}
@@ -295,17 +284,17 @@ func (s *Service) stillOffered(ctx context.Context, tx store.Tx, st HalfLoginSta
 	return nil
 }
 
-// stillEnrolling returns an error if the half-login is over, or the person has a second factor meanwhile: somebody who
-// only knows the password must not add one beside it.
-func (s *Service) stillEnrolling(ctx context.Context, tx store.Tx, st HalfLoginState) error {
+// stillEnrolling returns the user of a half-login, and an error if it is over, or the person has a second factor
+// meanwhile: somebody who only knows the password must not add one beside it.
+func (s *Service) stillEnrolling(ctx context.Context, tx store.Tx, st HalfLoginState) (store.User, error) {
 	h, u, err := tx.HalfLogin(ctx, st.Hash)
 	switch {
 	case ignoreNotFound(err) != nil:
-		return err
+		return store.User{}, err
 	case err != nil || h.ID != st.ID || !s.canGoOn(h, u):
-		return &HalfLoginOverError{Username: st.User.Username, Return: st.Return}
+		return store.User{}, &HalfLoginOverError{Username: st.User.Username, Return: st.Return}
 	case s.Second.Has(u):
-		return ErrFactorExists
+		return store.User{}, ErrFactorExists
 	}
-	return nil
+	return u, nil
 }

@@ -119,7 +119,7 @@ func (s *Service) EnrollPasskey(ctx context.Context, c Client, token string, r P
 	var out Enrolled
 	err = s.Store.Change(ctx, func(tx store.Tx) error {
 		out = Enrolled{}
-		if err := s.stillEnrolling(ctx, tx, st); err != nil {
+		if _, err := s.stillEnrolling(ctx, tx, st); err != nil {
 			return err
 		}
 		k, err := made.Add(ctx, tx, name(made.Passkey), s.Clock().UTC())

@@ -34,7 +34,7 @@ type Recovery struct {
 type Recovered struct {
 	Sessions, Devices, Links, Tokens int
 	Passkeys, PasskeysLeft           int
-	PasskeysDoubted                  int // of those left: they sign in alone no more
+	PasskeysDistrusted               int // of those left: they sign in alone no more
 	Unlinked, Remaining              []store.Identity
 
 	TOTPs, TOTPsLeft int // authenticator apps that were removed, and confirmed ones that are left
@@ -48,7 +48,7 @@ func (r Recovered) Describe(details map[string]string) {
 	}
 	for name, n := range map[string]int{
 		"browsers_forgotten": r.Devices, "links_canceled": r.Links, "tokens_revoked": r.Tokens,
-		"passkeys_removed": r.Passkeys, "passkeys_left": r.PasskeysLeft, "passkeys_doubted": r.PasskeysDoubted,
+		"passkeys_removed": r.Passkeys, "passkeys_left": r.PasskeysLeft, "passkeys_distrusted": r.PasskeysDistrusted,
 		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Remaining),
 		"totps_removed": r.TOTPs, "totps_left": r.TOTPsLeft,
 		"recovery_codes_removed": r.Codes, "recovery_codes_left": r.CodesLeft,
@@ -241,24 +241,16 @@ func removePasskeys(ctx context.Context, tx store.Tx, u store.User, r Recovery, 
 		if r.LinkedSince.IsZero() || k.CreatedAt.Before(r.LinkedSince) || !k.UserVerified {
 			continue
 		}
-		k.UserVerified = false
-		if err := tx.UsePasskey(ctx, u.ID, k.ID, k.PasskeyState, laterTime(k.CreatedAt, k.LastUsedAt)); err != nil {
+		if err := tx.DistrustPasskey(ctx, u.ID, k.ID); err != nil {
 			return err
 		}
-		out.PasskeysDoubted++
+		out.PasskeysDistrusted++
 	}
 	switch {
 	case out.Passkeys > 0:
 		return RemoveMethods(ctx, tx, u.ID, assurance.Passkey)
-	case out.PasskeysDoubted > 0:
+	case out.PasskeysDistrusted > 0:
 		return RemoveMethods(ctx, tx, u.ID, assurance.UserVerified)
 	}
 	return nil
-}
-
-func laterTime(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

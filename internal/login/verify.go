@@ -146,7 +146,7 @@ func (s *Service) StepUpCode(ctx context.Context, c Client, l *session.Live, cod
 // stepUpWith rotates a session whose person has just proved a second factor.
 func (s *Service) stepUpWith(ctx context.Context, c Client, l *session.Live, p stepProof) (SignedIn, error) {
 	var out SignedIn
-	err := s.tryStep(ctx, c, l.User, p, stepUpKey(l), func(tx store.Tx, methods []string) (err error) {
+	err := s.tryStep(ctx, c, l.User, p, stepKeyPrefix+sessionName(&l.Session), func(tx store.Tx, methods []string) (err error) {
 		now := s.Clock().UTC()
 		proof := Proof{User: l.User}
 		out, err = s.rotateIn(ctx, tx, c, proof, l, now, func(_ context.Context, _ store.Tx, old *store.Session) error {
@@ -180,10 +180,10 @@ func (s *Service) stepKey(st HalfLoginState) string {
 	return stepKeyPrefix + st.UserID
 }
 
-// stepUpKey returns the key under which the guesses of a session are counted. It is that of all tokens of the session:
-// a right password brings a new one, and must not bring new guesses.
-func stepUpKey(l *session.Live) string {
-	return fmt.Sprintf("%ss:%d:%s", stepKeyPrefix, l.Session.CreatedAt.UnixMilli(), l.User.ID)
+// sessionName names a session for as long as it lives, whatever token and id it has: both change whenever its person
+// authenticates again, which must neither bring new guesses nor end what was begun. It is as exact as the store.
+func sessionName(sess *store.Session) string {
+	return fmt.Sprintf("s:%d:%s", sess.CreatedAt.UnixMilli(), sess.UserID)
 }
 
 // countTry counts a try of a half-login, which ends with the last one.

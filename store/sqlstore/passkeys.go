@@ -206,6 +206,14 @@ func (t *tx) UsePasskey(ctx context.Context, userID, id string, s store.PasskeyS
 		toInt(s.CounterBack), toMillis(at))
 }
 
+// DistrustPasskey implements [store.Tx].
+func (t *tx) DistrustPasskey(ctx context.Context, userID, id string) error {
+	if !storable(userID, id) {
+		return store.ErrNotFound
+	}
+	return updateOne(ctx, t, "distrust a passkey", `UPDATE passkeys SET uv = 0 WHERE id = $2 AND user_id = $1`, userID, id)
+}
+
 // RenamePasskey implements [store.Tx].
 func (t *tx) RenamePasskey(ctx context.Context, userID, id, name string) error {
 	if !storable(id) {

@@ -190,6 +190,7 @@ func (w written) changes(ctx context.Context) map[string][]func(tx store.Tx) err
 		"SetPasskeyHandleOnce": {func(tx store.Tx) error { _, err := tx.SetPasskeyHandleOnce(ctx, u.ID, "h"); return err }},
 		"CreatePasskey":        {func(tx store.Tx) error { return tx.CreatePasskey(ctx, key) }},
 		"UsePasskey":           {func(tx store.Tx) error { return tx.UsePasskey(ctx, u.ID, "x", store.PasskeyState{}, w.at) }},
+		"DistrustPasskey":      {func(tx store.Tx) error { return tx.DistrustPasskey(ctx, u.ID, "x") }},
 		"RenamePasskey":        {func(tx store.Tx) error { return tx.RenamePasskey(ctx, u.ID, "x", "y") }},
 		"DeletePasskeys": {
 			func(tx store.Tx) error { _, err := tx.DeletePasskeys(ctx, u.ID, "x"); return err },

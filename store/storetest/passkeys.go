@@ -129,9 +129,14 @@ var passkeyTests = []test{
 		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error {
 			return tx.UsePasskey(ctx, other.ID, p.ID, state, at)
 		}), store.ErrNotFound)
-		wantErr(t, try(t, s, func(ctx context.Context, tx store.Tx) error {
-			return tx.RenamePasskey(ctx, other.ID, p.ID, "x")
-		}), store.ErrNotFound)
+		for name, write := range map[string]func(ctx context.Context, tx store.Tx) error{
+			"rename":   func(ctx context.Context, tx store.Tx) error { return tx.RenamePasskey(ctx, other.ID, p.ID, "x") },
+			"distrust": func(ctx context.Context, tx store.Tx) error { return tx.DistrustPasskey(ctx, other.ID, p.ID) },
+		} {
+			if err := try(t, s, write); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("%s somebody else's: %v", name, err)
+			}
+		}
 		version := userOf(t, s, u).Version
 		change(t, s, func(ctx context.Context, tx store.Tx) error {
 			deleted, err := tx.DeletePasskeys(ctx, other.ID, p.ID)
@@ -143,6 +148,11 @@ var passkeyTests = []test{
 		p.PasskeyState, p.LastUsedAt, p.Name = state, at, "new"
 		if list := passkeys(t, s, u); len(list) != 2 || !reflect.DeepEqual(list[0], p) {
 			t.Errorf("got %+v", list)
+		}
+		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.DistrustPasskey(ctx, u.ID, p.ID) })
+		p.UserVerified = false // and nothing else: it is no use
+		if list := passkeys(t, s, u); len(list) != 2 || !reflect.DeepEqual(list[0], p) || !list[1].UserVerified {
+			t.Errorf("after distrust: %+v", list)
 		}
 		if after := userOf(t, s, u); after.Version <= version || after.Factors.Passkeys != 2 {
 			t.Errorf("the user is %+v", after)
