@@ -86,12 +86,9 @@ func (s FactorActions) ResetMFA(ctx context.Context, a Actor, userID string, r R
 			return err
 		}
 		out.Recovered, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{
-			KeepSessions: !r.Sessions, KeepLinks: !r.Link, KeepTokens: !r.Tokens, Identities: r.Identities,
+			KeepSessions: !r.Sessions, KeepTokens: !r.Tokens, Identities: r.Identities,
 		})
 		if err != nil {
-			return err
-		}
-		if err := tx.EndHalfLogins(ctx, u.ID); err != nil {
 			return err
 		}
 		if r.Link {

@@ -69,7 +69,7 @@ func TestWhoMayTakeSecondFactors(t *testing.T) {
 	}
 }
 
-// A reset takes factors, codes, sessions and half-logins, and leaves what it was not asked for.
+// A reset takes factors, codes, sessions, half-logins and one-time links, and leaves what it was not asked for.
 func TestAResetTakesWhatItIsAskedFor(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]account.ResetMFA{
@@ -89,6 +89,10 @@ func TestAResetTakesWhatItIsAskedFor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		before, err := w.ResetPassword(w.ctx, operator, tom.ID, account.Reset{})
+		if err != nil {
+			t.Fatal(err)
+		}
 		w.clock.Advance(time.Second)
 		_, _, ada := w.signIn("ada", goodPass)
 		done, err := w.Factors.ResetMFA(w.ctx, ada, tom.ID, r)
@@ -97,6 +101,9 @@ func TestAResetTakesWhatItIsAskedFor(t *testing.T) {
 		}
 		if f, c := w.user(tom.ID).Factors, w.codes(tom.ID); (f.TOTPs == 0) != r.TOTP || (c.Left == 0) != (r.Codes || r.TOTP) || len(done.Apps) != 1-f.TOTPs {
 			t.Errorf("%s: left are %+v %+v, told is %+v", name, f, c, done)
+		}
+		if info, err := w.LinkStatus(w.ctx, before.Token); err != nil || info.State == account.LinkValid {
+			t.Errorf("%s: a link that was made before is %+v, %v", name, info, err)
 		}
 		if (done.Link != nil) != r.Link {
 			t.Errorf("%s: link %v", name, done.Link)
