@@ -245,24 +245,27 @@ func TestWhileTheStartHangsTheGateIsClosedAndLogsNoSecret(t *testing.T) {
 }
 
 // whileStoreHangs starts Caddy anew while the store is locked, and runs during once it responds. It reports whether it
-// did: Caddy starts its apps in no order.
+// did: Caddy starts its apps in no order, and where the app comes before the servers, they wait for the store, too.
 func whileStoreHangs(t *testing.T, s *caddyServer, during func()) bool {
 	t.Helper()
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	release := s.place.Lock(t)
+	before := strings.Count(s.logs.String(), `"msg":"opening the store"`)
 	started := make(chan error, 1)
 	go func() {
 		started <- loadCaddyfile(strings.Replace(s.caddyfile(), "\tgatehouse {\n\t\tpublic", "\tlog\n\tgatehouse {\n\t\tpublic", 1))
 	}()
 	up := false
-	for deadline := time.Now().Add(400 * time.Millisecond); !up && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	eventually(t, "Caddy to open its sockets or the store", func() bool {
+		opens := strings.Count(s.logs.String(), `"msg":"opening the store"`) > before // looked at before the socket
 		if c, err := net.DialTimeout("tcp", s.addr, time.Second); err == nil {
 			_ = c.Close()
 			up = true
 		}
-	}
+		return up || opens
+	})
 	if up {
 		during()
 	}

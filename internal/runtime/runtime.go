@@ -69,6 +69,7 @@ func (rt *Runtime) Open(ctx context.Context, open func(context.Context) (Engine,
 	if rt.opened {
 		return nil
 	}
+	log.Info("opening the store") // the last line of a start that waits for a locked store
 	db, err := open(ctx)
 	if err != nil {
 		return err
