@@ -206,8 +206,8 @@ func (p *Page) Look(v View) {
 // Close closes the page and waits until it is closed.
 func (p *Page) Close() { p.end() }
 
-// waitTimeout bounds every wait.
-const waitTimeout = 15 * time.Second
+// waitTimeout bounds every wait: longer than a gate whose store is locked takes on a busy machine.
+const waitTimeout = 60 * time.Second
 
 func call[P, R any](p *Page, command cdp.Command[P, R], params P) error {
 	_, err := ask(p, command, params)
