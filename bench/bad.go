@@ -107,7 +107,7 @@ func manyBad(ctx context.Context, plain, gated *server, kind badKind, n int) err
 	}
 	refused := func(srv *server, path string) (cpu float64, err error) {
 		t := target{server: srv, path: path, status: http.StatusUnauthorized, headers: programHeaders}
-		cpu, _, _, err = times(ctx, srv, max(n/10, 1), func(c *http.Client) error { return ask(ctx, c, t) })
+		cpu, _, _, err = times(ctx, srv, max(n/10, 1), func(c *http.Client) error { return t.ask(ctx, c) })
 		return cpu, err
 	}
 	var nothing, caddys [2]float64
@@ -149,30 +149,13 @@ const badRate = 1000
 func goodBesideBad(ctx context.Context, gated *server, c credentials, kind badKind, rounds int, sample time.Duration) error {
 	good := target{server: gated, status: http.StatusOK}.with("good token", "Bearer "+c.token)
 	var counted tally
-	p50, p99, _, err := beside(ctx, good, rounds, sample, func() (stop func()) {
-		ctx, cancel := context.WithCancel(ctx)
-		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			tick := time.NewTicker(time.Second / badRate)
-			defer tick.Stop()
-			for ctx.Err() == nil {
-				wg.Go(func() {
-					if err := kind.send(ctx, client, gated, &counted); err != nil && ctx.Err() == nil {
-						counted.other.Add(1)
-					}
-				})
-				select {
-				case <-tick.C:
-				case <-ctx.Done():
-				}
+	measure := func() (figures, error) { return paced(ctx, good.ask, perSecond, sample) }
+	p50, p99, _, err := beside(gated, measure, rounds, sample, func() (stop func()) {
+		return badly(ctx, func(ctx context.Context, client *http.Client) {
+			if err := kind.send(ctx, client, gated, &counted); err != nil && ctx.Err() == nil {
+				counted.other.Add(1)
 			}
 		})
-		return func() {
-			cancel()
-			wg.Wait()
-			client.CloseIdleConnections()
-		}
 	})
 	if err != nil {
 		return err
@@ -183,4 +166,30 @@ func goodBesideBad(ctx context.Context, gated *server, c credentials, kind badKi
 	fmt.Printf("good tokens beside %d %s a second, as a ratio to without: p50 %.2f (%.2f..%.2f), p99 %.2f\n",
 		badRate, kind.name, median(p50), slices.Min(p50), slices.Max(p50), median(p99))
 	return nil
+}
+
+// badly calls send at [badRate] until the returned function is called.
+func badly(ctx context.Context, send func(context.Context, *http.Client)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	client := &http.Client{
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(time.Second / badRate)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			wg.Go(func() { send(ctx, client) })
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+		client.CloseIdleConnections()
+	}
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +24,8 @@ func flood(ctx context.Context, kind string, gated *server, rounds int, sample t
 	}
 	t := target{name: "gated", server: gated, cookie: cookie, status: http.StatusOK}
 	var tally attempts
-	p50, p99, peak, err := beside(ctx, t, rounds, sample, func() (stop func()) { return tally.run(ctx, gated) })
+	signedIn := func() (figures, error) { return paced(ctx, t.ask, perSecond, sample) }
+	p50, p99, peak, err := beside(gated, signedIn, rounds, sample, func() (stop func()) { return tally.run(ctx, gated) })
 	if err != nil {
 		return err
 	}
@@ -38,25 +37,25 @@ func flood(ctx context.Context, kind string, gated *server, rounds int, sample t
 	return nil
 }
 
-// beside returns the latencies of t while something else goes on, as ratios to those without it, and the largest
-// resident memory meanwhile.
-func beside(ctx context.Context, t target, rounds int, sample time.Duration, begin func() (stop func())) (
+// beside returns what measure returns while something else goes on at a server, as ratios to that without it, and the
+// largest resident memory of the server meanwhile.
+func beside(srv *server, measure func() (figures, error), rounds int, sample time.Duration, begin func() (stop func())) (
 	p50, p99 []float64, peak float64, err error,
 ) {
-	before, err := paced(ctx, t, sample)
+	before, err := measure()
 	if err != nil {
 		return nil, nil, 0, err
 	}
 	for range rounds {
 		stop := begin()
 		time.Sleep(sample / 4) // waits: until queues are full, and steady
-		under, err := paced(ctx, t, sample)
-		peak = max(peak, t.server.rss())
+		under, err := measure()
+		peak = max(peak, srv.rss())
 		stop()
 		if err != nil {
 			return nil, nil, 0, err
 		}
-		after, err := paced(ctx, t, sample)
+		after, err := measure()
 		if err != nil {
 			return nil, nil, 0, err
 		}
@@ -67,21 +66,25 @@ func beside(ctx context.Context, t target, rounds int, sample time.Duration, beg
 	return p50, p99, peak, nil
 }
 
-// paced sends 200 requests per second, however long the responses take.
-func paced(ctx context.Context, t target, sample time.Duration) (figures, error) {
-	const every = 5 * time.Millisecond
+// perSecond is how many requests signed-in people send in a second.
+const perSecond = 200
+
+// paced sends a number of requests per second, however long the responses take.
+func paced(ctx context.Context, send func(context.Context, *http.Client) error, rate int, sample time.Duration) (
+	figures, error,
+) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
 	defer client.CloseIdleConnections()
 	var mu sync.Mutex
 	var times []time.Duration
 	var failed error
 	var wg sync.WaitGroup
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	for begin := time.Now(); time.Since(begin) < sample; <-tick.C {
 		wg.Go(func() {
 			sent := time.Now()
-			err := ask(ctx, client, t)
+			err := send(ctx, client)
 			took := time.Since(sent)
 			mu.Lock()
 			defer mu.Unlock()
@@ -120,21 +123,13 @@ func (a *attempts) run(ctx context.Context, srv *server) (stop func()) {
 
 func (a *attempts) try(ctx context.Context, client *http.Client, srv *server) {
 	form := url.Values{"username": {fmt.Sprintf("nobody%d", a.names.Add(1))}, "password": {"a wrong password"}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.url+"/_auth/login", strings.NewReader(form.Encode()))
-	if err != nil {
-		a.other.Add(1)
-		return
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	res, err := client.Do(r)
+	res, err := srv.post(ctx, client, "/_auth/login", "", form)
 	if err != nil {
 		if ctx.Err() == nil {
 			a.other.Add(1)
 		}
 		return
 	}
-	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, res.Body)
 	retryAfter := res.Header.Get("Retry-After") != ""
 	switch {
 	case res.StatusCode == http.StatusUnauthorized:

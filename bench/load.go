@@ -39,7 +39,7 @@ func load(ctx context.Context, t target, sample time.Duration, conns int) (figur
 			var err error
 			for err == nil && time.Since(begin) < sample && ctx.Err() == nil {
 				sent := time.Now()
-				err = ask(ctx, client, t)
+				err = t.ask(ctx, client)
 				own = append(own, time.Since(sent))
 			}
 			mu.Lock()
@@ -87,7 +87,7 @@ var browserHeaders = map[string]string{
 	"Upgrade-Insecure-Requests": "1",
 }
 
-func ask(ctx context.Context, client *http.Client, t target) error {
+func (t target) ask(ctx context.Context, client *http.Client) error {
 	path := t.path
 	if path == "" {
 		path = "/some/path"

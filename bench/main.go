@@ -41,7 +41,7 @@ func main() {
 	flag.DurationVar(&o.sample, "sample", 2*time.Second, "length of a sample")
 	flag.StringVar(&conns, "c", "16,64", "connections, a table each; none: only the flood and the memory")
 	flag.StringVar(&o.binary, "caddy", "", "a Caddy with the plugin; default: build ./cmd/caddy")
-	flag.StringVar(&o.part, "part", "all", "requests: of sessions; gate: also signed identity, sign-ins, memory; programs: tokens; or all")
+	flag.StringVar(&o.part, "part", "all", "requests: of sessions; gate: also signed identity, sign-ins, memory; factors: wrong second factors; programs: tokens; or all")
 	flag.IntVar(&o.bad, "bad", 1_000_000, "bad tokens of each kind")
 	flag.Func("also", "`name=file` of another Caddy with the plugin, as of an older commit, for the same rounds; repeat it for more",
 		func(text string) error {
@@ -66,8 +66,8 @@ func main() {
 		}
 		o.conns = append(o.conns, n)
 	}
-	if !slices.Contains([]string{"all", "requests", "gate", "programs"}, o.part) {
-		fmt.Fprintf(os.Stderr, "bench: -part %s: use requests, gate, programs or all\n", o.part)
+	if !slices.Contains([]string{"all", "requests", "gate", "factors", "programs"}, o.part) {
+		fmt.Fprintf(os.Stderr, "bench: -part %s: use requests, gate, factors, programs or all\n", o.part)
 		os.Exit(2)
 	}
 	if err := run(ctx, o); err != nil {
@@ -89,6 +89,9 @@ func run(ctx context.Context, o options) error {
 	}
 	up := upstream()
 	defer up.Close()
+	if o.part == "factors" {
+		return factors(ctx, o.binary, dir, up, o.rounds, o.sample)
+	}
 	if o.part != "programs" {
 		if err := gate(ctx, o, dir, up); err != nil {
 			return err
@@ -137,6 +140,9 @@ func gate(ctx context.Context, o options, dir string, up *httptest.Server) error
 	}
 	defer throttled.stop()
 	if err := flood(ctx, "one address", throttled, o.rounds, o.sample); err != nil {
+		return err
+	}
+	if err := factors(ctx, o.binary, dir, up, o.rounds, o.sample); err != nil {
 		return err
 	}
 	return manySessions(ctx, plain, gated)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -78,10 +80,16 @@ func (s *server) start(ctx context.Context) error {
 
 // startCaddy runs binary with a site that has directive before reverse_proxy, and global options besides its own.
 func startCaddy(ctx context.Context, binary, dir, name, directive, global string, up *httptest.Server) (*server, error) {
-	addr, _, err := testenv.Reserve() // until the end: it is started again and again
+	return startCaddyAs(ctx, "127.0.0.1", binary, dir, name, directive, global, up)
+}
+
+// startCaddyAs is startCaddy with a name of the site that leads to 127.0.0.1.
+func startCaddyAs(ctx context.Context, host, binary, dir, name, directive, global string, up *httptest.Server) (*server, error) {
+	reserved, _, err := testenv.Reserve() // until the end: it is started again and again
 	if err != nil {
 		return nil, err
 	}
+	addr := net.JoinHostPort(host, strconv.Itoa(reserved.Port))
 	home := filepath.Join(dir, name)
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return nil, err
@@ -93,7 +101,7 @@ func startCaddy(ctx context.Context, binary, dir, name, directive, global string
 		return nil, err
 	}
 	env := append(os.Environ(), "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "HOME="+home, "ADMIN_PASSWORD="+adminPassword)
-	s := &server{url: "http://" + addr.String(), home: home, begin: func() *exec.Cmd {
+	s := &server{url: "http://" + addr, home: home, begin: func() *exec.Cmd {
 		cmd := exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile")
 		cmd.Env = env
 		return cmd
@@ -129,23 +137,53 @@ func (s *server) await(ctx context.Context) error {
 
 // signIn returns the Cookie header of a new session.
 func (s *server) signIn(ctx context.Context) (string, error) {
-	form := url.Values{"username": {"admin"}, "password": {adminPassword}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/_auth/login", strings.NewReader(form.Encode()))
+	return s.cookieOf(ctx, http.DefaultClient, sessionCookie, "/_auth/login", url.Values{"username": {"admin"}, "password": {adminPassword}})
+}
+
+// cookieOf sends a form and returns the Cookie header with a cookie of the response.
+func (s *server) cookieOf(ctx context.Context, client *http.Client, name, path string, form url.Values) (string, error) {
+	res, err := s.post(ctx, client, path, "", form)
 	if err != nil {
 		return "", err
 	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	res, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
+	return cookieIn(res, name)
+}
+
+// cookieIn returns the Cookie header with a cookie that a response sets.
+func cookieIn(res *http.Response, name string) (string, error) {
 	for _, c := range res.Cookies() {
-		if c.Name == "gatehouse" {
+		if c.Name == name && c.Value != "" {
 			return c.Name + "=" + c.Value, nil
 		}
 	}
-	return "", fmt.Errorf("sign-in answered %d", res.StatusCode)
+	return "", fmt.Errorf("%s answered %d without a cookie %s", res.Request.URL.Path, res.StatusCode, name)
+}
+
+// post sends a form, as [server.send] does.
+func (s *server) post(ctx context.Context, client *http.Client, path, cookie string, form url.Values) (*http.Response, error) {
+	return s.send(ctx, client, path, cookie, "application/x-www-form-urlencoded", form.Encode())
+}
+
+// send sends a POST request. The body of the response has been read and is closed; redirects are not followed.
+func (s *server) send(ctx context.Context, client *http.Client, path, cookie, kind, text string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+path, strings.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", kind)
+	if cookie != "" {
+		r.Header.Set("Cookie", cookie)
+	}
+	here := *client
+	here.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := here.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	res.Body = io.NopCloser(bytes.NewReader(body))
+	return res, err
 }
 
 // cpu returns the process's CPU time in seconds, from its own clock (clock_getcpuclockid(3)): /proc has it in hundredths

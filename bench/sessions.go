@@ -61,7 +61,7 @@ func eachOnce(ctx context.Context, srv *server, cookies []string) error {
 	for c := range conns {
 		wg.Go(func() {
 			for i := c; i < len(cookies); i += conns {
-				if err := ask(ctx, client, target{server: srv, cookie: cookies[i], status: http.StatusOK}); err != nil {
+				if err := (target{server: srv, cookie: cookies[i], status: http.StatusOK}).ask(ctx, client); err != nil {
 					failed <- err
 					return
 				}
