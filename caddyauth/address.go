@@ -2,6 +2,7 @@ package caddyauth
 
 import (
 	"encoding/json"
+	"maps"
 	"net"
 	"regexp"
 	"slices"
@@ -29,31 +30,33 @@ func (a *App) siteAddresses() []string {
 // SiteAddresses returns the origins of the sites that have a gate in a configuration of Caddy, as far as they can be
 // told from it: none for one that cannot be read.
 func SiteAddresses(config []byte) []string {
+	var list []string
+	eachGatedSite(config, func(srv *caddyhttp.Server, hosts []string, secure bool) {
+		list = append(list, origins(srv.Listen, hosts, secure)...)
+	})
+	return unique(list)
+}
+
+// eachGatedSite calls fn for each route of a configuration that has a gate, with its hosts, none for all.
+func eachGatedSite(config []byte, fn func(srv *caddyhttp.Server, hosts []string, secure bool)) {
 	var c struct {
 		Apps struct {
 			HTTP caddyhttp.App `json:"http"`
 		} `json:"apps"`
 	}
 	if json.Unmarshal(config, &c) != nil {
-		return nil
+		return
 	}
-	var names []string
-	for name := range c.Apps.HTTP.Servers {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var list []string
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(c.Apps.HTTP.Servers)) {
 		srv := c.Apps.HTTP.Servers[name]
 		secure := usesTLS(srv, c.Apps.HTTP.HTTPPort)
 		for i := range srv.Routes {
 			r := &srv.Routes[i]
 			if slices.ContainsFunc(r.HandlersRaw, func(raw json.RawMessage) bool { return gateHandler.Match(raw) }) {
-				list = append(list, origins(srv.Listen, rawHosts(r.MatcherSetsRaw), secure)...)
+				fn(srv, rawHosts(r.MatcherSetsRaw), secure)
 			}
 		}
 	}
-	return unique(list)
 }
 
 var gateHandler = regexp.MustCompile(`"handler"\s*:\s*"gatehouse"`)
@@ -128,7 +131,7 @@ func origins(listen, hosts []string, secure bool) []string {
 // listenAddress returns host and port of a server's first listener on a network; "" for none.
 func listenAddress(listen []string) (host, port string) {
 	for _, l := range listen {
-		a, err := caddy.ParseNetworkAddress(l)
+		a, err := caddy.ParseNetworkAddress(caddy.NewReplacer().ReplaceAll(l, ""))
 		if err == nil && !a.IsUnixNetwork() && !a.IsFdNetwork() {
 			return a.Host, strconv.FormatUint(uint64(a.StartPort), 10)
 		}

@@ -55,10 +55,12 @@ func parseForwardedHost(a *App, d *caddyfile.Dispenser) error {
 	return noArgs(d)
 }
 
+const defaultPrefix = "/_auth"
+
 var prefixForm = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
 func resolvePages(a *App, o *options) error {
-	o.prefix = "/_auth"
+	o.prefix = defaultPrefix
 	if a.Prefix != "" {
 		o.prefix = a.Prefix
 	}

@@ -30,7 +30,7 @@ func init() {
 
 The store is found through the configuration, as other commands find it (--config
 and --adapter, else a Caddyfile in the current directory), or through --store.
-"init", "login" and "hash-password" need none.
+"init", "login", "healthcheck" and "hash-password" need none.
 Run it as the user that runs Caddy, with the same environment: --envfile reads it
 from a file. Changes take effect on a running server within a second.
 
@@ -62,7 +62,7 @@ func build(root *cobra.Command) {
 	f.StringArray("envfile", nil, "file with environment variables; may be given several times")
 	root.AddCommand(initCommand(), resetCommand(), userCommand(), sessionCommand(), tokenCommand(), loginCommand(),
 		identityCommand(), auditCommand(), providerCommand(), seedCommand(), hashCommand(), storeCommand(), backupCommand(),
-		restoreCommand())
+		restoreCommand(), healthcheckCommand())
 }
 
 // call is one invocation of a verb.

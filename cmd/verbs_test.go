@@ -9,7 +9,10 @@ import (
 )
 
 // notScripted are verbs that no script can run, with where they are tested instead.
-var notScripted = map[string]string{"login": "TestLoginPrintsTheTokenAsAskedFor: it needs somebody who approves"}
+var notScripted = map[string]string{
+	"login":       "TestLoginPrintsTheTokenAsAskedFor: it needs somebody who approves",
+	"healthcheck": "TestHealthcheckAsksTheListener: it needs a Caddy that runs",
+}
 
 // Every verb takes --json; a script checks its output, and the documentation describes it.
 func TestEveryVerbPrintsJSON(t *testing.T) {
