@@ -100,6 +100,13 @@ func createAll(list []newFile) error {
 // starterEnv asks for e-mail and password and returns the env file, and the password where it has to be in a file of
 // its own because an env file cannot hold it.
 func (c *call) starterEnv(passwordFile string) (values, apart string, err error) {
+	defaults, err := resolvePasswordRules(new(caddyauth.App))
+	if err != nil {
+		return "", "", err
+	}
+	if !c.readsStdin() {
+		c.explainFirst(defaults.PasswordPolicy().Min())
+	}
 	email := strings.TrimSpace(c.flag("email"))
 	if email == "" {
 		if email, err = c.readLine("E-mail address of the administrator: "); err != nil {
@@ -110,10 +117,6 @@ func (c *call) starterEnv(passwordFile string) (values, apart string, err error)
 		return "", "", errors.New("that is not an e-mail address; give one such as ada@example.com")
 	}
 	pass, err := c.newPassword()
-	if err != nil {
-		return "", "", err
-	}
-	defaults, err := resolvePasswordRules(new(caddyauth.App))
 	if err != nil {
 		return "", "", err
 	}
@@ -134,6 +137,19 @@ func (c *call) starterEnv(passwordFile string) (values, apart string, err error)
 	}
 	return "# The first administrator of Gatehouse. Read by: caddy run --envfile .env\n" +
 		"ADMIN_EMAIL=" + quotedEmail + "\n" + line + "\n", apart, nil
+}
+
+// explainFirst says what is asked for and what becomes of it, before it is asked.
+func (c *call) explainFirst(least int) {
+	if c.boolFlag("managed") {
+		c.notef("The env file will be the truth: each start sets the administrator's e-mail address and password from it,\n" +
+			"and pages and commands can't change them (admin managed).")
+	} else {
+		c.notef("The first start makes the administrator from the env file. After that the store holds the password, and\n" +
+			"another one in the file changes nothing (admin seed); with --managed the file stays the truth.")
+	}
+	c.notef("The password needs at least %d characters, of any kind. What is tried first is refused: common passwords,\n"+
+		"and the name or the e-mail address, also with a few more characters.", least)
 }
 
 // starterCaddyfile returns a Caddyfile with one gated site.
