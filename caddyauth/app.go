@@ -89,7 +89,9 @@ type App struct {
 	live      atomic.Pointer[live] // nil until the store is open
 	ready     chan struct{}        // closed when live is set, or will not be soon
 	readyOnce sync.Once
-	waiting   waiting
+	waiting   waiting // for the store
+
+	announcing waiting // until Caddy runs this configuration
 }
 
 // CaddyModule implements caddy.Module.
@@ -137,7 +139,8 @@ func (a *App) Cleanup() error {
 	if a.rt == nil {
 		return nil
 	}
-	a.stopWaiting()
+	a.waiting.stop()
+	a.announcing.stop()
 	rt := a.rt
 	a.rt = nil
 	rt.Release(a)

@@ -29,10 +29,17 @@ const (
 	longestWait  = 5 * time.Second
 )
 
-// waiting is the work of a start that waits for its store.
+// waiting is work of a start that goes on after it.
 type waiting struct {
-	cancel context.CancelFunc
+	cancel context.CancelFunc // nil where there is none
 	done   sync.WaitGroup
+}
+
+func (w *waiting) stop() {
+	if w.cancel != nil {
+		w.cancel()
+		w.done.Wait()
+	}
 }
 
 // Start opens the store, brings its schema up to date, applies the environment's administrator in one transaction,
@@ -86,14 +93,6 @@ func (a *App) startLater(err error) {
 	})
 }
 
-// stopWaiting ends what startLater began.
-func (a *App) stopWaiting() {
-	if a.waiting.cancel != nil {
-		a.waiting.cancel()
-		a.waiting.done.Wait()
-	}
-}
-
 // start opens the store and the gates.
 func (a *App) start(parent context.Context) error {
 	opening, opened := context.WithTimeout(parent, openTimeout)
@@ -128,13 +127,42 @@ func (a *App) start(parent context.Context) error {
 	}
 	a.rt.Sessions.InvalidateAll()
 	a.live.Store(l)
+	if !res.NeedsSetup { // else every site is closed, and the log says how to go on
+		a.announce()
+	}
 	return nil
 }
 
 // Stop implements caddy.App. Requests may still be under way, so nothing is closed here; see Cleanup.
 func (a *App) Stop() error {
-	a.stopWaiting()
+	a.waiting.stop()
+	a.announcing.stop()
 	return nil
+}
+
+// activePoll is how often it is looked whether Caddy runs this configuration, which it tells no module.
+const activePoll = 20 * time.Millisecond
+
+// announce logs where the gated sites are, as soon as Caddy runs this configuration: apps start in no order, and one
+// that starts later may fail, such as on a port that is taken.
+func (a *App) announce() {
+	ctx, cancel := context.WithCancel(context.Background())
+	a.announcing.cancel = cancel
+	a.announcing.done.Go(func() {
+		ticker := time.NewTicker(activePoll)
+		defer ticker.Stop()
+		for {
+			if running, err := caddy.ActiveContext().AppIfConfigured("gatehouse"); err == nil && running == any(a) {
+				a.rt.LogReady(a.siteAddresses(), a.log)
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+	})
 }
 
 // validating reports whether a configuration is only validated. A store that cannot be reached is an error then, and

@@ -154,6 +154,9 @@ func TestHealthcheckTellsAClosedGate(t *testing.T) {
 		" {\n\tgatehouse\n}\n")
 	f.start()
 	f.wait("the gate is closed (503)")
+	if log := f.logged(); strings.Contains(log, "ready:") {
+		t.Error(log)
+	}
 }
 
 // What is no gate is not well, whatever its status is; no redirect is followed, and no other machine asked.

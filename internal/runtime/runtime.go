@@ -37,7 +37,8 @@ type Runtime struct {
 	opened       bool
 	oidc         *oidc.Pool // nil until a configuration has a provider
 	slots        map[password.Params]*password.Slots
-	setupExpires time.Time // when the set-up link in the log expires
+	setupExpires time.Time       // when the set-up link in the log expires
+	announced    map[string]bool // origins of sites that the log has called ready
 
 	turns     turns
 	retention retention
@@ -51,7 +52,7 @@ func New() *Runtime {
 		Metrics: newMetrics(), BadTokens: credential.NewBadTokens(time.Now),
 		Device: device.NewLimits(time.Now),
 		slots:  make(map[password.Params]*password.Slots), retention: newRetention(),
-		stop: make(chan struct{}),
+		stop: make(chan struct{}), announced: make(map[string]bool),
 	}
 }
 
@@ -153,6 +154,18 @@ func (rt *Runtime) LogSetupLink(ctx context.Context, accounts *account.Service, 
 		accounts.EnvPrefix+"ADMIN_PASSWORD and restart",
 		zap.String("setup_link", site+link.Path(prefix)), zap.Int64("expires", link.ExpiresAt.Unix()))
 	return nil
+}
+
+// LogReady logs each of the gated sites, whose origins are given, once: a reload says nothing new.
+func (rt *Runtime) LogReady(sites []string, log *zap.Logger) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	for _, site := range sites {
+		if !rt.announced[site] {
+			rt.announced[site] = true
+			log.Info("ready: " + site + "/")
+		}
+	}
 }
 
 // Close closes the store when no configuration uses it any more. Requests of the last one may still be under way; to
