@@ -42,6 +42,10 @@ xcaddy: ## a Caddy with the plugin in bin/caddy, as xcaddy.json says
 	$(GO) -C internal/tools run ./buildcaddy ../../xcaddy.json ../../bin/caddy
 	./bin/caddy list-modules | grep -x http.handlers.gatehouse
 
+.PHONY: image
+image: ## the container image gatehouse, by docker (BUILDER=podman or buildah)
+	$(or $(BUILDER),docker) build -t gatehouse .
+
 ##@ Check
 
 .PHONY: test
