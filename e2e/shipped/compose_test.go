@@ -46,22 +46,13 @@ func newRecipe(t *testing.T, name, app string, hosts map[string]string) *recipe 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &recipe{t: t, dir: t.TempDir(), page: make(map[string][]string), site: "http://localhost:" + harness.Port(t)}
+	r := &recipe{t: t, dir: t.TempDir(), site: "http://localhost:" + harness.Port(t)}
 	if err := os.CopyFS(r.dir, os.DirFS(filepath.Join(top, "deploy", "compose", name))); err != nil {
 		t.Fatal(err)
 	}
 	reachable(t, r.dir)
 	r.text = r.read("README.md")
-	at := headings.FindAllStringSubmatchIndex(r.text, -1)
-	for i, m := range at {
-		end := len(r.text)
-		if i+1 < len(at) {
-			end = at[i+1][0]
-		}
-		for _, block := range shell.FindAllStringSubmatch(r.text[m[1]:end], -1) {
-			r.page[r.text[m[2]:m[3]]] = append(r.page[r.text[m[2]:m[3]]], block[1])
-		}
-	}
+	r.page = commands(r.text)
 	if hosts == nil {
 		hosts = make(map[string]string)
 	}
@@ -70,6 +61,23 @@ func newRecipe(t *testing.T, name, app string, hosts map[string]string) *recipe 
 	r.e, path = newEngine(t, hosts)
 	r.env = []string{"PATH=" + path + ":" + os.Getenv("PATH"), "HOME=" + r.dir, "DOCKER_STAND_IN=" + r.e.socket}
 	return r
+}
+
+// commands returns the blocks of commands in a page, by heading, "" before the first.
+func commands(text string) map[string][]string {
+	found := make(map[string][]string)
+	add := func(title, section string) {
+		for _, block := range shell.FindAllStringSubmatch(section, -1) {
+			found[title] = append(found[title], block[1])
+		}
+	}
+	title, from := "", 0
+	for _, m := range headings.FindAllStringSubmatchIndex(text, -1) {
+		add(title, text[from:m[0]])
+		title, from = text[m[2]:m[3]], m[1]
+	}
+	add(title, text[from:])
+	return found
 }
 
 // reachable lets the user of the image into a folder of the test.
