@@ -1,9 +1,6 @@
 package gatehouse_test
 
 import (
-	"bytes"
-	"errors"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,143 +11,62 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/gatehouse-auth/gatehouse/internal/password"
 	"github.com/gatehouse-auth/gatehouse/internal/seed"
 	"github.com/gatehouse-auth/gatehouse/store/sqlstore"
 )
 
-// manifest is the part of a Kubernetes object that the tests check.
-type manifest struct {
-	Kind       string
-	Metadata   struct{ Name string }
-	Data       map[string]string
-	StringData map[string]string `yaml:"stringData"`
-	Spec       struct {
-		Replicas     int
-		MinAvailable int `yaml:"minAvailable"`
-		Selector     map[string]any
-		Ports        []struct {
-			TargetPort string `yaml:"targetPort"`
-		}
-		Template struct {
-			Metadata struct{ Labels map[string]any }
-			Spec     podSpec
-		}
-	}
-	Resources []string
-}
-
-type podSpec struct {
-	TerminationGracePeriodSeconds int   `yaml:"terminationGracePeriodSeconds"`
-	AutomountServiceAccountToken  *bool `yaml:"automountServiceAccountToken"`
-	SecurityContext               struct {
-		RunAsNonRoot   bool `yaml:"runAsNonRoot"`
-		RunAsUser      int  `yaml:"runAsUser"`
-		SeccompProfile struct{ Type string }
-	} `yaml:"securityContext"`
-	Containers []container
-	Volumes    []struct {
-		Name      string
-		ConfigMap struct{ Name string } `yaml:"configMap"`
-		Secret    struct {
-			SecretName string `yaml:"secretName"`
-			Items      []struct{ Key, Path string }
-		}
-	}
-}
-
-type variable struct {
-	Name, Value string
-	ValueFrom   struct {
-		SecretKeyRef struct{ Name, Key string } `yaml:"secretKeyRef"`
-	} `yaml:"valueFrom"`
-}
-
-type probe struct {
-	HTTPGet   struct{ Path, Port string } `yaml:"httpGet"`
-	TCPSocket struct{ Port string }       `yaml:"tcpSocket"`
-}
-
-type container struct {
-	Image string
-	Args  []string
-	Env   []variable
-	Ports []struct {
-		Name          string
-		ContainerPort int `yaml:"containerPort"`
-	}
-	StartupProbe    probe `yaml:"startupProbe"`
-	ReadinessProbe  probe `yaml:"readinessProbe"`
-	LivenessProbe   probe `yaml:"livenessProbe"`
-	SecurityContext struct {
-		AllowPrivilegeEscalation *bool `yaml:"allowPrivilegeEscalation"`
-		ReadOnlyRootFilesystem   bool  `yaml:"readOnlyRootFilesystem"`
-		Capabilities             struct{ Drop []string }
-	} `yaml:"securityContext"`
-	VolumeMounts []struct {
-		Name      string
-		MountPath string `yaml:"mountPath"`
-	} `yaml:"volumeMounts"`
-}
-
-// manifests reads deploy/kubernetes, by kind.
-func manifests(t *testing.T) map[string]manifest {
-	t.Helper()
-	files, err := filepath.Glob("deploy/kubernetes/*.yaml")
-	if err != nil || len(files) < 6 {
-		t.Fatalf("found %v, %v", files, err)
-	}
-	byKind := make(map[string]manifest)
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for d := yaml.NewDecoder(bytes.NewReader(raw)); ; {
-			var m manifest
-			err := d.Decode(&m)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", file, err)
-			}
-			byKind[m.Kind] = m
-		}
-	}
-	return byKind
-}
-
 // The names by which manifests refer to each other and to the program exist.
 func TestKubernetesManifestsFitTogether(t *testing.T) {
-	all := manifests(t)
-	deployment, secret := all["Deployment"].Spec, all["Secret"]
-	pod := deployment.Template.Spec
-	c := pod.Containers[0]
-	if deployment.Replicas != 3 || all["PodDisruptionBudget"].Spec.MinAvailable >= deployment.Replicas {
-		t.Errorf("%d replicas", deployment.Replicas)
-	}
-	for _, kind := range []string{"Deployment", "Service", "PodDisruptionBudget"} {
-		selector := all[kind].Spec.Selector
-		if inner, ok := selector["matchLabels"].(map[string]any); ok {
-			selector = inner
+	for _, dir := range clusters {
+		all := manifests(t, dir)
+		for _, kind := range []string{"Deployment", "Service", "PodDisruptionBudget"} {
+			labels := all["Deployment"].Spec.Template.Metadata.Labels
+			selector := all[kind].Spec.Selector
+			if inner, ok := selector["matchLabels"].(map[string]any); ok {
+				selector = inner
+			}
+			if _, there := all[kind]; there && (len(selector) == 0 || !maps.Equal(selector, labels)) {
+				t.Errorf("%s: %s selects %v, the pods are %v", dir, kind, selector, labels)
+			}
 		}
-		if len(selector) == 0 || !maps.Equal(selector, deployment.Template.Metadata.Labels) {
-			t.Errorf("%s selects %v, the pods are %v", kind, selector, deployment.Template.Metadata.Labels)
+		for _, file := range all["Kustomization"].Resources {
+			if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+				t.Error(err)
+			}
+		}
+		checkVolumes(t, all)
+		c := all["Deployment"].Spec.Template.Spec.Containers[0]
+		ports := []string{
+			all["Service"].Spec.Ports[0].TargetPort, c.StartupProbe.HTTPGet.Port, c.ReadinessProbe.HTTPGet.Port,
+			c.LivenessProbe.TCPSocket.Port,
+		}
+		for _, p := range ports {
+			if p != c.Ports[0].Name {
+				t.Errorf("%s: there is no port %q", dir, p)
+			}
+		}
+		for _, path := range []string{c.StartupProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path} {
+			if path != "/_auth/healthz" {
+				t.Errorf("%s: probes ask %q", dir, path)
+			}
 		}
 	}
-	for _, file := range all["Kustomization"].Resources {
-		if _, err := os.Stat(filepath.Join("deploy/kubernetes", file)); err != nil {
-			t.Error(err)
-		}
-	}
+}
+
+// checkVolumes checks that what is mounted is there.
+func checkVolumes(t *testing.T, all map[string]manifest) {
+	t.Helper()
+	pod, secret := all["Deployment"].Spec.Template.Spec, all["Secret"]
 	volumes := make(map[string]bool)
 	for _, v := range pod.Volumes {
 		volumes[v.Name] = true
 		if name := v.ConfigMap.Name; name != "" && name != all["ConfigMap"].Metadata.Name {
 			t.Errorf("there is no config map %q", name)
+		}
+		if name := v.PersistentVolumeClaim.ClaimName; name != "" && name != all["PersistentVolumeClaim"].Metadata.Name {
+			t.Errorf("there is no claim %q", name)
 		}
 		for _, item := range v.Secret.Items {
 			if v.Secret.SecretName != secret.Metadata.Name || secret.StringData[item.Key] == "" {
@@ -158,30 +74,56 @@ func TestKubernetesManifestsFitTogether(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range c.VolumeMounts {
+	for _, m := range pod.Containers[0].VolumeMounts {
 		if !volumes[m.Name] {
 			t.Errorf("there is no volume %q", m.Name)
 		}
 	}
-	ports := []string{
-		all["Service"].Spec.Ports[0].TargetPort, c.StartupProbe.HTTPGet.Port, c.ReadinessProbe.HTTPGet.Port,
-		c.LivenessProbe.TCPSocket.Port,
+}
+
+// Several Caddys stay while one is replaced; a file is used by one at a time.
+func TestKubernetesStrategiesFitTheStores(t *testing.T) {
+	several, one := manifests(t, clusters[0]), manifests(t, clusters[1])
+	if n := several["Deployment"].Spec.Replicas; n != 3 || several["PodDisruptionBudget"].Spec.MinAvailable >= n {
+		t.Errorf("%d replicas", n)
 	}
-	for _, p := range ports {
-		if p != c.Ports[0].Name {
-			t.Errorf("there is no port %q", p)
-		}
+	spec := one["Deployment"].Spec
+	if spec.Replicas != 1 || spec.Strategy.Type != "Recreate" ||
+		!slices.Equal(one["PersistentVolumeClaim"].Spec.AccessModes, []string{"ReadWriteOnce"}) {
+		t.Errorf("with SQLite: %d replicas, %v", spec.Replicas, spec.Strategy)
 	}
-	for _, path := range []string{c.StartupProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path} {
-		if path != "/_auth/healthz" {
-			t.Errorf("probes ask %q", path)
-		}
+	if strings.Contains(one["ConfigMap"].Data["Caddyfile"], "store postgres") {
+		t.Error("the one with SQLite uses PostgreSQL")
+	}
+}
+
+// The Ingress leads to the service, for a host that it has a certificate of.
+func TestKubernetesIngressLeadsToTheService(t *testing.T) {
+	ingress := manifests(t, "deploy/kubernetes/ingress")
+	spec, service := ingress["Ingress"].Spec, manifests(t, clusters[0])["Service"]
+	if !slices.Equal(ingress["Kustomization"].Resources, []string{"..", "ingress.yaml"}) {
+		t.Errorf("resources %v", ingress["Kustomization"].Resources)
+	}
+	if len(spec.Rules) != 1 || len(spec.TLS) != 1 || !slices.Equal(spec.TLS[0].Hosts, []string{spec.Rules[0].Host}) ||
+		len(spec.Rules[0].HTTP.Paths) != 1 {
+		t.Fatalf("%+v", spec)
+	}
+	path := spec.Rules[0].HTTP.Paths[0]
+	if path.Path != "/" || path.Backend.Service.Name != service.Metadata.Name ||
+		path.Backend.Service.Port.Name != service.Spec.Ports[0].Name {
+		t.Errorf("%+v", path)
 	}
 }
 
 // Pods have minimal privileges and run the tested version.
 func TestKubernetesPodsAreConfined(t *testing.T) {
-	pod := manifests(t)["Deployment"].Spec.Template.Spec
+	for _, dir := range clusters {
+		checkConfined(t, manifests(t, dir)["Deployment"].Spec.Template.Spec)
+	}
+}
+
+func checkConfined(t *testing.T, pod podSpec) {
+	t.Helper()
 	c := pod.Containers[0]
 	if _, tag, ok := strings.Cut(c.Image, ":"); !ok || tag == "" || strings.Contains(tag, "latest") {
 		t.Errorf("the image %q has no fixed tag", c.Image)
@@ -202,7 +144,13 @@ func TestKubernetesPodsAreConfined(t *testing.T) {
 
 // Caddy accepts the Caddyfile, every variable is used, and the DSN is valid.
 func TestKubernetesConfigurationIsValid(t *testing.T) {
-	all := manifests(t)
+	for _, dir := range clusters {
+		t.Run(dir, func(t *testing.T) { checkConfiguration(t, manifests(t, dir)) })
+	}
+}
+
+func checkConfiguration(t *testing.T, all map[string]manifest) {
+	t.Helper()
 	pod := all["Deployment"].Spec.Template.Spec
 	source := all["ConfigMap"].Data["Caddyfile"]
 	if got := string(caddyfile.Format([]byte(source))); got != source {
@@ -239,12 +187,14 @@ func TestKubernetesConfigurationIsValid(t *testing.T) {
 			t.Errorf("the Caddyfile reads %s, where nothing is", m[1])
 		}
 	}
-	if len(files) == 0 {
-		t.Error("the Caddyfile reads no secret")
+	dsn, several := all["Secret"].StringData["database-url"]
+	if several != (len(files) > 0) {
+		t.Errorf("the Caddyfile reads %v", files)
 	}
-	dsn := all["Secret"].StringData["database-url"]
-	if err := sqlstore.Check(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn}); err != nil {
-		t.Errorf("%s: %v", dsn, err)
+	if several {
+		if err := sqlstore.Check(t.Context(), sqlstore.Options{Engine: sqlstore.EnginePostgres, DSN: dsn}); err != nil {
+			t.Errorf("%s: %v", dsn, err)
+		}
 	}
 	grace := 0 * time.Second
 	for _, m := range regexp.MustCompile(`(?m)^\s(?:grace_period|shutdown_delay) (\w+)$`).FindAllStringSubmatch(source,

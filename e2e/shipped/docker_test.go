@@ -24,6 +24,7 @@ type engine struct {
 	socket  string
 	hosts   map[string]string   // names of services that the test plays, and their addresses
 	ready   func() error        // the health check of those
+	port    string              // of the image, where it is published as 8080
 	running map[string]*process // services
 	log     []string            // what was started, in its order
 }
@@ -133,7 +134,13 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (e *engine) do(r request) (result, error) {
 	switch {
 	case len(r.Args) > 0 && r.Args[0] == "run":
-		return e.runOnce(r)
+		return e.runImage(r)
+	case len(r.Args) > 2 && r.Args[0] == "exec" && e.running[r.Args[1]] != nil:
+		running := e.running[r.Args[1]]
+		return images.runIn(running.container, running.options, r.Args[2:], "")
+	case slices.Equal(r.Args, []string{"build", "-t", "gatehouse", "."}):
+		_, err := image() // of the checkout
+		return result{}, err
 	case len(r.Args) < 2 || r.Args[0] != "compose":
 		return result{}, fmt.Errorf("the tests know no docker %v", r.Args)
 	}
@@ -159,35 +166,73 @@ func (e *engine) do(r request) (result, error) {
 	return result{}, fmt.Errorf("the tests know no docker compose %v", args)
 }
 
-// runOnce is `docker run --rm` of the image.
-func (e *engine) runOnce(r request) (result, error) {
+// runImage is `docker run` of the image.
+func (e *engine) runImage(r request) (result, error) {
 	name, err := image()
 	if err != nil {
 		return result{}, err
 	}
-	args, options := r.Args[1:], []string{}
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		switch flag := args[0]; flag {
-		case "--rm", "-i":
-			args = args[1:]
-		case "-v", "-e":
-			options, args = append(options, flag, args[1]), args[2:]
-		case "-u":
-			options, args = append(options, "--user", args[1]), args[2:]
-		case "-w":
-			options, args = append(options, "--workingdir", args[1]), args[2:]
-		default:
-			return result{}, fmt.Errorf("the tests know no docker run %s", flag)
-		}
-	}
-	if len(args) == 0 || args[0] != "gatehouse" {
-		return result{}, fmt.Errorf("docker run of another image: %v", r.Args)
-	}
-	container, err := images.buildah("from", name)
+	options, daemon, command, err := e.runFlags(r.Args[1:])
 	if err != nil {
 		return result{}, err
 	}
-	return images.runIn(container, options, args[1:], r.Stdin)
+	if daemon == "" {
+		container, err := images.buildah("from", name)
+		if err != nil {
+			return result{}, err
+		}
+		return images.runIn(container, options, command, r.Stdin)
+	}
+	config, err := images.config(name)
+	if err != nil {
+		return result{}, err
+	}
+	options = append(options, "-e", "CADDY_ADMIN=unix//config/admin.sock") // see options
+	e.running[daemon], err = e.launch(name, options, config.Cmd)
+	if err != nil {
+		return result{}, err
+	}
+	return result{}, e.waitUntilHealthy(e.running[daemon])
+}
+
+// runFlags reads what follows `docker run`: flags, the name of the image and a command. daemon is the name of a container
+// that is to run in the background.
+func (e *engine) runFlags(args []string) (options []string, daemon string, command []string, err error) {
+	for len(args) > 1 && strings.HasPrefix(args[0], "-") {
+		switch flag, value := args[0], args[1]; flag {
+		case "--rm", "-i", "-d":
+			args = args[1:]
+			continue
+		case "--name":
+			daemon = value
+		case "-e":
+			options = append(options, flag, value)
+		case "-u":
+			options = append(options, "--user", value)
+		case "-w":
+			options = append(options, "--workingdir", value)
+		case "-p": // in the network of this machine, the port is another
+			if value != "8080:8080" {
+				return nil, "", nil, fmt.Errorf("the image does not listen on %s", value)
+			}
+			options = append(options, "-e", "PORT="+e.port)
+		case "-v":
+			source, target, _ := strings.Cut(value, ":")
+			if !strings.Contains(source, "/") {
+				if source, err = e.volume(source); err != nil {
+					return nil, "", nil, err
+				}
+			}
+			options = append(options, flag, source+":"+target)
+		default:
+			return nil, "", nil, fmt.Errorf("the tests know no docker run %s", flag)
+		}
+		args = args[2:]
+	}
+	if len(args) == 0 || args[0] != "gatehouse" {
+		return nil, "", nil, fmt.Errorf("docker run of another image: %v", args)
+	}
+	return options, daemon, args[1:], nil
 }
 
 // runIn runs a command in a container.
