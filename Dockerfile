@@ -32,6 +32,6 @@ LABEL org.opencontainers.image.title="Gatehouse" \
 	org.opencontainers.image.description="Caddy with Gatehouse, a login in front of any web app" \
 	org.opencontainers.image.licenses="Apache-2.0"
 # The gate itself is asked, and not only whether a port is open.
-HEALTHCHECK --interval=30s --timeout=15s --start-period=60s \
+HEALTHCHECK --interval=15s --timeout=15s --start-period=60s \
 	CMD ["caddy", "gatehouse", "healthcheck", "--config", "/etc/caddy/Caddyfile"]
 CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile"]

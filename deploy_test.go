@@ -219,3 +219,14 @@ func mounted(pod podSpec, path string) bool {
 	}
 	return false
 }
+
+// The Caddyfiles of the image and the unit are formatted and valid; those of the recipes are run by the suite.
+func TestShippedCaddyfilesAreValid(t *testing.T) {
+	for _, name := range []string{"deploy/image/Caddyfile", "deploy/systemd/Caddyfile"} {
+		source := read(t, name)
+		if got := string(caddyfile.Format([]byte(source))); got != source {
+			t.Errorf("%s is not formatted: run caddy fmt --overwrite %s", name, name)
+		}
+		validate(t, name, adapt(t, source))
+	}
+}

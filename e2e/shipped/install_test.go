@@ -1,9 +1,11 @@
 package shipped
 
 import (
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -42,8 +44,16 @@ func TestInstallTheImage(t *testing.T) {
 	if app, _ := signIn(t, r.site, "admin", "a wrong one entirely"); app != "" {
 		t.Errorf("a wrong password gets %q", app)
 	}
-	if app, _ := signIn(t, r.site, "admin", firstPassword); !strings.HasPrefix(app, "Hello admin, ") {
+	app, v := signIn(t, r.site, "admin", firstPassword)
+	if !strings.Contains(app, "<h1>Hello, admin</h1>") {
 		t.Errorf("signed in, the app says %q", app)
+	}
+	for _, m := range regexp.MustCompile(`<a href="([^"]+)">`).FindAllStringSubmatch(app, -1) {
+		res := v.do(http.MethodGet, m[1], nil)
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Errorf("%s gets %d", m[1], res.StatusCode)
+		}
 	}
 	if out := r.shell(lines[2], ""); !strings.Contains(out, "admin") {
 		t.Errorf("the users: %s", out)
