@@ -95,6 +95,13 @@ func TestKubernetesStrategiesFitTheStores(t *testing.T) {
 	if strings.Contains(one["ConfigMap"].Data["Caddyfile"], "store postgres") {
 		t.Error("the one with SQLite uses PostgreSQL")
 	}
+	for _, v := range spec.Template.Spec.Volumes {
+		for _, m := range spec.Template.Spec.Containers[0].VolumeMounts {
+			if (m.MountPath == "/data") != (v.PersistentVolumeClaim.ClaimName != "") && m.Name == v.Name {
+				t.Errorf("%s is at %s", v.Name, m.MountPath)
+			}
+		}
+	}
 }
 
 // The Ingress leads to the service, for a host that it has a certificate of.

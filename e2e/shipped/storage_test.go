@@ -87,7 +87,7 @@ func (s storage) base() error {
 		"config", "--env", "PATH=" + filepath.Join(goEnv("GOROOT"), "bin") + ":/usr/bin:/bin", "--env", "GOMODCACHE=/go",
 		"--env", "GOCACHE=/cache", "--env", "GOTOOLCHAIN=local",
 	}
-	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB"} { // downloads as on this machine
+	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOINSECURE"} { // downloads as on this machine
 		config = append(config, "--env", name+"="+goEnv(name))
 	}
 	for _, args := range [][]string{
