@@ -19,6 +19,7 @@ type plan struct {
 	listen string
 	path   string // of the server in the configuration
 	apart  bool   // strangers do not get there: it asks for certificates, or only this machine does
+	secure bool   // browsers use HTTPS, or may
 	routes []*planRoute
 	errors []*planRoute
 	named  map[string]*planRoute
@@ -43,6 +44,7 @@ type planHandler struct {
 	path   string // in the configuration
 	detail string // the upstreams of a proxy
 	at     string // of a gate, its file and line
+	rules  []Rule // of a gate
 
 	anyAudience bool   // of a gate: it signs identities for the host that was asked for
 	invoke      string // of invoke, the named route
@@ -238,6 +240,7 @@ func (h *planHandler) describe(fields map[string]any) {
 	switch h.name {
 	case "gatehouse":
 		h.at, _ = fields["at"].(string)
+		h.rules = rawRules(fields["require"])
 		signed, found := fields["assertion"].(map[string]any)
 		audience, _ := signed["audience"].(string)
 		h.anyAudience = found && audience == ""

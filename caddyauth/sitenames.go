@@ -36,6 +36,7 @@ func readServers(ctx caddy.Context) ([]*plan, error) {
 		}
 		p.path = "apps/http/servers/" + name // Caddy has not told those that come later their names
 		p.apart = apart(httpApp.Servers[name])
+		p.setBrowsers(httpApp.Servers[name], httpApp.HTTPPort)
 		plans = append(plans, p)
 	}
 	return plans, nil
@@ -59,7 +60,11 @@ func (a *App) checkServers(ctx caddy.Context) error {
 	if err := a.checkSiteNames(sites); err != nil {
 		return err
 	}
-	for _, b := range openSites(plans) {
+	found := openSites(plans)
+	for _, p := range plans {
+		found = append(found, a.unmetDemands(p)...)
+	}
+	for _, b := range found {
 		if err := a.warn(b.place, b.text); err != nil {
 			return err
 		}
