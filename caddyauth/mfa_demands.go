@@ -98,8 +98,8 @@ func (d *demandWalk) gate(h *planHandler, hosts []string) {
 	if d.app.opt.second.NoPasskeys {
 		at, mend = "here", "there are none: add passkey to mfa methods"
 	}
-	b := bypass{place: cmp.Or(h.at, h.path), text: fmt.Sprintf("%s demands a passkey, and none can be used %s, so that nobody "+
-		"whom it concerns gets further: %s; or %s", line, at, mend, d.app.otherWays(h.rules))}
+	b := bypass{place: cmp.Or(h.at, h.path), text: fmt.Sprintf("%s demands a passkey, and none can be used %s, so that "+
+		"nobody whom it concerns gets further: %s; or %s", line, at, mend, d.app.otherWays(h.rules))}
 	if !slices.Contains(d.found, b) {
 		d.found = append(d.found, b)
 	}

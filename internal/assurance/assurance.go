@@ -23,7 +23,11 @@ const (
 const (
 	vouched       = "+mfa" // two factors were proved to the provider
 	vouchedStrong = "+phr" // so that phishing could not have succeeded
+	said          = "+by:" // what the provider said, and which one, as a fingerprint
 )
+
+// maxSaid bounds what is kept of what providers said: the last is kept.
+const maxSaid = 32
 
 // Level is an authentication context class. The zero value is no level and satisfies nothing.
 type Level string
@@ -58,10 +62,24 @@ func Of(methods ...string) Methods {
 			list = append(list, m)
 		}
 	}
+	if slices.Contains(list, vouched) {
+		list = append(list, wordsOf(methods)...)
+	}
 	if isMultiple(list) {
 		list = append(list, Multiple)
 	}
 	return Methods(strings.Join(list, " "))
+}
+
+// wordsOf returns what providers said, once each, the last of it.
+func wordsOf(methods []string) []string {
+	var words []string
+	for _, m := range methods {
+		if strings.HasPrefix(m, said) && !slices.Contains(words, m) {
+			words = append(words, m)
+		}
+	}
+	return words[max(0, len(words)-maxSaid):]
 }
 
 // isMultiple reports whether methods are of two kinds: something known, or a provider's word, with something had; or a
@@ -76,13 +94,21 @@ func isMultiple(list []string) bool {
 }
 
 // Vouched returns m of a sign-in that a provider vouches for: for two factors, and if strong is set, for one that
-// phishing cannot get at.
-func (m Methods) Vouched(strong bool) Methods {
+// phishing cannot get at. words are fingerprints of what it said, see [Methods.Said]: a verdict alone would outlive the
+// rule that it followed from.
+func (m Methods) Vouched(strong bool, words ...string) Methods {
+	add := []string{vouched}
 	if strong {
-		return m.With(vouched, vouchedStrong)
+		add = append(add, vouchedStrong)
 	}
-	return m.With(vouched)
+	for _, w := range words {
+		add = append(add, said+w)
+	}
+	return m.With(add...)
 }
+
+// Said reports whether a provider said, when it vouched, what has this fingerprint.
+func (m Methods) Said(word string) bool { return m.Has(said + word) }
 
 // IsVouched reports whether a provider has vouched for two factors.
 func (m Methods) IsVouched() bool { return strings.Contains(string(m), vouched) }
@@ -92,7 +118,7 @@ func (m Methods) IsVouched() bool { return strings.Contains(string(m), vouched) 
 func (m Methods) Believed(factors, strong bool) Methods {
 	switch {
 	case !factors:
-		return m.Without(vouched, vouchedStrong)
+		return m.Without(vouched, vouchedStrong) // and what it said
 	case !strong:
 		return m.Without(vouchedStrong)
 	}
@@ -117,7 +143,7 @@ func (m Methods) all() []string { return strings.Fields(string(m)) }
 // List returns the methods for people and programs, never nil.
 func (m Methods) List() []string {
 	return slices.DeleteFunc(append([]string{}, Of(m.all()...).all()...), func(s string) bool {
-		return s == vouched || s == vouchedStrong
+		return strings.HasPrefix(s, "+")
 	})
 }
 

@@ -1,6 +1,8 @@
 package assurance_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/internal/assurance"
@@ -36,6 +38,7 @@ func TestALevelFollowsFromTheMethods(t *testing.T) {
 		{of("pwd", "otp", "pop", "user").Without("otp"), "pwd pop user mfa", assurance.PhishingResistant},
 		{of("pwd", "otp", "pop", "user").Without("pop"), "pwd otp mfa", assurance.Two},
 		{of("ext").Vouched(true).With("otp").Without("otp"), "ext mfa", assurance.PhishingResistant},
+		{of("ext").Vouched(true, "a", "b").With("otp"), "ext otp mfa", assurance.PhishingResistant},
 		// Whatever a text claims, the level follows from the methods themselves.
 		{"mfa", "", assurance.One},
 		{"pwd mfa", "pwd", assurance.One},
@@ -57,5 +60,26 @@ func TestNoLevelSatisfiesNothing(t *testing.T) {
 				t.Errorf("%q satisfies %q: %v", have, wanted, got)
 			}
 		}
+	}
+}
+
+// What a provider said stays with its word, once each and no more than a bound, and goes with it.
+func TestWhatAProviderSaidIsKeptWithItsWord(t *testing.T) {
+	t.Parallel()
+	m := assurance.Of("ext").Vouched(false, "a", "b").With("otp").Vouched(false, "a", "c")
+	if !m.Said("a") || !m.Said("b") || !m.Said("c") || m.Said("d") || strings.Count(string(m), "+by:a") != 1 {
+		t.Errorf("%q", m)
+	}
+	if gone := m.Believed(false, false); gone != assurance.Of("ext", "otp") {
+		t.Errorf("%q", gone)
+	}
+	if forged := assurance.Of("ext", "+by:a"); forged != assurance.Of("ext") {
+		t.Errorf("words without a verdict: %q", forged)
+	}
+	for i := range 1000 {
+		m = m.Vouched(false, strconv.Itoa(i))
+	}
+	if !m.Said("999") || m.Said("0") || len(m) > 1000 {
+		t.Errorf("%d bytes: %q", len(m), m)
 	}
 }

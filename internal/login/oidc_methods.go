@@ -16,11 +16,12 @@ func methodsOf(cfg *oidc.Config, p *oidc.Claims) (assurance.Methods, time.Time) 
 	if !factors {
 		return methods, time.Time{}
 	}
-	return methods.Vouched(strong), p.AuthTime().UTC()
+	return methods.Vouched(strong, cfg.Words(p)...), p.AuthTime().UTC()
 }
 
 // Methods returns what was proved in a session, without a provider's word that this configuration does not believe: a
-// line that is taken back counts at once. Of a session that began otherwise it is not known which provider it was.
+// line or a value that is taken back counts at once, because the session has what the provider said. Which provider it
+// was is part of that: the session may have begun otherwise.
 func (o *OIDC) Methods(s *store.Session) assurance.Methods {
 	m := assurance.Methods(s.Methods)
 	if !m.IsVouched() {
@@ -32,9 +33,8 @@ func (o *OIDC) Methods(s *store.Session) assurance.Methods {
 	}
 	factors, strong := false, false
 	for _, c := range configs {
-		if s.Provider == "" || c.Name == s.Provider && c.Issuer == s.Issuer {
-			factors, strong = factors || c.Vouches(false), strong || c.Vouches(true)
-		}
+		f, st := c.Believes(m.Said)
+		factors, strong = factors || f, strong || st
 	}
 	return m.Believed(factors, strong)
 }

@@ -1,6 +1,8 @@
 package oidc
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,6 +57,64 @@ func (c *Config) VouchedFor(p *Claims) (factors, strong bool) {
 	case MFAAsk:
 	}
 	return factors, factors && isStrong(p.acr)
+}
+
+// maxSaid bounds how many values of amr are kept.
+const maxSaid = 8
+
+// strongly marks what was said together with an acr that says that phishing could not have succeeded.
+const strongly = "!"
+
+// word returns the fingerprint of something that the provider says, with a kind of claim. That of another provider is
+// another one.
+func (c *Config) word(claim MFAClaim, strong bool, value string) string {
+	kind := string(claim)
+	if strong {
+		kind += strongly
+	}
+	sum := sha256.Sum256([]byte(c.Name + "\x00" + c.Issuer + "\x00" + kind + "\x00" + value))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// Words returns fingerprints of what a sign-in that the provider vouches for was vouched with, for [Config.Believes].
+func (c *Config) Words(p *Claims) []string {
+	var words []string
+	add := func(claim MFAClaim, value string) {
+		words = append(words, c.word(claim, false, value))
+		if isStrong(p.acr) {
+			words = append(words, c.word(claim, true, value))
+		}
+	}
+	add(MFATrust, "")
+	if p.acr != "" {
+		add(MFAByACR, p.acr)
+	}
+	kept := 0
+	for _, v := range p.amr {
+		if kept < maxSaid || c.MFA.By == MFAByAMR && slices.Contains(c.MFA.Values, v) {
+			add(MFAByAMR, v)
+			kept++
+		}
+	}
+	return words
+}
+
+// Believes reports whether the configuration, as it is now, believes what the provider said when it vouched; said
+// reports whether it said what has a fingerprint. The results are those of [Config.VouchedFor].
+func (c *Config) Believes(said func(word string) bool) (factors, strong bool) {
+	values := c.MFA.Values
+	switch c.MFA.By {
+	case MFATrust:
+		values = []string{""}
+	case MFAByAMR, MFAByACR:
+	default:
+		return false, false
+	}
+	for _, v := range values {
+		factors = factors || said(c.word(c.MFA.By, false, v))
+		strong = strong || said(c.word(c.MFA.By, true, v))
+	}
+	return factors, factors && strong
 }
 
 // setAuthentication reads how the person was authenticated. A value of another kind says nothing: amr is a list of

@@ -173,27 +173,56 @@ func TestAStepUpAtAProviderGrantsOnlyWhatTheSignedTokenHas(t *testing.T) {
 	}
 }
 
-// A line that is taken back counts with the next request: what was believed at the sign-in is believed no more.
+// A line or a value that is taken back counts with the next request: the session has what the provider said, and what
+// is no longer believed of that counts no more. What is believed later of somebody who was not vouched for adds nothing.
 func TestWhatIsNoLongerBelievedOfAProviderCountsNoMore(t *testing.T) {
 	t.Parallel()
-	w := newOIDCWorld(t, func(cfg *oidc.Config) { cfg.MFA = oidc.MFA{By: oidc.MFAByACR, Values: []string{"phr"}} })
-	says(w.idp, map[string]any{"acr": "phr"})
-	b := w.browser()
-	b.viaProvider("").wantRedirect(t, "/")
-	for _, c := range []struct {
-		rule oidc.MFA
+	by := func(claim oidc.MFAClaim, values ...string) oidc.MFA { return oidc.MFA{By: claim, Values: values} }
+	type rule struct {
+		oidc.MFA
 		want string
+	}
+	rest := []rule{{by(oidc.MFAAsk), "aal1"}, {oidc.MFA{}, "aal1"}, {by(oidc.MFATrust), "phr"}}
+	for name, c := range map[string]struct {
+		first  oidc.MFA
+		claims map[string]any
+		rules  []rule
 	}{
-		{w.cfg.MFA, "phr"},
-		{oidc.MFA{By: oidc.MFAByACR, Values: []string{"urn:two"}}, "aal2"},
-		{oidc.MFA{By: oidc.MFAAsk}, "aal1"},
-		{oidc.MFA{}, "aal1"},
-		{oidc.MFA{By: oidc.MFATrust}, "phr"},
+		"acr": {by(oidc.MFAByACR, "phr"), map[string]any{"acr": "phr", "amr": nil}, append([]rule{
+			{by(oidc.MFAByACR, "phr"), "phr"}, {by(oidc.MFAByACR, "urn:two"), "aal1"}, {by(oidc.MFAByACR, "urn:two", "phr"), "phr"},
+			{by(oidc.MFAByACR, "PHR"), "aal1"}, {by(oidc.MFAByAMR, "phr"), "aal1"},
+		}, rest...)},
+		"amr": {by(oidc.MFAByAMR, "hwk"), map[string]any{"acr": "phr", "amr": []string{"pwd", "hwk"}}, append([]rule{
+			{by(oidc.MFAByAMR, "hwk"), "phr"}, {by(oidc.MFAByAMR, "otp"), "aal1"}, {by(oidc.MFAByAMR, "otp", "hwk"), "phr"},
+			{by(oidc.MFAByACR, "hwk"), "aal1"}, {by(oidc.MFAByACR, "phr"), "phr"}, {by(oidc.MFAByAMR, "mfa"), "aal1"},
+		}, rest...)},
+		"trust": {by(oidc.MFATrust), map[string]any{"acr": "urn:two", "amr": nil}, []rule{
+			{by(oidc.MFATrust), "aal2"}, {by(oidc.MFAByACR, "urn:one"), "aal1"}, {by(oidc.MFAByACR, "urn:two"), "aal2"},
+			{by(oidc.MFAByAMR, "mfa"), "aal1"}, {oidc.MFA{}, "aal1"},
+		}},
+		"not vouched for": {by(oidc.MFAByACR, "urn:two"), map[string]any{"acr": "phr", "amr": []string{"hwk"}}, []rule{
+			{by(oidc.MFAByACR, "phr"), "aal1"}, {by(oidc.MFAByAMR, "hwk"), "aal1"}, {by(oidc.MFATrust), "aal1"},
+		}},
 	} {
-		w.reconfigure(t, func(cfg *oidc.Config) { cfg.MFA = c.rule })
-		w.Sessions.InvalidateAll() // as a reload does
-		if got := b.level(); got.ACR != c.want {
-			t.Errorf("with %+v: %+v, want %s", c.rule, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newOIDCWorld(t, func(cfg *oidc.Config) { cfg.MFA = c.first })
+			says(w.idp, c.claims)
+			b := w.browser()
+			b.viaProvider("").wantRedirect(t, "/")
+			for _, r := range c.rules {
+				w.reconfigure(t, func(cfg *oidc.Config) { cfg.MFA = r.MFA })
+				w.Sessions.InvalidateAll() // as a reload does
+				got := b.level()
+				if got.ACR != r.want {
+					t.Errorf("with %+v: %+v, want %s", r.MFA, got, r.want)
+				}
+				for _, m := range got.AMR {
+					if strings.ContainsAny(m, "+:") {
+						t.Errorf("a fingerprint is shown: %q", got.AMR)
+					}
+				}
+			}
+		})
 	}
 }
