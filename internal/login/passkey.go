@@ -155,13 +155,17 @@ func (s *Service) readPasskey(ctx context.Context, r PasskeyResponse, c passkey.
 		return nil, store.Passkey{}, store.User{}, passkeyError(err)
 	}
 	k, u, err := s.Store.PasskeyByCredential(ctx, a.RPID(), a.CredentialID())
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, store.Passkey{}, store.User{}, ErrWrongPasskey
-	}
-	if err != nil {
+	unknown := errors.Is(err, store.ErrNotFound)
+	switch {
+	case unknown:
+		k = a.Nobody() // the work of a refusal is the same, whoever has the passkey
+	case err != nil:
 		return nil, store.Passkey{}, store.User{}, fmt.Errorf("looking a passkey up: %w", err)
 	}
-	if err := a.Verify(k); err != nil {
+	if err = a.Verify(k); unknown {
+		err = ErrWrongPasskey
+	}
+	if err != nil {
 		return nil, store.Passkey{}, store.User{}, passkeyError(err)
 	}
 	return &proved{a}, k, u, nil
