@@ -245,15 +245,15 @@ func confirmedTOTP(ctx context.Context, r store.Reader, userID, id string) (stor
 	return store.TOTP{}, store.ErrNotFound
 }
 
-// RemoveTOTP removes an authenticator app of the actor, or gives up one that is being set up. With the last one,
-// sessions lose the level that its codes gave them, and with the last second factor the recovery codes end. Whoever has
-// to have a second factor keeps the last one: *[ForbiddenError] (last-factor). Others: reauth-required, mfa-required;
+// RemoveTOTP removes an authenticator app of the actor, or gives up one that is being set up. Other sessions lose the
+// level that codes gave them, and with the last app this one does; with the last second factor the recovery codes end.
+// Whoever has to have a second factor keeps the last one: *[ForbiddenError] (last-factor). Others: reauth-required, mfa-required;
 // store.ErrNotFound.
 func (s FactorActions) RemoveTOTP(ctx context.Context, a Actor, id string) error {
 	if id == "" {
 		return store.ErrNotFound // the store takes it for all of them
 	}
-	return s.own(ctx, a, "factor.remove", true, func(tx store.Tx, e *store.Event, _ store.Session, u store.User) error {
+	return s.own(ctx, a, "factor.remove", true, func(tx store.Tx, e *store.Event, sess store.Session, u store.User) error {
 		removed, err := tx.DeleteTOTPs(ctx, u.ID, id)
 		switch {
 		case err != nil:
@@ -265,6 +265,10 @@ func (s FactorActions) RemoveTOTP(ctx context.Context, a Actor, id string) error
 			return nil
 		}
 		e.Details["method"], e.Details["name"] = factorTOTP, removed[0].Name
+		err = login.RemoveMethodsElsewhere(ctx, tx, u.ID, sess.ID, assurance.TOTP)
+		if err != nil {
+			return err
+		}
 		after, err := s.settle(ctx, tx, e, u.ID)
 		if second := s.second(); err == nil && !second.Has(after) && second.Demands(after) {
 			return refuse(CodeLastFactor, "refused.last_factor")

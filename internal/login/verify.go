@@ -325,7 +325,16 @@ func (s *Service) auditFactor(ctx context.Context, tx store.Tx, c Client, u stor
 
 // RemoveMethods takes methods out of what every session of a user has proved: they were removed, or reset.
 func RemoveMethods(ctx context.Context, tx store.Tx, userID string, methods ...string) error {
+	return RemoveMethodsElsewhere(ctx, tx, userID, "", methods...)
+}
+
+// RemoveMethodsElsewhere is [RemoveMethods] for all sessions but one, that of a person who removes one of several factors
+// of a kind. A session does not know which of them it was proved by, and it may have been the one that is lost.
+func RemoveMethodsElsewhere(ctx context.Context, tx store.Tx, userID, except string, methods ...string) error {
 	return tx.SetSessionLevels(ctx, userID, func(old store.Session) store.SessionLevel {
+		if old.ID == except {
+			return store.SessionLevel{Methods: old.Methods, MFAAt: old.MFAAt}
+		}
 		left := assurance.Methods(old.Methods).Without(methods...)
 		l := store.SessionLevel{Methods: string(left), MFAAt: old.MFAAt}
 		if !left.Level().Satisfies(assurance.Two) || !provesAgain(left.List()) && !left.IsVouched() {

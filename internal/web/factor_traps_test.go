@@ -224,7 +224,7 @@ func TestTenThousandViewsLeaveNothing(t *testing.T) { //nolint:paralleltest // m
 	look := func(n int) {
 		for i := range n / 2 {
 			b := w.browser()
-			b.get("/login?rt=" + fmt.Sprintf("%%2Fpage%d", i)).want(t, 200)
+			b.get("/login?rt="+fmt.Sprintf("%%2Fpage%d", i)).want(t, 200)
 			b.post("/login/passkey/options").want(t, 200)
 		}
 	}

@@ -189,16 +189,26 @@ func TestWhatIsNoLongerBelievedOfAProviderCountsNoMore(t *testing.T) {
 		rules  []rule
 	}{
 		"acr": {by(oidc.MFAByACR, "phr"), map[string]any{"acr": "phr", "amr": nil}, append([]rule{
-			{by(oidc.MFAByACR, "phr"), "phr"}, {by(oidc.MFAByACR, "urn:two"), "aal1"}, {by(oidc.MFAByACR, "urn:two", "phr"), "phr"},
-			{by(oidc.MFAByACR, "PHR"), "aal1"}, {by(oidc.MFAByAMR, "phr"), "aal1"},
+			{by(oidc.MFAByACR, "phr"), "phr"},
+			{by(oidc.MFAByACR, "urn:two"), "aal1"},
+			{by(oidc.MFAByACR, "urn:two", "phr"), "phr"},
+			{by(oidc.MFAByACR, "PHR"), "aal1"},
+			{by(oidc.MFAByAMR, "phr"), "aal1"},
 		}, rest...)},
 		"amr": {by(oidc.MFAByAMR, "hwk"), map[string]any{"acr": "phr", "amr": []string{"pwd", "hwk"}}, append([]rule{
-			{by(oidc.MFAByAMR, "hwk"), "phr"}, {by(oidc.MFAByAMR, "otp"), "aal1"}, {by(oidc.MFAByAMR, "otp", "hwk"), "phr"},
-			{by(oidc.MFAByACR, "hwk"), "aal1"}, {by(oidc.MFAByACR, "phr"), "phr"}, {by(oidc.MFAByAMR, "mfa"), "aal1"},
+			{by(oidc.MFAByAMR, "hwk"), "phr"},
+			{by(oidc.MFAByAMR, "otp"), "aal1"},
+			{by(oidc.MFAByAMR, "otp", "hwk"), "phr"},
+			{by(oidc.MFAByACR, "hwk"), "aal1"},
+			{by(oidc.MFAByACR, "phr"), "phr"},
+			{by(oidc.MFAByAMR, "mfa"), "aal1"},
 		}, rest...)},
 		"trust": {by(oidc.MFATrust), map[string]any{"acr": "urn:two", "amr": nil}, []rule{
-			{by(oidc.MFATrust), "aal2"}, {by(oidc.MFAByACR, "urn:one"), "aal1"}, {by(oidc.MFAByACR, "urn:two"), "aal2"},
-			{by(oidc.MFAByAMR, "mfa"), "aal1"}, {oidc.MFA{}, "aal1"},
+			{by(oidc.MFATrust), "aal2"},
+			{by(oidc.MFAByACR, "urn:one"), "aal1"},
+			{by(oidc.MFAByACR, "urn:two"), "aal2"},
+			{by(oidc.MFAByAMR, "mfa"), "aal1"},
+			{oidc.MFA{}, "aal1"},
 		}},
 		"not vouched for": {by(oidc.MFAByACR, "urn:two"), map[string]any{"acr": "phr", "amr": []string{"hwk"}}, []rule{
 			{by(oidc.MFAByACR, "phr"), "aal1"}, {by(oidc.MFAByAMR, "hwk"), "aal1"}, {by(oidc.MFATrust), "aal1"},

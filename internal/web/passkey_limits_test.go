@@ -162,3 +162,34 @@ func TestALinkDoesNotGetAroundAPasskeyThatIsYounger(t *testing.T) {
 	holder.use2(key).wantRedirect(t, "/")
 	w.browser().use(key, "/login/passkey", "/login/passkey").wantRedirect(t, "/")
 }
+
+// Of several passkeys one was lost: sessions that were raised by a passkey may rest on that one, and lose what it gave
+// them. The one that removes it goes on, and so does what an app has proved.
+func TestRemovingOneOfSeveralPasskeysLowersOtherSessions(t *testing.T) {
+	t.Parallel()
+	w, key, lost := withPasskey(t)
+	b, other := w.browser().signIn("ada", adaPass), authenticator.New(origin)
+	b.addPasskey(other, "Phone")
+	alone, finder, raised := w.browser(), w.browser(), w.browser().signIn("ada", adaPass)
+	alone.use(other, "/login/passkey", "/login/passkey").wantRedirect(t, "/")
+	finder.use(key, "/login/passkey", "/login/passkey").wantRedirect(t, "/")
+	raised.use(other, "/reauth", "/reauth")
+	phone, _ := w.addApp(w.ada)
+	coded := w.signInWith(phone)
+	coded.use(key, "/reauth", "/reauth")
+	b.use(other, "/reauth", "/reauth")
+	b.post("/account/passkeys/"+lost.ID+"/remove").wantRedirect(t, "/_auth/account/passkeys?removed="+lost.ID)
+	for _, c := range []struct {
+		name, want string
+		who        *browser
+		proved     bool
+	}{
+		{"by the one that is left", "", alone, false}, {"by the one that is gone", "", finder, false},
+		{"with a password before", "pwd", raised, false}, {"with a code before", "pwd otp mfa", coded, true},
+		{"here", "pwd pop user mfa", b, true},
+	} {
+		if s := c.who.session(); s.Methods != c.want || s.MFAAt.IsZero() == c.proved || !c.who.signedIn() {
+			t.Errorf("%s: %q, proved at %v", c.name, s.Methods, s.MFAAt)
+		}
+	}
+}
