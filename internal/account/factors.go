@@ -247,8 +247,8 @@ func confirmedTOTP(ctx context.Context, r store.Reader, userID, id string) (stor
 
 // RemoveTOTP removes an authenticator app of the actor, or gives up one that is being set up. Other sessions lose the
 // level that codes gave them, and with the last app this one does; with the last second factor the recovery codes end.
-// Whoever has to have a second factor keeps the last one: *[ForbiddenError] (last-factor). Others: reauth-required, mfa-required;
-// store.ErrNotFound.
+// Whoever has to have a second factor keeps the last one: *[ForbiddenError] (last-factor). Others: reauth-required,
+// mfa-required; store.ErrNotFound.
 func (s FactorActions) RemoveTOTP(ctx context.Context, a Actor, id string) error {
 	if id == "" {
 		return store.ErrNotFound // the store takes it for all of them

@@ -233,10 +233,11 @@ func (s *Service) checkHalfLogin(ctx context.Context, tx store.Tx, h store.HalfL
 	if err == nil && !ended && via.Provider != "" {
 		var id store.Identity
 		id, err = tx.Identity(ctx, via.Issuer, via.Subject)
-		if errors.Is(err, store.ErrNotFound) || err == nil && id.UserID != u.ID {
+		unknown := errors.Is(err, store.ErrNotFound)
+		if unknown && !via.Link || err == nil && id.UserID != u.ID {
 			return over
 		}
-		if err == nil {
+		if err == nil || unknown {
 			ended, err = loggedOut(ctx, tx, &oidc.Claims{Issuer: via.Issuer, Sub: via.sub(), SID: via.SID}, h.CreatedAt)
 		}
 	}

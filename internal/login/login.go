@@ -6,6 +6,7 @@
 package login
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"sync/atomic"
@@ -73,6 +74,9 @@ type Service struct {
 	// CountStep is called for every attempt at a second step, for metrics: method "totp", "recovery" or "passkey", outcome
 	// "success", "wrong", "throttled" or "locked". It may be nil.
 	CountStep func(method, outcome string)
+
+	// completeLink links the identity of a sign-in whose every step is done; see [OIDC].
+	completeLink func(ctx context.Context, tx store.Tx, c Client, u store.User, via SignInOptions) (store.User, error)
 
 	queueFull queueFull
 	refused   refusedLog

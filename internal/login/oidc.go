@@ -72,11 +72,13 @@ func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
 	counts := func() *otter.Cache[string, *rate.Limiter] {
 		return otter.Must(&otter.Options[string, *rate.Limiter]{MaximumSize: startClients})
 	}
-	return &OIDC{
+	o := &OIDC{
 		Service: s, Registry: reg, Reserved: reserved, starts: counts(), callbacks: counts(), refusals: counts(),
 		denied:  counts(),
 		unsaved: otter.Must(&otter.Options[string, unsavedTokens]{MaximumSize: maxUnsaved}),
 	}
+	s.completeLink = o.completeLink
+	return o
 }
 
 // Throttle counts an unauthenticated request that adds a row to the store. It returns a *[ThrottledError] beyond the
@@ -248,7 +250,7 @@ func (s *Service) warnIgnored(name string, p *oidc.Claims) {
 func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.CallbackResult, live *session.Live,
 	out *SignInResult,
 ) error {
-	u, err := o.findOrCreateUser(ctx, c, cfg, f.Claims, out)
+	u, link, err := o.findOrCreateUser(ctx, c, cfg, f.Claims, out)
 	if err != nil {
 		return err
 	}
@@ -260,10 +262,10 @@ func (o *OIDC) signIn(ctx context.Context, c Client, cfg *oidc.Config, f oidc.Ca
 	methods, mfaAt := methodsOf(cfg, p)
 	out.SignedIn, err = o.Service.SignIn(ctx, c, Proof{User: u}, SignInOptions{
 		Method: MethodOIDC, Provider: cfg.Name, Issuer: p.Issuer, Subject: p.Subject, Sub: p.Sub, SID: p.SID, Sealed: sealed,
-		Remember: f.Remember, Return: f.ReturnTo,
+		Remember: f.Remember, Return: f.ReturnTo, Link: link, LinkName: p.Name,
 		Claims: p.Stored().Encode(), AuthAt: p.AuthTime().UTC(), Methods: methods, MFAAt: mfaAt,
 		Check: func(ctx context.Context, tx store.Tx) error {
-			if err := checkNotEnded(ctx, tx, f, live, u.ID); err != nil {
+			if err := checkNotEnded(ctx, tx, f, live, u.ID); err != nil || link {
 				return err
 			}
 			return checkIdentityOwner(ctx, tx, p, u.ID)

@@ -20,11 +20,14 @@ import (
 // findOrCreateUser finds or creates the account for claims and updates it, in one transaction. The account is found by
 // issuer and subject only (OpenID Connect Core 1.0, section 5.7), never by name or e-mail, unless the operator has
 // configured link verified_email.
+//
+// link means that the identity is not linked to the account yet: somebody who has the address at the provider has to
+// pass the second step first, see [SignInOptions].Link.
 func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config, p *oidc.Claims,
 	out *SignInResult,
-) (store.User, error) {
-	var u store.User
-	err := o.Service.Store.Change(ctx, func(tx store.Tx) error {
+) (u store.User, link bool, err error) {
+	var local store.User
+	err = o.Service.Store.Change(ctx, func(tx store.Tx) error {
 		*out = SignInResult{Purpose: out.Purpose, ReturnTo: out.ReturnTo}
 		id, err := tx.Identity(ctx, p.Issuer, p.Subject)
 		switch {
@@ -34,8 +37,7 @@ func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config,
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}
-		local, err := localUserByEmail(ctx, tx, p)
-		if err != nil {
+		if local, err = localUserByEmail(ctx, tx, p); err != nil {
 			return err
 		}
 		linkable, err := mayLinkByEmail(ctx, tx, p, local)
@@ -43,20 +45,25 @@ func (o *OIDC) findOrCreateUser(ctx context.Context, c Client, cfg *oidc.Config,
 			return err
 		}
 		if linkable && cfg.Link == oidc.LinkVerifiedEmail {
-			u, err = o.linkByEmail(ctx, tx, c, cfg, p, local)
+			if u, err = o.linkByEmail(ctx, tx, c, cfg, p, local); err == nil && o.asksBeforeLink(cfg, p, u) {
+				err = errLinkLater
+			}
 			return err
 		}
 		out.AccountCreated, out.LocalAccountExists = true, local.ID != ""
 		u, err = o.create(ctx, tx, c, cfg, p)
 		return err
 	})
+	if link = errors.Is(err, errLinkLater); link {
+		u, err = local, nil
+	}
 	switch {
 	case err != nil:
-		return store.User{}, err
+		return store.User{}, false, err
 	case u.Pending || !u.Active: // just created: the account stays and waits for activation
-		return store.User{}, errInactive(u.Pending)
+		return store.User{}, false, errInactive(u.Pending)
 	}
-	return u, nil
+	return u, link, nil
 }
 
 // updateKnownUser updates the account of a known identity.

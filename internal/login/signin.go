@@ -54,6 +54,10 @@ type SignInOptions struct {
 	// the provider, zero for never.
 	Methods assurance.Methods `json:"methods,omitzero"`
 	MFAAt   time.Time         `json:"mfa_at,omitzero"`
+	// Link means that the identity at the provider is not the user's yet, and is linked when every step is done: it has
+	// the e-mail of an account that has a second factor. LinkName is the name that the provider says.
+	Link     bool   `json:"link,omitzero"`
+	LinkName string `json:"link_name,omitzero"`
 	// Setup means that the user is the first administrator, who has just been created.
 	Setup bool `json:"setup,omitzero"`
 	// Return is where the browser goes afterwards, in the words of the web layer. It comes back in [SignedIn].Return,
@@ -123,7 +127,7 @@ func (s *Service) signIn(ctx context.Context, c Client, p Proof, via SignInOptio
 	if ignoreNotFound(err) != nil {
 		return SignedIn{}, err
 	}
-	next, due := s.Second.next(u, via.Methods, via, s.Clock().UTC())
+	next, due := s.nextStep(u, via)
 	var h store.HalfLogin
 	var token string
 	if next != "" {
@@ -143,7 +147,7 @@ func (s *Service) signIn(ctx context.Context, c Client, p Proof, via SignInOptio
 				return err
 			}
 		}
-		now, _ := s.Second.next(u, via.Methods, via, s.Clock().UTC())
+		now, _ := s.nextStep(u, via)
 		switch {
 		case now != next:
 			return errStepChanged
@@ -162,6 +166,16 @@ func (s *Service) signIn(ctx context.Context, c Client, p Proof, via SignInOptio
 		return s.beginHalfLogin(ctx, tx, c, &h)
 	})
 	return out, err
+}
+
+// nextStep is [SecondFactors.next] for a sign-in. Before an identity is linked, a second factor that there is has to be
+// proved, also where only the rights that come with the link demand it.
+func (s *Service) nextStep(u store.User, via SignInOptions) (store.HalfLoginPurpose, time.Time) {
+	step, due := s.Second.next(u, via.Methods, via, s.Clock().UTC())
+	if via.Link && step == "" && s.Second.Has(u) {
+		step = store.HalfLoginVerify
+	}
+	return step, due
 }
 
 // userOf returns the user of a proof as of now, or why it no longer counts.
@@ -190,6 +204,14 @@ func (s *Service) enter(ctx context.Context, tx store.Tx, c Client, p Proof, u s
 ) (err error) {
 	if err := s.endPresented(ctx, tx, c, u.ID, via.Issuer); err != nil {
 		return err
+	}
+	if via.Link {
+		if s.completeLink == nil {
+			return errors.New("nobody can link the identity of a sign-in")
+		}
+		if u, err = s.completeLink(ctx, tx, c, u, via); err != nil {
+			return err
+		}
 	}
 	*out = SignedIn{User: u, Return: via.Return}
 	if out.Token, out.Session, err = s.startSession(ctx, tx, c, u, via); err != nil {

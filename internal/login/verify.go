@@ -328,8 +328,8 @@ func RemoveMethods(ctx context.Context, tx store.Tx, userID string, methods ...s
 	return RemoveMethodsElsewhere(ctx, tx, userID, "", methods...)
 }
 
-// RemoveMethodsElsewhere is [RemoveMethods] for all sessions but one, that of a person who removes one of several factors
-// of a kind. A session does not know which of them it was proved by, and it may have been the one that is lost.
+// RemoveMethodsElsewhere is [RemoveMethods] for all sessions but one, that of a person who removes one of several
+// factors of a kind. A session does not know which of them it was proved by: it may have been the one that is lost.
 func RemoveMethodsElsewhere(ctx context.Context, tx store.Tx, userID, except string, methods ...string) error {
 	return tx.SetSessionLevels(ctx, userID, func(old store.Session) store.SessionLevel {
 		if old.ID == except {

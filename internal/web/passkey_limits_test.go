@@ -184,8 +184,10 @@ func TestRemovingOneOfSeveralPasskeysLowersOtherSessions(t *testing.T) {
 		who        *browser
 		proved     bool
 	}{
-		{"by the one that is left", "", alone, false}, {"by the one that is gone", "", finder, false},
-		{"with a password before", "pwd", raised, false}, {"with a code before", "pwd otp mfa", coded, true},
+		{"by the one that is left", "", alone, false},
+		{"by the one that is gone", "", finder, false},
+		{"with a password before", "pwd", raised, false},
+		{"with a code before", "pwd otp mfa", coded, true},
 		{"here", "pwd pop user mfa", b, true},
 	} {
 		if s := c.who.session(); s.Methods != c.want || s.MFAAt.IsZero() == c.proved || !c.who.signedIn() {
