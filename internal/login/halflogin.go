@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -163,14 +164,54 @@ func (s *Service) CancelHalfLogin(ctx context.Context, token string) error {
 	if !store.ValidToken(token) {
 		return nil
 	}
+	return s.endHalfLogin(ctx, store.HashToken(token))
+}
+
+// endHalfLogin ends a half-login before its time. Tokens of a provider that came with it are revoked, as those of a
+// session are.
+func (s *Service) endHalfLogin(ctx context.Context, hash store.TokenHash) error {
+	held := s.tokensOfHalfLogin(ctx, hash)
+	ended := false
 	err := s.Store.Change(ctx, func(tx store.Tx) error {
-		_, err := tx.TakeHalfLogin(ctx, store.HashToken(token), s.Clock())
-		return ignoreNotFound(err)
+		ended = false
+		if _, err := tx.TakeHalfLogin(ctx, hash, s.Clock()); err != nil {
+			return ignoreNotFound(err)
+		}
+		if ended = held.Sealed != "" && s.revoke != nil; !ended || held.SID == "" {
+			return nil
+		}
+		page, err := tx.Sessions(ctx, store.SessionQuery{UserID: held.UserID, Now: s.Clock().UTC(), Limit: 1000})
+		if slices.ContainsFunc(page.Items, func(o store.SessionRow) bool { return sameAtProvider(&o.Session, &held) }) {
+			ended = false // at the provider it is the session of one that goes on here
+		}
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("ending a half-login: %w", err)
 	}
+	if ended {
+		s.revoke([]store.Session{held})
+	}
 	return nil
+}
+
+// tokensOfHalfLogin returns the tokens that a half-login holds, as those of a session that has ended. It is read before
+// the transaction that ends it; what cannot be read holds none.
+func (s *Service) tokensOfHalfLogin(ctx context.Context, hash store.TokenHash) store.Session {
+	h, u, err := s.Store.HalfLogin(ctx, hash)
+	if err != nil {
+		return store.Session{}
+	}
+	var d halfLoginData
+	plain, err := s.Sealer.Open(ctx, h.Data, sealHalfLogin, h.ID)
+	if err != nil || json.Unmarshal(plain, &d) != nil {
+		return store.Session{}
+	}
+	via := d.Options
+	return store.Session{
+		ID: h.ID, UserID: u.ID, Provider: via.Provider, Issuer: via.Issuer, Subject: via.Subject, SID: via.SID,
+		Sealed: via.Sealed,
+	}
 }
 
 // finishHalfLogin takes a half-login and starts its session, in the transaction of the last step. methods are those

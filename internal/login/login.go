@@ -78,6 +78,8 @@ type Service struct {
 	// completeLink links the identity of a sign-in whose every step is done; see [OIDC].
 	completeLink func(ctx context.Context, tx store.Tx, c Client, u store.User, via SignInOptions) (store.User, error)
 
+	revoke func(ended []store.Session) // the tokens of sign-ins that were given up; nil without providers
+
 	queueFull queueFull
 	refused   refusedLog
 }

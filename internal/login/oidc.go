@@ -77,7 +77,7 @@ func NewOIDC(s *Service, reg *oidc.Registry, reserved []string) *OIDC {
 		denied:  counts(),
 		unsaved: otter.Must(&otter.Options[string, unsavedTokens]{MaximumSize: maxUnsaved}),
 	}
-	s.completeLink = o.completeLink
+	s.completeLink, s.revoke = o.completeLink, o.RevokeEnded
 	return o
 }
 

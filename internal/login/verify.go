@@ -195,12 +195,8 @@ func (s *Service) countTry(ctx context.Context, st HalfLoginState) error {
 	if wait <= 0 {
 		return nil
 	}
-	err = s.Store.Change(ctx, func(tx store.Tx) error {
-		_, err := tx.TakeHalfLogin(ctx, st.Hash, s.Clock())
-		return ignoreNotFound(err)
-	})
-	if err != nil {
-		return fmt.Errorf("ending a half-login: %w", err)
+	if err := s.endHalfLogin(ctx, st.Hash); err != nil {
+		return err
 	}
 	return &HalfLoginOverError{Username: st.User.Username, Return: st.Return}
 }

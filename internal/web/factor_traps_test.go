@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/authenticator"
 	"github.com/gatehouse-auth/gatehouse/internal/testenv/webtest"
@@ -242,4 +243,44 @@ func TestTenThousandViewsLeaveNothing(t *testing.T) { //nolint:paralleltest // m
 	if after := rows(t, db); reflect.DeepEqual(before, after) {
 		t.Error("a sign-in adds no row either: this test sees nothing")
 	}
+}
+
+// What is added while a one-time link is outstanding opens nothing, and takes nothing from whoever uses the link: an app
+// is the second step beside the new password and never more; codes of it sign nobody in without that; the session and the
+// sign-in that added it end with the link. The owner is told, and whoever gave out the link can take it away.
+func TestFactorsAddedWhileALinkIsOutstandingOpenNothing(t *testing.T) {
+	t.Parallel()
+	w, second := newWorld(t), "another long passphrase"
+	w.Login.Second = login.SecondFactors{Mode: login.MFARequired, GraceSet: true}
+	cli := account.Actor{Kind: account.CommandLine}
+	link, err := w.Accounts.ResetPassword(t.Context(), cli, w.ada.ID, account.Reset{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Clock.Advance(time.Minute)
+	thief, waits := w.browser(), w.browser()
+	thief.post("/login", "username", "ada", "password", adaPass).wantRedirect(t, "/_auth/login/enrol")
+	at := strings.TrimPrefix(thief.post("/login/enrol/totp").location(), "/_auth")
+	phone := scannedBy(thief, at)
+	codes := shownCodes(thief.post(at, "code", phone.code()).want(t, 200, "Recovery codes"))
+	waits.post("/login", "username", "ada", "password", adaPass).wantRedirect(t, "/_auth/login/verify")
+
+	owner := w.browser()
+	owner.get("/link/"+link.Token).wantRedirect(t, "/_auth/welcome")
+	owner.post("/welcome", "password", second).wantRedirect(t, "/_auth/login/verify")
+	if owner.signedIn() || thief.signedIn() {
+		t.Errorf("the owner is signed in: %t, and whoever added the app: %t", owner.signedIn(), thief.signedIn())
+	}
+	waits.post("/login/verify", "code", phone.code()).want(t, 401)
+	w.browser().post("/login", "username", "ada", "password", adaPass).want(t, 401)
+	w.browser().post("/login/verify/recovery", "recovery_code", codes[0]).wantRedirect(t, "/_auth/login")
+	if waits.signedIn() {
+		t.Error("a sign-in that began with the old password goes on")
+	}
+	reset := account.ResetMFA{TOTP: true, Codes: true}
+	if _, err := w.Accounts.Factors.ResetMFA(t.Context(), cli, w.ada.ID, reset); err != nil {
+		t.Fatal(err)
+	}
+	owner = w.browser()
+	owner.post("/login", "username", "ada", "password", second).wantRedirect(t, "/_auth/login/enrol")
 }

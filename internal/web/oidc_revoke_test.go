@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -112,4 +113,54 @@ func (ow *oidcWorld) refreshAround(t *testing.T, b *browser, act func()) (receiv
 	close(respond)
 	<-done
 	return received
+}
+
+// A sign-in that is given up before its second step leaves no token behind: signed out, canceled, or after too many tries.
+// The token of a completed one stays, and so does that of a session that is the same one at the provider.
+func TestATokenOfASignInThatIsGivenUpIsRevoked(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		elsewhere bool
+		act       func(b *browser, phone app)
+		revoked   int
+	}{
+		"signed out": {act: func(b *browser, _ app) { b.post("/logout") }, revoked: 1},
+		"too many tries": {act: func(b *browser, phone app) {
+			for range 12 {
+				b.w.Clock.Advance(20 * time.Second)
+				b.post("/login/verify/recovery", "recovery_code", strings.Repeat("0", 24))
+			}
+		}, revoked: 1},
+		"completed": {act: func(b *browser, phone app) { b.post("/login/verify", "code", phone.code()).wantRedirect(t, "/") }},
+		"the session at the provider goes on here": {elsewhere: true, act: func(b *browser, _ app) { b.post("/logout") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newOIDCWorld(t)
+			w.oidc.Background = func(work func(context.Context)) { work(context.Background()) }
+			w.idp.SetFaults(func(l *provider.Faults) {
+				l.Metadata = func(m map[string]any) { m["revocation_endpoint"] = w.idp.Issuer + "/revoke" }
+			})
+			if c.elsewhere {
+				claim("sid", "the same")(t, w.idp)
+			}
+			first := w.browser()
+			first.viaProvider("").wantRedirect(t, "/")
+			u, err := w.Store.User(t.Context(), first.session().UserID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.elsewhere {
+				first.post("/logout")
+			}
+			phone, _ := w.addApp(u)
+			before := len(w.idp.Revoked())
+			b := w.browser()
+			b.viaProvider("").wantRedirect(t, "/_auth/login/verify")
+			c.act(b, phone)
+			if got := len(w.idp.Revoked()) - before; got != c.revoked {
+				t.Errorf("%d tokens were revoked", got)
+			}
+		})
+	}
 }
