@@ -54,6 +54,30 @@ func TestAPasskeyIsMadeUsedAndRemoved(t *testing.T) {
 	p.Until("the password manager to forget it", func() bool { return len(a.Credentials()) == 0 })
 }
 
+// A change of the own name reaches the password manager, which shows it beside the passkey from then on.
+func TestAChangedNameReachesThePasswordManager(t *testing.T) {
+	t.Parallel()
+	g := start(t, gate.Options{HTTPS: true, Hosts: []string{"a.gate.test"}})
+	p := open(t, g, browser.View{})
+	a := p.Plug(browser.Platform())
+	signIn(t, p, g)
+	makePasskey(p, g, "Laptop")
+	shown := func() string {
+		list := a.Credentials()
+		if len(list) != 1 {
+			t.Fatalf("the authenticator has %+v", list)
+		}
+		return list[0].UserName + "/" + list[0].UserDisplayName
+	}
+	if got := shown(); got != "admin/admin" {
+		t.Fatalf("it is made for %s", got)
+	}
+	p.Go(g.URL + "/_auth/account/profile")
+	p.Find("textbox", "Display name.*").Fill("Ada L.")
+	p.Loads(func() { p.Find("button", "Save").Click() })
+	p.Until("the password manager to show the new name", func() bool { return shown() == "admin/Ada L." })
+}
+
 // Whoever cancels, or signs in with the password while the browser waits for a passkey, sees no error. A passkey that is
 // not known here is refused on a page, and stays where it is.
 func TestWaitingForAPasskeyDisturbsNobody(t *testing.T) {

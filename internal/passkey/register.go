@@ -68,11 +68,15 @@ func personOf(u store.User, handle string) (*person, error) {
 	if err != nil || len(raw) != handleSize {
 		return nil, fmt.Errorf("the user handle of %s in the store is damaged", u.ID)
 	}
-	p := &person{handle: raw, name: u.Username, display: u.Name}
-	if p.display == "" {
-		p.display = u.Username
+	return &person{handle: raw, name: u.Username, display: DisplayName(u)}, nil
+}
+
+// DisplayName returns what password managers show a passkey of a user as.
+func DisplayName(u store.User) string {
+	if u.Name == "" {
+		return u.Username
 	}
-	return p, nil
+	return u.Name
 }
 
 // FinishRegistration returns the passkey that a browser has made, without id, name and time. [ErrRefused] means that

@@ -37,6 +37,37 @@ func TestOnlyItsOwnersRemovalTellsTheBrowserThatAPasskeyIsGone(t *testing.T) {
 	b.get("/account/passkeys?removed="+k.ID).want(t, 200, signal+`="`+k.CredentialID+`"`)
 }
 
+// The password manager is told a new name of the account once, after the change by its owner and in that browser: not where
+// nothing was changed, where it was refused, by somebody else, or for a domain that the site is not in.
+func TestOnlyItsOwnersChangeOfTheNameTellsTheBrowser(t *testing.T) {
+	t.Parallel()
+	w, _, k := withPasskey(t)
+	const signal = "data-passkey-user"
+	b, root := w.browser().signIn("ada", adaPass), w.browser().signIn("root", rootPass)
+	silent := func(name string, who *browser) {
+		t.Helper()
+		if a := who.get("/account/profile").want(t, 200); strings.Contains(a.body, signal) {
+			t.Errorf("%s: the browser is told", name)
+		}
+	}
+	silent("nothing was changed", b)
+	b.post("/account/profile", "name", w.User(w.ada.ID).Name)
+	silent("the same name", b)
+	b.post("/account/profile", "name", strings.Repeat("x", 1000)).want(t, 422)
+	silent("a refused one", b)
+	root.post("/account/profile", "name", "Root")
+	silent("somebody without a passkey", root)
+	b.post("/account/profile", "name", `Ada "the" <first>`).wantRedirect(t, "/_auth/account/profile")
+	silent("another browser", w.browser().signIn("ada", adaPass))
+	b.get("/account/profile").want(t, 200, signal+`="`+k.Handle+`" data-rp="`+host+`" data-name="ada" data-display="Ada &#34;the&#34; &lt;first&gt;"`)
+	silent("once more", b)
+	b.post("/account/profile", "name", "")
+	b.get("/account/profile").want(t, 200, `data-display="ada"`)
+	b.post("/account/profile", "name", "Ada")
+	w.Login.Second.PasskeyDomain = "example.test"
+	silent("a passkey of another domain", b)
+}
+
 // The handle that authenticators keep says nothing about its account, and does not outlive it.
 func TestTheHandleOfPasskeysIsRandomAndEndsWithItsAccount(t *testing.T) {
 	t.Parallel()

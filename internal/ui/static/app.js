@@ -172,6 +172,13 @@ each("[data-passkey-removed]", (el) => {
   signals.signalUnknownCredential({ rpId: el.dataset.rp, credentialId: el.dataset.passkeyRemoved }).catch(() => {});
 });
 
+// After its owner has changed the name, the password manager shows the new one beside the passkeys of the account.
+each("[data-passkey-user]", (el) => {
+  if (!signals.signalCurrentUserDetails) return;
+  const { rp, passkeyUser, name, display } = el.dataset;
+  signals.signalCurrentUserDetails({ rpId: rp, userId: passkeyUser, name, displayName: display }).catch(() => {});
+});
+
 // A second press of a button sends nothing twice. The button keeps the focus, and works again after Back.
 each("form", (form) => {
   form.addEventListener("submit", (e) => {
