@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/admin"
 	"github.com/gatehouse-auth/gatehouse/internal/runtime"
 	"github.com/gatehouse-auth/gatehouse/internal/seed"
+	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 func init() {
@@ -82,7 +83,8 @@ type App struct {
 	unknownProto    atomic.Bool // a proxy has sent a scheme that nobody knows
 	unknownHost     atomic.Bool // likewise a host
 	upgradeNotes    noteLimit
-	unusedFactors   atomic.Int64 // people with a second factor that nobody is asked for
+	unusedFactors   atomic.Int64                        // people with a second factor that nobody is asked for
+	lostPasskeys    atomic.Pointer[[]store.PasskeySite] // of domains that no site uses
 	machines        *machineJWTs
 	sites           siteNames // of all gates
 

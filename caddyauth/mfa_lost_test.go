@@ -42,4 +42,7 @@ func TestPasskeysThatNoSiteUsesAreNamedInTheLog(t *testing.T) {
 	}
 	b := s.browser()
 	b.signIn(adminName, adminPass)
+	if a := b.page("/_auth/admin/settings"); !strings.Contains(a.body, "1 passkey belongs to former.example.org") {
+		t.Error("the settings page does not name them")
+	}
 }

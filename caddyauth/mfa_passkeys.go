@@ -139,13 +139,16 @@ func (a *App) warnOfLostPasskeys(ctx context.Context, st store.Store) error {
 	if err != nil {
 		return fmt.Errorf("counting passkeys: %w", err)
 	}
+	var lost []store.PasskeySite
 	for _, d := range domains {
 		if a.usesRPID(d.RPID) {
 			continue
 		}
+		lost = append(lost, d)
 		a.log.Warn("passkeys belong to a domain that no site uses: their owners cannot sign in with them; see rp_id and "+
 			"cookie_domain", zap.String("domain", d.RPID), zap.Int("passkeys", d.Count))
 	}
+	a.lostPasskeys.Store(&lost)
 	return nil
 }
 

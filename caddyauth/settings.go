@@ -84,6 +84,11 @@ func (a *App) warnings() []i18n.Text {
 	if n := a.unusedFactors.Load(); n > 0 {
 		w = append(w, i18n.New("warning.mfa_off", "n", int(n)))
 	}
+	if lost := a.lostPasskeys.Load(); lost != nil {
+		for _, d := range *lost {
+			w = append(w, i18n.New("warning.passkeys_lost", "n", d.Count, "domain", d.RPID))
+		}
+	}
 	if a.opt.throttle.FreeAttempts > 10 {
 		w = append(w, i18n.New("warning.free"))
 	}
