@@ -83,7 +83,8 @@ type Store interface {
 	Watch(w Watcher) (stop func())
 
 	// Sweep deletes at most limit expired rows of each kind (sessions, flows, half-logins, links, tokens that expired long
-	// ago, device grants, authenticator apps that were never confirmed, throttle counts, devices, one-time values, old
+	// ago, device grants, authenticator apps that were never confirmed, throttle counts, devices, trusted browsers, one-time
+	// values, old
 	// changes; events older than keepEvents when that is positive) and returns their number.
 	Sweep(ctx context.Context, now time.Time, keepEvents time.Duration, limit int) (int, error)
 
@@ -181,6 +182,12 @@ type Reader interface {
 	PasskeySites(ctx context.Context) ([]PasskeySite, error)
 	// HalfLogin returns the half-login with that hash and its user, expired ones too.
 	HalfLogin(ctx context.Context, hash TokenHash) (HalfLogin, User, error)
+
+	// TrustedBrowser returns the trusted browser with that hash, expired ones too; ErrNotFound also for one whose trust has
+	// ended.
+	TrustedBrowser(ctx context.Context, hash TokenHash) (TrustedBrowser, error)
+	// TrustedBrowsers returns the trusted browsers of a user, newest first, expired ones too.
+	TrustedBrowsers(ctx context.Context, userID string) ([]TrustedBrowser, error)
 
 	// KnownDevice reports whether the browser with that device token has signed in as that user.
 	KnownDevice(ctx context.Context, hash TokenHash, userID string) (bool, error)
@@ -348,6 +355,19 @@ type Tx interface {
 	// ForgetDevices deletes all known browsers of the user, or of all users ([AllUsers]), except those in keep, and
 	// returns their number.
 	ForgetDevices(ctx context.Context, userID string, keep ...TokenHash) (int, error)
+	// CreateTrustedBrowser inserts b. The user must be a person. Beyond [MaxTrustedBrowsers] the oldest one is deleted.
+	CreateTrustedBrowser(ctx context.Context, b TrustedBrowser) error
+	// UseTrustedBrowser records a sign-in in a trusted browser. It lasts no longer for that.
+	UseTrustedBrowser(ctx context.Context, hash TokenHash, at time.Time, ip, userAgent string) error
+	// ForgetTrustedBrowser deletes a trusted browser of a user. No session of the user stands on such trust afterwards,
+	// since none says which browser it stands on.
+	ForgetTrustedBrowser(ctx context.Context, userID, id string) error
+	// ForgetTrustedBrowsers deletes all trusted browsers of the user, or of all users ([AllUsers]), except those in keep,
+	// and returns their number. Where none is left, no session stands on such trust afterwards.
+	ForgetTrustedBrowsers(ctx context.Context, userID string, keep ...TokenHash) (int, error)
+	// LimitTrust lets no trusted browser last longer than that from its beginning, and returns how many ended sooner than
+	// they would have. With 0 all are deleted.
+	LimitTrust(ctx context.Context, lasts time.Duration) (int, error)
 	// UseOnce reports whether kind and key are used for the first time before expires (replay protection).
 	UseOnce(ctx context.Context, kind, key string, now, expires time.Time) (bool, error)
 

@@ -39,11 +39,11 @@ var order = []string{
 	"internal/seal",        // encryption of what the store keeps
 	"internal/returnto",    // where a browser may be sent
 	"internal/policy",      // the decision
-	"internal/assurance",   // how surely a session is its person's
 	"internal/reqctx",      // what is known about a request
 	"internal/i18n",        // sentences for people, in their language
 	"internal/password",
 	"store/sqlstore",
+	"internal/assurance", // how surely a session is its person's
 	"store",
 	"internal/identifier", // what names, addresses and groups may be
 	"internal/owner",      // who decides about a file

@@ -167,6 +167,10 @@ func small(ctx context.Context, tx store.Tx, c content, now time.Time) error {
 			AAGUID: strings.Repeat("ab", 16), Transports: []string{"usb", "nfc"}, Attachment: "cross-platform", Name: "ü",
 			CreatedAt: now, Discoverable: "yes", PasskeyState: store.PasskeyState{SignCount: 1 << 31, UserVerified: true},
 		}),
+		tx.CreateTrustedBrowser(ctx, store.TrustedBrowser{
+			ID: store.NewID(now), Hash: store.HashToken("trust"), UserID: u.ID, MFAAt: now, CreatedAt: now, ExpiresAt: later,
+			IP: "2001:db8::1", UserAgent: "ü",
+		}),
 		tx.SetFactors(ctx, u.ID, store.Factors{DueAt: now, Failures: 3, CodesSaved: true, NoticesSeenAt: now}),
 		tx.CreateHalfLogin(ctx, store.HalfLogin{
 			ID: store.NewID(now), Hash: store.HashToken("half"), UserID: u.ID, Purpose: store.HalfLoginVerify,

@@ -81,6 +81,9 @@ func (t *tx) ConfirmTOTP(ctx context.Context, userID, id, name string, step int6
 			AND (SELECT count(*) FROM totps WHERE user_id = $1 AND confirmed_at > 0) < $7`,
 			userID, id, clip(name, maxFactorName), step, toMillis(at), toMillis(at.Add(-store.TOTPSetupTTL)),
 			int64(store.MaxTOTPs))
+		if err == nil && n > 0 {
+			_, err = t.endTrust(ctx, q, userID)
+		}
 		if err != nil || n > 0 {
 			return err
 		}
@@ -151,6 +154,9 @@ func (t *tx) DeleteTOTPs(ctx context.Context, userID, id string) (deleted []stor
 		}
 		deleted, err = collect(ctx, q, scanTOTP, `DELETE FROM totps`+w.String()+` RETURNING `+columns("", totpColumns),
 			w.args...)
+		if err == nil && slices.ContainsFunc(deleted, store.TOTP.Confirmed) {
+			_, err = t.endTrust(ctx, q, userID)
+		}
 		return err
 	})
 	return deleted, err

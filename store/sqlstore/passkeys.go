@@ -188,6 +188,9 @@ func (t *tx) CreatePasskey(ctx context.Context, p store.Passkey) error {
 		if err == nil && n == 0 {
 			return &store.ConflictError{Field: "passkey"}
 		}
+		if err == nil {
+			_, err = t.endTrust(ctx, q, p.UserID)
+		}
 		return err
 	})
 }
@@ -242,6 +245,9 @@ func (t *tx) DeletePasskeys(ctx context.Context, userID, id string) (deleted []s
 		}
 		deleted, err = collect(ctx, q, scanPasskey, `DELETE FROM passkeys`+w.String()+
 			` RETURNING `+columns("", passkeyColumns), w.args...)
+		if err == nil && len(deleted) > 0 {
+			_, err = t.endTrust(ctx, q, userID)
+		}
 		return err
 	})
 	return deleted, err

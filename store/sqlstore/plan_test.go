@@ -292,6 +292,8 @@ func TestLookupsUseAnIndex(t *testing.T) {
 		"sites":   func() error { _, err := db.PasskeySites(ctx); return err },
 		"codes":   func() error { _, err := db.RecoveryCodes(ctx, "x"); return err },
 		"half":    func() error { _, _, err := db.HalfLogin(ctx, hash); return err },
+		"trust":   func() error { _, err := db.TrustedBrowser(ctx, hash); return err },
+		"trusts":  func() error { _, err := db.TrustedBrowsers(ctx, "x"); return err },
 		"device":  func() error { _, err := db.KnownDevice(ctx, hash, "x"); return err },
 		"count":   func() error { _, err := db.CountSessions(ctx, time.Now(), 0); return err },
 		"sweep":   func() error { _, err := db.Sweep(ctx, time.Now().Add(-24*time.Hour), time.Hour, 10); return err },

@@ -106,6 +106,9 @@ func (w written) changes(ctx context.Context) map[string][]func(tx store.Tx) err
 	half := store.HalfLogin{
 		ID: store.NewID(w.at), Hash: hash, UserID: u.ID, Purpose: store.HalfLoginVerify, CreatedAt: w.at, ExpiresAt: later,
 	}
+	browser := store.TrustedBrowser{
+		ID: store.NewID(w.at), Hash: hash, UserID: u.ID, MFAAt: w.at, CreatedAt: w.at, ExpiresAt: later,
+	}
 	known := half
 	known.Browser = "b"
 	approve := func(tx store.Tx) error {
@@ -211,11 +214,21 @@ func (w written) changes(ctx context.Context) map[string][]func(tx store.Tx) err
 				return store.SessionLevel{Methods: "pwd"}
 			})
 		}},
-		"EndFlows":      {func(tx store.Tx) error { return tx.EndFlows(ctx, u.ID) }},
-		"CreateFlow":    {func(tx store.Tx) error { return tx.CreateFlow(ctx, flow) }},
-		"TakeFlow":      {func(tx store.Tx) error { _, err := tx.TakeFlow(ctx, hash, w.at); return err }},
-		"PutDevice":     {func(tx store.Tx) error { return tx.PutDevice(ctx, hash, u.ID, w.at, later) }},
-		"ForgetDevices": {func(tx store.Tx) error { _, err := tx.ForgetDevices(ctx, u.ID, hash); return err }},
+		"EndFlows":             {func(tx store.Tx) error { return tx.EndFlows(ctx, u.ID) }},
+		"CreateFlow":           {func(tx store.Tx) error { return tx.CreateFlow(ctx, flow) }},
+		"TakeFlow":             {func(tx store.Tx) error { _, err := tx.TakeFlow(ctx, hash, w.at); return err }},
+		"PutDevice":            {func(tx store.Tx) error { return tx.PutDevice(ctx, hash, u.ID, w.at, later) }},
+		"ForgetDevices":        {func(tx store.Tx) error { _, err := tx.ForgetDevices(ctx, u.ID, hash); return err }},
+		"CreateTrustedBrowser": {func(tx store.Tx) error { return tx.CreateTrustedBrowser(ctx, browser) }},
+		"UseTrustedBrowser":    {func(tx store.Tx) error { return tx.UseTrustedBrowser(ctx, hash, w.at, "", "") }},
+		"ForgetTrustedBrowser": {func(tx store.Tx) error {
+			return errors.Join(tx.CreateTrustedBrowser(ctx, browser), tx.ForgetTrustedBrowser(ctx, u.ID, browser.ID))
+		}},
+		"ForgetTrustedBrowsers": {
+			func(tx store.Tx) error { _, err := tx.ForgetTrustedBrowsers(ctx, u.ID); return err },
+			func(tx store.Tx) error { _, err := tx.ForgetTrustedBrowsers(ctx, u.ID, hash); return err },
+		},
+		"LimitTrust":    list{}, // once at a start, or when the option changes
 		"UseOnce":       {func(tx store.Tx) error { _, err := tx.UseOnce(ctx, "k", "v", w.at, later); return err }},
 		"Mark":          {func(tx store.Tx) error { return tx.Mark(ctx, "k", "v", later) }},
 		"Marked":        {func(tx store.Tx) error { _, err := tx.Marked(ctx, "k", "v", w.at); return err }},

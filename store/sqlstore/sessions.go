@@ -246,13 +246,17 @@ func (t *tx) ReplaceSession(ctx context.Context, oldID string, s store.Session) 
 		if err != nil {
 			return err
 		}
-		n, err := affected(ctx, q, `DELETE FROM sessions WHERE id = $1`, clean(oldID))
+		replaced, err := collect(ctx, q, func(s scanner) (methods string, err error) {
+			err = s.Scan(&methods)
+			return methods, err
+		}, `DELETE FROM sessions WHERE id = $1 RETURNING methods`, clean(oldID))
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		if len(replaced) == 0 {
 			return store.ErrNotFound
 		}
+		keepNoTrust(replaced[0], &s)
 		if err := insertSession(ctx, q, s); err != nil {
 			return err
 		}

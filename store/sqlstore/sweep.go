@@ -65,6 +65,7 @@ func sweepSteps(now, counts time.Time, keepEvents time.Duration) []sweepStep {
 		{"tokens", "id", `expires_at > 0 AND expires_at <= $2`, []any{ms(tokenGrace)}},
 		{"device_grants", "id", `expires_at <= $2`, []any{ms(deviceGrace)}},
 		{"half_logins", "id", `expires_at <= $2`, []any{ms(halfLoginGrace)}},
+		{"trusted_browsers", "id", `expires_at <= $2`, []any{ms(0)}},
 		{"totps", "id", `confirmed_at = 0 AND created_at <= $2`, []any{ms(store.TOTPSetupTTL)}},
 		{"throttle_buckets", "bucket", `tat <= $2`, []any{counts.UnixMicro()}},
 		{"throttle_attempts", "account", `last_at <= $2`, []any{toMillis(counts.Add(-forgetAttempts))}},

@@ -137,6 +137,11 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 				return err
 			}
 		}
+		if u.Role == store.RoleAdmin && before.Role != store.RoleAdmin {
+			if _, err := t.endTrust(ctx, q, u.ID); err != nil {
+				return err
+			}
+		}
 		if before.Active && !u.Active {
 			if err := t.deactivate(ctx, q, before, t.now()); err != nil {
 				return err
@@ -283,6 +288,9 @@ func (t *tx) deactivate(ctx context.Context, q queryer, u store.User, now time.T
 	if _, err := q.ExecContext(ctx, `DELETE FROM devices WHERE user_id = $1`, id); err != nil {
 		return err
 	}
+	if _, err := t.endTrust(ctx, q, id); err != nil {
+		return err
+	}
 	if _, err := q.ExecContext(ctx, `UPDATE links SET cancelled_at = $2
 		WHERE user_id = $1 AND used_at = 0 AND cancelled_at = 0`, id, toMillis(now)); err != nil {
 		return err
@@ -312,7 +320,7 @@ func (t *tx) DeleteUser(ctx context.Context, id string) error {
 			return err
 		}
 		for _, statement := range []string{
-			// Sessions, identities, tokens, devices, factors and half-logins go with their user (ON DELETE CASCADE); these have
+			// Sessions, identities, tokens, browsers, factors and half-logins go with their user (ON DELETE CASCADE); these have
 			// no foreign key, since some of them have no user.
 			`DELETE FROM links WHERE user_id = $1`,
 			`DELETE FROM flows WHERE user_id = $1 AND user_id <> ''`,
@@ -350,6 +358,9 @@ func (t *tx) SetPassword(ctx context.Context, userID string, p store.PasswordCha
 			if _, err := deleteTokens(ctx, q, "user_id", userID); err != nil {
 				return err
 			}
+		}
+		if _, err := t.endTrust(ctx, q, userID); err != nil {
+			return err
 		}
 		return setPassword(ctx, q, before, p)
 	})

@@ -18,7 +18,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for _, group := range [][]test{
 		userTests, adminTests, userListTests, passwordTests, sessionTests, sessionListTests, providedTests, identityTests, linkTests, tokenTests, claimTests, deviceTests, flowTests,
-		factorTests, passkeyTests, halfLoginTests,
+		factorTests, passkeyTests, halfLoginTests, trustTests,
 		smallTests, eventTests, throttleTests, sweepTests, changeTests, raceTests,
 	} {
 		for _, c := range group {
