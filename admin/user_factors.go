@@ -54,11 +54,17 @@ func factorFacts(q *web.Request, v account.FactorOverview) []fact {
 	if !hasFactors(v) {
 		return []fact{apps, keys}
 	}
-	return []fact{
+	facts := []fact{
 		apps, keys,
 		{Name: q.Text("secondfactors.codes"), Value: q.Text("secondfactors.codes_left", "n", v.Codes.Left)},
 		timeFact(q, q.Text("secondfactors.last_used"), v.LastUsedAt(), "users.never"),
 	}
+	if v.Browsers > 0 {
+		facts = append(facts, fact{
+			Name: q.Text("secondfactors.browsers"), Value: q.Text("secondfactors.browser_count", "n", v.Browsers),
+		})
+	}
+	return facts
 }
 
 func (h user) resetMFAForm(r *http.Request, q *web.Request, in input) (ui.Page, error) {

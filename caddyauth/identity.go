@@ -168,11 +168,14 @@ type identity struct {
 }
 
 // identityKey is what an identity is memoized for: a configuration's providers say what is sent of an account, and its
-// demand for second factors whether that is an administrator's.
+// demand for second factors whether that is an administrator's, and what is believed to have been proved.
 type identityKey struct {
-	oidc *login.OIDC
-	held bool
+	oidc    *login.OIDC
+	held    bool
+	methods string
 }
+
+func keyOfIdentity(o *login.OIDC, l *session.Live) identityKey { return identityKey{o, l.Held, l.Session.Methods} }
 
 // gateIdentityKey is the same for a gate that sends only some of the groups.
 type gateIdentityKey struct {
@@ -182,7 +185,7 @@ type gateIdentityKey struct {
 
 func identityOf(o *login.OIDC, l *session.Live) *identity {
 	compute := func(l *session.Live) any { return newIdentity(o, l, l.User.Groups) }
-	return l.Memoize(identityKey{o, l.Held}, compute).(*identity) //nolint:errcheck // newIdentity returns nothing else
+	return l.Memoize(keyOfIdentity(o, l), compute).(*identity) //nolint:errcheck // newIdentity returns nothing else
 }
 
 // identityOf returns what this gate sends of a session's identity.
@@ -191,7 +194,7 @@ func (g *Gate) identityOf(o *login.OIDC, l *session.Live) *identity {
 		return identityOf(o, l)
 	}
 	compute := func(l *session.Live) any { return newIdentity(o, l, g.sentGroups(l.User.Groups)) }
-	return l.Memoize(gateIdentityKey{identityKey{o, l.Held}, g}, compute).(*identity) //nolint:errcheck // as above
+	return l.Memoize(gateIdentityKey{keyOfIdentity(o, l), g}, compute).(*identity) //nolint:errcheck // as above
 }
 
 func newIdentity(o *login.OIDC, l *session.Live, groups []string) *identity {

@@ -41,6 +41,9 @@ type MFAConfig struct {
 	// RPID is the domain that passkeys belong to, on the hosts that are it or lie below it; elsewhere they belong to the
 	// host. Default: session.cookie_domain.
 	RPID string `json:"rp_id,omitempty"`
+	// TrustBrowser is how long people may have a browser trusted in which they have proved a second factor, so that it is
+	// not asked for there; at most 90d. Default: not at all.
+	TrustBrowser *caddy.Duration `json:"trust_browser,omitempty"`
 }
 
 // mfaModes are the modes by their names.
@@ -87,8 +90,11 @@ func parseMFA(a *App, d *caddyfile.Dispenser) error {
 			return a.MFA.parsePasskeyLogin(d)
 		case "rp_id":
 			return a.MFA.parseRPID(d)
+		case "trust_browser":
+			return a.MFA.parseTrustBrowser(d)
 		}
-		return d.Errf("unrecognized option %q; mfa knows group, grace, issuer, methods, passkey_login and rp_id", option)
+		return d.Errf("unrecognized option %q; mfa knows group, grace, issuer, methods, passkey_login, rp_id and "+
+			"trust_browser", option)
 	}, "group")
 }
 
@@ -164,7 +170,7 @@ func (c *MFAConfig) checkTogether() error {
 	demands := c.Mode == "admins" || c.Mode == "required" || len(c.Groups) > 0
 	switch {
 	case c.Mode == "off" && (len(c.Groups) > 0 || c.Grace != nil || c.Issuer != "" || len(c.Methods) > 0 ||
-		c.PasskeyLogin != nil || c.RPID != ""):
+		c.PasskeyLogin != nil || c.RPID != "" || c.TrustBrowser != nil):
 		return errors.New("mfa off: nobody is asked for a second factor, so it takes no block; remove that, or use another " +
 			"mode")
 	case c.Grace != nil && !demands:
@@ -178,7 +184,7 @@ func resolveMFA(a *App, o *options) error {
 	if c == nil {
 		return nil
 	}
-	for _, check := range []func() error{c.checkMode, c.checkGroups, c.checkIssuer, c.checkTogether} {
+	for _, check := range []func() error{c.checkMode, c.checkGroups, c.checkIssuer, c.checkTrustBrowser, c.checkTogether} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -189,6 +195,9 @@ func resolveMFA(a *App, o *options) error {
 			return errors.New("mfa grace: must not be negative")
 		}
 		o.second.Grace, o.second.GraceSet = time.Duration(*c.Grace), true
+	}
+	if c.TrustBrowser != nil {
+		o.second.TrustBrowser = time.Duration(*c.TrustBrowser)
 	}
 	return nil
 }
@@ -206,6 +215,11 @@ func mfaSettings(a *App, s *settings) {
 	s.add("mfa", "group", strings.Join(c.Groups, ", "), len(c.Groups) == 0)
 	s.add("mfa", "grace", grace, c.Grace == nil)
 	s.add("mfa", "issuer", cmp.Or(c.Issuer, a.opt.title), c.Issuer == "")
+	trust := "off"
+	if d := a.opt.second.TrustBrowser; d > 0 {
+		trust = span(d)
+	}
+	s.add("mfa", "trust_browser", trust, c.TrustBrowser == nil)
 }
 
 // warnOfUnusedFactors says how many people have a second factor that they are not asked for.

@@ -113,6 +113,9 @@ func (a *App) start(parent context.Context) error {
 	if err := a.warnOfUnusedFactors(ctx, a.rt.Store); err != nil {
 		return err
 	}
+	if err := a.limitTrust(ctx, a.rt.Store); err != nil {
+		return err
+	}
 	if err := a.warnOfLostPasskeys(ctx, a.rt.Store); err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func backup(c *call) error {
 
 // grantTables are the tables whose rows grant access until they are used or ended, beside that of tokens. A backup does
 // not know whether that has happened since.
-var grantTables = []string{"sessions", "flows", "half_logins", "links", "device_grants"}
+var grantTables = []string{"sessions", "flows", "half_logins", "links", "device_grants", "trusted_browsers"}
 
 func restore(c *call) (err error) {
 	app, err := c.loadApp()

@@ -17,12 +17,14 @@ func resetMFACommand() *cobra.Command {
 		`Removes the second factors of an account, ends its sessions, and says which other ways in
 are left. The password stays, so that whoever knows it can sign in and add factors of
 their own: --link ends it, and makes a one-time link to set a new one. Without --totp,
---passkeys or --codes, all are removed. It is the way back in for the last administrator,
-also for one that the deployment manages. It asks before, unless --yes is given.`, cobra.ExactArgs(1), userResetMFA)
+--passkeys, --codes or --browsers, all are removed; no browser stays trusted in any case.
+It is the way back in for the last administrator, also for one that the deployment
+manages. It asks before, unless --yes is given.`, cobra.ExactArgs(1), userResetMFA)
 	f := cmd.Flags()
 	f.Bool("totp", false, "remove all authenticator apps")
 	f.Bool("passkeys", false, "remove all passkeys")
 	f.Bool("codes", false, "remove the recovery codes")
+	f.Bool("browsers", false, "trust no browser any more")
 	f.Bool("yes", false, "do not ask")
 	linkFlags(cmd)
 	return cmd
@@ -84,8 +86,9 @@ func (c *call) printReset(e *env, u store.User, done account.MFAReset, site stri
 		return fmt.Errorf("it is done, but looking up what is left failed: %w", err)
 	}
 	removed := api.NewMFAReset(done, account.AccessLeft{}).Removed
-	said := fmt.Sprintf("removed from %s: %d authenticator app(s), %d passkey(s), %d recovery code(s); "+
-		"%d session(s) ended", sanitize(u.Username), removed.TOTP, removed.Passkeys, removed.Codes, removed.Sessions)
+	said := fmt.Sprintf("removed from %s: %d authenticator app(s), %d passkey(s), %d recovery code(s), "+
+		"%d trusted browser(s); %d session(s) ended", sanitize(u.Username), removed.TOTP, removed.Passkeys, removed.Codes,
+		removed.Trusted, removed.Sessions)
 	out := resetMFAJSON{accountJSON: newAccountJSON(u), Removed: removed}
 	out.accessLeftJSON = left
 	if done.Link == nil {
@@ -123,6 +126,9 @@ func factorsText(v account.FactorOverview) string {
 		list = append(list, fmt.Sprintf("%d passkey(s)", v.Passkeys))
 	}
 	list = append(list, fmt.Sprintf("%d recovery code(s) left", v.Codes.Left))
+	if v.Browsers > 0 {
+		list = append(list, fmt.Sprintf("%d trusted browser(s)", v.Browsers))
+	}
 	if v.Locked() {
 		list = append(list, "locked after too many wrong codes")
 	}

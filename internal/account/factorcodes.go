@@ -19,6 +19,9 @@ type FactorOverview struct {
 	Codes store.RecoveryCodes
 	// PasskeyUsedAt is when a passkey was last used, zero for never.
 	PasskeyUsedAt time.Time
+	// Browsers is in how many browsers no second factor is asked for. The command line does not know for how long, and
+	// counts all that the store has not ended.
+	Browsers int
 	// Demanded means that the person has to have a second factor.
 	Demanded bool
 }
@@ -61,16 +64,20 @@ func (s FactorActions) Overview(ctx context.Context, u store.User) (FactorOvervi
 			}
 		}
 	}
+	if out.Browsers, err = s.countTrusted(ctx, u); err != nil {
+		return out, err
+	}
 	out.Demanded = s.second().Demands(u)
 	out.Codes, err = s.Store.RecoveryCodes(ctx, u.ID)
 	return out, err
 }
 
 // CodesNeedPassword reports whether new recovery codes need the password: a session whose second step was a recovery
-// code has proved no factor since. Whoever found the sheet with the codes must not get a new one.
+// code, or trust in the browser, has proved no factor since. Whoever found the sheet with the codes, or the browser, must
+// not get a new one.
 func CodesNeedPassword(sess *store.Session) bool {
 	m := assurance.Methods(sess.Methods)
-	return m.Has(assurance.RecoveryCode) && !m.Has(assurance.TOTP) && !m.Has(assurance.Passkey)
+	return (m.Has(assurance.RecoveryCode) || m.Has(assurance.Trusted)) && !m.Has(assurance.TOTP) && !m.Has(assurance.Passkey)
 }
 
 // MakeRecoveryCodes replaces the recovery codes of the actor by new ones and returns them: this once, as only their

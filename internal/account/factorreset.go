@@ -17,6 +17,7 @@ type ResetMFA struct {
 	// Passkeys means all of them, also those that sign in alone.
 	Passkeys bool
 	Codes    bool // recovery codes; those of whoever has no second factor left end anyway
+	Browsers bool // trust in browsers, which ends with all the others, too: this alone takes no factor
 	// Sessions ends all sessions; otherwise they lose the level that the removed factors gave them. Sign-ins that wait for
 	// their second step end in any case, and browsers are no longer known.
 	Sessions   bool
@@ -27,7 +28,7 @@ type ResetMFA struct {
 }
 
 // ResetMethods are the names of what can be taken, in the order of [ResetMFA].
-var ResetMethods = []string{factorTOTP, factorPasskeys, factorCodes}
+var ResetMethods = []string{factorTOTP, factorPasskeys, factorCodes, factorBrowsers}
 
 // Take makes r take the methods of some names, all of them where there is none. It returns an *[InvalidError] (methods)
 // for a name that is not among [ResetMethods].
@@ -43,6 +44,8 @@ func (r *ResetMFA) Take(methods ...string) error {
 			r.Passkeys = true
 		case factorCodes:
 			r.Codes = true
+		case factorBrowsers:
+			r.Browsers = true
 		default:
 			return invalid("methods", "fault.mfa_methods", "methods", strings.Join(ResetMethods, ", "))
 		}
@@ -56,6 +59,7 @@ type MFAReset struct {
 	Apps      []string // names of the authenticator apps
 	Passkeys  []string // names of the passkeys
 	Codes     int      // that were unused
+	Browsers  int      // that were trusted
 	Recovered login.Recovered
 	Link      *IssuedLink // nil without one
 }
@@ -69,7 +73,7 @@ func (s FactorActions) ResetMFA(ctx context.Context, a Actor, userID string, r R
 	if f.expires(r.Expires); f.err() != nil {
 		return MFAReset{}, f.err()
 	}
-	if !r.TOTP && !r.Passkeys && !r.Codes {
+	if !r.TOTP && !r.Passkeys && !r.Codes && !r.Browsers {
 		return MFAReset{}, invalid("methods", "fault.mfa_methods", "methods", strings.Join(ResetMethods, ", "))
 	}
 	hash, err := s.unknownPassword(ctx, a, r)
@@ -128,6 +132,9 @@ func (s FactorActions) takeFactors(ctx context.Context, tx store.Tx, e *store.Ev
 	out *MFAReset,
 ) error {
 	have, err := tx.RecoveryCodes(ctx, u.ID)
+	if err == nil {
+		out.Browsers, err = tx.ForgetTrustedBrowsers(ctx, u.ID) // counted before they end with what they stand on
+	}
 	if err != nil {
 		return err
 	}
@@ -159,6 +166,7 @@ func (s FactorActions) takeFactors(ctx context.Context, tx store.Tx, e *store.Ev
 	describeCount(e, "totps_removed", len(out.Apps))
 	describeCount(e, "passkeys_removed", len(out.Passkeys))
 	describeCount(e, "recovery_codes_removed", out.Codes)
+	describeCount(e, "browsers_trusted_no_more", out.Browsers)
 	return nil
 }
 

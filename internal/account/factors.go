@@ -26,6 +26,7 @@ const (
 	factorTOTP     = "totp"
 	factorPasskeys = "passkeys"
 	factorCodes    = "codes"
+	factorBrowsers = "browsers" // that are trusted
 )
 
 // on returns an error where nobody has second factors.

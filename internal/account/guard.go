@@ -72,7 +72,7 @@ func (s *core) second() login.SecondFactors {
 
 // checkProof refuses what the session has not proved enough for.
 func (s *core) checkProof(a Actor, sess store.Session, u store.User) error {
-	p := assurance.Proof{Level: s.levelOf(&sess), AuthAt: sess.AuthAt, MFAAt: sess.MFAAt}
+	p := assurance.Proof{Level: s.levelOf(&sess, u), AuthAt: sess.AuthAt, MFAAt: sess.MFAAt}
 	if a.AuthAt.Before(p.AuthAt) { // from the store, not only from the caller
 		p.AuthAt = a.AuthAt
 	}
@@ -86,12 +86,14 @@ func (s *core) checkProof(a Actor, sess store.Session, u store.User) error {
 	return errMFA()
 }
 
-// levelOf returns the level of a session.
-func (s *core) levelOf(sess *store.Session) assurance.Level {
+// levelOf returns the level of a session of a user.
+func (s *core) levelOf(sess *store.Session, u store.User) assurance.Level {
+	believed := *sess
 	if s.Methods != nil {
-		return s.Methods(sess).Level()
+		believed.Methods = string(s.Methods(sess))
 	}
-	return assurance.Methods(sess.Methods).Level()
+	m, _ := s.second().Believed(&believed, u)
+	return m.Level()
 }
 
 // requireAdmin allows administrators regardless of freshness, for actions that change no account.
@@ -127,7 +129,7 @@ func (s *core) effective(sess *store.Session, u store.User) (acting store.User, 
 		effective = (*login.OIDC)(nil).Effective
 	}
 	u = effective(sess, u)
-	if held = s.second().HoldsBack(u, s.levelOf(sess)); held {
+	if held = s.second().HoldsBack(u, s.levelOf(sess, u)); held {
 		u.Role = store.RoleUser
 	}
 	return u, held

@@ -178,7 +178,7 @@ func (s *Service) checkChangeable(sess store.Session, u store.User) error {
 		return errPasswordsOff()
 	case u.PasswordHash == "":
 		return refuse(CodeNoPassword, "refused.no_password")
-	case s.second().Asks(u) && !s.levelOf(&sess).Satisfies(assurance.Two):
+	case s.second().Asks(u) && !s.levelOf(&sess, u).Satisfies(assurance.Two):
 		return errMFA()
 	}
 	return nil

@@ -91,7 +91,7 @@ func (s SessionActions) EndOtherSessions(ctx context.Context, a Actor) (int, err
 		n = len(ended)
 		out, err := s.recoverAccount(ctx, tx, a, e, u, login.Recovery{
 			KeepSessions: true, KeepLinks: true, KeepTokens: true,
-			KeepDevices: a.Client.Devices,
+			KeepDevices: a.Client.Devices, KeepTrusted: a.Client.Trusted,
 		})
 		out.Sessions = n
 		out.Describe(e.Details)
@@ -109,7 +109,7 @@ func (s SessionActions) EndAllOwnSessions(ctx context.Context, a Actor) error {
 		}
 		setTarget(e, u)
 		_, err = s.recoverAccount(ctx, tx, a, e, u, login.Recovery{
-			KeepLinks: true, KeepTokens: true, KeepDevices: a.Client.Devices,
+			KeepLinks: true, KeepTokens: true, KeepDevices: a.Client.Devices, KeepTrusted: a.Client.Trusted,
 		})
 		return err
 	})
@@ -175,6 +175,9 @@ func (s SessionActions) EndAllSessions(ctx context.Context, a Actor) (int, error
 			return err
 		}
 		_, err = tx.ForgetDevices(ctx, store.AllUsers)
+		if err == nil {
+			_, err = tx.ForgetTrustedBrowsers(ctx, store.AllUsers)
+		}
 		n = len(ended)
 		e.Details["sessions_ended"] = strconv.Itoa(n)
 		return err

@@ -57,8 +57,8 @@ const (
 type TokenActions struct{ *core }
 
 // tokenLevel returns the level of a token that is made in a session: two factors at most, as it can be stolen.
-func (s TokenActions) tokenLevel(sess store.Session) string {
-	if s.levelOf(&sess).Satisfies(assurance.Two) {
+func (s TokenActions) tokenLevel(sess store.Session, u store.User) string {
+	if s.levelOf(&sess, u).Satisfies(assurance.Two) {
 		return string(assurance.Two)
 	}
 	return string(assurance.One)
@@ -99,7 +99,7 @@ func (s TokenActions) CreateOwn(ctx context.Context, a Actor, n NewToken) (Issue
 // ownerOf returns the actor, whose session has to meet OwnNeed, as the owner of a token that is made in it.
 func (s TokenActions) ownerOf(ctx context.Context, tx store.Reader, a Actor, t *store.Token) (store.User, error) {
 	sess, u, err := s.requireFreshSession(ctx, tx, a)
-	t.Level, t.Provider, t.Issuer, t.Subject = s.tokenLevel(sess), sess.Provider, sess.Issuer, sess.Subject
+	t.Level, t.Provider, t.Issuer, t.Subject = s.tokenLevel(sess, u), sess.Provider, sess.Issuer, sess.Subject
 	if err != nil {
 		return u, err
 	}
@@ -202,7 +202,7 @@ func (s TokenActions) byOwnerAt(ctx context.Context, a Actor, level *string) tok
 		case u.ID != owner.ID:
 			return store.ErrNotFound
 		}
-		*level = s.tokenLevel(sess)
+		*level = s.tokenLevel(sess, u)
 		setTarget(e, owner)
 		return nil
 	}

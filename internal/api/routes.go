@@ -43,5 +43,6 @@ func Routes(d *web.Deps, c Config) ([]web.Route, error) {
 
 // AccountRoutes returns the routes with which somebody reads and changes the own account. They are part of [Routes].
 func AccountRoutes(d *web.Deps) []web.Route {
-	return slices.Concat(me{d}.routes(), ownFactors{d}.routes(), ownTokens{d}.routes(), ownPasskeys{d}.routes())
+	return slices.Concat(me{d}.routes(), ownFactors{d}.routes(), ownTokens{d}.routes(), ownPasskeys{d}.routes(),
+		ownBrowsers{d}.routes())
 }

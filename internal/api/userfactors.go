@@ -37,7 +37,7 @@ func NewUserDetails(ctx context.Context, s *account.Service, u store.User) (User
 type (
 	// resetMFA says what is taken from a user.
 	resetMFA struct {
-		Methods     []string `json:"methods"`      // totp, passkeys, codes; all when left out or empty
+		Methods     []string `json:"methods"`      // totp, passkeys, codes, browsers; all when left out or empty
 		EndSessions *bool    `json:"end_sessions"` // true when left out
 		Identities  bool     `json:"identities"`   // unlink the person at every provider, too
 		Tokens      bool     `json:"tokens"`       // revoke tokens of programs, too
@@ -59,6 +59,7 @@ type (
 		Codes      int `json:"codes"`    // that were unused
 		Sessions   int `json:"sessions"` // that ended
 		Browsers   int `json:"browsers"` // that are no longer known
+		Trusted    int `json:"trusted_browsers"`
 		Tokens     int `json:"tokens"`
 		Identities int `json:"identities"`
 	}
@@ -70,7 +71,8 @@ func NewMFAReset(done account.MFAReset, left account.AccessLeft) MFAReset {
 	out := MFAReset{
 		Removed: RemovedFactors{
 			TOTP: len(done.Apps), Passkeys: len(done.Passkeys), Codes: done.Codes,
-			Sessions: done.Recovered.Sessions, Browsers: done.Recovered.Devices, Tokens: done.Recovered.Tokens,
+			Sessions: done.Recovered.Sessions, Browsers: done.Recovered.Devices, Trusted: done.Browsers,
+			Tokens:     done.Recovered.Tokens,
 			Identities: len(done.Recovered.Unlinked),
 		},
 		Identities: access.Identities, Tokens: access.Tokens, Passkeys: access.Passkeys,

@@ -252,7 +252,10 @@ func (s *Service) finishHalfLogin(ctx context.Context, tx store.Tx, c Client, st
 	if provesAgain(methods) {
 		via.MFAAt = s.Clock().UTC()
 	}
-	return s.enter(ctx, tx, c, p, u, via, out)
+	if err := s.enter(ctx, tx, c, p, u, via, out); err != nil {
+		return err
+	}
+	return s.trustBrowser(ctx, tx, c, h, u, methods, out)
 }
 
 // provesAgain reports whether methods of a second step are proof of the factor itself: a recovery code is none, so that

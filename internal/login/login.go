@@ -44,6 +44,9 @@ type Client struct {
 	Session   string   // session token of the request, "" for none
 	Others    []string // other session tokens that came along; see session.Presented
 	Devices   []string // device tokens of the request, see signin.go
+	Trusted   []string // tokens of trusted browsers of the request, see trust.go
+	// TrustBrowser means that the person asks to trust the browser. Only a proof of a second factor itself grants it.
+	TrustBrowser bool
 }
 
 func (c Client) ip() string {

@@ -15,6 +15,7 @@ type Recovery struct {
 	KeepSessions bool     // keep all sessions
 	KeepSession  string   // id of one session to keep
 	KeepDevices  []string // device tokens of browsers that stay known
+	KeepTrusted  []string // tokens of browsers that stay trusted
 	KeepLinks    bool     // one-time links stay valid
 	KeepTokens   bool     // tokens of programs stay valid
 	Passkeys     bool     // remove all passkeys; those made since LinkedSince sign in alone no more in any case
@@ -33,6 +34,7 @@ type Recovery struct {
 // Recovered says what was revoked, and which identities are left.
 type Recovered struct {
 	Sessions, Devices, Links, Tokens int
+	Trusted                          int // browsers that were trusted
 	Passkeys, PasskeysLeft           int
 	PasskeysDistrusted               int // of those left: they sign in alone no more
 	Unlinked, Remaining              []store.Identity
@@ -47,7 +49,7 @@ func (r Recovered) Describe(details map[string]string) {
 		details["sessions_ended"] = strconv.Itoa(r.Sessions)
 	}
 	for name, n := range map[string]int{
-		"browsers_forgotten": r.Devices, "links_canceled": r.Links, "tokens_revoked": r.Tokens,
+		"browsers_forgotten": r.Devices, "browsers_trusted_no_more": r.Trusted, "links_canceled": r.Links, "tokens_revoked": r.Tokens,
 		"passkeys_removed": r.Passkeys, "passkeys_left": r.PasskeysLeft, "passkeys_distrusted": r.PasskeysDistrusted,
 		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Remaining),
 		"totps_removed": r.TOTPs, "totps_left": r.TOTPsLeft,
@@ -70,6 +72,7 @@ type accessPath struct {
 var accessPaths = []accessPath{
 	{"sessions", endSessions},
 	{"devices", forgetDevices},
+	{"trusted_browsers", forgetTrusted},
 	{"links", cancelLinks},
 	{"tokens", revokeTokens},
 	{"flows", endFlows},
@@ -107,12 +110,21 @@ func endSessions(ctx context.Context, tx store.Tx, u store.User, r Recovery, out
 }
 
 func forgetDevices(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) (err error) {
-	keep := make([]store.TokenHash, len(r.KeepDevices))
-	for i, token := range r.KeepDevices {
-		keep[i] = store.HashToken(token)
-	}
-	out.Devices, err = tx.ForgetDevices(ctx, u.ID, keep...)
+	out.Devices, err = tx.ForgetDevices(ctx, u.ID, hashes(r.KeepDevices)...)
 	return err
+}
+
+func forgetTrusted(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) (err error) {
+	out.Trusted, err = tx.ForgetTrustedBrowsers(ctx, u.ID, hashes(r.KeepTrusted)...)
+	return err
+}
+
+func hashes(tokens []string) []store.TokenHash {
+	list := make([]store.TokenHash, len(tokens))
+	for i, token := range tokens {
+		list[i] = store.HashToken(token)
+	}
+	return list
 }
 
 func cancelLinks(ctx context.Context, tx store.Tx, u store.User, r Recovery, out *Recovered) (err error) {

@@ -39,6 +39,8 @@ type SecondFactors struct {
 	NoPasskeys, NoPasskeyLogin bool
 	// PasskeyDomain is what passkeys belong to on the hosts that are it or lie below it, "" for each host by itself.
 	PasskeyDomain string
+	// TrustBrowser is how long a browser in which a second factor was proved need not prove one again; 0 for not at all.
+	TrustBrowser time.Duration
 }
 
 // Demands reports whether a user has to have a second factor.

@@ -25,10 +25,13 @@ const (
 const DeviceCookie = "device"
 
 // ParseDevices returns the device tokens in a cookie value; malformed ones are dropped.
-func ParseDevices(value string) []string {
+func ParseDevices(value string) []string { return parseTokens(value, maxDevices) }
+
+// parseTokens returns the tokens in a cookie value that holds several, at most so many.
+func parseTokens(value string, most int) []string {
 	var tokens []string
 	for t := range strings.SplitSeq(value, ".") {
-		if store.ValidToken(t) && len(tokens) < maxDevices {
+		if store.ValidToken(t) && len(tokens) < most {
 			tokens = append(tokens, t)
 		}
 	}
@@ -76,6 +79,7 @@ type SignedIn struct {
 	Session store.Session
 	User    store.User
 	Devices string // new value of the device cookie, "" for no change
+	Trusted string // new value of the cookie of trusted browsers, "" for no change
 	Return  string // as [SignInOptions].Return
 }
 
@@ -127,11 +131,14 @@ func (s *Service) signIn(ctx context.Context, c Client, p Proof, via SignInOptio
 	if ignoreNotFound(err) != nil {
 		return SignedIn{}, err
 	}
-	next, due := s.nextStep(u, via)
+	next, err := s.nextStep(ctx, s.Store, c, u, via)
+	if err != nil {
+		return SignedIn{}, err
+	}
 	var h store.HalfLogin
 	var token string
-	if next != "" {
-		if token, h, err = s.newHalfLogin(ctx, c, p, via, next, due); err != nil {
+	if next.purpose != "" {
+		if token, h, err = s.newHalfLogin(ctx, c, p, via, next.purpose, next.due); err != nil {
 			return SignedIn{}, err
 		}
 	}
@@ -147,18 +154,22 @@ func (s *Service) signIn(ctx context.Context, c Client, p Proof, via SignInOptio
 				return err
 			}
 		}
-		now, _ := s.nextStep(u, via)
+		now, err := s.nextStep(ctx, tx, c, u, via)
 		switch {
-		case now != next:
+		case err != nil:
+			return err
+		case now.purpose != next.purpose:
 			return errStepChanged
-		case next == "":
+		case now.trust != nil:
+			return s.enterTrusted(ctx, tx, c, p, u, via, *now.trust, &out)
+		case next.purpose == "":
 			return s.enter(ctx, tx, c, p, u, via, &out)
 		}
-		out.User, out.Step = u, &NextStep{Token: token, Purpose: next, ExpiresAt: h.ExpiresAt}
+		out.User, out.Step = u, &NextStep{Token: token, Purpose: next.purpose, ExpiresAt: h.ExpiresAt}
 		// Whoever was invited has no grace, and gets none by leaving the page and coming back with the password.
-		asked := next == store.HalfLoginOffer || next == store.HalfLoginEnroll && via.Method == MethodLink
+		asked := next.purpose == store.HalfLoginOffer || next.purpose == store.HalfLoginEnroll && via.Method == MethodLink
 		if asked && u.Factors.DueAt.IsZero() {
-			u.Factors.DueAt = due
+			u.Factors.DueAt = next.due
 			if err := tx.SetFactors(ctx, u.ID, u.Factors); err != nil {
 				return err
 			}
@@ -168,9 +179,9 @@ func (s *Service) signIn(ctx context.Context, c Client, p Proof, via SignInOptio
 	return out, err
 }
 
-// nextStep is [SecondFactors.next] for a sign-in. Before an identity is linked, a second factor that there is has to be
+// stepDue is [SecondFactors.next] for a sign-in. Before an identity is linked, a second factor that there is has to be
 // proved, also where only the rights that come with the link demand it.
-func (s *Service) nextStep(u store.User, via SignInOptions) (store.HalfLoginPurpose, time.Time) {
+func (s *Service) stepDue(u store.User, via SignInOptions) (store.HalfLoginPurpose, time.Time) {
 	step, due := s.Second.next(u, via.Methods, via, s.Clock().UTC())
 	if via.Link && step == "" && s.Second.Has(u) {
 		step = store.HalfLoginVerify

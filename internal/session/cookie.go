@@ -127,7 +127,7 @@ func isOurs(name, base string) bool {
 // ourSuffixes are the names that [Cookie.Prefixed] puts after the base; what ends in "-" goes on.
 var ourSuffixes = []string{
 	"ceremony", "ceremony-", "device", "first", "flash", "flow-", "form", "handover", "language", "link", "probe", "step",
-	"theme",
+	"theme", "trusted",
 }
 
 // hasBase reports whether a name without a prefix is a base, or one of ours that begins with it. A configured base may

@@ -94,6 +94,7 @@ func (q *Request) Client() login.Client {
 		IP: q.ClientIP, UserAgent: q.http.UserAgent(), Host: q.Host, RequestID: q.ID, Session: q.Token,
 		Others:  q.presented().Others(q.Token),
 		Devices: login.ParseDevices(q.Cookie.PrefixedValue(q.http, login.DeviceCookie)),
+		Trusted: login.ParseTrusted(q.Cookie.PrefixedValue(q.http, login.TrustedCookie)),
 	}
 }
 
@@ -130,6 +131,9 @@ func (q *Request) SetSession(w http.ResponseWriter, in login.SignedIn) {
 	q.deps.Sessions.SetCookie(q.http.Context(), w, q.Cookie, q.Host, q.presented(), in.Token, in.Session)
 	if in.Devices != "" {
 		http.SetCookie(w, q.Cookie.Prefixed(login.DeviceCookie, in.Devices, login.DeviceTTL()))
+	}
+	if in.Trusted != "" {
+		http.SetCookie(w, q.Cookie.Prefixed(login.TrustedCookie, in.Trusted, q.deps.Login.Second.TrustBrowser))
 	}
 	q.stayNoLonger(w)
 }

@@ -229,7 +229,7 @@ func (t *tx) takeTrust(ctx context.Context, q queryer, userID string) error {
 func withoutTrust(s *store.Session) store.SessionLevel {
 	left := assurance.Methods(s.Methods).Without(assurance.Trusted)
 	l := store.SessionLevel{Methods: string(left)}
-	if left.Has(assurance.TOTP) || left.Has(assurance.Passkey) || left.IsVouched() {
+	if left.ProveFactor() {
 		l.MFAAt = s.MFAAt
 	}
 	return l

@@ -12,7 +12,8 @@ import (
 
 // sections are the account pages, in the order of their links.
 var sections = [...]string{
-	"", "profile", "password", "two-factor", "passkeys", "providers", "sessions", "tokens", "activity", "appearance",
+	"", "profile", "password", "two-factor", "passkeys", "providers", "sessions", "browsers", "tokens", "activity",
+	"appearance",
 }
 
 // accountPage begins an account page. section is its path below "account/".
@@ -24,7 +25,7 @@ func accountPage(d *web.Deps, q *web.Request, section, template string, data any
 	for _, s := range sections {
 		if s == "providers" && d.OIDC == nil || s == "password" && !d.Login.Passwords.Of(q.Live.User) ||
 			s == "tokens" && !q.HasTokens() || s == "two-factor" && !hasFactors(d) ||
-			s == "passkeys" && !d.Login.PasskeysOn() {
+			s == "passkeys" && !d.Login.PasskeysOn() || s == "browsers" && !d.Accounts.Factors.TrustsBrowsers() {
 			continue
 		}
 		id, href := s, q.At("/account/"+s)

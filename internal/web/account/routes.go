@@ -28,6 +28,7 @@ func Routes(d *web.Deps) []web.Route {
 		web.Form("/account/sessions/{id}/revoke", web.SignedIn, sessions.confirmRevoke, sessions.revoke),
 		web.Form("/account/appearance", web.SignedIn, appearance.show, appearance.post),
 		passkeyRoutes(d),
+		browserRoutes(d),
 	)
 	routes = append(routes, twoFactorRoutes(d)...)
 	if d.Accounts.Tokens != nil {

@@ -12,7 +12,7 @@ import (
 
 // verify ends the second step of a sign-in with a passkey.
 func (h *Passkeys) verify(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	form, err := readPasskey(w, r)
+	form, err := readPasskey(w, r, trustField)
 	if err != nil {
 		return err
 	}
@@ -22,13 +22,16 @@ func (h *Passkeys) verify(w http.ResponseWriter, r *http.Request, q *web.Request
 		return err
 	}
 	response, _ := q.AssertionOf(form)
-	in, err := h.Login.VerifyPasskey(r.Context(), q.Client(), q.StepToken(), response)
+	c := q.Client()
+	c.TrustBrowser = form.Ticked(trustField)
+	page := func() ui.Page { return tickTrust(second.codePage(q, st), c.TrustBrowser) }
+	in, err := h.Login.VerifyPasskey(r.Context(), c, q.StepToken(), response)
 	if errors.Is(err, login.ErrWrongPasskey) {
-		writeRefused(w, r, q, second.codePage(q, st), err)
+		writeRefused(w, r, q, page(), err)
 		return nil
 	}
 	if err != nil {
-		return second.refuse(w, r, q, "", func() ui.Page { return second.codePage(q, st) }, err)
+		return second.refuse(w, r, q, "", page, err)
 	}
 	second.finish(w, r, q, in)
 	return nil

@@ -22,6 +22,9 @@ const (
 	enrollTOTPPage = web.EnrollPage + "/totp"
 )
 
+// trustField is the box with which somebody asks for the browser to be trusted.
+const trustField = "trust_browser"
+
 // againField is the button that gives a half-login up.
 const againField = "again"
 
@@ -50,6 +53,7 @@ type verifyPage struct {
 	None     string          // why not, of somebody who has one
 	Until    string          // how long there is
 	Others   []ui.Link
+	Trust    *ui.Box // of the form for a code, nil where no browser is trusted
 }
 
 // state returns the half-login of the browser; ok is false when a response has been written. A page for another purpose
@@ -174,8 +178,40 @@ func (h *Second) codePage(q *web.Request, st login.HalfLoginState) ui.Page {
 	case d.Passkey != nil:
 		d.Passkey.Or = q.Text("login.or")
 	}
+	h.offerTrust(q, st, &d)
 	page := h.page(q, st, "verify", title)
 	page.Switch, page.Data = languageSwitch(q, "verify"), d
+	return page
+}
+
+// offerTrust adds the box that asks for the browser to be trusted, to one form: the script takes it along to the other.
+func (h *Second) offerTrust(q *web.Request, st login.HalfLoginState, d *verifyPage) {
+	if !h.Login.Second.MayTrust(st.User) {
+		return
+	}
+	span := q.Span(h.Login.Second.TrustBrowser)
+	box := &ui.Box{ID: trustField, Label: q.Text("verify.trust", "span", span), Hint: q.Text("verify.trust_hint")}
+	switch {
+	case d.Fields != nil:
+		d.Trust = box
+		if d.Passkey != nil {
+			d.Passkey.Keep = trustField
+		}
+	case d.Passkey != nil:
+		d.Passkey.Box = box
+	}
+}
+
+// tickTrust leaves the box of a page that is shown again as it was sent.
+func tickTrust(page ui.Page, ticked bool) ui.Page {
+	if d, ok := page.Data.(verifyPage); ok {
+		if d.Trust != nil {
+			d.Trust.Ticked = ticked
+		}
+		if d.Passkey != nil && d.Passkey.Box != nil {
+			d.Passkey.Box.Ticked = ticked
+		}
+	}
 	return page
 }
 
@@ -185,8 +221,8 @@ func (h *Second) timeLeft(q *web.Request, st login.HalfLoginState) string {
 }
 
 func (h *Second) post(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	return h.take(w, r, q, web.CodeField, h.codePage, func(code string) (login.SignedIn, error) {
-		return h.Login.VerifyCode(r.Context(), q.Client(), q.StepToken(), code)
+	return h.take(w, r, q, web.CodeField, h.codePage, func(c login.Client, code string) (login.SignedIn, error) {
+		return h.Login.VerifyCode(r.Context(), c, q.StepToken(), code)
 	})
 }
 
@@ -217,18 +253,18 @@ func (h *Second) recoveryPage(q *web.Request, st login.HalfLoginState) ui.Page {
 }
 
 func (h *Second) postRecovery(w http.ResponseWriter, r *http.Request, q *web.Request) error {
-	return h.take(w, r, q, web.RecoveryField, h.recoveryPage, func(code string) (login.SignedIn, error) {
-		return h.Login.VerifyRecoveryCode(r.Context(), q.Client(), q.StepToken(), code)
+	return h.take(w, r, q, web.RecoveryField, h.recoveryPage, func(c login.Client, code string) (login.SignedIn, error) {
+		return h.Login.VerifyRecoveryCode(r.Context(), c, q.StepToken(), code)
 	})
 }
 
 // take reads a form of the second step and ends it with verify. page shows it again.
 func (h *Second) take(w http.ResponseWriter, r *http.Request, q *web.Request, field string,
-	page func(*web.Request, login.HalfLoginState) ui.Page, verify func(code string) (login.SignedIn, error),
+	page func(*web.Request, login.HalfLoginState) ui.Page, verify func(c login.Client, code string) (login.SignedIn, error),
 ) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
-		err = form.Once(field, againField)
+		err = form.Once(field, againField, trustField)
 	}
 	if err != nil {
 		return err
@@ -240,9 +276,11 @@ func (h *Second) take(w http.ResponseWriter, r *http.Request, q *web.Request, fi
 	if done, err := h.giveUp(w, r, q, form, st); done {
 		return err
 	}
-	in, err := verify(form.Get(field))
+	c := q.Client()
+	c.TrustBrowser = form.Ticked(trustField)
+	in, err := verify(c, form.Get(field))
 	if err != nil {
-		return h.refuse(w, r, q, field, func() ui.Page { return page(q, st) }, err)
+		return h.refuse(w, r, q, field, func() ui.Page { return tickTrust(page(q, st), c.TrustBrowser) }, err)
 	}
 	h.finish(w, r, q, in)
 	return nil
