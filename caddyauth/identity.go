@@ -175,7 +175,9 @@ type identityKey struct {
 	methods string
 }
 
-func keyOfIdentity(o *login.OIDC, l *session.Live) identityKey { return identityKey{o, l.Held, l.Session.Methods} }
+func keyOfIdentity(o *login.OIDC, l *session.Live) identityKey {
+	return identityKey{o, l.Held, l.Session.Methods}
+}
 
 // gateIdentityKey is the same for a gate that sends only some of the groups.
 type gateIdentityKey struct {

@@ -34,9 +34,6 @@ func (c *MFAConfig) parseTrustBrowser(d *caddyfile.Dispenser) error {
 	return wrapErr(d, c.checkTrustBrowser())
 }
 
-// minTrustBrowser is the shortest trust that the next sign-in could be any different by.
-const minTrustBrowser = time.Minute
-
 func (c *MFAConfig) checkTrustBrowser() error {
 	if c.TrustBrowser == nil || *c.TrustBrowser == 0 {
 		return nil
@@ -44,9 +41,6 @@ func (c *MFAConfig) checkTrustBrowser() error {
 	switch lasts := time.Duration(*c.TrustBrowser); {
 	case lasts < 0:
 		return errors.New("mfa trust_browser: must not be negative")
-	case lasts < minTrustBrowser:
-		return fmt.Errorf("mfa trust_browser %s: it would be over before the next sign-in; use %s or more, or off",
-			lasts, duration.Text(minTrustBrowser))
 	case lasts > login.MaxTrustBrowser:
 		return fmt.Errorf("mfa trust_browser %s: it is the only second factor of a sign-in for that long; use at most %s",
 			duration.Text(lasts), duration.Text(login.MaxTrustBrowser))

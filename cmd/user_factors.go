@@ -86,9 +86,12 @@ func (c *call) printReset(e *env, u store.User, done account.MFAReset, site stri
 		return fmt.Errorf("it is done, but looking up what is left failed: %w", err)
 	}
 	removed := api.NewMFAReset(done, account.AccessLeft{}).Removed
-	said := fmt.Sprintf("removed from %s: %d authenticator app(s), %d passkey(s), %d recovery code(s), "+
-		"%d trusted browser(s); %d session(s) ended", sanitize(u.Username), removed.TOTP, removed.Passkeys, removed.Codes,
-		removed.Trusted, removed.Sessions)
+	said := fmt.Sprintf("removed from %s: %d authenticator app(s), %d passkey(s), %d recovery code(s)",
+		sanitize(u.Username), removed.TOTP, removed.Passkeys, removed.Codes)
+	if removed.Trusted > 0 {
+		said += fmt.Sprintf(", %d trusted browser(s)", removed.Trusted)
+	}
+	said += fmt.Sprintf("; %d session(s) ended", removed.Sessions)
 	out := resetMFAJSON{accountJSON: newAccountJSON(u), Removed: removed}
 	out.accessLeftJSON = left
 	if done.Link == nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -21,11 +22,10 @@ type trustedBrowser struct {
 	Current   bool      `json:"current"` // the request comes from it
 }
 
-func newTrustedBrowser(b store.TrustedBrowser, present []string) trustedBrowser {
+func newTrustedBrowser(b store.TrustedBrowser, c login.Client) trustedBrowser {
 	return trustedBrowser{
 		ID: b.ID, UserAgent: b.UserAgent, IP: b.IP, CreatedAt: b.CreatedAt.UTC(), LastSeen: b.SeenAt.UTC(),
-		ExpiresAt: b.ExpiresAt.UTC(),
-		Current:   slices.ContainsFunc(present, func(token string) bool { return store.HashToken(token) == b.Hash }),
+		ExpiresAt: b.ExpiresAt.UTC(), Current: c.Is(b),
 	}
 }
 
@@ -63,9 +63,9 @@ func (o ownBrowsers) list(w http.ResponseWriter, r *http.Request, q *web.Request
 	if err != nil {
 		return err
 	}
-	present := q.Client().Trusted
+	c := q.Client()
 	ui.WriteJSON(w, r, http.StatusOK, newList(list, "", func(b store.TrustedBrowser) trustedBrowser {
-		return newTrustedBrowser(b, present)
+		return newTrustedBrowser(b, c)
 	}))
 	return nil
 }
@@ -79,7 +79,7 @@ func (o ownBrowsers) show(w http.ResponseWriter, r *http.Request, q *web.Request
 	if i < 0 {
 		return store.ErrNotFound
 	}
-	ui.WriteJSON(w, r, http.StatusOK, newTrustedBrowser(list[i], q.Client().Trusted))
+	ui.WriteJSON(w, r, http.StatusOK, newTrustedBrowser(list[i], q.Client()))
 	return nil
 }
 

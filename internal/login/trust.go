@@ -2,7 +2,9 @@ package login
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +28,14 @@ const MaxTrustBrowser = 90 * 24 * time.Hour
 
 // ParseTrusted returns the tokens of trusted browsers in a cookie value; malformed ones are dropped.
 func ParseTrusted(value string) []string { return parseTokens(value, maxTrusted) }
+
+// Is reports whether the request comes from a trusted browser, whether or not it still is one.
+func (c Client) Is(b store.TrustedBrowser) bool {
+	return slices.ContainsFunc(c.Trusted, func(token string) bool {
+		hash := store.HashToken(token)
+		return subtle.ConstantTimeCompare(hash[:], b.Hash[:]) == 1
+	})
+}
 
 // MayTrust reports whether a user may have a browser trusted: no administrator who has to have a second factor may.
 func (c SecondFactors) MayTrust(u store.User) bool {

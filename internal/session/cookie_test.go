@@ -210,7 +210,7 @@ func TestAnAppSetsNoCookieOfOurs(t *testing.T) {
 	for _, base := range []string{"", "way"} {
 		name := cmp.Or(base, "gatehouse")
 		for _, prefix := range []string{"", "__Host-", "__Secure-", "=", " =", "== "} {
-			for _, suffix := range []string{"", "-device", "-ceremony", "-flow-1"} {
+			for _, suffix := range []string{"", "-device", "-trusted", "-ceremony", "-flow-1"} {
 				lines := []string{"a=1; Path=/", prefix + name + suffix + "=x; Path=/; Domain=corp.test", "b=" + name + "=x"}
 				h := http.Header{"Set-Cookie": lines}
 				session.DropSetCookies(h, base)

@@ -13,7 +13,7 @@ import (
 
 // backToThree makes the schema that of version 3, as an update finds it.
 var backToThree = []string{
-	`DROP TABLE trusted_browsers`,
+	`DROP TABLE trusted_browsers`, `DROP INDEX sessions_trusted`,
 	`DROP TABLE passkeys`, `ALTER TABLE users DROP COLUMN webauthn_handle`,
 	`DROP TABLE half_logins`, `DROP TABLE recovery_codes`, `DROP TABLE totps`, `DROP INDEX users_with_mfa`, `DROP INDEX users_without_mfa`,
 	`ALTER TABLE users DROP COLUMN totp_count`, `ALTER TABLE users DROP COLUMN passkey_count`, `ALTER TABLE users DROP COLUMN ask_second_factor`,

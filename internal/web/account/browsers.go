@@ -52,15 +52,11 @@ func browserItemOf(q *web.Request, b store.TrustedBrowser) browserItem {
 	if device == "" {
 		device = q.Text("device.unknown")
 	}
-	it := browserItem{
+	return browserItem{
 		ID: b.ID, Device: device, Agent: b.UserAgent, IP: b.IP,
 		Which: q.Text("sessions.on", "device", device, "ip", b.IP, "time", q.UI.Time(b.CreatedAt)),
-		Since: b.CreatedAt, Last: b.SeenAt, Until: b.ExpiresAt,
+		Since: b.CreatedAt, Last: b.SeenAt, Until: b.ExpiresAt, Current: q.Client().Is(b),
 	}
-	for _, token := range q.Client().Trusted {
-		it.Current = it.Current || store.HashToken(token) == b.Hash
-	}
-	return it
 }
 
 func (h *Browsers) list(w http.ResponseWriter, r *http.Request, q *web.Request) error {

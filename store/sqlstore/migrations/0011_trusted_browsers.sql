@@ -19,3 +19,6 @@ CREATE TABLE trusted_browsers (
 CREATE UNIQUE INDEX trusted_browsers_id ON trusted_browsers (id);
 CREATE INDEX trusted_browsers_by_user ON trusted_browsers (user_id, created_at, id);
 CREATE INDEX trusted_browsers_by_expiry ON trusted_browsers (expires_at);
+
+-- Sessions that stand on such trust, which are few: see takeTrust.
+CREATE INDEX sessions_trusted ON sessions (user_id) WHERE methods LIKE '%trusted%';
