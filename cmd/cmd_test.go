@@ -87,6 +87,7 @@ func params(dir string, setup func(env *testscript.Env)) testscript.Params {
 			"tokenid":  tokenIDCmd,
 			"accepted": acceptedCmd,
 			"factor":   factorCmd,
+			"trust":    trustCmd,
 		},
 	}
 }

@@ -37,3 +37,20 @@ func factorCmd(ts *testscript.TestScript, neg bool, args []string) {
 		}))
 	})
 }
+
+// trust user: makes a browser a trusted one of a user.
+func trustCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: trust <user>")
+	}
+	withStore(ts, func(ctx context.Context, st store.Store) {
+		u := lookup(ctx, ts, st, args[0])
+		now := time.Now()
+		ts.Check(st.Change(ctx, func(tx store.Tx) error {
+			return tx.CreateTrustedBrowser(ctx, store.TrustedBrowser{
+				ID: store.NewID(now), Hash: store.HashToken(store.NewToken()), UserID: u.ID, MFAAt: now, CreatedAt: now,
+				ExpiresAt: now.Add(time.Hour),
+			})
+		}))
+	})
+}

@@ -365,8 +365,9 @@ type Tx interface {
 	// ForgetTrustedBrowsers deletes all trusted browsers of the user, or of all users ([AllUsers]), except those in keep,
 	// and returns their number. Where none is left, no session stands on such trust afterwards.
 	ForgetTrustedBrowsers(ctx context.Context, userID string, keep ...TokenHash) (int, error)
-	// LimitTrust lets no trusted browser last longer than that from its beginning, and returns how many ended sooner than
-	// they would have. With 0 all are deleted.
+	// LimitTrust lets no trusted browser last longer than that from its beginning, and returns how many end sooner than
+	// they would have. Of users with one whose trust is over by that, no session stands on such trust afterwards. With 0
+	// all are deleted.
 	LimitTrust(ctx context.Context, lasts time.Duration) (int, error)
 	// UseOnce reports whether kind and key are used for the first time before expires (replay protection).
 	UseOnce(ctx context.Context, kind, key string, now, expires time.Time) (bool, error)

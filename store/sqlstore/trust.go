@@ -169,7 +169,20 @@ func (t *tx) LimitTrust(ctx context.Context, lasts time.Duration) (int, error) {
 		return t.ForgetTrustedBrowsers(ctx, store.AllUsers)
 	}
 	var n int64
-	err := t.run(ctx, "limit the trust in browsers", func(ctx context.Context, q queryer) (err error) {
+	err := t.run(ctx, "limit the trust in browsers", func(ctx context.Context, q queryer) error {
+		over, err := collect(ctx, q, func(s scanner) (id string, err error) {
+			err = s.Scan(&id)
+			return id, err
+		}, `SELECT DISTINCT user_id FROM trusted_browsers WHERE expires_at > created_at + $1 AND created_at + $1 <= $2`,
+			lasts.Milliseconds(), toMillis(t.now()))
+		if err != nil {
+			return err
+		}
+		for _, userID := range over {
+			if err := t.takeTrust(ctx, q, userID); err != nil {
+				return err
+			}
+		}
 		n, err = affected(ctx, q, `UPDATE trusted_browsers SET expires_at = created_at + $1
 			WHERE expires_at > created_at + $1`, lasts.Milliseconds())
 		return err

@@ -254,12 +254,24 @@ var trustTests = []test{
 		}
 	}},
 	{"trust can be made shorter, and not longer", func(t *testing.T, s store.Store) {
-		u := addUser(t, s, "u")
-		b := addTrust(t, s, u, "b")
+		u, stands := withTrust(t, s, "u")
+		b, err := s.TrustedBrowser(t.Context(), store.HashToken("u"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := newTrust(u, "old")
+		old.CreatedAt, old.MFAAt = old.CreatedAt.Add(-30*time.Minute), old.MFAAt.Add(-30*time.Minute)
+		change(t, s, func(ctx context.Context, tx store.Tx) error { return tx.CreateTrustedBrowser(ctx, old) })
 		for _, c := range []struct {
 			lasts, until time.Duration
 			n            int
-		}{{2 * time.Hour, time.Hour, 0}, {time.Minute, time.Minute, 1}, {time.Hour, time.Minute, 0}} {
+			methods      string
+		}{
+			{2 * time.Hour, time.Hour, 0, "pwd trusted mfa"},
+			{45 * time.Minute, 45 * time.Minute, 2, "pwd trusted mfa"},
+			{20 * time.Minute, 20 * time.Minute, 2, "pwd"}, // the old one is over by that
+			{time.Hour, 20 * time.Minute, 0, "pwd"},
+		} {
 			var n int
 			change(t, s, func(ctx context.Context, tx store.Tx) (err error) {
 				n, err = tx.LimitTrust(ctx, c.lasts)
@@ -269,9 +281,12 @@ var trustTests = []test{
 			if err != nil || n != c.n || !got.ExpiresAt.Equal(b.CreatedAt.Add(c.until)) {
 				t.Errorf("%v: %d, %v, %v", c.lasts, n, got.ExpiresAt, err)
 			}
+			if m, _ := methodsOf(t, s, stands); m != c.methods {
+				t.Errorf("%v: a session has %q", c.lasts, m)
+			}
 		}
-		sweepAll(t, s, now().Add(2*time.Minute), 0, 10)
-		if trusts(t, s, "b") {
+		sweepAll(t, s, now().Add(21*time.Minute), 0, 10)
+		if trusts(t, s, "u") {
 			t.Error("a browser that is trusted no more was kept")
 		}
 	}},
