@@ -48,8 +48,8 @@ func (c *MFAConfig) checkTrustBrowser() error {
 	return nil
 }
 
-// limitTrust ends the trust in browsers that this configuration would not have given for so long. It is written down, so
-// that an option that is switched on again, or made longer, revives none.
+// limitTrust ends the trust in browsers that this configuration would not have given for so long. It is written down,
+// so that an option that is switched on again, or made longer, revives none.
 func (a *App) limitTrust(ctx context.Context, st store.Store) error {
 	lasts := a.opt.second.TrustBrowser
 	var n int

@@ -83,9 +83,8 @@ type Store interface {
 	Watch(w Watcher) (stop func())
 
 	// Sweep deletes at most limit expired rows of each kind (sessions, flows, half-logins, links, tokens that expired long
-	// ago, device grants, authenticator apps that were never confirmed, throttle counts, devices, trusted browsers, one-time
-	// values, old
-	// changes; events older than keepEvents when that is positive) and returns their number.
+	// ago, device grants, authenticator apps that were never confirmed, throttle counts, devices, trusted browsers,
+	// one-time values, old changes; events older than keepEvents when that is positive) and returns their number.
 	Sweep(ctx context.Context, now time.Time, keepEvents time.Duration, limit int) (int, error)
 
 	// Ping returns nil when the store can be read.
@@ -183,8 +182,8 @@ type Reader interface {
 	// HalfLogin returns the half-login with that hash and its user, expired ones too.
 	HalfLogin(ctx context.Context, hash TokenHash) (HalfLogin, User, error)
 
-	// TrustedBrowser returns the trusted browser with that hash, expired ones too; ErrNotFound also for one whose trust has
-	// ended.
+	// TrustedBrowser returns the trusted browser with that hash, expired ones too; ErrNotFound also for one whose trust
+	// has ended.
 	TrustedBrowser(ctx context.Context, hash TokenHash) (TrustedBrowser, error)
 	// TrustedBrowsers returns the trusted browsers of a user, newest first, expired ones too.
 	TrustedBrowsers(ctx context.Context, userID string) ([]TrustedBrowser, error)

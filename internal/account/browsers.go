@@ -68,7 +68,8 @@ func (s FactorActions) ForgetBrowsers(ctx context.Context, a Actor) (n int, err 
 	if !s.TrustsBrowsers() {
 		return 0, store.ErrNotFound
 	}
-	err = s.own(ctx, a, "browser.forget", true, func(tx store.Tx, e *store.Event, _ store.Session, u store.User) (err error) {
+	err = s.own(ctx, a, "browser.forget", true, func(tx store.Tx, e *store.Event, _ store.Session, u store.User) error {
+		var err error
 		n, err = tx.ForgetTrustedBrowsers(ctx, u.ID)
 		e.Details["browsers"] = strconv.Itoa(n)
 		return err

@@ -73,11 +73,12 @@ func (s FactorActions) Overview(ctx context.Context, u store.User) (FactorOvervi
 }
 
 // CodesNeedPassword reports whether new recovery codes need the password: a session whose second step was a recovery
-// code, or trust in the browser, has proved no factor since. Whoever found the sheet with the codes, or the browser, must
-// not get a new one.
+// code, or trust in the browser, has proved no factor since. Whoever found the sheet with the codes, or the browser,
+// must not get a new one.
 func CodesNeedPassword(sess *store.Session) bool {
 	m := assurance.Methods(sess.Methods)
-	return (m.Has(assurance.RecoveryCode) || m.Has(assurance.Trusted)) && !m.Has(assurance.TOTP) && !m.Has(assurance.Passkey)
+	stoodIn := m.Has(assurance.RecoveryCode) || m.Has(assurance.Trusted)
+	return stoodIn && !m.Has(assurance.TOTP) && !m.Has(assurance.Passkey)
 }
 
 // MakeRecoveryCodes replaces the recovery codes of the actor by new ones and returns them: this once, as only their

@@ -135,8 +135,8 @@ func (m Methods) Without(methods ...string) Methods {
 	})...)
 }
 
-// ProveFactor reports whether a second factor itself was proved, here or to a provider: neither a recovery code nor trust
-// in the browser is one, so that they say nothing of when that was.
+// ProveFactor reports whether a second factor itself was proved, here or to a provider: neither a recovery code nor
+// trust in the browser is one, so that they say nothing of when that was.
 func (m Methods) ProveFactor() bool { return m.Has(TOTP) || m.Has(Passkey) || m.IsVouched() }
 
 // Has reports whether a method was used.

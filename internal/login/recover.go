@@ -49,7 +49,8 @@ func (r Recovered) Describe(details map[string]string) {
 		details["sessions_ended"] = strconv.Itoa(r.Sessions)
 	}
 	for name, n := range map[string]int{
-		"browsers_forgotten": r.Devices, "browsers_trusted_no_more": r.Trusted, "links_canceled": r.Links, "tokens_revoked": r.Tokens,
+		"browsers_forgotten": r.Devices, "browsers_trusted_no_more": r.Trusted,
+		"links_canceled": r.Links, "tokens_revoked": r.Tokens,
 		"passkeys_removed": r.Passkeys, "passkeys_left": r.PasskeysLeft, "passkeys_distrusted": r.PasskeysDistrusted,
 		"identities_unlinked": len(r.Unlinked), "identities_left": len(r.Remaining),
 		"totps_removed": r.TOTPs, "totps_left": r.TOTPsLeft,

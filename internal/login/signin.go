@@ -166,27 +166,23 @@ func (s *Service) signIn(ctx context.Context, c Client, p Proof, via SignInOptio
 			return s.enter(ctx, tx, c, p, u, via, &out)
 		}
 		out.User, out.Step = u, &NextStep{Token: token, Purpose: next.purpose, ExpiresAt: h.ExpiresAt}
-		// Whoever was invited has no grace, and gets none by leaving the page and coming back with the password.
-		asked := next.purpose == store.HalfLoginOffer || next.purpose == store.HalfLoginEnroll && via.Method == MethodLink
-		if asked && u.Factors.DueAt.IsZero() {
-			u.Factors.DueAt = next.due
-			if err := tx.SetFactors(ctx, u.ID, u.Factors); err != nil {
-				return err
-			}
+		if err := noteDue(ctx, tx, u, via, next); err != nil {
+			return err
 		}
 		return s.beginHalfLogin(ctx, tx, c, &h)
 	})
 	return out, err
 }
 
-// stepDue is [SecondFactors.next] for a sign-in. Before an identity is linked, a second factor that there is has to be
-// proved, also where only the rights that come with the link demand it.
-func (s *Service) stepDue(u store.User, via SignInOptions) (store.HalfLoginPurpose, time.Time) {
-	step, due := s.Second.next(u, via.Methods, via, s.Clock().UTC())
-	if via.Link && step == "" && s.Second.Has(u) {
-		step = store.HalfLoginVerify
+// noteDue records until when somebody may put a second factor off who has just been asked for the first time. Whoever
+// was invited has no grace, and gets none by leaving the page and coming back with the password.
+func noteDue(ctx context.Context, tx store.Tx, u store.User, via SignInOptions, next nextStep) error {
+	asked := next.purpose == store.HalfLoginOffer || next.purpose == store.HalfLoginEnroll && via.Method == MethodLink
+	if !asked || !u.Factors.DueAt.IsZero() {
+		return nil
 	}
-	return step, due
+	u.Factors.DueAt = next.due
+	return tx.SetFactors(ctx, u.ID, u.Factors)
 }
 
 // userOf returns the user of a proof as of now, or why it no longer counts.

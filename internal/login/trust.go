@@ -13,9 +13,9 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Trusted browsers. Whoever proves a second factor may ask not to be asked for it again in that browser for a while. It
-// gets a random token of its own, of which the store has the hash; the token of the known browser, which a password alone
-// earns, has nothing to do with it. What the trust stands on, the store knows: it ends there.
+// Trusted browsers. Whoever proves a second factor may ask not to be asked for it again in that browser for a while.
+// It gets a random token of its own, of which the store has the hash; the token of the known browser, which a password
+// alone earns, has nothing to do with it. What the trust stands on, the store knows: it ends there.
 
 // TrustedCookie is the name, after Gatehouse's prefix, of the cookie with the tokens of trusted browsers.
 const TrustedCookie = "trusted"
@@ -93,6 +93,16 @@ func (s *Service) nextStep(ctx context.Context, r store.Reader, c Client, u stor
 		n.purpose = ""
 	}
 	return n, err
+}
+
+// stepDue is [SecondFactors.next] for a sign-in. Before an identity is linked, a second factor that there is has to be
+// proved, also where only the rights that come with the link demand it.
+func (s *Service) stepDue(u store.User, via SignInOptions) (store.HalfLoginPurpose, time.Time) {
+	step, due := s.Second.next(u, via.Methods, via, s.Clock().UTC())
+	if via.Link && step == "" && s.Second.Has(u) {
+		step = store.HalfLoginVerify
+	}
+	return step, due
 }
 
 // trustedIn returns the trust in the browser of a sign-in, nil for none. A link is never enough with it: who has it is

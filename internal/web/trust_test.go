@@ -72,7 +72,6 @@ type trustWorld struct {
 	*world
 	phone app
 	pass  string // ada's, afterwards
-	root  *browser
 }
 
 func (w *trustWorld) try(err error) {

@@ -104,7 +104,8 @@ func (t *tx) CreateTrustedBrowser(ctx context.Context, b store.TrustedBrowser) e
 		return fmt.Errorf("%w: a browser is trusted after a second factor was proved in it, and until some time", errArgument)
 	}
 	const op = "trust a browser"
-	if err := t.run(ctx, op, func(ctx context.Context, q queryer) error { return checkPerson(ctx, q, b.UserID) }); err != nil {
+	err := t.run(ctx, op, func(ctx context.Context, q queryer) error { return checkPerson(ctx, q, b.UserID) })
+	if err != nil {
 		return err
 	}
 	mark, err := t.trustMark(ctx, b.UserID)
@@ -211,6 +212,16 @@ func (t *tx) endTrust(ctx context.Context, q queryer, userID string, keep ...sto
 		}
 	}
 	return int(n), t.takeTrust(ctx, q, userID)
+}
+
+// endTrustOf ends the trust in browsers of a user who becomes an administrator, or is turned off.
+func (t *tx) endTrustOf(ctx context.Context, q queryer, before, after store.User) error {
+	promoted := after.Role == store.RoleAdmin && before.Role != store.RoleAdmin
+	if !promoted && (after.Active || !before.Active) {
+		return nil
+	}
+	_, err := t.endTrust(ctx, q, after.ID)
+	return err
 }
 
 // takeTrust takes the trust in a browser out of what the sessions of a user, or of all users, have proved.

@@ -137,10 +137,8 @@ func (t *tx) UpdateUser(ctx context.Context, u store.User) (store.User, error) {
 				return err
 			}
 		}
-		if u.Role == store.RoleAdmin && before.Role != store.RoleAdmin {
-			if _, err := t.endTrust(ctx, q, u.ID); err != nil {
-				return err
-			}
+		if err := t.endTrustOf(ctx, q, before, u); err != nil {
+			return err
 		}
 		if before.Active && !u.Active {
 			if err := t.deactivate(ctx, q, before, t.now()); err != nil {
@@ -286,9 +284,6 @@ func (t *tx) deactivate(ctx context.Context, q queryer, u store.User, now time.T
 		return err
 	}
 	if _, err := q.ExecContext(ctx, `DELETE FROM devices WHERE user_id = $1`, id); err != nil {
-		return err
-	}
-	if _, err := t.endTrust(ctx, q, id); err != nil {
 		return err
 	}
 	if _, err := q.ExecContext(ctx, `UPDATE links SET cancelled_at = $2

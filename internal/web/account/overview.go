@@ -23,9 +23,7 @@ func accountPage(d *web.Deps, q *web.Request, section, template string, data any
 		Data: data,
 	}
 	for _, s := range sections {
-		if s == "providers" && d.OIDC == nil || s == "password" && !d.Login.Passwords.Of(q.Live.User) ||
-			s == "tokens" && !q.HasTokens() || s == "two-factor" && !hasFactors(d) ||
-			s == "passkeys" && !d.Login.PasskeysOn() || s == "browsers" && !d.Accounts.Factors.TrustsBrowsers() {
+		if !hasSection(d, q, s) {
 			continue
 		}
 		id, href := s, q.At("/account/"+s)
@@ -39,6 +37,25 @@ func accountPage(d *web.Deps, q *web.Request, section, template string, data any
 		page.Nav = append(page.Nav, link)
 	}
 	return page
+}
+
+// hasSection reports whether there is an account page of that name with this configuration, for who is signed in.
+func hasSection(d *web.Deps, q *web.Request, section string) bool {
+	switch section {
+	case "providers":
+		return d.OIDC != nil
+	case "password":
+		return d.Login.Passwords.Of(q.Live.User)
+	case "tokens":
+		return q.HasTokens()
+	case "two-factor":
+		return hasFactors(d)
+	case "passkeys":
+		return d.Login.PasskeysOn()
+	case "browsers":
+		return d.Accounts.Factors.TrustsBrowsers()
+	}
+	return true
 }
 
 // Overview is the first of the account pages.

@@ -260,7 +260,8 @@ func (h *Second) postRecovery(w http.ResponseWriter, r *http.Request, q *web.Req
 
 // take reads a form of the second step and ends it with verify. page shows it again.
 func (h *Second) take(w http.ResponseWriter, r *http.Request, q *web.Request, field string,
-	page func(*web.Request, login.HalfLoginState) ui.Page, verify func(c login.Client, code string) (login.SignedIn, error),
+	page func(*web.Request, login.HalfLoginState) ui.Page,
+	verify func(c login.Client, code string) (login.SignedIn, error),
 ) error {
 	form, err := ui.ReadForm(w, r)
 	if err == nil {
