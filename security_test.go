@@ -61,7 +61,7 @@ func TestEachPromiseNamesItsTests(t *testing.T) {
 }
 
 var (
-	actionForm = regexp.MustCompile(`^((session|password|link|profile|user|identity|token|device|factor|passkey|recovery|mfa)\.[a-z_]+|audit\.(export|keep)|assertion\.rotate_keys|provider\.check)$`)
+	actionForm = regexp.MustCompile(`^((session|password|link|profile|user|identity|token|device|factor|passkey|recovery|mfa|browser)\.[a-z_]+|audit\.(export|keep)|assertion\.rotate_keys|provider\.check)$`)
 	actionRow  = regexp.MustCompile("(?m)^\\| `([a-z]+\\.[a-z_]+)` \\|")
 )
 

@@ -136,6 +136,7 @@ var factorStates = []state{
 		p.Find("link", "Remove .*").Follow()
 		p.Find("button", "Remove").Follow()
 	})},
+	{"trusted browsers, none", 200, at(bob, "/_auth/account/browsers")},
 	{"users, with second factors", 200, at(admin, "/_auth/admin/users?mfa=any")},
 	{"user, sign-in with second factors", 200, at(admin, "/_auth/admin/users/{bob}/sign-in")},
 	{"user, reset second factors", 200, at(admin, "/_auth/admin/users/{bob}/reset-mfa")},

@@ -36,7 +36,7 @@ type world struct {
 func newWorld(t *testing.T, v browser.View) *world {
 	t.Helper()
 	g := start(t, gate.Options{
-		Global: "admin {\nemail root@example.com\nname \"Ada Lovelace\"\n}\nthrottle {\nfree 4\n}\nbrand {\nsupport https://help.example/\n}\ntokens {\ndevice\n}",
+		Global: "admin {\nemail root@example.com\nname \"Ada Lovelace\"\n}\nmfa {\ntrust_browser 30d\n}\nthrottle {\nfree 4\n}\nbrand {\nsupport https://help.example/\n}\ntokens {\ndevice\n}",
 		Site:   "require role admin",
 	})
 	addUser(t, g, "bob", "a password of somebody")
