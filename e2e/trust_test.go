@@ -58,7 +58,7 @@ func TestABrowserIsTrustedUntilItIsForgotten(t *testing.T) {
 			t.Errorf("the list is\n%s", p.Text())
 		}
 		fits("the list")
-		p.Find("button", "Trust no more .*").Follow()
+		p.Find("button", "Forget on .*").Follow()
 		if !strings.Contains(p.Text(), "No browser is trusted") || !again() {
 			t.Errorf("after it was forgotten:\n%s", p.Text())
 		}

@@ -124,7 +124,7 @@ func TestTrustEndsWithEachOfItsEvents(t *testing.T) {
 		"the person forgets it": func(w *trustWorld) {
 			b := w.phone.elsewhere()
 			id := w.trustedOf(w.ada)[0].ID
-			b.get("/account/browsers/"+id+"/forget").want(w.T, 200, "Trust this browser no more?")
+			b.get("/account/browsers/"+id+"/forget").want(w.T, 200, "Forget this browser?")
 			b.post("/account/browsers/"+id+"/forget").wantRedirect(w.T, "/_auth/account/browsers")
 		},
 		"the person forgets all": func(w *trustWorld) {
@@ -343,7 +343,7 @@ func TestTrustedBrowsersAreListed(t *testing.T) {
 	}
 	id := w.trustedOf(w.ada)[0].ID
 	b.get("/account/browsers").want(t, 200, "Firefox on Windows", "This browser", "192.0.2.7",
-		"/_auth/account/browsers/"+id+"/forget", "Trust no browser any more")
+		"/_auth/account/browsers/"+id+"/forget", "Forget all browsers")
 	b.get("/account/sessions").want(t, 200, `href="/_auth/account/browsers"`)
 	var list struct {
 		Items []struct {
