@@ -124,3 +124,37 @@ func TestTrustThatTheConfigurationEndsStaysEnded(t *testing.T) {
 		}
 	}
 }
+
+// A stream that two factors are asked for ends with the trust that one of them was, whoever ends it.
+func TestAStreamEndsWithTheTrustThatItStandsOn(t *testing.T) {
+	app := streamUpstream(t)
+	site := "gatehouse {\n\trequire mfa\n}\nreverse_proxy /stream " + app.Listener.Addr().String()
+	s := startAdmin(t, site, withGlobal(trustLine("30d")))
+	s.addApp(adminName)
+	b := s.browser()
+	b.trust(adminName, time.Hour)
+	if !b.in() {
+		t.Fatal("the browser is not trusted")
+	}
+	ended := openStream(t, s, b.cookie(), false)
+	ctx := context.Background()
+	err := s.openStore().Change(ctx, func(tx store.Tx) error {
+		u, err := tx.UserByUsername(ctx, adminName)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ForgetTrustedBrowsers(ctx, u.ID)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("the stream goes on")
+	}
+	if a := b.fetch("/x"); a.StatusCode != http.StatusForbidden || b.fetch("/_auth/api/v1/session").StatusCode != 200 {
+		t.Errorf("afterwards: %d", a.StatusCode)
+	}
+}

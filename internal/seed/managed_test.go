@@ -2,8 +2,10 @@ package seed
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -333,10 +335,24 @@ func TestARotatedPasswordLeavesSecondFactors(t *testing.T) {
 		}
 		return tx.ConfirmTOTP(ctx, root.ID, app.ID, app.Name, 1, now)
 	})
+	e.change(func(ctx context.Context, tx store.Tx) error {
+		now := e.clock.Now()
+		return tx.CreateTrustedBrowser(ctx, store.TrustedBrowser{
+			ID: store.NewID(now), Hash: store.HashToken("trust"), UserID: root.ID, MFAAt: now, CreatedAt: now,
+			ExpiresAt: now.Add(time.Hour),
+		})
+	})
+	e.mustStartWithoutWrites(ModeManaged, rootVars)
+	if _, err := e.db.TrustedBrowser(t.Context(), store.HashToken("trust")); err != nil {
+		t.Errorf("a start that changes nothing ends trust: %v", err)
+	}
 	e.start(ModeManaged, rootVars.with(vars{"ADMIN_PASSWORD": second}))
 	after := e.user("root")
 	if after.PasswordHash == root.PasswordHash {
 		t.Error("the password was not rotated")
+	}
+	if _, err := e.db.TrustedBrowser(t.Context(), store.HashToken("trust")); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("with the password of before a browser is trusted: %v", err)
 	}
 	if after.ID != root.ID || after.Factors.TOTPs != 1 {
 		t.Errorf("the second factors are %+v", after.Factors)
