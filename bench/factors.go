@@ -112,11 +112,11 @@ func factors(ctx context.Context, binary, dir string, up *httptest.Server, round
 
 func (k wrongFactor) beside(ctx context.Context, srv *server, what string, measure func() (figures, error), rounds int) error {
 	var refused, throttled, other atomic.Int64
-	var begun error
+	var failed error
 	p50, p99, peak, err := beside(srv, measure, rounds, time.Second, func() (stop func()) {
 		cookie, form, err := k.begin(ctx, srv)
 		if err != nil {
-			begun = err
+			failed = err
 			return func() {}
 		}
 		return badly(ctx, func(ctx context.Context, client *http.Client) {
@@ -132,7 +132,7 @@ func (k wrongFactor) beside(ctx context.Context, srv *server, what string, measu
 			}
 		})
 	})
-	if err = errors.Join(err, begun); err != nil {
+	if err = errors.Join(err, failed); err != nil {
 		return err
 	}
 	if n := other.Load(); n > 0 {

@@ -62,7 +62,7 @@ func signedIn(t *testing.T, g *gate.Gate, path string) *browser.Page {
 
 // signIn signs in on the sign-in page.
 func signIn(p *browser.Page, username string) {
-	p.Find("textbox", "Username").Fill(username)
+	p.Find("textbox", "Username or e-mail").Fill(username)
 	p.Find("textbox", "Password").Fill(gate.AdminPassword)
 	p.Find("button", "Sign in").Follow()
 }

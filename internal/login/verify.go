@@ -146,7 +146,8 @@ func (s *Service) StepUpCode(ctx context.Context, c Client, l *session.Live, cod
 // stepUpWith rotates a session whose person has just proved a second factor.
 func (s *Service) stepUpWith(ctx context.Context, c Client, l *session.Live, p stepProof) (SignedIn, error) {
 	var out SignedIn
-	err := s.tryStep(ctx, c, l.User, p, stepKeyPrefix+sessionName(&l.Session), func(tx store.Tx, methods []string) (err error) {
+	key := stepKeyPrefix + sessionName(&l.Session)
+	err := s.tryStep(ctx, c, l.User, p, key, func(tx store.Tx, methods []string) (err error) {
 		now := s.Clock().UTC()
 		proof := Proof{User: l.User}
 		out, err = s.rotateIn(ctx, tx, c, proof, l, now, func(_ context.Context, _ store.Tx, old *store.Session) error {
