@@ -21,9 +21,9 @@ import (
 
 // Cookies of the gate.
 const (
-	sessionCookie  = "gatehouse"
-	stepCookie     = sessionCookie + "-step"
-	ceremonyCookie = sessionCookie + "-ceremony"
+	cookieOfSession  = "gatehouse"
+	cookieOfStep     = cookieOfSession + "-step"
+	cookieOfCeremony = cookieOfSession + "-ceremony"
 )
 
 // wrongFactor is a flood of second factors that prove nothing. The first ones are judged; the rest find that there have
@@ -63,7 +63,7 @@ func unknownPasskeys(ctx context.Context, srv *server) (string, func() url.Value
 	}
 	var cookies []string
 	for _, c := range res.Cookies() {
-		if strings.HasPrefix(c.Name, ceremonyCookie) {
+		if strings.HasPrefix(c.Name, cookieOfCeremony) {
 			cookies = append(cookies, c.Name+"="+c.Value)
 		}
 	}
@@ -146,7 +146,7 @@ func (k wrongFactor) beside(ctx context.Context, srv *server, what string, measu
 // firstStep proves the password of the administrator, who has a second factor, and returns the Cookie header of the
 // second step.
 func (s *server) firstStep(ctx context.Context, client *http.Client) (string, error) {
-	return s.cookieOf(ctx, client, stepCookie, "/_auth/login", url.Values{"username": {"admin"}, "password": {adminPassword}})
+	return s.cookieOf(ctx, client, cookieOfStep, "/_auth/login", url.Values{"username": {"admin"}, "password": {adminPassword}})
 }
 
 // addApp adds an authenticator app to the account of a session, and returns the Cookie header of the session then.
@@ -169,5 +169,5 @@ func (s *server) addApp(ctx context.Context, cookie string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return cookieIn(res, sessionCookie)
+	return cookieIn(res, cookieOfSession)
 }

@@ -137,7 +137,7 @@ func (s *server) await(ctx context.Context) error {
 
 // signIn returns the Cookie header of a new session.
 func (s *server) signIn(ctx context.Context) (string, error) {
-	return s.cookieOf(ctx, http.DefaultClient, sessionCookie, "/_auth/login", url.Values{"username": {"admin"}, "password": {adminPassword}})
+	return s.cookieOf(ctx, http.DefaultClient, cookieOfSession, "/_auth/login", url.Values{"username": {"admin"}, "password": {adminPassword}})
 }
 
 // cookieOf sends a form and returns the Cookie header with a cookie of the response.

@@ -180,8 +180,8 @@ func (s PasskeyActions) Rename(ctx context.Context, a Actor, id, name string) (s
 
 // Remove deletes a passkey of the actor, and returns it: a browser may tell the password manager that exactly this one
 // is gone. Other sessions lose the level that passkeys gave them, and with the last one this one does. Errors:
-// *[ForbiddenError] (last-factor where policy demands one, last-way-in without any other way to sign in, and those of an
-// actor), store.ErrNotFound.
+// *[ForbiddenError] (last-factor where policy demands one, last-way-in without any other way to sign in, and those of
+// an actor), store.ErrNotFound.
 func (s PasskeyActions) Remove(ctx context.Context, a Actor, id string) (store.Passkey, error) {
 	var out store.Passkey
 	err := s.change(ctx, a, store.Event{Action: "passkey.remove"}, func(tx store.Tx, e *store.Event) error {

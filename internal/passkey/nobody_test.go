@@ -9,10 +9,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// Trap 28: a response that names an unknown passkey is judged up to its signature, as one of a known passkey is. With the
+// Trap 28: a response that names an unknown passkey is checked up to its signature, as one of a known passkey is. With the
 // key of the authenticator in place of nobody's it would be right, so nothing but the signature is wrong with it; and
 // nobody's key verifies nothing.
-func TestAnUnknownPasskeyIsJudgedUpToItsSignature(t *testing.T) {
+func TestAnUnknownPasskeyIsCheckedUpToItsSignature(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	key := authenticator.New(origin)

@@ -122,7 +122,7 @@ func (c *work) Change(ctx context.Context, fn func(store.Tx) error) error {
 
 // Trap 28: a passkey that is unknown, one of somebody whose signature is wrong, one of an account that is off, and one that
 // was removed get the same status and page, for the same work: what is asked of the store is compared here, and that an
-// unknown key is judged up to its signature TestAnUnknownPasskeyIsJudgedUpToItsSignature holds.
+// unknown key is checked up to its signature TestAnUnknownPasskeyIsCheckedUpToItsSignature holds.
 func TestARefusalDoesNotTellWhoHasAPasskey(t *testing.T) {
 	t.Parallel()
 	w, key, _ := withPasskey(t)
