@@ -104,6 +104,14 @@ func keycloakDown(t *testing.T, k *keycloak) {
 	}
 	up()
 	checks(t, g, r.issuer())
+	start := func() string { // the gate leaves a provider alone for some seconds after it could not be reached
+		a, err := g.Do(g.Client(), "/_auth/oidc/keycloak/start?rt=%2Fwanted", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Header.Get("Location")
+	}
+	became(t, start, time.Minute, "the way to Keycloak", func(to string) bool { return strings.HasPrefix(to, r.issuer()) })
 	session = r.visit(g, "grace", "/wanted").session()
 	r.call(t, http.MethodPost, "/"+r.name+r.user("grace")+"/logout", nil, nil)
 	endsWithin(t, session, time.Second)
