@@ -33,6 +33,9 @@ func TestDocumentedCommandsRun(t *testing.T) {
 	}
 	n := 0
 	for _, page := range pages {
+		if filepath.Base(page) == "install.md" {
+			continue // e2e/shipped runs its commands, in the image and in a checkout that they name
+		}
 		blocks := shell.FindAllStringSubmatch(string(must[[]byte](t)(os.ReadFile(page))), -1)
 		if len(blocks) == 0 {
 			continue
