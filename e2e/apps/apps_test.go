@@ -97,6 +97,10 @@ func TestRadicale(t *testing.T) {
 		t.Errorf("CalDAV: %s", answer)
 	}
 	endsElsewhere(t, g, gate.Admin)
+	p.Until("the end of the session", func() bool { // a running gate learns of it within a second
+		p.Eval(`fetch("/", {method: "PROPFIND"}).then(a => String(a.status))`, &answer)
+		return answer == "401"
+	})
 	p.Eval(`fetch("/", {method: "PROPFIND"}).then(async a => a.status + " " + (await a.json()).login_url)`, &answer)
 	if !strings.HasPrefix(answer, "401 ") || !strings.Contains(answer, "/_auth/login") {
 		t.Errorf("CalDAV after the end: %s", answer)

@@ -36,6 +36,8 @@ func TestMiniflux(t *testing.T) {
 		t.Errorf("its API, health and manifest respond %v", statuses)
 	}
 	endsElsewhere(t, g, gate.Admin)
-	p.Go(g.URL + "/unread")
-	p.Find("heading", "Sign in to .*")
+	p.Until("the sign-in page", func() bool { // a running gate learns of the end within a second
+		p.Go(g.URL + "/unread")
+		return p.Has("heading", "Sign in to .*")
+	})
 }
