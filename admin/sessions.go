@@ -72,10 +72,7 @@ func sessionTable(q *web.Request, list []store.SessionRow, withUser bool) *table
 		t.Columns = append(t.Columns, column{Text: q.Text(id)})
 	}
 	for _, s := range list {
-		device := q.Device(s.UserAgent)
-		if device == "" {
-			device = q.Text("device.unknown")
-		}
+		device := q.DeviceName(s.UserAgent)
 		seen := s.LastSeenAt
 		first := cell{Text: device, Head: !withUser}
 		if s.ID == q.Live.Session.ID {

@@ -339,16 +339,16 @@ func TestCommandsTakeEffectOnARunningServerWithinASecond(t *testing.T) {
 			done := time.Now()
 			select {
 			case <-stream.Done():
-			case <-time.After(10 * time.Second): // the limit is a second; a loaded test machine gets more
-				t.Error("an open stream was not closed")
+			case <-time.After(time.Second):
+				t.Error("an open stream was not closed within a second")
 			}
 			for ; ; time.Sleep(5 * time.Millisecond) {
 				_, err := m.Resolve(ctx, token)
 				if errors.Is(err, session.ErrNone) {
 					break
 				}
-				if time.Since(done) > 10*time.Second {
-					t.Fatalf("the session is still live: %v", err)
+				if time.Since(done) > time.Second {
+					t.Fatalf("the session is still live after a second: %v", err)
 				}
 			}
 		})

@@ -95,20 +95,30 @@ func (c *call) readApp() (*caddyauth.App, error) {
 	if c.flag("config") == "-" && c.readsStdin() {
 		return nil, errors.New("standard input can't be both the configuration and the password; give --config a file")
 	}
-	raw, _, _, err := caddycmd.LoadConfig(c.flag("config"), c.flag("adapter"))
+	raw, cfg, err := c.loadConfig(errNoConfig)
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) == 0 {
-		return nil, errNoConfig
-	}
 	c.sites = caddyauth.SiteAddresses(raw)
-	var cfg caddy.Config
-	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), &cfg); err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+	c.adminAddress = adminAddressOf(cfg)
+	return parseApp(raw, cfg)
+}
+
+// loadConfig reads the configuration of Caddy that --config names, or that is here, as JSON and parsed. Where there is
+// none, it returns the error missing.
+func (c *call) loadConfig(missing error) ([]byte, *caddy.Config, error) {
+	raw, _, _, err := caddycmd.LoadConfig(c.flag("config"), c.flag("adapter"))
+	if err != nil {
+		return nil, nil, err
 	}
-	c.adminAddress = adminAddressOf(&cfg)
-	return parseApp(raw, &cfg)
+	if len(raw) == 0 {
+		return nil, nil, missing
+	}
+	cfg := new(caddy.Config)
+	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), cfg); err != nil {
+		return nil, nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return raw, cfg, nil
 }
 
 // parseApp returns Gatehouse's part of a configuration of Caddy.

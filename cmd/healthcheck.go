@@ -12,8 +12,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/gatehouse-auth/gatehouse/caddyauth"
@@ -63,18 +61,11 @@ func (c *call) healthTarget() (string, *http.Transport, error) {
 	if err := c.loadEnv(); err != nil {
 		return "", nil, err
 	}
-	raw, _, _, err := caddycmd.LoadConfig(c.flag("config"), c.flag("adapter"))
+	raw, cfg, err := c.loadConfig(errors.New("no configuration found: give --config <Caddyfile>, or --url <site>"))
 	if err != nil {
 		return "", nil, err
 	}
-	if len(raw) == 0 {
-		return "", nil, errors.New("no configuration found: give --config <Caddyfile>, or --url <site>")
-	}
-	var cfg caddy.Config
-	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), &cfg); err != nil {
-		return "", nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	app, err := parseApp(raw, &cfg)
+	app, err := parseApp(raw, cfg)
 	if err != nil {
 		return "", nil, err
 	}

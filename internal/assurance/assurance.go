@@ -5,6 +5,7 @@ package assurance
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Methods of authentication.
@@ -135,9 +136,19 @@ func (m Methods) Without(methods ...string) Methods {
 	})...)
 }
 
-// ProveFactor reports whether a second factor itself was proved, here or to a provider: neither a recovery code nor
+// Lose returns m without methods that count no more, and when a second factor was proved in a session that has what is
+// left, if mfaAt was that before: zero where what is left is not two factors, or none of it is a second factor itself.
+func (m Methods) Lose(mfaAt time.Time, methods ...string) (Methods, time.Time) {
+	left := m.Without(methods...)
+	if !left.Level().Satisfies(Two) || !left.ProvesFactor() {
+		mfaAt = time.Time{}
+	}
+	return left, mfaAt
+}
+
+// ProvesFactor reports whether a second factor itself was proved, here or to a provider: neither a recovery code nor
 // trust in the browser is one, so that they say nothing of when that was.
-func (m Methods) ProveFactor() bool { return m.Has(TOTP) || m.Has(Passkey) || m.IsVouched() }
+func (m Methods) ProvesFactor() bool { return m.Has(TOTP) || m.Has(Passkey) || m.IsVouched() }
 
 // Has reports whether a method was used.
 func (m Methods) Has(method string) bool { return slices.Contains(m.all(), method) }

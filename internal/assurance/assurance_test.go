@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 )
@@ -81,5 +82,34 @@ func TestWhatAProviderSaidIsKeptWithItsWord(t *testing.T) {
 	}
 	if !m.Said("999") || m.Said("0") || len(m) > 1000 {
 		t.Errorf("%d bytes: %q", len(m), m)
+	}
+}
+
+// When a second factor was proved stays known only of a session whose two factors stand on one that was proved, whatever
+// it loses: neither a recovery code nor trust in the browser tells when that was.
+func TestWhatIsLostTakesItsTimeAlong(t *testing.T) {
+	t.Parallel()
+	of, at := assurance.Of, time.Unix(1_800_000_000, 0)
+	for _, tc := range []struct {
+		methods assurance.Methods
+		lost    string
+		left    string
+		keeps   bool
+	}{
+		{of("pwd", "otp"), "otp", "pwd", false},
+		{of("pwd", "otp"), "pop", "pwd otp mfa", true},
+		{of("pwd", "otp", "pop"), "otp", "pwd pop mfa", true},
+		{of("pwd", "otp", "rc"), "otp", "pwd rc mfa", false},
+		{of("pwd", "otp", "trusted"), "trusted", "pwd otp mfa", true},
+		{of("pwd", "otp", "trusted"), "otp", "pwd trusted mfa", false},
+		{of("pwd", "trusted"), "trusted", "pwd", false},
+		{of("pop", "user"), "pop", "", false},
+		{of("otp", "pwd"), "pwd", "otp", false},
+		{of("ext", "otp").Vouched(false), "otp", "ext mfa", true},
+	} {
+		left, mfaAt := tc.methods.Lose(at, tc.lost)
+		if left.Shown() != tc.left || mfaAt.IsZero() == tc.keeps || tc.keeps && !mfaAt.Equal(at) {
+			t.Errorf("%s without %s: %q, %v", tc.methods, tc.lost, left.Shown(), mfaAt)
+		}
 	}
 }

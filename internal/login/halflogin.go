@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -180,10 +179,8 @@ func (s *Service) endHalfLogin(ctx context.Context, hash store.TokenHash) error 
 		if ended = held.Sealed != "" && s.revoke != nil; !ended || held.SID == "" {
 			return nil
 		}
-		page, err := tx.Sessions(ctx, store.SessionQuery{UserID: held.UserID, Now: s.Clock().UTC(), Limit: 1000})
-		if slices.ContainsFunc(page.Items, func(o store.SessionRow) bool { return sameAtProvider(&o.Session, &held) }) {
-			ended = false // at the provider it is the session of one that goes on here
-		}
+		live, err := tx.Sessions(ctx, store.SessionQuery{UserID: held.UserID, Now: s.Clock().UTC(), Limit: 1000})
+		ended = !anySameAtProvider(live.Items, &held)
 		return err
 	})
 	if err != nil {
@@ -249,20 +246,13 @@ func (s *Service) finishHalfLogin(ctx context.Context, tx store.Tx, c Client, st
 	if len(methods) > 0 {
 		via.AuthAt, via.proved = s.Clock().UTC(), true
 	}
-	if provesAgain(methods) {
+	if assurance.Of(methods...).ProvesFactor() {
 		via.MFAAt = s.Clock().UTC()
 	}
 	if err := s.enter(ctx, tx, c, p, u, via, out); err != nil {
 		return err
 	}
 	return s.trustBrowser(ctx, tx, c, h, u, methods, out)
-}
-
-// provesAgain reports whether methods of a second step are proof of the factor itself: a recovery code is none, so that
-// what asks for a recent second factor does not take it.
-func provesAgain(methods []string) bool {
-	m := assurance.Of(methods...)
-	return m.Has(assurance.TOTP) || m.Has(assurance.Passkey)
 }
 
 // checkHalfLogin returns an error if what the first step has proved no longer holds.

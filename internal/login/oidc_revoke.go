@@ -166,6 +166,12 @@ func sameAtProvider(a, b *store.Session) bool {
 	return a.SID != "" && a.SID == b.SID && a.Issuer == b.Issuer
 }
 
+// anySameAtProvider reports whether any of live sessions is known to be one with s at its provider, so that the tokens
+// of s have to stay.
+func anySameAtProvider(live []store.SessionRow, s *store.Session) bool {
+	return slices.ContainsFunc(live, func(o store.SessionRow) bool { return sameAtProvider(&o.Session, s) })
+}
+
 // revokeReceived revokes tokens that came for a session that has ended meanwhile: what was revoked then was the token
 // that they replace. At a provider where the user goes on with the same session, it is left alone.
 func (r *tokenRefresh) revokeReceived(ctx context.Context, t oidc.Tokens) {
@@ -194,8 +200,7 @@ func (r *tokenRefresh) goesOn(ctx context.Context) (on bool, err error) {
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(page.Items, func(o store.SessionRow) bool { return sameAtProvider(&o.Session, s) }) {
-			on = true
+		if on = anySameAtProvider(page.Items, s); on {
 			return nil
 		}
 		for _, key := range []string{s.ID, s.UserID, store.EndedAll} { // what is replaced is not marked as ended

@@ -58,10 +58,7 @@ func (c SecondFactors) Believed(s *store.Session, u store.User) (assurance.Metho
 	if c.MayTrust(u) && s.CreatedAt.Before(s.MFAAt.Add(c.TrustBrowser)) {
 		return m, s.MFAAt
 	}
-	if m = m.Without(assurance.Trusted); !m.ProveFactor() {
-		return m, time.Time{}
-	}
-	return m, s.MFAAt
+	return m.Lose(s.MFAAt, assurance.Trusted)
 }
 
 // believed returns a session with what [SecondFactors.Believed] believes of it.
@@ -142,7 +139,8 @@ func (s *Service) enterTrusted(ctx context.Context, tx store.Tx, c Client, p Pro
 func (s *Service) trustBrowser(ctx context.Context, tx store.Tx, c Client, h store.HalfLogin, u store.User,
 	methods []string, out *SignedIn,
 ) error {
-	if !c.TrustBrowser || h.Purpose != store.HalfLoginVerify || !provesAgain(methods) || !s.Second.MayTrust(u) {
+	proved := h.Purpose == store.HalfLoginVerify && assurance.Of(methods...).ProvesFactor()
+	if !c.TrustBrowser || !proved || !s.Second.MayTrust(u) {
 		return nil
 	}
 	tokens := []string{store.NewToken()} // one that was planted in the browser is not adopted

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/assurance"
 	"github.com/gatehouse-auth/gatehouse/internal/recovery"
@@ -152,7 +151,7 @@ func (s *Service) stepUpWith(ctx context.Context, c Client, l *session.Live, p s
 		proof := Proof{User: l.User}
 		out, err = s.rotateIn(ctx, tx, c, proof, l, now, func(_ context.Context, _ store.Tx, old *store.Session) error {
 			old.Methods = string(assurance.Methods(old.Methods).With(methods...))
-			if provesAgain(methods) {
+			if assurance.Of(methods...).ProvesFactor() {
 				old.MFAAt = now
 			}
 			return nil
@@ -332,11 +331,7 @@ func RemoveMethodsElsewhere(ctx context.Context, tx store.Tx, userID, except str
 		if old.ID == except {
 			return store.SessionLevel{Methods: old.Methods, MFAAt: old.MFAAt}
 		}
-		left := assurance.Methods(old.Methods).Without(methods...)
-		l := store.SessionLevel{Methods: string(left), MFAAt: old.MFAAt}
-		if !left.Level().Satisfies(assurance.Two) || !provesAgain(left.List()) && !left.IsVouched() {
-			l.MFAAt = time.Time{} // what is left was not proved then: a recovery code is no proof of a factor
-		}
-		return l
+		left, mfaAt := assurance.Methods(old.Methods).Lose(old.MFAAt, methods...)
+		return store.SessionLevel{Methods: string(left), MFAAt: mfaAt}
 	})
 }

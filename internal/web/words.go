@@ -27,6 +27,14 @@ func (q *Request) Device(agent string) string {
 	return q.Text("device.on", "browser", browser, "system", system)
 }
 
+// DeviceName is [Request.Device] for lists: a device without a User-Agent is an unknown one.
+func (q *Request) DeviceName(agent string) string {
+	if agent == "" {
+		return q.Text("device.unknown")
+	}
+	return q.Device(agent)
+}
+
 // Of several marks the first counts: Edge says that it is Chrome, and Chrome that it is Safari.
 var (
 	browsers = [...][2]string{

@@ -237,9 +237,9 @@ func (t *tx) takeTrust(ctx context.Context, q queryer, userID string) error {
 	}
 	for i := range sessions {
 		s := &sessions[i]
-		l := withoutTrust(s)
+		left, mfaAt := assurance.Methods(s.Methods).Lose(s.MFAAt, assurance.Trusted)
 		_, err := q.ExecContext(ctx, `UPDATE sessions SET methods = $2, mfa_at = $3 WHERE id = $1`,
-			s.ID, l.Methods, toMillis(l.MFAAt))
+			s.ID, string(left), toMillis(mfaAt))
 		if err != nil {
 			return err
 		}
@@ -248,22 +248,12 @@ func (t *tx) takeTrust(ctx context.Context, q queryer, userID string) error {
 	return nil
 }
 
-// withoutTrust returns the level of a session without trust in its browser. When a second factor was proved stays known
-// only if one was proved in the session itself.
-func withoutTrust(s *store.Session) store.SessionLevel {
-	left := assurance.Methods(s.Methods).Without(assurance.Trusted)
-	l := store.SessionLevel{Methods: string(left)}
-	if left.ProveFactor() {
-		l.MFAAt = s.MFAAt
-	}
-	return l
-}
-
 // keepNoTrust takes the trust in a browser out of a session that replaces another without it: whoever writes it may
 // have read the other before the trust ended.
 func keepNoTrust(before string, s *store.Session) {
-	if !assurance.Methods(before).Has(assurance.Trusted) && assurance.Methods(s.Methods).Has(assurance.Trusted) {
-		l := withoutTrust(s)
-		s.Methods, s.MFAAt = l.Methods, l.MFAAt
+	m := assurance.Methods(s.Methods)
+	if m.Has(assurance.Trusted) && !assurance.Methods(before).Has(assurance.Trusted) {
+		m, s.MFAAt = m.Lose(s.MFAAt, assurance.Trusted)
+		s.Methods = string(m)
 	}
 }

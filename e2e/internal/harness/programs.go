@@ -185,7 +185,7 @@ func (p *Programs) Judge(t testing.TB, first, status, most int, challenge string
 		}
 		return found
 	}
-	for deadline := time.Now().Add(30 * time.Second); !has() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(10 * time.Second); !has() && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond) // waits: the pause of a poll that has a deadline
 	}
 	if !has() || len(log) > most {

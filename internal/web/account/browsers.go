@@ -1,13 +1,10 @@
 package account
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/account"
-	"github.com/gatehouse-auth/gatehouse/internal/returnto"
 	"github.com/gatehouse-auth/gatehouse/internal/ui"
 	"github.com/gatehouse-auth/gatehouse/internal/web"
 	"github.com/gatehouse-auth/gatehouse/store"
@@ -48,10 +45,7 @@ type browserItem struct {
 }
 
 func browserItemOf(q *web.Request, b store.TrustedBrowser) browserItem {
-	device := q.Device(b.UserAgent)
-	if device == "" {
-		device = q.Text("device.unknown")
-	}
+	device := q.DeviceName(b.UserAgent)
 	return browserItem{
 		ID: b.ID, Device: device, Agent: b.UserAgent, IP: b.IP,
 		Which: q.Text("sessions.on", "device", device, "ip", b.IP, "time", q.UI.Time(b.CreatedAt)),
@@ -121,14 +115,12 @@ func (h *Browsers) forgetAll(w http.ResponseWriter, r *http.Request, q *web.Requ
 	return h.done(w, r, q, "browsers_forgotten", err)
 }
 
-// done leads back to the list, by way of a step-up where that is needed first: then nothing has been done.
+// done leads back to the list, by way of a step-up where that is needed first.
 func (h *Browsers) done(w http.ResponseWriter, r *http.Request, q *web.Request, flash string, err error) error {
-	var refused *account.ForbiddenError
-	switch {
-	case errors.As(err, &refused) && refused.AsksProof():
-		web.Redirect(w, r, q.StepUpURL(returnto.Target{}, q.At(browsersPath)))
+	if askProof(w, r, q, err, browsersPath) {
 		return nil
-	case err != nil:
+	}
+	if err != nil {
 		return err
 	}
 	q.UI.Flash(w, r, flash)

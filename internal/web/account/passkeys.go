@@ -1,13 +1,11 @@
 package account
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/internal/account"
 	"github.com/gatehouse-auth/gatehouse/internal/login"
 	"github.com/gatehouse-auth/gatehouse/internal/passkey"
 	"github.com/gatehouse-auth/gatehouse/internal/problem"
@@ -154,11 +152,9 @@ func nameIn(form *ui.Form) string {
 	return form.Get(web.NameOfPasskey)
 }
 
-// refuse asks for a proof where the session lacks one, and leads back to the list: nothing was done.
+// refuse asks for a proof where the session lacks one, and leads back to the list.
 func (h *Passkeys) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, err error) error {
-	var refused *account.ForbiddenError
-	if errors.As(err, &refused) && refused.AsksProof() {
-		web.Redirect(w, r, q.StepUpURL(returnto.Target{}, q.At(web.PasskeysPage)))
+	if askProof(w, r, q, err, web.PasskeysPage) {
 		return nil
 	}
 	return err

@@ -40,10 +40,7 @@ type sessionItem struct {
 }
 
 func (h *Sessions) item(q *web.Request, s store.Session) sessionItem {
-	device := q.Device(s.UserAgent)
-	if device == "" {
-		device = q.Text("device.unknown")
-	}
+	device := q.DeviceName(s.UserAgent)
 	return sessionItem{
 		ID: s.ID, Device: device, Agent: s.UserAgent, IP: s.IP, Host: s.Host,
 		Method: q.Method(s, q.ProviderLabel(s.Provider)),

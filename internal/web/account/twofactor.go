@@ -142,17 +142,27 @@ func (h *TwoFactor) seen(w http.ResponseWriter, r *http.Request, q *web.Request,
 // refuse responds to a change of second factors that was refused: with the step-up that it needs, which leads back, or
 // with the overview, which says why.
 func (h *TwoFactor) refuse(w http.ResponseWriter, r *http.Request, q *web.Request, err error, back string) error {
-	var refused *account.ForbiddenError
-	switch {
-	case !errors.As(err, &refused):
-		return err
-	case refused.AsksProof():
-		web.Redirect(w, r, q.StepUpURL(returnto.Target{}, q.At(back)))
+	if askProof(w, r, q, err, back) {
 		return nil
+	}
+	var refused *account.ForbiddenError
+	if !errors.As(err, &refused) {
+		return err
 	}
 	switch refused.Code {
 	case account.CodeFactorLimit, account.CodeLastFactor, account.CodeNoFactor, account.CodeAskLocked:
 		return h.write(w, r, q, err)
 	}
 	return err
+}
+
+// askProof leads to a step-up where a change was refused for the lack of one, and back to a page afterwards: nothing
+// was done. It reports whether it did.
+func askProof(w http.ResponseWriter, r *http.Request, q *web.Request, err error, back string) bool {
+	var refused *account.ForbiddenError
+	if !errors.As(err, &refused) || !refused.AsksProof() {
+		return false
+	}
+	web.Redirect(w, r, q.StepUpURL(returnto.Target{}, q.At(back)))
+	return true
 }
