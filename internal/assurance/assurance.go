@@ -66,7 +66,7 @@ func Of(methods ...string) Methods {
 	if slices.Contains(list, vouched) {
 		list = append(list, wordsOf(methods)...)
 	}
-	if isMultiple(list) {
+	if isMultiple(func(m string) bool { return slices.Contains(list, m) }) {
 		list = append(list, Multiple)
 	}
 	return Methods(strings.Join(list, " "))
@@ -85,12 +85,9 @@ func wordsOf(methods []string) []string {
 
 // isMultiple reports whether methods are of two kinds: something known, or a provider's word, with something had; or a
 // passkey that has verified its user, which is both.
-func isMultiple(list []string) bool {
-	has := func(methods ...string) bool {
-		return slices.ContainsFunc(methods, func(m string) bool { return slices.Contains(list, m) })
-	}
+func isMultiple(has func(method string) bool) bool {
 	return has(vouched) ||
-		has(Password, External) && has(TOTP, Passkey, RecoveryCode, Trusted) ||
+		(has(Password) || has(External)) && (has(TOTP) || has(Passkey) || has(RecoveryCode) || has(Trusted)) ||
 		has(Passkey) && has(UserVerified)
 }
 
@@ -150,8 +147,15 @@ func (m Methods) Lose(mfaAt time.Time, methods ...string) (Methods, time.Time) {
 // trust in the browser is one, so that they say nothing of when that was.
 func (m Methods) ProvesFactor() bool { return m.Has(TOTP) || m.Has(Passkey) || m.IsVouched() }
 
-// Has reports whether a method was used.
-func (m Methods) Has(method string) bool { return slices.Contains(m.all(), method) }
+// Has reports whether a method was used. Each request asks for it, so it allocates nothing.
+func (m Methods) Has(method string) bool {
+	for s := range strings.FieldsSeq(string(m)) {
+		if s == method {
+			return true
+		}
+	}
+	return false
+}
 
 func (m Methods) all() []string { return strings.Fields(string(m)) }
 
@@ -168,7 +172,7 @@ func (m Methods) Shown() string { return strings.Join(m.List(), " ") }
 // Level returns the level that the methods amount to.
 func (m Methods) Level() Level {
 	switch {
-	case !isMultiple(m.all()):
+	case !strings.Contains(string(m), Multiple), !isMultiple(m.Has): // the first is what most sessions are told by
 		return One
 	case m.Has(Passkey), m.Has(vouchedStrong):
 		return PhishingResistant

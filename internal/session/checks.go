@@ -32,7 +32,7 @@ func (m *Manager) checkStreams(ctx context.Context) (all bool) {
 		}
 		switch {
 		case err == nil && isLive(&s, &u, seen, now):
-			m.streams.cancelBelow(id, levelOf(&s, &u, l.Token), ErrEnded)
+			m.streams.cancelBelow(id, l.Level(), ErrEnded)
 			m.streams.markLive(j, earlier(seen.Add(s.Idle), s.ExpiresAt))
 		case err == nil || errors.Is(err, store.ErrNotFound):
 			m.streams.cancel(id, ErrEnded)

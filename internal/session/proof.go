@@ -4,26 +4,16 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/internal/assurance"
-	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// levelKey is what a level is memoized for: a configuration may believe less than is stored.
-type levelKey struct{ methods string }
-
-// Level returns how surely the session belongs to its person.
+// Level returns how surely the session belongs to its person. A token proves what was proved when it was made, and no
+// more than two factors: it can be stolen like a password, and no phishing resistance is left in it. What no person has
+// made proves nothing.
 func (l *Live) Level() assurance.Level {
-	compute := func(l *Live) any { return levelOf(&l.Session, &l.User, l.Token) }
-	return l.Memoize(levelKey{l.Session.Methods}, compute).(assurance.Level) //nolint:errcheck // the one above
-}
-
-// levelOf returns the level of a session, or of the token that acts as one. A token proves what was proved when it was
-// made, and no more than two factors: it can be stolen like a password, and no phishing resistance is left in it. What
-// no person has made proves nothing.
-func levelOf(s *store.Session, u *store.User, t *store.Token) assurance.Level {
 	switch {
-	case t == nil:
-		return assurance.Methods(s.Methods).Level()
-	case !u.IsService() && assurance.Level(t.Level).Satisfies(assurance.Two):
+	case l.Token == nil:
+		return assurance.Methods(l.Session.Methods).Level()
+	case !l.User.IsService() && assurance.Level(l.Token.Level).Satisfies(assurance.Two):
 		return assurance.Two
 	}
 	return assurance.One
