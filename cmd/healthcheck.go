@@ -176,7 +176,7 @@ func askHealth(ctx context.Context, target string, transport http.RoundTripper) 
 	}
 	res, err := client.Do(r)
 	if err != nil {
-		return err
+		return fmt.Errorf("no response: see whether Caddy runs, with this configuration: %w", err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 64))

@@ -71,7 +71,9 @@ func (s FactorActions) ForgetBrowsers(ctx context.Context, a Actor) (n int, err 
 	err = s.own(ctx, a, "browser.forget", true, func(tx store.Tx, e *store.Event, _ store.Session, u store.User) error {
 		var err error
 		n, err = tx.ForgetTrustedBrowsers(ctx, u.ID)
-		e.Details["browsers"] = strconv.Itoa(n)
+		if e.Details["browsers"] = strconv.Itoa(n); n == 0 {
+			e.Action = notAudited
+		}
 		return err
 	})
 	return n, err

@@ -400,3 +400,30 @@ func TestNewCodesNeedAProofInATrustedBrowser(t *testing.T) {
 	}
 	b.post("/account/recovery-codes", "password", adaPass).want(t, 200)
 }
+
+// To forget a browser is audited with which one, to forget all with how many, and to forget none is nothing that has
+// happened.
+func TestForgettingABrowserIsAudited(t *testing.T) {
+	t.Parallel()
+	w, phone, _ := withTrust(t)
+	phone.trusted()
+	id := w.trustedOf(w.ada)[0].ID
+	b := phone.elsewhere()
+	forget := func(path string) []map[string]string {
+		t.Helper()
+		if a := b.do("DELETE", "/api/v1/me/browsers"+path); a.StatusCode != 204 {
+			t.Fatalf("%s: %d", path, a.StatusCode)
+		}
+		return w.audited("browser.forget")
+	}
+	if list := forget("/" + id); len(list) != 1 || list[0]["browser"] != id {
+		t.Errorf("one: %v", list)
+	}
+	if list := forget(""); len(list) != 1 {
+		t.Errorf("none: %v", list)
+	}
+	phone.trusted()
+	if list := forget(""); len(list) != 2 || list[0]["browsers"] != "1" && list[1]["browsers"] != "1" {
+		t.Errorf("all: %v", list)
+	}
+}
