@@ -222,7 +222,7 @@ func TestWhileTheStartHangsTheGateIsClosedAndLogsNoSecret(t *testing.T) {
 	link := root.api("POST", "users", fields{"username": "bob"}).json(t)["link"].(string)
 	link = link[strings.Index(link, "/_auth/link/"):]
 	for try := 0; ; try++ {
-		if try == 20 {
+		if try == 400 {
 			t.Fatal("Caddy never opened its sockets before the store")
 		}
 		if whileStoreHangs(t, s, func() { checkClosedWhileHanging(t, s, link) }) {
@@ -245,12 +245,15 @@ func TestWhileTheStartHangsTheGateIsClosedAndLogsNoSecret(t *testing.T) {
 }
 
 // whileStoreHangs starts Caddy anew while the store is locked, and runs during once it responds. It reports whether it
-// did: Caddy starts its apps in no order, and where the app comes before the servers, they wait for the store, too.
+// did: Caddy starts its apps as a map yields them, the app before the servers seven times of eight; they wait then for
+// the store, too, and no socket is open.
 func whileStoreHangs(t *testing.T, s *caddyServer, during func()) bool {
 	t.Helper()
 	if err := caddy.Stop(); err != nil {
 		t.Fatal(err)
 	}
+	// The servers of before may take connections for a moment after Stop has returned.
+	eventually(t, "the old sockets to close", func() bool { return !accepts(s.addr) })
 	release := s.place.Lock(t)
 	before := strings.Count(s.logs.String(), `"msg":"opening the store"`)
 	started := make(chan error, 1)
@@ -260,10 +263,7 @@ func whileStoreHangs(t *testing.T, s *caddyServer, during func()) bool {
 	up := false
 	eventually(t, "Caddy to open its sockets or the store", func() bool {
 		opens := strings.Count(s.logs.String(), `"msg":"opening the store"`) > before // looked at before the socket
-		if c, err := net.DialTimeout("tcp", s.addr, time.Second); err == nil {
-			_ = c.Close()
-			up = true
-		}
+		up = accepts(s.addr)
 		return up || opens
 	})
 	if up {
@@ -274,6 +274,15 @@ func whileStoreHangs(t *testing.T, s *caddyServer, during func()) bool {
 		t.Fatal(err)
 	}
 	return up
+}
+
+func accepts(addr string) bool {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
 }
 
 func checkClosedWhileHanging(t *testing.T, s *caddyServer, link string) {
